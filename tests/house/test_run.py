@@ -1,0 +1,88 @@
+"""The launcher: standard library only, readable by an older Python, honest when it can do nothing, repairs itself."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = (ROOT / "run.py").read_text()
+BASE_PYTHON: str = getattr(sys, "_base_executable", sys.executable)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What a fresh clone holds, as far as making the environment goes."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("agent", "cloud", "protocol", "simulator", "requirements"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    for file in ("run.py", "pyproject.toml", "README.md"):
+        if (ROOT / file).exists():
+            shutil.copy(ROOT / file, tmp_path)
+    return tmp_path
+
+
+def run(clone: Path, *arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [BASE_PYTHON, str(clone / "run.py"), *arguments]
+    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_launcher_imports_nothing_but_the_standard_library() -> None:
+    nodes = list(ast.walk(ast.parse(LAUNCHER)))
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_an_older_python_can_read_the_refusal() -> None:
+    ast.parse(LAUNCHER, feature_version=(3, 7))
+
+
+@pytest.mark.parametrize("arguments", [[], ["brew"]])
+def test_an_unknown_command_is_answered_with_those_there_are(arguments: list[str]) -> None:
+    told = run(ROOT, *arguments)
+    assert told.returncode == 1
+    assert "python3 run.py demo" in told.stderr
+
+
+def test_with_nothing_to_install_with_it_says_so_in_two_lines(clone: Path) -> None:
+    nothing = clone / "nothing"
+    nothing.mkdir()
+    as_if_without_venv_and_pip = (
+        "import runpy, shutil, sys; sys._base_executable = shutil.which('false', path='/bin:/usr/bin'); "
+        f"sys.argv = ['run.py', 'demo']; runpy.run_path({str(clone / 'run.py')!r}, run_name='__main__')"
+    )
+    told = subprocess.run(
+        [BASE_PYTHON, "-c", as_if_without_venv_and_pip],
+        env={**os.environ, "PATH": str(nothing)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 2
+    assert "python3-venv" in told.stderr
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_an_environment_is_made_once_and_made_again_when_it_was_left_half_made(clone: Path) -> None:
+    first = run(clone, "test", "--version")
+    assert first.returncode == 0, first.stderr
+    assert "Installing" in first.stderr
+    programs = {path.name for path in (clone / ".venv" / "bin").iterdir()}
+    assert {"coffee-agent", "coffee-cloud", "coffee-simulator"} <= programs
+
+    second = run(clone, "test", "--version")
+    assert second.returncode == 0
+    assert "Installing" not in second.stderr
+
+    (clone / ".venv" / "coffee-relay-stamp").unlink()  # as a kill in the middle leaves it
+    shutil.rmtree(next((clone / ".venv").glob("lib/python*/site-packages/pytest")))
+    third = run(clone, "test", "--version")
+    assert third.returncode == 0, third.stderr

@@ -1,0 +1,138 @@
+"""A program started by a test: it writes to a log, is stopped or killed at will, and never outlives the tests.
+
+Beside each one stands a tiny shell whose standard input only the tests hold open: however the tests
+end, even killed or run out of time, the shell sees it and ends the program.
+"""
+
+import pwd
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.waiting import wait_until
+
+_GUARD = 'read -r _; kill -"$1" "$2"; if [ -n "$3" ]; then sleep 1; rm -rf -- "$3"; fi'
+_STOP_TIMEOUT_S = 20.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Program:
+    """A running program in a session of its own, so that Ctrl-C reaches the tests and not it.
+
+    `farewell` is the signal that asks it to stop; `orphaned` is a folder to remove should the tests die
+    before they can. Used as a context manager, it is stopped at the end.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[object],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+        farewell: signal.Signals = signal.SIGTERM,
+        orphaned: Path | None = None,
+    ) -> None:
+        self.log = log
+        command = [str(word) for word in argv]
+        self._name = Path(command[0]).name
+        self._farewell = farewell
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
+                start_new_session=True,
+            )
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "guard", farewell.name[3:], str(self.pid), str(orphaned or "")],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_until_ready(self, is_ready: Callable[[], bool], timeout: float = 20.0) -> None:
+        """Return once `is_ready()` is true; else end the program and fail, showing what it wrote."""
+
+        def ready_or_dead() -> bool:
+            assert self.is_running, f"{self._name} ended at once:\n{self.output}"
+            return is_ready()
+
+        try:
+            wait_until(ready_or_dead, timeout, what=f"{self._name} to be ready")
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def output(self) -> str:
+        """What it wrote so far, standard error included."""
+        return self.log.read_text(errors="replace")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def stop(self) -> int:
+        """Ask it to end, insist if it does not, and return its exit code."""
+        if self.is_running:
+            self.send(self._farewell)
+        try:
+            return self._ended(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End it as a power cut would: SIGKILL, no farewell."""
+        self._process.kill()
+        return self._ended(_STOP_TIMEOUT_S)
+
+    def wait(self, timeout: float = _STOP_TIMEOUT_S) -> int:
+        """Wait for it to end by itself; the exit code."""
+        return self._ended(timeout)
+
+    def _ended(self, timeout: float) -> int:
+        code = self._process.wait(timeout)
+        if self._guard.poll() is None:
+            self._guard.kill()
+            self._guard.communicate()
+        return code
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

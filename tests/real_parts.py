@@ -1,0 +1,88 @@
+"""Where this machine's real parts are: Mosquitto, PostgreSQL, Chromium. It looks; it starts nothing.
+
+An address in the environment goes before a program found on this machine.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+MQTT_URL = "COFFEE_TEST_MQTT_URL"
+DATABASE_URL = "COFFEE_TEST_DATABASE_URL"
+
+
+@dataclass(frozen=True)
+class RealPart:
+    """One real part: found `where` (a program or an address), or missing (None) with `advice` on getting it."""
+
+    name: str
+    where: str | None
+    advice: str
+    version_option: str = "--version"
+
+    @property
+    def is_address(self) -> bool:
+        """True when the part runs elsewhere and is only used from here."""
+        return self.where is not None and "://" in self.where
+
+    @property
+    def program(self) -> str:
+        """The path of the program; only for a part found as one."""
+        assert self.where is not None, f"{self.name} is missing"
+        return self.where
+
+    def __str__(self) -> str:
+        if self.where is None:
+            return f"{self.name}: missing ({self.advice})"
+        if self.is_address:
+            return f"{self.name}: the server named in the environment"
+        return f"{self.name}: {_first_line_of(self.where, self.version_option)}, {self.where}"
+
+
+@cache
+def _first_line_of(program: str, option: str) -> str:
+    said = subprocess.run([program, option], capture_output=True, text=True, check=False, timeout=30)
+    return next(iter(said.stdout.splitlines()), "version unknown")
+
+
+def _first_program(names: Iterable[str], folders: Iterable[Path] = ()) -> str | None:
+    on_path = (shutil.which(name) for name in names)
+    elsewhere = (shutil.which(name, path=str(folder)) for folder in folders for name in names)
+    return next(filter(None, (*on_path, *elsewhere)), None)
+
+
+def _postgres_folders() -> list[Path]:
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major_version, reverse=True)
+    homebrew = Path("/opt/homebrew/opt").glob("postgresql*/bin")
+    return [*debian, *homebrew]
+
+
+def _major_version(folder: Path) -> int:
+    return int(folder.parent.name) if folder.parent.name.isdigit() else 0
+
+
+MOSQUITTO = RealPart(
+    name="Mosquitto",
+    where=os.environ.get(MQTT_URL)
+    or _first_program(["mosquitto"], [Path("/usr/sbin"), Path("/opt/homebrew/sbin"), Path("/usr/local/sbin")]),
+    advice=f"install mosquitto, or set {MQTT_URL}",
+    version_option="-h",
+)
+POSTGRES = RealPart(
+    name="PostgreSQL",
+    where=os.environ.get(DATABASE_URL) or _first_program(["postgres"], _postgres_folders()),
+    advice=f"install postgresql, or set {DATABASE_URL}",
+)
+CHROMIUM = RealPart(
+    name="Chromium",
+    where=_first_program(
+        ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "Google Chrome"],
+        [Path("/Applications/Google Chrome.app/Contents/MacOS")],
+    ),
+    advice="install chromium or google-chrome",
+)
+ALL_PARTS = (MOSQUITTO, POSTGRES, CHROMIUM)
