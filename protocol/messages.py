@@ -1,0 +1,327 @@
+"""What cloud and agent say over MQTT: frozen, versioned, UTF-8 JSON in and out. Meaning only; no topics, no clock.
+
+Read tolerantly (unknown fields ignored, unknown kinds named), write strictly. Times are UTC; money is kopecks.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from protocol import VERSION
+from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion
+from protocol.reasons import MachineState, Phase, Result, Spout, Stage
+
+MAX_MESSAGE = 64 * 1024
+"""Bytes. A state with every drink of a large machine is under 20 KiB."""
+MAX_BATCH = 50
+"""Ids in one query or receipt; longer lists go in several messages."""
+
+_STORABLE = r"^[^\x00]*$"
+"""No text holds NUL: PostgreSQL refuses it, and such a message could never be settled."""
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=_STORABLE)]
+DrinkNo = Annotated[str, Meta(min_length=1, max_length=128, pattern=_STORABLE)]
+Label = Annotated[str, Meta(max_length=64, pattern=_STORABLE)]
+Kopecks = Annotated[int, Meta(ge=0, le=10_000_000_00)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Ordinal = Annotated[int, Meta(ge=1, le=1_000_000)]
+Count = Annotated[int, Meta(ge=0, le=2**40)]
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{0,64}$(?!\n)")]
+"""A reject, fault or agent code; empty where there is nothing to explain."""
+Words = Annotated[str, Meta(max_length=500, pattern=_STORABLE)]
+CupSize = Annotated[int, Meta(ge=0, le=2)]
+"""0 small, 1 medium, 2 large (`reasons.Size`)."""
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """Every message names its kind and its version."""
+
+    v: Ordinal = VERSION
+
+    def __post_init__(self) -> None:
+        """Whatever zone a time was written in, from here on it is UTC."""
+        for name in self.__struct_fields__:
+            moment = getattr(self, name)
+            if isinstance(moment, datetime) and moment.tzinfo not in (None, UTC):
+                force_setattr(self, name, _in_utc(moment))
+
+
+class Make(Message, frozen=True, kw_only=True, tag="make"):
+    """Pour this order's drink, if you can start before `deadline_at`. The same `command_id` again is the same drink."""
+
+    command_id: Id
+    order_id: Id
+    attempt: Ordinal
+    drink_no: DrinkNo
+    size: CupSize
+    price: Kopecks
+    issued_at: Moment
+    deadline_at: Moment
+
+
+class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):
+    """Do not pour it if nothing has moved yet. Answered with an `Outcome` (`rejected`/`cancelled`) or not at all."""
+
+    command_id: Id
+    order_id: Id
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """One command the cloud asks about."""
+
+    command_id: Id
+    order_id: Id
+
+
+class Query(Message, frozen=True, kw_only=True, tag="query"):
+    """What became of these? Each is answered by what the journal holds; one never received is refused for ever."""
+
+    commands: Annotated[list[Asked], Meta(max_length=MAX_BATCH)]
+
+
+class Probe(Message, frozen=True, kw_only=True, tag="probe"):
+    """Could you make this drink right now? Answered at once by `ProbeReply`."""
+
+    probe_id: Id
+    drink_no: DrinkNo
+    size: CupSize
+
+
+class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
+    """The cloud holds these messages safely: stop repeating them."""
+
+    message_ids: Annotated[list[Id], Meta(max_length=MAX_BATCH)]
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """Answer to `Hello`: the cloud's clock, to judge deadlines by when the agent's own is wrong."""
+
+    hello_id: Id
+    cloud_time: Moment
+
+
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
+    """Sent at each connect."""
+
+    hello_id: Id
+    agent_version: Label
+    profile: Label
+
+
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an outcome rests on, for the books and for whoever must decide (machine-protocol.md 5.4)."""
+
+    rule: Words = ""
+    """Which row of the resolution table, or which event, decided."""
+    phase: Phase | None = None
+    history: Label | None = None
+    boot_before: Label | None = None
+    boot_now: Label | None = None
+    count_before: Count | None = None
+    count_now: Count | None = None
+    journal: Annotated[list[Words], Meta(max_length=32)] = []
+    """The command's states with their times, oldest first."""
+
+
+class Accepted(Message, frozen=True, kw_only=True, tag="accepted"):
+    """The machine has taken the command and will start. Repeated until the cloud's receipt."""
+
+    message_id: Id
+    command_id: Id
+    order_id: Id
+    at: Moment
+
+
+class Progress(Message, frozen=True, kw_only=True, tag="progress"):
+    """Advisory: what the machine does to the cup. May be lost; decides nothing."""
+
+    command_id: Id
+    order_id: Id
+    stage: Stage
+    pct: Annotated[int, Meta(ge=0, le=100)]
+
+
+class Outcome(Message, frozen=True, kw_only=True, tag="outcome"):
+    """What physically happened. Repeated until the cloud's receipt; a higher `revision` corrects an `unknown`."""
+
+    message_id: Id
+    command_id: Id
+    order_id: Id
+    result: Result
+    code: Code = ""
+    """Why not; empty for `done`."""
+    out: Spout = Spout.UNKNOWN
+    revision: Ordinal = 1
+    at: Moment
+    evidence: Evidence = Evidence()
+
+
+class ProbeReply(Message, frozen=True, kw_only=True, tag="probe_reply"):
+    """`code` says why not (a reject, fault or agent code)."""
+
+    probe_id: Id
+    ready: bool
+    code: Code = ""
+
+
+class Unsupported(Message, frozen=True, kw_only=True, tag="unsupported"):
+    """The agent is older than the command."""
+
+    unknown_kind: Words
+    reference: Words = ""
+
+
+class Presence(Message, frozen=True, kw_only=True, tag="presence"):
+    """Retained. `online: false` comes from the agent at a clean stop, from the broker as its last will otherwise."""
+
+    online: bool
+    session_id: Id
+    """New at each start of the agent: a late will of an older session is told from the present one."""
+    agent_version: Label = ""
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """One standing fault; `drinks` are those it closes, none listed when it closes all or nothing."""
+
+    code: Code
+    level: Label
+    drinks: Annotated[list[DrinkNo], Meta(max_length=512)] = []
+
+
+class Counters(Struct, frozen=True, kw_only=True):
+    """The machine's lifetime counts."""
+
+    total: Count
+    paid: Count
+    free: Count
+    test: Count
+
+
+class State(Message, frozen=True, kw_only=True, tag="state"):
+    """Retained: the machine as the agent sees it."""
+
+    at: Moment
+    link: Label
+    """`up`, `quiet` or `down`: the serial line."""
+    machine: MachineState | None = None
+    selling: bool
+    """False: the agent refuses every command; `reason` says why."""
+    reason: Words = ""
+    busy_order: Id | None = None
+    faults: Annotated[list[Fault], Meta(max_length=64)] = []
+    counters: Counters | None = None
+    frame_error_ratio: float = 0.0
+    agent_version: Label = ""
+    model: Words = ""
+
+
+CommandMessage = Make | Cancel | Query | Probe
+ReceiptMessage = Receipt | Welcome
+ReportMessage = Hello | Accepted | Progress | Outcome | ProbeReply | Unsupported
+AnyMessage = CommandMessage | ReceiptMessage | ReportMessage | Presence | State
+
+T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
+
+
+class _Head(Struct):
+    """What every message of every version has, or may have, at its top."""
+
+    v: Ordinal = VERSION
+    kind: Annotated[str, Meta(pattern=_STORABLE)] = ""
+    message_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
+    command_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
+    probe_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
+
+
+def encode(message: Message) -> bytes:
+    """The message as it goes on the wire. Raises `Malformed` for one that no reader would take."""
+    try:
+        payload = _encoder.encode(message)
+    except UnicodeEncodeError as error:
+        raise Malformed(f"{type(message).__name__}: {error}") from error
+    _decode(payload, _ANY)
+    return payload
+
+
+def decode_command(payload: bytes) -> CommandMessage:
+    """What came on the `command` channel. Raises `WireError`s."""
+    return _decode(payload, _COMMANDS)
+
+
+def decode_receipt(payload: bytes) -> ReceiptMessage:
+    """What came on the `receipt` channel."""
+    return _decode(payload, _RECEIPTS)
+
+
+def decode_report(payload: bytes) -> ReportMessage:
+    """What came on the `report` channel."""
+    return _decode(payload, _REPORTS)
+
+
+def decode_presence(payload: bytes) -> Presence:
+    """What came on the `presence` channel."""
+    return _decode(payload, _PRESENCE)
+
+
+def decode_state(payload: bytes) -> State:
+    """What came on the `state` channel."""
+    return _decode(payload, _STATE)
+
+
+_COMMANDS: msgspec.json.Decoder[CommandMessage] = msgspec.json.Decoder(CommandMessage)
+_RECEIPTS: msgspec.json.Decoder[ReceiptMessage] = msgspec.json.Decoder(ReceiptMessage)
+_REPORTS: msgspec.json.Decoder[ReportMessage] = msgspec.json.Decoder(ReportMessage)
+_PRESENCE: msgspec.json.Decoder[Presence] = msgspec.json.Decoder(Presence)
+_STATE: msgspec.json.Decoder[State] = msgspec.json.Decoder(State)
+_ANY: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
+_HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+
+
+def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    if len(payload) > MAX_MESSAGE:
+        raise TooLarge(f"message of {len(payload)} bytes, at most {MAX_MESSAGE}")
+    try:
+        return _checked_version(decoder.decode(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain(payload, error) from error
+
+
+def _checked_version(message: T) -> T:
+    if getattr(message, "v", VERSION) != VERSION:
+        raise UnknownVersion(f"version {getattr(message, 'v', None)}, we speak {VERSION}")
+    return message
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("before the first year or after the last") from error
+
+
+def _explain(payload: bytes, error: Exception) -> Malformed | UnknownKind | UnknownVersion:
+    """A message that did not decode: newer than us, or broken?"""
+    try:
+        head = _HEAD.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Malformed(f"not a message: {error}")
+    if head.v != VERSION:
+        return UnknownVersion(f"version {head.v}, we speak {VERSION}")
+    if not head.kind:
+        return Malformed("names no kind")
+    if head.kind not in KINDS:
+        return UnknownKind(head.kind[:64], (head.message_id or head.command_id or head.probe_id)[:255])
+    return Malformed(f"{head.kind}: {error}")
+
+
+_ALL: tuple[type[Message], ...] = (
+    *(Make, Cancel, Query, Probe),
+    *(Receipt, Welcome),
+    *(Hello, Accepted, Progress, Outcome, ProbeReply, Unsupported),
+    *(Presence, State),
+)
+KINDS: dict[str, type[Message]] = {str(kind.__struct_config__.tag): kind for kind in _ALL}
+"""Every kind there is, by its name on the wire."""

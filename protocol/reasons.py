@@ -1,0 +1,152 @@
+"""The closed lists of the product: sizes, states, phases, what left the spout, and every code a refusal can carry.
+
+Only names live here; sentences for people are the cloud's (`cloud/buyer`), tables of behaviour belong to their rooms.
+Sources: product.md section 2, machine-protocol.md 2.2 and 3.4.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class Size(IntEnum):
+    """Cup size as the machine counts it (`textFlag`)."""
+
+    SMALL = 0
+    MEDIUM = 1
+    LARGE = 2
+
+
+class Result(StrEnum):
+    """What physically happened to a make command."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    """Certainly nothing was poured, and nothing will be."""
+    FAILED = "failed"
+    """The machine started and stopped; `Spout` says what came out."""
+    UNKNOWN = "unknown"
+
+
+class Spout(StrEnum):
+    """What left the spout."""
+
+    NONE = "none"
+    PARTIAL = "partial"
+    FULL = "full"
+    UNKNOWN = "unknown"
+
+
+class MachineState(StrEnum):
+    """What the machine as a whole is doing."""
+
+    BOOT = "boot"
+    HEATING = "heating"
+    READY = "ready"
+    BREWING = "brewing"
+    RINSING = "rinsing"
+    CLEANING = "cleaning"
+    SERVICE = "service"
+    FAULT = "fault"
+    OFF = "off"
+
+
+class Phase(StrEnum):
+    """How far the machine remembers having come with one order."""
+
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    BREWING = "brewing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Stage(StrEnum):
+    """What the machine is doing to the cup just now; advisory."""
+
+    CUP = "cup"
+    GRIND = "grind"
+    BREW = "brew"
+    MILK = "milk"
+    MIX = "mix"
+    SERVE = "serve"
+
+
+class FaultLevel(StrEnum):
+    """How much of the machine a fault closes."""
+
+    WARN = "warn"
+    BLOCK = "block"
+
+
+class RejectCode(StrEnum):
+    """Why the machine refuses a request (machine-protocol.md 2.2)."""
+
+    BUSY = "busy"
+    BAD_DRINK = "bad_drink"
+    BAD_SIZE = "bad_size"
+    BAD_BODY = "bad_body"
+    NO_WATER = "no_water"
+    NO_BEANS = "no_beans"
+    NO_MILK = "no_milk"
+    NO_CUPS = "no_cups"
+    NO_INGREDIENT = "no_ingredient"
+    WASTE_FULL = "waste_full"
+    TRAY_FULL = "tray_full"
+    TRAY_MISSING = "tray_missing"
+    DOOR_OPEN = "door_open"
+    RINSE_NEEDED = "rinse_needed"
+    HEATING = "heating"
+    SERVICE = "service"
+    FAULT = "fault"
+    TOO_LATE = "too_late"
+    UNSUPPORTED = "unsupported"
+
+
+class AgentCode(StrEnum):
+    """Why the agent itself answers that nothing was poured. The machine never saw the command."""
+
+    EXPIRED = "expired"
+    """The deadline had passed before the first byte."""
+    CANCELLED = "cancelled"
+    """The cloud took the command back in time."""
+    NEVER_RECEIVED = "never_received"
+    """The cloud asked about a command this agent never had; it refuses it from now on."""
+    NEVER_SENT = "never_sent"
+    """Received, but the agent stopped before a byte went to the machine."""
+    NEVER_STARTED = "never_started"
+    """Bytes went out; the machine's own memory proves that it never began."""
+    CONFLICT = "conflict"
+    """Same command or order id with another body; the first one counts."""
+    MACHINE_OFFLINE = "machine_offline"
+    """The serial link is down or the machine does not answer."""
+    NOT_SELLING = "not_selling"
+    """The agent has stopped selling until a person has looked (circuit breaker, broken journal)."""
+    STORAGE = "storage"
+    """The journal could not be written."""
+
+
+class FaultCode(StrEnum):
+    """Canonical faults (machine-protocol.md 3.4). Others pass through as `vendor:<text>`."""
+
+    NO_WATER = "no_water"
+    NO_BEANS = "no_beans"
+    NO_INGREDIENT = "no_ingredient"
+    NO_CUPS = "no_cups"
+    CUP_JAM = "cup_jam"
+    CUP_IN_HOLDER = "cup_in_holder"
+    WASTE_FULL = "waste_full"
+    TRAY_MISSING = "tray_missing"
+    TRAY_FULL = "tray_full"
+    NO_MILK = "no_milk"
+    DOOR_OPEN = "door_open"
+    GRINDER = "grinder"
+    BREWER = "brewer"
+    BOILER = "boiler"
+    FLOW = "flow"
+    DESCALE = "descale"
+    FILTER = "filter"
+    SERVICE_DUE = "service_due"
+    CONTROLLER_SILENT = "controller_silent"
+    POWER_LOST = "power_lost"
+    DELIVERY_FAILED = "delivery_failed"
