@@ -1,0 +1,85 @@
+"""The Flask application: blueprints, limits, headers. Each room brings its own routes; only health lives here."""
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from cloud import buyer, heartbeat
+from cloud.buyer.errors import render_error
+from cloud.loops import Crew
+from cloud.payments import checkout, webhook
+from cloud.wiring import Cloud, new_payment_id
+
+log = logging.getLogger("cloud.app")
+
+MAX_BODY = 128 * 1024
+"""Twice the largest notification; nothing else we accept comes near."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; connect-src 'self'; "
+        "font-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+
+
+def create_app(cloud: Cloud) -> Flask:
+    """The whole HTTP side of the cloud."""
+    app = Flask("cloud", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
+    settings = cloud.settings
+    desk = checkout.Checkout(
+        cloud.database, cloud.shops, cloud.cashier(Crew("checkout", 0)), cloud.clock, new_payment_id
+    )  # fmt: skip
+    app.register_blueprint(buyer.create_blueprint(cloud.database, cloud.rules, cloud.clock, settings.public_url))
+    app.register_blueprint(checkout.create_blueprint(desk))
+    app.register_blueprint(
+        webhook.create_blueprint(
+            cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
+        )
+    )  # fmt: skip
+    _add_health(app, cloud)
+    _add_errors(app)
+    app.after_request(_harden)
+    return app
+
+
+def _add_health(app: Flask, cloud: Cloud) -> None:
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="healthy", timestamp=cloud.clock().isoformat())
+
+    @app.get("/ready")
+    def ready() -> tuple[Response, int]:
+        try:
+            lacking = heartbeat.missing(cloud.database, cloud.clock())
+        except SQLAlchemyError as error:
+            log.error("the database does not answer: %s", type(error).__name__)
+            lacking = ["the database does not answer"]
+        return jsonify(status="ready" if not lacking else "not ready", missing=lacking), 503 if lacking else 200
+
+
+def _add_errors(app: Flask) -> None:
+    @app.errorhandler(HTTPException)
+    def known(error: HTTPException) -> Any:
+        return render_error(error.code or 500)
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Any:
+        log.error("request failed", extra={"path": request.path[:200]}, exc_info=error)
+        return render_error(503 if isinstance(error, SQLAlchemyError) else 500)
+
+
+def _harden(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if not request.path.startswith("/static"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,134 @@
+"""`coffee-cloud` on the command line. Exit codes: 0 good, 1 it ran and the answer is bad, 2 wrong usage or settings."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from cloud import __version__, log, migrate
+from cloud.checkup import checkup
+from cloud.fleet import apply as fleet
+from cloud.settings import Settings, SettingsError, read_dotenv
+from cloud.wiring import build
+
+BAD = 1
+WRONG_USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="coffee-cloud")
+def main() -> None:
+    """The cloud of Coffee Relay. Settings come from the environment (COFFEE_...) and from .env in this folder."""
+
+
+def _settings() -> Settings:
+    environ = dict(os.environ)
+    read_dotenv(Path.cwd(), environ)
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as error:
+        click.echo(f"Settings are wrong:\n{error}", err=True)
+        sys.exit(WRONG_USAGE)
+    log.start(settings.log)
+    return settings
+
+
+@main.command()
+@click.option("--workers", default=1, show_default=True, help="gunicorn worker processes")
+def web(workers: int) -> None:
+    """HTTP only. Run `worker` beside it."""
+    from cloud.server import Gunicorn  # gunicorn is not needed by any other command
+
+    Gunicorn(_settings(), workers).run()
+
+
+@main.command()
+def worker() -> None:
+    """Everything in the background: payments, the broker, deadlines. No HTTP."""
+    from cloud.watch import Watch
+    from cloud.worker import Worker
+
+    cloud = build(_settings())
+    watch, work = Watch(cloud.database), Worker(cloud)
+    watch.start()
+    work.start()
+    _wait_for_the_end()
+    work.stop()
+    watch.stop()
+    cloud.close()
+
+
+@main.command()
+def run() -> None:
+    """Web and worker in one process, for one machine. Migrates a SQLite database by itself."""
+    from cloud.app import create_app
+    from cloud.server import threaded_server
+    from cloud.worker import Worker
+
+    settings = _settings()
+    cloud = build(settings)
+    if cloud.database.is_sqlite:
+        migrate.upgrade(cloud.database)
+    server = threaded_server(create_app(cloud), settings)
+    work = Worker(cloud)
+    work.start()
+    serving = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+    serving.start()
+    click.echo(f"coffee-cloud on http://{settings.address[0]}:{server.server_port}")
+    _wait_for_the_end()
+    server.shutdown()
+    work.stop()
+    server.server_close()
+    cloud.close()
+
+
+@main.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database to this version. Running it again does nothing."""
+    cloud = build(_settings())
+    migrate.upgrade(cloud.database)
+    cloud.close()
+    click.echo("The database is up to date.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="say what would change, change nothing")
+def apply(file: Path, dry_run: bool) -> None:
+    """Bring merchants, machines, drinks and prices to what FILE (TOML) says."""
+    settings = _settings()
+    cloud = build(settings)
+    try:
+        report = fleet.apply_file(cloud.database, settings, file, dry_run=dry_run)
+    except fleet.FleetFileError as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD)
+    finally:
+        cloud.close()
+    click.echo(fleet.format_report(report))
+
+
+@main.command()
+def check() -> None:
+    """Try the settings and every connection; say what is wrong in plain words."""
+    findings = checkup(_settings())
+    for finding in findings:
+        click.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.words}")
+    sys.exit(0 if all(finding.good for finding in findings) else BAD)
+
+
+def _wait_for_the_end() -> None:
+    ended = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    previous: dict[int, Callable[..., object] | int | None] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, on_signal)
+    ended.wait()

@@ -1,0 +1,155 @@
+"""From devices to the order workflow: stored and judged in one commit, acknowledged and receipted only after it.
+
+What makes no sense is counted, logged and acknowledged: unacknowledged it would stop the connection after twenty.
+"""
+
+import logging
+import queue
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from cloud.courier.broker import BrokerLink, NotConnected, Received
+from cloud.db import Database
+from cloud.fleet.models import DeviceLive
+from cloud.loops import Clock
+from cloud.orders import making
+from cloud.orders.rules import Rules
+from protocol.errors import WireError
+from protocol.messages import (
+    MAX_BATCH,
+    Accepted,
+    Hello,
+    Message,
+    Outcome,
+    Presence,
+    Progress,
+    Receipt,
+    State,
+    Unsupported,
+    Welcome,
+    decode_presence,
+    decode_report,
+    decode_state,
+    encode,
+)
+from protocol.topics import Channel, parse, topic
+
+log = logging.getLogger("cloud.courier")
+
+BATCH = 64
+RECEIPT_EXPIRY_S = 60
+"""A receipt that finds nobody is not needed: the device repeats, and gets another."""
+
+
+class Listener:
+    """Takes what devices say from the link; one per process."""
+
+    def __init__(self, database: Database, link: BrokerLink, rules: Rules, clock: Clock) -> None:
+        self._database = database
+        self._link = link
+        self._rules = rules
+        self._clock = clock
+        self.poison = 0
+        """Messages that made no sense, since the start."""
+
+    def step(self, now: datetime) -> datetime:
+        """Handle what has arrived; when to look again."""
+        batch = self._arrived()
+        if not batch:
+            return now + timedelta(seconds=1)
+        said = [(received, *understood) for received in batch if (understood := self._understand(received))]
+        try:
+            self._database.write(self._take_in, [(device, message) for _, device, message in said])
+        except Exception:
+            self._link.drop()
+            raise
+        for received in batch:
+            self._link.ack(received)
+        self._answer(said)
+        return now
+
+    def _arrived(self) -> list[Received]:
+        batch: list[Received] = []
+        while len(batch) < BATCH:
+            try:
+                batch.append(self._link.inbox.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _understand(self, received: Received) -> tuple[str, Message] | None:
+        try:
+            device_uuid, channel = parse(received.topic)
+            decode = {Channel.PRESENCE: decode_presence, Channel.STATE: decode_state}.get(channel, decode_report)
+            return device_uuid, decode(received.payload)
+        except WireError as error:
+            self.poison += 1
+            log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
+            return None
+
+    def _take_in(self, session: Session, said: list[tuple[str, Message]]) -> None:
+        now = self._clock()
+        for device_uuid, message in said:
+            try:
+                with session.begin_nested():
+                    self._handle(session, device_uuid, message, now)
+            except (LookupError, ValueError) as error:
+                self.poison += 1
+                log.error("message could not be taken in: %s", error, extra={"device": device_uuid})
+
+    def _handle(self, session: Session, device_uuid: str, message: Message, now: datetime) -> None:
+        match message:
+            case Accepted():
+                making.accepted(session, device_uuid, message, self._rules, now)
+            case Progress():
+                making.progressed(session, device_uuid, message)
+            case Outcome():
+                making.reported(session, device_uuid, message, self._rules, now)
+            case Presence():
+                _note_presence(session, device_uuid, message, now)
+            case State():
+                _note_state(session, device_uuid, message, now)
+            case Unsupported():
+                log.warning("agent does not know %s", message.unknown_kind, extra={"device": device_uuid})
+
+    def _answer(self, said: list[tuple[Received, str, Message]]) -> None:
+        """After the commit: tell devices what we hold, and the time to those who ask."""
+        held: dict[str, list[str]] = defaultdict(list)
+        for _, device_uuid, message in said:
+            if isinstance(message, Accepted | Outcome):
+                held[device_uuid].append(message.message_id)
+            elif isinstance(message, Hello):
+                self._tell(device_uuid, Welcome(hello_id=message.hello_id, cloud_time=self._clock()))
+        for device_uuid, ids in held.items():
+            for start in range(0, len(ids), MAX_BATCH):
+                self._tell(device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
+
+    def _tell(self, device_uuid: str, message: Message) -> None:
+        try:
+            self._link.publish(topic(device_uuid, Channel.RECEIPT), encode(message), RECEIPT_EXPIRY_S)
+        except NotConnected:
+            log.info("receipt not sent, the device will ask again", extra={"device": device_uuid})
+
+
+def _note_presence(session: Session, device_uuid: str, said: Presence, now: datetime) -> None:
+    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    if live is None:
+        log.warning("presence of an unknown device", extra={"device": device_uuid})
+        return
+    if not said.online and said.session_id != live.session_id:
+        return  # the last will of a session that has been replaced
+    if live.online != said.online:
+        log.info("device %s", "online" if said.online else "offline", extra={"device": device_uuid})
+    live.online, live.session_id, live.seen_at = said.online, said.session_id, now
+    live.agent_version = said.agent_version or live.agent_version
+
+
+def _note_state(session: Session, device_uuid: str, said: State, now: datetime) -> None:
+    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    if live is None:
+        return
+    live.state, live.seen_at = msgspec.to_builtins(said), now
+    live.frame_error_ratio = said.frame_error_ratio

@@ -1,0 +1,116 @@
+"""The outermost shell of the worker: threads that call `step(now)` and sleep until its next wake, or until rung.
+
+No rule lives here. A step that raises is logged and tried again after a pause: a loop never dies quietly.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cloud.wake import Bell, Listener
+
+log = logging.getLogger("cloud.loops")
+
+AFTER_ERROR_S = 1.0
+LONGEST_SLEEP_S = 1.0
+"""Polling is the truth: nothing waits longer than this for a wake-up that was lost."""
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The wall clock; the only place that reads it for the loops."""
+    return datetime.now(UTC)
+
+
+class Steps(Protocol):
+    """Anything that can be stepped."""
+
+    def step(self, now: datetime) -> datetime:
+        """Do what is due; when to be stepped again."""
+
+
+class Loop:
+    """One thread stepping one thing."""
+
+    def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock = utc_now) -> None:
+        self.name = name
+        self._steps = steps
+        self._clock = clock
+        self._ear: Listener = bell.listen(topic)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin stepping."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after the step it is in."""
+        self._stopping.set()
+        self._ear.ring()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout)
+        self._ear.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                wake_at = self._steps.step(self._clock())
+                pause = (wake_at - self._clock()).total_seconds()
+            except Exception:  # the loop must outlive any one step; what failed stays due in the database
+                log.exception("%s: a step failed", self.name)
+                pause = AFTER_ERROR_S
+            self._ear.wait(min(max(pause, 0.0), LONGEST_SLEEP_S))
+
+
+class Crew:
+    """A bounded number of hands for blocking calls. `size` 0 does everything in the caller's thread, in order."""
+
+    def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix=name) if size else None
+        self._name = name
+        self._freed = freed
+        self._lock = threading.Lock()
+        self._size = size or 1
+        self._busy = 0
+
+    @property
+    def free(self) -> int:
+        """Hands with nothing to do."""
+        with self._lock:
+            return self._size - self._busy
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have it done; what it raises is logged here and nowhere else."""
+        with self._lock:
+            self._busy += 1
+        if self._pool is None:
+            self._run(work)
+        else:
+            self._pool.submit(self._run, work)
+
+    def close(self) -> None:
+        """Let the hands finish what they hold."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:  # its lease ends by itself and somebody tries again
+            log.exception("%s: a piece of work failed", self._name)
+        finally:
+            with self._lock:
+                self._busy -= 1
+            self._freed()

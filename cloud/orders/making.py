@@ -1,0 +1,207 @@
+"""Use cases of a make command: issued, published, answered, unanswered. Each runs inside the caller's transaction.
+
+One live command per order; its id derives from order and attempt, so whoever sends it again sends the same drink.
+"""
+
+import hashlib
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.orders import outbox
+from cloud.orders.change import locked, log, move, touch
+from cloud.orders.models import MakeCommand, Order
+from cloud.orders.outbox import Task
+from cloud.orders.rules import Rules, seconds
+from cloud.orders.settlement import settle_money
+from cloud.orders.states import Event, Status
+from protocol.messages import Accepted, Outcome, Progress
+from protocol.reasons import Result, Spout
+
+
+class NotPourable(Exception):
+    """The order is not waiting to be poured by hand (any more)."""
+
+
+def command_id(order_id: str, attempt: int) -> str:
+    """The same order and attempt always give the same command."""
+    return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
+
+
+def command(session: Session, order: Order, rules: Rules, now: datetime) -> MakeCommand:
+    """Issue the next make command of a paid order and promise its sending."""
+    attempt = 1 + int(session.scalar(select(func.count()).where(MakeCommand.order_id == order.id)) or 0)
+    issued = MakeCommand(
+        id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid, attempt=attempt,
+        issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
+    )  # fmt: skip
+    session.add(issued)
+    order.due_at = issued.deadline_at
+    outbox.add(session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now)
+    return issued
+
+
+def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+    """The buyer stands at the machine (or the operator does): pour a late-paid order. Raises `NotPourable`."""
+    order = locked(session, order_id)
+    if order.status != Status.MANUAL_MAKE:
+        raise NotPourable(order.status)
+    move(session, order, Event.MAKE_REQUESTED, actor, now)
+    command(session, order, rules, now)
+
+
+def published(session: Session, make_id: str, rules: Rules, now: datetime) -> None:
+    """The broker has it. Says nothing about the machine."""
+    issued, order = _both(session, make_id)
+    if issued.published_at is not None or not issued.live:
+        return
+    issued.published_at = now
+    if move(session, order, Event.COMMAND_PUBLISHED, "courier", now):
+        order.stage = "sent"
+        order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
+
+
+def not_sent(session: Session, make_id: str, certain: bool, why: str, rules: Rules, now: datetime) -> None:
+    """It could not be handed over in time. `certain`: no byte of it left us."""
+    issued, order = _both(session, make_id)
+    if not issued.live or issued.published_at is not None:
+        return
+    issued.live, issued.finished_at, issued.code = False, now, "not_sent"
+    if move(session, order, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
+        _failed(session, order, not certain, rules, now)
+
+
+def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
+    """The machine has taken the command."""
+    known = _of_device(session, device_uuid, said.command_id)
+    if known is None:
+        return
+    issued, order = known
+    if issued.accepted_at is None:
+        issued.accepted_at = now
+        if move(session, order, Event.MACHINE_ACCEPTED, "device", now) and issued.live:
+            order.stage = "accepted"
+            order.due_at = now + seconds(rules.make_timeout_s)
+
+
+def progressed(session: Session, device_uuid: str, said: Progress) -> None:
+    """What the machine does to the cup; shown, never decided by."""
+    known = _of_device(session, device_uuid, said.command_id)
+    if known is None:
+        return
+    issued, order = known
+    if issued.live and order.status == Status.MAKE_PENDING:
+        order.stage, order.progress = said.stage.value, max(order.progress, said.pct)
+        touch(session, order)
+
+
+def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
+    """What physically happened. A higher revision corrects an earlier one; the same again is nothing new."""
+    known = _of_device(session, device_uuid, said.command_id)
+    if known is None:
+        return
+    issued, order = known
+    if said.revision <= issued.revision or issued.result == Result.DONE:
+        return
+    issued.live, issued.finished_at, issued.revision = False, now, said.revision
+    issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
+    issued.evidence = msgspec.to_builtins(said.evidence)
+    outbox.withdraw(session, order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+    event, reason = _meaning(said)
+    if not move(session, order, event, "device", now, reason, issued.evidence):
+        return
+    if event is Event.MACHINE_DONE:
+        _poured(session, order, now)
+    else:
+        _failed(session, order, event is Event.MACHINE_UNSURE, rules, now)
+
+
+def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
+    """The order has waited long enough where it is; whatever it waited for did not come."""
+    order = locked(session, order_id)
+    if order.due_at is None or order.due_at > now:
+        return
+    issued = session.scalar(select(MakeCommand).where(MakeCommand.order_id == order_id, MakeCommand.live.is_(True)))
+    match Status(order.status):
+        case Status.CREATED:
+            move(session, order, Event.ORDER_EXPIRED, "clock", now, "expired")
+        case Status.MANUAL_MAKE:
+            move(session, order, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
+            _failed(session, order, False, rules, now)
+        case Status.PAID if issued is not None:
+            withdrawn = outbox.withdraw(session, order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+            not_sent(session, issued.id, withdrawn > 0, "not handed to the broker before its deadline", rules, now)
+        case Status.MAKE_PENDING if issued is not None:
+            _silence(session, order, issued, rules, now)
+        case _:
+            order.due_at = None
+
+
+def grace_over(session: Session, order_id: str, now: datetime) -> None:
+    """No evidence came in the grace time: the buyer's money goes back now."""
+    order = locked(session, order_id)
+    if order.return_after is not None and order.return_after <= now:
+        order.return_after = None
+        settle_money(session, order, now)
+
+
+def _silence(session: Session, order: Order, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+    event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
+    issued.live, issued.finished_at = False, now
+    move(session, order, event, "clock", now, event.value)
+    outbox.add(session, Task.QUERY, f"query-{issued.id}", order.id, issued.id, now)
+    _failed(session, order, True, rules, now)
+
+
+def _meaning(said: Outcome) -> tuple[Event, str]:
+    match said.result:
+        case Result.DONE:
+            return Event.MACHINE_DONE, ""
+        case Result.REJECTED if said.code == "expired":
+            return Event.MACHINE_REFUSED, "expired"
+        case Result.REJECTED:
+            return Event.MACHINE_REFUSED, f"rejected:{said.code}"
+        case Result.FAILED if said.out is not Spout.FULL:
+            return Event.MACHINE_REFUSED, f"failed:{said.code}"
+        case Result.FAILED | Result.UNKNOWN:
+            return Event.MACHINE_UNSURE, "unknown"
+
+
+def _poured(session: Session, order: Order, now: datetime) -> None:
+    order.uncertain, order.return_after, order.progress, order.stage = False, None, 100, "done"
+    settle_money(session, order, now)
+    if _return_under_way(session, order):
+        order.goodwill = True
+        log.warning("poured after its return had begun", extra={"order_id": order.id})
+
+
+def _failed(session: Session, order: Order, uncertain: bool, rules: Rules, now: datetime) -> None:
+    order.uncertain = uncertain
+    order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
+    order.stage = ""
+    settle_money(session, order, now)
+
+
+def _return_under_way(session: Session, order: Order) -> bool:
+    rows = outbox.of_order(session, order.id, outbox.RETURNS)
+    return any(row.attempts > 0 and row.verdict in {"", "done"} for row in rows)
+
+
+def _both(session: Session, make_id: str) -> tuple[MakeCommand, Order]:
+    issued = session.get(MakeCommand, make_id)
+    if issued is None:
+        raise LookupError(f"no command {make_id}")
+    order = locked(session, issued.order_id)
+    session.refresh(issued)
+    return issued, order
+
+
+def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[MakeCommand, Order] | None:
+    """The command if it was this device's: a device can only speak for itself (promise 5)."""
+    issued = session.get(MakeCommand, make_id)
+    if issued is None or issued.device_uuid != device_uuid:
+        log.warning("report of a command that is not this device's", extra={"device": device_uuid, "command": make_id})
+        return None
+    return _both(session, make_id)

@@ -1,0 +1,175 @@
+"""Tables of an order: the order, its history, its make commands, its payments, its ledger.
+
+The database holds what it can: one live payment and one live command per order; history and ledger only grow.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db import Base
+from cloud.orders.states import Status
+
+_STATUSES = ", ".join(f"'{status.value}'" for status in Status)
+
+
+class Order(Base):
+    """One drink asked for. `version` grows with every visible change; `due_at` is when its status must have moved."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        CheckConstraint("size IN (0, 1, 2)", name="size"),
+        CheckConstraint("price >= 0", name="price"),
+    )
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), index=True)
+    merchant_id: Mapped[str] = mapped_column(String(64), index=True)
+    drink_no: Mapped[str] = mapped_column(String(128))
+    drink_name: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int] = mapped_column(Integer)
+    price: Mapped[int] = mapped_column(Integer)
+    """Kopecks, from our own catalogue at the moment of the scan."""
+    is_test: Mapped[bool] = mapped_column(Boolean, default=False)
+    """A test device's cups are no sales (promise 10)."""
+    payment_scenario: Mapped[str] = mapped_column(String(32))
+    status: Mapped[str] = mapped_column(String(16), default=Status.CREATED.value)
+    reason: Mapped[str] = mapped_column(String(128), default="")
+    """Why it failed: `rejected:<code>`, `failed:<code>`, `expired`, `no_ack`, `no_outcome`, `unknown`, `not_sent`..."""
+    stage: Mapped[str] = mapped_column(String(16), default="")
+    """In `make_pending`: `sent`, `accepted`, then the machine's own stages."""
+    progress: Mapped[int] = mapped_column(Integer, default=0)
+    """Percent, as the machine tells it; advisory."""
+    uncertain: Mapped[bool] = mapped_column(Boolean, default=False)
+    """`make_failed`, and nobody can say that nothing was poured."""
+    goodwill: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Poured and returned."""
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(default=None, index=True)
+    return_after: Mapped[datetime | None] = mapped_column(default=None, index=True)
+    """Uncertain: until then evidence is waited for before money goes back."""
+    paid_at: Mapped[datetime | None] = mapped_column(default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+    language: Mapped[str] = mapped_column(String(8), default="ru")
+
+
+class OrderChange(Base):
+    """One row for each change, written in the same transaction. Never updated."""
+
+    __tablename__ = "order_changes"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    version: Mapped[int] = mapped_column(Integer)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    """Who: `buyer`, `provider`, `device`, `clock`, `courier`, or an operator's address."""
+    event: Mapped[str] = mapped_column(String(32))
+    status_before: Mapped[str] = mapped_column(String(16))
+    status_after: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(128), default="")
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+
+
+class MakeCommand(Base):
+    """One instruction to pour an order's drink. Its id derives from order and attempt: a repeat is the same."""
+
+    __tablename__ = "make_commands"
+    __table_args__ = (
+        Index(
+            "uq_make_commands_one_live",
+            "order_id",
+            unique=True,
+            postgresql_where=text("live"),
+            sqlite_where=text("live"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    device_uuid: Mapped[str] = mapped_column(String(64))
+    attempt: Mapped[int] = mapped_column(Integer)
+    issued_at: Mapped[datetime]
+    deadline_at: Mapped[datetime]
+    live: Mapped[bool] = mapped_column(Boolean, default=True)
+    """Its outcome is still awaited."""
+    published_at: Mapped[datetime | None] = mapped_column(default=None)
+    accepted_at: Mapped[datetime | None] = mapped_column(default=None)
+    result: Mapped[str | None] = mapped_column(String(16), default=None)
+    revision: Mapped[int] = mapped_column(Integer, default=0)
+    code: Mapped[str] = mapped_column(String(64), default="")
+    out: Mapped[str] = mapped_column(String(16), default="")
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Payment(Base):
+    """One attempt to pay an order at a provider. Amounts are kopecks; what moved is in the ledger, summed here."""
+
+    __tablename__ = "payments"
+    __table_args__ = (
+        Index(
+            "uq_payments_one_live",
+            "order_id",
+            unique=True,
+            postgresql_where=text("live"),
+            sqlite_where=text("live"),
+        ),
+        Index("ix_payments_next_check", "next_check_at"),
+        CheckConstraint("amount >= 0 AND captured >= 0 AND refunded >= 0", name="amounts"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
+    merchant_id: Mapped[str] = mapped_column(String(64))
+    scenario: Mapped[str] = mapped_column(String(32))
+    account_id: Mapped[str] = mapped_column(String(64))
+    """The shop it was opened at; news of another shop is never believed for it."""
+    capture: Mapped[str] = mapped_column(String(16))
+    status_check: Mapped[str] = mapped_column(String(16))
+    """`polling`, `webhook` or `none`, frozen here."""
+    amount: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(16))
+    """`creating`, `pending`, `held`, `captured`, `canceled`, `refused` (see `money.PaymentState`)."""
+    live: Mapped[bool] = mapped_column(Boolean, default=True)
+    """It may still bring money, or has; paying the order again is impossible meanwhile."""
+    provider_payment_id: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    confirmation_url: Mapped[str] = mapped_column(Text, default="")
+    method: Mapped[str] = mapped_column(String(32), default="")
+    cancel_reason: Mapped[str] = mapped_column(String(64), default="")
+    problem: Mapped[str] = mapped_column(String(64), default="")
+    """What does not fit the order (`amount`, `currency`, `shop`, `test`): such money is only ever returned."""
+    captured: Mapped[int] = mapped_column(Integer, default=0)
+    refunded: Mapped[int] = mapped_column(Integer, default=0)
+    """Returned for certain, whoever asked for it."""
+    started_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None] = mapped_column(default=None)
+    hold_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    next_check_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When to ask the provider again; None once its answer is final."""
+    checks: Mapped[int] = mapped_column(Integer, default=0)
+    """Failed asks in a row; a successful ask is no failure (product.md 4, 7)."""
+
+
+class Movement(Base):
+    """One movement of money, append-only: held, captured, canceled, refunded (kopecks, always positive)."""
+
+    __tablename__ = "movements"
+    __table_args__ = (
+        Index("uq_movements_once", "payment_id", "kind", "reference", unique=True),
+        CheckConstraint("amount >= 0", name="amount"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
+    order_id: Mapped[str] = mapped_column(String(255), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    amount: Mapped[int] = mapped_column(Integer)
+    reference: Mapped[str] = mapped_column(String(64), default="")
+    """The provider's refund id, or empty for what can happen once."""
+    at: Mapped[datetime]

@@ -1,0 +1,128 @@
+"""What is owed to whom, and why: pure rules over an order's status and its payments. Kopecks everywhere; no I/O.
+
+The one answer is `owed()`; `settlement.py` turns it into promises in the outbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from cloud.orders.outbox import Task
+from cloud.orders.states import Status
+
+
+class PaymentState(StrEnum):
+    """How far one payment has come; it only ever moves forward."""
+
+    CREATING = "creating"
+    """Asked of the provider, no certain answer yet."""
+    PENDING = "pending"
+    HELD = "held"
+    CAPTURED = "captured"
+    CANCELED = "canceled"
+    REFUSED = "refused"
+    """The provider never opened it."""
+
+
+_RANK = {
+    PaymentState.CREATING: 0,
+    PaymentState.PENDING: 1,
+    PaymentState.HELD: 2,
+    PaymentState.CAPTURED: 3,
+    PaymentState.CANCELED: 3,
+    PaymentState.REFUSED: 3,
+}
+
+
+def moves_forward(before: PaymentState, after: PaymentState) -> bool:
+    """Old news arriving late, and any news of a finished payment, moves nothing."""
+    return _RANK[after] > _RANK[before]
+
+
+@dataclass(frozen=True)
+class PaymentNews:
+    """What a provider says of one payment now, in our words."""
+
+    state: PaymentState
+    provider_payment_id: str
+    confirmation_url: str = ""
+    captured: int = 0
+    method: str = ""
+    problem: str = ""
+    cancel_reason: str = ""
+    hold_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PaidFor:
+    """One payment as `owed` sees it."""
+
+    payment_id: str
+    state: PaymentState
+    amount: int
+    captured: int
+    refunded: int
+    problem: str
+    paid_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """One act that money waits for."""
+
+    task: Task
+    payment_id: str
+    amount: int
+    not_before: datetime | None
+    why: str
+
+
+_STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE})
+
+
+def owed(status: Status, uncertain_until: datetime | None, payments: Sequence[PaidFor]) -> list[Due]:
+    """Every act due now or later for an order in `status`; empty when money is where it belongs, or not decided yet.
+
+    The first payment that fits pays the order; every other kopeck goes back.
+    """
+    return [
+        due for payment in payments if (due := _owed_for(payment, payment is paying(payments), status, uncertain_until))
+    ]
+
+
+def paying(payments: Sequence[PaidFor]) -> PaidFor | None:
+    """The payment that pays the order: the first to bring money that fits it."""
+    fitting = [p for p in payments if p.paid_at is not None and not p.problem]
+    return min(fitting, key=lambda p: (p.paid_at, p.payment_id), default=None)
+
+
+def _owed_for(payment: PaidFor, pays: bool, status: Status, uncertain_until: datetime | None) -> Due | None:
+    balance = payment.captured - payment.refunded
+    if payment.state is not PaymentState.HELD and balance <= 0:
+        return None
+    if not pays:
+        return _return(payment, balance, None, payment.problem or "not the payment of this order")
+    if status in _STILL_OPEN:
+        return None
+    if status is Status.SUCCESSFUL:
+        held = payment.state is PaymentState.HELD
+        return Due(Task.CAPTURE, payment.payment_id, payment.amount, None, "poured") if held else None
+    return _return(payment, balance, uncertain_until, f"order {status.value}")
+
+
+def _return(payment: PaidFor, balance: int, not_before: datetime | None, why: str) -> Due:
+    if payment.state is PaymentState.HELD:
+        return Due(Task.CANCEL, payment.payment_id, payment.amount, not_before, why)
+    return Due(Task.REFUND, payment.payment_id, balance, not_before, why)
+
+
+_ARRIVES_WITHIN_DAYS = {"bank_card": 3, "sbp": 1, "sberbank": 0, "yoo_money": 0}
+_ARRIVES_DEFAULT_DAYS = 3
+
+
+def arrives_by(task: Task, method: str, asked_at: datetime) -> datetime:
+    """By when the buyer sees the money again: a cancelled hold at once, a refund by its method (yookassa.md 3.4)."""
+    if task is Task.CANCEL:
+        return asked_at
+    return asked_at + timedelta(days=_ARRIVES_WITHIN_DAYS.get(method, _ARRIVES_DEFAULT_DAYS))

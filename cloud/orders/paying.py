@@ -1,0 +1,187 @@
+"""Use cases of a payment: started, refused, told of by the provider, returned, each in the caller's transaction.
+
+Believes only `PaymentNews`, which come from our own questions to the provider (promise 5).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.orders import making, outbox
+from cloud.orders.change import locked, log, move, touch
+from cloud.orders.models import Order, Payment
+from cloud.orders.money import PaymentNews, PaymentState, moves_forward
+from cloud.orders.outbox import Task
+from cloud.orders.rules import Rules, seconds
+from cloud.orders.settlement import record, record_refund, settle_money
+from cloud.orders.states import PAYABLE, Event, Status
+
+FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
+
+
+PROVIDER_FINAL_S = 65 * 60.0
+"""By then the provider has canceled a payment nobody made (its hour, and some): even who never polls asks once."""
+
+
+class NotPayable(Exception):
+    """The order cannot be paid (any more); `expired` tells whether time was the reason."""
+
+    def __init__(self, order: Order, expired: bool) -> None:
+        super().__init__(f"order is {'expired' if expired else order.status}")
+        self.expired = expired
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where a payment is opened, and how it is followed."""
+
+    scenario: str
+    account_id: str
+    capture: str
+    status_check: str
+
+
+def start_payment(
+    session: Session, order_id: str, account: Account, payment_id: str, now: datetime
+) -> tuple[Payment, bool]:
+    """The order's payment to open, and whether it is new. A second press finds the first payment.
+
+    Raises `NotPayable`. The unique index on live payments holds even against code that forgets to ask.
+    """
+    order = locked(session, order_id)
+    open_payment = session.scalar(select(Payment).where(Payment.order_id == order_id, Payment.live.is_(True)))
+    if order.status == Status.PENDING and open_payment is not None:
+        return open_payment, False
+    if Status(order.status) not in PAYABLE or open_payment is not None:
+        raise NotPayable(order, expired=order.reason == "expired")
+    if now >= order.expires_at:
+        raise NotPayable(order, expired=True)
+    payment = Payment(
+        id=payment_id, order_id=order_id, merchant_id=order.merchant_id, scenario=account.scenario,
+        account_id=account.account_id, capture=account.capture, status_check=account.status_check,
+        amount=order.price, state=PaymentState.CREATING.value, live=True, started_at=now,
+    )  # fmt: skip
+    session.add(payment)
+    move(session, order, Event.PAYMENT_STARTED, "buyer", now)
+    session.flush()
+    outbox.add(session, Task.CREATE, f"pay-{payment_id}", order_id, payment_id, now, order.price)
+    return payment, True
+
+
+def payment_refused(session: Session, payment_id: str, why: str, now: datetime) -> None:
+    """The provider certainly opened nothing."""
+    payment, order = _both(session, payment_id)
+    if not moves_forward(PaymentState(payment.state), PaymentState.REFUSED) or payment.provider_payment_id:
+        return
+    payment.state, payment.live, payment.next_check_at = PaymentState.REFUSED.value, False, None
+    payment.cancel_reason = why[:64]
+    move(session, order, Event.PAYMENT_REFUSED, "provider", now, reason=f"refused:{why}"[:128])
+
+
+def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
+    """What the provider says now, whatever the order's status: late, early and repeated news included (promise 7)."""
+    payment, order = _both(session, payment_id)
+    payment.provider_payment_id = payment.provider_payment_id or news.provider_payment_id
+    payment.confirmation_url = news.confirmation_url or payment.confirmation_url
+    payment.method = news.method or payment.method
+    payment.problem = payment.problem or news.problem
+    payment.hold_expires_at = news.hold_expires_at or payment.hold_expires_at
+    payment.checks = 0
+    before = PaymentState(payment.state)
+    if moves_forward(before, news.state):
+        payment.state = news.state.value
+        _take_in(session, order, payment, before, news, rules, now)
+        touch(session, order)
+        settle_money(session, order, now)
+    payment.next_check_at = next_check(payment, rules, now)
+
+
+def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+    """A refund that succeeded at the provider, ours or made by people in its cabinet."""
+    payment, order = _both(session, payment_id)
+    if record_refund(session, payment, refund_id, amount, now):
+        order.goodwill = order.status == Status.SUCCESSFUL
+        touch(session, order)
+        log.info("refunded", extra={"order_id": order.id, "kopecks": amount})
+        settle_money(session, order, now)
+
+
+def check_failed(session: Session, payment_id: str, next_check_at: datetime) -> None:
+    """The provider could not be asked; nothing follows from that but another try."""
+    payment, _ = _both(session, payment_id)
+    payment.checks += 1
+    payment.next_check_at = next_check_at
+
+
+def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
+    """When to ask about this payment again: often while the buyer waits, slowly after, never once it is final."""
+    if PaymentState(payment.state) in FINAL_STATES:
+        return None
+    if payment.status_check == "none":
+        return max(payment.started_at + seconds(PROVIDER_FINAL_S), now + seconds(rules.payment_poll_slow_s))
+    fast = payment.status_check == "polling" and payment.state != PaymentState.HELD
+    in_time = now - payment.started_at < seconds(rules.fast_track_s)
+    return now + seconds(rules.payment_poll_fast_s if fast and in_time else rules.payment_poll_slow_s)
+
+
+def _take_in(
+    session: Session,
+    order: Order,
+    payment: Payment,
+    before: PaymentState,
+    news: PaymentNews,
+    rules: Rules,
+    now: datetime,
+) -> None:
+    if news.state is PaymentState.CANCELED:
+        _canceled(session, order, payment, before, news, now)
+        return
+    if news.state is PaymentState.CAPTURED:
+        payment.captured = news.captured
+        record(session, payment, "captured", news.captured, now)
+    elif news.state is PaymentState.HELD:
+        record(session, payment, "held", payment.amount, now)
+    if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
+        payment.paid_at = now
+        _paid(session, order, payment, rules, now)
+
+
+def _paid(session: Session, order: Order, payment: Payment, rules: Rules, now: datetime) -> None:
+    if payment.problem:
+        log.error("money does not fit the order: %s", payment.problem, extra={"order_id": order.id})
+        move(session, order, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
+        return
+    in_time = now - payment.started_at <= seconds(rules.fast_track_s)
+    order.paid_at = order.paid_at or now
+    if move(session, order, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
+        if in_time:
+            making.command(session, order, rules, now)
+        else:
+            order.due_at = now + seconds(rules.manual_make_s)
+
+
+def _canceled(
+    session: Session, order: Order, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime
+) -> None:
+    payment.live = False
+    payment.cancel_reason = news.cancel_reason
+    if before is PaymentState.HELD:
+        record(session, payment, "canceled", payment.amount, now)
+        if order.status == Status.SUCCESSFUL:
+            order.goodwill = True
+            log.error("poured, but the hold is gone", extra={"order_id": order.id})
+    else:
+        move(session, order, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
+
+
+def _both(session: Session, payment_id: str) -> tuple[Payment, Order]:
+    """The payment and its order, the order locked first so that two workers never wait for each other."""
+    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
+    if order_id is None:
+        raise LookupError(f"no payment {payment_id}")
+    order = locked(session, order_id)
+    payment = session.get(Payment, payment_id, populate_existing=True)
+    assert payment is not None  # noqa: S101  # read a line above, and payments are never deleted
+    return payment, order

@@ -1,0 +1,25 @@
+"""The limits an order lives by, in seconds. Values come from the settings; meanings from product.md section 2."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Durations in seconds."""
+
+    order_expiration_s: float = 900
+    fast_track_s: float = 300
+    """A payment seen within this time of its start pours by itself."""
+    make_deadline_s: float = 60
+    ack_timeout_s: float = 75
+    make_timeout_s: float = 300
+    uncertain_grace_s: float = 300
+    manual_make_s: float = 1800
+    payment_poll_fast_s: float = 2
+    payment_poll_slow_s: float = 60
+
+
+def seconds(value: float) -> timedelta:
+    """Seconds as a difference of moments."""
+    return timedelta(seconds=value)

@@ -1,0 +1,128 @@
+"""Turns what is owed (`money.owed`) into promises in the outbox, takes back those no longer right, keeps the ledger.
+
+Runs after every change of an order or a payment, in the same transaction. One act is never promised twice.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.db import ring
+from cloud.orders import outbox
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import Due, PaidFor, PaymentState, arrives_by, owed
+from cloud.orders.outbox import RETURNS, Lane, OutboxRow, Task
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.orders.money")
+
+KEY_PREFIX = {Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
+REFUSED = "refused"
+"""Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
+DONE = "done"
+FIRST_RETRY_S = 60.0
+LAST_RETRY_S = 3600.0
+
+
+def settle_money(session: Session, order: Order, now: datetime) -> None:
+    """Make the outbox promise exactly what is owed now."""
+    payments = session.scalars(select(Payment).where(Payment.order_id == order.id)).all()
+    if not payments:
+        return
+    until = order.return_after if order.uncertain else None
+    dues = owed(Status(order.status), until, [as_paid_for(payment) for payment in payments])
+    rows = outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
+    wanted = {(due.payment_id, due.task.value) for due in dues}
+    for row in rows:
+        if row.settled_at is None and row.attempts == 0 and (row.subject, row.task) not in wanted:
+            row.settled_at, row.verdict = now, "withdrawn"
+    for due in dues:
+        _promise(session, order, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+
+
+def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+    refusals = sum(row.verdict == REFUSED for row in earlier)
+    wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
+    due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
+    standing = next((row for row in earlier if row.settled_at is None), None)
+    if standing is None:
+        key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
+        outbox.add(session, due.task, key, order.id, due.payment_id, now, due.amount, due_at)
+        log.info("%s promised: %s", due.task.value, due.why, extra={"order_id": order.id, "kopecks": due.amount})
+    elif standing.attempts == 0 and due_at < standing.due_at:
+        standing.due_at = due_at
+        ring(session, outbox.topic(Lane.PROVIDER))
+
+
+def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
+    """Add one movement to the ledger; false when exactly this one is in it already."""
+    known = select(Movement.id).where(
+        Movement.payment_id == payment.id, Movement.kind == kind, Movement.reference == reference
+    )
+    if session.scalar(known) is not None:
+        return False
+    session.add(
+        Movement(
+            payment_id=payment.id, order_id=payment.order_id, kind=kind, amount=amount, reference=reference, at=now
+        )
+    )  # fmt: skip
+    session.flush()
+    return True
+
+
+def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
+    """A refund that is final at the provider, whoever asked for it; false when it is in the books already."""
+    if not record(session, payment, "refunded", amount, now, refund_id):
+        return False
+    total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
+    payment.refunded = int(session.scalar(total) or 0)
+    if payment.refunded >= payment.captured:
+        payment.live = False
+    return True
+
+
+def as_paid_for(payment: Payment) -> PaidFor:
+    """The payment as the pure rules see it."""
+    return PaidFor(
+        payment_id=payment.id,
+        state=PaymentState(payment.state),
+        amount=payment.amount,
+        captured=payment.captured,
+        refunded=payment.refunded,
+        problem=payment.problem,
+        paid_at=payment.paid_at,
+    )
+
+
+@dataclass(frozen=True)
+class Return:
+    """How the money's way back stands, for the buyer."""
+
+    status: str
+    """`waiting` (evidence is awaited), `in_progress`, `done`."""
+    amount: int
+    expected_by: datetime | None
+
+
+def return_of(session: Session, order: Order) -> Return | None:
+    """The return of an order's money; None when none is owed or was made."""
+    payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
+    returns = [
+        r
+        for r in outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
+        if Task(r.task) in RETURNS and r.verdict != "withdrawn"
+    ]
+    refunded = sum(payment.refunded for payment in payments.values())
+    for row in reversed(returns):
+        if row.verdict == REFUSED:
+            continue
+        asked_at = row.first_tried_at or row.due_at
+        expected_by = arrives_by(Task(row.task), payments[row.subject].method, asked_at)
+        if row.settled_at is not None:
+            return Return("done", max(refunded, row.amount), expected_by)
+        waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
+        return Return("waiting" if waiting else "in_progress", row.amount, expected_by)
+    return Return("done", refunded, None) if refunded else None

@@ -1,0 +1,31 @@
+"""From a provider's answer to news an order may believe: compared with our own books first. Pure."""
+
+from cloud.orders.models import Payment
+from cloud.orders.money import PaymentNews, PaymentState
+from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, differences
+
+_STATES = {
+    ProviderStatus.PENDING: PaymentState.PENDING,
+    ProviderStatus.HELD: PaymentState.HELD,
+    ProviderStatus.SUCCEEDED: PaymentState.CAPTURED,
+    ProviderStatus.CANCELED: PaymentState.CANCELED,
+}
+
+
+def news_of(facts: PaymentFacts, payment: Payment) -> PaymentNews | None:
+    """What the facts mean for this payment; None for a status we do not know: ask again, decide nothing."""
+    state = _STATES.get(facts.status)
+    if state is None:
+        return None
+    marks = {"order_id": payment.order_id, "payment": payment.id}
+    wrong = differences(facts, Expected(payment.account_id, payment.amount, marks))
+    return PaymentNews(
+        state=state,
+        provider_payment_id=facts.provider_payment_id,
+        confirmation_url=facts.confirmation_url or "",
+        captured=facts.captured,
+        method=facts.method or "",
+        problem=",".join(wrong)[:64],
+        cancel_reason=(facts.cancellation.reason or "")[:64] if facts.cancellation else "",
+        hold_expires_at=facts.hold_expires_at,
+    )

@@ -1,0 +1,147 @@
+"""POST /v1/initiate-payment: opens the order's payment at the provider and says where the buyer pays.
+
+The payment and its call are written down before the call; a second press finds the first payment (mistake 8).
+"""
+
+import logging
+from collections.abc import Callable
+
+from flask import Blueprint, Response, jsonify, redirect, request
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.db import Database
+from cloud.fleet.models import Credential
+from cloud.loops import Clock
+from cloud.orders import paying
+from cloud.orders.change import UnknownOrder
+from cloud.orders.models import Order, Payment
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.paying import Account, NotPayable
+from cloud.payments.cashier import Cashier
+from cloud.payments.provider import InvalidRequest, Provider
+from cloud.payments.shops import NoCredential, Shops
+
+log = logging.getLogger("cloud.payments.checkout")
+
+MAX_ORDER_ID = 255
+TRY_AGAIN_S = 3
+
+
+class Refusal(Exception):
+    """Why the order is not paid now: the HTTP status, a code for programs, words for people who read logs."""
+
+    def __init__(self, status: int, code: str, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.code = code
+        self.words = words
+
+
+class Checkout:
+    """Opens payments. `new_id` gives our payment ids."""
+
+    def __init__(
+        self, database: Database, shops: Shops, cashier: Cashier, clock: Clock, new_id: Callable[[], str]
+    ) -> None:
+        self._database = database
+        self._shops = shops
+        self._cashier = cashier
+        self._clock = clock
+        self._new_id = new_id
+
+    def pay(self, order_id: str) -> str:
+        """The provider's page for this order. Raises `Refusal`."""
+        credential, provider = self._account(order_id)
+        try:
+            payment, call = self._database.write(self._start, order_id, credential, provider)
+        except UnknownOrder:
+            raise Refusal(404, "unknown_order", "no such order") from None
+        except NotPayable as error:
+            raise self._not_payable(error) from None
+        except InvalidRequest as error:
+            raise Refusal(503, "not_payable", str(error)) from None
+        except IntegrityError:  # the unique index: two presses at the same moment
+            raise Refusal(503, "in_progress", "the payment is being opened") from None
+        if call is not None:
+            self._cashier.keep_now(call)
+        return self._page(payment.id)
+
+    def _account(self, order_id: str) -> tuple[Credential, Provider]:
+        with self._database.read() as session:
+            order = session.get(Order, order_id)
+        if order is None:
+            raise Refusal(404, "unknown_order", "no such order")
+        try:
+            return self._shops.of(order.merchant_id, order.payment_scenario)
+        except NoCredential as error:
+            log.error("%s", error, extra={"order_id": order_id})
+            raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
+
+    def _start(
+        self, session: Session, order_id: str, credential: Credential, provider: Provider
+    ) -> tuple[Payment, OutboxRow | None]:
+        now = self._clock()
+        account = Account(credential.scenario, credential.account_id, credential.capture, credential.status_check)
+        payment, is_new = paying.start_payment(session, order_id, account, self._new_id(), now)
+        if not is_new:
+            return payment, None
+        order = session.get_one(Order, order_id)
+        return payment, self._cashier.claim_new(session, payment, order, provider, now)
+
+    def _page(self, payment_id: str) -> str:
+        with self._database.read() as session:
+            payment = session.scalars(select(Payment).where(Payment.id == payment_id)).one()
+        if payment.state == "pending" and payment.confirmation_url:
+            return payment.confirmation_url
+        if payment.state == "refused":
+            raise Refusal(503, "provider_refused", "the payment could not be opened")
+        if payment.state in {"creating", "pending"}:
+            raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")
+        raise Refusal(409, "already_paid", "the order has been paid")
+
+    @staticmethod
+    def _not_payable(error: NotPayable) -> Refusal:
+        if error.expired:
+            return Refusal(410, "expired", "the order has expired")
+        return Refusal(409, "wrong_state", str(error))
+
+
+def create_blueprint(checkout: Checkout) -> Blueprint:
+    """JSON or form in; JSON out, or a redirect for a browser without JavaScript."""
+    blueprint = Blueprint("checkout", __name__)
+
+    @blueprint.post("/v1/initiate-payment")
+    def initiate_payment() -> BaseResponse:
+        try:
+            url = checkout.pay(_order_id())
+        except Refusal as refusal:
+            return _refused(refusal)
+        if _is_plain_form():
+            return redirect(url, 303)
+        return jsonify(redirect_url=url)
+
+    return blueprint
+
+
+def _order_id() -> str:
+    told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
+    order_id = told.get("order_id") if isinstance(told, dict) else None
+    if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID:
+        raise Refusal(400, "bad_request", "order_id is missing")
+    return order_id
+
+
+def _is_plain_form() -> bool:
+    best = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    return not request.is_json and best == "text/html"
+
+
+def _refused(refusal: Refusal) -> Response:
+    answer = jsonify(error={"code": refusal.code, "message": refusal.words})
+    answer.status_code = refusal.status
+    if refusal.status == 503:
+        answer.headers["Retry-After"] = str(TRY_AGAIN_S)
+    return answer

@@ -1,0 +1,35 @@
+"""What providers sent us, stored before it is judged."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db import Base
+
+
+class ProviderNews(Base):
+    """One notification as it came. A hint only: whoever handles it asks the provider (promise 5)."""
+
+    __tablename__ = "provider_news"
+    __table_args__ = (
+        Index(
+            "ix_provider_news_open",
+            "received_at",
+            postgresql_where=text("handled_at IS NULL"),
+            sqlite_where=text("handled_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    provider: Mapped[str] = mapped_column(String(16))
+    dedupe_key: Mapped[str] = mapped_column(String(255), unique=True)
+    provider_payment_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    body: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime]
+    times: Mapped[int] = mapped_column(Integer, default=1)
+    """How often the same came; redelivery is normal for 24 hours."""
+    look_at: Mapped[datetime]
+    """When to try to place it, while `handled_at` is empty."""
+    handled_at: Mapped[datetime | None] = mapped_column(default=None)
+    verdict: Mapped[str] = mapped_column(String(64), default="")

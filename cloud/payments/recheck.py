@@ -1,0 +1,187 @@
+"""Asks the provider about every payment that is not final, until it is: the fact behind webhooks, and what they lose.
+
+Two lists: payments whose `next_check_at` has come, and notifications of payments we do not know (adopted when ours).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from cloud.db import Database
+from cloud.loops import Clock, Crew
+from cloud.orders import paying
+from cloud.orders.models import Payment
+from cloud.orders.rules import Rules
+from cloud.payments.believing import news_of
+from cloud.payments.facts import PaymentFacts, RefundStatus
+from cloud.payments.models import ProviderNews
+from cloud.payments.outcomes import NotOurs, Ok, next_ask
+from cloud.payments.provider import Provider
+from cloud.payments.shops import NoCredential, Shops
+
+log = logging.getLogger("cloud.payments.recheck")
+
+NEWS = "news"
+"""What the bell rings when something may be worth asking about."""
+LEASE_S = 60.0
+ADOPT_FOR_S = 24 * 3600.0
+"""A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
+
+
+class _Recipient(msgspec.Struct, frozen=True):
+    account_id: str = ""
+
+
+class _Hint(msgspec.Struct, frozen=True):
+    recipient: _Recipient = _Recipient()
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    object: _Hint = _Hint()
+
+
+class Recheck:
+    """One per process; several processes share the work by leases."""
+
+    def __init__(
+        self, database: Database, shops: Shops, rules: Rules, crew: Crew, jitter: Callable[[], float], clock: Clock
+    ) -> None:
+        self._database = database
+        self._shops = shops
+        self._rules = rules
+        self._crew = crew
+        self._jitter = jitter
+        self._clock = clock
+
+    def step(self, now: datetime) -> datetime:
+        """Ask what is due as hands are free; when to look again."""
+        free = self._crew.free
+        if free > 0:
+            for payment in self._database.write(self._take, now, free):
+                self._crew.submit(partial(self._check, payment))
+        if self._crew.free > 0:
+            for news in self._database.write(self._take_unplaced, now):
+                self._crew.submit(partial(self._adopt, news, now))
+        with self._database.read() as session:
+            soonest = session.scalar(select(func.min(Payment.next_check_at)))
+        return soonest or now + timedelta(seconds=1)
+
+    def _take(self, session: Session, now: datetime, limit: int) -> Sequence[Payment]:
+        """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
+        due = (
+            select(Payment.id)
+            .where(Payment.next_check_at <= now)
+            .order_by(Payment.next_check_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = session.scalars(due).all()
+        if not ids:
+            return []
+        claimed = (
+            update(Payment)
+            .where(Payment.id.in_(ids))
+            .values(next_check_at=now + timedelta(seconds=LEASE_S))
+            .returning(Payment)
+            .execution_options(synchronize_session=False)
+        )
+        return session.scalars(claimed).all()
+
+    def _check(self, payment: Payment) -> None:
+        try:
+            provider = self._shops.of_payment(payment)
+        except NoCredential as error:
+            log.error("%s", error, extra={"order_id": payment.order_id})
+            self._database.write(self._unanswered, payment.id, 60.0)
+            return
+        outcome = provider.fetch(payment.provider_payment_id or "")
+        match outcome:
+            case Ok(facts):
+                self._database.write(self._answered, payment.id, facts, payment.next_check_at)
+                if facts.refunded > payment.refunded:
+                    self._take_in_refunds(payment, provider)
+            case NotOurs():
+                log.error("provider does not know the payment", extra={"order_id": payment.order_id})
+                self._database.write(self._unanswered, payment.id, 300.0)
+            case _:
+                wait = next_ask(payment.checks + 1, getattr(outcome, "retry_after_s", None), self._jitter)
+                log.warning(
+                    "payment not known: %s",
+                    type(outcome).__name__,
+                    extra={"order_id": payment.order_id, "again_s": wait},
+                )
+                self._database.write(self._unanswered, payment.id, wait)
+
+    def _answered(self, session: Session, payment_id: str, facts: PaymentFacts, lease: datetime | None) -> None:
+        now = self._clock()
+        payment = session.get_one(Payment, payment_id)
+        asked_again = payment.next_check_at if payment.next_check_at != lease else None
+        news = news_of(facts, payment)
+        if news is None:
+            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
+        else:
+            paying.payment_news(session, payment_id, news, self._rules, now)
+        if asked_again is not None:  # newer news came while we asked: this answer may be the older one
+            payment.next_check_at = asked_again
+
+    def _unanswered(self, session: Session, payment_id: str, wait_s: float) -> None:
+        paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
+
+    def _take_in_refunds(self, payment: Payment, provider: Provider) -> None:
+        """Refunds we have not counted yet: ours whose answer was lost, or made by people in the provider's cabinet."""
+        outcome = provider.list_refunds(payment_id=payment.provider_payment_id)
+        if not isinstance(outcome, Ok):
+            self._database.write(self._unanswered, payment.id, 60.0)
+            return
+        for refund in outcome.value.items:
+            if refund.status is RefundStatus.SUCCEEDED:
+                self._database.write(
+                    paying.refund_news, payment.id, refund.provider_refund_id, refund.amount, self._clock()
+                )
+
+    def _take_unplaced(self, session: Session, now: datetime) -> Sequence[ProviderNews]:
+        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), ProviderNews.look_at <= now)
+        taken = session.scalars(open_news.limit(self._crew.free).with_for_update(skip_locked=True)).all()
+        for news in taken:
+            news.look_at = now + timedelta(seconds=LEASE_S)
+        return taken
+
+    def _adopt(self, news: ProviderNews, now: datetime) -> None:
+        """A notification of a payment we cannot place: our create's answer may be lost, or not stored yet."""
+        provider = self._shops.of_account(_account_hint(news.body))
+        outcome = provider.fetch(news.provider_payment_id) if provider is not None else None
+        if isinstance(outcome, Ok):
+            self._database.write(self._place, news.id, outcome.value)
+        elif outcome is None or isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
+            log.warning(
+                "notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id}
+            )
+            self._database.write(self._set_aside, news.id, "not ours")
+
+    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> None:
+        now = self._clock()
+        payment = session.get(Payment, facts.metadata.get("payment", ""))
+        news = news_of(facts, payment) if payment is not None else None
+        mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
+        if payment is not None and news is not None and mine:
+            paying.payment_news(session, payment.id, news, self._rules, now)
+            self._set_aside(session, news_id, "adopted")
+        else:
+            self._set_aside(session, news_id, "no such payment")
+
+    def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
+        news = session.get_one(ProviderNews, news_id)
+        news.handled_at, news.verdict = self._clock(), verdict
+
+
+def _account_hint(body: str) -> str:
+    """Which shop the notification says it speaks of; only used to choose whom to ask."""
+    try:
+        return msgspec.json.decode(body, type=_Envelope).object.recipient.account_id
+    except msgspec.DecodeError:
+        return ""

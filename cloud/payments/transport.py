@@ -1,0 +1,172 @@
+"""HTTP to one provider with one merchant's credential: a question out; a whole reply back, or what its absence proves.
+
+Own `requests` sessions, one a thread; no retry, no redirect, no cookie, nothing from the environment; bounded in size
+and time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
+"""
+
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from urllib3 import exceptions as urllib3_errors
+
+from cloud.payments.outcomes import NotSent, Unknown
+
+MAX_ANSWER_BYTES = 2 * 1024 * 1024
+"""The largest honest answer, a list of 100 payments with full metadata, stays under this."""
+
+READ_PIECE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request; `read_timeout_s` bounds each wait for bytes and, with the connect timeout, the whole answer."""
+
+    verb: str
+    path: str
+    read_timeout_s: float
+    params: Mapping[str, str] | None = None
+    key: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP answer. `body` None was too large to read."""
+
+    status: int
+    body: bytes | None = field(repr=False)
+    retry_after: str | None = None
+
+
+class Transport:
+    """Connections of one credential; `exchange` may be called from any thread."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        user_agent: str,
+        basic_auth: tuple[str, str] | None,
+        connect_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base_url = _checked_base_url(base_url)
+        self._user_agent = user_agent
+        self._basic_auth = basic_auth
+        self._connect_timeout_s = connect_timeout_s
+        self._clock = clock
+        self._of_thread = threading.local()
+        # Weak: a thread that ends takes its session along. The set is only for close().
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
+
+    def exchange(self, question: Question) -> Reply | NotSent | Unknown:
+        """Ask once. NotSent only when certainly no byte of the question left."""
+        deadline = self._clock() + self._connect_timeout_s + question.read_timeout_s
+        try:
+            with self._session().request(
+                question.verb,
+                self.base_url + question.path,
+                params=question.params,
+                data=question.body,
+                headers=_headers(question),
+                timeout=(self._connect_timeout_s, question.read_timeout_s),
+                stream=True,
+            ) as response:
+                body = self._read_bounded(response, deadline)
+                return Reply(response.status_code, body, response.headers.get("Retry-After"))
+        except (OSError, urllib3_errors.HTTPError) as broken:
+            return _lost(broken)
+
+    def close(self) -> None:
+        """Close the connections of all threads, when nobody uses them any more."""
+        with self._sessions_lock:
+            for session in self._sessions:
+                session.close()
+
+    def _read_bounded(self, response: requests.Response, deadline: float) -> bytes | None:
+        """The body, or None when it is too large. `requests` limits each wait, `deadline` limits their sum."""
+        body = bytearray()
+        while piece := response.raw.read1(READ_PIECE, decode_content=True):
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                return None
+            if self._clock() > deadline:
+                raise TimeoutError("the answer trickles")
+        return bytes(body)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._of_thread, "session", None)
+        if session is None:
+            session = _new_session(self._user_agent, self._basic_auth)
+            self._of_thread.session = session
+            with self._sessions_lock:
+                self._sessions.add(session)
+        return session
+
+
+class _NoRedirects(requests.Session):
+    """Takes 3xx for an answer. `allow_redirects=False` alone would still read its body, unbounded."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def _new_session(user_agent: str, basic_auth: tuple[str, str] | None) -> requests.Session:
+    session = _NoRedirects()
+    # The environment could put a .netrc credential in place of the merchant's, or a proxy in between.
+    session.trust_env = False
+    if basic_auth is not None:
+        # Bytes: `requests` would encode text as Latin-1 and put a mistyped secret into the UnicodeEncodeError.
+        session.auth = HTTPBasicAuth(*(part.encode() for part in basic_auth))
+    session.headers.update({"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"})
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _headers(question: Question) -> dict[str, str]:
+    headers = {}
+    if question.body is not None:
+        headers["Content-Type"] = "application/json"
+    if question.key is not None:
+        headers["Idempotence-Key"] = question.key
+    return headers
+
+
+def _checked_base_url(base_url: str) -> str:
+    """ValueError now rather than a surprise at the first payment."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a provider's base URL is http or https with a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("a provider's base URL takes no user, query or fragment")
+    requests.Request("GET", base_url).prepare()
+    return base_url.rstrip("/")
+
+
+def _lost(broken: Exception) -> NotSent | Unknown:
+    """What a broken exchange proves. Only names of errors leave here: their texts and requests stay behind."""
+    cause = broken.args[0] if broken.args else None
+    reason = getattr(cause, "reason", None)
+    why = type(broken).__name__ if reason is None else f"{type(broken).__name__} ({type(reason).__name__})"
+    return NotSent(why) if _never_connected(reason) else Unknown(why)
+
+
+def _never_connected(reason: object) -> bool:
+    """Whether the connection itself failed: no name, refused, timed out, or the wrong certificate."""
+    if isinstance(reason, urllib3_errors.SSLError):
+        return any(isinstance(inner, ssl.SSLCertVerificationError) for inner in reason.args)
+    return isinstance(reason, urllib3_errors.ConnectTimeoutError | urllib3_errors.NewConnectionError)

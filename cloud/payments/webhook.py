@@ -1,0 +1,88 @@
+"""POST /v1/yook-pay-webhook: stores the notification, answers 200, wakes the worker; believes nothing of it."""
+
+import logging
+from datetime import datetime
+
+from flask import Blueprint, Response, request
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from cloud.db import Database, ring
+from cloud.loops import Clock
+from cloud.orders.models import Payment
+from cloud.payments.authenticity import (
+    MAX_NOTIFICATION_BYTES,
+    Network,
+    NotANotification,
+    Notification,
+    is_from_provider,
+    parse_notification,
+)
+from cloud.payments.models import ProviderNews
+from cloud.payments.recheck import NEWS
+
+log = logging.getLogger("cloud.payments.webhook")
+
+MAX_UNPLACED = 10_000
+"""Notifications of payments we do not know that wait to be looked at; beyond it they are refused, and come again."""
+
+
+def create_blueprint(
+    database: Database, clock: Clock, trusted_proxies: tuple[Network, ...], senders: tuple[Network, ...] | None
+) -> Blueprint:
+    """The provider's door. `senders` None switches the address check off."""
+    blueprint = Blueprint("webhook", __name__)
+
+    @blueprint.post("/v1/yook-pay-webhook", strict_slashes=False)
+    def yookassa_webhook() -> Response:
+        forwarded = request.headers.get("X-Forwarded-For")
+        if not is_from_provider(request.remote_addr, forwarded, trusted_proxies, senders):
+            log.warning("notification from a stranger's address", extra={"remote": request.remote_addr})
+            return _answer(403, "not a provider's address")
+        body = request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1]
+        try:
+            told = parse_notification(body)
+        except NotANotification as error:
+            log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
+            return _answer(400, str(error))
+        stored = database.write(store, told, body.decode("utf-8", "replace"), clock())
+        return _answer(200, "stored") if stored else _answer(503, "too many unknown notifications")
+
+    return blueprint
+
+
+def store(session: Session, told: Notification, body: str, now: datetime) -> bool:
+    """Keep the notification and let the payment it names be asked about at once. False: no room for strangers' news.
+
+    A repeat is counted, and asks again: its key could have been forged ahead of the real one.
+    """
+    ring(session, NEWS)
+    known = told.payment_id is not None and _ask_about(session, told.payment_id, now)
+    news = session.scalar(select(ProviderNews).where(ProviderNews.dedupe_key == told.dedupe_key).with_for_update())
+    if news is not None:
+        news.times += 1
+        return True
+    if not known and told.payment_id is not None:
+        waiting = select(func.count()).select_from(ProviderNews).where(ProviderNews.handled_at.is_(None))
+        if int(session.scalar(waiting) or 0) >= MAX_UNPLACED:
+            return False
+    placed = known or told.payment_id is None
+    session.add(
+        ProviderNews(
+            provider="yookassa", dedupe_key=told.dedupe_key, provider_payment_id=told.payment_id or "", body=body,
+            received_at=now, look_at=now, handled_at=now if placed else None, verdict="asked" if known else "",
+        )
+    )  # fmt: skip
+    log.info("notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
+    return True
+
+
+def _ask_about(session: Session, provider_payment_id: str, now: datetime) -> bool:
+    asked = session.execute(
+        update(Payment).where(Payment.provider_payment_id == provider_payment_id).values(next_check_at=now)
+    )
+    return bool(asked.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
+def _answer(status: int, words: str) -> Response:
+    return Response(words + "\n", status, mimetype="text/plain")

@@ -1,0 +1,145 @@
+"""Every setting of the cloud, read once from the environment into one frozen object. No secret has a default.
+
+All problems are told at once (`SettingsError`). `docs/settings.md` lists every name with its default.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cloud.payments.authenticity import PUBLISHED_SENDERS, Network, parse_networks, parse_senders
+
+MIN_SECRET = 32
+"""Characters; keys are derived from it, so it must not be guessable."""
+
+
+class SettingsError(ValueError):
+    """One or more settings are missing or malformed; the text lists all of them, one a line."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The cloud's settings. Durations are seconds and may be fractions."""
+
+    secret_key: str = field(repr=False)
+    old_secret_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Earlier secret keys, still able to read what was encrypted with them."""
+    database_url: str = field(default="sqlite:///var/coffee.db", repr=False)
+    mqtt_url: str = field(default="mqtt://127.0.0.1:1883", repr=False)
+    mqtt_user: str = ""
+    mqtt_password: str = field(default="", repr=False)
+    public_url: str = "http://127.0.0.1:8080"
+    bind: str = "127.0.0.1:8080"
+    yookassa_url: str = "https://api.yookassa.ru/v3"
+    yookassa_webhook_networks: tuple[Network, ...] | None = None
+    yookassa_rate: float = 5.0
+    """Calls a second to one shop; YooKassa publishes no limit, so ours is modest."""
+    trusted_proxies: tuple[Network, ...] = ()
+    order_expiration_s: float = 900
+    fast_track_s: float = 300
+    make_deadline_s: float = 60
+    ack_timeout_s: float = 75
+    make_timeout_s: float = 300
+    uncertain_grace_s: float = 300
+    manual_make_s: float = 1800
+    payment_poll_fast_s: float = 2
+    payment_poll_slow_s: float = 60
+    log: str = "text"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read `COFFEE_...`; raises `SettingsError` naming everything that is wrong."""
+        reader = _Reader(os.environ if environ is None else environ)
+        problems = reader.problems
+        values = {
+            "secret_key": reader.text("SECRET_KEY", ""),
+            "old_secret_keys": tuple(filter(None, reader.text("OLD_SECRET_KEYS", "").split(","))),
+            "database_url": reader.text("DATABASE_URL", cls.database_url),
+            "mqtt_url": reader.url("MQTT_URL", cls.mqtt_url, ("mqtt", "mqtts")),
+            "mqtt_user": reader.text("MQTT_USER", ""),
+            "mqtt_password": reader.text("MQTT_PASSWORD", ""),
+            "public_url": reader.url("PUBLIC_URL", cls.public_url, ("http", "https")).rstrip("/"),
+            "bind": reader.matching("BIND", cls.bind, r".+:\d{1,5}", "HOST:PORT"),
+            "yookassa_url": reader.url("YOOKASSA_URL", cls.yookassa_url, ("http", "https")).rstrip("/"),
+            "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", PUBLISHED_SENDERS),
+            "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
+            "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
+        } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
+        if len(str(values["secret_key"])) < MIN_SECRET:
+            problems.append(f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more")
+        if not problems and values["ack_timeout_s"] <= values["make_deadline_s"]:  # type: ignore[operator]  # both are floats
+            problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return cls(**values)  # type: ignore[arg-type]  # the names above are the fields below
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.bind.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+_NUMBERS: dict[str, float] = {f.name: f.default for f in fields(Settings) if isinstance(f.default, int | float)}
+
+
+class _Reader:
+    """Reads one variable at a time and remembers what was wrong with it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(f"COFFEE_{name}", "").strip() or default
+
+    def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:
+        text = self.text(name, default)
+        if not re.fullmatch(pattern, text):
+            self.problems.append(f"COFFEE_{name} must be {wanted}")
+        return text
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        text = self.text(name, default)
+        try:
+            parts = urlsplit(text)
+            good = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            good = False
+        if not good:
+            self.problems.append(
+                f"COFFEE_{name} must be a URL beginning with {' or '.join(s + '://' for s in schemes)}"
+            )
+        return text
+
+    def seconds(self, field_name: str, default: float) -> float:
+        name = field_name.upper()
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1
+        if not 0 < value < 10**8:
+            self.problems.append(f"COFFEE_{name} must be a number above 0, not {text[:40]!r}")
+        return value
+
+    def networks(self, name: str, default: str) -> tuple[Network, ...] | None:
+        try:
+            return parse_senders(self.text(name, default)) if default else parse_networks(self.text(name, default))
+        except ValueError as error:
+            self.problems.append(f"COFFEE_{name}: {error}")
+            return ()
+
+
+def read_dotenv(folder: Path, environ: dict[str, str]) -> None:
+    """Add to `environ` what a `.env` file in `folder` sets and the environment does not."""
+    path = folder / ".env"
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.strip()):
+            environ.setdefault(name.strip(), value.strip().strip("'\""))

@@ -1,0 +1,85 @@
+"""Everything the cloud does in the background: one thread a loop, all of them claiming work from the database.
+
+Any number of these processes may run (SQLite: one). What a dying one leaves half done, another takes after its lease.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from cloud import heartbeat
+from cloud.courier.broker import BrokerLink, client_id_of
+from cloud.courier.listener import Listener
+from cloud.courier.publisher import Publisher
+from cloud.db import Database
+from cloud.loops import Crew, Loop
+from cloud.orders import outbox
+from cloud.orders.deadlines import Deadlines
+from cloud.orders.outbox import Lane
+from cloud.payments.recheck import NEWS, Recheck
+from cloud.wiring import HANDS, Cloud, jitter
+
+log = logging.getLogger("cloud.worker")
+
+STOP_WITHIN_S = 10.0
+MQTT_IN = "mqtt:in"
+DEADLINES = "deadlines"
+
+
+class Worker:
+    """Starts and stops the loops."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        database, rules, clock, bell = cloud.database, cloud.rules, cloud.clock, cloud.database.bell
+        settings = cloud.settings
+        money, news = outbox.topic(Lane.PROVIDER), NEWS
+        mail = outbox.topic(Lane.MQTT)
+        self.link = BrokerLink(
+            settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN)),
+            settings.mqtt_user, settings.mqtt_password,
+        )  # fmt: skip
+        self._crews = [
+            Crew("cashier", HANDS, lambda: bell.ring((money,))),
+            Crew("recheck", HANDS, lambda: bell.ring((news,))),
+        ]
+        steps = {
+            "cashier": (cloud.cashier(self._crews[0]), money),
+            "recheck": (Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock), news),
+            "publisher": (Publisher(database, self.link, rules, cloud.owner, clock), mail),
+            "listener": (Listener(database, self.link, rules, clock), MQTT_IN),
+            "deadlines": (Deadlines(database, rules), DEADLINES),
+            "heartbeat": (Heartbeat(database, self.link, cloud.owner), "heartbeat"),
+        }
+        self.loops = [Loop(name, what, bell, topic, clock) for name, (what, topic) in steps.items()]  # type: ignore[arg-type]  # a mixed dict
+
+    def start(self) -> None:
+        """Connect and begin."""
+        self.link.start()
+        for loop in self.loops:
+            loop.start()
+        log.info("worker started", extra={"worker": self._cloud.owner})
+
+    def stop(self) -> None:
+        """Finish what is in hand and end."""
+        for loop in self.loops:
+            loop.stop()
+        for loop in self.loops:
+            loop.join(STOP_WITHIN_S)
+        for crew in self._crews:
+            crew.close()
+        self.link.stop()
+        log.info("worker stopped", extra={"worker": self._cloud.owner})
+
+
+class Heartbeat:
+    """Writes the worker's sign of life."""
+
+    def __init__(self, database: Database, link: BrokerLink, owner: str) -> None:
+        self._database = database
+        self._link = link
+        self._owner = owner
+
+    def step(self, now: datetime) -> datetime:
+        """One beat."""
+        self._database.write(heartbeat.beat, self._owner, self._link.connected, now)
+        return now + timedelta(seconds=heartbeat.EVERY_S)
