@@ -1,0 +1,39 @@
+"""The demo's front page: where everything is, in the order a buyer meets it."""
+
+import threading
+
+from flask import Flask, Response, render_template
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from simulator.demo.fleet import DEVICE
+from simulator.demo.stage import Stage
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
+
+
+def create_app(stage: Stage) -> Flask:
+    """One page and its style."""
+    app = Flask(__name__)
+
+    @app.get("/")
+    def front() -> str:
+        return render_template(
+            "front.html", machine=stage.machine.url, cloud=stage.cloud_url, menu=f"{stage.cloud_url}/m/{DEVICE}",
+            books=f"{stage.yookassa.address}/sim/books", broker=stage.broker,
+        )  # fmt: skip
+
+    @app.after_request
+    def guard(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = "default-src 'self'"
+        return response
+
+    return app
+
+
+def serve(stage: Stage, port: int) -> BaseWSGIServer:
+    """Start serving in the background."""
+    server = make_server("127.0.0.1", port, create_app(stage), threaded=True, request_handler=_Quiet)
+    threading.Thread(target=server.serve_forever, args=(0.1,), name="front", daemon=True).start()
+    return server

@@ -1,0 +1,154 @@
+"""Buys one coffee without a person, then holds the order against the machine's cups and the provider's books."""
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from protocol.reasons import Size
+from simulator.demo.scenarios import Scenario
+from simulator.demo.stage import Stage
+
+DRINK = "americano"
+SIZE = Size.MEDIUM
+END_WITHIN_S = 90.0
+DECLINED_CARD = "5555555555554600"
+"""The published test card of `insufficient_funds`."""
+FINAL = frozenset({"successful", "make_failed", "not_paid", "failed"})
+
+
+@dataclass
+class Timeline:
+    """What was seen, and when."""
+
+    started: float = field(default_factory=time.monotonic)
+    rows: list[tuple[float, str]] = field(default_factory=list)
+
+    def note(self, what: str) -> None:
+        """Something happened now."""
+        self.rows.append((time.monotonic() - self.started, what))
+
+    def text(self) -> str:
+        """One line a fact: seconds since the scan, seconds since the line before."""
+        lines, before = ["   at s   +ms  what"], 0.0
+        for at, what in self.rows:
+            lines.append(f"{at:7.3f} {1000 * (at - before):6.0f}  {what}")
+            before = at
+        return "\n".join(lines)
+
+
+class WentWrong(Exception):
+    """A step of the purchase could not be taken."""
+
+
+def buy(stage: Stage, scenario: Scenario) -> tuple[Timeline, list[str]]:
+    """One purchase to its end. The timeline, and everything that is not as it should be."""
+    timeline = Timeline()
+    order_id = _scan(stage, timeline)
+    watcher = threading.Thread(target=_watch, args=(stage, order_id, timeline), daemon=True)
+    watcher.start()
+    payment_page = _start_payment(stage, order_id)
+    timeline.note("the payment page is open")
+    _strike(stage, scenario, timeline)
+    provider_id = payment_page.rsplit("=", 1)[-1]
+    timeline.note("the buyer pays" if not scenario.declined else "the buyer tries a card without money")
+    stage.yookassa.pay(provider_id, DECLINED_CARD if scenario.declined else "")
+    order = _wait_for_the_end(stage, order_id)
+    timeline.note("the order and its money are final")
+    if scenario.agent_killed:
+        stage.restart_agent()
+        timeline.note("the agent is back; the old command must not pour")
+        order = _wait_for_the_end(stage, order_id)
+    return timeline, _judge(stage, scenario, order_id, provider_id, order)
+
+
+def _scan(stage: Stage, timeline: Timeline) -> str:
+    offered = requests.post(f"{stage.machine.url}/api/qr", json={"drink_no": DRINK, "size": int(SIZE)}, timeout=10)
+    qr: dict[str, str] = _good(offered).json()
+    timeline.note(f"QR scanned, order {qr['order_uuid']}")
+    _good(requests.get(qr["url"], timeout=10))
+    return qr["order_uuid"]
+
+
+def _start_payment(stage: Stage, order_id: str) -> str:
+    answer = requests.post(f"{stage.cloud_url}/v1/initiate-payment", json={"order_id": order_id}, timeout=30)
+    return str(_good(answer).json()["redirect_url"])
+
+
+def _strike(stage: Stage, scenario: Scenario, timeline: Timeline) -> None:
+    if scenario.machine_switch:
+        body = {"name": scenario.machine_switch}
+        _good(requests.post(f"{stage.machine.url}/api/faults", json=body, timeout=10))
+        timeline.note(f"fault: {scenario.says}")
+    if scenario.agent_killed:
+        stage.agent.kill()
+        timeline.note(f"fault: {scenario.says}")
+
+
+def _watch(stage: Stage, order_id: str, timeline: Timeline) -> None:
+    """Follow the event stream as the buyer's page does."""
+    seen = ""
+    with requests.get(f"{stage.cloud_url}/v1/orders/{order_id}/events", stream=True, timeout=END_WITHIN_S) as stream:
+        for line in stream.iter_lines(chunk_size=1, decode_unicode=True):
+            if not str(line).startswith("data: {"):
+                continue
+            order = json.loads(str(line).removeprefix("data: "))
+            shown = _shown(order)
+            if shown != seen:
+                timeline.note(f"page: {shown}")
+                seen = shown
+
+
+def _shown(order: dict[str, Any]) -> str:
+    parts = [order["status"], order.get("stage") or "", order.get("reason") or ""]
+    if order.get("return"):
+        parts.append(f"return {order['return']['status']}")
+    return " · ".join(filter(None, parts))
+
+
+def _wait_for_the_end(stage: Stage, order_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + END_WITHIN_S
+    while True:
+        order: dict[str, Any] = _good(requests.get(f"{stage.cloud_url}/v1/order-status/{order_id}", timeout=10)).json()
+        returning = order.get("return") or {}
+        if order["status"] in FINAL and returning.get("status", "done") == "done" and _books_are_quiet(stage):
+            return order
+        if time.monotonic() > deadline:
+            raise WentWrong(f"the order is still {_shown(order)} after {END_WITHIN_S:g} s")
+        time.sleep(0.05)
+
+
+def _books_are_quiet(stage: Stage) -> bool:
+    """Nothing held, nothing on its way: the provider's own books are final too."""
+    books = requests.get(f"{stage.yookassa.address}/sim/books", timeout=10).json()
+    return all(
+        payment["kopecks"]["held"] == 0 and payment["kopecks"]["refunding"] == 0 for payment in books["payments"]
+    )
+
+
+def _judge(stage: Stage, scenario: Scenario, order_id: str, provider_id: str, order: dict[str, Any]) -> list[str]:
+    books = requests.get(f"{stage.yookassa.address}/sim/books", timeout=10).json()
+    money = next(payment["kopecks"] for payment in books["payments"] if payment["id"] == provider_id)
+    kept, price = money["captured"] - money["refunded"], round(order["price"] * 100)
+    cups = stage.machine.cups(order_id)
+    wrong = []
+    if order["status"] != scenario.status:
+        wrong.append(f"status is {order['status']}, should be {scenario.status}")
+    if scenario.reasons and order["reason"] not in scenario.reasons:
+        wrong.append(f"reason is {order['reason']!r}, should be one of {', '.join(sorted(scenario.reasons))}")
+    if cups != scenario.cups:
+        wrong.append(f"{cups} cup(s) were filled, should be {scenario.cups}")
+    if kept != (price if scenario.captured else 0):
+        wrong.append(f"the merchant keeps {kept} kopecks of {price}")
+    if len(books["payments"]) != 1:
+        wrong.append(f"{len(books['payments'])} payments at the provider, should be 1")
+    return wrong
+
+
+def _good(answer: requests.Response) -> requests.Response:
+    if answer.status_code >= 400:
+        raise WentWrong(f"{answer.request.method} {answer.url} answered {answer.status_code}: {answer.text[:300]}")
+    return answer

@@ -1,0 +1,86 @@
+"""Lists: newest first, filtered, page by page."""
+
+from typing import Any
+
+import pytest
+
+from simulator.yookassa import YooKassaSimulator
+from tests.simulator.yookassa.shop import SBP, TestShop, sample
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["id"] for item in items]
+
+
+def walk(shop: TestShop, path: str, **query: str) -> list[list[str]]:
+    pages = []
+    while True:
+        page = shop.get(path, **query).json()
+        pages.append(ids(page["items"]))
+        if "next_cursor" not in page:
+            return pages
+        query["cursor"] = page["next_cursor"]
+
+
+def test_pages_follow_each_other_newest_first_without_gaps(shop: TestShop) -> None:
+    made = [shop.create()["id"] for _ in range(7)]
+    assert walk(shop, "/payments", limit="3") == [made[:3:-1], made[3:0:-1], made[:1]]
+
+
+def test_a_payment_made_between_two_pages_shifts_nothing(shop: TestShop) -> None:
+    made = [shop.create()["id"] for _ in range(4)]
+    first = shop.get("/payments", limit="2").json()
+    shop.create()
+    second = shop.get("/payments", limit="2", cursor=first["next_cursor"]).json()
+    assert ids(first["items"]) + ids(second["items"]) == made[::-1]
+
+
+def test_a_list_looks_like_its_sample(shop: TestShop) -> None:
+    for _ in range(11):
+        shop.create()
+    first = shop.get("/payments").json()
+    assert first.keys() == sample("payments/list-two-pages-1").keys()
+    assert len(first["items"]) == 10
+    last = shop.get("/payments", cursor=first["next_cursor"]).json()
+    assert last.keys() == sample("payments/list-two-pages-2").keys()
+
+
+def test_payments_are_found_by_status_method_and_time(shop: TestShop, simulator: YooKassaSimulator) -> None:
+    pending = shop.create()["id"]
+    simulator.advance(60)
+    card = shop.captured()
+    simulator.advance(60)
+    sbp = shop.captured(**SBP)
+    assert walk(shop, "/payments", status="succeeded") == [[sbp["id"], card["id"]]]
+    assert walk(shop, "/payments", payment_method="sbp") == [[sbp["id"]]]
+    assert walk(shop, "/payments", **{"created_at.gte": card["created_at"]}) == [[sbp["id"], card["id"]]]
+    assert walk(shop, "/payments", **{"created_at.gt": card["created_at"]}) == [[sbp["id"]]]
+    assert walk(shop, "/payments", **{"created_at.lte": card["created_at"]}) == [[card["id"], pending]]
+    assert walk(shop, "/payments", **{"created_at.lt": card["created_at"]}) == [[pending]]
+    assert walk(shop, "/payments", **{"captured_at.lte": card["captured_at"]}) == [[card["id"]]]
+
+
+def test_refunds_are_found_by_payment_status_and_time(shop: TestShop, simulator: YooKassaSimulator) -> None:
+    card, sbp = shop.captured()["id"], shop.captured(**SBP)["id"]
+    first, second = shop.refund(card, "50.00").json(), shop.refund(card, "40.00").json()
+    simulator.advance(60)
+    waiting = shop.refund(sbp).json()
+    assert walk(shop, "/refunds", payment_id=card, limit="1") == [[second["id"]], [first["id"]]]
+    assert walk(shop, "/refunds", status="pending") == [[waiting["id"]]]
+    assert walk(shop, "/refunds", **{"created_at.gte": waiting["created_at"]}) == [[waiting["id"]]]
+
+
+def test_a_refund_made_by_hand_in_the_cabinet_is_listed(shop: TestShop) -> None:
+    payment_id = shop.captured()["id"]
+    shop.sim("POST", "/refund", {"payment_id": payment_id, "amount": "30.00"})
+    (found,) = shop.get("/refunds", payment_id=payment_id).json()["items"]
+    assert found["amount"]["value"] == "30.00"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("limit", "0"), ("limit", "101"), ("limit", "x"), ("cursor", "x"), ("status", "x"), ("created_at.gte", "x")],
+)
+def test_a_senseless_filter_is_refused_by_name(shop: TestShop, parameter: str, value: str) -> None:
+    answer = shop.get("/payments", **{parameter: value})
+    assert (answer.status_code, answer.json()["parameter"]) == (400, parameter)
