@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -39,12 +38,12 @@ def _settings() -> Settings:
 
 
 @main.command()
-@click.option("--workers", default=1, show_default=True, help="gunicorn worker processes")
-def web(workers: int) -> None:
+@click.option("--processes", default=1, show_default=True, help="how many serve the port together")
+def web(processes: int) -> None:
     """HTTP only. Run `worker` beside it."""
     from cloud.server import Gunicorn  # gunicorn is not needed by any other command
 
-    Gunicorn(_settings(), workers).run()
+    Gunicorn(_settings(), processes).run()
 
 
 @main.command()
@@ -66,25 +65,14 @@ def worker() -> None:
 @main.command()
 def run() -> None:
     """Web and worker in one process, for one machine. Migrates a SQLite database by itself."""
-    from cloud.app import create_app
-    from cloud.server import threaded_server
-    from cloud.worker import Worker
+    from cloud.server import Gunicorn
 
     settings = _settings()
     cloud = build(settings)
     if cloud.database.is_sqlite:
         migrate.upgrade(cloud.database)
-    server = threaded_server(create_app(cloud), settings)
-    work = Worker(cloud)
-    work.start()
-    serving = threading.Thread(target=server.serve_forever, name="http", daemon=True)
-    serving.start()
-    click.echo(f"coffee-cloud on http://{settings.address[0]}:{server.server_port}")
-    _wait_for_the_end()
-    server.shutdown()
-    work.stop()
-    server.server_close()
     cloud.close()
+    Gunicorn(settings, with_worker=True).run()
 
 
 @main.command(name="migrate")
@@ -128,7 +116,6 @@ def _wait_for_the_end() -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         ended.set()
 
-    previous: dict[int, Callable[..., object] | int | None] = {}
     for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, on_signal)
+        signal.signal(number, on_signal)
     ended.wait()

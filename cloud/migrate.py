@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
 import cloud.fleet.models
+import cloud.heartbeat
 import cloud.orders.models
 import cloud.orders.outbox
 import cloud.payments.models  # noqa: F401  # importing declares the tables

@@ -1,68 +1,61 @@
-"""Puts the application on a port: gunicorn for `web`, a threaded server in the same process as the worker for `run`."""
+"""Puts the application on a port with gunicorn: `web` alone, or `run` with the background work in the same process."""
 
-import socket
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from cloud.app import create_app
 from cloud.settings import Settings
 from cloud.watch import Watch
-from cloud.wiring import build
+from cloud.wiring import Cloud, build
+from cloud.worker import Worker
 
-THREADS = 64
-"""Each open event stream holds one."""
-GRACE_S = 5
+THREADS = 256
+"""Each open event stream holds one (about 30 KiB); beyond the streams' own cap pages poll."""
+GRACE_S = 2
+KEEP_ALIVE_S = 30
 
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """The `web` process: one gunicorn worker, many threads, the application built after the fork."""
+    """One application, built after the fork: connections and threads do not survive one."""
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: Settings, processes: int = 1, with_worker: bool = False) -> None:
         self._settings = settings
-        self._workers = workers
+        self._processes = processes
+        self._with_worker = with_worker
+        self._cloud: Cloud | None = None
+        self._worker: Worker | None = None
         super().__init__()
 
     def load_config(self) -> None:
         """Our settings in gunicorn's words."""
-        for name, value in {
+        values: dict[str, Any] = {
             "bind": self._settings.bind,
-            "workers": self._workers,
+            "workers": self._processes,
             "worker_class": "gthread",
             "threads": THREADS,
             "graceful_timeout": GRACE_S,
-            "keepalive": 30,
-            "accesslog": None,
+            "keepalive": KEEP_ALIVE_S,
             "loglevel": "warning",
-            "control_socket_disable": True,
-        }.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+            "control_socket_disable": True,  # it would want a writable home folder
+            "worker_exit": lambda _arbiter, _worker: self._end(),
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Called in each gunicorn worker: connections must not be shared over a fork."""
-        cloud = build(self._settings)
-        Watch(cloud.database).start()
-        return create_app(cloud)
+        """Called in each gunicorn process."""
+        self._cloud = build(self._settings)
+        if self._with_worker:
+            self._worker = Worker(self._cloud)
+            self._worker.start()
+        if not (self._with_worker and self._cloud.database.is_sqlite):
+            Watch(self._cloud.database).start()  # alone on its SQLite file, nobody else can change it
+        return create_app(self._cloud)
 
-
-class KeepAlive(WSGIRequestHandler):
-    """HTTP/1.1 with connections kept, so that a poll costs no new connection."""
-
-    protocol_version = "HTTP/1.1"
-
-    def setup(self) -> None:
-        """Small answers go out at once."""
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        """Requests are not logged; what they change is."""
-
-
-def threaded_server(app: Flask, settings: Settings) -> BaseWSGIServer:
-    """A server for one machine: a thread for each connection. Port 0 takes a free one."""
-    host, port = settings.address
-    return make_server(host, port, app, threaded=True, request_handler=KeepAlive)
+    def _end(self) -> None:
+        if self._worker is not None:
+            self._worker.stop()
+        if self._cloud is not None:
+            self._cloud.close()

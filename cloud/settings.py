@@ -10,7 +10,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cloud.payments.authenticity import PUBLISHED_SENDERS, Network, parse_networks, parse_senders
+from cloud.addresses import Network, parse_networks, parse_senders
+
+YOOKASSA_SENDERS = (
+    "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,77.75.156.11,77.75.156.35,2a02:5180::/32"
+)
+"""The networks YooKassa publishes for its notifications (its documentation, 2026-07-04)."""
 
 MIN_SECRET = 32
 """Characters; keys are derived from it, so it must not be guessable."""
@@ -64,7 +69,7 @@ class Settings:
             "public_url": reader.url("PUBLIC_URL", cls.public_url, ("http", "https")).rstrip("/"),
             "bind": reader.matching("BIND", cls.bind, r".+:\d{1,5}", "HOST:PORT"),
             "yookassa_url": reader.url("YOOKASSA_URL", cls.yookassa_url, ("http", "https")).rstrip("/"),
-            "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", PUBLISHED_SENDERS),
+            "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
             "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
             "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}

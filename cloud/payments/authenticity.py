@@ -1,6 +1,6 @@
 """May this be YooKassa's notification, and what does it speak of? Pure; believes nothing it reads.
 
-There is no signature: the sender's address is a second layer only, the fact is our own GET (yookassa 5.4, 5.5).
+There is no signature: the sender's address is a second layer only, the fact is the answer to our own GET.
 """
 
 import enum
@@ -8,19 +8,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-PUBLISHED_SENDERS = (
-    "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,77.75.156.11,77.75.156.35,2a02:5180::/32"
-)
-"""The documentation's list of 2026-07-04: the default of COFFEE_YOOKASSA_WEBHOOK_NETWORKS."""
-
-ANYONE = "*"
-MAX_HOPS = 16
-"""More proxies than anybody has; what stands further left in X-Forwarded-For was written by the sender."""
+from cloud.addresses import Network, client_address, within
 
 MAX_NOTIFICATION_BYTES = 64 * 1024
 """Real notifications have 1-3 KiB, and metadata can add 8."""
@@ -29,32 +18,6 @@ MAX_NOTIFICATION_BYTES = 64 * 1024
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,2}")
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _STATUS = re.compile(r"[a-z0-9_]{1,32}")
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated addresses and CIDRs; ValueError names the entry that is neither."""
-    return tuple(ip_network(entry) for entry in (part.strip() for part in text.split(",")) if entry)
-
-
-def parse_senders(text: str) -> tuple[Network, ...] | None:
-    """Like `parse_networks`; None when the text is `*`: the sender check is switched off."""
-    return None if text.strip() == ANYONE else parse_networks(text)
-
-
-def client_address(
-    remote_address: str | None, forwarded_for: str | None, trusted_proxies: Sequence[Network]
-) -> Address | None:
-    """Who really sent the request: the rightmost hop that is not our own proxy. None when nobody can say.
-
-    `X-Forwarded-For` counts only as far as trusted proxies wrote it; each writes the address it saw at the right end.
-    """
-    address = _address(remote_address or "")
-    hops = (forwarded_for or "").rsplit(",", MAX_HOPS)[-MAX_HOPS:] if forwarded_for else []
-    for hop in reversed(hops):
-        if address is None or not _within(address, trusted_proxies):
-            break
-        address = _address(hop)
-    return address
 
 
 def is_from_provider(
@@ -67,27 +30,7 @@ def is_from_provider(
     if senders is None:
         return True
     address = client_address(remote_address, forwarded_for, trusted_proxies)
-    return address is not None and _within(address, senders)
-
-
-def _within(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
-
-
-def _address(text: str) -> Address | None:
-    """An address as proxies write it: perhaps in brackets, perhaps with a port, perhaps IPv4 inside IPv6."""
-    bare = text.strip()
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    return address is not None and within(address, senders)
 
 
 class NotANotification(ValueError):

@@ -7,12 +7,12 @@ from flask import Blueprint, Response, request
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from cloud.addresses import Network
 from cloud.db import Database, ring
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.authenticity import (
     MAX_NOTIFICATION_BYTES,
-    Network,
     NotANotification,
     Notification,
     is_from_provider,

@@ -7,22 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.addresses import MAX_HOPS, client_address, parse_networks, parse_senders
 from cloud.payments.authenticity import (
-    MAX_HOPS,
     MAX_NOTIFICATION_BYTES,
-    PUBLISHED_SENDERS,
     NotANotification,
     Notification,
     ObjectKind,
-    client_address,
     is_from_provider,
-    parse_networks,
     parse_notification,
-    parse_senders,
 )
+from cloud.settings import YOOKASSA_SENDERS
 from tests.cloud.payments.samples_on_disk import SAMPLES, names, sample
 
-SENDERS = parse_senders(PUBLISHED_SENDERS)
+SENDERS = parse_senders(YOOKASSA_SENDERS)
 PROXY = parse_networks("10.0.0.0/8, 127.0.0.1")
 THEIRS = "185.71.76.5"
 STRANGER = "203.0.113.9"
