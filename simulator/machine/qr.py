@@ -1,0 +1,61 @@
+"""The QR on the machine's screen: a link to the payment page with the machine's checksum (machine-protocol.md 1.5).
+
+The checksum is unkeyed: it shows a mis-scan, it proves nothing about who made the link.
+"""
+
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import md5
+from random import Random
+from urllib.parse import urlencode
+
+import segno
+
+from protocol.reasons import Size
+from simulator.machine.menu import Drink
+
+_RANDOM_LETTERS = 6
+_ORDER_TAIL = "-9ace-cndn"
+
+
+@dataclass(frozen=True, slots=True)
+class PayLink:
+    """One order the screen offers."""
+
+    url: str
+    order_uuid: str
+
+    def svg(self) -> str:
+        """The code as inline SVG; its colours are the page's affair."""
+        code = segno.make(self.url, error="l", micro=False)
+        return str(code.svg_inline(border=2, omitsize=True, svgclass="qr", lineclass="qr-dots"))
+
+
+def checksum(drink_no: str, random: str, ts: str, size: str, order_uuid: str) -> str:
+    """`salt`, as the one public sample has it."""
+    text = drink_no + random + ts + size + order_uuid
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def pay_link(
+    cloud_url: str, device_uuid: str, drink: Drink, size: Size, now: Callable[[], datetime], random: Random
+) -> PayLink:
+    """A new order's link. `now` gives a time with a zone: the machine's own, which names the order."""
+    moment = now()
+    ts = str(int(moment.timestamp()))
+    letters = "".join(random.choices(string.ascii_lowercase, k=_RANDOM_LETTERS))
+    milliseconds = moment.microsecond // 1000
+    order_uuid = f"{moment:%Y%m%d%H%M%S}{milliseconds:03d}{random.getrandbits(20):05x}{_ORDER_TAIL}"
+    query = {
+        "deviceUuid": device_uuid,
+        "drinkNo": drink.drink_no,
+        "size": str(int(size)),
+        "random": letters,
+        "ts": ts,
+        "salt": checksum(drink.drink_no, letters, ts, str(int(size)), order_uuid),
+        "drinkName": drink.name,
+        "uuid": order_uuid,
+    }
+    return PayLink(f"{cloud_url.rstrip('/')}/v1/pay?{urlencode(query)}", order_uuid)
