@@ -11,7 +11,10 @@ import click
 
 from cloud import __version__, log, migrate
 from cloud.checkup import checkup
-from cloud.fleet import apply as fleet
+from cloud.fleet.apply import apply as apply_fleet
+from cloud.fleet.apply import format_report
+from cloud.fleet.fleet_file import FleetFileError
+from cloud.fleet.vault import Vault
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import build
 
@@ -25,11 +28,15 @@ def main() -> None:
     """The cloud of Coffee Relay. Settings come from the environment (COFFEE_...) and from .env in this folder."""
 
 
-def _settings() -> Settings:
+def _environ() -> dict[str, str]:
     environ = dict(os.environ)
     read_dotenv(Path.cwd(), environ)
+    return environ
+
+
+def _settings() -> Settings:
     try:
-        settings = Settings.from_env(environ)
+        settings = Settings.from_env(_environ())
     except SettingsError as error:
         click.echo(f"Settings are wrong:\n{error}", err=True)
         sys.exit(WRONG_USAGE)
@@ -92,13 +99,14 @@ def apply(file: Path, dry_run: bool) -> None:
     settings = _settings()
     cloud = build(settings)
     try:
-        report = fleet.apply_file(cloud.database, settings, file, dry_run=dry_run)
-    except fleet.FleetFileError as error:
+        vault = Vault(settings.secret_key, settings.old_secret_keys)
+        report = apply_fleet(cloud.database, vault, file, _environ(), dry_run)
+    except FleetFileError as error:
         click.echo(str(error), err=True)
         sys.exit(BAD)
     finally:
         cloud.close()
-    click.echo(fleet.format_report(report))
+    click.echo(format_report(report))
 
 
 @main.command()

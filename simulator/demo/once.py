@@ -96,7 +96,7 @@ def _watch(stage: Stage, order_id: str, timeline: Timeline) -> None:
             if not str(line).startswith("data: {"):
                 continue
             order = json.loads(str(line).removeprefix("data: "))
-            shown = _shown(order)
+            shown = _shown(order) if "status" in order else seen
             if shown != seen:
                 timeline.note(f"page: {shown}")
                 seen = shown
