@@ -79,6 +79,7 @@ def run() -> None:
     if cloud.database.is_sqlite:
         migrate.upgrade(cloud.database)
     cloud.close()
+    click.echo(f"coffee-cloud serves http://{settings.bind}, with the background work. Ctrl-C ends it.")
     Gunicorn(settings, with_worker=True).run()
 
 

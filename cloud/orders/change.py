@@ -43,7 +43,7 @@ def move(session: Session, order: Order, event: Event, actor: str, now: datetime
             status_before=before.value, status_after=order.status, reason=reason, evidence=evidence,
         )
     )  # fmt: skip
-    says = f"{before.value} -> {order.status}" if after is not None else f"stays {before.value}"
+    says = f"{before.value} -> {order.status}" if order.status != before else f"stays {before.value}: {event.value}"
     facts = {"order_id": order.id, "device": order.device_uuid, "event": event.value, "actor": actor, "reason": reason}
     log.info("order %s", says, extra=facts)
     return after is not None

@@ -1,5 +1,6 @@
 """A scanned QR becomes an order, or the order it already is. Prices come from our own catalogue only."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -10,6 +11,8 @@ from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.orders")
 
 
 class Why(Enum):
@@ -65,6 +68,7 @@ def open_order(session: Session, scan: Scan, language: str, rules: Rules, now: d
             status_before="", status_after=order.status,
         )
     )  # fmt: skip
+    log.info("order scanned", extra={"order_id": order.id, "device": order.device_uuid, "kopecks": order.price})
     return order
 
 
