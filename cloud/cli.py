@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, log, migrate
 from cloud.checkup import checkup
@@ -16,7 +17,7 @@ from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.vault import Vault
 from cloud.settings import Settings, SettingsError, read_dotenv
-from cloud.wiring import build
+from cloud.wiring import Cloud, build
 
 BAD = 1
 WRONG_USAGE = 2
@@ -44,13 +45,30 @@ def _settings() -> Settings:
     return settings
 
 
+def _ready_made(settings: Settings) -> Cloud:
+    """The cloud on a database of this version; a SQLite file is brought to it, a server's database never by itself."""
+    cloud = build(settings)
+    try:
+        if cloud.database.is_sqlite:
+            migrate.upgrade(cloud.database)
+        wrong = migrate.check(cloud.database)
+    except SQLAlchemyError as error:
+        wrong = [f"the database does not answer ({type(error).__name__}): COFFEE_DATABASE_URL"]
+    if wrong:
+        click.echo("\n".join(wrong), err=True)
+        sys.exit(BAD)
+    return cloud
+
+
 @main.command()
 @click.option("--processes", default=1, show_default=True, help="how many serve the port together")
 def web(processes: int) -> None:
     """HTTP only. Run `worker` beside it."""
     from cloud.server import Gunicorn  # gunicorn is not needed by any other command
 
-    Gunicorn(_settings(), processes).run()
+    settings = _settings()
+    _ready_made(settings).close()
+    Gunicorn(settings, processes).run()
 
 
 @main.command()
@@ -59,7 +77,7 @@ def worker() -> None:
     from cloud.watch import Watch
     from cloud.worker import Worker
 
-    cloud = build(_settings())
+    cloud = _ready_made(_settings())
     watch, work = Watch(cloud.database), Worker(cloud)
     watch.start()
     work.start()
@@ -75,10 +93,7 @@ def run() -> None:
     from cloud.server import Gunicorn
 
     settings = _settings()
-    cloud = build(settings)
-    if cloud.database.is_sqlite:
-        migrate.upgrade(cloud.database)
-    cloud.close()
+    _ready_made(settings).close()
     click.echo(f"coffee-cloud serves http://{settings.bind}, with the background work. Ctrl-C ends it.")
     Gunicorn(settings, with_worker=True).run()
 
@@ -98,7 +113,7 @@ def migrate_command() -> None:
 def apply(file: Path, dry_run: bool) -> None:
     """Bring merchants, machines, drinks and prices to what FILE (TOML) says."""
     settings = _settings()
-    cloud = build(settings)
+    cloud = _ready_made(settings)
     try:
         vault = Vault(settings.secret_key, settings.old_secret_keys)
         report = apply_fleet(cloud.database, vault, file, _environ(), dry_run)

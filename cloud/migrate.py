@@ -3,8 +3,10 @@
 `python -m cloud.migrate "what changes"` drafts the next revision from the models; a person finishes it.
 """
 
+import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,7 @@ LOCK_KEY = 0x0C0FFEE
 """The PostgreSQL advisory lock of whoever migrates; any number nothing else in this database uses."""
 SQLITE_WAIT_S = 120.0
 """Another process may be copying a large table: wait for it rather than fail to start."""
+SQLITE_RETRY_S = 0.05
 
 
 def upgrade(database: Database, revision: str = HEAD) -> None:
@@ -120,6 +123,7 @@ def _sqlite_engine(database: Database) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        _write_ahead(connection)
         # With foreign keys on, dropping the old copy of a table would delete what refers to it.
         connection.execute("PRAGMA foreign_keys=OFF").close()
 
@@ -128,6 +132,19 @@ def _sqlite_engine(database: Database) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL, for good. Of several who try at once SQLite lets one, and fails the rest at once."""
+    deadline = time.monotonic() + SQLITE_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(SQLITE_RETRY_S)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,224 @@
+"""`coffee-cloud apply`: brings the fleet in the database to what `fleet.toml` says; all of the file or nothing.
+
+What the file does not name is left alone: merchants, accounts, devices, and keys not written. Only the menu of a device
+that is named is taken as complete: a drink not listed there is no longer sold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import column, select, table
+from sqlalchemy.orm import Session
+
+from cloud.db import Base, Database
+from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
+from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.fleet.vault import SecretUnreadable, Vault
+
+__all__ = ["Did", "Entry", "FleetFileError", "Report", "apply", "format_report"]
+
+_FILE_KEYS = {"merchant_id": "merchant", "position": "place in the menu"} | {
+    f"price_{size}": f"prices.{size}" for size in ("small", "medium", "large")
+}
+_ORDERS = table("orders", column("device_uuid"))
+"""Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
+
+
+class Did(StrEnum):
+    """What became of one object."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    SAME = "left alone"
+    NOT_IN_FILE = "left alone, not in the file"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object and what became of it; `keys` are those that changed. Values are never told: some are secret."""
+
+    did: Did
+    name: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `apply` did, or would do."""
+
+    entries: tuple[Entry, ...]
+    warnings: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    def count(self, did: Did) -> int:
+        """How many objects it happened to."""
+        return sum(entry.did is did for entry in self.entries)
+
+
+class _OnlyLooking(Exception):
+    """Undoes a dry run; carries its report out of the transaction."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
+def apply(
+    database: Database, vault: Vault, source: str | Path, environ: Mapping[str, str], dry_run: bool = False
+) -> Report:
+    """Apply a path's file, or a text. Raises `FleetFileError` with every problem, and then nothing is changed.
+
+    Secrets named `env:NAME` are looked up in `environ`. Applying the same again changes nothing.
+    """
+    file = read_fleet(source, environ)
+
+    def work(session: Session) -> Report:
+        _check_against_the_database(session, file)
+        file.refuse_if_wrong()
+        applying = _Applying(session, vault, file)
+        applying.all()
+        report = Report(tuple(applying.entries), tuple(file.warnings), dry_run)
+        if dry_run:
+            raise _OnlyLooking(report)
+        return report
+
+    try:
+        return database.write(work)
+    except _OnlyLooking as looked:
+        return looked.report
+
+
+def format_report(report: Report) -> str:
+    """The report as lines for a person."""
+    lines = [f"warning: {warning}" for warning in report.warnings]
+    for entry in report.entries:
+        keys = f": {', '.join(entry.keys)}" if entry.keys else ""
+        lines.append(f"{entry.did.value:<10} {entry.name}{keys}" if entry.did is not Did.NOT_IN_FILE else
+                     f"{Did.SAME.value:<10} {entry.name} (not in the file)")  # fmt: skip
+    alone = report.count(Did.SAME) + report.count(Did.NOT_IN_FILE)
+    counts = [f"{report.count(did)} {did.value}" for did in (Did.CREATED, Did.CHANGED, Did.REMOVED)]
+    lines.append(", ".join([*counts, f"{alone} left alone"]) + (" (dry run: nothing was changed)" * report.dry_run))
+    return "\n".join(lines)
+
+
+def _check_against_the_database(session: Session, file: FleetFile) -> None:
+    merchants = set(session.scalars(select(Merchant.id))) | file.merchants.keys()
+    stored = session.execute(select(Credential.merchant_id, Credential.scenario))
+    accounts = {(merchant, scenario) for merchant, scenario in stored} | file.named_accounts
+    for device in file.devices:
+        merchant, scenario = device.values.get("merchant_id"), device.values.get("payment_scenario")
+        if merchant is None:
+            continue
+        if merchant not in merchants:
+            file.problem((*device.place, "merchant"), f'there is no merchant "{merchant}", here or in the database')
+        elif scenario is not None and (merchant, scenario) not in accounts:
+            words = f'merchant "{merchant}" has no [merchant.payment.{scenario}]'
+            file.problem((*device.place, "payment_scenario"), words)
+        _check_owner(session, file, device, merchant)
+
+
+def _check_owner(session: Session, file: FleetFile, device: DeviceEntry, merchant: str) -> None:
+    known = session.get(Device, device.device_uuid)
+    if known is None or known.merchant_id == merchant:
+        return
+    if session.scalar(select(_ORDERS.c.device_uuid).where(_ORDERS.c.device_uuid == device.device_uuid).limit(1)):
+        words = f'"{device.device_uuid}" has orders of merchant "{known.merchant_id}" and cannot change hands'
+        file.problem((*device.place, "merchant"), words)
+
+
+class _Applying:
+    """One application of a file that is known to be good, in the caller's transaction."""
+
+    def __init__(self, session: Session, vault: Vault, file: FleetFile) -> None:
+        self.entries: list[Entry] = []
+        self._session = session
+        self._vault = vault
+        self._file = file
+
+    def all(self) -> None:
+        for merchant_id, values in self._file.merchants.items():
+            self._put(Merchant, {"id": merchant_id}, values, f"merchant {merchant_id}")
+        for account in self._file.accounts:
+            self._account(account)
+        for device in self._file.devices:
+            self._put(Device, {"device_uuid": device.device_uuid}, device.values, f"device {device.device_uuid}")
+            self._menu(device)
+        self._session.flush()
+        self._give_every_device_a_live_row()
+        self._tell_what_is_not_in_the_file()
+
+    def _account(self, account: AccountEntry) -> None:
+        key = {"merchant_id": account.merchant_id, "scenario": account.scenario}
+        name = f"payment {account.scenario} of merchant {account.merchant_id}"
+        known = self._session.get(Credential, tuple(key.values()))
+        if known is None:
+            self._put(Credential, key, account.values | {"secret": self._vault.lock(account.secret)}, name)
+            return
+        if known.account_id != account.values["account_id"]:
+            words = f"changed: payments opened at {known.account_id} can no longer be captured or returned from here"
+            self._file.warn((*account.place, "account_id"), words)
+        changed = _change(known, account.values)
+        if self._opened(known) != account.secret:
+            known.secret = self._vault.lock(account.secret)
+            changed.append("secret_key")
+        known.version += bool(changed)
+        self._tell(Did.CHANGED if changed else Did.SAME, name, changed)
+
+    def _opened(self, credential: Credential) -> str | None:
+        try:
+            return self._vault.open(credential.secret)
+        except SecretUnreadable:  # the file has it again, under the present key
+            return None
+
+    def _menu(self, device: DeviceEntry) -> None:
+        for position, drink in enumerate(device.drinks):
+            key = {"device_uuid": device.device_uuid, "drink_no": drink.drink_no}
+            name = f"drink {drink.drink_no} of device {device.device_uuid}"
+            self._put(Drink, key, drink.values | {"position": position}, name)
+        listed = {drink.drink_no for drink in device.drinks}
+        for known in self._session.scalars(select(Drink).where(Drink.device_uuid == device.device_uuid)).all():
+            if known.drink_no not in listed:
+                self._session.delete(known)
+                self._tell(Did.REMOVED, f"drink {known.drink_no} of device {device.device_uuid}")
+
+    def _put(self, model: type[Base], key: dict[str, str], values: dict[str, Any], name: str) -> None:
+        known = self._session.get(model, tuple(key.values()))
+        if known is None:
+            self._session.add(model(**key, **values))
+            self._session.flush()  # what comes next refers to it
+            self._tell(Did.CREATED, name)
+            return
+        changed = _change(known, values)
+        self._tell(Did.CHANGED if changed else Did.SAME, name, changed)
+
+    def _give_every_device_a_live_row(self) -> None:
+        without = select(Device.device_uuid).where(Device.device_uuid.not_in(select(DeviceLive.device_uuid)))
+        self._session.add_all([DeviceLive(device_uuid=name) for name in self._session.scalars(without)])
+
+    def _tell_what_is_not_in_the_file(self) -> None:
+        session, file = self._session, self._file
+        devices = {device.device_uuid for device in file.devices}
+        names = [f"merchant {name}" for name in session.scalars(select(Merchant.id)) if name not in file.merchants]
+        names += [
+            f"payment {credential.scenario} of merchant {credential.merchant_id}"
+            for credential in session.scalars(select(Credential))
+            if (credential.merchant_id, credential.scenario) not in file.named_accounts
+        ]
+        names += [f"device {name}" for name in session.scalars(select(Device.device_uuid)) if name not in devices]
+        for name in sorted(names):
+            self._tell(Did.NOT_IN_FILE, name)
+
+    def _tell(self, did: Did, name: str, keys: list[str] | None = None) -> None:
+        self.entries.append(Entry(did, name, tuple(keys or ())))
+
+
+def _change(row: Base, values: dict[str, Any]) -> list[str]:
+    """Write what differs; the file's names of those keys."""
+    changed = [name for name, value in values.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, values[name])
+    return [_FILE_KEYS.get(name, name) for name in changed]
