@@ -8,13 +8,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from cloud import buyer, heartbeat
-from cloud.buyer.errors import render_error
+from cloud.addresses import client_address
+from cloud.buyer import render_error, render_http_error
 from cloud.loops import Crew
 from cloud.payments import checkout, webhook
+from cloud.settings import Settings
 from cloud.wiring import Cloud, new_payment_id
 
 log = logging.getLogger("cloud.app")
 
+STREAMS = 200
+"""Event streams one process holds open; each takes a thread of the server, which has some more than these."""
 MAX_BODY = 128 * 1024
 """Twice the largest notification; nothing else we accept comes near."""
 
@@ -38,7 +42,12 @@ def create_app(cloud: Cloud) -> Flask:
     desk = checkout.Checkout(
         cloud.database, cloud.shops, cloud.cashier(Crew("checkout", 0)), cloud.clock, new_payment_id
     )  # fmt: skip
-    app.register_blueprint(buyer.create_blueprint(cloud.database, cloud.rules, cloud.clock, settings.public_url))
+    app.register_blueprint(
+        buyer.create_blueprint(
+            cloud.database, cloud.rules, cloud.clock, settings.public_url,
+            streams=STREAMS, visitor=lambda: _visitor(settings),
+        )
+    )  # fmt: skip
     app.register_blueprint(checkout.create_blueprint(desk))
     app.register_blueprint(
         webhook.create_blueprint(
@@ -69,12 +78,18 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
 def _add_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Any:
-        return render_error(error.code or 500)
+        return render_http_error(error)
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Any:
         log.error("request failed", extra={"path": request.path[:200]}, exc_info=error)
         return render_error(503 if isinstance(error, SQLAlchemyError) else 500)
+
+
+def _visitor(settings: Settings) -> str:
+    """Who asks, for limits by address. Empty behind a proxy of this machine that nobody named: all would be one."""
+    address = client_address(request.remote_addr, request.headers.get("X-Forwarded-For"), settings.trusted_proxies)
+    return "" if address is None or address.is_loopback else str(address)
 
 
 def _harden(response: Response) -> Response:

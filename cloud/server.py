@@ -5,14 +5,14 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from cloud.app import create_app
+from cloud.app import STREAMS, create_app
 from cloud.settings import Settings
 from cloud.watch import Watch
 from cloud.wiring import Cloud, build
 from cloud.worker import Worker
 
-THREADS = 256
-"""Each open event stream holds one (about 30 KiB); beyond the streams' own cap pages poll."""
+THREADS = STREAMS + 56
+"""Each open event stream holds one (about 30 KiB); the rest answer everything else."""
 GRACE_S = 2
 KEEP_ALIVE_S = 30
 

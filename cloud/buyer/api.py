@@ -1,0 +1,39 @@
+"""GET /v1/order-status/<order_id> and POST /v1/orders/<order_id>/make: what programs and the page's script ask for."""
+
+from flask import Response, jsonify, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer.errors import Trouble, asked_language
+from cloud.buyer.headers import is_own
+from cloud.buyer.room import Room
+from cloud.buyer.status_json import as_json
+from cloud.orders.change import UnknownOrder
+from cloud.orders.making import NotPourable, pour_now
+
+
+class Api:
+    """The JSON views."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def status(self, order_id: str) -> Response:
+        """The order, now."""
+        return jsonify(as_json(self._room.order(order_id), asked_language()))
+
+    def make(self, order_id: str) -> BaseResponse:
+        """The buyer stands at the machine: pour the late-paid drink now. A plain form is led back to the page."""
+        if not is_own(request, self._room.public_url):
+            raise Trouble(403, "foreign")
+        view = self._room.order(order_id)
+        if view.obstacle:  # the order stays as it is: better than a drink that fails
+            raise Trouble(503, "not_ready", view.device, order_id)
+        try:
+            self._room.database.write(pour_now, order_id, "buyer", self._room.rules, self._room.clock())
+        except UnknownOrder:
+            raise Trouble(404, "unknown_order") from None
+        except NotPourable:
+            raise Trouble(409, "wrong_state", view.device, order_id) from None
+        if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+            return redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), 303)
+        return self.status(order_id)

@@ -1,0 +1,60 @@
+"""Could this machine make this drink now? Judged from what the machine last said of itself; told before paying (B4)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cloud.fleet.models import Device, DeviceLive
+from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
+
+CLOSED = "closed"
+OFFLINE = "offline"
+
+_STANDS_IN_THE_WAY = {
+    MachineState.BOOT: RejectCode.HEATING,
+    MachineState.HEATING: RejectCode.HEATING,
+    MachineState.BREWING: RejectCode.BUSY,
+    MachineState.RINSING: RejectCode.BUSY,
+    MachineState.CLEANING: RejectCode.BUSY,
+    MachineState.SERVICE: RejectCode.SERVICE,
+    MachineState.FAULT: RejectCode.FAULT,
+    MachineState.OFF: AgentCode.MACHINE_OFFLINE,
+}
+
+
+def obstacle(device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "") -> str:
+    """The code of why not, "" when it could be made or nothing is known. A test device is not checked."""
+    if device.status == CLOSED:
+        return CLOSED
+    if device.status == "test" or live is None:
+        return ""
+    if not live.online:
+        return OFFLINE
+    state = live.state or {}
+    return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state)
+
+
+def _of_machine(state: dict[str, Any], order_id: str) -> str:
+    if state.get("link", "up") == "down":
+        return AgentCode.MACHINE_OFFLINE
+    if state.get("selling", True) is False:
+        return AgentCode.NOT_SELLING
+    return RejectCode.BUSY if state.get("busy_order") not in {None, "", order_id} else ""
+
+
+def _of_faults(state: dict[str, Any], drink_no: str) -> str:
+    for fault in _faults(state):
+        closes = fault.get("drinks") or [drink_no]
+        if fault.get("level") == FaultLevel.BLOCK and drink_no in closes:
+            return str(fault.get("code", RejectCode.FAULT))
+    return ""
+
+
+def _faults(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    listed = state.get("faults")
+    if isinstance(listed, list):
+        yield from (fault for fault in listed if isinstance(fault, dict))
+
+
+def _of_state(state: dict[str, Any]) -> str:
+    machine = state.get("machine")
+    return _STANDS_IN_THE_WAY.get(MachineState(machine), "") if machine in set(MachineState) else ""

@@ -1,0 +1,53 @@
+"""What browsers may do with the buyer's pages (headers), and which requests come from those pages (same origin)."""
+
+from urllib.parse import urlsplit
+
+from flask import Request, Response, request
+
+ASSET_MAX_AGE_S = 365 * 24 * 3600
+"""Seconds; an asset's address names its content."""
+
+
+def content_policy(public_url: str) -> str:
+    """Own scripts and styles only. A logo may come from the merchant's web; a form leads on to the provider's page."""
+    web = "https: http:" if public_url.startswith("http:") else "https:"
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            f"img-src 'self' {web}",
+            f"form-action 'self' {web}",  # browsers judge the redirect to the provider by it too
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def protect(response: Response, policy: str) -> Response:
+    """Headers of every answer of this room."""
+    response.headers.setdefault("Content-Security-Policy", policy)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    # The address names the order: it stays with us. "no-referrer" would take the Origin from our own forms.
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if request.endpoint is not None and request.endpoint.endswith(".static") and "v" in request.args:
+        response.headers["Cache-Control"] = f"public, max-age={ASSET_MAX_AGE_S}, immutable"
+    else:
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.vary.update(("Accept-Language", "Accept"))
+    return response
+
+
+def is_own(asked: Request, public_url: str) -> bool:
+    """Whether a page of ours, or a program that is no browser, sends this: no other site may act for the buyer."""
+    site = asked.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = asked.headers.get("Origin")
+    return origin is None or origin in {_origin(public_url), _origin(asked.host_url)}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

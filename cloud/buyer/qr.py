@@ -1,0 +1,45 @@
+"""Reads what a machine's QR says (machine-protocol.md 1.5). Nothing in it is trusted: only ids are taken."""
+
+import hashlib
+from collections.abc import Mapping
+
+from cloud.orders.scanning import Scan
+
+LONGEST = {"uuid": 255, "deviceUuid": 64, "drinkNo": 128}
+"""Characters; what the tables hold."""
+_SALTED = ("drinkNo", "random", "ts", "size", "uuid")
+
+
+class BadScan(ValueError):
+    """Parameters are missing or make no sense."""
+
+
+def read_scan(said: Mapping[str, str]) -> Scan:
+    """The ids of a QR's address. Raises `BadScan`; whatever else the address carries is ignored."""
+    size = said.get("size", "")
+    if size not in {"0", "1", "2"}:
+        raise BadScan("size")
+    return Scan(
+        order_id=_id(said, "uuid"), device_uuid=_id(said, "deviceUuid"), drink_no=_id(said, "drinkNo"), size=int(size)
+    )
+
+
+def is_checksum_wrong(said: Mapping[str, str]) -> bool:
+    """Whether `salt` is there and does not fit: an unkeyed MD5, good for noticing a cut link and for nothing else."""
+    salt = said.get("salt")
+    if not salt:
+        return False
+    fields = "".join(said.get(name, "") for name in _SALTED)
+    return hashlib.md5(fields.encode(), usedforsecurity=False).hexdigest() != salt.lower()
+
+
+def can_be_id(name: str, value: str) -> bool:
+    """Whether the tables could hold it and an address could carry it."""
+    return 0 < len(value) <= LONGEST[name] and value.isprintable() and value not in {".", ".."}
+
+
+def _id(said: Mapping[str, str], name: str) -> str:
+    value = said.get(name, "")
+    if not can_be_id(name, value):
+        raise BadScan(name)
+    return value

@@ -1,0 +1,259 @@
+// Keeps the order's page true: events, else a question each second; what the page says is always the server's own HTML.
+"use strict";
+
+(() => {
+  const POLL_MS = 1000;
+  const STREAM_AGAIN_MS = 30000; // after the server had no seat for us
+  const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
+  const PATIENCE_MS = 8000;
+  const RETRIES_WHILE_OPENING = 5;
+
+  const order = document.getElementById("order");
+  const place = document.getElementById("view");
+  const cup = document.getElementById("cup");
+  const coffee = document.getElementById("coffee-level");
+  const lost = document.getElementById("lost");
+  const spoken = document.getElementById("spoken");
+
+  let stream = null;
+  let streamAgainAt = 0;
+  let pollTimer = 0;
+  let refreshTimer = 0;
+  let failures = 0;
+  let refreshing = null;
+
+  const view = () => place.firstElementChild;
+  const follows = () => view().dataset.follow === "1";
+  const keyOf = (news) => [news.status, news.stage || "", news.return ? news.return.status : ""].join("|");
+
+  async function ask(url, options = {}) {
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), PATIENCE_MS);
+    try {
+      return await fetch(url, { credentials: "same-origin", cache: "no-store", signal: stop.signal, ...options });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // The connection, told honestly
+
+  function reached() {
+    failures = 0;
+    lost.hidden = true;
+    lost.textContent = "";
+  }
+
+  function missed() {
+    failures += 1;
+    if (failures < LOST_AFTER || !lost.hidden) return;
+    lost.hidden = false;
+    lost.textContent = lost.dataset.text;
+  }
+
+  // What is shown
+
+  function pour(level, mood) {
+    cup.dataset.mood = mood;
+    cup.dataset.level = level;
+    cup.setAttribute("aria-valuenow", level);
+    coffee.style.transform = `translateY(${200 - level * 1.08}px)`;
+  }
+
+  function show(html) {
+    const next = new DOMParser().parseFromString(html, "text/html").querySelector(".view");
+    if (!next) throw new Error("not the order's view");
+    const before = view();
+    const moved = next.dataset.key !== before.dataset.key;
+    const same = !moved && withoutTimes(next) === withoutTimes(before);
+    if (same) {
+      next.querySelectorAll("[data-left]").forEach((fresh, i) => before.querySelectorAll("[data-left]")[i].replaceWith(fresh));
+      Object.assign(before.dataset, next.dataset);
+    } else {
+      keepTyping(before, next);
+      const focused = before.contains(document.activeElement) ? document.activeElement.id : null;
+      place.replaceChildren(next);
+      if (focused !== null) (document.getElementById(focused || "-") || next.querySelector("h1")).focus();
+    }
+    pour(Number(next.dataset.level), next.dataset.mood);
+    startClocks();
+    if (!moved) return;
+    const title = next.querySelector("h1").textContent;
+    document.title = title;
+    spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .why")].map((p) => p.textContent)].join(" ");
+    if (next.querySelector(".sign")) document.getElementById("foot")?.remove();
+  }
+
+  function withoutTimes(element) {
+    const copy = element.cloneNode(true);
+    copy.querySelectorAll("[data-left]").forEach((time) => time.replaceWith("…"));
+    copy.querySelectorAll(".problem").forEach((problem) => problem.replaceChildren());
+    copy.querySelectorAll("button").forEach((button) => { button.disabled = false; button.textContent = ""; });
+    return copy.innerHTML;
+  }
+
+  function keepTyping(before, next) {
+    const typed = before.querySelector("input[type=email]");
+    const empty = next.querySelector("input[type=email]");
+    if (typed && empty) empty.value = typed.value;
+  }
+
+  function startClocks() {
+    for (const clock of place.querySelectorAll("[data-left]")) {
+      clock.until = Date.now() + Number(clock.dataset.left) * 1000;
+    }
+    tick();
+  }
+
+  function tick() {
+    for (const clock of place.querySelectorAll("[data-left]")) {
+      const left = Math.max(0, Math.ceil((clock.until - Date.now()) / 1000));
+      clock.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      if (left === 0 && !clock.over) {
+        clock.over = true;
+        setTimeout(refresh, POLL_MS);
+      }
+    }
+  }
+
+  // Where news come from
+
+  function refresh() {
+    refreshing ??= ask(order.dataset.partUrl)
+      .then(async (answer) => {
+        if (answer.status === 404) return location.reload();
+        if (!answer.ok) throw new Error(String(answer.status));
+        show(await answer.text());
+        reached();
+      })
+      .catch(missed)
+      .finally(() => { refreshing = null; keepUp(); });
+    return refreshing;
+  }
+
+  async function received(news) {
+    reached();
+    if (keyOf(news) !== view().dataset.key) return refresh();
+    view().dataset.version = news.version;
+    if (view().dataset.moves === "1") pour(Math.min(news.progress, 99), cup.dataset.mood);
+  }
+
+  function listen() {
+    if (stream || Date.now() < streamAgainAt || !window.EventSource) return;
+    stream = new EventSource(order.dataset.eventsUrl);
+    stream.onopen = () => { clearTimeout(pollTimer); pollTimer = 0; reached(); };
+    stream.onmessage = (event) => received(JSON.parse(event.data));
+    stream.addEventListener("end", () => { hangUp(); refresh(); });
+    stream.onerror = () => {
+      if (stream && stream.readyState === EventSource.CLOSED) {
+        hangUp();
+        streamAgainAt = Date.now() + STREAM_AGAIN_MS;
+      }
+      pollSoon();
+    };
+  }
+
+  function hangUp() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  function pollSoon() {
+    if (!pollTimer) pollTimer = setTimeout(poll, POLL_MS);
+  }
+
+  async function poll() {
+    pollTimer = 0;
+    if (!follows() || document.hidden) return;
+    try {
+      const answer = await ask(order.dataset.statusUrl);
+      if (!answer.ok) throw new Error(String(answer.status));
+      await received(await answer.json());
+    } catch {
+      missed();
+    }
+    if (!follows()) return;
+    listen();
+    if (!stream || stream.readyState !== EventSource.OPEN) pollSoon();
+  }
+
+  function keepUp() {
+    clearTimeout(refreshTimer);
+    if (document.hidden) return;
+    const seconds = Number(view().dataset.refresh) || (failures && !follows() ? 5 : 0);
+    if (seconds) refreshTimer = setTimeout(refresh, seconds * 1000);
+    if (follows()) {
+      listen();
+      if (!stream) pollSoon();
+    } else {
+      hangUp();
+      clearTimeout(pollTimer);
+      pollTimer = 0;
+    }
+  }
+
+  function wake() {
+    if (document.hidden) {
+      hangUp();
+      clearTimeout(refreshTimer);
+      return;
+    }
+    streamAgainAt = 0;
+    if (follows() || Number(view().dataset.refresh)) refresh();
+  }
+
+  // What the buyer does
+
+  async function send(form) {
+    const fields = Object.fromEntries(new FormData(form));
+    for (let attempt = 0; ; attempt += 1) {
+      const answer = await ask(form.action, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Accept: "application/json" },
+        body: JSON.stringify(fields),
+      });
+      const said = await answer.json().catch(() => ({}));
+      const opening = answer.status === 503 && said.error && said.error.code === "in_progress";
+      if (!opening || attempt >= RETRIES_WHILE_OPENING) return { answer, said };
+      await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
+    }
+  }
+
+  async function act(form) {
+    const button = form.querySelector("button");
+    const problem = form.querySelector(".problem");
+    const words = button.textContent;
+    button.disabled = true;
+    problem.textContent = "";
+    if (form.dataset.busy) button.textContent = form.dataset.busy;
+    try {
+      const { answer, said } = await send(form);
+      if (answer.ok && form.dataset.act === "pour") return await refresh();
+      if (answer.ok && /^https?:\/\//.test(said.redirect_url)) return location.assign(said.redirect_url);
+      problem.textContent = form.getAttribute(`data-error-${answer.status}`) || form.dataset.error;
+      if (answer.status === 409 || answer.status === 410) setTimeout(refresh, 1500);
+    } catch {
+      problem.textContent = form.dataset.errorLost || form.dataset.error;
+    }
+    button.disabled = false;
+    button.textContent = words;
+  }
+
+  place.addEventListener("submit", (event) => {
+    event.preventDefault();
+    act(event.target);
+  });
+  document.addEventListener("visibilitychange", wake);
+  window.addEventListener("online", wake);
+  window.addEventListener("offline", () => { failures = LOST_AFTER; missed(); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  for (const logo of document.querySelectorAll(".logo")) {
+    logo.addEventListener("error", () => { logo.hidden = true; });
+    if (logo.complete && !logo.naturalWidth) logo.hidden = true;
+  }
+  pour(Number(cup.dataset.level), cup.dataset.mood);
+  startClocks();
+  setInterval(tick, 500);
+  keepUp();
+})();

@@ -1,0 +1,108 @@
+"""The buyer's room as a small application of its own, over a real database, on a real port where a test asks for it."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, jsonify, redirect, request
+from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer import render_http_error
+from cloud.buyer.blueprint import blueprint_of
+from cloud.buyer.limits import RateLimit, Seats
+from cloud.buyer.room import Room
+from cloud.db import Base, Database
+from tests.cloud.buyer.orders import RULES, Orders, TestClock
+
+PUBLIC_URL = "http://localhost"
+
+
+@dataclass
+class Counter:
+    """Requests the application got, and what its pretended checkout answers."""
+
+    paths: list[str] = field(default_factory=list)
+    checkout_status: int = 200
+    checkout_got: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, part: str) -> int:
+        return sum(part in path for path in list(self.paths))
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/coffee.db")
+    Base.metadata.create_all(database.engine)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def orders(database: Database, clock: TestClock) -> Orders:
+    return Orders(database, clock)
+
+
+@pytest.fixture
+def room(database: Database, clock: TestClock) -> Room:
+    ids = iter(f"menu-{number}" for number in range(1000))
+    limit, seats = RateLimit(burst=5, per_s=1), Seats(total=3, per_address=2)
+    return Room(database, RULES, clock, PUBLIC_URL, lambda: next(ids), new_orders=limit, streams=seats)
+
+
+@pytest.fixture
+def counter() -> Counter:
+    return Counter()
+
+
+@pytest.fixture
+def app(room: Room, counter: Counter) -> Flask:
+    app = Flask("buyer-alone", static_folder=None)
+    app.register_blueprint(blueprint_of(room))
+    app.register_error_handler(HTTPException, render_http_error)
+
+    @app.before_request
+    def count() -> None:
+        counter.paths.append(request.full_path)
+
+    @app.post("/v1/initiate-payment")
+    def initiate_payment() -> tuple[Response, int] | BaseResponse:
+        counter.checkout_got.append(dict(request.get_json() if request.is_json else request.form))
+        if counter.checkout_status != 200:
+            return jsonify(error={"code": "expired", "message": "no"}), counter.checkout_status
+        if request.is_json:
+            return jsonify(redirect_url=request.host_url + "provider"), 200
+        return redirect("/provider", 303)
+
+    @app.get("/provider")
+    def provider() -> str:
+        return "<title>provider</title>pay here"
+
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def site(app: Flask) -> Iterator[str]:
+    """The application on a port of its own."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, name="site")
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,91 @@
+"""Every state the page can be in, by name: what brings an order there."""
+
+from collections.abc import Callable
+
+from protocol.reasons import Result, Spout, Stage
+from tests.cloud.buyer.orders import RULES, Orders
+
+NOTE = 'Звоните <a href="tel:+78120000000">+7 812 000-00-00</a>, мы <b>рядом</b>.'
+
+
+def _needs_email(orders: Orders) -> str:
+    orders.change_device(payment_scenario="YookassaReceipt")
+    return orders.created()
+
+
+def _offline(orders: Orders) -> str:
+    orders.machine_says(online=False)
+    return orders.created()
+
+
+def _declined_and_over(orders: Orders) -> str:
+    orders.not_paid()
+    orders.clock.forward(RULES.order_expiration_s)
+    return "o-1"
+
+
+def _manual_offline(orders: Orders) -> str:
+    orders.manual_make()
+    orders.machine_says(online=False)
+    return "o-1"
+
+
+def _noted(orders: Orders) -> str:
+    orders.change_device(client_info_make_failed=NOTE)
+    return orders.make_failed()
+
+
+def _goodwill(orders: Orders) -> str:
+    orders.successful()
+    return orders.returned("o-1")
+
+
+def _long_names(orders: Orders) -> str:
+    orders.change_device(
+        location="Торгово-развлекательный центр «Достопримечательность», вход со двора, цокольный этаж"
+    )
+    return orders.created("20250317110122659ba6d7-9ace-cndn-" + "x" * 60, "latte")
+
+
+def _failed_partly(orders: Orders) -> str:
+    orders.making()
+    return orders.outcome("o-1", Result.FAILED, "flow", Spout.PARTIAL)
+
+
+def _making(stage: Stage, pct: int) -> Callable[[Orders], str]:
+    return lambda orders: orders.making(stage=stage, pct=pct)
+
+
+PROGRESS = dict(zip(Stage, (0, 15, 45, 70, 85, 97), strict=True))
+
+STATES: dict[str, Callable[[Orders], str]] = {
+    "created": Orders.created,
+    "created, long names": _long_names,
+    "created, receipt": _needs_email,
+    "created, offline": _offline,
+    "expired": Orders.expired,
+    "pending": Orders.pending,
+    "not_paid": Orders.not_paid,
+    "not_paid, over": _declined_and_over,
+    "paid": Orders.paid,
+    "sent": Orders.sent,
+    "accepted": Orders.accepted,
+    **{f"making, {stage.value}": _making(stage, pct) for stage, pct in PROGRESS.items()},
+    "successful": Orders.successful,
+    "successful, returned": _goodwill,
+    "manual_make": Orders.manual_make,
+    "manual_make, offline": _manual_offline,
+    "failed": Orders.failed,
+    "failed, returned": lambda orders: orders.returned(orders.failed()),
+    "make_failed": Orders.make_failed,
+    "make_failed, note": _noted,
+    "make_failed, partly poured": _failed_partly,
+    "make_failed, hold": lambda orders: orders.make_failed(hold=True),
+    "make_failed, hold returned": lambda orders: orders.returned(orders.make_failed(hold=True)),
+    "make_failed, returned": lambda orders: orders.returned(orders.make_failed()),
+    "make_failed, sbp": lambda orders: orders.make_failed(method="sbp"),
+    "make_failed, uncertain": Orders.uncertain,
+    "make_failed, no answer": Orders.never_answered,
+    "make_failed, not collected": Orders.not_collected,
+}
+"""Name to what brings an order there; each returns the order's id."""

@@ -1,0 +1,379 @@
+"""The page in a real browser: it lives, it fits, it is honest about the connection, and it works without scripts."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect
+
+from cloud.buyer import scene, stream
+from cloud.buyer.room import Room
+from cloud.orders.states import Status
+from protocol.reasons import Result, Spout, Stage
+from tests.chromium import Pages
+from tests.cloud.buyer.conftest import Counter
+from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
+from tests.cloud.buyer.states import STATES
+from tests.waiting import wait_until
+
+NARROW = {"width": 320, "height": 640}
+SMALL = {"width": 360, "height": 740}
+
+
+class Complaints:
+    """What the browser's console complained about."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def listen(self, page: Page) -> Page:
+        page.on("console", self._hear)
+        return page
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.heard.append(message.text)
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """Violations of the content policy are complaints too."""
+    complaints = Complaints()
+    yield complaints
+    assert not complaints.heard
+
+
+def address(site: str, order_id: str, **query: str) -> str:
+    more = "".join(f"&{name}={value}" for name, value in query.items())
+    return f"{site}/v1/order-status-page?order_id={order_id}{more}"
+
+
+TOO_SMALL_TO_TOUCH = """() => [...document.querySelectorAll("button, .button, .language, input[type=email]")]
+    .map((e) => [e.textContent, e.getBoundingClientRect()])
+    .filter(([_, r]) => r.height < 44 || r.width < 44).map(([words, r]) => `${words} ${r.width}x${r.height}`)"""
+TOO_SMALL_TO_READ = """() => [...document.querySelectorAll("body *")]
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())
+      && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)"""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_fits_a_small_phone(
+    pages: Pages, site: str, orders: Orders, complaints: Complaints, state: str
+) -> None:
+    order_id = STATES[state](orders)
+    page = complaints.listen(pages.open(viewport=SMALL))
+    for language in ("ru", "en"):
+        page.goto(address(site, order_id, lang=language))
+        expect(page.locator("h1")).to_be_visible()
+        for size in (NARROW, SMALL):
+            page.set_viewport_size(size)  # type: ignore[arg-type]  # a width and a height
+            assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(TOO_SMALL_TO_TOUCH) == []
+        assert page.evaluate(TOO_SMALL_TO_READ) == []
+
+
+def test_the_menu_and_errors_fit_a_small_phone(pages: Pages, site: str, orders: Orders) -> None:
+    orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
+    page = pages.open(viewport=NARROW)
+    for path in (f"/m/{DEVICE}", "/v1/pay", "/nowhere"):
+        page.goto(site + path)
+        assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(TOO_SMALL_TO_TOUCH) == []
+
+
+def test_from_sent_to_ready_without_a_reload(pages: Pages, site: str, orders: Orders, complaints: Complaints) -> None:
+    orders.accepted()
+    page = complaints.listen(pages.open(address(site, "o-1")))
+    page.evaluate("window.sameDocument = true")
+    expect(page.locator("h1")).to_have_text("Автомат принял заказ")
+
+    orders.progress("o-1", Stage.BREW, 40)
+    expect(page.locator("h1")).to_have_text("Варим кофе")
+    orders.progress("o-1", Stage.BREW, 60)
+    expect(page.locator("#cup")).to_have_attribute("aria-valuenow", "60")
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+    expect(page.locator("#cup")).to_have_attribute("data-mood", "ready")
+    expect(page.locator("#spoken")).to_contain_text("Готово!")
+    assert page.evaluate("window.sameDocument")
+
+
+def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
+    orders.sent()
+    page = pages.open()
+    page.route("**/events*", lambda route: route.abort())
+    page.goto(address(site, "o-1"))
+    wait_until(lambda: _turn(page) and counter.of("/v1/order-status/") >= 2, what="polling")
+
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+
+
+@pytest.mark.parametrize("by", ["streams", "polling"])
+def test_make_failed_says_so_and_stops_asking(
+    pages: Pages, site: str, orders: Orders, counter: Counter, room: Room, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(scene, "REFRESH_RETURN_S", 1)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(stream, "LOOK_S", 0.1)
+    orders.change_device(client_info_make_failed="Звоните <b>812</b>")
+    orders.accepted()
+    page = pages.open()
+    if by == "polling":
+        page.route("**/events*", lambda route: route.abort())
+    page.goto(address(site, "o-1"))
+    asked = "/events" if by == "streams" else "/v1/order-status/"
+    wait_until(lambda: _turn(page) and counter.of(asked), what=by)
+
+    orders.outcome("o-1", Result.REJECTED, "no_milk")
+
+    expect(page.locator(".plea")).to_have_text(
+        "Не удалось отправить команду на приготовление. Пожалуйста, обратитесь в поддержку."
+    )
+    expect(page.locator(".sign")).to_contain_text("⚠")
+    expect(page.locator(".note b")).to_have_text("812")
+    expect(page.locator("button")).to_have_count(0)
+    wait_until(lambda: _turn(page) and room.streams.taken == 0, what="the stream being left")
+    polls, streams, parts = counter.of("/v1/order-status/"), counter.of("/events"), counter.of("part=1")
+    wait_until(lambda: _turn(page) and counter.of("part=1") >= parts + 3, what="the return being looked after")
+    assert (counter.of("/v1/order-status/"), counter.of("/events")) == (polls, streams)
+
+    orders.returned("o-1")
+
+    expect(page.locator(".money")).to_contain_text("Вернули")
+    expect(page.locator("#view > section")).to_have_attribute("data-refresh", "0")
+
+
+def test_once_the_money_is_back_nothing_is_asked_any_more(
+    pages: Pages, site: str, orders: Orders, counter: Counter
+) -> None:
+    orders.returned(orders.make_failed())
+    page = pages.open()
+    page.clock.install()
+    page.goto(address(site, "o-1"))
+    expect(page.locator(".money")).to_contain_text("Вернули")
+    asked = len(counter.paths)
+
+    page.clock.run_for(10 * 60_000)
+
+    _turn(page)
+    assert len(counter.paths) == asked
+
+
+def test_a_locked_phone_catches_up_when_it_wakes(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
+    orders.sent()
+    page = pages.open(address(site, "o-1"))
+    wait_until(lambda: _turn(page) and counter.of("/events"), what="the stream")
+    _set_hidden(page, True)
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+    expect(page.locator("h1")).to_have_text("Заказ отправлен автомату")
+
+    _set_hidden(page, False)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+
+
+def test_a_lost_connection_is_told_and_found_again(pages: Pages, site: str, orders: Orders) -> None:
+    orders.sent()
+    page = pages.open(address(site, "o-1"))
+    expect(page.locator("#lost")).to_be_hidden()
+
+    page.context.set_offline(True)
+    expect(page.locator("#lost")).to_contain_text("Нет связи")
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+    page.context.set_offline(False)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+    expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_paying_leads_to_the_provider(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
+    orders.change_device(payment_scenario="YookassaReceipt")
+    page = pages.open(address(site, orders.created()))
+
+    page.get_by_label("E-mail для чека").fill("buyer@example.org")
+    page.get_by_role("button", name="Оплатить").click()
+
+    expect(page).to_have_title("provider")
+    assert counter.checkout_got == [{"order_id": "o-1", "email": "buyer@example.org"}]
+
+
+@pytest.mark.parametrize(("status", "says"), [(410, "Время заказа вышло"), (503, "Платёжный сервис не отвечает")])
+def test_a_payment_that_does_not_open_is_told_in_words(
+    pages: Pages, site: str, orders: Orders, counter: Counter, status: int, says: str
+) -> None:
+    counter.checkout_status = status
+    page = pages.open(address(site, orders.created()))
+
+    page.get_by_role("button", name="Оплатить").click()
+
+    expect(page.locator(".problem")).to_contain_text(says)
+    expect(page.get_by_role("button", name="Оплатить")).to_be_enabled()
+
+
+def test_the_pay_button_comes_and_goes_with_the_machine(
+    pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "REFRESH_PAYABLE_S", 1)
+    monkeypatch.setattr(scene, "REFRESH_BLOCKED_S", 1)
+    orders.change_device(payment_scenario="YookassaReceipt")
+    page = pages.open(address(site, orders.created()))
+    page.get_by_label("E-mail для чека").fill("buyer@")
+
+    orders.machine_says(online=False)
+    expect(page.locator(".why")).to_have_text("Автомат сейчас не на связи.")
+    expect(page.locator("button")).to_have_count(0)
+    orders.machine_says()
+
+    expect(page.get_by_role("button", name="Оплатить")).to_be_visible()
+
+
+def test_typing_is_not_disturbed_by_looking_again(
+    pages: Pages, site: str, orders: Orders, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "REFRESH_PAYABLE_S", 1)
+    orders.change_device(payment_scenario="YookassaReceipt")
+    page = pages.open(address(site, orders.created()))
+    field = page.get_by_label("E-mail для чека")
+    field.fill("buyer@exam")
+
+    wait_until(lambda: _turn(page) and counter.of("part=1") >= 2, what="the page looking again")
+
+    expect(field).to_have_value("buyer@exam")
+    expect(field).to_be_focused()
+
+
+def test_pouring_now_by_a_press(pages: Pages, site: str, orders: Orders, complaints: Complaints) -> None:
+    orders.manual_make()
+    page = complaints.listen(pages.open(address(site, "o-1")))
+
+    page.get_by_role("button", name="Я у автомата").click()
+
+    expect(page.locator("h1")).to_have_text("Оплата получена")
+    assert orders.order("o-1").status == Status.PAID
+
+
+def test_the_time_left_is_counted_down(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.created()))
+
+    expect(page.locator(".left")).to_have_text(re.compile(r"14:5\d"))
+
+
+def test_an_order_that_expires_before_the_buyers_eyes(
+    pages: Pages, site: str, orders: Orders, clock: TestClock
+) -> None:
+    orders.created()
+    clock.forward(899)
+    page = pages.open(address(site, "o-1"))
+    expect(page.get_by_role("button", name="Оплатить")).to_be_visible()
+    clock.forward(2)
+
+    expect(page.locator("h1")).to_have_text("Время заказа вышло")
+
+
+def test_the_language_can_be_changed(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.making()))
+    expect(page.locator("h1")).to_have_text("Варим кофе")
+
+    page.get_by_role("link", name="English").click()
+    expect(page.locator("h1")).to_have_text("Brewing coffee")
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("It’s ready!")
+
+
+def test_an_english_phone_reads_english(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.created()), locale="en-GB")
+
+    expect(page.locator("h1")).to_have_text("Check your order and pay")
+
+
+def test_everything_works_without_scripts(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
+    page = pages.open(f"{site}/m/{DEVICE}", java_script_enabled=False)
+    page.get_by_role("button", name="Капучино, средний").click()
+    expect(page.locator("h1")).to_have_text("Проверьте заказ и оплатите")
+    page.get_by_role("button", name="Оплатить").click()
+    expect(page).to_have_title("provider")
+    assert counter.checkout_got == [{"order_id": "menu-0"}]
+
+    orders.sent("o-2")
+    page.goto(address(site, "o-2"))
+    expect(page.locator("h1")).to_have_text("Заказ отправлен автомату")
+    orders.outcome("o-2", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+
+
+def test_manual_make_works_without_scripts(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.manual_make()), java_script_enabled=False)
+
+    page.get_by_role("button", name="Я у автомата").click()
+
+    expect(page.locator("h1")).to_have_text("Оплата получена")
+
+
+def test_nothing_moves_for_those_who_asked_for_calm(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.making()), reduced_motion="reduce")
+
+    moving = page.evaluate("() => document.getAnimations().filter((a) => a.playState === 'running').length")
+    assert moving == 0
+
+
+def test_nothing_is_fetched_from_elsewhere(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(address(site, orders.making()))
+    expect(page.locator("h1")).to_have_text("Варим кофе")
+
+    assert asked
+    assert not [url for url in asked if not url.startswith(site)]
+
+
+READABLE = """() => {
+  const channels = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = (c) => channels(c).map((v) => v / 255)
+    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor;
+    if (!/, 0\\)|transparent/.test(c)) return c;
+  } return "rgb(255, 255, 255)"; };
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
+    .map((e) => { const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
+      return [e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; })
+    .filter(([_, ratio]) => ratio < 4.5);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "state", ["created, receipt", "created, offline", "pending", "making, brew", "make_failed, note", "successful"]
+)
+def test_words_can_be_read_against_their_ground(
+    pages: Pages, site: str, orders: Orders, scheme: str, state: str
+) -> None:
+    page = pages.open(address(site, STATES[state](orders)), color_scheme=scheme, reduced_motion="reduce")
+
+    assert page.evaluate(READABLE) == []
+
+
+def _turn(page: Page) -> bool:
+    """Let the browser's own events through while the test waits."""
+    page.evaluate("1")
+    return True
+
+
+def _set_hidden(page: Page, hidden: bool) -> None:
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )

@@ -1,0 +1,75 @@
+"""Errors: a page for people, JSON for programs, the right status for both."""
+
+import pytest
+from flask import Flask, abort
+from flask.testing import FlaskClient
+
+from cloud.buyer import render_error
+from cloud.buyer.errors import KNOWN
+from tests.cloud.buyer.orders import Orders
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.fixture
+def failing(app: Flask) -> FlaskClient:
+    """The application with addresses that always fail, in and outside of the API."""
+    app.add_url_rule("/v1/broken/<int:code>", "broken_api", lambda code: render_error(code), methods=["GET", "POST"])
+    app.add_url_rule("/broken/<int:code>", "broken", lambda code: render_error(code))
+    app.add_url_rule("/abort/<int:code>", "abort", lambda code: abort(code))
+    return app.test_client()
+
+
+@pytest.mark.parametrize("code", sorted(KNOWN))
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_every_error_has_a_page_in_both_languages(failing: FlaskClient, code: int, language: str) -> None:
+    response = failing.get(f"/broken/{code}?lang={language}", headers=BROWSER)
+
+    assert response.status_code == code
+    assert f'<html lang="{language}">' in response.text
+    assert response.text.count("<h1>") == 1
+
+
+@pytest.mark.parametrize("code", sorted(KNOWN))
+def test_every_error_of_the_api_is_json(failing: FlaskClient, code: int) -> None:
+    for headers in ({}, BROWSER, {"Accept": "application/json"}):
+        response = failing.get(f"/v1/broken/{code}", headers=headers)
+        assert response.status_code == code
+        error = response.get_json()["error"]
+        assert set(error) == {"code", "message"}
+        assert error["message"]
+
+
+def test_a_program_gets_json_anywhere_it_asks_for_it(failing: FlaskClient) -> None:
+    response = failing.get("/broken/404", headers={"Accept": "application/json"})
+
+    assert response.get_json()["error"]["code"] == "not_found"
+
+
+def test_a_browsers_plain_form_gets_a_page(failing: FlaskClient) -> None:
+    response = failing.post("/v1/broken/410", headers=BROWSER, data={"order_id": "o-1"})
+
+    assert response.status_code == 410
+    assert "<h1>" in response.text
+
+
+@pytest.mark.parametrize("code", [414, 418, 501])
+def test_a_rare_error_borrows_the_words_of_its_family(failing: FlaskClient, code: int) -> None:
+    assert failing.get(f"/abort/{code}", headers=BROWSER).status_code == code
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_who_should_come_back_is_told_when(failing: FlaskClient, code: int) -> None:
+    assert int(failing.get(f"/broken/{code}").headers["Retry-After"]) > 0
+
+
+def test_an_address_nobody_knows_is_a_page(failing: FlaskClient) -> None:
+    response = failing.get("/nowhere", headers=BROWSER)
+
+    assert response.status_code == 404
+    assert "Такой страницы нет" in response.text
+
+
+def test_a_qr_error_is_a_page_for_whoever_scans(client: FlaskClient, orders: Orders) -> None:
+    assert "<h1>" in client.get("/v1/pay").text
+    assert client.get("/v1/pay", headers={"Accept": "application/json"}).get_json()["error"]["code"] == "bad_scan"

@@ -1,0 +1,374 @@
+"""The page from scan to cup as the server writes it, without any script."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.datastructures import Headers
+
+from cloud.orders.money import PaymentState
+from cloud.orders.states import Status
+from protocol.reasons import Result, Spout, Stage
+from tests.cloud.buyer.orders import RULES, Orders, TestClock
+from tests.cloud.buyer.states import NOTE, STATES
+
+PLEA = "Не удалось отправить команду на приготовление. Пожалуйста, обратитесь в поддержку."
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def page(client: FlaskClient, order_id: str = "o-1", **query: str) -> str:
+    response = client.get("/v1/order-status-page", query_string={"order_id": order_id, **query})
+    assert response.status_code == 200, response.text
+    return response.text
+
+
+def static_file(client: FlaskClient, path: str) -> tuple[Headers, bytes]:
+    with client.get(path) as response:
+        assert response.status_code == 200
+        return response.headers, response.data
+
+
+def forms(html: str) -> list[str | None]:
+    return [form["action"] for form in Elements(html).all("form")]
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_has_a_page_without_anything_inline(
+    client: FlaskClient, orders: Orders, state: str, language: str
+) -> None:
+    html = page(client, STATES[state](orders), lang=language)
+
+    assert f'<html lang="{language}">' in html
+    assert len(Elements(html).all("h1")) == 1
+    for tag, attributes in Elements(html).found:
+        assert tag != "style"
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+        assert tag != "script" or attributes.get("src")
+    assert "{" not in re.sub(r"<[^>]*>", "", html)
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if state.startswith("make_failed")])
+def test_make_failed_warns_and_offers_neither_payment_nor_retry(
+    client: FlaskClient, orders: Orders, state: str
+) -> None:
+    html = page(client, STATES[state](orders))
+
+    assert PLEA in html
+    assert "⚠" in html
+    assert forms(html) == []
+    assert not Elements(html).all("button")
+    assert "Назовите поддержке номер заказа" in html
+    assert 'data-follow="0"' in html
+
+
+def test_make_failed_shows_the_merchants_note_and_no_script_of_it(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(client_info_make_failed=NOTE + "<script>alert(1)</script>")
+
+    html = page(client, orders.make_failed())
+
+    assert 'href="tel:+78120000000"' in html
+    assert "<b>рядом</b>" in html
+    assert "alert(1)" not in html
+
+
+def test_make_failed_tells_the_reason_and_by_when_the_money_comes(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.make_failed(method="sbp"))
+
+    assert "В автомате закончилось молоко." in html
+    assert "Возвращаем 179\u00a0₽ через СБП. Деньги придут не позднее 3\u00a0марта." in html
+    assert 'data-refresh="20"' in html
+
+
+def test_a_held_amount_is_not_called_a_refund(client: FlaskClient, orders: Orders) -> None:
+    assert "банк их только придержал" in page(client, orders.make_failed(hold=True))
+
+    assert "Удержание снято" in page(client, orders.returned("o-1"))
+
+
+def test_once_the_money_is_back_the_page_rests(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
+    orders.returned(orders.make_failed())
+
+    html = page(client)
+
+    assert "Вернули 179\u00a0₽ на карту. Деньги придут не позднее 5\u00a0марта." in html
+    assert 'data-refresh="0"' in html
+    assert "http-equiv" not in html
+    clock.forward(4 * 24 * 3600)
+    assert "Вернули 179\u00a0₽ на карту.</dd>" in page(client)
+
+
+def test_while_nobody_knows_the_buyer_is_told_for_how_long(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.uncertain())
+
+    assert "Автомат не подтвердил напиток" in html
+    assert "Выясняем, налил ли автомат напиток" in html
+    assert 'data-left="300"' in html
+
+
+def test_late_truth_turns_the_page_to_ready(client: FlaskClient, orders: Orders) -> None:
+    orders.outcome(orders.uncertain(), Result.DONE, out=Spout.FULL, revision=2)
+
+    assert "Готово!" in page(client)
+
+
+def test_ready_is_never_shown_without_the_machines_word(client: FlaskClient, orders: Orders) -> None:
+    orders.paid("paid")
+    orders.sent("sent")
+    orders.accepted("accepted")
+    orders.making("serving", Stage.SERVE, 100)
+    for order_id in ("paid", "sent", "accepted", "serving"):
+        html = page(client, order_id)
+        assert "Готово!" not in html
+        assert 'data-mood="ready"' not in html
+        assert 'data-level="100"' not in html
+
+
+def test_the_cup_fills_as_the_machine_says(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.making(stage=Stage.MILK, pct=70))
+
+    assert "Взбиваем молоко" in html
+    assert 'aria-valuenow="70"' in html
+
+
+def test_paying_is_a_plain_form(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.created("a&b"))
+
+    assert forms(html) == ["/v1/initiate-payment"]
+    assert {"type": "hidden", "name": "order_id", "value": "a&b"} in Elements(html).all("input")
+    assert "Оплатить 179\u00a0₽" in html
+    assert "email" not in [field.get("type") for field in Elements(html).all("input")]
+
+
+def test_an_email_is_asked_for_only_where_a_receipt_is_owed(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(payment_scenario="YookassaReceipt")
+
+    fields = Elements(page(client, orders.created())).all("input")
+
+    assert [field["name"] for field in fields] == ["order_id", "email"]
+    assert "required" in fields[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({"online": False}, "Автомат сейчас не на связи."),
+        ({"faults": [{"code": "no_water", "level": "block", "drinks": []}]}, "В автомате закончилась вода."),
+        ({"busy_order": "somebody else's"}, "Автомат занят другим напитком."),
+        ({"selling": False}, "Автомат временно не продаёт"),
+    ],
+)
+def test_what_stands_in_the_way_is_told_before_paying(
+    client: FlaskClient, orders: Orders, state: dict[str, object], says: str
+) -> None:
+    orders.machine_says(**state)  # type: ignore[arg-type]  # one of them is `online`
+
+    html = page(client, orders.created())
+
+    assert says in html
+    assert forms(html) == []
+    orders.machine_says()
+    assert forms(page(client)) == ["/v1/initiate-payment"]
+
+
+def test_a_test_device_is_not_checked(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(status="test")
+    orders.machine_says(online=False)
+
+    assert forms(page(client, orders.created())) == ["/v1/initiate-payment"]
+
+
+def test_a_declined_payment_can_be_tried_again_while_there_is_time(
+    client: FlaskClient, orders: Orders, clock: TestClock
+) -> None:
+    html = page(client, orders.not_paid())
+    assert "На карте не хватило денег." in html
+    assert "Попробовать ещё раз" in html
+    assert forms(html) == ["/v1/initiate-payment"]
+
+    clock.forward(RULES.order_expiration_s)
+
+    html = page(client)
+    assert "Время заказа вышло" in html
+    assert forms(html) == []
+
+
+def test_manual_make_is_poured_by_a_plain_form(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.manual_make("a/b"))
+
+    assert forms(html) == ["/v1/orders/a%2Fb/make?lang=ru"]
+    assert 'data-left="1800"' in html
+
+
+def test_manual_make_offers_nothing_a_machine_cannot_keep(client: FlaskClient, orders: Orders) -> None:
+    orders.manual_make()
+    orders.machine_says(online=False)
+
+    html = page(client)
+
+    assert forms(html) == []
+    assert "Автомат сейчас не на связи." in html
+
+
+def test_an_honest_time_left_comes_from_real_cups(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
+    for number in range(3):
+        order_id = f"earlier-{number}"
+        orders.accepted(order_id)
+        clock.forward(40)
+        orders.outcome(order_id, Result.DONE, out=Spout.FULL)
+
+    orders.making()
+    clock.forward(10)
+
+    assert 'data-left="30"' in page(client)
+    clock.forward(31)
+    assert "Ещё совсем чуть-чуть." in page(client)
+
+
+def test_no_time_left_is_invented(client: FlaskClient, orders: Orders) -> None:
+    assert "data-left" not in page(client, orders.making())
+
+
+@pytest.mark.parametrize(
+    ("state", "field"),
+    [
+        ("created", "client_info"),
+        ("pending", "client_info_pending"),
+        ("paid", "client_info_paid"),
+        ("not_paid", "client_info_not_paid"),
+        ("sent", "client_info_make_pending"),
+        ("making, brew", "client_info_make_pending"),
+        ("manual_make", "client_info_manual_make"),
+        ("successful", "client_info_successful"),
+        ("failed", "client_error_info"),
+        ("expired", "client_error_info"),
+        ("make_failed", "client_info_make_failed"),
+    ],
+)
+def test_each_status_shows_the_merchants_own_note(client: FlaskClient, orders: Orders, state: str, field: str) -> None:
+    orders.change_device(**{field: "<b>our note</b>"})
+
+    assert "<b>our note</b>" in page(client, STATES[state](orders))
+
+
+def test_money_that_does_not_fit_goes_back_in_words(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.failed())
+
+    assert "Пришедший платёж не подошёл к заказу." in html
+    assert "Возвращаем 1\u00a0₽ на карту." in html
+
+
+def test_a_hold_that_is_gone_is_told(client: FlaskClient, orders: Orders) -> None:
+    orders.make_failed(hold=True)
+    orders.news("o-1", PaymentState.CANCELED)
+
+    assert "Удержание снято, 179\u00a0₽ снова ваши." in page(client)
+
+
+def test_only_what_changes_can_be_asked_for_alone(client: FlaskClient, orders: Orders) -> None:
+    part = page(client, orders.paid(), part="1")
+
+    assert part.lstrip().startswith("<section")
+    assert "<html" not in part
+    assert 'data-key="paid||"' in part
+
+
+@pytest.mark.parametrize(
+    ("state", "looks_again"),
+    [
+        ("paid", "2"),
+        ("making, brew", "2"),
+        ("pending", "2"),
+        ("created", "10"),
+        ("make_failed", "20"),
+        ("successful", ""),
+        ("expired", ""),
+        ("created, receipt", "902"),
+    ],
+)
+def test_without_scripts_the_page_looks_again_by_itself(
+    client: FlaskClient, orders: Orders, state: str, looks_again: str
+) -> None:
+    html = page(client, STATES[state](orders))
+
+    refreshes = [meta["content"] for meta in Elements(html).all("meta") if meta.get("http-equiv") == "refresh"]
+    assert refreshes == ([looks_again] if looks_again else [])
+
+
+def test_the_logo_comes_only_from_the_web(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(logo_url="https://example.org/logo.svg")
+    assert 'src="https://example.org/logo.svg"' in page(client, orders.created())
+
+    orders.change_device(logo_url="javascript:alert(1)")
+    assert "javascript:" not in page(client)
+
+
+def test_what_machines_and_merchants_write_is_escaped(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(location="<script>alert(1)</script>")
+
+    html = page(client, orders.created('"><script>alert(2)</script>'))
+
+    assert "<script>alert" not in html
+
+
+@pytest.mark.parametrize(("query", "status"), [({}, 400), ({"order_id": ""}, 400), ({"order_id": "nobody"}, 404)])
+def test_an_unknown_order_is_a_page_too(
+    client: FlaskClient, orders: Orders, query: dict[str, str], status: int
+) -> None:
+    response = client.get("/v1/order-status-page", query_string=query)
+
+    assert response.status_code == status
+    assert "<h1>" in response.text
+
+
+def test_the_whole_page_is_light(client: FlaskClient, orders: Orders) -> None:
+    orders.change_device(client_info_make_failed=NOTE)
+    html = page(client, orders.make_failed())
+    parts = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
+
+    weight = len(html.encode()) + sum(len(static_file(client, part)[1]) for part in set(parts))
+
+    assert len(set(parts)) >= 3
+    assert weight < 60_000
+
+
+def test_styles_and_scripts_are_kept_and_pages_are_not(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, orders.created())
+    script = next(attributes["src"] for attributes in Elements(html).all("script"))
+    assert script is not None
+
+    assert "immutable" in static_file(client, script)[0]["Cache-Control"]
+    answer = client.get("/v1/order-status-page", query_string={"order_id": "o-1"})
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Accept-Language" in answer.headers["Vary"]
+
+
+def test_browsers_are_told_to_run_only_our_own(client: FlaskClient, orders: Orders) -> None:
+    policy = client.get(f"/v1/order-status-page?order_id={orders.created()}").headers["Content-Security-Policy"]
+
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "style-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_all_nine_statuses_are_pictured() -> None:
+    assert {state.partition(",")[0] for state in STATES} - {"making", "sent", "accepted", "expired"} == {
+        status.value for status in Status
+    } - {"make_pending"}

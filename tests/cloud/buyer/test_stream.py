@@ -1,0 +1,208 @@
+"""The event stream over a real socket: what is sent, what resumes, what ends it."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from cloud.buyer import stream
+from cloud.buyer.room import Room
+from protocol.reasons import Result, Spout, Stage
+from tests.cloud.buyer.orders import Orders
+from tests.waiting import wait_until
+
+
+@dataclass
+class Reader:
+    """Reads a stream in a thread of its own."""
+
+    response: HTTPResponse
+    events: list[dict[str, str]] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    over: bool = False
+
+    def read(self) -> None:
+        event: dict[str, str] = {}
+        try:
+            for line in self.response:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if not name and event:
+                    self.events.append(event)
+                    event = {}
+                elif line.startswith(b":"):
+                    self.comments.append(value)
+                elif name and name != "retry":
+                    event[name] = value
+        except (ValueError, OSError):  # we closed it
+            pass
+        self.over = True
+
+    @property
+    def statuses(self) -> list[str]:
+        return [self.told(n)["status"] for n, event in enumerate(self.events) if "event" not in event]
+
+    def told(self, number: int = -1) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.events[number]["data"])
+        return data
+
+
+Follow = Callable[..., Any]
+
+
+@pytest.fixture
+def follow(site: str) -> Follow:
+    address = urlsplit(site)
+
+    @contextmanager
+    def follow(order_id: str, last_seen: str = "", **headers: str) -> Iterator[Reader]:
+        connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+        connection.connect()
+        its_socket = connection.sock  # the connection forgets it once the answer has begun
+        if last_seen:
+            headers["Last-Event-ID"] = last_seen
+        connection.request("GET", f"/v1/orders/{quote(order_id, safe='')}/events", headers=headers)
+        reader = Reader(connection.getresponse())
+        thread = threading.Thread(target=reader.read)
+        if reader.response.status == 200:
+            thread.start()
+        yield reader
+        with suppress(OSError):  # the other side was first
+            its_socket.shutdown(socket.SHUT_RDWR)
+        if thread.ident:
+            thread.join()
+        reader.response.close()
+        connection.close()
+
+    return follow
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gone reader is noticed by a heartbeat; here heartbeats are quick."""
+    monkeypatch.setattr(stream, "LOOK_S", 0.1)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.2)
+
+
+def test_the_present_state_comes_first_and_changes_follow(orders: Orders, follow: Follow) -> None:
+    orders.sent()
+    with follow("o-1") as reader:
+        assert reader.response.headers["Content-Type"].startswith("text/event-stream")
+        wait_until(lambda: reader.statuses == ["make_pending"], what="the present state")
+        assert reader.events[0]["id"] == str(orders.order("o-1").version)
+
+        orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+        wait_until(lambda: reader.over, what="the end of the stream")
+        assert reader.statuses == ["make_pending", "successful"]
+        assert reader.events[-1]["event"] == "end"
+
+
+def test_the_data_is_what_the_status_json_says(orders: Orders, follow: Follow, site: str) -> None:
+    orders.making(stage=Stage.MILK, pct=42)
+    with follow("o-1", **{"Accept-Language": "en"}) as reader:
+        wait_until(lambda: reader.events, what="the first event")
+
+    assert reader.told()["drink_size"] == "medium"
+    assert (reader.told()["stage"], reader.told()["progress"]) == ("milk", 42)
+    assert {"version", "reason", "return", "device"} <= reader.told().keys()
+
+
+def test_a_reader_who_has_seen_this_version_waits_for_the_next(orders: Orders, follow: Follow) -> None:
+    orders.sent()
+    with follow("o-1", last_seen=str(orders.order("o-1").version)) as reader:
+        wait_until(lambda: reader.comments, what="a heartbeat")
+        assert reader.events == []
+
+        orders.outcome("o-1", Result.REJECTED, "no_milk")
+
+        wait_until(lambda: reader.events, what="the news")
+        assert reader.statuses == ["make_failed"]
+
+
+@pytest.mark.parametrize("last_seen", ["1", "nonsense", "999"])
+def test_a_reader_who_missed_something_is_told_at_once(orders: Orders, follow: Follow, last_seen: str) -> None:
+    orders.sent()
+    with follow("o-1", last_seen=last_seen) as reader:
+        wait_until(lambda: reader.statuses == ["make_pending"], what="the present state")
+
+
+def test_news_come_without_any_wake_up(orders: Orders, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders.database.bell, "ring", lambda topics: None)
+    orders.sent()
+    with follow("o-1") as reader:
+        wait_until(lambda: reader.events, what="the present state")
+        orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+        wait_until(lambda: "successful" in reader.statuses, what="the news by looking")
+
+
+def test_a_final_order_ends_its_stream_at_once(orders: Orders, follow: Follow) -> None:
+    orders.successful()
+    version = str(orders.order("o-1").version)
+    with follow("o-1", last_seen=version) as reader:
+        wait_until(lambda: reader.over, what="the end")
+
+    assert [event.get("event") for event in reader.events] == ["end"]
+    assert reader.events[0]["data"]
+
+
+def test_a_stream_lasts_until_the_money_is_back(orders: Orders, follow: Follow) -> None:
+    orders.make_failed()
+    with follow("o-1") as reader:
+        wait_until(lambda: reader.comments, what="a heartbeat")
+        assert reader.told()["return"]["status"] == "in_progress"
+        assert not reader.over
+
+        orders.returned("o-1")
+
+        wait_until(lambda: reader.over, what="the end")
+        assert reader.told(-2)["return"]["status"] == "done"
+
+
+def test_any_order_id_can_be_followed(orders: Orders, follow: Follow) -> None:
+    orders.successful("a/b?c//d")
+    with follow("a/b?c//d") as reader:
+        wait_until(lambda: reader.over, what="the end")
+
+    assert reader.told(0)["order_id"] == "a/b?c//d"
+
+
+def test_an_unknown_order_has_no_stream(orders: Orders, follow: Follow) -> None:
+    with follow("nobody") as reader:
+        assert reader.response.status == 404
+
+
+def test_there_are_only_so_many_seats_and_they_are_given_back(orders: Orders, follow: Follow, room: Room) -> None:
+    orders.sent()
+    with follow("o-1") as first, follow("o-1"):
+        wait_until(lambda: first.events, what="the first stream")
+        with follow("o-1") as third:
+            assert third.response.status == 503
+            assert int(third.response.headers["Retry-After"]) > 0
+            assert json.loads(third.response.read())["error"]["code"] == "too_many_streams"
+
+    wait_until(lambda: room.streams.taken == 0, what="the seats given back")
+    with follow("o-1") as again:
+        assert again.response.status == 200
+
+
+def test_nobody_keeps_or_buffers_a_stream(orders: Orders, follow: Follow) -> None:
+    orders.successful()
+    with follow("o-1") as reader:
+        assert reader.response.headers["Cache-Control"] == "no-cache"
+        assert reader.response.headers["X-Accel-Buffering"] == "no"
+
+
+def test_a_long_stream_ends_and_resumes(orders: Orders, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LONGEST_S", 0.3)
+    orders.sent()
+    with follow("o-1") as reader:
+        wait_until(lambda: reader.over, what="the end of a long stream")
+        assert [event.get("event") for event in reader.events] == [None]
