@@ -1,0 +1,78 @@
+"""What the agent knows this very moment: the machine, its faults, what it is doing. In memory, shared by all threads.
+
+Worker and link meet here and in the journal. Decides nothing.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agent.clock import Bell
+from protocol.messages import Counters, Fault, Progress
+from protocol.reasons import MachineState
+
+MAX_PROGRESS = 16
+"""Progress nobody took is worthless when newer is there."""
+MAX_FAULTS = 64
+"""As many as a state message may carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The whole board at one instant."""
+
+    link: str = "down"
+    """`up`, `quiet` or `down`: the serial line."""
+    machine: MachineState | None = None
+    stopped: str = "starting"
+    """Why nothing is sold, whatever the machine's state; "" when selling."""
+    busy_order: str | None = None
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    counters: Counters | None = None
+    frame_error_ratio: float = 0.0
+    model: str = ""
+
+
+class Board:
+    """Changed by the worker, read by everybody; each change rings the bell of whoever publishes."""
+
+    def __init__(self, bell: Bell) -> None:
+        self._lock = threading.Lock()
+        self._bell = bell
+        self._view = View()
+        self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    def change(self, **changes: Any) -> None:
+        """Set fields of the view; says nothing when nothing is new."""
+        with self._lock:
+            changed = replace(self._view, **changes)
+            if changed == self._view:
+                return
+            self._view = changed
+        self._bell.ring()
+
+    def set_fault(self, fault: Fault) -> None:
+        faults = dict(self._view.faults)
+        if fault.code in faults or len(faults) < MAX_FAULTS:
+            self.change(faults={**faults, fault.code: fault})
+
+    def clear_fault(self, code: str) -> None:
+        self.change(faults={kept: fault for kept, fault in self._view.faults.items() if kept != code})
+
+    def tell_progress(self, progress: Progress) -> None:
+        with self._lock:
+            self._progress.append(progress)
+        self._bell.ring()
+
+    def take_progress(self) -> list[Progress]:
+        """Progress not yet taken, oldest first."""
+        with self._lock:
+            taken = list(self._progress)
+            self._progress.clear()
+        return taken

@@ -1,0 +1,116 @@
+"""The command `coffee-agent`: run, doctor, status, journal.
+
+Exit codes: 0 good, 1 it ran and the answer is bad, 2 wrong usage or settings.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agent import AGENT_VERSION, decisions, doctor, log, profile, settings, show
+from agent.database import JournalFailed
+from agent.decisions import Decision
+from agent.service import AlreadyRunning, Service
+from agent.settings import BadSettings, Settings
+
+GOOD, BAD, USAGE = 0, 1, 2
+DECISION_S = 5.0
+"""How long the command line waits for a running agent to act on a decision."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    args = _parser().parse_args(argv)
+    env = settings.environment(os.environ, Path.cwd())
+    commands = {"run": _run, "doctor": _doctor, "status": _status, "journal": _journal}
+    try:
+        return commands[args.command](args, env)
+    except (BadSettings, profile.BadProfile) as error:
+        print(f"coffee-agent: bad settings\n{error}", file=sys.stderr)
+        return USAGE
+    except (JournalFailed, AlreadyRunning, OSError) as error:
+        print(f"coffee-agent: {error}", file=sys.stderr)
+        return BAD
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coffee-agent",
+        description="The program on the coffee machine.",
+        epilog="Settings come from the environment (COFFEE_AGENT_...) and from .env in the working folder.",
+    )
+    parser.add_argument("--version", action="version", version=f"coffee-agent {AGENT_VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("run", help="take make commands and drive the machine, until stopped")
+    commands.add_parser("doctor", help="look at everything the agent needs, and say what is wrong")
+    commands.add_parser("status", help="what the agent on this machine is doing")
+    journal = commands.add_parser("journal", help="commands and what became of them")
+    journal.add_argument("what", nargs="?", choices=["list", "show"], default="list")
+    journal.add_argument("id", nargs="?", help="of a command or an order, for `show`")
+    journal.add_argument("--limit", type=int, default=20, help="how many commands to list (20)")
+    journal.add_argument("--resume-selling", action="store_true", help="a person has looked at the machine: sell again")
+    journal.add_argument("--accept-loss", action="store_true", help="go on without what a damaged journal knew")
+    return parser
+
+
+def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
+    chosen = Settings.from_env(env)
+    loaded = profile.load(chosen.profile)
+    log.start(env)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Service(chosen, loaded, env).run(stop)
+    return GOOD
+
+
+def _doctor(_: argparse.Namespace, env: Mapping[str, str]) -> int:
+    findings = doctor.examine(env)
+    for finding in findings:
+        print(finding)
+    return BAD if any(finding.is_bad for finding in findings) else GOOD
+
+
+def _status(_: argparse.Namespace, env: Mapping[str, str]) -> int:
+    lines, is_good = show.status(settings.state_dir(env))
+    print("\n".join(lines))
+    return GOOD if is_good else BAD
+
+
+def _journal(args: argparse.Namespace, env: Mapping[str, str]) -> int:
+    state_dir = settings.state_dir(env)
+    chosen = [
+        decision
+        for decision, wanted in (
+            (Decision.RESUME_SELLING, args.resume_selling),
+            (Decision.ACCEPT_LOSS, args.accept_loss),
+        )
+        if wanted
+    ]
+    if chosen:
+        return _decide(state_dir, chosen)
+    if args.what == "show":
+        if not args.id:
+            print("coffee-agent journal show: which command or order?", file=sys.stderr)
+            return USAGE
+        lines = show.command(state_dir, args.id)
+        print("\n".join(lines) if lines else f"the journal knows nothing of {args.id}")
+        return GOOD if lines else BAD
+    print("\n".join(show.commands(state_dir, args.limit)))
+    return GOOD
+
+
+def _decide(state_dir: Path, chosen: list[Decision]) -> int:
+    left = [decisions.leave(state_dir, decision) for decision in chosen]
+    waiter = threading.Event()
+    for _ in range(int(DECISION_S / 0.1)):
+        if not any(path.exists() for path in left):
+            print("done")
+            return GOOD
+        waiter.wait(0.1)
+    print("noted; the agent does not answer now and will act on it when it starts")
+    return GOOD

@@ -1,0 +1,206 @@
+"""The journal's file: one SQLite connection, one lock, every commit on the disk. Knows no commands.
+
+A damaged file is kept aside under another name, never repaired and never deleted.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+FILE = "journal.db"
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE command (
+    command_id TEXT PRIMARY KEY,
+    order_id TEXT NOT NULL,
+    drink_no TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    price INTEGER NOT NULL,
+    issued_at TEXT,
+    deadline_at TEXT,
+    state TEXT NOT NULL,
+    session TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    received_mono REAL NOT NULL,
+    sent_at TEXT,
+    resent INTEGER NOT NULL DEFAULT 0,
+    snapshot TEXT,
+    result TEXT,
+    code TEXT NOT NULL DEFAULT '',
+    out TEXT NOT NULL DEFAULT 'unknown',
+    evidence TEXT NOT NULL DEFAULT '{}',
+    revision INTEGER NOT NULL DEFAULT 0,
+    finished_at TEXT,
+    place INTEGER NOT NULL
+) STRICT;
+CREATE INDEX command_by_order ON command (order_id);
+CREATE INDEX command_by_state ON command (state, place);
+CREATE INDEX command_by_place ON command (place);
+CREATE TABLE history (
+    command_id TEXT NOT NULL REFERENCES command ON DELETE CASCADE,
+    state TEXT NOT NULL,
+    at TEXT NOT NULL,
+    mono REAL NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+CREATE INDEX history_by_command ON history (command_id);
+CREATE TABLE outgoing (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT UNIQUE,
+    command_id TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE INDEX outgoing_by_command ON outgoing (command_id);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+_BUSY_S = 5.0
+"""Only a reader of ours can hold the file, and never for long."""
+
+
+class JournalFailed(Exception):
+    """The journal could not be read or written; whatever was to follow must not happen."""
+
+
+class Database:
+    """The one connection of this process. Transactions nest: the outermost commits."""
+
+    def __init__(self, connection: sqlite3.Connection, damaged: str) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.damaged = damaged
+        """Where the damaged file was put aside just now; "" when all is well."""
+        self.failure = ""
+        """Why the file last failed us; "" again after the next good commit."""
+
+    @classmethod
+    def open(cls, folder: Path, now: datetime) -> Self:
+        """Open or create the journal; a damaged one is put aside first. Raises `JournalFailed`."""
+        path = folder / FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            damaged = ""
+            try:
+                connection = _connect(path)
+            except sqlite3.OperationalError:
+                raise  # a full or read-only disk: the file itself is not at fault
+            except sqlite3.DatabaseError:
+                damaged = _put_aside(path, now)
+                connection = _connect(path)
+            return cls(connection, damaged)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalFailed(f"{path}: {error}") from error
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: on the disk when the block ends, gone when it raises. Raises `JournalFailed`."""
+        with self._lock:
+            outermost = self._depth == 0
+            self._depth += 1
+            try:
+                if outermost:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                if outermost:
+                    self._connection.execute("COMMIT")
+                    self.failure = ""
+            except BaseException as error:
+                if outermost and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    self.failure = str(error)
+                    raise JournalFailed(str(error)) from error
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for a look. Raises `JournalFailed`."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                self.failure = str(error)
+                raise JournalFailed(str(error)) from error
+
+    def get(self, key: str) -> str:
+        """A remembered word; "" when there is none."""
+        with self.read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def put(self, key: str, value: str) -> None:
+        with self.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def looking(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection, for programs that only look at the journal. Raises `JournalFailed`."""
+    path = folder / FILE
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+    except sqlite3.Error as error:
+        raise JournalFailed(f"{path}: {error}") from error
+    try:
+        connection.row_factory = sqlite3.Row
+        yield connection
+    except sqlite3.Error as error:
+        raise JournalFailed(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    existed = path.exists()
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, existed)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, existed: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"quick_check: {verdict}")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and existed:
+        raise sqlite3.DatabaseError("the file is there but empty: its memory is gone")
+    if version == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.OperationalError(f"written by another version of the agent ({version})")
+
+
+def _put_aside(path: Path, now: datetime) -> str:
+    kept = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S%f')}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    return str(kept)

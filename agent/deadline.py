@@ -1,0 +1,55 @@
+"""May this command still start? Pure; refuses to guess for the cloud's clock when it has not been learnt."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+ABSURD = timedelta(days=1)
+"""A wall clock this far behind the command's own birth was never set."""
+WELCOME_PATIENCE_S = 3.0
+"""How long a command waits for the cloud's clock before our own is believed; normally it is there already."""
+
+
+class Timeliness(Enum):
+    """The answer; `WAIT` means: ask again when the cloud's clock is learnt, or a little later."""
+
+    FRESH = "fresh"
+    EXPIRED = "expired"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One command's time limits. `waiting_since`: steady seconds of its receipt, or of our start if that came later."""
+
+    issued_at: datetime
+    deadline_at: datetime
+    waiting_since: float
+    outlived_a_restart: bool
+    """True: how long it waited before this process started is unknown to the steady clock."""
+    freshness_s: float
+    """The profile's own limit on a command's age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The clocks at one instant."""
+
+    wall: datetime
+    monotonic: float
+    cloud: datetime | None
+
+
+def judge(term: Term, now: Reading) -> Timeliness:
+    """The strictest of the cloud's clock (ours when it is not to be had) and the time since receipt."""
+    deadline = min(term.deadline_at, term.issued_at + timedelta(seconds=term.freshness_s))
+    budget = (deadline - term.issued_at).total_seconds()
+    waited = now.monotonic - term.waiting_since
+    if waited >= budget:
+        return Timeliness.EXPIRED
+    if now.cloud is not None:
+        return Timeliness.EXPIRED if now.cloud >= deadline else Timeliness.FRESH
+    unset = now.wall < term.issued_at - ABSURD
+    if unset or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
+        return Timeliness.WAIT
+    return Timeliness.EXPIRED if now.wall >= deadline else Timeliness.FRESH

@@ -1,0 +1,115 @@
+"""Asking the machine what became of an order, and weighing its answer with boots and counters by the table."""
+
+from dataclasses import dataclass
+
+from agent import resolution
+from agent.board import Board
+from agent.clock import Clock
+from agent.driver import Driver
+from agent.journal import Journal
+from agent.profile import Profile
+from agent.records import Command, Snapshot, Verdict
+from agent.resolution import Boot, Facts, Growth, Row, Says
+from agent.talk import Talk
+from protocol.machine import OrderReply
+from protocol.messages import Evidence
+from protocol.reasons import MachineState, Phase, Spout
+
+REMEMBERED_ORDERS = 60
+"""The machine keeps 64; an order further back may have been forgotten even by a memory that survives reboots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The row of the table that fits, and what it was fitted to. `verdict` is None while waiting is right."""
+
+    row: Row
+    verdict: Verdict | None
+    phase: Phase | None
+    history: str | None
+    same_boot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Enquiry:
+    """Everything that counts as evidence, collected for one command."""
+
+    journal: Journal
+    driver: Driver
+    board: Board
+    clock: Clock
+    profile: Profile
+
+    def ask(self, command: Command) -> Talk[Finding | None]:
+        """None when the machine does not answer. Raises `LineLost`."""
+        if not self.driver.is_greeted and not (yield from self.driver.greet()):
+            return None
+        order: OrderReply | None = None
+        if self.driver.can("order"):
+            order = yield from self._lookup(command.order_id)
+            if order is None:
+                return None
+        elif (yield from self.driver.status()) is None:
+            return None
+        now = yield from self._count(command)
+        return self._weigh(command, order, now)
+
+    def _lookup(self, order_id: str) -> Talk[OrderReply | None]:
+        """An answer of another boot than the one greeted is not believed before it is given twice."""
+        order = yield from self.driver.lookup(order_id)
+        if order is None or self.driver.is_greeted:
+            return order
+        if not (yield from self.driver.greet()):
+            return None
+        return (yield from self.driver.lookup(order_id))
+
+    def _count(self, command: Command) -> Talk[Snapshot | None]:
+        if not self.driver.can("counters"):
+            return None
+        reply = yield from self.driver.counters()
+        return None if reply is None else Snapshot.of(reply, command.drink_no)
+
+    def _weigh(self, command: Command, order: OrderReply | None, now: Snapshot | None) -> Finding:
+        before = command.snapshot
+        same_boot = before is not None and before.boot_id == self.driver.boot_id
+        facts = Facts(
+            says=self._says(command, order),
+            boot=Boot.SAME if same_boot else Boot.CHANGED,
+            growth=self._growth(command, now),
+            out=order.out if order else Spout.UNKNOWN,
+            waited_out=self._waited_out(command),
+            start_always_counts=self.profile.counting.start_always_counts,
+        )
+        row = resolution.resolve(facts)
+        evidence = Evidence(
+            rule=row.name,
+            phase=order.phase if order else None,
+            history=order.hist if order else None,
+            boot_before=before.boot_id if before else None,
+            boot_now=self.driver.boot_id,
+            count_before=before.count if before else None,
+            count_now=now.count if now else None,
+        )
+        verdict = resolution.verdict(row, facts, evidence)
+        return Finding(row, verdict, evidence.phase, evidence.history, same_boot)
+
+    def _says(self, command: Command, order: OrderReply | None) -> Says:
+        if order is None:
+            return Says.UNSUPPORTED
+        says = resolution.says(order.phase, order.out, order.hist)
+        if says is Says.NEVER_SEEN and self.journal.sent_after(command) >= REMEMBERED_ORDERS:
+            return Says.NOT_IN_MEMORY
+        return says
+
+    def _growth(self, command: Command, now: Snapshot | None) -> Growth:
+        """Usable only when nothing but this order can have moved the counter."""
+        before = command.snapshot
+        is_alone = not self.profile.counting.local_sales and self.journal.sent_after(command) == 0
+        if before is None or now is None or not is_alone:
+            return Growth.UNUSABLE
+        return resolution.growth(before.growth(now))
+
+    def _waited_out(self, command: Command) -> bool:
+        sent_at = command.sent_at or command.received_at
+        elapsed = (self.clock.wall() - sent_at).total_seconds()
+        return self.board.view.machine is MachineState.READY and elapsed >= self.profile.timers.max_brew

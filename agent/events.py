@@ -1,0 +1,148 @@
+"""What the machine says, and what it changes: verdicts, outcomes, progress, faults, reboots.
+
+An event is acknowledged after its consequence is committed, never before; the same event twice changes nothing.
+"""
+
+import logging
+from collections import deque
+
+from msgspec import UNSET
+
+from agent.board import Board
+from agent.driver import Driver
+from agent.journal import Journal
+from agent.log import about
+from agent.profile import Profile
+from agent.records import UNSETTLED, Command, CommandState, Verdict
+from protocol.machine import (
+    Booted,
+    CountersReply,
+    DoneEvent,
+    FailedEvent,
+    FaultEvent,
+    Heartbeat,
+    HelloReply,
+    MachineMessage,
+    MakeReply,
+    ProgressEvent,
+    StatusReply,
+)
+from protocol.messages import Counters, Evidence, Fault, Progress
+from protocol.reasons import FaultLevel, RejectCode, Result, Spout
+
+REMEMBERED_EVENTS = 256
+"""Outcome events already applied; the machine repeats each for minutes at most, and has one drink at a time."""
+log = logging.getLogger(__name__)
+
+
+class Events:
+    """Applies every message of the machine to journal and board, whoever else waits for it."""
+
+    def __init__(self, journal: Journal, board: Board, driver: Driver, profile: Profile) -> None:
+        self._journal = journal
+        self._board = board
+        self._driver = driver
+        self._profile = profile
+        self._applied: deque[tuple[str, int]] = deque(maxlen=REMEMBERED_EVENTS)
+
+    def hear(self, message: MachineMessage) -> None:
+        """Raises `JournalFailed`; then nothing was acknowledged, and the machine will say it again."""
+        self._notice_reboot(message)
+        match message:
+            case MakeReply():
+                self._verdict(message)
+            case ProgressEvent():
+                self._progress(message)
+            case DoneEvent() | FailedEvent():
+                self._outcome(message)
+            case FaultEvent():
+                self._fault(message)
+            case StatusReply():
+                self._status(message)
+            case CountersReply():
+                counts = Counters(total=message.total, paid=message.paid, free=message.free, test=message.test)
+                self._board.change(counters=counts)
+            case Heartbeat():
+                self._board.change(machine=message.state)
+            case _:
+                pass
+        if isinstance(message, Booted | DoneEvent | FailedEvent | FaultEvent):
+            self._driver.acknowledge(message.boot_id, message.evt)
+
+    def _notice_reboot(self, message: MachineMessage) -> None:
+        boot_id = getattr(message, "boot_id", None)
+        if boot_id is None or isinstance(message, HelloReply) or not self._driver.is_greeted:
+            return
+        if boot_id != self._driver.boot_id:
+            log.warning("the machine was boot %s and now says %s", self._driver.boot_id, boot_id)
+            self._driver.is_greeted = False
+
+    def _verdict(self, reply: MakeReply) -> None:
+        command = self._journal.sent_for(reply.order_uuid)
+        if command is None or command.state is not CommandState.SENT:
+            log.info("a verdict nobody waits for: %s", reply)
+            return
+        if reply.ok:
+            self._journal.mark_accepted(command.command_id, "dup" if reply.dup is True else "")
+            log.info("accepted", extra=about(command))
+            return
+        code = RejectCode.FAULT if reply.code is UNSET else reply.code
+        evidence = self._evidence(command, "the machine refused it", reply.boot_id)
+        self._finish(command, Verdict(Result.REJECTED, code, Spout.NONE, evidence))
+
+    def _progress(self, event: ProgressEvent) -> None:
+        command = self._journal.sent_for(event.order_uuid)
+        if command is None or command.state not in UNSETTLED:
+            return
+        if command.state is not CommandState.BREWING:
+            self._journal.mark_brewing(command.command_id)
+            log.info("brewing", extra=about(command))
+        self._board.tell_progress(
+            Progress(command_id=command.command_id, order_id=command.order_id, stage=event.stage, pct=event.pct)
+        )
+
+    def _outcome(self, event: DoneEvent | FailedEvent) -> None:
+        key = (event.boot_id, event.evt)
+        if event.order_uuid is UNSET or key in self._applied:
+            return
+        command = self._journal.sent_for(event.order_uuid)
+        if command is None:
+            log.error("the machine tells of an order we never sent: %s", event)
+        elif isinstance(event, DoneEvent):
+            rule = "the machine said done" if event.total is UNSET else f"the machine said done, total {event.total}"
+            evidence = self._evidence(command, rule, event.boot_id)
+            self._finish(command, Verdict(Result.DONE, "", Spout.FULL, evidence))
+        else:
+            evidence = self._evidence(command, "the machine said failed", event.boot_id)
+            self._finish(command, Verdict(Result.FAILED, event.code, event.out, evidence))
+        self._applied.append(key)
+
+    def _finish(self, command: Command, verdict: Verdict) -> None:
+        if self._journal.finish(command.command_id, verdict):
+            log.info("%s %s", verdict.result, verdict.code, extra=about(command))
+
+    def _evidence(self, command: Command, rule: str, boot_now: str) -> Evidence:
+        before = command.snapshot
+        return Evidence(
+            rule=rule,
+            boot_before=before.boot_id if before else None,
+            boot_now=boot_now,
+            count_before=before.count if before else None,
+        )
+
+    def _fault(self, event: FaultEvent) -> None:
+        log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
+        if event.on:
+            self._board.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
+        else:
+            self._board.clear_fault(event.code)
+
+    def _status(self, reply: StatusReply) -> None:
+        """A status names faults without their reach; what an event said about one before is kept."""
+        known = self._board.view.faults
+        faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
+        self._board.change(machine=reply.state, faults=faults)
+
+    def _fault_by_name(self, code: str) -> Fault:
+        level = FaultLevel.BLOCK if code in self._profile.faults.block else FaultLevel.WARN
+        return Fault(code=code, level=level)

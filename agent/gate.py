@@ -1,0 +1,34 @@
+"""Could this drink be made right now? Pure: one answer for the readiness probe and for the make itself."""
+
+from agent.board import View
+from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
+
+_CODE_OF_STATE = {
+    MachineState.BOOT: RejectCode.HEATING,
+    MachineState.HEATING: RejectCode.HEATING,
+    MachineState.BREWING: RejectCode.BUSY,
+    MachineState.RINSING: RejectCode.BUSY,
+    MachineState.CLEANING: RejectCode.BUSY,
+    MachineState.SERVICE: RejectCode.SERVICE,
+    MachineState.FAULT: RejectCode.FAULT,
+    MachineState.OFF: AgentCode.MACHINE_OFFLINE,
+}
+
+
+def refusal(view: View, drink_no: str) -> str:
+    """The code of why not; "" when it could be made."""
+    if view.stopped:
+        return AgentCode.NOT_SELLING
+    if view.link != "up" or view.machine is None:
+        return AgentCode.MACHINE_OFFLINE
+    if view.busy_order is not None:
+        return RejectCode.BUSY
+    return blocking_fault(view, drink_no) or _CODE_OF_STATE.get(view.machine, "")
+
+
+def blocking_fault(view: View, drink_no: str) -> str:
+    """The code of a fault that closes this drink, or ""."""
+    for code, fault in view.faults.items():
+        if fault.level == FaultLevel.BLOCK and (not fault.drinks or drink_no in fault.drinks):
+            return code
+    return ""

@@ -1,0 +1,114 @@
+"""What the cloud's commands mean for the journal: a drink once, a cancel in time, a question answered.
+
+Runs inside the broker's callback: one commit, no waiting. Never talks to the machine.
+"""
+
+import logging
+
+from agent import gate
+from agent.board import Board
+from agent.clock import Bell
+from agent.journal import Journal
+from agent.log import about
+from agent.records import Command, CommandState, refused
+from protocol.messages import Asked, Cancel, CommandMessage, Make, Probe, ProbeReply, Query
+from protocol.reasons import AgentCode, RejectCode
+
+log = logging.getLogger(__name__)
+_CANCELLED, _NEVER_RECEIVED = AgentCode.CANCELLED, AgentCode.NEVER_RECEIVED
+LOST_NOTE = "the journal was lost: it may have been sent before"
+
+
+class Intake:
+    """Takes commands in; `bell` wakes the worker."""
+
+    def __init__(self, journal: Journal, board: Board, bell: Bell) -> None:
+        self._journal = journal
+        self._board = board
+        self._bell = bell
+
+    def take(self, message: CommandMessage) -> ProbeReply | None:
+        """Returns when it is safe to acknowledge. Raises `JournalFailed`; then it must not be acknowledged."""
+        match message:
+            case Make():
+                self._make(message)
+            case Cancel():
+                self._cancel(message)
+            case Query():
+                for asked in message.commands:
+                    self._answer(asked)
+            case Probe():
+                return self._probe(message)
+        self._bell.ring()
+        return None
+
+    def _make(self, make: Make) -> None:
+        with self._journal.transaction():
+            known = self._journal.get(make.command_id)
+            if known is not None:
+                self._repeat(known, make)
+            elif self._journal.stopped() and self._journal.may_have_forgotten():
+                self._journal.insert(make, CommandState.SENT, LOST_NOTE)
+            else:
+                self._accept(make)
+
+    def _accept(self, make: Make) -> None:
+        earlier = self._journal.of_order(make.order_id)
+        self._journal.insert(make, CommandState.RECEIVED)
+        log.info("received: drink %s size %s, by %s", make.drink_no, make.size, make.deadline_at, extra=about(make))
+        if any(not _is_certainly_nothing(command) for command in earlier):
+            self._journal.finish(
+                make.command_id, refused(AgentCode.CONFLICT, "another command of this order may have poured")
+            )
+            log.warning("refused: the order has another command that may have poured", extra=about(make))
+
+    def _repeat(self, known: Command, make: Make) -> None:
+        """The first one counts. A refusal under the same command id would be a lie about the drink being poured."""
+        if known.issued_at is not None and not _is_same(known, make):
+            self._journal.note(known.command_id, "came again with another body; the first one counts")
+            log.error("the same command with another body; the first one counts", extra=about(known))
+        self._journal.report_again(known)
+
+    def _cancel(self, cancel: Cancel) -> None:
+        with self._journal.transaction():
+            known = self._journal.get(cancel.command_id)
+            if known is None:
+                self._bury(cancel.command_id, cancel.order_id, _CANCELLED, "cancelled before it came")
+            elif known.state is CommandState.RECEIVED:
+                self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
+                log.info("cancelled", extra=about(known))
+            elif known.is_finished:
+                self._journal.report_again(known)
+            else:
+                self._journal.ask_cancel(known.command_id)
+
+    def _answer(self, asked: Asked) -> None:
+        with self._journal.transaction():
+            known = self._journal.get(asked.command_id)
+            if known is None:
+                self._bury(asked.command_id, asked.order_id, _NEVER_RECEIVED, "asked about, never received")
+            else:
+                self._journal.report_again(known)
+
+    def _bury(self, command_id: str, order_id: str, code: str, rule: str) -> None:
+        """From now on this id is refused; after a lost journal the machine is asked first."""
+        if self._journal.may_have_forgotten():
+            self._journal.insert_bare(command_id, order_id, CommandState.SENT, LOST_NOTE)
+            return
+        self._journal.insert_bare(command_id, order_id, CommandState.RECEIVED, rule)
+        self._journal.finish(command_id, refused(code, rule))
+
+    def _probe(self, probe: Probe) -> ProbeReply:
+        code = gate.refusal(self._board.view, probe.drink_no)
+        if not code and self._journal.received():
+            code = RejectCode.BUSY
+        return ProbeReply(probe_id=probe.probe_id, ready=not code, code=code)
+
+
+def _is_certainly_nothing(command: Command) -> bool:
+    return command.verdict is not None and command.verdict.certainly_nothing
+
+
+def _is_same(known: Command, make: Make) -> bool:
+    theirs = (make.order_id, make.drink_no, make.size, make.price)
+    return (known.order_id, known.drink_no, known.size, known.price) == theirs

@@ -1,0 +1,305 @@
+"""The cloud's side of the agent: commands into the journal, then acknowledged; reports out until the cloud has them.
+
+`step(now)` does all that is due; only the callback of an arriving message runs elsewhere. Never talks to the worker.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from agent import AGENT_VERSION
+from agent.board import Board, View
+from agent.clock import Bell, Clock, CloudClock
+from agent.database import JournalFailed
+from agent.intake import Intake
+from agent.journal import Journal
+from agent.mqtt import Refused
+from protocol.errors import UnknownKind, WireError
+from protocol.messages import (
+    Hello,
+    Message,
+    Presence,
+    Receipt,
+    State,
+    Unsupported,
+    Welcome,
+    decode_command,
+    decode_receipt,
+    encode,
+)
+from protocol.topics import Channel, topic
+
+LONGEST_SLEEP_S = 1.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+STEADY_S = 30.0
+"""A connection that lasted this long earns a quick reconnect."""
+READY_WITHIN_S = 10.0
+REPEAT_AFTER_S, LONGEST_REPEAT_S = 10.0, 300.0
+STATE_EVERY_S = 60.0
+STATE_PAUSE_S = 0.2
+"""Changes closer together than this go out as one."""
+HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
+BATCH = 100
+"""New reports read from the journal at once."""
+MAX_FAULTS_TOLD = 64
+GOODBYE_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """One connection, as `mqtt.Connection` is."""
+
+    is_ready: bool
+    why_lost: str
+    lacks_mqtt5: bool
+
+    @property
+    def is_lost(self) -> bool: ...
+
+    def open(self) -> None: ...
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None: ...
+
+    def wait_delivered(self, timeout: float) -> bool: ...
+
+    def drop(self, why: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Taker = Callable[[str, bytes, bool], bool]
+Dial = Callable[[bool, bytes, Taker], Wire]
+"""`dial(mqtt5, will, on_message)` makes a connection that is not open yet."""
+
+
+@dataclass(slots=True)
+class _Repeat:
+    """When a report is sent again, and how long after that."""
+
+    due: float
+    pause: float
+
+
+class Link:
+    """Speaks for one device; `new_id` gives the ids of hellos."""
+
+    def __init__(
+        self,
+        *,
+        device_uuid: str,
+        profile: str,
+        dial: Dial,
+        journal: Journal,
+        intake: Intake,
+        board: Board,
+        clock: Clock,
+        cloud: CloudClock,
+        random: Random,
+        new_id: Callable[[], str],
+        worker_bell: Bell,
+    ) -> None:
+        self._topics = {channel: topic(device_uuid, channel) for channel in Channel}
+        self._profile = profile
+        self._dial = dial
+        self._journal = journal
+        self._intake = intake
+        self._board = board
+        self._clock = clock
+        self._cloud = cloud
+        self._random = random
+        self._new_id = new_id
+        self._worker_bell = worker_bell
+        self._wire: Wire | None = None
+        self._mqtt5 = self._has_mqtt5 = True
+        self._turned_away = 0
+        self._dialled_at = 0.0
+        self._dial_after = 0.0
+        self._pause = SHORTEST_PAUSE_S
+        self._greeted = False
+        self._hello: tuple[str, float] | None = None
+        self._hello_due = 0.0
+        self._published = 0
+        """The last report published on this connection."""
+        self._repeats: dict[int, _Repeat] = {}
+        self._told: View | None = None
+        self._told_at = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        wire = self._wire
+        return wire is not None and wire.is_ready
+
+    def step(self, now: float) -> float:
+        """Returns when to be called again if nothing rings."""
+        wire = self._wire
+        if wire is None:
+            if now >= self._dial_after and not self._journal.failure:
+                self._connect(now)
+        elif wire.is_lost:
+            self._hang_up(wire, now)
+        elif wire.is_ready:
+            self._speak(wire, now)
+            return self._told_at + STATE_PAUSE_S if self._has_news() else now + LONGEST_SLEEP_S
+        elif now - self._dialled_at > READY_WITHIN_S:
+            wire.drop("no answer to our connect")
+        return now + LONGEST_SLEEP_S
+
+    def stop(self) -> None:
+        """Say goodbye in order, if anybody is there."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if wire.is_ready:
+            wire.publish(self._topics[Channel.PRESENCE], self._presence(online=False), retain=True)
+            wire.wait_delivered(GOODBYE_S)
+        wire.close()
+
+    # Connecting
+
+    def _connect(self, now: float) -> None:
+        try:
+            wire = self._dial(self._mqtt5, self._presence(online=False), self.take)
+        except OSError as error:
+            log.error("cannot set up the connection: %s", error)
+            self._dial_after = now + LONGEST_PAUSE_S
+            return
+        self._wire, self._dialled_at, self._greeted = wire, now, False
+        try:
+            wire.open()
+        except Refused as refused:
+            log.warning("no broker: %s", refused)
+            self._hang_up(wire, now)
+            self._turned_away = 0
+
+    def _hang_up(self, wire: Wire, now: float) -> None:
+        wire.close()
+        self._wire = None
+        self._choose_version(wire)
+        if self._greeted and now - self._dialled_at > STEADY_S:
+            self._pause = SHORTEST_PAUSE_S
+        pause = self._pause * self._random.uniform(0.5, 1.0)
+        self._dial_after = now + pause
+        self._pause = min(LONGEST_PAUSE_S, self._pause * 2)
+        if wire.why_lost:
+            log.warning("the broker is lost (%s); again in %.1f s", wire.why_lost, pause)
+
+    def _choose_version(self, wire: Wire) -> None:
+        """3.1.1 for good when the broker says that it has no 5; for a try when it keeps hanging up without a word."""
+        self._turned_away = 0 if self._greeted else self._turned_away + 1
+        if wire.lacks_mqtt5:
+            log.warning("the broker has no MQTT 5: going on with 3.1.1")
+            self._has_mqtt5 = False
+        self._mqtt5 = self._has_mqtt5 and self._turned_away % 4 != 3
+
+    # Hearing; runs in the thread of the connection
+
+    def take(self, where: str, payload: bytes, retained: bool) -> bool:
+        """True when the message may be acknowledged: it is committed, or nobody can make anything of it."""
+        try:
+            if retained:
+                log.error("a command must never be retained; ignored")
+            elif where == self._topics[Channel.COMMAND]:
+                self._command(payload)
+            elif where == self._topics[Channel.RECEIPT]:
+                self._receipt(payload)
+        except JournalFailed as failed:
+            log.error("not acknowledged, for the journal failed: %s", failed)
+            return False
+        except UnknownKind as unknown:
+            log.warning("unsupported: %s", unknown)
+            self._say(Unsupported(unknown_kind=unknown.kind[:500], reference=unknown.reference))
+        except WireError as error:
+            log.error("dropped a message nobody can read: %s", error)
+        return True
+
+    def _command(self, payload: bytes) -> None:
+        answer = self._intake.take(decode_command(payload))
+        if answer is not None:
+            self._say(answer)
+
+    def _receipt(self, payload: bytes) -> None:
+        message = decode_receipt(payload)
+        if isinstance(message, Receipt):
+            self._journal.outgoing.confirm(message.message_ids)
+        else:
+            self._welcome(message)
+
+    def _welcome(self, welcome: Welcome) -> None:
+        hello = self._hello
+        if hello is None or hello[0] != welcome.hello_id:
+            return
+        if self._cloud.learn(welcome.cloud_time, hello[1]):
+            self._hello = None
+            self._hello_due = self._clock.monotonic() + CLOCK_CHECK_S
+            self._worker_bell.ring()
+
+    # Speaking
+
+    def _speak(self, wire: Wire, now: float) -> None:
+        if not self._greeted:
+            self._greeted = True
+            self._published = 0
+            self._repeats.clear()
+            self._told = None
+            self._hello_due = now
+            wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
+        if now >= self._hello_due:
+            self._say_hello(now)
+        for progress in self._board.take_progress():
+            self._say(progress)
+        if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
+            self._tell_state(wire, now)
+        self._report(wire, now)
+
+    def _say(self, message: Message) -> None:
+        wire = self._wire
+        if wire is not None and wire.is_ready:
+            wire.publish(self._topics[Channel.REPORT], encode(message))
+
+    def _say_hello(self, now: float) -> None:
+        self._hello = (self._new_id(), self._clock.monotonic())
+        self._hello_due = now + HELLO_AGAIN_S
+        self._say(Hello(hello_id=self._hello[0], agent_version=AGENT_VERSION, profile=self._profile))
+
+    def _presence(self, *, online: bool) -> bytes:
+        return encode(Presence(online=online, session_id=self._journal.session, agent_version=AGENT_VERSION))
+
+    def _has_news(self) -> bool:
+        return self._board.view is not self._told
+
+    def _tell_state(self, wire: Wire, now: float) -> None:
+        view = self._board.view
+        state = State(
+            at=self._cloud.best(),
+            link=view.link,
+            machine=view.machine,
+            selling=not view.stopped,
+            reason=view.stopped[:500],
+            busy_order=view.busy_order,
+            faults=list(view.faults.values())[:MAX_FAULTS_TOLD],
+            counters=view.counters,
+            frame_error_ratio=view.frame_error_ratio,
+            agent_version=AGENT_VERSION,
+            model=view.model,
+        )
+        wire.publish(self._topics[Channel.STATE], encode(state), retain=True)
+        self._told, self._told_at = view, now
+
+    def _report(self, wire: Wire, now: float) -> None:
+        """Publish what is new, oldest first, and again what was not receipted in time."""
+        while reports := self._journal.outgoing.after(self._published, BATCH):
+            for report in reports:
+                wire.publish(self._topics[Channel.REPORT], report.payload)
+                self._published = report.seq
+                self._repeats[report.seq] = _Repeat(now + REPEAT_AFTER_S, REPEAT_AFTER_S)
+        for seq in [seq for seq, repeat in self._repeats.items() if now >= repeat.due]:
+            payload = self._journal.outgoing.payload(seq)
+            if payload is None:
+                del self._repeats[seq]
+                continue
+            repeat = self._repeats[seq]
+            repeat.pause = min(LONGEST_REPEAT_S, repeat.pause * 2)
+            repeat.due = now + repeat.pause
+            wire.publish(self._topics[Channel.REPORT], payload)

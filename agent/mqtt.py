@@ -1,0 +1,212 @@
+"""One connection to the broker with paho, from CONNECT to its end; the next one is a new object.
+
+So nothing that paho would hoard outlives its connection. Knows bytes and topics, no messages.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.settings import BrokerAddress
+
+KEEPALIVE_S = 20
+SESSION_EXPIRY_S = 7 * 24 * 3600
+"""The broker keeps our session, and commands that have not expired, through a week without us."""
+CONNECT_TIMEOUT_S = 5.0
+GOODBYE_S = 1.0
+AT_LEAST_ONCE = 1
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The broker said no, or could not be reached."""
+
+
+class Connection:
+    """`on_message(topic, payload, retained)` says whether the message may be acknowledged; it runs in paho's thread."""
+
+    def __init__(
+        self,
+        broker: BrokerAddress,
+        client_id: str,
+        *,
+        mqtt5: bool,
+        subscriptions: list[str],
+        will: tuple[str, bytes] | None,
+        on_message: Callable[[str, bytes, bool], bool],
+        on_change: Callable[[], None],
+        is_passing: bool = False,
+    ) -> None:
+        """`is_passing`: only a look; a broker with MQTT 5 keeps no session. Raises `OSError` for a bad CA file."""
+        self._broker = broker
+        self._mqtt5 = mqtt5
+        self._subscriptions = subscriptions
+        self._take = on_message
+        self._on_change = on_change
+        self.is_ready = False
+        """Connected and subscribed."""
+        self.why_lost = ""
+        self._lost = False
+        self._thread: threading.Thread | None = None
+        self.lacks_mqtt5 = False
+        self._delivered = threading.Condition()
+        self._unconfirmed: set[int] = set()
+        self._is_passing = is_passing
+        self._client = self._make_client(client_id)
+        if will is not None:
+            self._client.will_set(*will, qos=AT_LEAST_ONCE, retain=True)
+
+    @property
+    def is_lost(self) -> bool:
+        """Also when paho's thread died of something in its own code, which paho tells nobody."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._lost, self.is_ready = True, False
+        return self._lost
+
+    def open(self) -> None:
+        """Connect and start paho's thread. Raises `Refused`."""
+        where = (self._broker.host, self._broker.port, KEEPALIVE_S)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.SessionExpiryInterval = 0 if self._is_passing else SESSION_EXPIRY_S
+        try:
+            if self._mqtt5:
+                self._client.connect(*where, clean_start=self._is_passing, properties=properties)
+            else:
+                self._client.connect(*where)
+            before = set(threading.enumerate())
+            self._client.loop_start()
+            born = [one for one in threading.enumerate() if one not in before and one.name.startswith("paho")]
+            self._thread = born[0] if born else None
+        except (OSError, ValueError) as error:  # ssl's errors are OSErrors
+            raise Refused(f"{self._broker.host}:{self._broker.port}: {error}") from error
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Hand one message to the broker, at least once; lost with the connection."""
+        if self.is_lost:
+            return
+        info = self._client.publish(topic, payload, AT_LEAST_ONCE, retain)
+        with self._delivered:
+            if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not info.is_published():
+                self._unconfirmed.add(info.mid)
+
+    def wait_delivered(self, timeout: float) -> bool:
+        """Wait until the broker has confirmed everything published."""
+        with self._delivered:
+            return self._delivered.wait_for(lambda: not self._unconfirmed or self.is_lost, timeout)
+
+    def drop(self, why: str) -> None:
+        """Cut the line without a farewell: the broker sends our will, and what we did not acknowledge comes again."""
+        log.warning("dropping the broker: %s", why)
+        self._lose(why)
+        self._cut()
+
+    def close(self) -> None:
+        """Part in order (no will is sent) unless the connection is lost already; ends paho's thread."""
+        if not self.is_lost:
+            self._client.disconnect()
+            with self._delivered:
+                self._delivered.wait_for(lambda: self.is_lost, GOODBYE_S)
+        self._cut()
+        self._client.loop_stop()
+
+    def _cut(self) -> None:
+        line = self._client.socket()
+        if isinstance(line, socket.socket):
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def _make_client(self, client_id: str) -> paho.Client:
+        protocol = MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if self._mqtt5 else False,
+            protocol=protocol,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._broker.user is not None:
+            client.username_pw_set(self._broker.user, self._broker.password)
+        if self._broker.tls:
+            context = ssl.create_default_context(cafile=self._broker.ca_file)
+            if self._broker.cert_file:
+                context.load_cert_chain(self._broker.cert_file, self._broker.key_file)
+            client.tls_set_context(context)
+        client.on_socket_open = _no_delay
+        client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
+        client.on_message = self._message
+        client.on_publish = self._published
+        client.on_disconnect = self._disconnected
+        return client
+
+    # Called by paho's thread; an exception here would end it, so nothing may escape
+
+    def _connected(self, client: paho.Client, _: Any, flags: paho.ConnectFlags, reason: ReasonCode, __: Any) -> None:
+        if reason.is_failure:
+            self.lacks_mqtt5 = self._mqtt5 and reason.getName() == "Unsupported protocol version"
+            self._lose(f"the broker refused us: {reason}")
+            return
+        log.info("connected, session %s", "resumed" if flags.session_present else "new")
+        if self._subscriptions:
+            client.subscribe([(topic, AT_LEAST_ONCE) for topic in self._subscriptions])
+        else:
+            self.is_ready = True
+            self._on_change()
+
+    def _subscribed(self, _: Any, __: Any, ___: int, reasons: list[ReasonCode], ____: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self.drop("the broker refused our subscriptions")
+            return
+        self.is_ready = True
+        self._on_change()
+
+    def _message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        try:
+            may_acknowledge = self._take(message.topic, bytes(message.payload), message.retain)
+        except Exception:
+            # Unacknowledged it would come for ever and stop the line; what it was about shows as silence.
+            log.exception("a message could not be handled")
+            may_acknowledge = True
+        if self.is_lost:
+            return
+        if may_acknowledge:
+            client.ack(message.mid, message.qos)
+        else:
+            self.drop("what it sent could not be stored")
+
+    def _published(self, _: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
+        if reason.is_failure:
+            log.error("the broker refused a message of ours: %s", reason)
+        with self._delivered:
+            self._unconfirmed.discard(mid)
+            self._delivered.notify_all()
+
+    def _disconnected(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
+        self._lose(str(reason))
+
+    def _lose(self, why: str) -> None:
+        if not self._lost:
+            self.why_lost = why
+        self._lost = True
+        self.is_ready = False
+        with self._delivered:
+            self._delivered.notify_all()
+        self._on_change()
+
+
+def _no_delay(_: Any, __: Any, line: Any) -> None:
+    """Nagle with delayed acknowledgements makes each round trip 44 ms."""
+    with suppress(OSError, AttributeError):
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,200 @@
+"""The serial port: opened by its stable name, reopened for ever, bytes turned into frames. Knows no messages.
+
+The reader thread does nothing but read, decode and queue.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+import serial
+
+from agent.clock import Bell, Clock
+from agent.profile import Profile
+from agent.recorder import Recorder
+from agent.talk import Closed, LineLost, LineNews, Opened
+from protocol.errors import TooLarge
+from protocol.frames import Frame, FrameDecoder, encode
+
+WRITE_TIMEOUT_S = 1.0
+QUICK_TRIES = 10
+QUICK_PAUSE_S = 0.2
+"""A port that comes back under its name within two seconds is picked up at once."""
+LONGEST_PAUSE_S = 30.0
+MAX_QUEUE = 1_000
+"""Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
+RATIO_FRAMES = 200
+"""The share of damaged frames is told over about this many."""
+_LOST = (OSError, serial.SerialException, TypeError, ValueError)
+"""What a vanishing adapter can raise from pyserial, TypeError included (it reads through a closed descriptor)."""
+log = logging.getLogger(__name__)
+
+
+def open_port(url: str, profile: Profile) -> serial.Serial:
+    """Open for ourselves alone. Raises `serial.SerialException` or `OSError`."""
+    port: serial.Serial = serial.serial_for_url(
+        url,
+        baudrate=profile.serial.baud,
+        bytesize=profile.serial.bytesize,
+        parity=profile.serial.parity,
+        stopbits=profile.serial.stopbits,
+        timeout=profile.timers.inter_byte_gap,
+        write_timeout=WRITE_TIMEOUT_S,
+        exclusive=True,
+    )
+    return port
+
+
+class SerialLine:
+    """The line of a real machine; `beat` is called whenever the reader has come round once more."""
+
+    def __init__(
+        self,
+        url: str,
+        profile: Profile,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        random: Random,
+        bell: Bell,
+        beat: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._profile = profile
+        self._recorder = recorder
+        self._clock = clock
+        self._random = random
+        self._bell = bell
+        self._beat = beat
+        self._news: deque[LineNews] = deque()
+        self._port: serial.Serial | None = None
+        self._session = 0
+        self._is_broken = False
+        self._write_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="serial-reader", daemon=True)
+        self._good = self._bad = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and end the reader."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    def take(self) -> list[LineNews]:
+        taken: list[LineNews] = []
+        while self._news:
+            taken.append(self._news.popleft())
+        return taken
+
+    def send(self, frame: Frame, session: int) -> None:
+        try:
+            data = encode(frame)
+        except TooLarge as error:
+            raise LineLost(str(error), wrote_nothing=True) from error
+        with self._write_lock:
+            port = self._port
+            if port is None or session != self._session:
+                raise LineLost("the port is closed", wrote_nothing=True)
+            self._recorder.saw(self._clock.monotonic(), ">", data)
+            try:
+                port.write(data)
+            except _LOST as error:
+                self._is_broken = True
+                raise LineLost(f"write failed: {error}") from error
+        log.debug("> %s", data.hex())
+
+    def error_ratio(self) -> float:
+        total = self._good + self._bad
+        return round(self._bad / total, 2) if total else 0.0
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                port = open_port(self._url, self._profile)
+            except _LOST as error:
+                if not failures:
+                    log.warning("cannot open %s: %s", self._url, error)
+                self._pause(failures)
+                failures += 1
+                continue
+            failures = 0
+            self._use(port)
+            self._pause(0)
+
+    def _use(self, port: serial.Serial) -> None:
+        with self._write_lock:
+            self._session += 1
+            self._port = port
+            self._is_broken = False
+        log.info("%s is open", self._url)
+        self._tell(Opened(self._session))
+        why = "stopped"
+        try:
+            self._read(port)
+        except _LOST as error:
+            why = str(error)
+            log.warning("%s is lost: %s", self._url, why)
+        with self._write_lock:
+            self._port = None
+            try:
+                port.close()
+            except _LOST as error:
+                log.debug("closing %s: %s", self._url, error)
+        self._tell(Closed(why))
+
+    def _read(self, port: serial.Serial) -> None:
+        decoder = FrameDecoder()
+        while not self._stopping.is_set():
+            if self._is_broken:
+                raise OSError("a write failed")
+            self._beat()
+            data = port.read(1)
+            if data:
+                waiting = port.in_waiting
+                data += port.read(waiting) if waiting else b""
+                frames = decoder.feed(data)
+            else:
+                frames = decoder.give_up() if decoder.waiting else []
+            for frame in frames:
+                self._hear(frame)
+            self._judge(decoder)
+
+    def _hear(self, frame: Frame) -> None:
+        data = encode(frame)
+        self._recorder.saw(self._clock.monotonic(), "<", data)
+        log.debug("< %s", data.hex())
+        if len(self._news) >= MAX_QUEUE:
+            log.error("frame dropped: %s wait already", MAX_QUEUE)
+            return
+        self._tell(frame)
+
+    def _judge(self, decoder: FrameDecoder) -> None:
+        """Keep a fading count of good and damaged frames."""
+        stats = decoder.stats
+        self._good += stats.frames
+        self._bad += stats.faults.total()
+        stats.frames = 0
+        stats.faults.clear()
+        if self._good + self._bad > RATIO_FRAMES:
+            self._good, self._bad = self._good / 2, self._bad / 2
+
+    def _tell(self, news: LineNews) -> None:
+        self._news.append(news)
+        self._bell.ring()
+
+    def _pause(self, failures: int) -> None:
+        if failures < QUICK_TRIES:
+            pause = QUICK_PAUSE_S
+        else:
+            pause = min(LONGEST_PAUSE_S, 2.0 ** min(failures - QUICK_TRIES, 10))
+            pause *= self._random.uniform(0.7, 1.3)
+        until = self._clock.monotonic() + pause
+        while (left := until - self._clock.monotonic()) > 0 and not self._stopping.wait(min(left, 1.0)):
+            self._beat()

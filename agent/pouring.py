@@ -1,0 +1,361 @@
+"""One command from received to finished, as talks with the machine: pour it, settle it, ask again about it.
+
+Every state is committed before its act; after the first byte only the machine's word or the table decides.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent import gate
+from agent.board import Board
+from agent.clock import Clock, CloudClock
+from agent.deadline import Reading, Term, Timeliness, judge
+from agent.driver import Driver
+from agent.enquiry import Enquiry, Finding
+from agent.journal import Journal
+from agent.log import about
+from agent.profile import Profile
+from agent.recorder import Recorder
+from agent.records import Command, CommandState, Snapshot, Verdict, refused
+from agent.resolution import Then
+from agent.talk import Heard, LineLost, Sign, Talk, Wait
+from protocol.machine import DoneEvent, FailedEvent, LinkNak, MakeDrink, MakeReply, OrderReply, ProgressEvent, TextFlag
+from protocol.messages import Evidence
+from protocol.reasons import AgentCode, Phase, Result, Spout
+
+LOOK_AGAIN_S = 0.5
+ASK_AGAIN_S = 2.0
+_TEXT_FLAGS: tuple[TextFlag, ...] = ("0", "1", "2")
+LAST_CHANCE_S = 10.0
+"""After a restart every unsettled order gets at least this long to be answered for."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pouring:
+    """The talks; each leaves its command finished, or is cut off by a crash and settled at the next start."""
+
+    journal: Journal
+    driver: Driver
+    board: Board
+    clock: Clock
+    cloud: CloudClock
+    profile: Profile
+    recorder: Recorder
+    started: float
+    """When this process began, steady seconds."""
+    look: Callable[[], None]
+    """Brings the board up to date."""
+
+    def pour(self, command: Command) -> Talk[None]:
+        """Make the drink, or refuse it with certainty."""
+        snapshot = yield from self._prepare(command)
+        if snapshot is None or not self.journal.intend(command.command_id, snapshot):
+            return
+        self.board.change(busy_order=command.order_id)
+        try:
+            if self._send(command):
+                give_up_at = self.clock.monotonic() + self.profile.timers.unknown_deadline
+                in_doubt = yield from self._verdict(command)
+                yield from self._follow(command, give_up_at, in_doubt=in_doubt, may_resend=True)
+        finally:
+            self.board.change(busy_order=None)
+        yield from self._count_after(command, snapshot)
+
+    def settle(self, command: Command) -> Talk[None]:
+        """Find out what became of a make that an earlier talk left open."""
+        timers = self.profile.timers
+        sent_at = command.sent_at or command.received_at
+        elapsed = max(0.0, (self.clock.wall() - sent_at).total_seconds())
+        left = max(LAST_CHANCE_S, timers.unknown_deadline - elapsed)
+        self.board.change(busy_order=command.order_id)
+        try:
+            give_up_at = self.clock.monotonic() + min(left, timers.unknown_deadline)
+            yield from self._follow(command, give_up_at, in_doubt=True, may_resend=False)
+        finally:
+            self.board.change(busy_order=None)
+
+    def recheck(self, command: Command) -> Talk[None]:
+        """Ask once more about an outcome nobody knew; only a certain answer changes it."""
+        try:
+            finding = yield from self._enquire(command)
+        except LineLost:
+            return
+        if finding is not None and finding.verdict is not None:
+            self._finish(command, finding.verdict)
+
+    def refuse(self, command: Command, code: str, rule: str) -> None:
+        """Certainly nothing was poured."""
+        self._finish(command, refused(code, rule))
+
+    # Before the first byte
+
+    def _prepare(self, command: Command) -> Talk[Snapshot | None]:
+        """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""
+        patient_until = self._waiting_since(command) + self.profile.timers.gate_patience
+        asked = False
+        while self._is(command, CommandState.RECEIVED):
+            timeliness = self._judge(command)
+            if timeliness is Timeliness.EXPIRED:
+                self.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
+                return None
+            if timeliness is Timeliness.WAIT:
+                yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
+                continue
+            self.look()
+            code = gate.refusal(self.board.view, command.drink_no)
+            is_offline = code == AgentCode.MACHINE_OFFLINE
+            try:
+                if not code:
+                    snapshot = yield from self._snapshot(command)
+                    if snapshot is not None:
+                        return snapshot
+                    is_offline = True
+                elif is_offline and self.clock.monotonic() < patient_until:
+                    yield from self._await_machine(patient_until)
+                    continue
+                elif not is_offline and code != AgentCode.NOT_SELLING and not asked:
+                    asked = True
+                    yield from self.driver.status()
+                    continue
+            except LineLost:
+                continue
+            if is_offline and self.clock.monotonic() < patient_until:
+                continue
+            self.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
+            return None
+        return None
+
+    def _await_machine(self, until: float) -> Talk[None]:
+        """The line is down, or nobody has answered on it yet."""
+        if self.driver.is_open and (yield from self.driver.greet()):
+            yield from self.driver.status()
+        else:
+            yield Wait(min(until, self.clock.monotonic() + LOOK_AGAIN_S), _opened)
+
+    def _snapshot(self, command: Command) -> Talk[Snapshot | None]:
+        """Boot and counters of this moment; None when the machine does not answer or was not the one we greeted."""
+        if not self.driver.can("counters"):
+            return Snapshot(self.driver.boot_id)
+        reply = yield from self.driver.counters()
+        if reply is None or reply.boot_id != self.driver.boot_id:
+            return None
+        return Snapshot.of(reply, command.drink_no)
+
+    def _send(self, command: Command) -> bool:
+        """The last look at the clock, the commit, and the bytes. False when it is certain that none was written."""
+        if self._judge(command) is not Timeliness.FRESH:
+            self.refuse(command, AgentCode.EXPIRED, "the deadline passed while preparing")
+        elif not self.journal.mark_sent(command.command_id):
+            self.refuse(command, AgentCode.CANCELLED, "taken back before the first byte")
+        elif self._judge(command) is not Timeliness.FRESH:
+            self.refuse(command, AgentCode.EXPIRED, "the deadline passed during the commit")
+        else:
+            return self._write(command)
+        return False
+
+    def _write(self, command: Command) -> bool:
+        try:
+            self.driver.make(_drink(command))
+        except LineLost as lost:
+            if lost.wrote_nothing:
+                self.refuse(command, AgentCode.MACHINE_OFFLINE, "the port was closed before the first byte")
+                return False
+            log.warning("the line was lost while writing: %s", lost, extra=about(command))
+        else:
+            log.info("sent", extra=about(command))
+        return True
+
+    # After the first byte
+
+    def _verdict(self, command: Command) -> Talk[bool]:
+        """Wait for the machine's verdict; True when it must be asked instead. Never a second make."""
+        until = self.clock.monotonic() + self.profile.timers.make_verdict
+
+        def wanted(heard: Heard) -> bool:
+            return isinstance(heard, LinkNak) or self._concerns(command, heard)
+
+        try:
+            heard = yield Wait(until, wanted)
+        except LineLost:
+            return True
+        is_repeat = isinstance(heard, MakeReply) and heard.dup is True
+        return heard is None or isinstance(heard, LinkNak) or is_repeat or not self.driver.is_greeted
+
+    def _follow(self, command: Command, give_up_at: float, *, in_doubt: bool, may_resend: bool) -> Talk[None]:
+        """Until the command is finished: watch while all goes well, ask when in doubt, give up at the deadline."""
+        overdue = False
+        while (row := self._unfinished(command)) is not None:
+            if self.clock.monotonic() >= give_up_at:
+                self._give_up(row, "no answer in time")
+                return
+            try:
+                if not self.driver.is_open:
+                    in_doubt = True
+                    yield Wait(give_up_at, _opened)
+                elif in_doubt or row.state is CommandState.SENT:
+                    finding = yield from self._enquire(row)
+                    in_doubt = yield from self._act_on(row, finding, overdue=overdue, may_resend=may_resend)
+                else:
+                    in_doubt = yield from self._watch(row, give_up_at)
+                    overdue = overdue or (in_doubt and self._is_overdue(row, give_up_at))
+            except LineLost:
+                in_doubt = True
+
+    def _watch(self, row: Command, give_up_at: float) -> Talk[bool]:
+        """Listen until something happens to this order; True when the machine must be asked."""
+        timers = self.profile.timers
+        patience = timers.max_brew if row.state is CommandState.BREWING else timers.accepted_to_brewing
+        if not self.driver.can("finish"):
+            patience = min(patience, timers.status_poll)
+        until = min(give_up_at, self.clock.monotonic() + patience)
+
+        def wanted(heard: Heard) -> bool:
+            return self.journal.is_cancel_asked(row.command_id) or self._concerns(row, heard)
+
+        if self.journal.is_cancel_asked(row.command_id):
+            yield from self._cancel(row)
+            return False
+        heard = yield Wait(until, wanted)
+        return heard is None or not self.driver.is_greeted
+
+    def _is_overdue(self, row: Command, give_up_at: float) -> bool:
+        """It was brewing, and for as long as any drink may take the machine has said nothing."""
+        was_told = self.driver.is_greeted and self.driver.can("finish") and self.clock.monotonic() < give_up_at
+        return was_told and row.state is CommandState.BREWING
+
+    def _act_on(self, row: Command, finding: Finding | None, *, overdue: bool, may_resend: bool) -> Talk[bool]:
+        """Follow what the machine answered; True while still in doubt."""
+        if finding is None:
+            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
+            return True
+        if finding.row.trips_breaker:
+            self.journal.stop_selling("the counter moved by more than one during one order; needs a person")
+        if finding.verdict is not None:
+            is_unseen = finding.verdict.code == AgentCode.NEVER_STARTED
+            if is_unseen and may_resend and self._resend(row, finding):
+                return (yield from self._verdict(row))
+            self._finish(row, finding.verdict)
+            return False
+        if overdue:
+            self._give_up(row, "brewing for longer than any drink", finding)
+            return False
+        return (yield from self._keep_waiting(row, finding))
+
+    def _keep_waiting(self, row: Command, finding: Finding) -> Talk[bool]:
+        if finding.row.then is Then.WAIT and finding.phase is Phase.BREWING:
+            self.journal.mark_brewing(row.command_id)
+        elif finding.phase is Phase.ACCEPTED:
+            self.journal.mark_accepted(row.command_id, "the machine said so when asked")
+        else:
+            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
+            return True
+        return False
+
+    def _resend(self, row: Command, finding: Finding) -> bool:
+        """The same bytes once more: only when this very run of the machine has proved that it never saw them."""
+        proved = self.driver.can("dedup") or finding.history == "nv"
+        is_allowed = proved and finding.same_boot and self._judge(row) is Timeliness.FRESH
+        if not is_allowed or not self.journal.mark_resent(row.command_id):
+            return False
+        if self._judge(row) is not Timeliness.FRESH:
+            return False
+        log.warning("the machine never saw it: sending it once more", extra=about(row))
+        try:
+            self.driver.make(_drink(row))
+        except LineLost as lost:
+            log.warning("the line was lost while writing: %s", lost, extra=about(row))
+        return True
+
+    def _cancel(self, row: Command) -> Talk[None]:
+        self.journal.drop_cancel(row.command_id)
+        if not self.driver.can("cancel"):
+            return
+        reply = yield from self.driver.cancel(row.order_id)
+        if reply is not None and reply.ok:
+            evidence = Evidence(rule="cancelled by the machine before anything moved", phase=reply.phase)
+            self._finish(row, Verdict(Result.REJECTED, AgentCode.CANCELLED, Spout.NONE, evidence))
+        else:
+            log.info("too late to cancel: %s", reply, extra=about(row))
+
+    def _count_after(self, command: Command, before: Snapshot) -> Talk[None]:
+        """Refresh what the board shows; two drinks counted for one order stop the selling."""
+        try:
+            yield from self.driver.status()
+            now = (yield from self._snapshot(command)) if self._finished_done(command) else None
+        except LineLost:
+            return
+        grown = before.growth(now) if now is not None else None
+        if grown is not None and grown > 1 and not self.profile.counting.local_sales:
+            self.journal.stop_selling(f"the counter moved by {grown} during one order; needs a person")
+
+    # Small questions
+
+    def _enquire(self, row: Command) -> Talk[Finding | None]:
+        enquiry = Enquiry(self.journal, self.driver, self.board, self.clock, self.profile)
+        return (yield from enquiry.ask(row))
+
+    def _give_up(self, row: Command, rule: str, finding: Finding | None = None) -> None:
+        before = row.snapshot
+        evidence = Evidence(
+            rule=rule,
+            phase=finding.phase if finding else None,
+            boot_before=before.boot_id if before else None,
+            boot_now=self.driver.boot_id or None,
+            count_before=before.count if before else None,
+        )
+        self._finish(row, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
+
+    def _finish(self, command: Command, verdict: Verdict) -> None:
+        if not self.journal.finish(command.command_id, verdict):
+            return
+        log.info("%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command))
+        if verdict.result is Result.UNKNOWN:
+            self.recorder.dump(command.command_id, self.clock.wall())
+
+    def _judge(self, command: Command) -> Timeliness:
+        if command.issued_at is None or command.deadline_at is None:
+            return Timeliness.EXPIRED
+        term = Term(
+            issued_at=command.issued_at,
+            deadline_at=command.deadline_at,
+            waiting_since=self._waiting_since(command),
+            outlived_a_restart=command.session != self.journal.session,
+            freshness_s=self.profile.timers.make_freshness,
+        )
+        return judge(term, Reading(self.clock.wall(), self.clock.monotonic(), self.cloud.now()))
+
+    def _waiting_since(self, command: Command) -> float:
+        return command.received_mono if command.session == self.journal.session else self.started
+
+    def _concerns(self, command: Command, heard: Heard) -> bool:
+        """It is about this order, or the machine is no longer the one that was given it."""
+        if not self.driver.is_greeted:
+            return True
+        about_orders = MakeReply | ProgressEvent | DoneEvent | FailedEvent | OrderReply
+        return isinstance(heard, about_orders) and heard.order_uuid == command.order_id
+
+    def _is(self, command: Command, state: CommandState) -> bool:
+        row = self.journal.get(command.command_id)
+        return row is not None and row.state is state
+
+    def _unfinished(self, command: Command) -> Command | None:
+        row = self.journal.get(command.command_id)
+        return None if row is None or row.is_finished else row
+
+    def _finished_done(self, command: Command) -> bool:
+        return self._is(command, CommandState.DONE)
+
+
+def _drink(command: Command) -> MakeDrink:
+    flag = _TEXT_FLAGS[command.size]
+    return MakeDrink(order_uuid=command.order_id, drink_no=command.drink_no, text_flag=flag, price=command.price)
+
+
+def _nudge(heard: Heard) -> bool:
+    return heard is Sign.NUDGE
+
+
+def _opened(heard: Heard) -> bool:
+    return heard is Sign.OPENED

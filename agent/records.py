@@ -1,0 +1,153 @@
+"""What the journal holds about one command: its states, what was counted before it, what became of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from protocol.machine import CountersReply
+from protocol.messages import Evidence
+from protocol.reasons import Result, Spout
+
+
+class CommandState(StrEnum):
+    """How far a command has come. Each is committed before the act it announces."""
+
+    RECEIVED = "received"
+    INTENT = "intent"
+    """It shall be poured; no byte has been written."""
+    SENT = "sent"
+    """Bytes may have been written: from here only the machine can say what happened."""
+    ACCEPTED = "accepted"
+    BREWING = "brewing"
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+UNSETTLED = (CommandState.SENT, CommandState.ACCEPTED, CommandState.BREWING)
+"""The machine may be pouring it."""
+FINISHED = (CommandState.DONE, CommandState.FAILED, CommandState.REJECTED, CommandState.UNKNOWN)
+STATE_OF = {
+    Result.DONE: CommandState.DONE,
+    Result.FAILED: CommandState.FAILED,
+    Result.REJECTED: CommandState.REJECTED,
+    Result.UNKNOWN: CommandState.UNKNOWN,
+}
+
+
+class Snapshot(Struct, frozen=True):
+    """The machine just before a make: without it a counter proves nothing."""
+
+    boot_id: str
+    counted: bool = False
+    """False: this machine has no counters."""
+    total: int = 0
+    free: int = 0
+    test: int = 0
+    drink: int | None = None
+    """How many of this very drink; None when the machine does not count by drink."""
+
+    @classmethod
+    def of(cls, reply: CountersReply, drink_no: str) -> "Snapshot":
+        drink = reply.by_drink.get(drink_no, 0) if reply.by_drink else None
+        return cls(reply.boot_id, True, reply.total, reply.free, reply.test, drink)
+
+    @property
+    def count(self) -> int | None:
+        """The figure the books are told."""
+        if not self.counted:
+            return None
+        return self.total if self.drink is None else self.drink
+
+    def growth(self, now: "Snapshot") -> int | None:
+        """Drinks sold since; None when it cannot be said (no counters, or they went backwards).
+
+        Free and test drinks are left out, also where the count by drink includes them.
+        """
+        if not (self.counted and now.counted):
+            return None
+        sold = (now.total - now.free - now.test) - (self.total - self.free - self.test)
+        if self.drink is not None and now.drink is not None:
+            given_away = (now.free - self.free) + (now.test - self.test)
+            of_this = now.drink - self.drink
+            sold = min(of_this, sold) if given_away else of_this
+        return sold if sold >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a command, and what that rests on."""
+
+    result: Result
+    code: str = ""
+    out: Spout = Spout.UNKNOWN
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def certainly_nothing(self) -> bool:
+        """True when the spout stayed dry and will."""
+        return self.result is Result.REJECTED or (self.result is Result.FAILED and self.out is Spout.NONE)
+
+
+def refused(code: str, rule: str) -> Verdict:
+    """Certainly nothing was poured."""
+    return Verdict(Result.REJECTED, code, Spout.NONE, Evidence(rule=rule))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the journal."""
+
+    command_id: str
+    order_id: str
+    drink_no: str
+    size: int
+    price: int
+    issued_at: datetime | None
+    """None for a command that was only ever asked about."""
+    deadline_at: datetime | None
+    state: CommandState
+    session: str
+    """The run of the agent that received it."""
+    received_at: datetime
+    received_mono: float
+    sent_at: datetime | None
+    resent: bool
+    snapshot: Snapshot | None
+    verdict: Verdict | None
+    revision: int
+    """Of the last outcome; 0 before the first."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def was_sent(self) -> bool:
+        return self.sent_at is not None
+
+    def would_correct(self, new: Verdict) -> bool:
+        """Late truth: may `new` replace what was said before? `done` is never taken back, certainty never lost."""
+        old = self.verdict
+        if old is None or new.result is Result.UNKNOWN:
+            return old is None
+        if old.result is Result.UNKNOWN:
+            return True
+        return old.certainly_nothing and not new.certainly_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a command's history."""
+
+    state: str
+    at: datetime
+    monotonic: float
+    note: str
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.state} {self.at.isoformat(timespec='milliseconds')} +{self.monotonic:.3f}{note}"

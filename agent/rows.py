@@ -1,0 +1,46 @@
+"""Rows of the journal as records: for the journal itself and for programs that only look at it."""
+
+import sqlite3
+from datetime import datetime
+
+import msgspec
+
+from agent.records import Command, CommandState, Snapshot, Step, Verdict
+from protocol.messages import Evidence
+from protocol.reasons import Result, Spout
+
+
+def steps(connection: sqlite3.Connection, command_id: str) -> list[Step]:
+    """A command's history, oldest first."""
+    rows = connection.execute("SELECT * FROM history WHERE command_id = ? ORDER BY rowid", (command_id,))
+    return [Step(row["state"], datetime.fromisoformat(row["at"]), row["mono"], row["note"]) for row in rows]
+
+
+def read_command(row: sqlite3.Row) -> Command:
+    """A row of the table `command`."""
+    verdict = None
+    if row["result"] is not None:
+        evidence = msgspec.json.decode(row["evidence"], type=Evidence)
+        verdict = Verdict(Result(row["result"]), row["code"], Spout(row["out"]), evidence)
+    return Command(
+        command_id=row["command_id"],
+        order_id=row["order_id"],
+        drink_no=row["drink_no"],
+        size=row["size"],
+        price=row["price"],
+        issued_at=_moment(row["issued_at"]),
+        deadline_at=_moment(row["deadline_at"]),
+        state=CommandState(row["state"]),
+        session=row["session"],
+        received_at=datetime.fromisoformat(row["received_at"]),
+        received_mono=row["received_mono"],
+        sent_at=_moment(row["sent_at"]),
+        resent=bool(row["resent"]),
+        snapshot=msgspec.json.decode(row["snapshot"], type=Snapshot) if row["snapshot"] else None,
+        verdict=verdict,
+        revision=row["revision"],
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,250 @@
+"""The running agent: builds the parts, gives each loop its thread, starts and stops them in order. Decides nothing."""
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import SystemRandom
+from typing import IO, Any
+
+import msgspec
+
+from agent import AGENT_VERSION, health
+from agent.board import Board
+from agent.clock import Bell, CloudClock, SystemClock
+from agent.driver import Driver
+from agent.events import Events
+from agent.health import Pulse
+from agent.intake import Intake
+from agent.journal import Journal
+from agent.link import Link, Taker
+from agent.mqtt import Connection
+from agent.port import SerialLine
+from agent.pouring import Pouring
+from agent.profile import Profile
+from agent.recorder import Recorder
+from agent.settings import Settings
+from agent.worker import Worker
+from protocol.topics import Channel, topic
+
+LOCK_FILE = "agent.lock"
+STATUS_FILE = "status.json"
+STATUS_EVERY_S = 10.0
+"""How often the status file is written; it is for people, and spares the card."""
+AFTER_ERROR_S = 1.0
+STOP_S = 1.5
+"""How long a loop may finish its step; what it leaves is settled at the next start."""
+RESOLVER_S = 120.0
+"""Without a network the system's resolver can hold a connect this long."""
+log = logging.getLogger(__name__)
+
+
+class AlreadyRunning(Exception):
+    """Another agent holds this state folder."""
+
+
+class Service:
+    """One agent, from its lock file to its last goodbye."""
+
+    def __init__(self, settings: Settings, profile: Profile, env: Mapping[str, str]) -> None:
+        """Raises `AlreadyRunning`, `JournalFailed`, `OSError`."""
+        self._settings = settings
+        self._env = env
+        self._lock = _lock(settings.state_dir)
+        self._clock = clock = SystemClock()
+        self._stopping = threading.Event()
+        self._pulse = Pulse(clock)
+        self._worker_bell, self._link_bell = Bell(), Bell()
+        random = SystemRandom()
+        cloud = CloudClock(clock)
+        self._journal = Journal.open(settings.state_dir, clock, _new_id, cloud.best, self._link_bell)
+        self._board = Board(self._link_bell)
+        recorder = Recorder(settings.state_dir / "frames")
+        self._line = SerialLine(
+            settings.serial,
+            profile,
+            recorder=recorder,
+            clock=clock,
+            random=random,
+            bell=self._worker_bell,
+            beat=lambda: self._pulse.beat("serial"),
+        )
+        driver = Driver(self._line, profile.timers, clock, random)
+        pouring = Pouring(
+            journal=self._journal,
+            driver=driver,
+            board=self._board,
+            clock=clock,
+            cloud=cloud,
+            profile=profile,
+            recorder=recorder,
+            started=clock.monotonic(),
+            look=lambda: self._worker.look(),
+        )
+        self._worker = Worker(
+            line=self._line,
+            driver=driver,
+            events=Events(self._journal, self._board, driver, profile),
+            journal=self._journal,
+            board=self._board,
+            pouring=pouring,
+            profile=profile,
+            clock=clock,
+            state_dir=settings.state_dir,
+        )
+        self._link = Link(
+            device_uuid=settings.device_uuid,
+            profile=profile.name,
+            dial=self._dial,
+            journal=self._journal,
+            intake=Intake(self._journal, self._board, self._worker_bell),
+            board=self._board,
+            clock=clock,
+            cloud=cloud,
+            random=random,
+            new_id=_new_id,
+            worker_bell=self._worker_bell,
+        )
+        self._threads = {
+            "worker": threading.Thread(
+                target=self._loop,
+                args=("worker", self._worker.step, self._worker_bell, self._worker.abandon),
+                name="worker",
+                daemon=True,
+            ),
+            "link": threading.Thread(
+                target=self._loop, args=("link", self._link.step, self._link_bell, _nothing), name="link", daemon=True
+            ),
+        }
+
+    def start(self) -> None:
+        self._pulse.expect("serial")
+        self._pulse.expect("worker")
+        self._pulse.expect("link", RESOLVER_S)
+        self._line.start()
+        for thread in self._threads.values():
+            thread.start()
+
+    def run(self, stop: threading.Event) -> None:
+        """Start, watch over the loops until `stop` is set, stop."""
+        log.info("agent %s for %s, session %s", AGENT_VERSION, self._settings.device_uuid, self._journal.session)
+        interval = health.watchdog_interval(self._env) or STATUS_EVERY_S
+        try:
+            self.start()
+            health.notify(self._env, "READY=1")
+            self._write_status(running=True)
+            while not stop.wait(min(interval, STATUS_EVERY_S)):
+                self._watch()
+        finally:
+            health.notify(self._env, "STOPPING=1")
+            self.stop()
+
+    def stop(self) -> None:
+        """Begin nothing new, say goodbye to the broker, close port and journal. What is under way is settled later."""
+        self._stopping.set()
+        self._worker_bell.ring()
+        self._link_bell.ring()
+        for thread in self._threads.values():
+            if thread.is_alive():
+                thread.join(STOP_S)
+        self._link.stop()
+        self._line.stop()
+        self._journal.close()
+        self._write_status(running=False)
+        self._lock.close()
+        log.info("stopped")
+
+    def _loop(self, name: str, step: Callable[[float], float], bell: Bell, abandon: Callable[[], None]) -> None:
+        while not self._stopping.is_set():
+            self._pulse.beat(name)
+            now = self._clock.monotonic()
+            try:
+                wake = step(now)
+            except Exception:
+                # A loop that dies leaves orders open for ever; what it was doing is settled by asking the machine.
+                log.exception("the %s loop met an error", name)
+                abandon()
+                wake = now + AFTER_ERROR_S
+                self._stopping.wait(AFTER_ERROR_S)
+            bell.wait(wake - self._clock.monotonic())
+
+    def _watch(self) -> None:
+        stale = self._pulse.stale()
+        if stale:
+            log.error("no progress: %s", ", ".join(stale))
+        else:
+            health.notify(self._env, "WATCHDOG=1")
+        self._write_status(running=True)
+
+    def _write_status(self, *, running: bool) -> None:
+        view = self._board.view
+        status: dict[str, Any] = {
+            "running": running,
+            "pid": os.getpid(),
+            "at": self._clock.wall().isoformat(timespec="seconds"),
+            "agent_version": AGENT_VERSION,
+            "device_uuid": self._settings.device_uuid,
+            "broker": "connected" if self._link.is_connected else "not connected",
+            "line": view.link,
+            "machine": view.machine,
+            "selling": running and not view.stopped,
+            "reason": view.stopped,
+            "busy_order": view.busy_order,
+            "faults": sorted(view.faults),
+            "counters": msgspec.to_builtins(view.counters),
+        }
+        path = self._settings.state_dir / STATUS_FILE
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(status, indent=1))
+            fresh.replace(path)
+        except OSError as error:
+            log.warning("cannot write %s: %s", path, error)
+
+    def _dial(self, mqtt5: bool, will: bytes, take: Taker) -> Connection:
+        name = self._settings.device_uuid
+        return Connection(
+            self._settings.broker,
+            name,
+            mqtt5=mqtt5,
+            subscriptions=[topic(name, Channel.COMMAND), topic(name, Channel.RECEIPT)],
+            will=(topic(name, Channel.PRESENCE), will),
+            on_message=take,
+            on_change=self._link_bell.ring,
+        )
+
+
+def _lock(state_dir: Path) -> IO[str]:
+    """One agent a state folder: its journal allows one writer, its port one owner."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    held = (state_dir / LOCK_FILE).open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise AlreadyRunning(f"another agent already uses {state_dir}") from error
+    return held
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether an agent holds this state folder right now."""
+    try:
+        with (state_dir / LOCK_FILE).open() as probe:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _new_id() -> str:
+    return secrets.token_hex(6)
+
+
+def _nothing() -> None:
+    pass

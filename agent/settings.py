@@ -1,0 +1,144 @@
+"""The agent's settings, from the environment and a `.env` file; all problems are told at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from protocol.errors import Malformed
+from protocol.topics import check_device_uuid
+
+PREFIX = "COFFEE_AGENT_"
+DEFAULT_STATE_DIR = "/var/lib/coffee-agent"
+DEFAULT_PROFILE = "companion-v1"
+_DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+class BadSettings(Exception):
+    """Every problem found, one a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: int
+    tls: bool = False
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything one agent needs to know before it starts."""
+
+    device_uuid: str
+    broker: BrokerAddress
+    serial: str
+    profile: str
+    """Name of a shipped profile, or the path of a TOML file."""
+    state_dir: Path
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Raises `BadSettings` naming every variable that is missing or wrong."""
+        problems: list[str] = []
+        device_uuid = _required(env, "DEVICE_UUID", "the device's name", problems)
+        if device_uuid:
+            try:
+                check_device_uuid(device_uuid)
+            except Malformed as error:
+                problems.append(f"{PREFIX}DEVICE_UUID: {error}")
+        broker = _broker(env, device_uuid, problems)
+        serial = _required(env, "SERIAL", "a device path or a pyserial URL", problems)
+        if problems or broker is None:
+            raise BadSettings(problems)
+        return cls(
+            device_uuid=device_uuid,
+            broker=broker,
+            serial=serial,
+            profile=env.get(f"{PREFIX}PROFILE") or DEFAULT_PROFILE,
+            state_dir=state_dir(env),
+        )
+
+
+def state_dir(env: Mapping[str, str]) -> Path:
+    """Where the journal lives; also all that `status` and `journal` need."""
+    return Path(env.get(f"{PREFIX}STATE_DIR") or DEFAULT_STATE_DIR)
+
+
+def environment(real: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The real environment over what a `.env` in `folder` says."""
+    return {**_dotenv(folder / ".env"), **real}
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """`NAME=value` lines; `export`, comments, blank lines and one pair of quotes are understood, nothing else."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found = {}
+    for line in lines:
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if not equals or name.startswith("#"):
+            continue
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found[name.strip()] = value
+    return found
+
+
+def _required(env: Mapping[str, str], name: str, meaning: str, problems: list[str]) -> str:
+    value = env.get(PREFIX + name, "").strip()
+    if not value:
+        problems.append(f"{PREFIX}{name} is not set: {meaning}")
+    return value
+
+
+def _broker(env: Mapping[str, str], device_uuid: str, problems: list[str]) -> BrokerAddress | None:
+    url = _required(env, "MQTT_URL", "mqtt://host:1883 or mqtts://host:8883", problems)
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        problems.append(f"{PREFIX}MQTT_URL has a bad port")
+        return None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
+        problems.append(f"{PREFIX}MQTT_URL must look like mqtt://host:port or mqtts://host:port")
+        return None
+    password = env.get(f"{PREFIX}MQTT_PASSWORD") or (unquote(parts.password) if parts.password else None)
+    user = env.get(f"{PREFIX}MQTT_USER") or (unquote(parts.username) if parts.username else None)
+    files = {name: _file(env, f"MQTT_{name}", problems) for name in ("CA", "CERT", "KEY")}
+    if (files["CERT"] is None) != (files["KEY"] is None):
+        problems.append(f"{PREFIX}MQTT_CERT and {PREFIX}MQTT_KEY go together")
+    return BrokerAddress(
+        host=parts.hostname,
+        port=port or _DEFAULT_PORTS[parts.scheme],
+        tls=parts.scheme == "mqtts",
+        user=user or (device_uuid if password else None),
+        password=password,
+        ca_file=files["CA"],
+        cert_file=files["CERT"],
+        key_file=files["KEY"],
+    )
+
+
+def _file(env: Mapping[str, str], name: str, problems: list[str]) -> str | None:
+    path = env.get(PREFIX + name)
+    if not path:
+        return None
+    if not Path(path).is_file():
+        problems.append(f"{PREFIX}{name}: there is no file {path}")
+    return path

@@ -1,0 +1,93 @@
+"""The journal and the status file in words for people. Reads only."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.database import JournalFailed, looking
+from agent.records import Command, CommandState
+from agent.rows import read_command, steps
+from agent.service import STATUS_FILE, is_running
+from protocol.reasons import Spout
+
+_SAID = {
+    CommandState.RECEIVED: "received and waiting its turn; nothing was sent to the machine",
+    CommandState.INTENT: "about to be sent; nothing has reached the machine yet",
+    CommandState.SENT: "sent; the machine has not answered yet",
+    CommandState.ACCEPTED: "the machine has taken it and will start",
+    CommandState.BREWING: "being made",
+    CommandState.DONE: "poured",
+    CommandState.REJECTED: "refused: certainly nothing was poured",
+    CommandState.UNKNOWN: "nobody can say whether it was poured; the cloud decides about the money",
+}
+
+
+def status(state_dir: Path) -> tuple[list[str], bool]:
+    """What the agent last wrote about itself, and whether all is well."""
+    try:
+        said: dict[str, Any] = json.loads((state_dir / STATUS_FILE).read_text())
+        age = (datetime.now(UTC) - datetime.fromisoformat(said["at"])).total_seconds()
+    except (OSError, ValueError, KeyError):
+        return [f"no agent has run with {state_dir}"], False
+    runs = is_running(state_dir)
+    lines = [f"agent: {'running' if runs else 'not running'} (version {said.get('agent_version')}, {age:.0f} s ago)"]
+    lines += [f"{name.replace('_', ' ')}: {said[name]}" for name in _TOLD if said.get(name) not in (None, "", [])]
+    lines += _figures(state_dir)
+    return lines, runs and bool(said.get("selling"))
+
+
+_TOLD = ("device_uuid", "broker", "line", "machine", "selling", "reason", "busy_order", "faults", "counters")
+
+
+def _figures(state_dir: Path) -> list[str]:
+    try:
+        with looking(state_dir) as connection:
+            states = connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
+            waiting = connection.execute("SELECT count(*) FROM outgoing").fetchone()[0]
+    except JournalFailed as failed:
+        return [f"journal: {failed}"]
+    commands = ", ".join(f"{count} {state}" for state, count in states) or "none yet"
+    return [f"commands: {commands}", f"reports waiting for the cloud: {waiting}"]
+
+
+def commands(state_dir: Path, limit: int) -> list[str]:
+    """The newest commands, one a line. Raises `JournalFailed`."""
+    with looking(state_dir) as connection:
+        rows = connection.execute("SELECT * FROM command ORDER BY place DESC LIMIT ?", (limit,)).fetchall()
+    return [_line(read_command(row)) for row in rows] or ["no commands yet"]
+
+
+def command(state_dir: Path, wanted: str) -> list[str]:
+    """Everything about one command, or about every command of one order. Raises `JournalFailed`."""
+    lines: list[str] = []
+    with looking(state_dir) as connection:
+        sql = "SELECT * FROM command WHERE command_id = ? OR order_id = ? ORDER BY place"
+        for row in connection.execute(sql, (wanted, wanted)).fetchall():
+            one = read_command(row)
+            lines += [f"command {one.command_id} of order {one.order_id}", f"  {explain(one)}"]
+            lines += [f"  drink {one.drink_no}, size {one.size}, {one.price / 100:.2f}, start by {one.deadline_at}"]
+            lines += [f"  {step}" for step in steps(connection, one.command_id)]
+            sql = "SELECT count(*) FROM outgoing WHERE command_id = ?"
+            waiting = connection.execute(sql, (one.command_id,)).fetchone()[0]
+            lines += [f"  {waiting} reports wait for the cloud" if waiting else "  the cloud has been told"]
+    return lines
+
+
+def explain(one: Command) -> str:
+    """One sentence: what is known about this drink, and why."""
+    said = _SAID.get(one.state, "")
+    verdict = one.verdict
+    if verdict is None:
+        return said
+    if one.state is CommandState.FAILED:
+        came_out = {Spout.NONE: "nothing", Spout.PARTIAL: "a part", Spout.FULL: "all of it"}
+        said = f"failed; {came_out.get(verdict.out, 'something unknown')} came out"
+    why = "; ".join(part for part in (verdict.code, verdict.evidence.rule) if part)
+    return f"{said} ({why})" if why else said
+
+
+def _line(one: Command) -> str:
+    code = one.verdict.code if one.verdict else ""
+    when = one.received_at.isoformat(sep=" ", timespec="seconds")
+    return f"{when}  {one.state:<8}  {code or '-':<15}  {one.command_id}  order {one.order_id}"

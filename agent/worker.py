@@ -1,0 +1,295 @@
+"""Drives the machine: one talk at a time, settled orders before new ones. `step(now)` does all that is due.
+
+It never waits and never touches the broker; threads are the caller's.
+"""
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from agent import decisions
+from agent.board import Board
+from agent.clock import Clock
+from agent.database import JournalFailed
+from agent.decisions import Decision
+from agent.driver import Driver, Line
+from agent.events import Events
+from agent.journal import Journal
+from agent.log import about
+from agent.pouring import Pouring
+from agent.profile import Profile
+from agent.records import Verdict
+from agent.talk import Closed, Heard, LineLost, LineNews, Opened, Sign, Talk, Wait
+from protocol.errors import WireError
+from protocol.frames import Frame
+from protocol.machine import LinkNak, from_frame
+from protocol.messages import Evidence
+from protocol.reasons import AgentCode, MachineState, RejectCode, Result, Spout
+
+LONGEST_SLEEP_S = 1.0
+GREET_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 15.0)
+STORAGE_PROBE_S = 5.0
+PRUNE_S = 24 * 3600.0
+SOON_S = 1.0
+_SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
+RECHECK_DAYS = 1.0
+"""An outcome still unknown after a day is the operator's, not the machine's."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Due:
+    """When each standing duty comes next, steady seconds."""
+
+    greet: float = 0.0
+    poll: float = 0.0
+    recheck: float = 0.0
+    prune: float = 0.0
+    storage: float = 0.0
+
+
+class Worker:
+    """Everything that decides whether bytes go to the machine."""
+
+    def __init__(
+        self,
+        *,
+        line: Line,
+        driver: Driver,
+        events: Events,
+        journal: Journal,
+        board: Board,
+        pouring: Pouring,
+        profile: Profile,
+        clock: Clock,
+        state_dir: Path,
+    ) -> None:
+        self._line = line
+        self._driver = driver
+        self._events = events
+        self._journal = journal
+        self._board = board
+        self._pouring = pouring
+        self._profile = profile
+        self._clock = clock
+        self._state_dir = state_dir
+        self._inbox: deque[LineNews] = deque()
+        """Taken from the line, not heard yet: an error in one must not lose the next."""
+        self._talk: Talk[None] | None = None
+        self._wait: Wait | None = None
+        self._due = _Due()
+        self._greet_failures = 0
+        self._heard_at = clock.monotonic()
+        self._recovered = False
+
+    def step(self, now: float) -> float:
+        """Do what is due at `now` (steady seconds); returns when to be called again if nothing rings."""
+        try:
+            self._recover()
+            self._take_decisions()
+            self._inbox.extend(self._line.take())
+            while self._inbox:
+                self._hear(self._inbox.popleft(), now)
+            self.look()
+            self._offer(Sign.NUDGE)
+            self._resume_if_late(now)
+            self._refuse_others()
+            while self._talk is None and self._begin(now):
+                pass
+            self.look()
+        except JournalFailed as failed:
+            self._drop_talk(f"the journal failed: {failed}")
+            self.look()
+        if self._journal.failure:
+            self._prove_storage(now)
+        return min(now + LONGEST_SLEEP_S, self._wait.until if self._wait else now + LONGEST_SLEEP_S)
+
+    def abandon(self) -> None:
+        """After an unexpected error: what was open is settled anew, by asking the machine."""
+        self._drop_talk("an error of ours")
+
+    def look(self) -> None:
+        """Bring the board up to date."""
+        silent = self._clock.monotonic() - self._heard_at
+        timers = self._profile.timers
+        if self._driver.is_greeted and silent >= timers.down:
+            self._driver.is_greeted = False
+            log.warning("the machine has been silent for %.0f s", silent)
+        link = "down" if not self._driver.is_greeted else "quiet" if silent >= timers.quiet else "up"
+        self._board.change(
+            link=link,
+            stopped=self._why_stopped(),
+            model=self._driver.model,
+            frame_error_ratio=self._line.error_ratio(),
+        )
+
+    def _why_stopped(self) -> str:
+        if self._journal.failure:
+            return f"{AgentCode.STORAGE}: {self._journal.failure}"[:500]
+        missing = self._profile.expects.required - self._driver.caps
+        if self._driver.is_greeted and missing:
+            return f"the machine cannot {', '.join(sorted(missing))}, which profile {self._profile.name} needs"
+        return self._journal.stopped()
+
+    # Listening
+
+    def _hear(self, news: LineNews, now: float) -> None:
+        match news:
+            case Opened(session):
+                self._driver.opened(session)
+                self._due.greet, self._greet_failures = now, 0
+                self._offer(Sign.OPENED)
+            case Closed(why):
+                was_open = self._driver.is_open
+                self._driver.closed()
+                if was_open:
+                    self._throw(LineLost(why))
+            case Frame():
+                self._hear_frame(news, now)
+
+    def _hear_frame(self, frame: Frame, now: float) -> None:
+        try:
+            message = from_frame(frame)
+        except WireError as error:
+            log.warning("dropped a frame of the machine: %s", error)
+            return
+        self._heard_at = now
+        if isinstance(message, LinkNak):
+            log.warning("the machine got damaged bytes: %s", message.why)
+        try:
+            self._events.hear(message)
+        except JournalFailed as failed:
+            log.error("not acknowledged, for the journal failed: %s", failed)
+            return
+        if not self._driver.is_greeted:
+            self._due.greet = min(self._due.greet, now + GREET_PAUSES_S[0])
+        self._offer(message)
+
+    # Talking
+
+    def _offer(self, heard: Heard) -> None:
+        if self._wait is not None and self._wait.wants(heard):
+            self._resume(heard)
+
+    def _resume_if_late(self, now: float) -> None:
+        while self._wait is not None and now >= self._wait.until:
+            self._resume(None)
+
+    def _resume(self, heard: Heard | None) -> None:
+        if self._talk is None:
+            return
+        talk = self._talk
+        try:
+            self._wait = talk.send(heard)
+        except (StopIteration, LineLost):
+            self._talk = self._wait = None
+
+    def _throw(self, lost: LineLost) -> None:
+        if self._talk is None:
+            return
+        talk = self._talk
+        try:
+            self._wait = talk.throw(lost)
+        except (StopIteration, LineLost):
+            self._talk = self._wait = None
+
+    def _drop_talk(self, why: str) -> None:
+        talk, self._talk, self._wait = self._talk, None, None
+        if talk is not None:
+            log.error("stopped in the middle: %s", why)
+            talk.close()
+
+    def _start(self, talk: Talk[None]) -> bool:
+        self._talk = talk
+        self._resume(None)
+        return True
+
+    def _begin(self, now: float) -> bool:
+        """Start the most urgent talk; False when there is none."""
+        for command in self._journal.unsettled():
+            log.warning("asking the machine what became of it", extra=about(command))
+            return self._start(self._pouring.settle(command))
+        if self._driver.is_open and not self._driver.is_greeted and now >= self._due.greet:
+            return self._start(self._greet(now))
+        for command in self._journal.received():
+            return self._start(self._pouring.pour(command))
+        if self._driver.is_greeted and now >= self._due.recheck:
+            self._due.recheck = now + self._profile.timers.recheck
+            return self._start(self._recheck())
+        if self._driver.is_greeted and now >= max(self._due.poll, self._heard_at + self._poll_after()):
+            self._due.poll = now + min(self._profile.timers.status_poll, self._poll_after())
+            return self._start(self._poll())
+        if now >= self._due.prune:
+            self._due.prune = now + PRUNE_S
+            self._journal.prune()
+        return False
+
+    def _poll_after(self) -> float:
+        """A machine without a heartbeat is asked before it counts as quiet; one that is getting ready, every second."""
+        timers = self._profile.timers
+        if self._board.view.machine in _SOON_READY:
+            return min(SOON_S, timers.quiet / 2)
+        return timers.quiet if self._driver.can("heartbeat") else min(timers.status_poll, timers.quiet / 2)
+
+    def _greet(self, now: float) -> Talk[None]:
+        if (yield from self._driver.greet()):
+            self._greet_failures = 0
+            self._due.recheck = now
+            missing = self._profile.expects.wanted - self._driver.caps
+            if missing:
+                log.warning("the machine cannot: %s", ", ".join(sorted(missing)))
+            yield from self._poll()
+        else:
+            pause = GREET_PAUSES_S[min(self._greet_failures, len(GREET_PAUSES_S) - 1)]
+            self._greet_failures += 1
+            self._due.greet = self._clock.monotonic() + pause
+
+    def _poll(self) -> Talk[None]:
+        yield from self._driver.status()
+        if self._driver.can("counters"):
+            yield from self._driver.counters()
+
+    def _recheck(self) -> Talk[None]:
+        since = self._clock.wall() - timedelta(days=RECHECK_DAYS)
+        for command in self._journal.doubtful(since):
+            yield from self._pouring.recheck(command)
+
+    # Duties
+
+    def _recover(self) -> None:
+        """Once at the start: an intent without a sent byte was never sent."""
+        if self._recovered:
+            return
+        for command in self._journal.begun():
+            evidence = Evidence(rule="the agent stopped before the first byte")
+            self._journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
+        self._recovered = True
+
+    def _refuse_others(self) -> None:
+        """One drink at a time: whoever comes meanwhile is told at once, while the money can go back."""
+        if self._board.view.busy_order is None:
+            return
+        code = RejectCode.BUSY if self._board.view.link == "up" else AgentCode.MACHINE_OFFLINE
+        for command in self._journal.received():
+            self._pouring.refuse(command, code, "another order is not settled yet")
+
+    def _take_decisions(self) -> None:
+        for decision, path in decisions.waiting(self._state_dir):
+            if decision is Decision.RESUME_SELLING:
+                self._journal.resume_selling()
+            else:
+                self._journal.accept_loss()
+            path.unlink(missing_ok=True)
+            log.warning("a person decided: %s", decision)
+
+    def _prove_storage(self, now: float) -> None:
+        """A full disk may have room again."""
+        if now < self._due.storage:
+            return
+        self._due.storage = now + STORAGE_PROBE_S
+        try:
+            self._journal.prove_writable()
+        except JournalFailed as failed:
+            log.error("the journal cannot be written: %s", failed)

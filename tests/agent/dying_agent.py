@@ -1,0 +1,55 @@
+"""`python -m tests.agent.dying_agent STEP`: the real agent, which kills itself (-9) the first time it passes STEP.
+
+A marker file beside the journal remembers that it has died, so that the next start lives.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent import cli
+from agent.driver import Driver
+from agent.intake import Intake
+from agent.journal import Journal
+
+STEPS: dict[str, tuple[type, str, str]] = {
+    "received, not acknowledged": (Intake, "take", "after"),
+    "before intent": (Journal, "intend", "before"),
+    "intent, not sent": (Journal, "intend", "after"),
+    "sent, no byte": (Driver, "make", "before"),
+    "bytes written": (Driver, "make", "after"),
+    "before accepted": (Journal, "mark_accepted", "before"),
+    "accepted": (Journal, "mark_accepted", "after"),
+    "brewing": (Journal, "mark_brewing", "after"),
+    "before the outcome": (Journal, "finish", "before"),
+    "outcome, not acknowledged": (Journal, "finish", "after"),
+    "outcome acknowledged": (Driver, "acknowledge", "after"),
+}
+
+
+def arm(step: str, marker: Path) -> None:
+    """Put the kill in its place."""
+    owner, name, when = STEPS[step]
+    original = getattr(owner, name)
+
+    def die() -> None:
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def armed(*args: Any, **more: Any) -> Any:
+        if marker.exists():
+            return original(*args, **more)
+        if when == "before":
+            die()
+        result = original(*args, **more)
+        die()
+        return result
+
+    setattr(owner, name, armed)
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1], Path(os.environ["COFFEE_AGENT_STATE_DIR"]) / "has-died")
+    sys.exit(cli.main(["run"]))

@@ -1,0 +1,162 @@
+"""No drink starts after its deadline, whatever clock is wrong."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.clock import MAX_ANSWER_S, CloudClock
+from agent.deadline import WELCOME_PATIENCE_S, Reading, Term, Timeliness, judge
+from protocol.frames import Frame
+from protocol.machine import MakeDrink
+from protocol.reasons import Result
+from tests.agent.world import VirtualClock, World
+
+ISSUED = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+FRESH, EXPIRED, WAIT = Timeliness.FRESH, Timeliness.EXPIRED, Timeliness.WAIT
+DAY = timedelta(days=1)
+
+
+def term(*, restarted: bool = False, within: float = 60.0) -> Term:
+    return Term(ISSUED, ISSUED + timedelta(seconds=within), 100.0, restarted, 120.0)
+
+
+def at(waited: float, *, wall: timedelta | float = 0.0, cloud: float | None = None) -> Reading:
+    """`wall` and `cloud` count from the command's birth."""
+    shift = wall if isinstance(wall, timedelta) else timedelta(seconds=wall)
+    return Reading(ISSUED + shift, 100.0 + waited, None if cloud is None else ISSUED + timedelta(seconds=cloud))
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (at(1, wall=1, cloud=1), FRESH),
+        (at(1, wall=1, cloud=59.9), FRESH),
+        (at(1, wall=1, cloud=60), EXPIRED),
+        (at(59.9, cloud=1), FRESH),
+        (at(60, wall=1, cloud=1), EXPIRED),
+        (at(1, wall=DAY, cloud=1), FRESH),
+        (at(1, wall=-DAY, cloud=1), FRESH),
+        (at(1, wall=-2 * DAY, cloud=61), EXPIRED),
+        (at(1, wall=1), WAIT),
+        (at(WELCOME_PATIENCE_S, wall=4), FRESH),
+        (at(WELCOME_PATIENCE_S, wall=60), EXPIRED),
+        (at(WELCOME_PATIENCE_S, wall=DAY), EXPIRED),
+        (at(59, wall=-2 * DAY), WAIT),
+        (at(60, wall=-2 * DAY), EXPIRED),
+    ],
+)
+def test_the_strictest_clock_decides(now: Reading, expected: Timeliness) -> None:
+    assert judge(term(), now) is expected
+
+
+def test_a_command_that_outlived_a_restart_needs_the_clouds_clock() -> None:
+    assert judge(term(restarted=True), at(30, wall=30)) is WAIT
+    assert judge(term(restarted=True), at(30, wall=30, cloud=31)) is FRESH
+    assert judge(term(restarted=True), at(60, wall=30)) is EXPIRED
+
+
+def test_a_generous_deadline_is_cut_to_the_profiles_freshness() -> None:
+    assert judge(term(within=3600), at(1, cloud=119)) is FRESH
+    assert judge(term(within=3600), at(1, cloud=120)) is EXPIRED
+    assert judge(term(within=3600), at(120, cloud=1)) is EXPIRED
+
+
+@pytest.mark.parametrize("within", [0.0, -5.0])
+def test_a_command_born_too_late_is_expired(within: float) -> None:
+    assert judge(term(within=within), at(0, cloud=-100)) is EXPIRED
+
+
+def test_the_clouds_clock_survives_a_jump_of_ours_and_is_never_behind() -> None:
+    clock = VirtualClock()
+    cloud = CloudClock(clock)
+    asked_at = clock.monotonic()
+    clock.seconds += 2
+    assert cloud.learn(clock.true_time(), asked_at)
+    clock.skew = timedelta(days=400)
+    clock.seconds += 10
+    known = cloud.now()
+    assert known is not None
+    assert timedelta(0) <= known - clock.true_time() <= timedelta(seconds=2)
+
+
+def test_a_welcome_that_took_too_long_teaches_nothing() -> None:
+    clock = VirtualClock()
+    cloud = CloudClock(clock)
+    asked_at = clock.monotonic()
+    clock.seconds += MAX_ANSWER_S + 1
+    assert not cloud.learn(clock.true_time(), asked_at)
+    assert cloud.now() is None
+    assert cloud.best() == clock.wall()
+
+
+@pytest.mark.parametrize("skew", [-DAY, DAY, timedelta(days=-9000), timedelta(minutes=-10)])
+def test_a_stale_command_is_never_poured_once_the_clouds_clock_is_known(world: World, skew: timedelta) -> None:
+    world.clock.skew = skew
+    world.welcome()
+    world.tell(world.make(age=61))
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code) == (Result.REJECTED, "expired")
+    assert world.line.makes() == 0
+
+
+@pytest.mark.parametrize("skew", [-DAY, DAY, timedelta(days=-9000)])
+def test_a_fresh_command_is_poured_whatever_our_own_clock_says(world: World, skew: timedelta) -> None:
+    world.clock.skew = skew
+    world.order()
+    assert world.outcome().result is Result.DONE
+
+
+def test_a_stale_command_waits_for_a_welcome_that_is_on_its_way(world: World) -> None:
+    world.clock.skew = timedelta(minutes=-10)
+    world.tell(world.make(age=300))
+    world.run(1)
+    world.welcome()
+    assert world.outcome().code == "expired"
+    assert world.line.makes() == 0
+
+
+def test_without_any_welcome_a_set_clock_is_believed(world: World) -> None:
+    world.tell(world.make())
+    assert world.outcome().result is Result.DONE
+
+
+def test_without_any_welcome_a_clock_never_set_pours_nothing(world: World) -> None:
+    world.clock.skew = timedelta(days=-9000)
+    world.tell(world.make())
+    assert world.outcome().code == "expired"
+    assert world.line.makes() == 0
+
+
+@pytest.mark.parametrize("slow_commit", [2, 3], ids=["intent", "sent"])
+def test_a_slow_disk_lets_the_deadline_pass_before_the_first_byte(world: World, slow_commit: int) -> None:
+    commits = 0
+    original = world.journal._advance
+
+    def slow(*args: object, **more: object) -> bool:
+        nonlocal commits
+        commits += 1
+        done = original(*args, **more)  # type: ignore[arg-type]  # passed through
+        if commits == slow_commit - 1:
+            world.clock.seconds += 61
+        return done
+
+    world.journal._advance = slow  # type: ignore[method-assign]  # a slow disk cannot be had
+    world.order()
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code) == (Result.REJECTED, "expired")
+    assert world.line.makes() == 0
+
+
+def test_no_make_is_ever_written_after_the_deadline(world: World) -> None:
+    late: list[Frame] = []
+    deadline = world.clock.seconds + 5
+
+    def watch(frame: Frame) -> None:
+        if frame.command == MakeDrink.command and world.clock.seconds > deadline:
+            late.append(frame)
+
+    world.line.on_write = watch
+    world.switch("drop_reply", when="every", n=1)
+    world.order(within=5)
+    world.run(300)
+    assert late == []

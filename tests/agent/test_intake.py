@@ -1,0 +1,123 @@
+"""What the cloud says, and what of it reaches the journal; readiness as the buyer is told before paying."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+
+from agent import gate
+from agent.board import View
+from agent.breaker import why_stop
+from agent.records import CommandState
+from protocol.messages import Fault, Probe
+from protocol.reasons import MachineState, Result
+from tests.agent.world import AMERICANO, BIRTH, World
+
+READY = View(link="up", machine=MachineState.READY, stopped="")
+
+
+def with_fault(level: str, drinks: list[str]) -> View:
+    return View(
+        link="up",
+        machine=MachineState.READY,
+        stopped="",
+        faults={"no_milk": Fault(code="no_milk", level=level, drinks=drinks)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("view", "code"),
+    [
+        (READY, ""),
+        (View(), "not_selling"),
+        (View(link="down", stopped=""), "machine_offline"),
+        (View(link="quiet", machine=MachineState.READY, stopped=""), "machine_offline"),
+        (View(link="up", machine=MachineState.HEATING, stopped=""), "heating"),
+        (View(link="up", machine=MachineState.RINSING, stopped=""), "busy"),
+        (View(link="up", machine=MachineState.SERVICE, stopped=""), "service"),
+        (View(link="up", machine=MachineState.FAULT, stopped=""), "fault"),
+        (View(link="up", machine=MachineState.READY, stopped="", busy_order="o9"), "busy"),
+        (with_fault("block", []), "no_milk"),
+        (with_fault("block", [AMERICANO]), "no_milk"),
+        (with_fault("block", ["cappuccino"]), ""),
+        (with_fault("warn", []), ""),
+    ],
+)
+def test_the_gate_names_the_reason(view: View, code: str) -> None:
+    assert gate.refusal(view, AMERICANO) == code
+
+
+def test_a_probe_is_answered_from_what_is_known_now(world: World) -> None:
+    probe = Probe(probe_id="p1", drink_no=AMERICANO, size=1)
+    ready = world.intake.take(probe)
+    assert ready is not None
+    assert (ready.probe_id, ready.ready, ready.code) == ("p1", True, "")
+    world.switch("no_beans")
+    world.run(1)
+    closed = world.intake.take(probe)
+    assert closed is not None
+    assert (closed.ready, closed.code) == (False, "no_beans")
+
+
+def test_a_probe_while_a_command_waits_says_busy(world: World) -> None:
+    world.tell(world.make())
+    answer = world.intake.take(Probe(probe_id="p1", drink_no=AMERICANO, size=1))
+    assert answer is not None
+    assert answer.code == "busy"
+
+
+def test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused(world: World) -> None:
+    world.welcome()
+    make = world.make()
+    world.tell(make)
+    world.run(3)
+    world.tell(msgspec.structs.replace(make, drink_no="cappuccino"))
+    outcome = world.outcome()
+    world.run(5)
+    assert [one.result for one in world.outcomes()] == [Result.DONE]
+    assert outcome.code == ""
+    assert world.machine.memory.counters.by_drink == {AMERICANO: 1}
+
+
+def test_another_command_of_an_order_under_way_is_a_conflict(world: World) -> None:
+    world.order("c1", "o1")
+    world.order("c2", "o1")
+    assert world.outcome("c2").code == "conflict"
+    assert world.outcome("c1").result is Result.DONE
+    assert world.cups() == 1
+
+
+def test_commands_are_taken_in_the_order_in_which_they_came(world: World) -> None:
+    world.order("c1", "o1")
+    world.order("c2", "o2")
+    assert [command.command_id for command in world.journal.received()] == ["c1", "c2"]
+    assert world.outcome("c1").result is Result.DONE
+    assert world.outcome("c2").code == "busy"
+
+
+def test_a_taken_command_is_in_the_journal_when_take_returns(world: World) -> None:
+    world.tell(world.make())
+    command = world.journal.get("c1")
+    assert command is not None
+    assert command.state is CommandState.RECEIVED
+
+
+def ago(hours: float, result: Result) -> tuple[datetime, Result]:
+    return (BIRTH - timedelta(hours=hours), result)
+
+
+@pytest.mark.parametrize(
+    ("results", "stops"),
+    [
+        ([], False),
+        ([(0, Result.UNKNOWN)], False),
+        ([(0, Result.UNKNOWN), (1, Result.UNKNOWN)], True),
+        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN)], False),
+        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN), (3, Result.DONE), (4, Result.UNKNOWN)], True),
+        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN), (3, Result.DONE), (25, Result.UNKNOWN)], False),
+        ([(0, Result.DONE), (1, Result.UNKNOWN), (2, Result.UNKNOWN)], False),
+    ],
+)
+def test_the_breaker_counts_unknown_outcomes(results: list[tuple[float, Result]], stops: bool) -> None:
+    outcomes = [ago(hours, result) for hours, result in results]
+    assert bool(why_stop(outcomes, BIRTH)) is stops

@@ -1,0 +1,329 @@
+"""The agent on a real broker: what is acknowledged, what is repeated, what a lost connection costs."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent import link as link_module
+from agent.clock import Bell
+from agent.mqtt import Connection
+from agent.profile import Profile, Timers
+from agent.service import AlreadyRunning, Service
+from agent.settings import BrokerAddress, Settings
+from protocol.messages import (
+    Accepted,
+    Asked,
+    Hello,
+    Presence,
+    Probe,
+    ProbeReply,
+    Query,
+    Receipt,
+    State,
+    Unsupported,
+    encode,
+)
+from protocol.reasons import Result
+from protocol.topics import Channel
+from simulator.machine import MachineSimulator, Timing
+from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.mosquitto import Mosquitto
+from tests.waiting import wait_until
+
+PROFILE = Profile(name="companion-v1", timers=Timers(gate_patience=0.2))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
+    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
+    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
+    with a_cloud_side(mosquitto.url) as side:
+        yield side
+
+
+class Agents:
+    """Starts agents in this process, one at a time, on the same state folder."""
+
+    def __init__(self, folder: Path, mosquitto: Mosquitto, tty: Path) -> None:
+        broker = BrokerAddress("127.0.0.1", mosquitto.port)
+        self.settings = Settings(DEVICE, broker, str(tty), "companion-v1", folder)
+        self.running: Service | None = None
+
+    def start(self) -> Service:
+        self.running = Service(self.settings, PROFILE, {})
+        self.running.start()
+        return self.running
+
+    def stop(self) -> None:
+        if self.running is not None:
+            self.running.stop()
+            self.running = None
+
+
+@pytest.fixture
+def agents(
+    tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Agents]:
+    monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(link_module, "LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(link_module, "REPEAT_AFTER_S", 0.2)
+    made = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
+    yield made
+    made.stop()
+
+
+def wait_ready(cloud: CloudSide) -> None:
+    def is_ready() -> bool:
+        states = cloud.all_of(State)
+        return bool(states) and states[-1].machine == "ready" and states[-1].link == "up"
+
+    cloud.wait_online()
+    wait_until(is_ready, 20, what="a ready machine")
+
+
+def test_a_drink_through_the_broker(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:
+    service = agents.start()
+    wait_ready(cloud)
+    cloud.make()
+    assert cloud.outcome().result is Result.DONE
+    assert machine.cups("o1") == 1
+    assert [one.command_id for one in cloud.all_of(Accepted)] == ["c1"]
+    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipts")
+
+
+def test_it_presents_itself_and_parts_in_order(agents: Agents, cloud: CloudSide) -> None:
+    agents.start()
+    here = cloud.wait_online()
+    wait_until(lambda: cloud.all_of(Hello), what="a hello")
+    assert cloud.all_of(Hello)[0].profile == "companion-v1"
+    wait_until(lambda: cloud.all_of(State), what="a state")
+    agents.stop()
+    gone = cloud.wait_online(False)
+    assert gone.session_id == here.session_id
+    assert len(cloud.all_of(Presence)) == 2
+
+
+def test_a_report_is_repeated_until_the_cloud_says_that_it_has_it(agents: Agents, cloud: CloudSide) -> None:
+    service = agents.start()
+    cloud.receipts = False
+    wait_ready(cloud)
+    cloud.command(Query(commands=[Asked(command_id="c9", order_id="o9")]))
+    wait_until(lambda: len(cloud.outcomes("c9")) >= 3, what="repeats")
+    assert len({one.message_id for one in cloud.outcomes("c9")}) == 1
+    cloud.raw(encode(Receipt(message_ids=[cloud.outcomes("c9")[0].message_id])), Channel.RECEIPT)
+    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipt")
+
+
+def test_what_was_not_receipted_is_told_again_after_a_restart(agents: Agents, cloud: CloudSide) -> None:
+    agents.start()
+    cloud.receipts = False
+    wait_ready(cloud)
+    cloud.make()
+    first = cloud.outcome()
+    agents.stop()
+    heard = len(cloud.outcomes())
+    cloud.receipts = True
+    agents.start()
+    wait_until(lambda: len(cloud.outcomes()) > heard, what="the outcome again")
+    assert {one.message_id for one in cloud.outcomes()} == {first.message_id}
+
+
+def test_a_command_sent_while_the_agent_was_away_reaches_it(
+    agents: Agents, cloud: CloudSide, machine: MachineSimulator
+) -> None:
+    agents.start()
+    wait_ready(cloud)
+    agents.stop()
+    cloud.wait_online(False)
+    cloud.make()
+    agents.start()
+    assert cloud.outcome().result is Result.DONE
+    assert machine.cups("o1") == 1
+
+
+def test_a_command_older_than_its_deadline_is_answered_and_not_poured(
+    agents: Agents, cloud: CloudSide, machine: MachineSimulator
+) -> None:
+    agents.start()
+    wait_ready(cloud)
+    agents.stop()
+    late = cloud.make(within=0.05)
+    wait_until(lambda: datetime.now(UTC) > late.deadline_at, what="the deadline to pass")
+    agents.start()
+    assert cloud.outcome().code == "expired"
+    assert machine.poured("o1") == []
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"\xff\xfe", b"[]", b'{"kind":"make","v":1}', b'{"kind":"make","v":99}', b"{" * 70_000]
+)
+def test_a_message_nobody_can_read_does_not_stop_the_next(agents: Agents, cloud: CloudSide, junk: bytes) -> None:
+    agents.start()
+    wait_ready(cloud)
+    for _ in range(25):  # more than the broker leaves unacknowledged
+        cloud.raw(junk)
+    cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
+    wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
+    assert cloud.all_of(ProbeReply)[0].ready
+
+
+def test_an_unknown_kind_is_answered(agents: Agents, cloud: CloudSide) -> None:
+    agents.start()
+    wait_ready(cloud)
+    cloud.raw(b'{"kind":"dance","v":1,"command_id":"c7"}')
+    wait_until(lambda: cloud.all_of(Unsupported), what="the answer")
+    assert cloud.all_of(Unsupported)[0] == Unsupported(unknown_kind="dance", reference="c7")
+
+
+def test_a_retained_command_is_never_obeyed(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:
+    agents.start()
+    wait_ready(cloud)
+    agents.stop()
+    cloud.raw(encode(cloud.make("c2", "o2", within=0.01)), retain=True)
+    agents.start()
+    wait_ready(cloud)
+    cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
+    wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
+    assert machine.poured("o2") == []
+    cloud.raw(b"", retain=True)
+
+
+def test_a_journal_that_cannot_be_written_drops_the_broker_and_takes_the_command_later(
+    agents: Agents, cloud: CloudSide, machine: MachineSimulator
+) -> None:
+    service = agents.start()
+    wait_ready(cloud)
+    connection = service._journal._database._connection
+    connection.execute("PRAGMA query_only = ON")
+    cloud.make()
+    cloud.wait_online(False)
+    assert machine.poured("o1") == []
+    connection.execute("PRAGMA query_only = OFF")
+    assert cloud.outcome().result is Result.DONE
+    assert machine.cups("o1") == 1
+
+
+def test_a_broker_that_dies_in_mid_pour_hears_the_outcome_when_it_is_back(
+    agents: Agents, mosquitto: Mosquitto, machine: MachineSimulator
+) -> None:
+    with a_cloud_side(mosquitto.url) as cloud:
+        agents.start()
+        wait_ready(cloud)
+        machine.controls.switch_on("slow")
+        cloud.make()
+        wait_until(lambda: cloud.all_of(Accepted), what="accepted")
+        mosquitto.kill()
+        wait_until(lambda: machine.cups("o1") == 1, 20, what="the cup")
+        mosquitto.start()
+        assert cloud.outcome().result is Result.DONE
+        assert machine.cups("o1") == 1
+
+
+def test_what_was_not_receipted_is_told_at_once_on_the_next_connection(
+    agents: Agents, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "REPEAT_AFTER_S", 1000.0)
+    with a_cloud_side(mosquitto.url) as cloud:
+        cloud.receipts = False
+        agents.start()
+        wait_ready(cloud)
+        cloud.make()
+        first = cloud.outcome()
+    mosquitto.kill()
+    mosquitto.start()
+    with a_cloud_side(mosquitto.url) as cloud:
+        assert cloud.outcome().message_id == first.message_id
+
+
+def test_only_one_agent_may_use_a_state_folder(agents: Agents) -> None:
+    agents.start()
+    with pytest.raises(AlreadyRunning):
+        Service(agents.settings, PROFILE, {})
+
+
+class ScriptedBroker:
+    """Answers each connection with what `answer(version)` says, then waits for its end; remembers the versions."""
+
+    def __init__(self, answer: Callable[[int], bytes]) -> None:
+        self._answer = answer
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.versions: list[int] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._server.accept()
+            except OSError:
+                return
+            with line:
+                version = line.recv(4096).partition(b"MQTT")[2][0]
+                self.versions.append(version)
+                line.sendall(self._answer(version))
+                while line.recv(4096):
+                    pass
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(5)
+
+
+@contextmanager
+def an_agent_at(broker: ScriptedBroker, folder: Path) -> Iterator[Service]:
+    settings = Settings(DEVICE, BrokerAddress("127.0.0.1", broker.port), str(folder / "no-port"), "x", folder / "s")
+    service = Service(settings, PROFILE, {})
+    service.start()
+    yield service
+    service.stop()
+    broker.close()
+
+
+def test_a_broker_without_mqtt_5_gets_3_1_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
+    old = ScriptedBroker(lambda version: bytes([0x20, 0x02, 0x00, 0x01 if version == 5 else 0x00]))
+    with an_agent_at(old, tmp_path):
+        wait_until(lambda: len(old.versions) >= 2, what="two connects")
+    assert old.versions[:2] == [5, 4]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nonsense_of_the_broker_that_ends_the_librarys_thread_leads_to_a_new_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
+    accepted, nonsense = bytes([0x20, 0x03, 0x00, 0x00, 0x00]), bytes([0x32, 0x01, 0x00])
+    mad = ScriptedBroker(lambda _: accepted + nonsense)
+    with an_agent_at(mad, tmp_path):
+        wait_until(lambda: len(mad.versions) >= 2, 20, what="a second connect")
+
+
+def test_a_connection_that_is_cut_tells_so_and_closes(mosquitto: Mosquitto) -> None:
+    bell = Bell()
+    connection = Connection(
+        BrokerAddress("127.0.0.1", mosquitto.port),
+        "passer-by",
+        mqtt5=True,
+        subscriptions=["coffee/v1/passer-by/command"],
+        will=None,
+        on_message=lambda *_: True,
+        on_change=bell.ring,
+    )
+    connection.open()
+    wait_until(lambda: connection.is_ready, what="the subscription")
+    connection.drop("a test")
+    assert connection.is_lost
+    connection.close()
+    connection.publish("coffee/v1/passer-by/report", b"{}")

@@ -1,0 +1,144 @@
+"""The serial port on a real pty: pieces, noise, silence, a port that goes and comes back under its name."""
+
+import os
+import pty
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from agent.clock import Bell, SystemClock
+from agent.port import SerialLine
+from agent.profile import Profile, Timers
+from agent.recorder import KEEP_DUMPS, Recorder
+from agent.talk import Closed, LineLost, LineNews, Opened
+from protocol.frames import Frame, FrameDecoder, encode
+from protocol.machine import Heartbeat, Hello, to_frame
+from protocol.reasons import MachineState
+from tests.waiting import wait_until
+
+BEAT = to_frame(Heartbeat(boot_id="b7", state=MachineState.READY, up=1))
+
+
+class Cable:
+    """A pty under a stable name: pulled out and plugged in again as another one."""
+
+    def __init__(self, name: Path) -> None:
+        self.name = name
+        self.machine = -1
+
+    def plug(self) -> None:
+        self.machine, end = pty.openpty()
+        tty.setraw(end)
+        fresh = self.name.with_suffix(".new")
+        fresh.symlink_to(os.ttyname(end))
+        fresh.replace(self.name)
+        self._end = end
+
+    def pull(self) -> None:
+        if self.machine >= 0:
+            os.close(self.machine)
+            os.close(self._end)
+            self.machine = -1
+            self.name.unlink()
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    made = Cable(tmp_path / "machine")
+    made.plug()
+    yield made
+    made.pull()
+
+
+class Heard:
+    """Collects what the line tells."""
+
+    def __init__(self, line: SerialLine) -> None:
+        self.line = line
+        self.news: list[LineNews] = []
+
+    def frames(self) -> list[Frame]:
+        self.news += self.line.take()
+        return [one for one in self.news if isinstance(one, Frame)]
+
+    def count(self, kind: type) -> int:
+        self.news += self.line.take()
+        return sum(isinstance(one, kind) for one in self.news)
+
+
+@pytest.fixture
+def heard(cable: Cable, tmp_path: Path) -> Iterator[Heard]:
+    line = SerialLine(
+        str(cable.name),
+        Profile(name="test", timers=Timers(inter_byte_gap=0.05)),
+        recorder=Recorder(tmp_path / "frames"),
+        clock=SystemClock(),
+        random=Random(1),
+        bell=Bell(),
+        beat=lambda: None,
+    )
+    line.start()
+    collected = Heard(line)
+    wait_until(lambda: collected.count(Opened), what="the port to open")
+    yield collected
+    line.stop()
+
+
+def test_a_frame_in_any_pieces_arrives_once(cable: Cable, heard: Heard) -> None:
+    for byte in encode(BEAT):
+        os.write(cable.machine, bytes([byte]))
+    wait_until(lambda: heard.frames() == [BEAT], what="the frame")
+
+
+def test_noise_around_a_frame_does_not_lose_it(cable: Cable, heard: Heard) -> None:
+    os.write(cable.machine, b"\x00\xff\xaa\x55noise" + encode(BEAT) + b"\xaa\x55\x01\x00\x20" + encode(BEAT))
+    wait_until(lambda: len(heard.frames()) == 2, what="both frames")
+
+
+def test_a_false_header_gives_way_when_the_line_falls_silent(cable: Cable, heard: Heard) -> None:
+    os.write(cable.machine, b"\xaa\x55\x01\x0f\xff" + encode(BEAT))
+    wait_until(lambda: heard.frames() == [BEAT], what="the frame behind the false header")
+    assert heard.line.error_ratio() > 0
+
+
+def test_what_is_sent_reaches_the_machine(cable: Cable, heard: Heard) -> None:
+    question = to_frame(Hello(msg_id=1))
+    heard.line.send(question, 1)
+    assert FrameDecoder().feed(os.read(cable.machine, 4096)) == [question]
+
+
+def test_a_port_that_comes_back_under_its_name_is_opened_again(cable: Cable, heard: Heard) -> None:
+    cable.pull()
+    wait_until(lambda: heard.count(Closed), what="the loss")
+    with pytest.raises(LineLost) as lost:
+        heard.line.send(BEAT, 1)
+    assert lost.value.wrote_nothing
+    cable.plug()
+    wait_until(lambda: heard.count(Opened) == 2, what="the port to open again")
+    os.write(cable.machine, encode(BEAT))
+    wait_until(lambda: heard.frames() == [BEAT], what="the frame")
+
+
+def test_bytes_meant_for_an_older_opening_are_not_sent(cable: Cable, heard: Heard) -> None:
+    cable.pull()
+    wait_until(lambda: heard.count(Closed), what="the loss")
+    cable.plug()
+    wait_until(lambda: heard.count(Opened) == 2, what="the port to open again")
+    with pytest.raises(LineLost) as lost:
+        heard.line.send(BEAT, 1)
+    assert lost.value.wrote_nothing
+
+
+def test_dumps_of_frames_are_bounded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "frames")
+    recorder.saw(1.0, ">", b"\xaa\x55")
+    clock = SystemClock()
+    for number in range(KEEP_DUMPS + 5):
+        path = recorder.dump(f"../order {number}", clock.wall())
+        assert path is not None
+        assert path.parent == tmp_path / "frames"
+        assert path.read_text() == "1.000 > aa55\n"
+    assert len(list((tmp_path / "frames").iterdir())) == KEEP_DUMPS
