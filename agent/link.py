@@ -274,7 +274,7 @@ class Link:
         state = State(
             at=self._cloud.best(),
             link=view.link,
-            machine=view.machine,
+            machine=view.machine if view.link != "down" else None,  # nobody has its word just now
             selling=not view.stopped,
             reason=view.stopped[:500],
             busy_order=view.busy_order,

@@ -5,6 +5,7 @@ PostgreSQL gets a plain transaction each (architecture: one writer with group co
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,9 +14,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from cloud.wake import Bell
@@ -24,8 +37,12 @@ T = TypeVar("T")
 MAX_GROUP = 64
 """Pieces of work in one SQLite commit: bounds how long the first of them waits for the last."""
 SQLITE_BUSY_S = 15.0
+TRUSTED_S = 1.0
+"""A PostgreSQL connection that worked this recently is used without asking whether it still does."""
 NOTIFY_CHANNEL = "coffee_relay"
 _RINGS = "rings"
+_AFTERWARDS = "afterwards"
+_NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -70,6 +87,19 @@ def ring(session: Session, topic: str) -> None:
     session.info.setdefault(_RINGS, set()).add(topic)
 
 
+def after_commit(session: Session, act: Callable[[], None]) -> None:
+    """Have `act` called in this process once this session's work is committed. It must return at once and not fail."""
+    session.info.setdefault(_AFTERWARDS, []).append(act)
+
+
+def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
+    """Add one row unless a unique column holds its value already, also when another process adds it this moment."""
+    flavour = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    adding = flavour.insert(table).values(values).on_conflict_do_nothing()
+    # What it returns is told by every driver; how many rows it counted is not.
+    return session.execute(adding.returning(*table.__table__.primary_key)).first() is not None
+
+
 def normalise_url(url: str) -> str:
     """Spell the driver: SQLAlchemy versions disagree on what `postgresql://` means."""
     for short in ("postgres://", "postgresql://"):
@@ -84,14 +114,17 @@ class Database:
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self.url = make_url(normalise_url(url))
         self.bell = Bell()
+        self.known: dict[str, Any] = {}
+        """What every writing session finds in its `info`."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: _GroupCommit | None = None
         if self.is_sqlite:
             self._make_folder()
             self.engine = self._sqlite_engine("BEGIN", pool_size)
-            self._group = _GroupCommit(self._sqlite_engine("BEGIN IMMEDIATE", 1), self.bell)
+            self._group = _GroupCommit(self._sqlite_engine("BEGIN IMMEDIATE", 1), self.bell, self.known)
         else:
-            self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+            self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
+            _ping_when_idle(self.engine)
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `work(session, *args, **kwargs)` in a transaction; its result once that is committed.
@@ -100,13 +133,13 @@ class Database:
         """
         if self._group is not None:
             return self._group.write(lambda session: work(session, *args, **kwargs))
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self.engine, expire_on_commit=False, info=self.known) as session:
             result = work(session, *args, **kwargs)
-            rings = session.info.pop(_RINGS, set())
-            for topic in rings:
-                session.execute(text("SELECT pg_notify(:channel, :topic)"), {"channel": NOTIFY_CHANNEL, "topic": topic})
+            done = _Done(session)
+            if done.rings:
+                session.execute(_NOTIFY, {"channel": NOTIFY_CHANNEL, "topics": list(done.rings)})
             session.commit()
-        self.bell.ring(rings)
+        done.tell(self.bell)
         return result
 
     @contextmanager
@@ -148,12 +181,51 @@ class Database:
         return engine
 
 
+def _ping_when_idle(engine: Engine) -> None:
+    """Try a connection before it is used again after a rest: the server may have been restarted meanwhile.
+
+    `pool_pre_ping` would ask before every transaction, a round trip each.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _on_checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used_at", time.monotonic()) < TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the connection died while nobody used it") from error
+
+
+class _Done:
+    """What is to happen once a session's work is committed."""
+
+    def __init__(self, session: Session) -> None:
+        self.rings: set[str] = session.info.pop(_RINGS, set())
+        self._acts: list[Callable[[], None]] = session.info.pop(_AFTERWARDS, [])
+
+    def tell(self, bell: Bell) -> None:
+        """Wake whoever waits for it in this process."""
+        for act in self._acts:
+            act()
+        bell.ring(self.rings)
+
+
+_Finished = tuple[Future[Any], Any, _Done]
+"""One piece of work: whoever waits for it, its result, what follows."""
+
+
 class _GroupCommit:
     """The first thread to come does the work of all who wait, in one transaction and one fsync."""
 
-    def __init__(self, engine: Engine, bell: Bell) -> None:
+    def __init__(self, engine: Engine, bell: Bell, known: dict[str, Any]) -> None:
         self.engine = engine
         self._bell = bell
+        self._known = known
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Callable[[Session], Any], Future[Any]]] = deque()
         self._writing = threading.Lock()
@@ -171,12 +243,8 @@ class _GroupCommit:
     def _commit_group(self) -> None:
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
-        done: list[tuple[Future[Any], Any]] = []
-        rings: set[str] = set()
         try:
-            with self.engine.connect() as connection, connection.begin():
-                for work, future in group:
-                    self._try(connection, work, future, done, rings)
+            finished = self._commit_one(*group[0]) if len(group) == 1 else self._commit_all(group)
         except BaseException as error:
             for _, future in group:
                 if not future.done():
@@ -184,26 +252,32 @@ class _GroupCommit:
             if not isinstance(error, Exception):
                 raise
             return
-        for future, result in done:
+        for future, result, done in finished:
+            done.tell(self._bell)
             future.set_result(result)
-        self._bell.ring(rings)
 
-    @staticmethod
-    def _try(
-        connection: Connection,
-        work: Callable[[Session], Any],
-        future: Future[Any],
-        done: list[tuple[Future[Any], Any]],
-        rings: set[str],
-    ) -> None:
-        """One piece in its own savepoint: its failure is its own caller's."""
-        with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
-            try:
-                result = work(session)
-                session.commit()
-            except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
-                session.rollback()
-                future.set_exception(error)
-            else:
-                done.append((future, result))
-                rings |= session.info.pop(_RINGS, set())
+    def _commit_one(self, work: Callable[[Session], Any], future: Future[Any]) -> list[_Finished]:
+        """Nobody else waits: what fails here fails whole, without a savepoint."""
+        with Session(self.engine, expire_on_commit=False, info=self._known) as session:
+            result = work(session)
+            done = _Done(session)
+            session.commit()
+        return [(future, result, done)]
+
+    def _commit_all(self, group: list[tuple[Callable[[Session], Any], Future[Any]]]) -> list[_Finished]:
+        """Each piece in its own savepoint: its failure is its own caller's."""
+        finished: list[_Finished] = []
+        with self.engine.connect() as connection, connection.begin():
+            for work, future in group:
+                with Session(
+                    connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info=self._known
+                ) as session:
+                    try:
+                        result = work(session)
+                        session.commit()
+                    except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
+                        session.rollback()
+                        future.set_exception(error)
+                    else:
+                        finished.append((future, result, _Done(session)))
+        return finished

@@ -48,6 +48,10 @@ class Loop:
         """Begin stepping."""
         self._thread.start()
 
+    def ring(self) -> None:
+        """Have it step now."""
+        self._ear.ring()
+
     def stop(self) -> None:
         """Ask it to end after the step it is in."""
         self._stopping.set()
@@ -75,7 +79,10 @@ class Loop:
 
 
 class Crew:
-    """A bounded number of hands for blocking calls. `size` 0 does everything in the caller's thread, in order."""
+    """A bounded number of hands for blocking calls. `size` 0 does everything in the caller's thread, in order.
+
+    `freed` is called when a hand becomes free after all were busy: before, nobody had to wait for one.
+    """
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name) if size else None
@@ -112,5 +119,7 @@ class Crew:
             log.exception("%s: a piece of work failed", self._name)
         finally:
             with self._lock:
+                all_busy = self._busy == self._size
                 self._busy -= 1
-            self._freed()
+            if all_busy:
+                self._freed()

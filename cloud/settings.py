@@ -62,12 +62,12 @@ class Settings:
         values = {
             "secret_key": reader.text("SECRET_KEY", ""),
             "old_secret_keys": tuple(filter(None, reader.text("OLD_SECRET_KEYS", "").split(","))),
-            "database_url": reader.text("DATABASE_URL", cls.database_url),
+            "database_url": reader.database("DATABASE_URL", cls.database_url),
             "mqtt_url": reader.url("MQTT_URL", cls.mqtt_url, ("mqtt", "mqtts")),
             "mqtt_user": reader.text("MQTT_USER", ""),
             "mqtt_password": reader.text("MQTT_PASSWORD", ""),
             "public_url": reader.url("PUBLIC_URL", cls.public_url, ("http", "https")).rstrip("/"),
-            "bind": reader.matching("BIND", cls.bind, r".+:\d{1,5}", "HOST:PORT"),
+            "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
             "yookassa_url": reader.url("YOOKASSA_URL", cls.yookassa_url, ("http", "https")).rstrip("/"),
             "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
             "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
@@ -75,7 +75,7 @@ class Settings:
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
         if len(str(values["secret_key"])) < MIN_SECRET:
             problems.append(f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more")
-        if not problems and values["ack_timeout_s"] <= values["make_deadline_s"]:  # type: ignore[operator]  # both are floats
+        if 0 < values["ack_timeout_s"] <= values["make_deadline_s"]:  # type: ignore[operator]  # both are floats
             problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
         if problems:
             raise SettingsError("\n".join(problems))
@@ -88,6 +88,9 @@ class Settings:
         return host.strip("[]"), int(port)
 
 
+_PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})"
+_DATABASE = r"sqlite:///(?!:memory:).+|postgres(ql|ql\+psycopg)?://.*"
+"""A SQLite database in memory would be another one for every process."""
 _NUMBERS: dict[str, float] = {f.name: f.default for f in fields(Settings) if isinstance(f.default, int | float)}
 
 
@@ -106,6 +109,9 @@ class _Reader:
         if not re.fullmatch(pattern, text):
             self.problems.append(f"COFFEE_{name} must be {wanted}")
         return text
+
+    def database(self, name: str, default: str) -> str:
+        return self.matching(name, default, _DATABASE, "sqlite:///FILE or postgresql+psycopg://...")
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         text = self.text(name, default)

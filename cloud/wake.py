@@ -58,6 +58,12 @@ class Bell:
             if not self._listeners[topic]:
                 del self._listeners[topic]
 
+    @property
+    def topics(self) -> int:
+        """How many topics anybody waits for."""
+        with self._lock:
+            return len(self._listeners)
+
     def ring(self, topics: Iterable[str]) -> None:
         """Wake all who wait for any of these topics in this process."""
         with self._lock:

@@ -37,6 +37,14 @@ class Watch:
 
     def _watch_sqlite(self) -> None:
         path = self._database.url.database or ""
+        while not self._stopping.is_set():
+            try:
+                self._look(path)
+            except sqlite3.Error as error:
+                log.warning("waking by the database is interrupted: %s", error)
+                self._stopping.wait(RECONNECT_S)
+
+    def _look(self, path: str) -> None:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             seen = None
             while not self._stopping.wait(SQLITE_LOOK_S):

@@ -12,7 +12,7 @@ from cloud.courier.listener import Listener
 from cloud.courier.publisher import Publisher
 from cloud.db import Database
 from cloud.loops import Crew, Loop
-from cloud.orders import outbox
+from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
 from cloud.payments.recheck import NEWS, Recheck
@@ -23,6 +23,7 @@ log = logging.getLogger("cloud.worker")
 STOP_WITHIN_S = 10.0
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
+HEARTBEAT = "heartbeat"
 
 
 class Worker:
@@ -42,25 +43,33 @@ class Worker:
             Crew("cashier", HANDS, lambda: bell.ring((money,))),
             Crew("recheck", HANDS, lambda: bell.ring((news,))),
         ]
-        steps = {
-            "cashier": (cloud.cashier(self._crews[0]), money),
-            "recheck": (Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock), news),
-            "publisher": (Publisher(database, self.link, rules, cloud.owner, clock), mail),
-            "listener": (Listener(database, self.link, rules, clock), MQTT_IN),
-            "deadlines": (Deadlines(database, rules), DEADLINES),
-            "heartbeat": (Heartbeat(database, self.link, cloud.owner), "heartbeat"),
-        }
-        self.loops = [Loop(name, what, bell, topic, clock) for name, (what, topic) in steps.items()]  # type: ignore[arg-type]  # a mixed dict
+        self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
+        publishing = Loop("publisher", self._publisher, bell, mail, clock)
+        self._publisher.wake = self.link.on_answer = publishing.ring
+        self.link.on_received = lambda: bell.ring((MQTT_IN,))
+        self.loops = [
+            publishing,
+            Loop("cashier", cloud.cashier(self._crews[0]), bell, money, clock),
+            Loop("recheck", Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock), bell, news, clock),
+            Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
+            Loop("deadlines", Deadlines(database, rules), bell, DEADLINES, clock),
+            Loop("heartbeat", Heartbeat(database, self.link, cloud.owner), bell, HEARTBEAT, clock),
+        ]
 
     def start(self) -> None:
-        """Connect and begin."""
+        """Connect and begin. Alone on a SQLite file, whatever is held is held by the dead: it is taken up at once."""
+        if self._cloud.database.is_sqlite:
+            self._cloud.database.write(outbox.free_all)
+            self._cloud.database.write(paying.ask_all_now, self._cloud.clock())
         self.link.start()
         for loop in self.loops:
             loop.start()
+        outbox.know_at_hand(self._cloud.database.known, Lane.MQTT, self._publisher.at_hand())
         log.info("worker started", extra={"worker": self._cloud.owner})
 
     def stop(self) -> None:
         """Finish what is in hand and end."""
+        outbox.know_at_hand(self._cloud.database.known, Lane.MQTT, None)
         for loop in self.loops:
             loop.stop()
         for loop in self.loops:

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.assets import asset
-from cloud.buyer.availability import CLOSED, obstacle
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
 from cloud.buyer.opening import find_device, open_or_find
@@ -16,6 +15,7 @@ from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.room import Room
 from cloud.buyer.texts import Texts, why_key
+from cloud.fleet.availability import CLOSED, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
 
 SIZES = (0, 1, 2)

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.buyer.availability import obstacle
 from cloud.buyer.usual_times import UsualTimes
+from cloud.fleet.availability import obstacle
 from cloud.fleet.models import NOTE_FIELDS, Device, DeviceLive
 from cloud.fleet.notes import clean
 from cloud.orders.models import MakeCommand, Order, Payment

@@ -28,7 +28,7 @@ log = logging.getLogger("cloud.courier.broker")
 KEEPALIVE_S = 20
 MAX_IN_FLIGHT = 200
 MAX_INBOX = 5000
-"""Messages of devices waiting for us; beyond it they are left unacknowledged, and devices repeat what matters."""
+"""Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
 SHARED_GROUP = "$share/workers/"
 """One worker of many gets each report; presence and state go to all, they are retained."""
 
@@ -64,7 +64,13 @@ class BrokerLink:
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.acknowledged: queue.Queue[Acknowledged] = queue.Queue()
         self.on_change = on_change
-        """Called from the network thread when something arrived or the connection changed; must return at once."""
+        """Called from the network thread when the connection changed; like the next two it must return at once."""
+        self.on_received = on_change
+        """Something is in `inbox`."""
+        self.on_answer = on_change
+        """Something is in `acknowledged`."""
+        self.connections = 0
+        """How often the broker has accepted us; what was sent over an earlier connection is answered no more."""
         self._connected = threading.Event()
         self._client = self._make(url, client_id, user, password)
 
@@ -136,6 +142,8 @@ class BrokerLink:
         if code.is_failure:
             log.error("the broker refuses us: %s", code)
             return
+        client.drop_out_messages()  # paho would send old commands again, each with its whole expiry anew
+        self.connections += 1
         client.subscribe(
             [
                 (SHARED_GROUP + every(Channel.REPORT), 1),
@@ -157,13 +165,14 @@ class BrokerLink:
         try:
             self.inbox.put_nowait(Received(message.topic, bytes(message.payload), message.mid, message.qos))
         except queue.Full:
-            log.error("inbox is full, a device's message is left for later", extra={"topic": message.topic})
+            log.error("inbox is full, connecting anew to get this again", extra={"topic": message.topic})
+            self.drop()
             return
-        self.on_change()
+        self.on_received()
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         self.acknowledged.put(Acknowledged(mid, code.value))
-        self.on_change()
+        self.on_answer()
 
 
 def client_id_of(owner: str) -> str:

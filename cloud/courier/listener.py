@@ -9,6 +9,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cloud.courier.broker import BrokerLink, NotConnected, Received
@@ -40,6 +41,8 @@ from protocol.topics import Channel, parse, topic
 log = logging.getLogger("cloud.courier")
 
 BATCH = 64
+SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
+"""What a message raises that can never be taken in."""
 RECEIPT_EXPIRY_S = 60
 """A receipt that finds nobody is not needed: the device repeats, and gets another."""
 
@@ -62,7 +65,7 @@ class Listener:
             return now + timedelta(seconds=1)
         said = [(received, *understood) for received in batch if (understood := self._understand(received))]
         try:
-            self._database.write(self._take_in, [(device, message) for _, device, message in said])
+            self._store(_in_lock_order([(device, message) for _, device, message in said]))
         except Exception:
             self._link.drop()
             raise
@@ -90,15 +93,27 @@ class Listener:
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
+    def _store(self, said: list[tuple[str, Message]]) -> None:
+        """All in one go; only when something in it makes no sense, each by itself."""
+        try:
+            self._database.write(self._take_in, said)
+        except SENSELESS:
+            self._database.write(self._take_in_apart, said)
+
     def _take_in(self, session: Session, said: list[tuple[str, Message]]) -> None:
+        now = self._clock()
+        for device_uuid, message in said:
+            self._handle(session, device_uuid, message, now)
+
+    def _take_in_apart(self, session: Session, said: list[tuple[str, Message]]) -> None:
         now = self._clock()
         for device_uuid, message in said:
             try:
                 with session.begin_nested():
                     self._handle(session, device_uuid, message, now)
-            except (LookupError, ValueError) as error:
+            except SENSELESS as error:
                 self.poison += 1
-                log.error("message could not be taken in: %s", error, extra={"device": device_uuid})
+                log.error("message could not be taken in: %s", type(error).__name__, extra={"device": device_uuid})
 
     def _handle(self, session: Session, device_uuid: str, message: Message, now: datetime) -> None:
         match message:
@@ -132,6 +147,11 @@ class Listener:
             self._link.publish(topic(device_uuid, Channel.RECEIPT), encode(message), RECEIPT_EXPIRY_S)
         except NotConnected:
             log.info("receipt not sent, the device will ask again", extra={"device": device_uuid})
+
+
+def _in_lock_order(said: list[tuple[str, Message]]) -> list[tuple[str, Message]]:
+    """Each order's messages as they came, orders sorted: workers that meet in two orders never wait for each other."""
+    return sorted(said, key=lambda one: (getattr(one[1], "order_id", ""), one[0]))
 
 
 def _note_presence(session: Session, device_uuid: str, said: Presence, now: datetime) -> None:

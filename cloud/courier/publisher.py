@@ -5,8 +5,11 @@
 
 import logging
 import queue
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -14,23 +17,32 @@ from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders import making, outbox
+from cloud.orders.change import locked
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
 from protocol.messages import Asked, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
 log = logging.getLogger("cloud.courier")
 
+IDLE_S = 1.0
 LEASE_S = 30.0
+MAX_GIVEN = 200
+"""Rows claimed for us and not sent; beyond it we look for them ourselves."""
 AGAIN_S = 2.0
 """Nobody subscribed, or the broker asked us to slow down: the device may connect before the deadline."""
 QUERY_EXPIRY_S = 24 * 3600
+LONGEST_QUERY_WAIT_S = 300.0
+"""A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
 FAILED = 128
 """MQTT reason codes from here on are refusals."""
 NOBODY_SUBSCRIBED = 16
 PASSING = frozenset({0x89, 0x97})
 """Server busy, quota exceeded."""
+
+
+Given = tuple[OutboxRow, MakeCommand, Order]
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,7 @@ class Letter:
 
     def facts(self) -> dict[str, object]:
         """Everything the command asks for, for the log."""
-        return {
-            "order_id": self.order.id, "device": self.command.device_uuid, "command": self.command.id,
-            "attempt": self.command.attempt, "drink_no": self.order.drink_no, "size": self.order.size,
-            "price": self.order.price, "issued_at": self.command.issued_at.isoformat(),
-            "deadline_at": self.command.deadline_at.isoformat(), "task": self.row.task,
-        }  # fmt: skip
+        return making.parameters(self.command, self.order) | {"task": self.row.task}
 
 
 class Publisher:
@@ -64,35 +71,70 @@ class Publisher:
         self._clock = clock
         self._awaiting: dict[int, Letter] = {}
         """Sent and not answered, by the broker link's number."""
+        self._connection = 0
+        """The link's connection they were sent over."""
+        self._given: deque[Given] = deque()
+        """Claimed for us by those who wrote them; nobody has to look for these."""
+        self._mail = database.bell.listen(outbox.topic(Lane.MQTT))
+        self._look_at: datetime | None = None
+        self.wake: Callable[[], None] = lambda: None
+        """Called when something was given to us: step soon."""
 
     def step(self, now: datetime) -> datetime:
         """Settle what the broker has answered, send what is due; when to look again."""
         self._settle_answers()
-        if self._link.connected:
-            letters = self._database.write(self._take, now)
+        self._recover_lost(now)
+        if not self._link.connected:
+            self._give_back()
+            return now + timedelta(seconds=IDLE_S)  # the link rings when it is back
+        while self._given:
+            self._send_given(*self._given.popleft(), now)
+        if self._mail.wait(0) or self._look_at is None or now >= self._look_at:
+            letters, next_due = self._database.write(self._take, now)
             for letter in letters:
                 self._send(letter)
-            if letters:
-                self._settle_answers()
-        self._forget_lost(now)
-        with self._database.read() as session:
-            return outbox.next_due(session, Lane.MQTT) or now + timedelta(seconds=1)
+            idle = now + timedelta(seconds=IDLE_S)
+            self._look_at = min(next_due or idle, idle)
+        self._settle_answers()
+        return self._look_at
 
-    def _take(self, session: Session, now: datetime) -> list[Letter]:
+    def at_hand(self) -> AtHand:
+        """For `outbox.know_at_hand`: rows written in this process need not be looked for."""
+        return AtHand(
+            Claim(self._owner, LEASE_S),
+            lambda: self._link.connected and len(self._given) < MAX_GIVEN,
+            lambda session, row: partial(self._give, (row, *_subject(session, row))),
+        )
+
+    def _give(self, given: Given) -> None:
+        self._given.append(given)
+        self.wake()
+
+    def _give_back(self) -> None:
+        """What was given to us goes back unsent, and certainly so."""
+        while self._given:
+            self._database.write(self._again, self._given.popleft()[0], "no connection to the broker")
+
+    def _send_given(self, row: OutboxRow, command: MakeCommand, order: Order, now: datetime) -> None:
+        letter = _write(row, command, order, now)
+        if letter is not None:
+            self._send(letter)
+        else:
+            self._database.write(outbox.settle, row.id, self._owner, "void", now)
+
+    def _take(self, session: Session, now: datetime) -> tuple[list[Letter], datetime | None]:
         letters = []
         for row in outbox.claim(session, Lane.MQTT, now, Claim(self._owner, LEASE_S)):
-            command = session.get_one(MakeCommand, row.subject)
-            order = session.get_one(Order, row.order_id)
-            letter = _write(row, command, order, now)
+            letter = _write(row, *_subject(session, row), now)
             if letter is None:
                 outbox.settle(session, row.id, self._owner, "void", now)
             else:
                 letters.append(letter)
-        return letters
+        return letters, outbox.next_due(session, Lane.MQTT)
 
     def _send(self, letter: Letter) -> None:
-        to = topic(letter.command.device_uuid, Channel.COMMAND)
         try:
+            to = topic(letter.command.device_uuid, Channel.COMMAND)
             self._awaiting[self._link.publish(to, encode(letter.message), letter.expiry_s)] = letter
         except (NotConnected, OSError) as error:
             log.error("make command not sent, will try until its deadline: %s", error, extra=letter.facts())
@@ -110,10 +152,12 @@ class Publisher:
                 break
         mine = [(self._awaiting.pop(answer.mid), answer.code) for answer in answers if answer.mid in self._awaiting]
         if mine:
+            mine.sort(key=lambda answer: answer[0].order.id)  # everybody locks orders in this order
             self._database.write(self._answered, mine)
 
     def _answered(self, session: Session, answers: list[tuple[Letter, int]]) -> None:
         for letter, code in answers:
+            locked(session, letter.order.id)  # before the row: everybody locks in this order
             if code == NOBODY_SUBSCRIBED or code in PASSING:
                 log.warning("no machine took the command (code %d)", code, extra=letter.facts())
                 self._again(session, letter.row, f"broker code {code}")
@@ -128,24 +172,37 @@ class Publisher:
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
         session.get_one(OutboxRow, row.id).undone += 1
-        outbox.put_off(session, row.id, self._owner, self._clock() + timedelta(seconds=AGAIN_S), why)
+        wait = AGAIN_S if row.task == Task.MAKE else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
+        outbox.put_off(session, row.id, self._owner, self._clock() + timedelta(seconds=wait), why)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
         """It will not be sent at all."""
         now = self._clock()
+        locked(session, row.order_id)
         if outbox.settle(session, row.id, self._owner, "refused", now) and row.task == Task.MAKE:
             making.not_sent(session, row.subject, True, why, self._rules, now)
 
-    def _forget_lost(self, now: datetime) -> None:
-        """Letters whose answer never came (connection lost): their lease ends, and the row is taken again."""
+    def _recover_lost(self, now: datetime) -> None:
+        """Letters whose answer will never come, because their connection is gone or their lease: sent again."""
+        is_same = self._link.connections == self._connection
+        self._connection = self._link.connections
         for mid, letter in list(self._awaiting.items()):
-            if letter.row.claimed_until is not None and letter.row.claimed_until <= now:
+            if not is_same:
+                self._look_at = None
+                self._database.write(outbox.put_off, letter.row.id, self._owner, now, "connection lost")
+            if not is_same or (letter.row.claimed_until or now) <= now:
                 del self._awaiting[mid]
+
+
+def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:
+    return session.get_one(MakeCommand, row.subject), session.get_one(Order, row.order_id)
 
 
 def _write(row: OutboxRow, command: MakeCommand, order: Order, now: datetime) -> Letter | None:
     """The message of this row; None when it has become pointless."""
     if row.task == Task.QUERY:
+        if now - row.created_at >= timedelta(seconds=QUERY_EXPIRY_S):
+            return None
         asked = Query(commands=[Asked(command_id=command.id, order_id=order.id)])
         return Letter(row, command, order, asked, QUERY_EXPIRY_S)
     left_s = (command.deadline_at - now).total_seconds()

@@ -1,6 +1,7 @@
 """Notices every order that has waited too long where it is. `making` says what a missed deadline means."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -25,11 +26,20 @@ class Deadlines:
 
     def step(self, now: datetime) -> datetime:
         """Move what is due; when to look again."""
-        for order_id in self._due(now):
-            self._database.write(making.deadline_passed, order_id, self._rules, now)
-        for order_id in self._graces_over(now):
-            self._database.write(making.grace_over, order_id, now)
-        return min(now + timedelta(seconds=LOOK_AT_LEAST_S), self._next() or now + timedelta(seconds=LOOK_AT_LEAST_S))
+        later = now + timedelta(seconds=LOOK_AT_LEAST_S)
+        judged = [
+            self._judge(order_id, making.deadline_passed, order_id, self._rules, now) for order_id in self._due(now)
+        ]
+        judged += [self._judge(order_id, making.grace_over, order_id, now) for order_id in self._graces_over(now)]
+        return min(later, self._next() or later) if all(judged) else later
+
+    def _judge(self, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
+        try:
+            self._database.write(rule, *facts)
+        except Exception:  # one order that cannot be judged must not keep all others waiting; it stays due
+            log.exception("a missed deadline could not be judged", extra={"order_id": order_id})
+            return False
+        return True
 
     def _due(self, now: datetime) -> list[str]:
         with self._database.read() as session:

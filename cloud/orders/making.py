@@ -43,6 +43,15 @@ def command(session: Session, order: Order, rules: Rules, now: datetime) -> Make
     return issued
 
 
+def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
+    """Everything a command asks for, for the log."""
+    return {
+        "order_id": order.id, "device": issued.device_uuid, "command": issued.id, "attempt": issued.attempt,
+        "drink_no": order.drink_no, "size": order.size, "price": order.price,
+        "issued_at": issued.issued_at.isoformat(), "deadline_at": issued.deadline_at.isoformat(),
+    }  # fmt: skip
+
+
 def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
     """The buyer stands at the machine (or the operator does): pour a late-paid order. Raises `NotPourable`."""
     order = locked(session, order_id)
@@ -69,7 +78,10 @@ def not_sent(session: Session, make_id: str, certain: bool, why: str, rules: Rul
     if not issued.live or issued.published_at is not None:
         return
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
+    log.error("make command not sent: %s", why, extra=parameters(issued, order))
     if move(session, order, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
+        if not certain:
+            _ask(session, issued, now)
         _failed(session, order, not certain, rules, now)
 
 
@@ -81,7 +93,7 @@ def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, n
     issued, order = known
     if issued.accepted_at is None:
         issued.accepted_at = now
-        if move(session, order, Event.MACHINE_ACCEPTED, "device", now) and issued.live:
+        if issued.live and move(session, order, Event.MACHINE_ACCEPTED, "device", now):
             order.stage = "accepted"
             order.due_at = now + seconds(rules.make_timeout_s)
 
@@ -151,8 +163,13 @@ def _silence(session: Session, order: Order, issued: MakeCommand, rules: Rules, 
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
     move(session, order, event, "clock", now, event.value)
-    outbox.add(session, Task.QUERY, f"query-{issued.id}", order.id, issued.id, now)
+    _ask(session, issued, now)
     _failed(session, order, True, rules, now)
+
+
+def _ask(session: Session, issued: MakeCommand, now: datetime) -> None:
+    """The agent may know what nobody told us."""
+    outbox.add(session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
 
 
 def _meaning(said: Outcome) -> tuple[Event, str]:
@@ -163,17 +180,18 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_REFUSED, "expired"
         case Result.REJECTED:
             return Event.MACHINE_REFUSED, f"rejected:{said.code}"
-        case Result.FAILED if said.out is not Spout.FULL:
+        case Result.FAILED if said.out is Spout.FULL:  # a failure, and yet a full cup: evidence is waited for
+            return Event.MACHINE_UNSURE, f"failed:{said.code}"
+        case Result.FAILED:
             return Event.MACHINE_REFUSED, f"failed:{said.code}"
-        case Result.FAILED | Result.UNKNOWN:
+        case Result.UNKNOWN:
             return Event.MACHINE_UNSURE, "unknown"
 
 
 def _poured(session: Session, order: Order, now: datetime) -> None:
     order.uncertain, order.return_after, order.progress, order.stage = False, None, 100, "done"
     settle_money(session, order, now)
-    if _return_under_way(session, order):
-        order.goodwill = True
+    if order.goodwill:
         log.warning("poured after its return had begun", extra={"order_id": order.id})
 
 
@@ -182,11 +200,6 @@ def _failed(session: Session, order: Order, uncertain: bool, rules: Rules, now: 
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
     order.stage = ""
     settle_money(session, order, now)
-
-
-def _return_under_way(session: Session, order: Order) -> bool:
-    rows = outbox.of_order(session, order.id, outbox.RETURNS)
-    return any(row.attempts > 0 and row.verdict in {"", "done"} for row in rows)
 
 
 def _both(session: Session, make_id: str) -> tuple[MakeCommand, Order]:

@@ -31,12 +31,12 @@ _RANK = {
     PaymentState.HELD: 2,
     PaymentState.CAPTURED: 3,
     PaymentState.CANCELED: 3,
-    PaymentState.REFUSED: 3,
+    PaymentState.REFUSED: 1,  # should it turn out to have brought money, that money is not lost
 }
 
 
 def moves_forward(before: PaymentState, after: PaymentState) -> bool:
-    """Old news arriving late, and any news of a finished payment, moves nothing."""
+    """Old news arriving late, and any news of money that has moved, moves nothing."""
     return _RANK[after] > _RANK[before]
 
 

@@ -6,7 +6,7 @@ Believes only `PaymentNews`, which come from our own questions to the provider (
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.orders import making, outbox
@@ -55,7 +55,7 @@ def start_payment(
     if order.status == Status.PENDING and open_payment is not None:
         return open_payment, False
     if Status(order.status) not in PAYABLE or open_payment is not None:
-        raise NotPayable(order, expired=order.reason == "expired")
+        raise NotPayable(order, expired=order.status == Status.FAILED and order.reason == "expired")
     if now >= order.expires_at:
         raise NotPayable(order, expired=True)
     payment = Payment(
@@ -92,20 +92,33 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
     before = PaymentState(payment.state)
     if moves_forward(before, news.state):
         payment.state = news.state.value
+        facts = {"order_id": order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
+        log.info("payment %s -> %s", before.value, news.state.value, extra=facts)
         _take_in(session, order, payment, before, news, rules, now)
         touch(session, order)
         settle_money(session, order, now)
-    payment.next_check_at = next_check(payment, rules, now)
+    if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
+        payment.next_check_at = next_check(payment, rules, now)
 
 
 def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund that succeeded at the provider, ours or made by people in its cabinet."""
     payment, order = _both(session, payment_id)
     if record_refund(session, payment, refund_id, amount, now):
-        order.goodwill = order.status == Status.SUCCESSFUL
         touch(session, order)
         log.info("refunded", extra={"order_id": order.id, "kopecks": amount})
         settle_money(session, order, now)
+
+
+def ask_soon(session: Session, payment_id: str, now: datetime) -> None:
+    """Something casts doubt on what we hold of this payment, final or not: let the provider be asked."""
+    payment, _ = _both(session, payment_id)
+    payment.next_check_at = now
+
+
+def ask_all_now(session: Session, now: datetime) -> None:
+    """Ask about every payment that is still asked about: whoever was asking may have died with the answer."""
+    session.execute(update(Payment).where(Payment.next_check_at > now).values(next_check_at=now))
 
 
 def check_failed(session: Session, payment_id: str, next_check_at: datetime) -> None:
@@ -170,10 +183,14 @@ def _canceled(
     if before is PaymentState.HELD:
         record(session, payment, "canceled", payment.amount, now)
         if order.status == Status.SUCCESSFUL:
-            order.goodwill = True
             log.error("poured, but the hold is gone", extra={"order_id": order.id})
     else:
         move(session, order, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
+
+
+def locked_payment(session: Session, payment_id: str) -> Payment:
+    """The payment, held (after its order) until this transaction ends."""
+    return _both(session, payment_id)[0]
 
 
 def _both(session: Session, payment_id: str) -> tuple[Payment, Order]:
@@ -182,6 +199,7 @@ def _both(session: Session, payment_id: str) -> tuple[Payment, Order]:
     if order_id is None:
         raise LookupError(f"no payment {payment_id}")
     order = locked(session, order_id)
-    payment = session.get(Payment, payment_id, populate_existing=True)
+    # The row itself too: a webhook asks for a check without holding the order.
+    payment = session.get(Payment, payment_id, with_for_update=True, populate_existing=True)
     assert payment is not None  # noqa: S101  # read a line above, and payments are never deleted
     return payment, order

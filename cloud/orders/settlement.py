@@ -4,6 +4,7 @@ Runs after every change of an order or a payment, in the same transaction. One a
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.db import ring
 from cloud.orders import outbox
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import Due, PaidFor, PaymentState, arrives_by, owed
+from cloud.orders.money import Due, PaidFor, PaymentState, arrives_by, owed, paying
 from cloud.orders.outbox import RETURNS, Lane, OutboxRow, Task
 from cloud.orders.states import Status
 
@@ -37,10 +38,25 @@ def settle_money(session: Session, order: Order, now: datetime) -> None:
     rows = outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
     wanted = {(due.payment_id, due.task.value) for due in dues}
     for row in rows:
-        if row.settled_at is None and row.attempts == 0 and (row.subject, row.task) not in wanted:
-            row.settled_at, row.verdict = now, "withdrawn"
+        if row.settled_at is None and (row.subject, row.task) not in wanted:
+            outbox.withdraw(session, order.id, frozenset({Task(row.task)}), now, row.subject)
     for due in dues:
         _promise(session, order, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+    if order.status == Status.SUCCESSFUL:
+        order.goodwill = _is_given_back(paying([as_paid_for(payment) for payment in payments]), rows)
+
+
+def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
+    """Whether the money of a poured order went back, or may be on its way."""
+    if pays is None:
+        return False
+    if pays.refunded > 0 or pays.state is PaymentState.CANCELED:
+        return True
+    back = Task.CANCEL if pays.state is PaymentState.HELD else Task.REFUND
+    return any(
+        (row.subject, row.task, row.settled_at) == (pays.payment_id, back, None) and row.attempts > row.undone
+        for row in rows
+    )
 
 
 def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
@@ -52,9 +68,11 @@ def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow],
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
         outbox.add(session, due.task, key, order.id, due.payment_id, now, due.amount, due_at)
         log.info("%s promised: %s", due.task.value, due.why, extra={"order_id": order.id, "kopecks": due.amount})
-    elif standing.attempts == 0 and due_at < standing.due_at:
-        standing.due_at = due_at
-        ring(session, outbox.topic(Lane.PROVIDER))
+    elif standing.attempts == 0:
+        standing.amount = due.amount
+        if due_at < standing.due_at:
+            standing.due_at = due_at
+            ring(session, outbox.topic(Lane.PROVIDER))
 
 
 def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
@@ -113,7 +131,7 @@ def return_of(session: Session, order: Order) -> Return | None:
     returns = [
         r
         for r in outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
-        if Task(r.task) in RETURNS and r.verdict != "withdrawn"
+        if Task(r.task) in RETURNS and r.verdict != outbox.WITHDRAWN
     ]
     refunded = sum(payment.refunded for payment in payments.values())
     for row in reversed(returns):
@@ -121,7 +139,7 @@ def return_of(session: Session, order: Order) -> Return | None:
             continue
         asked_at = row.first_tried_at or row.due_at
         expected_by = arrives_by(Task(row.task), payments[row.subject].method, asked_at)
-        if row.settled_at is not None:
+        if row.verdict == DONE:
             return Return("done", max(refunded, row.amount), expected_by)
         waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
         return Return("waiting" if waiting else "in_progress", row.amount, expected_by)

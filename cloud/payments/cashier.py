@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
@@ -38,11 +39,16 @@ from cloud.payments.shops import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.cashier")
 
-LEASE_S = 120.0
+LEASE_S = 60.0
 """Longer than the slowest call (5 s to connect, 35 s to answer), so that no other worker repeats a call under way."""
+IDLE_S = 1.0
 NO_CREDENTIAL_RETRY_S = 60.0
 LOST = "lost"
 """Verdict of a call whose outcome was never learnt while its key lived: a person must look."""
+
+
+Subject = tuple[OutboxRow, Payment, Order]
+"""A promise and what it is about."""
 
 
 class Cashier:
@@ -64,15 +70,18 @@ class Cashier:
     def step(self, now: datetime) -> datetime:
         """Take due promises as hands are free; when to look again."""
         free = self._crew.free
-        if free > 0:
-            for row in self._database.write(self._take, now, free):
-                self._crew.submit(partial(self._keep, row))
-        with self._database.read() as session:
-            return outbox.next_due(session, Lane.PROVIDER) or now + timedelta(seconds=1)
+        if free <= 0:
+            return now + timedelta(seconds=IDLE_S)  # a freed hand rings
+        taken, next_due = self._database.write(self._take, now, free)
+        for subject in taken:
+            self._crew.submit(partial(self._keep, *subject))
+        return next_due or now + timedelta(seconds=IDLE_S)
 
     def keep_now(self, row: OutboxRow) -> None:
         """Keep one promise that the caller has claimed in this cashier's name: the buyer waits for it."""
-        self._keep(row)
+        with self._database.read() as session:
+            subject = _subject(session, row)
+        self._keep(*subject)
 
     def claim_new(
         self, session: Session, payment: Payment, order: Order, provider: Provider, now: datetime
@@ -83,13 +92,11 @@ class Cashier:
         outbox.take(row, self._claim, now)
         return row
 
-    def _take(self, session: Session, now: datetime, limit: int) -> list[OutboxRow]:
-        return list(outbox.claim(session, Lane.PROVIDER, now, Claim(self._claim.owner, LEASE_S, limit)))
+    def _take(self, session: Session, now: datetime, limit: int) -> tuple[list[Subject], datetime | None]:
+        rows = outbox.claim(session, Lane.PROVIDER, now, Claim(self._claim.owner, LEASE_S, limit))
+        return [_subject(session, row) for row in rows], outbox.next_due(session, Lane.PROVIDER)
 
-    def _keep(self, row: OutboxRow) -> None:
-        with self._database.read() as session:
-            payment = session.get_one(Payment, row.subject)
-            order = session.get_one(Order, row.order_id)
+    def _keep(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         try:
             provider = self._shops.of_payment(payment)
             outcome = self._ask(provider, row, payment, order)
@@ -143,8 +150,8 @@ class Cashier:
 
     @staticmethod
     def _store_call(session: Session, row: OutboxRow) -> None:
-        stored = session.get_one(OutboxRow, row.id)
-        stored.call_path, stored.call_body = row.call_path, row.call_body
+        call = {"call_path": row.call_path, "call_body": row.call_body}
+        session.execute(update(OutboxRow).where(OutboxRow.id == row.id).values(call))
 
     def _settle(self, row: OutboxRow, outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]) -> None:
         match outcome:
@@ -178,16 +185,18 @@ class Cashier:
 
     def _paid_facts(self, session: Session, row: OutboxRow, facts: PaymentFacts) -> None:
         now = self._clock()
-        payment = session.get_one(Payment, row.subject)
-        news = news_of(facts, payment)
-        if news is None:
-            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=2), "unknown status")
+        locked(session, row.order_id)  # before the row: everybody locks in this order
+        news = news_of(facts, session.get_one(Payment, row.subject))
+        if news is None or (row.task != Task.CREATE and news.state not in paying.FINAL_STATES):
+            wait = next_ask(row.attempts, None, self._jitter)
+            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
             return
         outbox.settle(session, row.id, row.claimed_by, DONE, now)
-        paying.payment_news(session, payment.id, news, self._rules, now)
+        paying.payment_news(session, row.subject, news, self._rules, now)
 
     def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
         now = self._clock()
+        locked(session, row.order_id)
         if facts.status is RefundStatus.SUCCEEDED:
             outbox.settle(session, row.id, row.claimed_by, DONE, now)
             paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
@@ -203,28 +212,43 @@ class Cashier:
     def _refused(self, session: Session, row: OutboxRow, code: str) -> None:
         """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
         now = self._clock()
+        order = locked(session, row.order_id)
         if not outbox.settle(session, row.id, row.claimed_by, REFUSED, now):
             return
         if row.task == Task.CREATE:
             paying.payment_refused(session, row.subject, code, now)
             return
-        payment = session.get_one(Payment, row.subject)
-        payment.next_check_at = now
-        settle_money(session, locked(session, row.order_id), now)
+        paying.ask_soon(session, row.subject, now)
+        settle_money(session, order, now)
 
     def _later(self, session: Session, row: OutboxRow, wait_s: float, why: str, nothing_done: bool) -> None:
         now = self._clock()
+        order = locked(session, row.order_id)
         stored = session.get_one(OutboxRow, row.id)
         stored.undone += nothing_done
-        order = session.get_one(Order, row.order_id)
         never_sent = stored.undone >= stored.attempts
+        is_harmless = never_sent or stored.reference != ""  # no key used yet, or only a question asked
         if row.task == Task.CREATE and never_sent and now >= order.expires_at:
             self._refused(session, row, "unreachable")
-        elif not may_replay(stored.first_tried_at or now, now):
-            log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
-            outbox.settle(session, row.id, row.claimed_by, LOST, now)
-        else:
+        elif is_harmless or may_replay(stored.first_tried_at or now, now):
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
+        else:
+            self._lost(session, row, now)
+
+    @staticmethod
+    def _lost(session: Session, row: OutboxRow, now: datetime) -> None:
+        """Sending it again could now do it twice. What a question can still tell is asked."""
+        log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
+        if not outbox.settle(session, row.id, row.claimed_by, LOST, now):
+            return
+        if row.task == Task.CREATE:  # nobody was ever shown where to pay it, and its hour is long over
+            paying.payment_refused(session, row.subject, LOST, now)
+        else:
+            paying.ask_soon(session, row.subject, now)
+
+
+def _subject(session: Session, row: OutboxRow) -> Subject:
+    return row, session.get_one(Payment, row.subject), session.get_one(Order, row.order_id)
 
 
 def status_page_path(order_id: str) -> str:

@@ -6,14 +6,15 @@ The payment and its call are written down before the call; a second press finds 
 import logging
 from collections.abc import Callable
 
-from flask import Blueprint, Response, jsonify, redirect, request
+from flask import Blueprint, Response, abort, jsonify, redirect, request
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.db import Database
-from cloud.fleet.models import Credential
+from cloud.fleet.availability import obstacle
+from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.loops import Clock
 from cloud.orders import paying
 from cloud.orders.change import UnknownOrder
@@ -89,6 +90,7 @@ class Checkout:
         if not is_new:
             return payment, None
         order = session.get_one(Order, order_id)
+        _refuse_if_it_cannot_be_made(session, order)
         return payment, self._cashier.claim_new(session, payment, order, provider, now)
 
     def _page(self, payment_id: str) -> str:
@@ -109,6 +111,15 @@ class Checkout:
         return Refusal(409, "wrong_state", str(error))
 
 
+def _refuse_if_it_cannot_be_made(session: Session, order: Order) -> None:
+    """The buyer is told before paying (B4), also from a page opened when the machine was still well."""
+    device, live = session.get_one(Device, order.device_uuid), session.get(DeviceLive, order.device_uuid)
+    why = obstacle(device, live, order.drink_no, order.id)
+    if why:
+        log.info("not sold: %s", why, extra={"order_id": order.id, "device": order.device_uuid})
+        raise Refusal(503, why, "the machine cannot make this drink now")
+
+
 def create_blueprint(checkout: Checkout) -> Blueprint:
     """JSON or form in; JSON out, or a redirect for a browser without JavaScript."""
     blueprint = Blueprint("checkout", __name__)
@@ -118,6 +129,8 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
         try:
             url = checkout.pay(_order_id())
         except Refusal as refusal:
+            if _is_plain_form():
+                abort(refusal.status)  # a browser without JavaScript gets the page of this error
             return _refused(refusal)
         if _is_plain_form():
             return redirect(url, 303)
@@ -129,7 +142,7 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
 def _order_id() -> str:
     told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
     order_id = told.get("order_id") if isinstance(told, dict) else None
-    if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID:
+    if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
         raise Refusal(400, "bad_request", "order_id is missing")
     return order_id
 

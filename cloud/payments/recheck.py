@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.db import Database, UtcDateTime
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
 from cloud.orders.models import Payment
@@ -28,9 +28,29 @@ log = logging.getLogger("cloud.payments.recheck")
 
 NEWS = "news"
 """What the bell rings when something may be worth asking about."""
-LEASE_S = 60.0
+ADOPTED = "adopted"
+LEASE_S = 30.0
+"""Longer than the slowest answer (5 s to connect, 12 s to read): what a dying worker held is asked again after it."""
 ADOPT_FOR_S = 24 * 3600.0
 """A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
+
+
+_SOONEST = select(func.min(Payment.next_check_at))
+_DUE = (
+    select(Payment.id)
+    .where(Payment.next_check_at <= bindparam("now", type_=UtcDateTime()))
+    .order_by(Payment.next_check_at)
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+    .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
+)
+_TAKE_DUE = (
+    update(Payment)
+    .where(Payment.id.in_(select(_DUE.c.id)))
+    .values(next_check_at=bindparam("lease_until", type_=UtcDateTime()))
+    .returning(Payment)
+    .execution_options(synchronize_session=False)
+)
 
 
 class _Recipient(msgspec.Struct, frozen=True):
@@ -60,37 +80,29 @@ class Recheck:
 
     def step(self, now: datetime) -> datetime:
         """Ask what is due as hands are free; when to look again."""
+        idle = now + timedelta(seconds=1)
         free = self._crew.free
-        if free > 0:
-            for payment in self._database.write(self._take, now, free):
-                self._crew.submit(partial(self._check, payment))
-        if self._crew.free > 0:
-            for news in self._database.write(self._take_unplaced, now):
-                self._crew.submit(partial(self._adopt, news, now))
-        with self._database.read() as session:
-            soonest = session.scalar(select(func.min(Payment.next_check_at)))
-        return soonest or now + timedelta(seconds=1)
+        if free <= 0:
+            return idle  # a freed hand rings
+        payments, unplaced, soonest = self._database.write(self._take, now, free)
+        for payment in payments:
+            self._crew.submit(partial(self._check, payment))
+        for news in unplaced:
+            self._crew.submit(partial(self._adopt, news, now))
+        return soonest or idle
 
-    def _take(self, session: Session, now: datetime, limit: int) -> Sequence[Payment]:
+    def _take(
+        self, session: Session, now: datetime, limit: int
+    ) -> tuple[Sequence[Payment], Sequence[ProviderNews], datetime | None]:
+        """What is due, for this many hands, and when the next payment is."""
+        payments = self._take_due(session, now, limit)
+        unplaced = self._take_unplaced(session, now, limit - len(payments)) if len(payments) < limit else []
+        return payments, unplaced, session.scalar(_SOONEST)
+
+    def _take_due(self, session: Session, now: datetime, limit: int) -> Sequence[Payment]:
         """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
-        due = (
-            select(Payment.id)
-            .where(Payment.next_check_at <= now)
-            .order_by(Payment.next_check_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        ids = session.scalars(due).all()
-        if not ids:
-            return []
-        claimed = (
-            update(Payment)
-            .where(Payment.id.in_(ids))
-            .values(next_check_at=now + timedelta(seconds=LEASE_S))
-            .returning(Payment)
-            .execution_options(synchronize_session=False)
-        )
-        return session.scalars(claimed).all()
+        lease_until = now + timedelta(seconds=LEASE_S)
+        return session.scalars(_TAKE_DUE, {"now": now, "limit": limit, "lease_until": lease_until}).all()
 
     def _check(self, payment: Payment) -> None:
         try:
@@ -119,7 +131,7 @@ class Recheck:
 
     def _answered(self, session: Session, payment_id: str, facts: PaymentFacts, lease: datetime | None) -> None:
         now = self._clock()
-        payment = session.get_one(Payment, payment_id)
+        payment = paying.locked_payment(session, payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != lease else None
         news = news_of(facts, payment)
         if news is None:
@@ -144,16 +156,21 @@ class Recheck:
                     paying.refund_news, payment.id, refund.provider_refund_id, refund.amount, self._clock()
                 )
 
-    def _take_unplaced(self, session: Session, now: datetime) -> Sequence[ProviderNews]:
+    def _take_unplaced(self, session: Session, now: datetime, limit: int) -> Sequence[ProviderNews]:
         open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), ProviderNews.look_at <= now)
-        taken = session.scalars(open_news.limit(self._crew.free).with_for_update(skip_locked=True)).all()
+        oldest = open_news.order_by(ProviderNews.received_at).limit(limit)
+        taken = session.scalars(oldest.with_for_update(skip_locked=True)).all()
         for news in taken:
             news.look_at = now + timedelta(seconds=LEASE_S)
         return taken
 
     def _adopt(self, news: ProviderNews, now: datetime) -> None:
         """A notification of a payment we cannot place: our create's answer may be lost, or not stored yet."""
-        provider = self._shops.of_account(_account_hint(news.body))
+        try:
+            provider = self._shops.of_account(_account_hint(news.body))
+        except NoCredential as error:
+            log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
+            provider = None
         outcome = provider.fetch(news.provider_payment_id) if provider is not None else None
         if isinstance(outcome, Ok):
             self._database.write(self._place, news.id, outcome.value)
@@ -170,7 +187,7 @@ class Recheck:
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
         if payment is not None and news is not None and mine:
             paying.payment_news(session, payment.id, news, self._rules, now)
-            self._set_aside(session, news_id, "adopted")
+            self._set_aside(session, news_id, ADOPTED)
         else:
             self._set_aside(session, news_id, "no such payment")
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from cloud.db import Database
 from cloud.fleet.models import Credential
-from cloud.fleet.vault import Vault
+from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Provider, Shop
 
@@ -62,7 +62,13 @@ class Shops:
         with self._lock:
             version, client = self._clients.get(slot, (0, None))
             if client is None or version != credential.version:
-                shop = Shop(credential.account_id, self._vault.open(credential.secret), CaptureMode(credential.capture))
+                shop = Shop(credential.account_id, self._open(credential), CaptureMode(credential.capture))
                 client = self._connect(shop, credential.scenario)
                 self._clients[slot] = (credential.version, client)
             return client
+
+    def _open(self, credential: Credential) -> str:
+        try:
+            return self._vault.open(credential.secret)
+        except SecretUnreadable as error:
+            raise NoCredential(f"merchant {credential.merchant_id}: {error}") from error

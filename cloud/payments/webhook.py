@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cloud.addresses import Network
-from cloud.db import Database, ring
+from cloud.db import Database, insert_if_new, ring
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.authenticity import (
@@ -19,7 +19,7 @@ from cloud.payments.authenticity import (
     parse_notification,
 )
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import NEWS
+from cloud.payments.recheck import ADOPTED, NEWS
 
 log = logging.getLogger("cloud.payments.webhook")
 
@@ -45,7 +45,7 @@ def create_blueprint(
         except NotANotification as error:
             log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
             return _answer(400, str(error))
-        stored = database.write(store, told, body.decode("utf-8", "replace"), clock())
+        stored = database.write(store, told, _storable(body), clock())
         return _answer(200, "stored") if stored else _answer(503, "too many unknown notifications")
 
     return blueprint
@@ -58,23 +58,35 @@ def store(session: Session, told: Notification, body: str, now: datetime) -> boo
     """
     ring(session, NEWS)
     known = told.payment_id is not None and _ask_about(session, told.payment_id, now)
-    news = session.scalar(select(ProviderNews).where(ProviderNews.dedupe_key == told.dedupe_key).with_for_update())
-    if news is not None:
-        news.times += 1
-        return True
-    if not known and told.payment_id is not None:
-        waiting = select(func.count()).select_from(ProviderNews).where(ProviderNews.handled_at.is_(None))
-        if int(session.scalar(waiting) or 0) >= MAX_UNPLACED:
-            return False
+    if not known and told.payment_id is not None and _is_full_for(session, told.dedupe_key):
+        return False
     placed = known or told.payment_id is None
-    session.add(
-        ProviderNews(
-            provider="yookassa", dedupe_key=told.dedupe_key, provider_payment_id=told.payment_id or "", body=body,
-            received_at=now, look_at=now, handled_at=now if placed else None, verdict="asked" if known else "",
-        )
-    )  # fmt: skip
-    log.info("notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
+    news = {
+        "provider": "yookassa", "dedupe_key": told.dedupe_key, "provider_payment_id": told.payment_id or "",
+        "body": body, "received_at": now, "look_at": now, "handled_at": now if placed else None, "times": 1,
+        "verdict": "asked" if known else "",
+    }  # fmt: skip
+    if insert_if_new(session, ProviderNews, news):
+        log.info("notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
+    else:
+        _count_repeat(session, told, body, known, now)
     return True
+
+
+def _count_repeat(session: Session, told: Notification, body: str, known: bool, now: datetime) -> None:
+    repeated = select(ProviderNews).where(ProviderNews.dedupe_key == told.dedupe_key).with_for_update()
+    news = session.scalars(repeated).one()
+    news.times += 1
+    if not known and told.payment_id is not None and news.verdict != ADOPTED:
+        news.body, news.look_at, news.handled_at = body, now, None
+
+
+def _is_full_for(session: Session, dedupe_key: str) -> bool:
+    """No room for one more notification that nobody can place; a repeat takes none."""
+    waiting = select(func.count()).select_from(ProviderNews).where(ProviderNews.handled_at.is_(None))
+    if int(session.scalar(waiting) or 0) < MAX_UNPLACED:
+        return False
+    return session.scalar(select(ProviderNews.id).where(ProviderNews.dedupe_key == dedupe_key)) is None
 
 
 def _ask_about(session: Session, provider_payment_id: str, now: datetime) -> bool:
@@ -82,6 +94,11 @@ def _ask_about(session: Session, provider_payment_id: str, now: datetime) -> boo
         update(Payment).where(Payment.provider_payment_id == provider_payment_id).values(next_check_at=now)
     )
     return bool(asked.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
+
+
+def _storable(body: bytes) -> str:
+    """The body as text any database takes: JSON may come as UTF-16, whose zeros PostgreSQL refuses."""
+    return body.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _answer(status: int, words: str) -> Response:

@@ -6,9 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 STOP_WITHIN_S = 15.0
 MOSQUITTO_PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
@@ -29,6 +32,26 @@ class DidNotStart(Exception):
     """A part of the demo did not come up; the text says which and what its log ends with."""
 
 
+@contextmanager
+def undisturbed() -> Iterator[list[int]]:
+    """Ctrl-C (and SIGTERM) waits for the end of the block, which gets the list of those that came."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # no signal is handled here
+        return
+    # A handler of our own rather than a blocked signal: a program started in the block would inherit the blocking.
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Program:
     """One child process with its log file."""
 
@@ -42,11 +65,13 @@ class Program:
 
     def start(self) -> None:
         """Start it; its output goes to the log file."""
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, undisturbed() as came:  # else a Ctrl-C now would lose the child's number
             # A session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
             self._process = subprocess.Popen(
                 self._command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, start_new_session=True
             )
+        if came:
+            raise KeyboardInterrupt
 
     @property
     def running(self) -> bool:

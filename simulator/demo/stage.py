@@ -12,7 +12,7 @@ import requests
 from simulator.broker.server import Broker
 from simulator.demo.fleet import DEVICE, KEY_VARIABLE, SHOP, fleet_toml
 from simulator.demo.presence import Ear
-from simulator.demo.programs import DidNotStart, Program, answers, free_port, mosquitto, ours
+from simulator.demo.programs import DidNotStart, Program, answers, free_port, mosquitto, ours, undisturbed
 from simulator.machine.menu import STANDARD_MENU
 from simulator.machine.power import Timing
 from simulator.machine.simulator import MachineSimulator
@@ -48,12 +48,12 @@ class Stage:
         try:
             self._start()
         except BaseException:
-            self._closing.close()
+            self._end()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.close()
+        self._end()
 
     def wait_selling(self) -> None:
         """Return once the machine can be sold from; `DidNotStart` with the agent's log when it never can."""
@@ -69,6 +69,10 @@ class Stage:
         """The ends of the programs' logs."""
         ends = [f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in self.folder.glob("*/*.log")]
         return "\n".join(ends)
+
+    def _end(self) -> None:
+        with undisturbed():  # Ctrl-C twice must not leave half of it running
+            self._closing.close()
 
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="coffee-demo-"))
@@ -140,14 +144,14 @@ class Stage:
             return False
 
     def _finish(self, program: Program) -> None:
-        program.start()
+        self._run(program)
         code = program.wait(START_WITHIN_S)
         if code != 0:
             raise DidNotStart(f"{program.name} ended with {code}:\n{program.log.read_text(errors='replace')[-2000:]}")
 
     def _run(self, program: Program) -> None:
-        program.start()
         self._closing.callback(program.stop)
+        program.start()
 
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cloud.buyer.availability import obstacle
+from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
 from protocol.reasons import MachineState
 

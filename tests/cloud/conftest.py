@@ -1,0 +1,42 @@
+"""Worlds for the cloud's tests: `world` and `till` run a test on SQLite and on PostgreSQL, `sqlite_...` on SQLite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.tills import Till, a_till
+from tests.cloud.worlds import World, a_world
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/coffee.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    with a_world(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_world(tmp_path: Path) -> Iterator[World]:
+    with a_world(f"sqlite:///{tmp_path}/coffee.db") as made:
+        yield made
+
+
+@pytest.fixture
+def till(world: World) -> Iterator[Till]:
+    """A world with a simulated YooKassa, on each database."""
+    with a_till(world) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_till(sqlite_world: World) -> Iterator[Till]:
+    with a_till(sqlite_world) as made:
+        yield made

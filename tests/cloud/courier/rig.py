@@ -1,0 +1,112 @@
+"""A world with a real broker between cloud and machine; publisher and listener are stepped by hand."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from cloud.courier.broker import BrokerLink
+from cloud.courier.listener import Listener
+from cloud.courier.publisher import Publisher
+from protocol.messages import (
+    CommandMessage,
+    Message,
+    ReceiptMessage,
+    decode_command,
+    decode_receipt,
+    encode,
+)
+from protocol.topics import Channel, topic
+from tests.cloud.worlds import DEVICE, World
+from tests.simulator.broker.clients import Client
+from tests.waiting import wait_until
+
+
+class Machine:
+    """A device at the broker: what it got, in order; says what the test wants."""
+
+    def __init__(self, port: int, device_uuid: str = DEVICE, client_id: str = "") -> None:
+        self.device_uuid = device_uuid
+        self.client = Client(port, client_id or f"device-{device_uuid}")
+        self.client.connect()
+
+    def listen(self) -> "Machine":
+        self.client.subscribe(topic(self.device_uuid, Channel.COMMAND))
+        self.client.subscribe(topic(self.device_uuid, Channel.RECEIPT))
+        return self
+
+    def say(self, message: Message | bytes, channel: Channel = Channel.REPORT, device_uuid: str = "") -> None:
+        payload = message if isinstance(message, bytes) else encode(message)
+        self.client.publish(topic(device_uuid or self.device_uuid, channel), payload)
+
+    @property
+    def commands(self) -> list[CommandMessage]:
+        return [decode_command(m.payload) for m in self._got(Channel.COMMAND)]
+
+    @property
+    def receipts(self) -> list[ReceiptMessage]:
+        return [decode_receipt(m.payload) for m in self._got(Channel.RECEIPT)]
+
+    def expiries(self) -> list[Any]:
+        """Seconds the broker would have kept each command."""
+        return [m.properties.MessageExpiryInterval for m in self._got(Channel.COMMAND) if m.properties]
+
+    def _got(self, channel: Channel) -> list[Any]:
+        return [m for m in self.client.messages if m.topic == topic(self.device_uuid, channel)]
+
+
+class Rig:
+    """`link` is the cloud's connection to `port`."""
+
+    def __init__(self, world: World, port: int) -> None:
+        self.world, self.port = world, port
+        self.link = BrokerLink(f"mqtt://127.0.0.1:{port}", "cloud-under-test")
+        self.publisher = Publisher(world.database, self.link, world.rules, "courier", world.clock)
+        self.listener = Listener(world.database, self.link, world.rules, world.clock)
+        self.machines: list[Machine] = []
+
+    def connect(self) -> "Rig":
+        self.link.start()
+        assert self.link.wait_connected(10)
+        return self
+
+    def machine(self, device_uuid: str = DEVICE, listening: bool = True) -> Machine:
+        made = Machine(self.port, device_uuid, f"device-{len(self.machines)}")
+        self.machines.append(made)
+        return made.listen() if listening else made
+
+    def publish(self) -> datetime:
+        return self.publisher.step(self.world.now)
+
+    def publish_until(self, reached: Callable[[], object], what: str = "the publisher's work") -> None:
+        """Step the publisher as its loop would until `reached`."""
+
+        def look() -> object:
+            self.publish()
+            return reached()
+
+        wait_until(look, what=what)
+
+    def hear_until(self, reached: Callable[[], object], what: str = "the listener's work") -> None:
+        """Step the listener as its loop would until `reached`."""
+
+        def look() -> object:
+            self.listener.step(self.world.now)
+            return reached()
+
+        wait_until(look, what=what)
+
+    def close(self) -> None:
+        for machine in self.machines:
+            machine.client.disconnect()
+        self.link.stop()
+
+
+@contextmanager
+def a_rig(world: World, port: int) -> Iterator[Rig]:
+    """A rig, taken down at the end."""
+    rig = Rig(world, port)
+    try:
+        yield rig
+    finally:
+        rig.close()

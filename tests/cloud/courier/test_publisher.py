@@ -1,0 +1,390 @@
+"""From the outbox to a real broker: sent once it can be, told honestly when it cannot, never after its deadline."""
+
+import itertools
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pytest_mock import MockerFixture
+
+from cloud.courier.broker import NotConnected
+from cloud.courier.publisher import LEASE_S, MAX_GIVEN, Publisher
+from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.orders import outbox
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.states import Status
+from protocol.messages import Make, Query
+from protocol.reasons import Result
+from protocol.topics import Channel, topic
+from simulator.broker import Broker
+from tests.cloud.courier.rig import Rig, a_rig
+from tests.cloud.orders.small_machine import SmallBroker
+from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
+from tests.waiting import wait_until
+
+PARAMETERS = {"order_id", "device", "command", "attempt", "drink_no", "size", "price", "issued_at", "deadline_at"}
+
+
+def published(rig: Rig, order_id: str) -> None:
+    rig.publish_until(lambda: rig.world.status(order_id) == "make_pending", f"{order_id} published")
+
+
+def errors_with_parameters(caplog: pytest.LogCaptureFixture, order_id: str) -> list[logging.LogRecord]:
+    """Errors that name the order and everything its command asked for."""
+    told = [r for r in caplog.records if r.levelno >= logging.ERROR and r.__dict__.get("order_id") == order_id]
+    return [record for record in told if vars(record).keys() >= PARAMETERS]
+
+
+def with_small_broker(world: World, **how: Any) -> tuple[Publisher, SmallBroker]:
+    """For answers no broker gives on request."""
+    link = SmallBroker(**how)
+    return Publisher(world.database, link, world.rules, "courier", world.clock), link  # type: ignore[arg-type]  # as far as it is used
+
+
+def test_a_command_is_published_and_the_order_says_sent(rig: Rig) -> None:
+    machine = rig.machine()
+    order_id = rig.world.pay()
+    rig.world.clock.advance(10)
+    published(rig, order_id)
+    wait_until(lambda: machine.commands, what="the command")
+    command = rig.world.command(order_id)
+    assert machine.commands == [
+        Make(
+            command_id=command.id, order_id=order_id, attempt=1, drink_no="latte", size=1, price=PRICE,
+            issued_at=command.issued_at, deadline_at=command.deadline_at,
+        )
+    ]  # fmt: skip
+    assert machine.expiries() == [50], "the broker forgets it with its deadline"
+    assert command.published_at == rig.world.now
+    assert [row.verdict for row in rig.world.rows(order_id, Task.MAKE)] == ["done"]
+    assert rig.world.order(order_id).stage == "sent"
+
+
+def test_a_command_is_for_its_own_machine_only(sqlite_rig: Rig) -> None:
+    other = sqlite_rig.machine("m-002")
+    sqlite_rig.machine()
+    published(sqlite_rig, sqlite_rig.world.pay())
+    assert other.commands == []
+
+
+def test_no_machine_listening_is_tried_again_until_one_does(rig: Rig) -> None:
+    order_id = rig.world.pay()
+    rig.publish_until(lambda: rig.world.rows(order_id, Task.MAKE)[0].undone == 1)
+    assert rig.world.status(order_id) == "paid", "what nobody got is not sent"
+    machine = rig.machine()
+    rig.world.clock.advance(2)
+    published(rig, order_id)
+    assert len(machine.commands) <= 1
+
+
+def test_a_machine_that_stays_away_ends_as_not_sent_for_certain(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    order_id = rig.world.pay(account=ONE_STAGE)
+    for tries in range(1, 4):
+        rig.publish_until(lambda tries=tries: rig.world.rows(order_id, Task.MAKE)[0].undone == tries)  # type: ignore[misc]  # bound on purpose
+        rig.world.clock.advance(2)
+    with caplog.at_level(logging.ERROR):
+        rig.world.wait(60)
+    order = rig.world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert rig.world.promised(order_id) == ["refund"]
+    assert errors_with_parameters(caplog, order_id)
+
+
+def test_a_broker_that_is_away_is_waited_for_until_the_deadline(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with Broker() as gone:
+        port = gone.port
+    with a_rig(world, port) as rig:
+        rig.link.start()
+        order_id = world.pay(account=ONE_STAGE)
+        for _ in range(5):
+            assert rig.publish() == world.now + timedelta(seconds=1), "waits, and does not spin"
+            world.clock.advance(10)
+        assert world.status(order_id) == "paid"
+        with caplog.at_level(logging.ERROR):
+            world.wait(10)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert world.promised(order_id) == ["refund"]
+    [told] = errors_with_parameters(caplog, order_id)
+    assert (told.__dict__["device"], told.__dict__["price"], told.__dict__["drink_no"]) == (DEVICE, PRICE, "latte")
+
+
+def test_a_broker_that_comes_back_in_time_gets_the_command(sqlite_world: World) -> None:
+    with Broker() as broker:
+        port = broker.port
+    with a_rig(sqlite_world, port) as rig:
+        rig.link.start()
+        order_id = sqlite_world.pay()
+        rig.publish()
+        with Broker(port) as broker:
+            assert rig.link.wait_connected(20)
+            machine = rig.machine()
+            published(rig, order_id)
+            wait_until(lambda: machine.commands)
+            rig.close()
+            rig.machines.clear()
+
+
+def test_a_broker_that_forbids_it_fails_the_order_at_once(
+    rig: Rig, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.faults.refuse_topic(topic(DEVICE, Channel.COMMAND))
+    order_id = rig.world.pay(account=ONE_STAGE)
+    with caplog.at_level(logging.ERROR):
+        rig.publish_until(lambda: rig.world.status(order_id) == "make_failed")
+    order = rig.world.order(order_id)
+    assert (order.reason, order.uncertain) == ("not_sent", False)
+    assert rig.world.promised(order_id) == ["refund"]
+    assert errors_with_parameters(caplog, order_id)
+    assert rig.world.history(order_id)[-1].evidence == {"why": "broker code 135"}
+
+
+@pytest.mark.parametrize("code", [0x89, 0x97])
+def test_a_busy_broker_is_asked_again(sqlite_world: World, code: int) -> None:
+    world = sqlite_world
+    publisher, link = with_small_broker(world, answer=code)
+    order_id = world.pay()
+    publisher.step(world.now)
+    assert world.status(order_id) == "paid"
+    link.answer = 0
+    publisher.step(world.clock.advance(2))
+    assert world.status(order_id) == "make_pending"
+
+
+def test_an_unexpected_error_fails_the_order_at_once_and_the_others_are_sent(
+    rig: Rig, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = rig.machine()
+    unlucky, lucky = rig.world.pay(account=ONE_STAGE), rig.world.pay()
+    send = rig.link.publish
+    troubles = iter([RuntimeError("a bug of ours")])
+
+    def break_once(*args: Any) -> int:
+        for trouble in troubles:
+            raise trouble
+        return send(*args)
+
+    mocker.patch.object(rig.link, "publish", side_effect=break_once)
+    with caplog.at_level(logging.ERROR):
+        rig.publish_until(lambda: rig.world.status(lucky) == "make_pending")
+    order = rig.world.order(unlucky)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert rig.world.promised(unlucky) == ["refund"]
+    assert any(record.exc_info for record in errors_with_parameters(caplog, unlucky))
+    wait_until(lambda: machine.commands)
+    assert [command.order_id for command in machine.commands if isinstance(command, Make)] == [lucky]
+
+
+@pytest.mark.parametrize("trouble", [NotConnected("gone"), ConnectionResetError("reset")])
+def test_a_network_error_while_sending_is_logged_and_tried_again(
+    sqlite_rig: Rig, mocker: MockerFixture, caplog: pytest.LogCaptureFixture, trouble: OSError
+) -> None:
+    rig = sqlite_rig
+    rig.machine()
+    order_id = rig.world.pay()
+    broken = mocker.patch.object(rig.link, "publish", side_effect=trouble)
+    with caplog.at_level(logging.ERROR):
+        rig.publish()
+    assert errors_with_parameters(caplog, order_id)
+    assert rig.world.status(order_id) == "paid"
+    mocker.stop(broken)
+    rig.world.clock.advance(2)
+    published(rig, order_id)
+
+
+def test_a_machine_whose_name_no_topic_can_carry_fails_its_order_and_no_other(
+    sqlite_rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig, world = sqlite_rig, sqlite_rig.world
+
+    def add(session: Any) -> None:
+        session.add(Device(device_uuid="a/b", merchant_id="north", payment_scenario="Yookassa"))
+        session.flush()
+        session.add(DeviceLive(device_uuid="a/b"))
+        session.add(Drink(device_uuid="a/b", drink_no="latte", name="Латте", price_medium=PRICE))
+
+    world.database.write(add)
+    rig.machine()
+    odd, good = world.scan("odd", "a/b"), world.scan("good")
+    for order_id in (odd, good):
+        payment_id = world.start(order_id)
+        world.tell(payment_id, PaymentState.HELD)
+    rig.publish_until(lambda: world.status(good) == "make_pending" and world.status(odd) == "make_failed")
+    assert world.order(odd).reason == "not_sent"
+
+
+def test_a_lost_answer_is_awaited_for_its_lease_and_then_sent_again(rig: Rig, broker: Broker) -> None:
+    machine = rig.machine()
+    broker.faults.withhold_pubacks("cloud-under-test")
+    order_id = rig.world.pay()
+    rig.publish()
+    wait_until(lambda: len(machine.commands) == 1)
+    assert rig.world.status(order_id) == "paid", "only the broker's answer is an answer"
+    rig.world.clock.advance(LEASE_S)
+    rig.publish()
+    wait_until(lambda: len(machine.commands) == 2)
+    first, second = machine.commands
+    assert first == second, "the same drink"
+    broker.faults.release_pubacks()
+    published(rig, order_id)
+
+
+def test_a_connection_lost_before_the_answer_sends_it_again_with_what_is_left_of_its_time(
+    rig: Rig, broker: Broker
+) -> None:
+    machine = rig.machine()
+    broker.faults.withhold_pubacks("cloud-under-test")
+    order_id = rig.world.pay()
+    rig.publish()
+    wait_until(lambda: len(machine.commands) == 1)
+    rig.world.clock.advance(20)
+    broker.faults.drop("cloud-under-test")
+    wait_until(lambda: rig.link.connections == 2, what="the second connection")
+    broker.faults.release_pubacks()
+    published(rig, order_id)
+    wait_until(lambda: len(machine.commands) == 2)
+    assert machine.expiries() == [60, 40], "paho's own repeat would have carried 60 again"
+    assert machine.commands[0] == machine.commands[1]
+
+
+def test_a_command_past_its_deadline_is_not_sent_when_the_connection_returns(sqlite_rig: Rig, broker: Broker) -> None:
+    rig = sqlite_rig
+    machine = rig.machine()
+    broker.faults.withhold_pubacks("cloud-under-test")
+    broker.faults.stop_delivering("device-0")
+    order_id = rig.world.pay()
+    rig.publish()
+    rig.world.wait(60)
+    assert (rig.world.status(order_id), rig.world.order(order_id).uncertain) == ("make_failed", True)
+    late = rig.world.pay()
+    broker.faults.drop("cloud-under-test")
+    wait_until(lambda: rig.link.connections == 2)
+    broker.faults.release_pubacks()
+    published(rig, late)
+    broker.faults.resume_delivering("device-0")
+    wait_until(lambda: [c for c in machine.commands if isinstance(c, Make) and c.order_id == late])
+    makes = [command.order_id for command in machine.commands if isinstance(command, Make)]
+    assert makes.count(order_id) <= 1, "the one the broker had taken; never a second"
+    verdicts = [row.verdict for row in rig.world.rows(order_id, Task.MAKE)]
+    rig.publish_until(lambda: rig.world.rows(order_id, Task.MAKE)[0].verdict == "void", f"was {verdicts}")
+
+
+def test_a_command_answered_before_it_was_sent_is_not_sent(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    machine = rig.machine()
+    order_id = rig.world.pay()
+    rig.world.report(order_id, Result.REJECTED, "busy")
+    other = rig.world.pay()
+    published(rig, other)
+    wait_until(lambda: machine.commands)
+    assert [command.order_id for command in machine.commands if isinstance(command, Make)] == [other]
+
+
+def test_silence_is_asked_about(rig: Rig) -> None:
+    machine = rig.machine()
+    order_id = rig.world.pay()
+    published(rig, order_id)
+    rig.world.wait(76)
+    rig.publish_until(lambda: rig.world.promised(order_id, Task.QUERY) == [])
+    wait_until(lambda: len(machine.commands) == 2)
+    query = machine.commands[1]
+    assert isinstance(query, Query)
+    assert [asked.command_id for asked in query.commands] == [rig.world.command(order_id).id]
+    assert rig.world.status(order_id) == "make_failed"
+
+
+def test_an_agent_that_stays_away_is_asked_ever_more_rarely_and_for_a_day(sqlite_world: World) -> None:
+    world = sqlite_world
+    publisher, link = with_small_broker(world)
+    order_id = world.pay()
+    publisher.step(world.now)
+    world.wait(76)
+    link.answer = 16
+    asked_at = []
+    for _ in range(24 * 60):
+        before = world.rows(order_id, Task.QUERY)[0].attempts
+        publisher.step(world.now)
+        row = world.rows(order_id, Task.QUERY)[0]
+        if row.settled_at is not None:
+            break
+        if row.attempts > before:
+            asked_at.append(world.now)
+        world.clock.now = max(row.due_at, world.now + timedelta(seconds=1))
+    waits = [(b - a).total_seconds() for a, b in itertools.pairwise(asked_at)]
+    assert waits[:3] == [4.0, 8.0, 16.0]
+    assert max(waits) == 300
+    assert (row.verdict, row.settled_at is not None) == ("void", True)
+    assert world.now - row.created_at >= timedelta(days=1)
+
+
+def test_a_dead_couriers_command_is_sent_by_another(rig: Rig) -> None:
+    machine = rig.machine()
+    order_id = rig.world.pay()
+    rig.world.database.write(outbox.claim, Lane.MQTT, rig.world.now, Claim("dead", LEASE_S))
+    wake = rig.publish()
+    assert machine.commands == []
+    assert wake > rig.world.now, "nothing can be taken now"
+    rig.world.clock.advance(LEASE_S)
+    published(rig, order_id)
+
+
+def test_the_publisher_sleeps_until_something_can_be_sent(rig: Rig) -> None:
+    assert rig.publish() > rig.world.now
+    order_id = rig.world.pay()
+    rig.machine()
+    published(rig, order_id)
+    assert rig.publish() > rig.world.now
+
+
+def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_looking(rig: Rig) -> None:
+    machine = rig.machine()
+    rung: list[None] = []
+    rig.publisher.wake = lambda: rung.append(None)
+    outbox.know_at_hand(rig.world.database.known, Lane.MQTT, rig.publisher.at_hand())
+    order_id = rig.world.pay()
+    assert rung
+    assert rig.world.rows(order_id, Task.MAKE)[0].claimed_by == "courier"
+    published(rig, order_id)
+    wait_until(lambda: machine.commands)
+    assert len(machine.commands) == 1
+
+
+def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sqlite_world: World) -> None:
+    world = sqlite_world
+    publisher, link = with_small_broker(world)
+    outbox.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
+    order_id = world.pay(account=ONE_STAGE)
+    link.connected = False
+    publisher.step(world.now)
+    world.wait(60)
+    assert not world.order(order_id).uncertain, "not a byte left us"
+    assert world.promised(order_id) == ["refund"]
+
+
+def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> None:
+    world = sqlite_world
+    publisher, _ = with_small_broker(world)
+    hand = publisher.at_hand()
+    assert hand.is_ready()
+    publisher._given.extend([None] * MAX_GIVEN)  # type: ignore[list-item]  # only counted
+    assert not hand.is_ready()
+
+
+def test_a_courier_without_a_broker_is_given_nothing(sqlite_world: World) -> None:
+    publisher, _ = with_small_broker(sqlite_world, connected=False)
+    outbox.know_at_hand(sqlite_world.database.known, Lane.MQTT, publisher.at_hand())
+    order_id = sqlite_world.pay()
+    assert sqlite_world.rows(order_id, Task.MAKE)[0].claimed_by == ""
+    assert sqlite_world.status(order_id) == Status.PAID
+
+
+def test_two_couriers_send_each_command_once(rig: Rig, broker: Broker) -> None:
+    machine = rig.machine()
+    second = Publisher(rig.world.database, rig.link, rig.world.rules, "second", rig.world.clock)
+    orders = [rig.world.pay() for _ in range(10)]
+    second.step(rig.world.now)
+    rig.publish()
+    wait_until(lambda: len(machine.commands) == 10)
+    assert sorted(c.order_id for c in machine.commands if isinstance(c, Make)) == sorted(orders)

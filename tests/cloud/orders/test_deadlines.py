@@ -1,0 +1,173 @@
+"""No order waits for ever: every missed deadline, at its moment and not before, and nothing stands in the way."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cloud.orders import making, outbox
+from cloud.orders.deadlines import Deadlines
+from cloud.orders.models import MakeCommand, Order
+from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.states import FINAL, Status
+from protocol.reasons import Result
+from tests.cloud.worlds import ONE_STAGE, START, World
+
+RETURNS = (Task.CANCEL, Task.REFUND)
+
+
+def test_an_order_nobody_pays_expires(world: World) -> None:
+    order_id = world.scan()
+    world.wait(899)
+    assert world.status(order_id) == "created"
+    world.wait(1)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.due_at) == ("failed", "expired", None)
+
+
+def test_a_command_nobody_took_to_the_broker_is_certainly_not_sent(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.wait(60)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert world.promised(order_id) == ["refund"], "the command is withdrawn"
+
+
+def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+
+    def found_nobody(session: Session) -> None:
+        [row] = outbox.claim(session, Lane.MQTT, world.now, Claim("courier", 30))
+        session.flush()
+        row.undone += 1
+        outbox.put_off(session, row.id, "courier", world.now + timedelta(seconds=2), "broker code 16")
+
+    world.database.write(found_nobody)
+    world.wait(60)
+    assert not world.order(order_id).uncertain
+    assert world.promised(order_id, Task.QUERY, *RETURNS) == ["refund"]
+
+
+def test_a_command_whose_sending_nobody_heard_of_again_is_uncertain(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.database.write(outbox.claim, Lane.MQTT, world.now, Claim("dead courier", 30))
+    world.wait(60)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
+    assert set(world.promised(order_id, Task.QUERY, *RETURNS)) == {"query", "refund"}
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.due_at == world.now + timedelta(seconds=300)
+
+
+def test_silence_after_the_command_is_no_ack_and_the_agent_is_asked(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.clock.advance(10)
+    world.publish(order_id)
+    world.wait(64)
+    assert world.status(order_id) == "make_pending", "75 s count from the decision to pour"
+    world.wait(1)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "no_ack", True)
+    assert "query" in world.promised(order_id)
+    assert not world.command(order_id).live
+
+
+def test_silence_after_the_acceptance_is_no_outcome(world: World) -> None:
+    order_id = world.pay()
+    world.publish(order_id)
+    world.clock.advance(20)
+    world.accept(order_id)
+    world.wait(299)
+    assert world.status(order_id) == "make_pending"
+    world.wait(1)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "no_outcome", True)
+    assert "query" in world.promised(order_id)
+
+
+def test_a_late_paid_order_nobody_collects_is_returned(world: World) -> None:
+    order_id = world.bring_to(Status.MANUAL_MAKE, ONE_STAGE)
+    world.wait(1800)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "expired", False)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.due_at == world.now
+
+
+def test_when_the_grace_is_over_the_money_goes_back(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(76)
+    world.wait(300)
+    order = world.order(order_id)
+    assert (order.status, order.uncertain, order.return_after) == ("make_failed", True, None)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.due_at <= world.now
+    assert refund.settled_at is None
+
+
+def test_a_deadline_that_was_met_in_between_does_nothing(sqlite_world: World) -> None:
+    """The loop has seen the order due; before it is judged the machine answers."""
+    world = sqlite_world
+    order_id = world.pay()
+    world.publish(order_id)
+    world.clock.advance(76)
+    world.report(order_id, Result.DONE)
+    world.database.write(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.write(making.grace_over, order_id, world.now)
+    assert world.status(order_id) == "successful"
+
+
+@pytest.mark.parametrize("status", Status)
+def test_whatever_happens_no_more_every_order_comes_to_an_end_by_time_alone(world: World, status: Status) -> None:
+    order_id = world.bring_to(status)
+    for _ in range(10):
+        world.wait(1801)
+    ended = Status(world.status(order_id))
+    assert ended in FINAL or ended is Status.PENDING, "an open payment ends by the provider's answer"
+    order = world.order(order_id)
+    assert (order.due_at, order.return_after) == (None, None)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_waiting_order_has_a_deadline_or_is_asked_about(world: World, status: Status) -> None:
+    order_id = world.bring_to(status)
+    is_asked_about = status is Status.PENDING and world.payment(order_id).next_check_at is not None
+    assert status in FINAL or is_asked_about or world.order(order_id).due_at is not None
+
+
+def test_the_loop_wakes_for_the_next_deadline_and_never_in_the_past(world: World) -> None:
+    deadlines = Deadlines(world.database, world.rules)
+    assert deadlines.step(world.now) == START + timedelta(seconds=1)
+    order_id = world.scan()
+
+    def soon(session: Session) -> None:
+        session.get_one(Order, order_id).due_at = START + timedelta(seconds=0.25)
+
+    world.database.write(soon)
+    assert deadlines.step(world.now) == START + timedelta(seconds=0.25)
+    world.clock.advance(0.25)
+    assert deadlines.step(world.now) > world.now
+
+
+def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other = world.pay(), world.pay()
+    for order_id in (broken, other):
+        world.publish(order_id)
+
+    def spoil(session: Session) -> None:
+        command = session.get_one(MakeCommand, world.command(broken).id)
+        outbox.add(session, Task.QUERY, f"query-{command.id}", broken, command.id, world.now)
+
+    world.database.write(spoil)  # the key of its question is taken, so its deadline cannot be written
+    deadlines = Deadlines(world.database, world.rules)
+    now = world.clock.advance(76)
+    with caplog.at_level(logging.ERROR):
+        assert deadlines.step(now) == now + timedelta(seconds=1), "no spinning over it"
+    assert world.status(other) == "make_failed"
+    assert world.status(broken) == "make_pending"
+    [record] = [record for record in caplog.records if record.name == "cloud.orders.deadlines"]
+    assert record.__dict__["order_id"] == broken

@@ -1,0 +1,170 @@
+"""What is owed, as properties: never more back than came in, never both kept and returned, odd kopecks go back."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.orders.money import (
+    Due,
+    PaidFor,
+    PaymentState,
+    arrives_by,
+    moves_forward,
+    owed,
+    paying,
+)
+from cloud.orders.outbox import RETURNS, Task
+from cloud.orders.states import Status
+
+T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+OPEN = {Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE}
+
+
+@st.composite
+def payments(draw: st.DrawFn) -> list[PaidFor]:
+    """Up to four payments of one order in any state books can be in."""
+    made = []
+    for number in range(draw(st.integers(0, 4))):
+        state = draw(st.sampled_from(PaymentState))
+        amount = draw(st.integers(1, 50_000))
+        captured = draw(st.integers(1, 50_000)) if state is PaymentState.CAPTURED else 0
+        has_paid = state in {PaymentState.HELD, PaymentState.CAPTURED}
+        seconds = draw(st.integers(0, 3))
+        made.append(
+            PaidFor(
+                payment_id=f"p{number}",
+                state=state,
+                amount=amount,
+                captured=captured,
+                refunded=draw(st.integers(0, captured)),
+                problem=draw(st.sampled_from(["", "", "amount", "metadata.order_id"])),
+                paid_at=T0 + timedelta(seconds=seconds) if has_paid else None,
+            )
+        )
+    return made
+
+
+statuses = st.sampled_from(Status)
+graces = st.sampled_from([None, T0 + timedelta(seconds=300)])
+
+
+def of(dues: list[Due], payment: PaidFor) -> list[Due]:
+    return [due for due in dues if due.payment_id == payment.payment_id]
+
+
+@given(statuses, graces, payments())
+def test_never_more_goes_back_than_is_there(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
+    dues = owed(status, grace, paid)
+    for payment in paid:
+        refunds = [due.amount for due in of(dues, payment) if due.task is Task.REFUND]
+        assert sum(refunds) <= payment.captured - payment.refunded
+        assert all(amount > 0 for amount in refunds)
+
+
+@given(statuses, graces, payments())
+def test_a_payment_waits_for_one_act_at_most(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
+    dues = owed(status, grace, paid)
+    assert len({due.payment_id for due in dues}) == len(dues)
+
+
+@given(statuses, graces, payments())
+def test_a_hold_is_never_refunded_and_taken_money_never_canceled(
+    status: Status, grace: datetime | None, paid: list[PaidFor]
+) -> None:
+    states = {payment.payment_id: payment.state for payment in paid}
+    for due in owed(status, grace, paid):
+        is_hold = states[due.payment_id] is PaymentState.HELD
+        assert (due.task is Task.REFUND) is not is_hold
+
+
+@given(statuses, graces, payments())
+def test_money_that_does_not_fit_is_never_kept(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
+    dues = owed(status, grace, paid)
+    for payment in paid:
+        if payment.problem and (payment.state is PaymentState.HELD or payment.captured > payment.refunded):
+            [due] = of(dues, payment)
+            assert due.task in RETURNS
+            assert due.not_before is None, "there is no evidence to wait for"
+
+
+@given(statuses, graces, payments())
+def test_an_order_is_paid_once_and_every_other_payment_goes_back(
+    status: Status, grace: datetime | None, paid: list[PaidFor]
+) -> None:
+    pays = paying(paid)
+    for payment in paid:
+        has_money = payment.state is PaymentState.HELD or payment.captured > payment.refunded
+        if payment is not pays and has_money:
+            assert [due.task in RETURNS for due in of(owed(status, grace, paid), payment)] == [True]
+
+
+@given(graces, payments())
+def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[PaidFor]) -> None:
+    pays = paying(paid)
+    dues = of(owed(Status.SUCCESSFUL, grace, paid), pays) if pays else []
+    assert all(due.task is Task.CAPTURE and due.amount == pays.amount for due in dues if pays)
+    assert bool(dues) is (pays is not None and pays.state is PaymentState.HELD)
+
+
+@given(statuses, graces, payments())
+def test_nothing_is_decided_about_the_paying_money_while_the_drink_may_come(
+    status: Status, grace: datetime | None, paid: list[PaidFor]
+) -> None:
+    pays = paying(paid)
+    if pays is not None and status in OPEN:
+        assert not of(owed(status, grace, paid), pays)
+
+
+@given(statuses, graces, payments())
+def test_an_order_that_ended_without_a_drink_keeps_no_kopeck(
+    status: Status, grace: datetime | None, paid: list[PaidFor]
+) -> None:
+    if status in OPEN or status is Status.SUCCESSFUL:
+        return
+    dues = owed(status, grace, paid)
+    for payment in paid:
+        if payment.state is PaymentState.HELD or payment.captured > payment.refunded:
+            assert [due.task in RETURNS for due in of(dues, payment)] == [True]
+
+
+@given(payments())
+def test_the_grace_is_for_the_paying_money_only(paid: list[PaidFor]) -> None:
+    grace = T0 + timedelta(seconds=300)
+    pays = paying(paid)
+    for due in owed(Status.MAKE_FAILED, grace, paid):
+        assert due.not_before == (grace if pays and due.payment_id == pays.payment_id else None)
+
+
+def test_the_first_money_that_fits_pays() -> None:
+    wrong = PaidFor("p0", PaymentState.CAPTURED, 100, 90, 0, "amount", T0)
+    later = PaidFor("p1", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=2))
+    first = PaidFor("p2", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=1))
+    assert paying([wrong, later, first]) is first
+    assert {due.payment_id: due.amount for due in owed(Status.SUCCESSFUL, None, [wrong, later, first])} == {
+        "p0": 90,
+        "p1": 100,
+    }
+
+
+@given(st.sampled_from(PaymentState), st.sampled_from(PaymentState))
+def test_a_payment_never_goes_back_and_forth(before: PaymentState, after: PaymentState) -> None:
+    assert not (moves_forward(before, after) and moves_forward(after, before))
+
+
+def test_taken_or_given_back_is_the_end_of_a_payment() -> None:
+    for end in (PaymentState.CAPTURED, PaymentState.CANCELED):
+        assert not [after for after in PaymentState if moves_forward(end, after)]
+
+
+def test_money_on_a_payment_thought_refused_still_counts() -> None:
+    assert moves_forward(PaymentState.REFUSED, PaymentState.HELD)
+    assert moves_forward(PaymentState.REFUSED, PaymentState.CAPTURED)
+    assert not moves_forward(PaymentState.PENDING, PaymentState.REFUSED)
+
+
+def test_a_hold_is_free_again_at_once_and_a_refund_takes_its_methods_time() -> None:
+    assert arrives_by(Task.CANCEL, "bank_card", T0) == T0
+    assert arrives_by(Task.REFUND, "sbp", T0) == T0 + timedelta(days=1)
+    assert arrives_by(Task.REFUND, "bank_card", T0) == T0 + timedelta(days=3)
+    assert arrives_by(Task.REFUND, "a method nobody knows", T0) == T0 + timedelta(days=3)

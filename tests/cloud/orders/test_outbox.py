@@ -1,0 +1,175 @@
+"""Promises in the outbox: taken by one, given back, taken over from the dead, withdrawn before anybody began."""
+
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cloud.orders import outbox
+from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from tests.cloud.worlds import START, World
+
+ANNA, BORIS = Claim("anna", 30.0), Claim("boris", 30.0)
+
+
+def promise(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
+    due_at = START + timedelta(seconds=due_in)
+    return world.database.write(outbox.add, task, key, "ord-1", "p-1", START, 100, due_at).id
+
+
+def claimed(world: World, by: Claim, lane: Lane = Lane.PROVIDER) -> list[int]:
+    return [row.id for row in world.database.write(outbox.claim, lane, world.now, by)]
+
+
+def next_due(world: World, lane: Lane = Lane.PROVIDER) -> datetime | None:
+    with world.database.read() as session:
+        return outbox.next_due(session, lane)
+
+
+def row(world: World, row_id: int) -> OutboxRow:
+    with world.database.read() as session:
+        return session.get_one(OutboxRow, row_id)
+
+
+def test_a_due_promise_is_taken_by_one_worker_only(world: World) -> None:
+    row_id = promise(world)
+    assert claimed(world, ANNA) == [row_id]
+    assert claimed(world, BORIS) == []
+    taken = row(world, row_id)
+    assert (taken.claimed_by, taken.attempts, taken.first_tried_at) == ("anna", 1, START)
+
+
+def test_nothing_is_taken_before_it_is_due_nor_from_another_lane(world: World) -> None:
+    row_id = promise(world, due_in=60)
+    promise(world, "k-2", Task.MAKE)
+    assert claimed(world, ANNA) == []
+    world.clock.advance(60)
+    assert claimed(world, ANNA) == [row_id]
+
+
+def test_a_dead_workers_promise_is_taken_over_after_its_lease(world: World) -> None:
+    row_id = promise(world)
+    claimed(world, ANNA)
+    world.clock.advance(29)
+    assert claimed(world, BORIS) == []
+    world.clock.advance(1)
+    assert claimed(world, BORIS) == [row_id]
+    taken = row(world, row_id)
+    assert (taken.claimed_by, taken.attempts, taken.first_tried_at) == ("boris", 2, START)
+
+
+def test_whoever_lost_the_lease_settles_nothing(world: World) -> None:
+    row_id = promise(world)
+    claimed(world, ANNA)
+    world.clock.advance(30)
+    claimed(world, BORIS)
+    assert not world.database.write(outbox.settle, row_id, "anna", "done", world.now)
+    assert not world.database.write(outbox.put_off, row_id, "anna", world.now, "?")
+    assert world.database.write(outbox.settle, row_id, "boris", "done", world.now)
+    assert not world.database.write(outbox.settle, row_id, "boris", "done", world.now), "once"
+    assert row(world, row_id).verdict == "done"
+
+
+def test_a_settled_promise_is_never_taken_again(world: World) -> None:
+    row_id = promise(world)
+    claimed(world, ANNA)
+    world.database.write(outbox.settle, row_id, "anna", "done", world.now)
+    world.clock.advance(3600)
+    assert claimed(world, BORIS) == []
+    assert next_due(world) is None
+
+
+def test_a_promise_put_off_is_free_and_due_later(world: World) -> None:
+    row_id = promise(world)
+    claimed(world, ANNA)
+    world.database.write(outbox.put_off, row_id, "anna", START + timedelta(seconds=5), "busy" * 100)
+    assert claimed(world, BORIS) == []
+    assert next_due(world) == START + timedelta(seconds=5)
+    world.clock.advance(5)
+    assert claimed(world, BORIS) == [row_id]
+    assert len(row(world, row_id).last_error) == 255
+
+
+def test_a_worker_is_woken_when_something_can_be_taken_and_not_before(world: World) -> None:
+    """A row that is held wants nobody before its lease ends: looking at once, again and again, would only heat."""
+    assert next_due(world) is None
+    promise(world)
+    assert next_due(world) == START
+    claimed(world, ANNA)
+    assert next_due(world) == START + timedelta(seconds=30)
+    promise(world, "k-2", due_in=10)
+    assert next_due(world) == START + timedelta(seconds=10)
+
+
+def test_a_promise_nobody_began_can_be_withdrawn_and_one_begun_cannot(world: World) -> None:
+    fresh, begun = promise(world, "k-1", due_in=60), promise(world, "k-2")
+    claimed(world, ANNA)
+    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 1
+    assert (row(world, fresh).verdict, row(world, begun).verdict) == ("withdrawn", "")
+
+
+def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: World) -> None:
+    row_id = promise(world)
+
+    def certainly_not_done(session: Session) -> None:
+        session.get_one(OutboxRow, row_id).undone += 1
+        outbox.put_off(session, row_id, "anna", world.now, "not connected")
+
+    claimed(world, ANNA)
+    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 0
+    world.database.write(certainly_not_done)
+    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 1
+
+
+def test_withdrawing_names_order_task_and_subject(world: World) -> None:
+    row_id = promise(world)
+    for order_id, task, subject in [("ord-2", Task.REFUND, "p-1"), ("ord-1", Task.CANCEL, "p-1")]:
+        assert world.database.write(outbox.withdraw, order_id, frozenset({task}), world.now, subject) == 0
+    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now, "p-2") == 0
+    assert row(world, row_id).settled_at is None
+
+
+def test_a_key_names_one_act(world: World) -> None:
+    promise(world)
+    with pytest.raises(IntegrityError):
+        promise(world)
+
+
+def test_the_oldest_due_come_first_and_no_more_than_asked_for(world: World) -> None:
+    late, early = promise(world, "k-1", due_in=2), promise(world, "k-2", due_in=1)
+    world.clock.advance(5)
+    assert claimed(world, Claim("anna", 30.0, limit=1)) == [early]
+    assert claimed(world, Claim("anna", 30.0, limit=1)) == [late]
+
+
+def test_times_of_any_zone_mean_the_same_moment(world: World) -> None:
+    promise(world)
+    in_moscow = world.now.astimezone(timezone(timedelta(hours=3)))
+    [taken] = world.database.write(outbox.claim, Lane.PROVIDER, in_moscow, ANNA)
+    assert row(world, taken.id).first_tried_at == START
+    assert row(world, taken.id).claimed_until == START + timedelta(seconds=30)
+    assert (taken.due_at.tzinfo, taken.due_at) == (UTC, START)
+
+
+def test_many_workers_at_once_never_share_a_promise(world: World) -> None:
+    wanted = {promise(world, f"k-{number}") for number in range(60)}
+    taken: Counter[int] = Counter()
+    lock, gate = threading.Lock(), threading.Barrier(4)
+
+    def work(name: str) -> None:
+        gate.wait()
+        while len(taken) < len(wanted):
+            mine = claimed(world, Claim(name, 30.0, limit=3))
+            with lock:
+                taken.update(mine)
+
+    threads = [threading.Thread(target=work, args=(f"worker-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert set(taken) == wanted
+    assert set(taken.values()) == {1}

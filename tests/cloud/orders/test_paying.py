@@ -1,0 +1,342 @@
+"""A payment's life: one live at a time, any news in any order, every odd kopeck on its way back."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cloud.orders import outbox, paying, settlement
+from cloud.orders.change import UnknownOrder
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim, Lane, Task, claim
+from cloud.orders.paying import Account, NotPayable
+from cloud.orders.states import PAYABLE, Status
+from protocol.reasons import Result
+from tests.cloud.worlds import ACCOUNT, HOLD, ONE_STAGE, PRICE, START, World
+
+P = PaymentState
+RETURNS = (Task.CANCEL, Task.REFUND)
+
+
+def next_check_in(world: World, order_id: str) -> float | None:
+    at = world.payment(order_id).next_check_at
+    return None if at is None else (at - world.now).total_seconds()
+
+
+def test_starting_a_payment_writes_it_and_its_call_down(world: World) -> None:
+    order_id = world.scan()
+    world.start(order_id)
+    assert world.status(order_id) == "pending"
+    payment = world.payment(order_id)
+    assert (payment.state, payment.amount, payment.live, payment.account_id) == ("creating", PRICE, True, ACCOUNT)
+    [create] = world.rows(order_id)
+    assert (create.task, create.key, create.amount) == ("create", f"pay-{payment.id}", PRICE)
+
+
+def test_a_second_press_finds_the_first_payment(world: World) -> None:
+    order_id = world.scan()
+    first = world.start(order_id)
+    assert world.start(order_id) == first
+    world.tell(first, P.PENDING)
+    assert world.start(order_id) == first
+    assert len(world.rows(order_id, Task.CREATE)) == 1
+
+
+def test_two_presses_at_once_open_one_payment(world: World) -> None:
+    order_id = world.scan()
+    gate, opened = threading.Barrier(6), list[str]()
+
+    def press() -> None:
+        gate.wait()
+        opened.append(world.start(order_id))
+
+    threads = [threading.Thread(target=press) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(opened) == 6
+    assert len(set(opened)) == 1
+    assert len(world.rows(order_id, Task.CREATE)) == 1
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status not in PAYABLE | {Status.PENDING}])
+def test_an_order_that_is_not_payable_is_not_paid_again(world: World, status: Status) -> None:
+    order_id = world.bring_to(status)
+    with pytest.raises(NotPayable) as refused:
+        world.start(order_id)
+    assert refused.value.expired is (status is Status.FAILED)
+    assert world.status(order_id) == status
+
+
+def test_an_order_past_its_time_is_not_paid(sqlite_world: World) -> None:
+    order_id = sqlite_world.scan()
+    sqlite_world.clock.advance(900)
+    with pytest.raises(NotPayable) as refused:
+        sqlite_world.start(order_id)
+    assert refused.value.expired
+
+
+def test_a_paid_order_whose_drink_came_too_late_is_not_called_expired(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay()
+    sqlite_world.report(order_id, Result.REJECTED, "expired")
+    with pytest.raises(NotPayable) as refused:
+        sqlite_world.start(order_id)
+    assert not refused.value.expired
+
+
+def test_an_order_nobody_knows_is_not_paid(sqlite_world: World) -> None:
+    with pytest.raises(UnknownOrder):
+        sqlite_world.start("nobody's")
+
+
+def test_a_declined_buyer_may_try_again_with_a_new_payment(world: World) -> None:
+    order_id = world.bring_to(Status.NOT_PAID)
+    assert world.payment(order_id).cancel_reason == "insufficient_funds"
+    world.clock.advance(1)
+    second = world.start(order_id)
+    world.tell(second, P.HELD)
+    assert world.status(order_id) == "paid"
+    assert len(world.rows(order_id, Task.CREATE)) == 2
+
+
+def test_the_database_itself_refuses_a_second_live_payment(world: World) -> None:
+    order_id = world.scan()
+    world.start(order_id)
+
+    def careless(session: Session) -> None:
+        session.execute(
+            insert(Payment).values(
+                id="second", order_id=order_id, merchant_id="north", scenario="Yookassa", account_id=ACCOUNT,
+                capture="immediate", status_check="polling", amount=1, state="creating", live=True, started_at=START,
+                confirmation_url="", method="", cancel_reason="", problem="", captured=0, refunded=0, checks=0,
+            )
+        )  # fmt: skip
+
+    with pytest.raises(IntegrityError):
+        world.database.write(careless)
+
+
+def test_money_seen_in_time_is_poured_by_itself_and_later_waits_for_a_person(world: World) -> None:
+    quick, slow = world.scan(), world.scan()
+    first, second = world.start(quick), world.start(slow)
+    world.clock.advance(300)
+    world.tell(first, P.HELD)
+    world.clock.advance(1)
+    world.tell(second, P.HELD)
+    assert (world.status(quick), world.status(slow)) == ("paid", "manual_make")
+    assert world.order(slow).due_at == world.now + timedelta(seconds=1800)
+    assert world.rows(slow, Task.MAKE) == []
+
+
+@pytest.mark.parametrize("state", [P.HELD, P.CAPTURED])
+def test_money_after_the_orders_expiry_is_neither_kept_nor_lost(world: World, state: P) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.wait(3000)
+    assert world.status(order_id) == "pending", "the provider keeps a payment open for an hour"
+    world.tell(payment_id, state)
+    assert world.status(order_id) == "manual_make"
+    world.wait(1801)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "expired", False)
+    assert world.promised(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
+
+
+def test_old_news_after_new_and_the_same_twice_change_nothing(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    version = world.order(order_id).version
+    payment_id = world.payment(order_id).id
+    for state in (P.PENDING, P.HELD, P.CAPTURED, P.PENDING, P.CANCELED):
+        world.tell(payment_id, state)
+    assert world.order(order_id).version == version
+    assert world.payment(order_id).state == "captured"
+    assert world.ledger(order_id) == {"captured": PRICE}
+    assert len(world.commands(order_id)) == 1
+
+
+def test_news_before_the_create_was_answered_counts(world: World) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, P.HELD)
+    assert world.status(order_id) == "paid"
+    world.tell(payment_id, P.PENDING, confirmation_url="https://pay.example.org/1")
+    assert world.status(order_id) == "paid"
+    assert world.payment(order_id).state == "held"
+
+
+@pytest.mark.parametrize("state", [P.HELD, P.CAPTURED])
+def test_money_that_does_not_fit_fails_the_order_and_goes_back(world: World, state: P) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, state, problem="amount", captured=5 if state is P.CAPTURED else 0)
+    order = world.order(order_id)
+    assert (order.status, order.reason) == ("failed", "wrong_amount")
+    assert world.commands(order_id) == []
+    [back] = world.rows(order_id, *RETURNS)
+    assert back.task == ("cancel" if state is P.HELD else "refund")
+    assert back.amount == (PRICE if state is P.HELD else 5)
+
+
+def test_a_problem_once_seen_is_not_forgotten(sqlite_world: World) -> None:
+    world = sqlite_world
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, P.PENDING, problem="account_id")
+    world.tell(payment_id, P.CAPTURED)
+    assert world.status(order_id) == "failed"
+    assert world.promised(order_id, *RETURNS) == ["refund"]
+
+
+@pytest.mark.parametrize("state", [P.HELD, P.CAPTURED])
+def test_money_on_a_payment_thought_refused_goes_back(world: World, state: P) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.database.write(paying.payment_refused, payment_id, "unreachable", world.now)
+    assert world.status(order_id) == "failed"
+    world.tell(payment_id, state)
+    assert world.status(order_id) == "failed"
+    assert world.promised(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
+
+
+def test_a_refusal_after_the_payment_was_seen_means_nothing(sqlite_world: World) -> None:
+    order_id = sqlite_world.scan()
+    payment_id = sqlite_world.start(order_id)
+    sqlite_world.tell(payment_id, P.PENDING)
+    sqlite_world.database.write(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
+    assert sqlite_world.status(order_id) == "pending"
+
+
+def test_a_hold_that_ended_by_itself_after_the_cup_is_goodwill(world: World) -> None:
+    order_id = world.bring_to(Status.SUCCESSFUL)
+    world.tell(world.payment(order_id).id, P.CANCELED, cancel_reason="expired_on_capture")
+    order = world.order(order_id)
+    assert (order.status, order.goodwill) == ("successful", True)
+    assert world.promised(order_id, Task.CAPTURE) == [], "there is nothing left to take"
+    assert world.ledger(order_id) == {"held": PRICE, "canceled": PRICE}
+
+
+def test_a_refund_made_in_the_cabinet_is_not_made_again(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    payment_id = world.payment(order_id).id
+    world.refunded(payment_id, "rf-cabinet")
+    assert world.promised(order_id, Task.REFUND) == []
+    world.wait(301)
+    assert world.promised(order_id, Task.REFUND) == []
+    assert world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+
+
+def test_of_a_refund_made_in_part_only_the_rest_goes_back(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.REJECTED, "no_water")
+    world.refunded(world.payment(order_id).id, "rf-cabinet", 5000)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert (refund.amount, refund.settled_at) == (PRICE - 5000, None)
+
+
+def test_a_refund_is_entered_once_however_often_it_is_told(world: World) -> None:
+    order_id = world.bring_to(Status.MAKE_FAILED, ONE_STAGE)
+    for _ in range(3):
+        world.refunded(world.payment(order_id).id, "rf-1")
+    assert world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+    assert world.payment(order_id).refunded == PRICE
+
+
+def test_a_refund_of_a_drink_that_was_poured_is_goodwill(sqlite_world: World) -> None:
+    order_id = sqlite_world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
+    sqlite_world.refunded(sqlite_world.payment(order_id).id)
+    assert sqlite_world.order(order_id).goodwill
+    assert sqlite_world.promised(order_id, *RETURNS) == []
+
+
+def test_the_ledger_cannot_be_rewritten(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+
+    def cook(session: Session) -> None:
+        for movement in session.query(Movement).filter_by(order_id=order_id):
+            movement.amount = 1
+
+    with pytest.raises(Exception, match="only grows"):
+        world.database.write(cook)
+
+
+def test_how_often_a_payment_is_asked_about(sqlite_world: World) -> None:
+    world = sqlite_world
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, P.PENDING)
+    assert next_check_in(world, order_id) == 2, "the buyer waits"
+    world.clock.advance(300)
+    world.database.write(paying.check_failed, payment_id, world.now + timedelta(seconds=60))
+    world.tell(payment_id, P.PENDING)
+    assert next_check_in(world, order_id) == 60, "and for long after the order expired"
+    world.tell(payment_id, P.HELD)
+    assert next_check_in(world, order_id) == 60, "a hold may end by itself"
+    world.tell(payment_id, P.CAPTURED)
+    assert next_check_in(world, order_id) is None
+
+
+@pytest.mark.parametrize(("status_check", "seconds"), [("webhook", 60), ("none", 65 * 60)])
+def test_who_does_not_poll_is_still_asked_until_the_end(sqlite_world: World, status_check: str, seconds: float) -> None:
+    order_id = sqlite_world.scan()
+    payment_id = sqlite_world.start(order_id, Account("Yookassa", ACCOUNT, "on_dispense", status_check))
+    sqlite_world.tell(payment_id, P.PENDING)
+    assert next_check_in(sqlite_world, order_id) == seconds
+
+
+def test_a_hint_not_yet_followed_survives_other_news(sqlite_world: World) -> None:
+    """A webhook says "look" while the answer to another call is being written down."""
+    order_id = sqlite_world.bring_to(Status.SUCCESSFUL)
+    payment_id = sqlite_world.payment(order_id).id
+    sqlite_world.database.write(paying.ask_soon, payment_id, sqlite_world.now)
+    sqlite_world.clock.advance(1)
+    sqlite_world.tell(payment_id, P.CAPTURED)
+    assert next_check_in(sqlite_world, order_id) == -1
+
+
+def test_a_return_once_begun_is_not_forgotten_by_withdrawing_it(world: World) -> None:
+    """The cashier claims the refund after the late done has read it and before it writes."""
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.REJECTED, "no_water")
+    [refund] = world.rows(order_id, Task.REFUND)
+
+    def withdraw_what_was_read_too_early(session: Session) -> None:
+        rows = outbox.of_order(session, order_id, frozenset({Task.REFUND}))
+        assert [row.attempts for row in rows] == [0]
+        claim(session, Lane.PROVIDER, world.now, Claim("cashier", 120))
+        order = session.get_one(Order, order_id)
+        order.status = "successful"
+        settlement.settle_money(session, order, world.now)
+
+    world.database.write(withdraw_what_was_read_too_early)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert (refund.claimed_by, refund.settled_at) == ("cashier", None)
+
+
+@pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
+def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Account) -> None:
+    world = sqlite_world
+
+    def told(order_id: str) -> tuple[str, int] | None:
+        with world.database.read() as session:
+            found = settlement.return_of(session, session.get_one(Order, order_id))
+        return (found.status, found.amount) if found else None
+
+    order_id = world.pay(account=account)
+    world.publish(order_id)
+    assert told(order_id) is None
+    world.report(order_id, Result.UNKNOWN)
+    assert told(order_id) == ("waiting", PRICE)
+    world.clock.advance(301)
+    [row] = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    assert told(order_id) == ("in_progress", PRICE)
+    world.database.write(outbox.settle, row.id, "cashier", "lost", world.now)
+    assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"

@@ -1,0 +1,451 @@
+"""The cashier against a simulated YooKassa: whatever becomes of a call, money moves once and is known in the end."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Credential
+from cloud.fleet.vault import Vault
+from cloud.loops import Crew
+from cloud.orders import outbox
+from cloud.orders.models import Payment
+from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.states import Status
+from cloud.payments.cashier import Cashier
+from protocol.reasons import Result
+from simulator.yookassa.behaviour import Behaviour
+from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.payments.one_shop import free_port
+from tests.cloud.payments.scripted_provider import Answer, ScriptedProvider, says, scripted_provider
+from tests.cloud.tills import Till, a_till
+from tests.cloud.worlds import PRICE, World
+
+ENDPOINT = {
+    Task.CREATE: Endpoint.CREATE,
+    Task.CAPTURE: Endpoint.CAPTURE,
+    Task.CANCEL: Endpoint.CANCEL,
+    Task.REFUND: Endpoint.REFUND,
+}
+SHAKY: list[tuple[FaultKind, dict[str, Any]]] = [
+    (FaultKind.ERROR_500, {}),
+    (FaultKind.ERROR_500, {"after_commit": True}),
+    (FaultKind.RESET, {}),
+    (FaultKind.RESET, {"after_commit": True}),
+    (FaultKind.TOO_MANY_REQUESTS, {}),
+    (FaultKind.HTML_502, {"after_commit": True}),
+    (FaultKind.ACCEPTED_202, {"after_commit": True}),
+]
+WAYS = [f"{kind.value}{'_after' if more else ''}" for kind, more in SHAKY]
+
+
+def change_credential(till: Till, **values: Any) -> None:
+    def change(session: Session) -> None:
+        credential = session.get_one(Credential, ("north", "Yookassa"))
+        for name, value in values.items():
+            setattr(credential, name, value)
+        credential.version += 1
+
+    till.world.database.write(change)
+
+
+def at_once(till: Till) -> None:
+    """The merchant takes money at once instead of holding it."""
+    change_credential(till, capture="immediate")
+
+
+def ready_for(till: Till, task: Task) -> str:
+    """An order that now needs exactly this of the provider, with the call not made yet."""
+    world = till.world
+    if task is Task.CREATE:
+        return world.scan()
+    if task is Task.REFUND:
+        at_once(till)
+    order_id = till.paid()
+    world.publish(order_id)
+    world.report(
+        order_id, Result.DONE if task is Task.CAPTURE else Result.REJECTED, "" if task is Task.CAPTURE else "no_water"
+    )
+    return order_id
+
+
+def attempt(till: Till, task: Task, order_id: str) -> None:
+    if task is Task.CREATE:
+        till.press(order_id)
+    else:
+        till.work()
+
+
+def money(till: Till, order_id: str) -> tuple[int, int, int]:
+    """Held, captured, refunded at the provider."""
+    booked = till.booked(order_id)
+    return booked["held"], booked["captured"], booked["refunded"]
+
+
+AFTER = {
+    Task.CREATE: (0, 0, 0),
+    Task.CAPTURE: (0, PRICE, 0),
+    Task.CANCEL: (0, 0, 0),
+    Task.REFUND: (0, PRICE, PRICE),
+}
+
+
+@pytest.mark.parametrize("task", list(ENDPOINT))
+def test_each_task_is_done_and_entered(till: Till, task: Task) -> None:
+    order_id = ready_for(till, task)
+    attempt(till, task, order_id)
+    assert money(till, order_id) == AFTER[task]
+    assert till.verdicts(order_id, task) == ["done"]
+    assert till.world.promised(order_id, *ENDPOINT) == []
+    ledger = till.world.ledger(order_id)
+    assert ledger.get("captured", 0) - ledger.get("refunded", 0) == AFTER[task][1] - AFTER[task][2]
+
+
+@pytest.mark.parametrize("task", list(ENDPOINT))
+@pytest.mark.parametrize(("kind", "more"), SHAKY, ids=WAYS)
+def test_an_answer_that_tells_nothing_is_asked_for_again_and_money_moves_once(
+    sqlite_till: Till, task: Task, kind: FaultKind, more: dict[str, Any]
+) -> None:
+    till = sqlite_till
+    order_id = ready_for(till, task)
+    till.fault(kind, ENDPOINT[task], times=2, **more)
+    attempt(till, task, order_id)
+    [row] = till.world.rows(order_id, task)
+    assert (row.settled_at, row.attempts) == (None, 1), "not known yet"
+    bytes_sent, key = row.call_body, row.key
+    till.work(2)
+    till.work(3)
+    [row] = till.world.rows(order_id, task)
+    assert (row.verdict, row.attempts) == ("done", 3)
+    assert (row.call_body, row.key) == (bytes_sent, key)
+    assert money(till, order_id) == AFTER[task]
+    assert len(till.payments_there()) == 1
+    assert len(till.refunds_there()) == (task is Task.REFUND)
+
+
+@pytest.mark.parametrize("task", [Task.CREATE, Task.REFUND])
+@pytest.mark.parametrize("after_commit", [False, True])
+def test_a_call_that_hangs_is_given_up_and_made_again(sqlite_till: Till, task: Task, after_commit: bool) -> None:
+    till = sqlite_till
+    order_id = ready_for(till, task)
+    till.be_patient(0.5)
+    till.fault(FaultKind.HANG, ENDPOINT[task], after_commit=after_commit)
+    attempt(till, task, order_id)
+    [row] = till.world.rows(order_id, task)
+    assert row.settled_at is None
+    till.be_patient()
+    till.work(5)
+    assert till.verdicts(order_id, task) == ["done"]
+    assert money(till, order_id) == AFTER[task]
+    assert len(till.payments_there()) == 1
+    assert len(till.refunds_there()) == (task is Task.REFUND)
+
+
+def test_the_same_bytes_go_again_under_the_same_key(sqlite_world: World) -> None:
+    with scripted_provider() as provider, a_till(sqlite_world, provider.url) as till:
+        provider.answer_with = lambda _: Answer(500)
+        order_id = sqlite_world.scan()
+        assert till.press(order_id).status_code == 503
+        for _ in range(3):
+            till.work(10)
+        sent = {(request.headers["idempotence-key"], request.body) for request in provider.requests}
+        assert len(provider.requests) == 4
+        assert len(sent) == 1
+        [(key, _)] = sent
+        assert key == f"pay-{sqlite_world.payment(order_id).id}"
+
+
+def test_a_worker_that_died_while_calling_is_replaced_and_its_call_repeated(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    taken = till.world.database.write(outbox.claim, Lane.PROVIDER, till.world.now, Claim("dead", 120))
+    assert [row.task for row in taken] == ["refund"]
+    till.work(119)
+    assert till.refunds_there() == []
+    till.work(1)
+    assert till.verdicts(order_id, Task.REFUND) == ["done"]
+    assert len(till.refunds_there()) == 1
+
+
+def test_a_call_is_written_down_before_it_is_made(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = ready_for(till, Task.REFUND)
+    written: list[bytes | None] = []
+    provider = till.shops.of("north", "Yookassa")[1]
+    send = provider.send
+
+    def look_then_send(call: Any) -> Any:
+        written.extend(row.call_body for row in till.world.rows(order_id, Task.REFUND))
+        return send(call)
+
+    provider.send = look_then_send  # type: ignore[method-assign]  # to look at the very moment of the call
+    till.work()
+    assert len(written) == 1
+    assert written[0]
+
+
+def test_a_refund_under_way_is_asked_about_until_it_is_final(till: Till) -> None:
+    at_once(till)
+    order_id = till.paid(method="sbp")
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.REJECTED, "no_water")
+    till.work()
+    [row] = till.world.rows(order_id, Task.REFUND)
+    assert row.settled_at is None
+    assert row.reference
+    assert till.world.ledger(order_id) == {"captured": PRICE}, "not returned before the provider says so"
+    till.work(3600)
+    assert till.verdicts(order_id, Task.REFUND) == [""]
+    till.work(24 * 3600)
+    assert till.verdicts(order_id, Task.REFUND) == ["done"]
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+    assert len(till.refunds_there()) == 1
+
+
+def test_a_question_unanswered_about_a_refund_of_yesterday_is_asked_again(sqlite_till: Till) -> None:
+    till = sqlite_till
+    at_once(till)
+    order_id = till.paid(method="sbp")
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.REJECTED, "no_water")
+    till.work()
+    till.fault(FaultKind.ERROR_500, Endpoint.GET_REFUND, times=3)
+    till.work(25 * 3600)
+    assert till.verdicts(order_id, Task.REFUND) == [""], "asking is harmless for ever"
+    for _ in range(4):
+        till.work(600)
+    assert till.verdicts(order_id, Task.REFUND) == ["done"]
+
+
+def test_a_refund_the_shop_has_no_money_for_is_promised_again_under_a_new_key(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    till.yookassa.behaviour = Behaviour(refund_failure="insufficient_funds", refund_delay=1.0)
+    till.work()
+    till.work(2)
+    first, second = till.world.rows(order_id, Task.REFUND)
+    assert (first.verdict, second.settled_at) == ("refused", None)
+    assert first.key != second.key
+    assert second.due_at == till.world.now + timedelta(seconds=60)
+    till.work(61)
+    till.work(10)
+    third = till.world.rows(order_id, Task.REFUND)[-1]
+    assert third.due_at == till.world.now + timedelta(seconds=120), "ever more slowly"
+    till.yookassa.behaviour = Behaviour()
+    till.work(121)
+    assert till.verdicts(order_id, Task.REFUND) == ["refused", "refused", "done"]
+    assert money(till, order_id) == (0, PRICE, PRICE)
+
+
+def test_retries_of_a_refused_return_are_an_hour_apart_at_most(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = ready_for(till, Task.REFUND)
+    till.yookassa.behaviour = Behaviour(refund_failure="insufficient_funds", refund_delay=0.0)
+    till.work()
+    for _ in range(9):
+        till.work(3600)
+    rows = till.world.rows(order_id, Task.REFUND)
+    assert (rows[-1].due_at - rows[-1].created_at).total_seconds() == 3600
+    assert len({row.key for row in rows}) == len(rows)
+
+
+def test_a_capture_refused_because_the_hold_is_gone_ends_as_goodwill(till: Till) -> None:
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.DONE)
+    assert till.shop.post(f"/payments/{till.provider_id(order_id)}/cancel").status_code == 200
+    till.work()
+    till.work(61)
+    order = till.world.order(order_id)
+    assert (order.status, order.goodwill) == ("successful", True)
+    assert till.world.promised(order_id, *ENDPOINT) == []
+    assert till.world.ledger(order_id) == {"held": PRICE, "canceled": PRICE}
+
+
+def test_a_refund_refused_because_the_cabinet_was_first_is_found_and_not_made_again(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    assert till.shop.refund(till.provider_id(order_id), f"{PRICE / 100:.2f}").status_code == 200
+    till.work()
+    assert till.verdicts(order_id, Task.REFUND)[0] == "refused"
+    assert till.world.promised(order_id, Task.REFUND) == []
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+    assert len(till.refunds_there()) == 1
+
+
+def test_a_return_refused_after_the_cup_was_poured_is_no_goodwill(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    till.yookassa.behaviour = Behaviour(refund_failure="insufficient_funds", refund_delay=1.0)
+    till.work()
+    till.world.report(order_id, Result.DONE, revision=2)
+    assert till.world.order(order_id).goodwill, "the money may be on its way"
+    till.work(5)
+    order = till.world.order(order_id)
+    assert (order.status, order.goodwill) == ("successful", False)
+    assert till.world.promised(order_id, Task.REFUND) == []
+
+
+def test_without_a_credential_money_waits_and_is_not_forgotten(till: Till, caplog: pytest.LogCaptureFixture) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    change_credential(till, account_id="999999")
+    with caplog.at_level(logging.ERROR):
+        till.work()
+    assert "payment was opened at shop 100500, now it is 999999" in caplog.text
+    [row] = till.world.rows(order_id, Task.REFUND)
+    assert (row.settled_at, row.undone) == (None, 1)
+    till.work(30 * 3600)
+    assert till.verdicts(order_id, Task.REFUND) == [""], "nothing was ever sent, so nothing can be doubled"
+    change_credential(till, account_id="100500")
+    till.work(61)
+    assert till.verdicts(order_id, Task.REFUND) == ["done"]
+
+
+def test_a_secret_nobody_can_read_is_no_credential(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    change_credential(till, secret=Vault("quite another key, thirty-two and more").lock("x"))
+    till.work()
+    [row] = till.world.rows(order_id, Task.REFUND)
+    assert (row.settled_at, row.undone) == (None, 1)
+    fresh = till.world.scan()
+    answer = till.press(fresh)
+    assert (answer.status_code, answer.json and answer.json["error"]["code"]) == (503, "no_payment")
+    assert till.world.status(fresh) == "created"
+
+
+def test_a_refused_credential_is_tried_again_with_the_same_key(till: Till) -> None:
+    order_id = ready_for(till, Task.REFUND)
+    change_credential(till, secret=till.world.vault.lock("mistyped"))
+    till.work()
+    change_credential(till, secret=till.world.vault.lock("test_secret"))
+    till.work(2)
+    [row] = till.world.rows(order_id, Task.REFUND)
+    assert (row.verdict, row.attempts, row.undone) == ("done", 2, 1)
+
+
+def test_a_payment_never_sent_by_the_orders_expiry_is_refused(sqlite_world: World) -> None:
+    with a_till(sqlite_world, f"http://127.0.0.1:{free_port()}/v3") as till:
+        order_id = sqlite_world.scan()
+        assert till.press(order_id).status_code == 503
+        till.work(600)
+        assert sqlite_world.status(order_id) == "pending"
+        till.work(400)
+        order = sqlite_world.order(order_id)
+        assert (order.status, order.reason) == ("failed", "refused:unreachable")
+        assert sqlite_world.payment(order_id).state == "refused"
+        assert sqlite_world.promised(order_id) == []
+
+
+def test_a_payment_that_may_have_been_opened_is_not_given_up_at_the_expiry(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = till.world.scan()
+    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
+    till.press(order_id)
+    till.fault(FaultKind.ERROR_500, Endpoint.CREATE, times=2)
+    till.work(901)
+    till.work(20)
+    till.work(20)
+    assert till.world.status(order_id) == "pending"
+    assert till.world.payment(order_id).state == "pending"
+    assert len(till.payments_there()) == 1
+
+
+def test_a_payment_whose_opening_was_never_learnt_does_not_leave_its_order_waiting(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = till.world.scan()
+    till.fault(FaultKind.ERROR_500, Endpoint.CREATE, times=None)
+    till.press(order_id)
+    till.work(23 * 3600 + 1)
+    assert till.verdicts(order_id, Task.CREATE) == ["lost"]
+    assert till.world.status(order_id) == "failed"
+
+
+def test_a_return_whose_outcome_was_never_learnt_is_not_sent_again_but_asked_about(sqlite_till: Till) -> None:
+    """Every answer is lost for a day, though the money went back at the first call."""
+    till = sqlite_till
+    order_id = ready_for(till, Task.REFUND)
+    till.fault(FaultKind.RESET, Endpoint.REFUND, after_commit=True)
+    till.work()
+    till.fault(FaultKind.ERROR_500, Endpoint.REFUND, times=None)
+    till.work(23 * 3600 + 1)
+    assert till.verdicts(order_id, Task.REFUND) == ["lost"]
+    till.yookassa.faults.clear()
+    till.work(1)
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}, "found in the provider's list"
+    assert len(till.refunds_there()) == 1
+
+
+def test_a_call_the_provider_would_refuse_is_not_made(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = ready_for(till, Task.REFUND)
+
+    def spoil(session: Session) -> None:
+        session.get_one(Payment, till.world.payment(order_id).id).provider_payment_id = "not/an/id"
+
+    till.world.database.write(spoil)
+    till.work()
+    assert till.verdicts(order_id, Task.REFUND)[0] == "refused"
+    assert till.refunds_there() == []
+
+
+def test_an_answer_that_says_not_yet_is_asked_for_again(sqlite_world: World) -> None:
+    """A capture answered with a payment still held has taken nothing."""
+    with a_till(sqlite_world) as till:
+        order_id = till.paid()
+        held = till.shop.payment(till.provider_id(order_id))
+        sqlite_world.publish(order_id)
+        sqlite_world.report(order_id, Result.DONE)
+        with not_yet(held) as provider:
+            till._url = provider.url
+            till.be_patient()
+            till.work()
+            assert len(provider.requests) == 1
+        [row] = sqlite_world.rows(order_id, Task.CAPTURE)
+        assert (row.settled_at, row.last_error) == (None, "not done yet")
+        till._url = till.yookassa.url
+        till.be_patient()
+        till.work(2)
+        assert till.verdicts(order_id, Task.CAPTURE) == ["done"]
+        assert money(till, order_id) == (0, PRICE, 0)
+
+
+@contextmanager
+def not_yet(held: dict[str, Any]) -> Iterator[ScriptedProvider]:
+    with scripted_provider() as provider:
+        provider.answer_with = lambda _: says(held)
+        yield provider
+
+
+def test_the_cashier_sleeps_until_something_can_be_done(till: Till) -> None:
+    """A promise in another's hands, and a cashier without a free hand, are no reason to look again at once."""
+    world = till.world
+    assert till.cashier.step(world.now) == world.now + timedelta(seconds=1)
+    ready_for(till, Task.REFUND)
+    world.database.write(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
+    assert till.cashier.step(world.now) == world.now + timedelta(seconds=120)
+
+
+def test_a_cashier_with_both_hands_full_waits_for_one(sqlite_till: Till) -> None:
+    till, world = sqlite_till, sqlite_till.world
+
+    class Busy(Crew):
+        free = 0
+
+    ready_for(till, Task.REFUND)
+    busy = Cashier(
+        world.database, till.shops, world.rules, "http://x", "busy", Busy("busy", 0), lambda: 0.0, world.clock
+    )
+    assert busy.step(world.now) == world.now + timedelta(seconds=1)
+    assert till.refunds_there() == []
+
+
+def test_nothing_secret_is_logged(sqlite_till: Till, caplog: pytest.LogCaptureFixture) -> None:
+    till = sqlite_till
+    with caplog.at_level(logging.DEBUG, "cloud"):
+        till.fault(FaultKind.ERROR_500, Endpoint.CREATE)
+        order_id = till.world.scan()
+        till.press(order_id)
+        till.work(5)
+    assert till.world.status(order_id) == Status.PENDING
+    assert caplog.records
+    assert "test_secret" not in caplog.text + repr([vars(record) for record in caplog.records])

@@ -1,0 +1,49 @@
+"""Whoever presses "pay" for a machine that cannot pour is told so, and no payment is opened (product.md B4)."""
+
+from typing import Any
+
+import pytest
+
+from cloud.fleet.models import DeviceLive
+from tests.cloud.tills import Till
+from tests.cloud.worlds import DEVICE
+
+NO_WATER = {"code": "no_water", "level": "block", "drinks": []}
+
+
+@pytest.mark.parametrize(
+    ("online", "state", "code"),
+    [
+        (False, {}, "offline"),
+        (True, {"link": "down"}, "machine_offline"),
+        (True, {"link": "up", "selling": False}, "not_selling"),
+        (True, {"link": "up", "machine": "ready", "faults": [NO_WATER]}, "no_water"),
+        (True, {"link": "up", "machine": "brewing", "busy_order": "another"}, "busy"),
+    ],
+)
+def test_no_payment_is_opened_for_a_machine_that_cannot_pour(
+    till: Till, online: bool, state: dict[str, Any], code: str
+) -> None:
+    order_id = till.world.scan()
+    till.world.database.write(_let_the_machine_be, online, state)
+
+    answer = till.press(order_id)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, code)
+    assert till.payments_there() == []
+    assert till.world.status(order_id) == "created"
+
+
+def test_the_machine_being_well_again_the_same_order_is_sold(till: Till) -> None:
+    order_id = till.world.scan()
+    till.world.database.write(_let_the_machine_be, False, {})
+    assert till.press(order_id).status_code == 503
+
+    till.world.database.write(_let_the_machine_be, True, {"link": "up", "machine": "ready"})
+
+    assert till.press(order_id).status_code == 200
+
+
+def _let_the_machine_be(session: Any, online: bool, state: dict[str, Any]) -> None:
+    live = session.get_one(DeviceLive, DEVICE)
+    live.online, live.state = online, state

@@ -1,0 +1,186 @@
+"""The webhook's door: stores and says 200, tells strangers and nonsense apart, believes nothing."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from cloud.addresses import parse_networks
+from cloud.app import MAX_BODY, create_app
+from cloud.payments import webhook
+from cloud.payments.authenticity import MAX_NOTIFICATION_BYTES
+from cloud.payments.models import ProviderNews
+from cloud.payments.recheck import NEWS
+from tests.cloud.tills import WEBHOOK, Till
+from tests.cloud.worlds import World
+
+HINT = {
+    "type": "notification",
+    "event": "payment.succeeded",
+    "object": {"id": "2d-1", "status": "succeeded", "recipient": {"account_id": "100500"}},
+}
+
+
+@pytest.fixture
+def fenced(sqlite_till: Till) -> Till:
+    """Behind a proxy at 10.0.0.1, for senders of 185.71.76.0/27 only."""
+    cloud = sqlite_till.a_cloud(
+        "fenced",
+        yookassa_webhook_networks=parse_networks("185.71.76.0/27"),
+        trusted_proxies=parse_networks("10.0.0.1"),
+    )
+    sqlite_till.app = create_app(cloud)
+    return sqlite_till
+
+
+def sent_from(till: Till, address: str, **headers: str) -> int:
+    return till.post(HINT, environ_base={"REMOTE_ADDR": address}, headers=headers).status_code
+
+
+def test_a_notification_is_stored_before_it_is_answered(till: Till) -> None:
+    assert till.post(HINT).status_code == 200
+    [news] = till.news()
+    assert (news.dedupe_key, news.provider_payment_id) == ("payment.succeeded|2d-1|succeeded", "2d-1")
+    assert json.loads(news.body) == HINT
+    assert (news.received_at, news.times, news.handled_at) == (till.world.now, 1, None)
+
+
+def test_the_provider_is_not_asked_while_the_webhook_waits(sqlite_till: Till) -> None:
+    till = sqlite_till
+    order_id = till.open_payment()
+    body = till.notification(till.provider_id(order_id))
+    till.yookassa.close()
+    assert till.post(body).status_code == 200
+    assert till.world.payment(order_id).next_check_at == till.world.now
+
+
+def test_a_notification_wakes_the_worker_and_a_repeat_does_so_again(till: Till) -> None:
+    with till.world.database.bell.listen(NEWS) as ear:
+        for _ in range(2):
+            assert till.post(HINT).status_code == 200
+            assert ear.wait(0)
+
+
+def test_a_repeat_is_counted_and_stored_once(till: Till) -> None:
+    for _ in range(3):
+        assert till.post(HINT).status_code == 200
+    assert [news.times for news in till.news()] == [3]
+
+
+def test_the_same_at_the_same_moment_is_stored_once_and_always_answered_200(till: Till) -> None:
+    gate = threading.Barrier(8)
+
+    def send() -> int:
+        gate.wait()
+        return till.post(HINT).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [answer.result(30) for answer in [pool.submit(send) for _ in range(8)]] == [200] * 8
+    assert [news.times for news in till.news()] == [8]
+
+
+def test_events_that_are_no_payments_are_kept_and_left_alone(till: Till) -> None:
+    assert till.post({"event": "payout.succeeded", "object": {"id": "po-1"}}).status_code == 200
+    [news] = till.news()
+    assert news.handled_at is not None
+    assert news.provider_payment_id == ""
+
+
+NONSENSE: dict[str, bytes] = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "a list": b"[]",
+    "null": b"null",
+    "no object": b'{"event": "payment.succeeded"}',
+    "no event": b'{"object": {"id": "1"}}',
+    "an id with a slash": b'{"event": "payment.succeeded", "object": {"id": "../me"}}',
+    "an event with a separator": b'{"event": "payment|succeeded", "object": {"id": "1"}}',
+    "deep": b'{"a":' * 5000,
+    "a form": b"event=payment.succeeded",
+    "bytes": bytes(range(256)),
+    "too large": b'{"event": "payment.succeeded", "object": {"id": "1", "x": "'
+    + b"x" * MAX_NOTIFICATION_BYTES
+    + b'"}}',
+}
+
+
+@pytest.mark.parametrize("body", NONSENSE.values(), ids=list(NONSENSE))
+def test_what_is_no_notification_is_400_and_not_stored(sqlite_till: Till, body: bytes) -> None:
+    assert sqlite_till.post(body).status_code == 400
+    assert sqlite_till.news() == []
+
+
+def test_a_flood_of_bytes_is_refused_unread(sqlite_till: Till) -> None:
+    assert sqlite_till.post(b"x" * (MAX_BODY + 1)).status_code == 413
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_only_post_is_answered(sqlite_till: Till, method: str) -> None:
+    assert sqlite_till.client().open(WEBHOOK, method=method).status_code == 405
+
+
+def test_a_slash_at_the_end_is_no_redirect(sqlite_till: Till) -> None:
+    """The provider follows none: a 308 would lose every notification."""
+    assert sqlite_till.post(HINT, WEBHOOK + "/").status_code == 200
+    assert len(sqlite_till.news()) == 1
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "application/json; charset=utf-8"])
+def test_the_content_type_does_not_matter(sqlite_till: Till, content_type: str) -> None:
+    assert sqlite_till.post(HINT, content_type=content_type).status_code == 200
+
+
+def test_another_encoding_is_stored_where_zeros_cannot_be(till: Till) -> None:
+    """JSON may be UTF-16; PostgreSQL stores no zeros."""
+    assert till.post(json.dumps(HINT).encode("utf-16")).status_code == 200
+    assert len(till.news()) == 1
+
+
+def test_a_body_with_every_kind_of_character_is_stored(till: Till) -> None:
+    told = HINT | {"object": {"id": "2d-2", "status": "succeeded", "description": "кофе ☕ \x00 \ud800"}}
+    assert till.post(told).status_code == 200
+    assert len(till.news()) == 1
+
+
+def test_a_stranger_is_403_and_nothing_is_stored(fenced: Till) -> None:
+    assert sent_from(fenced, "203.0.113.5") == 403
+    assert fenced.news() == []
+
+
+def test_the_provider_itself_is_let_in(fenced: Till) -> None:
+    assert sent_from(fenced, "185.71.76.1") == 200
+
+
+def test_a_forwarded_address_is_believed_from_our_proxy_only(fenced: Till) -> None:
+    through = {"X-Forwarded-For": "185.71.76.1"}
+    assert sent_from(fenced, "10.0.0.1", **through) == 200
+    assert sent_from(fenced, "203.0.113.5", **through) == 403
+    assert sent_from(fenced, "10.0.0.1", **{"X-Forwarded-For": "185.71.76.1, 203.0.113.5"}) == 403
+    assert sent_from(fenced, "10.0.0.1") == 403
+
+
+def test_with_the_check_off_anybody_may_knock(sqlite_till: Till) -> None:
+    assert sent_from(sqlite_till, "203.0.113.5") == 200
+
+
+def test_strangers_news_cannot_fill_the_house(world: World, till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for news nobody can place is bounded; what concerns a known payment always finds room."""
+    monkeypatch.setattr(webhook, "MAX_UNPLACED", 3)
+    order_id = till.open_payment()
+
+    def fill(session: Any) -> None:
+        for number in range(3):
+            session.execute(
+                insert(ProviderNews).values(
+                    provider="yookassa", dedupe_key=f"k{number}", provider_payment_id=f"x{number}", body="{}",
+                    received_at=world.now, look_at=world.now, times=1, verdict="",
+                )
+            )  # fmt: skip
+
+    world.database.write(fill)
+    assert till.post(HINT).status_code == 503, "comes again"
+    assert till.notify(order_id).status_code == 200
+    assert len(till.news()) == 4

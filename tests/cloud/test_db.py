@@ -1,0 +1,323 @@
+"""The database: all or nothing, in groups on SQLite, errors to whoever caused them, wake-ups only after the commit."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from cloud.db import MAX_GROUP, Base, Database, UtcDateTime, normalise_url, ring
+from cloud.heartbeat import WorkerLife
+from cloud.wake import Listener
+from cloud.watch import Watch
+from tests.waiting import wait_until
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+class Trouble(Exception):
+    """What a piece of work raises here."""
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    for tables in (Base, Ours):
+        tables.metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def another(database: Database, database_url: str) -> Iterator[Database]:
+    """The same database as another process has it."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def add(session: Session, name: str, trouble: Exception | None = None, topic: str = "") -> str:
+    session.add(WorkerLife(id=name, seen_at=NOON))
+    session.flush()
+    if topic:
+        ring(session, topic)
+    if trouble is not None:
+        raise trouble
+    return name
+
+
+def names(database: Database) -> set[str]:
+    with database.read() as session:
+        return set(session.scalars(select(WorkerLife.id)))
+
+
+def rung(ear: Listener) -> bool:
+    return ear.wait(0)
+
+
+class BusyWriter:
+    """Keeps the one writer of SQLite busy so that others gather; on PostgreSQL it is in nobody's way."""
+
+    def __init__(self, database: Database) -> None:
+        self._begun, self._go_on = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=database.write, args=(self._hold,))
+
+    def _hold(self, _session: Session) -> None:
+        self._begun.set()
+        assert self._go_on.wait(30)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+        assert self._begun.wait(30)
+
+    def __exit__(self, *_: object) -> None:
+        self._go_on.set()
+        self._thread.join()
+
+
+def test_what_work_returns_comes_back_once_it_is_committed(database: Database, another: Database) -> None:
+    assert database.write(add, "one") == "one"
+    assert names(another) == {"one"}
+
+
+def test_what_work_raises_comes_out_and_undoes_its_changes(database: Database) -> None:
+    with pytest.raises(Trouble):
+        database.write(add, "one", Trouble())
+    assert names(database) == set()
+
+
+def test_objects_can_be_read_after_the_commit(database: Database) -> None:
+    def made(session: Session) -> WorkerLife:
+        life = WorkerLife(id="one", seen_at=NOON)
+        session.add(life)
+        return life
+
+    life = database.write(made)
+    assert (life.id, life.seen_at, life.broker_connected) == ("one", NOON, False)
+
+
+def test_reading_changes_nothing(database: Database) -> None:
+    with database.read() as session:
+        session.add(WorkerLife(id="one", seen_at=NOON))
+        session.flush()
+    assert names(database) == set()
+
+
+def test_pieces_of_a_group_fail_alone(database: Database) -> None:
+    """Of the pieces waiting together every third raises and every fifth breaks a constraint."""
+    database.write(add, "taken")
+    with ThreadPoolExecutor(45) as pool, BusyWriter(database):
+        results: list[Future[str]] = []
+        for number in range(45):
+            if number % 3 == 0:
+                results.append(pool.submit(database.write, add, f"w{number}", Trouble(number)))
+            elif number % 5 == 0:
+                results.append(pool.submit(database.write, add, "taken"))
+            else:
+                results.append(pool.submit(database.write, add, f"w{number}"))
+    for number, result in enumerate(results):
+        if number % 3 == 0:
+            assert isinstance(result.exception(), Trouble)
+            assert str(result.exception()) == str(number), "each its own error"
+        elif number % 5 == 0:
+            assert isinstance(result.exception(), IntegrityError)
+        else:
+            assert result.result() == f"w{number}"
+    assert names(database) == {"taken"} | {f"w{n}" for n in range(45) if n % 3 and n % 5}
+
+
+def test_more_than_one_groups_worth_of_writers_all_get_their_results(database: Database) -> None:
+    count = MAX_GROUP + 20 if database.is_sqlite else 15
+    with ThreadPoolExecutor(count) as pool, BusyWriter(database):
+        results = [pool.submit(database.write, add, f"w{number}") for number in range(count)]
+    assert [result.result() for result in results] == [f"w{number}" for number in range(count)]
+    assert len(names(database)) == count
+
+
+def test_writers_without_pause_lose_no_update(database: Database) -> None:
+    database.write(add, "counter")
+
+    def later(session: Session) -> None:
+        life = session.get_one(WorkerLife, "counter", with_for_update=True)
+        life.seen_at += timedelta(seconds=1)
+
+    with ThreadPoolExecutor(8) as pool:
+        for result in [pool.submit(lambda: [database.write(later) for _ in range(10)]) for _ in range(8)]:
+            result.result()
+    with database.read() as session:
+        assert session.get_one(WorkerLife, "counter").seen_at == NOON + timedelta(seconds=80)
+
+
+def test_a_savepoint_inside_a_piece_of_work_is_its_own(database: Database) -> None:
+    def partly(session: Session) -> None:
+        add(session, "kept")
+        with pytest.raises(Trouble), session.begin_nested():
+            add(session, "undone", Trouble())
+        add(session, "kept too")
+
+    database.write(partly)
+    assert names(database) == {"kept", "kept too"}
+
+
+def test_a_group_that_cannot_be_committed_fails_everybody_in_it(tmp_path: object) -> None:
+    """A deferred constraint breaks the commit itself: nobody may be told that his work is safe."""
+    database = Database(f"sqlite:///{tmp_path}/coffee.db")
+    with sqlite3.connect(f"{tmp_path}/coffee.db") as raw:
+        raw.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        raw.execute("CREATE TABLE child (parent INTEGER REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)")
+    raw.close()
+
+    def insert(session: Session, statement: str) -> str:
+        session.connection().exec_driver_sql(statement)
+        return "safe"
+
+    with ThreadPoolExecutor(2) as pool, BusyWriter(database):
+        good = pool.submit(database.write, insert, "INSERT INTO parent VALUES (1)")
+        bad = pool.submit(database.write, insert, "INSERT INTO child VALUES (99)")
+    assert isinstance(bad.exception(), IntegrityError)
+    with database.read() as session:
+        is_stored = bool(session.connection().exec_driver_sql("SELECT count(*) FROM parent").scalar())
+    assert is_stored is (good.exception() is None), "told the truth about the commit"
+    assert database.write(insert, "INSERT INTO parent VALUES (2)") == "safe", "and the next group is well"
+    database.close()
+
+
+def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
+    heard_inside = []
+
+    def work(session: Session, ear: Listener) -> None:
+        ring(session, "news")
+        heard_inside.append(rung(ear))
+
+    with database.bell.listen("news") as ear, database.bell.listen("other") as other:
+        database.write(work, ear)
+        assert heard_inside == [False]
+        assert rung(ear)
+        assert not rung(other)
+
+
+def test_undone_work_rings_nobody(database: Database) -> None:
+    with database.bell.listen("news") as ear:
+        with pytest.raises(Trouble):
+            database.write(add, "one", Trouble(), "news")
+        assert not rung(ear)
+
+
+def test_a_wake_up_finds_the_change_there(database: Database) -> None:
+    with database.bell.listen("news") as ear, ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(lambda: ear.wait(30) and names(database))
+        database.write(add, "one", None, "news")
+        assert seen.result() == {"one"}
+
+
+def test_another_processs_commit_wakes_this_one(database: Database, another: Database) -> None:
+    watch = Watch(database)
+    with database.bell.listen("news") as ear:
+        watch.start()
+        try:
+            number = iter(range(10_000))
+
+            def committed_elsewhere_and_heard() -> bool:
+                another.write(add, f"w{next(number)}", None, "news")
+                return ear.wait(0.2)
+
+            wait_until(lambda: ear.wait(0.2) or True, what="the watch's first look")
+            wait_until(committed_elsewhere_and_heard, what="the other connection's wake-up")
+        finally:
+            watch.stop()
+
+
+def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:
+    program = (
+        "import sys\n"
+        "from cloud.db import Database, ring\n"
+        "database = Database(sys.argv[1])\n"
+        "from cloud import heartbeat\n"
+        "from cloud.loops import utc_now\n"
+        "def work(session, number):\n"
+        "    heartbeat.beat(session, f'other-{number}', True, utc_now())\n"
+        "    ring(session, 'news')\n"
+        "for number in range(2000):\n"
+        "    if sys.stdin.readline() != 'again\\n': break\n"
+        "    database.write(work, number)\n"
+        "database.close()\n"
+    )
+    watch = Watch(database)
+    watch.start()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, database_url],
+        stdin=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdin is not None
+
+        def heard() -> bool:
+            assert process.stdin is not None
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            return ear.wait(0.3)
+
+        try:
+            with database.bell.listen("news") as ear:
+                wait_until(heard, timeout=60, what="the other process's wake-up")
+                wait_until(lambda: any(name.startswith("other-") for name in names(database)), what="its row")
+        finally:
+            process.stdin.close()
+            watch.stop()
+
+
+class Ours(DeclarativeBase):
+    """Beside the cloud's own tables, so that nobody takes these for a part of them."""
+
+    type_annotation_map = {datetime: UtcDateTime()}  # noqa: RUF012  # SQLAlchemy reads a plain class attribute
+
+
+class Moment(Ours):
+    """A table of these tests alone."""
+
+    __tablename__ = "test_moments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime | None]
+
+
+def test_times_come_back_aware_and_in_utc(database: Database) -> None:
+    in_moscow = NOON.astimezone(timezone(timedelta(hours=3)))
+
+    def store(session: Session) -> None:
+        session.add_all([Moment(id=1, at=in_moscow), Moment(id=2, at=None)])
+
+    database.write(store)
+    with database.read() as session:
+        at = session.get_one(Moment, 1).at
+        assert at is not None
+        assert (at, at.tzinfo) == (NOON, UTC)
+        assert session.get_one(Moment, 2).at is None
+        assert session.scalar(select(func.count()).where(Moment.at <= in_moscow)) == 1
+
+
+def test_a_naive_time_is_refused(database: Database) -> None:
+    with pytest.raises(StatementError, match="naive"):
+        database.write(lambda session: session.add(Moment(id=1, at=datetime(2026, 3, 2))))  # noqa: DTZ001  # the point
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("sqlite:///var/coffee.db", "sqlite:///var/coffee.db"),
+    ],
+)
+def test_the_driver_is_always_spelled(told: str, meant: str) -> None:
+    assert normalise_url(told) == meant

@@ -1,0 +1,152 @@
+"""The outermost shell: steps when due or rung, survives what a step raises, ends when told."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from cloud.loops import Crew, Loop, utc_now
+from cloud.wake import Bell
+from tests.waiting import wait_until
+
+
+class Counted:
+    """Counts its steps; `next_in` seconds from now it wants the next one."""
+
+    def __init__(self, next_in: float = 3600) -> None:
+        self.steps = 0
+        self.next_in = next_in
+        self.trouble: Exception | None = None
+
+    def step(self, now: datetime) -> datetime:
+        self.steps += 1
+        if self.trouble is not None:
+            raise self.trouble
+        return now + timedelta(seconds=self.next_in)
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def loop(bell: Bell, counted: Counted) -> Iterator[Loop]:
+    made = Loop("counter", counted, bell, "work", utc_now)
+    made.start()
+    yield made
+    made.stop()
+    made.join(10)
+    assert not made.alive
+
+
+def test_a_loop_steps_at_once_and_again_when_rung(bell: Bell, counted: Counted, loop: Loop) -> None:
+    wait_until(lambda: counted.steps >= 1)
+
+    def rung() -> bool:
+        bell.ring(["work"])
+        return counted.steps >= 20
+
+    wait_until(rung, what="steps by ringing alone")
+
+
+def test_polling_is_the_truth_and_a_lost_wake_up_costs_a_second(counted: Counted, loop: Loop) -> None:
+    wait_until(lambda: counted.steps >= 3, what="steps nobody rang for")
+
+
+def test_a_step_that_raises_is_logged_and_tried_again(
+    bell: Bell, counted: Counted, loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted.trouble = RuntimeError("no database")
+    bell.ring(["work"])
+    wait_until(lambda: "counter: a step failed" in caplog.text)
+    counted.trouble = None
+    steps = counted.steps
+    wait_until(lambda: counted.steps > steps, what="a step after the failed one")
+    assert loop.alive
+
+
+def test_a_naive_wake_time_does_not_end_a_loop(bell: Bell, caplog: pytest.LogCaptureFixture) -> None:
+    class Naive:
+        def step(self, now: datetime) -> datetime:
+            return now.replace(tzinfo=None)
+
+    loop = Loop("naive", Naive(), bell, "work", utc_now)
+    loop.start()
+    wait_until(lambda: "naive: a step failed" in caplog.text)
+    assert loop.alive
+    loop.stop()
+    loop.join(10)
+
+
+def test_a_loop_that_ended_listens_no_more(bell: Bell) -> None:
+    loop = Loop("brief", Counted(), bell, "work", utc_now)
+    loop.start()
+    loop.stop()
+    loop.join(10)
+    assert not loop.alive
+    assert bell.topics == 0
+
+
+def test_a_crew_of_none_does_the_work_itself_in_order() -> None:
+    crew, done = Crew("nobody", 0), list[int]()
+    for number in range(3):
+        crew.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # bound on purpose
+    assert done == [0, 1, 2]
+    assert crew.free == 1
+    crew.close()
+
+
+def test_a_crew_counts_its_free_hands_and_tells_when_the_first_of_all_is_freed() -> None:
+    freed, go_on = threading.Semaphore(0), threading.Event()
+    crew = Crew("hands", 2, freed.release)
+
+    def wait() -> None:
+        assert go_on.wait(30)
+
+    crew.submit(wait)
+    assert crew.free == 1
+    crew.submit(wait)
+    assert crew.free == 0
+    go_on.set()
+    assert freed.acquire(timeout=30)
+    crew.close()
+    assert crew.free == 2
+    assert not freed.acquire(blocking=False), "nobody waits for the second hand"
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_work_that_raises_is_logged_and_frees_its_hand(size: int, caplog: pytest.LogCaptureFixture) -> None:
+    crew = Crew("clumsy", size)
+
+    def drop() -> None:
+        raise RuntimeError("dropped")
+
+    with caplog.at_level(logging.ERROR):
+        crew.submit(drop)
+        wait_until(lambda: crew.free == 1 and "clumsy: a piece of work failed" in caplog.text)
+    crew.close()
+
+
+def test_closing_a_crew_lets_it_finish_what_it_holds() -> None:
+    done = list[str]()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(30)
+        done.append("finished")
+
+    crew = Crew("careful", 1)
+    crew.submit(work)
+    assert begun.wait(30)
+    threading.Timer(0, go_on.set).start()
+    crew.close()
+    assert done == ["finished"]

@@ -1,0 +1,167 @@
+"""The settings: read once, all problems at once, no secret shown, every one of them documented."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cloud.addresses import parse_networks
+from cloud.settings import Settings, SettingsError, read_dotenv
+
+KEY = {"COFFEE_SECRET_KEY": "k" * 32}
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def problems(**environ: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(KEY | environ)
+    return str(caught.value).splitlines()
+
+
+def test_only_the_secret_key_must_be_given() -> None:
+    settings = Settings.from_env(KEY)
+    assert settings == Settings("k" * 32, yookassa_webhook_networks=settings.yookassa_webhook_networks)
+    assert settings.address == ("127.0.0.1", 8080)
+    assert settings.yookassa_webhook_networks is not None
+    assert len(settings.yookassa_webhook_networks) > 5, "the published list"
+
+
+def test_defaults_are_the_contracts() -> None:
+    settings = Settings.from_env(KEY)
+    assert (settings.order_expiration_s, settings.fast_track_s, settings.make_deadline_s) == (900, 300, 60)
+    assert (settings.ack_timeout_s, settings.make_timeout_s, settings.uncertain_grace_s) == (75, 300, 300)
+    assert (settings.manual_make_s, settings.payment_poll_fast_s, settings.payment_poll_slow_s) == (1800, 2, 60)
+    assert settings.mqtt_url == "mqtt://127.0.0.1:1883"
+    assert settings.yookassa_url == "https://api.yookassa.ru/v3"
+    assert settings.public_url == "http://127.0.0.1:8080"
+
+
+def test_durations_take_fractions() -> None:
+    settings = Settings.from_env(KEY | {"COFFEE_MAKE_DEADLINE_S": "0.25", "COFFEE_ACK_TIMEOUT_S": "0.5"})
+    assert (settings.make_deadline_s, settings.ack_timeout_s) == (0.25, 0.5)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(
+            {
+                "COFFEE_SECRET_KEY": "short",
+                "COFFEE_DATABASE_URL": "nothing",
+                "COFFEE_MQTT_URL": "http://broker",
+                "COFFEE_PUBLIC_URL": "coffee.example.org",
+                "COFFEE_BIND": "everywhere",
+                "COFFEE_TRUSTED_PROXIES": "10.0.0.0/33",
+                "COFFEE_MAKE_TIMEOUT_S": "soon",
+                "COFFEE_MAKE_DEADLINE_S": "80",
+                "COFFEE_LOG": "xml",
+            }
+        )
+    told = str(caught.value)
+    for name in (
+        *("SECRET_KEY", "DATABASE_URL", "MQTT_URL", "PUBLIC_URL", "BIND", "TRUSTED_PROXIES", "MAKE_TIMEOUT_S"),
+        *("ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S", "LOG"),
+    ):
+        assert f"COFFEE_{name}" in told
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e12", "60s", "0x10"])
+def test_a_duration_is_a_positive_number(value: str) -> None:
+    assert problems(COFFEE_MAKE_DEADLINE_S=value)[0].startswith("COFFEE_MAKE_DEADLINE_S must be a number above 0")
+
+
+def test_the_answer_is_awaited_longer_than_the_machine_may_take_to_start() -> None:
+    [problem] = problems(COFFEE_ACK_TIMEOUT_S="60")
+    assert problem == "COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S"
+
+
+@pytest.mark.parametrize("value", ["mysql://u@h/d", "sqlite//x", "postgresql+asyncpg://h/d"])
+def test_a_database_is_sqlite_or_postgresql(value: str) -> None:
+    [problem] = problems(COFFEE_DATABASE_URL=value)
+    assert problem.startswith("COFFEE_DATABASE_URL must")
+    assert "u@h" not in problem
+
+
+@pytest.mark.parametrize("value", ["postgres://u:p@h/d", "postgresql://h/d", "postgresql+psycopg://h/d", "sqlite://"])
+def test_a_database_may_be_spelled_in_the_usual_ways(value: str) -> None:
+    if value == "sqlite://":
+        assert problems(COFFEE_DATABASE_URL=value), "a database in memory would be another one for every process"
+    else:
+        assert Settings.from_env(KEY | {"COFFEE_DATABASE_URL": value}).database_url == value
+
+
+@pytest.mark.parametrize(
+    ("bind", "address"),
+    [("0.0.0.0:80", ("0.0.0.0", 80)), ("[::1]:8080", ("::1", 8080)), ("localhost:0", ("localhost", 0))],
+)
+def test_where_to_listen(bind: str, address: tuple[str, int]) -> None:
+    assert Settings.from_env(KEY | {"COFFEE_BIND": bind}).address == address
+
+
+@pytest.mark.parametrize("bind", ["8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":x"])
+def test_what_is_no_address_is_refused(bind: str) -> None:
+    [problem] = problems(COFFEE_BIND=bind)
+    assert problem.startswith("COFFEE_BIND must be")
+
+
+def test_senders_can_be_listed_or_left_unchecked() -> None:
+    listed = Settings.from_env(KEY | {"COFFEE_YOOKASSA_WEBHOOK_NETWORKS": "127.0.0.0/8, 10.1.2.3"})
+    assert listed.yookassa_webhook_networks == parse_networks("127.0.0.0/8,10.1.2.3")
+    assert Settings.from_env(KEY | {"COFFEE_YOOKASSA_WEBHOOK_NETWORKS": "*"}).yookassa_webhook_networks is None
+
+
+def test_nobodys_header_is_believed_unless_a_proxy_is_named() -> None:
+    assert Settings.from_env(KEY).trusted_proxies == ()
+    assert [p.startswith("COFFEE_TRUSTED_PROXIES") for p in problems(COFFEE_TRUSTED_PROXIES="*")] == [True]
+
+
+def test_old_keys_and_slashes_at_the_end_are_tidied() -> None:
+    settings = Settings.from_env(
+        KEY | {"COFFEE_OLD_SECRET_KEYS": "one,,two", "COFFEE_PUBLIC_URL": "https://pay.example.org/"}
+    )
+    assert settings.old_secret_keys == ("one", "two")
+    assert settings.public_url == "https://pay.example.org"
+
+
+def test_an_empty_variable_is_none_at_all() -> None:
+    assert Settings.from_env(KEY | {"COFFEE_BIND": "  ", "COFFEE_MAKE_TIMEOUT_S": ""}) == Settings.from_env(KEY)
+
+
+def test_secrets_are_never_shown() -> None:
+    settings = Settings.from_env(
+        {
+            "COFFEE_SECRET_KEY": "hush" * 10,
+            "COFFEE_OLD_SECRET_KEYS": "husholder",
+            "COFFEE_DATABASE_URL": "postgresql://u:hush-db@h/d",
+            "COFFEE_MQTT_PASSWORD": "hush-mqtt",
+            "COFFEE_MQTT_URL": "mqtt://u:hush-url@127.0.0.1",
+        }
+    )
+    assert "hush" not in repr(settings)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    told = DOCUMENT.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `COFFEE_([A-Z_]+)` \| (.+?) \|", told, re.MULTILINE))
+    assert set(rows) == {field.name.upper() for field in fields(Settings)}
+    for field in fields(Settings):
+        if isinstance(field.default, int | float):
+            assert rows[field.name.upper()] == f"`{field.default:g}`"
+        elif isinstance(field.default, str):
+            assert rows[field.name.upper()] == (f"`{field.default}`" if field.default else "none")
+
+
+def test_a_dotenv_file_fills_in_what_the_environment_lacks(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "# ours\nexport COFFEE_BIND='0.0.0.0:80'\nCOFFEE_LOG=json\n\nnonsense\n1BAD=x\nCOFFEE_PUBLIC_URL=\"http://a=b\"\n",
+        encoding="utf-8",
+    )
+    environ = {"COFFEE_LOG": "text"}
+    read_dotenv(tmp_path, environ)
+    assert environ == {"COFFEE_LOG": "text", "COFFEE_BIND": "0.0.0.0:80", "COFFEE_PUBLIC_URL": "http://a=b"}
+
+
+def test_no_dotenv_file_is_fine(tmp_path: Path) -> None:
+    environ: dict[str, str] = {}
+    read_dotenv(tmp_path, environ)
+    assert environ == {}

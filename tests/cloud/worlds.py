@@ -1,0 +1,235 @@
+"""A small fleet in a real database and orders brought to any state by hand; time moves only when a test moves it.
+
+Uses the same use cases as the workers do; no provider, no broker, no thread.
+"""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+
+from cloud import migrate
+from cloud.db import Database
+from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.fleet.vault import Vault
+from cloud.orders import making, outbox, paying
+from cloud.orders.deadlines import Deadlines
+from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
+from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.paying import Account
+from cloud.orders.rules import Rules
+from cloud.orders.scanning import Scan, open_order
+from cloud.orders.states import Status
+from protocol.messages import Accepted, Evidence, Outcome, Progress
+from protocol.reasons import Result, Spout, Stage
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+PRICE = 17900
+DEVICE, OTHER_DEVICE = "m-001", "m-002"
+ACCOUNT = "100500"
+SECRET_KEY = "a secret text of more than thirty-two characters"
+SHOP_SECRET = "test_secret"
+HOLD = Account("Yookassa", ACCOUNT, "on_dispense", "polling")
+ONE_STAGE = Account("Yookassa", ACCOUNT, "immediate", "polling")
+
+
+class HandClock:
+    """Tells the time it was set to."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@dataclass
+class World:
+    """One database with two machines of one merchant, and everything a test says about orders."""
+
+    database: Database
+    clock: HandClock = field(default_factory=HandClock)
+    rules: Rules = field(default_factory=Rules)
+    vault: Vault = field(default_factory=lambda: Vault(SECRET_KEY))
+
+    def __post_init__(self) -> None:
+        self._ids = itertools.count(1)
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now
+
+    def found(self) -> "World":
+        """Create tables and fleet."""
+        migrate.upgrade(self.database)
+        self.database.write(self._fleet)
+        return self
+
+    def _fleet(self, session: Any) -> None:
+        session.add(Merchant(id="north", name="ООО Север"))
+        session.flush()
+        session.add(
+            Credential(
+                merchant_id="north", scenario="Yookassa", account_id=ACCOUNT, secret=self.vault.lock(SHOP_SECRET)
+            )
+        )
+        for uuid in (DEVICE, OTHER_DEVICE):
+            session.add(Device(device_uuid=uuid, merchant_id="north", payment_scenario="Yookassa"))
+            session.flush()
+            session.add(DeviceLive(device_uuid=uuid, online=True, session_id="s1"))
+            session.add(Drink(device_uuid=uuid, drink_no="latte", name="Латте", price_medium=PRICE))
+
+    # What happens to an order
+
+    def scan(self, order_id: str = "", device: str = DEVICE) -> str:
+        """A buyer scans; the order's id."""
+        scan = Scan(order_id or f"ord-{next(self._ids)}", device, "latte", 1)
+        return self.database.write(open_order, scan, "ru", self.rules, self.now).id
+
+    def start(self, order_id: str, account: Account = HOLD) -> str:
+        """The buyer presses "pay"; the payment's id."""
+        payment_id = f"p{next(self._ids)}-{order_id}"[:32]
+        payment, is_new = self.database.write(paying.start_payment, order_id, account, payment_id, self.now)
+        if is_new:
+            [create] = [row for row in self.rows(order_id, Task.CREATE) if row.subject == payment.id]
+            self.database.write(outbox.settle, create.id, "", "done", self.now)
+        return payment.id
+
+    def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
+        """The provider says how the payment stands."""
+        captured = PRICE if state is PaymentState.CAPTURED else 0
+        told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
+        news = PaymentNews(state=state, **(told | more))
+        self.database.write(paying.payment_news, payment_id, news, self.rules, self.now)
+
+    def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
+        """A refund succeeded at the provider."""
+        self.database.write(paying.refund_news, payment_id, refund_id, amount, self.now)
+
+    def pay(self, order_id: str = "", account: Account = HOLD) -> str:
+        """A paid order, its command on its way; the order's id."""
+        order_id = self.scan(order_id)
+        payment_id = self.start(order_id, account)
+        self.tell(payment_id, PaymentState.PENDING)
+        self.tell(payment_id, PaymentState.HELD if account is HOLD else PaymentState.CAPTURED)
+        return order_id
+
+    def publish(self, order_id: str) -> None:
+        self.database.write(making.published, self.command(order_id).id, self.rules, self.now)
+
+    def accept(self, order_id: str, device: str = DEVICE) -> None:
+        said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.now)
+        self.database.write(making.accepted, device, said, self.rules, self.now)
+
+    def progress(self, order_id: str, stage: Stage, pct: int) -> None:
+        said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
+        self.database.write(making.progressed, DEVICE, said)
+
+    def report(
+        self, order_id: str, result: Result, code: str = "", out: Spout = Spout.UNKNOWN, revision: int = 1,
+        device: str = DEVICE,
+    ) -> None:  # fmt: skip
+        """The machine says what happened."""
+        said = Outcome(
+            message_id=f"o{revision}", command_id=self.command(order_id).id, order_id=order_id, result=result,
+            code=code, out=out, revision=revision, at=self.now, evidence=Evidence(rule="said so"),
+        )  # fmt: skip
+        self.database.write(making.reported, device, said, self.rules, self.now)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the deadlines are looked at."""
+        Deadlines(self.database, self.rules).step(self.clock.advance(seconds))
+
+    def bring_to(self, status: Status, account: Account = HOLD) -> str:
+        """An order in any status; its id."""
+        if status is Status.FAILED:
+            order_id = self.scan()
+            self.wait(self.rules.order_expiration_s + 1)
+            return order_id
+        if status in {Status.CREATED, Status.PENDING, Status.NOT_PAID, Status.MANUAL_MAKE}:
+            return self._before_pouring(status, account)
+        order_id = self.pay(account=account)
+        if status is not Status.PAID:
+            self.publish(order_id)
+        if status is Status.SUCCESSFUL:
+            self.report(order_id, Result.DONE)
+        if status is Status.MAKE_FAILED:
+            self.report(order_id, Result.REJECTED, "no_water")
+        return order_id
+
+    def _before_pouring(self, status: Status, account: Account) -> str:
+        order_id = self.scan()
+        if status is Status.CREATED:
+            return order_id
+        payment_id = self.start(order_id, account)
+        self.tell(payment_id, PaymentState.PENDING)
+        if status is Status.NOT_PAID:
+            self.tell(payment_id, PaymentState.CANCELED, cancel_reason="insufficient_funds")
+        if status is Status.MANUAL_MAKE:
+            self.clock.advance(self.rules.fast_track_s + 1)
+            self.tell(payment_id, PaymentState.HELD if account is HOLD else PaymentState.CAPTURED)
+        return order_id
+
+    # What the database says
+
+    def order(self, order_id: str) -> Order:
+        with self.database.read() as session:
+            return session.get_one(Order, order_id)
+
+    def status(self, order_id: str) -> str:
+        return self.order(order_id).status
+
+    def command(self, order_id: str) -> MakeCommand:
+        """The latest command of an order."""
+        return self.commands(order_id)[-1]
+
+    def commands(self, order_id: str) -> list[MakeCommand]:
+        with self.database.read() as session:
+            found = select(MakeCommand).where(MakeCommand.order_id == order_id).order_by(MakeCommand.attempt)
+            return list(session.scalars(found))
+
+    def payment(self, order_id: str) -> Payment:
+        """The latest payment of an order."""
+        with self.database.read() as session:
+            found = select(Payment).where(Payment.order_id == order_id).order_by(Payment.started_at.desc(), Payment.id)
+            return session.scalars(found).first()  # type: ignore[return-value]  # only asked of orders that have one
+
+    def rows(self, order_id: str, *tasks: Task) -> list[OutboxRow]:
+        """The order's promises, oldest first; of these tasks only when any are named."""
+        with self.database.read() as session:
+            found = select(OutboxRow).where(OutboxRow.order_id == order_id).order_by(OutboxRow.id)
+            return [row for row in session.scalars(found) if not tasks or Task(row.task) in tasks]
+
+    def promised(self, order_id: str, *tasks: Task) -> list[str]:
+        """The names of the order's promises still to be kept."""
+        return [row.task for row in self.rows(order_id, *tasks) if row.settled_at is None]
+
+    def history(self, order_id: str) -> list[OrderChange]:
+        with self.database.read() as session:
+            found = select(OrderChange).where(OrderChange.order_id == order_id).order_by(OrderChange.id)
+            return list(session.scalars(found))
+
+    def ledger(self, order_id: str) -> dict[str, int]:
+        """Kopecks by kind of movement."""
+        with self.database.read() as session:
+            sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id)
+            return {kind: int(total) for kind, total in session.execute(sums.group_by(Movement.kind))}
+
+
+@contextmanager
+def a_world(url: str) -> Iterator[World]:
+    """A world in the database at `url`, closed at the end."""
+    database = Database(url)
+    try:
+        yield World(database).found()
+    finally:
+        database.close()
