@@ -1,0 +1,57 @@
+"""`python3 run.py bench`: measures the chain against both databases, prints one table, records the results."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import report
+from bench.campaign import Length, run
+from bench.stage import Deployment, Missing
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when every order ended as it should, 1 when one did not."""
+    options = _parser().parse_args(arguments)
+    length = Length(tuple(options.rates), options.seconds, options.maximum_seconds, options.maximum_orders)
+    results = []
+    for name in options.databases:
+        try:
+            results.append(run(Deployment(name), length, options.agents, options.capture, _say))
+        except Missing as missing:
+            _say(f"{name} left out: {missing}")
+    if not results:
+        return 1
+    recorded = report.Report.of(results, sys.argv[1:] if arguments is None else arguments)
+    print(report.table(recorded))
+    if options.record:
+        path = report.record(recorded, options.record)
+        _say(f"recorded in {path}")
+    return 0 if all(result.all_successful for result in results) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "--databases", nargs="+", choices=[str(d) for d in Deployment], default=[str(d) for d in Deployment]
+    )
+    parser.add_argument("--rates", nargs="*", type=float, default=[2.0, 50.0], help="orders a second for the latency")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long at each rate")
+    parser.add_argument("--maximum-seconds", type=float, default=12.0, help="how long at full load; 0 leaves it out")
+    parser.add_argument("--maximum-orders", type=int, default=600, help="a second, prepared for the full load")
+    parser.add_argument("--agents", type=int, default=2, help="real agents, each with a machine on a pty")
+    parser.add_argument(
+        "--capture", choices=["immediate", "on_dispense"], default="on_dispense", help="hold the money until poured?"
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FOLDER", default=Path(__file__).parent, help="where results/ and README.md are"
+    )
+    parser.add_argument("--no-record", dest="record", action="store_const", const=None, help="only print")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

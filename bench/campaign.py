@@ -1,0 +1,120 @@
+"""One deployment measured from beginning to end: start, rest, each rate, full load, memory."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench import latency, maximum
+from bench.figures import Spread, spread
+from bench.latency import Latency
+from bench.maximum import Maximum
+from bench.orders import Prepared, device_uuid
+from bench.programs import Weight
+from bench.stage import Deployment, Stage
+
+FAKE_MACHINES = 60
+AGENT_ORDERS_A_SECOND = 5.0
+"""One machine pours one drink at a time: a real agent gets no more than this, the others go to the fleet."""
+ENDING_S = 30.0
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long each thing is measured."""
+
+    rates: tuple[float, ...]
+    seconds: float
+    maximum_seconds: float
+    maximum_orders: int
+    """Prepared for each second of full load; more than any cloud will take."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything measured of one deployment."""
+
+    deployment: str
+    capture: str
+    latencies: tuple[Latency, ...]
+    maximum: Maximum | None
+    agent_start: Spread | None
+    """Process start to presence at the broker."""
+    memory_at_rest: dict[str, Weight | None]
+    memory_after: dict[str, Weight | None]
+    statuses: dict[str, int]
+    posted: int
+
+    @property
+    def all_successful(self) -> bool:
+        """Whether every order that was paid for was poured."""
+        return self.statuses.get("successful", 0) == self.posted
+
+
+def run(deployment: Deployment, length: Length, agents: int, capture: str, say: Callable[[str], None]) -> Result:
+    """Measure it. Raises `Missing`."""
+    plans, last = _plans(length, agents)
+    prepared = [order for plan in (*plans, last) for order in plan]
+    say(f"{deployment}: starting, with {len(prepared)} orders prepared")
+    with Stage(deployment, agents, agents + FAKE_MACHINES, prepared, capture) as stage:
+        at_rest = stage.weights()
+        starts = spread(stage.agent_starts())
+        latencies = []
+        for rate, plan in zip(length.rates, plans, strict=True):
+            say(f"{deployment}: {rate:g} orders/s for {len(plan) / rate:.0f} s")
+            latencies.append(latency.measure(stage, plan, rate))
+        most = None
+        if last:
+            say(f"{deployment}: as many as it can for {length.maximum_seconds:g} s")
+            most = maximum.measure(stage, last, length.maximum_seconds)
+        return Result(
+            deployment=deployment.value,
+            capture=capture,
+            latencies=tuple(latencies),
+            maximum=most,
+            agent_start=starts,
+            memory_at_rest=at_rest,
+            memory_after=stage.weights(),
+            statuses=_settled(stage),
+            posted=sum(map(len, plans)) + (most.posted if most else 0),
+        )
+
+
+def _plans(length: Length, agents: int) -> tuple[list[list[Prepared]], list[Prepared]]:
+    """The orders of each rate, and those of full load."""
+    plans: list[list[Prepared]] = []
+    first = 1
+    for rate in length.rates:
+        count = round(rate * length.seconds)
+        stride = max(1, round(rate / (agents * AGENT_ORDERS_A_SECOND)))
+        plans.append(
+            [
+                Prepared(first + i, _real(i // stride, agents) if i % stride == 0 else _fake(i, agents))
+                for i in range(count)
+            ]
+        )
+        first += count
+    count = round(length.maximum_orders * length.maximum_seconds)
+    return plans, [Prepared(first + i, _fake(i, agents)) for i in range(count)]
+
+
+def _real(turn: int, agents: int) -> str:
+    return device_uuid(turn % agents)
+
+
+def _fake(turn: int, agents: int) -> str:
+    return device_uuid(agents + turn % FAKE_MACHINES)
+
+
+def _settled(stage: Stage) -> dict[str, int]:
+    """The orders' statuses once nothing moves any more."""
+    until = time.monotonic() + ENDING_S
+    statuses = stage.statuses()
+    while _moving(statuses) and time.monotonic() < until:
+        time.sleep(0.5)
+        statuses = stage.statuses()
+    return statuses
+
+
+def _moving(statuses: dict[str, int]) -> bool:
+    still: Sequence[str] = ("paid", "make_pending")
+    return any(statuses.get(status) for status in still)

@@ -1,0 +1,86 @@
+"""The bench itself: a slice of a few orders gives figures of the right shape, and they are recorded. Times nothing."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as program
+from bench import orders
+from bench.figures import percentile, spread
+from bench.parts import Part
+
+SEGMENTS = 6
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert [percentile([1, 2, 3, 4], share) for share in (0.01, 0.25, 0.5, 0.75, 1)] == [1, 1, 2, 3, 4]
+    assert percentile(list(range(1, 101)), 0.99) == 99
+
+
+def test_a_spread_is_told_in_milliseconds_and_of_nothing_there_is_none() -> None:
+    found = spread([0.003, 0.001, 0.002])
+    assert found is not None
+    assert (found.count, found.p50, found.longest) == (3, 2.0, 3.0)
+    assert spread([]) is None
+
+
+def test_everything_about_an_order_follows_from_its_number() -> None:
+    told = orders.payment_object(4711, "succeeded")
+    assert orders.number_of_payment(str(told["id"])) == 4711
+    assert told["metadata"] == {"order_id": orders.order_id(4711), "payment": orders.our_payment_id(4711)}
+    names = [make(number) for make in (orders.order_id, orders.our_payment_id) for number in (1, 2)]
+    assert len(set(names)) == len(names)
+
+
+class Counter:
+    """A part that counts how often it was asked."""
+
+    def __init__(self, start: int) -> None:
+        self._counts = itertools.count(start)
+
+    def address(self) -> str:
+        return "here"
+
+    def take(self) -> int:
+        return next(self._counts)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_part_works_in_a_process_of_its_own_until_it_is_told_to_end() -> None:
+    with Part("counter", Counter, 5) as part:
+        assert part.address == "here"
+        assert [part.take(), part.take()] == [5, 6]
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_a_slice_of_the_bench_measures_every_order_on_sqlite(tmp_path: Path) -> None:
+    """Real parts are asked for, so that a missing one is skipped as everywhere; the bench starts its own."""
+    check_slice("sqlite", tmp_path)
+
+
+@pytest.mark.usefixtures("mosquitto", "postgres_server")
+def test_a_slice_of_the_bench_measures_every_order_on_postgresql(tmp_path: Path) -> None:
+    check_slice("postgresql", tmp_path)
+
+
+def check_slice(database: str, tmp_path: Path) -> None:
+    few = ["--rates", "4", "--seconds", "1", "--maximum-seconds", "0.5", "--maximum-orders", "40", "--agents", "1"]
+    assert program.main(["--databases", database, *few, "--record", str(tmp_path)]) == 0
+    [path] = (tmp_path / "results").iterdir()
+    recorded = json.loads(path.read_text())
+    [result] = recorded["results"]
+    [latency] = result["latencies"]
+    assert latency["chain"]["count"] == latency["cloud"]["count"] == 4
+    assert 0 < latency["chain"]["p50"] <= latency["chain"]["p99"]
+    assert len(latency["segments"]) == SEGMENTS
+    assert all(cut["count"] == 4 for cut in latency["segments"].values())
+    assert (latency["missing"], latency["repeated"], result["maximum"]["unfinished"]) == (0, 0, 0)
+    assert result["statuses"]["successful"] == result["posted"] == 4 + result["maximum"]["posted"]
+    assert result["agent_start"]["count"] == 1
+    assert any(name.startswith("cloud ") for name in result["memory_after"])
+    readme = (tmp_path / "README.md").read_text()
+    assert f"| webhook to first byte, at 4/s: p50 / p99 ms | {latency['chain']['p50']:.1f} /" in readme
