@@ -92,6 +92,24 @@ def after_commit(session: Session, act: Callable[[], None]) -> None:
     session.info.setdefault(_AFTERWARDS, []).append(act)
 
 
+Row = TypeVar("Row", bound="Base")
+_HELD = "held"
+
+
+def hold(session: Session, table: type[Row], key: str) -> Row | None:
+    """One row as it is now, kept from other workers until this transaction ends; read once a transaction.
+
+    A savepoint that is undone lets go of what was taken in it, so each takes for itself.
+    """
+    held = session.info.setdefault(_HELD, {})
+    if held.get((table, key), _HELD) is (session.get_nested_transaction() or session.get_transaction()):
+        return session.get(table, key)
+    session.flush()  # what is not written yet must not be read over
+    row = session.get(table, key, with_for_update=True, populate_existing=True)
+    held[table, key] = session.get_nested_transaction() or session.get_transaction()
+    return row
+
+
 def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
     """Add one row unless a unique column holds its value already, also when another process adds it this moment."""
     flavour = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

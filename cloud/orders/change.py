@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cloud.db import ring
+from cloud.db import hold, ring
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.states import FINAL, Event, Status, next_state
 
@@ -19,8 +19,7 @@ class UnknownOrder(LookupError):
 
 def locked(session: Session, order_id: str) -> Order:
     """The order, held against other workers until this transaction ends. Raises `UnknownOrder`."""
-    session.flush()  # what is not written yet must not be read over
-    order = session.get(Order, order_id, with_for_update=True, populate_existing=True)
+    order = hold(session, Order, order_id)
     if order is None:
         raise UnknownOrder(order_id)
     return order

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud.db import hold
 from cloud.orders import outbox
 from cloud.orders.change import locked, log, move, touch
 from cloud.orders.models import MakeCommand, Order
@@ -207,8 +208,7 @@ def _both(session: Session, make_id: str) -> tuple[MakeCommand, Order]:
     if issued is None:
         raise LookupError(f"no command {make_id}")
     order = locked(session, issued.order_id)
-    session.refresh(issued)
-    return issued, order
+    return hold(session, MakeCommand, make_id) or issued, order
 
 
 def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[MakeCommand, Order] | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from cloud.db import hold
 from cloud.orders import making, outbox
 from cloud.orders.change import locked, log, move, touch
 from cloud.orders.models import Order, Payment
@@ -195,11 +196,9 @@ def locked_payment(session: Session, payment_id: str) -> Payment:
 
 def _both(session: Session, payment_id: str) -> tuple[Payment, Order]:
     """The payment and its order, the order locked first so that two workers never wait for each other."""
-    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
-    if order_id is None:
+    seen = session.get(Payment, payment_id)
+    if seen is None:
         raise LookupError(f"no payment {payment_id}")
-    order = locked(session, order_id)
+    order = locked(session, seen.order_id)
     # The row itself too: a webhook asks for a check without holding the order.
-    payment = session.get(Payment, payment_id, with_for_update=True, populate_existing=True)
-    assert payment is not None  # noqa: S101  # read a line above, and payments are never deleted
-    return payment, order
+    return hold(session, Payment, payment_id) or seen, order

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import ring
+from cloud.db import insert_if_new, ring
 from cloud.orders import outbox
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import Due, PaidFor, PaymentState, arrives_by, owed, paying
@@ -77,18 +77,8 @@ def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow],
 
 def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
     """Add one movement to the ledger; false when exactly this one is in it already."""
-    known = select(Movement.id).where(
-        Movement.payment_id == payment.id, Movement.kind == kind, Movement.reference == reference
-    )
-    if session.scalar(known) is not None:
-        return False
-    session.add(
-        Movement(
-            payment_id=payment.id, order_id=payment.order_id, kind=kind, amount=amount, reference=reference, at=now
-        )
-    )  # fmt: skip
-    session.flush()
-    return True
+    what = {"payment_id": payment.id, "order_id": payment.order_id, "kind": kind, "amount": amount}
+    return insert_if_new(session, Movement, what | {"reference": reference, "at": now})
 
 
 def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
