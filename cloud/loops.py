@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Protocol
 
+from sqlalchemy.exc import OperationalError
+
 from cloud.wake import Bell, Listener
 
 log = logging.getLogger("cloud.loops")
@@ -72,6 +74,9 @@ class Loop:
             try:
                 wake_at = self._steps.step(self._clock())
                 pause = (wake_at - self._clock()).total_seconds()
+            except OperationalError as error:  # the database is away: one line a second says enough
+                log.error("%s: the database does not answer (%s)", self.name, type(error.orig).__name__)
+                pause = AFTER_ERROR_S
             except Exception:  # the loop must outlive any one step; what failed stays due in the database
                 log.exception("%s: a step failed", self.name)
                 pause = AFTER_ERROR_S

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, (command, says) in COMMANDS.items():
         command.add_arguments(commands.add_parser(name, help=says, description=says))
     chosen = parser.parse_args(arguments)
-    return COMMANDS[chosen.command][0].run(chosen)
+    return int(COMMANDS[chosen.command][0].run(chosen))
 
 
 def _version() -> str:

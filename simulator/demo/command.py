@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.fault != "none" and not args.once:
         print("--fault goes with --once; without it switch faults on at the machine's panel", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell's background job ignores Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     try:
         return _once(args, SCENARIOS[args.fault]) if args.once else _for_a_person(args)
     except (DidNotStart, WentWrong) as error:

@@ -213,7 +213,7 @@ def test_presence_is_the_devices_own_word(rig: Rig) -> None:
     rig.hear_until(lambda: live(rig.world).online)
     assert (live(rig.world).session_id, live(rig.world).agent_version) == ("s-1", "0.1")
     assert live(rig.world).seen_at == rig.world.now
-    assert not live(rig.world, OTHER_DEVICE).online
+    assert live(rig.world, OTHER_DEVICE).seen_at is None
     machine.say(presence("s-1", online=False), Channel.PRESENCE)
     rig.hear_until(lambda: not live(rig.world).online)
 

@@ -56,7 +56,8 @@ def test_a_command_is_published_and_the_order_says_sent(rig: Rig) -> None:
             issued_at=command.issued_at, deadline_at=command.deadline_at,
         )
     ]  # fmt: skip
-    assert machine.expiries() == [50], "the broker forgets it with its deadline"
+    [expiry] = machine.expiries()
+    assert 0 < expiry <= 50, "the broker forgets it with its deadline"
     assert command.published_at == rig.world.now
     assert [row.verdict for row in rig.world.rows(order_id, Task.MAKE)] == ["done"]
     assert rig.world.order(order_id).stage == "sent"
@@ -245,7 +246,8 @@ def test_a_connection_lost_before_the_answer_sends_it_again_with_what_is_left_of
     broker.faults.release_pubacks()
     published(rig, order_id)
     wait_until(lambda: len(machine.commands) == 2)
-    assert machine.expiries() == [60, 40], "paho's own repeat would have carried 60 again"
+    first, second = machine.expiries()  # less what they waited at the broker
+    assert second <= 40 < first <= 60, "paho's own repeat would have carried 60 again"
     assert machine.commands[0] == machine.commands[1]
 
 

@@ -110,13 +110,18 @@ def test_no_proper_drink_returns_the_money_at_once(
     assert (refund.amount, refund.due_at, refund.settled_at) == (PRICE, START, None)
 
 
-@pytest.mark.parametrize(("result", "out"), [(Result.UNKNOWN, Spout.UNKNOWN), (Result.FAILED, Spout.FULL)])
-def test_an_uncertain_end_waits_for_evidence_before_money_goes_back(world: World, result: Result, out: Spout) -> None:
+@pytest.mark.parametrize(
+    ("result", "out", "reason"),
+    [(Result.UNKNOWN, Spout.UNKNOWN, "unknown"), (Result.FAILED, Spout.FULL, "failed:power_lost")],
+)
+def test_an_uncertain_end_waits_for_evidence_before_money_goes_back(
+    world: World, result: Result, out: Spout, reason: str
+) -> None:
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
     world.report(order_id, result, "power_lost", out)
     order = world.order(order_id)
-    assert (order.status, order.reason, order.uncertain) == ("make_failed", "unknown", True)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", reason, True)
     [refund] = world.rows(order_id, Task.REFUND)
     assert refund.due_at == order.return_after == START + timedelta(seconds=300)
 
@@ -166,6 +171,7 @@ def test_an_older_revision_and_any_word_after_done_are_too_late(sqlite_world: Wo
     world.report(order_id, Result.FAILED, "flow", revision=3)
     assert world.status(order_id) == "successful"
     assert world.promised(order_id, *RETURNS) == []
+    assert (world.command(order_id).result, world.command(order_id).revision) == ("done", 2)
 
 
 def test_never_received_after_silence_returns_at_once(world: World) -> None:

@@ -1,10 +1,11 @@
 """A payment's life: one live at a time, any news in any order, every odd kopeck on its way back."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import insert
+from pytest_mock import MockerFixture
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -299,6 +300,33 @@ def test_a_hint_not_yet_followed_survives_other_news(sqlite_world: World) -> Non
     sqlite_world.clock.advance(1)
     sqlite_world.tell(payment_id, P.CAPTURED)
     assert next_check_in(sqlite_world, order_id) == -1
+
+
+def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world: World, mocker: MockerFixture) -> None:
+    """A webhook notes its hint without holding the order; the payment's own row makes it wait its turn."""
+    order_id = world.bring_to(Status.SUCCESSFUL)
+    payment_id = world.payment(order_id).id
+    in_the_middle, hinted = threading.Event(), threading.Event()
+
+    def hint(session: Session) -> None:
+        session.execute(update(Payment).where(Payment.id == payment_id).values(next_check_at=world.now))
+
+    def webhook_comes() -> None:
+        assert in_the_middle.wait(30)
+        world.database.write(hint)
+        hinted.set()
+
+    def settle_slowly(session: Session, order: Order, now: datetime) -> None:
+        in_the_middle.set()
+        hinted.wait(0.5)  # it cannot come before we are done; without the lock it would
+        settlement.settle_money(session, order, now)
+
+    mocker.patch.object(paying, "settle_money", side_effect=settle_slowly)
+    webhook = threading.Thread(target=webhook_comes)
+    webhook.start()
+    world.tell(payment_id, P.CAPTURED)
+    webhook.join(30)
+    assert next_check_in(world, order_id) == 0
 
 
 def test_a_return_once_begun_is_not_forgotten_by_withdrawing_it(world: World) -> None:

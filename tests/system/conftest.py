@@ -1,0 +1,66 @@
+"""The shared world of the system tests: the deployment that grows, mended before each test, judged after it."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.mosquitto import Mosquitto, a_mosquitto
+from tests.postgres import PostgresServer
+from tests.real_parts import MOSQUITTO
+from tests.system.complaints import check_none_since, written
+from tests.system.promises import check_all_kept
+from tests.system.world import World
+
+DEVICES = ("m-001", "m-002", "m-003")
+
+
+@pytest.fixture(scope="package")
+def broker_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file in which the shared world's broker keeps sessions and undelivered messages."""
+    return tmp_path_factory.mktemp("mosquitto") / "mosquitto.db"
+
+
+@pytest.fixture(scope="package")
+def mosquitto(broker_memory: Path) -> Iterator[Mosquitto]:
+    """The shared world's broker; a missing one skips its tests by name, and fails them when CI=true."""
+    if MOSQUITTO.where is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(MOSQUITTO))
+    with a_mosquitto(broker_memory.parent) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="package")
+def shared_world(
+    mosquitto: Mosquitto, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """PostgreSQL, two web and two worker processes, three machines with their agents."""
+    folder = tmp_path_factory.mktemp("world")
+    with (
+        postgres_server.fresh_database() as url,
+        World(folder, mosquitto, url, webs=2, workers=2, devices=DEVICES) as world,
+    ):
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The shared world, mended; afterwards every order in it is held against its promises once more."""
+    request.node.user_properties += [("real part", "Mosquitto"), ("real part", "PostgreSQL")]
+    with judged(shared_world):
+        yield shared_world
+
+
+@contextmanager
+def judged(world: World, forgiven: Iterable[str] = ()) -> Iterator[None]:
+    """Mended before, judged after. `forgiven`: words of errors that the test itself causes in our programs."""
+    world.mend()
+    marks = written(world.programs)
+    try:
+        yield
+    finally:
+        print(world.logs())  # shown only when the test fails
+    check_all_kept(world)
+    check_none_since(marks, forgiven)

@@ -1,0 +1,73 @@
+"""`demo --once` with each fault: exit code, verdict, nothing left behind; and wrong usage."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from simulator.demo.scenarios import SCENARIOS
+from tests.system.demo_runs import DemoRun, a_demo, wrong_usage
+
+ALWAYS = ("none", "no_water", "declined", "agent_offline", "silent", "mid_pour_crash")
+LONG = [name for name in SCENARIOS if name not in ALWAYS]
+VERDICTS = {
+    "none": "As it should be: successful. One cup was poured, the payment was captured.",
+    "declined": "As it should be: not_paid. No cup was poured, the buyer has paid nothing.",
+}
+RETURNED = "As it should be: make_failed. No cup was poured, the buyer has paid nothing."
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRun]]:
+    """Every always-on fault at once: most of a run is waiting. Each starts when the one before has taken its ports."""
+    folder = tmp_path_factory.mktemp("demos")
+    with ExitStack() as closing:
+        started = {}
+        for name in ALWAYS:
+            started[name] = run = closing.enter_context(a_demo(folder / name, "--once", "--fault", name))
+            run.wait_says("Cloud, agent, simulated machine and provider")
+        yield started
+
+
+@pytest.mark.parametrize("fault", ALWAYS)
+def test_a_fault_ends_as_it_should_and_leaves_nothing_behind(fault: str, runs: dict[str, DemoRun]) -> None:
+    run = runs[fault]
+    assert run.end() == 0, run.output
+    assert VERDICTS.get(fault, RETURNED) == run.output.splitlines()[-1]
+    assert run.left_behind() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--fault", name] for name in LONG),
+        ["--one-stage"],
+        ["--one-stage", "--fault", "no_water"],
+        ["--one-stage", "--fault", "silent"],
+        ["--own-broker"],
+        ["--own-broker", "--fault", "agent_offline"],
+        ["--own-broker", "--one-stage", "--fault", "mid_pour_crash"],
+    ],
+    ids=" ".join,
+)
+def test_so_does_every_other_way_to_run_it(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    with a_demo(tmp_path_factory.mktemp("demo") / "run", "--once", *arguments) as run:
+        assert run.end() == 0, run.output
+        assert run.output.splitlines()[-1].startswith("As it should be: ")
+        assert run.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fault", "no_water"], "--fault goes with --once"),
+        (["--once", "--fault", "earthquake"], "invalid choice: 'earthquake'"),
+        (["--twice"], "unrecognized arguments: --twice"),
+        (["--port", "front"], "invalid int value: 'front'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_two_and_says_why(arguments: list[str], says: str) -> None:
+    refused = wrong_usage(*arguments)
+    assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
