@@ -270,9 +270,10 @@ class _GroupCommit:
             if not isinstance(error, Exception):
                 raise
             return
-        for future, result, done in finished:
-            done.tell(self._bell)
+        for future, result, _ in finished:  # first, so that no act can leave a caller waiting
             future.set_result(result)
+        for _, _, done in finished:
+            done.tell(self._bell)
 
     def _commit_one(self, work: Callable[[Session], Any], future: Future[Any]) -> list[_Finished]:
         """Nobody else waits: what fails here fails whole, without a savepoint."""

@@ -77,16 +77,18 @@ class Stage:
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="coffee-demo-"))
         self._closing.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        cloud_port = free_port(8080)
+        cloud_port = self._port(8080)
         self.cloud_url = f"http://127.0.0.1:{cloud_port}"
         mqtt_url = self._start_broker()
         key = secrets.token_urlsafe(24)
         self.yookassa = YooKassaSimulator(
-            port=free_port(8090), shops=[Shop(id=SHOP, secret=key)], webhook_url=f"{self.cloud_url}/v1/yook-pay-webhook"
+            port=self._port(8090),
+            shops=[Shop(id=SHOP, secret=key)],
+            webhook_url=f"{self.cloud_url}/v1/yook-pay-webhook",
         )
         self._closing.enter_context(self.yookassa)
         self.machine = MachineSimulator(
-            tty=self.folder / "machine.tty", http=free_port(8070), device_uuid=DEVICE, cloud_url=self.cloud_url,
+            tty=self.folder / "machine.tty", http=self._port(8070), device_uuid=DEVICE, cloud_url=self.cloud_url,
             home_url=self.home, timing=Timing(brew_s=self._brew_s),
         )  # fmt: skip
         self._closing.enter_context(self.machine)
@@ -95,8 +97,12 @@ class Stage:
         self._start_cloud(cloud_port, mqtt_url, key)
         self._start_agent(mqtt_url)
 
+    def _port(self, usual: int) -> int:
+        """The usual port for a person; any free one where nobody looks, so that several may run at once."""
+        return free_port(usual if self.home else 0)
+
     def _start_broker(self) -> str:
-        port = free_port(1883)
+        port = self._port(1883)
         program = None if self._own_broker else mosquitto(self._subfolder("broker"), port)
         if program is None:
             self._closing.enter_context(Broker(port))

@@ -1,7 +1,7 @@
 """A payment's life: one live at a time, any news in any order, every odd kopeck on its way back."""
 
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from pytest_mock import MockerFixture
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cloud.orders import outbox, paying, settlement
 from cloud.orders.change import UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, Lane, Task, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
@@ -316,12 +316,12 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
         world.database.write(hint)
         hinted.set()
 
-    def settle_slowly(session: Session, order: Order, now: datetime) -> None:
+    def judge_slowly(before: PaymentState, after: PaymentState) -> bool:
         in_the_middle.set()
         hinted.wait(0.5)  # it cannot come before we are done; without the lock it would
-        settlement.settle_money(session, order, now)
+        return moves_forward(before, after)
 
-    mocker.patch.object(paying, "settle_money", side_effect=settle_slowly)
+    mocker.patch.object(paying, "moves_forward", side_effect=judge_slowly)
     webhook = threading.Thread(target=webhook_comes)
     webhook.start()
     world.tell(payment_id, P.CAPTURED)
