@@ -21,8 +21,17 @@ _STANDS_IN_THE_WAY = {
 }
 
 
-def obstacle(device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "") -> str:
-    """The code of why not, "" when it could be made or nothing is known. A test device is not checked."""
+_PASSES_BY_ITSELF = frozenset({RejectCode.BUSY, RejectCode.HEATING})
+"""States that end within moments, and whose end is told up to a heartbeat late."""
+
+
+def obstacle(
+    device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "", *, patient: bool = False
+) -> str:
+    """The code of why not, "" when it could be made or nothing is known. A test device is not checked.
+
+    `patient` leaves out what passes by itself before a buyer has paid; an order being poured is not left out.
+    """
     if device.status == CLOSED:
         return CLOSED
     if device.status == "test" or live is None:
@@ -30,7 +39,7 @@ def obstacle(device: Device, live: DeviceLive | None, drink_no: str, order_id: s
     if not live.online:
         return OFFLINE
     state = live.state or {}
-    return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state)
+    return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state, patient)
 
 
 def _of_machine(state: dict[str, Any], order_id: str) -> str:
@@ -55,6 +64,7 @@ def _faults(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from (fault for fault in listed if isinstance(fault, dict))
 
 
-def _of_state(state: dict[str, Any]) -> str:
+def _of_state(state: dict[str, Any], patient: bool) -> str:
     machine = state.get("machine")
-    return _STANDS_IN_THE_WAY.get(MachineState(machine), "") if machine in set(MachineState) else ""
+    code = _STANDS_IN_THE_WAY.get(MachineState(machine), "") if machine in set(MachineState) else ""
+    return "" if patient and code in _PASSES_BY_ITSELF else code

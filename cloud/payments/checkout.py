@@ -114,7 +114,7 @@ class Checkout:
 def _refuse_if_it_cannot_be_made(session: Session, order: Order) -> None:
     """The buyer is told before paying (B4), also from a page opened when the machine was still well."""
     device, live = session.get_one(Device, order.device_uuid), session.get(DeviceLive, order.device_uuid)
-    why = obstacle(device, live, order.drink_no, order.id)
+    why = obstacle(device, live, order.drink_no, order.id, patient=True)
     if why:
         log.info("not sold: %s", why, extra={"order_id": order.id, "device": order.device_uuid})
         raise Refusal(503, why, "the machine cannot make this drink now")

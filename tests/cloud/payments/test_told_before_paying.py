@@ -44,6 +44,15 @@ def test_the_machine_being_well_again_the_same_order_is_sold(till: Till) -> None
     assert till.press(order_id).status_code == 200
 
 
+@pytest.mark.parametrize("machine", ["brewing", "rinsing", "heating"])
+def test_what_passes_before_the_buyer_has_paid_stops_nobody(till: Till, machine: str) -> None:
+    """The machine's own word of it comes with a heartbeat, up to 5 s after the last cup is out."""
+    order_id = till.world.scan()
+    till.world.database.write(_let_the_machine_be, True, {"link": "up", "machine": machine, "busy_order": None})
+
+    assert till.press(order_id).status_code == 200
+
+
 def _let_the_machine_be(session: Any, online: bool, state: dict[str, Any]) -> None:
     live = session.get_one(DeviceLive, DEVICE)
     live.online, live.state = online, state
