@@ -117,7 +117,7 @@ class AgentCode(StrEnum):
     NEVER_STARTED = "never_started"
     """Bytes went out; the machine's own memory proves that it never began."""
     CONFLICT = "conflict"
-    """Same command or order id with another body; the first one counts."""
+    """Another command for an order that may have poured already; the first one counts."""
     MACHINE_OFFLINE = "machine_offline"
     """The serial link is down or the machine does not answer."""
     NOT_SELLING = "not_selling"
