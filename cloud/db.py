@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,15 +20,19 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Executable,
     MetaData,
+    Table,
     create_engine,
     event,
     make_url,
     text,
 )
+from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, class_mapper
+from sqlalchemy.orm.session import JoinTransactionMode
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
 
@@ -42,6 +47,7 @@ TRUSTED_S = 1.0
 NOTIFY_CHANNEL = "coffee_relay"
 _RINGS = "rings"
 _AFTERWARDS = "afterwards"
+_LAST = "last"
 _NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic")
 
 
@@ -92,30 +98,41 @@ def after_commit(session: Session, act: Callable[[], None]) -> None:
     session.info.setdefault(_AFTERWARDS, []).append(act)
 
 
+def before_commit(session: Session, act: Callable[[], None]) -> None:
+    """Have `act` called last in this session's transaction; what it raises undoes everything."""
+    session.info.setdefault(_LAST, []).append(act)
+
+
 Row = TypeVar("Row", bound="Base")
-_HELD = "held"
 
 
-def hold(session: Session, table: type[Row], key: str) -> Row | None:
-    """One row as it is now, kept from other workers until this transaction ends; read once a transaction.
+def table_of(kind: type[Base]) -> Table:
+    """The table of a mapped class."""
+    table = kind.__table__
+    if not isinstance(table, Table):
+        raise TypeError(f"{kind.__name__} is no table of ours")
+    return table
 
-    A savepoint that is undone lets go of what was taken in it, so each takes for itself.
-    """
-    held = session.info.setdefault(_HELD, {})
-    if held.get((table, key), _HELD) is (session.get_nested_transaction() or session.get_transaction()):
-        return session.get(table, key)
-    session.flush()  # what is not written yet must not be read over
-    row = session.get(table, key, with_for_update=True, populate_existing=True)
-    held[table, key] = session.get_nested_transaction() or session.get_transaction()
+
+def plain(kind: type[Row], values: SqlRow[Any]) -> Row:
+    """A row that no session knows: changing it changes nothing but itself. Ten times cheaper than a tracked one."""
+    row: Row = class_mapper(kind).class_manager.new_instance()
+    row.__dict__.update(values._mapping)
     return row
 
 
 def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
     """Add one row unless a unique column holds its value already, also when another process adds it this moment."""
-    flavour = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    adding = flavour.insert(table).values(values).on_conflict_do_nothing()
+    adding = _insert_if_new(table, session.get_bind().dialect.name == "sqlite")
+    return session.connection().execute(adding, values).first() is not None
+
+
+@cache
+def _insert_if_new(table: type[Base], is_sqlite: bool) -> Executable:
+    adding = (sqlite if is_sqlite else postgresql).insert(table_of(table)).on_conflict_do_nothing()
     # What it returns is told by every driver; how many rows it counted is not.
-    return session.execute(adding.returning(*table.__table__.primary_key)).first() is not None
+    returning: Executable = adding.returning(*table_of(table).primary_key)
+    return returning
 
 
 def normalise_url(url: str) -> str:
@@ -153,7 +170,7 @@ class Database:
             return self._group.write(lambda session: work(session, *args, **kwargs))
         with Session(self.engine, expire_on_commit=False, info=self.known) as session:
             result = work(session, *args, **kwargs)
-            done = _Done(session)
+            done = _finish(session)
             if done.rings:
                 session.execute(_NOTIFY, {"channel": NOTIFY_CHANNEL, "topics": list(done.rings)})
             session.commit()
@@ -219,6 +236,13 @@ def _ping_when_idle(engine: Engine) -> None:
             raise DisconnectionError("the connection died while nobody used it") from error
 
 
+def _finish(session: Session) -> "_Done":
+    """Everything written that was put off until now; what follows the commit."""
+    for act in session.info.pop(_LAST, ()):
+        act()
+    return _Done(session)
+
+
 class _Done:
     """What is to happen once a session's work is committed."""
 
@@ -233,6 +257,7 @@ class _Done:
         bell.ring(self.rings)
 
 
+_Piece = tuple[Callable[[Session], Any], Future[Any]]
 _Finished = tuple[Future[Any], Any, _Done]
 """One piece of work: whoever waits for it, its result, what follows."""
 
@@ -245,7 +270,7 @@ class _GroupCommit:
         self._bell = bell
         self._known = known
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Callable[[Session], Any], Future[Any]]] = deque()
+        self._waiting: deque[_Piece] = deque()
         self._writing = threading.Lock()
 
     def write(self, work: Callable[[Session], T]) -> T:
@@ -262,41 +287,58 @@ class _GroupCommit:
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
         try:
-            finished = self._commit_one(*group[0]) if len(group) == 1 else self._commit_all(group)
+            finished = self._commit_as_one(group)
+        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
+            finished = self._commit_apart(group) if len(group) > 1 else _failed(group, error)
         except BaseException as error:
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-            return
+            _failed(group, error)
+            raise
         for future, result, _ in finished:  # first, so that no act can leave a caller waiting
             future.set_result(result)
         for _, _, done in finished:
             done.tell(self._bell)
 
-    def _commit_one(self, work: Callable[[Session], Any], future: Future[Any]) -> list[_Finished]:
-        """Nobody else waits: what fails here fails whole, without a savepoint."""
-        with Session(self.engine, expire_on_commit=False, info=self._known) as session:
-            result = work(session)
-            done = _Done(session)
-            session.commit()
-        return [(future, result, done)]
-
-    def _commit_all(self, group: list[tuple[Callable[[Session], Any], Future[Any]]]) -> list[_Finished]:
-        """Each piece in its own savepoint: its failure is its own caller's."""
+    def _commit_as_one(self, group: list[_Piece]) -> list[_Finished]:
+        """All or nothing, without savepoints: nearly always nothing fails."""
         finished: list[_Finished] = []
         with self.engine.connect() as connection, connection.begin():
             for work, future in group:
-                with Session(
-                    connection, expire_on_commit=False, join_transaction_mode="create_savepoint", info=self._known
-                ) as session:
-                    try:
-                        result = work(session)
-                        session.commit()
-                    except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
-                        session.rollback()
-                        future.set_exception(error)
-                    else:
-                        finished.append((future, result, _Done(session)))
+                with self._session(connection, "rollback_only") as session:
+                    result = work(session)
+                    done = _finish(session)
+                    session.flush()
+                    finished.append((future, result, done))
         return finished
+
+    def _commit_apart(self, group: list[_Piece]) -> list[_Finished]:
+        """Once more, each piece in its own savepoint: its failure is its own caller's."""
+        finished: list[_Finished] = []
+        try:
+            with self.engine.connect() as connection, connection.begin():
+                for work, future in group:
+                    with self._session(connection, "create_savepoint") as session:
+                        try:
+                            result = work(session)
+                            done = _finish(session)
+                            session.commit()
+                        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
+                            session.rollback()
+                            future.set_exception(error)
+                        else:
+                            finished.append((future, result, done))
+        except BaseException as error:
+            _failed(group, error)
+            if not isinstance(error, Exception):
+                raise
+            return []
+        return finished
+
+    def _session(self, connection: Connection, mode: JoinTransactionMode) -> Session:
+        return Session(connection, expire_on_commit=False, join_transaction_mode=mode, info=self._known)
+
+
+def _failed(group: list[_Piece], error: BaseException) -> list[_Finished]:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)
+    return []

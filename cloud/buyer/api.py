@@ -5,9 +5,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
+from cloud.buyer.readiness import RESERVED
 from cloud.buyer.room import Room
 from cloud.buyer.status_json import as_json
-from cloud.orders.change import UnknownOrder
+from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
 
 
@@ -26,7 +27,10 @@ class Api:
         if not is_own(request, self._room.public_url):
             raise Trouble(403, "foreign")
         view = self._room.order(order_id)
-        if view.obstacle:  # the order stays as it is: better than a drink that fails
+        if not self._room.allows_act(order_id):
+            raise Trouble(429, "too_many", view.device, order_id)
+        if self._room.asking.of_order(order_id).code not in {"", RESERVED}:
+            # The order stays as it is: better than a drink that fails.
             raise Trouble(503, "not_ready", view.device, order_id)
         try:
             self._room.database.write(pour_now, order_id, "buyer", self._room.rules, self._room.clock())

@@ -17,7 +17,7 @@ from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders import making, outbox
-from cloud.orders.change import locked
+from cloud.orders.docket import open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
@@ -103,8 +103,12 @@ class Publisher:
         return AtHand(
             Claim(self._owner, LEASE_S),
             lambda: self._link.connected and len(self._given) < MAX_GIVEN,
-            lambda session, row: partial(self._give, (row, *_subject(session, row))),
+            self._prepare,
         )
+
+    def _prepare(self, session: Session, row: OutboxRow) -> Callable[[], None]:
+        docket = open_docket(session, row.order_id)
+        return partial(self._give, (row, docket.command(row.subject), docket.order))
 
     def _give(self, given: Given) -> None:
         self._given.append(given)
@@ -157,7 +161,7 @@ class Publisher:
 
     def _answered(self, session: Session, answers: list[tuple[Letter, int]]) -> None:
         for letter, code in answers:
-            locked(session, letter.order.id)  # before the row: everybody locks in this order
+            open_docket(session, letter.order.id)  # before the row: everybody locks in this order
             if code == NOBODY_SUBSCRIBED or code in PASSING:
                 log.warning("no machine took the command (code %d)", code, extra=letter.facts())
                 self._again(session, letter.row, f"broker code {code}")
@@ -171,14 +175,14 @@ class Publisher:
 
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
-        session.get_one(OutboxRow, row.id).undone += 1
+        outbox.nothing_done(session, row.id)
         wait = AGAIN_S if row.task == Task.MAKE else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
         outbox.put_off(session, row.id, self._owner, self._clock() + timedelta(seconds=wait), why)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
         """It will not be sent at all."""
         now = self._clock()
-        locked(session, row.order_id)
+        open_docket(session, row.order_id)
         if outbox.settle(session, row.id, self._owner, "refused", now) and row.task == Task.MAKE:
             making.not_sent(session, row.subject, True, why, self._rules, now)
 
@@ -195,6 +199,7 @@ class Publisher:
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:
+    """Read only: who holds an outbox row must not wait for its order."""
     return session.get_one(MakeCommand, row.subject), session.get_one(Order, row.order_id)
 
 

@@ -7,19 +7,22 @@ import hashlib
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from cloud.db import hold
+from cloud.fleet.models import Device
 from cloud.orders import outbox
-from cloud.orders.change import locked, log, move, touch
+from cloud.orders.change import log, move, tell, touch
+from cloud.orders.docket import Docket, UnknownOrder, docket_of_command, open_docket
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import Task
+from cloud.orders.outbox import Lane, Task
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.settlement import settle_money
 from cloud.orders.states import Event, Status
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout
+
+_CONTROL = select(Device.control).where(Device.device_uuid == bindparam("device"))
 
 
 class NotPourable(Exception):
@@ -31,17 +34,24 @@ def command_id(order_id: str, attempt: int) -> str:
     return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
 
 
-def command(session: Session, order: Order, rules: Rules, now: datetime) -> MakeCommand:
+def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     """Issue the next make command of a paid order and promise its sending."""
-    attempt = 1 + int(session.scalar(select(func.count()).where(MakeCommand.order_id == order.id)) or 0)
+    order, attempt = docket.order, 1 + len(docket.commands)
     issued = MakeCommand(
         id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid, attempt=attempt,
         issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
     )  # fmt: skip
-    session.add(issued)
+    docket.add(issued)
     order.due_at = issued.deadline_at
-    outbox.add(session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now)
+    lane = lane_of(docket.session, order.device_uuid)
+    outbox.add(docket.session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now, lane=lane)
     return issued
+
+
+def lane_of(session: Session, device_uuid: str) -> Lane:
+    """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
+    control = session.scalar(_CONTROL, {"device": device_uuid})
+    return Lane.TMETR if control == "tmetr-api" else Lane.MQTT
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
@@ -55,35 +65,28 @@ def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
 
 def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
     """The buyer stands at the machine (or the operator does): pour a late-paid order. Raises `NotPourable`."""
-    order = locked(session, order_id)
-    if order.status != Status.MANUAL_MAKE:
-        raise NotPourable(order.status)
-    move(session, order, Event.MAKE_REQUESTED, actor, now)
-    command(session, order, rules, now)
+    docket = open_docket(session, order_id)
+    if docket.order.status != Status.MANUAL_MAKE:
+        raise NotPourable(docket.order.status)
+    move(docket, Event.MAKE_REQUESTED, actor, now)
+    command(docket, rules, now)
 
 
 def published(session: Session, make_id: str, rules: Rules, now: datetime) -> None:
     """The broker has it. Says nothing about the machine."""
-    issued, order = _both(session, make_id)
+    docket, issued = docket_of_command(session, make_id)
     if issued.published_at is not None or not issued.live:
         return
     issued.published_at = now
-    if move(session, order, Event.COMMAND_PUBLISHED, "courier", now):
-        order.stage = "sent"
-        order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
+    if move(docket, Event.COMMAND_PUBLISHED, "courier", now):
+        docket.order.stage = "sent"
+        docket.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
 
 
 def not_sent(session: Session, make_id: str, certain: bool, why: str, rules: Rules, now: datetime) -> None:
     """It could not be handed over in time. `certain`: no byte of it left us."""
-    issued, order = _both(session, make_id)
-    if not issued.live or issued.published_at is not None:
-        return
-    issued.live, issued.finished_at, issued.code = False, now, "not_sent"
-    log.error("make command not sent: %s", why, extra=parameters(issued, order))
-    if move(session, order, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
-        if not certain:
-            _ask(session, issued, now)
-        _failed(session, order, not certain, rules, now)
+    docket, issued = docket_of_command(session, make_id)
+    _not_sent(docket, issued, certain, why, rules, now)
 
 
 def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
@@ -91,12 +94,12 @@ def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, n
     known = _of_device(session, device_uuid, said.command_id)
     if known is None:
         return
-    issued, order = known
+    docket, issued = known
     if issued.accepted_at is None:
         issued.accepted_at = now
-        if issued.live and move(session, order, Event.MACHINE_ACCEPTED, "device", now):
-            order.stage = "accepted"
-            order.due_at = now + seconds(rules.make_timeout_s)
+        if issued.live and move(docket, Event.MACHINE_ACCEPTED, "device", now):
+            docket.order.stage = "accepted"
+            docket.order.due_at = now + seconds(rules.make_timeout_s)
 
 
 def progressed(session: Session, device_uuid: str, said: Progress) -> None:
@@ -104,10 +107,11 @@ def progressed(session: Session, device_uuid: str, said: Progress) -> None:
     known = _of_device(session, device_uuid, said.command_id)
     if known is None:
         return
-    issued, order = known
+    docket, issued = known
+    order = docket.order
     if issued.live and order.status == Status.MAKE_PENDING:
         order.stage, order.progress = said.stage.value, max(order.progress, said.pct)
-        touch(session, order)
+        touch(docket)
 
 
 def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
@@ -115,62 +119,73 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     known = _of_device(session, device_uuid, said.command_id)
     if known is None:
         return
-    issued, order = known
+    docket, issued = known
     if said.revision <= issued.revision or issued.result == Result.DONE:
         return
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
-    outbox.withdraw(session, order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+    outbox.withdraw(session, docket.order.id, frozenset({Task.MAKE}), now, subject=issued.id)
     event, reason = _meaning(said)
-    if not move(session, order, event, "device", now, reason, issued.evidence):
+    if not move(docket, event, "device", now, reason, issued.evidence):
         return
     if event is Event.MACHINE_DONE:
-        _poured(session, order, now)
+        _poured(docket, now)
     else:
-        _failed(session, order, event is Event.MACHINE_UNSURE, rules, now)
+        _failed(docket, event is Event.MACHINE_UNSURE, rules, now)
 
 
 def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
     """The order has waited long enough where it is; whatever it waited for did not come."""
-    order = locked(session, order_id)
+    docket = open_docket(session, order_id)
+    order, issued = docket.order, docket.live_command
     if order.due_at is None or order.due_at > now:
         return
-    issued = session.scalar(select(MakeCommand).where(MakeCommand.order_id == order_id, MakeCommand.live.is_(True)))
     match Status(order.status):
         case Status.CREATED:
-            move(session, order, Event.ORDER_EXPIRED, "clock", now, "expired")
+            move(docket, Event.ORDER_EXPIRED, "clock", now, "expired")
         case Status.MANUAL_MAKE:
-            move(session, order, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
-            _failed(session, order, False, rules, now)
+            move(docket, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
+            _failed(docket, False, rules, now)
         case Status.PAID if issued is not None:
             withdrawn = outbox.withdraw(session, order.id, frozenset({Task.MAKE}), now, subject=issued.id)
-            not_sent(session, issued.id, withdrawn > 0, "not handed to the broker before its deadline", rules, now)
+            _not_sent(docket, issued, withdrawn > 0, "not handed to the broker before its deadline", rules, now)
         case Status.MAKE_PENDING if issued is not None:
-            _silence(session, order, issued, rules, now)
+            _silence(docket, issued, rules, now)
         case _:
             order.due_at = None
 
 
 def grace_over(session: Session, order_id: str, now: datetime) -> None:
     """No evidence came in the grace time: the buyer's money goes back now."""
-    order = locked(session, order_id)
-    if order.return_after is not None and order.return_after <= now:
-        order.return_after = None
-        settle_money(session, order, now)
+    docket = open_docket(session, order_id)
+    if docket.order.return_after is not None and docket.order.return_after <= now:
+        docket.order.return_after = None
+        settle_money(docket, now)
 
 
-def _silence(session: Session, order: Order, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _not_sent(docket: Docket, issued: MakeCommand, certain: bool, why: str, rules: Rules, now: datetime) -> None:
+    if not issued.live or issued.published_at is not None:
+        return
+    issued.live, issued.finished_at, issued.code = False, now, "not_sent"
+    tell(docket.session, log.error, "make command not sent: %s", why, extra=parameters(issued, docket.order))
+    if move(docket, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
+        if not certain:
+            _ask(docket, issued, now)
+        _failed(docket, not certain, rules, now)
+
+
+def _silence(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -> None:
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
-    move(session, order, event, "clock", now, event.value)
-    _ask(session, issued, now)
-    _failed(session, order, True, rules, now)
+    move(docket, event, "clock", now, event.value)
+    _ask(docket, issued, now)
+    _failed(docket, True, rules, now)
 
 
-def _ask(session: Session, issued: MakeCommand, now: datetime) -> None:
+def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us."""
-    outbox.add(session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
+    outbox.add(docket.session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
 
 
 def _meaning(said: Outcome) -> tuple[Event, str]:
@@ -189,32 +204,29 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_UNSURE, "unknown"
 
 
-def _poured(session: Session, order: Order, now: datetime) -> None:
+def _poured(docket: Docket, now: datetime) -> None:
+    order = docket.order
     order.uncertain, order.return_after, order.progress, order.stage = False, None, 100, "done"
-    settle_money(session, order, now)
+    settle_money(docket, now)
     if order.goodwill:
-        log.warning("poured after its return had begun", extra={"order_id": order.id})
+        tell(docket.session, log.warning, "poured after its return had begun", extra={"order_id": order.id})
 
 
-def _failed(session: Session, order: Order, uncertain: bool, rules: Rules, now: datetime) -> None:
+def _failed(docket: Docket, uncertain: bool, rules: Rules, now: datetime) -> None:
+    order = docket.order
     order.uncertain = uncertain
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
     order.stage = ""
-    settle_money(session, order, now)
+    settle_money(docket, now)
 
 
-def _both(session: Session, make_id: str) -> tuple[MakeCommand, Order]:
-    issued = session.get(MakeCommand, make_id)
-    if issued is None:
-        raise LookupError(f"no command {make_id}")
-    order = locked(session, issued.order_id)
-    return hold(session, MakeCommand, make_id) or issued, order
-
-
-def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[MakeCommand, Order] | None:
+def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[Docket, MakeCommand] | None:
     """The command if it was this device's: a device can only speak for itself (promise 5)."""
-    issued = session.get(MakeCommand, make_id)
-    if issued is None or issued.device_uuid != device_uuid:
+    try:
+        docket, issued = docket_of_command(session, make_id)
+    except UnknownOrder:
+        docket, issued = None, None
+    if docket is None or issued is None or issued.device_uuid != device_uuid:
         log.warning("report of a command that is not this device's", extra={"device": device_uuid, "command": make_id})
         return None
-    return _both(session, make_id)
+    return docket, issued

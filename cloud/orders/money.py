@@ -78,7 +78,8 @@ class Due:
     why: str
 
 
-_STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE})
+STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE})
+"""The drink may still be poured: money stays where it is."""
 
 
 def owed(status: Status, uncertain_until: datetime | None, payments: Sequence[PaidFor]) -> list[Due]:
@@ -103,7 +104,7 @@ def _owed_for(payment: PaidFor, pays: bool, status: Status, uncertain_until: dat
         return None
     if not pays:
         return _return(payment, balance, None, payment.problem or "not the payment of this order")
-    if status in _STILL_OPEN:
+    if status in STILL_OPEN:
         return None
     if status is Status.SUCCESSFUL:
         held = payment.state is PaymentState.HELD

@@ -10,15 +10,15 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
-    CursorResult,
     Index,
     Integer,
     LargeBinary,
     String,
+    Update,
     and_,
     bindparam,
     func,
-    inspect,
+    insert,
     or_,
     select,
     text,
@@ -26,13 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, UtcDateTime, after_commit, ring
+from cloud.db import Base, UtcDateTime, after_commit, plain, ring, table_of
 
 
 class Lane(StrEnum):
-    """Who takes the row: the courier at the broker, or the cashier at the provider."""
+    """Who takes the row: the courier at the broker or at the Tmetr API, or the cashier at the provider."""
 
     MQTT = "mqtt"
+    TMETR = "tmetr"
     PROVIDER = "provider"
 
 
@@ -48,6 +49,7 @@ class Task(StrEnum):
 
 
 LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
+"""The lane of a task for which nobody names another."""
 RETURNS = frozenset({Task.CANCEL, Task.REFUND})
 """Tasks that give money back."""
 WITHDRAWN = "withdrawn"
@@ -95,30 +97,43 @@ class OutboxRow(Base):
     last_error: Mapped[str] = mapped_column(String(255), default="")
 
 
+_table = table_of(OutboxRow)
+_c = _table.c
 _now = bindparam("now", type_=UtcDateTime())
-_open = and_(OutboxRow.lane == bindparam("of_lane", type_=String()), OutboxRow.settled_at.is_(None))
+_open = and_(_c.lane == bindparam("of_lane", type_=String()), _c.settled_at.is_(None))
 _DUE = (
-    select(OutboxRow.id)
-    .where(_open, OutboxRow.due_at <= _now, or_(OutboxRow.claimed_until.is_(None), OutboxRow.claimed_until <= _now))
-    .order_by(OutboxRow.due_at)
+    select(_c.id)
+    .where(_open, _c.due_at <= _now, or_(_c.claimed_until.is_(None), _c.claimed_until <= _now))
+    .order_by(_c.due_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
     .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
 )
 _CLAIM = (
-    update(OutboxRow)
-    .where(OutboxRow.id.in_(select(_DUE.c.id)))
+    update(_table)
+    .where(_c.id.in_(select(_DUE.c.id)))
     .values(
         claimed_by=bindparam("owner", type_=String()),
         claimed_until=bindparam("until", type_=UtcDateTime()),
-        attempts=OutboxRow.attempts + 1,
-        first_tried_at=func.coalesce(OutboxRow.first_tried_at, _now),
+        attempts=_c.attempts + 1,
+        first_tried_at=func.coalesce(_c.first_tried_at, _now),
     )
-    .returning(OutboxRow)
-    .execution_options(synchronize_session=False)
+    .returning(*_c)
 )
-_wanted_at = func.coalesce(OutboxRow.claimed_until, OutboxRow.due_at)
+_wanted_at = func.coalesce(_c.claimed_until, _c.due_at)
 _NEXT_DUE = select(_wanted_at).where(_open).order_by(_wanted_at).limit(1)
+_ADD = insert(_table).returning(_c.id)
+_MINE = and_(_c.id == bindparam("row"), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
+_LET_GO = update(_table).where(_MINE).values(claimed_by="", claimed_until=None)
+_SETTLE = _LET_GO.values(settled_at=_now, verdict=bindparam("how"), last_error="")
+_PUT_OFF = _LET_GO.values(due_at=bindparam("at", type_=UtcDateTime()), last_error=bindparam("why"))
+_TAKEN = ("claimed_by", "claimed_until", "attempts", "first_tried_at")
+_NOT_BEGUN = and_(_c.settled_at.is_(None), _c.attempts == _c.undone)
+_OF_ORDER = (
+    select(_table)
+    .where(_c.order_id == bindparam("of_order"), _c.task.in_(bindparam("tasks", expanding=True)))
+    .order_by(_c.id)
+)
 
 
 @dataclass(frozen=True)
@@ -152,22 +167,22 @@ def topic(lane: Lane) -> str:
 
 def add(
     session: Session, task: Task, key: str, order_id: str, subject: str, now: datetime, amount: int = 0,
-    due_at: datetime | None = None,
+    due_at: datetime | None = None, lane: Lane | None = None,
 ) -> OutboxRow:  # fmt: skip
     """Promise one act, in the caller's transaction; due at once unless told otherwise. The key must be new."""
-    lane = LANE_OF[task]
+    lane = lane or LANE_OF[task]
     row = OutboxRow(
-        lane=lane.value, task=task.value, key=key, order_id=order_id, subject=subject,
-        amount=amount, created_at=now, due_at=due_at or now,
+        lane=lane.value, task=task.value, key=key, order_id=order_id, subject=subject, amount=amount,
+        call_path="", call_body=None, reference="", created_at=now, due_at=due_at or now, undone=0,
+        first_tried_at=None, attempts=0, claimed_by="", claimed_until=None, settled_at=None, verdict="", last_error="",
     )  # fmt: skip
     at_hand: AtHand | None = session.info.get(topic(lane))
     given = at_hand is not None and row.due_at <= now and at_hand.is_ready()
     if at_hand is not None and given:
-        take(row, at_hand.claim, now)
-    session.add(row)
-    session.flush()
+        _mark_taken(row, at_hand.claim, now)
+    row.id = session.connection().execute(_ADD, {c.key: getattr(row, c.key) for c in _c if c is not _c.id}).scalar_one()
     if at_hand is not None and given:
-        _give(session, row, at_hand.prepare(session, row))
+        after_commit(session, at_hand.prepare(session, row))
     else:
         ring(session, topic(lane))
     return row
@@ -177,30 +192,55 @@ def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[Ou
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
     until = now + timedelta(seconds=by.lease_s)
     wanted = {"of_lane": lane.value, "now": now, "limit": by.limit, "owner": by.owner, "until": until}
-    taken = session.scalars(_CLAIM, wanted)
+    taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
 
 
-def take(row: OutboxRow, by: Claim, now: datetime) -> None:
-    """Claim a row in the transaction that writes it."""
+def take(session: Session, row: OutboxRow, by: Claim, now: datetime) -> None:
+    """Claim a row in the transaction that wrote it."""
+    _mark_taken(row, by, now)
+    note(session, row.id, **{name: getattr(row, name) for name in _TAKEN})
+
+
+def _mark_taken(row: OutboxRow, by: Claim, now: datetime) -> None:
     row.claimed_by, row.claimed_until = by.owner, now + timedelta(seconds=by.lease_s)
     row.attempts, row.first_tried_at = 1, now
 
 
 def free_all(session: Session) -> None:
     """End every lease: nobody who held one is alive."""
-    held = and_(OutboxRow.settled_at.is_(None), OutboxRow.claimed_until.is_not(None))
-    session.execute(update(OutboxRow).where(held).values(claimed_by="", claimed_until=None))
+    held = and_(_c.settled_at.is_(None), _c.claimed_until.is_not(None))
+    session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
 
 
 def settle(session: Session, row_id: int, owner: str, verdict: str, now: datetime) -> bool:
     """The act's outcome is known. False when the lease was lost: someone else may have settled it."""
-    return _release(session, row_id, owner, {"settled_at": now, "verdict": verdict[:64], "last_error": ""})
+    return _changed(session, _SETTLE, {"row": row_id, "owner": owner, "now": now, "how": verdict[:64]}) == 1
 
 
 def put_off(session: Session, row_id: int, owner: str, due_at: datetime, error: str) -> bool:
     """Not known yet, or not possible now: again at `due_at`."""
-    return _release(session, row_id, owner, {"due_at": due_at, "last_error": error[:255]})
+    return _changed(session, _PUT_OFF, {"row": row_id, "owner": owner, "at": due_at, "why": error[:255]}) == 1
+
+
+def nothing_done(session: Session, row_id: int) -> None:
+    """The attempt under way has certainly done nothing."""
+    session.execute(update(_table).where(_c.id == row_id).values(undone=_c.undone + 1))
+
+
+def note(session: Session, row_id: int, **facts: object) -> None:
+    """Write down what a later attempt must know: the call as it is sent, or the provider's id of a refund."""
+    session.execute(update(_table).where(_c.id == row_id).values(facts))
+
+
+def amend(session: Session, row: OutboxRow, amount: int, due_at: datetime) -> None:
+    """A promise nobody has begun to keep: another amount, or sooner."""
+    sooner = due_at < row.due_at
+    if sooner or amount != row.amount:
+        values = {"amount": amount, "due_at": min(due_at, row.due_at)}
+        session.execute(update(_table).where(_c.id == row.id, _c.attempts == 0).values(values))
+    if sooner:
+        ring(session, topic(Lane(row.lane)))
 
 
 def withdraw(session: Session, order_id: str, tasks: frozenset[Task], now: datetime, subject: str | None = None) -> int:
@@ -208,43 +248,28 @@ def withdraw(session: Session, order_id: str, tasks: frozenset[Task], now: datet
 
     Judged by the database at the moment of the change: another worker may have claimed the row since it was read.
     """
-    wanted = and_(
-        OutboxRow.order_id == order_id,
-        OutboxRow.task.in_([task.value for task in tasks]),
-        OutboxRow.settled_at.is_(None),
-        OutboxRow.attempts == OutboxRow.undone,
-        OutboxRow.subject == subject if subject is not None else text("1=1"),
-    )
-    taking_back = update(OutboxRow).where(wanted).values(settled_at=now, verdict=WITHDRAWN)
-    done: CursorResult[Any] = session.execute(  # type: ignore[assignment]  # an UPDATE gives a CursorResult
-        taking_back.execution_options(synchronize_session=False)
-    )
-    return done.rowcount
+    wanted = and_(_NOT_BEGUN, _c.order_id == order_id, _c.task.in_([task.value for task in tasks]))
+    if subject is not None:
+        wanted = and_(wanted, _c.subject == subject)
+    return _changed(session, update(_table).where(wanted).values(settled_at=now, verdict=WITHDRAWN), {})
 
 
-def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> Sequence[OutboxRow]:
+def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> list[OutboxRow]:
     """All rows of these tasks an order ever had, as they are in the database now, oldest first."""
-    wanted = OutboxRow.task.in_([task.value for task in tasks])
-    rows = select(OutboxRow).where(OutboxRow.order_id == order_id, wanted).order_by(OutboxRow.id)
-    return session.scalars(rows.execution_options(populate_existing=True)).all()
+    wanted = {"of_order": order_id, "tasks": [task.value for task in tasks]}
+    return [plain(OutboxRow, row) for row in session.connection().execute(_OF_ORDER, wanted)]
+
+
+def row(session: Session, row_id: int) -> OutboxRow:
+    """One row as it is in the database now."""
+    return plain(OutboxRow, session.connection().execute(select(_table).where(_c.id == row_id)).one())
 
 
 def next_due(session: Session, lane: Lane) -> datetime | None:
     """When the earliest open row wants to be taken (its lease counts while it is held)."""
-    return session.scalar(_NEXT_DUE, {"of_lane": lane.value})
+    soonest: datetime | None = session.connection().execute(_NEXT_DUE, {"of_lane": lane.value}).scalar()
+    return soonest
 
 
-def _give(session: Session, row: OutboxRow, begin: Callable[[], None]) -> None:
-    def give() -> None:
-        if not inspect(row).transient:  # a savepoint taken back took the row with it
-            begin()
-
-    after_commit(session, give)
-
-
-def _release(session: Session, row_id: int, owner: str, values: dict[str, object]) -> bool:
-    mine = and_(OutboxRow.id == row_id, OutboxRow.claimed_by == owner, OutboxRow.settled_at.is_(None))
-    done: CursorResult[Any] = session.execute(  # type: ignore[assignment]  # an UPDATE gives a CursorResult
-        update(OutboxRow).where(mine).values(claimed_by="", claimed_until=None, **values)
-    )
-    return done.rowcount == 1
+def _changed(session: Session, statement: Update, values: dict[str, object]) -> int:
+    return session.connection().execute(statement, values).rowcount

@@ -6,12 +6,12 @@ Believes only `PaymentNews`, which come from our own questions to the provider (
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.db import hold
 from cloud.orders import making, outbox
-from cloud.orders.change import locked, log, move, touch
+from cloud.orders.change import log, move, tell, touch
+from cloud.orders.docket import Docket, docket_of_payment, open_docket
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState, moves_forward
 from cloud.orders.outbox import Task
@@ -51,8 +51,9 @@ def start_payment(
 
     Raises `NotPayable`. The unique index on live payments holds even against code that forgets to ask.
     """
-    order = locked(session, order_id)
-    open_payment = session.scalar(select(Payment).where(Payment.order_id == order_id, Payment.live.is_(True)))
+    docket = open_docket(session, order_id)
+    order = docket.order
+    open_payment = next((payment for payment in docket.payments if payment.live), None)
     if order.status == Status.PENDING and open_payment is not None:
         return open_payment, False
     if Status(order.status) not in PAYABLE or open_payment is not None:
@@ -64,26 +65,26 @@ def start_payment(
         account_id=account.account_id, capture=account.capture, status_check=account.status_check,
         amount=order.price, state=PaymentState.CREATING.value, live=True, started_at=now,
     )  # fmt: skip
-    session.add(payment)
-    move(session, order, Event.PAYMENT_STARTED, "buyer", now)
-    session.flush()
+    docket.add(payment)
+    move(docket, Event.PAYMENT_STARTED, "buyer", now)
+    docket.write()
     outbox.add(session, Task.CREATE, f"pay-{payment_id}", order_id, payment_id, now, order.price)
     return payment, True
 
 
 def payment_refused(session: Session, payment_id: str, why: str, now: datetime) -> None:
     """The provider certainly opened nothing."""
-    payment, order = _both(session, payment_id)
+    docket, payment = docket_of_payment(session, payment_id)
     if not moves_forward(PaymentState(payment.state), PaymentState.REFUSED) or payment.provider_payment_id:
         return
     payment.state, payment.live, payment.next_check_at = PaymentState.REFUSED.value, False, None
     payment.cancel_reason = why[:64]
-    move(session, order, Event.PAYMENT_REFUSED, "provider", now, reason=f"refused:{why}"[:128])
+    move(docket, Event.PAYMENT_REFUSED, "provider", now, reason=f"refused:{why}"[:128])
 
 
 def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
     """What the provider says now, whatever the order's status: late, early and repeated news included (promise 7)."""
-    payment, order = _both(session, payment_id)
+    docket, payment = docket_of_payment(session, payment_id)
     payment.provider_payment_id = payment.provider_payment_id or news.provider_payment_id
     payment.confirmation_url = news.confirmation_url or payment.confirmation_url
     payment.method = news.method or payment.method
@@ -93,28 +94,27 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
     before = PaymentState(payment.state)
     if moves_forward(before, news.state):
         payment.state = news.state.value
-        facts = {"order_id": order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
-        log.info("payment %s -> %s", before.value, news.state.value, extra=facts)
-        _take_in(session, order, payment, before, news, rules, now)
-        touch(session, order)
-        settle_money(session, order, now)
+        facts = {"order_id": docket.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
+        tell(session, log.info, "payment %s -> %s", before.value, news.state.value, extra=facts)
+        _take_in(docket, payment, before, news, rules, now)
+        touch(docket)
+        settle_money(docket, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
         payment.next_check_at = next_check(payment, rules, now)
 
 
 def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund that succeeded at the provider, ours or made by people in its cabinet."""
-    payment, order = _both(session, payment_id)
+    docket, payment = docket_of_payment(session, payment_id)
     if record_refund(session, payment, refund_id, amount, now):
-        touch(session, order)
-        log.info("refunded", extra={"order_id": order.id, "kopecks": amount})
-        settle_money(session, order, now)
+        touch(docket)
+        tell(session, log.info, "refunded", extra={"order_id": docket.order.id, "kopecks": amount})
+        settle_money(docket, now)
 
 
 def ask_soon(session: Session, payment_id: str, now: datetime) -> None:
     """Something casts doubt on what we hold of this payment, final or not: let the provider be asked."""
-    payment, _ = _both(session, payment_id)
-    payment.next_check_at = now
+    docket_of_payment(session, payment_id)[1].next_check_at = now
 
 
 def ask_all_now(session: Session, now: datetime) -> None:
@@ -124,7 +124,7 @@ def ask_all_now(session: Session, now: datetime) -> None:
 
 def check_failed(session: Session, payment_id: str, next_check_at: datetime) -> None:
     """The provider could not be asked; nothing follows from that but another try."""
-    payment, _ = _both(session, payment_id)
+    _, payment = docket_of_payment(session, payment_id)
     payment.checks += 1
     payment.next_check_at = next_check_at
 
@@ -141,64 +141,43 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
 
 
 def _take_in(
-    session: Session,
-    order: Order,
-    payment: Payment,
-    before: PaymentState,
-    news: PaymentNews,
-    rules: Rules,
-    now: datetime,
+    docket: Docket, payment: Payment, before: PaymentState, news: PaymentNews, rules: Rules, now: datetime
 ) -> None:
     if news.state is PaymentState.CANCELED:
-        _canceled(session, order, payment, before, news, now)
+        _canceled(docket, payment, before, news, now)
         return
     if news.state is PaymentState.CAPTURED:
         payment.captured = news.captured
-        record(session, payment, "captured", news.captured, now)
+        record(docket.session, payment, "captured", news.captured, now)
     elif news.state is PaymentState.HELD:
-        record(session, payment, "held", payment.amount, now)
+        record(docket.session, payment, "held", payment.amount, now)
     if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
-        _paid(session, order, payment, rules, now)
+        _paid(docket, payment, rules, now)
 
 
-def _paid(session: Session, order: Order, payment: Payment, rules: Rules, now: datetime) -> None:
+def _paid(docket: Docket, payment: Payment, rules: Rules, now: datetime) -> None:
+    order = docket.order
     if payment.problem:
-        log.error("money does not fit the order: %s", payment.problem, extra={"order_id": order.id})
-        move(session, order, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
+        wrong = {"order_id": order.id}
+        tell(docket.session, log.error, "money does not fit the order: %s", payment.problem, extra=wrong)
+        move(docket, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now
-    if move(session, order, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
+    if move(docket, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
-            making.command(session, order, rules, now)
+            making.command(docket, rules, now)
         else:
             order.due_at = now + seconds(rules.manual_make_s)
 
 
-def _canceled(
-    session: Session, order: Order, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime
-) -> None:
+def _canceled(docket: Docket, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime) -> None:
     payment.live = False
     payment.cancel_reason = news.cancel_reason
     if before is PaymentState.HELD:
-        record(session, payment, "canceled", payment.amount, now)
-        if order.status == Status.SUCCESSFUL:
-            log.error("poured, but the hold is gone", extra={"order_id": order.id})
+        record(docket.session, payment, "canceled", payment.amount, now)
+        if docket.order.status == Status.SUCCESSFUL:
+            tell(docket.session, log.error, "poured, but the hold is gone", extra={"order_id": docket.order.id})
     else:
-        move(session, order, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
-
-
-def locked_payment(session: Session, payment_id: str) -> Payment:
-    """The payment, held (after its order) until this transaction ends."""
-    return _both(session, payment_id)[0]
-
-
-def _both(session: Session, payment_id: str) -> tuple[Payment, Order]:
-    """The payment and its order, the order locked first so that two workers never wait for each other."""
-    seen = session.get(Payment, payment_id)
-    if seen is None:
-        raise LookupError(f"no payment {payment_id}")
-    order = locked(session, seen.order_id)
-    # The row itself too: a webhook asks for a check without holding the order.
-    return hold(session, Payment, payment_id) or seen, order
+        move(docket, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import insert_if_new, ring
+from cloud.db import insert_if_new
 from cloud.orders import outbox
+from cloud.orders.change import tell
+from cloud.orders.docket import Docket
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import Due, PaidFor, PaymentState, arrives_by, owed, paying
-from cloud.orders.outbox import RETURNS, Lane, OutboxRow, Task
+from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, arrives_by, owed, paying
+from cloud.orders.outbox import RETURNS, OutboxRow, Task
 from cloud.orders.states import Status
 
 log = logging.getLogger("cloud.orders.money")
@@ -28,22 +30,24 @@ FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
 
 
-def settle_money(session: Session, order: Order, now: datetime) -> None:
+def settle_money(docket: Docket, now: datetime) -> None:
     """Make the outbox promise exactly what is owed now."""
-    payments = session.scalars(select(Payment).where(Payment.order_id == order.id)).all()
-    if not payments:
+    session, order = docket.session, docket.order
+    if not docket.payments:
         return
-    until = order.return_after if order.uncertain else None
-    dues = owed(Status(order.status), until, [as_paid_for(payment) for payment in payments])
+    payments = [as_paid_for(payment) for payment in docket.payments]
+    dues = owed(Status(order.status), order.return_after if order.uncertain else None, payments)
+    if not dues and len(payments) == 1 and order.status in STILL_OPEN:
+        return  # such an order has never owed anything
     rows = outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
     wanted = {(due.payment_id, due.task.value) for due in dues}
     for row in rows:
         if row.settled_at is None and (row.subject, row.task) not in wanted:
             outbox.withdraw(session, order.id, frozenset({Task(row.task)}), now, row.subject)
     for due in dues:
-        _promise(session, order, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+        _promise(docket, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
     if order.status == Status.SUCCESSFUL:
-        order.goodwill = _is_given_back(paying([as_paid_for(payment) for payment in payments]), rows)
+        order.goodwill = _is_given_back(paying(payments), rows)
 
 
 def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
@@ -59,7 +63,8 @@ def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
     )
 
 
-def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+    session, order = docket.session, docket.order
     refusals = sum(row.verdict == REFUSED for row in earlier)
     wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
     due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
@@ -67,12 +72,10 @@ def _promise(session: Session, order: Order, due: Due, earlier: list[OutboxRow],
     if standing is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
         outbox.add(session, due.task, key, order.id, due.payment_id, now, due.amount, due_at)
-        log.info("%s promised: %s", due.task.value, due.why, extra={"order_id": order.id, "kopecks": due.amount})
-    elif standing.attempts == 0:
-        standing.amount = due.amount
-        if due_at < standing.due_at:
-            standing.due_at = due_at
-            ring(session, outbox.topic(Lane.PROVIDER))
+        facts = {"order_id": order.id, "kopecks": due.amount}
+        tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
+    else:
+        outbox.amend(session, standing, due.amount, due_at)
 
 
 def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from cloud.db import Database, UtcDateTime
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
+from cloud.orders.docket import docket_of_payment
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments.believing import news_of
@@ -131,7 +132,7 @@ class Recheck:
 
     def _answered(self, session: Session, payment_id: str, facts: PaymentFacts, lease: datetime | None) -> None:
         now = self._clock()
-        payment = paying.locked_payment(session, payment_id)
+        _, payment = docket_of_payment(session, payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != lease else None
         news = news_of(facts, payment)
         if news is None:

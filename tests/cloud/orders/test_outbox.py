@@ -115,7 +115,7 @@ def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: Wor
     row_id = promise(world)
 
     def certainly_not_done(session: Session) -> None:
-        session.get_one(OutboxRow, row_id).undone += 1
+        outbox.nothing_done(session, row_id)
         outbox.put_off(session, row_id, "anna", world.now, "not connected")
 
     claimed(world, ANNA)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cloud.orders import outbox, paying, settlement
-from cloud.orders.change import UnknownOrder
+from cloud.orders.docket import UnknownOrder, open_docket
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, Lane, Task, claim
@@ -340,9 +340,9 @@ def test_a_return_once_begun_is_not_forgotten_by_withdrawing_it(world: World) ->
         rows = outbox.of_order(session, order_id, frozenset({Task.REFUND}))
         assert [row.attempts for row in rows] == [0]
         claim(session, Lane.PROVIDER, world.now, Claim("cashier", 120))
-        order = session.get_one(Order, order_id)
-        order.status = "successful"
-        settlement.settle_money(session, order, world.now)
+        docket = open_docket(session, order_id)
+        docket.order.status = "successful"
+        settlement.settle_money(docket, world.now)
 
     world.database.write(withdraw_what_was_read_too_early)
     [refund] = world.rows(order_id, Task.REFUND)
