@@ -1,0 +1,123 @@
+"""T-Bank set up as a merchant does it: settings, `fleet.toml`, `coffee-cloud check`, a payment over the real app."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cloud.app import create_app
+from cloud.checkup import checkup
+from cloud.fleet.apply import apply
+from cloud.payments.facts import ProviderStatus
+from cloud.payments.outcomes import Ok
+from cloud.payments.provider import CaptureMode, Shop
+from cloud.payments.tbank import TBankClient
+from cloud.payments.tbank_books import Booked, books_of
+from cloud.settings import Settings, SettingsError
+from cloud.wiring import build
+from simulator.tbank import TBankSimulator
+from simulator.tbank.terminals import DEFAULT_TERMINAL
+from tests.cloud.worlds import ONE_STAGE, PRICE, SECRET_KEY, START, World
+
+FLEET = """
+[[merchant]]
+id = "north"
+name = "ООО Север"
+
+[merchant.payment.TBank]
+account_id = "1234567890123DEMO"
+secret_key = "env:NORTH_TBANK_PASSWORD"
+capture = "immediate"
+
+[[device]]
+device_uuid = "m-001"
+merchant = "north"
+payment_scenario = "TBank"
+
+[[device.drink]]
+drink_no = "latte"
+name = "Латте"
+prices = { medium = 17900 }
+"""
+
+
+@pytest.fixture
+def bank() -> Iterator[TBankSimulator]:
+    with TBankSimulator(terminals=[DEFAULT_TERMINAL], clock=lambda: START, seed="wiring") as bank:
+        yield bank
+
+
+def settings_for(world: World, bank: TBankSimulator) -> Settings:
+    url = world.database.engine.url.render_as_string(hide_password=False)
+    return Settings(SECRET_KEY, database_url=url, tbank_url=bank.url, mqtt_url="mqtt://127.0.0.1:1")
+
+
+def apply_fleet(world: World, password: str = DEFAULT_TERMINAL.password) -> None:
+    apply(world.database, world.vault, FLEET, {"NORTH_TBANK_PASSWORD": password})
+
+
+def test_the_real_bank_is_the_default() -> None:
+    settings = Settings.from_env({"COFFEE_SECRET_KEY": SECRET_KEY})
+    assert settings.tbank_url == "https://securepay.tinkoff.ru/v2"
+    assert settings.tbank_rate == 10
+
+
+@pytest.mark.parametrize("wrong", [{"COFFEE_TBANK_URL": "ftp://bank"}, {"COFFEE_TBANK_RATE": "0"}], ids=str)
+def test_wrong_settings_are_told(wrong: dict[str, str]) -> None:
+    [name] = wrong
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_env({"COFFEE_SECRET_KEY": SECRET_KEY} | wrong)
+
+
+def test_a_merchant_sets_up_a_terminal_and_buys_through_it(sqlite_world: World, bank: TBankSimulator) -> None:
+    apply_fleet(sqlite_world)
+    cloud = build(settings_for(sqlite_world, bank), sqlite_world.clock)
+    try:
+        credential, client = cloud.shops.of("north", "TBank")
+        assert isinstance(client, TBankClient)
+        assert client.shop == Shop(DEFAULT_TERMINAL.key, DEFAULT_TERMINAL.password, CaptureMode.IMMEDIATE)
+        assert credential.secret != DEFAULT_TERMINAL.password
+        order_id = sqlite_world.scan()
+        answer = create_app(cloud).test_client().post("/v1/initiate-payment", json={"order_id": order_id})
+        assert answer.status_code == 200, answer.text
+        assert answer.get_json()["redirect_url"].startswith(f"{bank.address}/new/")
+        payment = sqlite_world.payment(order_id)
+        bank.pay(payment.provider_payment_id or "")
+        told = client.fetch(payment.provider_payment_id or "")
+        assert isinstance(told, Ok)
+        assert (told.value.status, told.value.captured) == (ProviderStatus.SUCCEEDED, PRICE)
+        assert told.value.metadata == {"payment": payment.id, "order_id": order_id}
+        [(opened, _)] = bank.bank.snapshot()
+        assert opened.notification_url == "http://127.0.0.1:8080/v1/tbank-webhook"
+        assert opened.order_id == payment.id
+    finally:
+        cloud.close()
+
+
+@pytest.mark.parametrize(
+    ("password", "good", "words"),
+    [
+        (DEFAULT_TERMINAL.password, True, "the provider accepts the account (test shop)"),
+        ("wrong", False, "the provider does not accept the account (AuthError)"),
+    ],
+)
+def test_the_check_says_whether_the_terminal_is_accepted(
+    sqlite_world: World, bank: TBankSimulator, password: str, good: bool, words: str
+) -> None:
+    apply_fleet(sqlite_world, password)
+    found = [f for f in checkup(settings_for(sqlite_world, bank)) if f.words.startswith("north/TBank")]
+    assert [(finding.good, finding.words) for finding in found] == [
+        (good, f"north/TBank (shop {DEFAULT_TERMINAL.key}): {words}")
+    ]
+
+
+def test_the_books_tell_a_payment_its_order_and_its_returns(sqlite_world: World) -> None:
+    books = books_of(sqlite_world.database)
+    assert books("nobody's") is None
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    payment = sqlite_world.payment(order_id)
+    assert books(payment.id) == Booked(order_id, PRICE)
+    sqlite_world.refunded(payment.id, "700-5000", 5000)
+    sqlite_world.refunded(payment.id, "700-8000", 3000)
+    booked = books(payment.id)
+    assert booked == Booked(order_id, PRICE, {"700-5000": 5000, "700-8000": 3000})
+    assert booked.refunded == 8000
