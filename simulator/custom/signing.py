@@ -1,0 +1,43 @@
+"""Signatures and envelopes of the merchant's side (docs/custom-payments.md, "Signing"). Pure."""
+
+import hmac
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from urllib.parse import parse_qs
+
+
+class NotSigned(ValueError):
+    """Not signed with the agreed key for this purpose."""
+
+
+def sign(secret: str, purpose: str, text: str) -> str:
+    """64 hexadecimal digits."""
+    return hmac.new(secret.encode(), f"coffee-custom-1 {purpose}\n{text}".encode(), sha256).hexdigest()
+
+
+def envelope(secret: str, purpose: str, told: Mapping[str, object]) -> dict[str, str]:
+    """What is told, signed."""
+    payload = json.dumps(told, ensure_ascii=False)
+    return {"payload": payload, "signature": sign(secret, purpose, payload)}
+
+
+def open_envelope(secret: str, purpose: str, body: bytes) -> dict[str, object]:
+    """What was told. Raises `NotSigned`."""
+    try:
+        envelope = json.loads(body)
+        payload, signature = str(envelope["payload"]), str(envelope["signature"])
+    except (ValueError, TypeError, KeyError):
+        raise NotSigned("no envelope") from None
+    if not hmac.compare_digest(sign(secret, purpose, payload), signature):
+        raise NotSigned("the signature does not fit")
+    told: dict[str, object] = json.loads(payload)
+    return told
+
+
+def open_query(secret: str, purpose: str, query: str) -> dict[str, str]:
+    """The parameters of a signed query string. Raises `NotSigned`."""
+    signed, _, signature = query.rpartition("&signature=")
+    if not hmac.compare_digest(sign(secret, purpose, signed), signature):
+        raise NotSigned("the signature does not fit")
+    return {name: values[-1] for name, values in parse_qs(signed, keep_blank_values=True).items()}

@@ -1,0 +1,236 @@
+"""The merchants' door: what is taken, what is refused and why, and that a callback moves nothing by itself."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Credential, Merchant
+from simulator.custom.callbacks import Mischief
+from simulator.custom.signing import envelope
+from tests.cloud.payments.custom_till import ACCOUNT, SECRET, CustomTill, a_custom_till
+from tests.cloud.worlds import PRICE, World
+
+OTHER_SECRET = "the secret of another merchant, long enough"
+
+
+@pytest.fixture
+def till(world: World) -> Iterator[CustomTill]:
+    """A merchant with a status address, on each database."""
+    with a_custom_till(world) as made:
+        yield made
+
+
+@pytest.fixture
+def callbacks_only(sqlite_world: World) -> Iterator[CustomTill]:
+    with a_custom_till(sqlite_world, ()) as made:
+        yield made
+
+
+def told(till: CustomTill, order_id: str, **changes: Any) -> dict[str, Any]:
+    """A callback that is right in every point, but for `changes`."""
+    whole = {
+        "account": ACCOUNT, "payment": till.name(order_id), "order": order_id, "status": "succeeded", "amount": PRICE,
+        "currency": "RUB", "time": int(till.world.now.timestamp()), "nonce": "0123456789abcdef",
+    }  # fmt: skip
+    return whole | changes
+
+
+def say(
+    till: CustomTill, order_id: str, secret: str = SECRET, purpose: str = "callback", **changes: Any
+) -> tuple[int, str]:
+    answer = till.post(envelope(secret, purpose, told(till, order_id, **changes)))
+    body = answer.get_json()
+    return answer.status_code, body.get("status") or body["error"]["code"]
+
+
+def test_a_callback_is_stored_and_makes_us_ask(till: CustomTill) -> None:
+    order_id = till.open_payment()
+    till.work()
+    assert say(till, order_id) == (200, "stored")
+    assert till.world.status(order_id) == "pending"
+    [news] = till.news()
+    assert (news.provider, news.verdict, news.times) == ("Custom", "asked", 1)
+    till.work()
+    assert till.world.status(order_id) == "pending", "the merchant's own answer says that nobody has paid"
+    assert till.world.ledger(order_id) == {}
+
+
+@pytest.mark.parametrize(
+    ("how", "answer"),
+    [
+        ({"secret": OTHER_SECRET}, (403, "wrong_signature")),
+        ({"purpose": "answer"}, (403, "wrong_signature")),
+        ({"account": "somebody-else"}, (403, "wrong_signature")),
+        ({"account": ""}, (403, "wrong_signature")),
+        ({"time": 0}, (403, "stale")),
+        ({"nonce": "short"}, (400, "nonce_too_short")),
+        ({"nonce": ""}, (400, "nonce_too_short")),
+        ({"nonce": "n" * 65}, (400, "unreadable")),
+        ({"amount": "179.00"}, (400, "unreadable")),
+        ({"payment": "../../x"}, (400, "unreadable")),
+        ({"account": ["x"]}, (400, "unreadable")),
+    ],
+)
+def test_what_is_not_right_is_refused_and_nothing_is_kept_of_it(
+    callbacks_only: CustomTill, how: dict[str, Any], answer: tuple[int, str]
+) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id, **how) == answer
+    assert till.news() == []
+    till.work(5)
+    assert till.world.status(order_id) == "pending"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"\xff\xfe", b"[" * 60_000, b'{"payload": "{}", "signature": "x"}', b"a=b"]
+)
+def test_what_is_no_envelope_is_refused(callbacks_only: CustomTill, body: bytes) -> None:
+    assert callbacks_only.post(body).status_code == 400
+    assert callbacks_only.news() == []
+
+
+def test_too_much_at_once_is_refused(callbacks_only: CustomTill) -> None:
+    assert callbacks_only.post(b" " * 200_000).status_code == 413
+    assert callbacks_only.client().get("/v1/custom-callback").status_code == 405
+
+
+@pytest.mark.parametrize("off_s", [-300, 300])
+def test_clocks_may_differ_by_five_minutes(callbacks_only: CustomTill, off_s: int) -> None:
+    order_id = callbacks_only.open_payment()
+    now = int(callbacks_only.world.now.timestamp())
+    assert say(callbacks_only, order_id, time=now + off_s)[0] == 200
+    assert say(callbacks_only, order_id, time=now + off_s + (1 if off_s > 0 else -1)) == (403, "stale")
+
+
+def test_a_repeat_signed_anew_is_taken_and_changes_nothing(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id) == (200, "stored")
+    till.world.clock.advance(200)
+    assert say(till, order_id) == (200, "stored")
+    till.work()
+    [news] = till.news()
+    assert news.times == 2
+    assert till.world.ledger(order_id) == {"captured": PRICE}
+    assert len(till.world.commands(order_id)) == 1
+
+
+def test_a_nonce_is_good_for_one_thing_said(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id, status="pending") == (200, "stored")
+    assert say(till, order_id, status="succeeded") == (409, "nonce_used")
+    till.work()
+    assert till.world.status(order_id) == "pending"
+
+
+def test_a_callback_recorded_and_played_again_changes_nothing(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    till.press(order_id, "decline")
+    assert till.hear() == [200]
+    till.work()
+    till.world.clock.advance(5)
+    again = till.paid(order_id)
+    for body in list(till.bodies):
+        till.call_back(body)
+    till.work(5)
+    assert till.world.status(again) == "paid"
+    till.world.clock.advance(400)
+    assert {till.call_back(body) for body in list(till.bodies)} == {403}
+
+
+def test_a_callback_of_one_merchant_says_nothing_of_anothers_payment(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+
+    def add(session: Session) -> None:
+        session.add(Merchant(id="south", name="South"))
+        session.flush()
+        locked = till.world.vault.lock(OTHER_SECRET)
+        session.add(
+            Credential(merchant_id="south", scenario="Custom", account_id="south", secret=locked, page_url="https://x/")
+        )
+
+    till.world.database.write(add)
+    assert say(till, order_id, OTHER_SECRET, account="south") == (200, "stored")
+    assert [news.verdict for news in till.news()] == ["no such payment"]
+    assert say(till, order_id, OTHER_SECRET)[0] == 403
+    till.work(5)
+    assert till.world.status(order_id) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [({"amount": 100}, "amount"), ({"currency": "USD"}, "currency"), ({"order": "another"}, "metadata.order_id")],
+)
+def test_what_does_not_fit_our_books_pours_nothing(
+    callbacks_only: CustomTill, changes: dict[str, Any], problem: str
+) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id, **changes) == (200, "stored")
+    till.work()
+    assert till.world.status(order_id) == "failed"
+    assert till.world.payment(order_id).problem == problem
+    assert till.world.commands(order_id) == []
+
+
+def test_a_payment_nobody_knows_is_kept_and_answered(
+    callbacks_only: CustomTill, caplog: pytest.LogCaptureFixture
+) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id, payment="nobody.1772447400") == (200, "stored")
+    assert "not ours" in caplog.text
+
+
+def test_odd_characters_are_kept_by_every_database(till: CustomTill) -> None:
+    order_id = till.open_payment()
+    assert say(till, order_id, order="a\x00b", reason="\u2028") == (200, "stored")
+    assert json.loads(till.news()[0].body)["order"] == "a\x00b"
+
+
+def test_duplicates_reordering_and_silence_pour_once(till: CustomTill) -> None:
+    till.merchant.callbacks.mischief = Mischief(copies=2, reorder=True)
+    order_id = till.open_payment()
+    till.press(order_id, "pay")
+    till.merchant.books.capture(till.name(order_id))
+    assert set(till.hear()) == {200}
+    till.work()
+    assert till.world.status(order_id) == "paid"
+    assert len(till.world.commands(order_id)) == 1
+    till.merchant.callbacks.mischief = Mischief(silent=True)
+    other = till.open_payment()
+    till.press(other, "pay")
+    till.work(2)
+    assert till.world.status(other) == "paid", "polling finds what callbacks lose"
+
+
+@pytest.mark.parametrize("mischief", [Mischief(wrong_key=True), Mischief(late_s=301)])
+def test_a_merchant_whose_program_is_wrong_is_told_so(till: CustomTill, mischief: Mischief) -> None:
+    order_id = till.open_payment()
+    till.merchant.callbacks.mischief = mischief
+    till.press(order_id, "pay")
+    assert till.hear() == [403]
+    till.merchant.callbacks.mischief = Mischief()
+    assert till.hear() == [200], "sent again until it is taken"
+
+
+def test_forty_callbacks_at_once_pour_once(till: CustomTill) -> None:
+    order_id = till.open_payment()
+    till.press(order_id, "pay")
+    bodies = [
+        envelope(SECRET, "callback", told(till, order_id, status="held", nonce=f"{n % 3:016}")) for n in range(40)
+    ]
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(lambda body: till.post(body).status_code, bodies)) == {200}
+    till.work()
+    assert till.world.status(order_id) == "paid"
+    assert len(till.world.commands(order_id)) == 1
+    assert sorted(news.times for news in till.news()) == [13, 13, 14]
