@@ -17,7 +17,7 @@ class Behaviour(msgspec.Struct, forbid_unknown_fields=True):
     unknown_id_as_404: an unknown id is answered 404 as specified, not 400 as observed.
     refund_failure: every refund ends cancelled for this reason. refund_delay: seconds until a refund is final
     whatever the method; None means at once for cards and wallets, the next (scaled) day for SBP.
-    receipt_outcome: how fiscal registration of new receipts ends.
+    receipt_outcome: how the fiscal registrations under way end; `pending` holds them up until it is changed.
     """
 
     declined_keeps_pending: bool = False

@@ -138,7 +138,9 @@ class Books:
                 self._settle_refund(refund, at)
 
     def _settle_payment(self, payment: Payment, at: datetime) -> None:
-        if payment.receipt is Status.PENDING:
+        if payment.receipt is Status.PENDING and self.receipt_outcome is Status.PENDING:
+            self._push(at + self.terms.receipt, payment.id)
+        elif payment.receipt is Status.PENDING:
             registered = replace(payment, receipt=self.receipt_outcome)
             self._write(registered, at, f"receipt {self.receipt_outcome}")
         elif (expired := expire(payment, at)) is not payment:
@@ -147,6 +149,8 @@ class Books:
     def _settle_refund(self, refund: Refund, at: datetime) -> None:
         if refund.receipt is Status.PENDING:
             self._refunds[refund.id] = replace(refund, receipt=self.receipt_outcome)
+            if self.receipt_outcome is Status.PENDING:
+                self._push(at + self.terms.receipt, refund.id)
             return
         payment = self._payments.get(refund.payment_id)
         if payment is None:

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import threading
+from dataclasses import replace
 from types import FrameType
 
 from simulator.yookassa.server import YooKassaSimulator
@@ -19,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="ID:SECRET",
         help="a shop and its key, repeatable (default: 100500:test_secret)",
+    )
+    parser.add_argument(
+        "--receipts", action="store_true", help="the shops send fiscal receipts (54-FZ): each payment must carry one"
     )
     parser.add_argument("--webhook", metavar="URL", help="where notifications go (default: nowhere)")
     parser.add_argument(
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         simulator = YooKassaSimulator(
             port=args.port,
-            shops=args.shop or [DEFAULT_SHOP],
+            shops=[replace(shop, fiscalization=args.receipts) for shop in args.shop or [DEFAULT_SHOP]],
             webhook_url=args.webhook,
             time_scale=args.time_scale,
             public_url=args.public_url,

@@ -20,6 +20,7 @@ from simulator.yookassa.money import parse_value
 from simulator.yookassa.objects import Artist, Json, refund_object, time_text
 from simulator.yookassa.problems import Rejected
 from simulator.yookassa.provider import Provider
+from simulator.yookassa.receipt import Receipt
 from simulator.yookassa.state import Payment
 from simulator.yookassa.webhooks import Mischief, Notification, WebhookQueue
 
@@ -127,7 +128,7 @@ class Control:
         return _json(
             {
                 "payments": [self._booked(payment, lines) for payment, lines in payments],
-                "refunds": [refund_object(refund) for refund in refunds],
+                "refunds": [refund_object(refund) | _receipt_of(refund.request.receipt) for refund in refunds],
                 "forgotten": forgotten,
             }
         )
@@ -230,7 +231,12 @@ class Control:
             "kopecks": money,
             "history": history,
             "object": self._artist.payment(payment),
-        }
+        } | _receipt_of(payment.request.receipt)
+
+
+def _receipt_of(receipt: Receipt | None) -> Json:
+    """What the shop sent to be registered: no object of the API shows it."""
+    return {} if receipt is None else {"receipt": receipt}
 
 
 def _body(kind: type[Body]) -> Body:

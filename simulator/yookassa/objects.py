@@ -115,7 +115,7 @@ def me_object(shop: Shop) -> Json:
         "account_id": shop.id,
         "status": "enabled",
         "test": True,
-        "fiscalization": {"enabled": shop.fiscalization, "provider": "yoo_receipt"},
+        "fiscalization": {"enabled": shop.fiscalization, "provider": shop.fiscal_provider},
         "fiscalization_enabled": shop.fiscalization,
         "payment_methods": list(shop.methods),
         "itn": "7700000000",

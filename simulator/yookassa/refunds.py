@@ -27,7 +27,7 @@ class RefundRequest:
     amount: int
     description: str | None = None
     metadata: Mapping[str, str | None] = field(default_factory=dict)
-    has_receipt: bool = False
+    receipt: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def settle(payment: Payment, refund: Refund) -> tuple[Payment, Refund]:
     freed = payment.refunding - refund.amount
     if refund.verdict is not None:
         return replace(payment, refunding=freed), replace(refund, status=Status.CANCELED)
-    receipt = Status.PENDING if payment.receipt or refund.request.has_receipt else None
+    receipt = Status.PENDING if payment.receipt or refund.request.receipt is not None else None
     return (
         replace(payment, refunding=freed, refunded=payment.refunded + refund.amount),
         replace(refund, status=Status.SUCCEEDED, receipt=receipt),

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from simulator.yookassa.instruments import METHODS
 
+YOO_RECEIPT = "yoo_receipt"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """`fiscalization`: the shop sends receipts through the provider, so every payment must carry one."""
+    """`fiscalization`: the shop sends receipts through the provider, so every payment must carry one.
+
+    `fiscal_provider` prints them: YooKassa itself, or a partner's online register.
+    """
 
     id: str
     secret: str
@@ -17,11 +22,17 @@ class Shop:
     name: str = "Тестовый магазин"
     methods: tuple[str, ...] = ("bank_card", "yoo_money", "sbp")
     fiscalization: bool = False
+    fiscal_provider: str = YOO_RECEIPT
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]
         if unknown:
             raise ValueError(f"unknown payment methods: {', '.join(unknown)}")
+
+    @property
+    def register(self) -> str:
+        """Who prints this shop's receipts; "" for nobody."""
+        return self.fiscal_provider if self.fiscalization else ""
 
 
 def parse_shop(text: str) -> Shop:

@@ -70,7 +70,7 @@ class PaymentRequest:
     confirmation: Confirmation | None = None
     description: str | None = None
     metadata: Mapping[str, str | None] = field(default_factory=dict)
-    has_receipt: bool = False
+    receipt: Mapping[str, object] | None = None
     merchant_customer_id: str | None = None
 
 
@@ -192,7 +192,7 @@ def _captured(payment: Payment, amount: int, now: datetime) -> Payment:
         released=payment.authorized - amount,
         captured_at=now,
         hold_until=None,
-        receipt=Status.PENDING if payment.request.has_receipt else None,
+        receipt=Status.PENDING if payment.request.receipt is not None else None,
     )
 
 

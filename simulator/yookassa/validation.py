@@ -10,7 +10,7 @@ from simulator.yookassa import problems
 from simulator.yookassa.instruments import METHODS
 from simulator.yookassa.money import CURRENCY, MIN_AMOUNT, parse_value
 from simulator.yookassa.problems import Rejected
-from simulator.yookassa.receipt import check_receipt
+from simulator.yookassa.receipt import Receipt, checked_receipt
 from simulator.yookassa.refunds import RefundRequest
 from simulator.yookassa.shops import Shop
 from simulator.yookassa.state import Confirmation, PaymentRequest
@@ -49,7 +49,7 @@ def payment_request(body: Body, shop: Shop) -> PaymentRequest:
     if method and not capture and not METHODS[method].hold:
         raise Rejected(problems.invalid_value("capture"))
     _check_client_ip(body)
-    has_receipt = _receipt(body, shop, amount, required=True)
+    receipt = _receipt(body, shop, amount, required=True)
     return PaymentRequest(
         amount=amount,
         capture=capture,
@@ -57,7 +57,7 @@ def payment_request(body: Body, shop: Shop) -> PaymentRequest:
         confirmation=_confirmation(body),
         description=_text(body, "description", MAX_DESCRIPTION),
         metadata=_metadata(body),
-        has_receipt=has_receipt,
+        receipt=receipt,
         merchant_customer_id=_text(body, "merchant_customer_id", MAX_CUSTOMER_ID),
     )
 
@@ -75,12 +75,13 @@ def refund_request(body: Body) -> RefundRequest:
     payment_id = body.get("payment_id")
     if not isinstance(payment_id, str) or not payment_id:
         raise Rejected(problems.invalid_value("payment_id"))
+    receipt = body.get("receipt")
     return RefundRequest(
         payment_id=payment_id,
         amount=_amount(body),
         description=_text(body, "description", MAX_REFUND_DESCRIPTION),
         metadata=_metadata(body),
-        has_receipt=body.get("receipt") is not None,
+        receipt=receipt if isinstance(receipt, dict) else None,
     )
 
 
@@ -189,11 +190,10 @@ def _check_client_ip(body: Body) -> None:
         raise Rejected(problems.invalid_value("client_ip")) from None
 
 
-def _receipt(body: Body, shop: Shop, amount: int, *, required: bool) -> bool:
+def _receipt(body: Body, shop: Shop, amount: int, *, required: bool) -> Receipt | None:
     receipt = body.get("receipt")
     if receipt is None:
         if shop.fiscalization and required:
             raise Rejected(problems.RECEIPT_MISSING)
-        return False
-    check_receipt(receipt, amount)
-    return True
+        return None
+    return checked_receipt(receipt, amount, shop.register)

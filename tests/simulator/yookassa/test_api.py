@@ -222,14 +222,6 @@ def test_a_shop_with_receipts_insists_on_them(fiscal_shop: TestShop, simulator: 
     assert [receipt["status"] for receipt in listed["items"]] == ["succeeded"]
 
 
-def test_a_separate_receipt_is_taken_once_per_key(shop: TestShop) -> None:
-    payment_id = shop.captured()["id"]
-    body = {"type": "payment", "payment_id": payment_id}
-    first, again = (shop.post("/receipts", body, key="receipt").json() for _ in range(2))
-    assert first == again
-    assert shop.get("/receipts", payment_id=payment_id).json()["items"] == [first]
-
-
 def test_a_scaled_hour_passes_by_itself() -> None:
     with YooKassaSimulator(time_scale=0.0001) as simulator:
         shop = TestShop(simulator)

@@ -19,13 +19,13 @@ PROGRAM = (
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_a_signal_and_ends_with_0(number: signal.Signals) -> None:
-    arguments = [sys.executable, "-c", PROGRAM, "--port", "0", "--shop", "7:seven", "--shop", "8:eight"]
+    arguments = [sys.executable, "-c", PROGRAM, "--port", "0", "--shop", "7:seven", "--shop", "8:eight", "--receipts"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         match = re.search(r"API: (\S+)", process.stdout.readline())
         assert match is not None
         me = requests.get(f"{match[1]}/me", auth=("8", "eight"), timeout=10)
-        assert me.json()["account_id"] == "8"
+        assert (me.json()["account_id"], me.json()["fiscalization_enabled"]) == ("8", True)
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
 

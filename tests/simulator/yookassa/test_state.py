@@ -37,7 +37,7 @@ class ProviderBooks(RuleBasedStateMachine):
 
     @rule(target=payments, amount=KOPECKS, capture=st.booleans(), receipt=st.booleans())
     def create(self, amount: int, capture: bool, receipt: bool) -> str:
-        request = PaymentRequest(amount=amount, capture=capture, has_receipt=receipt)
+        request = PaymentRequest(amount=amount, capture=capture, receipt={} if receipt else None)
         return self.books.open_payment(self.ids.payment(self.now), "1", request, self.now).id
 
     @rule(payment_id=payments, method=METHODS)

@@ -1,0 +1,239 @@
+"""The fiscal receipts (54-FZ) of an order's payments and refunds, and the buyer's address while it is needed.
+
+Each use case runs in the caller's transaction. Nothing here asks a provider, and no address is ever logged.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, exists, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.db import Base, insert_if_new
+from cloud.orders.change import tell, touch
+from cloud.orders.docket import Docket, open_docket
+from cloud.orders.models import OrderChange, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.orders.receipts")
+
+MAX_EMAIL = 254
+"""The longest address mail can carry (RFC 5321)."""
+LOOK_AGAIN_S = 60.0
+"""How often a receipt is looked at that waits for its money, or whose address waits for the order's end."""
+
+
+class ReceiptState(StrEnum):
+    """How far one receipt has come."""
+
+    WAITING = "waiting"
+    """Its money has not been taken yet: nothing is registered before that."""
+    PENDING = "pending"
+    """Being registered with the tax authority."""
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    """Certainly not registered: a person must act."""
+    NOT_NEEDED = "not_needed"
+    """No money was taken."""
+
+
+_ENDED = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.MAKE_FAILED})
+SETTLED = frozenset({ReceiptState.SUCCEEDED, ReceiptState.CANCELED, ReceiptState.NOT_NEEDED})
+_STATES = ", ".join(f"'{state.value}'" for state in ReceiptState)
+
+
+class Receipt(Base):
+    """One receipt: of a payment, or of a refund of it. Rows of one payment share its `terms` and `email`."""
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("uq_receipts_once", "payment_id", "reference", unique=True),
+        Index("ix_receipts_next_check", "next_check_at"),
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    order_id: Mapped[str] = mapped_column(String(255), index=True)
+    payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
+    reference: Mapped[str] = mapped_column(String(64), default="")
+    """The provider's id of the refund; empty for the payment's own receipt."""
+    amount: Mapped[int] = mapped_column(Integer)
+    terms: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What was sold and how it is taxed, frozen when the payment began: its refunds say the same."""
+    email: Mapped[str] = mapped_column(String(MAX_EMAIL), default="")
+    """What the buyer gave; erased when it is needed no more. Empty on a refund's row."""
+    state: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime | None] = mapped_column(default=None)
+    """Since when registration is awaited."""
+    overdue: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Not registered for so long that a person was called."""
+    given_up: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Nobody asks about it any more, and no last word was heard."""
+    checks: Mapped[int] = mapped_column(Integer, default=0)
+    next_check_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When to look again; None once nothing is left to do."""
+
+
+def begin(session: Session, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
+    """This payment will carry a receipt. The payment itself must be written already."""
+    session.add(
+        Receipt(
+            order_id=payment.order_id, payment_id=payment.id, amount=payment.amount, terms=dict(terms), email=email,
+            state=ReceiptState.WAITING.value, next_check_at=now + timedelta(seconds=LOOK_AGAIN_S),
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def of_payment(session: Session, payment_id: str) -> Receipt | None:
+    """The payment's own receipt; None when it carries none."""
+    return session.scalar(select(Receipt).where(Receipt.payment_id == payment_id, Receipt.reference == ""))
+
+
+def remembered_email(session: Session, order_id: str) -> str:
+    """The address the buyer gave for an earlier payment of this order, while it is kept; else ""."""
+    given = select(Receipt.email).where(Receipt.order_id == order_id, Receipt.email != "").order_by(Receipt.id.desc())
+    return session.scalar(given.limit(1)) or ""
+
+
+def state_of(session: Session, order_id: str) -> str:
+    """How the newest receipt of the order stands; "" when it has none."""
+    newest = select(Receipt.state).where(Receipt.order_id == order_id).order_by(Receipt.id.desc()).limit(1)
+    return session.scalar(newest) or ""
+
+
+def expect_refund(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+    """A refund has succeeded: when its payment carried a receipt, so does it, and that is followed too."""
+    own = of_payment(session, payment_id)
+    if own is None:
+        return
+    values = {
+        "order_id": own.order_id, "payment_id": payment_id, "reference": refund_id, "amount": amount,
+        "terms": own.terms, "email": "", "state": ReceiptState.PENDING.value, "since": now, "overdue": False,
+        "given_up": False, "checks": 0, "next_check_at": now,
+    }  # fmt: skip
+    insert_if_new(session, Receipt, values)
+
+
+def look(session: Session, receipt_id: int, now: datetime) -> Payment | None:
+    """What can be told without the provider; the payment to ask about when it cannot."""
+    docket, receipt = _held(session, receipt_id)
+    payment = docket.payment(receipt.payment_id)
+    if receipt.state == ReceiptState.WAITING:
+        _watch_money(receipt, PaymentState(payment.state), now)
+    if receipt.state == ReceiptState.PENDING and not receipt.given_up:
+        return payment
+    if receipt.given_up or receipt.state in SETTLED:
+        _close(docket, receipt, now)
+    return None
+
+
+def still_pending(session: Session, receipt_id: int, again_at: datetime) -> None:
+    """The provider has not said its last word."""
+    _, receipt = _held(session, receipt_id)
+    receipt.checks += 1
+    receipt.next_check_at = again_at
+
+
+def overdue(session: Session, receipt_id: int, now: datetime) -> None:
+    """So long without registration that a person must ask the provider; told once."""
+    docket, receipt = _held(session, receipt_id)
+    if not receipt.overdue:
+        receipt.overdue = True
+        _write_history(docket, receipt, "receipt_overdue", now)
+        tell(session, log.error, "fiscal receipt is still not registered: ask the provider", extra=_facts(receipt))
+
+
+def decided(session: Session, receipt_id: int, state: ReceiptState, now: datetime) -> None:
+    """The provider's last word on the registration."""
+    docket, receipt = _held(session, receipt_id)
+    if receipt.state in SETTLED:
+        return
+    receipt.state = state.value
+    _write_history(docket, receipt, f"receipt_{state.value}", now)
+    if state is ReceiptState.CANCELED:
+        tell(session, log.error, "fiscal receipt was not registered: a person must act", extra=_facts(receipt))
+    else:
+        tell(session, log.info, "fiscal receipt registered", extra=_facts(receipt))
+    _close(docket, receipt, now)
+
+
+def give_up(session: Session, receipt_id: int, now: datetime) -> None:
+    """Nobody asks about it any more; it stays as undecided as the provider left it."""
+    docket, receipt = _held(session, receipt_id)
+    receipt.given_up = True
+    _close(docket, receipt, now)
+
+
+def _watch_money(receipt: Receipt, money: PaymentState, now: datetime) -> None:
+    if money is PaymentState.CAPTURED:
+        receipt.state, receipt.since = ReceiptState.PENDING.value, now
+    elif money in {PaymentState.CANCELED, PaymentState.REFUSED}:
+        receipt.state = ReceiptState.NOT_NEEDED.value
+    else:
+        receipt.next_check_at = now + timedelta(seconds=LOOK_AGAIN_S)
+
+
+def _close(docket: Docket, receipt: Receipt, now: datetime) -> None:
+    """Nothing is left to do once no address is kept; until the order is at rest it may be needed for a refund."""
+    if receipt.email == "":
+        receipt.next_check_at = None
+    elif _is_at_rest(docket, now):
+        _forget(docket.session, docket.order.id)
+        receipt.next_check_at = None
+    else:
+        receipt.next_check_at = now + timedelta(seconds=LOOK_AGAIN_S)
+
+
+def _is_at_rest(docket: Docket, now: datetime) -> bool:
+    """No payment can be started, no money moves any more, and no receipt is waited for."""
+    order, session = docket.order, docket.session
+    retry_is_over = order.status == Status.NOT_PAID and now >= order.expires_at
+    if Status(order.status) not in _ENDED and not retry_is_over:
+        return False
+    session.flush()
+    moving = exists().where(
+        OutboxRow.order_id == order.id, OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.settled_at.is_(None)
+    )
+    open_states = (ReceiptState.WAITING.value, ReceiptState.PENDING.value)
+    awaited = exists().where(Receipt.order_id == order.id, Receipt.state.in_(open_states), Receipt.given_up.is_(False))
+    return not session.scalar(select(moving | awaited))
+
+
+def _forget(session: Session, order_id: str) -> None:
+    """Erase the address wherever it was written, the bytes of settled calls included: nobody sends those again."""
+    session.execute(update(Receipt).where(Receipt.order_id == order_id).values(email=""))
+    settled = (OutboxRow.order_id == order_id, OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.settled_at.is_not(None))
+    session.execute(update(OutboxRow).where(*settled).values(call_body=None))
+    tell(session, log.info, "the buyer's address is erased", extra={"order_id": order_id})
+
+
+def _write_history(docket: Docket, receipt: Receipt, event: str, now: datetime) -> None:
+    """A line in the order's history; its status stays."""
+    touch(docket)
+    order = docket.order
+    docket.add(
+        OrderChange(
+            order_id=order.id, version=order.version, at=now, actor="provider", event=event,
+            status_before=order.status, status_after=order.status, reason="",
+            evidence={"payment": receipt.payment_id, "refund": receipt.reference, "kopecks": receipt.amount},
+        )
+    )  # fmt: skip
+
+
+def _held(session: Session, receipt_id: int) -> tuple[Docket, Receipt]:
+    """The receipt as it is now, its order locked first: everybody locks in this order."""
+    receipt = session.get_one(Receipt, receipt_id)
+    docket = open_docket(session, receipt.order_id)
+    session.flush()  # what is not written yet must not be read over
+    session.refresh(receipt)
+    return docket, receipt
+
+
+def _facts(receipt: Receipt) -> dict[str, object]:
+    return {"order_id": receipt.order_id, "payment": receipt.payment_id, "refund": receipt.reference}
