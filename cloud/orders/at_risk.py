@@ -1,0 +1,202 @@
+"""Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
+
+What nobody and nothing will move by itself is `person`'s; an empty answer is a good day (M7).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, true
+from sqlalchemy.orm import Session, aliased
+
+from cloud.fleet.models import Credential
+from cloud.orders.models import Order, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.settlement import REFUSED
+from cloud.orders.states import Status
+
+STUCK_AFTER_S = 2 * 3600.0
+"""The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""
+REFUSALS_FOR_A_PERSON = 3
+"""The provider's "no" to the same act so often is not going to change by itself (the retries reach an hour by then)."""
+UNANSWERED_FOR_A_PERSON = 20
+"""Failed questions in a row about one payment: over an hour of them."""
+BATCH = 500
+"""Orders looked at closely in one statement."""
+
+Shop = tuple[str, str, str]
+"""A merchant, a payment scenario, an account at the provider."""
+
+
+class Next(StrEnum):
+    """What happens next to the money."""
+
+    POURING = "pouring"
+    WAITING_FOR_BUYER = "waiting_for_buyer"
+    """Paid late: the buyer or an operator can have it poured, else it goes back."""
+    WAITING_FOR_EVIDENCE = "waiting_for_evidence"
+    CAPTURE_DUE = "capture_due"
+    """Poured; the hold is to be taken."""
+    RETURN_PROMISED = "return_promised"
+    RETURN_ASKED = "return_asked"
+    """Sent to the provider, whose answer is not final."""
+    PERSON = "person"
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """All money with one next action."""
+
+    action: Next
+    kopecks: int
+    payments: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
+class MoneyAtRisk:
+    """One payment's money."""
+
+    action: Next
+    kopecks: int
+    since: datetime
+    order_id: str
+    payment_id: str
+    provider_payment_id: str
+    merchant_id: str
+    scenario: str
+    account_id: str
+    device_uuid: str
+    state: PaymentState
+    has_credential: bool
+    refusals: int
+    """How often the provider refused to take or return it."""
+
+
+_ACTS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
+_HAS_MONEY = Payment.captured > Payment.refunded
+_OPEN_STATES = (PaymentState.CREATING.value, PaymentState.PENDING.value)
+_of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
+_standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
+_promised = exists().where(_standing)
+_begun = exists().where(_standing, OutboxRow.attempts > OutboxRow.undone)
+_refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
+_has_credential = exists().where(
+    Credential.merchant_id == Payment.merchant_id,
+    Credential.scenario == Payment.scenario,
+    Credential.account_id == Payment.account_id,
+)
+_earlier = aliased(Payment)
+_pays = and_(  # the first payment that fits pays the order, see `money.paying`
+    Payment.problem == "",
+    Payment.paid_at.is_not(None),
+    ~exists().where(
+        _earlier.order_id == Payment.order_id,
+        _earlier.problem == "",
+        or_(
+            _earlier.paid_at < Payment.paid_at, and_(_earlier.paid_at == Payment.paid_at, _earlier.id < Payment.id)
+        ),
+    ),
+)  # fmt: skip
+
+
+def at_risk(session: Session, now: datetime) -> list[AtRisk]:
+    """Kopecks, payments and the oldest age for each next action there is; empty when all money is where it belongs."""
+    by_action: dict[Next, list[MoneyAtRisk]] = {}
+    for money in each_at_risk(session, now):
+        by_action.setdefault(money.action, []).append(money)
+    return [
+        AtRisk(
+            action,
+            sum(money.kopecks for money in listed),
+            len(listed),
+            max(0.0, (now - listed[0].since).total_seconds()),
+        )
+        for action, listed in sorted(by_action.items())
+    ]
+
+
+def each_at_risk(session: Session, now: datetime, shop: Shop | None = None) -> list[MoneyAtRisk]:
+    """The payments behind `at_risk`, oldest first; of one merchant, scenario and account when `shop` is given."""
+    found: list[MoneyAtRisk] = []
+    suspects = _suspects(session, now, shop)
+    for start in range(0, len(suspects), BATCH):
+        of_orders = Payment.order_id.in_(suspects[start : start + BATCH])
+        for row in session.execute(_each(now, shop).where(of_orders)):
+            told = dict(row._mapping) | {"action": Next(row.action), "state": PaymentState(row.state)}
+            found.append(MoneyAtRisk(**told))
+    return sorted(found, key=lambda money: (money.since, money.payment_id))
+
+
+def _suspects(session: Session, now: datetime, shop: Shop | None) -> list[str]:
+    """Orders worth a close look, found without one at every sale there ever was.
+
+    A poured order has money beside its own only where an ended payment brought some after all, or a wrong one did.
+    """
+    held_or_stuck = or_(Payment.state == PaymentState.HELD.value, _is_stuck(now))
+    beside = and_(_HAS_MONEY, or_(Payment.live.is_(False), Payment.problem != ""))
+    of_shop = _of_shop(shop)
+    odd = select(Payment.order_id).where(or_(held_or_stuck, beside), of_shop)
+    unpoured = select(Payment.order_id).join(Order, Order.id == Payment.order_id)
+    unpoured = unpoured.where(_HAS_MONEY, Order.status != Status.SUCCESSFUL.value, of_shop)
+    return sorted({*session.scalars(odd), *session.scalars(unpoured)})
+
+
+def _each(now: datetime, shop: Shop | None) -> Select[Any]:
+    has_own = and_(Order.status == Status.SUCCESSFUL.value, _pays)
+    held = Payment.state == PaymentState.HELD.value
+    balance = Payment.captured - Payment.refunded
+    return (
+        select(
+            _next(now).label("action"),
+            case((or_(held, Payment.state.in_(_OPEN_STATES)), Payment.amount), else_=balance).label("kopecks"),
+            func.coalesce(Payment.paid_at, Payment.started_at).label("since"),
+            Payment.order_id,
+            Payment.id.label("payment_id"),
+            func.coalesce(Payment.provider_payment_id, "").label("provider_payment_id"),
+            Payment.merchant_id,
+            Payment.scenario,
+            Payment.account_id,
+            Order.device_uuid,
+            Payment.state,
+            _has_credential.label("has_credential"),
+            _refusals.label("refusals"),
+        )
+        .join(Order, Order.id == Payment.order_id)
+        .where(or_(held, _is_stuck(now), and_(_HAS_MONEY, ~has_own)), _of_shop(shop))
+    )
+
+
+def _is_stuck(now: datetime) -> ColumnElement[bool]:
+    long_ago = Payment.started_at < now - timedelta(seconds=STUCK_AFTER_S)
+    return and_(Payment.state.in_(_OPEN_STATES), long_ago)
+
+
+def _of_shop(shop: Shop | None) -> ColumnElement[bool]:
+    if shop is None:
+        return true()
+    return and_(Payment.merchant_id == shop[0], Payment.scenario == shop[1], Payment.account_id == shop[2])
+
+
+def _next(now: datetime) -> Any:
+    """What must come first is named first: nothing moves without a key, or against a provider that says no."""
+    hopeless = or_(
+        Payment.state.in_(_OPEN_STATES),
+        ~_has_credential,
+        and_(_promised, _refusals >= REFUSALS_FOR_A_PERSON),
+        Payment.checks >= UNANSWERED_FOR_A_PERSON,
+    )
+    evidence_is_awaited = and_(Order.uncertain.is_(True), Order.return_after > now, ~_begun)
+    return case(
+        (hopeless, literal(Next.PERSON.value)),
+        (and_(_pays, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
+        (and_(_pays, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
+        (~_promised, literal(Next.PERSON.value)),
+        (and_(_pays, Order.status == Status.SUCCESSFUL.value), literal(Next.CAPTURE_DUE.value)),
+        (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
+        (_begun, literal(Next.RETURN_ASKED.value)),
+        else_=literal(Next.RETURN_PROMISED.value),
+    )

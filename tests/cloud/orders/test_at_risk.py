@@ -1,0 +1,191 @@
+"""Money at risk: every kopeck that is neither poured nor returned, under what happens to it next; and nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Credential
+from cloud.orders import outbox
+from cloud.orders.at_risk import (
+    REFUSALS_FOR_A_PERSON,
+    STUCK_AFTER_S,
+    UNANSWERED_FOR_A_PERSON,
+    AtRisk,
+    Next,
+    at_risk,
+    each_at_risk,
+)
+from cloud.orders.at_risk_report import as_json, as_text
+from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim, Lane, OutboxRow
+from cloud.orders.settlement import REFUSED
+from cloud.orders.states import Status
+from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
+
+
+def risks(world: World) -> list[AtRisk]:
+    with world.database.read() as session:
+        return at_risk(session, world.now)
+
+
+def actions(world: World) -> dict[Next, int]:
+    return {risk.action: risk.kopecks for risk in risks(world)}
+
+
+def change(world: World, table: Any, **values: Any) -> None:
+    world.database.write(lambda session: session.execute(update(table).values(**values)))
+
+
+def begin_all(session: Session, world: World) -> None:
+    outbox.claim(session, Lane.PROVIDER, world.now, Claim("till", 60.0))
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.PENDING, Status.NOT_PAID, Status.FAILED])
+def test_where_no_money_came_none_is_at_risk(world: World, status: Status) -> None:
+    world.bring_to(status)
+    assert risks(world) == []
+
+
+def test_a_drink_poured_and_paid_is_no_risk(world: World) -> None:
+    world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
+    assert risks(world) == []
+
+
+@pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [
+        (Status.PAID, Next.POURING),
+        (Status.MAKE_PENDING, Next.POURING),
+        (Status.MANUAL_MAKE, Next.WAITING_FOR_BUYER),
+        (Status.MAKE_FAILED, Next.RETURN_PROMISED),
+    ],
+)
+def test_money_is_told_by_what_happens_to_it_next(world: World, status: Status, action: Next, account: Any) -> None:
+    world.bring_to(status, account)
+    world.clock.advance(90)
+    [risk] = risks(world)
+    assert (risk.action, risk.kopecks, risk.payments, risk.oldest_s) == (action, PRICE, 1, 90)
+
+
+def test_a_hold_of_a_poured_drink_waits_to_be_taken(world: World) -> None:
+    order_id = world.bring_to(Status.SUCCESSFUL)
+    assert actions(world) == {Next.CAPTURE_DUE: PRICE}
+    world.tell(world.payment(order_id).id, PaymentState.CAPTURED)
+    assert risks(world) == []
+
+
+def test_evidence_is_waited_for_then_the_return_is_promised_then_asked_for(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s + 1)
+    assert actions(world) == {Next.WAITING_FOR_EVIDENCE: PRICE}
+    world.wait(world.rules.uncertain_grace_s + 1)
+    assert actions(world) == {Next.RETURN_PROMISED: PRICE}
+    world.database.write(begin_all, world)
+    assert actions(world) == {Next.RETURN_ASKED: PRICE}
+    world.refunded(world.payment(order_id).id)
+    assert risks(world) == []
+
+
+def test_what_came_back_in_part_is_at_risk_in_part(world: World) -> None:
+    order_id = world.bring_to(Status.MAKE_FAILED, ONE_STAGE)
+    world.refunded(world.payment(order_id).id, amount=5000)
+    assert sum(actions(world).values()) == PRICE - 5000
+
+
+def test_money_of_several_orders_is_summed_and_the_oldest_counts(world: World) -> None:
+    world.bring_to(Status.PAID)
+    world.clock.advance(40)
+    world.pay()
+    world.clock.advance(2)
+    assert risks(world) == [AtRisk(Next.POURING, 2 * PRICE, 2, 42)]
+
+
+def test_money_that_does_not_fit_its_order_goes_back(world: World) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, PaymentState.HELD, problem="amount")
+    assert actions(world) == {Next.RETURN_PROMISED: PRICE}
+
+
+def forget_the_key(world: World) -> None:
+    world.database.write(lambda session: session.execute(delete(Credential)))
+
+
+def change_the_shop(world: World) -> None:
+    change(world, Credential, account_id="another")
+
+
+def nobody_answers(world: World) -> None:
+    change(world, Payment, checks=UNANSWERED_FOR_A_PERSON)
+
+
+def lose_the_answer(world: World) -> None:
+    """The cashier's word for a call whose outcome was never learnt."""
+    change(world, OutboxRow, settled_at=world.now, verdict="lost")
+
+
+def refuse_often(world: World) -> None:
+    [standing] = [row for row in world.rows("ord-1") if row.settled_at is None]
+
+    def work(session: Session) -> None:
+        for number in range(REFUSALS_FOR_A_PERSON):
+            session.add(
+                OutboxRow(
+                    lane=standing.lane, task=standing.task, key=f"refused-{number}", order_id=standing.order_id,
+                    subject=standing.subject, created_at=world.now, due_at=world.now, settled_at=world.now,
+                    verdict=REFUSED,
+                )
+            )  # fmt: skip
+
+    world.database.write(work)
+
+
+@pytest.mark.parametrize("mishap", [forget_the_key, change_the_shop, nobody_answers, lose_the_answer, refuse_often])
+def test_what_nothing_moves_by_itself_is_a_persons(world: World, mishap: Callable[[World], None]) -> None:
+    world.bring_to(Status.MAKE_FAILED)
+    mishap(world)
+    assert actions(world) == {Next.PERSON: PRICE}
+
+
+def test_a_payment_that_never_ends_is_a_persons(world: World) -> None:
+    order_id = world.bring_to(Status.PENDING)
+    world.clock.advance(STUCK_AFTER_S - 1)
+    assert risks(world) == []
+    world.clock.advance(2)
+    assert actions(world) == {Next.PERSON: PRICE}
+    world.tell(world.payment(order_id).id, PaymentState.CANCELED)
+    assert risks(world) == []
+
+
+def test_each_payment_can_be_listed_oldest_first_and_by_shop(world: World) -> None:
+    first = world.bring_to(Status.MAKE_FAILED)
+    world.clock.advance(10)
+    second = world.pay()
+    with world.database.read() as session:
+        listed = each_at_risk(session, world.now)
+        none = each_at_risk(session, world.now, shop=("south", "Yookassa", "100500"))
+        all_of_it = each_at_risk(session, world.now, shop=("north", "Yookassa", "100500"))
+    assert [money.order_id for money in listed] == [first, second]
+    assert [money.action for money in listed] == [Next.RETURN_PROMISED, Next.POURING]
+    assert none == []
+    assert all_of_it == listed
+    assert listed[0].has_credential is True
+
+
+def test_the_report_names_what_a_person_must_look_at(world: World) -> None:
+    world.bring_to(Status.MAKE_FAILED)
+    world.pay("ord-fine")
+    lose_the_answer(world)
+    with world.database.read() as session:
+        sums, each = at_risk(session, world.now), each_at_risk(session, world.now)
+    text = as_text(sums, each)
+    assert "ord-1: 179.00 held since 2026-03-02 09:00 UTC" in text
+    assert "ord-fine" not in text
+    assert '"kopecks": 35800' in as_json(sums, each)
+    assert as_text([], []) == "No money is at risk."

@@ -1,0 +1,89 @@
+"""What the tests of reconciliation share: a till's reconciler, and people in the provider's cabinet."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Credential
+from cloud.orders.models import Payment
+from cloud.payments.reconcile import Reconciler, Report
+from cloud.payments.reconcile_books import ShopKey
+from cloud.payments.reconcile_days import Day
+from cloud.payments.reconcile_models import FoundDifference
+from cloud.payments.reconcile_nightly import Nightly
+from protocol.reasons import Result
+from tests.cloud.tills import Till
+from tests.cloud.worlds import ACCOUNT
+
+SHOP = ShopKey("north", "Yookassa", ACCOUNT)
+MACHINES = ShopKey("north", "", "")
+
+
+def a_reconciler(till: Till) -> Reconciler:
+    """Waiting is the clock moving on."""
+    world = till.world
+    return Reconciler(world.database, till.shops, world.rules, world.clock, lambda s: _wait(till, s))
+
+
+def a_nightly(till: Till) -> Nightly:
+    return Nightly(till.world.database, a_reconciler(till))
+
+
+def _wait(till: Till, seconds: float) -> None:
+    till.world.clock.advance(seconds)
+
+
+def today(till: Till) -> Day:
+    return Day.of(till.world.now)
+
+
+def reconciled(till: Till, day: Day | None = None, key: ShopKey = SHOP) -> Report:
+    return a_reconciler(till).reconcile(key, day or today(till))
+
+
+def kinds(report: Report) -> dict[str, str]:
+    """How each kind of finding stands."""
+    return {found.kind: found.state for found in report.findings}
+
+
+def sold(till: Till, method: str = "bank_card") -> str:
+    """A drink poured and paid for; the order's id."""
+    order_id = till.paid(method=method)
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.DONE)
+    till.work()
+    assert till.world.status(order_id) == "successful"
+    assert till.booked(order_id)["captured"] > 0
+    return order_id
+
+
+def refund_in_cabinet(till: Till, order_id: str, value: str | None = None) -> None:
+    answer = till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id), "amount": value})
+    assert answer.status_code == 200, answer.text
+
+
+def change_payment(till: Till, order_id: str, **values: Any) -> None:
+    """Our books are made to differ, as a bug or a restored backup would."""
+
+    def work(session: Session) -> None:
+        session.execute(update(Payment).where(Payment.order_id == order_id).values(**values))
+
+    till.world.database.write(work)
+
+
+def forget_credential(till: Till) -> None:
+    till.world.database.write(lambda session: session.execute(delete(Credential)))
+
+
+def all_findings(till: Till) -> list[FoundDifference]:
+    with till.world.database.read() as session:
+        return list(session.scalars(select(FoundDifference).order_by(FoundDifference.id)))
+
+
+def at(hour: int, minute: int = 0, day: int = 2) -> datetime:
+    """A moment of the worlds' March by Moscow's clock."""
+    return Day.of(datetime.fromisoformat(f"2026-03-{day:02d}T12:00+03:00")).start + timedelta(
+        hours=hour, minutes=minute
+    )

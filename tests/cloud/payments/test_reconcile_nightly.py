@@ -1,0 +1,218 @@
+"""Every day that is over is reconciled once, whoever works and however long nobody did; and nothing stays silent."""
+
+import logging
+import threading
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import DeviceLive
+from cloud.payments.reconcile import Reconciler, Report
+from cloud.payments.reconcile_books import ShopKey
+from cloud.payments.reconcile_days import Day
+from cloud.payments.reconcile_models import Reconciliation
+from cloud.payments.reconcile_nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
+from cloud.payments.reconcile_store import settle_by_hand
+from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.payments.reconciling import (
+    a_nightly,
+    a_reconciler,
+    all_findings,
+    at,
+    change_payment,
+    kinds,
+    reconciled,
+    refund_in_cabinet,
+    sold,
+)
+from tests.cloud.tills import Till
+from tests.cloud.worlds import ACCOUNT
+
+DAY = Day.of(at(12))
+
+
+def nights(nightly: Nightly, till: Till) -> None:
+    """Step until there is nothing due."""
+    for _ in range(500):
+        if nightly.step(till.world.now) > till.world.now:
+            return
+    raise AssertionError("it does not come to rest")
+
+
+def rows(till: Till, scenario: str = "Yookassa") -> list[Reconciliation]:
+    with till.world.database.read() as session:
+        found = select(Reconciliation).where(Reconciliation.scenario == scenario).order_by(Reconciliation.day)
+        return list(session.scalars(found))
+
+
+def days(till: Till) -> list[date]:
+    return [row.day for row in rows(till)]
+
+
+def test_a_day_is_reconciled_once_it_has_been_over_for_three_hours(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    nightly = a_nightly(till)
+    for moment in (at(23), at(26, 59)):
+        till.world.clock.now = moment
+        nights(nightly, till)
+        assert DAY.date not in days(till)
+    till.world.clock.now = at(27, 1)
+    nights(nightly, till)
+    [row] = [row for row in rows(till) if row.day == DAY.date]
+    assert (row.complete, row.next_at, row.payments_there) == (True, None, 1)
+    asked = len(till.yookassa.faults.standing())
+    assert asked == 0
+    ran_at = row.ran_at
+    till.world.clock.advance(3600)
+    nights(nightly, till)
+    assert next(row for row in rows(till) if row.day == DAY.date).ran_at == ran_at, "and no second time"
+
+
+def test_days_nobody_worked_are_caught_up(till: Till) -> None:
+    till.world.clock.now = at(12)
+    order_id = sold(till)
+    change_payment(till, order_id, captured=1)
+    till.world.clock.now = at(12, day=8)
+    nights(a_nightly(till), till)
+    assert days(till) == [DAY.date + timedelta(days=number) for number in range(6)]
+    assert [found.day for found in all_findings(till)] == [DAY.date]
+
+
+def test_after_a_very_long_absence_only_the_last_month_is(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    till.world.clock.now = at(12) + timedelta(days=100)
+    nights(a_nightly(till), till)
+    assert len(days(till)) == CATCH_UP_DAYS
+
+
+def test_several_workers_do_not_double_a_day(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    till.world.clock.now = at(12, day=8)
+    looked: list[tuple[ShopKey, date]] = []
+
+    class Watched(Reconciler):
+        def reconcile(self, key: ShopKey, day: Day) -> Report:
+            looked.append((key, day.date))
+            return super().reconcile(key, day)
+
+    world = till.world
+    workers = [
+        Nightly(world.database, Watched(world.database, till.shops, world.rules, world.clock, lambda _s: None))
+        for _ in range(4)
+    ]
+    threads = [threading.Thread(target=nights, args=(worker, till)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(looked) == len(set(looked)) == 6
+
+
+def test_a_provider_that_does_not_answer_is_tried_again_in_an_hour(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    till.world.clock.now = at(27, 1)
+    till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=None)
+    nightly = a_nightly(till)
+    nights(nightly, till)
+    assert not rows(till)[-1].complete
+    till.yookassa.faults.clear()
+    till.world.clock.advance(3700)
+    nights(nightly, till)
+    assert rows(till)[-1].complete
+    assert {found.state for found in all_findings(till)} == {"closed"}
+
+
+def test_what_was_asked_again_is_looked_at_again(till: Till) -> None:
+    till.world.clock.now = at(12)
+    refund_in_cabinet(till, sold(till))
+    till.world.clock.now = at(27, 1)
+    nightly = a_nightly(till)
+    nights(nightly, till)
+    assert [found.state for found in all_findings(till)] == ["mending"]
+    till.work()
+    till.world.clock.advance(1000)
+    nights(nightly, till)
+    assert sorted(found.state for found in all_findings(till)) == ["closed", "explained"]
+    assert rows(till)[-1].next_at is None
+
+
+def test_what_is_unexplained_is_an_error_in_the_log(till: Till, caplog: pytest.LogCaptureFixture) -> None:
+    till.world.clock.now = at(12)
+    change_payment(till, sold(till), captured=1)
+    till.world.clock.now = at(27, 1)
+    with caplog.at_level(logging.ERROR):
+        nights(a_nightly(till), till)
+    [told] = [record for record in caplog.records if "reconciliation of" in record.getMessage()]
+    assert told.levelno == logging.ERROR
+    assert "2026-03-02: 1 unexplained" in told.getMessage()
+    assert "amount_differs" in told.getMessage()
+    assert (told.__dict__["merchant"], told.__dict__["shop"]) == ("north", ACCOUNT)
+
+
+def test_what_a_person_has_settled_stays_settled(till: Till) -> None:
+    change_payment(till, sold(till), captured=1)
+    [found] = reconciled(till).findings
+    assert till.world.database.write(settle_by_hand, found.id, "ops@example.org", "a test of ours", till.world.now)
+    report = reconciled(till)
+    assert kinds(report) == {"amount_differs": "closed"}
+    assert report.is_clean
+    assert report.findings[0].closed_note == "a test of ours"
+    assert not till.world.database.write(settle_by_hand, 999, "ops@example.org", "", till.world.now)
+
+
+def test_a_worker_that_stops_leaves_the_day_to_others(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    till.world.clock.now = at(27, 1)
+    till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=None)
+    world, patience = till.world, Patience()
+    patience.end()
+    stopping = Reconciler(world.database, till.shops, world.rules, world.clock, patience.wait)
+    with pytest.raises(Interrupted):
+        stopping.reconcile(ShopKey("north", "Yookassa", ACCOUNT), DAY)
+    Nightly(world.database, stopping).step(world.now)
+    till.yookassa.faults.clear()
+    nights(a_nightly(till), till)
+    assert all(row.complete for row in rows(till))
+    assert all_findings(till) == []
+
+
+def test_a_day_looked_at_before_it_is_over_is_looked_at_again(till: Till) -> None:
+    till.world.clock.now = at(12)
+    sold(till)
+    assert reconciled(till).is_clean
+    change_payment(till, sold(till), captured=1)
+    till.world.clock.now = at(27, 1)
+    nights(a_nightly(till), till)
+    assert [found.kind for found in all_findings(till)] == ["amount_differs"]
+
+
+def test_where_nothing_was_ever_sold_nobody_is_asked(till: Till) -> None:
+    till.world.clock.now = at(27, 1)
+    nights(a_nightly(till), till)
+    assert rows(till) == rows(till, "") == []
+
+
+def test_machines_that_count_are_compared_too(till: Till) -> None:
+    def told(session: Session) -> None:
+        counters = {"total": 10, "paid": 9, "free": 1, "test": 0}
+        session.execute(update(DeviceLive).values(state={"counters": counters}))
+
+    till.world.database.write(told)
+    nightly = a_nightly(till)
+    for moment in (at(1), at(12), at(25), at(27, 5)):
+        till.world.clock.now = moment
+        nights(nightly, till)
+    assert [row.day for row in rows(till, "")] == [DAY.date]
+
+
+def test_every_shop_and_every_merchants_machines_are_reconciled(till: Till) -> None:
+    keys = a_reconciler(till).keys(DAY)
+    assert keys == [ShopKey("north", "Yookassa", ACCOUNT), ShopKey("north", "", "")]
+    assert a_reconciler(till).keys(DAY, "south") == []

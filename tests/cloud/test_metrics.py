@@ -1,0 +1,130 @@
+"""`/metrics`: true figures in Prometheus' format, for this machine or whoever has the token, and for nobody else."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from cloud import heartbeat
+from cloud.app import create_app
+from cloud.metrics import KEPT_S, Gauge, exposition
+from cloud.orders.at_risk import Next
+from cloud.orders.states import Status
+from tests.cloud.payments.reconciling import change_payment, reconciled, sold
+from tests.cloud.tills import Till, a_till
+from tests.cloud.worlds import ONE_STAGE, PRICE, World
+
+TOKEN = "a-token-of-our-own"
+SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*)\})? (-?[0-9.e+]+)')
+
+
+def figures(till: Till) -> dict[str, float]:
+    """Each sample by its name and labels; the clock is moved past what is kept."""
+    till.world.clock.advance(KEPT_S)
+    answer = till.client().get("/metrics")
+    assert answer.status_code == 200
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    matches = [SAMPLE.fullmatch(line) for line in lines]
+    assert all(matches), lines
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_it_is_prometheus_text(sqlite_till: Till) -> None:
+    answer = sqlite_till.client().get("/metrics")
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert answer.text.endswith("\n")
+    names = [line.split()[2] for line in answer.text.splitlines() if line.startswith("# TYPE")]
+    assert len(names) == len(set(names)) > 8
+    assert all(line.endswith(" gauge") for line in answer.text.splitlines() if line.startswith("# TYPE"))
+
+
+def test_labels_are_escaped() -> None:
+    gauge = Gauge("g", "two\nlines \\")
+    gauge.add(1.5, name='a"b\\c\nd')
+    gauge.add(2)
+    assert exposition([gauge]) == '# HELP g two\\nlines \\\\\n# TYPE g gauge\ng{name="a\\"b\\\\c\\nd"} 1.5\ng 2\n'
+
+
+def test_money_at_risk_is_there_by_action_also_when_there_is_none(till: Till) -> None:
+    before = figures(till)
+    assert all(before[f'coffee_money_at_risk_kopecks{{action="{action.value}"}}'] == 0 for action in Next)
+    till.world.pay(account=ONE_STAGE)
+    till.world.clock.advance(10)
+    after = figures(till)
+    assert after['coffee_money_at_risk_kopecks{action="pouring"}'] == PRICE
+    assert after['coffee_money_at_risk_payments{action="pouring"}'] == 1
+    assert after['coffee_money_at_risk_oldest_seconds{action="pouring"}'] == 10 + KEPT_S
+
+
+def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
+    world = till.world
+    world.bring_to(Status.SUCCESSFUL)
+    world.bring_to(Status.MAKE_FAILED)
+    world.clock.advance(7)
+    world.database.write(heartbeat.beat, "w1", True, world.now)
+    world.database.write(heartbeat.beat, "w2", False, world.now)
+    told = figures(till)
+    assert told['coffee_orders{status="successful"}'] == 1
+    assert told['coffee_orders{status="make_failed"}'] == 1
+    assert told['coffee_orders{status="paid"}'] == 0
+    assert told['coffee_outbox_unsettled{lane="provider"}'] == 2
+    assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == 7 + KEPT_S
+    assert (told["coffee_workers_alive"], told["coffee_workers_at_broker"]) == (2, 1)
+    assert told['coffee_devices{status="active",online="true"}'] == 2
+
+
+def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) -> None:
+    order_id = sold(till)
+    change_payment(till, order_id, captured=1)
+    reconciled(till)
+    told = figures(till)
+    assert told['coffee_reconciliation_findings{kind="amount_differs",state="open"}'] == 1
+    assert told["coffee_reconciliation_unexplained"] == 1
+    change_payment(till, order_id, captured=PRICE)
+    reconciled(till)
+    assert figures(till)["coffee_reconciliation_unexplained"] == 0
+
+
+def test_it_is_read_from_the_database_every_few_seconds_only(sqlite_till: Till) -> None:
+    first = sqlite_till.client().get("/metrics").text
+    sqlite_till.world.pay()
+    assert sqlite_till.client().get("/metrics").text == first
+    sqlite_till.world.clock.advance(KEPT_S)
+    assert sqlite_till.client().get("/metrics").text != first
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "10.0.0.7", "::ffff:203.0.113.9", ""])
+def test_other_machines_do_not_see_it(sqlite_till: Till, address: str) -> None:
+    answer = sqlite_till.client().get("/metrics", environ_base={"REMOTE_ADDR": address})
+    assert answer.status_code == 403
+    assert answer.json is not None
+    assert answer.json["error"]["code"] == "forbidden"
+    assert "coffee_" not in answer.text
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_sees_it(sqlite_till: Till, address: str) -> None:
+    assert sqlite_till.client().get("/metrics", environ_base={"REMOTE_ADDR": address}).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_a_proxy_on_this_machine_does_not_make_it_public(sqlite_till: Till, header: str) -> None:
+    assert sqlite_till.client().get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
+
+
+@pytest.fixture
+def guarded(sqlite_world: World) -> Iterator[FlaskClient]:
+    with a_till(sqlite_world) as till:
+        yield create_app(till.a_cloud("guarded", metrics_token=TOKEN)).test_client()
+
+
+def test_with_a_token_it_opens_to_whoever_has_it_from_anywhere(guarded: FlaskClient) -> None:
+    shown = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "203.0.113.9"}
+    assert guarded.get("/metrics", headers=shown, environ_base={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["", f"Bearer {TOKEN}x", TOKEN, f"Basic {TOKEN}", "Bearer ", "Bearer жжж"])
+def test_with_a_token_nobody_without_it_gets_in(guarded: FlaskClient, given: str) -> None:
+    headers = {"Authorization": given} if given else {}
+    assert guarded.get("/metrics", headers=headers, environ_base={"REMOTE_ADDR": "127.0.0.1"}).status_code == 403
