@@ -14,8 +14,10 @@ from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
 from cloud.db import Base, Database
+from cloud.fleet import custom_account
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.fleet.receipt_terms import EmailRule, email_rule
 from cloud.fleet.vault import SecretUnreadable, Vault
 
 __all__ = ["Did", "Entry", "FleetFileError", "Report", "apply", "format_report"]
@@ -119,6 +121,36 @@ def _check_against_the_database(session: Session, file: FleetFile) -> None:
             words = f'merchant "{merchant}" has no [merchant.payment.{scenario}]'
             file.problem((*device.place, "payment_scenario"), words)
         _check_owner(session, file, device, merchant)
+    for account in file.accounts:
+        _check_receipts(session, file, account)
+    _check_custom_accounts(session, file)
+
+
+def _check_receipts(session: Session, file: FleetFile, account: AccountEntry) -> None:
+    """Whoever must receive a receipt that the buyer gave no address for can receive it."""
+    if account.values.get("receipt") is None:
+        return
+    known = session.get(Merchant, account.merchant_id)
+    address = file.merchants[account.merchant_id].get("contact_email", known.contact_email if known else "")
+    if address:
+        return
+    if email_rule(account.values["receipt"]) is EmailRule.OPTIONAL:
+        words = "\"optional\" needs the merchant's contact_email: receipts without a buyer's address go there"
+        file.problem((*account.place, "receipt"), words)
+    else:
+        words = "the merchant has no contact_email: a receipt due after the buyer's address is erased cannot be sent"
+        file.warn((*account.place, "receipt"), words)
+
+
+def _check_custom_accounts(session: Session, file: FleetFile) -> None:
+    """An account id of the merchant's own page tells whose key a callback is signed with: it names one merchant."""
+    mine: dict[str, AccountEntry] = {}
+    for account in file.accounts:
+        name = account.values.get("account_id", "")
+        if account.scenario == custom_account.CUSTOM and mine.setdefault(name, account) is not account:
+            file.problem((*account.place, "account_id"), f'"{name}" is that of merchant "{mine[name].merchant_id}"')
+    for name, owner in custom_account.owners(session, {name: account.merchant_id for name, account in mine.items()}):
+        file.problem((*mine[name].place, "account_id"), f'"{name}" is that of merchant "{owner}"')
 
 
 def _check_owner(session: Session, file: FleetFile, device: DeviceEntry, merchant: str) -> None:

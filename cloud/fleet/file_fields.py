@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS
+from cloud.fleet import receipt_terms
+from cloud.fleet.models import CONTROLS, DEVICE_STATUSES, NOTE_FIELDS, PRICE_SOURCES, SCENARIOS, UNOBSERVED
 from cloud.fleet.notes import MAX_NOTE, clean
+from cloud.fleet.qr_key import QR_RULES
 from protocol.errors import Malformed
 from protocol.topics import MAX_DEVICE_UUID, check_device_uuid
 
@@ -19,7 +21,6 @@ MAX_PRICE = 35_000_000
 """350 000 roubles: the most it takes at once from a bank card. Mostly guards against a slip of the finger."""
 MAX_SECRET = 500
 SIZES = ("small", "medium", "large")
-NOT_YET = "not available in this version"
 
 
 class Wrong(ValueError):
@@ -61,12 +62,10 @@ def matching(pattern: str, wanted: str) -> Check:
     return check
 
 
-def one_of(words: tuple[str, ...], not_yet: tuple[str, ...] = ()) -> Check:
-    """One of a few words; those of `not_yet` are known, and refused as such."""
+def one_of(words: tuple[str, ...]) -> Check:
+    """One of a few words."""
 
     def check(value: Any) -> str:
-        if value in not_yet:
-            raise Wrong(f'"{value}" is {NOT_YET}; use {_any(words)}')
         if value not in words:
             raise Wrong(f"must be {_any(words)}, {_not(value)}")
         return str(value)
@@ -78,6 +77,24 @@ def price(value: Any) -> int:
     """Kopecks."""
     if type(value) is not int or not MIN_PRICE <= value <= MAX_PRICE:
         raise Wrong(f"must be a whole number of kopecks from {MIN_PRICE} to {MAX_PRICE}, {_not(value)}")
+    return value
+
+
+def whole(least: int, most: int) -> Check:
+    """A whole number."""
+
+    def check(value: Any) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise Wrong(f"must be a whole number from {least} to {most}, {_not(value)}")
+        return value
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise Wrong(f"must be true or false, without quotes, {_not(value)}")
     return value
 
 
@@ -161,7 +178,7 @@ def _any(words: tuple[str, ...]) -> str:
     return " or ".join(f'"{word}"' for word in words)
 
 
-SCENARIO = one_of(("Yookassa",), not_yet=tuple(word for word in SCENARIOS if word != "Yookassa"))
+SCENARIO = one_of(SCENARIOS)
 ID = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "1 to 64 Latin letters, digits, - _ or .")
 EMAIL = matching(r"|(?=.{3,255}$)[^\s@<>]+@[^\s@<>]+", "an e-mail address")
 DRINK_NO = text(1, 128)
@@ -183,12 +200,31 @@ DEVICE = {
     "merchant": Field(ID, required=True),
     "location": Field(text(0, 255)),
     "payment_scenario": Field(SCENARIO, required=True),
-    "control": Field(one_of(("agent",), not_yet=("tmetr-api",))),
+    "control": Field(one_of(CONTROLS)),
+    "price_source": Field(one_of(PRICE_SOURCES)),
+    "unobserved": Field(one_of(UNOBSERVED)),
     "status": Field(one_of(DEVICE_STATUSES)),
     "logo_url": Field(web_address),
+    "qr": Field(one_of(QR_RULES)),
+    "qr_key_version": Field(whole(1, 1_000_000)),
 } | {name: Field(note) for name in NOTE_FIELDS}
 DRINK = {
     "drink_no": Field(DRINK_NO, required=True),
     "name": Field(text(1, 255), required=True),
 }
+RECEIPT = {
+    "vat_code": Field(whole(receipt_terms.VAT_CODES[0], receipt_terms.VAT_CODES[-1])),
+    "payment_subject": Field(one_of(receipt_terms.PAYMENT_SUBJECTS)),
+    "payment_mode": Field(one_of(receipt_terms.PAYMENT_MODES)),
+    "measure": Field(one_of(receipt_terms.MEASURES)),
+    "tax_system_code": Field(whole(receipt_terms.TAX_SYSTEMS[0], receipt_terms.TAX_SYSTEMS[-1])),
+    "internet": Field(flag),
+    "timezone": Field(whole(receipt_terms.TIMEZONES[0], receipt_terms.TIMEZONES[-1])),
+}
+"""What a drink may say on its receipt; docs/receipts.md."""
+MERCHANT_RECEIPT = RECEIPT | {
+    "vat_code": Field(RECEIPT["vat_code"].check, required=True),
+    "email": Field(one_of(tuple(receipt_terms.EmailRule))),
+}
+"""And its merchant, for all drinks that say nothing else."""
 PRICES = {size: Field(price) for size in SIZES}

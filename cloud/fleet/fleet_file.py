@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from cloud.fleet import custom_account
 from cloud.fleet import file_fields as fields
 from cloud.fleet.file_fields import Field, Wrong
 from cloud.fleet.file_lines import FileLines, Place
+from cloud.fleet.receipt_terms import WITH_RECEIPT
 
 Table = dict[str, Any]
 
@@ -146,7 +148,17 @@ class _Reader:
         if not isinstance(table, dict):
             self._file.problem(place, f"must be a table, [merchant.payment.{scenario}]")
             return
-        values = self._values(table, self._account, place)
+        with_receipt = scenario in WITH_RECEIPT
+        known = self._account | (custom_account.FIELDS if scenario == custom_account.CUSTOM else {})
+        values = self._values(table, known, place, also={"receipt"} if with_receipt else None)
+        if scenario == custom_account.CUSTOM:
+            custom_account.complete(values)
+            for key, words in custom_account.mistakes(table, values):
+                self._file.problem((*place, key), words)
+        if with_receipt:
+            values["receipt"] = self._receipt(table, fields.MERCHANT_RECEIPT, place)
+            if "receipt" not in table:
+                self._file.problem((*place, "receipt"), "is missing: write at least receipt = { vat_code = 1 }")
         if fields.is_plain_secret(table.get("secret_key")):
             self._file.warn((*place, "secret_key"), "is in the file in plain text; better env:NAME or file:PATH")
         if merchant_id is None:
@@ -161,13 +173,17 @@ class _Reader:
         device_uuid = self._only(values.pop("device_uuid", None), ("device",), (*place, "device_uuid"))
         if "merchant" in values:
             values["merchant_id"] = values.pop("merchant")
+        if values.get("control") == "tmetr-api" and values.get("unobserved", "return") == "return":
+            words = 'the Tmetr API tells no outcome: with unobserved = "return" the money of every drink goes back'
+            self._file.warn((*place, "control"), words)
         drinks = [self._drink(drink, place, at) for drink, at in self._tables(table, "drink", place)]
         if device_uuid is not None:
             known = [drink for drink in drinks if drink is not None]
             self._file.devices.append(DeviceEntry(device_uuid, values, known, place))
 
     def _drink(self, table: Table, device: Place, place: Place) -> DrinkEntry | None:
-        values = self._values(table, fields.DRINK, place, also={"prices"})
+        values = self._values(table, fields.DRINK, place, also={"prices", "receipt"})
+        values["receipt"] = self._receipt(table, fields.RECEIPT, place)
         drink_no = self._only(values.pop("drink_no", None), device, (*place, "drink_no"))
         prices = table.get("prices")
         if not isinstance(prices, dict) or not prices:
@@ -177,6 +193,13 @@ class _Reader:
         found = self._values(prices, fields.PRICES, (*place, "prices"))
         values |= {f"price_{size}": found.get(size) for size in fields.SIZES}
         return DrinkEntry(drink_no, values) if drink_no is not None else None
+
+    def _receipt(self, table: Table, known: Mapping[str, Field], place: Place) -> Table | None:
+        told = table.get("receipt", {})
+        if not isinstance(told, dict):
+            self._file.problem((*place, "receipt"), "must be a table like { vat_code = 1 }")
+            return None
+        return self._values(told, known, (*place, "receipt")) if "receipt" in table else None
 
     def _tables(self, parent: Table, key: str, place: Place) -> Iterator[tuple[Table, Place]]:
         tables = parent.get(key, [])

@@ -3,13 +3,15 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Integer, String, Text
+from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db import Base
 
 DEVICE_STATUSES = ("active", "closed", "test")
 CONTROLS = ("agent", "tmetr-api")
+PRICE_SOURCES = ("catalogue", "tmetr")
+UNOBSERVED = ("return", "trust")
 SCENARIOS = ("Yookassa", "YookassaReceipt", "TBank", "Custom")
 
 
@@ -29,6 +31,15 @@ class Credential(Base):
     """A merchant's account at a provider, for one payment scenario. The secret is encrypted (`vault.py`)."""
 
     __tablename__ = "credentials"
+    __table_args__ = (
+        Index(
+            "uq_credentials_custom_account",
+            "account_id",
+            unique=True,
+            postgresql_where=text("scenario = 'Custom'"),
+            sqlite_where=text("scenario = 'Custom'"),
+        ),
+    )
 
     merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
     scenario: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -36,6 +47,12 @@ class Credential(Base):
     secret: Mapped[str] = mapped_column(Text)
     capture: Mapped[str] = mapped_column(String(16), default="on_dispense")
     status_check: Mapped[str] = mapped_column(String(16), default="polling")
+    page_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    """Custom: the merchant's own payment page; with it go `status_url` and `action_url` (docs/custom-payments.md)."""
+    status_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    action_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What this merchant's fiscal receipts say (`receipt_terms.py`); only scenarios with receipts have it."""
     version: Mapped[int] = mapped_column(Integer, default=1)
     """Grows with each change, so that running workers notice."""
 
@@ -50,8 +67,16 @@ class Device(Base):
     location: Mapped[str] = mapped_column(String(255), default="")
     payment_scenario: Mapped[str] = mapped_column(String(32))
     control: Mapped[str] = mapped_column(String(16), default="agent")
+    price_source: Mapped[str] = mapped_column(String(16), default="catalogue", server_default="catalogue")
+    """Who says what a drink costs: our catalogue, or the Tmetr API, asked at each scan."""
+    unobserved: Mapped[str] = mapped_column(String(16), default="return", server_default="return")
+    """What becomes of a paid drink whose outcome this machine can never tell: its money returns, or it is trusted."""
     status: Mapped[str] = mapped_column(String(16), default="active")
     logo_url: Mapped[str] = mapped_column(String(1024), default="")
+    qr: Mapped[str] = mapped_column(String(16), default="any", server_default="any")
+    """`signed`: a QR code without the machine's signature opens no order (docs/qr-codes.md)."""
+    qr_key_version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    """Another number is another key; codes made with the old one are refused at once."""
     client_info: Mapped[str | None] = mapped_column(Text, default=None)
     client_info_pending: Mapped[str | None] = mapped_column(Text, default=None)
     client_info_paid: Mapped[str | None] = mapped_column(Text, default=None)
@@ -64,7 +89,10 @@ class Device(Base):
 
 
 class DeviceLive(Base):
-    """What the device last said of itself. Only its own messages write here (product.md 4, 17)."""
+    """What the device last said of itself; without an agent, its last heartbeat as the Tmetr API tells it.
+
+    Nothing else writes here (product.md 4, 17).
+    """
 
     __tablename__ = "device_live"
 
@@ -76,6 +104,8 @@ class DeviceLive(Base):
     state: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)
     """The last `state` message, whole."""
     frame_error_ratio: Mapped[float] = mapped_column(Float, default=0.0)
+    look_at: Mapped[datetime | None] = mapped_column(default=None)
+    """A machine that cannot speak up: when the Tmetr API is to be asked about it again."""
 
 
 class Drink(Base):
@@ -91,6 +121,8 @@ class Drink(Base):
     """Kopecks; a size without a price is not sold."""
     price_medium: Mapped[int | None] = mapped_column(Integer, default=None)
     price_large: Mapped[int | None] = mapped_column(Integer, default=None)
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Where its fiscal receipt differs from the merchant's others."""
 
     def price(self, size: int) -> int | None:
         """Kopecks for size 0, 1, 2; None when it is not sold."""

@@ -15,7 +15,8 @@ class Vault:
     """Locks and opens secrets. The first key locks; every key opens."""
 
     def __init__(self, secret_key: str, old_secret_keys: tuple[str, ...] = ()) -> None:
-        self._fernet = MultiFernet([Fernet(derive(key, b"vault")) for key in (secret_key, *old_secret_keys)])
+        keys = [Fernet(derive(key, b"vault")) for key in (secret_key, *old_secret_keys)]
+        self._present, self._fernet = keys[0], MultiFernet(keys)
 
     def lock(self, secret: str) -> str:
         """The secret as it may lie in a database."""
@@ -27,6 +28,14 @@ class Vault:
             return self._fernet.decrypt(locked.encode("ascii")).decode()
         except InvalidToken as error:
             raise SecretUnreadable("a stored secret fits none of COFFEE_SECRET_KEY, COFFEE_OLD_SECRET_KEYS") from error
+
+    def is_present(self, locked: str) -> bool:
+        """Whether it is locked with the present key."""
+        try:
+            self._present.decrypt(locked.encode("ascii"))
+        except InvalidToken:
+            return False
+        return True
 
     def rotate(self, locked: str) -> str:
         """The same secret under the present key."""

@@ -1,0 +1,81 @@
+"""Changing the secret key: what is stored is locked anew, by name, and an old key can then be taken away."""
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.cli import main
+from cloud.db import Database
+from cloud.fleet.models import Credential
+from cloud.fleet.rekey import Rekeyed, rekey
+from cloud.fleet.vault import SecretUnreadable, Vault
+from tests.cloud.worlds import SECRET_KEY, SHOP_SECRET, World
+
+NEW = "a new secret text of more than thirty-two characters"
+NAME = "payment Yookassa of merchant north"
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    made = World(Database(database_url)).found()
+    yield made
+    made.database.close()
+
+
+def stored(world: World) -> dict[str, str]:
+    with world.database.read() as session:
+        return {credential.scenario: credential.secret for credential in session.scalars(select(Credential))}
+
+
+def test_everything_stored_is_locked_with_the_present_key_and_reads_the_same(world: World) -> None:
+    assert rekey(world.database, Vault(NEW, (SECRET_KEY,))) == Rekeyed(locked_anew=(NAME,))
+    assert Vault(NEW).open(stored(world)["Yookassa"]) == SHOP_SECRET
+    with pytest.raises(SecretUnreadable):
+        Vault(SECRET_KEY).open(stored(world)["Yookassa"])
+
+
+def test_doing_it_twice_changes_nothing(world: World) -> None:
+    vault = Vault(NEW, (SECRET_KEY,))
+    rekey(world.database, vault)
+    before = stored(world)
+    assert rekey(world.database, vault) == Rekeyed(already=(NAME,))
+    assert stored(world) == before
+
+
+def test_what_no_key_reads_is_named_and_left_as_it_is(world: World) -> None:
+    def add(session: Session) -> None:
+        lost = Vault("a key that nobody remembers any longer").lock("x")
+        session.add(Credential(merchant_id="north", scenario="TBank", account_id="1", secret=lost))
+
+    world.database.write(add)
+    before = stored(world)
+    done = rekey(world.database, Vault(NEW, (SECRET_KEY,)))
+    assert (done.locked_anew, done.unreadable) == ((NAME,), ("payment TBank of merchant north",))
+    assert stored(world)["TBank"] == before["TBank"]
+
+
+def command(world: World, key: str, old: str = "") -> tuple[int, str]:
+    url = world.database.url.render_as_string(hide_password=False)
+    environ = {"COFFEE_SECRET_KEY": key, "COFFEE_OLD_SECRET_KEYS": old, "COFFEE_DATABASE_URL": url}
+    result = CliRunner().invoke(main, ["rekey"], env=environ)
+    return result.exit_code, result.output
+
+
+def test_the_command_says_what_it_did_and_when_the_old_key_may_go(world: World) -> None:
+    code, said = command(world, NEW, SECRET_KEY)
+    assert code == 0
+    assert f"locked anew      {NAME}" in said
+    assert "needs no old key any more" in said
+    code, said = command(world, NEW)
+    assert code == 0
+    assert said.startswith("0 locked anew, 1 were under the present key already, 0 cannot be read")
+
+
+def test_the_command_fails_while_something_cannot_be_read(world: World) -> None:
+    code, said = command(world, NEW)
+    assert code == 1
+    assert f"cannot be read   {NAME}" in said
+    assert "COFFEE_OLD_SECRET_KEYS" in said
