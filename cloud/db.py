@@ -158,7 +158,7 @@ class Database:
             self.engine = self._sqlite_engine("BEGIN", pool_size)
             self._group = _GroupCommit(self._sqlite_engine("BEGIN IMMEDIATE", 1), self.bell, self.known)
         else:
-            self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size)
+            self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
             _ping_when_idle(self.engine)
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -200,6 +200,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=-1 if pool_size > 1 else 0,
             pool_timeout=60,
+            hide_parameters=True,  # an error's text goes into the log, and parameters hold addresses
             connect_args={"timeout": SQLITE_BUSY_S, "check_same_thread": False},
         )
 

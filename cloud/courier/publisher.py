@@ -100,13 +100,11 @@ class Publisher:
 
     def at_hand(self) -> AtHand:
         """For `outbox.know_at_hand`: rows written in this process need not be looked for."""
-        return AtHand(
-            Claim(self._owner, LEASE_S),
-            lambda: self._link.connected and len(self._given) < MAX_GIVEN,
-            self._prepare,
-        )
+        return AtHand(Claim(self._owner, LEASE_S), self._prepare)
 
-    def _prepare(self, session: Session, row: OutboxRow) -> Callable[[], None]:
+    def _prepare(self, session: Session, row: OutboxRow) -> Callable[[], None] | None:
+        if not self._link.connected or len(self._given) >= MAX_GIVEN:
+            return None
         docket = open_docket(session, row.order_id)
         return partial(self._give, (row, docket.command(row.subject), docket.order))
 

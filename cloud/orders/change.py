@@ -40,6 +40,19 @@ def move(docket: Docket, event: Event, actor: str, now: datetime, reason: str = 
     return after is not None
 
 
+def note(docket: Docket, event: str, actor: str, now: datetime, reason: str = "",
+         evidence: dict[str, Any] | None = None) -> None:  # fmt: skip
+    """A line in the history of what leaves the status as it is."""
+    order = docket.order
+    touch(docket)
+    docket.add(
+        OrderChange(
+            order_id=order.id, version=order.version, at=now, actor=actor, event=event,
+            status_before=order.status, status_after=order.status, reason=reason, evidence=evidence,
+        )
+    )  # fmt: skip
+
+
 def touch(docket: Docket) -> None:
     """Something the buyer can see has changed."""
     docket.order.version += 1

@@ -4,15 +4,15 @@ One live command per order; its id derives from order and attempt, so whoever se
 """
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Device
-from cloud.orders import outbox
-from cloud.orders.change import log, move, tell, touch
+from cloud.orders import outbox, unobserved
+from cloud.orders.change import log, move, note, tell, touch
 from cloud.orders.docket import Docket, UnknownOrder, docket_of_command, open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Lane, Task
@@ -23,6 +23,9 @@ from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout
 
 _CONTROL = select(Device.control).where(Device.device_uuid == bindparam("device"))
+
+
+DAY = timedelta(days=1)
 
 
 class NotPourable(Exception):
@@ -126,7 +129,11 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     outbox.withdraw(session, docket.order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+    if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
+        return
     event, reason = _meaning(said)
+    if event is Event.MACHINE_REFUSED and unobserved.is_standing(docket):
+        event = Event.TRUST_REFUTED
     if not move(docket, event, "device", now, reason, issued.evidence):
         return
     if event is Event.MACHINE_DONE:
@@ -156,11 +163,27 @@ def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime
             order.due_at = None
 
 
-def grace_over(session: Session, order_id: str, now: datetime) -> None:
-    """No evidence came in the grace time: the buyer's money goes back now."""
+def grace_over(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
+    """No evidence came in the grace time: the buyer's money goes back now, unless this machine asks that too often."""
     docket = open_docket(session, order_id)
-    if docket.order.return_after is not None and docket.order.return_after <= now:
-        docket.order.return_after = None
+    order = docket.order
+    if order.return_after is None or order.return_after > now:
+        return
+    order.return_after = None
+    if _uncertain_returns(session, order, now) >= rules.uncertain_returns_a_day:
+        order.waits_for_person = True
+        note(docket, "return_waits_for_person", "clock", now)
+        facts = {"order_id": order.id, "device": order.device_uuid}
+        tell(session, log.error, "a return waits for a person: too many of this machine's today", extra=facts)
+    settle_money(docket, now)
+
+
+def hold_closes(session: Session, order_id: str, now: datetime) -> None:
+    """The provider will not keep the hold much longer and no person has decided: in doubt the buyer keeps the money."""
+    docket = open_docket(session, order_id)
+    if docket.order.waits_for_person:
+        docket.order.waits_for_person = False
+        note(docket, "hold_closes", "clock", now)
         settle_money(docket, now)
 
 
@@ -184,7 +207,9 @@ def _silence(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -
 
 
 def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
-    """The agent may know what nobody told us."""
+    """The agent may know what nobody told us; where there is no agent, nobody does."""
+    if lane_of(docket.session, issued.device_uuid) is not Lane.MQTT:
+        return
     outbox.add(docket.session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
 
 
@@ -206,7 +231,8 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
 
 def _poured(docket: Docket, now: datetime) -> None:
     order = docket.order
-    order.uncertain, order.return_after, order.progress, order.stage = False, None, 100, "done"
+    order.uncertain, order.return_after, order.waits_for_person = False, None, False
+    order.progress, order.stage = 100, "done"
     settle_money(docket, now)
     if order.goodwill:
         tell(docket.session, log.warning, "poured after its return had begun", extra={"order_id": order.id})
@@ -214,10 +240,18 @@ def _poured(docket: Docket, now: datetime) -> None:
 
 def _failed(docket: Docket, uncertain: bool, rules: Rules, now: datetime) -> None:
     order = docket.order
-    order.uncertain = uncertain
+    order.uncertain, order.waits_for_person = uncertain, False
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
     order.stage = ""
     settle_money(docket, now)
+
+
+def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
+    """Orders of this machine whose money went back within a day though they may have been poured, or were."""
+    perhaps_poured = or_(and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain), Order.goodwill)
+    returned = and_(perhaps_poured, Order.return_after.is_(None), Order.waits_for_person.is_(False))
+    of_the_day = and_(Order.device_uuid == order.device_uuid, Order.finished_at > now - DAY, Order.id != order.id)
+    return int(session.scalar(select(func.count()).where(of_the_day, returned)) or 0)
 
 
 def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[Docket, MakeCommand] | None:

@@ -6,12 +6,15 @@ The database holds what it can: one live payment and one live command per order;
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db import Base
 from cloud.orders.states import Status
 
+MOVED = ("held", "captured", "canceled", "refunded")
+FAILED_TO_MOVE = ("create_failed", "capture_failed", "cancel_failed", "refund_failed")
+_KINDS = ", ".join(f"'{kind}'" for kind in MOVED + FAILED_TO_MOVE)
 _STATUSES = ", ".join(f"'{status.value}'" for status in Status)
 
 
@@ -23,6 +26,7 @@ class Order(Base):
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
         CheckConstraint("size IN (0, 1, 2)", name="size"),
         CheckConstraint("price >= 0", name="price"),
+        CheckConstraint("given_back >= 0 AND given_back <= price", name="given_back"),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -53,6 +57,10 @@ class Order(Base):
     due_at: Mapped[datetime | None] = mapped_column(default=None, index=True)
     return_after: Mapped[datetime | None] = mapped_column(default=None, index=True)
     """Uncertain: until then evidence is waited for before money goes back."""
+    waits_for_person: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Uncertain, and this machine has had its returns of the day: a person decides, or the closing hold does."""
+    given_back: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Kopecks a person decided to return though the drink was poured; part of the price or all of it."""
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")
@@ -157,12 +165,16 @@ class Payment(Base):
 
 
 class Movement(Base):
-    """One movement of money, append-only: held, captured, canceled, refunded (kopecks, always positive)."""
+    """One movement of money, append-only (kopecks, always positive). Of `..._failed` nothing moved.
+
+    What the order cost its buyer is `captured` less `refunded`: its price or nothing, see `ledger.py`.
+    """
 
     __tablename__ = "movements"
     __table_args__ = (
         Index("uq_movements_once", "payment_id", "kind", "reference", unique=True),
         CheckConstraint("amount >= 0", name="amount"),
+        CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -171,5 +183,5 @@ class Movement(Base):
     kind: Mapped[str] = mapped_column(String(16))
     amount: Mapped[int] = mapped_column(Integer)
     reference: Mapped[str] = mapped_column(String(64), default="")
-    """The provider's refund id, or empty for what can happen once."""
+    """The provider's refund id, the key of a call that failed, or empty for what can happen once."""
     at: Mapped[datetime]

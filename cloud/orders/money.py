@@ -35,8 +35,13 @@ _RANK = {
 }
 
 
-def moves_forward(before: PaymentState, after: PaymentState) -> bool:
-    """Old news arriving late, and any news of money that has moved, moves nothing."""
+def moves_forward(before: PaymentState, after: PaymentState, had_money: bool = False) -> bool:
+    """Old news arriving late, and any news of money that has moved, moves nothing.
+
+    A payment told to be canceled that brings money after all (`had_money`: it had not before) is news.
+    """
+    if before is PaymentState.CANCELED:
+        return after is PaymentState.CAPTURED or (after is PaymentState.HELD and not had_money)
     return _RANK[after] > _RANK[before]
 
 
@@ -82,14 +87,24 @@ STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status
 """The drink may still be poured: money stays where it is."""
 
 
-def owed(status: Status, uncertain_until: datetime | None, payments: Sequence[PaidFor]) -> list[Due]:
+@dataclass(frozen=True)
+class Wish:
+    """What bears on the money of an order beside its status."""
+
+    returns_from: datetime | None = None
+    """Nobody knows whether a drink was poured: until then evidence is waited for."""
+    waits_for_person: bool = False
+    """Nobody knows, and the machine has had its returns of the day: nothing goes back by itself."""
+    given_back: int = 0
+    """Kopecks of a poured drink that a person decided to return."""
+
+
+def owed(status: Status, payments: Sequence[PaidFor], wish: Wish = Wish()) -> list[Due]:  # frozen
     """Every act due now or later for an order in `status`; empty when money is where it belongs, or not decided yet.
 
     The first payment that fits pays the order; every other kopeck goes back.
     """
-    return [
-        due for payment in payments if (due := _owed_for(payment, payment is paying(payments), status, uncertain_until))
-    ]
+    return [due for payment in payments if (due := _owed_for(payment, payment is paying(payments), status, wish))]
 
 
 def paying(payments: Sequence[PaidFor]) -> PaidFor | None:
@@ -98,7 +113,7 @@ def paying(payments: Sequence[PaidFor]) -> PaidFor | None:
     return min(fitting, key=lambda p: (p.paid_at, p.payment_id), default=None)
 
 
-def _owed_for(payment: PaidFor, pays: bool, status: Status, uncertain_until: datetime | None) -> Due | None:
+def _owed_for(payment: PaidFor, pays: bool, status: Status, wish: Wish) -> Due | None:
     balance = payment.captured - payment.refunded
     if payment.state is not PaymentState.HELD and balance <= 0:
         return None
@@ -107,9 +122,17 @@ def _owed_for(payment: PaidFor, pays: bool, status: Status, uncertain_until: dat
     if status in STILL_OPEN:
         return None
     if status is Status.SUCCESSFUL:
-        held = payment.state is PaymentState.HELD
-        return Due(Task.CAPTURE, payment.payment_id, payment.amount, None, "poured") if held else None
-    return _return(payment, balance, uncertain_until, f"order {status.value}")
+        return _owed_for_poured(payment, balance, wish.given_back)
+    if wish.waits_for_person:
+        return None
+    return _return(payment, balance, wish.returns_from, f"order {status.value}")
+
+
+def _owed_for_poured(payment: PaidFor, balance: int, given_back: int) -> Due | None:
+    if payment.state is PaymentState.HELD:
+        return Due(Task.CAPTURE, payment.payment_id, payment.amount, None, "poured")
+    missing = min(given_back - payment.refunded, balance)
+    return Due(Task.REFUND, payment.payment_id, missing, None, "given back by a person") if missing > 0 else None
 
 
 def _return(payment: PaidFor, balance: int, not_before: datetime | None, why: str) -> Due:

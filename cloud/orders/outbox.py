@@ -129,11 +129,10 @@ _SETTLE = _LET_GO.values(settled_at=_now, verdict=bindparam("how"), last_error="
 _PUT_OFF = _LET_GO.values(due_at=bindparam("at", type_=UtcDateTime()), last_error=bindparam("why"))
 _TAKEN = ("claimed_by", "claimed_until", "attempts", "first_tried_at")
 _NOT_BEGUN = and_(_c.settled_at.is_(None), _c.attempts == _c.undone)
-_OF_ORDER = (
-    select(_table)
-    .where(_c.order_id == bindparam("of_order"), _c.task.in_(bindparam("tasks", expanding=True)))
-    .order_by(_c.id)
-)
+_OF_TASKS = and_(_c.order_id == bindparam("of_order"), _c.task.in_(bindparam("tasks", expanding=True)))
+_WITHDRAW = update(_table).where(_NOT_BEGUN, _OF_TASKS).values(settled_at=_now, verdict=WITHDRAWN)
+_WITHDRAW_ONE = _WITHDRAW.where(_c.subject == bindparam("of", type_=String()))
+_OF_ORDER = select(_table).where(_OF_TASKS).order_by(_c.id)
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,11 @@ class AtHand:
     """A lane's worker in this very process: it is given a new row in the commit that writes it, already claimed."""
 
     claim: Claim
-    is_ready: Callable[[], bool]
-    prepare: Callable[[Session, OutboxRow], Callable[[], None]]
-    """Looks at what the row is about, in the writing transaction; what it gives back is called after the commit."""
+    prepare: Callable[[Session, OutboxRow], Callable[[], None] | None]
+    """Looks at what the row is about, in the transaction about to write it, and may write the call into it.
+
+    What it gives back is called after the commit; None leaves the row to whoever looks for it.
+    """
 
 
 def know_at_hand(known: dict[str, Any], lane: Lane, worker: AtHand | None) -> None:
@@ -177,14 +178,13 @@ def add(
         first_tried_at=None, attempts=0, claimed_by="", claimed_until=None, settled_at=None, verdict="", last_error="",
     )  # fmt: skip
     at_hand: AtHand | None = session.info.get(topic(lane))
-    given = at_hand is not None and row.due_at <= now and at_hand.is_ready()
-    if at_hand is not None and given:
+    begin = at_hand.prepare(session, row) if at_hand is not None and row.due_at <= now else None
+    if at_hand is not None and begin is not None:
         _mark_taken(row, at_hand.claim, now)
-    row.id = session.connection().execute(_ADD, {c.key: getattr(row, c.key) for c in _c if c is not _c.id}).scalar_one()
-    if at_hand is not None and given:
-        after_commit(session, at_hand.prepare(session, row))
+        after_commit(session, begin)
     else:
         ring(session, topic(lane))
+    row.id = session.connection().execute(_ADD, {c.key: getattr(row, c.key) for c in _c if c is not _c.id}).scalar_one()
     return row
 
 
@@ -248,10 +248,10 @@ def withdraw(session: Session, order_id: str, tasks: frozenset[Task], now: datet
 
     Judged by the database at the moment of the change: another worker may have claimed the row since it was read.
     """
-    wanted = and_(_NOT_BEGUN, _c.order_id == order_id, _c.task.in_([task.value for task in tasks]))
-    if subject is not None:
-        wanted = and_(wanted, _c.subject == subject)
-    return _changed(session, update(_table).where(wanted).values(settled_at=now, verdict=WITHDRAWN), {})
+    values: dict[str, object] = {"of_order": order_id, "tasks": [task.value for task in tasks], "now": now}
+    if subject is None:
+        return _changed(session, _WITHDRAW, values)
+    return _changed(session, _WITHDRAW_ONE, values | {"of": subject})
 
 
 def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> list[OutboxRow]:

@@ -9,14 +9,15 @@ from datetime import datetime
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, outbox
+from cloud.orders import making, outbox, receipts
 from cloud.orders.change import log, move, tell, touch
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
+from cloud.orders.ledger import record, record_refund
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState, moves_forward
 from cloud.orders.outbox import Task
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.settlement import record, record_refund, settle_money
+from cloud.orders.settlement import settle_money
 from cloud.orders.states import PAYABLE, Event, Status
 
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
@@ -92,7 +93,7 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
     payment.hold_expires_at = news.hold_expires_at or payment.hold_expires_at
     payment.checks = 0
     before = PaymentState(payment.state)
-    if moves_forward(before, news.state):
+    if moves_forward(before, news.state, had_money=payment.paid_at is not None):
         payment.state = news.state.value
         facts = {"order_id": docket.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
         tell(session, log.info, "payment %s -> %s", before.value, news.state.value, extra=facts)
@@ -109,6 +110,7 @@ def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, 
     if record_refund(session, payment, refund_id, amount, now):
         touch(docket)
         tell(session, log.info, "refunded", extra={"order_id": docket.order.id, "kopecks": amount})
+        receipts.expect_refund(session, payment_id, refund_id, amount, now)
         settle_money(docket, now)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True)
 class Rules:
-    """Durations in seconds."""
+    """Durations in seconds; other units say so."""
 
     order_expiration_s: float = 900
     fast_track_s: float = 300
@@ -15,6 +15,8 @@ class Rules:
     ack_timeout_s: float = 75
     make_timeout_s: float = 300
     uncertain_grace_s: float = 300
+    uncertain_returns_a_day: float = 10
+    """Orders of one machine, in any 24 hours, whose money goes back though they may have been poured."""
     manual_make_s: float = 1800
     payment_poll_fast_s: float = 2
     payment_poll_slow_s: float = 60

@@ -1,4 +1,4 @@
-"""Turns what is owed (`money.owed`) into promises in the outbox, takes back those no longer right, keeps the ledger.
+"""Turns what is owed (`money.owed`) into promises in the outbox, and takes back those no longer right.
 
 Runs after every change of an order or a payment, in the same transaction. One act is never promised twice.
 """
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.db import insert_if_new
 from cloud.orders import outbox
 from cloud.orders.change import tell
 from cloud.orders.docket import Docket
-from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, arrives_by, owed, paying
+from cloud.orders.models import Order, Payment
+from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import RETURNS, OutboxRow, Task
 from cloud.orders.states import Status
 
@@ -36,7 +35,8 @@ def settle_money(docket: Docket, now: datetime) -> None:
     if not docket.payments:
         return
     payments = [as_paid_for(payment) for payment in docket.payments]
-    dues = owed(Status(order.status), order.return_after if order.uncertain else None, payments)
+    returns_from = order.return_after if order.uncertain else None
+    dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
     if not dues and len(payments) == 1 and order.status in STILL_OPEN:
         return  # such an order has never owed anything
     rows = outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
@@ -76,23 +76,6 @@ def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) 
         tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
         outbox.amend(session, standing, due.amount, due_at)
-
-
-def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
-    """Add one movement to the ledger; false when exactly this one is in it already."""
-    what = {"payment_id": payment.id, "order_id": payment.order_id, "kind": kind, "amount": amount}
-    return insert_if_new(session, Movement, what | {"reference": reference, "at": now})
-
-
-def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
-    """A refund that is final at the provider, whoever asked for it; false when it is in the books already."""
-    if not record(session, payment, "refunded", amount, now, refund_id):
-        return False
-    total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
-    payment.refunded = int(session.scalar(total) or 0)
-    if payment.refunded >= payment.captured:
-        payment.live = False
-    return True
 
 
 def as_paid_for(payment: Payment) -> PaidFor:

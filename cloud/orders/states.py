@@ -41,6 +41,10 @@ class Event(StrEnum):
     MACHINE_REFUSED = "machine_refused"
     """Rejected or failed: the machine (or the agent) says there is no proper drink."""
     MACHINE_UNSURE = "machine_unsure"
+    OUTCOME_TRUSTED = "outcome_trusted"
+    """Sent, and nobody can ever see what became of it; the merchant has said that this counts as poured."""
+    TRUST_REFUTED = "trust_refuted"
+    """Trusted, and now the machine says after all that there is no proper drink."""
     NO_ACK = "no_ack"
     NO_OUTCOME = "no_outcome"
     MANUAL_MAKE_EXPIRED = "manual_make_expired"
@@ -69,6 +73,8 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (S.MAKE_PENDING, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_PENDING, E.MACHINE_REFUSED): S.MAKE_FAILED,
     (S.MAKE_PENDING, E.MACHINE_UNSURE): S.MAKE_FAILED,
+    (S.PAID, E.OUTCOME_TRUSTED): S.SUCCESSFUL,
+    (S.MAKE_PENDING, E.OUTCOME_TRUSTED): S.SUCCESSFUL,
     (S.MAKE_PENDING, E.NO_ACK): S.MAKE_FAILED,
     (S.MAKE_PENDING, E.NO_OUTCOME): S.MAKE_FAILED,
     (S.MANUAL_MAKE, E.MAKE_REQUESTED): S.PAID,
@@ -76,6 +82,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     # Late truth corrects the books; it never starts a drink.
     (S.MAKE_FAILED, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_FAILED, E.MACHINE_REFUSED): S.MAKE_FAILED,
+    (S.SUCCESSFUL, E.TRUST_REFUTED): S.MAKE_FAILED,
 }
 
 FINAL = frozenset({S.SUCCESSFUL, S.NOT_PAID, S.FAILED, S.MAKE_FAILED})

@@ -9,19 +9,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
 from cloud.loops import Clock, Crew
 from cloud.orders import outbox, paying
-from cloud.orders.change import locked
+from cloud.orders.docket import open_docket
+from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
 from cloud.orders.settlement import DONE, REFUSED, settle_money
+from cloud.payments import receipts_carried
 from cloud.payments.believing import news_of
-from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.facts import Page, PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.outcomes import (
     AuthError,
     NotOurs,
@@ -43,6 +44,10 @@ LEASE_S = 60.0
 """Longer than the slowest call (5 s to connect, 35 s to answer), so that no other worker repeats a call under way."""
 IDLE_S = 1.0
 NO_CREDENTIAL_RETRY_S = 60.0
+LIST_OVERLAP = timedelta(hours=1)
+LOOK_WITHIN = timedelta(hours=26)
+"""The provider's list is asked for all that a call repeated for its key's life (23 h) can have opened."""
+MAX_PAGES = 500
 LOST = "lost"
 """Verdict of a call whose outcome was never learnt while its key lived: a person must look."""
 
@@ -83,13 +88,30 @@ class Cashier:
             subject = _subject(session, row)
         self._keep(*subject)
 
+    def at_hand(self) -> AtHand:
+        """For `outbox.know_at_hand`: what is due at once is written with its call, and called after the commit."""
+        return AtHand(self._claim, self._prepare_at_once)
+
+    def _prepare_at_once(self, session: Session, row: OutboxRow) -> Callable[[], None] | None:
+        if row.task == Task.CREATE or self._crew.free <= 0:  # a new payment is the checkout's
+            return None
+        docket = open_docket(session, row.order_id)
+        payment = docket.payment(row.subject)
+        try:
+            provider = self._shops.of_payment(payment, session)
+            self._write_down(row, self._prepare(session, provider, row, payment, docket.order))
+        except (NoCredential, InvalidRequest):
+            return None  # told of, and acted on, by who looks for it
+        return partial(self._crew.submit, partial(self._keep, row, payment, docket.order))
+
     def claim_new(
         self, session: Session, payment: Payment, order: Order, provider: Provider, now: datetime
     ) -> OutboxRow:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = next(r for r in outbox.of_order(session, order.id, frozenset({Task.CREATE})) if r.subject == payment.id)
-        self._write_down(row, self._prepare_create(provider, payment, order, row.key))
-        outbox.take(row, self._claim, now)
+        self._write_down(row, self._prepare_create(session, provider, payment, order, row.key))
+        outbox.take(session, row, self._claim, now)
+        self._store_call(session, row)
         return row
 
     def _take(self, session: Session, now: datetime, limit: int) -> tuple[list[Subject], datetime | None]:
@@ -99,6 +121,10 @@ class Cashier:
     def _keep(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         try:
             provider = self._shops.of_payment(payment)
+            too_late = row.first_tried_at is not None and not may_replay(row.first_tried_at, self._clock())
+            if too_late and row.task == Task.CREATE and row.attempts > row.undone + 1:
+                self._look_for(provider, row)
+                return
             outcome = self._ask(provider, row, payment, order)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": row.order_id})
@@ -109,31 +135,59 @@ class Cashier:
         else:
             self._settle(row, outcome)
 
+    def _look_for(self, provider: Provider, row: OutboxRow) -> None:
+        """A call that may have opened a payment, and may not be sent again: the provider's list tells by our mark."""
+        begin = (row.first_tried_at or row.created_at) - LIST_OVERLAP
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = provider.list_payments(begin, begin + LOOK_WITHIN, cursor)
+            match page:
+                case Ok(Page(items=items, next_cursor=cursor)):
+                    found = next((facts for facts in items if facts.metadata.get("payment") == row.subject), None)
+                    if found is not None:
+                        self._database.write(self._paid_facts, row, found)
+                        return
+                    if cursor is None:
+                        break
+                case Rejected() | NotOurs():
+                    break
+                case AuthError() | RateLimited() | NotSent() | Unknown():
+                    self._try_again(row, page, nothing_done=False)
+                    return
+        self._database.write(self._lost, row, self._clock())
+
     def _ask(
         self, provider: Provider, row: OutboxRow, payment: Payment, order: Order
     ) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
         if row.reference:
             return provider.fetch_refund(row.reference)
         if row.call_body is None:
-            self._write_down(row, self._prepare(provider, row, payment, order))
+            with self._database.read() as session:
+                self._write_down(row, self._prepare(session, provider, row, payment, order))
             self._database.write(self._store_call, row)
         call = PreparedCall(Operation(row.task), row.call_path, row.key, row.call_body or b"")
         return provider.send(call)
 
-    def _prepare(self, provider: Provider, row: OutboxRow, payment: Payment, order: Order) -> PreparedCall:
+    def _prepare(
+        self, session: Session, provider: Provider, row: OutboxRow, payment: Payment, order: Order
+    ) -> PreparedCall:
         provider_id = payment.provider_payment_id or ""
         match Task(row.task):
             case Task.CREATE:
-                return self._prepare_create(provider, payment, order, row.key)
+                return self._prepare_create(session, provider, payment, order, row.key)
             case Task.CAPTURE:
                 return provider.prepare_capture(provider_id, row.key)
             case Task.CANCEL:
                 return provider.prepare_cancel(provider_id, row.key)
             case Task.REFUND:
-                return provider.prepare_refund(provider_id, row.amount, row.key, f"Возврат по заказу {order.id}"[:250])
+                receipt = receipts_carried.for_refund(session, payment, row.amount)
+                words = f"Возврат по заказу {order.id}"[:250]
+                return provider.prepare_refund(provider_id, row.amount, row.key, words, receipt)
         raise InvalidRequest("task", f"{row.task} is nothing for a provider")
 
-    def _prepare_create(self, provider: Provider, payment: Payment, order: Order, key: str) -> PreparedCall:
+    def _prepare_create(
+        self, session: Session, provider: Provider, payment: Payment, order: Order, key: str
+    ) -> PreparedCall:
         asked = NewPayment(
             order_id=order.id,
             device_uuid=order.device_uuid,
@@ -141,6 +195,7 @@ class Cashier:
             amount=payment.amount,
             description=f"{order.drink_name}, заказ {order.id}"[:128],
             return_url=f"{self._public_url}{status_page_path(order.id)}",
+            receipt=receipts_carried.for_payment(session, payment),
         )
         return provider.prepare_create(asked, key)
 
@@ -150,8 +205,7 @@ class Cashier:
 
     @staticmethod
     def _store_call(session: Session, row: OutboxRow) -> None:
-        call = {"call_path": row.call_path, "call_body": row.call_body}
-        session.execute(update(OutboxRow).where(OutboxRow.id == row.id).values(call))
+        outbox.note(session, row.id, call_path=row.call_path, call_body=row.call_body)
 
     def _settle(self, row: OutboxRow, outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]) -> None:
         match outcome:
@@ -185,8 +239,8 @@ class Cashier:
 
     def _paid_facts(self, session: Session, row: OutboxRow, facts: PaymentFacts) -> None:
         now = self._clock()
-        locked(session, row.order_id)  # before the row: everybody locks in this order
-        news = news_of(facts, session.get_one(Payment, row.subject))
+        docket = open_docket(session, row.order_id)  # before the row: everybody locks in this order
+        news = news_of(facts, docket.payment(row.subject))
         if news is None or (row.task != Task.CREATE and news.state not in paying.FINAL_STATES):
             wait = next_ask(row.attempts, None, self._jitter)
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
@@ -196,7 +250,7 @@ class Cashier:
 
     def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
         now = self._clock()
-        locked(session, row.order_id)
+        open_docket(session, row.order_id)
         if facts.status is RefundStatus.SUCCEEDED:
             outbox.settle(session, row.id, row.claimed_by, DONE, now)
             paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
@@ -205,32 +259,34 @@ class Cashier:
             log.error("refund was canceled by the provider: %s", reason, extra={"order_id": row.order_id})
             self._refused(session, row, reason)
         else:
-            session.get_one(OutboxRow, row.id).reference = facts.provider_refund_id
+            outbox.note(session, row.id, reference=facts.provider_refund_id)
             wait = next_ask(row.attempts, None, self._jitter)
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
 
     def _refused(self, session: Session, row: OutboxRow, code: str) -> None:
         """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
         now = self._clock()
-        order = locked(session, row.order_id)
+        docket = open_docket(session, row.order_id)
         if not outbox.settle(session, row.id, row.claimed_by, REFUSED, now):
             return
+        record_failed(session, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:
             paying.payment_refused(session, row.subject, code, now)
             return
         paying.ask_soon(session, row.subject, now)
-        settle_money(session, order, now)
+        settle_money(docket, now)
 
     def _later(self, session: Session, row: OutboxRow, wait_s: float, why: str, nothing_done: bool) -> None:
         now = self._clock()
-        order = locked(session, row.order_id)
-        stored = session.get_one(OutboxRow, row.id)
-        stored.undone += nothing_done
+        order = open_docket(session, row.order_id).order
+        if nothing_done:
+            outbox.nothing_done(session, row.id)
+        stored = outbox.row(session, row.id)
         never_sent = stored.undone >= stored.attempts
         is_harmless = never_sent or stored.reference != ""  # no key used yet, or only a question asked
         if row.task == Task.CREATE and never_sent and now >= order.expires_at:
             self._refused(session, row, "unreachable")
-        elif is_harmless or may_replay(stored.first_tried_at or now, now):
+        elif is_harmless or row.task == Task.CREATE or may_replay(stored.first_tried_at or now, now):
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
         else:
             self._lost(session, row, now)
@@ -239,8 +295,10 @@ class Cashier:
     def _lost(session: Session, row: OutboxRow, now: datetime) -> None:
         """Sending it again could now do it twice. What a question can still tell is asked."""
         log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
+        docket = open_docket(session, row.order_id)
         if not outbox.settle(session, row.id, row.claimed_by, LOST, now):
             return
+        record_failed(session, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:  # nobody was ever shown where to pay it, and its hour is long over
             paying.payment_refused(session, row.subject, LOST, now)
         else:

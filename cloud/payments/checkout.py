@@ -6,10 +6,11 @@ The payment and its call are written down before the call; a second press finds 
 import logging
 from collections.abc import Callable
 
-from flask import Blueprint, Response, abort, jsonify, redirect, request
+from flask import Blueprint, Response, jsonify, redirect, request
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.db import Database
@@ -17,18 +18,22 @@ from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.loops import Clock
 from cloud.orders import paying
-from cloud.orders.change import UnknownOrder
+from cloud.orders.docket import UnknownOrder
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
+from cloud.payments import receipts_carried
 from cloud.payments.cashier import Cashier
 from cloud.payments.provider import InvalidRequest, Provider
+from cloud.payments.receipts_carried import EmailMalformed, EmailMissing
 from cloud.payments.shops import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.checkout")
 
 MAX_ORDER_ID = 255
 TRY_AGAIN_S = 3
+ABOUT_EMAIL = frozenset({"email_required", "email_malformed"})
+"""Codes of refusals the buyer can mend by typing."""
 
 
 class Refusal(Exception):
@@ -53,16 +58,21 @@ class Checkout:
         self._clock = clock
         self._new_id = new_id
 
-    def pay(self, order_id: str) -> str:
-        """The provider's page for this order. Raises `Refusal`."""
+    def pay(self, order_id: str, email: str = "") -> str:
+        """The provider's page for this order; its receipt, where there is one, goes to `email`. Raises `Refusal`."""
         credential, provider = self._account(order_id)
         try:
-            payment, call = self._database.write(self._start, order_id, credential, provider)
+            payment, call = self._database.write(self._start, order_id, email, credential, provider)
         except UnknownOrder:
             raise Refusal(404, "unknown_order", "no such order") from None
         except NotPayable as error:
             raise self._not_payable(error) from None
+        except EmailMissing:
+            raise Refusal(400, "email_required", "an e-mail address for the receipt is needed") from None
+        except EmailMalformed:
+            raise Refusal(400, "email_malformed", "no receipt can be sent to this e-mail address") from None
         except InvalidRequest as error:
+            log.error("no payment can be opened: %s", error, extra={"order_id": order_id})
             raise Refusal(503, "not_payable", str(error)) from None
         except IntegrityError:  # the unique index: two presses at the same moment
             raise Refusal(503, "in_progress", "the payment is being opened") from None
@@ -82,7 +92,7 @@ class Checkout:
             raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
 
     def _start(
-        self, session: Session, order_id: str, credential: Credential, provider: Provider
+        self, session: Session, order_id: str, email: str, credential: Credential, provider: Provider
     ) -> tuple[Payment, OutboxRow | None]:
         now = self._clock()
         account = Account(credential.scenario, credential.account_id, credential.capture, credential.status_check)
@@ -91,6 +101,7 @@ class Checkout:
             return payment, None
         order = session.get_one(Order, order_id)
         _refuse_if_it_cannot_be_made(session, order)
+        receipts_carried.begin(session, order, payment, credential, email, now)
         return payment, self._cashier.claim_new(session, payment, order, provider, now)
 
     def _page(self, payment_id: str) -> str:
@@ -127,10 +138,10 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
     @blueprint.post("/v1/initiate-payment")
     def initiate_payment() -> BaseResponse:
         try:
-            url = checkout.pay(_order_id())
+            url = checkout.pay(_order_id(), _email())
         except Refusal as refusal:
             if _is_plain_form():
-                abort(refusal.status)  # a browser without JavaScript gets the page of this error
+                raise _Page(refusal) from None  # a browser without JavaScript gets the page of this error
             return _refused(refusal)
         if _is_plain_form():
             return redirect(url, 303)
@@ -139,9 +150,31 @@ def create_blueprint(checkout: Checkout) -> Blueprint:
     return blueprint
 
 
-def _order_id() -> str:
+class _Page(HTTPException):
+    """A refusal for who reads pages: `why` names the sentence, `order_id` the page to go back to."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.words)
+        self.code = refusal.status
+        self.why = refusal.code
+        self.order_id = "" if refusal.status in {400, 404} and refusal.code not in ABOUT_EMAIL else _told("order_id")
+
+
+def _told(name: str) -> object:
     told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
-    order_id = told.get("order_id") if isinstance(told, dict) else None
+    return told.get(name) if isinstance(told, dict) else None
+
+
+def _email() -> str:
+    """What was given as an address; "" for none. Whether it is one is judged only where a receipt is sent."""
+    email = _told("email")
+    if email is not None and not isinstance(email, str):
+        raise Refusal(400, "email_malformed", "email is no text")
+    return (email or "").strip()
+
+
+def _order_id() -> str:
+    order_id = _told("order_id")
     if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
         raise Refusal(400, "bad_request", "order_id is missing")
     return order_id

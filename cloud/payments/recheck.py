@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import msgspec
 from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, UtcDateTime
+from cloud.db import Database, UtcDateTime, after_commit, plain, ring, table_of
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
 from cloud.orders.docket import docket_of_payment
@@ -36,22 +37,30 @@ ADOPT_FOR_S = 24 * 3600.0
 """A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
 
 
-_SOONEST = select(func.min(Payment.next_check_at))
+_payment = table_of(Payment)
+_lease_until = bindparam("lease_until", type_=UtcDateTime())
+_SOONEST = select(func.min(_payment.c.next_check_at))
 _DUE = (
-    select(Payment.id)
-    .where(Payment.next_check_at <= bindparam("now", type_=UtcDateTime()))
-    .order_by(Payment.next_check_at)
+    select(_payment.c.id)
+    .where(_payment.c.next_check_at <= bindparam("now", type_=UtcDateTime()))
+    .order_by(_payment.c.next_check_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
     .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
 )
 _TAKE_DUE = (
-    update(Payment)
-    .where(Payment.id.in_(select(_DUE.c.id)))
-    .values(next_check_at=bindparam("lease_until", type_=UtcDateTime()))
-    .returning(Payment)
-    .execution_options(synchronize_session=False)
+    update(_payment)
+    .where(_payment.c.id.in_(select(_DUE.c.id)))
+    .values(next_check_at=_lease_until)
+    .returning(*_payment.c)
 )
+_TAKE_ONE = (
+    update(_payment)
+    .where(_payment.c.provider_payment_id == bindparam("told_of"))
+    .values(next_check_at=_lease_until)
+    .returning(*_payment.c)
+)
+_AT_HAND = "recheck"
 
 
 class _Recipient(msgspec.Struct, frozen=True):
@@ -79,6 +88,21 @@ class Recheck:
         self._jitter = jitter
         self._clock = clock
 
+    def at_hand(self, known: dict[str, Any], here: bool) -> None:
+        """Sessions that find `known` in their `info` hand us payments in the commit that wants them asked about."""
+        known[_AT_HAND] = self if here else None
+
+    def take_one(self, session: Session, provider_payment_id: str, now: datetime) -> bool | None:
+        """Take a payment in the caller's transaction and ask about it after its commit. None when no hand is free."""
+        if self._crew.free <= 0:
+            return None
+        wanted = {"told_of": provider_payment_id, "lease_until": now + timedelta(seconds=LEASE_S)}
+        found = session.connection().execute(_TAKE_ONE, wanted).first()
+        if found is not None:
+            check = partial(self._check, plain(Payment, found))
+            after_commit(session, partial(self._crew.submit, check))
+        return found is not None
+
     def step(self, now: datetime) -> datetime:
         """Ask what is due as hands are free; when to look again."""
         idle = now + timedelta(seconds=1)
@@ -103,7 +127,8 @@ class Recheck:
     def _take_due(self, session: Session, now: datetime, limit: int) -> Sequence[Payment]:
         """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
         lease_until = now + timedelta(seconds=LEASE_S)
-        return session.scalars(_TAKE_DUE, {"now": now, "limit": limit, "lease_until": lease_until}).all()
+        wanted = {"now": now, "limit": limit, "lease_until": lease_until}
+        return [plain(Payment, row) for row in session.connection().execute(_TAKE_DUE, wanted)]
 
     def _check(self, payment: Payment) -> None:
         try:
@@ -195,6 +220,20 @@ class Recheck:
     def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
         news = session.get_one(ProviderNews, news_id)
         news.handled_at, news.verdict = self._clock(), verdict
+
+
+def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bool:
+    """Somebody spoke of this payment: have the provider asked as soon as the caller's work is committed.
+
+    False when no payment of ours has this id.
+    """
+    asker: Recheck | None = session.info.get(_AT_HAND)
+    known = asker.take_one(session, provider_payment_id, now) if asker is not None else None
+    if known is None:
+        ring(session, NEWS)
+        told_of = _payment.c.provider_payment_id == provider_payment_id
+        known = session.connection().execute(update(_payment).where(told_of).values(next_check_at=now)).rowcount > 0
+    return known
 
 
 def _account_hint(body: str) -> str:

@@ -2,14 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.db import Database, plain, table_of
 from cloud.fleet.models import Credential
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Provider, Shop
+
+_credentials = table_of(Credential)
+_OF_MERCHANT = select(_credentials).where(
+    _credentials.c.merchant_id == bindparam("merchant_id"), _credentials.c.scenario == bindparam("scenario")
+)
+_OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
 
 Connect = Callable[[Shop, str], Provider]
 """Makes the client of one shop for one payment scenario."""
@@ -29,25 +37,26 @@ class Shops:
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], tuple[int, Provider]] = {}
 
-    def of(self, merchant_id: str, scenario: str) -> tuple[Credential, Provider]:
-        """The merchant's credential for a scenario and its client. Raises `NoCredential`."""
-        with self._database.read() as session:
-            credential = session.get(Credential, (merchant_id, scenario))
+    def of(self, merchant_id: str, scenario: str, session: Session | None = None) -> tuple[Credential, Provider]:
+        """The merchant's credential for a scenario and its client. Raises `NoCredential`.
+
+        Inside a transaction give its session: a second connection could have to wait for those who wait for it.
+        """
+        credential = self._read(_OF_MERCHANT, {"merchant_id": merchant_id, "scenario": scenario}, session)
         if credential is None:
             raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
         return credential, self._client(credential)
 
-    def of_payment(self, payment: Payment) -> Provider:
+    def of_payment(self, payment: Payment, session: Session | None = None) -> Provider:
         """The client of the shop the payment was opened at. Raises `NoCredential`, also when that is no longer ours."""
-        credential, client = self.of(payment.merchant_id, payment.scenario)
+        credential, client = self.of(payment.merchant_id, payment.scenario, session)
         if credential.account_id != payment.account_id:
             raise NoCredential(f"payment was opened at shop {payment.account_id}, now it is {credential.account_id}")
         return client
 
     def of_account(self, account_id: str) -> Provider | None:
         """The client of a shop by the provider's own id of it; None when it is nobody's here."""
-        with self._database.read() as session:
-            credential = session.scalars(select(Credential).where(Credential.account_id == account_id)).first()
+        credential = self._read(_OF_ACCOUNT, {"account_id": account_id})
         return self._client(credential) if credential is not None else None
 
     def close(self) -> None:
@@ -56,6 +65,15 @@ class Shops:
             for _, client in self._clients.values():
                 client.close()
             self._clients.clear()
+
+    def _read(self, statement: Select[Any], wanted: dict[str, str], within: Session | None = None) -> Credential | None:
+        """Asked anew each time: a changed credential is used at once."""
+        if within is not None:
+            found = within.connection().execute(statement, wanted).first()
+        else:
+            with self._database.engine.connect() as connection:
+                found = connection.execute(statement, wanted).first()
+        return plain(Credential, found) if found is not None else None
 
     def _client(self, credential: Credential) -> Provider:
         slot = (credential.merchant_id, credential.scenario)

@@ -1,7 +1,8 @@
 """HTTP to one provider with one merchant's credential: a question out; a whole reply back, or what its absence proves.
 
-Own `requests` sessions, one a thread; no retry, no redirect, no cookie, nothing from the environment; bounded in size
-and time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
+A `requests` adapter for each thread and no session over it: no retry, no redirect, no cookie, nothing from the
+environment (which could put a .netrc credential in place of the merchant's, or a proxy in between); bounded in size and
+time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
 """
 
 import ssl
@@ -10,7 +11,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
@@ -48,7 +48,10 @@ class Reply:
 
 
 class Transport:
-    """Connections of one credential; `exchange` may be called from any thread."""
+    """Connections of one credential; `exchange` may be called from any thread.
+
+    `authorities` names a PEM file of the authorities to trust instead of the usual ones.
+    """
 
     def __init__(
         self,
@@ -58,30 +61,30 @@ class Transport:
         basic_auth: tuple[str, str] | None,
         connect_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        authorities: str = "",
     ) -> None:
         self.base_url = _checked_base_url(base_url)
-        self._user_agent = user_agent
-        self._basic_auth = basic_auth
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
+        # Bytes: `requests` would encode text as Latin-1 and put a mistyped secret into the UnicodeEncodeError.
+        self._auth = None if basic_auth is None else HTTPBasicAuth(*(part.encode() for part in basic_auth))
         self._connect_timeout_s = connect_timeout_s
+        self._verify: str | bool = authorities or True
         self._clock = clock
         self._of_thread = threading.local()
-        # Weak: a thread that ends takes its session along. The set is only for close().
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
-        self._sessions_lock = threading.Lock()
+        # Weak: a thread that ends takes its connections along. The set is only for close().
+        self._adapters: weakref.WeakSet[HTTPAdapter] = weakref.WeakSet()
+        self._adapters_lock = threading.Lock()
 
     def exchange(self, question: Question) -> Reply | NotSent | Unknown:
         """Ask once. NotSent only when certainly no byte of the question left."""
         deadline = self._clock() + self._connect_timeout_s + question.read_timeout_s
         try:
-            with self._session().request(
-                question.verb,
-                self.base_url + question.path,
-                params=question.params,
-                data=question.body,
-                headers=_headers(question),
-                timeout=(self._connect_timeout_s, question.read_timeout_s),
-                stream=True,
-            ) as response:
+            request = requests.Request(
+                question.verb, self.base_url + question.path, headers=self._headers | _headers(question),
+                params=question.params, data=question.body, auth=self._auth,
+            ).prepare()  # fmt: skip
+            timeout = (self._connect_timeout_s, question.read_timeout_s)
+            with self._adapter().send(request, stream=True, timeout=timeout, verify=self._verify) as response:
                 body = self._read_bounded(response, deadline)
                 return Reply(response.status_code, body, response.headers.get("Retry-After"))
         except (OSError, urllib3_errors.HTTPError) as broken:
@@ -89,9 +92,9 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections of all threads, when nobody uses them any more."""
-        with self._sessions_lock:
-            for session in self._sessions:
-                session.close()
+        with self._adapters_lock:
+            for adapter in self._adapters:
+                adapter.close()
 
     def _read_bounded(self, response: requests.Response, deadline: float) -> bytes | None:
         """The body, or None when it is too large. `requests` limits each wait, `deadline` limits their sum."""
@@ -104,37 +107,15 @@ class Transport:
                 raise TimeoutError("the answer trickles")
         return bytes(body)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._of_thread, "session", None)
-        if session is None:
-            session = _new_session(self._user_agent, self._basic_auth)
-            self._of_thread.session = session
-            with self._sessions_lock:
-                self._sessions.add(session)
-        return session
-
-
-class _NoRedirects(requests.Session):
-    """Takes 3xx for an answer. `allow_redirects=False` alone would still read its body, unbounded."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
-def _new_session(user_agent: str, basic_auth: tuple[str, str] | None) -> requests.Session:
-    session = _NoRedirects()
-    # The environment could put a .netrc credential in place of the merchant's, or a proxy in between.
-    session.trust_env = False
-    if basic_auth is not None:
-        # Bytes: `requests` would encode text as Latin-1 and put a mistyped secret into the UnicodeEncodeError.
-        session.auth = HTTPBasicAuth(*(part.encode() for part in basic_auth))
-    session.headers.update({"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"})
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+    def _adapter(self) -> HTTPAdapter:
+        adapter: HTTPAdapter | None = getattr(self._of_thread, "adapter", None)
+        if adapter is None:
+            # A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
+            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+            self._of_thread.adapter = adapter
+            with self._adapters_lock:
+                self._adapters.add(adapter)
+        return adapter
 
 
 def _headers(question: Question) -> dict[str, str]:

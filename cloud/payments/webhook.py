@@ -4,13 +4,13 @@ import logging
 from datetime import datetime
 
 from flask import Blueprint, Response, request
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.addresses import Network
 from cloud.db import Database, insert_if_new, ring
 from cloud.loops import Clock
-from cloud.orders.models import Payment
+from cloud.orders.change import tell
 from cloud.payments.authenticity import (
     MAX_NOTIFICATION_BYTES,
     NotANotification,
@@ -19,7 +19,7 @@ from cloud.payments.authenticity import (
     parse_notification,
 )
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import ADOPTED, NEWS
+from cloud.payments.recheck import ADOPTED, NEWS, ask_at_once
 
 log = logging.getLogger("cloud.payments.webhook")
 
@@ -56,8 +56,9 @@ def store(session: Session, told: Notification, body: str, now: datetime) -> boo
 
     A repeat is counted, and asks again: its key could have been forged ahead of the real one.
     """
-    ring(session, NEWS)
-    known = told.payment_id is not None and _ask_about(session, told.payment_id, now)
+    known = told.payment_id is not None and ask_at_once(session, told.payment_id, now)
+    if told.payment_id is not None and not known:
+        ring(session, NEWS)
     if not known and told.payment_id is not None and _is_full_for(session, told.dedupe_key):
         return False
     placed = known or told.payment_id is None
@@ -67,7 +68,7 @@ def store(session: Session, told: Notification, body: str, now: datetime) -> boo
         "verdict": "asked" if known else "",
     }  # fmt: skip
     if insert_if_new(session, ProviderNews, news):
-        log.info("notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
+        tell(session, log.info, "notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
     else:
         _count_repeat(session, told, body, known, now)
     return True
@@ -87,13 +88,6 @@ def _is_full_for(session: Session, dedupe_key: str) -> bool:
     if int(session.scalar(waiting) or 0) < MAX_UNPLACED:
         return False
     return session.scalar(select(ProviderNews.id).where(ProviderNews.dedupe_key == dedupe_key)) is None
-
-
-def _ask_about(session: Session, provider_payment_id: str, now: datetime) -> bool:
-    asked = session.execute(
-        update(Payment).where(Payment.provider_payment_id == provider_payment_id).values(next_check_at=now)
-    )
-    return bool(asked.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
 def _storable(body: bytes) -> str:

@@ -18,7 +18,7 @@ from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders import making, outbox, paying
 from cloud.orders.deadlines import Deadlines
-from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
+from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.orders.paying import Account
@@ -219,9 +219,10 @@ class World:
             return list(session.scalars(found))
 
     def ledger(self, order_id: str) -> dict[str, int]:
-        """Kopecks by kind of movement."""
+        """Kopecks by kind of movement; attempts that moved nothing left out."""
+        moved = Movement.kind.in_(MOVED)
         with self.database.read() as session:
-            sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id)
+            sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id, moved)
             return {kind: int(total) for kind, total in session.execute(sums.group_by(Movement.kind))}
 
 

@@ -70,7 +70,7 @@ class Crowd:
         for _ in range(TURNS):
             for order_id in self.orders:
                 self.world.database.write(making.deadline_passed, order_id, self.world.rules, self.world.now)
-                self.world.database.write(making.grace_over, order_id, self.world.now)
+                self.world.database.write(making.grace_over, order_id, self.world.rules, self.world.now)
 
     def _accepted(self, order_id: str) -> Accepted:
         return Accepted(message_id="a", command_id=self.commands[order_id], order_id=order_id, at=self.world.now)

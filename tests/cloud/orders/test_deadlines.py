@@ -114,7 +114,7 @@ def test_a_deadline_that_was_met_in_between_does_nothing(sqlite_world: World) ->
     world.clock.advance(76)
     world.report(order_id, Result.DONE)
     world.database.write(making.deadline_passed, order_id, world.rules, world.now)
-    world.database.write(making.grace_over, order_id, world.now)
+    world.database.write(making.grace_over, order_id, world.rules, world.now)
     assert world.status(order_id) == "successful"
 
 

@@ -9,6 +9,7 @@ from cloud.orders.money import (
     Due,
     PaidFor,
     PaymentState,
+    Wish,
     arrives_by,
     moves_forward,
     owed,
@@ -55,7 +56,7 @@ def of(dues: list[Due], payment: PaidFor) -> list[Due]:
 
 @given(statuses, graces, payments())
 def test_never_more_goes_back_than_is_there(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, grace, paid)
+    dues = owed(status, paid, Wish(grace))
     for payment in paid:
         refunds = [due.amount for due in of(dues, payment) if due.task is Task.REFUND]
         assert sum(refunds) <= payment.captured - payment.refunded
@@ -64,7 +65,7 @@ def test_never_more_goes_back_than_is_there(status: Status, grace: datetime | No
 
 @given(statuses, graces, payments())
 def test_a_payment_waits_for_one_act_at_most(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, grace, paid)
+    dues = owed(status, paid, Wish(grace))
     assert len({due.payment_id for due in dues}) == len(dues)
 
 
@@ -73,14 +74,14 @@ def test_a_hold_is_never_refunded_and_taken_money_never_canceled(
     status: Status, grace: datetime | None, paid: list[PaidFor]
 ) -> None:
     states = {payment.payment_id: payment.state for payment in paid}
-    for due in owed(status, grace, paid):
+    for due in owed(status, paid, Wish(grace)):
         is_hold = states[due.payment_id] is PaymentState.HELD
         assert (due.task is Task.REFUND) is not is_hold
 
 
 @given(statuses, graces, payments())
 def test_money_that_does_not_fit_is_never_kept(status: Status, grace: datetime | None, paid: list[PaidFor]) -> None:
-    dues = owed(status, grace, paid)
+    dues = owed(status, paid, Wish(grace))
     for payment in paid:
         if payment.problem and (payment.state is PaymentState.HELD or payment.captured > payment.refunded):
             [due] = of(dues, payment)
@@ -96,13 +97,13 @@ def test_an_order_is_paid_once_and_every_other_payment_goes_back(
     for payment in paid:
         has_money = payment.state is PaymentState.HELD or payment.captured > payment.refunded
         if payment is not pays and has_money:
-            assert [due.task in RETURNS for due in of(owed(status, grace, paid), payment)] == [True]
+            assert [due.task in RETURNS for due in of(owed(status, paid, Wish(grace)), payment)] == [True]
 
 
 @given(graces, payments())
 def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[PaidFor]) -> None:
     pays = paying(paid)
-    dues = of(owed(Status.SUCCESSFUL, grace, paid), pays) if pays else []
+    dues = of(owed(Status.SUCCESSFUL, paid, Wish(grace)), pays) if pays else []
     assert all(due.task is Task.CAPTURE and due.amount == pays.amount for due in dues if pays)
     assert bool(dues) is (pays is not None and pays.state is PaymentState.HELD)
 
@@ -113,7 +114,7 @@ def test_nothing_is_decided_about_the_paying_money_while_the_drink_may_come(
 ) -> None:
     pays = paying(paid)
     if pays is not None and status in OPEN:
-        assert not of(owed(status, grace, paid), pays)
+        assert not of(owed(status, paid, Wish(grace)), pays)
 
 
 @given(statuses, graces, payments())
@@ -122,7 +123,7 @@ def test_an_order_that_ended_without_a_drink_keeps_no_kopeck(
 ) -> None:
     if status in OPEN or status is Status.SUCCESSFUL:
         return
-    dues = owed(status, grace, paid)
+    dues = owed(status, paid, Wish(grace))
     for payment in paid:
         if payment.state is PaymentState.HELD or payment.captured > payment.refunded:
             assert [due.task in RETURNS for due in of(dues, payment)] == [True]
@@ -132,7 +133,7 @@ def test_an_order_that_ended_without_a_drink_keeps_no_kopeck(
 def test_the_grace_is_for_the_paying_money_only(paid: list[PaidFor]) -> None:
     grace = T0 + timedelta(seconds=300)
     pays = paying(paid)
-    for due in owed(Status.MAKE_FAILED, grace, paid):
+    for due in owed(Status.MAKE_FAILED, paid, Wish(grace)):
         assert due.not_before == (grace if pays and due.payment_id == pays.payment_id else None)
 
 
@@ -141,7 +142,7 @@ def test_the_first_money_that_fits_pays() -> None:
     later = PaidFor("p1", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=2))
     first = PaidFor("p2", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=1))
     assert paying([wrong, later, first]) is first
-    assert {due.payment_id: due.amount for due in owed(Status.SUCCESSFUL, None, [wrong, later, first])} == {
+    assert {due.payment_id: due.amount for due in owed(Status.SUCCESSFUL, [wrong, later, first])} == {
         "p0": 90,
         "p1": 100,
     }

@@ -37,12 +37,15 @@ make_pending  machine_accepted     make_pending
 make_pending  machine_done         successful
 make_pending  machine_refused      make_failed
 make_pending  machine_unsure       make_failed
+paid          outcome_trusted      successful
+make_pending  outcome_trusted      successful
 make_pending  no_ack               make_failed
 make_pending  no_outcome           make_failed
 manual_make   make_requested       paid
 manual_make   manual_make_expired  make_failed
 make_failed   machine_done         successful
 make_failed   machine_refused      make_failed
+successful    trust_refuted        make_failed
 """
 EXPECTED = {(S(now), E(event)): S(then) for now, event, then in map(str.split, MEANINGFUL.strip().splitlines())}
 
@@ -72,12 +75,13 @@ def test_a_drink_is_only_begun_on_money_or_at_a_persons_request() -> None:
     assert begins == {(S.PENDING, E.PAID_IN_TIME), (S.MANUAL_MAKE, E.MAKE_REQUESTED)}
 
 
-def test_only_the_machines_word_makes_an_order_successful() -> None:
-    assert {event for (_, event), then in TRANSITIONS.items() if then is S.SUCCESSFUL} == {E.MACHINE_DONE}
+def test_only_the_machines_word_or_the_merchants_in_its_place_makes_an_order_successful() -> None:
+    events = {event for (_, event), then in TRANSITIONS.items() if then is S.SUCCESSFUL}
+    assert events == {E.MACHINE_DONE, E.OUTCOME_TRUSTED}
 
 
-def test_nothing_leaves_success() -> None:
-    assert not [event for (now, event) in TRANSITIONS if now is S.SUCCESSFUL]
+def test_nothing_leaves_success_but_a_trust_the_machine_refutes() -> None:
+    assert [event for (now, event) in TRANSITIONS if now is S.SUCCESSFUL] == [E.TRUST_REFUTED]
 
 
 def test_a_final_status_is_left_only_by_a_new_payment_or_by_late_truth() -> None:
@@ -86,6 +90,7 @@ def test_a_final_status_is_left_only_by_a_new_payment_or_by_late_truth() -> None
         (S.NOT_PAID, E.PAYMENT_STARTED),
         (S.NOT_PAID, E.PAYMENT_WRONG),
         (S.MAKE_FAILED, E.MACHINE_DONE),
+        (S.SUCCESSFUL, E.TRUST_REFUTED),
     }
 
 

@@ -1,0 +1,42 @@
+"""The books: one row for each movement of money, and for each attempt that failed, never changed. Kopecks.
+
+What an order cost its buyer, `captured` less `refunded`, is its price or nothing once all is settled (promise 4).
+"""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.db import insert_if_new
+from cloud.orders.models import Movement, Payment
+from cloud.orders.outbox import Task
+
+
+def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
+    """Add one movement to the ledger; false when exactly this one is in it already."""
+    what = {"payment_id": payment.id, "order_id": payment.order_id, "kind": kind, "amount": amount}
+    return insert_if_new(session, Movement, what | {"reference": reference, "at": now})
+
+
+def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
+    """A refund that is final at the provider, whoever asked for it; false when it is in the books already."""
+    if not record(session, payment, "refunded", amount, now, refund_id):
+        return False
+    total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
+    payment.refunded = int(session.scalar(total) or 0)
+    if payment.refunded >= payment.captured:
+        payment.live = False
+    return True
+
+
+def record_failed(session: Session, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
+    """A call that certainly moved nothing, or of which nobody can learn any more whether it did."""
+    record(session, payment, f"{task.value}_failed", amount, now, key)
+
+
+def cost(session: Session, order_id: str) -> int:
+    """What the order has cost its buyer so far: captured less refunded. A hold costs nothing."""
+    sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id)
+    by_kind = {kind: int(kopecks) for kind, kopecks in session.execute(sums.group_by(Movement.kind))}
+    return by_kind.get("captured", 0) - by_kind.get("refunded", 0)

@@ -1,0 +1,157 @@
+"""What a person decides about money, and what waits for a person."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud.orders import deciding, ledger, outbox
+from cloud.orders.deciding import NotReturnable
+from cloud.orders.models import Movement
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Task
+from cloud.orders.rules import Rules
+from protocol.reasons import Result
+from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
+
+BY = ("anna@example.org", "the cup was cold")
+
+
+def poured(world: World) -> str:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    return order_id
+
+
+def silent(world: World) -> str:
+    """Paid, sent, and never heard of again; the grace is over."""
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    world.wait(world.rules.uncertain_grace_s)
+    return order_id
+
+
+def decide(world: World, order_id: str, kopecks: int | None = None) -> int:
+    return world.database.write(deciding.give_back, order_id, kopecks, *BY, world.now)
+
+
+def test_a_part_of_a_poured_drink_is_returned_and_the_rest_stays_paid(world: World) -> None:
+    order_id = poured(world)
+    assert decide(world, order_id, 5000) == 5000
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.amount == 5000
+    world.refunded(world.payment(order_id).id, "rf-1", 5000)
+    with world.database.read() as session:
+        assert ledger.cost(session, order_id) == PRICE - 5000
+    order = world.order(order_id)
+    assert (order.status, order.goodwill) == ("successful", True)
+    line = world.history(order_id)[-1]
+    assert (line.event, line.actor, line.reason, line.evidence) == ("return_decided", *BY, {"kopecks": 5000})
+
+
+def test_what_is_left_can_be_returned_too_and_not_a_kopeck_more(world: World) -> None:
+    order_id = poured(world)
+    decide(world, order_id, 5000)
+    with pytest.raises(NotReturnable, match=str(PRICE - 5000)):
+        decide(world, order_id, PRICE - 4999)
+    assert decide(world, order_id) == PRICE - 5000
+    with pytest.raises(NotReturnable):
+        decide(world, order_id)
+
+
+def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(world: World) -> None:
+    order_id = poured(world)
+    decide(world, order_id, 5000)
+    [first] = world.rows(order_id, Task.REFUND)
+    world.database.write(outbox.settle, first.id, "", "done", world.now)
+    world.refunded(world.payment(order_id).id, "rf-1", 5000)
+    decide(world, order_id, 2000)
+    assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000, 2000]
+
+
+def test_a_hold_is_captured_before_a_part_of_it_is_returned(world: World) -> None:
+    order_id = world.pay(account=HOLD)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    decide(world, order_id, 5000)
+    assert world.promised(order_id) == ["capture"]
+    world.tell(world.payment(order_id).id, PaymentState.CAPTURED)
+    assert "refund" in world.promised(order_id)
+
+
+def test_money_on_its_way_needs_no_decision(world: World) -> None:
+    order_id = world.pay()
+    with pytest.raises(NotReturnable, match="paid"):
+        decide(world, order_id)
+
+
+def test_the_first_uncertain_returns_of_a_day_happen_by_themselves_and_the_next_waits(world: World) -> None:
+    world.rules = Rules(uncertain_returns_a_day=2)
+    orders = [silent(world) for _ in range(3)]
+    assert [world.promised(order_id, Task.REFUND) for order_id in orders] == [["refund"], ["refund"], []]
+    assert world.order(orders[2]).waits_for_person
+    decide(world, orders[2])
+    assert world.promised(orders[2], Task.REFUND) == ["refund"]
+    assert not world.order(orders[2]).waits_for_person
+
+
+def test_a_day_later_the_machine_is_believed_again(world: World) -> None:
+    world.rules = Rules(uncertain_returns_a_day=1)
+    silent(world)
+    world.wait(24 * 3600)
+    assert world.promised(silent(world), Task.REFUND) == ["refund"]
+
+
+def test_certain_returns_are_not_counted(world: World) -> None:
+    world.rules = Rules(uncertain_returns_a_day=1)
+    for _ in range(3):
+        order_id = world.pay(account=ONE_STAGE)
+        world.publish(order_id)
+        world.report(order_id, Result.REJECTED, "no_water")
+    assert world.promised(silent(world), Task.REFUND) == ["refund"]
+
+
+@pytest.mark.parametrize("result", [Result.DONE, Result.REJECTED])
+def test_late_truth_settles_what_waits_for_a_person(world: World, result: Result) -> None:
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = silent(world)
+    world.report(order_id, result, "no_water" if result is Result.REJECTED else "")
+    assert not world.order(order_id).waits_for_person
+    assert world.promised(order_id, Task.REFUND) == ([] if result is Result.DONE else ["refund"])
+
+
+def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_lets_it_go(world: World) -> None:
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = world.scan()
+    payment_id = world.start(order_id, HOLD)
+    world.tell(payment_id, PaymentState.HELD, hold_expires_at=world.now + timedelta(days=7))
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    world.wait(world.rules.uncertain_grace_s)
+    world.wait(5.9 * 24 * 3600)
+    assert world.promised(order_id, Task.CANCEL) == []
+    world.wait(0.2 * 24 * 3600)
+    assert world.promised(order_id, Task.CANCEL) == ["cancel"]
+
+
+def test_a_return_still_waiting_for_evidence_can_be_decided_at_once(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.due_at > world.now
+    decide(world, order_id)
+    [refund] = world.rows(order_id, Task.REFUND)
+    assert refund.due_at == world.now
+
+
+def test_the_ledger_only_knows_its_own_kinds(world: World) -> None:
+    order_id = poured(world)
+    payment = world.payment(order_id)
+    with pytest.raises(Exception, match="ck_movements_kind"):
+        world.database.write(
+            lambda session: session.add(
+                Movement(payment_id=payment.id, order_id=order_id, kind="lent", amount=1, reference="", at=world.now)
+            )
+        )
