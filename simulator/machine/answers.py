@@ -38,6 +38,7 @@ from simulator.machine.voice import Voice
 MODEL = "sim-1"
 FIRMWARE = "1.0"
 _CLEANING_FACTOR = 3.0
+_JUMP = 1000
 _BUSY = (MachineState.BREWING, MachineState.RINSING, MachineState.CLEANING)
 _RINSE_STOPPERS = (RejectCode.NO_WATER, RejectCode.DOOR_OPEN, RejectCode.TRAY_MISSING, RejectCode.TRAY_FULL)
 
@@ -141,6 +142,8 @@ class Answers:
     def counters(self, asked: CountersQuery) -> None:
         if not self._can("counters"):
             return self._voice.reply(LinkNak(why="cmd"))
+        if self._faults.fires("counters_jump"):
+            self._memory.counters_jump(_JUMP)
         counters = self._memory.counters
         return self._voice.reply(
             CountersReply(

@@ -16,6 +16,7 @@ from simulator.machine.voice import Voice
 SLOW_FACTOR = 5.0
 _MIDDLE = 0.5
 _UNPLUGGED_S = 2.0
+_NO_WATER_S = 2.0
 
 
 class Barista:
@@ -39,9 +40,11 @@ class Barista:
         pace = SLOW_FACTOR if self._faults.is_on("slow") else 1.0
         seconds = self._timing.brew_s * drink.pace * pace
         self.job = Pour(drink, size, sale, now, seconds, order_uuid)
-        if order_uuid is not None and self._faults.fires("local_drink"):
-            self._memory.new_cup(None, drink.drink_no).filled = 1.0
-            self._count(drink, Sale.PAID)
+        if order_uuid is not None:
+            for switch, other in (("local_drink", Sale.PAID), ("local_test_drink", Sale.TEST)):
+                if self._faults.fires(switch):
+                    self._memory.new_cup(None, drink.drink_no).filled = 1.0
+                    self._count(drink, other)
 
     def rinse(self, now: float, job: Rinsing) -> None:
         self.job = job
@@ -98,6 +101,9 @@ class Barista:
         if self._faults.fires("fault_mid_brew"):
             passing = Setting(When.ON, seconds=max(pour.seconds / 4, 0.001))
             self._faults.turn_on(FaultCode.DESCALE, passing, now=now)
+        if self._faults.fires("no_water_mid_brew"):
+            self._faults.turn_on(FaultCode.NO_WATER, Setting(When.ON, seconds=_NO_WATER_S), now=now)
+            return self._stop_if_broken(now, pour)
         if unplug := self._faults.fires("unplug_mid_brew"):
             self._faults.turn_on("unplugged", Setting(When.ON, seconds=unplug.seconds or _UNPLUGGED_S), now=now)
         if self._faults.fires("fail_mid_brew"):
@@ -146,6 +152,8 @@ class Barista:
         self._memory.save()
 
     def _count(self, drink: Drink, sale: Sale) -> None:
+        if self._faults.fires("not_counted"):
+            return
         counters = self._memory.counters
         times = 2 if self._faults.fires("count_twice") else 1
         counters.total += times

@@ -15,7 +15,9 @@ from simulator.machine.switches import SWITCHES
 _HOW_TO_SET = """\
 fault switches, each NAME or NAME:SETTING[,SETTING...]
   once (usual), once=N (the N-th time), every=N, chance=0.1, on; seconds=S (how long), command=0xA2 (only such frames)
-  those marked * last until they are cleared
+  those marked * are on until they are cleared; set otherwise they strike at such a make and stay for seconds (5)
+  the panel has them all; so has its address: POST /api/faults {"name": "drop_done", "mode": "every", "n": 3},
+  DELETE /api/faults/drop_done, DELETE /api/faults for all, GET /api/faults for this list, GET /api/state for the cups
 """
 
 
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http", type=int, default=0, metavar="PORT", help="of the front panel, 0 for any")
     parser.add_argument("--device-uuid", default="m-001", help="the machine's name in its QR codes (m-001)")
     parser.add_argument("--cloud-url", default="http://127.0.0.1:8080", help="where its QR codes lead")
+    parser.add_argument("--qr-key", metavar="HEX", help="signs its QR codes: what `coffee-cloud qr-key` prints")
     parser.add_argument("--home-url", help="where the panel's way back leads")
     parser.add_argument("--memory", type=Path, metavar="FILE", help="keeps what a real machine keeps over a power cut")
     parser.add_argument("--brew-seconds", type=float, default=6.0, help="an americano's time (6)")
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             device_uuid=args.device_uuid,
             cloud_url=args.cloud_url,
             home_url=args.home_url,
+            qr_key=bytes.fromhex(args.qr_key) if args.qr_key else None,
             memory=args.memory,
             timing=Timing(brew_s=args.brew_seconds),
             seed=args.seed,

@@ -43,11 +43,14 @@ class Controls:
         *,
         device_uuid: str,
         cloud_url: str,
+        qr_key: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
         local_time: Callable[[], datetime] = _local_time,
     ) -> None:
         self.device_uuid = device_uuid
         self.cloud_url = cloud_url
+        self.qr_key = qr_key
+        """Signs the codes on the screen, when there is one."""
         self.wake: Callable[[], None] = lambda: None
         """Set by whoever runs the line."""
         self._wire = wire
@@ -85,7 +88,7 @@ class Controls:
         self.wake()
 
     def switches(self) -> dict[str, Setting]:
-        """Those that are on."""
+        """Those that are on or wait for their moment."""
         with self._lock:
             return self._faults.active
 
@@ -107,7 +110,9 @@ class Controls:
         """A new order's link, as the screen shows it. Raises `NoSuchDrink`."""
         drink = self._drink(drink_no)
         with self._lock:
-            return pay_link(self.cloud_url, self.device_uuid, drink, size, self._local_time, self._random)
+            return pay_link(
+                self.cloud_url, self.device_uuid, drink, size, self._local_time, self._random, self.qr_key
+            )  # fmt: skip
 
     def cups(self, order_uuid: str) -> int:
         """Ground truth: cups filled to the brim for this order. More than one is a broken promise."""
@@ -140,6 +145,7 @@ class Controls:
                 "last": msgspec.to_builtins(memory.last_order),
                 "faults": [fault.code for fault in machine_faults(self._faults, machine.menu)],
                 "switches": {name: msgspec.to_builtins(setting) for name, setting in self._faults.active.items()},
+                "in_force": self._faults.in_force,
                 "closed": {no: refusal_of(drink, self._faults, machine.menu) for no, drink in machine.menu.items()},
                 "counters": msgspec.to_builtins(memory.counters),
                 "unheard_events": machine.unheard_events,

@@ -1,6 +1,6 @@
 """Which switches are on and when each strikes: once, every n-th time, by a seeded chance, or while it lasts.
 
-Knows no frame and no machine; those ask `fires(name)` at the moment it would matter.
+Knows no frame and no machine; those ask `fires(name)` at the moment it would matter, and tell when a make comes.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,9 @@ from random import Random
 from typing import Any
 
 from simulator.machine.switches import SWITCHES, VENDOR_FAULT
+
+PASSING_S = 5.0
+"""How long a lasting switch that strikes at a make stays on, unless it is said."""
 
 
 class UnknownSwitch(ValueError):
@@ -31,7 +34,7 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How one switch is set.
+    """How one switch is set. A lasting switch that is not simply `on` strikes at makes: each make is an opportunity.
 
     `n`: with `once` the n-th opportunity and no other, with `every` each n-th.
     `seconds`: how long a lasting switch stays on, or how long a passing one lasts (a delay, an unplugging).
@@ -56,12 +59,23 @@ class Setting:
 @dataclass(slots=True)
 class _Armed:
     setting: Setting
-    until: float | None
+    lasting: bool
+    until: float | None = None
+    """When what is on now ends by itself."""
     opportunities: int = 0
+
+    @property
+    def waits_for_makes(self) -> bool:
+        return self.lasting and self.setting.when is not When.ON
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will come of it once the present time is up."""
+        return self.setting.when in (When.ON, When.ONCE)
 
 
 def setting_of(name: str, when: str | None = None, **options: object) -> Setting:
-    """A checked setting for a switch; the default is `on` for a lasting one and `once` for the others."""
+    """A checked setting for a switch; the usual is `on` for a lasting one and `once` for the others."""
     switch = SWITCHES.get(name)
     if switch is None:
         raise UnknownSwitch(f"no switch is called {name!r}")
@@ -70,8 +84,6 @@ def setting_of(name: str, when: str | None = None, **options: object) -> Setting
         read = {key: _READERS[key](str(value)) for key, value in options.items() if value is not None}
     except (KeyError, ValueError) as error:
         raise BadSetting(f"{name}: {error}") from error
-    if switch.lasting and chosen is not When.ON:
-        raise BadSetting(f"{name} lasts until it is cleared: it is only ever on")
     return Setting(chosen, **read)
 
 
@@ -108,8 +120,9 @@ class Faults:
     def turn_on(self, name: str, setting: Setting | None = None, *, now: float = 0.0) -> None:
         """Switch on, or set anew. `now` matters only for a lasting switch with `seconds`."""
         setting = setting or setting_of(name)
-        until = now + setting.seconds if setting.when is When.ON and setting.seconds is not None else None
-        self._armed[name] = _Armed(setting, until)
+        lasting = SWITCHES[name].lasting
+        ends = lasting and setting.when is When.ON and setting.seconds is not None
+        self._armed[name] = _Armed(setting, lasting, now + (setting.seconds or 0) if ends else None)
 
     def clear(self, name: str) -> None:
         """Switch off; harmless when it is off."""
@@ -122,11 +135,27 @@ class Faults:
 
     @property
     def active(self) -> dict[str, Setting]:
+        """Those that are on or wait for their moment."""
         return {name: armed.setting for name, armed in self._armed.items()}
+
+    @property
+    def in_force(self) -> list[str]:
+        """The lasting ones that are on at this moment."""
+        return [name for name, armed in self._armed.items() if armed.lasting and self.is_on(name)]
 
     def is_on(self, name: str) -> bool:
         """For a lasting switch."""
-        return name in self._armed
+        armed = self._armed.get(name)
+        return armed is not None and (armed.until is not None or not armed.waits_for_makes)
+
+    def make_comes(self, now: float) -> None:
+        """A make reaches the machine: do the lasting switches that wait for one strike? Before it is heard."""
+        for armed in self._armed.values():
+            if not armed.waits_for_makes:
+                continue
+            armed.opportunities += 1
+            if self._strikes(armed):
+                armed.until = now + (armed.setting.seconds or PASSING_S)
 
     def fires(self, name: str, command: int | None = None) -> Setting | None:
         """An opportunity has come: does the switch strike? A `once` is then spent."""
@@ -153,9 +182,14 @@ class Faults:
                 return self._random.random() < setting.chance
 
     def expire(self, now: float) -> None:
-        """Switch off what has lasted its time."""
-        for name in [name for name, armed in self._armed.items() if armed.until is not None and armed.until <= now]:
-            del self._armed[name]
+        """Switch off what has lasted its time; what may strike again goes on waiting."""
+        for name, armed in list(self._armed.items()):
+            if armed.until is None or armed.until > now:
+                continue
+            if armed.is_over:
+                del self._armed[name]
+            else:
+                armed.until = None
 
     @property
     def wake_at(self) -> float | None:

@@ -18,6 +18,8 @@ from simulator.machine.switches import SWITCHES
 
 _MAX_BODY = 16 * 1024
 _SHOWN_FIRST = ("no_water", "no_beans", "no_milk", "door_open", "silent", "mid_pour_crash", "unplugged", "slow")
+_OFTEN = ("", "once:1", "once:2", "every:2", "every:3", "chance:0.2", "on:")
+"""How often a switch of the whole list can be told to strike; "" is as it usually does."""
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; object-src 'none'"
 
 
@@ -47,7 +49,15 @@ def _pages(app: Flask, controls: Controls, home_url: str | None) -> None:
         ]
         page = {"lang": lang, "words": WORDS[lang], "menu": controls.menu(), "device": controls.device_uuid}
         return render_template(
-            "panel.html", page=page, lang=lang, first=first, groups=groups, home_url=home_url, say=say, w=WORDS[lang]
+            "panel.html",
+            page=page,
+            lang=lang,
+            first=first,
+            groups=groups,
+            often=_OFTEN,
+            home_url=home_url,
+            say=say,
+            w=WORDS[lang],
         )
 
     @app.get("/health")

@@ -1,13 +1,15 @@
 """The QR on the machine's screen: a link to the payment page with the machine's checksum (machine-protocol.md 1.5).
 
-The checksum is unkeyed: it shows a mis-scan, it proves nothing about who made the link.
+The checksum is unkeyed: it shows a mis-scan, it proves nothing about who made the link. With a key of the cloud's
+the link is signed as well.
 """
 
+import hmac
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import md5
+from hashlib import md5, sha256
 from random import Random
 from urllib.parse import urlencode
 
@@ -18,6 +20,8 @@ from simulator.machine.menu import Drink
 
 _RANDOM_LETTERS = 6
 _ORDER_TAIL = "-9ace-cndn"
+SIGNED_FOR_S = 900
+"""How long a signed code is good: what an order lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,17 @@ def checksum(drink_no: str, random: str, ts: str, size: str, order_uuid: str) ->
     return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def signature(key: bytes, device_uuid: str, drink_no: str, size: str, order_uuid: str, exp: str) -> str:
+    """`sig`, as the cloud asks for it."""
+    text = f"coffee-qr-1\n{device_uuid}\n{drink_no}\n{size}\n{order_uuid}\n{exp}"
+    return hmac.new(key, text.encode(), sha256).hexdigest()
+
+
 def pay_link(
-    cloud_url: str, device_uuid: str, drink: Drink, size: Size, now: Callable[[], datetime], random: Random
-) -> PayLink:
-    """A new order's link. `now` gives a time with a zone: the machine's own, which names the order."""
+    cloud_url: str, device_uuid: str, drink: Drink, size: Size, now: Callable[[], datetime], random: Random,
+    key: bytes | None = None,
+) -> PayLink:  # fmt: skip
+    """A new order's link, signed when there is a `key`. `now` gives the machine's own time, with a zone."""
     moment = now()
     ts = str(int(moment.timestamp()))
     letters = "".join(random.choices(string.ascii_lowercase, k=_RANDOM_LETTERS))
@@ -58,4 +69,7 @@ def pay_link(
         "drinkName": drink.name,
         "uuid": order_uuid,
     }
+    if key is not None:
+        query["exp"] = str(int(moment.timestamp()) + SIGNED_FOR_S)
+        query["sig"] = signature(key, device_uuid, drink.drink_no, query["size"], order_uuid, query["exp"])
     return PayLink(f"{cloud_url.rstrip('/')}/v1/pay?{urlencode(query)}", order_uuid)

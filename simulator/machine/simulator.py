@@ -51,6 +51,7 @@ class MachineSimulator:
         device_uuid: str = "m-001",
         cloud_url: str = "http://127.0.0.1:8080",
         home_url: str | None = None,
+        qr_key: bytes | None = None,
         memory: Path | None = None,
         timing: Timing | None = None,
         menu: Menu | None = None,
@@ -65,8 +66,9 @@ class MachineSimulator:
             MemoryFile(memory) if memory else Memory(), self._faults, _new_boot_id, timing=timing, menu=menu
         )
         self.controls = Controls(
-            Wire(machine, self._faults, random), self._faults, random, device_uuid=device_uuid, cloud_url=cloud_url
-        )
+            Wire(machine, self._faults, random), self._faults, random,
+            device_uuid=device_uuid, cloud_url=cloud_url, qr_key=qr_key,
+        )  # fmt: skip
         for name, setting in (faults or {}).items():
             self.controls.switch_on(name, setting)
         self._tty = tty

@@ -23,7 +23,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One thing that can go wrong. `lasting` stays until cleared; the others strike at a moment."""
+    """One thing that can go wrong. `lasting` is a condition that stays; the others strike at a moment."""
 
     name: str
     group: Group
@@ -126,9 +126,12 @@ _ALL = [
     _strikes(Group.CUP, "fail_before_pour", "the drink fails with an empty cup", "отказ, стакан пуст"),
     _strikes(Group.CUP, "fail_mid_brew", "the drink fails half poured", "отказ на полстакане"),
     _strikes(Group.CUP, "fault_mid_brew", "a warning comes and goes while it pours", "предупреждение во время налива"),
+    _strikes(Group.CUP, "no_water_mid_brew", "half poured, no water for 2 s", "на полстакана кончается вода, на 2 с"),
     _strikes(Group.CUP, "done_for_other_order", "says done for an order nobody gave", "«готово» о чужом заказе"),
     _strikes(Group.CUP, "local_drink", "a cash drink is made and counted during ours", "чужой напиток за наличные"),
+    _strikes(Group.CUP, "local_test_drink", "a test drink is made during ours", "пробный напиток во время нашего"),
     _strikes(Group.CUP, "count_twice", "a drink is counted twice", "напиток посчитан дважды"),
+    _strikes(Group.CUP, "not_counted", "a drink is not counted", "напиток не посчитан"),
     _strikes(Group.POWER, "reboot_before_accept", "power cut before a make is accepted", "обрыв до приёма команды"),
     _strikes(Group.POWER, "reboot_after_accept", "power cut after accepting, before the answer", "обрыв до ответа"),
     _strikes(Group.POWER, "mid_pour_crash", "power cut in the middle of the pour", "гаснет посреди налива"),
@@ -138,6 +141,7 @@ _ALL = [
     _strikes(
         Group.POWER, "reboot_after_done", "power cut right after DONE, before its ack", "обрыв сразу после «готово»"
     ),
+    _strikes(Group.MEMORY, "counters_jump", "when asked, all counters are up by 1000", "счётчики скачут на тысячу"),
     _strikes(
         Group.MEMORY, "lose_counters", "at the next boot all counters are zero", "счётчики обнуляются при включении"
     ),

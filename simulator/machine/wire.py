@@ -15,6 +15,7 @@ from protocol.machine import (
     FailedEvent,
     LinkNak,
     MachineMessage,
+    MakeDrink,
     MakeReply,
     ProgressEvent,
     to_frame,
@@ -67,6 +68,10 @@ class Wire:
     def turn(self, now: float, heard: bytes = b"") -> Turn:
         """Hear these bytes, do what is due, say what is to be said."""
         for frame in self._frames(now, heard):
+            if frame.command == MakeDrink.command:
+                self._faults.make_comes(now)
+            if self._faults.is_on("silent"):  # it hung at this very make
+                continue
             self._send(now, self.machine.receive(now, frame))
             self._send(now, self.machine.step(now))
         self._send(now, self.machine.step(now))

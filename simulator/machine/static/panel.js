@@ -13,12 +13,14 @@ const byId = (id) => document.getElementById(id);
 const machine = byId("machine");
 const name = (drink) => (page.lang === "en" ? drink.name_en : drink.name);
 const roubles = (kopecks) => (kopecks / 100).toLocaleString(page.lang === "en" ? "en-GB" : "ru-RU") + " ₽";
+const isOn = (fault) => state.in_force.includes(fault);
 const reason = (code) => words["reason_" + code] || words.reason_other;
 
 let offered = null; // {drink, size, order_uuid}: the QR on the screen
 let note = null; // {mark, mood, title, text, until}: a word that passes
 let pouring = null; // the order seen in the machine at the last look
 let state = null;
+let acts = 0; // grows when an act begins and when it is done
 
 async function call(method, path, body) {
   const options = { method };
@@ -192,17 +194,17 @@ function takeCup() {
 
 function mood() {
   if (!state.powered) return "off";
-  if (state.state === "fault" || state.switches.silent || state.switches.mute || !state.plugged) return "bad";
+  if (state.state === "fault" || isOn("silent") || isOn("mute") || !state.plugged) return "bad";
   return state.state === "ready" || state.state === "brewing" ? "good" : "wait";
 }
 
 function drawMachine() {
   machine.dataset.mood = mood();
-  machine.classList.toggle("empty-hopper", "no_beans" in state.switches);
-  machine.classList.toggle("open-door", "door_open" in state.switches);
+  machine.classList.toggle("empty-hopper", isOn("no_beans"));
+  machine.classList.toggle("open-door", isOn("door_open"));
   byId("lamp").className = `lamp ${mood()}`;
   const said = [words["state_" + state.state]];
-  if (state.switches.silent) said.push(words.hung.toLowerCase());
+  if (isOn("silent")) said.push(words.hung.toLowerCase());
   if (!state.plugged) said.push(words.unplugged_note.toLowerCase());
   const closing = state.faults.map(reason).filter((word) => word !== words.reason_other);
   if (state.state === "ready" && closing.length) said.push(closing.join(", "));
@@ -248,7 +250,10 @@ function drawBook(cup) {
 
 async function look() {
   try {
-    state = await call("GET", "/api/state");
+    const begun = acts;
+    const seen = await call("GET", "/api/state");
+    if (begun !== acts) return; // what was seen is from before something was switched
+    state = seen;
     byId("lost").hidden = true;
     notice();
     drawMachine();
@@ -267,12 +272,21 @@ async function keepLooking() {
 }
 
 async function act(method, path, body) {
+  acts += 1;
   try {
     await call(method, path, body);
   } catch (error) {
     byId("lost").hidden = false;
   }
+  acts += 1;
   await look();
+}
+
+function howOften() {
+  const [mode, value] = byId("often").value.split(":");
+  if (!mode) return {};
+  if (mode === "chance") return { mode, chance: Number(value) };
+  return value ? { mode, n: Number(value) } : { mode };
 }
 
 document.addEventListener("click", (event) => {
@@ -281,7 +295,8 @@ document.addEventListener("click", (event) => {
   const on = button.getAttribute("aria-checked") === "true";
   const fault = button.dataset.switch;
   button.setAttribute("aria-checked", !on);
-  act(...(on ? ["DELETE", `/api/faults/${fault}`] : ["POST", "/api/faults", { name: fault }]));
+  const often = "often" in button.dataset ? howOften() : {};
+  act(...(on ? ["DELETE", `/api/faults/${fault}`] : ["POST", "/api/faults", { name: fault, ...often }]));
 });
 byId("back").addEventListener("click", () => { offered = null; show(); });
 byId("cup").addEventListener("click", takeCup);

@@ -87,7 +87,7 @@ def test_killed_while_pouring_it_comes_back_with_what_it_knew(tmp_path: Path) ->
     [
         ["--tty", "x", "--tcp", "0"],
         ["--fault", "coffee_everywhere"],
-        ["--fault", "no_water:once"],
+        ["--fault", "no_water:sometimes"],
         ["--brew-seconds", "-1"],
     ],
 )

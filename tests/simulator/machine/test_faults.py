@@ -73,7 +73,7 @@ def test_options_are_read_from_text() -> None:
         "drop_done:sometimes",
         "drop_done:every=0",
         "drop_done:chance=2",
-        "no_water:once",
+        "no_water:sometimes",
         "slow:seconds=-1",
         "garbage:x=1",
     ],

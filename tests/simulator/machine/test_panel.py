@@ -13,7 +13,7 @@ import requests
 
 from protocol.reasons import Size
 from simulator.machine import STANDARD_MENU, MachineSimulator, Timing
-from simulator.machine.qr import checksum, pay_link
+from simulator.machine.qr import SIGNED_FOR_S, checksum, pay_link, signature
 from simulator.machine.switches import SWITCHES
 from tests.waiting import wait_until
 
@@ -139,3 +139,18 @@ def test_the_page_speaks_the_language_asked_for_and_loads_nothing_from_elsewhere
         asset = requests.get(simulator.url + path, timeout=10)
         assert asset.status_code == 200
         assert "http" not in asset.text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_with_a_key_the_codes_on_the_screen_are_signed(tmp_path: Path) -> None:
+    """The worked example of docs/qr-codes.md, signed by the other side."""
+    key = "db1d76671c72fa6c963e70dc25cd68cce2b1f64449e3e8c8dfbb1346d38cd2c6"
+    expected = "f1fbe7dea8f85a5b3d2ca979dba9752f187ec1f5133aa3b68c83ed37a5bc7fe3"
+    order_uuid = "20260302120000123a1b2c-9ace-cndn"
+    assert signature(bytes.fromhex(key), "m-001", "americano", "1", order_uuid, "1772443800") == expected
+
+    with MachineSimulator(tty=tmp_path / "tty", timing=FAST, device_uuid="m-7", qr_key=bytes.fromhex(key)) as running:
+        wait_until(lambda: running.controls.state()["state"] == "ready", what="the machine to be ready")
+        url = post(running, "/api/qr", {"drink_no": "latte"}).json()["url"]
+    query = {name: value for name, (value,) in parse_qs(urlsplit(url).query).items()}
+    assert int(query["exp"]) == int(query["ts"]) + SIGNED_FOR_S
+    assert query["sig"] == signature(bytes.fromhex(key), "m-7", "latte", "1", query["uuid"], query["exp"])
