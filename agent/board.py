@@ -10,11 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.clock import Bell
-from protocol.messages import Counters, Fault, Progress
+from protocol.messages import Answer, Counters, Fault, Job, Progress
 from protocol.reasons import MachineState
 
 MAX_PROGRESS = 16
 """Progress nobody took is worthless when newer is there."""
+MAX_JOBS = 8
+"""Jobs an operator may have waiting; more than one is a mistake or a flood."""
+MAX_ANSWERS = 32
+MAX_LIMITS = 256
 MAX_FAULTS = 64
 """As many as a state message may carry."""
 
@@ -24,7 +28,7 @@ class View:
     """The whole board at one instant."""
 
     link: str = "down"
-    """`up`, `quiet` or `down`: the serial line."""
+    """`up`, `quiet` or `down`: the serial line; `open` when the machine never speaks."""
     machine: MachineState | None = None
     stopped: str = "starting"
     """Why nothing is sold, whatever the machine's state; "" when selling."""
@@ -33,6 +37,7 @@ class View:
     counters: Counters | None = None
     frame_error_ratio: float = 0.0
     model: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 class Board:
@@ -43,6 +48,9 @@ class Board:
         self._bell = bell
         self._view = View()
         self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
+        self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
+        self._jobs: deque[Job] = deque()
+        self._limits: dict[str, float] = {}
 
     @property
     def view(self) -> View:
@@ -76,3 +84,40 @@ class Board:
             taken = list(self._progress)
             self._progress.clear()
         return taken
+
+    def answer(self, answer: Answer) -> None:
+        """For the cloud; forgotten when the agent ends."""
+        with self._lock:
+            self._answers.append(answer)
+        self._bell.ring()
+
+    def take_answers(self) -> list[Answer]:
+        """Answers not yet taken, oldest first."""
+        with self._lock:
+            taken = list(self._answers)
+            self._answers.clear()
+        return taken
+
+    def ask(self, job: Job) -> bool:
+        """A job for the worker; False when too many wait already."""
+        with self._lock:
+            if len(self._jobs) >= MAX_JOBS:
+                return False
+            self._jobs.append(job)
+        return True
+
+    def next_job(self) -> Job | None:
+        """The oldest job; taken with this call."""
+        with self._lock:
+            return self._jobs.popleft() if self._jobs else None
+
+    def limit(self, message_id: str, until: float) -> None:
+        """What the broker left of a message's life when it handed it over: steady seconds."""
+        with self._lock:
+            self._limits.setdefault(message_id, until)
+            while len(self._limits) > MAX_LIMITS:
+                del self._limits[next(iter(self._limits))]
+
+    def limit_of(self, message_id: str) -> float | None:
+        """None when the broker said nothing."""
+        return self._limits.get(message_id)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agent import AGENT_VERSION, decisions, doctor, log, profile, settings, show
+from agent import AGENT_VERSION, decisions, doctor, findings, log, profile, settings, show
 from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.service import AlreadyRunning, Service
@@ -64,15 +64,19 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Service(chosen, loaded, env).run(stop)
+    service = Service(chosen, loaded, env)
+    service.run(stop)
+    if service.is_to_restart:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the command line we were called by)
     return GOOD
 
 
 def _doctor(_: argparse.Namespace, env: Mapping[str, str]) -> int:
-    findings = doctor.examine(env)
-    for finding in findings:
-        print(finding)
-    return BAD if any(finding.is_bad for finding in findings) else GOOD
+    marks = set()
+    for finding in doctor.examine(env):
+        print(finding, flush=True)
+        marks.add(finding.mark)
+    return USAGE if findings.WRONG in marks else BAD if findings.BAD in marks else GOOD
 
 
 def _status(_: argparse.Namespace, env: Mapping[str, str]) -> int:

@@ -3,10 +3,11 @@
 A damaged file is kept aside under another name, never repaired and never deleted.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -58,8 +59,18 @@ CREATE TABLE outgoing (
 CREATE INDEX outgoing_by_command ON outgoing (command_id);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+MARK = "journal.damaged"
+"""Beside the file from the moment damage is seen until the new journal is whole: a crash in between forgets nothing."""
+LEAST_FREE = 2 * 1024 * 1024
+"""Bytes on the disk below which nothing new is begun: what is under way needs room for its states and its report."""
+RESERVE = 512 * 1024
+"""Bytes kept inside the file and its log, so that what is under way can be written to its end on a full disk."""
+_CHECKPOINT_PAGES = 64
+"""The log is folded into the file this often (by default 1000 pages), so that it fits into the reserve."""
 _BUSY_S = 5.0
 """Only a reader of ours can hold the file, and never for long."""
+_PARTS = ("", "-wal", "-shm")
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class JournalFailed(Exception):
@@ -69,14 +80,17 @@ class JournalFailed(Exception):
 class Database:
     """The one connection of this process. Transactions nest: the outermost commits."""
 
-    def __init__(self, connection: sqlite3.Connection, damaged: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path, damaged: str) -> None:
         self._connection = connection
+        self._folder = folder
         self._lock = threading.RLock()
         self._depth = 0
         self.damaged = damaged
         """Where the damaged file was put aside just now; "" when all is well."""
         self.failure = ""
         """Why the file last failed us; "" again after the next good commit."""
+        self.is_damaged = False
+        """Found damaged while in use: only a new start, which puts it aside, helps."""
 
     @classmethod
     def open(cls, folder: Path, now: datetime) -> Self:
@@ -84,17 +98,36 @@ class Database:
         path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            damaged = ""
+            if (folder / MARK).exists():
+                return cls._afresh(folder, now)
             try:
-                connection = _connect(path)
+                return cls(_connect(path), folder, "")
             except sqlite3.OperationalError:
                 raise  # a full or read-only disk: the file itself is not at fault
             except sqlite3.DatabaseError:
-                damaged = _put_aside(path, now)
-                connection = _connect(path)
-            return cls(connection, damaged)
+                (folder / MARK).touch()
+                return cls._afresh(folder, now)
         except (sqlite3.Error, OSError) as error:
             raise JournalFailed(f"{path}: {error}") from error
+
+    @classmethod
+    def _afresh(cls, folder: Path, now: datetime) -> Self:
+        """The caller has to remember the loss and then call `is_whole`."""
+        aside = _put_aside(folder / FILE, now)
+        return cls(_connect(folder / FILE), folder, aside)
+
+    def is_whole(self) -> None:
+        """The new journal knows that the old one was lost; from now on it is an ordinary one. Raises `OSError`."""
+        (self._folder / MARK).unlink(missing_ok=True)
+
+    def shortage(self) -> str:
+        """Why there is too little room to begin anything, or ""."""
+        try:
+            told = os.statvfs(self._folder)
+        except OSError as error:
+            return f"{self._folder}: {error.strerror}"
+        free = told.f_bavail * told.f_frsize
+        return "" if free >= LEAST_FREE else f"only {free // 1024} KiB free at {self._folder}"
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -104,6 +137,7 @@ class Database:
             self._depth += 1
             try:
                 if outermost:
+                    self._refuse_damaged()
                     self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 if outermost:
@@ -113,8 +147,7 @@ class Database:
                 if outermost and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    self.failure = str(error)
-                    raise JournalFailed(str(error)) from error
+                    raise self._failed(error) from error
                 raise
             finally:
                 self._depth -= 1
@@ -126,8 +159,23 @@ class Database:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                self.failure = str(error)
-                raise JournalFailed(str(error)) from error
+                raise self._failed(error) from error
+
+    def _refuse_damaged(self) -> None:
+        if self.is_damaged:
+            raise JournalFailed(self.failure)
+
+    def _failed(self, error: sqlite3.Error) -> JournalFailed:
+        self.failure = str(error)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE and not self.is_damaged:
+            self.is_damaged = True
+            self._mark_damaged()
+        return JournalFailed(self.failure)
+
+    def _mark_damaged(self) -> None:
+        """As much as can be done: without the mark the check at the next start finds the damage itself."""
+        with suppress(OSError):
+            (self._folder / MARK).touch()
 
     def get(self, key: str) -> str:
         """A remembered word; "" when there is none."""
@@ -170,36 +218,62 @@ def looking(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    existed = path.exists()
+    if not any(path.with_name(path.name + suffix).exists() for suffix in _PARTS):
+        _create(path)
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection, existed)
+        _prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, existed: bool) -> None:
+def _create(path: Path) -> None:
+    """Whole, or not at all: an empty file under the journal's name is one that lost its memory."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    connection = sqlite3.connect(fresh, isolation_level=None)
+    try:
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    finally:
+        connection.close()
+    fresh.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]  # indexes too: a lost entry denies a drink
     if verdict != "ok":
-        raise sqlite3.DatabaseError(f"quick_check: {verdict}")
+        raise sqlite3.DatabaseError(f"integrity_check: {verdict}")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and existed:
-        raise sqlite3.DatabaseError("the file is there but empty: its memory is gone")
     if version == 0:
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError("the file is there but empty: its memory is gone")
+    if version != SCHEMA_VERSION:
         raise sqlite3.OperationalError(f"written by another version of the agent ({version})")
+    _keep_reserve(connection)
+
+
+def _keep_reserve(connection: sqlite3.Connection) -> None:
+    """Grow the log, then the file, by the reserve; both keep the room when what filled it is deleted."""
+    with suppress(sqlite3.OperationalError):  # a disk that is full already: selling waits for room anyway
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('reserve', ?)", ("x" * RESERVE,))
+        connection.execute("DELETE FROM meta WHERE key = 'reserve'")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _put_aside(path: Path, now: datetime) -> str:
     kept = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S%f')}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in _PARTS:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(kept.with_name(kept.name + suffix))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-ABSURD = timedelta(days=1)
-"""A wall clock this far behind the command's own birth was never set."""
+CERTAINLY_WRONG = timedelta(seconds=5)
+"""The command was born by the cloud's clock, so a wall clock this far behind its birth is slow, and proves nothing."""
 WELCOME_PATIENCE_S = 3.0
 """How long a command waits for the cloud's clock before our own is believed; normally it is there already."""
 
@@ -29,6 +29,8 @@ class Term:
     """True: how long it waited before this process started is unknown to the steady clock."""
     freshness_s: float
     """The profile's own limit on a command's age."""
+    broker_until: float | None = None
+    """Steady seconds at which the broker would have dropped it; None when it set no expiry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,15 @@ class Reading:
 
 
 def judge(term: Term, now: Reading) -> Timeliness:
-    """The strictest of the cloud's clock (ours when it is not to be had) and the time since receipt."""
+    """The strictest of the broker's expiry, the cloud's clock (ours while it is not known) and time since receipt."""
     deadline = min(term.deadline_at, term.issued_at + timedelta(seconds=term.freshness_s))
     budget = (deadline - term.issued_at).total_seconds()
     waited = now.monotonic - term.waiting_since
-    if waited >= budget:
+    if waited >= budget or (term.broker_until is not None and now.monotonic >= term.broker_until):
         return Timeliness.EXPIRED
     if now.cloud is not None:
         return Timeliness.EXPIRED if now.cloud >= deadline else Timeliness.FRESH
-    unset = now.wall < term.issued_at - ABSURD
-    if unset or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
+    slow = now.wall < term.issued_at - CERTAINLY_WRONG
+    if slow or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
         return Timeliness.WAIT
     return Timeliness.EXPIRED if now.wall >= deadline else Timeliness.FRESH

@@ -1,5 +1,6 @@
 """What a person at the machine has decided, handed to the running agent as files: only it may write the journal."""
 
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,9 @@ def leave(state_dir: Path, decision: Decision) -> Path:
     """Called by the command line; the agent takes the file away when it has acted. Raises `OSError`."""
     path = state_dir / FOLDER / decision
     path.parent.mkdir(parents=True, exist_ok=True)
+    owner = state_dir.stat()
+    if os.geteuid() == 0:  # the agent must be able to take it away
+        os.chown(path.parent, owner.st_uid, owner.st_gid)
     path.touch()
     return path
 

@@ -4,13 +4,16 @@ A make is written once per call and never retried here. Waiting is the caller's:
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
+from agent import conduct
 from agent.clock import Clock
-from agent.profile import Timers
+from agent.conduct import Duty
+from agent.profile import Profile
 from agent.talk import Heard, LineLost, LineNews, Talk, Wait
+from protocol.errors import UnknownKind
 from protocol.frames import Frame
 from protocol.machine import (
     CancelDrink,
@@ -18,20 +21,22 @@ from protocol.machine import (
     CountersQuery,
     CountersReply,
     EventAck,
+    Heartbeat,
     Hello,
     HelloReply,
     MachineMessage,
     MakeDrink,
     OrderQuery,
     OrderReply,
+    Rinse,
+    RinseReply,
     Status,
     StatusReply,
-    to_frame,
 )
 
 MAX_MSG_ID = 65_535
 log = logging.getLogger(__name__)
-Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, CancelReply)
+Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, CancelReply, RinseReply)
 
 
 class Line(Protocol):
@@ -48,11 +53,16 @@ class Line(Protocol):
 
 
 class Driver:
-    """The machine, as long as the line is the same; `boot_id` and `caps` come with its greeting."""
+    """The machine, as long as the line is the same; `boot_id` and `abilities` come with its greeting.
 
-    def __init__(self, line: Line, timers: Timers, clock: Clock, random: Random) -> None:
+    What the profile has no command for is not asked: the answer is None, as of a machine that does not know.
+    """
+
+    def __init__(self, line: Line, profile: Profile, clock: Clock, random: Random) -> None:
         self._line = line
-        self._timers = timers
+        self._profile = profile
+        self._codec = profile.codec
+        self._timers = profile.timers
         self._clock = clock
         self._random = random
         self._msg_id = random.randint(1, MAX_MSG_ID)
@@ -61,7 +71,9 @@ class Driver:
         self.is_greeted = False
         self.boot_id = ""
         self.model = ""
-        self.caps: frozenset[str] = frozenset()
+        self._was_greeted = False
+        self.abilities: frozenset[str] = frozenset()
+        self._learn_abilities(())
 
     def opened(self, session: int) -> None:
         """A new opening: replies to older questions must not be taken for new ones."""
@@ -72,19 +84,66 @@ class Driver:
     def closed(self) -> None:
         self.is_open = self.is_greeted = False
 
-    def can(self, capability: str) -> bool:
-        return capability in self.caps
+    def can(self, ability: str) -> bool:
+        return ability in self.abilities
+
+    def must(self, duty: Duty) -> bool:
+        """Does what this machine cannot do oblige us to this?"""
+        return duty in conduct.duties(self.abilities)
+
+    @property
+    def is_unobservable(self) -> bool:
+        """Nothing it says will ever tell what became of a drink. Not said of a machine that has never spoken yet."""
+        return (self._was_greeted or not self._introduces_itself) and conduct.is_unobservable(self.abilities)
+
+    @property
+    def is_blind(self) -> bool:
+        """It does not even say that it has taken a make."""
+        return self.is_unobservable and conduct.is_blind(self.abilities)
+
+    @property
+    def capabilities(self) -> list[str]:
+        """As the cloud is told them."""
+        return sorted(self.abilities)
+
+    def read(self, frame: Frame) -> MachineMessage:
+        """What the machine said. Raises `WireError`."""
+        return self._codec.from_frame(frame)
 
     def greet(self) -> Talk[bool]:
-        """Learn who is there; False when nobody answers."""
+        """Learn who is there, as far as this machine can tell; False when nobody answers."""
+        if self._introduces_itself:
+            return (yield from self._ask_who())
+        if self.can(conduct.STATUS):
+            reply = yield from self.status()
+            return reply is not None and self._met(reply.boot_id)
+        if self.can("heartbeat"):
+            beat = yield Wait(self._clock.monotonic() + self._timers.quiet, lambda heard: isinstance(heard, Heartbeat))
+            return isinstance(beat, Heartbeat) and self._met(beat.boot_id)
+        return self.is_open and self._met("")
+
+    @property
+    def _introduces_itself(self) -> bool:
+        return self._codec.knows(Hello, HelloReply)
+
+    def _ask_who(self) -> Talk[bool]:
         reply = yield from self._ask(lambda msg_id: Hello(msg_id=msg_id), HelloReply)
         if reply is None:
             return False
         if reply.boot_id != self.boot_id:
             log.info("machine %s firmware %s, boot %s, can: %s", reply.model, reply.fw, reply.boot_id, reply.caps)
-        self.boot_id, self.model, self.caps = reply.boot_id, reply.model, frozenset(reply.caps)
-        self.is_greeted = True
+        self.model = reply.model
+        self._learn_abilities(reply.caps)
+        return self._met(reply.boot_id)
+
+    def _met(self, boot_id: str) -> bool:
+        self.boot_id = boot_id
+        self._was_greeted = self.is_greeted = True
         return True
+
+    def _learn_abilities(self, announced: Iterable[str]) -> None:
+        abilities = self._profile.abilities(frozenset(announced))
+        self.abilities = abilities | {conduct.STATUS} if self._codec.knows(Status, StatusReply) else abilities
 
     def status(self) -> Talk[StatusReply | None]:
         return (yield from self._ask(lambda msg_id: Status(msg_id=msg_id), StatusReply))
@@ -99,12 +158,18 @@ class Driver:
     def cancel(self, order_id: str) -> Talk[CancelReply | None]:
         return (yield from self._ask(lambda msg_id: CancelDrink(msg_id=msg_id, order_uuid=order_id), CancelReply))
 
+    def rinse(self, job_id: str, kind: Literal["rinse", "clean"]) -> Talk[RinseReply | None]:
+        """Asked again under the same id, a machine starts nothing twice."""
+        return (yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply))
+
     def make(self, drink: MakeDrink) -> None:
         """Write the make frame, once. Raises `LineLost`."""
         self._send(drink)
 
     def acknowledge(self, boot_id: str, evt: int) -> None:
         """Tell the machine to stop repeating an event; if this is lost it repeats, and is told again."""
+        if not self._codec.knows(EventAck):
+            return
         try:
             self._send(EventAck(boot_id=boot_id, evt=evt))
         except LineLost as lost:
@@ -120,7 +185,10 @@ class Driver:
         for _ in range(self._timers.query_tries):
             msg_id = self._next_msg_id()
             asked.add(msg_id)
-            self._send(question(msg_id))
+            try:
+                self._send(question(msg_id))
+            except UnknownKind:
+                return None
             heard = yield Wait(self._clock.monotonic() + self._timers.query_reply, wanted)
             if isinstance(heard, answer):
                 return heard
@@ -134,7 +202,7 @@ class Driver:
         if not self.is_open:
             raise LineLost("the port is closed", wrote_nothing=True)
         try:
-            self._line.send(to_frame(message), self._session)
+            self._line.send(self._codec.to_frame(message), self._session)
         except LineLost:
             self.closed()
             raise

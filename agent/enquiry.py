@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from agent import resolution
 from agent.board import Board
 from agent.clock import Clock
+from agent.conduct import STATUS, Duty
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.profile import Profile
-from agent.records import Command, Snapshot, Verdict
+from agent.records import Command, CommandState, Snapshot, Verdict
 from agent.resolution import Boot, Facts, Growth, Row, Says
 from agent.talk import Talk
 from protocol.machine import OrderReply
@@ -45,11 +46,11 @@ class Enquiry:
         if not self.driver.is_greeted and not (yield from self.driver.greet()):
             return None
         order: OrderReply | None = None
-        if self.driver.can("order"):
+        if not self.driver.must(Duty.USE_COUNTERS):
             order = yield from self._lookup(command.order_id)
             if order is None:
                 return None
-        elif (yield from self.driver.status()) is None:
+        elif self.driver.can(STATUS) and (yield from self.driver.status()) is None:
             return None
         now = yield from self._count(command)
         return self._weigh(command, order, now)
@@ -71,7 +72,7 @@ class Enquiry:
 
     def _weigh(self, command: Command, order: OrderReply | None, now: Snapshot | None) -> Finding:
         before = command.snapshot
-        same_boot = before is not None and before.boot_id == self.driver.boot_id
+        same_boot = self.profile.knows_boots and before is not None and before.boot_id == self.driver.boot_id
         facts = Facts(
             says=self._says(command, order),
             boot=Boot.SAME if same_boot else Boot.CHANGED,
@@ -86,7 +87,7 @@ class Enquiry:
             phase=order.phase if order else None,
             history=order.hist if order else None,
             boot_before=before.boot_id if before else None,
-            boot_now=self.driver.boot_id,
+            boot_now=self.driver.boot_id or None,
             count_before=before.count if before else None,
             count_now=now.count if now else None,
         )
@@ -110,6 +111,14 @@ class Enquiry:
         return resolution.growth(before.growth(now))
 
     def _waited_out(self, command: Command) -> bool:
-        sent_at = command.sent_at or command.received_at
-        elapsed = (self.clock.wall() - sent_at).total_seconds()
-        return self.board.view.machine is MachineState.READY and elapsed >= self.profile.timers.max_brew
+        elapsed = since_sent(self.journal, self.clock, command)
+        return self.board.view.machine is MachineState.READY and elapsed >= self.profile.max_brew(command.drink_no)
+
+
+def since_sent(journal: Journal, clock: Clock, command: Command) -> float:
+    """Seconds since the make: by the steady clock if this run sent it, else by the wall clock, which may be wrong."""
+    if command.session == journal.session:
+        for step in journal.history(command.command_id):
+            if step.state == CommandState.SENT:
+                return clock.monotonic() - step.monotonic
+    return max(0.0, (clock.wall() - (command.sent_at or command.received_at)).total_seconds())

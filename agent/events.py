@@ -5,6 +5,7 @@ An event is acknowledged after its consequence is committed, never before; the s
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from msgspec import UNSET
 
@@ -13,7 +14,7 @@ from agent.driver import Driver
 from agent.journal import Journal
 from agent.log import about
 from agent.profile import Profile
-from agent.records import UNSETTLED, Command, CommandState, Verdict
+from agent.records import UNSETTLED, Command, CommandState, Snapshot, Verdict
 from protocol.machine import (
     Booted,
     CountersReply,
@@ -39,11 +40,14 @@ class Events:
     """Applies every message of the machine to journal and board, whoever else waits for it."""
 
     def __init__(self, journal: Journal, board: Board, driver: Driver, profile: Profile) -> None:
+        self.on_count: Callable[[Snapshot], None] = lambda _: None
+        self.on_job_end: Callable[[DoneEvent | FailedEvent, str], None] = lambda *_: None
         self._journal = journal
         self._board = board
         self._driver = driver
         self._profile = profile
-        self._applied: deque[tuple[str, int]] = deque(maxlen=REMEMBERED_EVENTS)
+        self._applied: deque[tuple[str, int, str]] = deque(maxlen=REMEMBERED_EVENTS)
+        self._known = journal.standing.faults()
 
     def hear(self, message: MachineMessage) -> None:
         """Raises `JournalFailed`; then nothing was acknowledged, and the machine will say it again."""
@@ -62,6 +66,7 @@ class Events:
             case CountersReply():
                 counts = Counters(total=message.total, paid=message.paid, free=message.free, test=message.test)
                 self._board.change(counters=counts)
+                self.on_count(Snapshot.of(message, ""))
             case Heartbeat():
                 self._board.change(machine=message.state)
             case _:
@@ -102,10 +107,17 @@ class Events:
         )
 
     def _outcome(self, event: DoneEvent | FailedEvent) -> None:
-        key = (event.boot_id, event.evt)
-        if event.order_uuid is UNSET or key in self._applied:
+        meant = event.job_uuid if event.order_uuid is UNSET else event.order_uuid
+        if meant is UNSET or (key := (event.boot_id, event.evt, meant)) in self._applied:
             return
-        command = self._journal.sent_for(event.order_uuid)
+        if event.order_uuid is UNSET:
+            self.on_job_end(event, meant)
+        else:
+            self._order_ended(event, meant)
+        self._applied.append(key)
+
+    def _order_ended(self, event: DoneEvent | FailedEvent, order_id: str) -> None:
+        command = self._journal.sent_for(order_id)
         if command is None:
             log.error("the machine tells of an order we never sent: %s", event)
         elif isinstance(event, DoneEvent):
@@ -115,7 +127,6 @@ class Events:
         else:
             evidence = self._evidence(command, "the machine said failed", event.boot_id)
             self._finish(command, Verdict(Result.FAILED, event.code, event.out, evidence))
-        self._applied.append(key)
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
         if self._journal.finish(command.command_id, verdict):
@@ -136,13 +147,20 @@ class Events:
             self._board.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
         else:
             self._board.clear_fault(event.code)
+        self._keep_faults()
 
     def _status(self, reply: StatusReply) -> None:
         """A status names faults without their reach; what an event said about one before is kept."""
-        known = self._board.view.faults
+        known = {**self._known, **self._board.view.faults}
         faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
         self._board.change(machine=reply.state, faults=faults)
+        self._keep_faults()
+
+    def _keep_faults(self) -> None:
+        self._known = dict(self._board.view.faults)
+        self._journal.standing.keep_faults(self._known)
 
     def _fault_by_name(self, code: str) -> Fault:
-        level = FaultLevel.BLOCK if code in self._profile.faults.block else FaultLevel.WARN
-        return Fault(code=code, level=level)
+        drinks = self._profile.faults.closes.get(code, [])
+        level = FaultLevel.BLOCK if drinks or code in self._profile.faults.block else FaultLevel.WARN
+        return Fault(code=code, level=level, drinks=drinks)

@@ -19,11 +19,13 @@ def refusal(view: View, drink_no: str) -> str:
     """The code of why not; "" when it could be made."""
     if view.stopped:
         return AgentCode.NOT_SELLING
-    if view.link != "up" or view.machine is None:
+    never_speaks = view.link == "open"
+    if not never_speaks and (view.link != "up" or view.machine is None):
         return AgentCode.MACHINE_OFFLINE
     if view.busy_order is not None:
         return RejectCode.BUSY
-    return blocking_fault(view, drink_no) or _CODE_OF_STATE.get(view.machine, "")
+    state = "" if view.machine is None else _CODE_OF_STATE.get(view.machine, "")
+    return blocking_fault(view, drink_no) or state
 
 
 def blocking_fault(view: View, drink_no: str) -> str:

@@ -20,12 +20,13 @@ class Pulse:
         self._beats: dict[str, float] = {}
         self._limits: dict[str, float] = {}
 
-    def expect(self, name: str, within: float = STALE_S) -> None:
+    def expect(self, name: str, within: float) -> None:
         """From now on this loop must beat."""
         self._limits[name] = within
         self.beat(name)
 
     def beat(self, name: str) -> None:
+        """It has done what was due, or seen that nothing was."""
         with self._lock:
             self._beats[name] = self._clock.monotonic()
 
@@ -59,3 +60,9 @@ def watchdog_interval(env: Mapping[str, str]) -> float | None:
         return int(env["WATCHDOG_USEC"]) / 2e6
     except (KeyError, ValueError):
         return None
+
+
+def patience(env: Mapping[str, str]) -> float:
+    """How long a loop may take, seconds: noticed before systemd's own patience with us ends."""
+    interval = watchdog_interval(env)
+    return STALE_S if interval is None else min(STALE_S, interval * 4 / 3)

@@ -11,8 +11,8 @@ from agent.clock import Bell
 from agent.journal import Journal
 from agent.log import about
 from agent.records import Command, CommandState, refused
-from protocol.messages import Asked, Cancel, CommandMessage, Make, Probe, ProbeReply, Query
-from protocol.reasons import AgentCode, RejectCode
+from protocol.messages import Answer, Asked, Cancel, CommandMessage, Job, Make, Probe, ProbeReply, Query
+from protocol.reasons import AgentCode, AnswerStatus, RejectCode
 
 log = logging.getLogger(__name__)
 _CANCELLED, _NEVER_RECEIVED = AgentCode.CANCELLED, AgentCode.NEVER_RECEIVED
@@ -27,7 +27,7 @@ class Intake:
         self._board = board
         self._bell = bell
 
-    def take(self, message: CommandMessage) -> ProbeReply | None:
+    def take(self, message: CommandMessage) -> ProbeReply | Answer | None:
         """Returns when it is safe to acknowledge. Raises `JournalFailed`; then it must not be acknowledged."""
         match message:
             case Make():
@@ -35,10 +35,14 @@ class Intake:
             case Cancel():
                 self._cancel(message)
             case Query():
-                for asked in message.commands:
-                    self._answer(asked)
+                with self._journal.transaction():  # one commit, however many are asked about
+                    for asked in message.commands:
+                        self._answer(asked)
             case Probe():
                 return self._probe(message)
+            case Job() if not self._board.ask(message):
+                kind = str(message.__struct_config__.tag)
+                return Answer(reference=message.job_id, asked=kind, status=AnswerStatus.REFUSED, code=RejectCode.BUSY)
         self._bell.ring()
         return None
 
@@ -47,7 +51,7 @@ class Intake:
             known = self._journal.get(make.command_id)
             if known is not None:
                 self._repeat(known, make)
-            elif self._journal.stopped() and self._journal.may_have_forgotten():
+            elif self._journal.standing.needs_person() and self._journal.may_have_forgotten():
                 self._journal.insert(make, CommandState.SENT, LOST_NOTE)
             else:
                 self._accept(make)
@@ -61,6 +65,9 @@ class Intake:
                 make.command_id, refused(AgentCode.CONFLICT, "another command of this order may have poured")
             )
             log.warning("refused: the order has another command that may have poured", extra=about(make))
+        elif shortage := self._journal.standing.shortage():
+            self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
+            log.error("refused: %s", shortage, extra=about(make))
 
     def _repeat(self, known: Command, make: Make) -> None:
         """The first one counts. A refusal under the same command id would be a lie about the drink being poured."""

@@ -5,29 +5,28 @@ Decides nothing about drinks; guards only the order of states and that nothing s
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from agent import breaker
+from agent import breaker, reports
 from agent.clock import Bell, Clock
 from agent.database import Database
 from agent.outgoing import Outgoing
 from agent.records import FINISHED, STATE_OF, UNSETTLED, Command, CommandState, Snapshot, Step, Verdict
 from agent.rows import read_command, steps
-from protocol.messages import Accepted, Make, Message, Outcome
-from protocol.reasons import Result
+from agent.standing import FORGOTTEN_FOR, Standing
+from protocol.messages import Make
+from protocol.reasons import DoubtCode, Result
 
 KEEP_COMMANDS = 10_000
-KEEP_DAYS = 90
-"""A finished command is forgotten when it is both beyond the count or this old, and nothing of it waits to be sent."""
-MAX_STEPS = 32
-"""Lines of history in one outcome; a normal life has six."""
-ROOM = 32 * 1024
-"""Bytes; a command with its history and reports takes a tenth of it."""
-STOPPED, LOST_AT, LOSS_ACCEPTED_AT, RESUMED_AFTER = "stopped", "lost_at", "loss_accepted_at", "resumed_after"
+"""A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR`."""
+PRUNE_EVERY = 500
+"""New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
+MAX_NOTES = 64
+"""Lines of a command's history beyond which a mere note is not added."""
 
 
 class Journal:
@@ -49,9 +48,7 @@ class Journal:
         self._reported_at = reported_at
         self._cancels: set[str] = set()
         self.transaction = database.write
-        if database.damaged:
-            database.put(LOST_AT, clock.wall().isoformat())
-            database.put(LOSS_ACCEPTED_AT, "")
+        self.standing = Standing(database, clock)
 
     @classmethod
     def open(
@@ -75,35 +72,36 @@ class Journal:
         """Why the last commit failed, or ""."""
         return self._database.failure
 
+    @property
+    def is_damaged(self) -> bool:
+        """Found damaged while in use: only a new start, which puts it aside, helps."""
+        return self._database.is_damaged
+
     def stopped(self) -> str:
-        """Why nothing may be sold until a person has decided, or ""."""
-        if self._database.get(LOST_AT) and not self._database.get(LOSS_ACCEPTED_AT):
-            return "the journal was damaged and put aside; look at it, then: coffee-agent journal --accept-loss"
-        return self._database.get(STOPPED)
+        """Why nothing may be sold now, or ""."""
+        return self.standing.why_stopped()
 
     def may_have_forgotten(self) -> bool:
         """True after a damaged journal: "I never had this command" would be a guess."""
-        lost_at = self._database.get(LOST_AT)
-        return bool(lost_at) and self._clock.wall() - datetime.fromisoformat(lost_at) < timedelta(days=KEEP_DAYS)
+        return self.standing.may_have_forgotten()
 
     def stop_selling(self, reason: str) -> None:
-        self._database.put(STOPPED, reason)
+        """Until a person has looked."""
+        self.standing.stop_selling(reason)
 
     def resume_selling(self) -> None:
         """A person has looked at the machine."""
         with self.transaction() as connection:
             last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
-            self._database.put(STOPPED, "")
-            self._database.put(RESUMED_AFTER, str(last))
+            self.standing.resume_selling(int(last))
 
     def accept_loss(self) -> None:
         """A person has decided to go on without what the damaged journal knew."""
-        self._database.put(LOSS_ACCEPTED_AT, self._clock.wall().isoformat())
+        self.standing.accept_loss()
 
     def prove_writable(self) -> None:
         """Raises `JournalFailed` while there is no room for a command and its reports."""
-        self._database.put("room", "x" * ROOM)
-        self._database.put("room", "")
+        self.standing.prove_writable()
 
     # Commands, to look at
 
@@ -140,6 +138,12 @@ class Journal:
         sql = f"SELECT count(*) FROM command WHERE sent_at IS NOT NULL AND {later}"  # noqa: S608  (our own words)
         with self._database.read() as connection:
             return int(connection.execute(sql, (command.command_id,)).fetchone()[0])
+
+    def last_sent(self) -> Command | None:
+        """The newest command the machine may have seen since a person last looked at it."""
+        after = str(self.standing.resumed_after)
+        found = self._commands("sent_at IS NOT NULL AND place > CAST(? AS INTEGER) ORDER BY place DESC LIMIT 1", after)
+        return next(iter(found), None)
 
     def history(self, command_id: str) -> list[Step]:
         with self._database.read() as connection:
@@ -225,7 +229,7 @@ class Journal:
         """A line in the history, without a new state."""
         with self.transaction() as connection:
             command = self.get(command_id)
-            if command is not None:
+            if command is not None and len(steps(connection, command_id)) < MAX_NOTES:
                 self._remember(connection, command_id, command.state, note)
 
     def report_again(self, command: Command) -> None:
@@ -239,7 +243,7 @@ class Journal:
 
     def prune(self) -> None:
         """Forget what is finished, reported, and old or beyond the count."""
-        before = (self._clock.wall() - timedelta(days=KEEP_DAYS)).isoformat()
+        before = (self._clock.wall() - FORGOTTEN_FOR).isoformat()
         marks = ", ".join("?" * len(FINISHED))
         with self.transaction() as connection:
             connection.execute(
@@ -281,6 +285,8 @@ class Journal:
                 tuple(columns.values()),
             )
             self._remember(connection, command_id, state, note)
+            if connection.execute("SELECT max(place) FROM command").fetchone()[0] % PRUNE_EVERY == 0:
+                self.prune()
 
     def _advance(
         self, command_id: str, to: CommandState, allowed: tuple[CommandState, ...], note: str = "", **columns: Any
@@ -318,47 +324,28 @@ class Journal:
         self._remember(connection, command.command_id, state, verdict.code or verdict.evidence.rule)
 
     def _report_accepted(self, connection: sqlite3.Connection, command_id: str) -> None:
-        command = self._known(command_id)
-
-        def build(message_id: str) -> Message:
-            return Accepted(
-                message_id=message_id, command_id=command_id, order_id=command.order_id, at=self._reported_at()
-            )
-
-        self.outgoing.add(connection, command_id, build)
+        command, at = self._known(command_id), self._reported_at()
+        self.outgoing.add(connection, command_id, lambda message_id: reports.accepted(message_id, command, at))
 
     def _report_outcome(self, connection: sqlite3.Connection, command_id: str) -> None:
-        command = self._known(command_id)
+        command, at, history = self._known(command_id), self._reported_at(), steps(connection, command_id)
         verdict = command.verdict
-        if verdict is None:
-            return
-        lines = [str(step) for step in steps(connection, command_id)[-MAX_STEPS:]]
-        evidence = msgspec.structs.replace(verdict.evidence, journal=lines)
-
-        def build(message_id: str) -> Message:
-            return Outcome(
-                message_id=message_id,
-                command_id=command_id,
-                order_id=command.order_id,
-                result=verdict.result,
-                code=verdict.code,
-                out=verdict.out,
-                revision=command.revision,
-                at=self._reported_at(),
-                evidence=evidence,
+        if verdict is not None:
+            self.outgoing.add(
+                connection,
+                command_id,
+                lambda message_id: reports.outcome(message_id, command, verdict, history, at),
             )
 
-        self.outgoing.add(connection, command_id, build)
-
     def _stop_if_unknown(self, verdict: Verdict) -> None:
-        if verdict.result is not Result.UNKNOWN or self._database.get(STOPPED):
+        if verdict.result is not Result.UNKNOWN or self.standing.is_stopped or verdict.code == DoubtCode.UNOBSERVABLE:
             return
-        after = int(self._database.get(RESUMED_AFTER) or 0)
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT finished_at, result FROM command"
-                " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND place > ? ORDER BY place DESC LIMIT ?",
-                (after, breaker.LOOK_BACK),
+                " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
+                " ORDER BY place DESC LIMIT ?",
+                (DoubtCode.UNOBSERVABLE, self.standing.resumed_after, breaker.LOOK_BACK),
             )
             outcomes = [(datetime.fromisoformat(at), Result(result)) for at, result in rows]
         reason = breaker.why_stop(outcomes, self._clock.wall())

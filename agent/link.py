@@ -5,7 +5,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
@@ -13,12 +12,15 @@ from agent import AGENT_VERSION
 from agent.board import Board, View
 from agent.clock import Bell, Clock, CloudClock
 from agent.database import JournalFailed
+from agent.delivery import Delivery
 from agent.intake import Intake
 from agent.journal import Journal
 from agent.mqtt import Refused
 from protocol.errors import UnknownKind, WireError
 from protocol.messages import (
     Hello,
+    Job,
+    Make,
     Message,
     Presence,
     Receipt,
@@ -36,13 +38,12 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 STEADY_S = 30.0
 """A connection that lasted this long earns a quick reconnect."""
 READY_WITHIN_S = 10.0
-REPEAT_AFTER_S, LONGEST_REPEAT_S = 10.0, 300.0
+DEAF_S = 60.0
+"""A broker that confirms nothing for so long is not there, whatever the library believes of its connection."""
 STATE_EVERY_S = 60.0
 STATE_PAUSE_S = 0.2
 """Changes closer together than this go out as one."""
 HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
-BATCH = 100
-"""New reports read from the journal at once."""
 MAX_FAULTS_TOLD = 64
 GOODBYE_S = 1.0
 log = logging.getLogger(__name__)
@@ -54,13 +55,19 @@ class Wire(Protocol):
     is_ready: bool
     why_lost: str
     lacks_mqtt5: bool
+    confirmed: int
 
     @property
     def is_lost(self) -> bool: ...
 
+    @property
+    def waits(self) -> bool: ...
+
     def open(self) -> None: ...
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None: ...
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None: ...
+
+    def is_confirmed(self, ticket: int) -> bool: ...
 
     def wait_delivered(self, timeout: float) -> bool: ...
 
@@ -69,17 +76,21 @@ class Wire(Protocol):
     def close(self) -> None: ...
 
 
-Taker = Callable[[str, bytes, bool], bool]
+Taker = Callable[[str, bytes, bool, float | None], bool]
 Dial = Callable[[bool, bytes, Taker], Wire]
 """`dial(mqtt5, will, on_message)` makes a connection that is not open yet."""
 
 
-@dataclass(slots=True)
-class _Repeat:
-    """When a report is sent again, and how long after that."""
+class _Reports:
+    """One connection, seen by whoever delivers reports."""
 
-    due: float
-    pause: float
+    def __init__(self, wire: Wire, where: str) -> None:
+        self._wire = wire
+        self._where = where
+        self.is_confirmed = wire.is_confirmed
+
+    def send(self, payload: bytes) -> int | None:
+        return self._wire.publish(self._where, payload)
 
 
 class Link:
@@ -120,9 +131,12 @@ class Link:
         self._greeted = False
         self._hello: tuple[str, float] | None = None
         self._hello_due = 0.0
-        self._published = 0
-        """The last report published on this connection."""
-        self._repeats: dict[int, _Repeat] = {}
+        self._delivery = Delivery(journal.outgoing)
+        self._confirmed = 0
+        self._progress_at = 0.0
+        """When the broker last confirmed something, or had nothing to confirm."""
+        self._holds_back = False
+        """Something came that could not be stored; the broker keeps it until it is asked anew."""
         self._told: View | None = None
         self._told_at = 0.0
 
@@ -135,12 +149,15 @@ class Link:
         """Returns when to be called again if nothing rings."""
         wire = self._wire
         if wire is None:
-            if now >= self._dial_after and not self._journal.failure:
+            if now >= self._dial_after:
                 self._connect(now)
         elif wire.is_lost:
             self._hang_up(wire, now)
+        elif self._holds_back and not self._journal.failure:
+            wire.drop("what could not be stored may come again now")
         elif wire.is_ready:
             self._speak(wire, now)
+            self._listen_for_confirmations(wire, now)
             return self._told_at + STATE_PAUSE_S if self._has_news() else now + LONGEST_SLEEP_S
         elif now - self._dialled_at > READY_WITHIN_S:
             wire.drop("no answer to our connect")
@@ -165,7 +182,7 @@ class Link:
             log.error("cannot set up the connection: %s", error)
             self._dial_after = now + LONGEST_PAUSE_S
             return
-        self._wire, self._dialled_at, self._greeted = wire, now, False
+        self._wire, self._dialled_at, self._greeted, self._holds_back = wire, now, False, False
         try:
             wire.open()
         except Refused as refused:
@@ -176,6 +193,7 @@ class Link:
     def _hang_up(self, wire: Wire, now: float) -> None:
         wire.close()
         self._wire = None
+        self._delivery.lost(_Reports(wire, self._topics[Channel.REPORT]), now)
         self._choose_version(wire)
         if self._greeted and now - self._dialled_at > STEADY_S:
             self._pause = SHORTEST_PAUSE_S
@@ -195,17 +213,19 @@ class Link:
 
     # Hearing; runs in the thread of the connection
 
-    def take(self, where: str, payload: bytes, retained: bool) -> bool:
+    def take(self, where: str, payload: bytes, retained: bool, expires_in: float | None = None) -> bool:
         """True when the message may be acknowledged: it is committed, or nobody can make anything of it."""
         try:
             if retained:
                 log.error("a command must never be retained; ignored")
             elif where == self._topics[Channel.COMMAND]:
-                self._command(payload)
+                self._command(payload, expires_in)
             elif where == self._topics[Channel.RECEIPT]:
                 self._receipt(payload)
         except JournalFailed as failed:
+            # Nobody resends on a live connection: kept open to say why nothing is sold, cut when that is over.
             log.error("not acknowledged, for the journal failed: %s", failed)
+            self._holds_back = True
             return False
         except UnknownKind as unknown:
             log.warning("unsupported: %s", unknown)
@@ -214,8 +234,12 @@ class Link:
             log.error("dropped a message nobody can read: %s", error)
         return True
 
-    def _command(self, payload: bytes) -> None:
-        answer = self._intake.take(decode_command(payload))
+    def _command(self, payload: bytes, expires_in: float | None) -> None:
+        message = decode_command(payload)
+        if expires_in is not None and isinstance(message, Make | Job):
+            until = self._clock.monotonic() + expires_in
+            self._board.limit(message.command_id if isinstance(message, Make) else message.job_id, until)
+        answer = self._intake.take(message)
         if answer is not None:
             self._say(answer)
 
@@ -240,18 +264,24 @@ class Link:
     def _speak(self, wire: Wire, now: float) -> None:
         if not self._greeted:
             self._greeted = True
-            self._published = 0
-            self._repeats.clear()
+            self._delivery.connected()
+            self._confirmed, self._progress_at = wire.confirmed, now
             self._told = None
             self._hello_due = now
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         if now >= self._hello_due:
             self._say_hello(now)
-        for progress in self._board.take_progress():
-            self._say(progress)
+        for said in (*self._board.take_progress(), *self._board.take_answers()):
+            self._say(said)
         if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
             self._tell_state(wire, now)
-        self._report(wire, now)
+        self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
+
+    def _listen_for_confirmations(self, wire: Wire, now: float) -> None:
+        if not wire.waits or wire.confirmed != self._confirmed:
+            self._confirmed, self._progress_at = wire.confirmed, now
+        elif now - self._progress_at > DEAF_S:
+            wire.drop(f"it has confirmed nothing for {DEAF_S:.0f} s")
 
     def _say(self, message: Message) -> None:
         wire = self._wire
@@ -283,23 +313,8 @@ class Link:
             frame_error_ratio=view.frame_error_ratio,
             agent_version=AGENT_VERSION,
             model=view.model,
+            profile=self._profile,
+            capabilities=list(view.capabilities)[:MAX_FAULTS_TOLD],
         )
         wire.publish(self._topics[Channel.STATE], encode(state), retain=True)
         self._told, self._told_at = view, now
-
-    def _report(self, wire: Wire, now: float) -> None:
-        """Publish what is new, oldest first, and again what was not receipted in time."""
-        while reports := self._journal.outgoing.after(self._published, BATCH):
-            for report in reports:
-                wire.publish(self._topics[Channel.REPORT], report.payload)
-                self._published = report.seq
-                self._repeats[report.seq] = _Repeat(now + REPEAT_AFTER_S, REPEAT_AFTER_S)
-        for seq in [seq for seq, repeat in self._repeats.items() if now >= repeat.due]:
-            payload = self._journal.outgoing.payload(seq)
-            if payload is None:
-                del self._repeats[seq]
-                continue
-            repeat = self._repeats[seq]
-            repeat.pause = min(LONGEST_REPEAT_S, repeat.pause * 2)
-            repeat.due = now + repeat.pause
-            wire.publish(self._topics[Channel.REPORT], payload)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 _IDS = ("order_id", "command_id")
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""Lowest level of ours, and what syslog calls it."""
 
 
 class Identified(Protocol):
@@ -26,10 +28,13 @@ def about(subject: Identified) -> dict[str, str]:
 
 
 def start(env: Mapping[str, str], level: str | None = None) -> None:
-    """Log to standard error; `COFFEE_AGENT_LOG` is `json` or `text`, by default text for a terminal."""
+    """Log to standard error; `COFFEE_AGENT_LOG` is `json` or `text`, by default text for a terminal.
+
+    Into systemd's journal each line goes with its priority, which the journal takes off and files.
+    """
     form = env.get("COFFEE_AGENT_LOG") or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
-    handler.setFormatter(formatter(form))
+    handler.setFormatter(_Prioritized(formatter(form)) if "JOURNAL_STREAM" in env else formatter(form))
     logging.basicConfig(level=(level or env.get("COFFEE_AGENT_LOG_LEVEL") or "INFO").upper(), handlers=[handler])
 
 
@@ -60,3 +65,15 @@ class _Json(logging.Formatter):
         if record.exc_info:
             fact["exception"] = self.formatException(record.exc_info)
         return json.dumps(fact, ensure_ascii=False)
+
+
+class _Prioritized(logging.Formatter):
+    """`<3>` and the like before each line, as sd-daemon(3) has it."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = next((number for least, number in _PRIORITIES if record.levelno >= least), 7)
+        return "\n".join(f"<{level}>{line}" for line in self._inner.format(record).split("\n"))

@@ -33,7 +33,11 @@ class Refused(Exception):
 
 
 class Connection:
-    """`on_message(topic, payload, retained)` says whether the message may be acknowledged; it runs in paho's thread."""
+    """`on_message(topic, payload, retained, expires_in)` says whether it may be acknowledged; it runs in paho's thread.
+
+    One that may not comes again on the next connection, never on this one. `expires_in`: the seconds that the broker
+    left it, None without an expiry.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class Connection:
         mqtt5: bool,
         subscriptions: list[str],
         will: tuple[str, bytes] | None,
-        on_message: Callable[[str, bytes, bool], bool],
+        on_message: Callable[[str, bytes, bool, float | None], bool],
         on_change: Callable[[], None],
         is_passing: bool = False,
     ) -> None:
@@ -61,6 +65,10 @@ class Connection:
         self.lacks_mqtt5 = False
         self._delivered = threading.Condition()
         self._unconfirmed: set[int] = set()
+        self._early: set[int] = set()
+        """Confirmed before `publish` had come to writing them down."""
+        self.confirmed = 0
+        """How many messages of ours the broker has taken or refused so far."""
         self._is_passing = is_passing
         self._client = self._make_client(client_id)
         if will is not None:
@@ -90,14 +98,29 @@ class Connection:
         except (OSError, ValueError) as error:  # ssl's errors are OSErrors
             raise Refused(f"{self._broker.host}:{self._broker.port}: {error}") from error
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Hand one message to the broker, at least once; lost with the connection."""
+    @property
+    def waits(self) -> bool:
+        """Is something of ours unconfirmed?"""
+        return bool(self._unconfirmed)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None:
+        """Hand one message to the broker, at least once; lost with the connection. A ticket, or None when lost."""
         if self.is_lost:
-            return
+            return None
         info = self._client.publish(topic, payload, AT_LEAST_ONCE, retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return None
         with self._delivered:
-            if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not info.is_published():
+            if info.mid in self._early:
+                self._early.discard(info.mid)
+            else:
                 self._unconfirmed.add(info.mid)
+        return info.mid
+
+    def is_confirmed(self, ticket: int) -> bool:
+        """Has the broker answered for this message?"""
+        with self._delivered:
+            return ticket not in self._unconfirmed
 
     def wait_delivered(self, timeout: float) -> bool:
         """Wait until the broker has confirmed everything published."""
@@ -174,7 +197,8 @@ class Connection:
 
     def _message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         try:
-            may_acknowledge = self._take(message.topic, bytes(message.payload), message.retain)
+            expires_in = getattr(message.properties, "MessageExpiryInterval", None)
+            may_acknowledge = self._take(message.topic, bytes(message.payload), message.retain, expires_in)
         except Exception:
             # Unacknowledged it would come for ever and stop the line; what it was about shows as silence.
             log.exception("a message could not be handled")
@@ -183,15 +207,18 @@ class Connection:
             return
         if may_acknowledge:
             client.ack(message.mid, message.qos)
-        else:
-            self.drop("what it sent could not be stored")
 
     def _published(self, _: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
         if reason.is_failure:
             log.error("the broker refused a message of ours: %s", reason)
         with self._delivered:
-            self._unconfirmed.discard(mid)
+            if mid in self._unconfirmed:
+                self._unconfirmed.discard(mid)
+            else:
+                self._early.add(mid)
+            self.confirmed += 1
             self._delivered.notify_all()
+        self._on_change()
 
     def _disconnected(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._lose(str(reason))

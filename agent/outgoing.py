@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from agent.clock import Bell
 from agent.database import Database
-from protocol.messages import Message, encode
 
 CAP = 5_000
 """A month of a busy machine without a cloud; about 5 MB."""
@@ -32,14 +31,14 @@ class Outgoing:
         self.journal_id = database.get(_JOURNAL_ID) or new_id()
         database.put(_JOURNAL_ID, self.journal_id)
 
-    def add(self, connection: sqlite3.Connection, command_id: str, build: Callable[[str], Message]) -> None:
-        """Queue the message that `build(message_id)` makes; inside the caller's transaction."""
+    def add(self, connection: sqlite3.Connection, command_id: str, build: Callable[[str], bytes]) -> None:
+        """Queue the encoded message that `build(message_id)` makes; inside the caller's transaction."""
         cursor = connection.execute("INSERT INTO outgoing (command_id, payload) VALUES (?, x'')", (command_id,))
         seq = cursor.lastrowid
         message_id = f"{self.journal_id}-{seq}"
         connection.execute(
             "UPDATE outgoing SET message_id = ?, payload = ? WHERE seq = ?",
-            (message_id, encode(build(message_id)), seq),
+            (message_id, build(message_id), seq),
         )
         connection.execute("DELETE FROM outgoing WHERE seq <= ? - ?", (seq, CAP))
         self._bell.ring()

@@ -4,36 +4,46 @@ The reader thread does nothing but read, decode and queue.
 """
 
 import logging
+import termios
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import serial
 
 from agent.clock import Bell, Clock
+from agent.framing import Decoder
 from agent.profile import Profile
 from agent.recorder import Recorder
 from agent.talk import Closed, LineLost, LineNews, Opened
 from protocol.errors import TooLarge
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 
 WRITE_TIMEOUT_S = 1.0
+DRAIN_PAUSE_S = 0.005
 QUICK_TRIES = 10
 QUICK_PAUSE_S = 0.2
 """A port that comes back under its name within two seconds is picked up at once."""
 LONGEST_PAUSE_S = 30.0
+STEADY_S = 5.0
+"""A port that stayed open for so long is tried again at once; one that breaks at each opening is not."""
+BITS_PER_BYTE = 10
 MAX_QUEUE = 1_000
 """Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
 RATIO_FRAMES = 200
 """The share of damaged frames is told over about this many."""
-_LOST = (OSError, serial.SerialException, TypeError, ValueError)
+_LOST = (OSError, serial.SerialException, termios.error, TypeError, ValueError)
 """What a vanishing adapter can raise from pyserial, TypeError included (it reads through a closed descriptor)."""
 log = logging.getLogger(__name__)
 
 
 def open_port(url: str, profile: Profile) -> serial.Serial:
-    """Open for ourselves alone. Raises `serial.SerialException` or `OSError`."""
+    """Open for ourselves alone, by the system's lock on the device: it ends with us, however we end.
+
+    A link such as /dev/serial/by-id/... is followed anew at each opening. Raises what `_LOST` lists.
+    """
     port: serial.Serial = serial.serial_for_url(
         url,
         baudrate=profile.serial.baud,
@@ -42,6 +52,8 @@ def open_port(url: str, profile: Profile) -> serial.Serial:
         stopbits=profile.serial.stopbits,
         timeout=profile.timers.inter_byte_gap,
         write_timeout=WRITE_TIMEOUT_S,
+        rtscts=profile.serial.flow == "rtscts",
+        xonxoff=profile.serial.flow == "xonxoff",
         exclusive=True,
     )
     return port
@@ -63,6 +75,7 @@ class SerialLine:
     ) -> None:
         self._url = url
         self._profile = profile
+        self._layout = profile.layout
         self._recorder = recorder
         self._clock = clock
         self._random = random
@@ -76,6 +89,7 @@ class SerialLine:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serial-reader", daemon=True)
         self._good = self._bad = 0.0
+        self._dropped = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -94,7 +108,7 @@ class SerialLine:
 
     def send(self, frame: Frame, session: int) -> None:
         try:
-            data = encode(frame)
+            data = self._layout.encode(frame)
         except TooLarge as error:
             raise LineLost(str(error), wrote_nothing=True) from error
         with self._write_lock:
@@ -104,29 +118,43 @@ class SerialLine:
             self._recorder.saw(self._clock.monotonic(), ">", data)
             try:
                 port.write(data)
+                if self._profile.serial.flow != "none":
+                    self._drain(port)
             except _LOST as error:
                 self._is_broken = True
+                with suppress(*_LOST):
+                    port.reset_output_buffer()
                 raise LineLost(f"write failed: {error}") from error
         log.debug("> %s", data.hex())
+
+    def _drain(self, port: serial.Serial) -> None:
+        """A machine that holds the line up must not get a make later, when it lets go. Raises `OSError`."""
+        until = self._clock.monotonic() + WRITE_TIMEOUT_S
+        while port.out_waiting:
+            if self._clock.monotonic() >= until:
+                raise OSError("the machine does not take what is sent")
+            self._stopping.wait(DRAIN_PAUSE_S)
 
     def error_ratio(self) -> float:
         total = self._good + self._bad
         return round(self._bad / total, 2) if total else 0.0
 
     def _run(self) -> None:
-        failures = 0
+        failures, told = 0, ""
         while not self._stopping.is_set():
             try:
                 port = open_port(self._url, self._profile)
             except _LOST as error:
-                if not failures:
+                if str(error) != told:  # once a reason, not once a try
+                    told = str(error)
                     log.warning("cannot open %s: %s", self._url, error)
                 self._pause(failures)
                 failures += 1
                 continue
-            failures = 0
+            opened_at, told = self._clock.monotonic(), ""
             self._use(port)
-            self._pause(0)
+            failures = 0 if self._clock.monotonic() - opened_at >= STEADY_S else failures + 1
+            self._pause(failures)
 
     def _use(self, port: serial.Serial) -> None:
         with self._write_lock:
@@ -143,14 +171,15 @@ class SerialLine:
             log.warning("%s is lost: %s", self._url, why)
         with self._write_lock:
             self._port = None
-            try:
-                port.close()
-            except _LOST as error:
-                log.debug("closing %s: %s", self._url, error)
+        try:
+            port.close()  # may wait for bytes that nobody takes: not under the lock
+        except _LOST as error:
+            log.debug("closing %s: %s", self._url, error)
         self._tell(Closed(why))
 
     def _read(self, port: serial.Serial) -> None:
-        decoder = FrameDecoder()
+        decoder = Decoder(self._layout)
+        candidate, since = -1, 0.0
         while not self._stopping.is_set():
             if self._is_broken:
                 raise OSError("a write failed")
@@ -161,21 +190,33 @@ class SerialLine:
                 data += port.read(waiting) if waiting else b""
                 frames = decoder.feed(data)
             else:
-                frames = decoder.give_up() if decoder.waiting else []
+                frames = decoder.give_up()
+            now = self._clock.monotonic()
+            if decoder.passed != candidate or not decoder.waiting:
+                candidate, since = decoder.passed, now
+            elif now - since > self._budget(decoder.claimed):
+                frames += decoder.give_up()
             for frame in frames:
-                self._hear(frame)
+                self._hear(frame, now)
             self._judge(decoder)
 
-    def _hear(self, frame: Frame) -> None:
-        data = encode(frame)
-        self._recorder.saw(self._clock.monotonic(), "<", data)
-        log.debug("< %s", data.hex())
-        if len(self._news) >= MAX_QUEUE:
-            log.error("frame dropped: %s wait already", MAX_QUEUE)
-            return
-        self._tell(frame)
+    def _budget(self, size: int) -> float:
+        """How long a frame of this size may take: a false header must not hold up what drips in behind it."""
+        return self._profile.timers.whole_frame + 3 * size * BITS_PER_BYTE / self._profile.serial.baud
 
-    def _judge(self, decoder: FrameDecoder) -> None:
+    def _hear(self, frame: Frame, now: float) -> None:
+        data = self._layout.encode(frame)
+        self._recorder.saw(now, "<", data)
+        log.debug("< %s", data.hex())
+        if len(self._news) < MAX_QUEUE:
+            self._dropped = 0
+            self._tell(frame)
+            return
+        if not self._dropped:
+            log.error("frames dropped: %s wait already", MAX_QUEUE)
+        self._dropped += 1
+
+    def _judge(self, decoder: Decoder) -> None:
         """Keep a fading count of good and damaged frames."""
         stats = decoder.stats
         self._good += stats.frames

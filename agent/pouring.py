@@ -5,26 +5,36 @@ Every state is committed before its act; after the first byte only the machine's
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent import gate
 from agent.board import Board
 from agent.clock import Clock, CloudClock
-from agent.deadline import Reading, Term, Timeliness, judge
+from agent.conduct import Duty
+from agent.deadline import Timeliness
 from agent.driver import Driver
-from agent.enquiry import Enquiry, Finding
+from agent.enquiry import Enquiry, Finding, since_sent
 from agent.journal import Journal
 from agent.log import about
+from agent.preparing import Preparing
 from agent.profile import Profile
 from agent.recorder import Recorder
-from agent.records import Command, CommandState, Snapshot, Verdict, refused
+from agent.records import Command, CommandState, Verdict, refused
 from agent.resolution import Then
 from agent.talk import Heard, LineLost, Sign, Talk, Wait
+from agent.tally import Tally
 from protocol.machine import DoneEvent, FailedEvent, LinkNak, MakeDrink, MakeReply, OrderReply, ProgressEvent, TextFlag
-from protocol.messages import Evidence
-from protocol.reasons import AgentCode, Phase, Result, Spout
+from protocol.messages import Answer, Evidence
+from protocol.reasons import (
+    AgentCode,
+    AnswerStatus,
+    DoubtCode,
+    MachineState,
+    Phase,
+    RejectCode,
+    Result,
+    Spout,
+)
 
-LOOK_AGAIN_S = 0.5
 ASK_AGAIN_S = 2.0
 _TEXT_FLAGS: tuple[TextFlag, ...] = ("0", "1", "2")
 LAST_CHANCE_S = 10.0
@@ -43,6 +53,7 @@ class Pouring:
     cloud: CloudClock
     profile: Profile
     recorder: Recorder
+    tally: Tally
     started: float
     """When this process began, steady seconds."""
     look: Callable[[], None]
@@ -50,34 +61,43 @@ class Pouring:
 
     def pour(self, command: Command) -> Talk[None]:
         """Make the drink, or refuse it with certainty."""
-        snapshot = yield from self._prepare(command)
+        snapshot = yield from self._preparing.until_ready(command)
         if snapshot is None or not self.journal.intend(command.command_id, snapshot):
             return
         self.board.change(busy_order=command.order_id)
         try:
             if self._send(command):
-                give_up_at = self.clock.monotonic() + self.profile.timers.unknown_deadline
-                in_doubt = yield from self._verdict(command)
-                yield from self._follow(command, give_up_at, in_doubt=in_doubt, may_resend=True)
+                yield from self._see_through(command)
         finally:
             self.board.change(busy_order=None)
-        yield from self._count_after(command, snapshot)
+        yield from self._count_after()
 
     def settle(self, command: Command) -> Talk[None]:
         """Find out what became of a make that an earlier talk left open."""
         timers = self.profile.timers
-        sent_at = command.sent_at or command.received_at
-        elapsed = max(0.0, (self.clock.wall() - sent_at).total_seconds())
-        left = max(LAST_CHANCE_S, timers.unknown_deadline - elapsed)
+        left = max(LAST_CHANCE_S, timers.unknown_deadline - self._elapsed(command))
         self.board.change(busy_order=command.order_id)
         try:
+            if self.driver.is_blind:
+                yield from self._leave_alone(command)
+                return
             give_up_at = self.clock.monotonic() + min(left, timers.unknown_deadline)
             yield from self._follow(command, give_up_at, in_doubt=True, may_resend=False)
         finally:
             self.board.change(busy_order=None)
 
+    def let_finish(self, command: Command) -> Talk[None]:
+        """After a restart: a machine that says nothing may still be pouring what an earlier run sent."""
+        self.board.change(busy_order=command.order_id)
+        try:
+            yield from self._leave_alone(command)
+        finally:
+            self.board.change(busy_order=None)
+
     def recheck(self, command: Command) -> Talk[None]:
         """Ask once more about an outcome nobody knew; only a certain answer changes it."""
+        if self.driver.is_unobservable:
+            return
         try:
             finding = yield from self._enquire(command)
         except LineLost:
@@ -89,73 +109,22 @@ class Pouring:
         """Certainly nothing was poured."""
         self._finish(command, refused(code, rule))
 
-    # Before the first byte
-
-    def _prepare(self, command: Command) -> Talk[Snapshot | None]:
-        """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""
-        patient_until = self._waiting_since(command) + self.profile.timers.gate_patience
-        asked = False
-        while self._is(command, CommandState.RECEIVED):
-            timeliness = self._judge(command)
-            if timeliness is Timeliness.EXPIRED:
-                self.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
-                return None
-            if timeliness is Timeliness.WAIT:
-                yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
-                continue
-            self.look()
-            code = gate.refusal(self.board.view, command.drink_no)
-            is_offline = code == AgentCode.MACHINE_OFFLINE
-            try:
-                if not code:
-                    snapshot = yield from self._snapshot(command)
-                    if snapshot is not None:
-                        return snapshot
-                    is_offline = True
-                elif is_offline and self.clock.monotonic() < patient_until:
-                    yield from self._await_machine(patient_until)
-                    continue
-                elif not is_offline and code != AgentCode.NOT_SELLING and not asked:
-                    asked = True
-                    yield from self.driver.status()
-                    continue
-            except LineLost:
-                continue
-            if is_offline and self.clock.monotonic() < patient_until:
-                continue
-            self.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
-            return None
-        return None
-
-    def _await_machine(self, until: float) -> Talk[None]:
-        """The line is down, or nobody has answered on it yet."""
-        if self.driver.is_open and (yield from self.driver.greet()):
-            yield from self.driver.status()
-        else:
-            yield Wait(min(until, self.clock.monotonic() + LOOK_AGAIN_S), _opened)
-
-    def _snapshot(self, command: Command) -> Talk[Snapshot | None]:
-        """Boot and counters of this moment; None when the machine does not answer or was not the one we greeted."""
-        if not self.driver.can("counters"):
-            return Snapshot(self.driver.boot_id)
-        reply = yield from self.driver.counters()
-        if reply is None or reply.boot_id != self.driver.boot_id:
-            return None
-        return Snapshot.of(reply, command.drink_no)
+    # The first byte
 
     def _send(self, command: Command) -> bool:
         """The last look at the clock, the commit, and the bytes. False when it is certain that none was written."""
-        if self._judge(command) is not Timeliness.FRESH:
+        if self._preparing.timeliness(command) is not Timeliness.FRESH:
             self.refuse(command, AgentCode.EXPIRED, "the deadline passed while preparing")
         elif not self.journal.mark_sent(command.command_id):
             self.refuse(command, AgentCode.CANCELLED, "taken back before the first byte")
-        elif self._judge(command) is not Timeliness.FRESH:
+        elif self._preparing.timeliness(command) is not Timeliness.FRESH:
             self.refuse(command, AgentCode.EXPIRED, "the deadline passed during the commit")
         else:
             return self._write(command)
         return False
 
     def _write(self, command: Command) -> bool:
+        self.tally.sent(self.clock.monotonic())
         try:
             self.driver.make(_drink(command))
         except LineLost as lost:
@@ -168,6 +137,25 @@ class Pouring:
         return True
 
     # After the first byte
+
+    def _see_through(self, command: Command) -> Talk[None]:
+        if self.driver.is_blind:
+            yield from self._leave_alone(command)
+            return
+        give_up_at = self.clock.monotonic() + self.profile.timers.unknown_deadline
+        in_doubt = yield from self._verdict(command)
+        yield from self._follow(command, give_up_at, in_doubt=in_doubt, may_resend=True)
+
+    def _leave_alone(self, command: Command) -> Talk[None]:
+        """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent."""
+        evidence = Evidence(rule="sent; this machine never says what becomes of a drink")
+        self._finish(command, Verdict(Result.UNKNOWN, DoubtCode.UNOBSERVABLE, Spout.UNKNOWN, evidence))
+        until = self.clock.monotonic() + self.profile.max_brew(command.drink_no) - self._elapsed(command)
+        while self.clock.monotonic() < until:
+            try:
+                yield Wait(until, _nothing)
+            except LineLost as lost:
+                log.info("the line was lost while the machine may be pouring: %s", lost)
 
     def _verdict(self, command: Command) -> Talk[bool]:
         """Wait for the machine's verdict; True when it must be asked instead. Never a second make."""
@@ -206,8 +194,9 @@ class Pouring:
     def _watch(self, row: Command, give_up_at: float) -> Talk[bool]:
         """Listen until something happens to this order; True when the machine must be asked."""
         timers = self.profile.timers
-        patience = timers.max_brew if row.state is CommandState.BREWING else timers.accepted_to_brewing
-        if not self.driver.can("finish"):
+        is_brewing = row.state is CommandState.BREWING
+        patience = self.profile.max_brew(row.drink_no) if is_brewing else timers.accepted_to_brewing
+        if self.driver.must(Duty.CLAIM_NO_SUCCESS):
             patience = min(patience, timers.status_poll)
         until = min(give_up_at, self.clock.monotonic() + patience)
 
@@ -232,6 +221,9 @@ class Pouring:
             return True
         if finding.row.trips_breaker:
             self.journal.stop_selling("the counter moved by more than one during one order; needs a person")
+        if finding.verdict is not None and self._may_still_say(row, finding.verdict):
+            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, lambda heard: self._concerns(row, heard))
+            return True
         if finding.verdict is not None:
             is_unseen = finding.verdict.code == AgentCode.NEVER_STARTED
             if is_unseen and may_resend and self._resend(row, finding):
@@ -242,6 +234,15 @@ class Pouring:
             self._give_up(row, "brewing for longer than any drink", finding)
             return False
         return (yield from self._keep_waiting(row, finding))
+
+    def _may_still_say(self, row: Command, verdict: Verdict) -> bool:
+        """Nothing to be asked proves anything, but the machine has not had its time yet."""
+        if verdict.result is not Result.UNKNOWN or not self.driver.must(Duty.REPORT_UNKNOWN):
+            return False
+        before = row.snapshot
+        is_same_run = before is not None and before.boot_id == self.driver.boot_id
+        is_at_it = self.driver.can("finish") or self.board.view.machine is MachineState.BREWING
+        return is_same_run and is_at_it and self._elapsed(row) < self.profile.max_brew(row.drink_no)
 
     def _keep_waiting(self, row: Command, finding: Finding) -> Talk[bool]:
         if finding.row.then is Then.WAIT and finding.phase is Phase.BREWING:
@@ -255,11 +256,11 @@ class Pouring:
 
     def _resend(self, row: Command, finding: Finding) -> bool:
         """The same bytes once more: only when this very run of the machine has proved that it never saw them."""
-        proved = self.driver.can("dedup") or finding.history == "nv"
-        is_allowed = proved and finding.same_boot and self._judge(row) is Timeliness.FRESH
-        if not is_allowed or not self.journal.mark_resent(row.command_id):
+        if self.driver.must(Duty.NEVER_RESEND) or not finding.same_boot:
             return False
-        if self._judge(row) is not Timeliness.FRESH:
+        if self._preparing.timeliness(row) is not Timeliness.FRESH or not self.journal.mark_resent(row.command_id):
+            return False
+        if self._preparing.timeliness(row) is not Timeliness.FRESH:
             return False
         log.warning("the machine never saw it: sending it once more", extra=about(row))
         try:
@@ -270,27 +271,46 @@ class Pouring:
 
     def _cancel(self, row: Command) -> Talk[None]:
         self.journal.drop_cancel(row.command_id)
-        if not self.driver.can("cancel"):
-            return
-        reply = yield from self.driver.cancel(row.order_id)
+        reply = (yield from self.driver.cancel(row.order_id)) if self.driver.can("cancel") else None
         if reply is not None and reply.ok:
             evidence = Evidence(rule="cancelled by the machine before anything moved", phase=reply.phase)
             self._finish(row, Verdict(Result.REJECTED, AgentCode.CANCELLED, Spout.NONE, evidence))
-        else:
-            log.info("too late to cancel: %s", reply, extra=about(row))
+            return
+        log.info("too late to cancel: %s", reply, extra=about(row))
+        self.board.answer(
+            Answer(
+                reference=row.command_id,
+                asked="cancel",
+                status=AnswerStatus.REFUSED,
+                code=RejectCode.TOO_LATE,
+                words="the machine has the order; its outcome follows",
+            )
+        )
 
-    def _count_after(self, command: Command, before: Snapshot) -> Talk[None]:
-        """Refresh what the board shows; two drinks counted for one order stop the selling."""
+    def _count_after(self) -> Talk[None]:
+        """Refresh what the board shows, and let the tally see whether one drink was one."""
         try:
             yield from self.driver.status()
-            now = (yield from self._snapshot(command)) if self._finished_done(command) else None
+            if self.driver.can("counters"):
+                yield from self.driver.counters()
         except LineLost:
             return
-        grown = before.growth(now) if now is not None else None
-        if grown is not None and grown > 1 and not self.profile.counting.local_sales:
-            self.journal.stop_selling(f"the counter moved by {grown} during one order; needs a person")
 
     # Small questions
+
+    @property
+    def _preparing(self) -> Preparing:
+        return Preparing(
+            journal=self.journal,
+            driver=self.driver,
+            board=self.board,
+            clock=self.clock,
+            cloud=self.cloud,
+            profile=self.profile,
+            started=self.started,
+            look=self.look,
+            refuse=self.refuse,
+        )
 
     def _enquire(self, row: Command) -> Talk[Finding | None]:
         enquiry = Enquiry(self.journal, self.driver, self.board, self.clock, self.profile)
@@ -308,26 +328,13 @@ class Pouring:
         self._finish(row, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
+        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable:
+            verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
         if not self.journal.finish(command.command_id, verdict):
             return
         log.info("%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command))
         if verdict.result is Result.UNKNOWN:
             self.recorder.dump(command.command_id, self.clock.wall())
-
-    def _judge(self, command: Command) -> Timeliness:
-        if command.issued_at is None or command.deadline_at is None:
-            return Timeliness.EXPIRED
-        term = Term(
-            issued_at=command.issued_at,
-            deadline_at=command.deadline_at,
-            waiting_since=self._waiting_since(command),
-            outlived_a_restart=command.session != self.journal.session,
-            freshness_s=self.profile.timers.make_freshness,
-        )
-        return judge(term, Reading(self.clock.wall(), self.clock.monotonic(), self.cloud.now()))
-
-    def _waiting_since(self, command: Command) -> float:
-        return command.received_mono if command.session == self.journal.session else self.started
 
     def _concerns(self, command: Command, heard: Heard) -> bool:
         """It is about this order, or the machine is no longer the one that was given it."""
@@ -336,16 +343,12 @@ class Pouring:
         about_orders = MakeReply | ProgressEvent | DoneEvent | FailedEvent | OrderReply
         return isinstance(heard, about_orders) and heard.order_uuid == command.order_id
 
-    def _is(self, command: Command, state: CommandState) -> bool:
-        row = self.journal.get(command.command_id)
-        return row is not None and row.state is state
-
     def _unfinished(self, command: Command) -> Command | None:
         row = self.journal.get(command.command_id)
         return None if row is None or row.is_finished else row
 
-    def _finished_done(self, command: Command) -> bool:
-        return self._is(command, CommandState.DONE)
+    def _elapsed(self, command: Command) -> float:
+        return since_sent(self.journal, self.clock, command)
 
 
 def _drink(command: Command) -> MakeDrink:
@@ -353,8 +356,8 @@ def _drink(command: Command) -> MakeDrink:
     return MakeDrink(order_uuid=command.order_id, drink_no=command.drink_no, text_flag=flag, price=command.price)
 
 
-def _nudge(heard: Heard) -> bool:
-    return heard is Sign.NUDGE
+def _nothing(_: Heard) -> bool:
+    return False
 
 
 def _opened(heard: Heard) -> bool:

@@ -1,32 +1,62 @@
-"""What is to be known about one kind of machine: a TOML file, checked when it is read."""
+"""What is to be known about one kind of machine: a TOML file, checked as a whole when it is read.
 
+Every problem is told with the file and the key, in words for whoever wrote it.
+"""
+
+import re
 import tomllib
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+
+from agent.dialect import Codec, Dialect
+from agent.framing import Framing, Layout
+from protocol import machine
 
 SHIPPED = Path(__file__).with_name("profiles")
 CLOUD_MAKE_TIMEOUT_S = 300.0
 """The cloud's default patience with an accepted command; we must have spoken before."""
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Ability = Literal[
+    "ack", "progress", "finish", "order", "counters", "dedup", "nv", "cancel", "rinse", "faults", "heartbeat"
+]
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,64}$")]
+_CARRIED_BY: Mapping[str, tuple[type[machine.MachineMessage], ...]] = {
+    "ack": (machine.MakeReply,),
+    "progress": (machine.ProgressEvent,),
+    "finish": (machine.DoneEvent,),
+    "order": (machine.OrderQuery, machine.OrderReply),
+    "counters": (machine.CountersQuery, machine.CountersReply),
+    "nv": (machine.OrderQuery, machine.OrderReply),
+    "cancel": (machine.CancelDrink, machine.CancelReply),
+    "rinse": (machine.Rinse, machine.RinseReply),
+    "faults": (machine.StatusReply,),
+    "heartbeat": (machine.Heartbeat,),
+}
+"""Without these commands the ability is of no use, whoever claims it."""
 
 
 class Serial(Struct, frozen=True, forbid_unknown_fields=True):
     """How the line is set."""
 
-    baud: Annotated[int, Meta(gt=0)] = 115200
-    bytesize: Annotated[int, Meta(ge=5, le=8)] = 8
-    parity: Annotated[str, Meta(pattern="^[NEO]$")] = "N"
-    stopbits: Annotated[float, Meta(ge=1, le=2)] = 1
+    baud: Annotated[int, Meta(ge=50, le=4_000_000)] = 115200
+    bytesize: Literal[5, 6, 7, 8] = 8
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    flow: Literal["none", "rtscts", "xonxoff"] = "none"
 
 
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     """machine-protocol.md 2.4 and 5; seconds."""
 
     inter_byte_gap: Seconds = 0.1
+    whole_frame: Seconds = 0.3
+    """Beyond three times what its bytes take at this speed."""
     query_reply: Seconds = 1.0
     query_tries: Annotated[int, Meta(ge=1, le=10)] = 3
     make_verdict: Seconds = 3.0
@@ -35,17 +65,25 @@ class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     quiet: Seconds = 15.0
     down: Seconds = 30.0
     status_poll: Seconds = 10.0
+    counter_watch: Seconds = 60.0
     make_freshness: Seconds = 120.0
     gate_patience: Seconds = 5.0
     unknown_deadline: Annotated[float, Meta(gt=0, lt=CLOUD_MAKE_TIMEOUT_S)] = 240.0
     recheck: Seconds = 300.0
 
 
+class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the machine can do, where it does not say so itself, or says more than is true."""
+
+    assumed: frozenset[Ability] = frozenset()
+    denied: frozenset[Ability] = frozenset()
+
+
 class Expects(Struct, frozen=True, forbid_unknown_fields=True):
     """Capabilities a machine of this kind must, or should, announce."""
 
-    required: frozenset[str] = frozenset()
-    wanted: frozenset[str] = frozenset()
+    required: frozenset[Ability] = frozenset()
+    wanted: frozenset[Ability] = frozenset()
 
 
 class Counting(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,20 +94,58 @@ class Counting(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Faults(Struct, frozen=True, forbid_unknown_fields=True):
-    """Fault codes that close the whole machine."""
+    """What a fault closes when the machine names it without saying so."""
 
-    block: frozenset[str] = frozenset()
+    block: frozenset[Code] = frozenset()
+    """Codes that close the whole machine."""
+    closes: Mapping[Code, list[str]] = {}
+    """Codes that close some drinks, by the cloud's ids."""
 
 
-class Profile(Struct, frozen=True, forbid_unknown_fields=True):
+class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One kind of machine."""
 
-    name: str
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
     serial: Serial = Serial()
+    framing: Framing = Framing()
     timers: Timers = Timers()
+    capabilities: Capabilities = Capabilities()
     expects: Expects = Expects()
     counting: Counting = Counting()
     faults: Faults = Faults()
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.framing)
+
+    @cached_property
+    def codec(self) -> Codec:
+        return Codec(self, escape=self.framing.text == "ascii")
+
+    @property
+    def knows_boots(self) -> bool:
+        """False: the machine names no boot, so none is ever the same as before."""
+        return "bootId" not in self.unsaid
+
+    def abilities(self, announced: frozenset[str]) -> frozenset[str]:
+        """What this machine can do, by its own word and the profile's, as far as there are commands for it."""
+        able = (announced | self.capabilities.assumed) - self.capabilities.denied
+        return frozenset(one for one in able if self.codec.knows(*_CARRIED_BY.get(one, ())))
+
+    def max_brew(self, drink_no: str) -> float:
+        """Seconds the longest cup of this drink takes."""
+        drink = self.drinks.get(drink_no)
+        return self.timers.max_brew if drink is None or drink.max_brew is None else drink.max_brew
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Keys that make no sense together, and why."""
+        found = [(f"framing.{key}", why) for key, why in self.framing.problems()]
+        found += self.dialect_problems()
+        if self.timers.quiet > self.timers.down:
+            found.append(("timers.quiet", "must not be longer than timers.down"))
+        if not self.capabilities.assumed.isdisjoint(self.capabilities.denied):
+            found.append(("capabilities", "the same ability is both assumed and denied"))
+        return found
 
 
 class BadProfile(Exception):
@@ -85,6 +161,56 @@ def load(name: str) -> Profile:
         known = ", ".join(sorted(shipped.stem for shipped in SHIPPED.glob("*.toml")))
         raise BadProfile(f"no profile {name!r} ({error}); shipped: {known}") from error
     try:
-        return msgspec.convert(tomllib.loads(text), Profile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise BadProfile(f"profile {name!r}: {error}") from error
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadProfile(f"{path}: this is not TOML: {error}") from error
+    return read(data, str(path))
+
+
+def read(data: Mapping[str, Any], source: str) -> Profile:
+    """The profile that `data` describes. Raises `BadProfile`, each problem on a line with `source` and the key."""
+    try:
+        made = msgspec.convert(data, Profile)
+    except msgspec.ValidationError as error:
+        raise BadProfile(f"{source}: {_in_words(str(error), data)}") from error
+    problems = made.problems()
+    if problems:
+        raise BadProfile("\n".join(f"{source}: {key}: {why}" for key, why in problems))
+    return made
+
+
+_TYPES = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "object": "a table"}
+_TYPES |= {"array": "a list", "null": "nothing"}
+
+
+def _in_words(error: str, data: Mapping[str, Any]) -> str:
+    """msgspec's message with the key in front, and its types in words."""
+    said, _, where = error.partition(" - at ")
+    key = _named(re.sub(r"^(`key` in )?`\$\.?|`$", "", where), data)
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):
+        return f"{_joined(key, unknown[1])}: there is no such key"
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", said):
+        return f"{_joined(key, missing[1])}: is missing"
+    if wrong := re.fullmatch(r"Invalid enum value (.*)", said):
+        return f"{key}: {wrong[1]} is none of the words it can be"
+    if "matching regex" in said:
+        return f"{key}: is not written as it must be, see docs/machine-profiles.md"
+    said = re.sub(r"`([^`]*)`", lambda quoted: " or ".join(_TYPES.get(t, t) for t in quoted[1].split(" | ")), said)
+    return f"{key or 'the file'}: {said[:1].lower()}{said[1:]}"
+
+
+def _named(key: str, data: Mapping[str, Any]) -> str:
+    """msgspec leaves the entry of a table of free names out (`commands[...]`): found by trying each alone."""
+    table, gap, rest = key.partition("[...]")
+    if not gap or not isinstance(data.get(table), Mapping):
+        return key
+    for name, entry in data[table].items():
+        try:
+            msgspec.convert({"name": "x", table: {name: entry}}, Profile)
+        except msgspec.ValidationError:
+            return f"{table}.{name}{rest.replace('[...]', '')}"
+    return table
+
+
+def _joined(table: str, key: str) -> str:
+    return f"{table}.{key}" if table else key

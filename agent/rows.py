@@ -9,6 +9,8 @@ from agent.records import Command, CommandState, Snapshot, Step, Verdict
 from protocol.messages import Evidence
 from protocol.reasons import Result, Spout
 
+UNREADABLE = "its evidence is not of a kind that can be read"
+
 
 def steps(connection: sqlite3.Connection, command_id: str) -> list[Step]:
     """A command's history, oldest first."""
@@ -20,8 +22,7 @@ def read_command(row: sqlite3.Row) -> Command:
     """A row of the table `command`."""
     verdict = None
     if row["result"] is not None:
-        evidence = msgspec.json.decode(row["evidence"], type=Evidence)
-        verdict = Verdict(Result(row["result"]), row["code"], Spout(row["out"]), evidence)
+        verdict = Verdict(Result(row["result"]), row["code"], Spout(row["out"]), _evidence(row["evidence"]))
     return Command(
         command_id=row["command_id"],
         order_id=row["order_id"],
@@ -40,6 +41,14 @@ def read_command(row: sqlite3.Row) -> Command:
         verdict=verdict,
         revision=row["revision"],
     )
+
+
+def _evidence(text: str) -> Evidence:
+    """One odd word in it must not make the whole command unreadable."""
+    try:
+        return msgspec.json.decode(text, type=Evidence)
+    except msgspec.DecodeError:
+        return Evidence(rule=UNREADABLE)
 
 
 def _moment(text: str | None) -> datetime | None:

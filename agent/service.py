@@ -13,9 +13,10 @@ from typing import IO, Any
 
 import msgspec
 
-from agent import AGENT_VERSION, health
+from agent import AGENT_VERSION, health, overrides
 from agent.board import Board
 from agent.clock import Bell, CloudClock, SystemClock
+from agent.database import JournalFailed
 from agent.driver import Driver
 from agent.events import Events
 from agent.health import Pulse
@@ -28,6 +29,8 @@ from agent.pouring import Pouring
 from agent.profile import Profile
 from agent.recorder import Recorder
 from agent.settings import Settings
+from agent.tally import Tally
+from agent.upkeep import Upkeep
 from agent.worker import Worker
 from protocol.topics import Channel, topic
 
@@ -54,6 +57,9 @@ class Service:
         """Raises `AlreadyRunning`, `JournalFailed`, `OSError`."""
         self._settings = settings
         self._env = env
+        self._stop: threading.Event | None = None
+        self.is_to_restart = False
+        """An operator asked for it: whoever called `run` shall start a new agent."""
         self._lock = _lock(settings.state_dir)
         self._clock = clock = SystemClock()
         self._stopping = threading.Event()
@@ -64,6 +70,7 @@ class Service:
         self._journal = Journal.open(settings.state_dir, clock, _new_id, cloud.best, self._link_bell)
         self._board = Board(self._link_bell)
         recorder = Recorder(settings.state_dir / "frames")
+        base, profile = profile, overrides.in_force(profile, settings.state_dir)
         self._line = SerialLine(
             settings.serial,
             profile,
@@ -73,7 +80,7 @@ class Service:
             bell=self._worker_bell,
             beat=lambda: self._pulse.beat("serial"),
         )
-        driver = Driver(self._line, profile.timers, clock, random)
+        driver = Driver(self._line, profile, clock, random)
         pouring = Pouring(
             journal=self._journal,
             driver=driver,
@@ -82,6 +89,7 @@ class Service:
             cloud=cloud,
             profile=profile,
             recorder=recorder,
+            tally=Tally(profile.timers.unknown_deadline),
             started=clock.monotonic(),
             look=lambda: self._worker.look(),
         )
@@ -92,6 +100,16 @@ class Service:
             journal=self._journal,
             board=self._board,
             pouring=pouring,
+            upkeep=Upkeep(
+                driver=driver,
+                board=self._board,
+                clock=clock,
+                cloud=cloud,
+                profile=profile,
+                base=base,
+                state_dir=settings.state_dir,
+                restart=self._begin_anew,
+            ),
             profile=profile,
             clock=clock,
             state_dir=settings.state_dir,
@@ -122,26 +140,36 @@ class Service:
         }
 
     def start(self) -> None:
-        self._pulse.expect("serial")
-        self._pulse.expect("worker")
-        self._pulse.expect("link", RESOLVER_S)
+        patience = health.patience(self._env)
+        self._pulse.expect("serial", patience)
+        self._pulse.expect("worker", patience)
+        self._pulse.expect("link", max(patience, RESOLVER_S))
         self._line.start()
         for thread in self._threads.values():
             thread.start()
 
     def run(self, stop: threading.Event) -> None:
-        """Start, watch over the loops until `stop` is set, stop."""
+        """Start, watch over the loops until `stop` is set, stop. Raises `JournalFailed` when only a new start helps."""
         log.info("agent %s for %s, session %s", AGENT_VERSION, self._settings.device_uuid, self._journal.session)
         interval = health.watchdog_interval(self._env) or STATUS_EVERY_S
+        self._stop = stop
         try:
             self.start()
             health.notify(self._env, "READY=1")
             self._write_status(running=True)
             while not stop.wait(min(interval, STATUS_EVERY_S)):
+                if self._journal.is_damaged:
+                    raise JournalFailed("the journal is damaged; the next start puts it aside")
                 self._watch()
         finally:
-            health.notify(self._env, "STOPPING=1")
+            if not self.is_to_restart:  # systemd would count the time until the last process is gone
+                health.notify(self._env, "STOPPING=1")
             self.stop()
+
+    def _begin_anew(self) -> None:
+        self.is_to_restart = True
+        if self._stop is not None:
+            self._stop.set()
 
     def stop(self) -> None:
         """Begin nothing new, say goodbye to the broker, close port and journal. What is under way is settled later."""
@@ -160,10 +188,10 @@ class Service:
 
     def _loop(self, name: str, step: Callable[[float], float], bell: Bell, abandon: Callable[[], None]) -> None:
         while not self._stopping.is_set():
-            self._pulse.beat(name)
             now = self._clock.monotonic()
             try:
                 wake = step(now)
+                self._pulse.beat(name)
             except Exception:
                 # A loop that dies leaves orders open for ever; what it was doing is settled by asking the machine.
                 log.exception("the %s loop met an error", name)

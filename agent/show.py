@@ -1,6 +1,7 @@
 """The journal and the status file in words for people. Reads only."""
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from agent.database import JournalFailed, looking
 from agent.records import Command, CommandState
 from agent.rows import read_command, steps
 from agent.service import STATUS_FILE, is_running
-from protocol.reasons import Spout
+from agent.standing import needs_person
+from protocol.reasons import AgentCode, RejectCode, Spout
 
 _SAID = {
     CommandState.RECEIVED: "received and waiting its turn; nothing was sent to the machine",
@@ -21,6 +23,19 @@ _SAID = {
     CommandState.REJECTED: "refused: certainly nothing was poured",
     CommandState.UNKNOWN: "nobody can say whether it was poured; the cloud decides about the money",
 }
+_WHY: dict[str, str] = {
+    AgentCode.EXPIRED: "it came, or its turn came, after its deadline",
+    AgentCode.CANCELLED: "the cloud took it back in time",
+    AgentCode.NEVER_RECEIVED: "the cloud asked about it and it had never come",
+    AgentCode.NEVER_SENT: "the agent stopped before a byte went to the machine",
+    AgentCode.NEVER_STARTED: "bytes went out and the machine proves that it never began",
+    AgentCode.CONFLICT: "its order has another command that may have poured",
+    AgentCode.MACHINE_OFFLINE: "the machine did not answer",
+    AgentCode.NOT_SELLING: "selling was stopped until a person has looked",
+    AgentCode.STORAGE: "there was no room to write it down",
+    RejectCode.BUSY: "the machine was busy with another",
+}
+"""Codes of the agent and the machine in words; a fault's own name says enough."""
 
 
 def status(state_dir: Path) -> tuple[list[str], bool]:
@@ -51,11 +66,24 @@ def _figures(state_dir: Path) -> list[str]:
     return [f"commands: {commands}", f"reports waiting for the cloud: {waiting}"]
 
 
+def why_stopped(connection: sqlite3.Connection) -> str:
+    """Why nothing may be sold until a person has decided, or ""."""
+
+    def get(key: str) -> str:
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    return needs_person(get)
+
+
 def commands(state_dir: Path, limit: int) -> list[str]:
-    """The newest commands, one a line. Raises `JournalFailed`."""
+    """The newest commands, a line each and one that explains it. Raises `JournalFailed`."""
     with looking(state_dir) as connection:
         rows = connection.execute("SELECT * FROM command ORDER BY place DESC LIMIT ?", (limit,)).fetchall()
-    return [_line(read_command(row)) for row in rows] or ["no commands yet"]
+        stopped = why_stopped(connection)
+    found = [read_command(row) for row in rows]
+    lines = [line for one in found for line in (_line(one), f"    {explain(one)}")] or ["no commands yet"]
+    return [f"nothing is sold: {stopped}", *lines] if stopped else lines
 
 
 def command(state_dir: Path, wanted: str) -> list[str]:
@@ -83,11 +111,11 @@ def explain(one: Command) -> str:
     if one.state is CommandState.FAILED:
         came_out = {Spout.NONE: "nothing", Spout.PARTIAL: "a part", Spout.FULL: "all of it"}
         said = f"failed; {came_out.get(verdict.out, 'something unknown')} came out"
-    why = "; ".join(part for part in (verdict.code, verdict.evidence.rule) if part)
-    return f"{said} ({why})" if why else said
+    why = "; ".join(part for part in (_WHY.get(verdict.code, verdict.code), verdict.evidence.rule) if part)
+    again = f"; corrected, this is word number {one.revision}" if one.revision > 1 else ""
+    return f"{said} ({why}){again}" if why else f"{said}{again}"
 
 
 def _line(one: Command) -> str:
-    code = one.verdict.code if one.verdict else ""
     when = one.received_at.isoformat(sep=" ", timespec="seconds")
-    return f"{when}  {one.state:<8}  {code or '-':<15}  {one.command_id}  order {one.order_id}"
+    return f"{when}  {one.state:<8}  order {one.order_id}  command {one.command_id}  drink {one.drink_no or '?'}"

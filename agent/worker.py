@@ -12,6 +12,7 @@ from pathlib import Path
 from agent import decisions
 from agent.board import Board
 from agent.clock import Clock
+from agent.conduct import Duty
 from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.driver import Driver, Line
@@ -20,11 +21,12 @@ from agent.journal import Journal
 from agent.log import about
 from agent.pouring import Pouring
 from agent.profile import Profile
-from agent.records import Verdict
+from agent.records import Command, Snapshot, Verdict
 from agent.talk import Closed, Heard, LineLost, LineNews, Opened, Sign, Talk, Wait
+from agent.upkeep import Upkeep
 from protocol.errors import WireError
 from protocol.frames import Frame
-from protocol.machine import LinkNak, from_frame
+from protocol.machine import LinkNak
 from protocol.messages import Evidence
 from protocol.reasons import AgentCode, MachineState, RejectCode, Result, Spout
 
@@ -45,6 +47,7 @@ class _Due:
 
     greet: float = 0.0
     poll: float = 0.0
+    count: float = 0.0
     recheck: float = 0.0
     prune: float = 0.0
     storage: float = 0.0
@@ -62,6 +65,7 @@ class Worker:
         journal: Journal,
         board: Board,
         pouring: Pouring,
+        upkeep: Upkeep,
         profile: Profile,
         clock: Clock,
         state_dir: Path,
@@ -72,6 +76,8 @@ class Worker:
         self._journal = journal
         self._board = board
         self._pouring = pouring
+        self._upkeep = upkeep
+        self._tally = pouring.tally
         self._profile = profile
         self._clock = clock
         self._state_dir = state_dir
@@ -82,7 +88,9 @@ class Worker:
         self._due = _Due()
         self._greet_failures = 0
         self._heard_at = clock.monotonic()
-        self._recovered = False
+        self._recovered = self._looked_back = False
+        events.on_count = self._counted
+        events.on_job_end = upkeep.heard
 
     def step(self, now: float) -> float:
         """Do what is due at `now` (steady seconds); returns when to be called again if nothing rings."""
@@ -96,8 +104,9 @@ class Worker:
             self._offer(Sign.NUDGE)
             self._resume_if_late(now)
             self._refuse_others()
-            while self._talk is None and self._begin(now):
+            while self._talk is None and self._upkeep.leaves_at is None and self._begin(now):
                 pass
+            self._upkeep.leave_if_due(now)
             self.look()
         except JournalFailed as failed:
             self._drop_talk(f"the journal failed: {failed}")
@@ -112,23 +121,29 @@ class Worker:
 
     def look(self) -> None:
         """Bring the board up to date."""
-        silent = self._clock.monotonic() - self._heard_at
-        timers = self._profile.timers
-        if self._driver.is_greeted and silent >= timers.down:
-            self._driver.is_greeted = False
-            log.warning("the machine has been silent for %.0f s", silent)
-        link = "down" if not self._driver.is_greeted else "quiet" if silent >= timers.quiet else "up"
         self._board.change(
-            link=link,
+            link=self._link(),
             stopped=self._why_stopped(),
             model=self._driver.model,
             frame_error_ratio=self._line.error_ratio(),
+            capabilities=tuple(self._driver.capabilities),
         )
+
+    def _link(self) -> str:
+        """How the machine is heard; of one that never speaks only the port can be told."""
+        timers = self._profile.timers
+        silent = self._clock.monotonic() - self._heard_at
+        if self._driver.must(Duty.REPORT_PORT_ONLY):
+            return "open" if self._driver.is_greeted else "down"
+        if self._driver.is_greeted and silent >= timers.down:
+            self._driver.is_greeted = False
+            log.warning("the machine has been silent for %.0f s", silent)
+        return "down" if not self._driver.is_greeted else "quiet" if silent >= timers.quiet else "up"
 
     def _why_stopped(self) -> str:
         if self._journal.failure:
             return f"{AgentCode.STORAGE}: {self._journal.failure}"[:500]
-        missing = self._profile.expects.required - self._driver.caps
+        missing = self._profile.expects.required - self._driver.abilities
         if self._driver.is_greeted and missing:
             return f"the machine cannot {', '.join(sorted(missing))}, which profile {self._profile.name} needs"
         return self._journal.stopped()
@@ -151,7 +166,7 @@ class Worker:
 
     def _hear_frame(self, frame: Frame, now: float) -> None:
         try:
-            message = from_frame(frame)
+            message = self._driver.read(frame)
         except WireError as error:
             log.warning("dropped a frame of the machine: %s", error)
             return
@@ -213,31 +228,41 @@ class Worker:
             return self._start(self._pouring.settle(command))
         if self._driver.is_open and not self._driver.is_greeted and now >= self._due.greet:
             return self._start(self._greet(now))
+        for command in self._still_pouring():
+            return self._start(self._pouring.let_finish(command))
         for command in self._journal.received():
             return self._start(self._pouring.pour(command))
+        if (job := self._board.next_job()) is not None:
+            return self._upkeep.repeat(job) or self._start(self._upkeep.do(job))
         if self._driver.is_greeted and now >= self._due.recheck:
             self._due.recheck = now + self._profile.timers.recheck
             return self._start(self._recheck())
-        if self._driver.is_greeted and now >= max(self._due.poll, self._heard_at + self._poll_after()):
+        if self._driver.is_greeted and self._is_poll_due(now):
             self._due.poll = now + min(self._profile.timers.status_poll, self._poll_after())
+            self._due.count = now + self._profile.timers.counter_watch
             return self._start(self._poll())
         if now >= self._due.prune:
             self._due.prune = now + PRUNE_S
             self._journal.prune()
         return False
 
+    def _is_poll_due(self, now: float) -> bool:
+        if self._driver.must(Duty.REPORT_PORT_ONLY):
+            return False
+        return now >= self._due.count or now >= max(self._due.poll, self._heard_at + self._poll_after())
+
     def _poll_after(self) -> float:
         """A machine without a heartbeat is asked before it counts as quiet; one that is getting ready, every second."""
         timers = self._profile.timers
         if self._board.view.machine in _SOON_READY:
             return min(SOON_S, timers.quiet / 2)
-        return timers.quiet if self._driver.can("heartbeat") else min(timers.status_poll, timers.quiet / 2)
+        return min(timers.status_poll, timers.quiet / 2) if self._driver.must(Duty.POLL_STATUS) else timers.quiet
 
     def _greet(self, now: float) -> Talk[None]:
         if (yield from self._driver.greet()):
             self._greet_failures = 0
             self._due.recheck = now
-            missing = self._profile.expects.wanted - self._driver.caps
+            missing = self._profile.expects.wanted - self._driver.abilities
             if missing:
                 log.warning("the machine cannot: %s", ", ".join(sorted(missing)))
             yield from self._poll()
@@ -265,13 +290,38 @@ class Worker:
         for command in self._journal.begun():
             evidence = Evidence(rule="the agent stopped before the first byte")
             self._journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
+        last = self._journal.last_sent()
+        if last is not None and last.snapshot is not None:
+            self._tally.start_from(last.snapshot, self._clock.monotonic())
+        self._upkeep.begin()
         self._recovered = True
+
+    def _still_pouring(self) -> list[Command]:
+        """Once, of a machine that says nothing: what an earlier run of ours sent it moments ago."""
+        if self._looked_back or not self._driver.is_blind:
+            return []
+        self._looked_back = True
+        since = self._clock.wall() - timedelta(seconds=self._profile.timers.max_brew)
+        return [one for one in self._journal.doubtful(since) if one.session != self._journal.session][-1:]
+
+    def _counted(self, reading: Snapshot) -> None:
+        """Every reading of the counters, whoever asked."""
+        if self._profile.counting.local_sales:
+            return
+        moved = self._tally.read(reading, self._clock.monotonic())
+        if moved.strays:
+            why = f"the counter moved by {moved.counted} and {moved.ordered} drinks were ordered; needs a person"
+            log.error("selling stops: %s", why)
+            self._journal.stop_selling(why)
 
     def _refuse_others(self) -> None:
         """One drink at a time: whoever comes meanwhile is told at once, while the money can go back."""
         if self._board.view.busy_order is None:
             return
-        code = RejectCode.BUSY if self._board.view.link == "up" else AgentCode.MACHINE_OFFLINE
+        while (job := self._board.next_job()) is not None:
+            if not self._upkeep.repeat(job):
+                self._upkeep.refuse(job, RejectCode.BUSY, "a drink is being made")
+        code = AgentCode.MACHINE_OFFLINE if self._board.view.link in ("down", "quiet") else RejectCode.BUSY
         for command in self._journal.received():
             self._pouring.refuse(command, code, "another order is not settled yet")
 
@@ -279,6 +329,7 @@ class Worker:
         for decision, path in decisions.waiting(self._state_dir):
             if decision is Decision.RESUME_SELLING:
                 self._journal.resume_selling()
+                self._tally.forget()
             else:
                 self._journal.accept_loss()
             path.unlink(missing_ok=True)

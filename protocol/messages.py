@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import force_setattr
 
 from protocol import VERSION
 from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion
-from protocol.reasons import MachineState, Phase, Result, Spout, Stage
+from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Spout, Stage
 
 MAX_MESSAGE = 64 * 1024
 """Bytes. A state with every drink of a large machine is under 20 KiB."""
@@ -33,6 +33,7 @@ Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{0,64}$(?!\n)")]
 Words = Annotated[str, Meta(max_length=500, pattern=_STORABLE)]
 CupSize = Annotated[int, Meta(ge=0, le=2)]
 """0 small, 1 medium, 2 large (`reasons.Size`)."""
+SettingValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Words
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -62,7 +63,7 @@ class Make(Message, frozen=True, kw_only=True, tag="make"):
 
 
 class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):
-    """Do not pour it if nothing has moved yet. Answered with an `Outcome` (`rejected`/`cancelled`) or not at all."""
+    """Do not pour it if nothing has moved yet. Answered by an `Outcome` (`rejected`/`cancelled`), or by an `Answer`."""
 
     command_id: Id
     order_id: Id
@@ -87,6 +88,32 @@ class Probe(Message, frozen=True, kw_only=True, tag="probe"):
     probe_id: Id
     drink_no: DrinkNo
     size: CupSize
+
+
+class Job(Message, frozen=True, kw_only=True):
+    """Something an operator asks for besides a drink; answered by `Answer`s. The same `job_id` is the same job."""
+
+    job_id: Id
+    issued_at: Moment
+    deadline_at: Moment
+    """Not begun after this: nobody remembers having asked for it."""
+
+
+class Rinse(Job, frozen=True, kw_only=True, tag="rinse"):
+    """Rinse or clean the machine, if it is doing nothing else."""
+
+    program: RinseProgram
+
+
+class Restart(Job, frozen=True, kw_only=True, tag="restart"):
+    """Start the agent anew, if it is doing nothing else."""
+
+
+class Settings(Job, frozen=True, kw_only=True, tag="settings"):
+    """From now on these values stand in place of the profile's; whole: what is not named is the profile's again."""
+
+    values: Annotated[dict[Label, SettingValue], Meta(max_length=64)]
+    """By `table.key` of the profile, such as `timers.max_brew`."""
 
 
 class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
@@ -166,6 +193,18 @@ class ProbeReply(Message, frozen=True, kw_only=True, tag="probe_reply"):
     code: Code = ""
 
 
+class Answer(Message, frozen=True, kw_only=True, tag="answer"):
+    """What came of a job, or of a cancel that came too late. May be lost: ask again with the same id."""
+
+    reference: Id
+    """The `job_id`, or the `command_id` of the cancel."""
+    asked: Label
+    """The kind of what is answered."""
+    status: AnswerStatus
+    code: Code = ""
+    words: Words = ""
+
+
 class Unsupported(Message, frozen=True, kw_only=True, tag="unsupported"):
     """The agent is older than the command."""
 
@@ -204,7 +243,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
 
     at: Moment
     link: Label
-    """`up`, `quiet` or `down`: the serial line."""
+    """`up`, `quiet` or `down`: the serial line. `open`: all that can be said of a machine that says nothing."""
     machine: MachineState | None = None
     selling: bool
     """False: the agent refuses every command; `reason` says why."""
@@ -215,11 +254,14 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     frame_error_ratio: float = 0.0
     agent_version: Label = ""
     model: Words = ""
+    profile: Label | UnsetType = UNSET
+    capabilities: Annotated[list[Label], Meta(max_length=64)] | UnsetType = UNSET
+    """What this machine can tell and do. Without `finish`, `order` and `counters` no outcome can ever be known."""
 
 
-CommandMessage = Make | Cancel | Query | Probe
+CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Settings
 ReceiptMessage = Receipt | Welcome
-ReportMessage = Hello | Accepted | Progress | Outcome | ProbeReply | Unsupported
+ReportMessage = Hello | Accepted | Progress | Outcome | ProbeReply | Answer | Unsupported
 AnyMessage = CommandMessage | ReceiptMessage | ReportMessage | Presence | State
 
 T = TypeVar("T")
@@ -234,6 +276,7 @@ class _Head(Struct):
     message_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
     command_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
     probe_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
+    job_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
 
 
 def encode(message: Message) -> bytes:
@@ -313,14 +356,16 @@ def _explain(payload: bytes, error: Exception) -> Malformed | UnknownKind | Unkn
     if not head.kind:
         return Malformed("names no kind")
     if head.kind not in KINDS:
-        return UnknownKind(head.kind[:64], (head.message_id or head.command_id or head.probe_id)[:255])
+        reference = head.message_id or head.command_id or head.probe_id or head.job_id
+        return UnknownKind(head.kind[:64], reference[:255])
     return Malformed(f"{head.kind}: {error}")
 
 
 _ALL: tuple[type[Message], ...] = (
     *(Make, Cancel, Query, Probe),
+    *(Rinse, Restart, Settings),
     *(Receipt, Welcome),
-    *(Hello, Accepted, Progress, Outcome, ProbeReply, Unsupported),
+    *(Hello, Accepted, Progress, Outcome, ProbeReply, Answer, Unsupported),
     *(Presence, State),
 )
 KINDS: dict[str, type[Message]] = {str(kind.__struct_config__.tag): kind for kind in _ALL}

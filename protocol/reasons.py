@@ -126,6 +126,39 @@ class AgentCode(StrEnum):
     """The journal could not be written."""
 
 
+class DoubtCode(StrEnum):
+    """Why an outcome is unknown, where that has a name of its own."""
+
+    UNOBSERVABLE = "unobservable"
+    """Sent; this kind of machine never says what becomes of a drink."""
+
+
+class JobCode(StrEnum):
+    """Why a job was refused, where no other list has the word."""
+
+    BAD_SETTING = "bad_setting"
+    """It names what cannot be set, or gives it an impossible value."""
+
+
+class RinseProgram(StrEnum):
+    """What a machine can be asked to run without a cup."""
+
+    RINSE = "rinse"
+    CLEAN = "clean"
+
+
+class AnswerStatus(StrEnum):
+    """What came of a job."""
+
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    """Nothing was done; the code says why."""
+    UNKNOWN = "unknown"
+    """It may have begun; nobody answers."""
+
+
 class FaultCode(StrEnum):
     """Canonical faults (machine-protocol.md 3.4). Others pass through as `vendor:<text>`."""
 

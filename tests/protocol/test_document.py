@@ -13,12 +13,16 @@ from protocol.machine import MakeDrink, from_frame
 from protocol.messages import KINDS, Asked, Counters, Evidence, Fault
 from protocol.reasons import (
     AgentCode,
+    AnswerStatus,
+    DoubtCode,
     FaultCode,
     FaultLevel,
+    JobCode,
     MachineState,
     Phase,
     RejectCode,
     Result,
+    RinseProgram,
     Spout,
     Stage,
 )
@@ -76,12 +80,14 @@ def test_the_topic_table_says_what_a_channel_carries(channel: Channel) -> None:
     assert topic("<device_uuid>", channel) == f"coffee/v1/<device_uuid>/{channel}"
 
 
-@pytest.mark.parametrize("code", [*RejectCode, *AgentCode, *FaultCode])
+@pytest.mark.parametrize("code", [*RejectCode, *AgentCode, *FaultCode, *DoubtCode, *JobCode])
 def test_every_code_is_in_the_list_of_codes(code: str) -> None:
     assert re.search(rf"\| `{code}`", CODES_SECTION)
 
 
-@pytest.mark.parametrize("name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel])
+@pytest.mark.parametrize(
+    "name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel, *RinseProgram, *AnswerStatus]
+)
 def test_every_word_of_a_closed_list_is_named(name: str) -> None:
     assert f"`{name}`" in TEXT
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from protocol import messages as said
 from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion, WireError
 from protocol.messages import KINDS, MAX_BATCH, MAX_MESSAGE, Message, encode
-from protocol.reasons import MachineState, Phase, Result, Size, Spout, Stage
+from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Size, Spout, Stage
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel
 from tests.protocol.any_message import any_of
 from tests.protocol.vectors import MESSAGES
@@ -26,9 +26,11 @@ DECODERS: dict[Channel, Callable[[bytes], Message]] = {
     Channel.STATE: said.decode_state,
 }
 CHANNELS = {
-    **dict.fromkeys(["make", "cancel", "query", "probe"], Channel.COMMAND),
+    **dict.fromkeys(["make", "cancel", "query", "probe", "rinse", "restart", "settings"], Channel.COMMAND),
     **dict.fromkeys(["receipt", "welcome"], Channel.RECEIPT),
-    **dict.fromkeys(["hello", "accepted", "progress", "outcome", "probe_reply", "unsupported"], Channel.REPORT),
+    **dict.fromkeys(
+        ["hello", "accepted", "progress", "outcome", "probe_reply", "answer", "unsupported"], Channel.REPORT
+    ),
     "presence": Channel.PRESENCE,
     "state": Channel.STATE,
 }
@@ -50,6 +52,14 @@ GOLDEN: dict[str, Message] = {
     "cancel": said.Cancel(command_id=COMMAND, order_id=ORDER),
     "query": said.Query(commands=[said.Asked(command_id=COMMAND, order_id=ORDER)]),
     "probe": said.Probe(probe_id="p-1", drink_no="americano", size=Size.LARGE),
+    "rinse": said.Rinse(job_id="j-1", issued_at=NOON, deadline_at=NOON, program=RinseProgram.CLEAN),
+    "restart": said.Restart(job_id="j-2", issued_at=NOON, deadline_at=NOON),
+    "settings": said.Settings(
+        job_id="j-3",
+        issued_at=NOON,
+        deadline_at=NOON,
+        values={"timers.max_brew": 120, "timers.query_reply": 0.5, "counting.local_sales": True},
+    ),
     "receipt": said.Receipt(message_ids=["msg-1", "msg-2"]),
     "welcome": said.Welcome(hello_id="h-1", cloud_time=NOON),
     "hello": said.Hello(hello_id="h-1", agent_version="1.0.0", profile="companion-v1"),
@@ -78,6 +88,9 @@ GOLDEN: dict[str, Message] = {
     ),
     "probe_reply": said.ProbeReply(probe_id="p-1", ready=True),
     "probe_reply-not_ready": said.ProbeReply(probe_id="p-1", ready=False, code="no_water"),
+    "answer": said.Answer(
+        reference="j-1", asked="rinse", status=AnswerStatus.REFUSED, code="busy", words="a drink is being made"
+    ),
     "unsupported": said.Unsupported(unknown_kind="polish", reference="c-9"),
     "presence": said.Presence(online=True, session_id="s-1", agent_version="1.0.0"),
     "presence-will": said.Presence(online=False, session_id="s-1"),
@@ -92,6 +105,9 @@ GOLDEN: dict[str, Message] = {
         frame_error_ratio=0.001,
         agent_version="1.0.0",
         model="sim-1",
+    ),
+    "state-able": said.State(
+        at=NOON, link="open", selling=True, profile="tmetr-legacy", capabilities=["ack", "vendor:steam"]
     ),
     "state-least": said.State(at=NOON, link="down", selling=False, reason="two unknown outcomes in a row"),
 }
@@ -145,7 +161,7 @@ def test_unknown_fields_are_ignored(name: str) -> None:
 @pytest.mark.parametrize("channel", Channel)
 @given(
     kind=st.from_regex(r"\A[a-z_]{1,100}\Z").filter(lambda kind: kind not in KINDS),
-    name=st.sampled_from(["message_id", "command_id", "probe_id"]),
+    name=st.sampled_from(["message_id", "command_id", "probe_id", "job_id"]),
     reference=st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=400),
 )
 def test_an_unknown_kind_is_named_with_what_it_refers_to(
@@ -238,6 +254,11 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("state", {"reason": "a\x00b"}),
     ("state", {"faults": [{"code": "no_milk", "level": "block"}] * 65}),
     ("state", {"counters": {"total": -1, "paid": 0, "free": 0, "test": 0}}),
+    ("rinse", {"program": "boil"}),
+    ("settings", {"values": {"timers.max_brew": None}}),
+    ("settings", {"values": {f"timers.{number}": 1 for number in range(65)}}),
+    ("answer", {"status": "perhaps"}),
+    ("state", {"capabilities": None}),
     ("presence", {"online": 1}),
     ("presence", {"session_id": None}),
 ]
