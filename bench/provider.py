@@ -66,17 +66,22 @@ class Provider:
     def _answer(self, line: socket.socket, request: bytes) -> None:
         asked = time.time()
         path = request.split(b" ", 2)[1].decode().split("/")
+        if len(path) < 4:  # a list, asked for by the nightly comparison: nothing was sold yesterday
+            _reply(line, b'{"type":"list","items":[]}')
+            return
         number = number_of_payment(path[3])
         act = path[4] if len(path) > 4 else ""
         status = {"capture": "succeeded", "cancel": "canceled"}.get(act, self._paid)
-        body = msgspec.json.encode(payment_object(number, status))
-        line.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
+        _reply(line, msgspec.json.encode(payment_object(number, status)))
         if act:
             self._times.captured[number] = asked
         elif number not in self._times.asked:
             self._times.asked[number], self._times.answered[number] = asked, time.time()
+
+
+def _reply(line: socket.socket, body: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    line.sendall(head + body)
 
 
 def _whole_request(waiting: bytes) -> bytes | None:

@@ -7,11 +7,13 @@ from flask import Flask, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from cloud import buyer, heartbeat
+from cloud import buyer, heartbeat, metrics
 from cloud.addresses import client_address
 from cloud.buyer import render_error, render_http_error
+from cloud.courier.tmetr_price import TmetrPrices
+from cloud.fleet.qr_key import QrKeys
 from cloud.loops import Crew
-from cloud.payments import checkout, webhook
+from cloud.payments import checkout, custom_callback, tbank_webhook, webhook
 from cloud.settings import Settings
 from cloud.wiring import Cloud, new_payment_id
 
@@ -33,8 +35,8 @@ HEADERS = {
 }
 
 
-def create_app(cloud: Cloud) -> Flask:
-    """The whole HTTP side of the cloud."""
+def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
+    """The whole HTTP side of the cloud, with so many event streams at most."""
     app = Flask("cloud", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
@@ -42,18 +44,22 @@ def create_app(cloud: Cloud) -> Flask:
     desk = checkout.Checkout(
         cloud.database, cloud.shops, cloud.cashier(Crew("checkout", 0)), cloud.clock, new_payment_id
     )  # fmt: skip
-    app.register_blueprint(
-        buyer.create_blueprint(
-            cloud.database, cloud.rules, cloud.clock, settings.public_url,
-            streams=STREAMS, visitor=lambda: _visitor(settings),
-        )
+    room = buyer.create_room(
+        cloud.database, cloud.rules, cloud.clock, settings.public_url,
+        streams=streams, visitor=lambda: _visitor(settings),
+        qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys), asks_machines=True,
+        told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
-    app.register_blueprint(checkout.create_blueprint(desk))
+    app.register_blueprint(buyer.create_blueprint(room))
+    app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), room))
     app.register_blueprint(
         webhook.create_blueprint(
             cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
         )
     )  # fmt: skip
+    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.clock))
+    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.clock))
+    app.register_blueprint(metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token))
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
@@ -83,7 +89,8 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Any:
         log.error("request failed", extra={"path": request.path[:200]}, exc_info=error)
-        return render_error(503 if isinstance(error, SQLAlchemyError) else 500)
+        is_database = isinstance(error, SQLAlchemyError)
+        return render_error(503 if is_database else 500, looks_up=not is_database)
 
 
 def _visitor(settings: Settings) -> str:

@@ -1,19 +1,26 @@
 """`coffee-cloud check`: are the settings right and does everything answer that they name? Changes nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.courier.broker import BrokerLink, client_id_of
-from cloud.fleet.models import Credential
+from cloud.courier.tmetr_client import Refused
+from cloud.courier.tmetr_http import NotTaken, Unknown
+from cloud.fleet.models import Credential, Device
 from cloud.fleet.vault import SecretUnreadable
+from cloud.payments.custom_books import CUSTOM
 from cloud.payments.outcomes import Ok
+from cloud.payments.receipts import setup_problem
 from cloud.payments.shops import NoCredential
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
 
 BROKER_WAIT_S = 5.0
+ASKED_AT_ONCE = 8
+"""Shops asked at the same time: a fleet of hundreds of merchants is looked through in seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,10 @@ def checkup(settings: Settings) -> list[Finding]:
     try:
         credentials, database = _database(cloud)
         shops = [_shop(cloud, credential) for credential in credentials]
+        tmetr = _tmetr(cloud) if database.good else []
     finally:
         cloud.close()
-    return [Finding(True, "settings are complete"), database, _broker(settings), *shops]
+    return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *shops]
 
 
 def _database(cloud: Cloud) -> tuple[list[Credential], Finding]:
@@ -61,17 +69,64 @@ def _broker(settings: Settings) -> Finding:
     )
 
 
+def _tmetr(cloud: Cloud) -> list[Finding]:
+    """A heartbeat is asked for; nothing to say where no machine and no setting needs the Tmetr API."""
+    with cloud.database.read() as session:
+        machines = session.scalars(select(Device.device_uuid).where(Device.control == "tmetr-api")).all()
+    client = cloud.tmetr()
+    if client is None:
+        words = f"{len(machines)} machine(s) are driven over the Tmetr API: COFFEE_TMETR_URL is not set"
+        return [Finding(False, words)] if machines else []
+    told = client.last_heartbeat(machines[0] if machines else "coffee-cloud-check")
+    if isinstance(told, Refused) and told.status in {401, 403}:
+        return [Finding(False, f"Tmetr API does not accept us ({told.why}): COFFEE_TMETR_TOKEN")]
+    if isinstance(told, NotTaken | Unknown) or (isinstance(told, Refused) and machines):
+        return [Finding(False, f"Tmetr API does not serve us ({told.why}): COFFEE_TMETR_URL")]
+    return [Finding(True, f"Tmetr API answers, {len(machines)} machine(s) without an agent")]
+
+
+def receipt_warnings(cloud: Cloud) -> list[str]:
+    """Accounts in use whose payments and receipts do not fit the provider's shop. Who does not answer is left out."""
+    with cloud.database.read() as session:
+        credentials = list(session.scalars(select(Credential)))
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        findings = list(pool.map(lambda credential: _receipts(cloud, credential), credentials))
+    return [finding for finding in findings if finding]
+
+
+def _receipts(cloud: Cloud, credential: Credential) -> str:
+    if not _is_used(cloud, credential):
+        return ""
+    try:
+        outcome = cloud.shops.of(credential.merchant_id, credential.scenario)[1].me()
+    except (NoCredential, SecretUnreadable):
+        return ""
+    fiscalization = outcome.value.fiscalization if isinstance(outcome, Ok) else None
+    wrong = setup_problem(credential.scenario, credential.receipt, fiscalization)
+    return f"payment {credential.scenario} of merchant {credential.merchant_id}: {wrong}" if wrong else ""
+
+
+def _is_used(cloud: Cloud, credential: Credential) -> bool:
+    """Whether a machine sells by it; accounts that were left behind are nobody's trouble."""
+    sells = (Device.merchant_id == credential.merchant_id, Device.payment_scenario == credential.scenario)
+    with cloud.database.read() as session:
+        return session.scalar(select(Device.device_uuid).where(*sells).limit(1)) is not None
+
+
 def _shop(cloud: Cloud, credential: Credential) -> Finding:
     name = f"{credential.merchant_id}/{credential.scenario} (shop {credential.account_id})"
     try:
         _, client = cloud.shops.of(credential.merchant_id, credential.scenario)
     except (NoCredential, SecretUnreadable) as error:
         return Finding(False, f"{name}: {error}")
+    if credential.scenario == CUSTOM and not credential.status_url:
+        return Finding(True, f"{name}: the merchant only calls back, so nobody was asked whether the key is right")
     outcome = client.me()
     if not isinstance(outcome, Ok):
         return Finding(False, f"{name}: the provider does not accept the account ({type(outcome).__name__})")
     if outcome.value.account_id != credential.account_id:
         return Finding(False, f"{name}: the key belongs to shop {outcome.value.account_id}")
-    if outcome.value.fiscalization:
-        return Finding(False, f"{name}: the shop sends fiscal receipts; this version opens payments without a receipt")
+    wrong = setup_problem(credential.scenario, credential.receipt, outcome.value.fiscalization)
+    if wrong and _is_used(cloud, credential):
+        return Finding(False, f"{name}: {wrong}")
     return Finding(True, f"{name}: the provider accepts the account{' (test shop)' if outcome.value.test else ''}")

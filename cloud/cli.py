@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -11,11 +12,22 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, log, migrate
-from cloud.checkup import checkup
+from cloud.checkup import checkup, receipt_warnings
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
+from cloud.fleet.models import Device
+from cloud.fleet.qr_key import QrKeys
+from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
+from cloud.orders import at_risk_report
+from cloud.orders.at_risk import Next, at_risk, each_at_risk
+from cloud.orders.deciding import NotReturnable, give_back
+from cloud.orders.docket import UnknownOrder
+from cloud.orders.making import NotPourable, pour_now
+from cloud.payments import reconcile_report
+from cloud.payments.reconcile import Reconciler
+from cloud.payments.reconcile_days import Day
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud, build
 
@@ -117,12 +129,46 @@ def apply(file: Path, dry_run: bool) -> None:
     try:
         vault = Vault(settings.secret_key, settings.old_secret_keys)
         report = apply_fleet(cloud.database, vault, file, _environ(), dry_run)
+        warnings = [] if dry_run else receipt_warnings(cloud)
     except FleetFileError as error:
         click.echo(str(error), err=True)
         sys.exit(BAD)
     finally:
         cloud.close()
     click.echo(format_report(report))
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
+
+
+@main.command(name="rekey")
+def rekey_command() -> None:
+    """Lock every stored secret with the present COFFEE_SECRET_KEY, so that an old key can be taken away."""
+    settings = _settings()
+    cloud = _ready_made(settings)
+    try:
+        done = rekey(cloud.database, Vault(settings.secret_key, settings.old_secret_keys))
+    finally:
+        cloud.close()
+    click.echo(done.words())
+    sys.exit(BAD if done.unreadable else 0)
+
+
+@main.command(name="qr-key")
+@click.argument("device_uuid")
+@click.option("--version", type=click.IntRange(1), help="of another qr_key_version than the device has now")
+def qr_key(device_uuid: str, version: int | None) -> None:
+    """Print the key DEVICE_UUID signs its QR codes with (docs/qr-codes.md). It is a secret."""
+    settings = _settings()
+    cloud = _ready_made(settings)
+    try:
+        with cloud.database.read() as session:
+            device = session.get(Device, device_uuid)
+    finally:
+        cloud.close()
+    if device is None:
+        click.echo(f"there is no device {device_uuid}", err=True)
+        sys.exit(BAD)
+    click.echo(QrKeys(settings.secret_key).of(device_uuid, version or device.qr_key_version).hex())
 
 
 @main.command()
@@ -132,6 +178,78 @@ def check() -> None:
     for finding in findings:
         click.echo(f"{'ok ' if finding.good else 'BAD'}  {finding.words}")
     sys.exit(0 if all(finding.good for finding in findings) else BAD)
+
+
+@main.command(name="reconcile")
+@click.option("--day", default="yesterday", show_default=True, help="2026-03-31, today or yesterday, by Moscow's clock")
+@click.option("--merchant", help="only this merchant's shops and machines")
+@click.option("--json", "as_json", is_flag=True, help="for a program")
+def reconcile_command(day: str, merchant: str | None, as_json: bool) -> None:
+    """Compare a day of every shop with our books, and of every machine with its counters; name every difference."""
+    cloud = _ready_made(_settings())
+    try:
+        chosen = Day.named(day, cloud.clock())
+        reconciler = Reconciler(cloud.database, cloud.shops, cloud.rules, cloud.clock, time.sleep)
+        reports = [reconciler.reconcile(key, chosen) for key in reconciler.keys(chosen, merchant)]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--day") from error
+    finally:
+        cloud.close()
+    if merchant and not reports:
+        raise click.BadParameter(f"{merchant} has neither a shop nor a machine", param_hint="--merchant")
+    click.echo(reconcile_report.as_json(chosen, reports) if as_json else reconcile_report.as_text(chosen, reports))
+    sys.exit(0 if all(report.is_clean for report in reports) else BAD)
+
+
+@main.command(name="at-risk")
+@click.option("--json", "as_json", is_flag=True, help="for a program")
+def at_risk_command(as_json: bool) -> None:
+    """Money taken or held and neither poured nor returned: how much, how old, what happens next."""
+    cloud = _ready_made(_settings())
+    try:
+        with cloud.database.read() as session:
+            sums = at_risk(session, cloud.clock())
+            each = each_at_risk(session, cloud.clock())
+    finally:
+        cloud.close()
+    click.echo(at_risk_report.as_json(sums, each) if as_json else at_risk_report.as_text(sums, each))
+    sys.exit(BAD if any(risk.action is Next.PERSON for risk in sums) else 0)
+
+
+@main.command(name="return")
+@click.argument("order_id")
+@click.option(
+    "--kopecks", type=click.IntRange(min=1), help="a part of a poured drink's price; without it all that is left"
+)
+@click.option("--by", required=True, help="who decides; stays in the order's history")
+@click.option("--reason", required=True, help="why; stays in the order's history")
+def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> None:
+    """Return the money of a poured drink, or of one that waits for a person's decision."""
+    cloud = _ready_made(_settings())
+    try:
+        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.clock())
+    except (UnknownOrder, NotReturnable) as error:
+        click.echo(f"not returned: {error}", err=True)
+        sys.exit(BAD)
+    finally:
+        cloud.close()
+    click.echo(f"{promised} kopecks will be returned by the worker.")
+
+
+@main.command()
+@click.argument("order_id")
+@click.option("--by", required=True, help="who stands at the machine; stays in the order's history")
+def pour(order_id: str, by: str) -> None:
+    """Pour an order that was paid too late to pour by itself (`manual_make`)."""
+    cloud = _ready_made(_settings())
+    try:
+        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
+    except (UnknownOrder, NotPourable) as error:
+        click.echo(f"not poured: {error}", err=True)
+        sys.exit(BAD)
+    finally:
+        cloud.close()
+    click.echo("The command goes out by the worker.")
 
 
 def _wait_for_the_end() -> None:

@@ -20,11 +20,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
+import cloud.buyer.slots
 import cloud.fleet.models
+import cloud.fleet.probes
 import cloud.heartbeat
 import cloud.orders.models
 import cloud.orders.outbox
-import cloud.payments.models  # noqa: F401  # importing declares the tables
+import cloud.orders.receipts
+import cloud.payments.models
+import cloud.payments.reconcile_models  # noqa: F401  # importing declares the tables
 from cloud.db import Base, Database
 from cloud.migrations.append_only import unprotected
 

@@ -1,5 +1,7 @@
 """Puts the application on a port with gunicorn: `web` alone, or `run` with the background work in the same process."""
 
+import resource
+import threading
 from typing import Any
 
 from flask import Flask
@@ -11,8 +13,18 @@ from cloud.watch import Watch
 from cloud.wiring import Cloud, build
 from cloud.worker import Worker
 
-THREADS = STREAMS + 56
-"""Each open event stream holds one (about 30 KiB); the rest answer everything else."""
+WEB_STREAMS = 1100
+"""Event streams one web process holds: a thousand pages and room for those that connect anew (docs/operations.md)."""
+RUN_STREAMS = STREAMS
+"""Fewer where the worker is in the same process: paho's `select` fails silently above 1023 open files."""
+OTHERS = 56
+"""Threads that answer everything else."""
+KEPT_ALIVE = 500
+"""Connections that rest between two requests; they hold no thread."""
+STACK = 512 * 1024
+"""Bytes; the system's 8 MiB times a thousand threads would only look frightening, none uses a fraction of it."""
+MOST_FILES = 8192
+"""Open files a process may want: a thousand connections do not fit the usual 1024."""
 GRACE_S = 2
 KEEP_ALIVE_S = 30
 
@@ -26,6 +38,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._with_worker = with_worker
         self._cloud: Cloud | None = None
         self._worker: Worker | None = None
+        self._streams = RUN_STREAMS if with_worker else WEB_STREAMS
         super().__init__()
 
     def load_config(self) -> None:
@@ -34,7 +47,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "bind": self._settings.bind,
             "workers": self._processes,
             "worker_class": "gthread",
-            "threads": THREADS,
+            "threads": self._streams + OTHERS,
+            "worker_connections": self._streams + OTHERS + KEPT_ALIVE,
             "graceful_timeout": GRACE_S,
             "keepalive": KEEP_ALIVE_S,
             "loglevel": "warning",
@@ -46,16 +60,26 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         """Called in each gunicorn process."""
+        threading.stack_size(STACK)
+        if not self._with_worker:
+            _allow_many_files()
         self._cloud = build(self._settings)
         if self._with_worker:
             self._worker = Worker(self._cloud)
             self._worker.start()
         if not (self._with_worker and self._cloud.database.is_sqlite):
             Watch(self._cloud.database).start()  # alone on its SQLite file, nobody else can change it
-        return create_app(self._cloud)
+        return create_app(self._cloud, self._streams)
 
     def _end(self) -> None:
         if self._worker is not None:
             self._worker.stop()
         if self._cloud is not None:
             self._cloud.close()
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

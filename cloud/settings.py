@@ -42,6 +42,14 @@ class Settings:
     yookassa_webhook_networks: tuple[Network, ...] | None = None
     yookassa_rate: float = 5.0
     """Calls a second to one shop; YooKassa publishes no limit, so ours is modest."""
+    tbank_url: str = "https://securepay.tinkoff.ru/v2"
+    tbank_rate: float = 10.0
+    tbank_ca_file: str = ""
+    """PEM file of the authorities to trust for it; empty: the usual ones."""
+    """Calls a second to one terminal; no limit is published, and taking or returning money asks first: two calls."""
+    tmetr_url: str = ""
+    """The Tmetr API for machines without an agent; empty: there are none."""
+    tmetr_token: str = field(default="", repr=False)
     trusted_proxies: tuple[Network, ...] = ()
     order_expiration_s: float = 900
     fast_track_s: float = 300
@@ -49,10 +57,13 @@ class Settings:
     ack_timeout_s: float = 75
     make_timeout_s: float = 300
     uncertain_grace_s: float = 300
+    uncertain_returns_a_day: float = 10
     manual_make_s: float = 1800
     payment_poll_fast_s: float = 2
     payment_poll_slow_s: float = 60
     log: str = "text"
+    metrics_token: str = field(default="", repr=False)
+    """Who shows it may read `/metrics`; empty: only this machine itself may."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -70,7 +81,12 @@ class Settings:
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
             "yookassa_url": reader.url("YOOKASSA_URL", cls.yookassa_url, ("http", "https")).rstrip("/"),
             "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
+            "tbank_ca_file": reader.text("TBANK_CA_FILE", ""),
+            "tbank_url": reader.url("TBANK_URL", cls.tbank_url, ("http", "https")).rstrip("/"),
+            "tmetr_url": reader.url("TMETR_URL", "", ("http", "https")).rstrip("/"),
+            "tmetr_token": reader.matching("TMETR_TOKEN", "", "[!-~]*", "ASCII characters without spaces"),
             "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
+            "metrics_token": reader.matching("METRICS_TOKEN", "", "|[!-~]{16,}", "16 ASCII characters or more"),
             "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
         if len(str(values["secret_key"])) < MIN_SECRET:
@@ -115,6 +131,8 @@ class _Reader:
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         text = self.text(name, default)
+        if not text:
+            return text
         try:
             parts = urlsplit(text)
             good = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)

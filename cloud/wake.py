@@ -13,7 +13,7 @@ class Listener:
 
     def __init__(self, bell: "Bell", topic: str) -> None:
         self._bell = bell
-        self._topic = topic
+        self.topic = topic
         self._rung = threading.Event()
 
     def wait(self, timeout: float) -> bool:
@@ -28,7 +28,7 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening."""
-        self._bell.forget(self._topic, self)
+        self._bell.forget(self.topic, self)
 
     def __enter__(self) -> "Listener":
         return self
@@ -47,9 +47,13 @@ class Bell:
     def listen(self, topic: str) -> Listener:
         """An ear for one topic; close it."""
         listener = Listener(self, topic)
-        with self._lock:
-            self._listeners[topic].add(listener)
+        self.admit(listener)
         return listener
+
+    def admit(self, listener: Listener) -> None:
+        """Let a listener made elsewhere hear; close it."""
+        with self._lock:
+            self._listeners[listener.topic].add(listener)
 
     def forget(self, topic: str, listener: Listener) -> None:
         """Undo `listen`."""

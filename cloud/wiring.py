@@ -8,17 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloud import __version__
+from cloud.courier.tmetr_client import TmetrClient
+from cloud.courier.tmetr_http import TmetrHttp
 from cloud.db import Database
 from cloud.fleet.vault import Vault
 from cloud.loops import Clock, Crew, utc_now
 from cloud.orders.rules import Rules
 from cloud.payments.cashier import Cashier
+from cloud.payments.custom import CustomClient
+from cloud.payments.custom_books import CUSTOM, Books, addresses_of
+from cloud.payments.custom_callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.tbank import TBankClient
+from cloud.payments.tbank_books import books_of
+from cloud.payments.tbank_webhook import PATH as TBANK_WEBHOOK
 from cloud.payments.yookassa import YooKassaClient
 from cloud.settings import Settings
 
+TBANK = "TBank"
+YOOKASSA = frozenset({"Yookassa", "YookassaReceipt"})
+"""Scenarios whose payments are opened at YooKassa; the second sends a fiscal receipt with each."""
 HANDS = 16
 """Provider calls under way at once in one process; each may take its 35 s."""
 
@@ -40,6 +51,13 @@ class Cloud:
             self.database, self.shops, self.rules, self.settings.public_url, self.owner, crew, jitter, self.clock
         )  # fmt: skip
 
+    def tmetr(self) -> TmetrClient | None:
+        """The client of the Tmetr API, when one is set up; it holds no connection."""
+        if not self.settings.tmetr_url:
+            return None
+        http = TmetrHttp(self.settings.tmetr_url, self.settings.tmetr_token, f"coffee-relay/{__version__}")
+        return TmetrClient(http)
+
     def close(self) -> None:
         """Close connections."""
         self.shops.close()
@@ -50,7 +68,7 @@ def build(settings: Settings, clock: Clock = utc_now) -> Cloud:
     """The cloud of these settings. Opens nothing yet."""
     database = Database(settings.database_url, pool_size=HANDS)
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    shops = Shops(database, vault, connector(settings))
+    shops = Shops(database, vault, connector(settings, database, clock))
     owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Cloud(settings, database, rules_of(settings), shops, owner, clock)
 
@@ -60,11 +78,34 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(**{name: getattr(settings, name) for name in Rules.__dataclass_fields__})
 
 
-def connector(settings: Settings) -> Callable[[Shop, str], Provider]:
+def connector(settings: Settings, database: Database, clock: Clock = utc_now) -> Callable[[Shop, str], Provider]:
     """Makes the client for a payment scenario."""
 
     def connect(shop: Shop, scenario: str) -> Provider:
-        if scenario != "Yookassa":
+        if scenario == TBANK:
+            return TBankClient(
+                shop,
+                settings.tbank_url,
+                authorities=settings.tbank_ca_file,
+                user_agent=f"coffee-relay/{__version__}",
+                books=books_of(database),
+                news_url=settings.public_url + TBANK_WEBHOOK,
+                bucket=TokenBucket(settings.tbank_rate, max(10.0, settings.tbank_rate)),
+                now=clock,
+            )
+        if scenario == CUSTOM:
+            addresses = addresses_of(database, shop.account_id)
+            if addresses is None:
+                raise NoCredential(f"account {shop.account_id} has no payment page any more")
+            return CustomClient(
+                shop,
+                addresses,
+                Books(database, shop.account_id),
+                user_agent=f"coffee-relay/{__version__}",
+                callback_url=settings.public_url + CUSTOM_CALLBACK,
+                now=clock,
+            )
+        if scenario not in YOOKASSA:
             raise NoCredential(f"payment scenario {scenario} is not available in this version")
         return YooKassaClient(
             shop,

@@ -9,18 +9,29 @@ from datetime import datetime, timedelta
 from cloud import heartbeat
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.listener import Listener
+from cloud.courier.probe import Prober
 from cloud.courier.publisher import Publisher
+from cloud.courier.tmetr import TmetrSender
+from cloud.courier.tmetr_heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.db import Database
+from cloud.fleet import probes
 from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
+from cloud.payments.receipts_registration import RECEIPTS, Registration
 from cloud.payments.recheck import NEWS, Recheck
+from cloud.payments.reconcile import Reconciler
+from cloud.payments.reconcile_nightly import Nightly, Patience
 from cloud.wiring import HANDS, Cloud, jitter
 
 log = logging.getLogger("cloud.worker")
 
 STOP_WITHIN_S = 10.0
+RECEIPT_HANDS = 4
+"""Receipts hurry nobody: most of the provider's patience is for payments."""
+TMETR_HANDS = 8
+"""Calls to the Tmetr API under way at once; a make takes up to 15 s."""
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
@@ -42,18 +53,27 @@ class Worker:
         self._crews = [
             Crew("cashier", HANDS, lambda: bell.ring((money,))),
             Crew("recheck", HANDS, lambda: bell.ring((news,))),
+            Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,))),
         ]
+        self._cashier = cloud.cashier(self._crews[0])
+        self._recheck = Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
         publishing = Loop("publisher", self._publisher, bell, mail, clock)
         self._publisher.wake = self.link.on_answer = publishing.ring
         self.link.on_received = lambda: bell.ring((MQTT_IN,))
+        self._patience = Patience()
+        reconciler = Reconciler(database, cloud.shops, rules, clock, self._patience.wait)
         self.loops = [
             publishing,
-            Loop("cashier", cloud.cashier(self._crews[0]), bell, money, clock),
-            Loop("recheck", Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock), bell, news, clock),
+            Loop("cashier", self._cashier, bell, money, clock),
+            Loop("recheck", self._recheck, bell, news, clock),
+            Loop("receipts", Registration(database, cloud.shops, self._crews[2], jitter, clock), bell, RECEIPTS, clock),
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
+            Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules), bell, DEADLINES, clock),
             Loop("heartbeat", Heartbeat(database, self.link, cloud.owner), bell, HEARTBEAT, clock),
+            Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
+            *self._of_tmetr(cloud),
         ]
 
     def start(self) -> None:
@@ -61,15 +81,40 @@ class Worker:
         if self._cloud.database.is_sqlite:
             self._cloud.database.write(outbox.free_all)
             self._cloud.database.write(paying.ask_all_now, self._cloud.clock())
+        if self._cloud.tmetr() is None:
+            self._cloud.database.write(nobody_is_online)
         self.link.start()
         for loop in self.loops:
             loop.start()
-        outbox.know_at_hand(self._cloud.database.known, Lane.MQTT, self._publisher.at_hand())
+        known = self._cloud.database.known
+        outbox.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
+        outbox.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
+        self._recheck.at_hand(known, here=True)
         log.info("worker started", extra={"worker": self._cloud.owner})
+
+    def _of_tmetr(self, cloud: Cloud) -> list[Loop]:
+        """The loops for machines without an agent; none when no Tmetr API is set up."""
+        client = cloud.tmetr()
+        if client is None:
+            return []
+        database, clock, bell = cloud.database, cloud.clock, cloud.database.bell
+        commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
+        makers = Crew("tmetr", TMETR_HANDS, lambda: bell.ring((commands,)))
+        lookers = Crew("tmetr-heartbeat", TMETR_HANDS, lambda: bell.ring((beats,)))
+        self._crews += [makers, lookers]
+        sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
+        return [
+            Loop("tmetr", sender, bell, commands, clock),
+            Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), bell, beats, clock),
+        ]
 
     def stop(self) -> None:
         """Finish what is in hand and end."""
-        outbox.know_at_hand(self._cloud.database.known, Lane.MQTT, None)
+        known = self._cloud.database.known
+        for lane in (Lane.MQTT, Lane.PROVIDER):
+            outbox.know_at_hand(known, lane, None)
+        self._recheck.at_hand(known, here=False)
+        self._patience.end()
         for loop in self.loops:
             loop.stop()
         for loop in self.loops:

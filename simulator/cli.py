@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from simulator.broker import command as broker
+from simulator.custom import command as custom
 from simulator.demo import command as demo
 from simulator.machine import command as machine
+from simulator.tbank import command as tbank
+from simulator.tmetr import command as tmetr
 from simulator.yookassa import command as yookassa
 
 COMMANDS = {
     "demo": (demo, "one coffee on one machine: everything, for a browser or (--once) without a person"),
     "machine": (machine, "a coffee machine on a pseudo-terminal, with a front panel in the browser"),
     "yookassa": (yookassa, "the payment provider over HTTP; no money moves"),
+    "tbank": (tbank, "T-Bank, the second payment provider, over HTTP; no money moves"),
+    "tmetr": (tmetr, "the Tmetr API for machines without an agent, over HTTP; counts its cups"),
+    "custom": (custom, "a merchant with a payment page of its own; no money moves"),
     "broker": (broker, "an MQTT broker for development, loopback only"),
 }
 

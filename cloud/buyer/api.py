@@ -1,15 +1,17 @@
 """GET /v1/order-status/<order_id> and POST /v1/orders/<order_id>/make: what programs and the page's script ask for."""
 
-from flask import Response, jsonify, redirect, request, url_for
+from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
+from cloud.buyer.opening import lead_to
 from cloud.buyer.readiness import RESERVED
 from cloud.buyer.room import Room
 from cloud.buyer.status_json import as_json
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
+from cloud.orders.states import Status
 
 
 class Api:
@@ -29,7 +31,8 @@ class Api:
         view = self._room.order(order_id)
         if not self._room.allows_act(order_id):
             raise Trouble(429, "too_many", view.device, order_id)
-        if self._room.asking.of_order(order_id).code not in {"", RESERVED}:
+        is_waiting = view.status is Status.MANUAL_MAKE
+        if is_waiting and self._room.asking.of_order(order_id).code not in {"", RESERVED}:
             # The order stays as it is: better than a drink that fails.
             raise Trouble(503, "not_ready", view.device, order_id)
         try:
@@ -39,5 +42,5 @@ class Api:
         except NotPourable:
             raise Trouble(409, "wrong_state", view.device, order_id) from None
         if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-            return redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), 303)
+            return lead_to(order_id)
         return self.status(order_id)

@@ -9,16 +9,20 @@ from urllib.parse import quote
 from flask import Blueprint, request
 from flask.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.api import Api
-from cloud.buyer.errors import Trouble, render_trouble
+from cloud.buyer.errors import WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
+from cloud.buyer.opening import whose
 from cloud.buyer.pages import Pages
 from cloud.buyer.room import STREAMS, STREAMS_PER_ADDRESS, Room
 from cloud.buyer.stream import Events
+from cloud.buyer.till import Till
 from cloud.db import Database
+from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules
 
 
@@ -33,7 +37,7 @@ class OrderIdConverter(BaseConverter):
         return quote(value, safe="")
 
 
-def create_blueprint(
+def create_room(
     database: Database,
     rules: Rules,
     clock: Callable[[], datetime],
@@ -42,29 +46,44 @@ def create_blueprint(
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     streams: int = STREAMS,
     visitor: Callable[[], str] = lambda: request.remote_addr or "",
-) -> Blueprint:
-    """Everything the buyer sees.
+    qr_keys: QrKeys | None = None,
+    asks_machines: bool = False,
+    told_price: Callable[[str, str, int], int | None] = lambda *_: None,
+) -> Room:
+    """What all of the buyer's views share.
 
     `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at
     once; each holds one of the server's threads, so it must be well below their number. `visitor` tells who asks.
     """
     seats = Seats(streams, STREAMS_PER_ADDRESS)
-    return blueprint_of(Room(database, rules, clock, public_url, new_id, visitor, streams=seats))
+    return Room(
+        database, rules, clock, public_url, new_id, visitor, qr_keys=qr_keys, asks_machines=asks_machines,
+        streams=seats, told_price=told_price,
+    )  # fmt: skip
 
 
-def blueprint_of(room: Room) -> Blueprint:
-    """The blueprint over a room made elsewhere."""
+def guard(checkout: Blueprint, room: Room) -> Blueprint:
+    """The checkout with the buyer's till before it."""
+    checkout.before_request(Till(room).admit)
+    return checkout
+
+
+def create_blueprint(room: Room) -> Blueprint:
+    """Everything the buyer sees."""
     blueprint = Blueprint(
         "buyer", __name__, static_folder="static", static_url_path="/static/buyer", template_folder="templates"
     )
     blueprint.record_once(_teach_order_ids)
+    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, room)}))
     blueprint.register_error_handler(Trouble, render_trouble)
+    blueprint.before_request(partial(_not_too_often, room))
     blueprint.after_request(partial(protect, policy=content_policy(room.public_url)))
     pages, menu, api, events = Pages(room), Menu(room), Api(room), Events(room)
     for path in ("/v1/pay", "/v1/yook-pay", "/v1/tbank-pay"):
         blueprint.add_url_rule(path, "pay", pages.pay, methods=["GET"])
     blueprint.add_url_rule("/v1/order-status-page", "status_page", pages.status_page)
     blueprint.add_url_rule("/m/<device_uuid>", "menu", menu.show)
+    blueprint.add_url_rule("/m/<device_uuid>/poster.<any(svg, pdf):kind>", "poster", menu.poster)
     blueprint.add_url_rule("/m/<device_uuid>", "choose", menu.choose, methods=["POST"])
     for path, name, view, method in (
         ("/v1/order-status/<order_id:order_id>", "status", api.status, "GET"),
@@ -74,6 +93,12 @@ def blueprint_of(room: Room) -> Blueprint:
         # An id may hold "//": merging its slashes would name another order.
         blueprint.add_url_rule(path, name, view, methods=[method], merge_slashes=False)
     return blueprint
+
+
+def _not_too_often(room: Room) -> BaseResponse | None:
+    if request.endpoint == "buyer.static" or room.looks.allows(room.visitor(), room.clock()):
+        return None
+    return render_trouble(Trouble(429, "too_many"))
 
 
 def _teach_order_ids(state: BlueprintSetupState) -> None:

@@ -1,13 +1,14 @@
 """Error pages and error JSON, branded and translated (product.md section 5). Usable by handlers of the whole app."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Response, jsonify, make_response, render_template, request, url_for
+from flask import Response, current_app, jsonify, make_response, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
-from cloud.buyer.assets import asset
+from cloud.buyer.assets import asset, style
 from cloud.buyer.presenting import DeviceView
 from cloud.buyer.texts import Language, Texts, language_of
 
@@ -15,6 +16,7 @@ log = logging.getLogger("cloud.buyer")
 
 KNOWN = frozenset({400, 403, 404, 405, 409, 410, 413, 429, 500, 503})
 """Status codes with sentences of their own; others borrow from their class."""
+GONE = 410
 RETRY_AFTER_S = {429: 30, 503: 5}
 _PAGES = frozenset({"/v1/pay", "/v1/yook-pay", "/v1/tbank-pay", "/v1/order-status-page"})
 
@@ -36,16 +38,24 @@ def render_trouble(trouble: Trouble) -> Response:
 
 
 def render_http_error(error: HTTPException) -> Response:
-    """The answer to werkzeug's errors (404, 405, 413, ...); keeps their headers, such as `Allow`."""
-    response = render_error(error.code or 500)
+    """The answer to werkzeug's errors (404, 405, 413, ...) and those of other rooms that say `why`; keeps headers."""
+    why, order_id = getattr(error, "why", ""), getattr(error, "order_id", "")
+    response = render_error(error.code or 500, why, order_id=order_id)
     for name, value in error.get_headers(request.environ):
         if name.lower() not in {"content-type", "content-length"}:
             response.headers.setdefault(name, value)
     return response
 
 
-def render_error(code: int, why: str = "", *, device: DeviceView | None = None, order_id: str = "") -> Response:
-    """The error as a page for people, as JSON for programs. `why` names a sentence (`error.<why>`) where one fits."""
+def render_error(
+    code: int, why: str = "", *, device: DeviceView | None = None, order_id: str = "", looks_up: bool = True
+) -> Response:
+    """The error as a page for people, as JSON for programs. `why` names a sentence (`error.<why>`) where one fits.
+
+    The machine it is about, if nobody names it, is looked for in what was asked; `looks_up` false where that is vain.
+    """
+    if device is None and looks_up and not wants_json():
+        device, order_id = _about(order_id)
     texts = Texts(asked_language())
     family = code if code in KNOWN else (500 if code >= 500 else 400)
     text_key = f"error.{why}" if why and texts.has(f"error.{why}") else f"error.{family}.text"
@@ -58,6 +68,25 @@ def render_error(code: int, why: str = "", *, device: DeviceView | None = None, 
     if code in RETRY_AFTER_S:
         response.headers["Retry-After"] = str(RETRY_AFTER_S[code])
     return response
+
+
+Whose = Callable[[str, str], "DeviceView | None"]
+"""Finds the machine of an order id, or of a device's name."""
+WHOSE = "buyer.whose"
+"""Where the application keeps it (`Flask.extensions`)."""
+
+
+def _about(order_id: str) -> tuple[DeviceView | None, str]:
+    """The machine this request is about, and the order's number if there is such an order."""
+    whose: Whose | None = current_app.extensions.get(WHOSE)
+    if whose is None:
+        return None, order_id
+    asked = {**request.args.to_dict(), **request.form.to_dict(), **(request.view_args or {})}
+    order_id = order_id or asked.get("order_id", "")
+    device = whose(order_id, "") if order_id else None
+    if device is not None:
+        return device, order_id
+    return whose("", asked.get("device_uuid") or asked.get("deviceUuid", "")), ""
 
 
 def asked_language() -> Language:
@@ -82,10 +111,12 @@ def _page(texts: Texts, family: int, text_key: str, device: DeviceView | None, o
         "buyer/error.html",
         t=texts,
         asset=asset,
+        style=style,
         title_key=f"error.{family}.title",
         text_key=text_key,
         device=device,
         note=Markup(device.notes["client_error_info"]) if device else "",  # noqa: S704  # cleaned in presenting
         order_id=order_id,
         order_url=url_for("buyer.status_page", order_id=order_id) if order_id else "",
+        to_menu=device is not None and device.has_menu and (family == GONE or not order_id),
     )

@@ -4,6 +4,9 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, request
 
+from cloud.buyer.assets import style_hash
+from cloud.buyer.squeeze import squeeze
+
 ASSET_MAX_AGE_S = 365 * 24 * 3600
 """Seconds; an asset's address names its content."""
 
@@ -15,7 +18,7 @@ def content_policy(public_url: str) -> str:
         (
             "default-src 'none'",
             "script-src 'self'",
-            "style-src 'self'",
+            f"style-src '{style_hash()}'",  # the page brings its style along: one round trip less to the first picture
             "connect-src 'self'",
             f"img-src 'self' {web}",
             f"form-action 'self' {web}",  # browsers judge the redirect to the provider by it too
@@ -36,7 +39,7 @@ def protect(response: Response, policy: str) -> Response:
     else:
         response.headers.setdefault("Cache-Control", "no-store")
         response.vary.update(("Accept-Language", "Accept"))
-    return response
+    return squeeze(response)
 
 
 def is_own(asked: Request, public_url: str) -> bool:

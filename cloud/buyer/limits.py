@@ -15,7 +15,7 @@ REMEMBERED_ADDRESSES = 10_000
 
 
 class RateLimit:
-    """A bucket of `burst` acts for each address, refilled by `per_s` a second."""
+    """A bucket of `burst` acts for each address (or order), refilled by `per_s` a second."""
 
     def __init__(self, burst: int, per_s: float) -> None:
         self._burst = burst

@@ -2,23 +2,33 @@
 
 from dataclasses import dataclass
 
-from flask import Response, make_response, redirect, render_template, request, url_for
+from flask import Response, make_response, render_template, request, url_for
 from markupsafe import Markup
 from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.buyer.assets import asset
+from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
-from cloud.buyer.opening import find_device, open_or_find
+from cloud.buyer.opening import find_device, lead_to, open_or_find
+from cloud.buyer.poster import as_pdf, as_svg, draw
 from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.room import Room
 from cloud.buyer.texts import Texts, why_key
-from cloud.fleet.availability import CLOSED, obstacle
+from cloud.fleet.availability import CLOSED, OFFLINE, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.probes import NOT_SENT
+from cloud.fleet.qr_key import SIGNED
+from protocol.reasons import AgentCode, RejectCode
 
 SIZES = (0, 1, 2)
+OF_THE_WHOLE = frozenset(
+    {OFFLINE, NOT_SENT, AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING, RejectCode.BUSY, "rinsing", "cleaning"}
+)
+"""Codes that say nothing about the one drink that was asked for."""
+PASSES = frozenset({RejectCode.BUSY, "rinsing", "cleaning"})
+"""Worth waiting for: the drink can be chosen, and the order's page says how long."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Menu:
             "buyer/menu.html",
             t=texts,
             asset=asset,
+            style=style,
             device=device,
             offers=offers,
             whole_why=whole_why,
@@ -52,6 +63,18 @@ class Menu:
             other_language="en" if texts.language == "ru" else "ru",
         )
         return make_response(page)
+
+    def poster(self, device_uuid: str, kind: str) -> Response:
+        """The printed code that leads here, as a page to print."""
+        device = find_device(self._room, device_uuid)
+        if device is None:
+            raise Trouble(404, "unknown_device")
+        address = self._room.public_url + url_for("buyer.menu", device_uuid=device_uuid)
+        shapes = draw(address, device.location, device.device_uuid, Texts(asked_language()))
+        body = as_svg(shapes) if kind == "svg" else as_pdf(shapes)
+        response = Response(body, mimetype="image/svg+xml" if kind == "svg" else "application/pdf")
+        response.headers["Content-Disposition"] = f"inline; filename=poster.{kind}"
+        return response
 
     def choose(self, device_uuid: str) -> BaseResponse:
         """Make the order of this drink and go to its page."""
@@ -65,7 +88,7 @@ class Menu:
         except BadScan:
             raise Trouble(400, "bad_scan", find_device(self._room, device_uuid)) from None
         order_id = open_or_find(self._room, scan)
-        return redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), 303)
+        return lead_to(order_id)
 
     def _offers(self, device_uuid: str) -> tuple[DeviceView, list[Offer], str]:
         with self._room.database.read() as session:
@@ -74,16 +97,36 @@ class Menu:
                 raise Trouble(404, "unknown_device")
             if device.status == CLOSED:
                 raise Trouble(503, "closed", view_device(device))
-            live = session.get(DeviceLive, device_uuid)
-            drinks = session.scalars(
-                select(Drink).where(Drink.device_uuid == device_uuid).order_by(Drink.position, Drink.name)
-            )
-            offers = [_offer(drink, obstacle(device, live, drink.drink_no)) for drink in drinks]
-            # What stands in the way of a drink nobody sells stands in the way of all of them.
-            whole_why = why_key(obstacle(device, live, ""))
-            return view_device(device), [offer for offer in offers if offer.prices], whole_why
+            if device.qr == SIGNED:
+                raise Trouble(403, "qr_unsigned", view_device(device))
+        return self._on_sale(device)
+
+    def _on_sale(self, device: Device) -> tuple[DeviceView, list[Offer], str]:
+        """The machine is asked about its first drink: one that does not answer makes none of them."""
+        with self._room.database.read() as session:
+            live = session.get(DeviceLive, device.device_uuid)
+            its_drinks = select(Drink).where(Drink.device_uuid == device.device_uuid)
+            drinks = [d for d in session.scalars(its_drinks.order_by(Drink.position, Drink.name)) if _prices(d)]
+        told = {drink.drink_no: obstacle(device, live, drink.drink_no) for drink in drinks}
+        # What stands in the way of a drink nobody sells stands in the way of all of them.
+        whole = obstacle(device, live, "")
+        if drinks:
+            first = self._room.asking.of_drink(device, drinks[0].drink_no, SIZES[0])
+            if first in OF_THE_WHOLE or first == whole:
+                whole = first
+            elif not first:  # its word now corrects what was said before
+                told = {drink_no: "" if code == whole else code for drink_no, code in told.items()}
+                whole = ""
+            told[drinks[0].drink_no] = first
+        closed = "" if whole in PASSES else whole
+        offers = [_offer(drink, closed or told[drink.drink_no]) for drink in drinks]
+        return view_device(device), offers, why_key(whole)
+
+
+def _prices(drink: Drink) -> tuple[tuple[int, int], ...]:
+    """Kopecks by size; sizes that are not sold are left out."""
+    return tuple((size, price) for size in SIZES if (price := drink.price(size)) is not None)
 
 
 def _offer(drink: Drink, code: str) -> Offer:
-    prices = [(size, price) for size in SIZES if (price := drink.price(size)) is not None]
-    return Offer(drink.drink_no, drink.name, tuple(prices), why_key(code))
+    return Offer(drink.drink_no, drink.name, _prices(drink), "" if code in PASSES else why_key(code))

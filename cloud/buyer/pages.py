@@ -1,28 +1,23 @@
 """The QR's entry, the status page and its live part: views only. What they say is decided in `scene.py`."""
 
 import logging
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from flask import Response, make_response, redirect, render_template, request, url_for
-from markupsafe import Markup
+from flask import Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.buyer.assets import asset
-from cloud.buyer.errors import Trouble, asked_language
-from cloud.buyer.opening import open_or_find
+from cloud.buyer.errors import Trouble
+from cloud.buyer.opening import lead_to, open_or_find
 from cloud.buyer.presenting import OrderView
-from cloud.buyer.qr import BadScan, is_checksum_wrong, read_scan
+from cloud.buyer.qr import BadScan, read_scan
+from cloud.buyer.readiness import AT_FIRST_SIGHT
 from cloud.buyer.room import Room
-from cloud.buyer.scene import Scene, money_says, scene
-from cloud.buyer.texts import Texts
+from cloud.buyer.showing import needs_the_machine, render_part, shown
+from cloud.fleet import probes
 from cloud.orders.states import PAYABLE, Status
 
 log = logging.getLogger("cloud.buyer")
-
-AFTER_EXPIRY_S = 2
-"""A page without scripts looks again this long after the order has expired."""
-WITHOUT_SCRIPTS_S = 2
-"""How often a page without scripts looks while things move."""
 
 
 class Pages:
@@ -38,13 +33,13 @@ class Pages:
         except BadScan as error:
             log.info("a scan without a proper %s", error)
             raise Trouble(400, "bad_scan") from None
-        if is_checksum_wrong(request.args):
+        if scan.code.salt_fits is False:
             log.warning("a scan whose checksum is wrong", extra={"order_id": scan.order_id, "device": scan.device_uuid})
         order_id = open_or_find(self._room, scan)
         view = self._room.order(order_id)
         if _is_over(view, self._room.clock()):
             raise Trouble(410, "expired", view.device, order_id)
-        return redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), 302)
+        return lead_to(order_id, 302)
 
     def status_page(self) -> Response:
         """The page, or with `part` only what changes on it."""
@@ -52,8 +47,19 @@ class Pages:
         if not order_id:
             raise Trouble(400, "bad_scan")
         view = self._room.order(order_id)
-        template = "buyer/order_view.html" if "part" in request.args else "buyer/order.html"
-        return make_response(render_template(template, **_shown(view, self._room.clock())))
+        is_part = "part" in request.args
+        view = self._with_readiness(view, probes.PATIENCE if is_part else AT_FIRST_SIGHT)
+        now = self._room.clock()
+        html = render_part(view, now) if is_part else render_template("buyer/order.html", **shown(view, now))
+        return make_response(html)
+
+    def _with_readiness(self, view: OrderView, patience: timedelta) -> OrderView:
+        """Asked of the machine itself while the buyer can still decide."""
+        is_late = view.status in PAYABLE and not view.can_be_paid(self._room.clock())
+        if is_late or not needs_the_machine(view):
+            return view
+        ready = self._room.asking.of_order(view.order_id, patience)
+        return replace(view, obstacle=ready.code, until=ready.until)
 
 
 def _is_over(view: OrderView, now: datetime) -> bool:
@@ -61,34 +67,3 @@ def _is_over(view: OrderView, now: datetime) -> bool:
     expired = view.status is Status.FAILED and view.reason == "expired"
     late = view.status in PAYABLE and not view.can_be_paid(now)
     return (expired or late) and not view.was_paid
-
-
-def _shown(view: OrderView, now: datetime) -> dict[str, object]:
-    texts = Texts(asked_language())
-    shown = scene(view, now)
-    money_key, money_left = money_says(view, now)
-    back = view.money_back
-    return {
-        "t": texts,
-        "asset": asset,
-        "order": view,
-        "scene": shown,
-        "note": Markup(view.device.notes[shown.note]) if shown.note else "",  # noqa: S704  # cleaned in presenting
-        "money_key": money_key,
-        "money": {
-            "amount": texts.price(back.amount if back else view.price),
-            "how": texts(f"how.{view.method}" if texts.has(f"how.{view.method}") else "how.other"),
-            "date": texts.date(back.expected_by) if back and back.expected_by else "",
-            "left": texts.left(money_left),
-        },
-        "key": "|".join((view.status.value, view.stage, back.status if back else "")),
-        "again_s": _looks_again_after(view, shown, now),
-        "other_language": "en" if texts.language == "ru" else "ru",
-    }
-
-
-def _looks_again_after(view: OrderView, shown: Scene, now: datetime) -> int:
-    """Seconds until a page without scripts reloads itself; 0 for never."""
-    if view.can_be_paid(now) and (view.needs_email or not shown.follow):
-        return int((view.expires_at - now).total_seconds()) + AFTER_EXPIRY_S  # someone may be typing
-    return shown.refresh_s or (WITHOUT_SCRIPTS_S if shown.follow else 0)

@@ -8,17 +8,31 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cloud.buyer.slots import Queue, queue_before
 from cloud.buyer.usual_times import UsualTimes
-from cloud.fleet.availability import obstacle
-from cloud.fleet.models import NOTE_FIELDS, Device, DeviceLive
+from cloud.fleet.availability import CLOSED, obstacle
+from cloud.fleet.models import NOTE_FIELDS, Credential, Device, DeviceLive, Merchant
 from cloud.fleet.notes import clean
+from cloud.fleet.qr_key import SIGNED
+from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
+from cloud.orders import receipts
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.settlement import Return, return_of
 from cloud.orders.states import FINAL, PAYABLE, Status
 
-NEEDS_RECEIPT = frozenset({"YookassaReceipt"})
-"""Scenarios whose merchant must send a fiscal receipt by e-mail (54-FZ)."""
+NOBODY = Queue(0, None)
+
+
+@dataclass(frozen=True)
+class ReceiptView:
+    """The fiscal receipt of an order whose merchant sends one (54-FZ). Never the address itself: who else looks?"""
+
+    is_email_required: bool
+    is_email_known: bool
+    """Given for an earlier payment of the order, and still kept."""
+    state: str
+    """See `receipts.ReceiptState`; "" before the first payment."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,8 @@ class DeviceView:
     location: str
     logo_url: str
     notes: Mapping[str, str]
+    has_menu: bool = True
+    """A new order can be begun on our own menu page."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +79,21 @@ class OrderView:
     obstacle: str
     """Why it cannot be made now; only looked for while the buyer can still decide."""
     device: DeviceView
+    receipt: ReceiptView | None = None
+    """None where the merchant sends none."""
+    until: datetime | None = None
+    """When the obstacle is over, where somebody can honestly say."""
+    queue: Queue = NOBODY
+    """What the machine pours before this paid order."""
+    waits_for_person: bool = False
+    """Whether its money goes back is being decided by a person."""
+    contact: str = ""
+    """The merchant's e-mail address, for a drink that failed: somebody must be there to turn to."""
 
     @property
     def needs_email(self) -> bool:
-        """Whether a receipt must go by e-mail."""
-        return self.payment_scenario in NEEDS_RECEIPT
+        """Whether the buyer must say where the receipt goes."""
+        return self.receipt is not None and self.receipt.is_email_required
 
     @property
     def returning(self) -> bool:
@@ -82,6 +108,9 @@ class OrderView:
     def can_be_paid(self, now: datetime) -> bool:
         """Whether a new payment may be started."""
         return self.status in PAYABLE and now < self.expires_at
+
+
+FAILURES = frozenset({Status.FAILED, Status.MAKE_FAILED})
 
 
 def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime) -> OrderView | None:
@@ -119,13 +148,18 @@ def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime
         money_back=return_of(session, order),
         obstacle=_obstacle(session, device, order),
         device=view_device(device),
+        receipt=_receipt(session, order),
+        queue=_queue(session, order, usual, now),
+        waits_for_person=order.waits_for_person,
+        contact=session.get_one(Merchant, order.merchant_id).contact_email if status in FAILURES else "",
     )
 
 
 def view_device(device: Device) -> DeviceView:
     """The machine as pages and JSON may show it: notes cleaned once more, a logo only from the web."""
     notes = {name: clean(getattr(device, name) or "") for name in NOTE_FIELDS}
-    return DeviceView(device.device_uuid, device.location, safe_logo(device.logo_url), notes)
+    has_menu = device.status != CLOSED and device.qr != SIGNED
+    return DeviceView(device.device_uuid, device.location, safe_logo(device.logo_url), notes, has_menu)
 
 
 def safe_logo(url: str) -> str:
@@ -137,10 +171,25 @@ def safe_logo(url: str) -> str:
     return url if parts.scheme in {"https", "http"} and parts.netloc else ""
 
 
+def _receipt(session: Session, order: Order) -> ReceiptView | None:
+    if order.payment_scenario not in WITH_RECEIPT:
+        return None
+    credential = session.get(Credential, (order.merchant_id, order.payment_scenario))
+    rule = email_rule(credential.receipt if credential is not None else None)
+    known = receipts.remembered_email(session, order.id) != ""
+    return ReceiptView(rule is EmailRule.REQUIRED, known, receipts.state_of(session, order.id))
+
+
 def _obstacle(session: Session, device: Device, order: Order) -> str:
     if Status(order.status) not in PAYABLE | {Status.MANUAL_MAKE}:
         return ""
     return obstacle(device, session.get(DeviceLive, device.device_uuid), order.drink_no, order.id)
+
+
+def _queue(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
+    """Once the machine has accepted the order, it is next."""
+    waits = order.status == Status.PAID or (order.status == Status.MAKE_PENDING and order.stage in {"", "sent"})
+    return queue_before(session, order, usual, now) if waits else NOBODY
 
 
 def _ready_by(

@@ -1,8 +1,12 @@
-"""Reads what a machine's QR says (machine-protocol.md 1.5). Nothing in it is trusted: only ids are taken."""
+"""Reads what a machine's QR says (machine-protocol.md 1.5). Nothing in it is trusted: only ids are taken.
+
+Whether its signature is good is judged with the device's key, in `orders/scanning.py`.
+"""
 
 import hashlib
 from collections.abc import Mapping
 
+from cloud.orders.qr_signature import QrCode
 from cloud.orders.scanning import Scan
 
 LONGEST = {"uuid": 255, "deviceUuid": 64, "drinkNo": 128}
@@ -20,17 +24,18 @@ def read_scan(said: Mapping[str, str]) -> Scan:
     if size not in {"0", "1", "2"}:
         raise BadScan("size")
     return Scan(
-        order_id=_id(said, "uuid"), device_uuid=_id(said, "deviceUuid"), drink_no=_id(said, "drinkNo"), size=int(size)
-    )
+        order_id=_id(said, "uuid"), device_uuid=_id(said, "deviceUuid"), drink_no=_id(said, "drinkNo"), size=int(size),
+        code=QrCode(said.get("exp", ""), said.get("sig", ""), does_checksum_fit(said)),
+    )  # fmt: skip
 
 
-def is_checksum_wrong(said: Mapping[str, str]) -> bool:
-    """Whether `salt` is there and does not fit: an unkeyed MD5, good for noticing a cut link and for nothing else."""
+def does_checksum_fit(said: Mapping[str, str]) -> bool | None:
+    """Whether `salt` fits, None without one: an unkeyed MD5, good for noticing a cut link and for nothing else."""
     salt = said.get("salt")
     if not salt:
-        return False
+        return None
     fields = "".join(said.get(name, "") for name in _SALTED)
-    return hashlib.md5(fields.encode(), usedforsecurity=False).hexdigest() != salt.lower()
+    return hashlib.md5(fields.encode(), usedforsecurity=False).hexdigest() == salt.lower()
 
 
 def can_be_id(name: str, value: str) -> bool:

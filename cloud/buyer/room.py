@@ -1,8 +1,10 @@
 """What every view of the buyer's room works with: the database, the clock, the limits. One for each application."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from flask import request
 
@@ -10,13 +12,22 @@ from cloud.buyer.errors import Trouble
 from cloud.buyer.limits import RateLimit, Seats
 from cloud.buyer.presenting import OrderView, load_order
 from cloud.buyer.qr import can_be_id
+from cloud.buyer.readiness import Asking
 from cloud.buyer.usual_times import UsualTimes
+from cloud.buyer.versions import Versions
 from cloud.db import Database
+from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules
 
 NEW_ORDERS_BURST = 30
 NEW_ORDERS_PER_S = 0.5
 """An office behind one address buys fewer coffees than this; whoever invents orders is soon stopped."""
+ACTS_BURST = 20
+ACTS_PER_S = 0.2
+"""Presses of "pay" and "pour" on one order: a page that tries again by itself needs six."""
+LOOKS_BURST = 600
+LOOKS_PER_S = 100.0
+"""Pages and questions of one address: a hundred phones behind it that poll, each once a second."""
 STREAMS = 500
 """Open streams of one process; each holds a thread of about 30 KiB. Must stay below the server's threads."""
 STREAMS_PER_ADDRESS = 20
@@ -36,7 +47,31 @@ class Room:
     """The address of who asks now; empty when it cannot be told, and then limits for one address do not apply."""
     usual_times: UsualTimes = field(default_factory=UsualTimes)
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
+    acts: RateLimit = field(default_factory=lambda: RateLimit(ACTS_BURST, ACTS_PER_S))
+    looks: RateLimit = field(default_factory=lambda: RateLimit(LOOKS_BURST, LOOKS_PER_S))
+    told_price: Callable[[str, str, int], int | None] = lambda *_: None
+    """Kopecks of a drink by machine, drink and size where somebody else than our catalogue names prices."""
+    qr_keys: QrKeys | None = None
+    """Without them no machine that must sign its codes sells anything."""
+    asks_machines: bool = False
+    """Before paying, machines are asked; else their last word counts. Needs a worker that carries the questions."""
     streams: Seats = field(default_factory=lambda: Seats(STREAMS, STREAMS_PER_ADDRESS))
+
+    @cached_property
+    def asking(self) -> Asking:
+        """Whether a machine could make a drink now."""
+        return Asking(self.database, self.clock, self.usual_times, is_live=self.asks_machines)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Which version orders are at, asked for all streams together."""
+        return Versions(self.database)
+
+    def allows_act(self, order_id: str) -> bool:
+        """Whether a button of this order may be pressed once more now."""
+        now = self.clock()
+        key = hashlib.blake2b(order_id.encode(errors="replace"), digest_size=16).hexdigest()
+        return self.acts.allows(key, now)
 
     def find(self, order_id: str) -> OrderView | None:
         """The order as it is now."""

@@ -32,6 +32,7 @@ def as_json(view: OrderView, language: Language) -> dict[str, Any]:
         "reason": view.reason or None,
         "progress": view.progress,
         "return": _money_back(view),
+        "receipt": {"status": view.receipt.state or None} if view.receipt is not None else None,
     }
 
 

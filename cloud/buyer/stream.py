@@ -7,22 +7,18 @@ import json
 import time
 from collections.abc import Iterator
 
-from flask import Response, request
-from sqlalchemy import select
+from flask import Response, request, stream_with_context
 
 from cloud.buyer.errors import RETRY_AFTER_S, asked_language, render_error
 from cloud.buyer.presenting import OrderView
 from cloud.buyer.room import Room
+from cloud.buyer.showing import BEAT_S, key_of, needs_the_machine, render_part
 from cloud.buyer.status_json import as_json
 from cloud.buyer.texts import Language
-from cloud.orders.change import order_topic
-from cloud.orders.models import Order
-from cloud.wake import Listener
+from cloud.buyer.versions import Follower
 
-LOOK_S = 1.0
-"""A lost wake-up costs this much and no more."""
-HEARTBEAT_S = 15.0
-"""Proxies close what is silent for longer; a gone browser is noticed by it too."""
+HEARTBEAT_S = BEAT_S
+"""A gone browser is noticed by it too."""
 LOOK_AT_RETURN_S = 10.0
 """How a return goes may change without the order's version."""
 LONGEST_S = 600.0
@@ -44,9 +40,10 @@ class Events:
             response = render_error(503, "too_many_streams")
             response.headers["Retry-After"] = str(RETRY_AFTER_S[503])
             return response
-        known = request.headers.get("Last-Event-ID", "")
-        body = _Follower(self._room, order_id, asked_language()).events(int(known) if known.isdecimal() else None)
-        response = Response(body, mimetype="text/event-stream")
+        known = request.headers.get("Last-Event-ID") or request.args.get("known", "")
+        follower = _Follower(self._room, order_id, asked_language(), wants_views="view" in request.args)
+        body = follower.events(int(known) if known.isdecimal() else None)
+        response = Response(stream_with_context(body), mimetype="text/event-stream")
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(leave)
@@ -54,47 +51,51 @@ class Events:
 
 
 class _Follower:
-    """Follows one order for one reader."""
+    """Follows one order for one reader: a program, or our page, which gets what it shows in the same breath."""
 
-    def __init__(self, room: Room, order_id: str, language: Language) -> None:
+    def __init__(self, room: Room, order_id: str, language: Language, *, wants_views: bool) -> None:
         self._room = room
         self._order_id = order_id
         self._language = language
+        self._wants_views = wants_views
+        self._key = ""
 
     def events(self, known: int | None) -> Iterator[str]:
         """What the reader has not seen, as it happens; `known` is the version it has."""
         yield f"retry: {BROWSER_RETRY_MS}\n\n"
-        with self._room.database.bell.listen(order_topic(self._order_id)) as ear:
-            yield from self._follow(ear, known)
+        with self._room.versions.follow(self._order_id) as follower:
+            yield from self._follow(follower, known)
 
-    def _follow(self, ear: Listener, known: int | None) -> Iterator[str]:
+    def _follow(self, follower: Follower, known: int | None) -> Iterator[str]:
         ends_at = time.monotonic() + LONGEST_S
         told = ""
         while time.monotonic() < ends_at:
             view = self._room.find(self._order_id)
             if view is None:
                 return
+            follower.seen(view.version)
             data = json.dumps(as_json(view, self._language), ensure_ascii=False)
             if data != told and (told or view.version != known):
-                yield f"id: {view.version}\ndata: {data}\n\n"
+                yield self._news(view, data)
             told = data
             if view.is_final and not view.returning:
                 yield f'id: {view.version}\nevent: end\ndata: {{"version": {view.version}}}\n\n'
                 return
-            yield from self._wait(ear, view, ends_at)
+            yield from self._wait(follower, view, ends_at)
 
-    def _wait(self, ear: Listener, view: OrderView, ends_at: float) -> Iterator[str]:
+    def _news(self, view: OrderView, data: str) -> str:
+        """On a slow line, sending the page's new part at once saves it the time to ask for it."""
+        key, self._key = self._key, key_of(view)
+        if not self._wants_views or key == self._key or needs_the_machine(view):
+            return f"id: {view.version}\ndata: {data}\n\n"
+        lines = render_part(view, self._room.clock()).splitlines()
+        part = "\n".join(f"data: {line}" for line in lines if line.strip())
+        return f"id: {view.version}\nevent: view\n{part}\n\n"
+
+    def _wait(self, follower: Follower, view: OrderView, ends_at: float) -> Iterator[str]:
         """Heartbeats until there is something to look at."""
-        spoke_at = waited_from = time.monotonic()
-        while self._version() == view.version:
-            now = time.monotonic()
-            if now >= ends_at or (view.returning and now - waited_from >= LOOK_AT_RETURN_S):
+        looks_at = min(ends_at, time.monotonic() + LOOK_AT_RETURN_S) if view.returning else ends_at
+        while not follower.wait(min(HEARTBEAT_S, looks_at - time.monotonic())):
+            if time.monotonic() >= looks_at:
                 return
-            if now - spoke_at >= HEARTBEAT_S:
-                spoke_at = now
-                yield ": still here\n\n"
-            ear.wait(LOOK_S)
-
-    def _version(self) -> int | None:
-        with self._room.database.read() as session:
-            return session.scalar(select(Order.version).where(Order.id == self._order_id))
+            yield "event: beat\ndata: 1\n\n"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.courier.broker import BrokerLink, NotConnected, Received
 from cloud.db import Database
+from cloud.fleet import probes
 from cloud.fleet.models import DeviceLive
 from cloud.loops import Clock
 from cloud.orders import making
@@ -22,11 +23,14 @@ from protocol.errors import WireError
 from protocol.messages import (
     MAX_BATCH,
     Accepted,
+    Asked,
     Hello,
     Message,
     Outcome,
     Presence,
+    ProbeReply,
     Progress,
+    Query,
     Receipt,
     State,
     Unsupported,
@@ -127,6 +131,9 @@ class Listener:
                 _note_presence(session, device_uuid, message, now)
             case State():
                 _note_state(session, device_uuid, message, now)
+            case ProbeReply():
+                why = "" if message.ready else message.code or "fault"
+                probes.answered(session, device_uuid, message.probe_id, why, now)
             case Unsupported():
                 log.warning("agent does not know %s", message.unknown_kind, extra={"device": device_uuid})
 
@@ -138,15 +145,25 @@ class Listener:
                 held[device_uuid].append(message.message_id)
             elif isinstance(message, Hello):
                 self._tell(device_uuid, Welcome(hello_id=message.hello_id, cloud_time=self._clock()))
+                self._ask_what_became(device_uuid)
         for device_uuid, ids in held.items():
             for start in range(0, len(ids), MAX_BATCH):
                 self._tell(device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
 
-    def _tell(self, device_uuid: str, message: Message) -> None:
+    def _ask_what_became(self, device_uuid: str) -> None:
+        """A device that has just connected may know of commands that we do not: all in one question."""
+        with self._database.read() as session:
+            commands = making.unheard_of(session, device_uuid, self._clock(), MAX_BATCH)
+        if commands:
+            asked = [Asked(command_id=command.id, order_id=command.order_id) for command in commands]
+            self._tell(device_uuid, Query(commands=asked), Channel.COMMAND)
+            log.info("asked what became of %d commands", len(asked), extra={"device": device_uuid})
+
+    def _tell(self, device_uuid: str, message: Message, channel: Channel = Channel.RECEIPT) -> None:
         try:
-            self._link.publish(topic(device_uuid, Channel.RECEIPT), encode(message), RECEIPT_EXPIRY_S)
+            self._link.publish(topic(device_uuid, channel), encode(message), RECEIPT_EXPIRY_S)
         except NotConnected:
-            log.info("receipt not sent, the device will ask again", extra={"device": device_uuid})
+            log.info("not told, the device will ask again", extra={"device": device_uuid})
 
 
 def _in_lock_order(said: list[tuple[str, Message]]) -> list[tuple[str, Message]]:

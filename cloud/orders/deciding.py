@@ -9,8 +9,13 @@ from sqlalchemy.orm import Session
 
 from cloud.orders.change import note
 from cloud.orders.docket import open_docket
+from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.settlement import settle_money
 from cloud.orders.states import Status
+
+LEAST = 100
+"""Kopecks: less is not refunded, and after a part nothing or more than this must be left (yookassa.md 3.4)."""
 
 
 class NotReturnable(Exception):
@@ -25,11 +30,14 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
     docket = open_docket(session, order_id)
     order = docket.order
     if order.status == Status.SUCCESSFUL:
-        left = order.price - max(order.given_back, sum(payment.refunded for payment in docket.payments))
+        given = max(order.given_back, sum(payment.refunded for payment in docket.payments))
+        left = min(order.price - given, sum(_standing(payment) for payment in docket.payments))
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")
-        order.given_back = order.price - left + wanted
+        if wanted != left and not LEAST <= wanted < left - LEAST:
+            raise NotReturnable("of a part, providers return and leave no less than a rouble")
+        order.given_back = given + wanted
     elif order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
         if kopecks not in {None, order.price}:
             raise NotReturnable("nobody knows that anything was poured: the whole price is returned")
@@ -40,3 +48,8 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
     note(docket, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
     settle_money(docket, now)
     return wanted
+
+
+def _standing(payment: Payment) -> int:
+    """Kopecks of the buyer's that are held or taken now."""
+    return payment.amount if payment.state == PaymentState.HELD else payment.captured - payment.refunded

@@ -26,6 +26,8 @@ _CONTROL = select(Device.control).where(Device.device_uuid == bindparam("device"
 
 
 DAY = timedelta(days=1)
+ARRIVES = timedelta(seconds=10)
+"""A command younger than this may still be on its way, and a question ahead of it would refuse it for ever."""
 
 
 class NotPourable(Exception):
@@ -140,6 +142,15 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
         _poured(docket, now)
     else:
         _failed(docket, event is Event.MACHINE_UNSURE, rules, now)
+
+
+def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) -> list[MakeCommand]:
+    """The device's commands of a day whose outcome nobody knows, published long enough ago to have arrived."""
+    uncertain = select(Order.id).where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
+    open_ones = or_(MakeCommand.live, MakeCommand.order_id.in_(uncertain))
+    told = and_(MakeCommand.published_at <= now - ARRIVES, MakeCommand.issued_at > now - DAY)
+    found = select(MakeCommand).where(MakeCommand.device_uuid == device_uuid, told, open_ones)
+    return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
 
 
 def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime) -> None:

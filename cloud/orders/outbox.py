@@ -17,8 +17,10 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     func,
     insert,
+    null,
     or_,
     select,
     text,
@@ -224,8 +226,10 @@ def put_off(session: Session, row_id: int, owner: str, due_at: datetime, error: 
 
 
 def nothing_done(session: Session, row_id: int) -> None:
-    """The attempt under way has certainly done nothing."""
-    session.execute(update(_table).where(_c.id == row_id).values(undone=_c.undone + 1))
+    """The attempt under way has certainly done nothing. Before the first that may have, no key has an age."""
+    never_begun = _c.undone + 1 >= _c.attempts
+    values = {"undone": _c.undone + 1, "first_tried_at": case((never_begun, null()), else_=_c.first_tried_at)}
+    session.execute(update(_table).where(_c.id == row_id).values(values))
 
 
 def note(session: Session, row_id: int, **facts: object) -> None:

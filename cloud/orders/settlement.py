@@ -24,6 +24,8 @@ log = logging.getLogger("cloud.orders.money")
 KEY_PREFIX = {Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
 REFUSED = "refused"
 """Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
+LOST = "lost"
+"""Verdict of a call of which nobody can learn any more what it did: a person must look, nothing is asked anew."""
 DONE = "done"
 FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
@@ -69,6 +71,10 @@ def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) 
     wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
     due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
     standing = next((row for row in earlier if row.settled_at is None), None)
+    if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(docket, due, now):
+        standing = None
+    if any(row.verdict == LOST for row in earlier):
+        return
     if standing is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
         outbox.add(session, due.task, key, order.id, due.payment_id, now, due.amount, due_at)
@@ -76,6 +82,11 @@ def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) 
         tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
         outbox.amend(session, standing, due.amount, due_at)
+
+
+def _take_back(docket: Docket, due: Due, now: datetime) -> bool:
+    """Its bytes are written down for another sum: as long as they have certainly not been sent, they never will be."""
+    return outbox.withdraw(docket.session, docket.order.id, frozenset({due.task}), now, due.payment_id) > 0
 
 
 def as_paid_for(payment: Payment) -> PaidFor:

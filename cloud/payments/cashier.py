@@ -19,10 +19,11 @@ from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
-from cloud.orders.settlement import DONE, REFUSED, settle_money
+from cloud.orders.settlement import DONE, LOST, REFUSED, settle_money
 from cloud.payments import receipts_carried
 from cloud.payments.believing import news_of
-from cloud.payments.facts import Page, PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.looking import NothingDone, counted_refunds, look_for
 from cloud.payments.outcomes import (
     AuthError,
     NotOurs,
@@ -44,12 +45,9 @@ LEASE_S = 60.0
 """Longer than the slowest call (5 s to connect, 35 s to answer), so that no other worker repeats a call under way."""
 IDLE_S = 1.0
 NO_CREDENTIAL_RETRY_S = 60.0
-LIST_OVERLAP = timedelta(hours=1)
-LOOK_WITHIN = timedelta(hours=26)
-"""The provider's list is asked for all that a call repeated for its key's life (23 h) can have opened."""
-MAX_PAGES = 500
-LOST = "lost"
-"""Verdict of a call whose outcome was never learnt while its key lived: a person must look."""
+ASK_AGAIN_S = 300.0
+GIVE_UP_OPENING = timedelta(days=3)
+"""Nobody was ever shown where to pay it: an order does not wait longer for a provider that cannot be asked."""
 
 
 Subject = tuple[OutboxRow, Payment, Order]
@@ -121,9 +119,8 @@ class Cashier:
     def _keep(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         try:
             provider = self._shops.of_payment(payment)
-            too_late = row.first_tried_at is not None and not may_replay(row.first_tried_at, self._clock())
-            if too_late and row.task == Task.CREATE and row.attempts > row.undone + 1:
-                self._look_for(provider, row)
+            if _may_not_be_sent(row, self._clock()):
+                self._look(provider, row, payment)
                 return
             outcome = self._ask(provider, row, payment, order)
         except NoCredential as error:
@@ -133,28 +130,24 @@ class Cashier:
             log.error("call would be refused: %s", error, extra={"order_id": row.order_id})
             self._database.write(self._refused, row, error.parameter)
         else:
-            self._settle(row, outcome)
+            if _is_in_doubt(row, outcome):
+                self._look(provider, row, payment)
+            else:
+                self._settle(row, outcome)
 
-    def _look_for(self, provider: Provider, row: OutboxRow) -> None:
-        """A call that may have opened a payment, and may not be sent again: the provider's list tells by our mark."""
-        begin = (row.first_tried_at or row.created_at) - LIST_OVERLAP
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            page = provider.list_payments(begin, begin + LOOK_WITHIN, cursor)
-            match page:
-                case Ok(Page(items=items, next_cursor=cursor)):
-                    found = next((facts for facts in items if facts.metadata.get("payment") == row.subject), None)
-                    if found is not None:
-                        self._database.write(self._paid_facts, row, found)
-                        return
-                    if cursor is None:
-                        break
-                case Rejected() | NotOurs():
-                    break
-                case AuthError() | RateLimited() | NotSent() | Unknown():
-                    self._try_again(row, page, nothing_done=False)
-                    return
-        self._database.write(self._lost, row, self._clock())
+    def _look(self, provider: Provider, row: OutboxRow, payment: Payment) -> None:
+        """It may have been done, and may not be sent again: the provider's own books tell."""
+        with self._database.read() as session:
+            counted = counted_refunds(session, payment.id)
+        match look_for(provider, row, payment, counted):
+            case NothingDone() if row.task != Task.CREATE:
+                self._database.write(self._refused, row, "not_found")
+            case NothingDone() | Rejected() | NotOurs():
+                self._database.write(self._lost, row, self._clock())
+            case AuthError() | RateLimited() | NotSent() | Unknown() as unanswered:
+                self._try_again(row, unanswered, nothing_done=False)
+            case Ok() as found:
+                self._settle(row, found)
 
     def _ask(
         self, provider: Provider, row: OutboxRow, payment: Payment, order: Order
@@ -215,7 +208,10 @@ class Cashier:
                 self._database.write(self._refund_facts, row, facts)
             case Rejected(key_conflict=True):
                 log.error("key %s is taken by another call", row.key, extra={"order_id": row.order_id})
-                self._database.write(self._later, row, 300.0, "key conflict", nothing_done=False)
+                self._database.write(self._later, row, ASK_AGAIN_S, "key conflict", nothing_done=False)
+            case Rejected() | NotOurs() if row.reference:  # no word about the refund itself: it may be under way
+                log.error("provider does not tell of refund %s", row.reference, extra={"order_id": row.order_id})
+                self._database.write(self._later, row, ASK_AGAIN_S, "refund not told of", nothing_done=False)
             case Rejected(code=code, parameter=parameter):
                 log.error("provider refused %s: %s %s", row.task, code, parameter, extra={"order_id": row.order_id})
                 self._database.write(self._refused, row, code)
@@ -283,13 +279,12 @@ class Cashier:
             outbox.nothing_done(session, row.id)
         stored = outbox.row(session, row.id)
         never_sent = stored.undone >= stored.attempts
-        is_harmless = never_sent or stored.reference != ""  # no key used yet, or only a question asked
         if row.task == Task.CREATE and never_sent and now >= order.expires_at:
             self._refused(session, row, "unreachable")
-        elif is_harmless or row.task == Task.CREATE or may_replay(stored.first_tried_at or now, now):
-            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
-        else:
+        elif row.task == Task.CREATE and now - row.created_at >= GIVE_UP_OPENING:
             self._lost(session, row, now)
+        else:
+            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
 
     @staticmethod
     def _lost(session: Session, row: OutboxRow, now: datetime) -> None:
@@ -303,6 +298,23 @@ class Cashier:
             paying.payment_refused(session, row.subject, LOST, now)
         else:
             paying.ask_soon(session, row.subject, now)
+
+
+def _may_not_be_sent(row: OutboxRow, now: datetime) -> bool:
+    """Sent before, for all we know, under a key forgotten by now. Asking about a refund by its id is always well."""
+    begun = _was_begun(row) and not row.reference
+    return begun and row.first_tried_at is not None and not may_replay(row.first_tried_at, now)
+
+
+def _is_in_doubt(row: OutboxRow, outcome: object) -> bool:
+    """A refund refused now may have been made by an earlier sending whose answer was lost: in parts it fits twice."""
+    refused = isinstance(outcome, NotOurs) or (isinstance(outcome, Rejected) and not outcome.key_conflict)
+    return refused and row.task == Task.REFUND and _was_begun(row) and not row.reference
+
+
+def _was_begun(row: OutboxRow) -> bool:
+    """An attempt before the one under way may have done it."""
+    return row.attempts > row.undone + 1
 
 
 def _subject(session: Session, row: OutboxRow) -> Subject:

@@ -18,6 +18,7 @@ from protocol.messages import (
     Outcome,
     Presence,
     Receipt,
+    State,
     Welcome,
     decode_presence,
     decode_report,
@@ -35,11 +36,11 @@ _DECODERS = {Channel.REPORT: decode_report, Channel.PRESENCE: decode_presence, C
 class CloudSide:
     """`heard` holds every message in order; `receipts` switches the receipts off."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "cloud") -> None:
         self.heard: list[Any] = []
         self.receipts = True
         self._ready = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="cloud", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe("coffee/v1/#", 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._take
@@ -93,6 +94,16 @@ class CloudSide:
         wait_until(is_so, 20, what=f"presence online={online}")
         return self.all_of(Presence)[-1]
 
+    def wait_ready(self) -> State:
+        """Until the agent tells of a machine that could pour."""
+
+        def is_ready() -> bool:
+            states = self.all_of(State)
+            return bool(states) and states[-1].machine == "ready" and states[-1].link == "up" and states[-1].selling
+
+        wait_until(is_ready, 30, what="a ready machine")
+        return self.all_of(State)[-1]
+
     def _take(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
         decode = _DECODERS.get(parse(message.topic).channel)
         if decode is None or not message.payload:
@@ -109,8 +120,8 @@ class CloudSide:
 
 
 @contextmanager
-def a_cloud_side(url: str) -> Iterator[CloudSide]:
-    side = CloudSide(url)
+def a_cloud_side(url: str, name: str = "cloud") -> Iterator[CloudSide]:
+    side = CloudSide(url, name)
     try:
         yield side
     finally:

@@ -13,6 +13,7 @@ from agent import cli
 from agent.driver import Driver
 from agent.intake import Intake
 from agent.journal import Journal
+from agent.outgoing import Outgoing
 
 STEPS: dict[str, tuple[type, str, str]] = {
     "received, not acknowledged": (Intake, "take", "after"),
@@ -28,10 +29,21 @@ STEPS: dict[str, tuple[type, str, str]] = {
     "outcome acknowledged": (Driver, "acknowledge", "after"),
 }
 
+ROUNDABOUT: dict[str, tuple[type, str, str]] = {
+    "before received": (Journal, "insert", "before"),
+    "before sent": (Journal, "mark_sent", "before"),
+    "before brewing": (Journal, "mark_brewing", "before"),
+    "about to ask": (Driver, "lookup", "before"),
+    "about to count": (Driver, "counters", "before"),
+    "sent again": (Journal, "mark_resent", "after"),
+    "receipted": (Outgoing, "confirm", "after"),
+}
+"""Steps that a drink does not always pass, or passes more than once."""
+
 
 def arm(step: str, marker: Path) -> None:
     """Put the kill in its place."""
-    owner, name, when = STEPS[step]
+    owner, name, when = (STEPS | ROUNDABOUT)[step]
     original = getattr(owner, name)
 
     def die() -> None:

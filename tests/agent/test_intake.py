@@ -9,7 +9,7 @@ from agent import gate
 from agent.board import View
 from agent.breaker import why_stop
 from agent.records import CommandState
-from protocol.messages import Fault, Probe
+from protocol.messages import Fault, Probe, ProbeReply
 from protocol.reasons import MachineState, Result
 from tests.agent.world import AMERICANO, BIRTH, World
 
@@ -50,12 +50,12 @@ def test_the_gate_names_the_reason(view: View, code: str) -> None:
 def test_a_probe_is_answered_from_what_is_known_now(world: World) -> None:
     probe = Probe(probe_id="p1", drink_no=AMERICANO, size=1)
     ready = world.intake.take(probe)
-    assert ready is not None
+    assert isinstance(ready, ProbeReply)
     assert (ready.probe_id, ready.ready, ready.code) == ("p1", True, "")
     world.switch("no_beans")
     world.run(1)
     closed = world.intake.take(probe)
-    assert closed is not None
+    assert isinstance(closed, ProbeReply)
     assert (closed.ready, closed.code) == (False, "no_beans")
 
 

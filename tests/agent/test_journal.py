@@ -1,7 +1,9 @@
 """The journal: what is committed stays, what is damaged is kept aside, what cannot be written is not done."""
 
+import itertools
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,13 +41,13 @@ def fill_up(world: World) -> Callable[[], None]:
 def fill_completely(world: World) -> Callable[[], None]:
     """Even the free room inside the last pages is used up."""
     make_room = fill_up(world)
-    number = 0
-    try:
-        while True:
+    with suppress(JournalFailed):
+        for number in itertools.count():
+            world.journal._database.put(f"filler-{number}", "x" * 3000)
+    with suppress(JournalFailed):
+        for number in itertools.count():
             world.journal.insert(world.make(f"filler-{number}", f"filler-{number}"), CommandState.REJECTED)
-            number += 1
-    except JournalFailed:
-        return make_room
+    return make_room
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_failed_transaction_leaves_nothing(world: World) -> None:
 def test_with_a_full_disk_a_make_is_not_taken_and_nothing_is_poured(world: World) -> None:
     make_room = fill_completely(world)
     with pytest.raises(JournalFailed):
-        world.tell(world.make())
+        world.tell(world.make("c" * 200, "o" * 200))  # more than what may be left inside the last page
     world.run(2)
     assert world.board.view.stopped.startswith("storage")
     assert world.line.makes() == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import delivery as delivery_module
 from agent import link as link_module
 from agent.clock import Bell
 from agent.mqtt import Connection
@@ -76,7 +77,7 @@ def agents(
 ) -> Iterator[Agents]:
     monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
     monkeypatch.setattr(link_module, "LONGEST_PAUSE_S", 0.2)
-    monkeypatch.setattr(link_module, "REPEAT_AFTER_S", 0.2)
+    monkeypatch.setattr(delivery_module, "REPEAT_AFTER_S", 0.2)
     made = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
     yield made
     made.stop()
@@ -198,7 +199,7 @@ def test_a_retained_command_is_never_obeyed(agents: Agents, cloud: CloudSide, ma
     cloud.raw(b"", retain=True)
 
 
-def test_a_journal_that_cannot_be_written_drops_the_broker_and_takes_the_command_later(
+def test_a_journal_that_cannot_be_written_says_so_pours_nothing_and_takes_the_command_later(
     agents: Agents, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
     service = agents.start()
@@ -206,7 +207,12 @@ def test_a_journal_that_cannot_be_written_drops_the_broker_and_takes_the_command
     connection = service._journal._database._connection
     connection.execute("PRAGMA query_only = ON")
     cloud.make()
-    cloud.wait_online(False)
+    wait_until(lambda: not cloud.all_of(State)[-1].selling, what="the state that says so")
+    assert cloud.all_of(State)[-1].reason.startswith("storage")
+    cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
+    wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
+    assert not cloud.all_of(ProbeReply)[0].ready
+    assert cloud.all_of(Presence)[-1].online
     assert machine.poured("o1") == []
     connection.execute("PRAGMA query_only = OFF")
     assert cloud.outcome().result is Result.DONE
@@ -232,7 +238,7 @@ def test_a_broker_that_dies_in_mid_pour_hears_the_outcome_when_it_is_back(
 def test_what_was_not_receipted_is_told_at_once_on_the_next_connection(
     agents: Agents, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "REPEAT_AFTER_S", 1000.0)
+    monkeypatch.setattr(delivery_module, "REPEAT_AFTER_S", 1000.0)
     with a_cloud_side(mosquitto.url) as cloud:
         cloud.receipts = False
         agents.start()

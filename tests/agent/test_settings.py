@@ -117,7 +117,7 @@ def test_the_watchdog_is_fed_only_while_every_loop_comes_round() -> None:
     clock = VirtualClock()
     pulse = Pulse(clock)
     for name in ("serial", "worker", "link"):
-        pulse.expect(name)
+        pulse.expect(name, STALE_S)
     clock.seconds += STALE_S
     for name in ("serial", "link"):
         pulse.beat(name)

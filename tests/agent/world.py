@@ -20,6 +20,8 @@ from agent.pouring import Pouring
 from agent.profile import Profile, load
 from agent.recorder import Recorder
 from agent.talk import Closed, LineLost, LineNews, Opened
+from agent.tally import Tally
+from agent.upkeep import Upkeep
 from agent.worker import Worker
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import CODES
@@ -124,6 +126,7 @@ class World:
         self.machine = CoffeeMachine(Memory(), self.faults, lambda: next(boots), timing=Timing(brew_s=brew_s))
         self.line = WireLine(Wire(self.machine, self.faults, self.random), self.faults, self.clock)
         self.restarts = 0
+        self.restarts_asked: list[float] = []
         self._ids = iter(range(1, 1_000_000))
         self._build()
         if hot:
@@ -137,7 +140,7 @@ class World:
             self.folder, self.clock, lambda: f"id{next(self._ids)}", self.cloud.best, self.link_bell
         )
         self.board = Board(self.link_bell)
-        self.driver = Driver(self.line, self.profile.timers, self.clock, self.random)
+        self.driver = Driver(self.line, self.profile, self.clock, self.random)
         self.recorder = Recorder(self.folder / "frames")
         pouring = Pouring(
             journal=self.journal,
@@ -147,6 +150,7 @@ class World:
             cloud=self.cloud,
             profile=self.profile,
             recorder=self.recorder,
+            tally=Tally(self.profile.timers.unknown_deadline),
             started=self.clock.monotonic(),
             look=lambda: self.worker.look(),
         )
@@ -158,6 +162,16 @@ class World:
             journal=self.journal,
             board=self.board,
             pouring=pouring,
+            upkeep=Upkeep(
+                driver=self.driver,
+                board=self.board,
+                clock=self.clock,
+                cloud=self.cloud,
+                profile=self.profile,
+                base=self.profile,
+                state_dir=self.folder,
+                restart=lambda: self.restarts_asked.append(self.clock.seconds),
+            ),
             profile=self.profile,
             clock=self.clock,
             state_dir=self.folder,

@@ -7,6 +7,8 @@
   const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
   const PATIENCE_MS = 8000;
   const RETRIES_WHILE_OPENING = 5;
+  const TICK_MS = 500;
+  const SLEPT_MS = 5000; // a clock that stood still for longer was asleep
 
   const order = document.getElementById("order");
   const place = document.getElementById("view");
@@ -14,9 +16,12 @@
   const coffee = document.getElementById("coffee-level");
   const lost = document.getElementById("lost");
   const spoken = document.getElementById("spoken");
+  const silenceMs = Number(order.dataset.beat) * 1000 + 3000; // a stream that is alive speaks more often
 
   let stream = null;
   let streamAgainAt = 0;
+  let heardAt = Date.now();
+  let tickedAt = Date.now();
   let pollTimer = 0;
   let refreshTimer = 0;
   let failures = 0;
@@ -53,8 +58,9 @@
 
   // What is shown
 
-  function pour(level, mood) {
+  function pour(level, mood, stage) {
     cup.dataset.mood = mood;
+    cup.dataset.stage = stage;
     cup.dataset.level = level;
     cup.setAttribute("aria-valuenow", level);
     coffee.style.transform = `translateY(${200 - level * 1.08}px)`;
@@ -64,7 +70,8 @@
     const next = new DOMParser().parseFromString(html, "text/html").querySelector(".view");
     if (!next) throw new Error("not the order's view");
     const before = view();
-    const moved = next.dataset.key !== before.dataset.key;
+    const moved = next.querySelector("h1").textContent !== before.querySelector("h1").textContent
+      || next.dataset.key !== before.dataset.key;
     const same = !moved && withoutTimes(next) === withoutTimes(before);
     if (same) {
       next.querySelectorAll("[data-left]").forEach((fresh, i) => before.querySelectorAll("[data-left]")[i].replaceWith(fresh));
@@ -75,12 +82,12 @@
       place.replaceChildren(next);
       if (focused !== null) (document.getElementById(focused || "-") || next.querySelector("h1")).focus();
     }
-    pour(Number(next.dataset.level), next.dataset.mood);
+    pour(Number(next.dataset.level), next.dataset.mood, next.dataset.stage);
     startClocks();
     if (!moved) return;
     const title = next.querySelector("h1").textContent;
     document.title = title;
-    spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .why")].map((p) => p.textContent)].join(" ");
+    spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .money, .why")].map((p) => p.textContent)].join(" ");
     if (next.querySelector(".sign")) document.getElementById("foot")?.remove();
   }
 
@@ -135,14 +142,22 @@
     reached();
     if (keyOf(news) !== view().dataset.key) return refresh();
     view().dataset.version = news.version;
-    if (view().dataset.moves === "1") pour(Math.min(news.progress, 99), cup.dataset.mood);
+    if (view().dataset.moves === "1") pour(Math.min(news.progress, 99), cup.dataset.mood, cup.dataset.stage);
+  }
+
+  function heard() {
+    heardAt = Date.now();
+    reached();
   }
 
   function listen() {
     if (stream || Date.now() < streamAgainAt || !window.EventSource) return;
-    stream = new EventSource(order.dataset.eventsUrl);
-    stream.onopen = () => { clearTimeout(pollTimer); pollTimer = 0; reached(); };
-    stream.onmessage = (event) => received(JSON.parse(event.data));
+    stream = new EventSource(`${order.dataset.eventsUrl}&view=1&known=${view().dataset.version}`);
+    heardAt = Date.now();
+    stream.onopen = () => { clearTimeout(pollTimer); pollTimer = 0; heard(); };
+    stream.onmessage = (event) => { heard(); received(JSON.parse(event.data)); };
+    stream.addEventListener("beat", heard);
+    stream.addEventListener("view", (event) => { heard(); show(event.data); keepUp(); });
     stream.addEventListener("end", () => { hangUp(); refresh(); });
     stream.onerror = () => {
       if (stream && stream.readyState === EventSource.CLOSED) {
@@ -156,6 +171,16 @@
   function hangUp() {
     if (stream) stream.close();
     stream = null;
+  }
+
+  // A line that died without a word gives no error: silence does.
+  function doubt() {
+    const now = Date.now();
+    const slept = now - tickedAt > SLEPT_MS;
+    tickedAt = now;
+    if (document.hidden || !stream || !(slept || now - heardAt > silenceMs)) return;
+    hangUp();
+    poll();
   }
 
   function pollSoon() {
@@ -209,7 +234,11 @@
     for (let attempt = 0; ; attempt += 1) {
       const answer = await ask(form.action, {
         method: "POST",
-        headers: { "Content-Type": "application/json", Accept: "application/json" },
+        headers: {
+          "Content-Type": "application/json",
+          Accept: "application/json",
+          "Accept-Language": document.documentElement.lang,
+        },
         body: JSON.stringify(fields),
       });
       const said = await answer.json().catch(() => ({}));
@@ -230,8 +259,10 @@
       const { answer, said } = await send(form);
       if (answer.ok && form.dataset.act === "pour") return await refresh();
       if (answer.ok && /^https?:\/\//.test(said.redirect_url)) return location.assign(said.redirect_url);
-      problem.textContent = form.getAttribute(`data-error-${answer.status}`) || form.dataset.error;
-      if (answer.status === 409 || answer.status === 410) setTimeout(refresh, 1500);
+      const says = said.error && said.error.says;
+      problem.textContent = says || form.getAttribute(`data-error-${answer.status}`) || form.dataset.error;
+      if (says) refresh();
+      else if (answer.status === 409 || answer.status === 410) setTimeout(refresh, 1500);
     } catch {
       problem.textContent = form.dataset.errorLost || form.dataset.error;
     }
@@ -252,8 +283,8 @@
     logo.addEventListener("error", () => { logo.hidden = true; });
     if (logo.complete && !logo.naturalWidth) logo.hidden = true;
   }
-  pour(Number(cup.dataset.level), cup.dataset.mood);
+  pour(Number(cup.dataset.level), cup.dataset.mood, cup.dataset.stage);
   startClocks();
-  setInterval(tick, 500);
+  setInterval(() => { tick(); doubt(); }, TICK_MS);
   keepUp();
 })();

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, jsonify, redirect, request
+from flask import Blueprint, Flask, Response, jsonify, redirect, request
 from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer import render_http_error
-from cloud.buyer.blueprint import blueprint_of
+from cloud.buyer.blueprint import create_blueprint, guard
 from cloud.buyer.limits import RateLimit, Seats
 from cloud.buyer.room import Room
 from cloud.db import Base, Database
@@ -68,14 +68,15 @@ def counter() -> Counter:
 @pytest.fixture
 def app(room: Room, counter: Counter) -> Flask:
     app = Flask("buyer-alone", static_folder=None)
-    app.register_blueprint(blueprint_of(room))
+    app.register_blueprint(create_blueprint(room))
     app.register_error_handler(HTTPException, render_http_error)
+    checkout = Blueprint("checkout", __name__)
 
     @app.before_request
     def count() -> None:
         counter.paths.append(request.full_path)
 
-    @app.post("/v1/initiate-payment")
+    @checkout.post("/v1/initiate-payment")
     def initiate_payment() -> tuple[Response, int] | BaseResponse:
         counter.checkout_got.append(dict(request.get_json() if request.is_json else request.form))
         if counter.checkout_status != 200:
@@ -83,6 +84,8 @@ def app(room: Room, counter: Counter) -> Flask:
         if request.is_json:
             return jsonify(redirect_url=request.host_url + "provider"), 200
         return redirect("/provider", 303)
+
+    app.register_blueprint(guard(checkout, room))
 
     @app.get("/provider")
     def provider() -> str:

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cloud.buyer import slots
 from cloud.db import Database
+from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders import making, outbox, paying, scanning
 from cloud.orders.models import MakeCommand, Order, Payment
@@ -58,6 +60,14 @@ class Orders:
 
         self.database.write(work)
 
+    def change_merchant(self, **fields: Any) -> None:
+        def work(session: Session) -> None:
+            merchant = session.get_one(Merchant, "north")
+            for name, value in fields.items():
+                setattr(merchant, name, value)
+
+        self.database.write(work)
+
     def machine_says(self, online: bool = True, **state: Any) -> None:
         whole = {"link": "up", "machine": "ready", "selling": True, "faults": [], **state}
 
@@ -65,6 +75,28 @@ class Orders:
             session.merge(DeviceLive(device_uuid=DEVICE, online=online, state=whole))
 
         self.database.write(work)
+
+    def answers_probes(self, drink_no: str, code: str = "") -> None:
+        """The machine has been asked about this drink, and answers now."""
+
+        def work(session: Session) -> None:
+            probe = probes.ask(session, DEVICE, drink_no, 1, f"probe-{drink_no}-{self.clock():%H%M%S%f}", self.clock())
+            probes.claim(session, self.clock())
+            probes.answered(session, DEVICE, probe.probe_id, code, self.clock())
+
+        self.database.write(work)
+
+    def reserves(self, order_id: str) -> None:
+        """Its buyer has pressed "pay" on the page."""
+        assert self.database.write(slots.reserve, DEVICE, order_id, self.clock()) is None
+
+    def usual_cups(self, seconds: float) -> None:
+        """Three cups, each done in so many seconds: enough to say how long the next takes."""
+        for number in range(3):
+            order_id = f"earlier-{number}"
+            self.accepted(order_id)
+            self.clock.forward(seconds)
+            self.outcome(order_id, Result.DONE, out=Spout.FULL)
 
     # The order
 
@@ -201,7 +233,8 @@ class Orders:
 
 
 def _settle_returns(session: Session, order_id: str, now: datetime) -> None:
-    for row in outbox.of_order(session, order_id, outbox.RETURNS):
+    returns = select(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task.in_(outbox.RETURNS))
+    for row in session.scalars(returns):
         if row.settled_at is None:
             row.attempts, row.first_tried_at, row.settled_at, row.verdict = 1, now, now, "done"
     assert session.scalars(select(OutboxRow).where(OutboxRow.order_id == order_id)).all()

@@ -18,6 +18,71 @@ def _offline(orders: Orders) -> str:
     return orders.created()
 
 
+def _no_water(orders: Orders) -> str:
+    orders.machine_says(faults=[{"code": "no_water", "level": "block", "drinks": []}])
+    return orders.created()
+
+
+def _rinsing(orders: Orders) -> str:
+    orders.machine_says(machine="rinsing")
+    return orders.created()
+
+
+def _checking(orders: Orders) -> str:
+    """The machine has answered before, and takes its time now."""
+    orders.machine_says()
+    orders.answers_probes("cappuccino")
+    orders.clock.forward(10)
+    return orders.created()
+
+
+def _reserved(orders: Orders) -> str:
+    orders.pending("o-2")
+    orders.reserves("o-2")
+    return orders.created()
+
+
+def _busy(orders: Orders) -> str:
+    orders.usual_cups(40)
+    orders.making("o-2")
+    orders.clock.forward(10)
+    return orders.created()
+
+
+def _second_in_line(orders: Orders) -> str:
+    orders.usual_cups(40)
+    orders.making("o-2")
+    orders.clock.forward(10)
+    return orders.sent()
+
+
+def _third_in_line(orders: Orders) -> str:
+    orders.making("o-2")
+    orders.clock.forward(1)
+    orders.sent("o-3")
+    orders.clock.forward(1)
+    return orders.paid()
+
+
+def _with_time_left(orders: Orders) -> str:
+    orders.usual_cups(40)
+    orders.making(stage=Stage.BREW, pct=55)
+    orders.clock.forward(15)
+    return "o-1"
+
+
+def _late(orders: Orders) -> str:
+    orders.usual_cups(40)
+    orders.making(stage=Stage.MILK, pct=80)
+    orders.clock.forward(75)
+    return "o-1"
+
+
+def _branded(orders: Orders) -> str:
+    orders.change_device(client_info='Сегодня <b>−20 %</b> на капучино. <a href="https://example.org">О нас</a>')
+    return orders.created()
+
+
 def _declined_and_over(orders: Orders) -> str:
     orders.not_paid()
     orders.clock.forward(RULES.order_expiration_s)
@@ -63,14 +128,23 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "created, long names": _long_names,
     "created, receipt": _needs_email,
     "created, offline": _offline,
+    "created, no water": _no_water,
+    "created, rinsing": _rinsing,
+    "created, busy": _busy,
+    "created, reserved": _reserved,
+    "created, note": _branded,
     "expired": Orders.expired,
     "pending": Orders.pending,
     "not_paid": Orders.not_paid,
     "not_paid, over": _declined_and_over,
     "paid": Orders.paid,
     "sent": Orders.sent,
+    "sent, next in line": _second_in_line,
+    "paid, third in line": _third_in_line,
     "accepted": Orders.accepted,
     **{f"making, {stage.value}": _making(stage, pct) for stage, pct in PROGRESS.items()},
+    "making, with time": _with_time_left,
+    "making, late": _late,
     "successful": Orders.successful,
     "successful, returned": _goodwill,
     "manual_make": Orders.manual_make,

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
-from cloud.buyer import scene, stream
+from cloud.buyer import scene, showing, stream, versions
 from cloud.buyer.room import Room
+from cloud.orders.money import PaymentState
 from cloud.orders.states import Status
 from protocol.reasons import Result, Spout, Stage
 from tests.chromium import Pages
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
-from tests.cloud.buyer.states import STATES
 from tests.waiting import wait_until
-
-NARROW = {"width": 320, "height": 640}
-SMALL = {"width": 360, "height": 740}
 
 
 class Complaints:
@@ -46,40 +43,6 @@ def complaints() -> Iterator[Complaints]:
 def address(site: str, order_id: str, **query: str) -> str:
     more = "".join(f"&{name}={value}" for name, value in query.items())
     return f"{site}/v1/order-status-page?order_id={order_id}{more}"
-
-
-TOO_SMALL_TO_TOUCH = """() => [...document.querySelectorAll("button, .button, .language, input[type=email]")]
-    .map((e) => [e.textContent, e.getBoundingClientRect()])
-    .filter(([_, r]) => r.height < 44 || r.width < 44).map(([words, r]) => `${words} ${r.width}x${r.height}`)"""
-TOO_SMALL_TO_READ = """() => [...document.querySelectorAll("body *")]
-    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())
-      && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_every_state_fits_a_small_phone(
-    pages: Pages, site: str, orders: Orders, complaints: Complaints, state: str
-) -> None:
-    order_id = STATES[state](orders)
-    page = complaints.listen(pages.open(viewport=SMALL))
-    for language in ("ru", "en"):
-        page.goto(address(site, order_id, lang=language))
-        expect(page.locator("h1")).to_be_visible()
-        for size in (NARROW, SMALL):
-            page.set_viewport_size(size)  # type: ignore[arg-type]  # a width and a height
-            assert page.evaluate(OVERFLOW) <= 0
-        assert page.evaluate(TOO_SMALL_TO_TOUCH) == []
-        assert page.evaluate(TOO_SMALL_TO_READ) == []
-
-
-def test_the_menu_and_errors_fit_a_small_phone(pages: Pages, site: str, orders: Orders) -> None:
-    orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
-    page = pages.open(viewport=NARROW)
-    for path in (f"/m/{DEVICE}", "/v1/pay", "/nowhere"):
-        page.goto(site + path)
-        assert page.evaluate(OVERFLOW) <= 0
-        assert page.evaluate(TOO_SMALL_TO_TOUCH) == []
 
 
 def test_from_sent_to_ready_without_a_reload(pages: Pages, site: str, orders: Orders, complaints: Complaints) -> None:
@@ -118,7 +81,7 @@ def test_make_failed_says_so_and_stops_asking(
 ) -> None:
     monkeypatch.setattr(scene, "REFRESH_RETURN_S", 1)
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
-    monkeypatch.setattr(stream, "LOOK_S", 0.1)
+    monkeypatch.setattr(versions, "LOOK_S", 0.1)
     orders.change_device(client_info_make_failed="Звоните <b>812</b>")
     orders.accepted()
     page = pages.open()
@@ -163,6 +126,71 @@ def test_once_the_money_is_back_nothing_is_asked_any_more(
     assert len(counter.paths) == asked
 
 
+def test_a_new_state_crosses_the_line_once(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
+    orders.accepted()
+    page = pages.open(address(site, "o-1"))
+    wait_until(lambda: _turn(page) and counter.of("/events"), what="the stream")
+
+    orders.progress("o-1", Stage.MILK, 70)
+    expect(page.locator("h1")).to_have_text("Взбиваем молоко")
+    expect(page.locator("#cup")).to_have_attribute("data-stage", "milk")
+
+    assert counter.of("part=1") == counter.of("/v1/order-status/") == 0
+
+
+def test_a_line_that_died_without_a_word_is_doubted(
+    pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "BEAT_S", 0)
+    orders.sent()
+    page = pages.open()
+    page.route("**/events*", lambda _route: None)  # it neither opens nor fails
+    page.goto(address(site, "o-1"))
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+
+
+def test_a_slow_line_shows_everything_later_and_nothing_wrong(pages: Pages, site: str, orders: Orders) -> None:
+    orders.sent()
+    page = pages.open()
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    page.goto(address(site, "o-1"))
+    expect(page.locator("h1")).to_have_text("Заказ отправлен автомату")
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+    expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_the_second_buyer_waits_and_gets_the_button_by_itself(
+    pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "REFRESH_WAITING_S", 1)
+    orders.created("o-1")
+    second = pages.open(address(site, orders.created("o-2")))
+    expect(second.get_by_role("button", name="Оплатить")).to_be_visible()
+    orders.reserves("o-1")
+    orders.pay_again("o-1")
+
+    second.get_by_role("button", name="Оплатить").click()
+    expect(second.locator("h1")).to_have_text("Сейчас платит другой покупатель")
+    expect(second.locator(".left")).to_have_text(re.compile(r"^(1:00|0:5\d)$"))
+    expect(second.get_by_role("button")).to_have_count(0)
+    orders.news("o-1", PaymentState.CANCELED)
+
+    expect(second.get_by_role("button", name="Оплатить")).to_be_visible()
+
+
+def test_an_expired_order_leads_back_to_the_menu(pages: Pages, site: str, orders: Orders) -> None:
+    page = pages.open(address(site, orders.expired()))
+
+    page.get_by_role("link", name="Открыть меню автомата").click()
+
+    expect(page.locator("h1")).to_have_text("Что приготовить?")
+
+
 def test_a_locked_phone_catches_up_when_it_wakes(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
     orders.sent()
     page = pages.open(address(site, "o-1"))
@@ -198,7 +226,7 @@ def test_paying_leads_to_the_provider(pages: Pages, site: str, orders: Orders, c
     page.get_by_role("button", name="Оплатить").click()
 
     expect(page).to_have_title("provider")
-    assert counter.checkout_got == [{"order_id": "o-1", "email": "buyer@example.org"}]
+    assert counter.checkout_got == [{"order_id": "o-1", "slot": "1", "email": "buyer@example.org"}]
 
 
 @pytest.mark.parametrize(("status", "says"), [(410, "Время заказа вышло"), (503, "Платёжный сервис не отвечает")])
@@ -297,7 +325,7 @@ def test_everything_works_without_scripts(pages: Pages, site: str, orders: Order
     expect(page.locator("h1")).to_have_text("Проверьте заказ и оплатите")
     page.get_by_role("button", name="Оплатить").click()
     expect(page).to_have_title("provider")
-    assert counter.checkout_got == [{"order_id": "menu-0"}]
+    assert counter.checkout_got == [{"order_id": "menu-0", "slot": "1"}]
 
     orders.sent("o-2")
     page.goto(address(site, "o-2"))
@@ -332,35 +360,6 @@ def test_nothing_is_fetched_from_elsewhere(pages: Pages, site: str, orders: Orde
 
     assert asked
     assert not [url for url in asked if not url.startswith(site)]
-
-
-READABLE = """() => {
-  const channels = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
-  const light = (c) => channels(c).map((v) => v / 255)
-    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor;
-    if (!/, 0\\)|transparent/.test(c)) return c;
-  } return "rgb(255, 255, 255)"; };
-  return [...document.querySelectorAll("body *")]
-    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
-    .map((e) => { const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
-      return [e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; })
-    .filter(([_, ratio]) => ratio < 4.5);
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    "state", ["created, receipt", "created, offline", "pending", "making, brew", "make_failed, note", "successful"]
-)
-def test_words_can_be_read_against_their_ground(
-    pages: Pages, site: str, orders: Orders, scheme: str, state: str
-) -> None:
-    page = pages.open(address(site, STATES[state](orders)), color_scheme=scheme, reduced_motion="reduce")
-
-    assert page.evaluate(READABLE) == []
 
 
 def _turn(page: Page) -> bool:

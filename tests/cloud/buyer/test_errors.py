@@ -6,7 +6,8 @@ from flask.testing import FlaskClient
 
 from cloud.buyer import render_error
 from cloud.buyer.errors import KNOWN
-from tests.cloud.buyer.orders import Orders
+from cloud.db import Database
+from tests.cloud.buyer.orders import DEVICE, Orders
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -73,3 +74,54 @@ def test_an_address_nobody_knows_is_a_page(failing: FlaskClient) -> None:
 def test_a_qr_error_is_a_page_for_whoever_scans(client: FlaskClient, orders: Orders) -> None:
     assert "<h1>" in client.get("/v1/pay").text
     assert client.get("/v1/pay", headers={"Accept": "application/json"}).get_json()["error"]["code"] == "bad_scan"
+
+
+WITH_NOTE = "Звоните <b>812</b>"
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        (f"/v1/pay?deviceUuid={DEVICE}&drinkNo=espresso&size=9&uuid=o-9", 400),
+        (f"/v1/pay?deviceUuid={DEVICE}&drinkNo=tea&size=0&uuid=o-9", 404),
+        (f"/v1/pay?deviceUuid={DEVICE}&drinkNo=espresso&size=0&uuid=o-1", 409),
+        (f"/v1/pay?deviceUuid={DEVICE}&drinkNo=cappuccino&size=1&uuid=o-1", 410),
+        ("/abort/403?order_id=o-1", 403),
+        ("/abort/429?order_id=o-1", 429),
+        (f"/broken/500?deviceUuid={DEVICE}", 500),
+        ("/broken/503?order_id=o-1", 503),
+    ],
+)
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_the_machines_owner_has_a_word_on_every_error_page(
+    failing: FlaskClient, orders: Orders, address: str, status: int, language: str
+) -> None:
+    orders.change_device(client_error_info=WITH_NOTE + "<script>alert(1)</script>")
+    orders.expired("o-1")
+
+    response = failing.get(address, headers=BROWSER | {"Accept-Language": language})
+
+    assert response.status_code == status
+    assert WITH_NOTE in response.text
+    assert "alert(1)" not in response.text
+    assert f'<html lang="{language}">' in response.text
+    assert (status in {429, 503}) == ("Retry-After" in response.headers)
+
+
+def test_an_error_page_comes_also_when_the_database_does_not(failing: FlaskClient, database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE devices")
+
+    response = failing.get(f"/broken/500?deviceUuid={DEVICE}", headers=BROWSER)
+
+    assert response.status_code == 500
+    assert "У нас что-то сломалось" in response.text
+
+
+def test_an_expired_code_leads_back_to_the_menu(client: FlaskClient, orders: Orders) -> None:
+    orders.expired("o-1")
+
+    response = client.get(f"/v1/pay?deviceUuid={DEVICE}&drinkNo=cappuccino&size=1&uuid=o-1")
+
+    assert response.status_code == 410
+    assert f'href="/m/{DEVICE}?lang=ru"' in response.text

@@ -14,7 +14,7 @@ KEPT = {
     *("order_id", "status", "drink_name", "drink_size", "price", "expires_at", "payment_scenario"),
     *("is_receipt_mandatory", "device"),
 }
-ADDED = {"version", "stage", "reason", "return", "progress"}
+ADDED = {"version", "stage", "reason", "return", "progress", "receipt"}
 OF_DEVICE = {
     *("location", "logo_url", "client_info", "client_info_pending", "client_info_paid", "client_info_not_paid"),
     *("client_info_make_pending", "client_info_manual_make", "client_info_successful", "client_info_make_failed"),

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from cloud.buyer import stream
+from cloud.buyer import stream, versions
 from cloud.buyer.room import Room
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.buyer.orders import Orders
@@ -25,7 +25,7 @@ class Reader:
 
     response: HTTPResponse
     events: list[dict[str, str]] = field(default_factory=list)
-    comments: list[str] = field(default_factory=list)
+    beats: list[dict[str, str]] = field(default_factory=list)
     over: bool = False
 
     def read(self) -> None:
@@ -34,13 +34,11 @@ class Reader:
             for line in self.response:
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if not name and event:
-                    self.events.append(event)
+                    (self.beats if event.get("event") == "beat" else self.events).append(event)
                     event = {}
-                elif line.startswith(b":"):
-                    self.comments.append(value)
                 elif name and name != "retry":
                     event[name] = value
-        except (ValueError, OSError):  # we closed it
+        except (ValueError, OSError, AttributeError):  # we closed it; http.client notices in its own ways
             pass
         self.over = True
 
@@ -86,7 +84,7 @@ def follow(site: str) -> Follow:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gone reader is noticed by a heartbeat; here heartbeats are quick."""
-    monkeypatch.setattr(stream, "LOOK_S", 0.1)
+    monkeypatch.setattr(versions, "LOOK_S", 0.1)
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.2)
 
 
@@ -117,7 +115,7 @@ def test_the_data_is_what_the_status_json_says(orders: Orders, follow: Follow, s
 def test_a_reader_who_has_seen_this_version_waits_for_the_next(orders: Orders, follow: Follow) -> None:
     orders.sent()
     with follow("o-1", last_seen=str(orders.order("o-1").version)) as reader:
-        wait_until(lambda: reader.comments, what="a heartbeat")
+        wait_until(lambda: reader.beats, what="a heartbeat")
         assert reader.events == []
 
         orders.outcome("o-1", Result.REJECTED, "no_milk")
@@ -156,7 +154,7 @@ def test_a_final_order_ends_its_stream_at_once(orders: Orders, follow: Follow) -
 def test_a_stream_lasts_until_the_money_is_back(orders: Orders, follow: Follow) -> None:
     orders.make_failed()
     with follow("o-1") as reader:
-        wait_until(lambda: reader.comments, what="a heartbeat")
+        wait_until(lambda: reader.beats, what="a heartbeat")
         assert reader.told()["return"]["status"] == "in_progress"
         assert not reader.over
 

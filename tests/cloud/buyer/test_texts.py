@@ -1,6 +1,8 @@
 """Both languages say everything, every code has its sentence, and figures are written as each language does."""
 
+import ast
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Formatter
@@ -10,8 +12,12 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from cloud.buyer import texts
+from cloud.buyer.readiness import CHECKING, RESERVED
 from cloud.buyer.texts import SENTENCES, Texts, declined_key, language_of, why_key
+from cloud.fleet.availability import CLOSED, OFFLINE
+from cloud.fleet.probes import NOT_SENT
 from cloud.orders.scanning import Why
+from cloud.orders.states import Event
 from protocol.reasons import AgentCode, FaultCode, RejectCode, Stage
 
 CODES = sorted({*RejectCode, *AgentCode, *FaultCode})
@@ -50,6 +56,54 @@ def test_every_code_a_machine_or_agent_can_give_has_a_sentence(code: str) -> Non
 def test_every_reason_of_our_own_has_a_sentence(reason: str) -> None:
     assert why_key(reason) == f"why.{reason}"
     assert why_key(reason) in SENTENCES["ru"]
+
+
+KINDS = ("rejected:", "failed:", "refused:", "wrong_")
+"""What a reason that is put together may begin with; the rest is a code, or has one sentence for all."""
+
+
+def said_in_the_code() -> Iterator[tuple[str, str]]:
+    """Every reason and code that the cloud itself writes down somewhere: where, and what."""
+    for path in sorted(ROOM.parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            found: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                is_move = isinstance(node.func, ast.Name) and node.func.id == "move"
+                found = [k.value for k in node.keywords if k.arg == "reason"] if is_move else []
+                found += node.args[4:5] if is_move else []
+                is_outcome = isinstance(node.func, ast.Name) and node.func.id == "Outcome"
+                found += [k.value for k in node.keywords if k.arg == "code"] if is_outcome else []
+            elif isinstance(node, ast.FunctionDef) and node.name == "_meaning":
+                answers = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
+                found = [answer.elts[1] for answer in answers if isinstance(answer, ast.Tuple)]
+            for value in found:
+                yield from ((path.name, said) for said in _texts_of(value))
+
+
+def _texts_of(value: ast.expr) -> Iterator[str]:
+    if isinstance(value, ast.Constant) and value.value:
+        yield str(value.value)
+    elif isinstance(value, ast.JoinedStr) and isinstance(value.values[0], ast.Constant):
+        yield str(value.values[0].value)
+    elif isinstance(value, ast.Subscript):  # a text cut to what the table holds
+        yield from _texts_of(value.value)
+
+
+def test_every_reason_the_cloud_writes_has_a_sentence() -> None:
+    said = list(said_in_the_code())
+
+    assert len(said) >= 8
+    assert [s for s in said if not s[1].startswith(KINDS) and why_key(s[1]) in {"why.other", ""}] == []
+
+
+@pytest.mark.parametrize("event", [Event.NO_ACK, Event.NO_OUTCOME])
+def test_a_silence_that_names_itself_has_a_sentence(event: Event) -> None:
+    assert why_key(event.value) == f"why.{event.value}"
+
+
+@pytest.mark.parametrize("code", [CLOSED, OFFLINE, NOT_SENT, RESERVED, CHECKING, "rinsing", "cleaning"])
+def test_whatever_stands_in_the_way_of_paying_has_a_sentence(code: str) -> None:
+    assert why_key(code) == f"why.{code}"
 
 
 @pytest.mark.parametrize("reason", ["rejected:vendor:E42", "failed:", "rejected:whatever", "brand_new"])

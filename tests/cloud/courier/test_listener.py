@@ -16,6 +16,7 @@ from protocol.messages import (
     Outcome,
     Presence,
     Progress,
+    Query,
     Receipt,
     State,
     Welcome,
@@ -193,6 +194,20 @@ def test_a_database_that_fails_drops_the_connection_and_nothing_is_receipted(rig
     machine.say(outcome(rig, order_id, message_id="o-2"))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
     wait_until(lambda: "o-2" in receipted(machine))
+
+
+def test_a_device_that_connects_is_asked_once_for_everything_nobody_knows(sqlite_rig: Rig) -> None:
+    rig, world = sqlite_rig, sqlite_rig.world
+    silent, poured, fresh = sent_order(rig), sent_order(rig), ""
+    world.report(poured, Result.DONE)
+    world.wait(world.rules.ack_timeout_s)
+    assert world.order(silent).uncertain
+    fresh = sent_order(rig)
+    machine = rig.machine()
+    machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
+    rig.hear_until(lambda: bool([c for c in machine.commands if isinstance(c, Query)]))
+    [query] = [c for c in machine.commands if isinstance(c, Query)]
+    assert [asked.order_id for asked in query.commands] == [silent], f"{fresh} may still be on its way"
 
 
 def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:

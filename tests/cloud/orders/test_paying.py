@@ -316,10 +316,10 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
         world.database.write(hint)
         hinted.set()
 
-    def judge_slowly(before: PaymentState, after: PaymentState) -> bool:
+    def judge_slowly(before: PaymentState, after: PaymentState, had_money: bool) -> bool:
         in_the_middle.set()
         hinted.wait(0.5)  # it cannot come before we are done; without the lock it would
-        return moves_forward(before, after)
+        return moves_forward(before, after, had_money)
 
     mocker.patch.object(paying, "moves_forward", side_effect=judge_slowly)
     webhook = threading.Thread(target=webhook_comes)

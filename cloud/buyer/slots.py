@@ -1,0 +1,99 @@
+"""Who stands first at a machine: orders it pours, and the short reservation of whoever is paying right now.
+
+One machine makes one drink at a time. A reservation ends by itself; it moves no order and no money.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.buyer.usual_times import UsualTimes
+from cloud.db import Base, insert_if_new
+from cloud.orders.models import MakeCommand, Order
+from cloud.orders.states import PAYABLE, Status
+
+RESERVED_FOR = timedelta(seconds=60)
+"""Most payments by phone are through by then; a buyer who changed their mind blocks nobody for longer."""
+OPENING_FOR = timedelta(seconds=15)
+"""A reservation whose payment has not been opened by then is of someone who went away."""
+
+
+class Reservation(Base):
+    """The last order somebody began to pay at a machine."""
+
+    __tablename__ = "reservations"
+
+    device_uuid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(String(255))
+    taken_at: Mapped[datetime]
+    until: Mapped[datetime]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Drinks that this machine pours first. `over_by` is when it has probably finished; None when nobody can say."""
+
+    ahead: int
+    over_by: datetime | None
+
+
+def reserved_until(session: Session, device_uuid: str, order_id: str, now: datetime) -> datetime | None:
+    """How long another buyer keeps this machine; None when nobody does."""
+    return _until(session, session.get(Reservation, device_uuid), order_id, now)
+
+
+def reserve(session: Session, device_uuid: str, order_id: str, now: datetime) -> datetime | None:
+    """Keep the machine for this order's buyer; or, until when another one has it."""
+    until = now + RESERVED_FOR
+    new = {"device_uuid": device_uuid, "order_id": order_id, "taken_at": now, "until": until}
+    if insert_if_new(session, Reservation, new):
+        return None
+    row = session.get_one(Reservation, device_uuid, with_for_update=True, populate_existing=True)
+    taken = _until(session, row, order_id, now)
+    if taken is None:
+        row.order_id, row.taken_at, row.until = order_id, now, until
+    return taken
+
+
+def queue_before(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
+    """What this order's machine still has to pour before it."""
+    first = _commands_before(session, order)
+    over_by: datetime | None = now
+    for command, other in first:
+        takes = usual.of(session, other, now)
+        if over_by is None or takes is None:
+            over_by = None
+            continue
+        begins = over_by if command.accepted_at is None else command.accepted_at
+        over_by = max(over_by, begins + takes)
+    return Queue(len(first), over_by if first else None)
+
+
+def _commands_before(session: Session, order: Order) -> Sequence[tuple[MakeCommand, Order]]:
+    mine = session.scalar(
+        select(MakeCommand.issued_at).where(MakeCommand.order_id == order.id, MakeCommand.live.is_(True))
+    )
+    others = (
+        select(MakeCommand, Order)
+        .join(Order, Order.id == MakeCommand.order_id)
+        .where(MakeCommand.live.is_(True), MakeCommand.device_uuid == order.device_uuid, Order.id != order.id)
+        .order_by(MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
+    )
+    if mine is not None:
+        others = others.where((MakeCommand.issued_at < mine) | MakeCommand.accepted_at.is_not(None))
+    return [(command, other) for command, other in session.execute(others)]
+
+
+def _until(session: Session, row: Reservation | None, order_id: str, now: datetime) -> datetime | None:
+    if row is None or row.order_id == order_id or row.until <= now:
+        return None
+    holder = session.get(Order, row.order_id)
+    if holder is None:
+        return None
+    if Status(holder.status) in PAYABLE:  # the payment is being opened, or was declined
+        ends = row.taken_at + OPENING_FOR
+        return ends if holder.status == Status.CREATED and ends > now else None
+    return row.until if holder.status == Status.PENDING else None

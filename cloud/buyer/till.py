@@ -1,0 +1,78 @@
+"""What is asked before a payment is opened: is it our own page that asks, not too often, and is the machine free?
+
+A program that opens payments by the API is not made to wait for other buyers; the page says that it is one (`slot`).
+"""
+
+import logging
+import math
+
+from flask import jsonify, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer import slots
+from cloud.buyer.errors import Trouble, asked_language, render_trouble, wants_json
+from cloud.buyer.headers import is_own
+from cloud.buyer.opening import lead_to
+from cloud.buyer.qr import can_be_id
+from cloud.buyer.readiness import RESERVED, Readiness
+from cloud.buyer.room import Room
+from cloud.buyer.texts import Texts, why_key
+from cloud.orders.models import Order
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.buyer")
+
+AGAIN_S = 5
+
+
+class Till:
+    """Stands before POST /v1/initiate-payment."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def admit(self) -> BaseResponse | None:
+        """None to go on; else the answer."""
+        if not is_own(request, self._room.public_url):
+            return render_trouble(Trouble(403, "foreign"))
+        told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
+        order_id = told.get("order_id") if isinstance(told, dict) else None
+        if not isinstance(told, dict) or not isinstance(order_id, str) or not can_be_id("uuid", order_id):
+            return None  # the checkout says what is wrong with it
+        if not self._room.allows_act(order_id):
+            return render_trouble(Trouble(429, "too_many", order_id=order_id))
+        if "slot" not in told:
+            return None
+        return self._for_page(order_id)
+
+    def _for_page(self, order_id: str) -> BaseResponse | None:
+        order = self._may_be_paid(order_id)
+        if order is None:
+            return None
+        ready = self._room.asking.of_order(order_id)
+        if not ready.code:
+            until = self._room.database.write(slots.reserve, order.device_uuid, order_id, self._room.clock())
+            if until is None:
+                return None
+            ready = Readiness(RESERVED, until)
+        log.info("not now: %s", ready.code, extra={"order_id": order_id, "device": order.device_uuid})
+        return self._refused(order_id, ready)
+
+    def _may_be_paid(self, order_id: str) -> Order | None:
+        """The order if it waits for a new payment of a machine that is checked. Another press finds the first."""
+        view = self._room.find(order_id)
+        if view is None or not view.can_be_paid(self._room.clock()) or view.status is Status.PENDING:
+            return None
+        with self._room.database.read() as session:
+            return session.get(Order, order_id)
+
+    def _refused(self, order_id: str, ready: Readiness) -> BaseResponse:
+        """Programs read why; a browser without scripts is led to the page, which says it better."""
+        if not wants_json():
+            return lead_to(order_id)
+        left = (ready.until - self._room.clock()).total_seconds() if ready.until is not None else AGAIN_S
+        says = str(Texts(asked_language())(why_key(ready.code)))
+        answer = jsonify(error={"code": ready.code, "message": says, "says": says})
+        answer.status_code = 409 if ready.code == RESERVED else 503
+        answer.headers["Retry-After"] = str(max(1, math.ceil(left)))
+        return answer

@@ -1,0 +1,86 @@
+"""What a call did that may not be sent again: told by the provider's own books, found by our marks. Changes nothing.
+
+A key is forgotten after a day; the same call would then be a new act, and money could move twice.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.orders.models import Movement, Payment
+from cloud.orders.outbox import OutboxRow, Task
+from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
+from cloud.payments.outcomes import Ok, Outcome
+from cloud.payments.provider import Provider
+
+OVERLAP = timedelta(hours=1)
+LOOK_WITHIN = timedelta(hours=26)
+"""The provider's list is asked for all that a call repeated for its key's life (23 h) can have opened."""
+MAX_PAGES = 500
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NothingDone:
+    """The provider's books hold no trace of the call."""
+
+
+Found = Outcome[PaymentFacts] | Outcome[RefundFacts] | NothingDone
+
+
+def counted_refunds(session: Session, payment_id: str) -> frozenset[str]:
+    """The provider's ids of the refunds our ledger has already."""
+    refunded = select(Movement.reference).where(Movement.payment_id == payment_id, Movement.kind == "refunded")
+    return frozenset(session.scalars(refunded))
+
+
+def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: frozenset[str]) -> Found:
+    """What became of the act `row` promises: what it made, nothing, or why nobody can tell now."""
+    begin = (row.first_tried_at or row.created_at) - OVERLAP
+    match Task(row.task):
+        case Task.CREATE:
+            return _first(
+                lambda cursor: provider.list_payments(begin, begin + LOOK_WITHIN, cursor),
+                lambda facts: facts.metadata.get("payment") == row.subject,
+            )
+        case Task.REFUND:
+            provider_id = payment.provider_payment_id or ""
+            return _first(
+                lambda cursor: provider.list_refunds(provider_id, cursor=cursor),
+                lambda facts: facts.provider_refund_id not in counted and _may_be_ours(facts, row.amount, begin),
+            )
+        case _:
+            told = provider.fetch(payment.provider_payment_id or "")
+            is_still_held = isinstance(told, Ok) and told.value.status is ProviderStatus.HELD
+            return NothingDone() if is_still_held else told
+
+
+def _may_be_ours(facts: RefundFacts, amount: int, begin: datetime) -> bool:
+    """A refund carries no mark of ours; one of this sum and time that nobody has counted is as good as ours."""
+    failed = facts.status is RefundStatus.CANCELED
+    return not failed and facts.amount == amount and (facts.created_at is None or facts.created_at >= begin)
+
+
+def _first(ask: Callable[[str | None], Outcome[Page[T]]], is_it: Callable[[T], bool]) -> Outcome[T] | NothingDone:
+    for page in _pages(ask):
+        if not isinstance(page, Ok):
+            return page
+        found = next((facts for facts in page.value.items if is_it(facts)), None)
+        if found is not None:
+            return Ok(found)
+    return NothingDone()
+
+
+def _pages(ask: Callable[[str | None], Outcome[Page[T]]]) -> Iterator[Outcome[Page[T]]]:
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = ask(cursor)
+        yield page
+        cursor = page.value.next_cursor if isinstance(page, Ok) else None
+        if cursor is None:
+            return

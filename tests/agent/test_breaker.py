@@ -1,0 +1,215 @@
+"""When selling stops until a person has looked: unknown outcomes, and a counter that moves though nobody ordered."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.breaker import why_stop
+from agent.profile import Counting, Profile
+from agent.records import Snapshot
+from agent.tally import Movement, Tally
+from protocol.messages import Rinse
+from protocol.reasons import Result, RinseProgram
+from simulator.machine.jobs import Sale
+from tests.agent.world import AMERICANO, World
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+DONE, FAILED, UNKNOWN = Result.DONE, Result.FAILED, Result.UNKNOWN
+
+
+def reading(paid: int, *, free: int = 0, test: int = 0) -> Snapshot:
+    return Snapshot("b", True, paid + free + test, free, test)
+
+
+# Unknown outcomes
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "stops"),
+    [
+        ([], False),
+        ([UNKNOWN], False),
+        ([UNKNOWN, UNKNOWN], True),
+        ([UNKNOWN, DONE, UNKNOWN], False),
+        ([UNKNOWN, DONE, UNKNOWN, DONE, UNKNOWN], True),
+        ([DONE, UNKNOWN, UNKNOWN], False),
+        ([FAILED, FAILED, FAILED], False),
+    ],
+)
+def test_two_in_a_row_or_three_in_a_day_stop(newest_first: list[Result], stops: bool) -> None:
+    outcomes = [(NOW - timedelta(hours=hour), result) for hour, result in enumerate(newest_first)]
+    assert bool(why_stop(outcomes, NOW)) is stops
+
+
+def test_three_in_more_than_a_day_do_not() -> None:
+    outcomes = [(NOW - timedelta(hours=11 * number), [UNKNOWN, DONE][number % 2]) for number in range(5)]
+    assert why_stop(outcomes, NOW) == ""
+
+
+# The tally
+
+
+def test_the_first_reading_proves_nothing() -> None:
+    assert Tally(100).read(reading(500), 0).strays == 0
+
+
+def test_a_drink_that_was_sent_explains_one_and_only_one() -> None:
+    tally = Tally(100)
+    tally.read(reading(5), 0)
+    tally.sent(1)
+    assert tally.read(reading(6), 2) == Movement(1, 1)
+    assert tally.read(reading(7), 3) == Movement(1, 0)
+    tally.sent(4)
+    assert tally.read(reading(9), 5) == Movement(2, 1)
+
+
+def test_a_drink_may_be_counted_late_but_not_for_ever() -> None:
+    tally = Tally(100)
+    tally.read(reading(5), 0)
+    tally.sent(0)
+    assert tally.read(reading(5), 90).strays == 0
+    assert tally.read(reading(6), 1000).strays == 0
+    tally.sent(1000)
+    tally.read(reading(6), 1101)
+    assert tally.read(reading(7), 1102).strays == 1
+
+
+def test_free_and_test_drinks_are_nobodys_orders_and_no_strays() -> None:
+    tally = Tally(100)
+    tally.read(reading(5), 0)
+    assert tally.read(reading(5, free=3, test=4), 1) == Movement(0, 0)
+
+
+def test_counters_set_back_prove_nothing_and_are_counted_on_from_there() -> None:
+    tally = Tally(100)
+    tally.read(reading(500), 0)
+    assert tally.read(reading(0), 1).strays == 0
+    assert tally.read(reading(1), 2).strays == 1
+
+
+def test_after_a_person_has_looked_everything_is_explained() -> None:
+    tally = Tally(100)
+    tally.read(reading(5), 0)
+    tally.forget()
+    assert tally.read(reading(9), 1).strays == 0
+
+
+# In the machine
+
+
+def drink_for_cash(world: World, sale: Sale = Sale.PAID) -> None:
+    assert world.machine.local_drink(world.clock.seconds, AMERICANO, sale)
+
+
+def test_a_drink_nobody_ordered_stops_the_selling_within_the_watch(world: World) -> None:
+    drink_for_cash(world)
+    assert world.run(world.profile.timers.counter_watch + 20, lambda: world.board.view.stopped)
+    assert world.board.view.stopped.startswith("the counter moved by 1 and 0 drinks were ordered; needs a person")
+    world.order()
+    assert world.outcome().code == "not_selling"
+    assert world.line.makes() == 0
+
+
+def test_a_drink_nobody_ordered_is_seen_at_the_latest_before_the_next_order(world: World) -> None:
+    drink_for_cash(world)
+    world.run_machine(10)
+    assert world.board.view.stopped == ""
+    world.order()
+    assert world.outcome().code == "not_selling"
+    assert world.line.makes() == 0
+
+
+def test_a_drink_nobody_ordered_during_one_of_ours_stops_the_selling(world: World) -> None:
+    world.switch("local_drink")
+    world.order()
+    world.outcome()
+    assert world.run(90, lambda: world.board.view.stopped)
+    assert "counter moved by" in world.board.view.stopped
+
+
+@pytest.mark.parametrize("sale", [Sale.TEST, Sale.FREE])
+def test_test_and_free_drinks_stop_nothing(world: World, sale: Sale) -> None:
+    drink_for_cash(world, sale)
+    world.run(200)
+    assert world.board.view.counters is not None
+    assert world.board.view.counters.total == 1
+    assert world.board.view.stopped == ""
+
+
+def test_a_rinse_stops_nothing(world: World) -> None:
+    world.welcome()
+    now = world.clock.true_time()
+    soon = now + timedelta(seconds=30)
+    world.tell(Rinse(job_id="j", issued_at=now, deadline_at=soon, program=RinseProgram.CLEAN))
+    world.run(200)
+    assert world.board.view.stopped == ""
+
+
+def test_a_machine_that_also_sells_by_itself_is_not_watched(tmp_path: Path) -> None:
+    world = World(tmp_path, profile=Profile(name="companion-v1", counting=Counting(local_sales=True)))
+    drink_for_cash(world)
+    world.run(200)
+    assert world.board.view.stopped == ""
+    world.order()
+    assert world.outcome().result is DONE
+    world.close()
+
+
+def test_orders_of_every_ending_stop_nothing_by_their_counts(world: World) -> None:
+    faults = [None, "fail_before_pour", "fail_mid_brew", "reject_no_beans", "drop_done", "drop_verdict", None]
+    for number, fault in enumerate(faults):
+        if fault:
+            world.switch(fault)
+        world.order(f"c{number}", f"o{number}")
+        world.outcome(f"c{number}")
+        world.run(5)
+    world.run(400)
+    assert world.board.view.stopped == ""
+    assert sum(world.cups(f"o{number}") for number in range(len(faults))) == 4
+
+
+def test_a_drink_made_while_the_agent_was_down_is_seen_by_the_next_start(world: World) -> None:
+    world.order()
+    world.outcome()
+    world.run(5)
+    drink_for_cash(world)
+    world.restart(after=30)
+    assert world.run(90, lambda: "counter moved" in world.board.view.stopped)
+
+
+def test_a_restart_alone_stops_nothing(world: World) -> None:
+    for number in range(3):
+        world.order(f"c{number}", f"o{number}")
+        world.outcome(f"c{number}")
+        world.restart()
+        world.welcome()
+        world.run(130)
+    assert world.board.view.stopped == ""
+
+
+def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(world: World) -> None:
+    world.order("c0", "o0")
+    world.outcome("c0")
+    drink_for_cash(world)
+    assert world.run(90, lambda: world.board.view.stopped)
+    (world.folder / "decisions").mkdir()
+    (world.folder / "decisions" / "resume-selling").touch()
+    world.run(2)
+    world.restart()
+    world.run(130)
+    assert world.board.view.stopped == ""
+    world.order()
+    assert world.outcome().result is DONE
+
+
+def test_counters_lost_in_a_reboot_stop_nothing(world: World) -> None:
+    for number in range(2):
+        world.order(f"c{number}", f"o{number}")
+        world.outcome(f"c{number}")
+    world.switch("lose_counters")
+    world.machine.cut_power(world.clock.seconds)
+    world.run(200)
+    assert world.board.view.counters is not None
+    assert world.board.view.counters.total == 0
+    assert world.board.view.stopped == ""

@@ -1,0 +1,104 @@
+"""Counters that are absent, wrong or set back to zero while one of our drinks is made (machine-protocol.md 5.6).
+
+A machine that can be asked about the order is believed; one that cannot leaves only what the counters really prove.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from protocol.reasons import Result
+from tests.agent.test_pouring import assert_truthful
+from tests.agent.world import World
+
+DONE, UNKNOWN = Result.DONE, Result.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Switches on while the drink is made, and what is told of it when nothing but the counters can tell."""
+
+    switches: tuple[str, ...]
+    blind: Result
+    rule: str
+    stops: bool = False
+    """Something else seems to dispense: a person must look."""
+
+
+DOUBTS = {
+    "right": Doubt((), DONE, "counted"),
+    "absent": Doubt(("without_counters",), UNKNOWN, "nothing proves anything"),
+    "not counted": Doubt(("not_counted",), UNKNOWN, "nothing proves anything"),
+    "counted twice": Doubt(("count_twice",), UNKNOWN, "something else is dispensing", stops=True),
+    "a thousand too high": Doubt(("counters_jump",), UNKNOWN, "something else is dispensing", stops=True),
+    "set back to zero": Doubt(("lose_counters", "reboot_before_done"), UNKNOWN, "nothing proves anything"),
+    "a test drink beside it": Doubt(("local_test_drink",), DONE, "counted"),
+}
+
+
+AT_ONCE = ("counters_jump", "lose_counters")
+"""These would strike before the make, at the snapshot of the counters."""
+
+
+def meet(world: World, doubt: Doubt, *, can_be_asked: bool) -> None:
+    """The agent greets a machine that lacks what it lacks; two drinks, so that the counters do not stand at zero."""
+    lacking = [name for name in doubt.switches if name.startswith("without_")]
+    for switch in lacking if can_be_asked else [*lacking, "without_order", "without_finish"]:
+        world.switch(switch)
+    world.restart()
+    world.run(5)
+    for number in (1, 2):
+        world.order(f"c{number}", f"o{number}")
+        world.run(300, lambda number=number: world.outcomes(f"c{number}"))  # type: ignore[misc]
+        assert world.cups(f"o{number}") == 1
+        world.run(2)
+    world.journal.resume_selling()  # two drinks nobody can see the end of are two in a row
+
+
+def order_the_third(world: World, doubt: Doubt, *, after: float) -> None:
+    for switch in set(doubt.switches) - set(AT_ONCE):
+        world.switch(switch)
+    world.order("c3", "o3")
+    world.run(after)
+    for switch in set(doubt.switches) & set(AT_ONCE):
+        world.switch(switch)
+
+
+def agent_dies(world: World) -> None:
+    """As soon as the drink is being made; it asks when that is long over."""
+    world.restart(after=300)
+    world.welcome()
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_a_machine_that_can_be_asked_is_believed(name: str, world: World) -> None:
+    meet(world, DOUBTS[name], can_be_asked=True)
+    order_the_third(world, DOUBTS[name], after=2)
+    agent_dies(world)
+    outcome = world.outcome("c3")
+    assert outcome.result is DONE
+    assert_truthful(world, outcome)
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_one_that_cannot_leaves_what_the_counters_prove(name: str, world: World) -> None:
+    doubt = DOUBTS[name]
+    meet(world, doubt, can_be_asked=False)
+    order_the_third(world, doubt, after=2)
+    agent_dies(world)
+    outcome = world.outcome("c3")
+    world.run(300)
+    assert [(one.result, one.evidence.rule) for one in world.outcomes("c3")] == [(doubt.blind, doubt.rule)]
+    assert_truthful(world, outcome)
+    assert ("counter moved" in world.board.view.stopped) is doubt.stops
+    assert world.line.makes() == 3
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_a_drink_that_was_never_made_is_not_conjured_up(name: str, world: World) -> None:
+    """The power goes before the make is taken in; whatever the counters say, nobody is told that a cup was filled."""
+    meet(world, DOUBTS[name], can_be_asked=False)
+    world.switch("reboot_before_accept")
+    order_the_third(world, DOUBTS[name], after=0.2)
+    assert world.outcome("c3").result is UNKNOWN
+    assert world.touched("o3") == 0

@@ -1,0 +1,322 @@
+"""The doctor: every finding it can have, each ending in what to do; and the exit codes."""
+
+import errno
+import os
+import pwd
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent import doctor_broker, doctor_machine, doctor_storage, profile
+from agent.cli import main
+from agent.database import FILE, LEAST_FREE, Database
+from agent.doctor import examine
+from agent.findings import BAD, GOOD, WARN, WRONG, Finding
+from agent.port import open_port
+from agent.settings import BrokerAddress
+from agent.standing import Standing
+from simulator.machine import MachineSimulator, Timing
+from tests.agent.cloud_side import DEVICE, a_cloud_side
+from tests.agent.world import VirtualClock
+from tests.mosquitto import Mosquitto
+from tests.programs import free_port
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
+    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
+    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
+        yield running
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """Settings in order, with nobody at the other ends."""
+    (tmp_path / "state").mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
+        "COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}",
+        "COFFEE_AGENT_SERIAL": str(tmp_path / "no-port"),
+        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
+    }
+
+
+def found(env: dict[str, str], subject: str) -> Finding:
+    """The worst finding about this."""
+    about = [finding for finding in examine(env) if finding.subject == subject]
+    assert about, f"nothing said of {subject}"
+    return max(about, key=lambda finding: [GOOD, WARN, BAD, WRONG].index(finding.mark))
+
+
+# Clock and disk
+
+
+@pytest.mark.parametrize(
+    ("now", "mark", "words"),
+    [(NOW, GOOD, "2026-05-01"), (datetime(1970, 1, 2, tzinfo=UTC), WARN, "timedatectl set-ntp true")],
+)
+def test_the_clock(now: datetime, mark: str, words: str) -> None:
+    finding = doctor_storage.clock(now)
+    assert finding.mark == mark
+    assert words in finding.words
+
+
+@pytest.mark.parametrize(
+    ("off", "mark", "words"),
+    [(0.5, GOOD, "+0.5 s"), (86_400, WARN, "86400 s ahead of"), (-3600, WARN, "3600 s behind")],
+)
+def test_the_clock_beside_the_clouds(off: float, mark: str, words: str) -> None:
+    finding = doctor_broker.clock(NOW + timedelta(seconds=off), NOW)
+    assert finding.mark == mark
+    assert words in finding.words
+
+
+@pytest.mark.parametrize(
+    ("free", "mark", "words"),
+    [(LEAST_FREE - 1, BAD, "make room"), (LEAST_FREE, WARN, "make room"), (10**9, GOOD, "953 MiB free")],
+)
+def test_the_disk(free: int, mark: str, words: str, tmp_path: Path) -> None:
+    finding = doctor_storage.disk(tmp_path, free)
+    assert finding.mark == mark
+    assert words in finding.words
+
+
+# Folder and journal
+
+
+def test_a_folder_that_is_not_there_yet_is_no_harm(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "state").rmdir()
+    assert found(env, "disk").words.endswith("`coffee-agent run` makes it")
+
+
+def test_a_folder_that_cannot_be_made(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finding = found(env | {"COFFEE_AGENT_STATE_DIR": str(tmp_path / "file" / "state")}, "permissions")
+    assert finding.mark == BAD
+    assert "may not make it" in finding.words
+
+
+def test_what_this_user_may_not_write_is_named_with_its_owner(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the tests owns what they make, and root may write everything: so the refusal is made up."""
+    Database.open(tmp_path / "state", NOW).close()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != FILE)
+    finding = found(env, "permissions")
+    assert finding.mark == BAD
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    assert f"may not write {tmp_path / 'state' / FILE}, which belongs to {owner}" in finding.words
+    assert "give it to" in finding.words
+
+
+def test_a_sound_folder(env: dict[str, str], tmp_path: Path) -> None:
+    assert found(env, "journal").words == "none yet"
+    Database.open(tmp_path / "state", NOW).close()
+    assert (found(env, "journal").words, found(env, "permissions").mark) == ("sound", GOOD)
+
+
+def test_a_damaged_journal(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "state" / FILE).write_bytes(b"no database" * 1000)
+    finding = found(env, "journal")
+    assert finding.mark == BAD
+    assert "restart the agent" in finding.words
+
+
+def test_selling_that_waits_for_a_person(env: dict[str, str], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / FILE).write_bytes(b"no database" * 1000)
+    with Database.open(state, NOW) as opened:
+        standing = Standing(opened, VirtualClock())
+        assert "put aside" in found(env, "journal").words
+        assert "--accept-loss" in found(env, "selling").words
+        standing.accept_loss()
+        standing.stop_selling("the counter moved by 2 during one order; needs a person")
+        finding = found(env, "selling")
+        assert finding.mark == BAD
+        assert "the counter moved" in finding.words
+        assert "--resume-selling" in finding.words
+        standing.resume_selling(0)
+    assert "selling" not in {finding.subject for finding in examine(env)}
+
+
+# Port and machine
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "add the user to the group"),
+        (errno.EPERM, "add the user to the group"),
+        (errno.EBUSY, "another program has it open"),
+        (errno.EAGAIN, "another program has it open"),
+        (errno.ENOTTY, "this is no serial port"),
+        (errno.EIO, "unplug the adapter"),
+    ],
+)
+def test_why_a_port_does_not_open(number: int, words: str) -> None:
+    assert words in doctor_machine.advice("/dev/null", OSError(number, os.strerror(number)))
+
+
+def test_a_port_that_is_not_there(tmp_path: Path) -> None:
+    gone = OSError(errno.ENOENT, "gone")
+    assert "is the cable in?" in doctor_machine.advice(str(tmp_path / "none"), gone)
+    (tmp_path / "by-id").symlink_to(tmp_path / "ttyUSB9")
+    assert "ttyUSB9, which is not there" in doctor_machine.advice(str(tmp_path / "by-id"), gone)
+    assert "is the other end listening?" in doctor_machine.advice("socket://127.0.0.1:9", gone)
+
+
+def test_a_file_in_place_of_a_port(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "no-port").touch()
+    assert "this is no serial port" in found(env, "port").words
+
+
+def test_a_port_another_program_has(env: dict[str, str], machine: MachineSimulator) -> None:
+    env |= {"COFFEE_AGENT_SERIAL": machine.tty}
+    assert found(env, "port").mark == GOOD
+    with open_port(machine.tty, profile.load("companion-v1")):
+        assert "another program has it open" in found(env, "port").words
+
+
+def test_a_machine_that_answers(env: dict[str, str], machine: MachineSimulator) -> None:
+    finding = found(env | {"COFFEE_AGENT_SERIAL": machine.tty}, "machine")
+    assert (finding.mark, "sim-1" in finding.words) == (GOOD, True)
+
+
+def test_a_machine_that_does_not(env: dict[str, str], machine: MachineSimulator) -> None:
+    machine.controls.switch_on("silent")
+    finding = found(env | {"COFFEE_AGENT_SERIAL": machine.tty}, "machine")
+    assert finding.mark == BAD
+    assert "is it on, is the cable the right one, is the speed right?" in finding.words
+
+
+def test_a_machine_that_can_do_less(env: dict[str, str], machine: MachineSimulator) -> None:
+    machine.controls.switch_on("without_counters")
+    finding = found(env | {"COFFEE_AGENT_SERIAL": machine.tty}, "machine")
+    assert (finding.mark, "it cannot: counters" in finding.words) == (WARN, True)
+
+
+def test_a_kind_of_machine_that_never_answers(env: dict[str, str], machine: MachineSimulator) -> None:
+    env |= {"COFFEE_AGENT_SERIAL": machine.tty, "COFFEE_AGENT_PROFILE": "tmetr-legacy"}
+    finding = found(env, "machine")
+    assert (finding.mark, "only the port was looked at" in finding.words) == (WARN, True)
+
+
+# Broker and cloud
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the name is not known"),
+        (ConnectionRefusedError(), "nobody listens there"),
+        (TimeoutError(), "does a firewall stand between"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "is the network up"),
+    ],
+)
+def test_why_an_address_does_not_answer(error: OSError, words: str) -> None:
+    assert words in doctor_broker.unreachable(error)
+
+
+@pytest.mark.parametrize(
+    ("why", "password", "mark", "words"),
+    [
+        ("the broker refused us: Not authorized", "p", BAD, "enrol this device again"),
+        ("the broker refused us: Bad user name or password", None, BAD, "no password is set"),
+        ("b:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired", "p", BAD, "is the clock right"),
+        ("b:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "p", BAD, "does this port speak TLS?"),
+        ("", "p", BAD, "said nothing"),
+        ("the broker refused us: Client identifier not valid", "p", WARN, "still take the agent"),
+    ],
+)
+def test_what_a_refusal_means(why: str, password: str | None, mark: str, words: str) -> None:
+    finding = doctor_broker.refusal(why, BrokerAddress("b", 1, password=password))
+    assert finding.mark == mark
+    assert words in finding.words
+
+
+def test_nobody_at_the_brokers_address(env: dict[str, str]) -> None:
+    assert "nobody listens there" in found(env, "broker").words
+
+
+def test_a_broker_that_is_none(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        env |= {"COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{mute.getsockname()[1]}"}
+        assert found(env, "broker").mark == BAD
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves the broken socket open
+def test_tls_where_there_is_none(env: dict[str, str], mosquitto: Mosquitto) -> None:
+    finding = found(env | {"COFFEE_AGENT_MQTT_URL": f"mqtts://127.0.0.1:{mosquitto.port}"}, "broker")
+    assert (finding.mark, "TLS" in finding.words) == (BAD, True)
+
+
+def test_a_certificate_that_is_none(env: dict[str, str], tmp_path: Path, mosquitto: Mosquitto) -> None:
+    (tmp_path / "ca").write_text("no certificate")
+    env["COFFEE_AGENT_MQTT_URL"] = f"mqtts://127.0.0.1:{mosquitto.port}"
+    env["COFFEE_AGENT_MQTT_CA"] = str(tmp_path / "ca")
+    assert "read the certificates" in found(env, "broker").words
+
+
+def test_a_cloud_that_answers_and_one_that_does_not(
+    env: dict[str, str], mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_broker, "ANSWER_S", 0.3)
+    env |= {"COFFEE_AGENT_MQTT_URL": mosquitto.url}
+    silent = found(env, "cloud")
+    assert (silent.mark, "do the cloud's workers run?" in silent.words) == (WARN, True)
+    monkeypatch.setattr(doctor_broker, "ANSWER_S", 10.0)
+    with a_cloud_side(mosquitto.url):
+        assert found(env, "cloud").mark == GOOD
+        assert found(env, "broker").mark == GOOD
+
+
+# Exit codes
+
+
+def test_wrong_settings_are_two_and_each_is_named(env: dict[str, str]) -> None:
+    del env["COFFEE_AGENT_DEVICE_UUID"]
+    env["COFFEE_AGENT_MQTT_URL"] = "http://broker"
+    wrong = [finding.words for finding in examine(env) if finding.mark == WRONG]
+    assert [words.split()[0] for words in wrong] == ["COFFEE_AGENT_DEVICE_UUID", "COFFEE_AGENT_MQTT_URL"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({}, 1), ({"COFFEE_AGENT_PROFILE": "none-such"}, 2), ({"COFFEE_AGENT_SERIAL": ""}, 2)],
+)
+def test_the_exit_code(
+    env: dict[str, str], changes: dict[str, str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (env | changes).items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == code
+
+
+def test_all_well_is_nought(
+    env: dict[str, str],
+    machine: MachineSimulator,
+    mosquitto: Mosquitto,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (env | {"COFFEE_AGENT_SERIAL": machine.tty, "COFFEE_AGENT_MQTT_URL": mosquitto.url}).items():
+        monkeypatch.setenv(name, value)
+    with a_cloud_side(mosquitto.url):
+        assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines()] == ["good"] * len(told.splitlines())
+
+
+def test_ssl_errors_are_os_errors() -> None:
+    """The doctor, and the link, catch them as such."""
+    assert issubclass(ssl.SSLError, OSError)

@@ -1,0 +1,96 @@
+"""One drink at a time, and only one the machine can make: its state, and its faults drink by drink."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from agent import gate
+from agent.board import View
+from agent.events import Events
+from agent.profile import Faults, Profile
+from protocol.machine import StatusReply
+from protocol.messages import Fault
+from protocol.reasons import MachineState, Result
+from tests.agent.world import World
+
+READY = View(link="up", machine=MachineState.READY, stopped="")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (MachineState.BOOT, "heating"),
+        (MachineState.HEATING, "heating"),
+        (MachineState.READY, ""),
+        (MachineState.BREWING, "busy"),
+        (MachineState.RINSING, "busy"),
+        (MachineState.CLEANING, "busy"),
+        (MachineState.SERVICE, "service"),
+        (MachineState.FAULT, "fault"),
+        (MachineState.OFF, "machine_offline"),
+    ],
+)
+def test_every_state_of_the_machine_has_its_answer(state: MachineState, code: str) -> None:
+    assert gate.refusal(replace(READY, machine=state), "latte") == code
+
+
+def test_the_table_of_states_is_whole() -> None:
+    assert set(gate._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
+
+
+@pytest.mark.parametrize("link", ["down", "quiet"])
+def test_a_machine_that_is_not_heard_makes_nothing(link: str) -> None:
+    assert gate.refusal(replace(READY, link=link), "latte") == "machine_offline"
+
+
+def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
+    assert gate.refusal(View(link="open", machine=None, stopped=""), "latte") == ""
+    assert gate.refusal(View(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
+
+
+@pytest.mark.parametrize(
+    ("fault", "latte", "espresso"),
+    [
+        (Fault(code="no_milk", level="block", drinks=["latte"]), "no_milk", ""),
+        (Fault(code="no_water", level="block"), "no_water", "no_water"),
+        (Fault(code="descale", level="warn"), "", ""),
+        (Fault(code="descale", level="warn", drinks=["latte"]), "", ""),
+        (Fault(code="vendor:e17", level="block", drinks=["espresso"]), "", "vendor:e17"),
+    ],
+)
+def test_a_fault_closes_the_drinks_it_names_and_no_other(fault: Fault, latte: str, espresso: str) -> None:
+    view = replace(READY, faults={fault.code: fault})
+    assert (gate.refusal(view, "latte"), gate.refusal(view, "espresso")) == (latte, espresso)
+
+
+def order(world: World, command_id: str, drink_no: str) -> None:
+    world.welcome()
+    world.tell(msgspec.structs.replace(world.make(command_id, f"o-{command_id}"), drink_no=drink_no))
+
+
+def test_without_milk_a_latte_is_refused_and_an_espresso_is_made(world: World) -> None:
+    world.switch("no_milk")
+    world.run(2)
+    order(world, "c1", "latte")
+    assert (world.outcome("c1").result, world.outcome("c1").code) == (Result.REJECTED, "no_milk")
+    assert world.line.makes() == 0
+    order(world, "c2", "espresso")
+    assert world.outcome("c2").result is Result.DONE
+
+
+def test_when_the_milk_is_back_so_is_the_latte(world: World) -> None:
+    world.switch("no_milk")
+    world.run(2)
+    world.switch_off("no_milk")
+    order(world, "c1", "latte")
+    assert world.outcome("c1").result is Result.DONE
+
+
+def test_a_fault_the_machine_only_names_closes_what_the_profile_says(world: World) -> None:
+    faults = Faults(block=frozenset(["no_water"]), closes={"no_milk": ["latte"]})
+    events = Events(world.journal, world.board, world.driver, Profile(name="x", faults=faults))
+    named = StatusReply(msg_id=1, boot_id="b0", state=MachineState.READY, order_uuid=None, faults=["no_milk", "other"])
+    events.hear(named)
+    assert gate.refusal(world.board.view, "latte") == "no_milk"
+    assert gate.refusal(world.board.view, "espresso") == ""

@@ -1,0 +1,174 @@
+"""The journal as a power cut leaves it, at every commit of a drink, alone and with the machine's own power cut.
+
+machine-protocol.md 5.6, "journal snapshot/restore, to mimic power loss": test_crashes.py has the same for kill -9.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.database import FILE
+from protocol.machine import CountersQuery, EventAck, Hello, MakeDrink, OrderQuery, Status
+from protocol.messages import Outcome
+from protocol.reasons import Result
+from tests.agent.power_loss import LOG, Instant, PowerLossWorld
+from tests.agent.test_pouring import assert_truthful
+
+COMMITS = range(1, 7)
+"""A drink's life is six commits: received, intent, sent, accepted, brewing, done."""
+POWER_CUTS = (
+    *("reboot_before_accept", "reboot_after_accept", "mid_pour_crash", "reboot_after_dispense"),
+    *("reboot_after_outcome", "reboot_before_done", "reboot_after_done"),
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[PowerLossWorld]:
+    made = PowerLossWorld(tmp_path / "state")
+    yield made
+    made.close()
+
+
+def finish(world: PowerLossWorld) -> None:
+    """As the cloud does: the command again until it is answered, and a question about it afterwards."""
+    make = world.make()
+    world.deliver(make)
+    assert world.run(600, lambda: world.outcomes())
+    world.deliver(make)
+    world.run(400)
+    assert_truthful(world, world.outcomes()[-1])
+    assert world.journal.unsettled() == []
+    assert world.journal.stopped() == ""
+
+
+@pytest.mark.parametrize("instant", Instant)
+@pytest.mark.parametrize("commit", COMMITS)
+def test_at_any_commit(world: PowerLossWorld, commit: int, instant: Instant) -> None:
+    world.welcome()
+    world.cut_power_at(commit, instant)
+    finish(world)
+    assert world.restarts == 1
+    assert world.line.makes() <= 1
+
+
+@pytest.mark.parametrize("instant", [Instant.HALF, Instant.AFTER])
+@pytest.mark.parametrize("commit", COMMITS)
+@pytest.mark.parametrize("cut", POWER_CUTS)
+def test_at_any_commit_and_the_machine_at_each_phase(
+    world: PowerLossWorld, cut: str, commit: int, instant: Instant
+) -> None:
+    world.welcome()
+    world.switch(cut)
+    world.cut_power_at(commit, instant)
+    finish(world)
+    assert world.line.makes() <= 1
+
+
+@pytest.mark.parametrize("frame", [MakeDrink, EventAck], ids=["sent, no byte", "done, not acknowledged"])
+def test_between_a_commit_and_what_it_announces(world: PowerLossWorld, frame: type[MakeDrink | EventAck]) -> None:
+    world.welcome()
+    world.cut_power_before(frame.command)
+    finish(world)
+    assert world.restarts == 1
+    assert world.line.makes() <= 1
+    assert world.outcomes()[-1].result is (Result.FAILED if frame is MakeDrink else Result.DONE)
+
+
+@pytest.mark.parametrize("again", [Hello, OrderQuery, CountersQuery, Status])
+@pytest.mark.parametrize("commit", [3, 4, 5])
+def test_once_more_while_it_settles_what_the_first_cut_left(
+    world: PowerLossWorld, commit: int, again: type[Hello | OrderQuery | CountersQuery | Status]
+) -> None:
+    world.welcome()
+    world.cut_power_at(commit, Instant.AFTER)
+    world.then_before = again.command
+    finish(world)
+    assert world.restarts == 2
+    assert world.line.makes() <= 1
+
+
+@pytest.mark.parametrize("instant", [Instant.HALF, Instant.AFTER])
+def test_while_the_log_is_folded_into_the_file(world: PowerLossWorld, instant: Instant) -> None:
+    """Ever more orders until a commit also folds; with its log the half-folded file is whole again."""
+    world.cut_power_when(lambda number, before: number > 6 and before[FILE] != world.picture()[FILE], instant)
+    for number in range(30):
+        world.welcome()
+        world.deliver(world.make(f"c{number}", f"o{number}"))
+        assert_truthful(world, world.outcome(f"c{number}"))
+        if world.restarts:
+            break
+    assert world.restarts == 1, "no commit folded the log"
+    assert world.journal.stopped() == ""
+    assert [world.cups(f"o{before}") for before in range(number)] == [1] * number
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("commit", COMMITS)
+def test_a_card_that_lied_about_its_last_commits_costs_no_second_cup(
+    world: PowerLossWorld, commit: int, lost: int
+) -> None:
+    """More than FULL can promise (5.3): the books may be wrong then, but the machine's memory still guards the cup."""
+    world.welcome()
+    world.lose_commits(commit, min(lost, commit))
+    make = world.make()
+    world.deliver(make)
+    world.run(60)
+    assert world.restarts == 1
+    world.deliver(make)
+    world.run(400)
+    assert world.touched() <= 1
+    assert world.outcomes()
+    assert all(world.cups() == 1 for outcome in world.outcomes() if outcome.result is Result.DONE)
+
+
+def test_a_log_torn_in_the_middle_of_a_commit_forgets_that_commit_and_nothing_else(world: PowerLossWorld) -> None:
+    world.order()
+    world.outcome()
+    world.cut_power_at(1, Instant.HALF)
+    world.welcome()
+    world.deliver(world.make("c2", "o2"))
+    assert world.disk is not None
+    assert world.disk[LOG]
+    assert world.journal.get("c1") is not None
+    assert world.outcome("c2").result is Result.DONE
+    assert (world.cups("o1"), world.cups("o2")) == (1, 1)
+
+
+def test_the_stop_of_selling_outlives_a_power_cut_right_after_it(world: PowerLossWorld) -> None:
+    """5.3/10: the outcome that trips the breaker and the stop are one commit."""
+    for number in (1, 2):
+        world.switch("mid_pour_crash")
+        world.order(f"c{number}", f"o{number}")
+        if number == 2:
+            cut_power_after_the_next_outcome(world)
+        assert world.outcome(f"c{number}").result is Result.UNKNOWN
+        world.run(10)
+    assert world.restarts == 1
+    assert "needs a person" in world.board.view.stopped
+    world.order("c3", "o3")
+    assert world.outcome("c3").code == "not_selling"
+
+
+def test_a_late_truth_outlives_a_power_cut_right_after_it(world: PowerLossWorld) -> None:
+    """5.3/11: a revision is told after the cut as it would have been without."""
+    world.order()
+    world.run(2)
+    world.switch("mute")
+    assert world.outcome(within=600).result is Result.UNKNOWN
+    world.switch_off("mute")
+    cut_power_after_the_next_outcome(world)
+    assert world.run(600, lambda: len(world.outcomes()) == 2)
+    assert world.restarts == 1
+    assert [(one.result, one.revision) for one in world.outcomes()] == [(Result.UNKNOWN, 1), (Result.DONE, 2)]
+    assert world.line.makes() == 1
+
+
+def cut_power_after_the_next_outcome(world: PowerLossWorld) -> None:
+    """Right after the commit that writes it."""
+
+    def told() -> int:
+        return sum(isinstance(report, Outcome) for report in world.reports())
+
+    known = told()
+    world.cut_power_when(lambda *_: told() > known)

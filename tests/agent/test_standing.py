@@ -1,0 +1,138 @@
+"""What outlives a restart besides the commands: faults with the drinks they close; and the journal in plain words."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import decisions, log, show
+from agent.decisions import Decision
+from agent.records import CommandState, Verdict, refused
+from protocol.messages import Asked, Evidence, Fault, Query
+from protocol.reasons import AgentCode, Result, Spout
+from tests.agent.world import World
+
+
+def test_after_a_restart_a_fault_still_closes_its_drinks_and_no_others(world: World) -> None:
+    world.switch("no_milk")
+    world.run(5)
+    before = world.board.view.faults
+    assert before["no_milk"].drinks
+    world.restart()
+    world.run(5)
+    assert world.board.view.faults == before
+    world.switch_off("no_milk")
+    world.run(5)
+    world.restart()
+    world.run(5)
+    assert world.board.view.faults == {}
+
+
+def test_faults_are_written_down_only_when_they_change(world: World) -> None:
+    standing = world.journal.standing
+    writes: list[str] = []
+    connection = world.journal._database._connection
+    connection.set_trace_callback(lambda sql: writes.append(sql) if sql == "COMMIT" else None)
+    no_milk = Fault(code="no_milk", level="block", drinks=["latte"])
+    standing.keep_faults({})
+    standing.keep_faults({"no_milk": no_milk})
+    standing.keep_faults({"no_milk": no_milk})
+    assert len(writes) == 1
+    assert standing.faults() == {"no_milk": no_milk}
+
+
+def test_faults_of_an_older_agent_are_asked_for_again(world: World) -> None:
+    world.journal._database.put("faults", '{"not": "a list"}')
+    assert world.journal.standing.faults() == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user: missing (run as root)")
+def test_a_decision_left_by_root_can_be_taken_away_by_the_agent(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    left = decisions.leave(tmp_path, Decision.RESUME_SELLING)
+    assert left.parent.stat().st_uid == 65534
+    assert [decision for decision, _ in decisions.waiting(tmp_path)] == [Decision.RESUME_SELLING]
+
+
+def received(world: World) -> None:
+    world.tell(world.make())
+
+
+def sent(world: World) -> None:
+    world.journal.insert(world.make(), CommandState.SENT)
+
+
+def ended(result: Result, code: str, out: Spout) -> Callable[[World], None]:
+    def end(world: World) -> None:
+        sent(world)
+        world.journal.finish("c1", Verdict(result, code, out, Evidence(rule="the machine said so")))
+
+    return end
+
+
+def refused_as(code: AgentCode) -> Callable[[World], None]:
+    def refuse(world: World) -> None:
+        received(world)
+        world.journal.finish("c1", refused(code, ""))
+
+    return refuse
+
+
+def corrected(world: World) -> None:
+    sent(world)
+    world.journal.finish("c1", Verdict(Result.UNKNOWN))
+    world.journal.finish("c1", Verdict(Result.DONE, "", Spout.FULL))
+
+
+@pytest.mark.parametrize(
+    ("become", "words"),
+    [
+        (received, "waiting its turn; nothing was sent"),
+        (sent, "the machine has not answered yet"),
+        (ended(Result.DONE, "", Spout.FULL), "poured (the machine said so)"),
+        (ended(Result.FAILED, "brewer", Spout.PARTIAL), "a part came out (brewer; the machine said so)"),
+        (ended(Result.FAILED, "never_started", Spout.NONE), "the machine proves that it never began"),
+        (ended(Result.UNKNOWN, "", Spout.UNKNOWN), "nobody can say whether it was poured"),
+        (refused_as(AgentCode.EXPIRED), "certainly nothing was poured (it came, or its turn came, after its deadline)"),
+        (refused_as(AgentCode.STORAGE), "there was no room to write it down"),
+        (corrected, "poured; corrected, this is word number 2"),
+        (lambda world: world.tell(Query(commands=[Asked(command_id="c1", order_id="o1")])), "it had never come"),
+    ],
+)
+def test_the_journal_explains_each_row(world: World, become: Callable[[World], None], words: str) -> None:
+    become(world)
+    told = show.commands(world.folder, 10)
+    assert "order o1  command c1" in told[0]
+    assert words in told[1]
+    assert words in "\n".join(show.command(world.folder, "o1"))
+
+
+def test_every_refusal_of_the_agent_has_words() -> None:
+    assert {code for code in AgentCode if code not in show._WHY} == set()
+
+
+def test_the_list_begins_with_why_nothing_is_sold(world: World) -> None:
+    world.journal.stop_selling("2 drinks in a row ended unknown; needs a person")
+    told = show.commands(world.folder, 10)
+    assert told[0].startswith("nothing is sold: 2 drinks in a row ended unknown")
+    assert "--resume-selling" in told[0]
+    world.journal.resume_selling()
+    assert show.commands(world.folder, 10) == ["no commands yet"]
+
+
+@pytest.mark.parametrize(
+    ("level", "number"),
+    [(logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"), (logging.DEBUG, "<7>")],
+)
+def test_in_systemds_journal_each_line_has_its_priority(
+    level: int, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: list[logging.Handler] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: handlers.extend(options["handlers"]))
+    log.start({"JOURNAL_STREAM": "8:1", "COFFEE_AGENT_LOG": "json"})
+    record = logging.LogRecord("agent.x", level, "", 1, "two\nlines", (), None)
+    line = handlers[0].format(record)
+    assert line.startswith(f'{number}{{"at": ')
+    assert "\n" not in line

@@ -1,0 +1,138 @@
+"""Jobs on the real program: restart and settings by a message from the cloud, and what the state message tells."""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.messages import Answer, Hello, Job, Outcome, Presence, Restart, Rinse, Settings, State
+from protocol.reasons import AnswerStatus, RinseProgram
+from simulator.machine import MachineSimulator, Timing
+from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.mosquitto import Mosquitto
+from tests.programs import Program
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
+    timing = Timing(brew_s=1.5, boot_s=0.1, heating_s=0.0, heartbeat_s=0.5, rinse_s=0.5)
+    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
+    with a_cloud_side(mosquitto.url) as side:
+        yield side
+
+
+@pytest.fixture
+def agent(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Program]:
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
+        "COFFEE_AGENT_MQTT_URL": mosquitto.url,
+        "COFFEE_AGENT_SERIAL": machine.tty,
+        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
+    }
+    command = [sys.executable, "-m", "agent", "run"]
+    with Program(command, log=tmp_path / "agent.log", env=env, cwd=tmp_path) as running:
+        yield running
+
+
+def wait_ready(cloud: CloudSide) -> None:
+    def is_ready() -> bool:
+        states = cloud.all_of(State)
+        return bool(states) and (states[-1].machine, states[-1].link, states[-1].selling) == ("ready", "up", True)
+
+    wait_until(is_ready, 30, what="a ready machine")
+
+
+def times() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {"issued_at": now, "deadline_at": now + timedelta(seconds=30)}
+
+
+def ask(cloud: CloudSide, job: Job, *statuses: AnswerStatus) -> list[Answer]:
+    """Tell the agent, wait for these answers."""
+    cloud.command(job)
+
+    def answers() -> list[Answer]:
+        return [one for one in cloud.all_of(Answer) if one.reference == job.job_id]
+
+    wait_until(lambda: [one.status for one in answers()] == list(statuses), 30, what=f"{statuses} of {job.job_id}")
+    return answers()
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_line_is(
+    cloud: CloudSide, machine: MachineSimulator
+) -> None:
+    wait_ready(cloud)
+    said = cloud.all_of(State)[-1]
+    assert said.profile == "companion-v1"
+    assert isinstance(said.capabilities, list)
+    assert {"ack", "finish", "order", "counters", "dedup", "nv"} <= set(said.capabilities)
+    assert said.frame_error_ratio == 0
+    for name in ("corrupt_crc", "flood_heartbeats"):
+        machine.controls.switch_on(name)
+    wait_until(lambda: cloud.all_of(State)[-1].frame_error_ratio > 0, 20, what="damage in the state")
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_rinse_from_the_cloud(cloud: CloudSide) -> None:
+    wait_ready(cloud)
+    job = Rinse(job_id="j1", program=RinseProgram.RINSE, **times())
+    ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
+
+
+@pytest.mark.usefixtures("agent")
+def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: MachineSimulator) -> None:
+    wait_ready(cloud)
+    cloud.make()
+    wait_until(lambda: machine.poured("o1"), 20, what="the pour to begin")
+    jobs = [
+        Rinse(job_id="j1", program=RinseProgram.CLEAN, **times()),
+        Restart(job_id="j2", **times()),
+        Settings(job_id="j3", values={}, **times()),
+    ]
+    for job in jobs:
+        (answer,) = ask(cloud, job, AnswerStatus.REFUSED)
+        assert (answer.code, answer.words) == ("busy", "a drink is being made")
+    assert cloud.outcome().result == "done"
+
+
+def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: CloudSide, agent: Program) -> None:
+    wait_ready(cloud)
+    first = cloud.all_of(Presence)[-1].session_id
+    job = Restart(job_id="j1", **times())
+    ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
+    assert cloud.wait_online().session_id != first
+    assert agent.is_running
+    cloud.make()
+    assert cloud.outcome().result == "done"
+    ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE, AnswerStatus.DONE)
+    assert len({one.session_id for one in cloud.all_of(Presence)}) == 2
+    assert agent.stop() == 0
+
+
+@pytest.mark.usefixtures("agent")
+def test_settings_from_the_cloud_change_what_the_agent_does(cloud: CloudSide) -> None:
+    wait_ready(cloud)
+    values: dict[str, bool | int | float | str] = {"timers.make_freshness": 0.001}
+    ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
+    wait_until(lambda: len(cloud.all_of(Hello)) > 1, 20, what="the new start")
+    cloud.make()
+    assert cloud.outcome().code == "expired"
+    ask(cloud, Settings(job_id="j2", values={}, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
+    cloud.make("c2", "o2")
+    assert cloud.outcome("c2").result == "done"
+    assert len(cloud.all_of(Outcome)) == 2

@@ -1,0 +1,41 @@
+"""Every state of the buyer's page as axe-core sees it, light and dark, on a phone."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.chromium import Pages
+from tests.cloud.buyer.orders import DEVICE, Orders
+from tests.cloud.buyer.states import STATES
+
+
+@pytest.fixture(scope="module")
+def axe() -> Axe:
+    return Axe()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_in_any_state(
+    pages: Pages, site: str, orders: Orders, axe: Axe, state: str, scheme: str
+) -> None:
+    order_id = STATES[state](orders)
+    page = pages.open(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)  # axe brings its own script
+    for language in ("ru", "en"):
+        page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
+        found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("path", [f"/m/{DEVICE}", "/v1/pay", "/nowhere", "/m/nobody"])
+def test_nor_in_the_menu_and_the_errors(pages: Pages, site: str, orders: Orders, axe: Axe, path: str) -> None:
+    orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
+    page = pages.open(bypass_csp=True)
+    page.goto(site + path)
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_axe_would_notice(pages: Pages, site: str, orders: Orders, axe: Axe) -> None:
+    page = pages.open(f"{site}/v1/order-status-page?order_id={orders.created()}", bypass_csp=True)
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=x><button></button>')")
+    assert axe.run(page).violations_count >= 2

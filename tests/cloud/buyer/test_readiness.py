@@ -1,0 +1,243 @@
+"""Before paying: the machine is asked, and one slot is sold to one buyer."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from cloud.buyer import slots
+from cloud.buyer.readiness import CHECKING, RESERVED, Asking
+from cloud.buyer.room import Room
+from cloud.db import Database
+from cloud.fleet import probes
+from cloud.orders.money import PaymentState
+from protocol.reasons import Result, Spout
+from tests.cloud.buyer.orders import DEVICE, RULES, Orders, TestClock
+
+NO_TIME = timedelta(0)
+SOON = timedelta(seconds=0.2)
+
+
+@pytest.fixture
+def asking(room: Room, orders: Orders) -> Asking:
+    orders.machine_says()
+    return Asking(room.database, room.clock, room.usual_times)
+
+
+@contextmanager
+def a_machine_that_answers(database: Database, clock: TestClock, code: str) -> Iterator[list[str]]:
+    """Carries every question and answers it at once; gives the drinks that were asked about."""
+    asked: list[str] = []
+    over = threading.Event()
+    ear = database.bell.listen(probes.TOPIC)
+
+    def work() -> None:
+        while not over.is_set():
+            ear.wait(0.05)
+            for probe in database.write(probes.claim, clock()):
+                asked.append(probe.drink_no)
+                database.write(probes.answered, probe.device_uuid, probe.probe_id, code, clock())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield asked
+    over.set()
+    thread.join()
+    ear.close()
+
+
+@pytest.mark.parametrize("code", ["", "no_water", "door_open", "busy"])
+def test_the_machines_own_word_counts(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock, code: str
+) -> None:
+    with a_machine_that_answers(database, clock, code) as asked:
+        assert asking.of_order(orders.created()).code == code
+
+    assert asked == ["cappuccino"]
+
+
+def test_its_word_now_corrects_an_old_heartbeat(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    orders.machine_says(busy_order="an order that is over")
+    with a_machine_that_answers(database, clock, ""):
+        assert asking.of_order(orders.created()).code == ""
+
+
+def test_a_crowd_costs_one_question(asking: Asking, orders: Orders, database: Database, clock: TestClock) -> None:
+    with a_machine_that_answers(database, clock, "") as asked:
+        for number in range(5):
+            assert asking.of_order(orders.created(f"o-{number}")).code == ""
+        clock.forward(probes.FRESH_FOR.total_seconds() + 1)
+        assert asking.of_order("o-1").code == ""
+
+    assert asked == ["cappuccino", "cappuccino"]
+
+
+def test_rinsing_is_not_called_another_drink(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    orders.machine_says(machine="rinsing")
+    with a_machine_that_answers(database, clock, "busy"):
+        assert asking.of_order(orders.created()).code == "rinsing"
+
+
+def test_a_machine_that_used_to_answer_and_is_silent_is_offline(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    orders.answers_probes("latte")
+    orders.created()
+    assert asking.of_order("o-1", SOON).code == CHECKING
+
+    database.write(probes.claim, clock())
+
+    assert asking.of_order("o-1").code == "offline"
+
+
+def test_silence_of_one_that_never_answered_says_nothing(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    orders.created()
+    assert asking.of_order("o-1", NO_TIME).code == ""
+    database.write(probes.claim, clock())
+
+    assert asking.of_order("o-1", SOON).code == ""
+
+
+def test_without_a_worker_the_heartbeat_stands(asking: Asking, orders: Orders) -> None:
+    orders.answers_probes("latte")
+    orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["cappuccino"]}])
+
+    assert asking.of_order(orders.created()).code == "no_milk"
+
+
+def test_our_own_broken_line_is_told(asking: Asking, orders: Orders, database: Database, clock: TestClock) -> None:
+    orders.created()
+    asking.of_order("o-1", NO_TIME)
+    for probe in database.write(probes.claim, clock()):
+        database.write(probes.not_sent, probe.probe_id, clock())
+
+    assert asking.of_order("o-1").code == "not_sent"
+
+
+@pytest.mark.parametrize("fields", [{"status": "test"}, {"control": "tmetr-api"}])
+def test_who_cannot_answer_is_not_asked(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock, fields: dict[str, str]
+) -> None:
+    orders.change_device(**fields)
+
+    assert asking.of_order(orders.created()).code == ""
+    assert database.write(probes.claim, clock()) == []
+
+
+def test_nobody_answers_for_another_machine(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    orders.created()
+    asking.of_order("o-1", NO_TIME)
+    [probe] = database.write(probes.claim, clock())
+
+    database.write(probes.answered, "m-666", probe.probe_id, "no_water", clock())
+
+    assert asking.of_order("o-1", NO_TIME).code == ""
+
+
+# One slot, one buyer
+
+
+def test_the_second_buyer_waits_and_sees_how_long(room: Room, orders: Orders, clock: TestClock) -> None:
+    orders.pending("o-1")
+    orders.reserves("o-1")
+    clock.forward(20)
+    orders.created("o-2")
+
+    told = room.asking.of_order("o-2")
+
+    assert told.code == RESERVED
+    assert told.until == clock() + slots.RESERVED_FOR - timedelta(seconds=20)
+    assert room.asking.of_order("o-1").code == ""
+    clock.forward(41)
+    assert room.asking.of_order("o-2").code == ""
+
+
+def test_a_second_buyer_takes_no_slot_that_is_taken(room: Room, orders: Orders, clock: TestClock) -> None:
+    orders.pending("o-1")
+    orders.reserves("o-1")
+    orders.created("o-2")
+
+    assert orders.database.write(slots.reserve, DEVICE, "o-2", clock()) is not None
+    clock.forward(61)
+    assert orders.database.write(slots.reserve, DEVICE, "o-2", clock()) is None
+
+
+def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: TestClock) -> None:
+    got: list[object] = []
+    names = [orders.created(f"o-{number}") for number in range(8)]
+    threads = [
+        threading.Thread(target=lambda n=name: got.append(orders.database.write(slots.reserve, DEVICE, n, clock())))
+        for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert got.count(None) == 1
+    assert len(got) == 8
+
+
+def test_a_declined_payment_frees_the_slot_at_once(room: Room, orders: Orders) -> None:
+    orders.created("o-2")
+    orders.pending("o-1")
+    orders.reserves("o-1")
+    assert room.asking.of_order("o-2").code == RESERVED
+
+    orders.news("o-1", PaymentState.CANCELED)
+
+    assert room.asking.of_order("o-2").code == ""
+
+
+def test_whoever_never_got_to_the_payment_blocks_for_seconds_only(room: Room, orders: Orders, clock: TestClock) -> None:
+    orders.created("o-1")
+    orders.created("o-2")
+    orders.reserves("o-1")
+    assert room.asking.of_order("o-2").code == RESERVED
+
+    clock.forward(16)
+
+    assert room.asking.of_order("o-2").code == ""
+
+
+def test_a_drink_being_poured_is_waited_for_as_long_as_such_a_drink_takes(
+    room: Room, orders: Orders, clock: TestClock
+) -> None:
+    orders.usual_cups(40)
+    orders.accepted("o-1")
+    clock.forward(10)
+    orders.created("o-2")
+
+    told = room.asking.of_order("o-2")
+
+    assert (told.code, told.until) == ("busy", clock() + timedelta(seconds=30))
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+    assert room.asking.of_order("o-2").code == ""
+
+
+def test_the_place_in_the_queue_counts_those_before(room: Room, orders: Orders, clock: TestClock) -> None:
+    for number in range(3):
+        orders.sent(f"o-{number}")
+        clock.forward(1)
+
+    assert [room.order(f"o-{number}").queue.ahead for number in range(3)] == [0, 1, 2]
+    orders.outcome("o-0", Result.DONE, out=Spout.FULL)
+    assert [room.order(f"o-{number}").queue.ahead for number in (1, 2)] == [0, 1]
+
+
+def test_an_order_that_is_not_answered_leaves_the_queue(room: Room, orders: Orders, clock: TestClock) -> None:
+    orders.never_answered("o-1")
+    orders.sent("o-2")
+
+    assert RULES.ack_timeout_s
+    assert room.order("o-2").queue.ahead == 0

@@ -1,0 +1,109 @@
+"""Pressing "pay": our own page asks, the machine is ready, one buyer at a time."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from cloud.buyer import room as room_of
+from tests.cloud.buyer.conftest import Counter
+from tests.cloud.buyer.orders import Orders
+
+PAY = "/v1/initiate-payment"
+
+
+def press(client: FlaskClient, order_id: str, **headers: str) -> dict[str, object]:
+    """As the page's script does."""
+    response = client.post(PAY, json={"order_id": order_id, "slot": "1"}, headers=headers)
+    return {"status": response.status_code, "headers": response.headers, **(response.get_json() or {})}
+
+
+def test_a_machine_that_is_ready_and_free_is_paid_for(client: FlaskClient, orders: Orders) -> None:
+    told = press(client, orders.created())
+
+    assert told["status"] == 200
+    assert str(told["redirect_url"]).endswith("/provider")
+
+
+def test_the_second_buyer_is_told_to_wait_in_words_and_seconds(
+    client: FlaskClient, orders: Orders, counter: Counter
+) -> None:
+    press(client, orders.created("o-1"))
+    orders.pay_again("o-1")
+
+    told = press(client, orders.created("o-2"), **{"Accept-Language": "en"})
+
+    assert told["status"] == 409
+    assert told["error"] == {
+        "code": "reserved",
+        "message": "Someone else is paying for a drink right now.",
+        "says": "Someone else is paying for a drink right now.",
+    }
+    assert told["headers"]["Retry-After"] == "60"  # type: ignore[index]  # headers
+    assert [got["order_id"] for got in counter.checkout_got] == ["o-1"]
+
+
+def test_the_first_buyer_may_press_again(client: FlaskClient, orders: Orders) -> None:
+    press(client, orders.created("o-1"))
+    orders.pay_again("o-1")
+
+    assert press(client, "o-1")["status"] == 200
+
+
+def test_a_page_that_was_opened_when_all_was_well_sells_nothing(
+    client: FlaskClient, orders: Orders, counter: Counter
+) -> None:
+    orders.created()
+    orders.machine_says(faults=[{"code": "no_water", "level": "block", "drinks": []}])
+
+    told = press(client, "o-1")
+
+    assert told["status"] == 503
+    assert told["error"]["says"] == "В автомате закончилась вода."  # type: ignore[index]  # a JSON object
+    assert counter.checkout_got == []
+
+
+def test_without_scripts_the_page_tells_it(client: FlaskClient, orders: Orders, counter: Counter) -> None:
+    orders.created()
+    orders.machine_says(online=False)
+
+    response = client.post(PAY, data={"order_id": "o-1", "slot": "1"}, headers={"Accept": "text/html"})
+
+    assert response.status_code == 303
+    assert "Автомат сейчас не на связи." in client.get(response.location).text
+    assert counter.checkout_got == []
+
+
+def test_a_program_does_not_wait_for_other_buyers(client: FlaskClient, orders: Orders) -> None:
+    press(client, orders.created("o-1"))
+    orders.pay_again("o-1")
+
+    response = client.post(PAY, json={"order_id": orders.created("o-2")})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_no_other_site_pays_for_the_buyer(
+    client: FlaskClient, orders: Orders, counter: Counter, headers: dict[str, str]
+) -> None:
+    orders.created()
+
+    assert client.post(PAY, data={"order_id": "o-1"}, headers=headers).status_code == 403
+    assert counter.checkout_got == []
+
+
+def test_one_order_is_not_pressed_without_end(client: FlaskClient, orders: Orders) -> None:
+    orders.created("o-1")
+    orders.created("o-2")
+    statuses = [client.post(PAY, json={"order_id": "o-1"}).status_code for _ in range(room_of.ACTS_BURST + 1)]
+
+    assert statuses == [200] * room_of.ACTS_BURST + [429]
+    assert client.post(PAY, json={"order_id": "o-2"}).status_code == 200
+
+
+@pytest.mark.parametrize("body", [None, [], {"order_id": 5}, {"order_id": ""}, {"order_id": "a\x00b"}])
+def test_nonsense_is_left_to_the_checkout(client: FlaskClient, counter: Counter, body: object) -> None:
+    counter.checkout_status = 400
+
+    client.post(PAY, json=body)
+
+    assert len(counter.paths) == 1

@@ -1,0 +1,76 @@
+"""A readiness question through a real broker to a machine and back."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cloud.buyer.readiness import Asking
+from cloud.buyer.usual_times import UsualTimes
+from cloud.courier.broker import BrokerLink
+from cloud.courier.listener import Listener
+from cloud.courier.probe import Prober
+from cloud.fleet import probes
+from protocol.messages import Probe, ProbeReply
+from tests.cloud.courier.rig import Rig, a_rig
+from tests.cloud.worlds import DEVICE, World
+from tests.mosquitto import Mosquitto
+
+
+@pytest.fixture
+def rig(world: World, mosquitto: Mosquitto) -> Iterator[Rig]:
+    with a_rig(world, mosquitto.port) as rig:
+        rig.listener = Listener(world.database, rig.link, world.rules, world.clock)
+        yield rig
+
+
+def ask(world: World, probe_id: str = "p-1") -> None:
+    world.database.write(probes.ask, DEVICE, "latte", 1, probe_id, world.now)
+
+
+def row(world: World) -> probes.Probe:
+    with world.database.read() as session:
+        return session.get_one(probes.Probe, (DEVICE, "latte"))
+
+
+@pytest.mark.parametrize(
+    ("ready", "code", "kept"), [(True, "", ""), (False, "no_milk", "no_milk"), (False, "", "fault")]
+)
+def test_question_and_answer(rig: Rig, world: World, ready: bool, code: str, kept: str) -> None:
+    rig.connect()
+    machine = rig.machine()
+    ask(world)
+    Prober(world.database, rig.link, world.clock).step(world.now)
+    rig.hear_until(lambda: machine.commands, "the question")
+
+    assert machine.commands == [Probe(probe_id="p-1", drink_no="latte", size=1)]
+    assert machine.expiries() == [2]
+    machine.say(ProbeReply(probe_id="p-1", ready=ready, code=code))
+    rig.hear_until(lambda: row(world).settled_at, "the answer")
+
+    assert (row(world).code, row(world).heard_at) == (kept, world.now)
+
+
+def test_each_question_is_sent_once(rig: Rig, world: World) -> None:
+    rig.connect()
+    machine = rig.machine()
+    ask(world)
+    probers = [Prober(world.database, rig.link, world.clock) for _ in range(2)]
+    for prober in probers:
+        prober.step(world.now)
+    world.clock.advance(2)
+    ask(world, "p-2")
+    probers[0].step(world.now)
+    rig.hear_until(lambda: len(machine.commands) >= 2, "both questions")
+
+    assert [command.probe_id for command in machine.commands if isinstance(command, Probe)] == ["p-1", "p-2"]
+
+
+def test_without_the_broker_the_buyer_is_told_so(world: World) -> None:
+    link = BrokerLink("mqtt://127.0.0.1:1", "never-connected")
+    ask(world)
+    Prober(world.database, link, world.clock).step(world.now)
+    order_id = world.scan()
+
+    asking = Asking(world.database, world.clock, UsualTimes())
+
+    assert asking.of_order(order_id).code == "not_sent"
