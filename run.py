@@ -5,6 +5,7 @@
   python3 run.py test    the whole test suite (--long: also the tests that take minutes)
   python3 run.py check   format, lint, types, import directions
   python3 run.py bench   benchmarks
+  python3 run.py chaos   real programs killed and stopped at random, then every promise checked
   python3 run.py lock    resolve pyproject.toml into requirements/ anew; needs uv (--upgrade: newer versions)
 
 Whatever follows the command is passed on. Imports the standard library only, in a syntax old enough
@@ -32,6 +33,7 @@ NEEDS = {
     "test": ["runtime", "test"],
     "check": ["runtime", "test", "lint"],  # mypy reads the types of everything imported
     "bench": ["runtime", "test"],
+    "chaos": ["runtime", "test"],
 }
 LOCKS = {  # each is held to the versions of the ones before it
     "runtime": ["pyproject.toml", "--extra=agent", "--extra=cloud", "--extra=simulator", "--group=build"],
@@ -58,6 +60,8 @@ def main(command: str, arguments: "list[str]") -> None:
         become([PYTHON, "-m", "pytest", "-n", "auto", "--maxprocesses=4", "--dist=loadgroup", *arguments])
     elif command == "bench":
         become([PYTHON, "-m", "bench", *arguments])
+    elif command == "chaos":
+        become([PYTHON, "-m", "tests.chaos", *arguments])
     elif command == "check":
         check()
     elif command == "lock":

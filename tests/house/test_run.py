@@ -48,6 +48,7 @@ def test_an_unknown_command_is_answered_with_those_there_are(arguments: list[str
     told = run(ROOT, *arguments)
     assert told.returncode == 1
     assert "python3 run.py demo" in told.stderr
+    assert "python3 run.py chaos" in told.stderr
 
 
 def test_with_nothing_to_install_with_it_says_so_in_two_lines(clone: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.loops import utc_now
-from cloud.orders.models import MakeCommand, Movement, Order, OrderChange
+from cloud.orders.models import FAILED_TO_MOVE, MakeCommand, Movement, Order, OrderChange
 from cloud.orders.models import Payment as OurPayment
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.states import FINAL, Status
@@ -22,7 +22,7 @@ from tests.system.world import Bought, World
 from tests.waiting import wait_until
 
 END_WITHIN_S = 60.0
-_SIGN = {"captured": 1, "refunded": -1, "held": 0, "canceled": 0}
+_SIGN = {"captured": 1, "refunded": -1, "held": 0, "canceled": 0} | dict.fromkeys(FAILED_TO_MOVE, 0)
 
 
 @dataclass(frozen=True)
