@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 import hypothesis
 import pytest
 from playwright.sync_api import Browser
+from sqlalchemy.engine import make_url
 
 from tests.chromium import Pages, a_browser
+from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.postgres import PostgresServer, a_postgres_server
 from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, POSTGRES, RealPart
@@ -53,6 +55,24 @@ def postgres_url(request: pytest.FixtureRequest, postgres_server: PostgresServer
     """An empty PostgreSQL database of the test's own, as a `postgresql+psycopg://` URL."""
     _use(POSTGRES, request.node)
     with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a PostgreSQL database with tables and nothing in them, to be copied."""
+    with postgres_server.fresh_database() as url:
+        migrated.upgrade(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def migrated_postgres_url(
+    request: pytest.FixtureRequest, postgres_server: PostgresServer, migrated_postgres: str
+) -> Iterator[str]:
+    """A PostgreSQL database of the test's own that has its tables already."""
+    _use(POSTGRES, request.node)
+    with postgres_server.fresh_database(like=migrated_postgres) as url:
         yield url
 
 

@@ -29,10 +29,10 @@ class PostgresServer:
         self.url = url
 
     @contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """An empty database for the length of the block, as a `postgresql+psycopg://` URL."""
+    def fresh_database(self, like: str = "template1") -> Iterator[str]:
+        """A database for the length of the block, empty or a copy of the named one: its `postgresql+psycopg://` URL."""
         name = f"coffee_test_{uuid.uuid4().hex}"
-        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like)))
         try:
             yield self.url.set(database=name).render_as_string(hide_password=False)
         finally:

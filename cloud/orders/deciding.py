@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 
 from cloud.orders.change import note
 from cloud.orders.docket import open_docket
-from cloud.orders.models import Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.ledger import standing
 from cloud.orders.settlement import settle_money
 from cloud.orders.states import Status
 
@@ -31,7 +30,7 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
     order = docket.order
     if order.status == Status.SUCCESSFUL:
         given = max(order.given_back, sum(payment.refunded for payment in docket.payments))
-        left = min(order.price - given, sum(_standing(payment) for payment in docket.payments))
+        left = min(order.price - given, sum(standing(payment) for payment in docket.payments))
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")
@@ -48,8 +47,3 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
     note(docket, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
     settle_money(docket, now)
     return wanted
-
-
-def _standing(payment: Payment) -> int:
-    """Kopecks of the buyer's that are held or taken now."""
-    return payment.amount if payment.state == PaymentState.HELD else payment.captured - payment.refunded

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud.db import insert_if_new
 from cloud.orders.models import Movement, Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Task
 
 
@@ -33,6 +34,11 @@ def record_refund(session: Session, payment: Payment, refund_id: str, amount: in
 def record_failed(session: Session, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
     """A call that certainly moved nothing, or of which nobody can learn any more whether it did."""
     record(session, payment, f"{task.value}_failed", amount, now, key)
+
+
+def standing(payment: Payment) -> int:
+    """Kopecks of the buyer's that are held or taken by this payment now."""
+    return payment.amount if payment.state == PaymentState.HELD else payment.captured - payment.refunded
 
 
 def cost(session: Session, order_id: str) -> int:

@@ -14,6 +14,7 @@ from cloud.fleet.models import Device
 from cloud.orders import outbox, unobserved
 from cloud.orders.change import log, move, note, tell, touch
 from cloud.orders.docket import Docket, UnknownOrder, docket_of_command, open_docket
+from cloud.orders.ledger import standing
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Lane, Task
 from cloud.orders.rules import Rules, seconds
@@ -73,6 +74,8 @@ def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: dat
     docket = open_docket(session, order_id)
     if docket.order.status != Status.MANUAL_MAKE:
         raise NotPourable(docket.order.status)
+    if not any(standing(payment) for payment in docket.payments):
+        raise NotPourable("its money has gone back")
     move(docket, Event.MAKE_REQUESTED, actor, now)
     command(docket, rules, now)
 

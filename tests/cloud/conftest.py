@@ -17,9 +17,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    with a_world(database_url) as made:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """Its database is made from one that was migrated before."""
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/coffee.db" if is_sqlite else str(request.getfixturevalue("migrated_postgres_url"))
+    with a_world(url) as made:
         yield made
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from cloud import migrate
 from cloud.db import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
@@ -27,6 +26,7 @@ from cloud.orders.scanning import Scan, open_order
 from cloud.orders.states import Status
 from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
+from tests.cloud import migrated
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PRICE = 17900
@@ -70,7 +70,7 @@ class World:
 
     def found(self) -> "World":
         """Create tables and fleet."""
-        migrate.upgrade(self.database)
+        migrated.bring(self.database)
         self.database.write(self._fleet)
         return self
 

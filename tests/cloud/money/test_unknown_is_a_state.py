@@ -108,7 +108,9 @@ def test_a_payment_whose_answer_never_came_is_found_in_the_list_by_its_mark(mark
 
 @pytest.mark.parametrize("done", [True, False])
 @pytest.mark.parametrize("task", [Task.CAPTURE, Task.CANCEL])
-def test_after_its_key_has_died_a_hold_is_looked_at_before_it_is_touched(market: Market, task: Task, done: bool) -> None:
+def test_after_its_key_has_died_a_hold_is_looked_at_before_it_is_touched(
+    market: Market, task: Task, done: bool
+) -> None:
     """The whole cloud was away for a day, just after the call."""
     order_id = ready_for(market, task)
     market.wire.fates.append(Fate.DIES_AFTER if done else Fate.DIES_BEFORE)

@@ -133,18 +133,19 @@ class Truth:
             f"theirs unknown to us bring money: {truth}": all(
                 truth[key][1:] in {(0, 0), (truth[key][1],) * 2} for key in truth.keys() - books.keys()
             ),
-            "a promise was given up": LOST not in self._verdicts(session, order),
         }
         return [says for says, holds in checks.items() if not holds]
-
-    @staticmethod
-    def _verdicts(session: Session, order: Order) -> set[str]:
-        acts = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
-        rows = select(OutboxRow.verdict).where(OutboxRow.order_id == order.id, OutboxRow.task.in_(acts))
-        return set(session.scalars(rows))
 
 
 def waiting_for_a_person(market: Market) -> list[str]:
     """Orders whose money moves only by a person's word."""
     with market.database.read() as session:
         return sorted({m.order_id for m in each_at_risk(session, market.clock.now) if m.action is Next.PERSON})
+
+
+def given_up(market: Market) -> list[str]:
+    """Orders with a call of which nobody can learn any more what it did."""
+    acts = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
+    lost = select(OutboxRow.order_id).where(OutboxRow.verdict == LOST, OutboxRow.task.in_(acts)).distinct()
+    with market.database.read() as session:
+        return sorted(session.scalars(lost))

@@ -150,12 +150,19 @@ def test_the_first_money_that_fits_pays() -> None:
 
 @given(st.sampled_from(PaymentState), st.sampled_from(PaymentState))
 def test_a_payment_never_goes_back_and_forth(before: PaymentState, after: PaymentState) -> None:
-    assert not (moves_forward(before, after) and moves_forward(after, before))
+    there_and_back = moves_forward(before, after) and moves_forward(after, before, had_money=True)
+    assert not (there_and_back and moves_forward(before, after, had_money=True))
 
 
 def test_taken_or_given_back_is_the_end_of_a_payment() -> None:
-    for end in (PaymentState.CAPTURED, PaymentState.CANCELED):
-        assert not [after for after in PaymentState if moves_forward(end, after)]
+    assert not [after for after in PaymentState if moves_forward(PaymentState.CAPTURED, after, had_money=True)]
+    given_back = [after for after in PaymentState if moves_forward(PaymentState.CANCELED, after, had_money=True)]
+    assert given_back == [PaymentState.CAPTURED], "a hold let go is not held again; money taken is always news"
+
+
+def test_money_on_a_payment_told_to_be_canceled_still_counts() -> None:
+    assert moves_forward(PaymentState.CANCELED, PaymentState.HELD)
+    assert moves_forward(PaymentState.CANCELED, PaymentState.CAPTURED)
 
 
 def test_money_on_a_payment_thought_refused_still_counts() -> None:
