@@ -5,6 +5,7 @@
   python3 run.py test    the whole test suite (--long: also the tests that take minutes)
   python3 run.py check   format, lint, types, import directions
   python3 run.py bench   benchmarks
+  python3 run.py worlds  ten thousand simulated worlds, every promise checked in each
   python3 run.py chaos   real programs killed and stopped at random, then every promise checked
   python3 run.py lock    resolve pyproject.toml into requirements/ anew; needs uv (--upgrade: newer versions)
 
@@ -34,6 +35,7 @@ NEEDS = {
     "check": ["runtime", "test", "lint"],  # mypy reads the types of everything imported
     "bench": ["runtime", "test"],
     "chaos": ["runtime", "test"],
+    "worlds": ["runtime", "test"],
 }
 LOCKS = {  # each is held to the versions of the ones before it
     "runtime": ["pyproject.toml", "--extra=agent", "--extra=cloud", "--extra=simulator", "--group=build"],
@@ -43,6 +45,7 @@ LOCKS = {  # each is held to the versions of the ones before it
 }
 LOCK_HEADER = "# Made from pyproject.toml by `python3 run.py lock`: every file by its hash, from any index.\n"
 HASHED = ["--universal", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"]
+TEN_THOUSAND = ["--from", "0", "--count", "10000", "--record", "docs/worlds.md"]
 CHECKS = ["ruff format --check .", "ruff check .", "mypy", "lint-imports"]
 NOTHING_TO_INSTALL_WITH = """\
 Coffee Relay needs something to install its libraries with: uv, or Python's venv and pip; neither works here.
@@ -62,6 +65,8 @@ def main(command: str, arguments: "list[str]") -> None:
         become([PYTHON, "-m", "bench", *arguments])
     elif command == "chaos":
         become([PYTHON, "-m", "tests.chaos", *arguments])
+    elif command == "worlds":
+        become([PYTHON, "-m", "tests.simulation", *(arguments or TEN_THOUSAND)])
     elif command == "check":
         check()
     elif command == "lock":

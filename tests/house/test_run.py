@@ -51,6 +51,12 @@ def test_an_unknown_command_is_answered_with_those_there_are(arguments: list[str
     assert "python3 run.py chaos" in told.stderr
 
 
+def test_worlds_are_told_with_the_wishes_that_follow() -> None:
+    told = run(ROOT, "worlds", "--help")
+    assert told.returncode == 0
+    assert "--endless" in told.stdout
+
+
 def test_with_nothing_to_install_with_it_says_so_in_two_lines(clone: Path) -> None:
     nothing = clone / "nothing"
     nothing.mkdir()

@@ -1,0 +1,235 @@
+"""The real cloud in a world: `Worker`, `Checkout`, the webhook's store, on a database whose commits can be the last.
+
+Only the shells are replaced: a loop's thread by the scheduler, a hand of a crew by a task that sleeps in virtual time.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import OperationalError
+
+from cloud.db import Database
+from cloud.fleet.vault import Vault
+from cloud.loops import AFTER_ERROR_S, Clock, Crew, Steps
+from cloud.orders import making
+from cloud.orders.scanning import Scan, open_order
+from cloud.payments import webhook
+from cloud.payments.authenticity import parse_notification
+from cloud.payments.checkout import Checkout
+from cloud.payments.provider import Provider, Shop
+from cloud.payments.rate import TokenBucket
+from cloud.payments.shops import Shops
+from cloud.payments.yookassa import YooKassaClient
+from cloud.settings import Settings
+from cloud.wake import Bell, Listener
+from cloud.wiring import Cloud, rules_of
+from cloud.worker import Worker
+from tests.simulation.here import here
+from tests.simulation.scheduler import BIRTH, Killed, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SECRET_KEY = "a secret text of more than thirty-two characters"
+POLL_S = 1.0
+LONG_POLL_S = 600.0
+"""A loop that has nothing due comes round this often; the real one each second, and finds as little."""
+RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober"})
+"""Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed."""
+HANDS = 4
+log = logging.getLogger("cloud.loops")
+
+
+class CloudProcess:
+    """One process of the cloud: web, worker, or both. Dies, and is started again."""
+
+    def __init__(self, world: "World", name: str, *, has_web: bool, has_worker: bool) -> None:
+        self.process = Process(name, alive=False)
+        self.has_web, self.has_worker = has_web, has_worker
+        self.loops: list[WorldLoop] = []
+        self._world = world
+        self._random = Random(f"{world.seed}/{name}")
+        self._starts = 0
+        self._vault = world.vault
+        self.worker: Worker | None = None
+        self.is_open = False
+        """It answers the web."""
+
+    def start(self) -> None:
+        """As `coffee-cloud run`, `web` or `worker` starts; it may die while it does."""
+        self._starts += 1
+        self._world.timeline.add(self.process.name, "starts")
+        self.process.alive = True
+        self.process.at_death = lambda: None
+        self._world.scheduler.at(self._world.scheduler.now, self._begin, self.process, 0)
+
+    def _begin(self) -> None:
+        try:
+            self._build()
+        except OperationalError:
+            raise Killed("the database is away") from None
+
+    def _build(self) -> None:
+        world = self._world
+        world.engines.owner = self.process
+        self.loops, self.worker = [], None
+        self.is_open = False
+        database = self.database = Database(world.disk.url)
+        self.process.at_death = self._close_connections
+        if world.has_several_workers:
+            database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
+        self._carry_rings(database.bell)
+        settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
+        shops = Shops(database, self._vault, self._connect)
+        owner = f"{self.process.name}-{self._starts}"
+        self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
+        if self.has_worker:
+            self.worker = Worker(self.cloud)
+            self.worker.start()
+        cashier = self.cloud.cashier(Crew("checkout", 0))
+        self.checkout = Checkout(database, shops, cashier, self.clock, world.new_payment_id)
+        self.is_open = True
+
+    def clock(self) -> datetime:
+        """This computer's wall clock."""
+        return BIRTH + timedelta(seconds=self._world.scheduler.now + self.process.skew)
+
+    def jitter(self) -> float:
+        return self._random.random()
+
+    # What arrives at its door
+
+    def scan(self, scan: Scan) -> str:
+        return self.database.write(open_order, scan, "ru", self._world.rules, self.clock()).id
+
+    def pay(self, order_id: str) -> str:
+        """The payment page's address. Raises `checkout.Refusal`."""
+        return self.checkout.pay(order_id)
+
+    def pour_now(self, order_id: str) -> None:
+        self.database.write(making.pour_now, order_id, "buyer", self._world.rules, self.clock())
+
+    def notified(self, body: bytes) -> int:
+        """The webhook's answer to a notification from a believable address."""
+        told = parse_notification(body)
+        try:
+            stored = self.database.write(webhook.store, told, body.decode(), self.clock())
+        except OperationalError:
+            return 503
+        return 200 if stored else 503
+
+    # Within
+
+    def _connect(self, shop: Shop, _scenario: str) -> Provider:
+        return YooKassaClient(
+            shop, "https://api.example.org/v3", user_agent="coffee-relay/world", bucket=TokenBucket(5.0, 10.0),
+            clock=lambda: self._world.scheduler.now,
+        )  # fmt: skip
+
+    def _carry_rings(self, bell: Bell) -> None:
+        """What this process commits wakes the others, too; a wake-up may be lost."""
+        ring = bell.ring
+
+        def ring_everywhere(topics: Any) -> None:
+            named = sorted(topics)
+            ring(named)
+            if named:
+                self._world.carry_rings(self, named)
+
+        bell.ring = ring_everywhere  # type: ignore[method-assign]  # NOTIFY, and LISTEN in the others
+
+    def _close_connections(self) -> None:
+        self.is_open = False
+        self.database.close()
+        self._world.cut_lines_of(self.process)
+
+
+class WorldLoop:
+    """Stands in for `cloud.loops.Loop`: steps when rung, when something is due, and now and then."""
+
+    def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock) -> None:
+        world = here()
+        self.name = name
+        self.process = world.process
+        self._world = world
+        self._steps = steps
+        self._clock = clock
+        self._is_started = False
+        self._planned = float("inf")
+        self._rank = 10 + len(world.cloud_of(self.process).loops)
+        world.cloud_of(self.process).loops.append(self)
+        bell.admit(_Ear(bell, topic, self.ring))
+
+    def start(self) -> None:
+        self._is_started = True
+        if self.name not in RESTING:
+            self._plan(self._world.scheduler.now)
+
+    def ring(self) -> None:
+        if self._is_started and self.name not in RESTING:
+            self._plan(self._world.scheduler.now)
+
+    def expect(self, due: datetime | None) -> None:
+        """What this loop looks for is due then, by its own clock."""
+        if due is None or not self._is_started or self.name in RESTING:
+            return
+        when = (due - BIRTH).total_seconds() - self.process.skew
+        now = self._world.scheduler.now
+        self._plan(when + 0.0005 if when > now else now + POLL_S)
+
+    def _plan(self, when: float) -> None:
+        if when < self._planned:
+            self._planned = when
+            self._world.scheduler.at(when, lambda: self._due(when), self.process, self._rank)
+
+    def _due(self, when: float) -> None:
+        if self._planned != when:
+            return
+        self._planned = float("inf")
+        now = self._world.scheduler.now
+        try:
+            wake_at = self._steps.step(self._clock())
+        except Exception:  # as the real loop does
+            log.exception("%s: a step failed", self.name)
+            self._plan(now + AFTER_ERROR_S)
+            return
+        self._plan(now if wake_at <= self._clock() else now + LONG_POLL_S)
+        self.expect(self._world.due.of(self.name))
+
+
+class _Ear(Listener):
+    """Steps a loop at once instead of waking its thread."""
+
+    def __init__(self, bell: Bell, topic: str, on_ring: Callable[[], None]) -> None:
+        super().__init__(bell, topic)
+        self._on_ring = on_ring
+
+    def ring(self) -> None:
+        self._on_ring()
+
+
+class WorldCrew(Crew):
+    """Stands in for `cloud.loops.Crew`: each hand is a task that sleeps while the provider thinks."""
+
+    def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
+        super().__init__(name, 0, freed)
+        self._world = here()
+        self._process = self._world.process
+        self._size = min(size, HANDS)
+
+    def submit(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            self._busy += 1
+        self._world.scheduler.spawn(self._process, lambda: self._run(work))
+
+
+def world_rules() -> Any:
+    """The limits every world lives by: the defaults."""
+    return rules_of(Settings(SECRET_KEY))
+
+
+def world_vault() -> Vault:
+    return Vault(SECRET_KEY)

@@ -1,0 +1,41 @@
+"""The fleet every world has: two merchants with a shop and a machine each. What a world varies is set anew."""
+
+import sqlite3
+
+from sqlalchemy.orm import Session
+
+from cloud.db import Database
+from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.fleet.vault import Vault
+from simulator.yookassa import Shop
+
+PRICE = 17900
+SCENARIO = "Yookassa"
+SHOPS = {"north": Shop(id="100500", secret="secret_north"), "south": Shop(id="200600", secret="secret_south")}
+MERCHANT_OF = {"m-001": "north", "m-002": "south"}
+
+
+def furnish(database: Database, vault: Vault) -> None:
+    """Into an empty database."""
+
+    def fleet(session: Session) -> None:
+        for merchant, shop in SHOPS.items():
+            session.add(Merchant(id=merchant, name=merchant))
+            session.flush()
+            locked = vault.lock(shop.secret)
+            session.add(Credential(merchant_id=merchant, scenario=SCENARIO, account_id=shop.id, secret=locked))
+        for device, merchant in MERCHANT_OF.items():
+            session.add(Device(device_uuid=device, merchant_id=merchant, payment_scenario=SCENARIO))
+            session.flush()
+            session.add(DeviceLive(device_uuid=device))
+            session.add(Drink(device_uuid=device, drink_no="americano", name="Американо", price_medium=PRICE))
+
+    database.write(fleet)
+
+
+def arrange(path: str, capture: str, status_check: str) -> None:
+    """As this world's merchants have set it."""
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE credentials SET capture = ?, status_check = ?", (capture, status_check))
+    connection.close()

@@ -1,0 +1,167 @@
+"""A coffee machine in a world: the simulator's, on a wire without threads, and the truth about its cups.
+
+`on_start` hears of every drink that begins, at the instant it begins.
+"""
+
+from collections.abc import Callable
+from itertools import count
+from random import Random
+
+from agent.talk import Closed, LineLost, LineNews, Opened
+from protocol.frames import Frame, FrameDecoder, encode
+from protocol.machine import MakeDrink
+from protocol.reasons import Size
+from simulator.machine import CoffeeMachine, Drink, Faults, Memory, Timing, Wire, setting_of
+from simulator.machine.jobs import Sale
+from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.timeline import Timeline
+
+HEARTBEAT_S = 13.0
+"""The machine's; seldom, to spare us steps, and still before the agent calls it quiet (15 s)."""
+CASH_DRINK = "latte"
+REOPENED_AFTER_S = 0.3
+
+
+class Machine:
+    """One machine that is never off for long. It does not die with the agent."""
+
+    def __init__(self, name: str, scheduler: Scheduler, timeline: Timeline, seed: int, brew_s: float) -> None:
+        self.name = name
+        self.switches = Faults(Random(f"{seed}/{name}/switches"))
+        self.memory = Memory()
+        self.on_start: Callable[[str], None] = lambda _order_id: None
+        self.line = MachineLine(self, scheduler)
+        self._timeline = timeline
+        self._scheduler = scheduler
+        boots = count(1)
+        timing = Timing(brew_s=brew_s, heartbeat_s=HEARTBEAT_S)
+        self.machine = CoffeeMachine(self.memory, self.switches, lambda: f"{name}-boot{next(boots)}", timing=timing)
+        self._pour = self.machine.barista.pour
+        self.machine.barista.pour = self._begin  # type: ignore[method-assign]  # the instant a drink begins
+        self.wire = Wire(self.machine, self.switches, Random(f"{seed}/{name}/wire"))
+        self._wake_at = float("inf")
+
+    def full_cups(self, order_id: str) -> int:
+        """Ground truth."""
+        return sum(cup.is_full for cup in self.memory.cups if cup.order_uuid == order_id)
+
+    def touched_cups(self, order_id: str) -> int:
+        """Ground truth: cups something flowed into."""
+        return sum(cup.order_uuid == order_id for cup in self.memory.cups)
+
+    def switch_on(self, name: str, **options: object) -> None:
+        self._timeline.add(self.name, f"switch {name} {options or ''}")
+        self.switches.turn_on(name, setting_of(name, **options), now=self._scheduler.now)  # type: ignore[arg-type]  # the options are checked there
+        self.turn()
+
+    def repair(self) -> None:
+        """Everything that was switched wrong is right again; what the machine is not able to do it still is not."""
+        for name in [name for name in self.switches.active if not name.startswith("without_")]:
+            self.switches.clear(name)
+        self.turn()
+
+    def cut_power(self) -> None:
+        self._timeline.add(self.name, "its power is cut")
+        self.wire.cut_power(self._scheduler.now)
+        self.turn()
+
+    def sell_for_cash(self) -> None:
+        sold = self.machine.local_drink(self._scheduler.now, CASH_DRINK, Sale.PAID)
+        self._timeline.add(self.name, "a latte for cash" if sold else "no latte for cash: not ready")
+        self.turn()
+
+    def turn(self, heard: bytes = b"") -> None:
+        """Let it act on what it heard and on what is due."""
+        turn = self.wire.turn(self._scheduler.now, heard)
+        self.line.carry(turn.pieces)
+        if turn.wake_at < self._wake_at or self._wake_at <= self._scheduler.now:
+            self._wake_at = turn.wake_at
+            self._scheduler.at(turn.wake_at, self._wake)
+
+    def _wake(self) -> None:
+        if self._scheduler.now >= self._wake_at:
+            self._wake_at = float("inf")
+            self.turn()
+
+    def _begin(self, now: float, drink: Drink, size: Size, sale: Sale, order_uuid: str | None = None) -> None:
+        if order_uuid is not None:
+            self._timeline.add(self.name, f"begins {drink.drink_no}", order_uuid)
+            self.on_start(order_uuid)
+        self._pour(now, drink, size, sale, order_uuid)
+
+
+class MachineLine:
+    """The serial line as the agent has it; opened anew by each process."""
+
+    def __init__(self, machine: Machine, scheduler: Scheduler) -> None:
+        self._machine = machine
+        self._scheduler = scheduler
+        self._decoder = FrameDecoder()
+        self._news: list[LineNews] = []
+        self._session = 0
+        self._is_open = False
+        self._owner: Process | None = None
+        self.on_news: Callable[[], None] = lambda: None
+        self.break_write: Callable[[], str] = lambda: ""
+        """Asked at each write: "lost" or "arrives" when the write fails and its bytes do so."""
+
+    def open_for(self, owner: Process, on_news: Callable[[], None]) -> None:
+        """A new process opens the port."""
+        self._owner, self.on_news = owner, on_news
+        self._is_open = False
+        self._news.clear()
+        self._decoder = FrameDecoder()
+        self.carry([])
+
+    def hang_up(self) -> None:
+        """The process that had the port is gone."""
+        self._owner, self.on_news, self._is_open = None, lambda: None, False
+        self._news.clear()
+
+    def take(self) -> list[LineNews]:
+        news, self._news = self._news, []
+        return news
+
+    def send(self, frame: Frame, session: int) -> None:
+        if not self._is_open or session != self._session:
+            raise LineLost("unplugged", wrote_nothing=True)
+        if self._owner is not None:
+            self._owner.die_here("before bytes to the machine")
+        broken = self.break_write()
+        if broken != "lost":
+            self._machine.turn(encode(frame))
+        if broken:
+            self._reopen()
+            raise LineLost("the write failed")
+        if self._owner is not None and frame.command == MakeDrink.command:
+            self._owner.die_here("after a make was written")
+
+    def error_ratio(self) -> float:
+        return 0.0
+
+    def _reopen(self) -> None:
+        """As the real port does after a failed write."""
+        owner, self._owner = self._owner, None
+        self.carry([])
+
+        def opened() -> None:
+            if self._owner is None:
+                self._owner = owner
+                self.carry([])
+
+        self._scheduler.after(REOPENED_AFTER_S, opened, owner)
+
+    def carry(self, pieces: list[bytes]) -> None:
+        """What the machine says, as far as the cable is in and somebody has the port."""
+        is_plugged = not self._machine.switches.is_on("unplugged") and self._owner is not None and self._owner.alive
+        if is_plugged and not self._is_open:
+            self._session += 1
+            self._news.append(Opened(self._session))
+        elif not is_plugged and self._is_open:
+            self._news.append(Closed("unplugged"))
+        self._is_open = is_plugged
+        if is_plugged:
+            for piece in pieces:
+                self._news += self._decoder.feed(piece)
+        if self._news:
+            self.on_news()

@@ -1,0 +1,181 @@
+"""What a world is made of: which faults at which rates, how many processes, what kind of machines, how good the clocks.
+
+Drawn from the seed alone. A family of faults is in a world or not, so that quiet neighbours let a single fault speak.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+
+FAMILIES: Mapping[str, Mapping[str, float]] = {
+    "cloud crashes": {
+        "crash.cloud.between two steps": 0.002,
+        "crash.cloud.before a commit: it is lost": 0.012,
+        "crash.cloud.after a commit": 0.012,
+    },
+    "agent crashes": {
+        "crash.agent.between two steps": 0.002,
+        "crash.agent.before a commit of its journal": 0.03,
+        "crash.agent.after a commit of its journal": 0.03,
+        "crash.agent.before bytes to the machine": 0.02,
+        "crash.agent.after a make was written": 0.05,
+        "storm.agent_power": 0.006,
+    },
+    "network": {
+        "net.refused": 0.2,
+        "net.puback_lost": 0.05,
+        "broker.loses": 0.04,
+        "broker.duplicates": 0.15,
+        "broker.delays": 0.08,
+        "broker.forgets_session": 0.15,
+        "storm.cut": 0.02,
+        "storm.half_open": 0.015,
+    },
+    "outages": {"storm.outage": 0.025},
+    "broker": {"storm.broker_restart": 0.008, "storm.broker_amnesia": 0.008},
+    "provider": {
+        "provider.unreachable": 0.05,
+        "provider.500_before": 0.05,
+        "provider.500_after": 0.05,
+        "provider.502_before": 0.03,
+        "provider.502_after": 0.03,
+        "provider.429_before": 0.04,
+        "provider.hangs": 0.04,
+        "provider.answer_lost": 0.05,
+    },
+    "webhooks": {
+        "webhook.lost": 0.4,
+        "webhook.duplicated": 0.3,
+        "webhook.late": 0.3,
+        "storm.forgery": 0.03,
+    },
+    "machine": {
+        "storm.machine_switch": 0.04,
+        "storm.machine_power": 0.01,
+        "serial.write_breaks": 0.04,
+    },
+    "cash": {"storm.cash_sale": 0.01},
+    "disks": {"db.fails": 0.015, "journal.fails": 0.03},
+    "cabinet": {"storm.cabinet_refund": 0.01},
+    "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
+}
+MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
+    "silent": {"seconds": 20},
+    "mute": {"seconds": 25},
+    "unplugged": {"seconds": 8},
+    "slow": {},
+    "no_water": {"seconds": 40},
+    "unplug_mid_brew": {},
+    "drop_verdict": {},
+    "drop_done": {"when": "once"},
+    "drop_reply": {"when": "chance", "chance": 0.3},
+    "duplicate_events": {"when": "chance", "chance": 0.5},
+    "delay_frame": {"when": "chance", "chance": 0.2},
+    "corrupt_crc": {"when": "chance", "chance": 0.1},
+    "garbage": {"when": "chance", "chance": 0.2},
+    "fail_before_pour": {},
+    "fail_mid_brew": {},
+    "done_for_other_order": {},
+    "reboot_before_accept": {},
+    "reboot_after_accept": {},
+    "mid_pour_crash": {},
+    "reboot_after_dispense": {},
+    "reboot_after_outcome": {},
+    "reboot_before_done": {},
+    "reboot_after_done": {},
+    "stale_boot_id": {},
+    "reject_no_cups": {},
+}
+LYING_SWITCHES: Mapping[str, Mapping[str, object]] = {"local_drink": {}, "count_twice": {}, "lose_counters": {}}
+"""After these the machine's counters say what is not so."""
+INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
+               "without_dedup", "without_nv", "without_cancel", "without_heartbeat")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One world's make-up."""
+
+    rates: Mapping[str, float]
+    topology: tuple[tuple[str, bool, bool], ...]
+    """Processes of the cloud: name, has web, has worker."""
+    devices: tuple[str, ...]
+    capture: str
+    status_check: str
+    methods_immediate: bool
+    most_buyers: int
+    storms_until: float
+    """True seconds; from then on nothing goes wrong, and what is broken is mended."""
+    inabilities: Mapping[str, tuple[str, ...]]
+    """What each machine cannot do."""
+    mqtt5: bool
+    cloud_skew: float
+    """Clocks of the cloud's computers differ from true time by at most this many seconds."""
+    brew_s: float
+    refund_delay: float | None
+    machine_lies: bool
+    families: tuple[str, ...] = ()
+    returns_a_day: float = 10
+    poll_fast_s: float = 2.0
+    refunds_fail: bool = False
+    """Until the faults are over every refund ends cancelled."""
+    declined_keeps_pending: bool = False
+    switches: tuple[str, ...] = tuple(MACHINE_SWITCHES)
+    """What may be switched wrong at a machine."""
+    wall_off: Mapping[str, float] = field(default_factory=dict)
+
+
+def mix_of(seed: int) -> Mix:
+    """The world of this seed."""
+    random = Random(f"mix/{seed}")
+    share = random.choice((0.1, 0.2, 0.35, 0.35, 0.6, 1.0))
+    families = tuple(name for name in FAMILIES if random.random() < share)
+    rates: dict[str, float] = {}
+    for name in families:
+        strength = random.choice((0.5, 1.0, 1.0, 2.5))
+        rates |= {kind: min(0.9, rate * strength) for kind, rate in FAMILIES[name].items()}
+    if "cabinet" in families:
+        rates["webhook.lost"] = 0.0  # what people do past us and nobody tells us is for the reconciliation of the night
+    lies = "machine" in families and random.random() < 0.3
+    devices = ("m-001", "m-002")[: random.choice((1, 1, 2))]
+    able = random.random() < 0.65
+    inabilities = {
+        device: () if able else tuple(name for name in INABILITIES if random.random() < 0.25) for device in devices
+    }
+    capture = random.choice(("on_dispense", "on_dispense", "immediate"))
+    clocks_are_bad = "clocks" in families
+    return Mix(
+        rates=rates,
+        topology=random.choice(_TOPOLOGIES),
+        devices=devices,
+        capture=capture,
+        status_check=random.choice(("polling", "polling", "webhook", "none")),
+        methods_immediate=capture == "immediate",
+        most_buyers=random.choice((1, 3, 3, 5)),
+        storms_until=random.uniform(300.0, 1500.0),
+        inabilities=inabilities,
+        mqtt5=random.random() < 0.85,
+        cloud_skew=random.choice((0.5, 3.0)) if clocks_are_bad else 0.1,
+        brew_s=random.choice((6.0, 25.0, 50.0)),
+        refund_delay=random.choice((None, None, 30.0, 900.0)),
+        machine_lies=lies,
+        families=families,
+        returns_a_day=random.choice((10, 10, 10, 1)),
+        refunds_fail="provider" in families and random.random() < 0.2,
+        declined_keeps_pending=random.random() < 0.3,
+        poll_fast_s=random.choice((2.0, 10.0, 10.0, 25.0, 25.0, 25.0)),
+        wall_off={device: random.choice((0.0, -4.0, 4.0, -90.0, 3600.0, -86_400.0)) if clocks_are_bad
+                  else random.uniform(-0.5, 0.5) for device in devices},
+    )  # fmt: skip
+
+
+_ALL_IN_ONE = (("cloud", True, True),)
+_WEB_AND_WORKER = (("web", True, False), ("worker", False, True))
+_TWO_OF_EACH = (("web-1", True, False), ("web-2", True, False), ("worker-1", False, True), ("worker-2", False, True))
+_TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, _TWO_OF_EACH)
+
+
+def focused(seed: int, families: tuple[str, ...], **changes: object) -> Mix:
+    """The world of this seed with these families of faults and no other, and whatever else is said."""
+    rates = {kind: rate for family in families for kind, rate in FAMILIES[family].items()}
+    return replace(mix_of(seed), families=families, rates=rates, **{"machine_lies": False, **changes})  # type: ignore[arg-type]  # names of fields

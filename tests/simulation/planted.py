@@ -1,0 +1,86 @@
+"""Bugs planted into the real code, one at a time: a simulation that catches none of them proves nothing.
+
+Each is a mistake somebody made once, in this trade or in these rooms (product.md 4). `within` worlds must show it.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.simulation import planted_in_agent as agent
+from tests.simulation import planted_in_cloud as cloud
+from tests.simulation.mixes import focused
+from tests.simulation.told import Told
+from tests.simulation.workshop import Workshop
+
+Patches = Callable[[], list[AbstractContextManager[Any]]]
+ALWAYS, SELDOM = 12, 80
+"""Worlds within which a bug is found that shows at once, and one that needs its moment."""
+NO_DEDUP = {"m-001": ("without_dedup",), "m-002": ("without_dedup",)}
+DUMB = dict.fromkeys(NO_DEDUP, ("without_dedup", "without_progress"))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One bug. `promises`: the numbers of those it breaks; `families`, `world`: what brings it out."""
+
+    name: str
+    promises: frozenset[int]
+    within: int
+    patches: Patches
+    families: tuple[str, ...] = ()
+    world: Mapping[str, object] = field(default_factory=dict)
+
+
+def hunt(workshop: Workshop, bug: Planted, first: int = 0) -> Told | None:
+    """The first world that breaks one of the bug's promises; None when none did within its number."""
+    with ExitStack() as planting:
+        for one in bug.patches():
+            planting.enter_context(one)
+        for seed in range(first, first + bug.within):
+            told = workshop.tell(seed, mix=focused(seed, bug.families, **bug.world))
+            if any(broken.number in bug.promises for broken in told.broken):
+                return told
+    return None
+
+
+def _bug(name: str, promises: set[int], within: int, patches: Patches, *families: str, **world: object) -> Planted:
+    return Planted(name, frozenset(promises), within, patches, families, world)
+
+
+BUGS = (
+    # The cloud
+    _bug("the webhook is believed", {3, 5}, ALWAYS, cloud.webhook_believed, "webhooks"),
+    _bug("a late done is ignored", {8}, SELDOM, cloud.late_done_ignored, "outages"),
+    _bug("accepted passes for made", {3, 6}, SELDOM, cloud.accepted_is_made, "machine"),
+    _bug("nobody takes the hold", {3}, ALWAYS, cloud.nobody_captures, capture="on_dispense"),
+    _bug("holds are left to freeze", {3}, ALWAYS, cloud.holds_left, "machine", capture="on_dispense"),
+    _bug("money after the order's end is skipped", {3}, SELDOM, cloud.late_money_skipped, capture="immediate"),
+    _bug("the poller stops at the order's end", {3}, SELDOM, cloud.poller_stops, "webhooks"),
+    _bug("a late payment waits for ever", {3}, SELDOM, cloud.manual_make_waits),
+    _bug("unknown taken for a refusal", {3, 4}, SELDOM, cloud.unknown_is_refusal, "provider"),
+    _bug("a new key for each try", {4}, SELDOM, cloud.key_per_try, "provider"),
+    _bug("settled before it was sent", {3}, SELDOM, cloud.settled_before_sent, "provider"),
+    _bug("no answer means cancelled", {3}, SELDOM, cloud.silence_is_cancelled, "provider"),
+    _bug("a refund is booked each time it is heard of", {3, 4}, SELDOM, cloud.refund_booked_twice,
+         "machine", "provider", capture="immediate"),
+    _bug("one client for all merchants", {9}, SELDOM, cloud.one_client),
+    _bug("a lease never ends", {3}, SELDOM, cloud.lease_for_ever, "cloud crashes"),
+    _bug("a new command id for each sending", {8}, SELDOM, cloud.command_id_per_sending, "network"),
+    _bug("silence is certainty", {6}, SELDOM, cloud.silence_is_certainty, "machine"),
+    _bug("poured again after a failure", {1, 5}, SELDOM, cloud.poured_again, "machine"),
+    # The agent
+    _bug("sent again after a timeout", {1, 6, 8}, SELDOM, agent.sent_again, "machine", inabilities=DUMB,
+         switches=("drop_verdict",)),
+    _bug("no deadline check", {2}, SELDOM, agent.no_deadline, "network", mqtt5=False),
+    _bug("bytes before the commit", {6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes"),
+    _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
+    _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network"),
+    _bug("no answer taken for done", {6}, SELDOM, agent.silence_is_done, "machine"),
+)  # fmt: skip
+
+
+def without(bug: Planted, worlds: int) -> Planted:
+    """The first of the same worlds, nothing planted: what they must not show."""
+    return replace(bug, patches=list, within=worlds)

@@ -1,0 +1,85 @@
+"""The planted bugs of the agent, each as patches of real functions."""
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from agent import preparing
+from agent.deadline import Timeliness
+from agent.delivery import Delivery, Line
+from agent.journal import Journal
+from agent.pouring import Pouring
+from agent.records import Command, Verdict
+from protocol.reasons import Result
+
+Patches = list[AbstractContextManager[Any]]
+
+
+def sent_again() -> Patches:
+    """No verdict in time: write the make once more."""
+    verdict = Pouring._verdict
+
+    def again(self: Pouring, command: Command) -> Any:
+        in_doubt = yield from verdict(self, command)
+        row = self._unfinished(command)
+        if in_doubt and row is not None and not row.resent:
+            self.journal.mark_resent(row.command_id)
+            self._write(row)
+            in_doubt = yield from verdict(self, command)
+        return in_doubt
+
+    return [patch.object(Pouring, "_verdict", again)]
+
+
+def no_deadline() -> Patches:
+    return [patch.object(preparing, "judge", lambda *_: Timeliness.FRESH)]
+
+
+def bytes_before_commit() -> Patches:
+    """The make goes out, then the journal says so."""
+    mark_sent, write = Journal.mark_sent, Pouring._write
+
+    def send(self: Pouring, command: Command) -> bool:
+        is_written = write(self, command)
+        return mark_sent(self.journal, command.command_id) and is_written
+
+    return [patch.object(Pouring, "_send", send)]
+
+
+def restart_pours_again() -> Patches:
+    """What a crash left open is begun anew."""
+    unsettled = Journal.unsettled
+
+    def begin_anew(self: Journal) -> list[Command]:
+        left = [command for command in unsettled(self) if command.session != self.session]
+        for command in left:
+            with self.transaction() as connection:
+                connection.execute(
+                    "UPDATE command SET state = 'received', sent_at = NULL, session = ? WHERE command_id = ?",
+                    (self.session, command.command_id),
+                )
+        return unsettled(self)
+
+    return [patch.object(Journal, "unsettled", begin_anew)]
+
+
+def told_once() -> Patches:
+    """A report is done with as soon as it was handed to the broker."""
+    send = Delivery._send
+
+    def forget(self: Delivery, line: Line, seq: int, payload: bytes) -> None:
+        send(self, line, seq, payload)
+        with self._outgoing._database.write() as connection:
+            connection.execute("DELETE FROM outgoing WHERE seq = ?", (seq,))
+
+    return [patch.object(Delivery, "_send", forget)]
+
+
+def silence_is_done() -> Patches:
+    finish = Pouring._finish
+
+    def guess(self: Pouring, command: Command, verdict: Verdict) -> None:
+        finish(self, command, replace(verdict, result=Result.DONE) if verdict.result is Result.UNKNOWN else verdict)
+
+    return [patch.object(Pouring, "_finish", guess)]

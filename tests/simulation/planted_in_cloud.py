@@ -1,0 +1,212 @@
+"""The planted bugs of the cloud, each as patches of real functions."""
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.courier import publisher
+from cloud.orders import change, ledger, making, money, outbox, paying, states
+from cloud.orders.docket import Docket, docket_of_payment, open_docket
+from cloud.orders.models import MakeCommand, Order, Payment
+from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.rules import Rules
+from cloud.orders.states import Event, Status
+from cloud.payments import cashier, webhook
+from cloud.payments.authenticity import Notification
+from cloud.payments.cashier import Cashier
+from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
+from cloud.payments.recheck import Recheck
+from cloud.payments.shops import Shops
+from tests.simulation.here import here
+
+Patches = list[AbstractContextManager[Any]]
+
+
+def webhook_believed() -> Patches:
+    store = webhook.store
+
+    def believe(session: Session, told: Notification, body: str, now: datetime) -> bool:
+        stored = store(session, told, body, now)
+        paid = session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
+        if paid is not None and told.event == "payment.waiting_for_capture":
+            news = PaymentNews(PaymentState.HELD, told.payment_id or "")
+            paying.payment_news(session, paid, news, here().rules, now)
+        return stored
+
+    return [patch.object(webhook, "store", believe)]
+
+
+def late_done_ignored() -> Patches:
+    without = {pair: after for pair, after in states.TRANSITIONS.items() if pair != (_FAILED, Event.MACHINE_DONE)}
+    return [patch.dict(states.TRANSITIONS, without, clear=True)]
+
+
+def accepted_is_made() -> Patches:
+    wrong = {(before, Event.MACHINE_ACCEPTED): Status.SUCCESSFUL for before in (Status.PAID, Status.MAKE_PENDING)}
+    return [patch.dict(states.TRANSITIONS, wrong)]
+
+
+def nobody_captures() -> Patches:
+    return [patch.object(money, "_owed_for_poured", lambda *_: None)]
+
+
+def holds_left() -> Patches:
+    return_ = money._return
+
+    def only_captured(payment: money.PaidFor, *more: Any) -> money.Due | None:
+        return None if payment.state is PaymentState.HELD else return_(payment, *more)
+
+    return [patch.object(money, "_return", only_captured)]
+
+
+def late_money_skipped() -> Patches:
+    news_ = paying.payment_news
+
+    def skip(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
+        docket, payment = docket_of_payment(session, payment_id)
+        if now > docket.order.expires_at:
+            payment.next_check_at = None
+        else:
+            news_(session, payment_id, news, rules, now)
+
+    return [patch.object(paying, "payment_news", skip)]
+
+
+def poller_stops() -> Patches:
+    next_check = paying.next_check
+
+    def stop(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
+        is_over = (now - payment.started_at).total_seconds() > rules.order_expiration_s
+        return None if is_over else next_check(payment, rules, now)
+
+    return [patch.object(paying, "next_check", stop)]
+
+
+def manual_make_waits() -> Patches:
+    passed = making.deadline_passed
+
+    def forget(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
+        order = open_docket(session, order_id).order
+        if order.status == Status.MANUAL_MAKE:
+            order.due_at = None
+        else:
+            passed(session, order_id, rules, now)
+
+    return [patch.object(making, "deadline_passed", forget)]
+
+
+def unknown_is_refusal() -> Patches:
+    settle = Cashier._settle
+
+    def refuse(self: Cashier, row: OutboxRow, outcome: Outcome[Any]) -> None:
+        settle(self, row, Rejected(500, "failed") if isinstance(outcome, Unknown) else outcome)
+
+    return [patch.object(Cashier, "_settle", refuse)]
+
+
+def key_per_try() -> Patches:
+    ask = Cashier._ask
+
+    def with_new_key(self: Cashier, provider: Any, row: OutboxRow, payment: Payment, order: Order) -> Any:
+        kept, row.key = row.key, f"{row.key}-{row.attempts}"[:64]
+        try:
+            return ask(self, provider, row, payment, order)
+        finally:
+            row.key = kept
+
+    return [patch.object(Cashier, "_ask", with_new_key)]
+
+
+def settled_before_sent() -> Patches:
+    keep = Cashier._keep
+
+    def settle_first(self: Cashier, row: OutboxRow, payment: Payment, order: Order) -> None:
+        self._database.write(outbox.settle, row.id, row.claimed_by, "done", self._clock())
+        keep(self, row, payment, order)
+
+    return [patch.object(Cashier, "_keep", settle_first)]
+
+
+def silence_is_cancelled() -> Patches:
+    check = Recheck._check
+
+    def guess(self: Recheck, payment: Payment) -> None:
+        provider = self._shops.of_payment(payment)
+        outcome = provider.fetch(payment.provider_payment_id or "")
+        if isinstance(outcome, Ok):
+            check(self, payment)
+        else:
+            news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
+            self._database.write(paying.payment_news, payment.id, news, self._rules, self._clock())
+
+    return [patch.object(Recheck, "_check", guess)]
+
+
+def refund_booked_twice() -> Patches:
+    record = ledger.record
+
+    def always_new(
+        session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = ""
+    ) -> bool:
+        return record(session, payment, kind, amount, now, f"{reference}{now:%H%M%S%f}" if reference else "")
+
+    return [patch.object(ledger, "record", always_new)]
+
+
+def one_client() -> Patches:
+    client = Shops._client
+
+    def shared(self: Shops, credential: Any) -> Any:
+        with self._lock:
+            if self._clients:
+                return next(iter(self._clients.values()))[1]
+        return client(self, credential)
+
+    return [patch.object(Shops, "_client", shared)]
+
+
+def lease_for_ever() -> Patches:
+    return [patch.object(cashier, "LEASE_S", 1e7), patch.object(outbox, "free_all", lambda _session: None)]
+
+
+def command_id_per_sending() -> Patches:
+    write = publisher._write
+
+    def another(row: OutboxRow, command: MakeCommand, order: Order, now: datetime) -> publisher.Letter | None:
+        letter = write(row, command, order, now)
+        if letter is None or not hasattr(letter.message, "attempt"):
+            return letter
+        told = msgspec.structs.replace(letter.message, command_id=f"{command.id[:40]}-{row.attempts}")
+        return replace(letter, message=told)
+
+    return [patch.object(publisher, "_write", another)]
+
+
+def silence_is_certainty() -> Patches:
+    failed = making._failed
+
+    def certain(docket: Docket, _uncertain: bool, rules: Rules, now: datetime) -> None:
+        failed(docket, False, rules, now)
+
+    return [patch.object(making, "_failed", certain)]
+
+
+def poured_again() -> Patches:
+    def pour(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+        docket = open_docket(session, order_id)
+        if docket.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
+            change.move(docket, Event.MAKE_REQUESTED, actor, now)
+            making.command(docket, rules, now)
+
+    wrong = {(_FAILED, Event.MAKE_REQUESTED): Status.PAID}
+    return [patch.object(making, "pour_now", pour), patch.dict(states.TRANSITIONS, wrong)]
+
+
+_FAILED = Status.MAKE_FAILED

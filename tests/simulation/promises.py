@@ -1,0 +1,192 @@
+"""The ten promises as checks: at the instant a drink begins, and of every order at the end of the world.
+
+Told by who cannot be wrong: the machine's own cups, the provider's own books. Numbers are those of product.md 1.
+"""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from cloud.orders.at_risk import each_at_risk
+from cloud.orders.states import FINAL, Event, Status, next_state
+from protocol.reasons import Result
+
+if TYPE_CHECKING:
+    from simulator.yookassa.state import Payment
+    from tests.simulation.world import World
+
+CLOCK_SLACK_S = 1.2
+"""The broker counts whole seconds, and a welcome takes its way."""
+BLIND_SLACK_S = 6.0
+"""Without the cloud's time our own clock is believed; one wrong by less than 5 s is not noticed."""
+_SIGN = {"captured": 1, "refunded": -1}
+_CERTAINLY_NOTHING = ("rejected:", "expired", "failed:never_")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One promise that did not hold. `number` 0: not one of the ten, and yet never right."""
+
+    number: int
+    what: str
+    order_id: str = ""
+
+    def __str__(self) -> str:
+        return f"promise {self.number} broken: {self.what}" + (f" [{self.order_id}]" if self.order_id else "")
+
+
+class Promises:
+    """Collects what is broken; each is told once."""
+
+    def __init__(self, world: "World") -> None:
+        self.broken: list[Broken] = []
+        self._world = world
+        self._begun: dict[str, int] = {}
+
+    def break_(self, number: int, what: str, order_id: str = "") -> None:
+        told = Broken(number, what, order_id)
+        if told not in self.broken:
+            self.broken.append(told)
+            self._world.timeline.add("PROMISE", str(told), order_id)
+
+    # While the world lives
+
+    def drink_begins(self, device: str, order_id: str) -> None:
+        """The machine starts to move."""
+        self._begun[order_id] = self._begun.get(order_id, 0) + 1
+        if self._begun[order_id] > 1:
+            self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
+        self._check_deadline(device, order_id)
+        payments = self._world.provider.payments_of(order_id)
+        if not any(payment.held or payment.captured - payment.refunded - payment.refunding for payment in payments):
+            self.break_(5, "a drink begins and no money is there", order_id)
+
+    def _check_deadline(self, device: str, order_id: str) -> None:
+        world = self._world
+        row = world.disk.look.execute(
+            "SELECT max(deadline_at) AS deadline FROM make_commands WHERE order_id = ?", (order_id,)
+        ).fetchone()
+        if row["deadline"] is None:
+            self.break_(5, "a drink begins and no command was given", order_id)
+            return
+        knows_time = world.agent_of(device).cloud_clock.now() is not None
+        slack = CLOCK_SLACK_S + 2 * world.mix.cloud_skew + (0.0 if knows_time else BLIND_SLACK_S)
+        late = world.seconds_since(row["deadline"])
+        if late > slack:
+            self.break_(2, f"a drink begins {late:.1f} s after its deadline", order_id)
+
+    # At the end
+
+    def check_all(self) -> None:
+        """Every order, every book."""
+        for order in self._world.disk.look.execute("SELECT * FROM orders ORDER BY id").fetchall():
+            self._check_order(order)
+        self._check_rest()
+
+    def _check_order(self, order: sqlite3.Row) -> None:
+        order_id = order["id"]
+        world = self._world
+        look = world.disk.look
+        payments = world.provider.payments_of(order_id)
+        machine = world.machine_of(order["device_uuid"])
+        full, touched = machine.full_cups(order_id), machine.touched_cups(order_id)
+        kept = sum(payment.captured - payment.refunded for payment in payments)
+        good = order["status"] == Status.SUCCESSFUL
+        if touched > 1:
+            self.break_(1, f"{touched} cups of one order", order_id)
+        if order["status"] not in {status.value for status in FINAL}:
+            self.break_(3, f"still {order['status']}", order_id)
+        if order["due_at"] or order["return_after"] or order["waits_for_person"]:
+            self.break_(3, f"{order['status']} and still waiting", order_id)
+        if any(payment.held or payment.refunding for payment in payments):
+            self.break_(3, "money is still held or on its way", order_id)
+        self._check_money(order, payments, kept)
+        if good != (full == 1):
+            self._check_truth(order, full)
+        certain = order["reason"].startswith(_CERTAINLY_NOTHING) and not order["uncertain"]
+        if order["status"] == Status.MAKE_FAILED and certain and touched and not world.machine_may_lie:
+            self.break_(6, f"make_failed for {order['reason']}, and something was poured", order_id)
+        self._check_history(order)
+        live = look.execute("SELECT count(*) FROM make_commands WHERE order_id = ? AND live", (order_id,)).fetchone()
+        if live[0]:
+            self.break_(3, "a make command is still live", order_id)
+
+    def _check_money(self, order: sqlite3.Row, payments: "list[Payment]", kept: int) -> None:
+        order_id, price = order["id"], order["price"]
+        wanted = price if order["status"] == Status.SUCCESSFUL and not order["goodwill"] else 0
+        if kept != wanted:
+            self.break_(4, f"{order['status']}: the merchant keeps {kept}, should keep {wanted}", order_id)
+        rows = self._world.disk.look.execute("SELECT kind, amount FROM movements WHERE order_id = ?", (order_id,))
+        ledger = sum(_SIGN.get(row["kind"], 0) * row["amount"] for row in rows)
+        if ledger != kept:
+            self.break_(4, f"the ledger says {ledger}, the provider keeps {kept}", order_id)
+        for payment in payments:
+            returns = len(self._world.provider.refunds_of(payment.id)) + (1 if payment.released else 0)
+            if returns > 1:
+                self.break_(4, f"returned {returns} times", order_id)
+            if payment.shop_id != self._world.account_of(order["merchant_id"]):
+                self.break_(9, f"paid at the shop {payment.shop_id}", order_id)
+
+    def _check_truth(self, order: sqlite3.Row, full: int) -> None:
+        """The order says otherwise than the cup: only right where nobody could know better."""
+        order_id, world = order["id"], self._world
+        agent = world.agent_of(order["device_uuid"])
+        verdicts = [row.verdict for row in agent.journal.of_order(order_id) if row.verdict is not None]
+        knew = any(verdict.result is Result.DONE for verdict in verdicts)
+        if order["status"] == Status.SUCCESSFUL:
+            if not knew:
+                self.break_(6, "successful without the machine's word", order_id)
+            elif not world.machine_may_lie:
+                self.break_(6, "successful, and the cup is not full", order_id)
+        elif knew:
+            self.break_(8, f"poured, the agent knows it, and the order is {order['status']}", order_id)
+        elif not order["uncertain"] and not world.machine_may_lie:
+            self.break_(6, f"a full cup, and the order is {order['status']} ({order['reason']}) for certain", order_id)
+
+    def _check_history(self, order: sqlite3.Row) -> None:
+        rows = self._world.disk.look.execute(
+            "SELECT status_before, status_after, event FROM order_changes WHERE order_id = ? ORDER BY id",
+            (order["id"],),
+        ).fetchall()
+        if any(before["status_after"] != after["status_before"] for before, after in pairwise(rows)):
+            self.break_(3, "the history has a gap", order["id"])
+        if not rows or rows[-1]["status_after"] != order["status"]:
+            self.break_(3, "the history does not end where the order is", order["id"])
+        for row in rows:
+            if row["status_before"] not in {"", row["status_after"]}:
+                wanted = next_state(Status(row["status_before"]), Event(row["event"]))
+                if wanted != row["status_after"]:
+                    self.break_(3, f"{row['status_before']} → {row['status_after']} by {row['event']}", order["id"])
+
+    def _check_rest(self) -> None:
+        world, look = self._world, self._world.disk.look
+        with world.look_closely() as session:
+            for money in each_at_risk(session, world.scheduler.true_time):
+                self.break_(3, f"{money.kopecks} kopecks at risk, next: {money.action}", money.order_id)
+        for row in look.execute("SELECT * FROM outbox WHERE settled_at IS NULL AND lane = 'provider'"):
+            self.break_(3, f"{row['task']} is still promised: {row['last_error']}", row["order_id"])
+        for row in look.execute("SELECT * FROM outbox WHERE verdict = 'lost'"):
+            self.break_(3, f"{row['task']}: its outcome was never learnt", row["order_id"])
+        known = {row["id"] for row in look.execute("SELECT id FROM orders")}
+        for payment in world.provider.payments():
+            if (payment.authorized or payment.captured) and payment.request.metadata.get("order_id") not in known:
+                self.break_(7, f"money of an order nobody knows: {payment.id}")
+        for agent in world.agents:
+            self._check_books_agree(agent.device)
+
+    def _check_books_agree(self, device: str) -> None:
+        """What the agent finally knows of a command, the cloud knows, too."""
+        world = self._world
+        agent = world.agent_of(device)
+        for row in world.disk.look.execute("SELECT * FROM make_commands WHERE device_uuid = ?", (device,)).fetchall():
+            command = agent.journal.get(row["id"])
+            if command is None or command.verdict is None:
+                continue
+            said = command.verdict.result.value
+            if row["result"] != said:
+                self.break_(8, f"the agent's last word is {said}, the cloud's {row['result']}", row["order_id"])
+            evidence = json.loads(row["evidence"] or "null")
+            if evidence is None:
+                self.break_(8, "an outcome without its evidence", row["order_id"])

@@ -1,0 +1,67 @@
+"""Many worlds over several processes: seeds in, how each went out, in order. A world's story stays with its seed."""
+
+import gc
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.simulation.told import Told
+from tests.simulation.workshop import Workshop
+
+AT_ONCE = 20
+"""Seeds a process takes at a time."""
+_workshop: list[Workshop] = []
+
+
+@dataclass(frozen=True)
+class Report:
+    """One world in a line; its timeline can be told again from the seed."""
+
+    seed: int
+    broken: tuple[str, ...]
+    orders: int
+    cups: int
+    faults: int
+    steps: int
+    lived_s: float
+    digest: str
+    ends: tuple[str, ...]
+    """Of each order: its status, and why."""
+
+    @classmethod
+    def of(cls, told: Told) -> "Report":
+        return cls(
+            told.seed, tuple(str(one) for one in told.broken), told.orders, told.cups, len(told.struck), told.steps,
+            told.lived_s, told.digest, told.ends,
+        )  # fmt: skip
+
+
+def processes_here() -> int:
+    """As many as there are processors for us."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(seeds: Iterable[int], processes: int = 0) -> Iterator[Report]:
+    """Tell these worlds; `processes` 0: as many as this machine has processors, 1: in this very process."""
+    processes = processes or processes_here()
+    if processes == 1:
+        with Workshop() as workshop:
+            for seed in seeds:
+                yield Report.of(workshop.tell(seed))
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, _open_workshop) as pool:
+        yield from pool.imap(_tell, seeds, AT_ONCE)
+
+
+def _open_workshop() -> None:
+    workshop = Workshop()
+    workshop.__enter__()
+    _workshop.append(workshop)
+    gc.freeze()  # all that was imported stays: no need to look through it again and again
+    multiprocessing.util.Finalize(None, workshop.__exit__, (None, None, None), exitpriority=10)
+
+
+def _tell(seed: int) -> Report:
+    return Report.of(_workshop[-1].tell(seed))

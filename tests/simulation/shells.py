@@ -1,0 +1,47 @@
+"""What is replaced in the real code, and nothing else: threads, sockets, the making of engines, random draws."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import paho.mqtt.client
+
+import agent.link
+import cloud.courier.broker
+import cloud.db
+import cloud.payments.yookassa
+import cloud.wiring
+import cloud.worker
+from tests.simulation.cloud_process import WorldCrew, WorldLoop
+from tests.simulation.here import here
+from tests.simulation.mqtt_client import Client
+from tests.simulation.provider import WorldTransport
+
+STATE_EVERY_S = 300.0
+"""An unchanged state is told again less often than by default: it changes nothing and costs a commit."""
+
+
+def _jitter() -> float:
+    world = here()
+    return world.cloud_of(world.process).jitter()
+
+
+@contextmanager
+def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
+    """For as long as worlds are told in this process."""
+    with ExitStack() as stack:
+        for module, name, stand_in in (
+            (cloud.db, "create_engine", create_engine),
+            (cloud.worker, "Loop", WorldLoop),
+            (cloud.worker, "Crew", WorldCrew),
+            (cloud.worker, "jitter", _jitter),
+            (cloud.wiring, "jitter", _jitter),
+            (cloud.worker, "client_id_of", lambda owner: owner),
+            (cloud.courier.broker, "Client", Client),
+            (paho.mqtt.client, "Client", Client),
+            (cloud.payments.yookassa, "Transport", WorldTransport),
+            (agent.link, "STATE_EVERY_S", STATE_EVERY_S),
+        ):
+            stack.enter_context(patch.object(module, name, stand_in))
+        yield

@@ -1,0 +1,133 @@
+"""What goes wrong in the world by itself, not at some act of ours: cables, power, clocks, brokers, forgers.
+
+Looked at every two seconds while any order is under way: nothing else could suffer.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulation.buyers import forged
+from tests.simulation.mixes import LYING_SWITCHES, MACHINE_SWITCHES
+from tests.simulation.mqtt_client import half_open
+from tests.simulation.rest import is_hot
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+EVERY_S = 2.0
+CALM_LOOK_S = 10.0
+
+
+class Storms:
+    """Strikes until the world's faults are over."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._acts: dict[str, Callable[[Random], None]] = {
+            "storm.cut": self._cut,
+            "storm.half_open": self._half_open,
+            "storm.outage": self._outage,
+            "storm.broker_restart": lambda random: self._restart(random, forgets=False),
+            "storm.broker_amnesia": lambda random: self._restart(random, forgets=True),
+            "storm.agent_power": self._agent_power,
+            "storm.forgery": self._forge,
+            "storm.machine_switch": self._switch,
+            "storm.machine_power": lambda random: random.choice(world.machines).cut_power(),
+            "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
+            "storm.cabinet_refund": self._refund_in_cabinet,
+            "storm.agent_clock": self._agent_clock,
+            "storm.cloud_clock": self._cloud_clock,
+        }
+
+    def begin(self) -> None:
+        self._world.scheduler.after(CALM_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        world = self._world
+        if world.faults.is_over:
+            return
+        hot = is_hot(world)
+        if hot:
+            for kind, act in self._acts.items():
+                if struck := world.faults.strikes(kind):
+                    act(world.faults.random(struck))
+        world.scheduler.after(EVERY_S if hot else CALM_LOOK_S, self._look)
+
+    def _cut(self, random: Random) -> None:
+        lines = list(self._world.broker.lines)
+        if lines:
+            line = random.choice(lines)
+            self._world.timeline.add("network", f"cuts {line.client_id}")
+            line.cut("cut", random.uniform(0.0, 2.0), random.uniform(0.0, 30.0))
+
+    def _half_open(self, random: Random) -> None:
+        lines = list(self._world.broker.lines)
+        if lines:
+            line = random.choice(lines)
+            self._world.timeline.add("network", f"swallows everything of {line.client_id}")
+            half_open(line)
+
+    def _outage(self, random: Random) -> None:
+        """A machine stands in a hole of its network for minutes."""
+        agent = random.choice(self._world.agents)
+        self._world.broker.shut_out(agent.device, random.choice((30.0, 90.0, 200.0, 420.0)))
+
+    def _restart(self, random: Random, *, forgets: bool) -> None:
+        if self._world.broker.is_up:
+            self._world.broker.restart(random.choice((0.5, 5.0, 40.0, 100.0)), forgets=forgets)
+
+    def _agent_power(self, random: Random) -> None:
+        """The computer in the machine, perhaps with the machine."""
+        world = self._world
+        agent = random.choice(world.agents)
+        if agent.process.alive:
+            agent.clock.on_since = world.scheduler.now
+            if random.random() < 0.3:
+                agent.clock.wall_off = random.choice((0.0, -30.0, -3600.0))
+            world.scheduler.kill(agent.process, "its power is cut")
+            if random.random() < 0.5:
+                agent.machine.cut_power()
+
+    def _forge(self, random: Random) -> None:
+        """Somebody tells the cloud of money that never moved, or of one that moved otherwise."""
+        payments = self._world.provider.payments()
+        web = self._world.a_web()
+        if web is None:
+            return
+        known = random.choice(payments) if payments else None
+        payment_id = known.id if known is not None and random.random() < 0.8 else f"forged-{random.randrange(10**6)}"
+        order = str(known.request.metadata["order_id"]) if known is not None else "o1"
+        event = random.choice(("payment.succeeded", "payment.waiting_for_capture", "payment.canceled"))
+        body = forged(payment_id, random.choice(("100500", "200600", "999")), order, event)
+        self._world.timeline.add("forger", f"tells of {event} of {payment_id}", order)
+        self._world.scheduler.spawn(web.process, lambda: _ignore(web.notified(body)))
+
+    def _refund_in_cabinet(self, random: Random) -> None:
+        """Somebody of the shop gives money back by hand, past us."""
+        taken = [payment for payment in self._world.provider.payments() if payment.refundable]
+        if taken:
+            self._world.provider.refund_in_cabinet(random.choice(taken))
+
+    def _switch(self, random: Random) -> None:
+        switches = {name: MACHINE_SWITCHES[name] for name in self._world.mix.switches}
+        if self._world.mix.machine_lies:
+            switches |= LYING_SWITCHES
+        name = random.choice(list(switches))
+        random.choice(self._world.machines).switch_on(name, **switches[name])
+
+    def _agent_clock(self, random: Random) -> None:
+        agent = random.choice(self._world.agents)
+        agent.clock.wall_off += random.choice((-86_400.0, -3600.0, -10.0, -4.0, 4.0, 60.0, 86_400.0))
+        self._world.timeline.add(agent.process.name, f"its wall clock jumps; now off by {agent.clock.wall_off:.0f} s")
+
+    def _cloud_clock(self, random: Random) -> None:
+        """As a time daemon steps it."""
+        cloud = random.choice(self._world.clouds)
+        most = self._world.mix.cloud_skew
+        cloud.process.skew = random.uniform(-most, most)
+        self._world.timeline.add(cloud.process.name, f"its clock is set; now off by {cloud.process.skew:+.2f} s")
+
+
+def _ignore(_: object) -> None:
+    return None

@@ -1,0 +1,44 @@
+"""Bugs planted one at a time are found, each within its number of worlds: a slice always, all of them with `--long`."""
+
+import pytest
+
+from tests.simulation.planted import ALWAYS, BUGS, Planted, hunt, without
+from tests.simulation.workshop import Workshop
+
+CONTROL_WORLDS = 6
+
+
+def named(bugs: list[Planted]) -> list[object]:
+    return [pytest.param(bug, id=bug.name) for bug in bugs]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", named([bug for bug in BUGS if bug.within <= ALWAYS]))
+def test_a_bug_that_shows_at_once_is_found(workshop: Workshop, bug: Planted) -> None:
+    found(workshop, bug)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("bug", named([bug for bug in BUGS if bug.within > ALWAYS]))
+def test_a_bug_that_needs_its_moment_is_found(workshop: Workshop, bug: Planted) -> None:
+    found(workshop, bug)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("bug", named(list(BUGS)))
+def test_the_same_worlds_keep_every_promise_without_the_bug(workshop: Workshop, bug: Planted) -> None:
+    told = hunt(workshop, without(bug, CONTROL_WORLDS))
+    assert told is None, f"seed {told.seed}: {told.broken}"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(BUGS) >= 15
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
+    assert {number for bug in BUGS for number in bug.promises} >= {1, 2, 3, 4, 5, 6, 8, 9}
+
+
+def found(workshop: Workshop, bug: Planted) -> None:
+    told = hunt(workshop, bug)
+    assert told is not None, f"{bug.within} worlds of {bug.families} do not show it"

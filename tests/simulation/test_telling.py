@@ -1,0 +1,167 @@
+"""A seed is a world: told twice it is the same to the byte. Also what makes it so: faults, time, leaving out."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.faults import Faults
+from tests.simulation.planted import BUGS, hunt
+from tests.simulation.runs import run
+from tests.simulation.scheduler import Killed, NoAnswer, Process, Scheduler, Spinning
+from tests.simulation.shrinking import fewest
+from tests.simulation.workshop import Workshop
+
+ROOT = Path(__file__).parents[2]
+BUSY_SEED = 15
+"""A world of every kind of fault."""
+
+
+def python(*arguments: str, hash_seed: str = "0") -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(400)
+def test_the_same_seed_is_the_same_world_in_another_process_and_with_other_hashes(workshop: Workshop) -> None:
+    told = workshop.tell(BUSY_SEED)
+    again = python("-m", "tests.simulation", "--seed", str(BUSY_SEED), "--whole", "--no-shrink", hash_seed="7")
+    assert again.returncode == 0, again.stderr
+    assert told.timeline.text() in again.stdout
+    assert told.digest[:16] in again.stdout
+
+
+def test_a_world_told_with_exactly_the_faults_it_had_is_the_same_world(workshop: Workshop) -> None:
+    told = workshop.tell(BUSY_SEED)
+    again = workshop.tell(BUSY_SEED, only=frozenset(told.struck))
+    assert again.digest == told.digest
+
+
+def test_without_its_faults_it_is_another(workshop: Workshop) -> None:
+    calm = workshop.tell(BUSY_SEED, only=frozenset())
+    assert calm.struck == ()
+    assert calm.broken == ()
+
+
+@pytest.mark.timeout(400)
+def test_a_range_tells_each_world_once_and_in_order() -> None:
+    assert [report.seed for report in run(range(3, 6), processes=1)] == [3, 4, 5]
+
+
+@pytest.mark.timeout(400)
+def test_a_range_that_keeps_every_promise_ends_with_zero_and_says_how_much_it_saw() -> None:
+    told = python("-m", "tests.simulation", "--from", "3", "--count", "2", "--processes", "2")
+    assert told.returncode == 0, told.stderr
+    assert "seeds 3 to 4: every promise kept" in told.stdout
+
+
+def test_a_wrong_wish_is_refused() -> None:
+    assert python("-m", "tests.simulation", "--seed", "many").returncode == 2
+
+
+def test_a_failure_is_told_with_its_seed_and_its_story(workshop: Workshop) -> None:
+    bug = next(bug for bug in BUGS if bug.name == "nobody takes the hold")
+    told = hunt(workshop, bug)
+    assert told is not None
+    story = told.timeline.text(80)
+    assert all(who in story for who in ("agent", "provider", "PROMISE"))
+    assert any(broken.number == 3 for broken in told.broken)
+
+
+# Leaving faults out
+
+
+def test_what_is_not_needed_is_left_out() -> None:
+    asked: list[Sequence[str]] = []
+
+    def still_breaks(names: Sequence[str]) -> bool:
+        asked.append(names)
+        return {"c", "f"} <= set(names)
+
+    assert fewest(list("abcdefgh"), still_breaks, 100) == ["c", "f"]
+    assert len(asked) < 40
+
+
+def test_it_stops_when_it_has_tried_enough() -> None:
+    assert fewest(list("abcd"), lambda _: False, 3) == list("abcd")
+
+
+# Faults and time
+
+
+def test_a_fault_has_a_name_and_strikes_again_by_it() -> None:
+    first = Faults(1, {"lost": 0.5})
+    struck = [first.strikes("lost") for _ in range(20)]
+    again = Faults(1, {"lost": 0.5}, only=frozenset(first.struck[:2]))
+    assert [name for name in (again.strikes("lost") for _ in range(20)) if name] == [s for s in struck if s][:2]
+    assert again.random("lost#1").random() == first.random("lost#1").random()
+
+
+def test_nothing_strikes_when_the_faults_are_over() -> None:
+    faults = Faults(1, {"lost": 0.9})
+    faults.is_over = True
+    assert not any(faults.strikes("lost") for _ in range(50))
+
+
+def a_scheduler() -> tuple[Scheduler, list[str]]:
+    died: list[str] = []
+    return Scheduler(lambda process, where: died.append(f"{process}: {where}"), lambda: None), died
+
+
+def test_while_a_task_sleeps_everything_else_goes_on() -> None:
+    scheduler, _ = a_scheduler()
+    said: list[tuple[float, str]] = []
+    one = Process("one")
+
+    def task() -> None:
+        scheduler.sleep(10)
+        said.append((scheduler.now, "woken"))
+
+    scheduler.spawn(one, task)
+    scheduler.at(5, lambda: said.append((scheduler.now, "meanwhile")))
+    scheduler.run(60, lambda: False)
+    assert said == [(5, "meanwhile"), (10, "woken")]
+
+
+def test_what_a_dead_process_was_about_to_do_is_never_done() -> None:
+    scheduler, died = a_scheduler()
+    said: list[str] = []
+    one, other = Process("one"), Process("other")
+
+    def task() -> None:
+        try:
+            scheduler.sleep(10)
+            said.append("never")
+        except Killed:
+            said.append("killed")
+            raise
+
+    def ask() -> None:
+        try:
+            scheduler.ask(one, lambda: scheduler.sleep(20))
+        except NoAnswer:
+            said.append("no answer")
+
+    scheduler.spawn(one, task)
+    scheduler.spawn(other, ask)
+    scheduler.at(20, lambda: said.append("never"), one)
+    scheduler.at(5, lambda: scheduler.kill(one, "here"))
+    scheduler.run(60, lambda: False)
+    assert said == ["killed", "no answer"]
+    assert died == ["one: here"]
+
+
+def test_something_that_wakes_itself_for_ever_is_noticed() -> None:
+    scheduler, _ = a_scheduler()
+
+    def again() -> None:
+        scheduler.at(scheduler.now, again)
+
+    again()
+    with pytest.raises(Spinning):
+        scheduler.run(1, lambda: False)

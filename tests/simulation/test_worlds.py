@@ -1,0 +1,37 @@
+"""Every promise is kept: in two hundred worlds always, two thousand with `--long`, ten thousand by `run.py worlds`."""
+
+import pytest
+
+from tests.simulation.workshop import Workshop
+
+WORLDS, LONG_WORLDS = 200, 2000
+A_GO = 20
+"""Worlds in one test: they can be spread over processes."""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(0, WORLDS, A_GO))
+def test_every_promise_is_kept_in_every_world(workshop: Workshop, first: int) -> None:
+    _all_kept(workshop, first)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("first", range(WORLDS, LONG_WORLDS, A_GO))
+def test_every_promise_is_kept_in_many_more_worlds(workshop: Workshop, first: int) -> None:
+    _all_kept(workshop, first)
+
+
+def test_worlds_hold_what_they_are_for(workshop: Workshop) -> None:
+    """A world in which nothing happens keeps every promise, too."""
+    told = [workshop.tell(seed) for seed in range(12)]
+    assert sum(one.orders for one in told) > len(told)
+    assert sum(one.cups for one in told) > len(told) / 2
+    assert sum(len(one.struck) for one in told) > 100
+    assert {end.split()[0] for one in told for end in one.ends} >= {"successful", "make_failed", "failed"}
+
+
+def _all_kept(workshop: Workshop, first: int) -> None:
+    for seed in range(first, first + A_GO):
+        told = workshop.tell(seed)
+        assert not told.broken, f"python -m tests.simulation --seed {seed}\n{told.timeline.text(40)}\n{told.broken}"
