@@ -12,6 +12,7 @@ from cloud.orders.states import Status
 from protocol.reasons import Result
 from tests.cloud.money.market import Market
 from tests.cloud.money.wire import Fate
+from tests.cloud.payments.samples_on_disk import SAMPLES, names
 from tests.cloud.worlds import PRICE, World
 
 P = PaymentState
@@ -127,3 +128,15 @@ def test_news_of_one_shops_payment_said_to_be_anothers_is_asked_about_where_it_w
     market.work()
     assert market.world.status(order_id) == "paid"
     assert {account for account, _ in market.wire.tried} == {"100500"}
+
+
+@pytest.mark.parametrize("name", [name for name in names("webhooks") if "bad-" not in name])
+def test_somebody_elses_true_notification_is_kept_and_moves_nothing(market: Market, name: str) -> None:
+    """The published samples, at our door: replayed and misaddressed news of payments that are not ours."""
+    order_id = market.buys("o-1")
+    before = market.world.order(order_id).version, market.world.ledger(order_id)
+    assert market.notify((SAMPLES / f"{name}.json").read_bytes()) == 200
+    market.work()
+    market.work(60)
+    assert (market.world.order(order_id).version, market.world.ledger(order_id)) == before
+    assert len(market.theirs()) == 1
