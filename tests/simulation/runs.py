@@ -3,9 +3,12 @@
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.simulation.disk import a_folder
 from tests.simulation.told import Told
 from tests.simulation.workshop import Workshop
 
@@ -51,16 +54,17 @@ def run(seeds: Iterable[int], processes: int = 0) -> Iterator[Report]:
                 yield Report.of(workshop.tell(seed))
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, _open_workshop) as pool:
+    with a_folder() as folder, context.Pool(processes, _open_workshop, (folder,)) as pool:
         yield from pool.imap(_tell, seeds, AT_ONCE)
 
 
-def _open_workshop() -> None:
-    workshop = Workshop()
+def _open_workshop(folder: str) -> None:
+    """In `folder`, which whoever asked removes: a pool ends its processes without a last word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked
+    workshop = Workshop(Path(folder) / str(os.getpid()))
     workshop.__enter__()
     _workshop.append(workshop)
     gc.freeze()  # all that was imported stays: no need to look through it again and again
-    multiprocessing.util.Finalize(None, workshop.__exit__, (None, None, None), exitpriority=10)
 
 
 def _tell(seed: int) -> Report:

@@ -19,16 +19,17 @@ from tests.simulation.world import World
 class Workshop:
     """`with Workshop() as workshop: workshop.tell(7)`. One at a time in a process."""
 
-    def __init__(self) -> None:
-        self._files = a_folder()
-        self.folder = Path(self._files.name)
+    def __init__(self, folder: Path | None = None) -> None:
+        """In this folder, or in one of its own."""
+        self._own = a_folder() if folder is None else None
+        self.folder = folder or Path(self._own.name if self._own is not None else "")
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.vault = world_vault()
         self.rules = world_rules()
         self.engines = Engines()
         self.profile = load("companion-v1")
         self.template = make_template(self.folder / "template.db", lambda database: fleet.furnish(database, self.vault))
         self.journal = make_journal(self.folder / "journal")
-        self.is_kept = 0
 
     def __enter__(self) -> Self:
         self._replaced = replaced(self.engines.create)
@@ -39,7 +40,8 @@ class Workshop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._replaced.__exit__(kind, error, trace)
-        self._files.cleanup()
+        if self._own is not None:
+            self._own.cleanup()
 
     def tell(self, seed: int, only: Container[str] | None = None, mix: Mix | None = None) -> Told:
         """Live through one world. `only`: exactly these faults happen."""
