@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
+from tests.simulation.provider import BY_HAND
 
 if TYPE_CHECKING:
     from simulator.yookassa.state import Payment
@@ -21,6 +22,8 @@ CLOCK_SLACK_S = 1.2
 """The broker counts whole seconds, and a welcome takes its way."""
 BLIND_SLACK_S = 6.0
 """Without the cloud's time our own clock is believed; one wrong by less than 5 s is not noticed."""
+HEARD_WITHIN_S = 60.0
+"""By then we know of a refund that a person made past us."""
 _SIGN = {"captured": 1, "refunded": -1}
 _CERTAINLY_NOTHING = ("rejected:", "expired", "failed:never_")
 
@@ -60,8 +63,22 @@ class Promises:
             self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
         self._check_deadline(device, order_id)
         payments = self._world.provider.payments_of(order_id)
-        if not any(payment.held or payment.captured - payment.refunded - payment.refunding for payment in payments):
+        is_there = any(payment.held or payment.captured - payment.refunded - payment.refunding for payment in payments)
+        if not is_there and not self._taken_back_after_the_command(order_id, payments):
             self.break_(5, "a drink begins and no money is there", order_id)
+
+    def _taken_back_after_the_command(self, order_id: str, payments: "list[Payment]") -> bool:
+        """A person of the shop refunded it while the command was on its way: nobody can win that race."""
+        issued = self._world.disk.look.execute(
+            "SELECT max(issued_at) AS issued FROM make_commands WHERE order_id = ?", (order_id,)
+        ).fetchone()["issued"]
+        refunds = [refund for payment in payments for refund in self._world.provider.refunds_of(payment.id)]
+        since_command = self._world.seconds_since(issued) if issued else 0.0
+        return any(
+            refund.request.description == BY_HAND
+            and (self._world.scheduler.true_time - refund.created_at).total_seconds() < since_command + HEARD_WITHIN_S
+            for refund in refunds
+        )
 
     def _check_deadline(self, device: str, order_id: str) -> None:
         world = self._world

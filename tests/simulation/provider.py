@@ -29,6 +29,8 @@ from tests.simulation.scheduler import BIRTH, Scheduler
 from tests.simulation.timeline import Timeline
 
 PATHS_BEFORE = "/v3"
+BY_HAND = "by hand"
+"""What a refund says that a person made past the API."""
 HTTP_UNCERTAIN = 429
 """From this status on an answer does not say that an earlier sending of the same call did nothing."""
 GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head></html>"
@@ -118,7 +120,7 @@ class ProviderSide:
         self.timeline.add(
             "provider", f"refunded in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
         )
-        self.books.refund_in_cabinet(payment.id, None, "by hand")
+        self.books.refund_in_cabinet(payment.id, None, BY_HAND)
         self.settle()
 
     def payments_of(self, order_id: str) -> list[Payment]:

@@ -29,7 +29,7 @@ def _jitter() -> float:
 
 @contextmanager
 def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
-    """For as long as worlds are told in this process."""
+    """For as long as one world is told: whatever else this process does wants the real ones."""
     with ExitStack() as stack:
         for module, name, stand_in in (
             (cloud.db, "create_engine", create_engine),

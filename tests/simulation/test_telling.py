@@ -6,8 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import paho.mqtt.client
 import pytest
 
+import cloud.courier.broker
+import cloud.db
+import cloud.payments.yookassa
 from tests.simulation.faults import Faults
 from tests.simulation.planted import BUGS, hunt
 from tests.simulation.runs import run
@@ -40,6 +44,15 @@ def test_a_world_told_with_exactly_the_faults_it_had_is_the_same_world(workshop:
     told = workshop.tell(BUSY_SEED)
     again = workshop.tell(BUSY_SEED, only=frozenset(told.struck))
     assert again.digest == told.digest
+
+
+def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
+    """The other tests of this process must not be given a client of a world that is over."""
+    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.db, cloud.payments.yookassa)
+    before = [dict(vars(room)) for room in rooms]
+    workshop.tell(BUSY_SEED)
+    assert [dict(vars(room)) for room in rooms] == before
+    assert paho.mqtt.client.Client.__module__ == "paho.mqtt.client"
 
 
 def test_without_its_faults_it_is_another(workshop: Workshop) -> None:

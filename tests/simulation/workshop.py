@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 
 class Workshop:
-    """`with Workshop() as workshop: workshop.tell(7)`. One at a time in a process."""
+    """`with Workshop() as workshop: workshop.tell(7)`. Between worlds all code is the real one again."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """In this folder, or in one of its own."""
@@ -32,17 +32,15 @@ class Workshop:
         self.journal = make_journal(self.folder / "journal")
 
     def __enter__(self) -> Self:
-        self._replaced = replaced(self.engines.create)
-        self._replaced.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._replaced.__exit__(kind, error, trace)
         if self._own is not None:
             self._own.cleanup()
 
     def tell(self, seed: int, only: Container[str] | None = None, mix: Mix | None = None) -> Told:
         """Live through one world. `only`: exactly these faults happen."""
-        return World(self, seed, mix or mix_of(seed), only).live()
+        with replaced(self.engines.create):
+            return World(self, seed, mix or mix_of(seed), only).live()
