@@ -10,10 +10,12 @@ from werkzeug.exceptions import HTTPException
 from cloud import buyer, heartbeat, metrics
 from cloud.addresses import client_address
 from cloud.buyer import render_error, render_http_error
-from cloud.courier.tmetr_price import TmetrPrices
+from cloud.courier.tmetr.price import TmetrPrices
 from cloud.fleet.qr_key import QrKeys
 from cloud.loops import Crew
-from cloud.payments import checkout, custom_callback, tbank_webhook, webhook
+from cloud.payments import checkout, webhook
+from cloud.payments.custom import callback as custom_callback
+from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.settings import Settings
 from cloud.wiring import Cloud, new_payment_id
 

@@ -7,13 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.courier.broker import BrokerLink, client_id_of
-from cloud.courier.tmetr_client import Refused
-from cloud.courier.tmetr_http import NotTaken, Unknown
+from cloud.courier.tmetr.client import Refused
+from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.fleet.models import Credential, Device
 from cloud.fleet.vault import SecretUnreadable
-from cloud.payments.custom_books import CUSTOM
+from cloud.payments.custom.books import CUSTOM
 from cloud.payments.outcomes import Ok
-from cloud.payments.receipts import setup_problem
+from cloud.payments.receipts.building import setup_problem
 from cloud.payments.shops import NoCredential
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build

@@ -25,9 +25,9 @@ from cloud.orders.at_risk import Next, at_risk, each_at_risk
 from cloud.orders.deciding import NotReturnable, give_back
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
-from cloud.payments import reconcile_report
-from cloud.payments.reconcile import Reconciler
-from cloud.payments.reconcile_days import Day
+from cloud.payments.reconcile import report as reconcile_report
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud, build
 

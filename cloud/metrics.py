@@ -22,7 +22,7 @@ from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Order
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.states import Status
-from cloud.payments.reconcile_models import FoundDifference, Reconciliation, State
+from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KEPT_S = 10.0

@@ -28,7 +28,7 @@ import cloud.orders.models
 import cloud.orders.outbox
 import cloud.orders.receipts
 import cloud.payments.models
-import cloud.payments.reconcile_models  # noqa: F401  # importing declares the tables
+import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
 from cloud.db import Base, Database
 from cloud.migrations.append_only import unprotected
 

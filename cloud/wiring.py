@@ -8,23 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloud import __version__
-from cloud.courier.tmetr_client import TmetrClient
-from cloud.courier.tmetr_http import TmetrHttp
+from cloud.courier.tmetr.client import TmetrClient
+from cloud.courier.tmetr.http import TmetrHttp
 from cloud.db import Database
 from cloud.fleet.vault import Vault
 from cloud.loops import Clock, Crew, utc_now
 from cloud.orders.rules import Rules
 from cloud.payments.cashier import Cashier
-from cloud.payments.custom import CustomClient
-from cloud.payments.custom_books import CUSTOM, Books, addresses_of
-from cloud.payments.custom_callback import PATH as CUSTOM_CALLBACK
+from cloud.payments.custom.books import CUSTOM, Books, addresses_of
+from cloud.payments.custom.callback import PATH as CUSTOM_CALLBACK
+from cloud.payments.custom.client import CustomClient
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from cloud.payments.shops import NoCredential, Shops
-from cloud.payments.tbank import TBankClient
-from cloud.payments.tbank_books import books_of
-from cloud.payments.tbank_webhook import PATH as TBANK_WEBHOOK
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.tbank.books import books_of
+from cloud.payments.tbank.client import TBankClient
+from cloud.payments.tbank.webhook import PATH as TBANK_WEBHOOK
+from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 
 TBANK = "TBank"

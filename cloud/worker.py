@@ -11,18 +11,18 @@ from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
 from cloud.courier.publisher import Publisher
-from cloud.courier.tmetr import TmetrSender
-from cloud.courier.tmetr_heartbeat import TmetrHeartbeats, nobody_is_online
+from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
+from cloud.courier.tmetr.sender import TmetrSender
 from cloud.db import Database
 from cloud.fleet import probes
 from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
-from cloud.payments.receipts_registration import RECEIPTS, Registration
+from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.recheck import NEWS, Recheck
-from cloud.payments.reconcile import Reconciler
-from cloud.payments.reconcile_nightly import Nightly, Patience
+from cloud.payments.reconcile.nightly import Nightly, Patience
+from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.wiring import HANDS, Cloud, jitter
 
 log = logging.getLogger("cloud.worker")

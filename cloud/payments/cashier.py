@@ -20,7 +20,6 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
 from cloud.orders.settlement import DONE, LOST, REFUSED, settle_money
-from cloud.payments import receipts_carried
 from cloud.payments.believing import news_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.looking import NothingDone, counted_refunds, look_for
@@ -37,6 +36,7 @@ from cloud.payments.outcomes import (
     next_ask,
 )
 from cloud.payments.provider import InvalidRequest, NewPayment, Operation, PreparedCall, Provider
+from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.shops import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.cashier")

@@ -22,10 +22,10 @@ from cloud.orders.docket import UnknownOrder
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
-from cloud.payments import receipts_carried
 from cloud.payments.cashier import Cashier
 from cloud.payments.provider import InvalidRequest, Provider
-from cloud.payments.receipts_carried import EmailMalformed, EmailMissing
+from cloud.payments.receipts import carried as receipts_carried
+from cloud.payments.receipts.carried import EmailMalformed, EmailMissing
 from cloud.payments.shops import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.checkout")

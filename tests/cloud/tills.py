@@ -18,7 +18,7 @@ from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.recheck import Recheck
 from cloud.payments.shops import Shops
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 from simulator.yookassa import Shop as SimulatedShop

@@ -22,7 +22,7 @@ from cloud.payments.checkout import Checkout
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from cloud.payments.shops import Shops
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 from cloud.wake import Bell, Listener
 from cloud.wiring import Cloud, rules_of

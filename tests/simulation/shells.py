@@ -10,7 +10,7 @@ import paho.mqtt.client
 import agent.link
 import cloud.courier.broker
 import cloud.db
-import cloud.payments.yookassa
+import cloud.payments.yookassa.client
 import cloud.wiring
 import cloud.worker
 from tests.simulation.cloud_process import WorldCrew, WorldLoop
@@ -40,7 +40,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.worker, "client_id_of", lambda owner: owner),
             (cloud.courier.broker, "Client", Client),
             (paho.mqtt.client, "Client", Client),
-            (cloud.payments.yookassa, "Transport", WorldTransport),
+            (cloud.payments.yookassa.client, "Transport", WorldTransport),
             (agent.link, "STATE_EVERY_S", STATE_EVERY_S),
         ):
             stack.enter_context(patch.object(module, name, stand_in))

@@ -11,7 +11,7 @@ import pytest
 
 import cloud.courier.broker
 import cloud.db
-import cloud.payments.yookassa
+import cloud.payments.yookassa.client
 from tests.simulation.faults import Faults
 from tests.simulation.planted import BUGS, hunt
 from tests.simulation.runs import run
@@ -48,7 +48,7 @@ def test_a_world_told_with_exactly_the_faults_it_had_is_the_same_world(workshop:
 
 def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
     """The other tests of this process must not be given a client of a world that is over."""
-    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.db, cloud.payments.yookassa)
+    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.db, cloud.payments.yookassa.client)
     before = [dict(vars(room)) for room in rooms]
     workshop.tell(BUSY_SEED)
     assert [dict(vars(room)) for room in rooms] == before

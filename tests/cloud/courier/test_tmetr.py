@@ -8,7 +8,7 @@ from pytest_mock import MockerFixture
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.courier.tmetr_client import TmetrClient
+from cloud.courier.tmetr.client import TmetrClient
 from cloud.orders import making
 from cloud.orders.outbox import Lane, OutboxRow, Task
 from simulator.tmetr.faults import Endpoint, FaultKind

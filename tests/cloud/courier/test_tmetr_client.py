@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.courier.tmetr_client import Forwarded, MakeOrder, Refused, TmetrClient
-from cloud.courier.tmetr_http import MAX_ANSWER_BYTES, NotTaken, TmetrHttp, Unknown
+from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClient
+from cloud.courier.tmetr.http import MAX_ANSWER_BYTES, NotTaken, TmetrHttp, Unknown
 from simulator.tmetr import Machine, TmetrSimulator
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.worlds import START

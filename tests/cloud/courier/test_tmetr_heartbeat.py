@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.courier.tmetr_heartbeat import TmetrHeartbeats, nobody_is_online
+from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
 from cloud.loops import Crew

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloud.courier.tmetr_price import TmetrPrices
+from cloud.courier.tmetr.price import TmetrPrices
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.worlds import DEVICE, PRICE, World

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.courier.tmetr import TmetrSender
-from cloud.courier.tmetr_client import TmetrClient
-from cloud.courier.tmetr_heartbeat import TmetrHeartbeats
-from cloud.courier.tmetr_http import TmetrHttp
+from cloud.courier.tmetr.client import TmetrClient
+from cloud.courier.tmetr.heartbeat import TmetrHeartbeats
+from cloud.courier.tmetr.http import TmetrHttp
+from cloud.courier.tmetr.sender import TmetrSender
 from cloud.fleet.models import Device, DeviceLive
 from cloud.loops import Crew
 from simulator.tmetr import Machine, TmetrSimulator

@@ -32,7 +32,7 @@ from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.recheck import Recheck
 from cloud.payments.shops import Shops
 from cloud.payments.webhook import create_blueprint
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.problems import Rejected

@@ -6,7 +6,7 @@ import pytest
 
 from cloud.payments.provider import PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from tests.cloud.payments.one_shop import COFFEE, SHOP, Connect
 from tests.cloud.payments.scripted_provider import ScriptedProvider, scripted_provider
 

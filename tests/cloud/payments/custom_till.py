@@ -15,9 +15,9 @@ from cloud.fleet.models import Credential, Device
 from cloud.loops import Crew
 from cloud.orders.outbox import Task
 from cloud.payments.cashier import Cashier
-from cloud.payments.custom import CustomClient
-from cloud.payments.custom_books import Books, addresses_of
-from cloud.payments.custom_callback import PATH
+from cloud.payments.custom.books import Books, addresses_of
+from cloud.payments.custom.callback import PATH
+from cloud.payments.custom.client import CustomClient
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket

@@ -13,7 +13,7 @@ from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.loops import Crew
 from cloud.orders.outbox import Task
 from cloud.orders.receipts import Receipt
-from cloud.payments.receipts_registration import Registration
+from cloud.payments.receipts.registration import Registration
 from protocol.reasons import Result, Spout
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa.state import Status

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 
 from cloud.payments.provider import NewPayment, Shop
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 
 SECRET = "test_Zm9vYmFyLXNlY3JldA"
 SHOP = Shop("100500", SECRET)

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential
 from cloud.orders.models import Payment
-from cloud.payments.reconcile import Reconciler, Report
-from cloud.payments.reconcile_books import ShopKey
-from cloud.payments.reconcile_days import Day
-from cloud.payments.reconcile_models import FoundDifference
-from cloud.payments.reconcile_nightly import Nightly
+from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.models import FoundDifference
+from cloud.payments.reconcile.nightly import Nightly
+from cloud.payments.reconcile.reconciler import Reconciler, Report
 from protocol.reasons import Result
 from tests.cloud.tills import Till
 from tests.cloud.worlds import ACCOUNT

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloud.payments.custom_objects import (
+from cloud.payments.custom.objects import (
     Unreadable,
     as_a_whole,
     our_payment,

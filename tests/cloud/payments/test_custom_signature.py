@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments import custom_calls
-from cloud.payments.custom_objects import Told, payment_facts, told_of
-from cloud.payments.custom_signature import (
+from cloud.payments.custom import calls as custom_calls
+from cloud.payments.custom.objects import Told, payment_facts, told_of
+from cloud.payments.custom.signature import (
     MAX_PAYLOAD,
     NotSigned,
     Purpose,

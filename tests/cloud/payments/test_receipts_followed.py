@@ -11,7 +11,7 @@ from cloud import checkup
 from cloud.fleet.models import Device
 from cloud.orders import receipts
 from cloud.orders.outbox import Task
-from cloud.payments.receipts_carried import for_refund
+from cloud.payments.receipts.carried import for_refund
 from cloud.settings import Settings
 from simulator.yookassa.faults import Endpoint, FaultKind
 from simulator.yookassa.state import Status

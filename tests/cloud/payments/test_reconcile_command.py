@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cloud.payments.reconcile_days import Day
+from cloud.payments.reconcile.days import Day
 from tests.cloud.payments.reconciling import change_payment, refund_in_cabinet, sold
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SECRET_KEY, World

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import select, update
 
 from cloud.fleet.models import Device, DeviceLive
-from cloud.payments.reconcile import Report
-from cloud.payments.reconcile_cups import QUIET_S, keep_counts
-from cloud.payments.reconcile_days import Day
-from cloud.payments.reconcile_models import DeviceCount
+from cloud.payments.reconcile.cups import QUIET_S, keep_counts
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.models import DeviceCount
+from cloud.payments.reconcile.reconciler import Report
 from protocol.reasons import Result, Spout
 from tests.cloud.payments.reconciling import MACHINES, at, kinds, reconciled
 from tests.cloud.tills import Till

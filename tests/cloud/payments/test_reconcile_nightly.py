@@ -9,12 +9,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import DeviceLive
-from cloud.payments.reconcile import Reconciler, Report
-from cloud.payments.reconcile_books import ShopKey
-from cloud.payments.reconcile_days import Day
-from cloud.payments.reconcile_models import Reconciliation
-from cloud.payments.reconcile_nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
-from cloud.payments.reconcile_store import settle_by_hand
+from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.models import Reconciliation
+from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
+from cloud.payments.reconcile.reconciler import Reconciler, Report
+from cloud.payments.reconcile.store import settle_by_hand
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.reconciling import (
     a_nightly,

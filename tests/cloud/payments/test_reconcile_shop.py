@@ -8,11 +8,13 @@ import pytest
 from cloud.fleet.models import Credential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Task
-from cloud.payments import reconcile_asking, reconcile_shop, yookassa
 from cloud.payments.outcomes import Rejected
 from cloud.payments.provider import Provider
-from cloud.payments.reconcile_days import Day
+from cloud.payments.reconcile import asking as reconcile_asking
+from cloud.payments.reconcile import shop as reconcile_shop
+from cloud.payments.reconcile.days import Day
 from cloud.payments.shops import Shops
+from cloud.payments.yookassa import client as yookassa
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind

@@ -23,7 +23,7 @@ from cloud.log import JsonLines, TextLines
 from cloud.orders.outbox import Task
 from cloud.payments.provider import NewPayment, Shop
 from cloud.payments.shops import Shops
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings, SettingsError
 from protocol.reasons import Result
 from simulator.custom.faults import Fault, Kind, Where

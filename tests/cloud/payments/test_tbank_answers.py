@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cloud.payments.outcomes import AuthError, Ok, RateLimited, Rejected, Unknown
-from cloud.payments.tbank_answers import judge
-from cloud.payments.tbank_objects import State, Unreadable, changed_by, payment_facts, state_of, states_of_order
+from cloud.payments.tbank.answers import judge
+from cloud.payments.tbank.objects import State, Unreadable, changed_by, payment_facts, state_of, states_of_order
 from cloud.payments.transport import Reply
 
 INIT = {

@@ -3,9 +3,9 @@
 import pytest
 
 from cloud.payments.facts import ProviderStatus, RefundStatus
-from cloud.payments.tbank_books import Booked
-from cloud.payments.tbank_objects import State, payment_facts, refunded
-from cloud.payments.tbank_rules import (
+from cloud.payments.tbank.books import Booked
+from cloud.payments.tbank.objects import State, payment_facts, refunded
+from cloud.payments.tbank.rules import (
     Step,
     cancel_step,
     capture_step,

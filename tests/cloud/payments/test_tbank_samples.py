@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.payments.tbank_notification import Notification, parse_notification
+from cloud.payments.tbank.notification import Notification, parse_notification
 from tests.cloud.payments.samples_on_disk import SAMPLES, names
 
 

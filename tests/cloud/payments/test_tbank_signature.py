@@ -3,9 +3,9 @@
 import pytest
 
 from cloud.payments.provider import Shop
-from cloud.payments.tbank_calls import signed
-from cloud.payments.tbank_notification import parse_notification
-from cloud.payments.tbank_signature import is_signed, token
+from cloud.payments.tbank.calls import signed
+from cloud.payments.tbank.notification import parse_notification
+from cloud.payments.tbank.signature import is_signed, token
 
 REQUEST = {
     "TerminalKey": "MerchantTerminalKey",

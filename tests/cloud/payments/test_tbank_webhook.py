@@ -11,9 +11,9 @@ from werkzeug.test import TestResponse
 
 from cloud.app import create_app
 from cloud.fleet.models import Credential
-from cloud.payments import tbank_webhook
 from cloud.payments.shops import Shops
-from cloud.payments.tbank_signature import token
+from cloud.payments.tbank import webhook as tbank_webhook
+from cloud.payments.tbank.signature import token
 from cloud.settings import Settings
 from cloud.wiring import Cloud, connector
 from tests.cloud.payments.contract.tbank_rig import TBankRig

@@ -10,8 +10,8 @@ from cloud.fleet.apply import apply
 from cloud.payments.facts import ProviderStatus
 from cloud.payments.outcomes import Ok
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.tbank import TBankClient
-from cloud.payments.tbank_books import Booked, books_of
+from cloud.payments.tbank.books import Booked, books_of
+from cloud.payments.tbank.client import TBankClient
 from cloud.settings import Settings, SettingsError
 from cloud.wiring import build
 from simulator.tbank import TBankSimulator

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall, Shop
-from cloud.payments.yookassa_calls import (
+from cloud.payments.yookassa.calls import (
     check_metadata,
     prepare_cancel,
     prepare_capture,

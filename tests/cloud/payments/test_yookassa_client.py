@@ -12,7 +12,7 @@ from cloud.payments.facts import ProviderStatus, RefundStatus
 from cloud.payments.outcomes import NotSent, Ok, Unknown
 from cloud.payments.provider import CaptureMode, Operation, PreparedCall, Provider, Shop
 from cloud.payments.rate import TokenBucket
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect, free_port
 from tests.cloud.payments.samples_on_disk import PENDING, sample
 from tests.cloud.payments.scripted_provider import (

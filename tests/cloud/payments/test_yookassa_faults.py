@@ -11,7 +11,7 @@ from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, RateLimited
 from cloud.payments.provider import PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker
 from cloud.payments.transport import MAX_ANSWER_BYTES
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect, free_port
 from tests.cloud.payments.samples_on_disk import names, sample
 from tests.cloud.payments.scripted_provider import (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.payments.facts import Cancellation, ProviderStatus, RefundStatus
-from cloud.payments.yookassa_objects import (
+from cloud.payments.yookassa.objects import (
     RAW_LIMIT,
     Unreadable,
     amount_text,

@@ -11,7 +11,7 @@ from cloud.payments.facts import Cancellation, Expected, PaymentFacts, ProviderS
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.provider import CaptureMode, NewPayment, Shop
 from cloud.payments.rate import TokenBucket
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.behaviour import Behaviour

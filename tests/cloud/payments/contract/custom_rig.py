@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cloud.fleet.models import Credential
-from cloud.payments.custom import CustomClient
-from cloud.payments.custom_books import Addresses, Booked, Books
-from cloud.payments.custom_objects import our_payment
+from cloud.payments.custom.books import Addresses, Booked, Books
+from cloud.payments.custom.client import CustomClient
+from cloud.payments.custom.objects import our_payment
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.provider import NewPayment, PreparedCall, Provider, Shop

@@ -9,7 +9,7 @@ from cloud.fleet.models import Credential
 from cloud.payments.facts import RefundFacts
 from cloud.payments.provider import NewPayment, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.yookassa import YooKassaClient
+from cloud.payments.yookassa.client import YooKassaClient
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from tests.cloud.payments.contract.rig import Clock, Money

@@ -1,0 +1,1 @@
+"""Machines without an agent: their commands, prices and heartbeats over the Tmetr HTTP API."""

@@ -1,0 +1,111 @@
+"""Asks the Tmetr API when it last heard of each machine without an agent: what the buyer is told before paying.
+
+A machine is online while its last heartbeat is young and Tmetr itself was reached lately: who cannot be asked cannot be
+told to pour either.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from cloud.courier.tmetr.client import TmetrClient
+from cloud.db import Database
+from cloud.fleet.models import Device, DeviceLive
+from cloud.loops import Clock, Crew
+
+log = logging.getLogger("cloud.courier")
+
+FRESH_S = 300.0
+"""A heartbeat younger than this means online (the age the public server takes, machine-protocol.md 1.7)."""
+EVERY_S = 30.0
+AFTER_TROUBLE_S = 10.0
+BLIND_AFTER = 2
+"""Looks in vain in a row, each by this process, until a machine counts as offline."""
+IDLE_S = 5.0
+CONTROL = "tmetr-api"
+
+
+class TmetrHeartbeats:
+    """The loop; several workers share the machines by `look_at`."""
+
+    def __init__(self, database: Database, client: TmetrClient, crew: Crew, clock: Clock) -> None:
+        self._database = database
+        self._client = client
+        self._crew = crew
+        self._clock = clock
+        self._idle_until: datetime | None = None
+        self._in_vain: dict[str, int] = {}
+        """Looks that told nothing, by machine."""
+
+    def step(self, now: datetime) -> datetime:
+        """Look at machines that are due, as hands are free; when to come again."""
+        if self._idle_until is not None and now < self._idle_until:
+            return self._idle_until
+        free = self._crew.free
+        due = self._database.write(_take, now, free) if free > 0 else []
+        for device_uuid in due:
+            self._crew.submit(partial(self._look, device_uuid))
+        self._idle_until = now + timedelta(seconds=0 if len(due) == free > 0 else IDLE_S)
+        return self._idle_until
+
+    def _look(self, device_uuid: str) -> None:
+        told = self._client.last_heartbeat(device_uuid)
+        if told is None or isinstance(told, datetime):
+            self._in_vain.pop(device_uuid, None)
+            self._database.write(_note, device_uuid, told, self._clock())
+            return
+        in_vain = self._in_vain[device_uuid] = self._in_vain.get(device_uuid, 0) + 1
+        log.warning("no heartbeat could be read: %s", told.why, extra={"device": device_uuid})
+        self._database.write(_note_silence, device_uuid, in_vain >= BLIND_AFTER, self._clock())
+
+
+def nobody_is_online(session: Session) -> None:
+    """There is no Tmetr to ask or to command: machines that need it are not on sale."""
+    without = select(Device.device_uuid).where(Device.control == CONTROL)
+    session.execute(update(DeviceLive).where(DeviceLive.device_uuid.in_(without)).values(online=False))
+
+
+def _take(session: Session, now: datetime, limit: int) -> list[str]:
+    due = or_(DeviceLive.look_at.is_(None), DeviceLive.look_at <= now)
+    wanted = (
+        select(DeviceLive)
+        .join(Device, Device.device_uuid == DeviceLive.device_uuid)
+        .where(Device.control == CONTROL, Device.status != "closed", due)
+        .order_by(DeviceLive.look_at, DeviceLive.device_uuid)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=DeviceLive)
+    )
+    taken = session.scalars(wanted).all()
+    for live in taken:
+        live.look_at = now + timedelta(seconds=EVERY_S)
+    return [live.device_uuid for live in taken]
+
+
+def _note(session: Session, device_uuid: str, beat_at: datetime | None, now: datetime) -> None:
+    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    if live is None:
+        return
+    if beat_at is not None and beat_at > now + timedelta(seconds=FRESH_S):
+        log.error("heartbeat from the future: a clock or a time zone is wrong", extra={"device": device_uuid})
+        beat_at = None
+    live.seen_at = beat_at or live.seen_at
+    _tell(live, beat_at is not None and now - beat_at < timedelta(seconds=FRESH_S))
+
+
+def _note_silence(session: Session, device_uuid: str, is_blind: bool, now: datetime) -> None:
+    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    if live is None:
+        return
+    live.look_at = now + timedelta(seconds=AFTER_TROUBLE_S)
+    fresh = live.seen_at is not None and now - live.seen_at < timedelta(seconds=FRESH_S)
+    _tell(live, live.online and fresh and not is_blind)
+
+
+def _tell(live: DeviceLive, online: bool) -> None:
+    live.state = None  # of an agent that may have driven this machine before
+    if live.online != online:
+        log.info("device %s", "online" if online else "offline", extra={"device": live.device_uuid})
+    live.online = online

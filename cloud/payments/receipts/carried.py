@@ -1,0 +1,59 @@
+"""Which receipt a payment or its refund carries: from what was frozen with the payment, in the caller's session.
+
+Decides who receives it; `receipts.py` builds it. Scenarios without receipts carry none.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Credential, Drink, Merchant
+from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
+from cloud.orders import receipts as followed
+from cloud.orders.models import Order, Payment
+from cloud.payments.receipts.building import is_email, receipt_object
+
+
+class EmailMissing(Exception):
+    """This merchant's buyers must say where the receipt goes, and this one did not."""
+
+
+class EmailMalformed(Exception):
+    """No receipt can be sent to what was given."""
+
+
+def begin(session: Session, order: Order, payment: Payment, credential: Credential, email: str, now: datetime) -> None:
+    """Freeze what the new payment's receipts will say, and to whom. Raises EmailMissing, EmailMalformed.
+
+    An address given for an earlier payment of the order is remembered.
+    """
+    if credential.scenario not in WITH_RECEIPT:
+        return
+    if email and not is_email(email):
+        raise EmailMalformed
+    address = email or followed.remembered_email(session, order.id)
+    if not address and email_rule(credential.receipt) is EmailRule.REQUIRED:
+        raise EmailMissing
+    drink = session.get(Drink, (order.device_uuid, order.drink_no))
+    terms = terms_of(credential.receipt, drink.receipt if drink is not None else None)
+    followed.begin(session, payment, terms | {"description": order.drink_name}, address, now)
+
+
+def for_payment(session: Session, payment: Payment) -> Mapping[str, object] | None:
+    """The receipt this payment is created with; None when it carries none. Raises InvalidRequest."""
+    return _of(session, payment, payment.amount)
+
+
+def for_refund(session: Session, payment: Payment, amount: int) -> Mapping[str, object] | None:
+    """The receipt a refund is asked for with. A whole refund needs none: the provider has the payment's."""
+    return _of(session, payment, amount) if amount != payment.captured else None
+
+
+def _of(session: Session, payment: Payment, amount: int) -> Mapping[str, object] | None:
+    """Where no buyer's address is known (any more), the merchant receives it."""
+    receipt = followed.of_payment(session, payment.id) if payment.scenario in WITH_RECEIPT else None
+    if receipt is None:
+        return None
+    address = receipt.email or session.get_one(Merchant, payment.merchant_id).contact_email
+    return receipt_object(receipt.terms, amount, address)

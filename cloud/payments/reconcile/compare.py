@@ -1,0 +1,135 @@
+"""One payment or refund as the provider tells it against one in our books: what is different, by name. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
+from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, differences
+from cloud.payments.reconcile.kinds import Finding, Kind
+
+RECEIPT_REFUSED = "canceled"
+REFUND_SLOW = timedelta(days=3)
+"""The slowest method's money has arrived by then (reference: yookassa 3.4); an unfinished return is a person's."""
+OUR_MARKS = frozenset({"order_id", "payment"})
+"""Metadata we give every payment."""
+
+_H, _C = PaymentState.HELD, PaymentState.CAPTURED
+_OPEN = frozenset({PaymentState.CREATING, PaymentState.PENDING})
+_OVER = frozenset({PaymentState.CANCELED, PaymentState.REFUSED})
+_ATTRIBUTES = {"amount": Kind.AMOUNT_DIFFERS, "currency": Kind.CURRENCY_DIFFERS, "account_id": Kind.SHOP_DIFFERS}
+
+
+def compare_payment(facts: PaymentFacts, payment: Payment, shop_is_test: bool | None = None) -> list[Finding]:
+    """Every difference between the two; empty when they agree. `shop_is_test` None does not compare."""
+    found = [*_attributes(facts, payment), *_state(facts, payment), *_returned(facts, payment)]
+    if shop_is_test is not None and facts.test is not None and facts.test != shop_is_test:
+        found.append(_of(Kind.TEST_FLAG, payment, detail=f"test: {facts.test}, the shop's: {shop_is_test}"))
+    if facts.receipt_registration == RECEIPT_REFUSED:
+        found.append(_of(Kind.RECEIPT_FAILED, payment))
+    return found
+
+
+def unmatched_payment(facts: PaymentFacts, attempt: Payment | None) -> Finding | None:
+    """A payment whose id our books do not have; `attempt` is ours with its mark. None when it has no marks of ours."""
+    if not facts.metadata.keys() >= OUR_MARKS:
+        return None
+    here = attempt is not None and attempt.provider_payment_id is None
+    kind = Kind.LOST_AND_FOUND if here else Kind.SECOND_PAYMENT if attempt is not None else Kind.UNKNOWN_PAYMENT
+    there = money_of(facts)
+    return Finding(
+        kind,
+        facts.provider_payment_id,
+        order_id=facts.metadata["order_id"][:255],
+        payment_id=facts.metadata["payment"][:64],
+        provider_id=facts.provider_payment_id[:64],
+        there=there,
+        detail=f"{facts.status.value} there",
+        excused=not here and facts.status in {ProviderStatus.CANCELED, ProviderStatus.SUCCEEDED} and there == 0,
+    )
+
+
+def compare_refund(refund: RefundFacts, payment: Payment, booked: int | None, now: datetime) -> Finding | None:
+    """A return the provider tells of; `booked` is what our ledger has under its id, None when it has nothing."""
+    if refund.status is RefundStatus.SUCCEEDED and booked is None:
+        return _of(Kind.REFUNDED_NOT_HERE, payment, 0, refund.amount, f"refund {refund.provider_refund_id}")
+    if refund.status is RefundStatus.SUCCEEDED and booked != refund.amount:
+        return _of(Kind.REFUND_AMOUNT_DIFFERS, payment, booked, refund.amount, f"refund {refund.provider_refund_id}")
+    if refund.status in {RefundStatus.PENDING, RefundStatus.UNKNOWN_STATUS}:
+        young = refund.created_at is None or now - refund.created_at < REFUND_SLOW
+        return _of(
+            Kind.REFUND_PENDING, payment, None, refund.amount, f"refund {refund.provider_refund_id}", excused=young
+        )
+    return None
+
+
+def refund_only_here(payment: Payment, refund_id: str, amount: int) -> Finding:
+    """A return in our ledger that the provider says it does not have, or did not make."""
+    return _of(Kind.REFUNDED_ONLY_HERE, payment, amount, 0, f"refund {refund_id}")
+
+
+def missing_there(payment: Payment) -> Finding:
+    """The provider knows no such payment."""
+    return _of(Kind.MISSING_THERE, payment, payment.captured - payment.refunded, None, f"{payment.state} here")
+
+
+def money_of(facts: PaymentFacts) -> int:
+    """Kopecks the provider has of the buyer's now."""
+    return facts.amount if facts.status is ProviderStatus.HELD else facts.captured - facts.refunded
+
+
+def _attributes(facts: PaymentFacts, payment: Payment) -> Iterable[Finding]:
+    marks = {"order_id": payment.order_id, "payment": payment.id}
+    wrong = differences(facts, Expected(payment.account_id, payment.amount, marks))
+    known = frozenset(payment.problem.split(","))
+    for name in wrong:
+        if name == "amount" and payment.state == _C and facts.captured == payment.captured:
+            continue  # taken in part, as our books say
+        kind = _ATTRIBUTES.get(name, Kind.METADATA_DIFFERS)
+        here, there = (payment.amount, facts.amount) if kind is Kind.AMOUNT_DIFFERS else (None, None)
+        yield _of(kind, payment, here, there, name, excused=name in known)
+
+
+def _state(facts: PaymentFacts, payment: Payment) -> Iterable[Finding]:
+    here = PaymentState(payment.state)
+    kind = _kind_of(facts.status, here)
+    if kind is not None:
+        words = f"{here.value} here, {facts.status.value} there"
+        yield _of(kind, payment, _money_here(payment), money_of(facts), words)
+    elif here is _C and facts.captured != payment.captured:
+        yield _of(Kind.AMOUNT_DIFFERS, payment, payment.captured, facts.captured, "captured")
+
+
+def _kind_of(there: ProviderStatus, here: PaymentState) -> Kind | None:
+    match there:
+        case ProviderStatus.SUCCEEDED:
+            return None if here is _C else Kind.CAPTURED_NOT_HERE
+        case ProviderStatus.HELD:
+            return None if here is _H else Kind.TAKEN_ONLY_HERE if here is _C else Kind.HELD_NOT_HERE
+        case ProviderStatus.CANCELED:
+            return None if here in _OVER else Kind.TAKEN_ONLY_HERE if here is _C else Kind.CANCELED_NOT_HERE
+        case ProviderStatus.PENDING:
+            return None if here in _OPEN else Kind.OPEN_THERE if here in _OVER else Kind.TAKEN_ONLY_HERE
+        case ProviderStatus.UNKNOWN_STATUS:
+            return Kind.UNKNOWN_STATUS
+
+
+def _returned(facts: PaymentFacts, payment: Payment) -> Iterable[Finding]:
+    if facts.refunded > payment.refunded:
+        yield _of(Kind.REFUNDED_NOT_HERE, payment, payment.refunded, facts.refunded)
+    elif facts.refunded < payment.refunded:
+        yield _of(Kind.REFUNDED_ONLY_HERE, payment, payment.refunded, facts.refunded)
+
+
+def _money_here(payment: Payment) -> int:
+    return payment.amount if payment.state == _H else payment.captured - payment.refunded
+
+
+def _of(
+    kind: Kind, payment: Payment, here: int | None = None, there: int | None = None, detail: str = "",
+    excused: bool = False,
+) -> Finding:  # fmt: skip
+    return Finding(
+        kind, payment.id, payment.order_id, payment.id, payment.provider_payment_id or "",
+        here=here, there=there, detail=detail, excused=excused,
+    )  # fmt: skip

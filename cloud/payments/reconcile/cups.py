@@ -1,0 +1,105 @@
+"""Machines' counters against our orders: counts are kept once a day in a quiet moment, and compared between two such.
+
+Free and test drinks and rinsing are never sales (promise 10); a test device is not compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from cloud.db import insert_if_new
+from cloud.fleet.models import Device, DeviceLive
+from cloud.orders.models import MakeCommand, Order
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.kinds import Finding, Kind
+from cloud.payments.reconcile.models import DeviceCount
+from protocol.reasons import MachineState, Result, Spout
+
+QUIET_S = 180.0
+"""After a drink, until its machine has surely told its counters anew."""
+COUNTERS = ("total", "paid", "free", "test")
+TEST = "test"
+_MOVING = frozenset({MachineState.BREWING, MachineState.RINSING, MachineState.CLEANING, MachineState.BOOT})
+
+
+def keep_counts(session: Session, now: datetime) -> None:
+    """Write down the counters of every machine that is quiet and has none of today yet."""
+    today = Day.of(now).date
+    lacking = ~exists().where(DeviceCount.device_uuid == DeviceLive.device_uuid, DeviceCount.day == today)
+    asked = select(DeviceLive.device_uuid, DeviceLive.state).where(DeviceLive.online.is_(True), lacking)
+    told = {device_uuid: counts for device_uuid, state in session.execute(asked) if (counts := _counts(state))}
+    if not told:
+        return
+    lately = or_(MakeCommand.live.is_(True), MakeCommand.finished_at > now - timedelta(seconds=QUIET_S))
+    busy = set(session.scalars(select(MakeCommand.device_uuid).where(MakeCommand.device_uuid.in_(told), lately)))
+    for device_uuid in sorted(told.keys() - busy):
+        values = {"device_uuid": device_uuid, "day": today, "at": now, **told[device_uuid]}
+        insert_if_new(session, DeviceCount, values)
+
+
+def compare_cups(session: Session, merchant_id: str, day: Day) -> list[Finding]:
+    """What a merchant's machines counted up to the day's end against what their orders say was poured."""
+    found: list[Finding] = []
+    for before, after in _intervals(session, merchant_id, day):
+        after.judged_for = day.date
+        if before is not None and (finding := _judge(session, before, after)):
+            found.append(finding)
+    return found
+
+
+def _counts(state: dict[str, Any] | None) -> dict[str, int] | None:
+    """The counters of a machine at rest; None when it has none, or is at work."""
+    told = (state or {}).get("counters")
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), int) for name in COUNTERS):
+        return None
+    at_work = (state or {}).get("busy_order") or (state or {}).get("machine") in _MOVING
+    return None if at_work else {name: told[name] for name in COUNTERS}
+
+
+def _intervals(session: Session, merchant_id: str, day: Day) -> Iterator[tuple[DeviceCount | None, DeviceCount]]:
+    """Each count up to the day's end that no other day's reconciliation has compared, with the one before it."""
+    wanted = (
+        select(DeviceCount)
+        .join(Device, Device.device_uuid == DeviceCount.device_uuid)
+        .where(Device.merchant_id == merchant_id, Device.status != TEST, DeviceCount.day <= day.next.date)
+        .where(or_(DeviceCount.judged_for.is_(None), DeviceCount.judged_for == day.date))
+        .order_by(DeviceCount.device_uuid, DeviceCount.day)
+    )
+    for after in session.scalars(wanted).all():
+        earlier = select(DeviceCount).where(
+            DeviceCount.device_uuid == after.device_uuid, DeviceCount.day < after.day
+        )  # fmt: skip
+        yield session.scalars(earlier.order_by(DeviceCount.day.desc()).limit(1)).first(), after
+
+
+def _judge(session: Session, before: DeviceCount, after: DeviceCount) -> Finding | None:
+    subject, device = f"{after.device_uuid}:{after.day}", after.device_uuid
+    if any(getattr(after, name) < getattr(before, name) for name in COUNTERS):
+        return Finding(Kind.COUNTERS_UNUSABLE, subject, device_uuid=device)
+    counted = (after.total - after.free - after.test) - (before.total - before.free - before.test)
+    poured, perhaps = _cups(session, before, after)
+    if poured <= counted <= poured + perhaps:
+        return None
+    span = f"{before.at:%Y-%m-%d %H:%M} to {after.at:%Y-%m-%d %H:%M} UTC"
+    words = f"{span}: poured {poured}, perhaps {perhaps} more; counted {counted}"
+    kind = Kind.CUPS_MORE if counted > poured else Kind.CUPS_FEWER
+    return Finding(kind, subject, device_uuid=device, here=poured, there=counted, detail=words)
+
+
+def _cups(session: Session, before: DeviceCount, after: DeviceCount) -> Sequence[int]:
+    """Cups certainly poured for sale, and those nobody is sure of, of the commands between two counts.
+
+    Counted by when a command was issued: it is poured within minutes, however late that is told.
+    """
+    result = func.coalesce(MakeCommand.result, "")
+    done = and_(result == Result.DONE.value, Order.is_test.is_(False))
+    stopped_dry = and_(result == Result.FAILED.value, MakeCommand.out == Spout.NONE.value)
+    unsure = and_(~done, result != Result.REJECTED.value, ~stopped_dry)
+    between = (MakeCommand.issued_at >= before.at, MakeCommand.issued_at < after.at)
+    sums = select(func.sum(case((done, 1), else_=0)), func.sum(case((unsure, 1), else_=0)))
+    commands = sums.select_from(MakeCommand).join(Order, Order.id == MakeCommand.order_id)
+    of_device = commands.where(MakeCommand.device_uuid == after.device_uuid, *between)
+    return [int(number or 0) for number in session.execute(of_device).one()]

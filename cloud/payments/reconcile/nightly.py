@@ -1,0 +1,132 @@
+"""The loop that reconciles every day that is over, once a shop and a merchant's machines, missed days too.
+
+Several workers share the days by leases; it also keeps the machines' counters, which have no history of their own.
+"""
+
+import logging
+import threading
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from cloud.db import Database, insert_if_new
+from cloud.fleet.models import Device
+from cloud.orders.models import Payment
+from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.reconcile.cups import keep_counts
+from cloud.payments.reconcile.days import DUE_AFTER, Day
+from cloud.payments.reconcile.models import DeviceCount, Reconciliation
+from cloud.payments.reconcile.reconciler import LEASE, Reconciler
+from cloud.payments.reconcile.store import new_row
+
+log = logging.getLogger("cloud.payments.reconcile.reconciler")
+
+LOOK_EVERY = timedelta(seconds=60)
+CATCH_UP_DAYS = 31
+"""After a longer absence the days before are for `coffee-cloud reconcile --day`."""
+
+Span = tuple[ShopKey, date]
+"""A shop, or a merchant's machines, and the first day of it worth looking at."""
+
+
+class Interrupted(Exception):
+    """The worker stops: what was being looked at is another's."""
+
+
+class Patience:
+    """Waits between questions, until it is told that there is no more time."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long. Raises `Interrupted`."""
+        if self._over.wait(seconds):
+            raise Interrupted
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        self._over.set()
+
+
+class Nightly:
+    """One per worker process."""
+
+    def __init__(self, database: Database, reconciler: Reconciler) -> None:
+        self._database = database
+        self._reconciler = reconciler
+        self._look_at: datetime | None = None
+        self._planned: date | None = None
+
+    def step(self, now: datetime) -> datetime:
+        """Look at one day that is due, if any is; when to look again."""
+        if self._look_at is not None and now < self._look_at:
+            return self._look_at
+        self._database.write(keep_counts, now)
+        self._plan(now)
+        taken = self._database.write(_take, now)
+        if taken is None:
+            self._look_at = now + LOOK_EVERY
+            return self._look_at
+        try:
+            self._reconciler.reconcile(*taken)
+        except Interrupted:
+            self._database.write(_give_back, *taken, now)
+        return now
+
+    def _plan(self, now: datetime) -> None:
+        """Once a day: write down every day up to the last that is due and that nobody has written down."""
+        last = Day.of(now - DUE_AFTER).date - timedelta(days=1)
+        if last == self._planned:
+            return
+        self._database.write(_write_down, last, now)
+        self._planned = last
+
+
+def _write_down(session: Session, last: date, now: datetime) -> None:
+    for key, first in _spans(session, last):
+        begin = max(first, last - timedelta(days=CATCH_UP_DAYS - 1))
+        there = set(session.scalars(select(Reconciliation.day).where(_of(key), Reconciliation.day >= begin)))
+        for number in range((last - begin).days + 1):
+            day = begin + timedelta(days=number)
+            if day not in there:
+                insert_if_new(session, Reconciliation, new_row(key, Day(day), now))
+
+
+def _spans(session: Session, last: date) -> list[Span]:
+    """Shops from their first payment on, machines from their first counters on."""
+    shop = (Payment.merchant_id, Payment.scenario, Payment.account_id)
+    opened = session.execute(select(*shop, func.min(Payment.started_at)).group_by(*shop))
+    first = [(ShopKey(*key), Day.of(since).date) for *key, since in opened]
+    counts = select(Device.merchant_id, func.min(DeviceCount.day)).join(
+        DeviceCount, DeviceCount.device_uuid == Device.device_uuid
+    )  # fmt: skip
+    counted = session.execute(counts.group_by(Device.merchant_id))
+    first += [(ShopKey(merchant_id, "", ""), day) for merchant_id, day in counted]
+    return [(key, day) for key, day in first if day <= last]
+
+
+def _take(session: Session, now: datetime) -> tuple[ShopKey, Day] | None:
+    """The oldest day that is due, under a lease."""
+    due = select(Reconciliation).where(Reconciliation.next_at <= now)
+    oldest = due.order_by(Reconciliation.day, Reconciliation.id).limit(1).with_for_update(skip_locked=True)
+    row = session.scalar(oldest)
+    if row is None:
+        return None
+    row.next_at = now + LEASE
+    return ShopKey(row.merchant_id, row.scenario, row.account_id), Day(row.day)
+
+
+def _give_back(session: Session, key: ShopKey, day: Day, now: datetime) -> None:
+    row = session.scalar(select(Reconciliation).where(_of(key), Reconciliation.day == day.date).with_for_update())
+    if row is not None:
+        row.next_at = now
+
+
+def _of(key: ShopKey) -> ColumnElement[bool]:
+    return and_(
+        Reconciliation.merchant_id == key.merchant_id,
+        Reconciliation.scenario == key.scenario,
+        Reconciliation.account_id == key.account_id,
+    )

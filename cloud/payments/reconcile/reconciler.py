@@ -1,0 +1,163 @@
+"""Reconciles one day of one shop, or of a merchant's machines: looks, keeps what it finds, lets mend what can be.
+
+Never moves money: a payment is asked about again, or taken into the books by its marks; what follows is the workflow's.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.db import Database
+from cloud.fleet.models import Credential, Device
+from cloud.loops import Clock
+from cloud.orders import paying
+from cloud.orders.models import Payment
+from cloud.orders.rules import Rules
+from cloud.payments.believing import news_of
+from cloud.payments.facts import PaymentFacts
+from cloud.payments.reconcile.asking import Asking
+from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.reconcile.cups import compare_cups
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.kinds import Finding
+from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
+from cloud.payments.reconcile.shop import Look, ShopDay
+from cloud.payments.reconcile.store import keep, row_of
+from cloud.payments.shops import NoCredential, Shops
+
+log = logging.getLogger("cloud.payments.reconcile.reconciler")
+
+LEASE = timedelta(hours=1)
+"""A look that takes longer renews it page by page."""
+RENEW_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One reconciled day, as it is kept."""
+
+    row: Reconciliation
+    findings: Sequence[FoundDifference]
+    """Those this look saw, the unexplained first."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Everything was compared and nothing is unexplained."""
+        return self.row.complete and all(found.state in _AT_REST for found in self.findings)
+
+
+_AT_REST = (State.EXPLAINED.value, State.CLOSED.value)
+
+
+class Reconciler:
+    """Looks at days; any number of them may look at the same day, what they keep is the same."""
+
+    def __init__(
+        self, database: Database, shops: Shops, rules: Rules, clock: Clock, pause: Callable[[float], None]
+    ) -> None:
+        self._database = database
+        self._shops = shops
+        self._rules = rules
+        self._clock = clock
+        self._pause = pause
+
+    def reconcile(self, key: ShopKey, day: Day) -> Report:
+        """Look once, keep it, mend what mends; what a person must look at is logged as an error."""
+        look = self._of_shop(key, day) if key.scenario else self._of_machines(key, day)
+        row, findings = self._database.write(keep, key, day, look, self._clock())
+        for finding in look.found.values():
+            self._mend(finding, look.adoptable)
+        report = Report(row, findings)
+        _tell(report)
+        return report
+
+    def keys(self, day: Day, merchant_id: str | None = None) -> list[ShopKey]:
+        """All there is to reconcile on a day: every shop we have a key of or was paid on it, and machines."""
+        with self._database.read() as session:
+            found = shops_of(session, day.start, day.end) | machines_of(session)
+        wanted = [key for key in found if merchant_id in {None, key.merchant_id}]
+        return sorted(wanted, key=lambda key: (key.merchant_id, key.scenario == "", key.scenario, key.account_id))
+
+    def _of_shop(self, key: ShopKey, day: Day) -> Look:
+        now = self._clock()
+        asking = Asking(self._pause, self._keep_alive(key, day))
+        with self._database.read() as session:
+            credential = session.get(Credential, (key.merchant_id, key.scenario))
+        if credential is None or credential.account_id != key.account_id:
+            return ShopDay(self._database, None, key, day, asking, now).see()
+        try:
+            _, provider = self._shops.of(key.merchant_id, key.scenario)
+        except NoCredential as error:
+            look = ShopDay(self._database, None, key, day, asking, now).see()
+            look.unfinished(str(error), f"{day.date}")
+            return look
+        return ShopDay(self._database, provider, key, day, asking, now).see()
+
+    def _of_machines(self, key: ShopKey, day: Day) -> Look:
+        look = Look()
+        look.note(*self._database.write(compare_cups, key.merchant_id, day))
+        return look
+
+    def _keep_alive(self, key: ShopKey, day: Day) -> Callable[[], None]:
+        """Renews a worker's lease now and then, so that no other begins the same day meanwhile."""
+        renewed = self._clock()
+
+        def alive() -> None:
+            nonlocal renewed
+            now = self._clock()
+            if now - renewed >= RENEW_AFTER:
+                renewed = now
+                self._database.write(_renew, key, day, now)
+
+        return alive
+
+    def _mend(self, finding: Finding, adoptable: dict[str, PaymentFacts]) -> None:
+        if not finding.mends:
+            return
+        if facts := adoptable.get(finding.payment_id):
+            self._database.write(self._adopt, finding.payment_id, facts)
+        else:
+            self._database.write(paying.ask_soon, finding.payment_id, self._clock())
+
+    def _adopt(self, session: Session, payment_id: str, facts: PaymentFacts) -> None:
+        """Take in a payment whose opening was never answered, as its notification would have been."""
+        payment = session.get(Payment, payment_id)
+        news = news_of(facts, payment) if payment is not None else None
+        if payment is not None and news is not None and payment.provider_payment_id is None:
+            paying.payment_news(session, payment_id, news, self._rules, self._clock())
+
+
+def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:
+    """Every shop we have a key of, and every one that payments were begun at in a time."""
+    has = select(Credential.merchant_id, Credential.scenario, Credential.account_id)
+    paid = select(Payment.merchant_id, Payment.scenario, Payment.account_id).distinct()
+    in_time = paid.where(Payment.started_at >= since, Payment.started_at < until)
+    return {ShopKey(*row) for row in [*session.execute(has), *session.execute(in_time)]}
+
+
+def machines_of(session: Session) -> set[ShopKey]:
+    """Every merchant that has machines."""
+    return {ShopKey(merchant_id, "", "") for merchant_id in session.scalars(select(Device.merchant_id).distinct())}
+
+
+def _renew(session: Session, key: ShopKey, day: Day, now: datetime) -> None:
+    row = row_of(session, key, day)
+    if row is not None and row.next_at is not None and row.next_at > now:
+        row.next_at = now + LEASE
+
+
+def _tell(report: Report) -> None:
+    row = report.row
+    open_ = [found for found in report.findings if found.state == State.OPEN]
+    mending = [found for found in report.findings if found.state == State.MENDING]
+    facts = {"merchant": row.merchant_id, "scenario": row.scenario or "machines", "shop": row.account_id}
+    kinds = sorted({found.kind for found in open_})
+    words = f"{len(open_)} unexplained, {len(mending)} asked again, {len(report.findings)} in all"
+    if open_ or not row.complete:
+        log.error("reconciliation of %s: %s: %s", row.day, words, ", ".join(kinds) or row.problem, extra=facts)
+    else:
+        log.info("reconciliation of %s: %s", row.day, words, extra=facts)

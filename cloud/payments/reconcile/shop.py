@@ -1,0 +1,232 @@
+"""One look at one day of one shop: the provider's lists against our books, both ways. Finds; mends and stores nothing.
+
+A difference is believed only after a second look at both sides: the first two were not taken at the same moment.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cloud.db import Database
+from cloud.orders.models import Payment
+from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.outcomes import NotOurs, Ok, Outcome
+from cloud.payments.provider import Provider
+from cloud.payments.reconcile import books
+from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
+from cloud.payments.reconcile.books import ShopKey, Totals
+from cloud.payments.reconcile.compare import (
+    OUR_MARKS,
+    compare_payment,
+    compare_refund,
+    missing_there,
+    money_of,
+    refund_only_here,
+    unmatched_payment,
+)
+from cloud.payments.reconcile.days import OVERLAP, Day
+from cloud.payments.reconcile.kinds import Finding, Kind
+
+MAX_FINDINGS = 500
+"""Kept of one look; more have one cause, and a person reads none of them."""
+
+
+@dataclass
+class Look:
+    """What one look saw."""
+
+    found: dict[str, Finding] = field(default_factory=dict)
+    """By fingerprint."""
+    complete: bool = True
+    problem: str = ""
+    payments_there: int = 0
+    refunds_there: int = 0
+    taken_there: int = 0
+    returned_there: int = 0
+    here: Totals = field(default_factory=lambda: Totals(0, 0, 0))
+    adoptable: dict[str, PaymentFacts] = field(default_factory=dict)
+    """By our payment's id: what the provider opened though its answer never came."""
+
+    def note(self, *findings: Finding) -> None:
+        """Keep findings; the first of a fingerprint stays."""
+        for finding in findings:
+            if len(self.found) < MAX_FINDINGS:
+                self.found.setdefault(finding.fingerprint, finding)
+            else:
+                self.found[Kind.TOO_MANY] = Finding(Kind.TOO_MANY, "all", detail=f"more than {MAX_FINDINGS}")
+
+    def unfinished(self, why: str, subject: str) -> None:
+        """The day could not be compared to its end."""
+        self.complete, self.problem = False, why[:255]
+        self.note(Finding(Kind.NO_ANSWER, subject, detail=why[:500]))
+
+
+class ShopDay:
+    """Looks once. `provider` None: we no longer have the shop's key, so only our books can be looked at."""
+
+    def __init__(
+        self, database: Database, provider: Provider | None, shop: ShopKey, day: Day, asking: Asking, now: datetime
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._shop = shop
+        self._day = day
+        self._asking = asking
+        self._now = now
+        self._seen: set[str] = set()
+        """Our payments the provider's list has, by id."""
+        self._seen_refunds: set[str] = set()
+        self._strangers = 0
+        self._is_test: bool | None = None
+        self.look = Look()
+
+    def see(self) -> Look:
+        """Everything there is to find."""
+        if self._provider is not None:
+            self._compare(self._provider)
+        with self._database.read() as session:
+            self.look.note(*books.poured_without_money(session, self._shop, self._day))
+            self.look.note(*books.standing(session, self._shop, self._now))
+            self.look.here = books.totals(session, self._shop, self._day)
+        if self._provider is None and self.look.here.payments:
+            self.look.problem = "no key of this shop"
+            self.look.note(Finding(Kind.SHOP_GONE, f"{self._day.date}", detail=f"{self.look.here.payments} payments"))
+        return self.look
+
+    def _compare(self, provider: Provider) -> None:
+        me = self._asking.one(provider.me)
+        self._is_test = me.value.test if isinstance(me, Ok) else None
+        try:
+            self._their_payments(provider)
+            self._their_refunds(provider)
+        except HasNoList:
+            self.look.note(Finding(Kind.NO_LIST, f"{self._day.date}"))
+            self.look.problem = "no list"
+        except NoAnswer as error:
+            self.look.unfinished(str(error), f"{self._day.date}")
+            return
+        self._our_payments(provider)
+        self._our_returns(provider)
+        if self._strangers:
+            words = f"{self._strangers} payments or refunds on {self._day.date}"
+            self.look.note(Finding(Kind.NOT_OUR_METADATA, f"{self._day.date}", there=self._strangers, detail=words))
+
+    # What the provider tells
+
+    def _their_payments(self, provider: Provider) -> None:
+        since, until = self._day.start - OVERLAP, self._day.end + OVERLAP
+        for page in self._asking.pages(lambda cursor: provider.list_payments(since, until, cursor)):
+            self._unreadable(page.unreadable)
+            with self._database.read() as session:
+                by_id, by_mark = books.known(session, page.items)
+            for facts in page.items:
+                ours = by_id.get(facts.provider_payment_id)
+                if ours is not None:
+                    self._seen.add(ours.id)
+                if self._day.holds(facts.created_at):
+                    self.look.payments_there += 1
+                    self.look.taken_there += facts.captured
+                    self._their_payment(provider, facts, ours, by_mark.get(facts.metadata.get("payment", "")))
+
+    def _their_payment(
+        self, provider: Provider, facts: PaymentFacts, ours: Payment | None, attempt: Payment | None
+    ) -> None:
+        if ours is None:
+            self._stranger(facts, attempt)
+        elif (self._shop.has(ours) or ours.account_id != self._shop.account_id) and self._differ(facts, ours):
+            self._look_again(provider, facts, ours)
+
+    def _stranger(self, facts: PaymentFacts, attempt: Payment | None) -> None:
+        finding = unmatched_payment(facts, attempt)
+        if finding is None:
+            self._strangers += 1
+            return
+        if finding.kind is Kind.LOST_AND_FOUND and attempt is not None:
+            self.look.adoptable[attempt.id] = facts
+        self.look.note(finding)
+
+    def _their_refunds(self, provider: Provider) -> None:
+        since, until = self._day.start - OVERLAP, self._day.end + OVERLAP
+        for page in self._asking.pages(lambda cursor: provider.list_refunds(None, since, until, cursor)):
+            self._unreadable(page.unreadable)
+            self._seen_refunds.update(refund.provider_refund_id for refund in page.items if _is_done(refund))
+            self._compare_refunds(provider, [told for told in page.items if self._day.holds(told.created_at)])
+
+    def _compare_refunds(self, provider: Provider, told: Sequence[RefundFacts]) -> None:
+        self.look.refunds_there += len(told)
+        self.look.returned_there += sum(refund.amount for refund in told if _is_done(refund))
+        with self._database.read() as session:
+            payments = books.of_provider(session, [refund.provider_payment_id for refund in told])
+            booked = books.booked_returns(session, [payment.id for payment in payments.values()])
+        for refund in told:
+            payment = payments.get(refund.provider_payment_id)
+            if payment is None:
+                self._strange_refund(provider, refund)
+                continue
+            ours = booked.get((payment.id, refund.provider_refund_id))
+            if finding := compare_refund(refund, payment, ours, self._now):
+                self.look.note(finding)
+
+    def _strange_refund(self, provider: Provider, refund: RefundFacts) -> None:
+        """Of a payment our books do not have: ours by its marks, or another seller's?"""
+        of = self._asking.one(lambda: provider.fetch(refund.provider_payment_id))
+        if isinstance(of, Ok) and of.value.metadata.keys() >= OUR_MARKS:
+            self.look.note(
+                Finding(
+                    Kind.UNKNOWN_PAYMENT, refund.provider_payment_id, of.value.metadata["order_id"][:255],
+                    of.value.metadata["payment"][:64], refund.provider_payment_id, there=money_of(of.value),
+                    detail=f"refunded {refund.amount} there", excused=money_of(of.value) == 0,
+                )
+            )  # fmt: skip
+        else:
+            self._strangers += 1
+
+    def _unreadable(self, entries: Sequence[str]) -> None:
+        for words in entries:
+            self.look.note(Finding(Kind.UNREADABLE, f"{self._day.date}:{words}", detail=words[:500]))
+
+    # What our books tell
+
+    def _our_payments(self, provider: Provider) -> None:
+        """What the list does not have is asked for by its id: a list may lag, and has edges."""
+        for batch in books.payments_begun(self._database, self._shop, self._day):
+            for payment in batch:
+                if payment.id not in self._seen:
+                    self._ask_about(provider, payment)
+
+    def _ask_about(self, provider: Provider, payment: Payment) -> None:
+        match self._asking.one(lambda: provider.fetch(payment.provider_payment_id or "")):
+            case Ok(facts):
+                if self._differ(facts, payment):
+                    self._look_again(provider, facts, payment)
+            case NotOurs():
+                self.look.note(missing_there(payment))
+            case None:
+                self.look.found[Kind.TOO_MANY] = Finding(Kind.TOO_MANY, "all", detail="more to ask than can be asked")
+            case outcome:
+                self.look.unfinished(f"a payment: {type(outcome).__name__}", f"{self._day.date}")
+
+    def _our_returns(self, provider: Provider) -> None:
+        for batch in books.returns_booked(self._database, self._shop, self._day):
+            for movement, payment in batch:
+                refund_id = movement.reference
+                if refund_id in self._seen_refunds:
+                    continue
+                told = self._asking.one(lambda refund_id=refund_id: provider.fetch_refund(refund_id))  # type: ignore[misc]  # mypy infers no type for a defaulted lambda argument
+                if isinstance(told, NotOurs) or (isinstance(told, Ok) and not _is_done(told.value)):
+                    self.look.note(refund_only_here(payment, refund_id, movement.amount))
+
+    # Looking twice
+
+    def _differ(self, facts: PaymentFacts, payment: Payment) -> list[Finding]:
+        return compare_payment(facts, payment, self._is_test)
+
+    def _look_again(self, provider: Provider, facts: PaymentFacts, payment: Payment) -> None:
+        told: Outcome[PaymentFacts] | None = self._asking.one(lambda: provider.fetch(facts.provider_payment_id))
+        with self._database.read() as session:
+            ours = session.get(Payment, payment.id) or payment
+        self.look.note(*self._differ(told.value if isinstance(told, Ok) else facts, ours))
+
+
+def _is_done(refund: RefundFacts) -> bool:
+    return refund.status is RefundStatus.SUCCEEDED

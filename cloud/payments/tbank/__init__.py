@@ -1,0 +1,1 @@
+"""T-Bank: the client of one terminal, behind `provider.Provider`, and its signed notifications."""

@@ -1,0 +1,1 @@
+"""YooKassa: the client of one shop, behind `provider.Provider`."""
