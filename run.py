@@ -60,7 +60,9 @@ def main(command: str, arguments: "list[str]") -> None:
     if command == "demo":
         become([str(BIN / "coffee-simulator"), "demo", *arguments])
     elif command == "test":
-        become([PYTHON, "-m", "pytest", "-n", "auto", "--maxprocesses=4", "--dist=loadgroup", *arguments])
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of programs are started: compile for all of them
+        patience = "--timeout=300"  # of one test, when the machine is busy with other things as well
+        become([PYTHON, "-m", "pytest", f"-n{test_processes()}", "--dist=loadgroup", patience, *arguments])
     elif command == "bench":
         become([PYTHON, "-m", "bench", *arguments])
     elif command == "chaos":
@@ -73,6 +75,12 @@ def main(command: str, arguments: "list[str]") -> None:
         lock(arguments)
     else:
         sys.exit(__doc__)
+
+
+def test_processes() -> int:
+    """More than processors: many tests wait, for a pour or an answer, while others work."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors + 2, 8)
 
 
 def become(argv: "list[str]") -> None:

@@ -1,12 +1,14 @@
 """Which report goes to the broker when: oldest first, a few at a time, again until the cloud holds it.
 
 A report that takes the connection down with it (a poison) goes last, alone, and ever more seldom, so it stops no other.
+Events go when no report is on its way, and only to a cloud that has said that it takes them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.outgoing import Outgoing
+from agent.outgoing import Outgoing, Report
 
 WINDOW = 10
 """Reports the broker has not confirmed: half of what paho lets out at once, so no answer queues behind a backlog."""
@@ -40,6 +42,8 @@ class Delivery:
         self._outgoing = outgoing
         self._published = 0
         """The last report looked at on this connection."""
+        self._told = 0
+        """The last event."""
         self._turns: dict[int, _Turn] = {}
         self._in_flight: dict[int, int] = {}
         """Report and ticket: sent on this connection, not confirmed yet."""
@@ -48,7 +52,8 @@ class Delivery:
 
     def connected(self) -> None:
         """Everything waiting is due again, suspects at their own time."""
-        self._published = 0
+        self._published = self._told = 0
+        self._outgoing.takes_events = False
         self._turns.clear()
         self._in_flight.clear()
 
@@ -68,6 +73,7 @@ class Delivery:
         self._settle(line)
         self._send_new(line, now)
         self._send_again(line, now)
+        self._send_events(line, now)
         if not self._in_flight:
             self._send_one_suspect(line, now)
 
@@ -88,11 +94,23 @@ class Delivery:
             reports = self._outgoing.after(self._published, room)
             if not reports:
                 return
-            for report in reports:
-                self._published = report.seq
-                if report.seq not in self._suspects:
-                    self._send(line, report.seq, report.payload)
-                    self._turns[report.seq] = _Turn(now + REPEAT_AFTER_S, REPEAT_AFTER_S)
+            self._published = reports[-1].seq
+            self._send_first(line, reports, now)
+
+    def _send_events(self, line: Line, now: float) -> None:
+        """So many at a time, and a drink's report never waits for more of them, nor with one for a lost connection."""
+        while self._outgoing.takes_events and not self._in_flight:
+            events = self._outgoing.events_after(self._told, WINDOW)
+            if not events:
+                return
+            self._told = events[-1].seq
+            self._send_first(line, events, now)
+
+    def _send_first(self, line: Line, reports: Sequence[Report], now: float) -> None:
+        for report in reports:
+            if report.seq not in self._suspects:
+                self._send(line, report.seq, report.payload)
+                self._turns[report.seq] = _Turn(now + REPEAT_AFTER_S, REPEAT_AFTER_S)
 
     def _send_again(self, line: Line, now: float) -> None:
         for seq in [seq for seq, turn in self._turns.items() if now >= turn.due and seq not in self._in_flight]:

@@ -28,8 +28,8 @@ from protocol.machine import (
     ProgressEvent,
     StatusReply,
 )
-from protocol.messages import Counters, Evidence, Fault, Progress
-from protocol.reasons import FaultLevel, RejectCode, Result, Spout
+from protocol.messages import Counters, Evidence, Fact, Fault, Progress
+from protocol.reasons import FaultLevel, Happening, RejectCode, Result, Spout
 
 REMEMBERED_EVENTS = 256
 """Outcome events already applied; the machine repeats each for minutes at most, and has one drink at a time."""
@@ -48,6 +48,8 @@ class Events:
         self._profile = profile
         self._applied: deque[tuple[str, int, str]] = deque(maxlen=REMEMBERED_EVENTS)
         self._known = journal.standing.faults()
+        self._chronicle = journal.chronicle
+        self._told_boot = ""
 
     def hear(self, message: MachineMessage) -> None:
         """Raises `JournalFailed`; then nothing was acknowledged, and the machine will say it again."""
@@ -76,11 +78,24 @@ class Events:
 
     def _notice_reboot(self, message: MachineMessage) -> None:
         boot_id = getattr(message, "boot_id", None)
+        self._tell_reboot(message, boot_id)
         if boot_id is None or isinstance(message, HelloReply) or not self._driver.is_greeted:
             return
         if boot_id != self._driver.boot_id:
             log.warning("the machine was boot %s and now says %s", self._driver.boot_id, boot_id)
             self._driver.is_greeted = False
+
+    def _tell_reboot(self, message: MachineMessage, boot_id: str | None) -> None:
+        """By its greeting, or by its own word, which says why; a stale boot id in anything else is none."""
+        if not isinstance(message, Booted | HelloReply) or boot_id is None or boot_id == self._told_boot:
+            return
+        before, self._told_boot = self._told_boot, boot_id
+        why, facts = "", {"boot_before": before, "boot_now": boot_id}
+        if isinstance(message, Booted):
+            why = message.why
+            facts |= {"last_order": message.last_order or "", "last_phase": message.last_phase or ""}
+        if before or why:
+            self._chronicle.tell(Happening.MACHINE_BOOTED, why, **facts)
 
     def _verdict(self, reply: MakeReply) -> None:
         command = self._journal.sent_for(reply.order_uuid)
@@ -117,9 +132,11 @@ class Events:
         self._applied.append(key)
 
     def _order_ended(self, event: DoneEvent | FailedEvent, order_id: str) -> None:
-        command = self._journal.sent_for(order_id)
+        command = self._journal.sent_for(order_id) or self._forgotten(order_id)
         if command is None:
             log.error("the machine tells of an order we never sent: %s", event)
+            said = "done" if isinstance(event, DoneEvent) else event.code
+            self._chronicle.tell(Happening.STRAY_OUTCOME, said, order_id=order_id, boot_now=event.boot_id)
         elif isinstance(event, DoneEvent):
             rule = "the machine said done" if event.total is UNSET else f"the machine said done, total {event.total}"
             evidence = self._evidence(command, rule, event.boot_id)
@@ -127,6 +144,18 @@ class Events:
         else:
             evidence = self._evidence(command, "the machine said failed", event.boot_id)
             self._finish(command, Verdict(Result.FAILED, event.code, event.out, evidence))
+
+    def _forgotten(self, order_id: str) -> Command | None:
+        """What the machine ends though the journal says that it was never sent: believed where a commit can be lost.
+
+        A card that lies loses commits in a power cut: of a command that lived through a restart, or of one whose very
+        row is gone and that was only asked about since. What this run has refused it has not sent.
+        """
+        for command in self._journal.of_order(order_id):
+            if command.session != self._journal.session or command.issued_at is None:
+                log.error("the machine ends what the journal says was never sent", extra=about(command))
+                return command
+        return None
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
         if self._journal.finish(command.command_id, verdict):
@@ -157,7 +186,13 @@ class Events:
         self._keep_faults()
 
     def _keep_faults(self) -> None:
-        self._known = dict(self._board.view.faults)
+        before, self._known = self._known, dict(self._board.view.faults)
+        for code in sorted(self._known.keys() - before.keys()):
+            fault = self._known[code]
+            reach: dict[str, Fact] = {"closes": len(fault.drinks), "drinks": ", ".join(fault.drinks)}
+            self._chronicle.tell(Happening.FAULT_SET, code, "", level=fault.level, **(reach if fault.drinks else {}))
+        for code in sorted(before.keys() - self._known.keys()):
+            self._chronicle.tell(Happening.FAULT_CLEARED, code)
         self._journal.standing.keep_faults(self._known)
 
     def _fault_by_name(self, code: str) -> Fault:

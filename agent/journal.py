@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agent import breaker, reports
+from agent.chronicle import Chronicle
 from agent.clock import Bell, Clock
 from agent.database import Database
 from agent.outgoing import Outgoing
@@ -19,7 +20,7 @@ from agent.records import FINISHED, STATE_OF, UNSETTLED, Command, CommandState, 
 from agent.rows import read_command, steps
 from agent.standing import FORGOTTEN_FOR, Standing
 from protocol.messages import Make
-from protocol.reasons import DoubtCode, Result
+from protocol.reasons import DoubtCode, Happening, Result
 
 KEEP_COMMANDS = 10_000
 """A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR`."""
@@ -49,6 +50,9 @@ class Journal:
         self._cancels: set[str] = set()
         self.transaction = database.write
         self.standing = Standing(database, clock)
+        self.chronicle = Chronicle(self.outgoing, database, clock, reported_at)
+        if database.damaged:
+            self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")
 
     @classmethod
     def open(

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
+from msgspec import UNSET
+
 from agent import AGENT_VERSION
 from agent.board import Board, View
 from agent.clock import Bell, Clock, CloudClock
@@ -18,6 +20,7 @@ from agent.journal import Journal
 from agent.mqtt import Refused
 from protocol.errors import UnknownKind, WireError
 from protocol.messages import (
+    Event,
     Hello,
     Job,
     Make,
@@ -31,6 +34,7 @@ from protocol.messages import (
     decode_receipt,
     encode,
 )
+from protocol.reasons import Happening
 from protocol.topics import Channel, topic
 
 LONGEST_SLEEP_S = 1.0
@@ -44,6 +48,9 @@ STATE_EVERY_S = 60.0
 STATE_PAUSE_S = 0.2
 """Changes closer together than this go out as one."""
 HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
+CLOCK_WRONG_S, CLOCK_RIGHT_S = 60.0, 30.0
+"""By how much the wall clock may differ from the cloud's before an operator hears of it, and when it is right again."""
+EVENT = str(Event.__struct_config__.tag)
 MAX_FAULTS_TOLD = 64
 GOODBYE_S = 1.0
 log = logging.getLogger(__name__)
@@ -137,6 +144,7 @@ class Link:
         """When the broker last confirmed something, or had nothing to confirm."""
         self._holds_back = False
         """Something came that could not be stored; the broker keeps it until it is asked anew."""
+        self._is_clock_wrong = False
         self._told: View | None = None
         self._told_at = 0.0
 
@@ -254,10 +262,22 @@ class Link:
         hello = self._hello
         if hello is None or hello[0] != welcome.hello_id:
             return
+        self._journal.outgoing.takes_events = welcome.takes is not UNSET and EVENT in welcome.takes
         if self._cloud.learn(welcome.cloud_time, hello[1]):
+            self._judge_clock()
             self._hello = None
             self._hello_due = self._clock.monotonic() + CLOCK_CHECK_S
             self._worker_bell.ring()
+
+    def _judge_clock(self) -> None:
+        """The machine's own clock dates its logs and frames for people; no deadline hangs on it."""
+        ahead = (self._clock.wall() - self._cloud.best()).total_seconds()
+        if abs(ahead) > CLOCK_WRONG_S and not self._is_clock_wrong:
+            self._is_clock_wrong = True
+            self._journal.chronicle.tell(Happening.CLOCK_WRONG, ahead_s=round(ahead))
+        elif abs(ahead) < CLOCK_RIGHT_S and self._is_clock_wrong:
+            self._is_clock_wrong = False
+            self._journal.chronicle.tell(Happening.CLOCK_RIGHT, ahead_s=round(ahead))
 
     # Speaking
 

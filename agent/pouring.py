@@ -94,16 +94,22 @@ class Pouring:
         finally:
             self.board.change(busy_order=None)
 
-    def recheck(self, command: Command) -> Talk[None]:
-        """Ask once more about an outcome nobody knew; only a certain answer changes it."""
+    def recheck(self, command: Command) -> Talk[bool]:
+        """Ask once more about an outcome nobody knew, or that a lost commit may have falsified; True when answered.
+
+        Only a certain answer changes it. Of what the journal never sent only the machine's own memory can tell.
+        """
         if self.driver.is_unobservable:
-            return
+            return True
         try:
             finding = yield from self._enquire(command)
         except LineLost:
-            return
-        if finding is not None and finding.verdict is not None:
+            return False
+        if finding is None or finding.verdict is None:
+            return False
+        if command.was_sent or finding.phase in (Phase.DONE, Phase.FAILED):
             self._finish(command, finding.verdict)
+        return True
 
     def refuse(self, command: Command, code: str, rule: str) -> None:
         """Certainly nothing was poured."""
@@ -115,6 +121,8 @@ class Pouring:
         """The last look at the clock, the commit, and the bytes. False when it is certain that none was written."""
         if self._preparing.timeliness(command) is not Timeliness.FRESH:
             self.refuse(command, AgentCode.EXPIRED, "the deadline passed while preparing")
+        elif self._has_rival(command):
+            self.refuse(command, AgentCode.CONFLICT, "another command of this order has poured since it came")
         elif not self.journal.mark_sent(command.command_id):
             self.refuse(command, AgentCode.CANCELLED, "taken back before the first byte")
         elif self._preparing.timeliness(command) is not Timeliness.FRESH:
@@ -346,6 +354,11 @@ class Pouring:
     def _unfinished(self, command: Command) -> Command | None:
         row = self.journal.get(command.command_id)
         return None if row is None or row.is_finished else row
+
+    def _has_rival(self, command: Command) -> bool:
+        """A late truth about an earlier command of the order, refused for certain until then, came before our turn."""
+        others = (one for one in self.journal.of_order(command.order_id) if one.command_id != command.command_id)
+        return any(one.verdict is not None and not one.verdict.certainly_nothing for one in others)
 
     def _elapsed(self, command: Command) -> float:
         return since_sent(self.journal, self.clock, command)

@@ -1,4 +1,4 @@
-"""What the journal holds about one command: its states, what was counted before it, what became of it."""
+"""What the journal holds about one command: its states, what was counted before it, what became of it; and events."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from protocol.machine import CountersReply
-from protocol.messages import Evidence
+from protocol.messages import Evidence, Fact
 from protocol.reasons import Result, Spout
 
 
@@ -151,3 +151,14 @@ class Step:
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""
         return f"{self.state} {self.at.isoformat(timespec='milliseconds')} +{self.monotonic:.3f}{note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event, not written yet. `mono` in steady seconds: by it the time is reckoned when it is written."""
+
+    what: str
+    code: str
+    words: str
+    evidence: dict[str, Fact]
+    mono: float

@@ -10,14 +10,16 @@ from datetime import datetime
 import msgspec
 
 from agent.log import about
-from agent.records import Command, Step, Verdict
+from agent.records import Command, Happened, Step, Verdict
 from protocol.errors import WireError
-from protocol.messages import Accepted, Evidence, Outcome, encode
+from protocol.messages import Accepted, Event, Evidence, Fact, Outcome, encode
 
 MAX_STEPS = 32
 """Lines of history in one outcome; a normal life has six."""
 LONGEST_LINE = 500
 """What a line of evidence may hold."""
+LONGEST_FACT = 128
+MOST_FACTS = 16
 BRIEF = "its evidence could not be put into a message; it is in the agent's journal"
 log = logging.getLogger(__name__)
 
@@ -47,3 +49,26 @@ def outcome(message_id: str, command: Command, verdict: Verdict, history: Sequen
     except WireError as error:
         log.error("an outcome is told in brief: %s", error, extra=about(command))
         return encode(msgspec.structs.replace(full, code="", evidence=Evidence(rule=BRIEF)))
+
+
+def event(message_id: str, happened: Happened, at: datetime, lost: int) -> bytes:
+    """Something that happened; `lost` before it."""
+    facts = {name: _short(fact) for name, fact in list(happened.evidence.items())[:MOST_FACTS]}
+    full = Event(
+        message_id=message_id,
+        at=at,
+        what=happened.what,
+        code=happened.code,
+        words=happened.words[:LONGEST_LINE],
+        evidence=facts,
+        lost=lost,
+    )
+    try:
+        return encode(full)
+    except WireError as error:
+        log.error("an event is told in brief: %s", error)
+        return encode(msgspec.structs.replace(full, code="", words=BRIEF, evidence={}))
+
+
+def _short(fact: Fact) -> Fact:
+    return fact[:LONGEST_FACT] if isinstance(fact, str) else fact

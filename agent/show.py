@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.database import JournalFailed, looking
+from agent.outgoing import EVENTS_WAITING, REPORTS_WAITING
 from agent.records import Command, CommandState
 from agent.rows import read_command, steps
 from agent.service import STATUS_FILE, is_running
@@ -47,7 +48,8 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
         return [f"no agent has run with {state_dir}"], False
     runs = is_running(state_dir)
     lines = [f"agent: {'running' if runs else 'not running'} (version {said.get('agent_version')}, {age:.0f} s ago)"]
-    lines += [f"{name.replace('_', ' ')}: {said[name]}" for name in _TOLD if said.get(name) not in (None, "", [])]
+    told = {name: _plain(said.get(name)) for name in _TOLD}
+    lines += [f"{name.replace('_', ' ')}: {words}" for name, words in told.items() if words]
     lines += _figures(state_dir)
     return lines, runs and bool(said.get("selling"))
 
@@ -55,15 +57,33 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
 _TOLD = ("device_uuid", "broker", "line", "machine", "selling", "reason", "busy_order", "faults", "counters")
 
 
+def _plain(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{name} {one}" for name, one in value.items())
+        case list():
+            return ", ".join(map(str, value))
+    return str(value)
+
+
 def _figures(state_dir: Path) -> list[str]:
     try:
         with looking(state_dir) as connection:
             states = connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
-            waiting = connection.execute("SELECT count(*) FROM outgoing").fetchone()[0]
+            waiting = connection.execute(f"SELECT {REPORTS_WAITING}").fetchone()[0]
+            events = connection.execute(f"SELECT {EVENTS_WAITING}").fetchone()[0]
     except JournalFailed as failed:
         return [f"journal: {failed}"]
     commands = ", ".join(f"{count} {state}" for state, count in states) or "none yet"
-    return [f"commands: {commands}", f"reports waiting for the cloud: {waiting}"]
+    return [
+        f"commands: {commands}",
+        f"reports waiting for the cloud: {waiting}",
+        f"events waiting for the cloud: {events}",
+    ]
 
 
 def why_stopped(connection: sqlite3.Connection) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from agent import decisions
+from agent import AGENT_VERSION, decisions
 from agent.board import Board
 from agent.clock import Clock
 from agent.conduct import Duty
@@ -19,6 +19,7 @@ from agent.driver import Driver, Line
 from agent.events import Events
 from agent.journal import Journal
 from agent.log import about
+from agent.noticing import Noticing
 from agent.pouring import Pouring
 from agent.profile import Profile
 from agent.records import Command, Snapshot, Verdict
@@ -28,7 +29,7 @@ from protocol.errors import WireError
 from protocol.frames import Frame
 from protocol.machine import LinkNak
 from protocol.messages import Evidence
-from protocol.reasons import AgentCode, MachineState, RejectCode, Result, Spout
+from protocol.reasons import AgentCode, Happening, MachineState, RejectCode, Result, Spout
 
 LONGEST_SLEEP_S = 1.0
 GREET_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 15.0)
@@ -89,6 +90,9 @@ class Worker:
         self._greet_failures = 0
         self._heard_at = clock.monotonic()
         self._recovered = self._looked_back = False
+        self._chronicle = journal.chronicle
+        self._noticing = Noticing(self._chronicle)
+        self._never_sent: list[Command] = []
         events.on_count = self._counted
         events.on_job_end = upkeep.heard
 
@@ -108,6 +112,7 @@ class Worker:
                 pass
             self._upkeep.leave_if_due(now)
             self.look()
+            self._write_events(now)
         except JournalFailed as failed:
             self._drop_talk(f"the journal failed: {failed}")
             self.look()
@@ -128,6 +133,7 @@ class Worker:
             frame_error_ratio=self._line.error_ratio(),
             capabilities=tuple(self._driver.capabilities),
         )
+        self._noticing.look(self._board.view, self._clock.monotonic())
 
     def _link(self) -> str:
         """How the machine is heard; of one that never speaks only the port can be told."""
@@ -280,6 +286,9 @@ class Worker:
         since = self._clock.wall() - timedelta(days=RECHECK_DAYS)
         for command in self._journal.doubtful(since):
             yield from self._pouring.recheck(command)
+        for command in list(self._never_sent):
+            if (yield from self._pouring.recheck(command)):
+                self._never_sent.remove(command)
 
     # Duties
 
@@ -290,10 +299,13 @@ class Worker:
         for command in self._journal.begun():
             evidence = Evidence(rule="the agent stopped before the first byte")
             self._journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
+            self._never_sent.append(command)
         last = self._journal.last_sent()
         if last is not None and last.snapshot is not None:
             self._tally.start_from(last.snapshot, self._clock.monotonic())
         self._upkeep.begin()
+        who = f"version {AGENT_VERSION}, profile {self._profile.name}"
+        self._chronicle.tell(Happening.AGENT_STARTED, words=who, session=self._journal.session)
         self._recovered = True
 
     def _still_pouring(self) -> list[Command]:
@@ -306,10 +318,14 @@ class Worker:
 
     def _counted(self, reading: Snapshot) -> None:
         """Every reading of the counters, whoever asked."""
-        if self._profile.counting.local_sales:
-            return
         moved = self._tally.read(reading, self._clock.monotonic())
-        if moved.strays:
+        if not moved.strays:
+            return
+        is_usual = self._profile.counting.local_sales
+        why = "local_sale" if is_usual else ""
+        counted, ordered = moved
+        self._chronicle.tell(Happening.COUNTER_MOVED, why, counted=counted, ordered=ordered, total=reading.total)
+        if not is_usual:
             why = f"the counter moved by {moved.counted} and {moved.ordered} drinks were ordered; needs a person"
             log.error("selling stops: %s", why)
             self._journal.stop_selling(why)
@@ -334,6 +350,15 @@ class Worker:
                 self._journal.accept_loss()
             path.unlink(missing_ok=True)
             log.warning("a person decided: %s", decision)
+
+    def _write_events(self, now: float) -> None:
+        """When nobody waits for the disk, and while there is room for more than what is under way."""
+        if self._talk is None:
+            is_time = self._chronicle.is_due(now)
+        else:
+            is_time = self._chronicle.is_overdue(now) and not (self._journal.received() or self._journal.begun())
+        if is_time and not self._journal.failure and not self._journal.standing.shortage():
+            self._chronicle.write()
 
     def _prove_storage(self, now: float) -> None:
         """A full disk may have room again."""

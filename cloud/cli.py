@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, log, migrate
 from cloud.checkup import checkup, receipt_warnings
+from cloud.fleet import events_report
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
+from cloud.fleet.machine_events import KEPT_EACH, latest
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
@@ -214,6 +216,25 @@ def at_risk_command(as_json: bool) -> None:
         cloud.close()
     click.echo(at_risk_report.as_json(sums, each) if as_json else at_risk_report.as_text(sums, each))
     sys.exit(BAD if any(risk.action is Next.PERSON for risk in sums) else 0)
+
+
+@main.command()
+@click.argument("device_uuid")
+@click.option("--limit", type=click.IntRange(1, KEPT_EACH), default=50, show_default=True, help="only the newest")
+@click.option("--json", "as_json", is_flag=True, help="for a program")
+def events(device_uuid: str, limit: int, as_json: bool) -> None:
+    """What DEVICE_UUID told of itself besides drinks: faults, restarts, its line, why it does not sell."""
+    cloud = _ready_made(_settings())
+    try:
+        with cloud.database.read() as session:
+            is_known = session.get(Device, device_uuid) is not None
+            told = latest(session, device_uuid, limit)
+    finally:
+        cloud.close()
+    if not is_known:
+        click.echo(f"there is no device {device_uuid}", err=True)
+        sys.exit(BAD)
+    click.echo(events_report.as_json(told) if as_json else events_report.as_text(told))
 
 
 @main.command(name="return")

@@ -7,7 +7,7 @@ PostgreSQL gets a plain transaction each (architecture: one writer with group co
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -25,17 +26,18 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    exc,
     make_url,
-    text,
 )
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session, class_mapper
 from sqlalchemy.orm.session import JoinTransactionMode
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from cloud.notices import Notices
 from cloud.wake import Bell
 
 T = TypeVar("T")
@@ -44,11 +46,9 @@ MAX_GROUP = 64
 SQLITE_BUSY_S = 15.0
 TRUSTED_S = 1.0
 """A PostgreSQL connection that worked this recently is used without asking whether it still does."""
-NOTIFY_CHANNEL = "coffee_relay"
 _RINGS = "rings"
 _AFTERWARDS = "afterwards"
 _LAST = "last"
-_NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -114,11 +114,34 @@ def table_of(kind: type[Base]) -> Table:
     return table
 
 
-def plain(kind: type[Row], values: SqlRow[Any]) -> Row:
+def plain(kind: type[Row], values: SqlRow[Any] | Mapping[str, Any]) -> Row:
     """A row that no session knows: changing it changes nothing but itself. Ten times cheaper than a tracked one."""
     row: Row = class_mapper(kind).class_manager.new_instance()
-    row.__dict__.update(values._mapping)
+    row.__dict__.update(values._mapping if isinstance(values, SqlRow) else values)
     return row
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Statements that ask for no rows: PostgreSQL gets them in one round trip instead of one each.
+
+    What is wrong with any of them is raised at the end, as SQLAlchemy would have raised it.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection) or not psycopg.capabilities.has_pipeline():
+        yield
+        return
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise _as_sqlalchemys(error) from error
+
+
+def _as_sqlalchemys(error: psycopg.Error) -> DBAPIError:
+    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
+    kind = next((kind for kind in kinds if kind is not None and issubclass(kind, DBAPIError)), DBAPIError)
+    return kind(None, None, error, hide_parameters=True)
 
 
 def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
@@ -153,6 +176,8 @@ class Database:
         """What every writing session finds in its `info`."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: _GroupCommit | None = None
+        self.notices: Notices | None = None
+        """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
             self._make_folder()
             self.engine = self._sqlite_engine("BEGIN", pool_size)
@@ -160,6 +185,7 @@ class Database:
         else:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
             _ping_when_idle(self.engine)
+            self.notices = Notices(self.engine)
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `work(session, *args, **kwargs)` in a transaction; its result once that is committed.
@@ -171,10 +197,10 @@ class Database:
         with Session(self.engine, expire_on_commit=False, info=self.known) as session:
             result = work(session, *args, **kwargs)
             done = _finish(session)
-            if done.rings:
-                session.execute(_NOTIFY, {"channel": NOTIFY_CHANNEL, "topics": list(done.rings)})
             session.commit()
         done.tell(self.bell)
+        if done.rings and self.notices is not None:
+            self.notices.tell(done.rings)
         return result
 
     @contextmanager
@@ -185,6 +211,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        if self.notices is not None:
+            self.notices.close()
         self.engine.dispose()
         if self._group is not None:
             self._group.engine.dispose()

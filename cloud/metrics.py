@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from cloud.addresses import client_address
 from cloud.db import Database
+from cloud.fleet import machine_events
 from cloud.fleet.models import Device, DeviceLive
 from cloud.heartbeat import FRESH_S, WorkerLife
 from cloud.loops import Clock
@@ -25,6 +26,7 @@ from cloud.orders.states import Status
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+HOUR = timedelta(hours=1)
 KEPT_S = 10.0
 """However many ask, the database is asked this often."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
@@ -100,6 +102,7 @@ def _gauges(session: Session, now: datetime) -> Sequence[Gauge]:
         *_reconciliation(session),
         *_workers(session, now),
         _devices(session),
+        _events(session, now),
     ]
 
 
@@ -169,6 +172,13 @@ def _devices(session: Session) -> Gauge:
     )  # fmt: skip
     for status, is_online, number in session.execute(asked.group_by(Device.status, online)):
         gauge.add(number, status=status, online="true" if is_online else "false")
+    return gauge
+
+
+def _events(session: Session, now: datetime) -> Gauge:
+    gauge = Gauge("coffee_machine_events", "Events machines told of in the last hour, by what happened.")
+    for what, number in machine_events.counts(session, now - HOUR).items():
+        gauge.add(number, what=what)
     return gauge
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
 import cloud.buyer.slots
+import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.probes
 import cloud.heartbeat

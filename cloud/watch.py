@@ -7,7 +7,8 @@ import threading
 
 import psycopg
 
-from cloud.db import NOTIFY_CHANNEL, Database
+from cloud.db import Database
+from cloud.notices import CHANNEL
 
 log = logging.getLogger("cloud.watch")
 
@@ -64,11 +65,13 @@ class Watch:
                 self._stopping.wait(RECONNECT_S)
 
     def _listen(self, url: str) -> None:
+        own = self._database.notices
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
+            connection.execute(f"LISTEN {CHANNEL}")
             self._database.bell.ring_all()
             while not self._stopping.is_set():
                 for notice in connection.notifies(timeout=LISTEN_SLICE_S):
-                    self._database.bell.ring((notice.payload,))
+                    if own is None or notice.pid != own.sender:
+                        self._database.bell.ring((notice.payload,))
                     if self._stopping.is_set():
                         return

@@ -68,7 +68,7 @@ def build(settings: Settings, clock: Clock = utc_now) -> Cloud:
     """The cloud of these settings. Opens nothing yet."""
     database = Database(settings.database_url, pool_size=HANDS)
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    shops = Shops(database, vault, connector(settings, database, clock))
+    shops = Shops(database, vault, connector(settings, database, clock), clock)
     owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Cloud(settings, database, rules_of(settings), shops, owner, clock)
 

@@ -70,7 +70,7 @@ class Worker:
             Loop("receipts", Registration(database, cloud.shops, self._crews[2], jitter, clock), bell, RECEIPTS, clock),
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
-            Loop("deadlines", Deadlines(database, rules), bell, DEADLINES, clock),
+            Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
             Loop("heartbeat", Heartbeat(database, self.link, cloud.owner), bell, HEARTBEAT, clock),
             Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
             *self._of_tmetr(cloud),
@@ -91,6 +91,9 @@ class Worker:
         outbox.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
         self._recheck.at_hand(known, here=True)
         log.info("worker started", extra={"worker": self._cloud.owner})
+
+    def _is_listening(self) -> bool:
+        return self.link.connections > 0
 
     def _of_tmetr(self, cloud: Cloud) -> list[Loop]:
         """The loops for machines without an agent; none when no Tmetr API is set up."""

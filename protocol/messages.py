@@ -34,6 +34,9 @@ Words = Annotated[str, Meta(max_length=500, pattern=_STORABLE)]
 CupSize = Annotated[int, Meta(ge=0, le=2)]
 """0 small, 1 medium, 2 large (`reasons.Size`)."""
 SettingValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Words
+Fact = (
+    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Annotated[str, Meta(max_length=128, pattern=_STORABLE)]
+)
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -127,6 +130,8 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
 
     hello_id: Id
     cloud_time: Moment
+    takes: Annotated[list[Label], Meta(max_length=32)] | UnsetType = UNSET
+    """Kinds of reports this cloud stores that older ones did not know: `event`. An agent keeps the others to itself."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
@@ -183,6 +188,21 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome"):
     revision: Ordinal = 1
     at: Moment
     evidence: Evidence = Evidence()
+
+
+class Event(Message, frozen=True, kw_only=True, tag="event"):
+    """Something happened to the machine or its agent. Repeated until the cloud's receipt; decides nothing."""
+
+    message_id: Id
+    at: Moment
+    what: Code
+    """One of `reasons.Happening`; text, so that a newer agent's word is stored too."""
+    code: Code = ""
+    """Which fault, or which reason."""
+    words: Words = ""
+    evidence: Annotated[dict[Label, Fact], Meta(max_length=16)] = {}
+    lost: Count = 0
+    """Events this journal has had to drop so far: where it grows from one event to the next, some are missing."""
 
 
 class ProbeReply(Message, frozen=True, kw_only=True, tag="probe_reply"):
@@ -261,7 +281,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
 
 CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Settings
 ReceiptMessage = Receipt | Welcome
-ReportMessage = Hello | Accepted | Progress | Outcome | ProbeReply | Answer | Unsupported
+ReportMessage = Hello | Accepted | Progress | Outcome | Event | ProbeReply | Answer | Unsupported
 AnyMessage = CommandMessage | ReceiptMessage | ReportMessage | Presence | State
 
 T = TypeVar("T")
@@ -365,7 +385,7 @@ _ALL: tuple[type[Message], ...] = (
     *(Make, Cancel, Query, Probe),
     *(Rinse, Restart, Settings),
     *(Receipt, Welcome),
-    *(Hello, Accepted, Progress, Outcome, ProbeReply, Answer, Unsupported),
+    *(Hello, Accepted, Progress, Outcome, Event, ProbeReply, Answer, Unsupported),
     *(Presence, State),
 )
 KINDS: dict[str, type[Message]] = {str(kind.__struct_config__.tag): kind for kind in _ALL}

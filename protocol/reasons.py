@@ -140,6 +140,32 @@ class JobCode(StrEnum):
     """It names what cannot be set, or gives it an impossible value."""
 
 
+class Happening(StrEnum):
+    """What an event tells of. New ones may be added: a reader keeps one it does not know as it came."""
+
+    AGENT_STARTED = "agent_started"
+    MACHINE_BOOTED = "machine_booted"
+    LINE_DOWN = "line_down"
+    """The machine does not answer, or its port is gone."""
+    LINE_UP = "line_up"
+    LINE_NOISY = "line_noisy"
+    """So many damaged frames that it is the cable."""
+    LINE_CLEAN = "line_clean"
+    FAULT_SET = "fault_set"
+    """The door, water, beans, ...: `code` says which."""
+    FAULT_CLEARED = "fault_cleared"
+    COUNTER_MOVED = "counter_moved"
+    """The machine counted drinks that nobody ordered here."""
+    STRAY_OUTCOME = "stray_outcome"
+    """The machine tells of the end of an order this agent did not send."""
+    SELLING_STOPPED = "selling_stopped"
+    SELLING_RESUMED = "selling_resumed"
+    JOURNAL_LOST = "journal_lost"
+    """It was damaged and put aside."""
+    CLOCK_WRONG = "clock_wrong"
+    CLOCK_RIGHT = "clock_right"
+
+
 class RinseProgram(StrEnum):
     """What a machine can be asked to run without a cup."""
 

@@ -21,7 +21,7 @@ class Channel(StrEnum):
     RECEIPT = "receipt"
     """Cloud to device: what the cloud has safely, and its time."""
     REPORT = "report"
-    """Device to cloud: accepted, progress, outcome, answers."""
+    """Device to cloud: accepted, progress, outcome, events, answers."""
     PRESENCE = "presence"
     """Device to cloud, retained; the last will says offline."""
     STATE = "state"

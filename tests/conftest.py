@@ -18,6 +18,7 @@ from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.postgres import PostgresServer, a_postgres_server
 from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, POSTGRES, RealPart
+from tests.templates import compile_once
 
 _USED = "real part"
 _MARK_BY_FIXTURE = {
@@ -29,6 +30,7 @@ _left_for_long = pytest.StashKey[int]()
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
+compile_once()
 
 
 # The real parts

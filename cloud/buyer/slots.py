@@ -21,6 +21,10 @@ OPENING_FOR = timedelta(seconds=15)
 """A reservation whose payment has not been opened by then is of someone who went away."""
 
 
+LATELY = timedelta(days=1)
+"""No command is awaited for so long; older ones need not be looked at."""
+
+
 class Reservation(Base):
     """The last order somebody began to pay at a machine."""
 
@@ -60,7 +64,7 @@ def reserve(session: Session, device_uuid: str, order_id: str, now: datetime) ->
 
 def queue_before(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
     """What this order's machine still has to pour before it."""
-    first = _commands_before(session, order)
+    first = _commands_before(session, order, now)
     over_by: datetime | None = now
     for command, other in first:
         takes = usual.of(session, other, now)
@@ -72,14 +76,15 @@ def queue_before(session: Session, order: Order, usual: UsualTimes, now: datetim
     return Queue(len(first), over_by if first else None)
 
 
-def _commands_before(session: Session, order: Order) -> Sequence[tuple[MakeCommand, Order]]:
+def _commands_before(session: Session, order: Order, now: datetime) -> Sequence[tuple[MakeCommand, Order]]:
     mine = session.scalar(
         select(MakeCommand.issued_at).where(MakeCommand.order_id == order.id, MakeCommand.live.is_(True))
     )
     others = (
         select(MakeCommand, Order)
         .join(Order, Order.id == MakeCommand.order_id)
-        .where(MakeCommand.live.is_(True), MakeCommand.device_uuid == order.device_uuid, Order.id != order.id)
+        .where(MakeCommand.device_uuid == order.device_uuid, MakeCommand.issued_at > now - LATELY)
+        .where(MakeCommand.live.is_(True), Order.id != order.id)
         .order_by(MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
     )
     if mine is not None:

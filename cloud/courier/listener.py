@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.courier.broker import BrokerLink, NotConnected, Received
 from cloud.db import Database
-from cloud.fleet import probes
+from cloud.fleet import machine_events, probes
 from cloud.fleet.models import DeviceLive
 from cloud.loops import Clock
 from cloud.orders import making
@@ -24,6 +24,7 @@ from protocol.messages import (
     MAX_BATCH,
     Accepted,
     Asked,
+    Event,
     Hello,
     Message,
     Outcome,
@@ -47,6 +48,8 @@ log = logging.getLogger("cloud.courier")
 BATCH = 64
 SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
 """What a message raises that can never be taken in."""
+TAKES = [str(Event.__struct_config__.tag)]
+"""Kinds of reports that older clouds did not know; a device keeps them until it hears that they are taken."""
 RECEIPT_EXPIRY_S = 60
 """A receipt that finds nobody is not needed: the device repeats, and gets another."""
 
@@ -131,6 +134,8 @@ class Listener:
                 _note_presence(session, device_uuid, message, now)
             case State():
                 _note_state(session, device_uuid, message, now)
+            case Event():
+                machine_events.keep(session, device_uuid, message, now)
             case ProbeReply():
                 why = "" if message.ready else message.code or "fault"
                 probes.answered(session, device_uuid, message.probe_id, why, now)
@@ -141,10 +146,10 @@ class Listener:
         """After the commit: tell devices what we hold, and the time to those who ask."""
         held: dict[str, list[str]] = defaultdict(list)
         for _, device_uuid, message in said:
-            if isinstance(message, Accepted | Outcome):
+            if isinstance(message, Accepted | Outcome | Event):
                 held[device_uuid].append(message.message_id)
             elif isinstance(message, Hello):
-                self._tell(device_uuid, Welcome(hello_id=message.hello_id, cloud_time=self._clock()))
+                self._tell(device_uuid, Welcome(hello_id=message.hello_id, cloud_time=self._clock(), takes=TAKES))
                 self._ask_what_became(device_uuid)
         for device_uuid, ids in held.items():
             for start in range(0, len(ids), MAX_BATCH):

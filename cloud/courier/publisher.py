@@ -169,7 +169,7 @@ class Publisher:
             elif outbox.settle(session, letter.row.id, self._owner, "done", self._clock()):
                 log.info("%s published", letter.row.task, extra=letter.facts())
                 if letter.row.task == Task.MAKE:
-                    making.published(session, letter.row.subject, self._rules, self._clock())
+                    making.published(session, letter.order.id, letter.command.id, self._rules, self._clock())
 
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
@@ -182,7 +182,7 @@ class Publisher:
         now = self._clock()
         open_docket(session, row.order_id)
         if outbox.settle(session, row.id, self._owner, "refused", now) and row.task == Task.MAKE:
-            making.not_sent(session, row.subject, True, why, self._rules, now)
+            making.not_sent(session, row.order_id, row.subject, True, why, self._rules, now)
 
     def _recover_lost(self, now: datetime) -> None:
         """Letters whose answer will never come, because their connection is gone or their lease: sent again."""

@@ -1,5 +1,6 @@
 """Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
 
+What a person decided to return of a poured drink is at risk too, until it is back.
 What nobody and nothing will move by itself is `person`'s; an empty answer is a good day (M7).
 """
 
@@ -8,11 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from cloud.fleet.models import Credential
-from cloud.orders.models import Order, Payment
+from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.orders.settlement import REFUSED
@@ -78,6 +79,11 @@ class MoneyAtRisk:
 
 _ACTS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 _HAS_MONEY = Payment.captured > Payment.refunded
+_NOT_POURED = [status.value for status in Status if status is not Status.SUCCESSFUL]
+_POURED = Order.status == Status.SUCCESSFUL.value
+_DECIDED = Order.given_back > Payment.refunded
+_OWES = and_(_POURED, _DECIDED)
+"""Of a poured drink a person decided to return more than is back."""
 _OPEN_STATES = (PaymentState.CREATING.value, PaymentState.PENDING.value)
 _of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
 _standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
@@ -122,37 +128,45 @@ def at_risk(session: Session, now: datetime) -> list[AtRisk]:
 def each_at_risk(session: Session, now: datetime, shop: Shop | None = None) -> list[MoneyAtRisk]:
     """The payments behind `at_risk`, oldest first; of one merchant, scenario and account when `shop` is given."""
     found: list[MoneyAtRisk] = []
-    suspects = _suspects(session, now, shop)
+    suspects = _suspects(session, now)
     for start in range(0, len(suspects), BATCH):
         of_orders = Payment.order_id.in_(suspects[start : start + BATCH])
-        for row in session.execute(_each(now, shop).where(of_orders)):
-            told = dict(row._mapping) | {"action": Next(row.action), "state": PaymentState(row.state)}
-            found.append(MoneyAtRisk(**told))
+        for row in session.execute(_each(now).where(of_orders)):
+            if shop in {None, (row.merchant_id, row.scenario, row.account_id)}:
+                told = dict(row._mapping) | {"action": Next(row.action), "state": PaymentState(row.state)}
+                found.append(MoneyAtRisk(**told))
     return sorted(found, key=lambda money: (money.since, money.payment_id))
 
 
-def _suspects(session: Session, now: datetime, shop: Shop | None) -> list[str]:
+def _suspects(session: Session, now: datetime) -> list[str]:
     """Orders worth a close look, found without one at every sale there ever was.
 
-    A poured order has money beside its own only where an ended payment brought some after all, or a wrong one did.
+    A poured order has money beside its own only where an ended payment brought some after all, or a wrong one did, and
+    owes of its own only what a person decided.
     """
     held_or_stuck = or_(Payment.state == PaymentState.HELD.value, _is_stuck(now))
-    beside = and_(_HAS_MONEY, or_(Payment.live.is_(False), Payment.problem != ""))
-    of_shop = _of_shop(shop)
-    odd = select(Payment.order_id).where(or_(held_or_stuck, beside), of_shop)
-    unpoured = select(Payment.order_id).join(Order, Order.id == Payment.order_id)
-    unpoured = unpoured.where(_HAS_MONEY, Order.status != Status.SUCCESSFUL.value, of_shop)
-    return sorted({*session.scalars(odd), *session.scalars(unpoured)})
+    suspicious = (
+        select(Payment.order_id).where(text(UNFINISHED), held_or_stuck),
+        select(Payment.order_id).where(text(MONEY_BESIDE)),
+        select(Order.id).join(Payment, Payment.order_id == Order.id).where(Order.status.in_(_NOT_POURED), _HAS_MONEY),
+        select(Order.id).where(text(GIVEN_BACK), exists().where(Payment.order_id == Order.id, _DECIDED, _HAS_MONEY)),
+    )
+    return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})
 
 
-def _each(now: datetime, shop: Shop | None) -> Select[Any]:
-    has_own = and_(Order.status == Status.SUCCESSFUL.value, _pays)
+def _each(now: datetime) -> Select[Any]:
+    has_own = and_(_POURED, _pays)
+    keeps_own = and_(has_own, ~_OWES)
     held = Payment.state == PaymentState.HELD.value
     balance = Payment.captured - Payment.refunded
     return (
         select(
             _next(now).label("action"),
-            case((or_(held, Payment.state.in_(_OPEN_STATES)), Payment.amount), else_=balance).label("kopecks"),
+            case(
+                (or_(held, Payment.state.in_(_OPEN_STATES)), Payment.amount),
+                (and_(has_own, Order.given_back - Payment.refunded < balance), Order.given_back - Payment.refunded),
+                else_=balance,
+            ).label("kopecks"),
             func.coalesce(Payment.paid_at, Payment.started_at).label("since"),
             Payment.order_id,
             Payment.id.label("payment_id"),
@@ -166,19 +180,13 @@ def _each(now: datetime, shop: Shop | None) -> Select[Any]:
             _refusals.label("refusals"),
         )
         .join(Order, Order.id == Payment.order_id)
-        .where(or_(held, _is_stuck(now), and_(_HAS_MONEY, ~has_own)), _of_shop(shop))
+        .where(or_(held, _is_stuck(now), and_(_HAS_MONEY, ~keeps_own)))
     )
 
 
 def _is_stuck(now: datetime) -> ColumnElement[bool]:
     long_ago = Payment.started_at < now - timedelta(seconds=STUCK_AFTER_S)
     return and_(Payment.state.in_(_OPEN_STATES), long_ago)
-
-
-def _of_shop(shop: Shop | None) -> ColumnElement[bool]:
-    if shop is None:
-        return true()
-    return and_(Payment.merchant_id == shop[0], Payment.scenario == shop[1], Payment.account_id == shop[2])
 
 
 def _next(now: datetime) -> Any:
@@ -195,7 +203,7 @@ def _next(now: datetime) -> Any:
         (and_(_pays, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
         (and_(_pays, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (~_promised, literal(Next.PERSON.value)),
-        (and_(_pays, Order.status == Status.SUCCESSFUL.value), literal(Next.CAPTURE_DUE.value)),
+        (and_(_pays, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),
         else_=literal(Next.RETURN_PROMISED.value),

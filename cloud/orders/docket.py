@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Insert, Select, Update, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, Insert, Select, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from cloud.db import Base, before_commit, plain, table_of
+from cloud.db import Base, before_commit, plain, table_of, together
+from cloud.fleet.models import Device
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
 
 Row = TypeVar("Row", bound=Base)
@@ -27,17 +28,10 @@ class UnknownOrder(LookupError):
 
 _order, _payment, _command = table_of(Order), table_of(Payment), table_of(MakeCommand)
 _id: BindParameter[str] = bindparam("id")
-_BY_ORDER = select(_order).where(_order.c.id == _id).with_for_update()
-_BY_PAYMENT = (
-    select(_order)
-    .where(_order.c.id == select(_payment.c.order_id).where(_payment.c.id == _id).scalar_subquery())
-    .with_for_update()
-)
-_BY_COMMAND = (
-    select(_order)
-    .where(_order.c.id == select(_command.c.order_id).where(_command.c.id == _id).scalar_subquery())
-    .with_for_update()
-)
+_control = select(Device.control).where(Device.device_uuid == _order.c.device_uuid).scalar_subquery()
+_ORDER = select(_order, _control.label("control")).with_for_update(of=_order)
+_BY_ORDER = _ORDER.where(_order.c.id == _id)
+_BY_PAYMENT = _ORDER.where(_order.c.id == select(_payment.c.order_id).where(_payment.c.id == _id).scalar_subquery())
 # The payment's row too: a webhook asks for a check without holding the order.
 _PAYMENTS = select(_payment).where(_payment.c.order_id == _id).order_by(_payment.c.started_at, _payment.c.id)
 _PAYMENTS_HELD = _PAYMENTS.with_for_update()
@@ -50,6 +44,8 @@ class Docket:
 
     session: Session
     order: Order
+    control: str
+    """Who drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
     _payments: list[Payment] | None = None
     _commands: list[MakeCommand] | None = None
     _read: list[tuple[Base, dict[str, Any]]] = field(default_factory=list)
@@ -64,10 +60,16 @@ class Docket:
         return self._payments
 
     @property
+    def payments_read(self) -> Sequence[Payment]:
+        """Those of `payments` that this transaction has read already."""
+        return self._payments or ()
+
+    @property
     def commands(self) -> Sequence[MakeCommand]:
-        """Every make command of the order, by attempt."""
+        """Every make command of the order, by attempt. Before its first payment an order has none."""
         if self._commands is None:
-            self._commands = self._fetch(MakeCommand, _COMMANDS)
+            was_paid = self._read[0][1]["paid_at"] is not None  # the order itself is the first row read
+            self._commands = self._fetch(MakeCommand, _COMMANDS) if was_paid else []
         return self._commands
 
     @property
@@ -98,6 +100,10 @@ class Docket:
     def write(self) -> None:
         """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""
         connection = self.session.connection()
+        with together(connection):
+            self._write(connection)
+
+    def _write(self, connection: Connection) -> None:
         for place, (row, before) in enumerate(self._read):
             now = row.__dict__
             changed = {name: now[name] for name, value in before.items() if now[name] != value}
@@ -116,41 +122,47 @@ class Docket:
     def _fetch(self, kind: type[Row], statement: Select[Any]) -> list[Row]:
         return [self._keep(kind, row) for row in self.session.connection().execute(statement, {"id": self.order.id})]
 
-    def _keep(self, kind: type[Row], values: Any) -> Row:
+    def _keep(self, kind: type[Row], found: Any) -> Row:
+        values = dict(found._mapping)
         row = plain(kind, values)
-        self._read.append((row, dict(values._mapping)))
+        self._read.append((row, values))
         return row
 
 
 def open_docket(session: Session, order_id: str) -> Docket:
     """The order's docket, held against other workers until this transaction ends. Raises `UnknownOrder`."""
-    known: Docket | None = session.info.setdefault(_OPEN, {}).get(order_id)
-    return known or _open(session, _BY_ORDER, order_id)
+    return _dockets(session).get(order_id) or _open(session, _BY_ORDER, order_id)
 
 
 def docket_of_payment(session: Session, payment_id: str) -> tuple[Docket, Payment]:
     """The docket a payment is in, and the payment. Raises `UnknownOrder`."""
+    for docket in _dockets(session).values():
+        for payment in docket.payments_read:
+            if payment.id == payment_id:
+                return docket, payment
     docket = _open(session, _BY_PAYMENT, payment_id)
     return docket, docket.payment(payment_id)
-
-
-def docket_of_command(session: Session, command_id: str) -> tuple[Docket, MakeCommand]:
-    """The docket a make command is in, and the command. Raises `UnknownOrder`."""
-    docket = _open(session, _BY_COMMAND, command_id)
-    return docket, docket.command(command_id)
 
 
 def _open(session: Session, statement: Select[Any], key: str) -> Docket:
     found = session.connection().execute(statement, {"id": key}).first()
     if found is None:
         raise UnknownOrder(key)
-    opened: dict[str, Docket] = session.info.setdefault(_OPEN, {})
+    opened = _dockets(session)
     if found.id not in opened:
-        order = plain(Order, found)
-        docket = Docket(session, order, _read=[(order, dict(found._mapping))])
+        values = dict(found._mapping)
+        control = values.pop("control") or ""
+        order = plain(Order, values)
+        docket = Docket(session, order, control, _read=[(order, values)])
         opened[found.id] = docket
         before_commit(session, docket.write)
     return opened[found.id]
+
+
+def _dockets(session: Session) -> dict[str, Docket]:
+    """Those this transaction has opened, by order."""
+    opened: dict[str, Docket] = session.info.setdefault(_OPEN, {})
+    return opened
 
 
 def _only(rows: Sequence[Row], key: str, what: str) -> Row:
@@ -175,7 +187,7 @@ def _defaults(kind: type[Base]) -> dict[str, Any]:
 
 @cache
 def _insert(kind: type[Base]) -> Insert:
-    return insert(table_of(kind))
+    return insert(table_of(kind)).inline()  # nobody asks for the number it gets
 
 
 @cache

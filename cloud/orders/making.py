@@ -7,13 +7,12 @@ import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cloud.fleet.models import Device
 from cloud.orders import outbox, unobserved
 from cloud.orders.change import log, move, note, tell, touch
-from cloud.orders.docket import Docket, UnknownOrder, docket_of_command, open_docket
+from cloud.orders.docket import Docket, open_docket
 from cloud.orders.ledger import standing
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Lane, Task
@@ -22,9 +21,6 @@ from cloud.orders.settlement import settle_money
 from cloud.orders.states import Event, Status
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout
-
-_CONTROL = select(Device.control).where(Device.device_uuid == bindparam("device"))
-
 
 DAY = timedelta(days=1)
 ARRIVES = timedelta(seconds=10)
@@ -49,15 +45,8 @@ def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     )  # fmt: skip
     docket.add(issued)
     order.due_at = issued.deadline_at
-    lane = lane_of(docket.session, order.device_uuid)
-    outbox.add(docket.session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now, lane=lane)
+    outbox.add(docket.session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now, lane=_lane_of(docket))
     return issued
-
-
-def lane_of(session: Session, device_uuid: str) -> Lane:
-    """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
-    control = session.scalar(_CONTROL, {"device": device_uuid})
-    return Lane.TMETR if control == "tmetr-api" else Lane.MQTT
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
@@ -80,9 +69,10 @@ def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: dat
     command(docket, rules, now)
 
 
-def published(session: Session, make_id: str, rules: Rules, now: datetime) -> None:
+def published(session: Session, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
     """The broker has it. Says nothing about the machine."""
-    docket, issued = docket_of_command(session, make_id)
+    docket = open_docket(session, order_id)
+    issued = docket.command(make_id)
     if issued.published_at is not None or not issued.live:
         return
     issued.published_at = now
@@ -91,15 +81,17 @@ def published(session: Session, make_id: str, rules: Rules, now: datetime) -> No
         docket.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
 
 
-def not_sent(session: Session, make_id: str, certain: bool, why: str, rules: Rules, now: datetime) -> None:
+def not_sent(
+    session: Session, order_id: str, make_id: str, certain: bool, why: str, rules: Rules, now: datetime
+) -> None:
     """It could not be handed over in time. `certain`: no byte of it left us."""
-    docket, issued = docket_of_command(session, make_id)
-    _not_sent(docket, issued, certain, why, rules, now)
+    docket = open_docket(session, order_id)
+    _not_sent(docket, docket.command(make_id), certain, why, rules, now)
 
 
 def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
     """The machine has taken the command."""
-    known = _of_device(session, device_uuid, said.command_id)
+    known = _of_device(session, device_uuid, said)
     if known is None:
         return
     docket, issued = known
@@ -112,7 +104,7 @@ def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, n
 
 def progressed(session: Session, device_uuid: str, said: Progress) -> None:
     """What the machine does to the cup; shown, never decided by."""
-    known = _of_device(session, device_uuid, said.command_id)
+    known = _of_device(session, device_uuid, said)
     if known is None:
         return
     docket, issued = known
@@ -124,7 +116,7 @@ def progressed(session: Session, device_uuid: str, said: Progress) -> None:
 
 def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
     """What physically happened. A higher revision corrects an earlier one; the same again is nothing new."""
-    known = _of_device(session, device_uuid, said.command_id)
+    known = _of_device(session, device_uuid, said)
     if known is None:
         return
     docket, issued = known
@@ -133,7 +125,8 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
-    outbox.withdraw(session, docket.order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+    if issued.published_at is None:  # else its sending was settled in the transaction that said so
+        outbox.withdraw(session, docket.order.id, frozenset({Task.MAKE}), now, subject=issued.id)
     if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
         return
     event, reason = _meaning(said)
@@ -222,7 +215,7 @@ def _silence(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -
 
 def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us; where there is no agent, nobody does."""
-    if lane_of(docket.session, issued.device_uuid) is not Lane.MQTT:
+    if _lane_of(docket) is not Lane.MQTT:
         return
     outbox.add(docket.session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
 
@@ -268,13 +261,22 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
     return int(session.scalar(select(func.count()).where(of_the_day, returned)) or 0)
 
 
-def _of_device(session: Session, device_uuid: str, make_id: str) -> tuple[Docket, MakeCommand] | None:
+def _lane_of(docket: Docket) -> Lane:
+    """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
+    return Lane.TMETR if docket.control == "tmetr-api" else Lane.MQTT
+
+
+def _of_device(
+    session: Session, device_uuid: str, said: Accepted | Progress | Outcome
+) -> tuple[Docket, MakeCommand] | None:
     """The command if it was this device's: a device can only speak for itself (promise 5)."""
     try:
-        docket, issued = docket_of_command(session, make_id)
-    except UnknownOrder:
-        docket, issued = None, None
-    if docket is None or issued is None or issued.device_uuid != device_uuid:
-        log.warning("report of a command that is not this device's", extra={"device": device_uuid, "command": make_id})
+        docket = open_docket(session, said.order_id)
+        issued = docket.command(said.command_id)
+    except LookupError:
+        issued = None
+    if issued is None or issued.device_uuid != device_uuid:
+        facts = {"device": device_uuid, "command": said.command_id}
+        log.warning("report of a command that is not this device's", extra=facts)
         return None
     return docket, issued

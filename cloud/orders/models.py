@@ -15,7 +15,18 @@ from cloud.orders.states import Status
 MOVED = ("held", "captured", "canceled", "refunded")
 FAILED_TO_MOVE = ("create_failed", "capture_failed", "cancel_failed", "refund_failed")
 _KINDS = ", ".join(f"'{kind}'" for kind in MOVED + FAILED_TO_MOVE)
+UNFINISHED = "state IN ('creating', 'pending', 'held')"
+"""Payments whose end is open. Like the next two it is an index's condition, said in the same words by who asks."""
+MONEY_BESIDE = "captured > refunded AND (NOT live OR problem <> '')"
+"""Payments with money that cannot be their order's own."""
+GIVEN_BACK = "given_back > 0"
+_REFUNDED = "kind = 'refunded'"
 _STATUSES = ", ".join(f"'{status.value}'" for status in Status)
+
+
+def _where(condition: str, on_sqlite: str = "") -> dict[str, Any]:
+    """Of an index that holds few of its table's rows. SQLite asks for a bare boolean as a number."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(on_sqlite or condition)}
 
 
 class Order(Base):
@@ -27,10 +38,14 @@ class Order(Base):
         CheckConstraint("size IN (0, 1, 2)", name="size"),
         CheckConstraint("price >= 0", name="price"),
         CheckConstraint("given_back >= 0 AND given_back <= price", name="given_back"),
+        Index("ix_orders_status", "status"),
+        Index("ix_orders_drink", "device_uuid", "drink_no", "size", "created_at"),
+        Index("ix_orders_waits_for_person", "id", **_where("waits_for_person", "waits_for_person = 1")),
+        Index("ix_orders_given_back", "id", **_where(GIVEN_BACK)),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
-    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), index=True)
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"))
     merchant_id: Mapped[str] = mapped_column(String(64), index=True)
     drink_no: Mapped[str] = mapped_column(String(128))
     drink_name: Mapped[str] = mapped_column(String(255))
@@ -96,6 +111,7 @@ class MakeCommand(Base):
             postgresql_where=text("live"),
             sqlite_where=text("live"),
         ),
+        Index("ix_make_commands_device", "device_uuid", "issued_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -129,6 +145,9 @@ class Payment(Base):
             sqlite_where=text("live"),
         ),
         Index("ix_payments_next_check", "next_check_at"),
+        Index("ix_payments_unfinished", "state", "started_at", **_where(UNFINISHED)),
+        Index("ix_payments_money_beside", "order_id", **_where(MONEY_BESIDE)),
+        Index("ix_payments_shop", "merchant_id", "scenario", "account_id", "started_at"),
         CheckConstraint("amount >= 0 AND captured >= 0 AND refunded >= 0", name="amounts"),
     )
 
@@ -173,6 +192,7 @@ class Movement(Base):
     __tablename__ = "movements"
     __table_args__ = (
         Index("uq_movements_once", "payment_id", "kind", "reference", unique=True),
+        Index("ix_movements_refunded", "at", **_where(_REFUNDED)),
         CheckConstraint("amount >= 0", name="amount"),
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
     )

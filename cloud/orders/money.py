@@ -53,6 +53,8 @@ class PaymentNews:
     provider_payment_id: str
     confirmation_url: str = ""
     captured: int = 0
+    refunded: int = 0
+    """Kopecks that are back already, whoever returned them."""
     method: str = ""
     problem: str = ""
     cancel_reason: str = ""

@@ -4,7 +4,7 @@ Believes only `PaymentNews`, which come from our own questions to the provider (
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -14,10 +14,10 @@ from cloud.orders.change import log, move, tell, touch
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
 from cloud.orders.ledger import record, record_refund, standing
 from cloud.orders.models import Order, Payment
-from cloud.orders.money import PaymentNews, PaymentState, moves_forward
+from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
 from cloud.orders.outbox import Task
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.settlement import settle_money
+from cloud.orders.settlement import awaits_a_hand, settle_money
 from cloud.orders.states import PAYABLE, Event, Status
 
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
@@ -25,6 +25,10 @@ FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentS
 
 PROVIDER_FINAL_S = 65 * 60.0
 """By then the provider has canceled a payment nobody made (its hour, and some): even who never polls asks once."""
+
+
+BY_HAND_CHECK_S = 3600.0
+"""So often a payment is asked about whose money a person returns where we cannot."""
 
 
 class NotPayable(Exception):
@@ -101,7 +105,7 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
         touch(docket)
         settle_money(docket, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
-        payment.next_check_at = next_check(payment, rules, now)
+        payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(docket, payment, now)
 
 
 def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
@@ -143,6 +147,13 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
     return now + seconds(rules.payment_poll_fast_s if fast and in_time else rules.payment_poll_slow_s)
 
 
+def _until_it_is_back(docket: Docket, payment: Payment, now: datetime) -> datetime | None:
+    """Who returns it by hand need not tell us."""
+    if docket.order.status in STILL_OPEN or not awaits_a_hand(docket, payment):
+        return None
+    return now + timedelta(seconds=BY_HAND_CHECK_S)
+
+
 def _take_in(
     docket: Docket, payment: Payment, before: PaymentState, news: PaymentNews, rules: Rules, now: datetime
 ) -> None:
@@ -156,15 +167,18 @@ def _take_in(
         record(docket.session, payment, "held", payment.amount, now)
     if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
-        _paid(docket, payment, rules, now)
+        _paid(docket, payment, news, rules, now)
 
 
-def _paid(docket: Docket, payment: Payment, rules: Rules, now: datetime) -> None:
+def _paid(docket: Docket, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
     order = docket.order
     if payment.problem:
         wrong = {"order_id": order.id}
         tell(docket.session, log.error, "money does not fit the order: %s", payment.problem, extra=wrong)
         move(docket, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
+        return
+    if 0 < news.captured <= news.refunded:  # by a person in the cabinet, before we heard of it at all
+        move(docket, Event.PAYMENT_WRONG, "provider", now, reason="returned")
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now

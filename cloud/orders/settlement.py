@@ -26,7 +26,11 @@ REFUSED = "refused"
 """Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
 LOST = "lost"
 """Verdict of a call of which nobody can learn any more what it did: a person must look, nothing is asked anew."""
+BY_HAND = "by_hand"
+"""Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
 DONE = "done"
+FOR_A_PERSON = frozenset({LOST, BY_HAND})
+"""Verdicts after which nothing is promised anew, whatever happens later: with a new key money could go twice."""
 FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
 
@@ -73,7 +77,7 @@ def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) 
     standing = next((row for row in earlier if row.settled_at is None), None)
     if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(docket, due, now):
         standing = None
-    if any(row.verdict == LOST for row in earlier):
+    if any(row.verdict in FOR_A_PERSON for row in earlier):
         return
     if standing is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
@@ -126,8 +130,24 @@ def return_of(session: Session, order: Order) -> Return | None:
             continue
         asked_at = row.first_tried_at or row.due_at
         expected_by = arrives_by(Task(row.task), payments[row.subject].method, asked_at)
-        if row.verdict == DONE:
+        if row.verdict == DONE or (row.verdict in FOR_A_PERSON and _is_back(order, payments[row.subject])):
             return Return("done", max(refunded, row.amount), expected_by)
         waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
         return Return("waiting" if waiting else "in_progress", row.amount, expected_by)
     return Return("done", refunded, None) if refunded else None
+
+
+def awaits_a_hand(docket: Docket, payment: Payment) -> bool:
+    """A person is to return money of this payment where we cannot, and it is not all back yet."""
+    order = docket.order
+    keeps_it = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
+    if keeps_it or payment.refunded >= payment.captured:
+        return False
+    rows = outbox.of_order(docket.session, docket.order.id, RETURNS)
+    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in rows)
+
+
+def _is_back(order: Order, payment: Payment) -> bool:
+    """A person has ended by hand what was to be returned of this payment."""
+    owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
+    return payment.state == PaymentState.CANCELED.value or payment.refunded >= owed_back > 0

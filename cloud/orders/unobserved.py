@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Device
 from cloud.orders.change import move
-from cloud.orders.docket import Docket, docket_of_command
+from cloud.orders.docket import Docket, open_docket
 from cloud.orders.settlement import settle_money
 from cloud.orders.states import Event
 from protocol.messages import Outcome
@@ -26,9 +26,10 @@ def is_to_be_trusted(session: Session, device_uuid: str, said: Outcome) -> bool:
     return is_unobservable and _is_trusted(session, device_uuid)
 
 
-def forwarded(session: Session, make_id: str, now: datetime) -> None:
+def forwarded(session: Session, order_id: str, make_id: str, now: datetime) -> None:
     """The Tmetr API has taken a published command; no word will ever follow."""
-    docket, issued = docket_of_command(session, make_id)
+    docket = open_docket(session, order_id)
+    issued = docket.command(make_id)
     if issued.live and issued.published_at is not None and _is_trusted(session, issued.device_uuid):
         issued.live, issued.finished_at, issued.code = False, now, DoubtCode.UNOBSERVABLE.value
         trust(docket, now)

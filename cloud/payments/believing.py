@@ -24,6 +24,7 @@ def news_of(facts: PaymentFacts, payment: Payment) -> PaymentNews | None:
         provider_payment_id=facts.provider_payment_id,
         confirmation_url=facts.confirmation_url or "",
         captured=facts.captured,
+        refunded=facts.refunded,
         method=(facts.method or "")[:32],
         problem=",".join(wrong)[:64],
         cancel_reason=(facts.cancellation.reason or "")[:64] if facts.cancellation else "",

@@ -19,10 +19,10 @@ from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
-from cloud.orders.settlement import DONE, LOST, REFUSED, settle_money
+from cloud.orders.settlement import BY_HAND, DONE, LOST, REFUSED, settle_money
 from cloud.payments.believing import news_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
-from cloud.payments.looking import NothingDone, counted_refunds, look_for
+from cloud.payments.looking import NotCounted, NothingDone, counted_refunds, look_for, refunds_not_counted
 from cloud.payments.outcomes import (
     AuthError,
     NotOurs,
@@ -122,6 +122,8 @@ class Cashier:
             if _may_not_be_sent(row, self._clock()):
                 self._look(provider, row, payment)
                 return
+            if not self._may_be_asked_anew(provider, row, payment):
+                return
             outcome = self._ask(provider, row, payment, order)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": row.order_id})
@@ -144,10 +146,33 @@ class Cashier:
                 self._database.write(self._refused, row, "not_found")
             case NothingDone() | Rejected() | NotOurs():
                 self._database.write(self._lost, row, self._clock())
+            case NotCounted():
+                self._database.write(self._count_first, row, nothing_done=False)
             case AuthError() | RateLimited() | NotSent() | Unknown() as unanswered:
                 self._try_again(row, unanswered, nothing_done=False)
             case Ok() as found:
                 self._settle(row, found)
+
+    def _may_be_asked_anew(self, provider: Provider, row: OutboxRow, payment: Payment) -> bool:
+        """Before a return refused under another key is asked for: do the provider's books hold none that ours lack?"""
+        if row.task != Task.REFUND or row.reference or _was_begun(row):
+            return True
+        with self._database.read() as session:
+            earlier = outbox.of_order(session, row.order_id, frozenset({Task.REFUND}))
+            counted = counted_refunds(session, payment.id)
+        if not any((other.subject, other.verdict) == (row.subject, REFUSED) for other in earlier):
+            return True
+        match refunds_not_counted(provider, payment, counted):
+            case Ok(value=lacking) if not lacking:
+                return True
+            case Ok():
+                self._database.write(self._count_first, row, nothing_done=True)
+            case AuthError() | RateLimited() | NotSent() | Unknown() as unanswered:
+                self._try_again(row, unanswered, nothing_done=True)
+            case Rejected() | NotOurs():
+                log.error("provider does not tell of refunds", extra={"order_id": row.order_id})
+                self._database.write(self._later, row, ASK_AGAIN_S, "refunds not told of", nothing_done=True)
+        return False
 
     def _ask(
         self, provider: Provider, row: OutboxRow, payment: Payment, order: Order
@@ -212,6 +237,9 @@ class Cashier:
             case Rejected() | NotOurs() if row.reference:  # no word about the refund itself: it may be under way
                 log.error("provider does not tell of refund %s", row.reference, extra={"order_id": row.order_id})
                 self._database.write(self._later, row, ASK_AGAIN_S, "refund not told of", nothing_done=False)
+            case Rejected(code=code) if code == BY_HAND:
+                log.error("a person must do it there: %s", row.task, extra={"order_id": row.order_id})
+                self._database.write(self._refused, row, code, BY_HAND)
             case Rejected(code=code, parameter=parameter):
                 log.error("provider refused %s: %s %s", row.task, code, parameter, extra={"order_id": row.order_id})
                 self._database.write(self._refused, row, code)
@@ -246,10 +274,11 @@ class Cashier:
 
     def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
         now = self._clock()
-        open_docket(session, row.order_id)
+        docket = open_docket(session, row.order_id)
         if facts.status is RefundStatus.SUCCEEDED:
             outbox.settle(session, row.id, row.claimed_by, DONE, now)
             paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
+            settle_money(docket, now)  # told of before, it may have been all that stood in the way of the next
         elif facts.status is RefundStatus.CANCELED:
             reason = (facts.cancellation.reason if facts.cancellation else None) or "canceled"
             log.error("refund was canceled by the provider: %s", reason, extra={"order_id": row.order_id})
@@ -259,11 +288,11 @@ class Cashier:
             wait = next_ask(row.attempts, None, self._jitter)
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
 
-    def _refused(self, session: Session, row: OutboxRow, code: str) -> None:
+    def _refused(self, session: Session, row: OutboxRow, code: str, verdict: str = REFUSED) -> None:
         """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
         now = self._clock()
         docket = open_docket(session, row.order_id)
-        if not outbox.settle(session, row.id, row.claimed_by, REFUSED, now):
+        if not outbox.settle(session, row.id, row.claimed_by, verdict, now):
             return
         record_failed(session, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:
@@ -285,6 +314,11 @@ class Cashier:
             self._lost(session, row, now)
         else:
             outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
+
+    def _count_first(self, session: Session, row: OutboxRow, nothing_done: bool) -> None:
+        """The provider tells of returns our ledger lacks: what is still owed is known when they are in it."""
+        paying.ask_soon(session, row.subject, self._clock())
+        self._later(session, row, ASK_AGAIN_S, "returns not counted yet", nothing_done)
 
     @staticmethod
     def _lost(session: Session, row: OutboxRow, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """What a call did that may not be sent again: told by the provider's own books, found by our marks. Changes nothing.
 
-A key is forgotten after a day; the same call would then be a new act, and money could move twice.
+A key is forgotten after a day; the same call would then be a new act, and money could move twice. So no return is asked
+for under a new key while the provider's books hold one that ours lack, or cannot be read to their end.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from cloud.orders.models import Movement, Payment
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
-from cloud.payments.outcomes import Ok, Outcome
+from cloud.payments.outcomes import Ok, Outcome, Rejected
 from cloud.payments.provider import Provider
 
 OVERLAP = timedelta(hours=1)
@@ -30,7 +31,12 @@ class NothingDone:
     """The provider's books hold no trace of the call."""
 
 
-Found = Outcome[PaymentFacts] | Outcome[RefundFacts] | NothingDone
+@dataclass(frozen=True)
+class NotCounted:
+    """Returns of this payment that our ledger lacks, none of them certainly ours: counted first, then asked again."""
+
+
+Found = Outcome[PaymentFacts] | Outcome[RefundFacts] | NothingDone | NotCounted
 
 
 def counted_refunds(session: Session, payment_id: str) -> frozenset[str]:
@@ -49,21 +55,41 @@ def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: froz
                 lambda facts: facts.metadata.get("payment") == row.subject,
             )
         case Task.REFUND:
-            provider_id = payment.provider_payment_id or ""
-            return _first(
-                lambda cursor: provider.list_refunds(provider_id, cursor=cursor),
-                lambda facts: facts.provider_refund_id not in counted and _may_be_ours(facts, row.amount, begin),
-            )
+            told = refunds_not_counted(provider, payment, counted)
+            if not isinstance(told, Ok):
+                return told
+            ours = next((facts for facts in told.value if _may_be_ours(facts, row.amount, begin)), None)
+            return Ok(ours) if ours is not None else NotCounted() if told.value else NothingDone()
         case _:
-            told = provider.fetch(payment.provider_payment_id or "")
-            is_still_held = isinstance(told, Ok) and told.value.status is ProviderStatus.HELD
-            return NothingDone() if is_still_held else told
+            stands = provider.fetch(payment.provider_payment_id or "")
+            is_still_held = isinstance(stands, Ok) and stands.value.status is ProviderStatus.HELD
+            return NothingDone() if is_still_held else stands
+
+
+def refunds_not_counted(
+    provider: Provider, payment: Payment, counted: frozenset[str]
+) -> Outcome[tuple[RefundFacts, ...]]:
+    """Returns of this payment there, made or under way, that our ledger lacks, whoever asked for them.
+
+    `Rejected` for a list that cannot be read to its end: what is not read may be ours.
+    """
+    found: list[RefundFacts] = []
+    cursor = None
+    for page in _pages(lambda cursor: provider.list_refunds(payment.provider_payment_id or "", cursor=cursor)):
+        if not isinstance(page, Ok):
+            return page
+        if page.value.unreadable:
+            return Rejected(200, "unreadable", description=page.value.unreadable[0])
+        found += [facts for facts in page.value.items if facts.status is not RefundStatus.CANCELED]
+        cursor = page.value.next_cursor
+    if cursor is not None:
+        return Rejected(200, "too_many_pages")
+    return Ok(tuple(facts for facts in found if facts.provider_refund_id not in counted))
 
 
 def _may_be_ours(facts: RefundFacts, amount: int, begin: datetime) -> bool:
     """A refund carries no mark of ours; one of this sum and time that nobody has counted is as good as ours."""
-    failed = facts.status is RefundStatus.CANCELED
-    return not failed and facts.amount == amount and (facts.created_at is None or facts.created_at >= begin)
+    return facts.amount == amount and (facts.created_at is None or facts.created_at >= begin)
 
 
 def _first(ask: Callable[[str | None], Outcome[Page[T]]], is_it: Callable[[T], bool]) -> Outcome[T] | NothingDone:

@@ -20,7 +20,7 @@ from cloud.orders.docket import docket_of_payment
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments.believing import news_of
-from cloud.payments.facts import PaymentFacts, RefundStatus
+from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.models import ProviderNews
 from cloud.payments.outcomes import NotOurs, Ok, next_ask
 from cloud.payments.provider import Provider
@@ -140,9 +140,8 @@ class Recheck:
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
             case Ok(facts):
-                self._database.write(self._answered, payment.id, facts, payment.next_check_at)
-                if facts.refunded > payment.refunded:
-                    self._take_in_refunds(payment, provider)
+                refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
+                self._database.write(self._answered, payment.id, facts, refunds, payment.next_check_at)
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
                 self._database.write(self._unanswered, payment.id, 300.0)
@@ -155,7 +154,11 @@ class Recheck:
                 )
                 self._database.write(self._unanswered, payment.id, wait)
 
-    def _answered(self, session: Session, payment_id: str, facts: PaymentFacts, lease: datetime | None) -> None:
+    def _answered(
+        self, session: Session, payment_id: str, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None,
+        lease: datetime | None,
+    ) -> None:  # fmt: skip
+        """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
         _, payment = docket_of_payment(session, payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != lease else None
@@ -164,23 +167,15 @@ class Recheck:
             paying.check_failed(session, payment_id, now + timedelta(seconds=60))
         else:
             paying.payment_news(session, payment_id, news, self._rules, now)
+        for refund in refunds or ():
+            paying.refund_news(session, payment_id, refund.provider_refund_id, refund.amount, now)
+        if refunds is None:
+            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # newer news came while we asked: this answer may be the older one
             payment.next_check_at = asked_again
 
     def _unanswered(self, session: Session, payment_id: str, wait_s: float) -> None:
         paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
-
-    def _take_in_refunds(self, payment: Payment, provider: Provider) -> None:
-        """Refunds we have not counted yet: ours whose answer was lost, or made by people in the provider's cabinet."""
-        outcome = provider.list_refunds(payment_id=payment.provider_payment_id)
-        if not isinstance(outcome, Ok):
-            self._database.write(self._unanswered, payment.id, 60.0)
-            return
-        for refund in outcome.value.items:
-            if refund.status is RefundStatus.SUCCEEDED:
-                self._database.write(
-                    paying.refund_news, payment.id, refund.provider_refund_id, refund.amount, self._clock()
-                )
 
     def _take_unplaced(self, session: Session, now: datetime, limit: int) -> Sequence[ProviderNews]:
         open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), ProviderNews.look_at <= now)
@@ -213,6 +208,8 @@ class Recheck:
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
         if payment is not None and news is not None and mine:
             paying.payment_news(session, payment.id, news, self._rules, now)
+            if facts.refunded:  # in the cabinet, before we knew the payment: a whole look takes it in
+                paying.ask_soon(session, payment.id, now)
             self._set_aside(session, news_id, ADOPTED)
         else:
             self._set_aside(session, news_id, "no such payment")
@@ -234,6 +231,14 @@ def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bo
         told_of = _payment.c.provider_payment_id == provider_payment_id
         known = session.connection().execute(update(_payment).where(told_of).values(next_check_at=now)).rowcount > 0
     return known
+
+
+def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:
+    """Those that succeeded: ours whose answer was lost, and what people gave back in the cabinet. None: not known."""
+    outcome = provider.list_refunds(payment_id=payment.provider_payment_id)
+    if not isinstance(outcome, Ok):
+        return None
+    return [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]
 
 
 def _account_hint(body: str) -> str:

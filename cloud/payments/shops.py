@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.db import Database, plain, table_of
 from cloud.fleet.models import Credential
 from cloud.fleet.vault import SecretUnreadable, Vault
+from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Provider, Shop
 
@@ -19,6 +21,8 @@ _OF_MERCHANT = select(_credentials).where(
 )
 _OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
 
+FRESH = timedelta(seconds=1)
+"""How long a credential is used as it was read: a change is noticed within it, and most reads are spared."""
 Connect = Callable[[Shop, str], Provider]
 """Makes the client of one shop for one payment scenario."""
 
@@ -30,10 +34,12 @@ class NoCredential(LookupError):
 class Shops:
     """The clients in use, one per merchant and scenario."""
 
-    def __init__(self, database: Database, vault: Vault, connect: Connect) -> None:
+    def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._connect = connect
+        self._clock = clock
+        self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], tuple[int, Provider]] = {}
 
@@ -42,9 +48,13 @@ class Shops:
 
         Inside a transaction give its session: a second connection could have to wait for those who wait for it.
         """
-        credential = self._read(_OF_MERCHANT, {"merchant_id": merchant_id, "scenario": scenario}, session)
-        if credential is None:
-            raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
+        now, slot = self._clock(), (merchant_id, scenario)
+        read_at, credential = self._read_at.get(slot, (now, None))
+        if credential is None or not timedelta() <= now - read_at < FRESH:
+            credential = self._read(_OF_MERCHANT, {"merchant_id": merchant_id, "scenario": scenario}, session)
+            if credential is None:
+                raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
+            self._read_at[slot] = (now, credential)
         return credential, self._client(credential)
 
     def of_payment(self, payment: Payment, session: Session | None = None) -> Provider:
@@ -67,7 +77,6 @@ class Shops:
             self._clients.clear()
 
     def _read(self, statement: Select[Any], wanted: dict[str, str], within: Session | None = None) -> Credential | None:
-        """Asked anew each time: a changed credential is used at once."""
         if within is not None:
             found = within.connection().execute(statement, wanted).first()
         else:

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
+from msgspec import UNSET, UnsetType
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from protocol.messages import (
     Accepted,
+    Event,
     Hello,
     Make,
     Message,
@@ -39,6 +41,10 @@ class CloudSide:
     def __init__(self, url: str, name: str = "cloud") -> None:
         self.heard: list[Any] = []
         self.receipts = True
+        self.takes: list[str] | UnsetType = UNSET
+        """As an older cloud's welcome: it says nothing of events."""
+        self.ahead = timedelta()
+        """How far its clock is ahead of this machine's."""
         self._ready = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe("coffee/v1/#", 1)
@@ -91,7 +97,7 @@ class CloudSide:
             said = self.all_of(Presence)
             return bool(said) and said[-1].online is online
 
-        wait_until(is_so, 20, what=f"presence online={online}")
+        wait_until(is_so, what=f"presence online={online}")
         return self.all_of(Presence)[-1]
 
     def wait_ready(self) -> State:
@@ -101,7 +107,7 @@ class CloudSide:
             states = self.all_of(State)
             return bool(states) and states[-1].machine == "ready" and states[-1].link == "up" and states[-1].selling
 
-        wait_until(is_ready, 30, what="a ready machine")
+        wait_until(is_ready, what="a ready machine")
         return self.all_of(State)[-1]
 
     def _take(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
@@ -112,8 +118,8 @@ class CloudSide:
         self.heard.append(said)
         answer: Message | None = None
         if isinstance(said, Hello):
-            answer = Welcome(hello_id=said.hello_id, cloud_time=datetime.now(UTC))
-        elif isinstance(said, Outcome | Accepted) and self.receipts:
+            answer = Welcome(hello_id=said.hello_id, cloud_time=datetime.now(UTC) + self.ahead, takes=self.takes)
+        elif isinstance(said, Outcome | Accepted | Event) and self.receipts:
             answer = Receipt(message_ids=[said.message_id])
         if answer is not None:
             client.publish(topic(DEVICE, Channel.RECEIPT), encode(answer), 1)

@@ -88,6 +88,7 @@ def run(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = la
         a_cloud_side(broker.url) as cloud,
         MachineSimulator(tcp=0, http=None, timing=timing) as machine,
     ):
+        cloud.takes = ["event"]
         mangler = Mangler(int(machine.tty.rpartition(":")[2]), random)
         try:
             with _agent(folder, broker.url, mangler.port) as agent:
@@ -159,7 +160,7 @@ def _calm(stage: _Stage) -> None:
     try:
         wait_until(lambda: _sells(stage), 60, what="it to sell again")
         stage.cloud.command(Probe(probe_id=name, drink_no="americano", size=1))
-        wait_until(lambda: any(one.probe_id == name for one in stage.cloud.all_of(ProbeReply)), 30, what="an answer")
+        wait_until(lambda: any(one.probe_id == name for one in stage.cloud.all_of(ProbeReply)), what="an answer")
         wait_until(lambda: not _open(stage), 60, what="every order to end")
         wait_until(lambda: _pours(stage, name), 60, what="a drink")
     except AssertionError as error:
@@ -189,7 +190,7 @@ def _pours(stage: _Stage, name: str) -> bool:
     order_id = f"{name}-{number}-{time.monotonic():.3f}"
     stage.odd.order_ids.add(order_id)
     stage.cloud.make(order_id, order_id)
-    wait_until(lambda: stage.cloud.outcomes(order_id), 30, what="its outcome")
+    wait_until(lambda: stage.cloud.outcomes(order_id), what="its outcome")
     return stage.cloud.outcomes(order_id)[-1].result is Result.DONE
 
 

@@ -75,6 +75,10 @@ def says_why(cloud: CloudSide, word: str) -> bool:
     return bool(states) and not states[-1].selling and word in states[-1].reason
 
 
+ALONE = pytest.mark.xdist_group("the agent alone")
+"""Installing it takes longer than looking at it: once for all."""
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed_alone(tmp_path_factory.mktemp("installed") / "alone")
@@ -99,11 +103,13 @@ def needed(lines: list[str] | None, extra: str) -> Iterator[str]:
             yield canonicalize_name(one.name)
 
 
+@ALONE
 def test_the_agents_extra_brings_three_libraries_and_nothing_of_the_cloud(alone: Path) -> None:
     assert brought_by(alone, "agent") == THREE
     assert {"flask", "sqlalchemy"} <= brought_by(alone, "cloud")
 
 
+@ALONE
 def test_installed_alone_it_runs_with_nothing_else_in_reach(alone: Path, tmp_path: Path) -> None:
     probe = (
         f"import sys; sys.path.insert(0, {str(alone)!r})\n"
@@ -125,6 +131,7 @@ def test_installed_alone_it_runs_with_nothing_else_in_reach(alone: Path, tmp_pat
     assert "nobody listens there" in told.stdout
 
 
+@ALONE
 def test_the_installed_program_is_the_agents_command(alone: Path) -> None:
     (declared,) = alone.glob("coffee_relay-*.dist-info/entry_points.txt")
     assert "coffee-agent = agent.cli:main" in declared.read_text()

@@ -123,6 +123,75 @@ def test_a_report_that_takes_the_line_down_is_sent_last_alone_and_ever_more_seld
     assert deaths <= LOSSES_TO_SUSPECT + 3 * 3600 / REPEAT_AFTER_S / 10
 
 
+def put_events(database: Database, outgoing: Outgoing, *words: str) -> None:
+    with database.write() as connection:
+        for word in words:
+            outgoing.add_event(connection, lambda _, __, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
+
+
+def test_events_wait_for_a_cloud_that_takes_them_and_for_every_report(database: Database, outgoing: Outgoing) -> None:
+    put_events(database, outgoing, "e1", "e2")
+    put(database, outgoing, *(f"{number:03}" for number in range(WINDOW + 1)))
+    delivery, line = Delivery(outgoing), FakeLine()
+    delivery.connected()
+    for _ in range(3):
+        delivery.step(line, 0.0)
+        line.confirm_all()
+    assert len(line.sent) == WINDOW + 1
+    assert not {"e1", "e2"} & set(line.sent)
+    outgoing.takes_events = True
+    put(database, outgoing, "another")
+    delivery.step(line, 0.0)
+    assert line.sent[-1] == "another"
+    delivery.step(line, 0.0)
+    assert line.sent[-1] == "another", "the report is still on its way"
+    line.confirm_all()
+    delivery.step(line, 0.0)
+    assert line.sent[-2:] == ["e1", "e2"]
+
+
+def test_the_next_connection_may_be_to_a_cloud_that_does_not_take_events(
+    database: Database, outgoing: Outgoing
+) -> None:
+    put_events(database, outgoing, "e1")
+    delivery = Delivery(outgoing)
+    for takes, expected in ((True, ["e1"]), (False, []), (True, ["e1"])):
+        line = FakeLine()
+        delivery.connected()
+        outgoing.takes_events = takes
+        delivery.step(line, 0.0)
+        assert line.sent == expected
+        line.confirm_all()
+        delivery.lost(line, 0.0)
+    outgoing.confirm(["j-1"])
+    assert outgoing.count_events() == 0
+
+
+def test_an_event_that_takes_the_line_down_stops_neither_reports_nor_events(
+    database: Database, outgoing: Outgoing
+) -> None:
+    put_events(database, outgoing, "poison", "e1", "e2")
+    put(database, outgoing, "a", "b")
+    delivery = Delivery(outgoing)
+    received: list[str] = []
+    now = 0.0
+    for _ in range(12):
+        line = FakeLine()
+        delivery.connected()
+        outgoing.takes_events = True
+        for _ in range(3):
+            before = len(line.sent)
+            delivery.step(line, now)
+            if "poison" in line.sent[before:]:
+                break
+            received += line.sent[before:]
+            line.confirm_all()
+            now += 1.0
+        delivery.lost(line, now)
+        now += 10 * REPEAT_AFTER_S
+    assert {"a", "b", "e1", "e2"} <= set(received)
+
+
 def test_a_suspect_that_gets_through_is_one_no_more(database: Database, outgoing: Outgoing) -> None:
     put(database, outgoing, "a")
     delivery = Delivery(outgoing)
@@ -203,7 +272,7 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
             service._link._intake.take(Query(commands=[Asked(command_id="c-poison", order_id="o0")]))
             service._link._intake.take(Query(commands=[Asked(command_id=f"c{n}", order_id=f"o{n}") for n in range(30)]))
             service.start()
-            wait_until(lambda: all(cloud.outcomes(f"c{n}") for n in range(30)), 30, what="the thirty others")
+            wait_until(lambda: all(cloud.outcomes(f"c{n}") for n in range(30)), what="the thirty others")
             assert cloud.outcomes("c-poison") == []
             assert door.hung_up >= LOSSES_TO_SUSPECT
             wait_until(lambda: service._journal.outgoing.count() == 1, what="their receipts")

@@ -245,7 +245,8 @@ def test_nobody_at_the_brokers_address(env: dict[str, str]) -> None:
     assert "nobody listens there" in found(env, "broker").words
 
 
-def test_a_broker_that_is_none(env: dict[str, str]) -> None:
+def test_a_broker_that_is_none(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_broker, "CONNECT_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         env |= {"COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{mute.getsockname()[1]}"}
         assert found(env, "broker").mark == BAD

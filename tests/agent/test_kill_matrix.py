@@ -136,7 +136,7 @@ def test_killed_once(
         was_known = agent.is_running  # else the broker has no session that would keep the command
         make = cloud.make()
         send_again(cloud, make, copies)
-        wait_until(lambda: cloud.outcomes() or not agent.is_running, 30, what="an outcome or its death")
+        wait_until(lambda: cloud.outcomes() or not agent.is_running, what="an outcome or its death")
         if agent.is_running:
             agent.kill()
     campaign.live_on()
@@ -146,12 +146,12 @@ def test_killed_once(
         send_again(cloud, make, copies if was_known else 1)
         cloud.outcome(timeout=40)
         send_again(cloud, make, copies)
-        wait_until(lambda: is_at_rest(machine), 20, what="the machine to come to rest")
-        wait_until(lambda: campaign.states("c1") <= {"done", "failed", "rejected", "unknown"}, 20, what="its end")
+        wait_until(lambda: is_at_rest(machine), what="the machine to come to rest")
+        wait_until(lambda: campaign.states("c1") <= {"done", "failed", "rejected", "unknown"}, what="its end")
         other = cloud.make("c2", "o2")
         send_again(cloud, other, copies)
         cloud.outcome("c2", timeout=40)
-        wait_until(lambda: is_at_rest(machine), 20, what="the machine to come to rest")
+        wait_until(lambda: is_at_rest(machine), what="the machine to come to rest")
     for command_id, order_id in (("c1", "o1"), ("c2", "o2")):
         check(machine, order_id, last_word(cloud, command_id))
 
@@ -163,7 +163,7 @@ def wait_selling_or_dead(agent: Program, cloud: CloudSide) -> None:
         states = cloud.all_of(State)
         return not agent.is_running or (bool(states) and states[-1].machine == "ready" and states[-1].selling)
 
-    wait_until(is_so, 30, what="a ready machine")
+    wait_until(is_so, what="a ready machine")
 
 
 def send_again(cloud: CloudSide, make: Make, copies: int) -> None:

@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from agent.settings import BrokerAddress, Settings
 from protocol.messages import (
     Accepted,
     Asked,
+    Event,
     Hello,
     Presence,
     Probe,
@@ -89,7 +90,7 @@ def wait_ready(cloud: CloudSide) -> None:
         return bool(states) and states[-1].machine == "ready" and states[-1].link == "up"
 
     cloud.wait_online()
-    wait_until(is_ready, 20, what="a ready machine")
+    wait_until(is_ready, what="a ready machine")
 
 
 def test_a_drink_through_the_broker(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:
@@ -123,6 +124,50 @@ def test_a_report_is_repeated_until_the_cloud_says_that_it_has_it(agents: Agents
     assert len({one.message_id for one in cloud.outcomes("c9")}) == 1
     cloud.raw(encode(Receipt(message_ids=[cloud.outcomes("c9")[0].message_id])), Channel.RECEIPT)
     wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipt")
+
+
+def test_events_are_told_until_a_cloud_that_takes_them_has_them(
+    agents: Agents, cloud: CloudSide, machine: MachineSimulator
+) -> None:
+    cloud.takes, cloud.receipts = ["event"], False
+    service = agents.start()
+    wait_ready(cloud)
+    machine.controls.switch_on("door_open", None)
+    wait_until(lambda: [one for one in cloud.all_of(Event) if one.code == "door_open"], what="the open door")
+    wait_until(lambda: len([one for one in cloud.all_of(Event) if one.code == "door_open"]) > 1, what="its repetition")
+    told = {one.message_id: one.what for one in cloud.all_of(Event)}
+    assert list(told.values()).count("fault_set") == 1
+    assert {"agent_started", "line_up"} <= set(told.values())
+    cloud.receipts = True
+    wait_until(lambda: service._journal.outgoing.count_events() == 0, what="their receipts")
+
+
+def test_an_older_cloud_is_told_no_events_and_a_newer_one_hears_all_that_was_kept(
+    agents: Agents, cloud: CloudSide, mosquitto: Mosquitto
+) -> None:
+    service = agents.start()
+    wait_ready(cloud)
+    wait_until(lambda: service._journal.outgoing.count_events() >= 2, what="events to tell")
+    cloud.make()
+    assert cloud.outcome().result is Result.DONE
+    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipts")
+    assert cloud.all_of(Event) == []
+    cloud.takes = ["event", "poem"]
+    mosquitto.kill()
+    mosquitto.start()
+    wait_until(lambda: service._journal.outgoing.count_events() == 0, 30, what="the events' receipts")
+    assert {"agent_started", "line_up"} <= {one.what for one in cloud.all_of(Event)}
+
+
+def test_a_clock_that_is_wrong_by_the_clouds_is_told_once(agents: Agents, cloud: CloudSide) -> None:
+    cloud.takes, cloud.ahead = ["event"], timedelta(hours=1)
+    service = agents.start()
+    wait_until(lambda: [one for one in cloud.all_of(Event) if one.what == "clock_wrong"], what="the wrong clock")
+    (wrong,) = {one.message_id: one for one in cloud.all_of(Event) if one.what == "clock_wrong"}.values()
+    assert isinstance(ahead := wrong.evidence["ahead_s"], int)
+    assert -3605 <= ahead <= -3595
+    assert wrong.at > datetime.now(UTC) + timedelta(minutes=59)
+    wait_until(lambda: service._journal.outgoing.count_events() == 0, what="the receipts")
 
 
 def test_what_was_not_receipted_is_told_again_after_a_restart(agents: Agents, cloud: CloudSide) -> None:
@@ -229,7 +274,7 @@ def test_a_broker_that_dies_in_mid_pour_hears_the_outcome_when_it_is_back(
         cloud.make()
         wait_until(lambda: cloud.all_of(Accepted), what="accepted")
         mosquitto.kill()
-        wait_until(lambda: machine.cups("o1") == 1, 20, what="the cup")
+        wait_until(lambda: machine.cups("o1") == 1, what="the cup")
         mosquitto.start()
         assert cloud.outcome().result is Result.DONE
         assert machine.cups("o1") == 1
@@ -313,7 +358,7 @@ def test_nonsense_of_the_broker_that_ends_the_librarys_thread_leads_to_a_new_con
     accepted, nonsense = bytes([0x20, 0x03, 0x00, 0x00, 0x00]), bytes([0x32, 0x01, 0x00])
     mad = ScriptedBroker(lambda _: accepted + nonsense)
     with an_agent_at(mad, tmp_path):
-        wait_until(lambda: len(mad.versions) >= 2, 20, what="a second connect")
+        wait_until(lambda: len(mad.versions) >= 2, what="a second connect")
 
 
 def test_a_connection_that_is_cut_tells_so_and_closes(mosquitto: Mosquitto) -> None:

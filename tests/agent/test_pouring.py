@@ -8,7 +8,7 @@ from agent.enquiry import REMEMBERED_ORDERS
 from agent.records import CommandState, Verdict
 from agent.talk import Closed
 from protocol.frames import Frame
-from protocol.machine import FailedEvent, MakeDrink, OrderQuery
+from protocol.machine import DoneEvent, FailedEvent, MakeDrink, OrderQuery
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
 from tests.agent.world import AMERICANO, World
@@ -277,6 +277,18 @@ def test_done_for_an_order_we_never_sent_is_acknowledged_and_changes_nothing(wor
     world.run(5)
     assert world.machine.unheard_events == 0
     assert world.journal.of_order("order-of-nobody") == []
+
+
+def test_a_late_truth_about_an_orders_first_command_stops_the_second_before_its_first_byte(world: World) -> None:
+    """It came while certainly nothing was poured, and waits for the cloud's clock; then the machine says otherwise."""
+    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.finish("c1", Verdict(Result.FAILED, "never_started", Spout.NONE))
+    world.tell(world.make("c2"))
+    world.run(0.5)
+    world.machine._voice.announce(world.clock.seconds, DoneEvent, order_uuid="o1", total=1)
+    assert [(one.result, one.code) for one in (world.outcome("c2"),)] == [(Result.REJECTED, "conflict")]
+    assert [(one.result, one.revision) for one in world.outcomes()] == [(Result.FAILED, 1), (Result.DONE, 2)]
+    assert world.line.makes() == 0
 
 
 def test_a_line_lost_while_waiting_raises_into_no_other_order(world: World) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.database import FILE
-from protocol.machine import CountersQuery, EventAck, Hello, MakeDrink, OrderQuery, Status
+from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, Status
 from protocol.messages import Outcome
-from protocol.reasons import Result
+from protocol.reasons import Result, Spout
 from tests.agent.power_loss import LOG, Instant, PowerLossWorld
 from tests.agent.test_pouring import assert_truthful
 
@@ -120,6 +120,67 @@ def test_a_card_that_lied_about_its_last_commits_costs_no_second_cup(
     assert world.touched() <= 1
     assert world.outcomes()
     assert all(world.cups() == 1 for outcome in world.outcomes() if outcome.result is Result.DONE)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("commit", COMMITS[2:])
+def test_what_such_a_card_made_of_the_books_the_machines_word_puts_right(
+    world: PowerLossWorld, commit: int, lost: int
+) -> None:
+    """5.4: the first row holds for an honest journal; the machine's `done` goes before it."""
+    world.welcome()
+    world.lose_commits(commit, lost)
+    make = world.make()
+    world.deliver(make)
+    world.run(60)
+    world.deliver(make)
+    world.run(400)
+    last = world.outcomes()[-1]
+    assert world.touched() <= 1
+    assert (last.result is Result.DONE) is (world.cups() == 1)
+    assert_truthful(world, last)
+
+
+def test_never_sent_is_taken_back_when_the_machine_says_done(world: PowerLossWorld) -> None:
+    world.welcome()
+    world.lose_commits(4, 2)
+    world.deliver(world.make())
+    assert world.run(60, lambda: len(world.outcomes()) == 2)
+    first, last = world.outcomes()
+    assert (first.result, first.code, first.out, first.revision) == (Result.FAILED, "never_sent", Spout.NONE, 1)
+    assert (last.result, last.out, last.revision) == (Result.DONE, Spout.FULL, 2)
+    assert last.evidence.rule.startswith("the machine said done")
+
+
+def test_never_sent_is_taken_back_also_when_the_machine_had_said_done_before_and_only_remembers_it(
+    world: PowerLossWorld,
+) -> None:
+    """Its event was acknowledged and the commit behind the acknowledgement is lost: nothing but a question helps."""
+    world.welcome()
+    world.lose_commits(7, 5)
+    world.deliver(world.make())
+    assert world.run(60, lambda: world.cups() == 1)
+    world.run(20)
+    world.deliver(world.make("c2", "o2"))
+    assert world.restarts == 1
+    assert world.run(400, lambda: len(world.outcomes()) == 2)
+    first, last = world.outcomes()
+    assert (first.code, first.revision) == ("never_sent", 1)
+    assert (last.result, last.revision, last.evidence.phase) == (Result.DONE, 2, "done")
+    assert world.line.said(OrderQuery) == 1
+
+
+def test_what_this_run_has_refused_no_word_of_the_machine_makes_a_drink(world: PowerLossWorld) -> None:
+    """No power was lost, so no commit can be: a machine that says done of it is mistaken, and the operator is told."""
+    world.welcome()
+    world.switch("no_water")
+    world.run(2)
+    world.deliver(world.make())
+    assert world.outcome().code == "no_water"
+    world.machine._voice.announce(world.clock.seconds, DoneEvent, order_uuid="o1", total=1)
+    world.run(10)
+    assert [one.result for one in world.outcomes()] == [Result.REJECTED]
+    assert [event.evidence["order_id"] for event in world.told_of("stray_outcome")] == ["o1"]
 
 
 def test_a_log_torn_in_the_middle_of_a_commit_forgets_that_commit_and_nothing_else(world: PowerLossWorld) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import show
 from agent.database import looking
 from agent.service import is_running
 from protocol.messages import Presence, State
@@ -73,7 +74,7 @@ def wait_ready(cloud: CloudSide) -> None:
         states = cloud.all_of(State)
         return bool(states) and states[-1].machine == "ready" and states[-1].link == "up"
 
-    wait_until(is_ready, 30, what="a ready machine")
+    wait_until(is_ready, what="a ready machine")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -105,9 +106,9 @@ def test_both_killed_in_mid_pour_the_outcome_is_unknown(
         wait_ready(cloud)
         machine.controls.switch_on("mid_pour_crash")
         cloud.make()
-        wait_until(lambda: machine.poured("o1"), 20, what="the pour to begin")
+        wait_until(lambda: machine.poured("o1"), what="the pour to begin")
         agent.kill()
-        wait_until(lambda: machine.controls.state()["boots"] == 2, 20, what="the machine's reboot")
+        wait_until(lambda: machine.controls.state()["boots"] == 2, what="the machine's reboot")
     with program(tmp_path, env, "-m", "agent", "run"):
         outcome = cloud.outcome()
     assert outcome.result is Result.UNKNOWN
@@ -137,7 +138,7 @@ def test_stopped_in_mid_pour_it_exits_and_the_next_start_tells_the_outcome(
     with program(tmp_path, env, "-m", "agent", "run") as agent:
         wait_ready(cloud)
         cloud.make()
-        wait_until(lambda: machine.poured("o1"), 20, what="the pour to begin")
+        wait_until(lambda: machine.poured("o1"), what="the pour to begin")
         assert agent.stop() == 0
     with program(tmp_path, env, "-m", "agent", "run"):
         assert cloud.outcome().result is Result.DONE
@@ -147,7 +148,7 @@ def test_stopped_in_mid_pour_it_exits_and_the_next_start_tells_the_outcome(
 def test_it_starts_without_a_broker_and_without_a_machine(tmp_path: Path, env: dict[str, str]) -> None:
     env |= {"COFFEE_AGENT_MQTT_URL": "mqtt://127.0.0.1:9", "COFFEE_AGENT_SERIAL": str(tmp_path / "nothing")}
     with program(tmp_path, env, "-m", "agent", "run") as agent:
-        wait_until(lambda: is_running(tmp_path / "state") and (tmp_path / "state" / "status.json").exists(), 20)
+        wait_until(lambda: is_running(tmp_path / "state") and (tmp_path / "state" / "status.json").exists())
         assert agent.stop() == 0
 
 
@@ -163,6 +164,8 @@ def test_the_commands_tell_what_is_going_on(
         cloud.make()
         cloud.outcome()
         assert "running" in coffee_agent(env, "status").stdout
+        told = {"selling: yes", "counters: total 1, paid 1, free 0, test 0"}
+        wait_until(lambda: told <= set(show.status(tmp_path / "state")[0]), what="its next word about itself")
         assert coffee_agent(env, "doctor").returncode == 0
         assert "c1" in coffee_agent(env, "journal").stdout
         shown = coffee_agent(env, "journal", "show", "o1")

@@ -53,7 +53,7 @@ def wait_ready(cloud: CloudSide) -> None:
         states = cloud.all_of(State)
         return bool(states) and (states[-1].machine, states[-1].link, states[-1].selling) == ("ready", "up", True)
 
-    wait_until(is_ready, 30, what="a ready machine")
+    wait_until(is_ready, what="a ready machine")
 
 
 def times() -> dict[str, Any]:
@@ -68,7 +68,7 @@ def ask(cloud: CloudSide, job: Job, *statuses: AnswerStatus) -> list[Answer]:
     def answers() -> list[Answer]:
         return [one for one in cloud.all_of(Answer) if one.reference == job.job_id]
 
-    wait_until(lambda: [one.status for one in answers()] == list(statuses), 30, what=f"{statuses} of {job.job_id}")
+    wait_until(lambda: [one.status for one in answers()] == list(statuses), what=f"{statuses} of {job.job_id}")
     return answers()
 
 
@@ -84,7 +84,7 @@ def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_l
     assert said.frame_error_ratio == 0
     for name in ("corrupt_crc", "flood_heartbeats"):
         machine.controls.switch_on(name)
-    wait_until(lambda: cloud.all_of(State)[-1].frame_error_ratio > 0, 20, what="damage in the state")
+    wait_until(lambda: cloud.all_of(State)[-1].frame_error_ratio > 0, what="damage in the state")
 
 
 @pytest.mark.usefixtures("agent")
@@ -98,7 +98,7 @@ def test_a_rinse_from_the_cloud(cloud: CloudSide) -> None:
 def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: MachineSimulator) -> None:
     wait_ready(cloud)
     cloud.make()
-    wait_until(lambda: machine.poured("o1"), 20, what="the pour to begin")
+    wait_until(lambda: machine.poured("o1"), what="the pour to begin")
     jobs = [
         Rinse(job_id="j1", program=RinseProgram.CLEAN, **times()),
         Restart(job_id="j2", **times()),
@@ -129,7 +129,7 @@ def test_settings_from_the_cloud_change_what_the_agent_does(cloud: CloudSide) ->
     wait_ready(cloud)
     values: dict[str, bool | int | float | str] = {"timers.make_freshness": 0.001}
     ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
-    wait_until(lambda: len(cloud.all_of(Hello)) > 1, 20, what="the new start")
+    wait_until(lambda: len(cloud.all_of(Hello)) > 1, what="the new start")
     cloud.make()
     assert cloud.outcome().code == "expired"
     ask(cloud, Settings(job_id="j2", values={}, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)

@@ -25,7 +25,7 @@ from agent.upkeep import Upkeep
 from agent.worker import Worker
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import CODES
-from protocol.messages import Accepted, Cancel, CommandMessage, Make, Outcome, decode_report
+from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
 from simulator.machine import CoffeeMachine, Faults, Memory, Timing, Wire, setting_of
 
 BIRTH = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -288,6 +288,14 @@ class World:
         """The cloud's receipt for everything it was told."""
         reports = [one for one in self.reports() if isinstance(one, Outcome | Accepted)]
         self.journal.outgoing.confirm([one.message_id for one in reports])
+
+    def told(self) -> list[Event]:
+        """Written down and not receipted, oldest first."""
+        said = [decode_report(report.payload) for report in self.journal.outgoing.events_after(0, 10_000)]
+        return [one for one in said if isinstance(one, Event)]
+
+    def told_of(self, what: str) -> list[Event]:
+        return [one for one in self.told() if one.what == what]
 
     def outcomes(self, command_id: str = "c1") -> list[Outcome]:
         return [one for one in self.reports() if isinstance(one, Outcome) and one.command_id == command_id]

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.states import Status
+from protocol.reasons import Result, Spout
 from simulator.yookassa.state import Payment
 from tests.chaos.hands import Done
 from tests.chaos.timeline import utc_now
@@ -27,7 +28,8 @@ class Judged:
     ended: Ended | None
     broken: tuple[str, ...]
     is_unknowable: bool = False
-    """A full cup whose machine lost power before it could note it: nobody can know, and the money went back."""
+    """A full cup of which its machine could not tell, power lost before it was noted, or itself says that it failed:
+    nobody can know better, and the money went back."""
 
     @property
     def is_over(self) -> bool:
@@ -51,7 +53,8 @@ class Judge:
         if not is_known:
             return Judged(bought, None, tuple(self._of_unknown(bought, payments)))
         ended = look(self._world, bought)
-        unknowable = ended.status == Status.MAKE_FAILED and bought.order_id in self._done.unknowable
+        untold = bought.order_id in self._done.unknowable or self._was_called_failed(bought)
+        unknowable = ended.status == Status.MAKE_FAILED and untold
         known = replace(ended, cups=ended.cups - 1) if unknowable else ended
         broken = [*known.broken(), *self._of_cups(bought, ended, payments)]
         return Judged(bought, ended, tuple(broken), unknowable)
@@ -78,6 +81,13 @@ class Judge:
         if late := self._started_late(bought):
             broken.append(late)
         return broken
+
+    def _was_called_failed(self, bought: Bought) -> bool:
+        """The machine stopped between the last drop and its own "done": by its word failed, and all of it came out."""
+        said = (MakeCommand.result == Result.FAILED.value, MakeCommand.out == Spout.FULL.value)
+        with self._world.database.read() as session:
+            found = select(MakeCommand.id).where(MakeCommand.order_id == bought.order_id, *said)
+            return session.scalar(found) is not None
 
     def _started_late(self, bought: Bought) -> str:
         seen = self._flowed.get(bought.order_id)

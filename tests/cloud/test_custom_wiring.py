@@ -93,10 +93,10 @@ def test_a_coffee_is_bought_at_the_merchants_own_page(
         assert requests.get(link, timeout=10).status_code == 200
         merchant.books.pay(name)
         assert merchant.callbacks.send_waiting()
-        wait_until(lambda: world.status("o-1") == "make_pending", 30, what="the command to be out")
+        wait_until(lambda: world.status("o-1") == "make_pending", what="the command to be out")
         world.report("o-1", Result.DONE, device="m-001")
-        wait_until(lambda: merchant.books.find(name).status is Status.SUCCEEDED, 30, what="the money to be taken")
-        wait_until(lambda: world.payment("o-1").state == "captured", 30, what="us to know it")
+        wait_until(lambda: merchant.books.find(name).status is Status.SUCCEEDED, what="the money to be taken")
+        wait_until(lambda: world.payment("o-1").state == "captured", what="us to know it")
     finally:
         worker.stop()
         machine.client.disconnect()

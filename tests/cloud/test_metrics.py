@@ -8,12 +8,14 @@ from flask.testing import FlaskClient
 
 from cloud import heartbeat
 from cloud.app import create_app
+from cloud.fleet import machine_events
 from cloud.metrics import KEPT_S, Gauge, exposition
 from cloud.orders.at_risk import Next
 from cloud.orders.states import Status
+from protocol.messages import Event
 from tests.cloud.payments.reconciling import change_payment, reconciled, sold
 from tests.cloud.tills import Till, a_till
-from tests.cloud.worlds import ONE_STAGE, PRICE, World
+from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
 
 TOKEN = "a-token-of-our-own"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{([a-z_]+="[^"\n]*"(?:,[a-z_]+="[^"\n]*")*)\})? (-?[0-9.e+]+)')
@@ -55,6 +57,18 @@ def test_money_at_risk_is_there_by_action_also_when_there_is_none(till: Till) ->
     assert after['coffee_money_at_risk_kopecks{action="pouring"}'] == PRICE
     assert after['coffee_money_at_risk_payments{action="pouring"}'] == 1
     assert after['coffee_money_at_risk_oldest_seconds{action="pouring"}'] == 10 + KEPT_S
+
+
+def test_events_of_machines_are_counted_by_what_happened_for_an_hour(till: Till) -> None:
+    for number, what in enumerate(("line_down", "line_down", "of a newer agent")):
+        event = Event(message_id=f"j-{number}", at=till.world.now, what=what.replace(" ", "_"))
+        till.world.database.write(machine_events.keep, DEVICE, event, till.world.now)
+    found = figures(till)
+    assert found['coffee_machine_events{what="line_down"}'] == 2
+    assert found['coffee_machine_events{what="line_up"}'] == 0
+    assert found['coffee_machine_events{what="other"}'] == 1
+    till.world.clock.advance(3600)
+    assert figures(till)['coffee_machine_events{what="line_down"}'] == 0
 
 
 def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:

@@ -39,7 +39,7 @@ class Till:
         self.patience_s = PATIENCE_S
         self.shop = TestShop(yookassa, ACCOUNT, SHOP_SECRET)
         self._url = connect_to or yookassa.url
-        self.shops = Shops(world.database, world.vault, self._connect)
+        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
         self.cloud = self.a_cloud("till")
         self.cashier = self.a_cashier("till")
         self.recheck = self.a_recheck()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from cloud.db import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
@@ -19,7 +20,7 @@ from cloud.orders import making, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import Claim, OutboxRow, Task
 from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
@@ -124,7 +125,7 @@ class World:
         return order_id
 
     def publish(self, order_id: str) -> None:
-        self.database.write(making.published, self.command(order_id).id, self.rules, self.now)
+        self.database.write(publish, order_id, self.command(order_id).id, self.rules, self.now)
 
     def accept(self, order_id: str, device: str = DEVICE) -> None:
         said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.now)
@@ -234,3 +235,12 @@ def a_world(url: str) -> Iterator[World]:
         yield World(database).found()
     finally:
         database.close()
+
+
+def publish(session: Session, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
+    """The broker has taken a make command, as the publisher notes it: both or nothing."""
+    [row] = [row for row in outbox.of_order(session, order_id, frozenset({Task.MAKE})) if row.subject == make_id]
+    if row.settled_at is None:
+        outbox.take(session, row, Claim("publisher", 30.0), now)
+        outbox.settle(session, row.id, "publisher", "done", now)
+    making.published(session, order_id, make_id, rules, now)

@@ -31,21 +31,21 @@ def cloud(broker: ShippedBroker) -> Iterator[BrokerLink]:
     url = f"mqtt://127.0.0.1:{broker.cloud_port}"
     link = BrokerLink(url, "coffee-cloud-test", user=CLOUD, password=PASSWORDS[CLOUD])
     link.start()
-    assert link.wait_connected(10)
+    assert link.wait_connected(30)
     yield link
     link.stop()
 
 
 def heard_by(cloud: BrokerLink, count: int) -> list[tuple[str, bytes]]:
     """The next `count` messages the cloud receives."""
-    received = [cloud.inbox.get(timeout=10) for _ in range(count)]
+    received = [cloud.inbox.get(timeout=30) for _ in range(count)]
     return [(message.topic, message.payload) for message in received]
 
 
 def accepted(cloud: BrokerLink, to: str, payload: bytes) -> bool:
     """Publish and wait for the broker's word."""
     cloud.publish(to, payload, expiry_s=60)
-    return cloud.acknowledged.get(timeout=10).code < 128
+    return cloud.acknowledged.get(timeout=30).code < 128
 
 
 def test_a_machine_reports_to_the_cloud_on_its_own_branch(broker: ShippedBroker, cloud: BrokerLink) -> None:
@@ -165,7 +165,7 @@ def test_reports_are_shared_among_workers_and_presence_is_told_to_each(
     second = BrokerLink(url, "coffee-cloud-second", user=CLOUD, password=PASSWORDS[CLOUD])
     second.start()
     try:
-        assert second.wait_connected(10)
+        assert second.wait_connected(30)
         with Member(broker, FIRST) as machine:
             machine.publish(topic(FIRST, Channel.PRESENCE), b"online", retain=True)
             wait_until(lambda: cloud.inbox.qsize() == second.inbox.qsize() == 1, what="both workers to hear of it")

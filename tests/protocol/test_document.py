@@ -17,6 +17,7 @@ from protocol.reasons import (
     DoubtCode,
     FaultCode,
     FaultLevel,
+    Happening,
     JobCode,
     MachineState,
     Phase,
@@ -86,7 +87,7 @@ def test_every_code_is_in_the_list_of_codes(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel, *RinseProgram, *AnswerStatus]
+    "name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel, *RinseProgram, *AnswerStatus, *Happening]
 )
 def test_every_word_of_a_closed_list_is_named(name: str) -> None:
     assert f"`{name}`" in TEXT

@@ -29,7 +29,8 @@ CHANNELS = {
     **dict.fromkeys(["make", "cancel", "query", "probe", "rinse", "restart", "settings"], Channel.COMMAND),
     **dict.fromkeys(["receipt", "welcome"], Channel.RECEIPT),
     **dict.fromkeys(
-        ["hello", "accepted", "progress", "outcome", "probe_reply", "answer", "unsupported"], Channel.REPORT
+        ["hello", "accepted", "progress", "outcome", "event", "probe_reply", "answer", "unsupported"],
+        Channel.REPORT,
     ),
     "presence": Channel.PRESENCE,
     "state": Channel.STATE,
@@ -61,6 +62,7 @@ GOLDEN: dict[str, Message] = {
         values={"timers.max_brew": 120, "timers.query_reply": 0.5, "counting.local_sales": True},
     ),
     "receipt": said.Receipt(message_ids=["msg-1", "msg-2"]),
+    "welcome-takes": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"]),
     "welcome": said.Welcome(hello_id="h-1", cloud_time=NOON),
     "hello": said.Hello(hello_id="h-1", agent_version="1.0.0", profile="companion-v1"),
     "accepted": said.Accepted(message_id="msg-1", command_id=COMMAND, order_id=ORDER, at=NOON),
@@ -86,6 +88,16 @@ GOLDEN: dict[str, Message] = {
             journal=["received 2026-07-01T12:00:00Z", "sent 2026-07-01T12:00:01Z"],
         ),
     ),
+    "event": said.Event(
+        message_id="a-4",
+        at=NOON,
+        what="machine_booted",
+        code="power",
+        words="in the middle of a drink",
+        evidence={"boot_before": "b7", "boot_now": "b8", "boots": 12, "seconds": 1.5, "clean": False},
+        lost=3,
+    ),
+    "event-least": said.Event(message_id="a-5", at=NOON, what="line_up"),
     "probe_reply": said.ProbeReply(probe_id="p-1", ready=True),
     "probe_reply-not_ready": said.ProbeReply(probe_id="p-1", ready=False, code="no_water"),
     "answer": said.Answer(

@@ -5,13 +5,12 @@ Exit 0 when every promise was kept, 1 when one was broken, 2 when asked wrongly.
 
 import argparse
 import itertools
-import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
-from tests.simulation.runs import Report, run
+from tests.simulation.recording import Sums, recorded
+from tests.simulation.runs import processes_here, run
 from tests.simulation.shrinking import shrink
 from tests.simulation.told import Told
 from tests.simulation.workshop import Workshop
@@ -44,28 +43,23 @@ def tell_many(first: int, count: int | None, processes: int, record: Path | None
     """A range of worlds, or all from `first` on until stopped."""
     seeds = itertools.count(first) if count is None else range(first, first + count)
     started = time.monotonic()
-    sums: Counter[str] = Counter()
-    ends: Counter[str] = Counter()
-    failed: list[Report] = []
+    sums = Sums(first)
     try:
         for report in run(seeds, processes):
-            sums.update(worlds=1, orders=report.orders, cups=report.cups, faults=report.faults, steps=report.steps,
-                        virtual_s=round(report.lived_s))  # fmt: skip
-            ends.update(report.ends)
+            sums.add(report)
             if report.broken:
-                failed.append(report)
                 print(f"seed {report.seed}: {'; '.join(report.broken)}", flush=True)
-            if sums["worlds"] % TELL_EVERY == 0:
-                print(_summary(first, sums, failed, time.monotonic() - started), flush=True)
+            if sums.worlds % TELL_EVERY == 0:
+                print(sums.summary(time.monotonic() - started), flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-    words = _summary(first, sums, failed, time.monotonic() - started)
-    print(words)
-    for report in failed[:MOST_FAILURES_TOLD]:
-        print(f"  python -m tests.simulation --seed {report.seed}")
+    took_s = time.monotonic() - started
+    print(sums.summary(took_s))
+    for seed in list(sums.failed)[:MOST_FAILURES_TOLD]:
+        print(f"  python -m tests.simulation --seed {seed}")
     if record is not None:
-        record.write_text(_recorded(words, sums, ends), encoding="utf-8")
-    return 1 if failed else 0
+        record.write_text(recorded(sums, took_s, processes or processes_here()), encoding="utf-8")
+    return 1 if sums.failed else 0
 
 
 def _read(arguments: list[str]) -> argparse.Namespace:
@@ -87,31 +81,6 @@ def _show(told: Told, lines: int | None) -> None:
           f"{told.lived_s:.0f} s lived, timeline {told.digest[:16]}")  # fmt: skip
     for broken in told.broken:
         print(f"  {broken}")
-
-
-def _summary(first: int, sums: Counter[str], failed: list[Report], took: float) -> str:
-    pace = sums["worlds"] / took * 60 if took else 0.0
-    verdict = "every promise kept" if not failed else f"{len(failed)} worlds broke a promise"
-    return (
-        f"seeds {first} to {first + sums['worlds'] - 1}: {verdict}; {sums['orders']} orders, {sums['cups']} cups, "
-        f"{sums['faults']} faults, {sums['virtual_s'] / 3600:.0f} h lived in {took:.0f} s ({pace:.0f} worlds a minute)"
-    )
-
-
-def _recorded(words: str, sums: Counter[str], ends: Counter[str]) -> str:
-    rows = "\n".join(f"| {end} | {number} |" for end, number in sorted(ends.items(), key=lambda one: (-one[1], one[0])))
-    return (
-        "# The last long run\n\n"
-        f"Written by `python3 run.py worlds`; what it means is in [simulation.md](simulation.md).\n\n"
-        f"Commit `{_commit()}`: {words}, {sums['steps']} steps.\n\n"
-        f"How the orders ended:\n\n| end | orders |\n|---|---|\n{rows}\n"
-    )
-
-
-def _commit() -> str:
-    """What was simulated; `+` marks changes nobody has committed."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

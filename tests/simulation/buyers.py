@@ -15,6 +15,7 @@ from cloud.orders.making import NotPourable
 from cloud.orders.scanning import NotForSale, Scan
 from cloud.payments.checkout import Refusal
 from simulator.yookassa.instruments import DECLINED_CARDS
+from tests.simulation.mixes import Mix
 from tests.simulation.scheduler import NoAnswer, Process
 
 if TYPE_CHECKING:
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRIES = 4
 TRY_LATER = 503
-HABITS = {
-    "prompt": 10,
-    "slow": 3,
-    "late": 2,
-    "declined": 2,
-    "presses twice": 2,
-    "never pays": 1,
-    "leaves": 1,
-    "scans again": 1,
-}
-"""How often each kind comes."""
 SLOW_S, LATE_S = (310.0, 850.0), (950.0, 3500.0)
 """After the fast track, before the order's end; after the order's end, within the provider's hour."""
 
@@ -142,6 +132,12 @@ class Buyer:
 def forged(payment_id: str, account_id: str, order_id: str, event: str) -> bytes:
     """A notification nobody at the provider wrote, as true to life as an attacker could make it."""
     status = event.partition(".")[2]
+    if event == "refund.succeeded":
+        told: dict[str, object] = {
+            "id": f"{payment_id[:-1]}f", "payment_id": payment_id, "status": status,
+            "amount": {"value": "179.00", "currency": "RUB"}, "created_at": "2026-05-04T08:05:00.000Z",
+        }  # fmt: skip
+        return msgspec.json.encode({"type": "notification", "event": event, "object": told})
     told = {
         "id": payment_id, "status": status, "paid": True, "amount": {"value": "179.00", "currency": "RUB"},
         "recipient": {"account_id": account_id, "gateway_id": "1"}, "metadata": {"order_id": order_id},
@@ -149,13 +145,13 @@ def forged(payment_id: str, account_id: str, order_id: str, event: str) -> bytes
     return msgspec.json.encode({"type": "notification", "event": event, "object": told})
 
 
-def draw_plans(random: Random, devices: list[str], most: int, capture_is_immediate: bool) -> list[Plan]:
+def draw_plans(random: Random, mix: Mix) -> list[Plan]:
     """Who comes, when, and how they are."""
     plans = []
     at = 20.0
-    for number in range(1, random.randint(1, most) + 1):
+    for number in range(1, random.randint(1, mix.most_buyers) + 1):
         at += random.choice((0.0, random.uniform(0.0, 5.0), random.uniform(10.0, 120.0)))
-        habit = random.choices(list(HABITS), list(HABITS.values()))[0]
-        method = random.choice(("bank_card", "sbp")) if capture_is_immediate else "bank_card"
-        plans.append(Plan(f"o{number}", random.choice(devices), at, habit, method))
+        habit = random.choices(list(mix.habits), list(mix.habits.values()))[0]
+        method = random.choice(("bank_card", "sbp")) if mix.methods_immediate else "bank_card"
+        plans.append(Plan(f"o{number}", random.choice(mix.devices), at, habit, method))
     return plans

@@ -83,7 +83,7 @@ class CloudProcess:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
         self._carry_rings(database.bell)
         settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
-        shops = Shops(database, self._vault, self._connect)
+        shops = Shops(database, self._vault, self._connect, self.clock)
         owner = f"{self.process.name}-{self._starts}"
         self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
         if self.has_worker:

@@ -10,15 +10,16 @@ from random import Random
 from agent.talk import Closed, LineLost, LineNews, Opened
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import MakeDrink
-from protocol.reasons import Size
+from protocol.reasons import MachineState, Size
 from simulator.machine import CoffeeMachine, Drink, Faults, Memory, Timing, Wire, setting_of
-from simulator.machine.jobs import Sale
+from simulator.machine.jobs import Rinsing, Sale
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.timeline import Timeline
 
 HEARTBEAT_S = 13.0
 """The machine's; seldom, to spare us steps, and still before the agent calls it quiet (15 s)."""
-CASH_DRINK = "latte"
+CASH_DRINK, SOLD_DRINK = "latte", "americano"
+CLEANING_S = 40.0
 REOPENED_AFTER_S = 0.3
 
 
@@ -31,6 +32,7 @@ class Machine:
         self.memory = Memory()
         self.on_start: Callable[[str], None] = lambda _order_id: None
         self.line = MachineLine(self, scheduler)
+        self.service_runs = 0
         self._timeline = timeline
         self._scheduler = scheduler
         boots = count(1)
@@ -68,6 +70,19 @@ class Machine:
     def sell_for_cash(self) -> None:
         sold = self.machine.local_drink(self._scheduler.now, CASH_DRINK, Sale.PAID)
         self._timeline.add(self.name, "a latte for cash" if sold else "no latte for cash: not ready")
+        self.turn()
+
+    def service_run(self, random: Random) -> None:
+        """Free and test drinks of the very kind that is sold, and cleaning: no sales, whoever counts (promise 10)."""
+        what = random.choice(("free", "test", "clean"))
+        now = self._scheduler.now
+        is_ready = self.machine.state(now) is MachineState.READY
+        if what != "clean":
+            is_ready = self.machine.local_drink(now, SOLD_DRINK, Sale(what))
+        elif is_ready:
+            self.machine.barista.rinse(now, Rinsing("by hand", "clean", now + CLEANING_S))
+        self.service_runs += is_ready
+        self._timeline.add(self.name, f"a {what} run by hand{'' if is_ready else ': not ready'}")
         self.turn()
 
     def turn(self, heard: bytes = b"") -> None:

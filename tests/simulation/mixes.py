@@ -55,6 +55,7 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
         "serial.write_breaks": 0.04,
     },
     "cash": {"storm.cash_sale": 0.01},
+    "service": {"storm.service_run": 0.008},
     "disks": {"db.fails": 0.015, "journal.fails": 0.03},
     "cabinet": {"storm.cabinet_refund": 0.01},
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
@@ -88,6 +89,16 @@ MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
 }
 LYING_SWITCHES: Mapping[str, Mapping[str, object]] = {"local_drink": {}, "count_twice": {}, "lose_counters": {}}
 """After these the machine's counters say what is not so."""
+HABITS: Mapping[str, int] = {
+    "prompt": 10,
+    "slow": 3,
+    "late": 2,
+    "declined": 2,
+    "presses twice": 2,
+    "never pays": 1,
+    "leaves": 1,
+    "scans again": 1,
+}
 INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
                "without_dedup", "without_nv", "without_cancel", "without_heartbeat")  # fmt: skip
 
@@ -123,6 +134,8 @@ class Mix:
     switches: tuple[str, ...] = tuple(MACHINE_SWITCHES)
     """What may be switched wrong at a machine."""
     wall_off: Mapping[str, float] = field(default_factory=dict)
+    habits: Mapping[str, int] = field(default_factory=lambda: HABITS)
+    """How often each kind of buyer comes."""
 
 
 def mix_of(seed: int) -> Mix:
@@ -134,8 +147,6 @@ def mix_of(seed: int) -> Mix:
     for name in families:
         strength = random.choice((0.5, 1.0, 1.0, 2.5))
         rates |= {kind: min(0.9, rate * strength) for kind, rate in FAMILIES[name].items()}
-    if "cabinet" in families:
-        rates["webhook.lost"] = 0.0  # what people do past us and nobody tells us is for the reconciliation of the night
     lies = "machine" in families and random.random() < 0.3
     devices = ("m-001", "m-002")[: random.choice((1, 1, 2))]
     able = random.random() < 0.65
@@ -175,7 +186,7 @@ _TWO_OF_EACH = (("web-1", True, False), ("web-2", True, False), ("worker-1", Fal
 _TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, _TWO_OF_EACH)
 
 
-def focused(seed: int, families: tuple[str, ...], **changes: object) -> Mix:
+def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **changes: object) -> Mix:
     """The world of this seed with these families of faults and no other, and whatever else is said."""
-    rates = {kind: rate for family in families for kind, rate in FAMILIES[family].items()}
+    rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in FAMILIES[family].items()}
     return replace(mix_of(seed), families=families, rates=rates, **{"machine_lies": False, **changes})  # type: ignore[arg-type]  # names of fields

@@ -18,6 +18,8 @@ Patches = Callable[[], list[AbstractContextManager[Any]]]
 ALWAYS, SELDOM = 12, 80
 """Worlds within which a bug is found that shows at once, and one that needs its moment."""
 NO_DEDUP = {"m-001": ("without_dedup",), "m-002": ("without_dedup",)}
+FORGETFUL = dict.fromkeys(NO_DEDUP, ("without_order", "without_nv"))
+LATE = {"late": 1}
 DUMB = dict.fromkeys(NO_DEDUP, ("without_dedup", "without_progress"))
 
 
@@ -30,7 +32,7 @@ class Planted:
     within: int
     patches: Patches
     families: tuple[str, ...] = ()
-    world: Mapping[str, object] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
 
 
 def hunt(workshop: Workshop, bug: Planted, first: int = 0) -> Told | None:
@@ -45,7 +47,7 @@ def hunt(workshop: Workshop, bug: Planted, first: int = 0) -> Told | None:
     return None
 
 
-def _bug(name: str, promises: set[int], within: int, patches: Patches, *families: str, **world: object) -> Planted:
+def _bug(name: str, promises: set[int], within: int, patches: Patches, *families: str, **world: Any) -> Planted:
     return Planted(name, frozenset(promises), within, patches, families, world)
 
 
@@ -56,8 +58,14 @@ BUGS = (
     _bug("accepted passes for made", {3, 6}, SELDOM, cloud.accepted_is_made, "machine"),
     _bug("nobody takes the hold", {3}, ALWAYS, cloud.nobody_captures, capture="on_dispense"),
     _bug("holds are left to freeze", {3}, ALWAYS, cloud.holds_left, "machine", capture="on_dispense"),
-    _bug("money after the order's end is skipped", {3}, SELDOM, cloud.late_money_skipped, capture="immediate"),
-    _bug("the poller stops at the order's end", {3}, SELDOM, cloud.poller_stops, "webhooks"),
+    _bug("money after the order's end is skipped", {3, 7}, SELDOM, cloud.late_money_skipped, capture="immediate",
+         habits=LATE),
+    _bug("the poller stops at the order's end", {3, 7}, SELDOM, cloud.poller_stops, "webhooks", capture="immediate",
+         habits=LATE, strength=2.0, storms_until=3600.0),
+    _bug("a refund in the cabinet ends the asking before it is booked", {4}, SELDOM, cloud.refunds_asked_later,
+         "cabinet", "cloud crashes", "provider", strength=3.0, capture="immediate"),
+    _bug("poured for money that is back", {5}, SELDOM, cloud.returned_money_pours, "cabinet", "webhooks", strength=2.0,
+         capture="immediate", status_check="none", refund_delay=None, habits={"prompt": 1}, most_buyers=5),
     _bug("a late payment waits for ever", {3}, SELDOM, cloud.manual_make_waits),
     _bug("unknown taken for a refusal", {3, 4}, SELDOM, cloud.unknown_is_refusal, "provider"),
     _bug("a new key for each try", {4}, SELDOM, cloud.key_per_try, "provider"),
@@ -73,10 +81,12 @@ BUGS = (
     # The agent
     _bug("sent again after a timeout", {1, 6, 8}, SELDOM, agent.sent_again, "machine", inabilities=DUMB,
          switches=("drop_verdict",)),
-    _bug("no deadline check", {2}, SELDOM, agent.no_deadline, "network", mqtt5=False),
+    _bug("no deadline check", {2}, SELDOM, agent.no_deadline, "agent crashes", strength=2.0),
+    _bug("a free drink taken for the order's", {10}, SELDOM, agent.free_is_sold, "service", "agent crashes", "machine",
+         strength=2.0, inabilities=FORGETFUL, switches=("mid_pour_crash", "reboot_before_accept")),
     _bug("bytes before the commit", {6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes"),
     _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
-    _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network"),
+    _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network", "outages", strength=2.0),
     _bug("no answer taken for done", {6}, SELDOM, agent.silence_is_done, "machine"),
 )  # fmt: skip
 

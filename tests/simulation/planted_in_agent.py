@@ -10,7 +10,7 @@ from agent.deadline import Timeliness
 from agent.delivery import Delivery, Line
 from agent.journal import Journal
 from agent.pouring import Pouring
-from agent.records import Command, Verdict
+from agent.records import Command, Snapshot, Verdict
 from protocol.reasons import Result
 
 Patches = list[AbstractContextManager[Any]]
@@ -74,6 +74,15 @@ def told_once() -> Patches:
             connection.execute("DELETE FROM outgoing WHERE seq = ?", (seq,))
 
     return [patch.object(Delivery, "_send", forget)]
+
+
+def free_is_sold() -> Patches:
+    """The machine's counter has grown: by whatever, it was this order."""
+
+    def grown(self: Snapshot, now: Snapshot) -> int | None:
+        return now.total - self.total if self.counted and now.counted and now.total >= self.total else None
+
+    return [patch.object(Snapshot, "growth", grown)]
 
 
 def silence_is_done() -> Patches:

@@ -18,7 +18,7 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import cashier, webhook
+from cloud.payments import cashier, recheck, webhook
 from cloud.payments.authenticity import Notification
 from cloud.payments.cashier import Cashier
 from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
@@ -170,6 +170,35 @@ def one_client() -> Patches:
         return client(self, credential)
 
     return [patch.object(Shops, "_client", shared)]
+
+
+def refunds_asked_later() -> Patches:
+    """The answer is stored, which may end the asking, and only then its refunds are asked for."""
+    check = Recheck._check
+
+    def in_two_commits(self: Recheck, payment: Payment) -> None:
+        provider = self._shops.of_payment(payment)
+        outcome = provider.fetch(payment.provider_payment_id or "")
+        if not isinstance(outcome, Ok):
+            check(self, payment)
+            return
+        self._database.write(self._answered, payment.id, outcome.value, (), payment.next_check_at)
+        if outcome.value.refunded > payment.refunded:
+            for told in recheck._refunds_of(payment, provider) or ():
+                self._database.write(
+                    paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock()
+                )
+
+    return [patch.object(Recheck, "_check", in_two_commits)]
+
+
+def returned_money_pours() -> Patches:
+    paid = paying._paid
+
+    def pours(docket: Docket, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
+        paid(docket, payment, replace(news, refunded=0), rules, now)
+
+    return [patch.object(paying, "_paid", pours)]
 
 
 def lease_for_ever() -> Patches:

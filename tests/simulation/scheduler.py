@@ -68,6 +68,8 @@ class Scheduler:
         self._order = count()
         self._heap: list[tuple[float, int, int, Process | None, Callable[[], None]]] = []
         self._main = getcurrent()
+        self._owners: dict[Process, None] = {}
+        """Who ever had a task."""
 
     @property
     def true_time(self) -> datetime:
@@ -86,6 +88,7 @@ class Scheduler:
         """Begin a task, which may `sleep`. `at_end` follows in any case, also when its process dies."""
         task = greenlet(act, self._main)
         owner.tasks[task] = at_end
+        self._owners[owner] = None
         self.after(after, lambda: self._go_on(task, owner), owner)
 
     def sleep(self, seconds: float) -> None:
@@ -120,6 +123,14 @@ class Scheduler:
         """From outside, at this instant."""
         if process.alive:
             self._bury(process, where)
+
+    def end(self) -> None:
+        """Nothing happens any more. A task left asleep could never be freed, nor the world it knows."""
+        self._heap.clear()
+        for owner in self._owners:
+            owner.alive = False
+            self._end_tasks(owner)
+        self._heap.clear()
 
     def run(self, until: float, is_over: Callable[[], bool]) -> bool:
         """Let the world live. True when `is_over` said so, False when time ran out. Raises `Spinning`."""
@@ -168,10 +179,13 @@ class Scheduler:
     def _bury(self, process: Process, where: str) -> None:
         process.alive = False
         self._on_death(process, where)
+        self._end_tasks(process)
+        process.at_death()
+
+    def _end_tasks(self, process: Process) -> None:
         tasks, process.tasks = process.tasks, {}
         for task, at_end in tasks.items():
             if task is not getcurrent() and not task.dead:
                 with suppress(Killed):
                     task.throw(Killed("its process died"))
             at_end()
-        process.at_death()

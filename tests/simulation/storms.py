@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0
 CALM_LOOK_S = 10.0
+FORGED = ("payment.succeeded", "payment.waiting_for_capture", "payment.canceled", "refund.succeeded")
 
 
 class Storms:
@@ -35,6 +36,7 @@ class Storms:
             "storm.machine_switch": self._switch,
             "storm.machine_power": lambda random: random.choice(world.machines).cut_power(),
             "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
+            "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
             "storm.cabinet_refund": self._refund_in_cabinet,
             "storm.agent_clock": self._agent_clock,
             "storm.cloud_clock": self._cloud_clock,
@@ -98,7 +100,7 @@ class Storms:
         known = random.choice(payments) if payments else None
         payment_id = known.id if known is not None and random.random() < 0.8 else f"forged-{random.randrange(10**6)}"
         order = str(known.request.metadata["order_id"]) if known is not None else "o1"
-        event = random.choice(("payment.succeeded", "payment.waiting_for_capture", "payment.canceled"))
+        event = random.choice(FORGED)
         body = forged(payment_id, random.choice(("100500", "200600", "999")), order, event)
         self._world.timeline.add("forger", f"tells of {event} of {payment_id}", order)
         self._world.scheduler.spawn(web.process, lambda: _ignore(web.notified(body)))

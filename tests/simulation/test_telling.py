@@ -1,8 +1,10 @@
 """A seed is a world: told twice it is the same to the byte. Also what makes it so: faults, time, leaving out."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +15,14 @@ import cloud.courier.broker
 import cloud.db
 import cloud.payments.yookassa.client
 from tests.simulation.faults import Faults
+from tests.simulation.mixes import FAMILIES
 from tests.simulation.planted import BUGS, hunt
-from tests.simulation.runs import run
+from tests.simulation.recording import Sums, recorded
+from tests.simulation.runs import Report, run
 from tests.simulation.scheduler import Killed, NoAnswer, Process, Scheduler, Spinning
 from tests.simulation.shrinking import fewest
 from tests.simulation.workshop import Workshop
+from tests.simulation.world import World
 
 ROOT = Path(__file__).parents[2]
 BUSY_SEED = 15
@@ -55,6 +60,22 @@ def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
     assert paho.mqtt.client.Client.__module__ == "paho.mqtt.client"
 
 
+def test_a_world_that_is_over_is_forgotten(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand of them would not fit into memory."""
+    worlds: list[weakref.ref[World]] = []
+    found = World._found
+
+    def remembered(world: World) -> None:
+        worlds.append(weakref.ref(world))
+        found(world)
+
+    monkeypatch.setattr(World, "_found", remembered)
+    for seed in (BUSY_SEED, BUSY_SEED + 1):
+        workshop.tell(seed)
+    gc.collect()
+    assert worlds[0]() is None
+
+
 def test_without_its_faults_it_is_another(workshop: Workshop) -> None:
     calm = workshop.tell(BUSY_SEED, only=frozenset())
     assert calm.struck == ()
@@ -71,6 +92,28 @@ def test_a_range_that_keeps_every_promise_ends_with_zero_and_says_how_much_it_sa
     told = python("-m", "tests.simulation", "--from", "3", "--count", "2", "--processes", "2")
     assert told.returncode == 0, told.stderr
     assert "seeds 3 to 4: every promise kept" in told.stdout
+
+
+def test_the_page_of_a_long_run_says_what_was_seen_and_how_to_see_it_again(tmp_path: Path) -> None:
+    page = tmp_path / "worlds.md"
+    told = python("-m", "tests.simulation", "--from", "3", "--count", "2", "--processes", "1", "--record", str(page))
+    assert told.returncode == 0, told.stderr
+    words = page.read_text(encoding="utf-8")
+    assert "**Every promise was kept in every world.** 2 worlds" in words
+    assert "| Seeds | 3 to 4 |" in words
+    assert "--from 3 --count 2" in words
+    assert "| failed expired | " in words
+    assert all(f"`{kind}`" in words for rates in FAMILIES.values() for kind in rates)
+
+
+def test_the_page_names_every_seed_that_broke_a_promise() -> None:
+    sums = Sums(7)
+    report = Report(7, ("promise 4 broken: a kopeck is gone",), 1, 1, (("webhook.lost", 2),), 3, 9.0, "", ("failed",))
+    sums.add(report)
+    words = recorded(sums, 60.0, 2)
+    assert "**1 worlds broke one.**" in words
+    assert "- seed 7: promise 4 broken: a kopeck is gone" in words
+    assert "| webhooks | `webhook.lost` | 2 | 1 |" in words
 
 
 def test_a_wrong_wish_is_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.workshop import Workshop
 
 WORLDS, LONG_WORLDS = 200, 2000
-A_GO = 20
+A_GO = 10
 """Worlds in one test: they can be spread over processes."""
 
 

@@ -27,7 +27,7 @@ from tests.simulation.due import Due
 from tests.simulation.faults import Faults
 from tests.simulation.machine import Machine
 from tests.simulation.mixes import Mix
-from tests.simulation.operators import Operator
+from tests.simulation.operators import Bookkeeper, Operator
 from tests.simulation.promises import Promises
 from tests.simulation.provider import Keys, ProviderSide
 from tests.simulation.rest import what_is_under_way
@@ -80,6 +80,7 @@ class World:
         self.agents: list[AgentProcess] = []
         self.clouds: list[CloudProcess] = []
         self.buyers: list[Buyer] = []
+        self.bookkeeper = Bookkeeper(self)
         self._workshop = workshop
         self._is_changed = False
         self._payments = 0
@@ -130,8 +131,7 @@ class World:
             cloud.start()
         for device in mix.devices:
             self._install(device)
-        plans = draw_plans(Random(f"{self.seed}/buyers"), list(mix.devices), mix.most_buyers, mix.methods_immediate)
-        for plan in plans:
+        for plan in draw_plans(Random(f"{self.seed}/buyers"), mix):
             buyer = Buyer(self, plan, Random(f"{self.seed}/{plan.order_id}"))
             self.buyers.append(buyer)
             buyer.begin()
@@ -196,10 +196,15 @@ class World:
             self._rests_since = None
         elif self._rests_since is None:
             self._rests_since = now
-        return self._rests_since is not None and now - self._rests_since >= QUIET_S
+        rests = self._rests_since is not None and now - self._rests_since >= QUIET_S
+        if rests and not self.bookkeeper.is_done:
+            self._rests_since = None
+            self.bookkeeper.compare()
+            return False
+        return rests
 
     def _told(self) -> Told:
-        cups = sum(len(machine.memory.cups) for machine in self.machines)
+        cups = sum(cup.order_uuid is not None for machine in self.machines for cup in machine.memory.cups)
         return Told(
             self.seed, tuple(self.promises.broken), tuple(self.faults.struck), len(self.buyers), cups,
             self.scheduler.steps, self.scheduler.now, self.timeline.digest, self.timeline, self.mix.families,
@@ -219,6 +224,7 @@ class World:
             if process.alive:
                 self._restarts_due = 10**6
                 self.scheduler.kill(process, "the world ends")
+        self.scheduler.end()
         self.engines.close_all()
         self.disk.close()
         for agent in self.agents:
@@ -317,6 +323,7 @@ class World:
         if self._is_changed:
             self._is_changed = False
             self.due.refresh()
+            self.promises.committed()
             for cloud in self.clouds:
                 if cloud.process.alive:
                     for loop in cloud.loops:

@@ -53,6 +53,14 @@ def world(shared_world: World, request: pytest.FixtureRequest) -> Iterator[World
         yield shared_world
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One shared world for all, whatever the number of test processes."""
+    for item in items:
+        if "shared_world" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared world"))
+
+
 @contextmanager
 def judged(world: World, forgiven: Iterable[str] = ()) -> Iterator[None]:
     """Mended before, judged after. `forgiven`: words of errors that the test itself causes in our programs."""

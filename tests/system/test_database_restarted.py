@@ -40,7 +40,7 @@ class CrashingServer:
     def crash(self) -> None:
         """No farewell to anybody; what was committed stays."""
         os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGQUIT)
-        wait_until(lambda: not self._pid_file.exists(), 20, what="the database to be gone")
+        wait_until(lambda: not self._pid_file.exists(), what="the database to be gone")
 
     def start(self) -> None:
         """As it was started before."""

@@ -8,7 +8,7 @@ import pytest
 from simulator.demo.scenarios import SCENARIOS
 from tests.system.demo_runs import DemoRun, a_demo, wrong_usage
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("demos")]
 """Six demos start at once: on a busy machine that alone takes more than the usual limit."""
 ALWAYS = ("none", "no_water", "declined", "agent_offline", "silent", "mid_pour_crash")
 LONG = [name for name in SCENARIOS if name not in ALWAYS]

@@ -95,7 +95,7 @@ def kill_while_opening(world: World, bought: Bought) -> None:
     world.provider.faults.add(Fault(FaultKind.HANG, Endpoint.CREATE, after_commit=True, seconds=5))
     with ThreadPoolExecutor(1) as buyer:
         pressing = buyer.submit(world.open_payment, bought)
-        wait_until(lambda: world.payments(bought), 30, what="the provider to have the payment")
+        wait_until(lambda: world.payments(bought), what="the provider to have the payment")
         world.web.kill()
         with pytest.raises(requests.ConnectionError):
             pressing.result()

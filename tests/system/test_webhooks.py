@@ -78,7 +78,7 @@ def tell_lie(world: World, lie: dict[str, Any]) -> None:
     """Have the provider's own address say it; return when we have said that we heard."""
     forged = requests.post(f"{world.provider.address}/sim/webhooks/forge", json=lie, timeout=10)
     assert forged.status_code == 200, forged.text
-    wait_until(lambda: was_told(world, lie), 20, what="the lie to be told")
+    wait_until(lambda: was_told(world, lie), what="the lie to be told")
 
 
 def was_told(world: World, lie: dict[str, Any]) -> bool:
@@ -89,4 +89,4 @@ def was_told(world: World, lie: dict[str, Any]) -> bool:
 def wait_asked(world: World) -> None:
     """Return once the provider has been asked about a payment."""
     world.provider.faults.add(Fault(FaultKind.STRANGERS, Endpoint.GET))  # harmless; used up by the first question
-    wait_until(lambda: not world.provider.faults.standing(), 20, what="the provider to be asked")
+    wait_until(lambda: not world.provider.faults.standing(), what="the provider to be asked")

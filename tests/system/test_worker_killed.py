@@ -63,7 +63,7 @@ def test_all_workers_killed_when_the_notification_is_stored(world: World) -> Non
 def test_all_workers_killed_while_the_provider_captures(after_commit: bool, world: World) -> None:
     world.provider.faults.add(Fault(FaultKind.HANG, Endpoint.CAPTURE, after_commit=after_commit, seconds=4))
     bought = world.buy()
-    wait_until(lambda: not world.provider.faults.standing(), 30, what="the capture to be asked for")
+    wait_until(lambda: not world.provider.faults.standing(), what="the capture to be asked for")
     for worker in world.workers:
         worker.restart()
     let_leases_run_out(world)

@@ -101,28 +101,28 @@ class TmetrSender:
 
     def _judge(self, session: Session, letter: Letter, answer: Answer | None) -> None:
         """The order before its outbox row: everybody locks in this order. What one call proved holds for all."""
-        now, make_id = self._clock(), letter.command.id
+        now, order_id, make_id = self._clock(), letter.order.id, letter.command.id
         match answer:
             case None:
                 self._settle(session, letter, "void", now)
             case Forwarded():
-                making.published(session, make_id, self._rules, now)
-                unobserved.forwarded(session, make_id, now)
+                making.published(session, order_id, make_id, self._rules, now)
+                unobserved.forwarded(session, order_id, make_id, now)
                 self._settle(session, letter, "done", now)
                 log.info("make command forwarded", extra=letter.facts())
             case Refused(why=why):
-                making.not_sent(session, make_id, True, f"Tmetr refuses: {why}", self._rules, now)
+                making.not_sent(session, order_id, make_id, True, f"Tmetr refuses: {why}", self._rules, now)
                 self._settle(session, letter, "refused", now)
             case NotTaken(why):
                 self._again(session, letter, why, now)
             case Unknown(why):
-                making.not_sent(session, make_id, False, f"Tmetr may have heard it: {why}", self._rules, now)
+                making.not_sent(session, order_id, make_id, False, f"Tmetr may have heard it: {why}", self._rules, now)
                 self._settle(session, letter, "unknown", now)
 
     def _again(self, session: Session, letter: Letter, why: str, now: datetime) -> None:
         """Certainly nobody heard it: once more while the deadline lasts."""
         if now >= letter.command.deadline_at:
-            making.not_sent(session, letter.command.id, True, why, self._rules, now)
+            making.not_sent(session, letter.order.id, letter.command.id, True, why, self._rules, now)
             self._settle(session, letter, "expired", now)
             return
         log.error("make command not sent, will try until its deadline: %s", why, extra=letter.facts())

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
+from cloud.orders.settlement import BY_HAND
 from cloud.payments.custom import calls
 from cloud.payments.custom.books import Addresses, Booked, Books
 from cloud.payments.custom.objects import Told, as_a_whole, our_payment, pay_until, payment_facts, refund_facts, told_of
@@ -36,8 +37,8 @@ CLOCKS_APART = timedelta(minutes=3)
 """The merchant's clock may be so late, and its page have taken money until then."""
 LAST_CALLBACK = timedelta(hours=24)
 """Callbacks are repeated for a day; a payment of which nothing final was said by then is over."""
-BY_HAND = Rejected(
-    0, "by_hand", None, "the merchant offers no action_url: a person does it there, and it is called back"
+NO_ACTIONS = Rejected(
+    0, BY_HAND, None, "the merchant offers no action_url: a person does it there, and it is called back"
 )
 OVER = Cancellation("us", "expired_on_confirmation")
 NO_LIST = Rejected(0, "no_list", None, "the merchant's own page lists no payments: ask about each")
@@ -141,7 +142,7 @@ class CustomClient:
         """Give money back. The merchant names the return by our key, so that it can be asked about."""
         _refuse_other(call, Operation.REFUND)
         if self._action is None:
-            return BY_HAND
+            return NO_ACTIONS
         told = self._action.act(call.body, told_of)
         return _refund_in(told.value, call.key) if isinstance(told, Ok) else told
 
@@ -198,7 +199,7 @@ class CustomClient:
 
     def _change(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         if self._action is None:
-            return BY_HAND
+            return NO_ACTIONS
         told = self._action.act(call.body, told_of)
         return Ok(payment_facts(told.value)) if isinstance(told, Ok) else told
 

@@ -34,7 +34,8 @@ def keep_counts(session: Session, now: datetime) -> None:
     if not told:
         return
     lately = or_(MakeCommand.live.is_(True), MakeCommand.finished_at > now - timedelta(seconds=QUIET_S))
-    busy = set(session.scalars(select(MakeCommand.device_uuid).where(MakeCommand.device_uuid.in_(told), lately)))
+    of_a_day = and_(MakeCommand.device_uuid.in_(told), MakeCommand.issued_at > now - timedelta(days=1))
+    busy = set(session.scalars(select(MakeCommand.device_uuid).where(of_a_day, lately)))
     for device_uuid in sorted(told.keys() - busy):
         values = {"device_uuid": device_uuid, "day": today, "at": now, **told[device_uuid]}
         insert_if_new(session, DeviceCount, values)

@@ -129,6 +129,8 @@ class Reconciler:
         news = news_of(facts, payment) if payment is not None else None
         if payment is not None and news is not None and payment.provider_payment_id is None:
             paying.payment_news(session, payment_id, news, self._rules, self._clock())
+            if facts.refunded:
+                paying.ask_soon(session, payment_id, self._clock())
 
 
 def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:

@@ -17,7 +17,8 @@ from cloud.buyer import render_http_error
 from cloud.buyer.blueprint import create_blueprint, guard
 from cloud.buyer.limits import RateLimit, Seats
 from cloud.buyer.room import Room
-from cloud.db import Base, Database
+from cloud.db import Database
+from tests.cloud import migrated
 from tests.cloud.buyer.orders import RULES, Orders, TestClock
 
 PUBLIC_URL = "http://localhost"
@@ -43,7 +44,7 @@ def clock() -> TestClock:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{tmp_path}/coffee.db")
-    Base.metadata.create_all(database.engine)
+    migrated.bring(database)
     yield database
     database.close()
 

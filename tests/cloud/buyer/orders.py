@@ -20,6 +20,7 @@ from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
+from tests.cloud.worlds import publish
 
 RULES = Rules()
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -148,7 +149,7 @@ class Orders:
 
     def sent(self, order_id: str = "o-1", **paid: Any) -> str:
         self.paid(order_id, **paid)
-        self.database.write(making.published, self.command(order_id).id, RULES, self.clock())
+        self.database.write(publish, order_id, self.command(order_id).id, RULES, self.clock())
         return order_id
 
     def accepted(self, order_id: str = "o-1", **paid: Any) -> str:

@@ -1,6 +1,8 @@
 """Every state the page can be in, by name: what brings an order there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+
+import pytest
 
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.buyer.orders import RULES, Orders
@@ -163,3 +165,13 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "make_failed, not collected": Orders.not_collected,
 }
 """Name to what brings an order there; each returns the order's id."""
+SCHEMES = ("light", "dark")
+
+
+def in_turn(states: Iterable[str], ways: Sequence[str]) -> list[object]:
+    """Each state in one of these ways in turn always runs; in the others with `--long`."""
+    return [
+        pytest.param(state, way, marks=[] if place % len(ways) == number else [pytest.mark.long])
+        for place, state in enumerate(states)
+        for number, way in enumerate(ways)
+    ]

@@ -1,11 +1,11 @@
-"""Every state of the buyer's page as axe-core sees it, light and dark, on a phone."""
+"""Every state of the buyer's page as axe-core sees it on a phone: light and dark in turn, both with `--long`."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.chromium import Pages
 from tests.cloud.buyer.orders import DEVICE, Orders
-from tests.cloud.buyer.states import STATES
+from tests.cloud.buyer.states import SCHEMES, STATES, in_turn
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,7 @@ def axe() -> Axe:
     return Axe()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(("state", "scheme"), in_turn(STATES, SCHEMES))
 def test_axe_finds_nothing_in_any_state(
     pages: Pages, site: str, orders: Orders, axe: Axe, state: str, scheme: str
 ) -> None:

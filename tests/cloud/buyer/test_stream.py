@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +27,8 @@ class Reader:
     events: list[dict[str, str]] = field(default_factory=list)
     beats: list[dict[str, str]] = field(default_factory=list)
     over: bool = False
+    left: bool = False
+    """We hung up, maybe in the middle of an event; http.client notices in its own ways."""
 
     def read(self) -> None:
         event: dict[str, str] = {}
@@ -38,8 +40,9 @@ class Reader:
                     event = {}
                 elif name and name != "retry":
                     event[name] = value
-        except (ValueError, OSError, AttributeError):  # we closed it; http.client notices in its own ways
-            pass
+        except (ValueError, OSError, AttributeError, HTTPException):
+            if not self.left:
+                raise
         self.over = True
 
     @property
@@ -71,6 +74,7 @@ def follow(site: str) -> Follow:
         if reader.response.status == 200:
             thread.start()
         yield reader
+        reader.left = True
         with suppress(OSError):  # the other side was first
             its_socket.shutdown(socket.SHUT_RDWR)
         if thread.ident:

@@ -67,7 +67,7 @@ class Rig:
 
     def connect(self) -> "Rig":
         self.link.start()
-        assert self.link.wait_connected(10)
+        assert self.link.wait_connected(30)
         return self
 
     def machine(self, device_uuid: str = DEVICE, listening: bool = True) -> Machine:

@@ -25,7 +25,9 @@ def broker() -> Iterator[Broker]:
 def link(broker: Broker) -> Iterator[BrokerLink]:
     made = BrokerLink(broker.url, "link")
     made.start()
-    assert made.wait_connected(10)
+    assert made.wait_connected(30)
+    made.publish(TO, b"first", 10)
+    made.acknowledged.get(timeout=30)  # the broker does things in order: it has our subscriptions, too
     yield made
     made.stop()
 
@@ -40,7 +42,7 @@ def test_nothing_is_sent_without_a_connection() -> None:
 def test_every_publish_is_answered_under_its_number(broker: Broker, link: BrokerLink) -> None:
     machine = Machine(broker.port).listen()
     numbers = [link.publish(TO, b"x", 10) for _ in range(5)]
-    answers = [link.acknowledged.get(timeout=10) for _ in range(5)]
+    answers = [link.acknowledged.get(timeout=30) for _ in range(5)]
     assert sorted(answer.mid for answer in answers) == sorted(numbers)
     assert {answer.code for answer in answers} == {0}
     machine.client.disconnect()
@@ -48,7 +50,7 @@ def test_every_publish_is_answered_under_its_number(broker: Broker, link: Broker
 
 def test_nobody_subscribed_is_told(link: BrokerLink) -> None:
     link.publish(TO, b"x", 10)
-    assert link.acknowledged.get(timeout=10).code == 16
+    assert link.acknowledged.get(timeout=30).code == 16
 
 
 def test_the_connection_comes_back_by_itself_and_is_counted(broker: Broker, link: BrokerLink) -> None:
@@ -78,7 +80,7 @@ def test_a_full_inbox_breaks_the_connection_instead_of_losing_quietly(broker: Br
     machine = Machine(broker.port)
     for number in range(3):
         machine.say(b"%d" % number)
-    wait_until(lambda: link.connections == 2, what="a new connection")
+    wait_until(lambda: link.connections >= 2, what="a new connection")  # and more, as the inbox stays full
     assert link.inbox.qsize() == 2
     machine.client.disconnect()
 
@@ -93,7 +95,7 @@ def test_a_refused_password_is_said_and_tried_again(caplog: pytest.LogCaptureFix
         link.stop()
         good = BrokerLink(broker.url, "link", user="cloud", password="right")
         good.start()
-        assert good.wait_connected(10)
+        assert good.wait_connected(30)
         good.stop()
 
 
@@ -104,7 +106,7 @@ def test_each_worker_has_a_name_of_its_own() -> None:
 def test_a_received_message_says_where_it_came_from(broker: Broker, link: BrokerLink) -> None:
     machine = Machine(broker.port)
     machine.say(b"hello")
-    received = link.inbox.get(timeout=10)
+    received = link.inbox.get(timeout=30)
     assert replace(received, mid=0).payload == b"hello"
     assert received.topic == topic("m-001", Channel.REPORT)
     link.ack(received)

@@ -8,10 +8,12 @@ from pytest_mock import MockerFixture
 from sqlalchemy.exc import OperationalError
 
 from cloud.courier.broker import NotConnected, Received
+from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
 from protocol.messages import (
     Accepted,
+    Event,
     Hello,
     Outcome,
     Presence,
@@ -115,6 +117,19 @@ def test_a_report_of_no_command_is_receipted_and_forgotten(rig: Rig) -> None:
     rig.hear_until(lambda: receipted(machine) == {"o-9"}, "it would be repeated for ever otherwise")
 
 
+def test_an_event_is_stored_once_and_receipted_each_time_it_comes(rig: Rig) -> None:
+    machine, stranger = rig.machine(), rig.machine("stranger")
+    event = Event(message_id="e-1", at=START, what="fault_set", code="door_open", evidence={"closes": 0})
+    machine.say(event)
+    rig.hear_until(lambda: receipted(machine) == {"e-1"})
+    machine.say(event)
+    stranger.say(event)
+    rig.hear_until(lambda: len(machine.receipts) == 2 and stranger.receipts, "it would be repeated for ever otherwise")
+    with rig.world.database.read() as session:
+        assert [one.code for one in latest(session, DEVICE, 10)] == ["door_open"]
+        assert latest(session, "stranger", 10) == []
+
+
 POISON = {
     "nothing": b"",
     "noise": bytes(range(256)),
@@ -215,7 +230,7 @@ def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:
     machine = rig.machine()
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     rig.hear_until(lambda: machine.receipts)
-    assert machine.receipts == [Welcome(hello_id="h-1", cloud_time=rig.world.now)]
+    assert machine.receipts == [Welcome(hello_id="h-1", cloud_time=rig.world.now, takes=["event"])]
 
 
 def presence(session_id: str, online: bool = True) -> Presence:

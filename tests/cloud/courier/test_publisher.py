@@ -120,7 +120,7 @@ def test_a_broker_that_comes_back_in_time_gets_the_command(sqlite_world: World) 
         order_id = sqlite_world.pay()
         rig.publish()
         with Broker(port) as broker:
-            assert rig.link.wait_connected(20)
+            assert rig.link.wait_connected(30)
             machine = rig.machine()
             published(rig, order_id)
             wait_until(lambda: machine.commands)

@@ -213,7 +213,9 @@ def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
     command = rig.world.command(order_id)
-    rig.world.database.write(making.not_sent, command.id, True, "taken back", rig.world.rules, rig.world.now)
+    rig.world.database.write(
+        making.not_sent, command.order_id, command.id, True, "taken back", rig.world.rules, rig.world.now
+    )
     rig.send()
     assert (rig.makes(), rig.verdict(order_id)) == (0, "void")
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
@@ -40,6 +40,7 @@ from simulator.yookassa.provider import Call
 from simulator.yookassa.refunds import Refund
 from simulator.yookassa.state import Payment as Theirs
 from simulator.yookassa.terms import Terms
+from tests.cloud import migrated
 from tests.cloud.money.wire import Fate, Wire, WorkerDied
 from tests.cloud.tills import WEBHOOK
 from tests.cloud.worlds import ACCOUNT, DEVICE, PRICE, SHOP_SECRET, World, a_world
@@ -61,7 +62,7 @@ class Market:
         self.world, self.yookassa, self.over_http = world, yookassa, over_http
         self.database, self.clock = world.database, world.clock
         self.wire = Wire(yookassa, self._meanwhile)
-        self.shops = Shops(world.database, world.vault, self._connect)
+        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
         self.workers = [(self._cashier(name), self._recheck(name)) for name in ("first", "second")]
         self.at_work = 0
         self.failures_allowed = 10**6
@@ -298,8 +299,7 @@ def a_market(
     """A market in a database file of its own, closed at the end."""
     (folder / "coffee.db").write_bytes(founded())
     database = Database(f"sqlite:///{folder}/coffee.db")
-    for engine in (database.engine, database._group.engine):  # type: ignore[union-attr]  # it is SQLite
-        event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous=OFF"))  # tests only: speed
+    migrated.spare_the_disk(database)
     world = World(database, rules=rules or Rules())
     yookassa = YooKassaSimulator(
         shops=SHOPS, clock=world.clock, seed="coffee", terms=terms, webhook_url="https://coffee.example.org",

@@ -12,8 +12,6 @@ from tests.cloud.worlds import PRICE
 HOUR_S = 3600
 AWAY = [Fate.NOT_SENT, Fate.LOST_BEFORE, Fate.LOST_AFTER, Fate.ERROR_500_BEFORE, Fate.ERROR_500_AFTER,
         Fate.HTML_502_AFTER, Fate.TOO_MANY_REQUESTS]  # fmt: skip
-MOMENTS = ["open", "pay", "end"]
-CAPTURES = pytest.mark.parametrize("capture", ["on_dispense", "immediate"])
 
 
 def an_hour_without(market: Market, fate: Fate) -> None:
@@ -26,10 +24,18 @@ def an_hour_without(market: Market, fate: Fate) -> None:
     market.work(301)
 
 
-@pytest.mark.parametrize("fate", AWAY)
-@pytest.mark.parametrize("result", [Result.DONE, Result.REJECTED])
-@pytest.mark.parametrize("moment", MOMENTS)
-@CAPTURES
+def cases() -> list[object]:
+    """Every fate at every moment always runs, with captures and results in turn; the rest are for `--long`."""
+    return [
+        pytest.param(capture, moment, result, fate, marks=[] if (a + b + c + d) % 3 == 0 else [pytest.mark.long])
+        for a, capture in enumerate(["on_dispense", "immediate"])
+        for b, moment in enumerate(["open", "pay", "end"])
+        for c, result in enumerate([Result.DONE, Result.REJECTED])
+        for d, fate in enumerate(AWAY)
+    ]
+
+
+@pytest.mark.parametrize(("capture", "moment", "result", "fate"), cases())
 def test_away_for_an_hour_when_it_is_to(market: Market, capture: str, moment: str, result: Result, fate: Fate) -> None:
     market.change_credential("north", capture=capture)
     truth, order_id = Truth(), market.scan("o-1")

@@ -1,6 +1,6 @@
 """Orders, payments, news, faults, persons and time in any order: at every step and at the end no kopeck is lost.
 
-The cloud's whole money side and the provider's real rules in one process; `--long` for the many thousand steps.
+The cloud's whole money side and the provider's real rules in one process: a few stories always, `--long` for hundreds.
 """
 
 import logging
@@ -354,17 +354,16 @@ def live(business: type[Business], examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.timeout(600)
 def test_whatever_happens_no_kopeck_is_lost() -> None:
-    live(Business, examples=25, steps=40)
+    live(Business, examples=5, steps=30)
 
 
-@pytest.mark.timeout(600)
 def test_whatever_happens_over_real_connections_no_kopeck_is_lost() -> None:
-    live(BusinessOverHttp, examples=2, steps=20)
+    live(BusinessOverHttp, examples=1, steps=15)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_whatever_happens_for_long_no_kopeck_is_lost() -> None:
     live(Business, examples=600, steps=60)
+    live(BusinessOverHttp, examples=20, steps=30)

@@ -44,6 +44,8 @@ class Fate(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     STRANGERS = "strangers"
     """The object carries fields and a method nobody has documented."""
+    UNREADABLE_LIST = "unreadable_list"
+    """Of a list each entry is something that nobody can read."""
     SLOW = "slow"
     """The answer comes after the lease, when somebody else has made the same call."""
     DIES_BEFORE = "dies_before"
@@ -172,6 +174,9 @@ def _spoilt(answer: Reply | NotSent | Unknown, fate: Fate) -> Reply | NotSent | 
             return Reply(200, HTML)
         case Fate.ACCEPTED_202_AFTER:
             return Reply(202, msgspec.json.encode({"type": "processing", "retry_after": 1800}))
+        case Fate.UNREADABLE_LIST if isinstance(answer, Reply) and b'"items"' in (answer.body or b""):
+            told = json.loads(answer.body or b"{}")
+            return Reply(200, msgspec.json.encode(told | {"items": [{"new": 1} for _ in told["items"]]}))
         case Fate.STRANGERS if isinstance(answer, Reply) and answer.status == 200:
             told = json.loads(answer.body or b"{}")
             return Reply(200, msgspec.json.encode(with_strangers(told) if "id" in told else told | {"new": [1]}))

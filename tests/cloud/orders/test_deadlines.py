@@ -1,13 +1,14 @@
 """No order waits for ever: every missed deadline, at its moment and not before, and nothing stands in the way."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
 
 from cloud.orders import making, outbox
-from cloud.orders.deadlines import Deadlines
+from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import FINAL, Status
@@ -170,3 +171,111 @@ def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
     assert world.status(broken) == "make_pending"
     [record] = [record for record in caplog.records if record.name == "cloud.orders.deadlines"]
     assert record.__dict__["order_id"] == broken
+
+
+class Ear:
+    """Whether devices can reach the worker."""
+
+    is_open = False
+
+    def __call__(self) -> bool:
+        return self.is_open
+
+
+def silent_past_its_deadline(world: World) -> str:
+    """Published, and then nobody listened until its answer was overdue; the order's id."""
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.clock.advance(120)
+    return order_id
+
+
+def steps(world: World, deadlines: Deadlines, duration: timedelta) -> None:
+    """As the loop steps: when it says, each time."""
+    end = world.now + duration
+    while world.now < end:
+        wake = deadlines.step(world.now)
+        assert wake > world.now, "no spinning over what may not be judged yet"
+        world.clock.now = min(wake, end)
+
+
+def test_a_done_that_waited_for_a_worker_is_read_before_its_deadline_is_judged(world: World) -> None:
+    """Regression: the buyer saw "could not be sent" for a moment, and then the drink."""
+    order_id = silent_past_its_deadline(world)
+    ear = Ear()
+    deadlines = Deadlines(world.database, world.rules, ear)
+    steps(world, deadlines, timedelta(seconds=5))
+    ear.is_open = True
+    steps(world, deadlines, DEVICES_REPEAT_WITHIN - timedelta(seconds=1))
+    assert world.status(order_id) == "make_pending"
+    world.report(order_id, Result.DONE)
+    steps(world, deadlines, timedelta(seconds=10))
+    assert [change.status_after for change in world.history(order_id)][-2:] == ["make_pending", "successful"]
+
+
+def test_who_says_nothing_in_that_moment_is_judged_after_it(world: World) -> None:
+    order_id = silent_past_its_deadline(world)
+    ear = Ear()
+    ear.is_open = True
+    deadlines = Deadlines(world.database, world.rules, ear)
+    steps(world, deadlines, DEVICES_REPEAT_WITHIN)
+    assert world.status(order_id) == "make_pending"
+    deadlines.step(world.now)
+    assert (world.status(order_id), world.order(order_id).reason) == ("make_failed", "no_ack")
+
+
+def test_a_broker_that_stays_away_stops_no_deadline(world: World) -> None:
+    order_id = silent_past_its_deadline(world)
+    deadlines = Deadlines(world.database, world.rules, Ear())
+    steps(world, deadlines, DEAF_AT_MOST)
+    assert world.status(order_id) == "make_pending"
+    deadlines.step(world.now)
+    assert world.status(order_id) == "make_failed"
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(world: World) -> None:
+    deadlines = Deadlines(world.database, world.rules, Ear())
+    deadlines.step(world.now)
+    world.clock.advance(-6 * 3600)
+    order_id = silent_past_its_deadline(world)
+    steps(world, deadlines, DEAF_AT_MOST)
+    deadlines.step(world.now)
+    assert world.status(order_id) == "make_failed"
+
+
+def test_a_grace_that_ended_while_nobody_listened_waits_for_the_devices_too(world: World) -> None:
+    order_id = silent_past_its_deadline(world)
+    world.wait(0)
+    world.clock.advance(301)
+    ear = Ear()
+    ear.is_open = True
+    deadlines = Deadlines(world.database, world.rules, ear)
+    steps(world, deadlines, DEVICES_REPEAT_WITHIN)
+    assert world.order(order_id).return_after is not None
+    deadlines.step(world.now)
+    assert world.order(order_id).return_after is None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_no_device_could_have_answered_is_judged_at_once(world: World, is_open: bool) -> None:
+    """Orders nobody paid, late-paid ones, commands not handed over, and whatever was issued since we listen."""
+    unpaid, late, unsent = world.scan(), world.bring_to(Status.MANUAL_MAKE), world.pay()
+    world.clock.advance(1801)
+    ear = Ear()
+    ear.is_open = is_open
+    deadlines = Deadlines(world.database, world.rules, ear)
+    deadlines.step(world.now)
+    assert [world.status(order_id) for order_id in (unpaid, late, unsent)] == ["failed", "make_failed", "make_failed"]
+
+
+def test_a_command_issued_since_we_listen_meets_its_deadline_on_time(world: World) -> None:
+    world.rules = replace(world.rules, make_deadline_s=2, ack_timeout_s=3)
+    ear = Ear()
+    ear.is_open = True
+    deadlines = Deadlines(world.database, world.rules, ear)
+    deadlines.step(world.now)
+    world.clock.advance(1)
+    order_id = world.pay()
+    world.publish(order_id)
+    deadlines.step(world.clock.advance(3))
+    assert world.status(order_id) == "make_failed"

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from cloud.courier.publisher import Publisher
 from cloud.db import Database
@@ -40,6 +40,7 @@ from cloud.payments.shops import Shops
 from cloud.payments.webhook import store
 from protocol.messages import Accepted, Message, Outcome
 from protocol.reasons import Result
+from tests.cloud import migrated
 from tests.cloud.orders.small_machine import SmallBroker, SmallMachine
 from tests.cloud.orders.small_provider import Purse, SmallProvider
 from tests.cloud.worlds import ACCOUNT, DEVICE, HOLD, ONE_STAGE, PRICE, World, a_world
@@ -66,8 +67,7 @@ class Life(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="coffee-life-"))
         (self.folder / "coffee.db").write_bytes(founded())
         self.database = Database(f"sqlite:///{self.folder}/coffee.db")
-        for engine in (self.database.engine, self.database._group.engine):  # type: ignore[union-attr]  # it is SQLite
-            event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous=OFF"))  # tests only: speed
+        migrated.spare_the_disk(self.database)
         self.world = World(self.database)
         self.clock = self.world.clock
 
@@ -80,7 +80,7 @@ class Life(RuleBasedStateMachine):
         self.provider = SmallProvider(Shop(ACCOUNT, "s", mode), hold, clock)
         self.machine, self.broker = SmallMachine(clock), SmallBroker()
         client: Any = self.provider  # a `Provider` as far as it is used
-        shops = Shops(self.database, world.vault, lambda _shop, _scenario: client)
+        shops = Shops(self.database, world.vault, lambda _shop, _scenario: client, lambda: world.now)
         self.cashier = Cashier(self.database, shops, world.rules, "http://x", "c", Crew("c", 0), lambda: 0.0, clock)
         self.recheck = Recheck(self.database, shops, world.rules, Crew("r", 0), lambda: 0.0, clock)
         self.publisher = Publisher(self.database, self.broker, world.rules, "p", clock)  # type: ignore[arg-type]  # as far as it is used

@@ -260,7 +260,7 @@ def test_nothing_else_can_be_poured_by_hand(sqlite_world: World, status: Status)
 def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
-    world.database.write(making.not_sent, command.id, True, "broker code 135", world.rules, world.now)
+    world.database.write(making.not_sent, command.order_id, command.id, True, "broker code 135", world.rules, world.now)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
     assert world.promised(order_id, Task.REFUND, Task.QUERY) == ["refund"]
@@ -270,7 +270,7 @@ def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -
 def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
-    world.database.write(making.not_sent, command.id, False, "no answer", world.rules, world.now)
+    world.database.write(making.not_sent, command.order_id, command.id, False, "no answer", world.rules, world.now)
     order = world.order(order_id)
     assert (order.reason, order.uncertain) == ("not_sent", True)
     assert set(world.promised(order_id, Task.REFUND, Task.QUERY)) == {"refund", "query"}
@@ -282,7 +282,9 @@ def test_what_was_published_cannot_be_called_not_sent(sqlite_world: World) -> No
     order_id = sqlite_world.pay()
     sqlite_world.publish(order_id)
     command = sqlite_world.command(order_id)
-    sqlite_world.database.write(making.not_sent, command.id, True, "?", sqlite_world.rules, sqlite_world.now)
+    sqlite_world.database.write(
+        making.not_sent, command.order_id, command.id, True, "?", sqlite_world.rules, sqlite_world.now
+    )
     assert sqlite_world.status(order_id) == "make_pending"
 
 

@@ -45,7 +45,7 @@ class CustomTill:
         merchant.callbacks.post = self.call_back  # type: ignore[method-assign]  # the wire, without its port
         settings = Settings(SECRET_KEY, public_url=PUBLIC_URL)
         self.patience_s = 10.0
-        self.shops = Shops(world.database, world.vault, self._connect)
+        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
         cloud = Cloud(settings, world.database, world.rules, self.shops, "till", world.clock)
         self.cashier = Cashier(
             world.database, self.shops, world.rules, PUBLIC_URL, "till", Crew("till", 0), lambda: 0.0, world.clock

@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential
+from cloud.orders import deciding
+from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.models import Movement
 from cloud.orders.outbox import Task
+from cloud.orders.settlement import return_of
 from cloud.payments.outcomes import Ok
 from protocol.reasons import Result
 from simulator.custom.books import Status
@@ -232,27 +237,72 @@ def test_without_a_status_address_the_signed_callback_is_the_fact(callbacks_only
     assert till.world.ledger(order_id) == {"captured": PRICE}
 
 
-def test_a_return_there_is_a_persons_task_and_is_said_loudly_until_it_is_done(
+def movements(till: CustomTill, order_id: str) -> list[str]:
+    with till.world.database.read() as session:
+        told = select(Movement.kind).where(Movement.order_id == order_id).order_by(Movement.id)
+        return list(session.scalars(told))
+
+
+def at_risk_now(till: CustomTill) -> dict[Next, int]:
+    with till.world.database.read() as session:
+        return {risk.action: risk.kopecks for risk in at_risk(session, till.world.now)}
+
+
+def way_back(till: CustomTill, order_id: str) -> str:
+    """What the buyer is told of the money."""
+    with till.world.database.read() as session:
+        told = return_of(session, till.world.order(order_id))
+    return told.status if told is not None else ""
+
+
+def test_a_return_there_is_a_persons_task_said_once_and_at_risk_until_it_is_done(
     callbacks_only: CustomTill, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Regression: it was promised anew each hour for ever, with a failed row in the ledger and an error each time."""
     till = callbacks_only
     order_id = till.paid()
     till.world.publish(order_id)
     till.world.report(order_id, Result.REJECTED, "no_water")
     with caplog.at_level(logging.ERROR):
         till.work()
-    assert "by_hand" in caplog.text
-    assert till.world.promised(order_id, Task.REFUND) == ["refund"], "still owed"
-    assert moved(till, order_id) == {"captured": PRICE}
-    caplog.clear()
-    till.work(3600)
-    assert "by_hand" in caplog.text, "and said again"
+        for _ in range(30):
+            till.work(3600)
+    assert caplog.messages == ["a person must do it there: refund"]
+    assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"]
+    assert movements(till, order_id) == ["captured", "refund_failed"]
+    assert at_risk_now(till) == {Next.PERSON: PRICE}
+    assert way_back(till, order_id) == "in_progress"
 
-    till.merchant.books.refund(till.name(order_id), "by-anna-7", PRICE)
+    till.merchant.books.refund(till.name(order_id), "by-anna-7", 5000)
+    assert till.hear() == [200]
+    till.work()
+    assert at_risk_now(till) == {Next.PERSON: PRICE - 5000}
+    till.merchant.books.refund(till.name(order_id), "by-anna-8", PRICE - 5000)
     assert till.hear() == [200]
     till.work()
     assert moved(till, order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.promised(order_id, Task.REFUND) == []
+    assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"], "nothing was promised anew"
+    assert (at_risk_now(till), way_back(till, order_id)) == ({}, "done")
+    till.work(3600)
+    assert till.world.payment(order_id).next_check_at is None, "and nobody asks any more"
+
+
+def test_a_part_a_person_decided_to_return_there_is_a_persons_task_too(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.DONE)
+    till.world.database.write(deciding.give_back, order_id, 5000, "op@example.org", "sour", till.world.now)
+    till.work()
+    till.work(7200)
+    assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"]
+    assert at_risk_now(till) == {Next.PERSON: 5000}
+    till.merchant.books.refund(till.name(order_id), "by-anna-7", 5000)
+    assert till.hear() == [200]
+    till.work()
+    assert at_risk_now(till) == {}
+    till.work(3600)
+    assert till.world.payment(order_id).next_check_at is None
 
 
 def test_with_a_status_address_alone_a_return_by_hand_is_found_by_asking(status_only: CustomTill) -> None:

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.outbox import Task
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments.recheck import ADOPT_FOR_S
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.recheck import ADOPT_FOR_S, LEASE_S
+from cloud.payments.shops import FRESH, NoCredential, Shops
+from cloud.payments.yookassa.client import YooKassaClient
 from protocol.reasons import Result
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -177,7 +178,7 @@ def test_news_of_a_scenario_that_is_not_available_is_set_aside(sqlite_world: Wor
         raise NoCredential(f"payment scenario {scenario} is not available in this version")
 
     with a_till(sqlite_world) as till:
-        till.shops = Shops(sqlite_world.database, sqlite_world.vault, connect)
+        till.shops = Shops(sqlite_world.database, sqlite_world.vault, connect, lambda: sqlite_world.now)
         recheck = till.a_recheck()
         told = {"id": "2d-1", "status": "succeeded", "recipient": {"account_id": ACCOUNT}}
         till.post({"event": "payment.succeeded", "object": told})
@@ -195,6 +196,63 @@ def test_a_refund_made_in_the_cabinet_is_found_and_not_made_again(till: Till) ->
     till.work()
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
     assert till.world.promised(order_id, Task.REFUND) == []
+    till.work(600)
+    assert len(till.refunds_there()) == 1
+
+
+class Died(BaseException):
+    """The process ends here, as by kill -9."""
+
+
+def test_a_refund_in_the_cabinet_is_found_though_we_die_asking_for_it(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asking ends with the payment's answer; what the answer did not hold may not be left behind."""
+    at_once(till)
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.DONE)
+    refund = till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id)}).json()
+    till.post({"type": "notification", "event": "refund.succeeded", "object": refund})
+
+    def dies(*_: object, **__: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as dying:
+        dying.setattr(YooKassaClient, "list_refunds", dies)
+        with pytest.raises(Died):
+            till.work()
+    till.recheck = till.a_recheck()
+    till.work(LEASE_S)
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+    assert till.world.order(order_id).goodwill
+
+
+def test_a_payment_refunded_before_we_knew_it_is_adopted_with_its_refund(till: Till) -> None:
+    at_once(till)
+    order_id = till.world.scan()
+    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
+    till.press(order_id)
+    [there] = till.payments_there()
+    till.yookassa.pay(there["id"])
+    till.shop.sim("POST", "/refund", {"payment_id": there["id"]})
+    till.post(till.notification(there["id"]))
+    till.work()
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
+    till.work(5)
+    assert len(till.refunds_there()) == 1
+
+
+def test_nothing_is_poured_for_money_that_was_back_before_we_heard_of_it(till: Till) -> None:
+    at_once(till)
+    order_id = till.open_payment()
+    till.buyer_pays(order_id)
+    till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id)})
+    till.look_at(order_id)
+    order = till.world.order(order_id)
+    assert (order.status, order.reason) == ("failed", "returned")
+    assert till.world.commands(order_id) == []
+    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
     till.work(600)
     assert len(till.refunds_there()) == 1
 
@@ -302,6 +360,7 @@ def test_a_changed_credential_is_not_used_for_an_old_payment(till: Till) -> None
     order_id = till.open_payment()
     till.buyer_pays(order_id)
     change_credential(till, account_id="999999")
+    till.world.wait(FRESH.total_seconds())
     till.look_at(order_id)
     assert till.world.status(order_id) == "pending"
     change_credential(till, account_id=ACCOUNT)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
+from cloud import checkup
 from cloud.cli import main
 from cloud.db import Database
 from cloud.fleet.apply import apply, format_report
@@ -20,6 +21,7 @@ from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.log import JsonLines, TextLines
+from cloud.loops import utc_now
 from cloud.orders.outbox import Task
 from cloud.payments.provider import NewPayment, Shop
 from cloud.payments.shops import Shops
@@ -242,7 +244,7 @@ def test_a_stored_secret_that_cannot_be_read_is_not_shown(sqlite_world: World, o
         session.get_one(Credential, ("north", "Yookassa")).secret = locked
 
     sqlite_world.database.write(spoil)
-    shops = Shops(sqlite_world.database, sqlite_world.vault, lambda *_: pytest.fail("nothing to connect with"))
+    shops = Shops(sqlite_world.database, sqlite_world.vault, lambda *_: pytest.fail("nothing to connect with"), utc_now)
     overheard.failing(lambda: shops.of("north", "Yookassa"))
     overheard.note(rekey(sqlite_world.database, sqlite_world.vault), rekey(sqlite_world.database, other).words())
 
@@ -302,6 +304,7 @@ def test_no_command_shows_a_secret(
     overheard: Overheard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], away: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
     url = f"postgresql://coffee:{PASSWORD}@127.0.0.1:{free_port()}/coffee" if away else f"sqlite:///{tmp_path}/c.db"
     if not away:
         world = World(Database(url), vault=Vault(OLD_KEY)).found()

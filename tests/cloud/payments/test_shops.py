@@ -11,7 +11,7 @@ from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.shops import FRESH, NoCredential, Shops
 from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, START, World
 
 
@@ -27,7 +27,7 @@ class Made:
 
 @pytest.fixture
 def shops(sqlite_world: World) -> Shops:
-    return Shops(sqlite_world.database, sqlite_world.vault, Made)  # type: ignore[arg-type]  # as far as it is used
+    return Shops(sqlite_world.database, sqlite_world.vault, Made, lambda: sqlite_world.now)  # type: ignore[arg-type]  # as far as it is used
 
 
 def add_south(world: World) -> None:
@@ -78,6 +78,7 @@ def test_each_merchant_has_a_client_of_its_own(sqlite_world: World, shops: Shops
 def test_a_changed_credential_makes_a_new_client(sqlite_world: World, shops: Shops) -> None:
     _, before = shops.of("north", "Yookassa")
     change(sqlite_world, secret=sqlite_world.vault.lock("rotated"))
+    sqlite_world.wait(FRESH.total_seconds())
     _, after = shops.of("north", "Yookassa")
     assert after is not before
     assert after.shop.secret_key == "rotated"
@@ -92,6 +93,7 @@ def test_no_account_is_said_plainly(shops: Shops, merchant: str, scenario: str) 
 def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops: Shops) -> None:
     assert shops.of_payment(payment_at(ACCOUNT)).shop.account_id == ACCOUNT
     change(sqlite_world, account_id="200600")
+    sqlite_world.wait(FRESH.total_seconds())
     with pytest.raises(NoCredential, match="opened at shop 100500, now it is 200600"):
         shops.of_payment(payment_at(ACCOUNT))
 

@@ -97,7 +97,7 @@ def test_a_shop_of_another_provider_is_no_terminal(till: ContractTill) -> None:
     """YooKassa's key of a shop is known to YooKassa: it must not be able to speak as the bank."""
     settings = Settings(SECRET_KEY)
     database = till.world.database
-    shops = Shops(database, till.world.vault, connector(settings, database))
+    shops = Shops(database, till.world.vault, connector(settings, database), lambda: till.world.now)
     app = create_app(Cloud(settings, database, till.world.rules, shops, "web", till.world.clock))
     message = {"TerminalKey": ACCOUNT, "PaymentId": "700", "Status": "CONFIRMED"}
     try:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloud import checkup
 from cloud.app import create_app
-from cloud.checkup import checkup
 from cloud.fleet.apply import apply
 from cloud.payments.facts import ProviderStatus
 from cloud.payments.outcomes import Ok
@@ -101,10 +101,11 @@ def test_a_merchant_sets_up_a_terminal_and_buys_through_it(sqlite_world: World, 
     ],
 )
 def test_the_check_says_whether_the_terminal_is_accepted(
-    sqlite_world: World, bank: TBankSimulator, password: str, good: bool, words: str
+    sqlite_world: World, bank: TBankSimulator, password: str, good: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
     apply_fleet(sqlite_world, password)
-    found = [f for f in checkup(settings_for(sqlite_world, bank)) if f.words.startswith("north/TBank")]
+    found = [f for f in checkup.checkup(settings_for(sqlite_world, bank)) if f.words.startswith("north/TBank")]
     assert [(finding.good, finding.words) for finding in found] == [
         (good, f"north/TBank (shop {DEFAULT_TERMINAL.key}): {words}")
     ]

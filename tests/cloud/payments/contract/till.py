@@ -31,7 +31,7 @@ class ContractTill:
     def __init__(self, world: World, rig: ProviderRig) -> None:
         self.world, self.rig = world, rig
         world.database.write(self._sells_by, "on_dispense")
-        self.shops = Shops(world.database, world.vault, rig.cloud_connect)
+        self.shops = Shops(world.database, world.vault, rig.cloud_connect, lambda: world.now)
         settings = Settings(
             SECRET_KEY, public_url=PUBLIC_URL, yookassa_webhook_networks=parse_senders(YOOKASSA_SENDERS)
         )

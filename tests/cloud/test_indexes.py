@@ -1,0 +1,200 @@
+"""What is asked each second, with each page and each night is found by an index, however many orders there ever were.
+
+The real questions are listened to and the database itself says how it would answer them. PostgreSQL is told to read a
+whole table only where nothing else will do, for the tables of a test are small.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session
+
+from cloud import metrics
+from cloud.buyer import slots
+from cloud.buyer.usual_times import UsualTimes
+from cloud.db import Database
+from cloud.fleet.models import DeviceLive
+from cloud.orders import making, outbox
+from cloud.orders.at_risk import at_risk
+from cloud.orders.deadlines import Deadlines
+from cloud.orders.models import Order
+from cloud.orders.outbox import Claim, Lane
+from cloud.orders.settlement import return_of
+from cloud.payments.reconcile import books, cups
+from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.models import DeviceCount
+from tests.cloud.worlds import ACCOUNT, DEVICE, World
+
+GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
+"""Tables that get a row with each order, and never lose one."""
+SHOP = ShopKey("north", "Yookassa", ACCOUNT)
+Ask = Callable[[World, Session], object]
+
+
+@dataclass
+class Plans:
+    """Each question, and how the database would answer it."""
+
+    database: Database
+    asked: list[str] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+
+    @property
+    def whole_tables(self) -> list[str]:
+        """Questions that read all of a table that grows."""
+        return [f"{plan}\n{asked}" for asked, plan in zip(self.asked, self.plans, strict=True) if self._is_slow(plan)]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.plans)
+
+    def _is_slow(self, plan: str) -> bool:
+        if self.database.is_sqlite:
+            read_whole = [
+                line.split()[1] for line in plan.splitlines() if line.startswith("SCAN") and "INDEX" not in line
+            ]
+        else:
+            read_whole = [line.split(" on ")[1].split()[0] for line in plan.splitlines() if "Seq Scan on" in line]
+        return any(table.rstrip("_1") in GROWS for table in read_whole)
+
+
+@contextmanager
+def listening(database: Database) -> Iterator[Plans]:
+    """Every question asked of the database meanwhile, explained."""
+    plans = Plans(database)
+    questions: list[tuple[str, Any]] = []
+
+    def hear(_c: Connection, _cur: Any, statement: str, parameters: Any, _ctx: Any, many: bool) -> None:
+        if not many and statement.lstrip().split(None, 1)[0] in {"SELECT", "UPDATE", "WITH"}:
+            questions.append((statement, parameters))
+
+    engines = [database.engine, *([database._group.engine] if database._group is not None else [])]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield plans
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", hear)
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for statement, parameters in questions:
+            says = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+            lines = connection.exec_driver_sql(says + statement, parameters).all()
+            plans.asked.append(statement)
+            plans.plans.append("\n".join(str(line[-1]) for line in lines))
+
+
+def queue(world: World, session: Session) -> object:
+    return slots.queue_before(session, session.get_one(Order, "mine"), UsualTimes(), world.now)
+
+
+def the_money_at_risk(world: World, session: Session) -> object:
+    return at_risk(session, world.now)
+
+
+def claim(world: World, session: Session) -> object:
+    outbox.next_due(session, Lane.PROVIDER)
+    return outbox.claim(session, Lane.PROVIDER, world.now, Claim("till", 60.0))
+
+
+def deadlines(world: World, _session: Session) -> object:
+    return Deadlines(world.database, world.rules, lambda: True).step(world.now)
+
+
+def hello(world: World, session: Session) -> object:
+    return making.unheard_of(session, DEVICE, world.now, 10)
+
+
+def gauges(world: World, session: Session) -> object:
+    return metrics._gauges(session, world.now)
+
+
+def way_back(_world: World, session: Session) -> object:
+    return return_of(session, session.get_one(Order, "mine"))
+
+
+def counters(world: World, session: Session) -> object:
+    """One machine has told its counters, and none of today are kept yet."""
+    session.get_one(DeviceLive, DEVICE).state = {"counters": dict.fromkeys(cups.COUNTERS, 7), "machine": "ready"}
+    session.flush()
+    cups.keep_counts(session, world.now)
+    return None
+
+
+def cups_of_the_day(world: World, session: Session) -> object:
+    """Between the counts of two days."""
+    for days in (0, 1):
+        at = world.now + timedelta(days=days)
+        session.add(DeviceCount(device_uuid=DEVICE, day=at.date(), at=at, **dict.fromkeys(cups.COUNTERS, days)))
+    session.flush()
+    return cups.compare_cups(session, "north", Day.of(world.now))
+
+
+def payments_of_the_day(world: World, _session: Session) -> object:
+    return list(books.payments_begun(world.database, SHOP, Day.of(world.now)))
+
+
+def returns_of_the_day(world: World, _session: Session) -> object:
+    return list(books.returns_booked(world.database, SHOP, Day.of(world.now)))
+
+
+def sums_of_the_day(world: World, session: Session) -> object:
+    return books.totals(session, SHOP, Day.of(world.now))
+
+
+def poured_for_nothing(world: World, session: Session) -> object:
+    return books.poured_without_money(session, SHOP, Day.of(world.now))
+
+
+def grace(world: World, session: Session) -> object:
+    return making._uncertain_returns(session, session.get_one(Order, "mine"), world.now)
+
+
+INDEXES: dict[Ask, set[str]] = {
+    queue: {"ix_make_commands_device", "ix_orders_drink"},
+    the_money_at_risk: {
+        "ix_payments_unfinished",
+        "ix_payments_money_beside",
+        "ix_orders_status",
+        "ix_orders_given_back",
+    },
+    claim: {"ix_outbox_due"},
+    deadlines: {"ix_orders_due_at", "ix_orders_return_after", "ix_orders_waits_for_person"},
+    hello: {"ix_make_commands_device", "ix_orders_status"},
+    gauges: {"ix_orders_status", "ix_outbox_due"},
+    way_back: {"ix_payments_order_id", "ix_outbox_order_id"},
+    counters: {"ix_make_commands_device"},
+    cups_of_the_day: {"ix_make_commands_device"},
+    payments_of_the_day: {"ix_payments_shop"},
+    returns_of_the_day: {"ix_movements_refunded"},
+    sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
+    poured_for_nothing: {"ix_payments_shop"},
+    grace: {"ix_orders_drink"},
+}
+
+
+@pytest.mark.parametrize("ask", INDEXES, ids=lambda ask: ask.__name__)
+def test_no_question_reads_every_order_there_ever_was(world: World, ask: Ask) -> None:
+    world.pay("other")
+    world.clock.advance(1)
+    world.pay("mine")
+    with listening(world.database) as plans:
+        world.database.write(lambda session: ask(world, session))
+    assert plans.asked
+    assert plans.whole_tables == []
+    assert {name for name in INDEXES[ask] if name not in plans.text} == set(), plans.text
+
+
+def test_a_question_no_index_answers_is_found_out(world: World) -> None:
+    """The test above can fail."""
+    with listening(world.database) as plans, world.database.read() as session:
+        session.query(Order.id).where(Order.price == 1).all()
+    assert len(plans.whole_tables) == 1
