@@ -7,32 +7,25 @@ PostgreSQL gets a plain transaction each (architecture: one writer with group co
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
     Engine,
-    Executable,
     MetaData,
-    Table,
     create_engine,
     event,
-    exc,
     make_url,
 )
-from sqlalchemy import Row as SqlRow
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.orm import DeclarativeBase, Session, class_mapper
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.orm.session import JoinTransactionMode
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
@@ -101,61 +94,6 @@ def after_commit(session: Session, act: Callable[[], None]) -> None:
 def before_commit(session: Session, act: Callable[[], None]) -> None:
     """Have `act` called last in this session's transaction; what it raises undoes everything."""
     session.info.setdefault(_LAST, []).append(act)
-
-
-Row = TypeVar("Row", bound="Base")
-
-
-def table_of(kind: type[Base]) -> Table:
-    """The table of a mapped class."""
-    table = kind.__table__
-    if not isinstance(table, Table):
-        raise TypeError(f"{kind.__name__} is no table of ours")
-    return table
-
-
-def plain(kind: type[Row], values: SqlRow[Any] | Mapping[str, Any]) -> Row:
-    """A row that no session knows: changing it changes nothing but itself. Ten times cheaper than a tracked one."""
-    row: Row = class_mapper(kind).class_manager.new_instance()
-    row.__dict__.update(values._mapping if isinstance(values, SqlRow) else values)
-    return row
-
-
-@contextmanager
-def together(connection: Connection) -> Iterator[None]:
-    """Statements that ask for no rows: PostgreSQL gets them in one round trip instead of one each.
-
-    What is wrong with any of them is raised at the end, as SQLAlchemy would have raised it.
-    """
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection) or not psycopg.capabilities.has_pipeline():
-        yield
-        return
-    try:
-        with driver.pipeline():
-            yield
-    except psycopg.Error as error:
-        raise _as_sqlalchemys(error) from error
-
-
-def _as_sqlalchemys(error: psycopg.Error) -> DBAPIError:
-    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
-    kind = next((kind for kind in kinds if kind is not None and issubclass(kind, DBAPIError)), DBAPIError)
-    return kind(None, None, error, hide_parameters=True)
-
-
-def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
-    """Add one row unless a unique column holds its value already, also when another process adds it this moment."""
-    adding = _insert_if_new(table, session.get_bind().dialect.name == "sqlite")
-    return session.connection().execute(adding, values).first() is not None
-
-
-@cache
-def _insert_if_new(table: type[Base], is_sqlite: bool) -> Executable:
-    adding = (sqlite if is_sqlite else postgresql).insert(table_of(table)).on_conflict_do_nothing()
-    # What it returns is told by every driver; how many rows it counted is not.
-    returning: Executable = adding.returning(*table_of(table).primary_key)
-    return returning
 
 
 def normalise_url(url: str) -> str:

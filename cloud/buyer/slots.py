@@ -11,9 +11,10 @@ from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.buyer.usual_times import UsualTimes
-from cloud.db import Base, insert_if_new
+from cloud.db import Base
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.states import PAYABLE, Status
+from cloud.rows import insert_if_new
 
 RESERVED_FOR = timedelta(seconds=60)
 """Most payments by phone are through by then; a buyer who changed their mind blocks nobody for longer."""

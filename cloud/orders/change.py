@@ -12,6 +12,7 @@ from cloud.db import after_commit, ring
 from cloud.orders.docket import Docket
 from cloud.orders.models import OrderChange
 from cloud.orders.states import FINAL, Event, Status, next_state
+from cloud.rows import fresh
 
 log = logging.getLogger("cloud.orders")
 
@@ -29,8 +30,8 @@ def move(docket: Docket, event: Event, actor: str, now: datetime, reason: str = 
         order.due_at = None
     touch(docket)
     docket.add(
-        OrderChange(
-            order_id=order.id, version=order.version, at=now, actor=actor, event=event.value,
+        fresh(
+            OrderChange, order_id=order.id, version=order.version, at=now, actor=actor, event=event.value,
             status_before=before.value, status_after=order.status, reason=reason, evidence=evidence,
         )
     )  # fmt: skip
@@ -46,8 +47,8 @@ def note(docket: Docket, event: str, actor: str, now: datetime, reason: str = ""
     order = docket.order
     touch(docket)
     docket.add(
-        OrderChange(
-            order_id=order.id, version=order.version, at=now, actor=actor, event=event,
+        fresh(
+            OrderChange, order_id=order.id, version=order.version, at=now, actor=actor, event=event,
             status_before=order.status, status_after=order.status, reason=reason, evidence=evidence,
         )
     )  # fmt: skip

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Insert, Select, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from cloud.db import Base, before_commit, plain, table_of, together
+from cloud.db import Base, before_commit
 from cloud.fleet.models import Device
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
+from cloud.rows import plain, table_of, together
 
 Row = TypeVar("Row", bound=Base)
 _OPEN = "dockets"
@@ -86,11 +86,7 @@ class Docket:
         return _only(self.commands, command_id, "command")
 
     def add(self, row: Payment | MakeCommand | OrderChange) -> None:
-        """One more row, written with the others."""
-        defaults = _defaults(type(row))
-        for name in _columns(type(row)):
-            if name not in row.__dict__:
-                setattr(row, name, defaults.get(name))
+        """One more row (`db.fresh`), written with the others."""
         if isinstance(row, Payment):
             self._payments = [*self.payments, row]
         elif isinstance(row, MakeCommand):
@@ -111,12 +107,12 @@ class Docket:
                 connection.execute(_update(type(row), tuple(changed)), {_PK: before["id"], **changed})
                 self._read[place] = (row, before | changed)
         for kind in dict.fromkeys(type(row) for row in self._new):
-            fresh = [row for row in self._new if type(row) is kind]
+            rows = [row for row in self._new if type(row) is kind]
             columns = _columns(kind)
-            values = [{name: getattr(row, name) for name in columns} for row in fresh]
+            values = [{name: row.__dict__[name] for name in columns} for row in rows]
             connection.execute(_insert(kind), values if len(values) > 1 else values[0])
             if kind is not OrderChange:
-                self._read += list(zip(fresh, values, strict=True))
+                self._read += list(zip(rows, values, strict=True))
         self._new.clear()
 
     def _fetch(self, kind: type[Row], statement: Select[Any]) -> list[Row]:
@@ -176,13 +172,6 @@ def _only(rows: Sequence[Row], key: str, what: str) -> Row:
 def _columns(kind: type[Base]) -> tuple[str, ...]:
     """All but the number the database counts up by itself."""
     return tuple(column.key for column in table_of(kind).columns if column.autoincrement is not True)
-
-
-@cache
-def _defaults(kind: type[Base]) -> dict[str, Any]:
-    """What a new row holds where nothing was said."""
-    defaults = {column.key: column.default for column in table_of(kind).columns}
-    return {name: default.arg for name, default in defaults.items() if isinstance(default, ScalarElementColumnDefault)}
 
 
 @cache

@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import insert_if_new
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Task
+from cloud.rows import insert_if_new
 
 
 def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:

@@ -19,6 +19,7 @@ from cloud.orders.outbox import Lane, Task
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.settlement import settle_money
 from cloud.orders.states import Event, Status
+from cloud.rows import fresh
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout
 
@@ -39,9 +40,9 @@ def command_id(order_id: str, attempt: int) -> str:
 def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     """Issue the next make command of a paid order and promise its sending."""
     order, attempt = docket.order, 1 + len(docket.commands)
-    issued = MakeCommand(
-        id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid, attempt=attempt,
-        issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
+    issued = fresh(
+        MakeCommand, id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid,
+        attempt=attempt, issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
     )  # fmt: skip
     docket.add(issued)
     order.due_at = issued.deadline_at

@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, UtcDateTime, after_commit, plain, ring, table_of
+from cloud.db import Base, UtcDateTime, after_commit, ring
+from cloud.rows import fresh, plain, table_of
 
 
 class Lane(StrEnum):
@@ -125,6 +126,7 @@ _CLAIM = (
 _wanted_at = func.coalesce(_c.claimed_until, _c.due_at)
 _NEXT_DUE = select(_wanted_at).where(_open).order_by(_wanted_at).limit(1)
 _ADD = insert(_table).returning(_c.id)
+_NEW = tuple(c.key for c in _c if c is not _c.id)
 _MINE = and_(_c.id == bindparam("row"), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
 _LET_GO = update(_table).where(_MINE).values(claimed_by="", claimed_until=None)
 _SETTLE = _LET_GO.values(settled_at=_now, verdict=bindparam("how"), last_error="")
@@ -174,10 +176,9 @@ def add(
 ) -> OutboxRow:  # fmt: skip
     """Promise one act, in the caller's transaction; due at once unless told otherwise. The key must be new."""
     lane = lane or LANE_OF[task]
-    row = OutboxRow(
-        lane=lane.value, task=task.value, key=key, order_id=order_id, subject=subject, amount=amount,
-        call_path="", call_body=None, reference="", created_at=now, due_at=due_at or now, undone=0,
-        first_tried_at=None, attempts=0, claimed_by="", claimed_until=None, settled_at=None, verdict="", last_error="",
+    row = fresh(
+        OutboxRow, lane=lane.value, task=task.value, key=key, order_id=order_id, subject=subject, amount=amount,
+        created_at=now, due_at=due_at or now,
     )  # fmt: skip
     at_hand: AtHand | None = session.info.get(topic(lane))
     begin = at_hand.prepare(session, row) if at_hand is not None and row.due_at <= now else None
@@ -186,7 +187,7 @@ def add(
         after_commit(session, begin)
     else:
         ring(session, topic(lane))
-    row.id = session.connection().execute(_ADD, {c.key: getattr(row, c.key) for c in _c if c is not _c.id}).scalar_one()
+    row.id = session.connection().execute(_ADD, {name: row.__dict__[name] for name in _NEW}).scalar_one()
     return row
 
 

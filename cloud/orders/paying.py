@@ -19,6 +19,7 @@ from cloud.orders.outbox import Task
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.settlement import awaits_a_hand, settle_money
 from cloud.orders.states import PAYABLE, Event, Status
+from cloud.rows import fresh
 
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
 
@@ -65,8 +66,8 @@ def start_payment(
         raise NotPayable(order, expired=order.status == Status.FAILED and order.reason == "expired")
     if now >= order.expires_at:
         raise NotPayable(order, expired=True)
-    payment = Payment(
-        id=payment_id, order_id=order_id, merchant_id=order.merchant_id, scenario=account.scenario,
+    payment = fresh(
+        Payment, id=payment_id, order_id=order_id, merchant_id=order.merchant_id, scenario=account.scenario,
         account_id=account.account_id, capture=account.capture, status_check=account.status_check,
         amount=order.price, state=PaymentState.CREATING.value, live=True, started_at=now,
     )  # fmt: skip

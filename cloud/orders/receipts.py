@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, insert_if_new
-from cloud.orders.change import tell, touch
+from cloud.db import Base
+from cloud.orders.change import note, tell
 from cloud.orders.docket import Docket, open_docket
-from cloud.orders.models import OrderChange, Payment
+from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.states import Status
+from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.orders.receipts")
 
@@ -215,15 +216,8 @@ def _forget(session: Session, order_id: str) -> None:
 
 def _write_history(docket: Docket, receipt: Receipt, event: str, now: datetime) -> None:
     """A line in the order's history; its status stays."""
-    touch(docket)
-    order = docket.order
-    docket.add(
-        OrderChange(
-            order_id=order.id, version=order.version, at=now, actor="provider", event=event,
-            status_before=order.status, status_after=order.status, reason="",
-            evidence={"payment": receipt.payment_id, "refund": receipt.reference, "kopecks": receipt.amount},
-        )
-    )  # fmt: skip
+    what = {"payment": receipt.payment_id, "refund": receipt.reference, "kopecks": receipt.amount}
+    note(docket, event, "provider", now, evidence=what)
 
 
 def _held(session: Session, receipt_id: int) -> tuple[Docket, Receipt]:

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, UtcDateTime, after_commit, plain, ring, table_of
+from cloud.db import Database, UtcDateTime, after_commit, ring
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
 from cloud.orders.docket import docket_of_payment
@@ -25,6 +25,7 @@ from cloud.payments.models import ProviderNews
 from cloud.payments.outcomes import NotOurs, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.shops import NoCredential, Shops
+from cloud.rows import plain, table_of
 
 log = logging.getLogger("cloud.payments.recheck")
 

@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, plain, table_of
+from cloud.db import Database
 from cloud.fleet.models import Credential
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Provider, Shop
+from cloud.rows import plain, table_of
 
 _credentials = table_of(Credential)
 _OF_MERCHANT = select(_credentials).where(

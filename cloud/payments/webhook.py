@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.addresses import Network
-from cloud.db import Database, insert_if_new, ring
+from cloud.db import Database, ring
 from cloud.loops import Clock
 from cloud.orders.change import tell
 from cloud.payments.authenticity import (
@@ -20,6 +20,7 @@ from cloud.payments.authenticity import (
 )
 from cloud.payments.models import ProviderNews
 from cloud.payments.recheck import ADOPTED, NEWS, ask_at_once
+from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.webhook")
 

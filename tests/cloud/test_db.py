@@ -7,10 +7,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -233,6 +234,29 @@ def test_another_processs_commit_wakes_this_one(database: Database, another: Dat
             wait_until(committed_elsewhere_and_heard, what="the other connection's wake-up")
         finally:
             watch.stop()
+
+
+def test_notices_go_on_after_their_connection_was_broken(postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as here, closing(Database(postgres_url)) as there:
+        Base.metadata.create_all(here.engine)
+        assert there.notices is not None
+        numbers = iter(range(10_000))
+        watch = Watch(here)
+
+        def is_heard() -> bool:
+            there.write(add, f"w{next(numbers)}", None, "news")
+            return ear.wait(0.2)
+
+        with here.bell.listen("news") as ear:
+            watch.start()
+            try:
+                wait_until(lambda: is_heard() and there.notices and there.notices.sender, what="a notice")
+                broken = there.notices.sender
+                with here.engine.begin() as connection:
+                    connection.execute(text("SELECT pg_terminate_backend(:sender)"), {"sender": broken})
+                wait_until(lambda: is_heard() and there.notices and there.notices.sender != broken, what="the next")
+            finally:
+                watch.stop()
 
 
 def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:

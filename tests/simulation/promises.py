@@ -36,6 +36,10 @@ _NEVER = {
         "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done')",
 }  # fmt: skip
 """What no commit may leave behind, and the orders it would be true of."""
+_SURE_OF_NOTHING = """
+SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
+AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
+"""
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
 _CERTAINLY_NOTHING = ("rejected:", "expired", "failed:never_")
 
@@ -72,6 +76,10 @@ class Promises:
         """After each commit of the cloud: what may not be true for a moment."""
         for number, what, order_id in self._world.disk.look.execute(_NEVER_ANY):
             self.break_(number, what, order_id)
+        if self._begun and not self._world.machine_may_lie:
+            for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
+                if order_id in self._begun:
+                    self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
 
     def drink_begins(self, device: str, order_id: str) -> None:
         """The machine starts to move."""

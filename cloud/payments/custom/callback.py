@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, insert_if_new, ring
+from cloud.db import Database, ring
 from cloud.fleet.models import Credential
 from cloud.loops import Clock
 from cloud.orders.models import Payment
@@ -22,6 +22,7 @@ from cloud.payments.custom.signature import NotSigned, Purpose, WronglySigned, c
 from cloud.payments.models import ProviderNews
 from cloud.payments.recheck import NEWS
 from cloud.payments.shops import NoCredential, Shops
+from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.custom.callback")
 

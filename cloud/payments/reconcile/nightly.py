@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, insert_if_new
+from cloud.db import Database
 from cloud.fleet.models import Device
 from cloud.orders.models import Payment
 from cloud.payments.reconcile.books import ShopKey
@@ -19,6 +19,7 @@ from cloud.payments.reconcile.days import DUE_AFTER, Day
 from cloud.payments.reconcile.models import DeviceCount, Reconciliation
 from cloud.payments.reconcile.reconciler import LEASE, Reconciler
 from cloud.payments.reconcile.store import new_row
+from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, insert_if_new, ring
+from cloud.db import Database, ring
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.models import ProviderNews
@@ -23,6 +23,7 @@ from cloud.payments.tbank.notification import (
     Notification,
     parse_notification,
 )
+from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.tbank.webhook")
 

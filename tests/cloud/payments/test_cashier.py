@@ -15,6 +15,7 @@ from cloud.orders import outbox
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
 from cloud.payments.cashier import Cashier
+from cloud.payments.shops import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -41,6 +42,8 @@ WAYS = [f"{kind.value}{'_after' if more else ''}" for kind, more in SHAKY]
 
 
 def change_credential(till: Till, **values: Any) -> None:
+    """Changed, and by now noticed."""
+
     def change(session: Session) -> None:
         credential = session.get_one(Credential, ("north", "Yookassa"))
         for name, value in values.items():
@@ -48,6 +51,7 @@ def change_credential(till: Till, **values: Any) -> None:
         credential.version += 1
 
     till.world.database.write(change)
+    till.world.wait(FRESH.total_seconds())
 
 
 def at_once(till: Till) -> None:

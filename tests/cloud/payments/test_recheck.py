@@ -9,7 +9,7 @@ from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.outbox import Task
 from cloud.orders.scanning import Scan, open_order
 from cloud.payments.recheck import ADOPT_FOR_S, LEASE_S
-from cloud.payments.shops import FRESH, NoCredential, Shops
+from cloud.payments.shops import NoCredential, Shops
 from cloud.payments.yookassa.client import YooKassaClient
 from protocol.reasons import Result
 from simulator.yookassa import Shop as SimulatedShop
@@ -360,7 +360,6 @@ def test_a_changed_credential_is_not_used_for_an_old_payment(till: Till) -> None
     order_id = till.open_payment()
     till.buyer_pays(order_id)
     change_credential(till, account_id="999999")
-    till.world.wait(FRESH.total_seconds())
     till.look_at(order_id)
     assert till.world.status(order_id) == "pending"
     change_credential(till, account_id=ACCOUNT)

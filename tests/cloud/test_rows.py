@@ -1,0 +1,68 @@
+"""Rows without tracking: what is written together fails as one statement would, and a new row holds its defaults."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cloud.db import Base, Database
+from cloud.heartbeat import WorkerLife
+from cloud.orders.outbox import OutboxRow
+from cloud.rows import fresh, table_of, together
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    Base.metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
+def add_together(session: Session, *names: str) -> None:
+    connection = session.connection()
+    with together(connection):
+        for name in names:
+            connection.execute(insert(table_of(WorkerLife)), {"id": name, "seen_at": NOON, "broker_connected": True})
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(select(WorkerLife.id).order_by(WorkerLife.id)))
+
+
+def test_what_is_written_together_is_there(database: Database) -> None:
+    database.write(add_together, "a", "b", "c")
+    assert names(database) == ["a", "b", "c"]
+
+
+def test_what_the_database_will_not_hold_is_raised_as_ever_and_undoes_all_of_it(database: Database) -> None:
+    database.write(add_together, "a")
+    with pytest.raises(IntegrityError):
+        database.write(add_together, "b", "a", "c")
+    assert names(database) == ["a"]
+
+
+def test_after_a_failure_the_connection_still_serves(database: Database) -> None:
+    for _ in range(3):
+        with pytest.raises(IntegrityError):
+            database.write(add_together, "a", "a")
+    database.write(add_together, "a")
+    assert names(database) == ["a"]
+
+
+def test_nothing_at_all_can_be_written_together(database: Database) -> None:
+    database.write(add_together)
+    assert names(database) == []
+
+
+def test_a_new_row_holds_the_columns_defaults() -> None:
+    row = fresh(OutboxRow, key="cap-1", amount=17900)
+    assert (row.key, row.amount, row.attempts, row.verdict, row.call_body, row.settled_at) == (
+        "cap-1", 17900, 0, "", None, None,
+    )  # fmt: skip
