@@ -31,7 +31,7 @@ from tests.simulation.timeline import Timeline
 PATHS_BEFORE = "/v3"
 BY_HAND = "by hand"
 """What a refund says that a person made past the API."""
-HTTP_UNCERTAIN = 429
+HTTP_TURNED_AWAY = 429
 """From this status on an answer does not say that an earlier sending of the same call did nothing."""
 GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
@@ -189,19 +189,28 @@ _ODD_ANSWERS: dict[str, Callable[[ProviderSide], Reply]] = {
 
 
 class Keys:
-    """One act has one key until the provider has said yes or no to it: another could do it twice."""
+    """One act has one key until the provider has said yes or no to it: another could do it twice.
+
+    A sending that never reached it, or was turned away at the door (429), did nothing and binds nobody by itself.
+    """
 
     def __init__(self, complain: Callable[[str], None]) -> None:
         self._complain = complain
         self._open: dict[tuple[str, bytes], str] = {}
 
-    def sent(self, question: Question) -> None:
+    def sent(self, question: Question) -> bool:
+        """Whether it goes out for the first time, as far as anybody knows."""
         act = (question.path, question.body or b"")
+        is_first = act not in self._open
         if self._open.setdefault(act, question.key or "") != question.key:
             self._complain(f"{question.path} goes out under {question.key}, and {self._open[act]} was never answered")
+        return is_first
 
-    def answered(self, question: Question) -> None:
-        self._open.pop((question.path, question.body or b""), None)
+    def ended(self, question: Question, is_first: bool, reply: "Reply | NotSent | Unknown") -> None:
+        did_nothing = isinstance(reply, NotSent) or (isinstance(reply, Reply) and reply.status == HTTP_TURNED_AWAY)
+        is_answered = isinstance(reply, Reply) and reply.status < HTTP_TURNED_AWAY
+        if is_answered or (did_nothing and is_first):
+            self._open.pop((question.path, question.body or b""), None)
 
 
 class WorldTransport:
@@ -217,11 +226,11 @@ class WorldTransport:
     def exchange(self, question: Question) -> Reply | NotSent | Unknown:
         world = self._world
         world.nothing_is_open()
-        if question.key is not None:
-            world.keys.sent(question)
+        if question.key is None:
+            return self._carried(question)
+        is_first = world.keys.sent(question)
         reply = self._carried(question)
-        if question.key is not None and isinstance(reply, Reply) and reply.status < HTTP_UNCERTAIN:
-            world.keys.answered(question)
+        world.keys.ended(question, is_first, reply)
         return reply
 
     def _carried(self, question: Question) -> Reply | NotSent | Unknown:

@@ -14,9 +14,12 @@ import pytest
 import cloud.courier.broker
 import cloud.db
 import cloud.payments.yookassa.client
+from cloud.payments.outcomes import NotSent, Unknown
+from cloud.payments.transport import Question, Reply
 from tests.simulation.faults import Faults
 from tests.simulation.mixes import FAMILIES
 from tests.simulation.planted import BUGS, hunt
+from tests.simulation.provider import Keys
 from tests.simulation.recording import Sums, recorded
 from tests.simulation.runs import Report, run
 from tests.simulation.scheduler import Killed, NoAnswer, Process, Scheduler, Spinning
@@ -221,3 +224,30 @@ def test_something_that_wakes_itself_for_ever_is_noticed() -> None:
     again()
     with pytest.raises(Spinning):
         scheduler.run(1, lambda: False)
+
+
+ASKED = Question("POST", "/refunds", 30.0, key="ref-1", body=b"{}")
+AGAIN = Question("POST", "/refunds", 30.0, key="ref-2", body=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("replies", "complaints"),
+    [
+        ([Reply(429, b"")], 0),
+        ([NotSent("no connection"), Reply(429, b"")], 0),
+        ([Reply(200, b"")], 0),
+        ([Unknown("HTTP 500")], 1),
+        ([Unknown("HTTP 500"), Reply(429, b"")], 1),
+        ([Unknown("HTTP 500"), Reply(400, b"")], 0),
+    ],
+)
+def test_another_key_is_wrong_only_while_an_earlier_one_may_have_done_it(
+    replies: list[Reply | NotSent | Unknown], complaints: int
+) -> None:
+    """A key turned away at the door and then withdrawn was called unanswered (a world of ten thousand found that)."""
+    heard: list[str] = []
+    keys = Keys(heard.append)
+    for reply in replies:
+        keys.ended(ASKED, keys.sent(ASKED), reply)
+    keys.sent(AGAIN)
+    assert len(heard) == complaints
