@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable
 
+from psycopg import Error as DriverError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -57,7 +58,7 @@ class Notices:
                     while topics:
                         connection.execute(_NOTIFY, {"channel": CHANNEL, "topics": list(topics)})
                         topics = self._next() or set()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DriverError) as error:  # the connection's own number is asked of the driver itself
                 log.warning("waking others is interrupted: %s", type(error).__name__)
 
     def _next(self) -> set[str] | None:

@@ -10,7 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
+import psycopg
 import pytest
+from pytest_mock import MockerFixture
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -255,6 +257,26 @@ def test_notices_go_on_after_their_connection_was_broken(postgres_url: str) -> N
                 with here.engine.begin() as connection:
                     connection.execute(text("SELECT pg_terminate_backend(:sender)"), {"sender": broken})
                 wait_until(lambda: is_heard() and there.notices and there.notices.sender != broken, what="the next")
+            finally:
+                watch.stop()
+
+
+def test_notices_go_on_after_the_driver_itself_complained(postgres_url: str, mocker: MockerFixture) -> None:
+    """The connection's number is asked of psycopg, whose errors SQLAlchemy does not wrap."""
+    with closing(Database(postgres_url)) as here, closing(Database(postgres_url)) as there:
+        Base.metadata.create_all(here.engine)
+        mocker.patch("cloud.notices._number_of", side_effect=[psycopg.OperationalError("the connection is closed"), 7])
+        numbers = iter(range(10_000))
+        watch = Watch(here)
+
+        def is_heard() -> bool:
+            there.write(add, f"w{next(numbers)}", None, "news")
+            return ear.wait(0.2)
+
+        with here.bell.listen("news") as ear:
+            watch.start()
+            try:
+                wait_until(is_heard, what="a notice")
             finally:
                 watch.stop()
 

@@ -183,8 +183,14 @@ class AgentProcess:
             wake = now + AFTER_ERROR_S
         wait = wake - now
         if wait >= 1.0 and self._has_time(name):
-            wait = IDLE_S
+            wait = self._until_a_duty(now) if name == "worker" else IDLE_S
         self._step_at(name, self._scheduler.now + max(wait, 0.001))
+
+    def _until_a_duty(self, now: float) -> float:
+        """A machine that says nothing by itself is asked as often as in truth, else it would count as silent."""
+        worker, due = self.worker, self.worker._due
+        poll = max(due.poll, worker._heard_at + worker._poll_after())
+        return min(IDLE_S, max(1.0, min(poll, due.count, due.recheck) - now))
 
     def _has_time(self, name: str) -> bool:
         """It would only look round."""
