@@ -103,6 +103,11 @@ class Crew:
         with self._lock:
             return self._size - self._busy
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether the work is done in threads of its own."""
+        return self._pool is not None
+
     def submit(self, work: Callable[[], None]) -> None:
         """Have it done; what it raises is logged here and nowhere else."""
         with self._lock:

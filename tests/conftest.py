@@ -6,7 +6,7 @@ A missing real part skips its tests by name, and fails them when CI=true.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hypothesis
 import pytest
@@ -17,7 +17,7 @@ from tests.chromium import Pages, a_browser
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.postgres import PostgresServer, a_postgres_server
-from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, POSTGRES, RealPart
+from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, POSTGRES, RealPart, missing
 from tests.templates import compile_once
 
 _USED = "real part"
@@ -98,18 +98,12 @@ def pages(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Pages]:
 
 def _need(part: RealPart) -> None:
     if part.where is None:
-        _miss(part)
+        missing(part)
 
 
 def _use(part: RealPart, item: pytest.Item) -> None:
     _need(part)
     item.user_properties.append((_USED, part.name))
-
-
-def _miss(part: RealPart) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(str(part), pytrace=False)
-    pytest.skip(str(part))
 
 
 # The house rules

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.programs import Program, answers, free_port
-from tests.real_parts import MOSQUITTO
+from tests.real_parts import MOSQUITTO, missing
 
 # Keeps what it acknowledged even when killed, which Mosquitto's defaults do not.
 _CONFIGURATION = """\
@@ -103,7 +101,7 @@ class BrokerElsewhere(Mosquitto):
         return True
 
     def start(self) -> None:
-        pytest.skip("the broker named in the environment cannot be started or stopped by a test")
+        missing("the broker named in the environment cannot be started or stopped by a test")
 
     stop = kill = start
 

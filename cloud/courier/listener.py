@@ -72,7 +72,7 @@ class Listener:
             return now + timedelta(seconds=1)
         said = [(received, *understood) for received in batch if (understood := self._understand(received))]
         try:
-            self._store(_in_lock_order([(device, message) for _, device, message in said]))
+            self._store([(device, message) for _, device, message in said])
         except Exception:
             self._link.drop()
             raise
@@ -102,25 +102,17 @@ class Listener:
 
     def _store(self, said: list[tuple[str, Message]]) -> None:
         """All in one go; only when something in it makes no sense, each by itself."""
-        try:
-            self._database.write(self._take_in, said)
-        except SENSELESS:
-            self._database.write(self._take_in_apart, said)
-
-    def _take_in(self, session: Session, said: list[tuple[str, Message]]) -> None:
         now = self._clock()
-        for device_uuid, message in said:
-            self._handle(session, device_uuid, message, now)
-
-    def _take_in_apart(self, session: Session, said: list[tuple[str, Message]]) -> None:
-        now = self._clock()
-        for device_uuid, message in said:
+        stored = [
+            (device, self._database.write_soon(_locked_by(device, message), self._handle, device, message, now))
+            for device, message in said
+        ]
+        for device, future in stored:
             try:
-                with session.begin_nested():
-                    self._handle(session, device_uuid, message, now)
+                future.result()
             except SENSELESS as error:
                 self.poison += 1
-                log.error("message could not be taken in: %s", type(error).__name__, extra={"device": device_uuid})
+                log.error("message could not be taken in: %s", type(error).__name__, extra={"device": device})
 
     def _handle(self, session: Session, device_uuid: str, message: Message, now: datetime) -> None:
         match message:
@@ -171,9 +163,10 @@ class Listener:
             log.info("not told, the device will ask again", extra={"device": device_uuid})
 
 
-def _in_lock_order(said: list[tuple[str, Message]]) -> list[tuple[str, Message]]:
-    """Each order's messages as they came, orders sorted: workers that meet in two orders never wait for each other."""
-    return sorted(said, key=lambda one: (getattr(one[1], "order_id", ""), one[0]))
+def _locked_by(device_uuid: str, message: Message) -> str:
+    """Workers that meet in two orders never wait for each other: everybody locks in this order."""
+    order_id = getattr(message, "order_id", "")
+    return f"order {order_id}" if order_id else f"device {device_uuid}"
 
 
 def _note_presence(session: Session, device_uuid: str, said: Presence, now: datetime) -> None:

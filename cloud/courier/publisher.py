@@ -7,6 +7,7 @@ import logging
 import queue
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders import making, outbox
+from cloud.orders.change import tell
 from cloud.orders.docket import open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
@@ -152,24 +154,24 @@ class Publisher:
                 answers.append(self._link.acknowledged.get_nowait())
             except queue.Empty:
                 break
-        mine = [(self._awaiting.pop(answer.mid), answer.code) for answer in answers if answer.mid in self._awaiting]
-        if mine:
-            mine.sort(key=lambda answer: answer[0].order.id)  # everybody locks orders in this order
-            self._database.write(self._answered, mine)
+        for answer in answers:
+            letter = self._awaiting.pop(answer.mid, None)
+            if letter is not None:
+                key = f"order {letter.order.id}"
+                self._database.write_soon(key, self._answered, letter, answer.code).add_done_callback(_look_at_end)
 
-    def _answered(self, session: Session, answers: list[tuple[Letter, int]]) -> None:
-        for letter, code in answers:
-            open_docket(session, letter.order.id)  # before the row: everybody locks in this order
-            if code == NOBODY_SUBSCRIBED or code in PASSING:
-                log.warning("no machine took the command (code %d)", code, extra=letter.facts())
-                self._again(session, letter.row, f"broker code {code}")
-            elif code >= FAILED:
-                log.error("the broker refused the command (code %d)", code, extra=letter.facts())
-                self._never(session, letter.row, f"broker code {code}")
-            elif outbox.settle(session, letter.row.id, self._owner, "done", self._clock()):
-                log.info("%s published", letter.row.task, extra=letter.facts())
-                if letter.row.task == Task.MAKE:
-                    making.published(session, letter.order.id, letter.command.id, self._rules, self._clock())
+    def _answered(self, session: Session, letter: Letter, code: int) -> None:
+        open_docket(session, letter.order.id)  # before the row: everybody locks in this order
+        if code == NOBODY_SUBSCRIBED or code in PASSING:
+            tell(session, log.warning, "no machine took the command (code %d)", code, extra=letter.facts())
+            self._again(session, letter.row, f"broker code {code}")
+        elif code >= FAILED:
+            tell(session, log.error, "the broker refused the command (code %d)", code, extra=letter.facts())
+            self._never(session, letter.row, f"broker code {code}")
+        elif outbox.settle(session, letter.row.id, self._owner, "done", self._clock()):
+            tell(session, log.info, "%s published", letter.row.task, extra=letter.facts())
+            if letter.row.task == Task.MAKE:
+                making.published(session, letter.order.id, letter.command.id, self._rules, self._clock())
 
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
@@ -194,6 +196,13 @@ class Publisher:
                 self._database.write(outbox.put_off, letter.row.id, self._owner, now, "connection lost")
             if not is_same or (letter.row.claimed_until or now) <= now:
                 del self._awaiting[mid]
+
+
+def _look_at_end(settled: "Future[None]") -> None:
+    """What could not be settled is sent again when its lease ends; the device knows the command by then."""
+    error = settled.exception()
+    if error is not None:
+        log.error("the broker's answer could not be stored", exc_info=error)
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:

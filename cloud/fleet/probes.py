@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, ring
+from cloud.commits import ring
+from cloud.db import Base
 from cloud.rows import insert_if_new
 
 TOPIC = "probes"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cloud.db import after_commit, ring
+from cloud.commits import after_commit, ring
 from cloud.orders.docket import Docket
 from cloud.orders.models import OrderChange
 from cloud.orders.states import FINAL, Event, Status, next_state

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy import BindParameter, Connection, Insert, Select, Update, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Base, before_commit
+from cloud.commits import before_commit
+from cloud.db import Base
 from cloud.fleet.models import Device
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
 from cloud.rows import plain, table_of, together

@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, UtcDateTime, after_commit, ring
+from cloud.commits import after_commit, ring
+from cloud.db import Base, UtcDateTime
 from cloud.rows import fresh, plain, table_of
 
 

@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, UtcDateTime, after_commit, ring
+from cloud.commits import after_commit, ring
+from cloud.db import Database, UtcDateTime
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
 from cloud.orders.docket import docket_of_payment
@@ -94,14 +95,21 @@ class Recheck:
         known[_AT_HAND] = self if here else None
 
     def take_one(self, session: Session, provider_payment_id: str, now: datetime) -> bool | None:
-        """Take a payment in the caller's transaction and ask about it after its commit. None when no hand is free."""
+        """Take a payment in the caller's transaction and ask about it. None when no hand is free.
+
+        Asking changes nothing, so it need not wait for the commit. The answer is stored after it: SQLite has one
+        writer, PostgreSQL locks the payment's row.
+        """
         if self._crew.free <= 0:
             return None
         wanted = {"told_of": provider_payment_id, "lease_until": now + timedelta(seconds=LEASE_S)}
         found = session.connection().execute(_TAKE_ONE, wanted).first()
         if found is not None:
             check = partial(self._check, plain(Payment, found))
-            after_commit(session, partial(self._crew.submit, check))
+            if self._crew.is_apart:
+                self._crew.submit(check)
+            else:
+                after_commit(session, partial(self._crew.submit, check))
         return found is not None
 
     def step(self, now: datetime) -> datetime:

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.addresses import Network
-from cloud.db import Database, ring
+from cloud.commits import ring
+from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders.change import tell
 from cloud.payments.authenticity import (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.real_parts import missing
 
 MISSING = "a small disk: missing (run as root, where a tmpfs may be mounted)"
 
@@ -47,7 +47,7 @@ def a_small_disk(folder: Path, mebibytes: int) -> Iterator[SmallDisk]:
         ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip(MISSING)
+        missing(MISSING)
     try:
         yield SmallDisk(folder)
     finally:

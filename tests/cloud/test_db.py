@@ -17,7 +17,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from cloud.db import MAX_GROUP, Base, Database, UtcDateTime, normalise_url, ring
+from cloud.commits import MAX_GROUP, ring
+from cloud.db import Base, Database, UtcDateTime, normalise_url
 from cloud.heartbeat import WorkerLife
 from cloud.wake import Listener
 from cloud.watch import Watch
@@ -284,7 +285,8 @@ def test_notices_go_on_after_the_driver_itself_complained(postgres_url: str, moc
 def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:
     program = (
         "import sys\n"
-        "from cloud.db import Database, ring\n"
+        "from cloud.commits import ring\n"
+        "from cloud.db import Database\n"
         "database = Database(sys.argv[1])\n"
         "from cloud import heartbeat\n"
         "from cloud.loops import utc_now\n"

@@ -230,7 +230,7 @@ class World:
 @contextmanager
 def a_world(url: str) -> Iterator[World]:
     """A world in the database at `url`, closed at the end."""
-    database = Database(url)
+    database = Database(url, patience_s=0)  # what is stepped by hand is written at once
     try:
         yield World(database).found()
     finally:

@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.deploy.shipped import DEPLOY, directives
+from tests.real_parts import missing
 
 UNIT = DEPLOY / "systemd" / "coffee-agent.service"
 SAID = dict(directives(UNIT))
@@ -15,8 +14,9 @@ EXPOSURE_TENTHS = 18
 """Of systemd's score from 0 (locked in) to 100; what is left are the network, the port and the group that opens it."""
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze: missing (install systemd)")
 def test_systemd_judges_it_well_locked_in() -> None:
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze: missing (install systemd)")
     judged = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS}", UNIT],
         capture_output=True,
@@ -25,7 +25,7 @@ def test_systemd_judges_it_well_locked_in() -> None:
         timeout=60,
     )
     if "unrecognized option" in judged.stderr or "Unknown" in judged.stderr:
-        pytest.skip("systemd-analyze: too old to judge a unit that is not installed")
+        missing("systemd-analyze: too old to judge a unit that is not installed")
     assert judged.returncode == 0, judged.stdout
 
 

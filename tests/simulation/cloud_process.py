@@ -77,7 +77,7 @@ class CloudProcess:
         world.engines.owner = self.process
         self.loops, self.worker = [], None
         self.is_open = False
-        database = self.database = Database(world.disk.url)
+        database = self.database = Database(world.disk.url, patience_s=0)
         self.process.at_death = self._close_connections
         if world.has_several_workers:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases

@@ -114,7 +114,7 @@ class Disk:
 
 def make_template(path: Path, furnish: Callable[[Database], None]) -> Path:
     """An empty database of today's shape with a fleet in it, all of it in the one file."""
-    database = Database(f"sqlite:///{path}")
+    database = Database(f"sqlite:///{path}", patience_s=0)
     try:
         migrate.upgrade(database)
         furnish(database)

@@ -304,7 +304,7 @@ class World:
     def look_closely(self) -> Iterator[Session]:
         """A session that belongs to no process."""
         self.engines.owner = Process("the world")
-        database = Database(self.disk.url)
+        database = Database(self.disk.url, patience_s=0)
         try:
             with database.read() as session:
                 yield session

@@ -12,7 +12,8 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, ring
+from cloud.commits import ring
+from cloud.db import Database
 from cloud.fleet.models import Credential
 from cloud.loops import Clock
 from cloud.orders.models import Payment

@@ -10,7 +10,8 @@ from flask import Blueprint, Response, request
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, ring
+from cloud.commits import ring
+from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.models import ProviderNews

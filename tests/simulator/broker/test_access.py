@@ -11,7 +11,7 @@ import pytest
 
 from simulator.broker import Access, Broker
 from tests.programs import Program, answers, free_port
-from tests.real_parts import MOSQUITTO
+from tests.real_parts import MOSQUITTO, missing
 from tests.simulator.broker.clients import V5, Client
 from tests.simulator.broker.conftest import Clients
 from tests.waiting import wait_until
@@ -68,7 +68,7 @@ def strict_port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]
         return
     request.getfixturevalue("mosquitto")  # skips or fails when there is none
     if MOSQUITTO.is_address:
-        pytest.skip("the broker named in the environment has rules of its own")
+        missing("the broker named in the environment has rules of its own")
     with _strict_mosquitto(tmp_path) as port:
         yield port
 

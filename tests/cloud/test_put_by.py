@@ -1,0 +1,115 @@
+"""Work put by: written with others of its kind in one commit, in the order of locks, each piece failing alone."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from cloud.commits import after_commit, ring
+from cloud.db import Base, Database
+from cloud.heartbeat import WorkerLife
+from tests.cloud.test_db import NOON, Trouble
+from tests.waiting import wait_until
+
+FOR_EVER_S = 3600.0
+"""Nothing is written before the database is closed."""
+SOON_S = 0.02
+
+
+@contextmanager
+def opened(url: str, patience_s: float) -> Iterator[Database]:
+    with closing(Database(url, patience_s=patience_s)) as database:
+        Base.metadata.create_all(database.engine)
+        yield database
+
+
+def add(session: Session, name: str, *, fails: bool = False) -> str:
+    session.add(WorkerLife(id=name, seen_at=NOON))
+    session.flush()
+    if fails:
+        raise Trouble(name)
+    return name
+
+
+def names(url: str) -> set[str]:
+    with closing(Database(url)) as database, database.read() as session:
+        return set(session.scalars(select(WorkerLife.id)))
+
+
+def commits_of(database: Database) -> list[object]:
+    """Grows with every commit."""
+    seen: list[object] = []
+    for engine in {database.engine, database._group.engine if database._group else database.engine}:
+        event.listen(engine, "commit", seen.append)
+    return seen
+
+
+def test_what_has_come_is_written_in_one_commit(database_url: str) -> None:
+    with opened(database_url, FOR_EVER_S) as database:
+        commits = commits_of(database)
+        futures = [database.write_soon("order", add, f"w{number}") for number in range(5)]
+        assert not any(future.done() for future in futures)
+        database.close()
+        assert [future.result() for future in futures] == [f"w{number}" for number in range(5)]
+        assert len(commits) == 1
+    assert names(database_url) == {f"w{number}" for number in range(5)}
+
+
+def test_pieces_are_done_in_the_order_of_their_keys_and_those_of_one_key_as_they_came(database_url: str) -> None:
+    done: list[str] = []
+    with opened(database_url, FOR_EVER_S) as database:
+        for key, name in (("order b", "1"), ("order a", "2"), ("device z", "3"), ("order a", "4")):
+            database.write_soon(key, lambda _session, name=name: done.append(name))
+    assert done == ["3", "2", "4", "1"]
+
+
+def test_a_piece_fails_alone(database_url: str) -> None:
+    with opened(database_url, FOR_EVER_S) as database:
+        futures = [database.write_soon("", add, f"w{number}", fails=number == 1) for number in range(3)]
+    assert [type(future.exception()) for future in futures] == [type(None), Trouble, type(None)]
+    assert names(database_url) == {"w0", "w2"}
+
+
+def test_it_is_written_by_itself_soon(database_url: str) -> None:
+    def told(session: Session) -> None:
+        add(session, "one")
+        ring(session, "news")
+
+    with opened(database_url, SOON_S) as database, database.bell.listen("news") as ear:
+        database.write_soon("", told).result(30)
+        wait_until(lambda: ear.wait(0.1), what="the wake-up")
+        assert names(database_url) == {"one"}
+
+
+def test_an_act_that_fails_after_the_commit_does_not_stop_the_writing(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bad() -> None:
+        raise Trouble
+
+    with opened(database_url, SOON_S) as database:
+        assert database.write_soon("", lambda session: after_commit(session, bad)).result(30) is None
+        assert database.write_soon("", add, "one").result(30) == "one"
+    assert "what follows a commit failed" in caplog.text
+
+
+def test_after_the_end_it_is_written_at_once(database_url: str) -> None:
+    with opened(database_url, FOR_EVER_S) as database:
+        database.write_soon("", add, "one")
+        database.close()
+        assert database.write_soon("", add, "two").result(0) == "two"
+    assert names(database_url) == {"one", "two"}
+
+
+def test_without_patience_it_is_written_at_once_by_the_caller(database_url: str) -> None:
+    def whose(session: Session) -> str:
+        add(session, "one")
+        return threading.current_thread().name
+
+    with opened(database_url, 0) as database:
+        assert database.write_soon("", whose).result(0) == threading.current_thread().name
+        assert isinstance(database.write_soon("", add, "one").exception(0), Exception)
+        assert names(database_url) == {"one"}
