@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.orders import outbox
 from cloud.orders.change import tell
 from cloud.orders.docket import Docket
-from cloud.orders.models import Order, Payment
+from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import RETURNS, OutboxRow, Task
 from cloud.orders.states import Status
@@ -134,7 +134,14 @@ def return_of(session: Session, order: Order) -> Return | None:
             return Return("done", max(refunded, row.amount), expected_by)
         waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
         return Return("waiting" if waiting else "in_progress", row.amount, expected_by)
-    return Return("done", refunded, None) if refunded else None
+    return Return("done", refunded, _by_hand_expected_by(session, payments)) if refunded else None
+
+
+def _by_hand_expected_by(session: Session, payments: dict[str, Payment]) -> datetime | None:
+    """Of what was given back in the cabinet: it was begun no later than we heard of it."""
+    heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
+    last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
+    return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
 
 
 def awaits_a_hand(docket: Docket, payment: Payment) -> bool:

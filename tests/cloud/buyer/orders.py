@@ -133,6 +133,13 @@ class Orders:
         self.news(order_id, PaymentState.CAPTURED, captured=100, method="bank_card", problem="amount")
         return order_id
 
+    def returned_before(self, order_id: str = "o-1") -> str:
+        """Given back in the cabinet before we heard that it was paid."""
+        self.pending(order_id)
+        self.news(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
+        self.database.write(paying.refund_news, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
+        return order_id
+
     def paid(self, order_id: str = "o-1", method: str = "bank_card", hold: bool = False) -> str:
         self.pending(order_id)
         if hold:

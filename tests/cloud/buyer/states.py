@@ -153,6 +153,7 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "manual_make, offline": _manual_offline,
     "failed": Orders.failed,
     "failed, returned": lambda orders: orders.returned(orders.failed()),
+    "failed, returned before": Orders.returned_before,
     "make_failed": Orders.make_failed,
     "make_failed, note": _noted,
     "make_failed, partly poured": _failed_partly,

@@ -91,6 +91,15 @@ def test_a_failure_tells_its_reason_and_the_return(client: FlaskClient, orders: 
     assert told["return"] == {"status": "in_progress", "amount": 179.0, "expected_by": "2026-03-03T09:00:00+00:00"}
 
 
+def test_of_what_was_returned_in_the_cabinet_the_buyer_is_told_by_when_it_arrives(
+    client: FlaskClient, orders: Orders
+) -> None:
+    told = status_of(client, orders.returned_before())
+
+    assert (told["status"], told["reason"]) == ("failed", "returned")
+    assert told["return"] == {"status": "done", "amount": 179.0, "expected_by": "2026-03-05T09:00:00+00:00"}
+
+
 def test_the_note_of_a_failure_is_in_the_answer_and_harmless(client: FlaskClient, orders: Orders) -> None:
     orders.change_device(client_info_make_failed='<b>812</b><img src=x onerror="alert(1)">')
 
