@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bench import report
-from bench.campaign import Length, run
+from bench.campaign import DEFAULT, Length, run
 from bench.stage import Deployment, Missing
 
 
@@ -34,10 +34,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--databases", nargs="+", choices=[str(d) for d in Deployment], default=[str(d) for d in Deployment]
     )
-    parser.add_argument("--rates", nargs="*", type=float, default=[2.0, 50.0], help="orders a second for the latency")
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long at each rate")
-    parser.add_argument("--maximum-seconds", type=float, default=12.0, help="how long at full load; 0 leaves it out")
-    parser.add_argument("--maximum-orders", type=int, default=600, help="a second, prepared for the full load")
+    parser.add_argument(
+        "--rates", nargs="*", type=float, default=list(DEFAULT.rates), help="orders a second for the latency"
+    )
+    parser.add_argument("--seconds", type=float, default=DEFAULT.seconds, help="how long at each rate")
+    parser.add_argument(
+        "--maximum-seconds", type=float, default=DEFAULT.maximum_seconds, help="how long at full load; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--maximum-orders", type=int, default=DEFAULT.maximum_orders, help="a second, prepared for the full load"
+    )
     parser.add_argument("--agents", type=int, default=2, help="real agents, each with a machine on a pty")
     parser.add_argument(
         "--capture", choices=["immediate", "on_dispense"], default="on_dispense", help="hold the money until poured?"

@@ -29,6 +29,9 @@ class Length:
     """Prepared for each second of full load; more than any cloud will take."""
 
 
+DEFAULT = Length(rates=(2.0, 50.0), seconds=15.0, maximum_seconds=12.0, maximum_orders=600)
+
+
 @dataclass(frozen=True)
 class Result:
     """Everything measured of one deployment."""
@@ -52,7 +55,7 @@ class Result:
 
 def run(deployment: Deployment, length: Length, agents: int, capture: str, say: Callable[[str], None]) -> Result:
     """Measure it. Raises `Missing`."""
-    plans, last = _plans(length, agents)
+    plans, last = plans_of(length, agents)
     prepared = [order for plan in (*plans, last) for order in plan]
     say(f"{deployment}: starting, with {len(prepared)} orders prepared")
     with Stage(deployment, agents, agents + FAKE_MACHINES, prepared, capture) as stage:
@@ -79,7 +82,7 @@ def run(deployment: Deployment, length: Length, agents: int, capture: str, say: 
         )
 
 
-def _plans(length: Length, agents: int) -> tuple[list[list[Prepared]], list[Prepared]]:
+def plans_of(length: Length, agents: int) -> tuple[list[list[Prepared]], list[Prepared]]:
     """The orders of each rate, and those of full load."""
     plans: list[list[Prepared]] = []
     first = 1

@@ -41,8 +41,8 @@ class Report:
             at=datetime.now(UTC).replace(microsecond=0),
             command=" ".join(["python3 run.py bench", *arguments]),
             commit=_said("git", "rev-parse", "--short", "HEAD") or "unknown",
-            machine=f"{os.cpu_count()} processors, {_processor()}",
-            software=_software(),
+            machine=machine(),
+            software=software(),
             load_before=round(os.getloadavg()[2], 1) if hasattr(os, "getloadavg") else None,
             results=tuple(results),
         )
@@ -101,7 +101,13 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _software() -> str:
+def machine() -> str:
+    """Its processors."""
+    return f"{os.cpu_count()} processors, {_processor()}"
+
+
+def software() -> str:
+    """What is measured through."""
     found = postgres.find()
     parts = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
     if found is not None:

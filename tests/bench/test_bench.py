@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as program
-from bench import orders
+from bench import bare, orders
 from bench.figures import percentile, spread
 from bench.parts import Part
 
@@ -67,6 +67,16 @@ def test_a_slice_of_the_bench_measures_every_order_on_sqlite(tmp_path: Path) -> 
 @pytest.mark.usefixtures("mosquitto", "postgres_server")
 def test_a_slice_of_the_bench_measures_every_order_on_postgresql(tmp_path: Path) -> None:
     check_slice("postgresql", tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("mosquitto")
+def test_the_bare_chain_is_measured(tmp_path: Path) -> None:
+    assert bare.main(["--databases", "sqlite", "--seconds", "2", "--record", str(tmp_path)]) == 0
+    [path] = tmp_path.glob("bare-*.json")
+    [result] = json.loads(path.read_text())["results"]
+    assert {rate: chain["count"] for rate, chain in result["chain"].items()} == {"2/s": 4, "50/s": 20}
+    assert result["maximum"] > 0
 
 
 def check_slice(database: str, tmp_path: Path) -> None:
