@@ -191,7 +191,7 @@ def reconcile_command(day: str, merchant: str | None, as_json: bool) -> None:
     cloud = _ready_made(_settings())
     try:
         chosen = Day.named(day, cloud.clock())
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.rules, cloud.clock, time.sleep)
+        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, time.sleep)
         reports = [reconciler.reconcile(key, chosen) for key in reconciler.keys(chosen, merchant)]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--day") from error

@@ -62,7 +62,7 @@ class Worker:
         self._publisher.wake = self.link.on_answer = publishing.ring
         self.link.on_received = lambda: bell.ring((MQTT_IN,))
         self._patience = Patience()
-        reconciler = Reconciler(database, cloud.shops, rules, clock, self._patience.wait)
+        reconciler = Reconciler(database, cloud.shops, clock, self._patience.wait)
         self.loops = [
             publishing,
             Loop("cashier", self._cashier, bell, money, clock),

@@ -120,6 +120,13 @@ def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, 
         _wait_no_longer_for_nothing(docket, now)
 
 
+def adopt(session: Session, payment_id: str, provider_payment_id: str, ask_at: datetime) -> Payment:
+    """This is what a payment whose opening was never answered became there: to be asked about, returns and all."""
+    _, payment = docket_of_payment(session, payment_id)
+    payment.provider_payment_id, payment.next_check_at = provider_payment_id, ask_at
+    return payment
+
+
 def ask_soon(session: Session, payment_id: str, now: datetime) -> None:
     """Something casts doubt on what we hold of this payment, final or not: let the provider be asked."""
     docket_of_payment(session, payment_id)[1].next_check_at = now

@@ -203,25 +203,26 @@ class Recheck:
             provider = None
         outcome = provider.fetch(news.provider_payment_id) if provider is not None else None
         if isinstance(outcome, Ok):
-            self._database.write(self._place, news.id, outcome.value)
+            adopted = self._database.write(self._place, news.id, outcome.value)
+            if adopted is not None:
+                self._check(adopted)
         elif outcome is None or isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
             log.warning(
                 "notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id}
             )
             self._database.write(self._set_aside, news.id, "not ours")
 
-    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> None:
+    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> Payment | None:
+        """The payment it turned out to be, taken to be asked about."""
         now = self._clock()
         payment = session.get(Payment, facts.metadata.get("payment", ""))
         news = news_of(facts, payment) if payment is not None else None
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
         if payment is not None and news is not None and mine:
-            paying.payment_news(session, payment.id, news, self._rules, now)
-            if facts.refunded:  # in the cabinet, before we knew the payment: a whole look takes it in
-                paying.ask_soon(session, payment.id, now)
             self._set_aside(session, news_id, ADOPTED)
-        else:
-            self._set_aside(session, news_id, "no such payment")
+            return paying.adopt(session, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
+        self._set_aside(session, news_id, "no such payment")
+        return None
 
     def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
         news = session.get_one(ProviderNews, news_id)

@@ -16,7 +16,6 @@ from cloud.fleet.models import Credential, Device
 from cloud.loops import Clock
 from cloud.orders import paying
 from cloud.orders.models import Payment
-from cloud.orders.rules import Rules
 from cloud.payments.believing import news_of
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.reconcile.asking import Asking
@@ -56,12 +55,9 @@ _AT_REST = (State.EXPLAINED.value, State.CLOSED.value)
 class Reconciler:
     """Looks at days; any number of them may look at the same day, what they keep is the same."""
 
-    def __init__(
-        self, database: Database, shops: Shops, rules: Rules, clock: Clock, pause: Callable[[float], None]
-    ) -> None:
+    def __init__(self, database: Database, shops: Shops, clock: Clock, pause: Callable[[float], None]) -> None:
         self._database = database
         self._shops = shops
-        self._rules = rules
         self._clock = clock
         self._pause = pause
 
@@ -124,13 +120,11 @@ class Reconciler:
             self._database.write(paying.ask_soon, finding.payment_id, self._clock())
 
     def _adopt(self, session: Session, payment_id: str, facts: PaymentFacts) -> None:
-        """Take in a payment whose opening was never answered, as its notification would have been."""
+        """A payment whose opening was never answered, as a notification of it would have had it adopted."""
         payment = session.get(Payment, payment_id)
         news = news_of(facts, payment) if payment is not None else None
         if payment is not None and news is not None and payment.provider_payment_id is None:
-            paying.payment_news(session, payment_id, news, self._rules, self._clock())
-            if facts.refunded:
-                paying.ask_soon(session, payment_id, self._clock())
+            paying.adopt(session, payment_id, facts.provider_payment_id, self._clock())
 
 
 def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:

@@ -24,7 +24,7 @@ MACHINES = ShopKey("north", "", "")
 def a_reconciler(till: Till) -> Reconciler:
     """Waiting is the clock moving on."""
     world = till.world
-    return Reconciler(world.database, till.shops, world.rules, world.clock, lambda s: _wait(till, s))
+    return Reconciler(world.database, till.shops, world.clock, lambda s: _wait(till, s))
 
 
 def a_nightly(till: Till) -> Nightly:

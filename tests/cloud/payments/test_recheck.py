@@ -117,6 +117,7 @@ def test_news_before_our_create_was_answered_is_adopted(till: Till) -> None:
     assert news.handled_at is None
     till.recheck.step(till.world.now)
     assert till.news()[0].verdict == "adopted"
+    till.recheck.step(till.world.now)
     assert till.world.status(order_id) == "paid"
     till.work(5)
     assert till.world.status(order_id) == "paid"
@@ -156,6 +157,7 @@ def test_a_forged_notification_of_a_payment_not_yet_known_does_not_hide_the_real
     till.post(real)
     till.recheck.step(till.world.now)
     assert till.news()[0].verdict == "adopted"
+    till.work()
     assert till.world.status(order_id) == "paid"
 
 

@@ -102,8 +102,7 @@ def test_several_workers_do_not_double_a_day(till: Till) -> None:
 
     world = till.world
     workers = [
-        Nightly(world.database, Watched(world.database, till.shops, world.rules, world.clock, lambda _s: None))
-        for _ in range(4)
+        Nightly(world.database, Watched(world.database, till.shops, world.clock, lambda _s: None)) for _ in range(4)
     ]
     threads = [threading.Thread(target=nights, args=(worker, till)) for worker in workers]
     for thread in threads:
@@ -173,7 +172,7 @@ def test_a_worker_that_stops_leaves_the_day_to_others(till: Till) -> None:
     till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=None)
     world, patience = till.world, Patience()
     patience.end()
-    stopping = Reconciler(world.database, till.shops, world.rules, world.clock, patience.wait)
+    stopping = Reconciler(world.database, till.shops, world.clock, patience.wait)
     with pytest.raises(Interrupted):
         stopping.reconcile(ShopKey("north", "Yookassa", ACCOUNT), DAY)
     Nightly(world.database, stopping).step(world.now)

@@ -159,6 +159,25 @@ def test_a_payment_whose_answer_was_lost_is_adopted_by_its_marks(till: Till) -> 
     assert reconciled(till).is_clean
 
 
+def test_what_was_given_back_before_it_was_adopted_is_taken_in_too(till: Till) -> None:
+    """The list tells how much was returned, not by which refunds: the payment is asked about once more."""
+    order_id = till.world.scan()
+    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
+    till.press(order_id)
+    [there] = till.payments_there()
+    till.yookassa.pay(there["id"])
+    till.shop.post(f"/payments/{there['id']}/capture", {})
+    assert till.shop.refund(there["id"], f"{PRICE / 100:.2f}").status_code == 200
+    change_payment(till, order_id, state="refused", live=False)
+    assert kinds(reconciled(till))["lost_and_found"] == "mending"
+    till.work()
+    ledger = till.world.ledger(order_id)
+    assert (ledger["captured"], ledger["refunded"]) == (PRICE, PRICE)
+    assert till.world.order(order_id).status == "failed"
+    assert till.verdicts(order_id, Task.REFUND) == ["withdrawn"], "nobody asked for a second one"
+    assert reconciled(till).is_clean
+
+
 def test_a_payment_with_our_marks_that_our_books_never_had_is_a_persons(till: Till) -> None:
     till.shop.create(metadata={"order_id": "ord-x", "device_uuid": "m-001", "payment": "p-x"})
     [found] = reconciled(till).findings
