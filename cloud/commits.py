@@ -8,9 +8,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -68,11 +69,11 @@ class Piece:
     work: Callable[[Session], Any]
     future: "Future[Any]"
     key: str = ""
-    """What it locks: pieces put by are done in the order of their keys."""
+    """What it locks: pieces put by are done in the order of their keys, and those of one key share a session."""
 
 
-_Finished = tuple[Piece, Any, Done]
-"""A piece, its result, what follows."""
+_Finished = tuple[Sequence[Piece], Sequence[Any], Done]
+"""Pieces that shared a session, their results, what follows."""
 
 
 class GroupCommit:
@@ -114,8 +115,9 @@ class GroupCommit:
         except BaseException as error:
             _failed(group, error)
             raise
-        for piece, result, _ in finished:  # first, so that no act can leave a caller waiting
-            piece.future.set_result(result)
+        for pieces, results, _ in finished:  # first, so that no act can leave a caller waiting
+            for piece, result in zip(pieces, results, strict=True):
+                piece.future.set_result(result)
         for _, _, done in finished:
             self._tell(done)
 
@@ -123,12 +125,12 @@ class GroupCommit:
         """All or nothing, without savepoints: nearly always nothing fails."""
         finished: list[_Finished] = []
         with self.engine.connect() as connection, connection.begin():
-            for piece in group:
+            for pieces in _by_key(group):
                 with self._session(connection, "rollback_only") as session:
-                    result = piece.work(session)
+                    results = [piece.work(session) for piece in pieces]
                     done = Done(session)
                     session.flush()
-                    finished.append((piece, result, done))
+                    finished.append((pieces, results, done))
         return finished
 
     def _commit_apart(self, group: Sequence[Piece]) -> list[_Finished]:
@@ -146,7 +148,7 @@ class GroupCommit:
                             session.rollback()
                             piece.future.set_exception(error)
                         else:
-                            finished.append((piece, result, done))
+                            finished.append(([piece], [result], done))
         except BaseException as error:
             _failed(group, error)
             if not isinstance(error, Exception):
@@ -156,6 +158,13 @@ class GroupCommit:
 
     def _session(self, connection: Connection, mode: JoinTransactionMode) -> Session:
         return Session(connection, expire_on_commit=False, join_transaction_mode=mode, info=self._known)
+
+
+def _by_key(group: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Neighbours of one key together, those without a key alone."""
+    for key, neighbours in groupby(group, key=lambda piece: piece.key):
+        pieces = list(neighbours)
+        yield from [pieces] if key else ([piece] for piece in pieces)
 
 
 def _failed(group: Sequence[Piece], error: BaseException) -> list[_Finished]:

@@ -124,8 +124,8 @@ class Database:
     def write_soon(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[T]":
         """`write` for what nobody waits for: within the patience, in one transaction with others of its kind.
 
-        `key` names what it locks; groups are done in the order of their keys, so that no two wait for each other, and
-        work of one key in the order it came. The future tells its end.
+        `key` names what it locks; groups are done in the order of their keys, so that no two wait for each other. Work
+        of one key is done in the order it came and shares a session. The future tells its end.
         """
         future: Future[T] = Future()
         if self._put_by is not None:

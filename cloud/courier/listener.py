@@ -18,6 +18,7 @@ from cloud.fleet import machine_events, probes
 from cloud.fleet.models import DeviceLive
 from cloud.loops import Clock
 from cloud.orders import making
+from cloud.orders.docket import key_of
 from cloud.orders.rules import Rules
 from protocol.errors import WireError
 from protocol.messages import (
@@ -166,7 +167,7 @@ class Listener:
 def _locked_by(device_uuid: str, message: Message) -> str:
     """Workers that meet in two orders never wait for each other: everybody locks in this order."""
     order_id = getattr(message, "order_id", "")
-    return f"order {order_id}" if order_id else f"device {device_uuid}"
+    return key_of(order_id) if order_id else f"device {device_uuid}"
 
 
 def _note_presence(session: Session, device_uuid: str, said: Presence, now: datetime) -> None:

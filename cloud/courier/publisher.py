@@ -19,7 +19,7 @@ from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders import making, outbox
 from cloud.orders.change import tell
-from cloud.orders.docket import open_docket
+from cloud.orders.docket import key_of, open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
 from cloud.orders.rules import Rules
@@ -157,7 +157,7 @@ class Publisher:
         for answer in answers:
             letter = self._awaiting.pop(answer.mid, None)
             if letter is not None:
-                key = f"order {letter.order.id}"
+                key = key_of(letter.order.id)
                 self._database.write_soon(key, self._answered, letter, answer.code).add_done_callback(_look_at_end)
 
     def _answered(self, session: Session, letter: Letter, code: int) -> None:

@@ -131,6 +131,11 @@ def open_docket(session: Session, order_id: str) -> Docket:
     return _dockets(session).get(order_id) or _open(session, _BY_ORDER, order_id)
 
 
+def key_of(order_id: str) -> str:
+    """The docket's name for `Database.write_soon`: what is put by about one order shares its docket."""
+    return f"order {order_id}"
+
+
 def docket_of_payment(session: Session, payment_id: str) -> tuple[Docket, Payment]:
     """The docket a payment is in, and the payment. Raises `UnknownOrder`."""
     for docket in _dockets(session).values():

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.db import Database
 from cloud.loops import Clock, Crew
 from cloud.orders import outbox, paying
-from cloud.orders.docket import open_docket
+from cloud.orders.docket import key_of, open_docket
 from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
@@ -227,8 +227,10 @@ class Cashier:
 
     def _settle(self, row: OutboxRow, outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]) -> None:
         match outcome:
-            case Ok(PaymentFacts() as facts):
+            case Ok(PaymentFacts() as facts) if row.task == Task.CREATE:
                 self._database.write(self._paid_facts, row, facts)
+            case Ok(PaymentFacts() as facts):
+                self._database.write_soon(key_of(row.order_id), self._paid_facts, row, facts).result()
             case Ok(RefundFacts() as facts):
                 self._database.write(self._refund_facts, row, facts)
             case Rejected(key_conflict=True):

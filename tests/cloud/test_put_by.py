@@ -66,6 +66,16 @@ def test_pieces_are_done_in_the_order_of_their_keys_and_those_of_one_key_as_they
     assert done == ["3", "2", "4", "1"]
 
 
+def test_pieces_of_one_key_share_a_session_and_others_do_not(database_url: str) -> None:
+    sessions: list[Session] = []
+    with opened(database_url, FOR_EVER_S) as database:
+        for key in ("order a", "order b", "order a", "", ""):
+            database.write_soon(key, sessions.append)
+    without, again, a, b, c = sessions
+    assert without is not again
+    assert (a is b, b is c) == (True, False)
+
+
 def test_a_piece_fails_alone(database_url: str) -> None:
     with opened(database_url, FOR_EVER_S) as database:
         futures = [database.write_soon("", add, f"w{number}", fails=number == 1) for number in range(3)]
