@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select
@@ -11,7 +13,12 @@ from sqlalchemy.orm import Session
 from cloud.commits import after_commit, ring
 from cloud.db import Base, Database
 from cloud.heartbeat import WorkerLife
+from cloud.orders import making
+from cloud.orders.docket import key_of
+from protocol.messages import Accepted, Evidence, Outcome
+from protocol.reasons import Result, Spout
 from tests.cloud.test_db import NOON, Trouble
+from tests.cloud.worlds import World, publish
 from tests.waiting import wait_until
 
 FOR_EVER_S = 3600.0
@@ -123,3 +130,24 @@ def test_without_patience_it_is_written_at_once_by_the_caller(database_url: str)
         assert database.write_soon("", whose).result(0) == threading.current_thread().name
         assert isinstance(database.write_soon("", add, "one").exception(0), Exception)
         assert names(database_url) == {"one"}
+
+
+def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> None:
+    order_id = world.pay()
+    make = world.command(order_id)
+    ids: dict[str, Any] = {"command_id": make.id, "order_id": order_id, "at": world.now}
+    done = Outcome(message_id="o", result=Result.DONE, out=Spout.FULL, evidence=Evidence(rule="said so"), **ids)
+    asked: list[str] = []
+    with closing(Database(world.database.url.render_as_string(False), patience_s=FOR_EVER_S)) as database:
+        engine = database._group.engine if database._group else database.engine
+        event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        put_by = partial(database.write_soon, key_of(order_id))
+        put_by(publish, order_id, make.id, world.rules, world.now)
+        put_by(making.accepted, make.device_uuid, Accepted(message_id="a", **ids), world.rules, world.now)
+        put_by(making.reported, make.device_uuid, done, world.rules, world.now)
+    assert world.status(order_id) == "successful"
+    assert [change.event for change in world.history(order_id)][-3:] == [
+        "command_published", "machine_accepted", "machine_done",
+    ]  # fmt: skip
+    assert world.promised(order_id) == ["capture"]
+    assert [sum(text.startswith(start) for text in asked) for start in ("SELECT orders.", "UPDATE orders")] == [1, 1]
