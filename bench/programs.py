@@ -20,6 +20,7 @@ persistence true
 persistence_location {folder}/
 autosave_interval 1
 autosave_on_changes true
+max_queued_messages 10000
 log_dest none
 """
 

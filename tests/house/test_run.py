@@ -93,3 +93,19 @@ def test_an_environment_is_made_once_and_made_again_when_it_was_left_half_made(c
     shutil.rmtree(next((clone / ".venv").glob("lib/python*/site-packages/pytest")))
     third = run(clone, "test", "--version")
     assert third.returncode == 0, third.stderr
+
+
+def test_tests_of_one_group_are_run_by_one_process(tmp_path: Path) -> None:
+    """A pytest newer than its xdist ignored the groups: six demos were started by every process (pyproject.toml)."""
+    (tmp_path / "test_it.py").write_text(
+        "import os, pathlib, pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('number', range(8))\n"
+        "def test_it(number):\n"
+        "    pathlib.Path(os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+    )
+    options = ["-n2", "--dist=loadgroup", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True, timeout=100)
+    assert len(list(tmp_path.glob("gw*"))) == 1

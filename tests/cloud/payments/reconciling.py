@@ -14,6 +14,7 @@ from cloud.payments.reconcile.models import FoundDifference
 from cloud.payments.reconcile.nightly import Nightly
 from cloud.payments.reconcile.reconciler import Reconciler, Report
 from protocol.reasons import Result
+from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.tills import Till
 from tests.cloud.worlds import ACCOUNT
 
@@ -46,6 +47,16 @@ def reconciled(till: Till, day: Day | None = None, key: ShopKey = SHOP) -> Repor
 def kinds(report: Report) -> dict[str, str]:
     """How each kind of finding stands."""
     return {found.kind: found.state for found in report.findings}
+
+
+def unanswered_and_paid(till: Till) -> tuple[str, dict[str, Any]]:
+    """An order whose opening was never answered, and its payment, paid at the provider."""
+    order_id = till.world.scan()
+    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
+    till.press(order_id)
+    [there] = till.payments_there()
+    till.yookassa.pay(there["id"])
+    return order_id, there
 
 
 def sold(till: Till, method: str = "bank_card") -> str:

@@ -30,6 +30,7 @@ from tests.cloud.payments.reconciling import (
     refund_in_cabinet,
     sold,
     today,
+    unanswered_and_paid,
 )
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
@@ -146,11 +147,7 @@ def test_a_payment_the_provider_disowns_is_named(till: Till) -> None:
 
 
 def test_a_payment_whose_answer_was_lost_is_adopted_by_its_marks(till: Till) -> None:
-    order_id = till.world.scan()
-    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
-    till.press(order_id)
-    [there] = till.payments_there()
-    till.yookassa.pay(there["id"])
+    order_id, there = unanswered_and_paid(till)
     change_payment(till, order_id, state="refused", live=False)
     assert kinds(reconciled(till)) == {"lost_and_found": "mending"}
     assert till.provider_id(order_id) == there["id"]
@@ -161,19 +158,14 @@ def test_a_payment_whose_answer_was_lost_is_adopted_by_its_marks(till: Till) -> 
 
 def test_what_was_given_back_before_it_was_adopted_is_taken_in_too(till: Till) -> None:
     """The list tells how much was returned, not by which refunds: the payment is asked about once more."""
-    order_id = till.world.scan()
-    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
-    till.press(order_id)
-    [there] = till.payments_there()
-    till.yookassa.pay(there["id"])
+    order_id, there = unanswered_and_paid(till)
     till.shop.post(f"/payments/{there['id']}/capture", {})
     assert till.shop.refund(there["id"], f"{PRICE / 100:.2f}").status_code == 200
     change_payment(till, order_id, state="refused", live=False)
     assert kinds(reconciled(till))["lost_and_found"] == "mending"
     till.work()
-    ledger = till.world.ledger(order_id)
-    assert (ledger["captured"], ledger["refunded"]) == (PRICE, PRICE)
-    assert till.world.order(order_id).status == "failed"
+    assert till.world.ledger(order_id).items() >= {"captured": PRICE, "refunded": PRICE}.items()
+    assert till.world.status(order_id) == "failed"
     assert till.verdicts(order_id, Task.REFUND) == ["withdrawn"], "nobody asked for a second one"
     assert reconciled(till).is_clean
 
