@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.real_parts import CHROMIUM
 
@@ -26,6 +26,7 @@ PHONE: dict[str, Any] = {
     "timezone_id": "Europe/Moscow",
 }
 _PATIENCE_MS = 20_000
+expect.set_options(timeout=_PATIENCE_MS)  # its own 5 s are soon over on a machine that is busy with other tests
 
 
 @contextmanager
