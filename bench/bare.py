@@ -24,9 +24,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from bench import latency, maximum
 from bench.campaign import DEFAULT, FAKE_MACHINES, plans_of
 from bench.figures import Spread, spread
-from bench.maximum import CONNECTIONS, OUTSTANDING, WARM_UP_S
 from bench.mqtt import connected_client
 from bench.orders import DRINK_NO, PRICE, Prepared, number_of_payment, order_id
 from bench.programs import Running
@@ -44,8 +44,6 @@ from simulator.demo.programs import answers, free_port
 
 ROOT = Path(__file__).parents[1]
 CAPTURE = "on_dispense"
-FEW_CONNECTIONS = 8
-SETTLE_S = 15.0
 
 
 class Base(DeclarativeBase):
@@ -205,12 +203,12 @@ def run(deployment: Deployment, seconds: float) -> Bare:
 
 def _latency(stage: Stage, plan: Sequence[Prepared], rate: float) -> Spread | None:
     stage.machines.take()
-    notifier = Notifier(stage.cloud_url, CAPTURE, FEW_CONNECTIONS)
+    notifier = Notifier(stage.cloud_url, CAPTURE, latency.CONNECTIONS)
     notifier.at_rate(plan, rate)
     begun = notifier.finish().begun
     numbers = {order_id(order.number): order.number for order in plan if order.device_uuid in stage.agents}
     first_byte: dict[str, float] = {}
-    until = time.monotonic() + SETTLE_S
+    until = time.monotonic() + latency.SETTLE_S
     while len(first_byte) < len(numbers) and time.monotonic() < until:
         first_byte |= stage.machines.take()
         time.sleep(0.1)
@@ -221,15 +219,15 @@ def _maximum(stage: Stage, plan: Sequence[Prepared], seconds: float) -> float:
     stage.fleet.take()
     while stage.permits.acquire(block=False):
         pass
-    for _ in range(OUTSTANDING):
+    for _ in range(maximum.OUTSTANDING):
         stage.permits.release()
-    notifier = Notifier(stage.cloud_url, CAPTURE, CONNECTIONS)
+    notifier = Notifier(stage.cloud_url, CAPTURE, maximum.CONNECTIONS)
     start = time.time()
-    notifier.as_permitted(plan, stage.permits, WARM_UP_S + seconds)
+    notifier.as_permitted(plan, stage.permits, maximum.WARM_UP_S + seconds)
     end = time.time()
     notifier.finish()
     commanded = stage.fleet.take().commanded.values()
-    begin = start + WARM_UP_S
+    begin = start + maximum.WARM_UP_S
     return round(sum(begin <= at < end for at in commanded) / (end - begin), 1)
 
 

@@ -5,9 +5,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
@@ -239,10 +239,11 @@ def test_another_processs_commit_wakes_this_one(database: Database, another: Dat
             watch.stop()
 
 
-def test_notices_go_on_after_their_connection_was_broken(postgres_url: str) -> None:
-    with closing(Database(postgres_url)) as here, closing(Database(postgres_url)) as there:
+@contextmanager
+def listening(url: str) -> Iterator[tuple[Database, Callable[[], bool]]]:
+    """Another process's database, and whether what it tells now is heard here."""
+    with closing(Database(url)) as here, closing(Database(url)) as there:
         Base.metadata.create_all(here.engine)
-        assert there.notices is not None
         numbers = iter(range(10_000))
         watch = Watch(here)
 
@@ -253,33 +254,27 @@ def test_notices_go_on_after_their_connection_was_broken(postgres_url: str) -> N
         with here.bell.listen("news") as ear:
             watch.start()
             try:
-                wait_until(lambda: is_heard() and there.notices and there.notices.sender, what="a notice")
-                broken = there.notices.sender
-                with here.engine.begin() as connection:
-                    connection.execute(text("SELECT pg_terminate_backend(:sender)"), {"sender": broken})
-                wait_until(lambda: is_heard() and there.notices and there.notices.sender != broken, what="the next")
+                yield there, is_heard
             finally:
                 watch.stop()
+
+
+def test_notices_go_on_after_their_connection_was_broken(postgres_url: str) -> None:
+    with listening(postgres_url) as (there, is_heard):
+        notices = there.notices
+        assert notices is not None
+        wait_until(lambda: is_heard() and notices.sender, what="a notice")
+        broken = notices.sender
+        with there.engine.begin() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(:sender)"), {"sender": broken})
+        wait_until(lambda: is_heard() and notices.sender != broken, what="the next")
 
 
 def test_notices_go_on_after_the_driver_itself_complained(postgres_url: str, mocker: MockerFixture) -> None:
     """The connection's number is asked of psycopg, whose errors SQLAlchemy does not wrap."""
-    with closing(Database(postgres_url)) as here, closing(Database(postgres_url)) as there:
-        Base.metadata.create_all(here.engine)
-        mocker.patch("cloud.notices._number_of", side_effect=[psycopg.OperationalError("the connection is closed"), 7])
-        numbers = iter(range(10_000))
-        watch = Watch(here)
-
-        def is_heard() -> bool:
-            there.write(add, f"w{next(numbers)}", None, "news")
-            return ear.wait(0.2)
-
-        with here.bell.listen("news") as ear:
-            watch.start()
-            try:
-                wait_until(is_heard, what="a notice")
-            finally:
-                watch.stop()
+    mocker.patch("cloud.notices._number_of", side_effect=[psycopg.OperationalError("the connection is closed"), 7])
+    with listening(postgres_url) as (_, is_heard):
+        wait_until(is_heard, what="a notice")
 
 
 def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:

@@ -1,6 +1,5 @@
 """The shared world of the system tests: the deployment that grows, mended before each test, judged after it."""
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.postgres import PostgresServer
-from tests.real_parts import MOSQUITTO
+from tests.real_parts import MOSQUITTO, missing
 from tests.system.complaints import check_none_since, written
 from tests.system.promises import check_all_kept
 from tests.system.world import World
@@ -27,7 +26,7 @@ def broker_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mosquitto(broker_memory: Path) -> Iterator[Mosquitto]:
     """The shared world's broker; a missing one skips its tests by name, and fails them when CI=true."""
     if MOSQUITTO.where is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(MOSQUITTO))
+        missing(MOSQUITTO)
     with a_mosquitto(broker_memory.parent) as broker:
         yield broker
 

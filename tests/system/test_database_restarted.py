@@ -13,17 +13,14 @@ import pytest
 from tests.mosquitto import a_mosquitto
 from tests.postgres import PostgresServer, a_postgres_server
 from tests.programs import Program
-from tests.real_parts import POSTGRES
+from tests.real_parts import POSTGRES, missing
 from tests.system.conftest import judged
 from tests.system.promises import let_leases_run_out, wait_kept
 from tests.system.restartable import wait_who_says
 from tests.system.world import World
 from tests.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(POSTGRES.is_address, reason="the server named in the environment cannot be restarted by a test"),
-]
+pytestmark = pytest.mark.long
 FORGIVEN = ("psycopg", "OperationalError", "InvalidatePoolError")
 """What everybody says who misses the database."""
 
@@ -57,6 +54,8 @@ def own(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[World, CrashingServer]]:
     """A world with a server and a broker of its own. (`postgres_server` is asked for so that a missing one skips.)"""
+    if POSTGRES.is_address:
+        missing("the server named in the environment cannot be restarted by a test")
     folder = tmp_path_factory.mktemp("own")
     with a_postgres_server() as server, ExitStack() as closing, a_mosquitto(folder / "mosquitto") as broker:
         crashing = CrashingServer(server, closing)
