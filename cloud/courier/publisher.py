@@ -157,8 +157,8 @@ class Publisher:
         for answer in answers:
             letter = self._awaiting.pop(answer.mid, None)
             if letter is not None:
-                key = key_of(letter.order.id)
-                self._database.write_soon(key, self._answered, letter, answer.code).add_done_callback(_look_at_end)
+                settled = self._database.write_soon(key_of(letter.order.id), self._answered, letter, answer.code)
+                settled.add_done_callback(partial(_look_at_end, letter))
 
     def _answered(self, session: Session, letter: Letter, code: int) -> None:
         open_docket(session, letter.order.id)  # before the row: everybody locks in this order
@@ -198,11 +198,11 @@ class Publisher:
                 del self._awaiting[mid]
 
 
-def _look_at_end(settled: "Future[None]") -> None:
+def _look_at_end(letter: Letter, settled: "Future[None]") -> None:
     """What could not be settled is sent again when its lease ends; the device knows the command by then."""
     error = settled.exception()
     if error is not None:
-        log.error("the broker's answer could not be stored", exc_info=error)
+        log.error("the broker's answer could not be stored", exc_info=error, extra=letter.facts())
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:

@@ -7,16 +7,20 @@ from functools import partial
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cloud.commits import after_commit, ring
+from cloud.courier.publisher import LEASE_S, Publisher
 from cloud.db import Base, Database
 from cloud.heartbeat import WorkerLife
 from cloud.orders import making
 from cloud.orders.docket import key_of
 from protocol.messages import Accepted, Evidence, Outcome
 from protocol.reasons import Result, Spout
+from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.test_db import NOON, Trouble
 from tests.cloud.worlds import World, publish
 from tests.waiting import wait_until
@@ -151,3 +155,20 @@ def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> Non
     ]  # fmt: skip
     assert world.promised(order_id) == ["capture"]
     assert [sum(text.startswith(start) for text in asked) for start in ("SELECT orders.", "UPDATE orders")] == [1, 1]
+
+
+def test_a_brokers_answer_that_cannot_be_stored_is_told_with_its_order_and_the_command_sent_again(
+    sqlite_world: World, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, link = sqlite_world, SmallBroker()
+    publisher = Publisher(world.database, link, world.rules, "courier", world.clock)  # type: ignore[arg-type]  # as far as it is used
+    order_id = world.pay()
+    away = mocker.patch.object(making, "published", side_effect=OperationalError("", {}, Exception("away")))
+    publisher.step(world.now)
+    [told] = [record for record in caplog.records if record.name == "cloud.courier" and record.levelname == "ERROR"]
+    assert told.__dict__["order_id"] == order_id
+    assert world.status(order_id) == "paid"
+    mocker.stop(away)
+    publisher.step(world.clock.advance(LEASE_S))
+    assert world.status(order_id) == "make_pending"
+    assert len(set(link.waiting)) == 1, "the same command, which its agent knows by now"
