@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import __version__, log, migrate
 from cloud.checkup import checkup, receipt_warnings
+from cloud.collector import spare_what_stays
 from cloud.fleet import events_report
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
@@ -95,6 +96,7 @@ def worker() -> None:
     watch, work = Watch(cloud.database), Worker(cloud)
     watch.start()
     work.start()
+    spare_what_stays()
     _wait_for_the_end()
     work.stop()
     watch.stop()

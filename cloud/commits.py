@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,6 +28,7 @@ STOP_WITHIN_S = 10.0
 _RINGS = "rings"
 _AFTERWARDS = "afterwards"
 _LAST = "last"
+_COMING = "coming"
 
 
 def ring(session: Session, topic: str) -> None:
@@ -44,6 +44,12 @@ def after_commit(session: Session, act: Callable[[], None]) -> None:
 def before_commit(session: Session, act: Callable[[], None]) -> None:
     """Have `act` called last in this session's transaction; what it raises undoes everything."""
     session.info.setdefault(_LAST, []).append(act)
+
+
+def coming(session: Session) -> Sequence[str]:
+    """The keys of all the work that shares this session: who reads for one may read for all."""
+    keys: Sequence[str] = session.info.get(_COMING, ())
+    return keys
 
 
 class Done:
@@ -69,7 +75,7 @@ class Piece:
     work: Callable[[Session], Any]
     future: "Future[Any]"
     key: str = ""
-    """What it locks: pieces put by are done in the order of their keys, and those of one key share a session."""
+    """What it locks: pieces with a key are done in the order of their keys, and share a session."""
 
 
 _Finished = tuple[Sequence[Piece], Sequence[Any], Done]
@@ -87,11 +93,11 @@ class GroupCommit:
         self._waiting: deque[Piece] = deque()
         self._writing = threading.Lock()
 
-    def write(self, work: Callable[[Session], T]) -> T:
+    def write(self, work: Callable[[Session], T], key: str = "") -> T:
         """The work's result once it is committed, alone or with others'."""
         future: Future[T] = Future()
         with self._lock:
-            self._waiting.append(Piece(work, future))
+            self._waiting.append(Piece(work, future, key))
         while not future.done():
             with self._writing:
                 if not future.done():
@@ -125,8 +131,9 @@ class GroupCommit:
         """All or nothing, without savepoints: nearly always nothing fails."""
         finished: list[_Finished] = []
         with self.engine.connect() as connection, connection.begin():
-            for pieces in _by_key(group):
+            for pieces in _sharing(group):
                 with self._session(connection, "rollback_only") as session:
+                    session.info[_COMING] = [piece.key for piece in pieces if piece.key]
                     results = [piece.work(session) for piece in pieces]
                     done = Done(session)
                     session.flush()
@@ -160,11 +167,11 @@ class GroupCommit:
         return Session(connection, expire_on_commit=False, join_transaction_mode=mode, info=self._known)
 
 
-def _by_key(group: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Neighbours of one key together, those without a key alone."""
-    for key, neighbours in groupby(group, key=lambda piece: piece.key):
-        pieces = list(neighbours)
-        yield from [pieces] if key else ([piece] for piece in pieces)
+def _sharing(group: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Those with a key together, by key and as they came; each of the others by itself."""
+    keyed = sorted((piece for piece in group if piece.key), key=lambda piece: piece.key)
+    yield from [keyed] if keyed else []
+    yield from ([piece] for piece in group if not piece.key)
 
 
 def _failed(group: Sequence[Piece], error: BaseException) -> list[_Finished]:
@@ -213,11 +220,11 @@ class PutBy:
                 log.exception("what follows a commit failed")
 
     def _next(self) -> list[Piece]:
-        """What has come within the patience of the first, in the order of locks; none at the end."""
+        """What has come within the patience of the first; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._pieces or self._is_ending)
             until = time.monotonic() + self._patience_s
             while (left := until - time.monotonic()) > 0 and len(self._pieces) < MAX_GROUP and not self._is_ending:
                 self._changed.wait(left)
             taken, self._pieces = self._pieces[:MAX_GROUP], self._pieces[MAX_GROUP:]
-        return sorted(taken, key=lambda piece: piece.key)
+        return taken

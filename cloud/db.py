@@ -1,7 +1,8 @@
 """The database: typed base, UTC times, and the one way to change anything: `Database.write(work)`, all or nothing.
 
 SQLite has one writer at a time, so there waiting work is committed in groups; PostgreSQL gets a plain transaction each.
-What nobody waits for goes through `Database.write_soon`, in groups on both (`cloud/commits.py`).
+What concerns one order goes through `write_together`, what nobody waits for through `write_soon`: in groups on both,
+so that one statement does for many orders (`cloud/commits.py`).
 """
 
 import time
@@ -104,8 +105,8 @@ class Database:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
             _ping_when_idle(self.engine)
             self.notices = Notices(self.engine)
-        putting_by = self._group or GroupCommit(self.engine, self.known, self._tell)
-        self._put_by = PutBy(putting_by, patience_s) if patience_s else None
+        self._together, put_by = self._group or self._a_group(), self._group or self._a_group()
+        self._put_by = PutBy(put_by, patience_s) if patience_s else None
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `work(session, *args, **kwargs)` in a transaction; its result once that is committed.
@@ -121,12 +122,16 @@ class Database:
         self._tell(done)
         return result
 
-    def write_soon(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[T]":
-        """`write` for what nobody waits for: within the patience, in one transaction with others of its kind.
+    def write_together(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`write`, at once, in one transaction and one session with all else of the kind that waits.
 
-        `key` names what it locks; groups are done in the order of their keys, so that no two wait for each other. Work
-        of one key is done in the order it came and shares a session. The future tells its end.
+        `key` names what it locks; the work of a group is done in the order of the keys, so that no two groups wait for
+        each other, and that of one key in the order it came.
         """
+        return self._together.write(lambda session: work(session, *args, **kwargs), key)
+
+    def write_soon(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[T]":
+        """`write_together` for what nobody waits for: within the patience. The future tells its end."""
         future: Future[T] = Future()
         if self._put_by is not None:
             self._put_by.add(Piece(lambda session: work(session, *args, **kwargs), future, key))
@@ -136,6 +141,9 @@ class Database:
         except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
             future.set_exception(error)
         return future
+
+    def _a_group(self) -> GroupCommit:
+        return GroupCommit(self.engine, self.known, self._tell)
 
     def _tell(self, done: Done) -> None:
         done.tell(self.bell)

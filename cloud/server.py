@@ -8,6 +8,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from cloud.app import STREAMS, create_app
+from cloud.collector import spare_what_stays
 from cloud.settings import Settings
 from cloud.watch import Watch
 from cloud.wiring import Cloud, build
@@ -69,7 +70,9 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._worker.start()
         if not (self._with_worker and self._cloud.database.is_sqlite):
             Watch(self._cloud.database).start()  # alone on its SQLite file, nobody else can change it
-        return create_app(self._cloud, self._streams)
+        app = create_app(self._cloud, self._streams)
+        spare_what_stays()
+        return app
 
     def _end(self) -> None:
         if self._worker is not None:

@@ -16,7 +16,7 @@ from cloud.courier.tmetr.sender import TmetrSender
 from cloud.db import Database
 from cloud.fleet import probes
 from cloud.loops import Crew, Loop
-from cloud.orders import outbox, paying
+from cloud.orders import outbox, paying, promises
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
 from cloud.payments.receipts.registration import RECEIPTS, Registration
@@ -87,8 +87,8 @@ class Worker:
         for loop in self.loops:
             loop.start()
         known = self._cloud.database.known
-        outbox.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
-        outbox.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
+        promises.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
+        promises.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
         self._recheck.at_hand(known, here=True)
         log.info("worker started", extra={"worker": self._cloud.owner})
 
@@ -115,7 +115,7 @@ class Worker:
         """Finish what is in hand and end."""
         known = self._cloud.database.known
         for lane in (Lane.MQTT, Lane.PROVIDER):
-            outbox.know_at_hand(known, lane, None)
+            promises.know_at_hand(known, lane, None)
         self._recheck.at_hand(known, here=False)
         self._patience.end()
         for loop in self.loops:

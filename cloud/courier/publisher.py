@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
-from cloud.orders import making, outbox
+from cloud.orders import making, outbox, promises
 from cloud.orders.change import tell
-from cloud.orders.docket import key_of, open_docket
+from cloud.orders.docket import Docket, key_of, open_docket
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
 from protocol.messages import Asked, Make, Message, Query, encode
 from protocol.topics import Channel, topic
@@ -101,13 +102,12 @@ class Publisher:
         return self._look_at
 
     def at_hand(self) -> AtHand:
-        """For `outbox.know_at_hand`: rows written in this process need not be looked for."""
+        """For `promises.know_at_hand`: rows written in this process need not be looked for."""
         return AtHand(Claim(self._owner, LEASE_S), self._prepare)
 
-    def _prepare(self, session: Session, row: OutboxRow) -> Callable[[], None] | None:
+    def _prepare(self, docket: Docket, row: OutboxRow) -> Callable[[], None] | None:
         if not self._link.connected or len(self._given) >= MAX_GIVEN:
             return None
-        docket = open_docket(session, row.order_id)
         return partial(self._give, (row, docket.command(row.subject), docket.order))
 
     def _give(self, given: Given) -> None:
@@ -124,14 +124,14 @@ class Publisher:
         if letter is not None:
             self._send(letter)
         else:
-            self._database.write(outbox.settle, row.id, self._owner, "void", now)
+            self._database.write(outbox.void, row, self._owner, now)
 
     def _take(self, session: Session, now: datetime) -> tuple[list[Letter], datetime | None]:
         letters = []
         for row in outbox.claim(session, Lane.MQTT, now, Claim(self._owner, LEASE_S)):
             letter = _write(row, *_subject(session, row), now)
             if letter is None:
-                outbox.settle(session, row.id, self._owner, "void", now)
+                outbox.void(session, row, self._owner, now)
             else:
                 letters.append(letter)
         return letters, outbox.next_due(session, Lane.MQTT)
@@ -161,30 +161,35 @@ class Publisher:
                 settled.add_done_callback(partial(_look_at_end, letter))
 
     def _answered(self, session: Session, letter: Letter, code: int) -> None:
-        open_docket(session, letter.order.id)  # before the row: everybody locks in this order
+        docket = open_docket(session, letter.order.id)
         if code == NOBODY_SUBSCRIBED or code in PASSING:
             tell(session, log.warning, "no machine took the command (code %d)", code, extra=letter.facts())
             self._again(session, letter.row, f"broker code {code}")
         elif code >= FAILED:
             tell(session, log.error, "the broker refused the command (code %d)", code, extra=letter.facts())
             self._never(session, letter.row, f"broker code {code}")
-        elif outbox.settle(session, letter.row.id, self._owner, "done", self._clock()):
+        elif promises.settle(docket, letter.row.key, self._owner, "done", self._clock()):
             tell(session, log.info, "%s published", letter.row.task, extra=letter.facts())
             if letter.row.task == Task.MAKE:
                 making.published(session, letter.order.id, letter.command.id, self._rules, self._clock())
 
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
-        outbox.nothing_done(session, row.id)
+        docket = open_docket(session, row.order_id)
+        promises.nothing_done(docket, row.key)
         wait = AGAIN_S if row.task == Task.MAKE else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
-        outbox.put_off(session, row.id, self._owner, self._clock() + timedelta(seconds=wait), why)
+        promises.put_off(docket, row.key, self._owner, self._clock() + timedelta(seconds=wait), why)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
         """It will not be sent at all."""
         now = self._clock()
-        open_docket(session, row.order_id)
-        if outbox.settle(session, row.id, self._owner, "refused", now) and row.task == Task.MAKE:
+        docket = open_docket(session, row.order_id)
+        if promises.settle(docket, row.key, self._owner, "refused", now) and row.task == Task.MAKE:
             making.not_sent(session, row.order_id, row.subject, True, why, self._rules, now)
+
+    def _lost(self, session: Session, row: OutboxRow, now: datetime) -> None:
+        """The broker may have it, and may not."""
+        promises.put_off(open_docket(session, row.order_id), row.key, self._owner, now, "connection lost")
 
     def _recover_lost(self, now: datetime) -> None:
         """Letters whose answer will never come, because their connection is gone or their lease: sent again."""
@@ -193,7 +198,7 @@ class Publisher:
         for mid, letter in list(self._awaiting.items()):
             if not is_same:
                 self._look_at = None
-                self._database.write(outbox.put_off, letter.row.id, self._owner, now, "connection lost")
+                self._database.write(self._lost, letter.row, now)
             if not is_same or (letter.row.claimed_until or now) <= now:
                 del self._awaiting[mid]
 

@@ -4,25 +4,26 @@ What an order cost its buyer, `captured` less `refunded`, is its price or nothin
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud.orders.docket import Docket
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Task
-from cloud.rows import insert_if_new
+from cloud.rows import insert_if_new, plain
 
 
-def record(session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> bool:
-    """Add one movement to the ledger; false when exactly this one is in it already."""
-    what = {"payment_id": payment.id, "order_id": payment.order_id, "kind": kind, "amount": amount}
-    return insert_if_new(session, Movement, what | {"reference": reference, "at": now})
+def record(docket: Docket, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:
+    """Add one movement to the ledger, unless exactly this one is in it already."""
+    docket.add_once(plain(Movement, _movement(payment, kind, amount, now, reference)))
 
 
 def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
     """A refund that is final at the provider, whoever asked for it; false when it is in the books already."""
-    if not record(session, payment, "refunded", amount, now, refund_id):
+    if not insert_if_new(session, Movement, _movement(payment, "refunded", amount, now, refund_id)):
         return False
     total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
     payment.refunded = int(session.scalar(total) or 0)
@@ -31,9 +32,9 @@ def record_refund(session: Session, payment: Payment, refund_id: str, amount: in
     return True
 
 
-def record_failed(session: Session, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
+def record_failed(docket: Docket, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
     """A call that certainly moved nothing, or of which nobody can learn any more whether it did."""
-    record(session, payment, f"{task.value}_failed", amount, now, key)
+    record(docket, payment, f"{task.value}_failed", amount, now, key)
 
 
 def standing(payment: Payment) -> int:
@@ -46,3 +47,8 @@ def cost(session: Session, order_id: str) -> int:
     sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id)
     by_kind = {kind: int(kopecks) for kind, kopecks in session.execute(sums.group_by(Movement.kind))}
     return by_kind.get("captured", 0) - by_kind.get("refunded", 0)
+
+
+def _movement(payment: Payment, kind: str, amount: int, now: datetime, reference: str) -> dict[str, Any]:
+    what = {"payment_id": payment.id, "order_id": payment.order_id, "kind": kind, "amount": amount}
+    return what | {"reference": reference, "at": now}

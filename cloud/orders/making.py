@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cloud.orders import outbox, unobserved
+from cloud.orders import promises, unobserved
 from cloud.orders.change import log, move, note, tell, touch
 from cloud.orders.docket import Docket, open_docket
 from cloud.orders.ledger import standing
@@ -46,7 +46,7 @@ def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     )  # fmt: skip
     docket.add(issued)
     order.due_at = issued.deadline_at
-    outbox.add(docket.session, Task.MAKE, f"make-{issued.id}", order.id, issued.id, now, lane=_lane_of(docket))
+    promises.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=_lane_of(docket))
     return issued
 
 
@@ -127,7 +127,7 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     if issued.published_at is None:  # else its sending was settled in the transaction that said so
-        outbox.withdraw(session, docket.order.id, frozenset({Task.MAKE}), now, subject=issued.id)
+        promises.withdraw(docket, {Task.MAKE}, now, issued.id)
     if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
         return
     event, reason = _meaning(said)
@@ -163,8 +163,8 @@ def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime
             move(docket, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
             _failed(docket, False, rules, now)
         case Status.PAID if issued is not None:
-            withdrawn = outbox.withdraw(session, order.id, frozenset({Task.MAKE}), now, subject=issued.id)
-            _not_sent(docket, issued, withdrawn > 0, "not handed to the broker before its deadline", rules, now)
+            withdrawn = promises.withdraw(docket, {Task.MAKE}, now, issued.id)
+            _not_sent(docket, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
         case Status.MAKE_PENDING if issued is not None:
             _silence(docket, issued, rules, now)
         case _:
@@ -218,7 +218,7 @@ def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us; where there is no agent, nobody does."""
     if _lane_of(docket) is not Lane.MQTT:
         return
-    outbox.add(docket.session, Task.QUERY, f"query-{issued.id}", issued.order_id, issued.id, now)
+    promises.promise(docket, Task.QUERY, f"query-{issued.id}", issued.id, now)
 
 
 def _meaning(said: Outcome) -> tuple[Event, str]:

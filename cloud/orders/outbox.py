@@ -3,24 +3,19 @@
 A row is claimed with a lease and done at least once: its `key` makes the repeat harmless. The work is done elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
     String,
-    Update,
     and_,
     bindparam,
-    case,
     func,
-    insert,
-    null,
     or_,
     select,
     text,
@@ -28,9 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.commits import after_commit, ring
 from cloud.db import Base, UtcDateTime
-from cloud.rows import fresh, plain, table_of
+from cloud.rows import plain, table_of
 
 
 class Lane(StrEnum):
@@ -126,17 +120,13 @@ _CLAIM = (
 )
 _wanted_at = func.coalesce(_c.claimed_until, _c.due_at)
 _NEXT_DUE = select(_wanted_at).where(_open).order_by(_wanted_at).limit(1)
-_ADD = insert(_table).returning(_c.id)
-_NEW = tuple(c.key for c in _c if c is not _c.id)
-_MINE = and_(_c.id == bindparam("row"), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
-_LET_GO = update(_table).where(_MINE).values(claimed_by="", claimed_until=None)
-_SETTLE = _LET_GO.values(settled_at=_now, verdict=bindparam("how"), last_error="")
-_PUT_OFF = _LET_GO.values(due_at=bindparam("at", type_=UtcDateTime()), last_error=bindparam("why"))
-_TAKEN = ("claimed_by", "claimed_until", "attempts", "first_tried_at")
-_NOT_BEGUN = and_(_c.settled_at.is_(None), _c.attempts == _c.undone)
+_MINE = and_(_c.key == bindparam("of_key"), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
+_VOID = (
+    update(_table)
+    .where(_MINE)
+    .values(claimed_by="", claimed_until=None, settled_at=_now, verdict="void", last_error="")
+)
 _OF_TASKS = and_(_c.order_id == bindparam("of_order"), _c.task.in_(bindparam("tasks", expanding=True)))
-_WITHDRAW = update(_table).where(_NOT_BEGUN, _OF_TASKS).values(settled_at=_now, verdict=WITHDRAWN)
-_WITHDRAW_ONE = _WITHDRAW.where(_c.subject == bindparam("of", type_=String()))
 _OF_ORDER = select(_table).where(_OF_TASKS).order_by(_c.id)
 
 
@@ -149,47 +139,9 @@ class Claim:
     limit: int = 50
 
 
-@dataclass(frozen=True)
-class AtHand:
-    """A lane's worker in this very process: it is given a new row in the commit that writes it, already claimed."""
-
-    claim: Claim
-    prepare: Callable[[Session, OutboxRow], Callable[[], None] | None]
-    """Looks at what the row is about, in the transaction about to write it, and may write the call into it.
-
-    What it gives back is called after the commit; None leaves the row to whoever looks for it.
-    """
-
-
-def know_at_hand(known: dict[str, Any], lane: Lane, worker: AtHand | None) -> None:
-    """Let the sessions that find `known` in their `info` give this lane's rows to `worker`, or to nobody."""
-    known[topic(lane)] = worker
-
-
 def topic(lane: Lane) -> str:
     """What the bell rings when a row of this lane is written."""
     return f"outbox:{lane.value}"
-
-
-def add(
-    session: Session, task: Task, key: str, order_id: str, subject: str, now: datetime, amount: int = 0,
-    due_at: datetime | None = None, lane: Lane | None = None,
-) -> OutboxRow:  # fmt: skip
-    """Promise one act, in the caller's transaction; due at once unless told otherwise. The key must be new."""
-    lane = lane or LANE_OF[task]
-    row = fresh(
-        OutboxRow, lane=lane.value, task=task.value, key=key, order_id=order_id, subject=subject, amount=amount,
-        created_at=now, due_at=due_at or now,
-    )  # fmt: skip
-    at_hand: AtHand | None = session.info.get(topic(lane))
-    begin = at_hand.prepare(session, row) if at_hand is not None and row.due_at <= now else None
-    if at_hand is not None and begin is not None:
-        _mark_taken(row, at_hand.claim, now)
-        after_commit(session, begin)
-    else:
-        ring(session, topic(lane))
-    row.id = session.connection().execute(_ADD, {name: row.__dict__[name] for name in _NEW}).scalar_one()
-    return row
 
 
 def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[OutboxRow]:
@@ -200,64 +152,21 @@ def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[Ou
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
 
 
-def take(session: Session, row: OutboxRow, by: Claim, now: datetime) -> None:
-    """Claim a row in the transaction that wrote it."""
-    _mark_taken(row, by, now)
-    note(session, row.id, **{name: getattr(row, name) for name in _TAKEN})
-
-
-def _mark_taken(row: OutboxRow, by: Claim, now: datetime) -> None:
-    row.claimed_by, row.claimed_until = by.owner, now + timedelta(seconds=by.lease_s)
-    row.attempts, row.first_tried_at = 1, now
-
-
 def free_all(session: Session) -> None:
     """End every lease: nobody who held one is alive."""
     held = and_(_c.settled_at.is_(None), _c.claimed_until.is_not(None))
     session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
 
 
-def settle(session: Session, row_id: int, owner: str, verdict: str, now: datetime) -> bool:
-    """The act's outcome is known. False when the lease was lost: someone else may have settled it."""
-    return _changed(session, _SETTLE, {"row": row_id, "owner": owner, "now": now, "how": verdict[:64]}) == 1
+def void(session: Session, row: OutboxRow, owner: str, now: datetime) -> None:
+    """What was taken has become pointless. Not for who holds the order: `promises.settle` is."""
+    session.connection().execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
 
 
-def put_off(session: Session, row_id: int, owner: str, due_at: datetime, error: str) -> bool:
-    """Not known yet, or not possible now: again at `due_at`."""
-    return _changed(session, _PUT_OFF, {"row": row_id, "owner": owner, "at": due_at, "why": error[:255]}) == 1
-
-
-def nothing_done(session: Session, row_id: int) -> None:
-    """The attempt under way has certainly done nothing. Before the first that may have, no key has an age."""
-    never_begun = _c.undone + 1 >= _c.attempts
-    values = {"undone": _c.undone + 1, "first_tried_at": case((never_begun, null()), else_=_c.first_tried_at)}
-    session.execute(update(_table).where(_c.id == row_id).values(values))
-
-
-def note(session: Session, row_id: int, **facts: object) -> None:
-    """Write down what a later attempt must know: the call as it is sent, or the provider's id of a refund."""
-    session.execute(update(_table).where(_c.id == row_id).values(facts))
-
-
-def amend(session: Session, row: OutboxRow, amount: int, due_at: datetime) -> None:
-    """A promise nobody has begun to keep: another amount, or sooner."""
-    sooner = due_at < row.due_at
-    if sooner or amount != row.amount:
-        values = {"amount": amount, "due_at": min(due_at, row.due_at)}
-        session.execute(update(_table).where(_c.id == row.id, _c.attempts == 0).values(values))
-    if sooner:
-        ring(session, topic(Lane(row.lane)))
-
-
-def withdraw(session: Session, order_id: str, tasks: frozenset[Task], now: datetime, subject: str | None = None) -> int:
-    """Take back promises nobody has begun to keep. What may have been done once cannot be taken back.
-
-    Judged by the database at the moment of the change: another worker may have claimed the row since it was read.
-    """
-    values: dict[str, object] = {"of_order": order_id, "tasks": [task.value for task in tasks], "now": now}
-    if subject is None:
-        return _changed(session, _WITHDRAW, values)
-    return _changed(session, _WITHDRAW_ONE, values | {"of": subject})
+def write_down(session: Session, row: OutboxRow) -> None:
+    """Keep the call as it is about to be sent: a later attempt sends the same bytes."""
+    call = {"call_path": row.call_path, "call_body": row.call_body}
+    session.connection().execute(update(_table).where(_c.key == row.key).values(call))
 
 
 def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> list[OutboxRow]:
@@ -266,16 +175,7 @@ def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> list[Ou
     return [plain(OutboxRow, row) for row in session.connection().execute(_OF_ORDER, wanted)]
 
 
-def row(session: Session, row_id: int) -> OutboxRow:
-    """One row as it is in the database now."""
-    return plain(OutboxRow, session.connection().execute(select(_table).where(_c.id == row_id)).one())
-
-
 def next_due(session: Session, lane: Lane) -> datetime | None:
     """When the earliest open row wants to be taken (its lease counts while it is held)."""
     soonest: datetime | None = session.connection().execute(_NEXT_DUE, {"of_lane": lane.value}).scalar()
     return soonest
-
-
-def _changed(session: Session, statement: Update, values: dict[str, object]) -> int:
-    return session.connection().execute(statement, values).rowcount

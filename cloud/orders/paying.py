@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, outbox, receipts
+from cloud.orders import making, promises, receipts
 from cloud.orders.change import log, move, tell, touch
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
 from cloud.orders.ledger import record, record_refund, standing
@@ -74,8 +74,13 @@ def start_payment(
     docket.add(payment)
     move(docket, Event.PAYMENT_STARTED, "buyer", now)
     docket.write()
-    outbox.add(session, Task.CREATE, f"pay-{payment_id}", order_id, payment_id, now, order.price)
+    promises.promise(docket, Task.CREATE, create_key(payment_id), payment_id, now, order.price)
     return payment, True
+
+
+def create_key(payment_id: str) -> str:
+    """Under which the opening of a payment is promised, and asked for at the provider."""
+    return f"pay-{payment_id}"
 
 
 def payment_refused(session: Session, payment_id: str, why: str, now: datetime) -> None:
@@ -170,9 +175,9 @@ def _take_in(
         return
     if news.state is PaymentState.CAPTURED:
         payment.captured = news.captured
-        record(docket.session, payment, "captured", news.captured, now)
+        record(docket, payment, "captured", news.captured, now)
     elif news.state is PaymentState.HELD:
-        record(docket.session, payment, "held", payment.amount, now)
+        record(docket, payment, "held", payment.amount, now)
     if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
         _paid(docket, payment, news, rules, now)
@@ -201,7 +206,7 @@ def _canceled(docket: Docket, payment: Payment, before: PaymentState, news: Paym
     payment.live = False
     payment.cancel_reason = news.cancel_reason
     if before is PaymentState.HELD:
-        record(docket.session, payment, "canceled", payment.amount, now)
+        record(docket, payment, "canceled", payment.amount, now)
         if docket.order.status == Status.SUCCESSFUL:
             tell(docket.session, log.error, "poured, but the hold is gone", extra={"order_id": docket.order.id})
         _wait_no_longer_for_nothing(docket, now)

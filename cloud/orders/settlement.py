@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.orders import outbox
+from cloud.orders import outbox, promises
 from cloud.orders.change import tell
 from cloud.orders.docket import Docket
 from cloud.orders.models import Movement, Order, Payment
@@ -37,7 +37,7 @@ LAST_RETRY_S = 3600.0
 
 def settle_money(docket: Docket, now: datetime) -> None:
     """Make the outbox promise exactly what is owed now."""
-    session, order = docket.session, docket.order
+    order = docket.order
     if not docket.payments:
         return
     payments = [as_paid_for(payment) for payment in docket.payments]
@@ -45,11 +45,11 @@ def settle_money(docket: Docket, now: datetime) -> None:
     dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
     if not dues and len(payments) == 1 and order.status in STILL_OPEN:
         return  # such an order has never owed anything
-    rows = outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
+    rows = [row for row in docket.promises if row.task in KEY_PREFIX]
     wanted = {(due.payment_id, due.task.value) for due in dues}
     for row in rows:
         if row.settled_at is None and (row.subject, row.task) not in wanted:
-            outbox.withdraw(session, order.id, frozenset({Task(row.task)}), now, row.subject)
+            promises.withdraw(docket, {Task(row.task)}, now, row.subject)
     for due in dues:
         _promise(docket, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
     if order.status == Status.SUCCESSFUL:
@@ -81,16 +81,16 @@ def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) 
         return
     if standing is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
-        outbox.add(session, due.task, key, order.id, due.payment_id, now, due.amount, due_at)
+        promises.promise(docket, due.task, key, due.payment_id, now, due.amount, due_at)
         facts = {"order_id": order.id, "kopecks": due.amount}
         tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
-        outbox.amend(session, standing, due.amount, due_at)
+        promises.amend(docket, standing, due.amount, due_at)
 
 
 def _take_back(docket: Docket, due: Due, now: datetime) -> bool:
     """Its bytes are written down for another sum: as long as they have certainly not been sent, they never will be."""
-    return outbox.withdraw(docket.session, docket.order.id, frozenset({due.task}), now, due.payment_id) > 0
+    return promises.withdraw(docket, {due.task}, now, due.payment_id)
 
 
 def as_paid_for(payment: Payment) -> PaidFor:
@@ -150,8 +150,7 @@ def awaits_a_hand(docket: Docket, payment: Payment) -> bool:
     keeps_it = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
     if keeps_it or payment.refunded >= payment.captured:
         return False
-    rows = outbox.of_order(docket.session, docket.order.id, RETURNS)
-    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in rows)
+    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in docket.promises if row.task in RETURNS)
 
 
 def _is_back(order: Order, payment: Payment) -> bool:

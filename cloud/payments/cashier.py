@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from cloud.db import Database
 from cloud.loops import Clock, Crew
-from cloud.orders import outbox, paying
-from cloud.orders.docket import key_of, open_docket
+from cloud.orders import outbox, paying, promises
+from cloud.orders.docket import Docket, key_of, open_docket
 from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
-from cloud.orders.outbox import AtHand, Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
 from cloud.orders.settlement import BY_HAND, DONE, LOST, REFUSED, settle_money
 from cloud.payments.believing import news_of
@@ -87,17 +88,16 @@ class Cashier:
         self._keep(*subject)
 
     def at_hand(self) -> AtHand:
-        """For `outbox.know_at_hand`: what is due at once is written with its call, and called after the commit."""
+        """For `promises.know_at_hand`: what is due at once is written with its call, and called after the commit."""
         return AtHand(self._claim, self._prepare_at_once)
 
-    def _prepare_at_once(self, session: Session, row: OutboxRow) -> Callable[[], None] | None:
+    def _prepare_at_once(self, docket: Docket, row: OutboxRow) -> Callable[[], None] | None:
         if row.task == Task.CREATE or self._crew.free <= 0:  # a new payment is the checkout's
             return None
-        docket = open_docket(session, row.order_id)
         payment = docket.payment(row.subject)
         try:
-            provider = self._shops.of_payment(payment, session)
-            self._write_down(row, self._prepare(session, provider, row, payment, docket.order))
+            provider = self._shops.of_payment(payment, docket.session)
+            self._write_down(row, self._prepare(docket.session, provider, row, payment, docket.order))
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it
         return partial(self._crew.submit, partial(self._keep, row, payment, docket.order))
@@ -106,10 +106,9 @@ class Cashier:
         self, session: Session, payment: Payment, order: Order, provider: Provider, now: datetime
     ) -> OutboxRow:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
-        row = next(r for r in outbox.of_order(session, order.id, frozenset({Task.CREATE})) if r.subject == payment.id)
+        row = promises.of(open_docket(session, order.id), paying.create_key(payment.id))
         self._write_down(row, self._prepare_create(session, provider, payment, order, row.key))
-        outbox.take(session, row, self._claim, now)
-        self._store_call(session, row)
+        promises.take(row, self._claim, now)
         return row
 
     def _take(self, session: Session, now: datetime, limit: int) -> tuple[list[Subject], datetime | None]:
@@ -182,7 +181,7 @@ class Cashier:
         if row.call_body is None:
             with self._database.read() as session:
                 self._write_down(row, self._prepare(session, provider, row, payment, order))
-            self._database.write(self._store_call, row)
+            self._database.write(outbox.write_down, row)
         call = PreparedCall(Operation(row.task), row.call_path, row.key, row.call_body or b"")
         return provider.send(call)
 
@@ -220,10 +219,6 @@ class Cashier:
     @staticmethod
     def _write_down(row: OutboxRow, call: PreparedCall) -> None:
         row.call_path, row.call_body = call.path, call.body
-
-    @staticmethod
-    def _store_call(session: Session, row: OutboxRow) -> None:
-        outbox.note(session, row.id, call_path=row.call_path, call_body=row.call_body)
 
     def _settle(self, row: OutboxRow, outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]) -> None:
         match outcome:
@@ -265,20 +260,20 @@ class Cashier:
 
     def _paid_facts(self, session: Session, row: OutboxRow, facts: PaymentFacts) -> None:
         now = self._clock()
-        docket = open_docket(session, row.order_id)  # before the row: everybody locks in this order
+        docket = open_docket(session, row.order_id)
         news = news_of(facts, docket.payment(row.subject))
         if news is None or (row.task != Task.CREATE and news.state not in paying.FINAL_STATES):
             wait = next_ask(row.attempts, None, self._jitter)
-            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
+            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
             return
-        outbox.settle(session, row.id, row.claimed_by, DONE, now)
+        promises.settle(docket, row.key, row.claimed_by, DONE, now)
         paying.payment_news(session, row.subject, news, self._rules, now)
 
     def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
         now = self._clock()
         docket = open_docket(session, row.order_id)
         if facts.status is RefundStatus.SUCCEEDED:
-            outbox.settle(session, row.id, row.claimed_by, DONE, now)
+            promises.settle(docket, row.key, row.claimed_by, DONE, now)
             paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
             settle_money(docket, now)  # told of before, it may have been all that stood in the way of the next
         elif facts.status is RefundStatus.CANCELED:
@@ -286,17 +281,17 @@ class Cashier:
             log.error("refund was canceled by the provider: %s", reason, extra={"order_id": row.order_id})
             self._refused(session, row, reason)
         else:
-            outbox.note(session, row.id, reference=facts.provider_refund_id)
+            promises.of(docket, row.key).reference = facts.provider_refund_id
             wait = next_ask(row.attempts, None, self._jitter)
-            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
+            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
 
     def _refused(self, session: Session, row: OutboxRow, code: str, verdict: str = REFUSED) -> None:
         """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
         now = self._clock()
         docket = open_docket(session, row.order_id)
-        if not outbox.settle(session, row.id, row.claimed_by, verdict, now):
+        if not promises.settle(docket, row.key, row.claimed_by, verdict, now):
             return
-        record_failed(session, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
+        record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:
             paying.payment_refused(session, row.subject, code, now)
             return
@@ -305,17 +300,17 @@ class Cashier:
 
     def _later(self, session: Session, row: OutboxRow, wait_s: float, why: str, nothing_done: bool) -> None:
         now = self._clock()
-        order = open_docket(session, row.order_id).order
+        docket = open_docket(session, row.order_id)
         if nothing_done:
-            outbox.nothing_done(session, row.id)
-        stored = outbox.row(session, row.id)
+            promises.nothing_done(docket, row.key)
+        stored = promises.of(docket, row.key)
         never_sent = stored.undone >= stored.attempts
-        if row.task == Task.CREATE and never_sent and now >= order.expires_at:
+        if row.task == Task.CREATE and never_sent and now >= docket.order.expires_at:
             self._refused(session, row, "unreachable")
         elif row.task == Task.CREATE and now - row.created_at >= GIVE_UP_OPENING:
             self._lost(session, row, now)
         else:
-            outbox.put_off(session, row.id, row.claimed_by, now + timedelta(seconds=wait_s), why)
+            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait_s), why)
 
     def _count_first(self, session: Session, row: OutboxRow, nothing_done: bool) -> None:
         """The provider tells of returns our ledger lacks: what is still owed is known when they are in it."""
@@ -327,9 +322,9 @@ class Cashier:
         """Sending it again could now do it twice. What a question can still tell is asked."""
         log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
         docket = open_docket(session, row.order_id)
-        if not outbox.settle(session, row.id, row.claimed_by, LOST, now):
+        if not promises.settle(docket, row.key, row.claimed_by, LOST, now):
             return
-        record_failed(session, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
+        record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:  # nobody was ever shown where to pay it, and its hour is long over
             paying.payment_refused(session, row.subject, LOST, now)
         else:

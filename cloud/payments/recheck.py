@@ -17,7 +17,7 @@ from cloud.commits import after_commit, ring
 from cloud.db import Database, UtcDateTime
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
-from cloud.orders.docket import docket_of_payment
+from cloud.orders.docket import key_of, open_docket
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments.believing import news_of
@@ -150,7 +150,7 @@ class Recheck:
         match outcome:
             case Ok(facts):
                 refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
-                self._database.write(self._answered, payment.id, facts, refunds, payment.next_check_at)
+                self._database.write_together(key_of(payment.order_id), self._answered, payment, facts, refunds)
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
                 self._database.write(self._unanswered, payment.id, 300.0)
@@ -164,13 +164,13 @@ class Recheck:
                 self._database.write(self._unanswered, payment.id, wait)
 
     def _answered(
-        self, session: Session, payment_id: str, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None,
-        lease: datetime | None,
-    ) -> None:  # fmt: skip
+        self, session: Session, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
+    ) -> None:
         """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
-        _, payment = docket_of_payment(session, payment_id)
-        asked_again = payment.next_check_at if payment.next_check_at != lease else None
+        payment_id = taken.id
+        payment = open_docket(session, taken.order_id).payment(payment_id)
+        asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
         news = news_of(facts, payment)
         if news is None:
             paying.check_failed(session, payment_id, now + timedelta(seconds=60))

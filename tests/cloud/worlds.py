@@ -4,11 +4,11 @@ Uses the same use cases as the workers do; no provider, no broker, no thread.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from cloud.db import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
-from cloud.orders import making, outbox, paying
+from cloud.orders import making, paying, promises
 from cloud.orders.deadlines import Deadlines
+from cloud.orders.docket import open_docket
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import Claim, OutboxRow, Task
@@ -29,6 +30,7 @@ from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud import migrated
 
+T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PRICE = 17900
 DEVICE, OTHER_DEVICE = "m-001", "m-002"
@@ -102,7 +104,7 @@ class World:
         payment, is_new = self.database.write(paying.start_payment, order_id, account, payment_id, self.now)
         if is_new:
             [create] = [row for row in self.rows(order_id, Task.CREATE) if row.subject == payment.id]
-            self.database.write(outbox.settle, create.id, "", "done", self.now)
+            self.in_docket(order_id, promises.settle, create.key, "", "done", self.now)
         return payment.id
 
     def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
@@ -123,6 +125,10 @@ class World:
         self.tell(payment_id, PaymentState.PENDING)
         self.tell(payment_id, PaymentState.HELD if account is HOLD else PaymentState.CAPTURED)
         return order_id
+
+    def in_docket(self, order_id: str, act: Callable[..., T], *facts: Any, **more: Any) -> T:
+        """What a use case does with an open docket, alone in a transaction."""
+        return self.database.write(lambda session: act(open_docket(session, order_id), *facts, **more))
 
     def publish(self, order_id: str) -> None:
         self.database.write(publish, order_id, self.command(order_id).id, self.rules, self.now)
@@ -239,8 +245,9 @@ def a_world(url: str) -> Iterator[World]:
 
 def publish(session: Session, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
     """The broker has taken a make command, as the publisher notes it: both or nothing."""
-    [row] = [row for row in outbox.of_order(session, order_id, frozenset({Task.MAKE})) if row.subject == make_id]
+    docket = open_docket(session, order_id)
+    [row] = [row for row in docket.promises if (row.task, row.subject) == (Task.MAKE, make_id)]
     if row.settled_at is None:
-        outbox.take(session, row, Claim("publisher", 30.0), now)
-        outbox.settle(session, row.id, "publisher", "done", now)
+        promises.take(row, Claim("publisher", 30.0), now)
+        promises.settle(docket, row.key, "publisher", "done", now)
     making.published(session, order_id, make_id, rules, now)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
-from cloud.orders import change, ledger, making, money, outbox, paying, states
+from cloud.orders import change, ledger, making, money, outbox, paying, promises, states
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
@@ -127,8 +127,11 @@ def key_per_try() -> Patches:
 def settled_before_sent() -> Patches:
     keep = Cashier._keep
 
+    def settle(session: Session, row: OutboxRow, now: datetime) -> None:
+        promises.settle(open_docket(session, row.order_id), row.key, row.claimed_by, "done", now)
+
     def settle_first(self: Cashier, row: OutboxRow, payment: Payment, order: Order) -> None:
-        self._database.write(outbox.settle, row.id, row.claimed_by, "done", self._clock())
+        self._database.write(settle, row, self._clock())
         keep(self, row, payment, order)
 
     return [patch.object(Cashier, "_keep", settle_first)]
@@ -150,14 +153,12 @@ def silence_is_cancelled() -> Patches:
 
 
 def refund_booked_twice() -> Patches:
-    record = ledger.record
+    movement = ledger._movement
 
-    def always_new(
-        session: Session, payment: Payment, kind: str, amount: int, now: datetime, reference: str = ""
-    ) -> bool:
-        return record(session, payment, kind, amount, now, f"{reference}{now:%H%M%S%f}" if reference else "")
+    def always_new(payment: Payment, kind: str, amount: int, now: datetime, reference: str) -> dict[str, Any]:
+        return movement(payment, kind, amount, now, f"{reference}{now:%H%M%S%f}" if reference else "")
 
-    return [patch.object(ledger, "record", always_new)]
+    return [patch.object(ledger, "_movement", always_new)]
 
 
 def one_client() -> Patches:

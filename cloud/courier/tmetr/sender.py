@@ -15,7 +15,8 @@ from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClien
 from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.db import Database
 from cloud.loops import Clock, Crew
-from cloud.orders import making, outbox, unobserved
+from cloud.orders import making, outbox, promises, unobserved
+from cloud.orders.docket import open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, OutboxRow
 from cloud.orders.rules import Rules
@@ -100,7 +101,7 @@ class TmetrSender:
         return self._client.make(asked, connect_s=left_s)
 
     def _judge(self, session: Session, letter: Letter, answer: Answer | None) -> None:
-        """The order before its outbox row: everybody locks in this order. What one call proved holds for all."""
+        """What one call proved holds for all."""
         now, order_id, make_id = self._clock(), letter.order.id, letter.command.id
         match answer:
             case None:
@@ -126,8 +127,9 @@ class TmetrSender:
             self._settle(session, letter, "expired", now)
             return
         log.error("make command not sent, will try until its deadline: %s", why, extra=letter.facts())
-        outbox.nothing_done(session, letter.row.id)
-        outbox.put_off(session, letter.row.id, self._owner, now + timedelta(seconds=AGAIN_S), why)
+        docket = open_docket(session, letter.order.id)
+        promises.nothing_done(docket, letter.row.key)
+        promises.put_off(docket, letter.row.key, self._owner, now + timedelta(seconds=AGAIN_S), why)
 
     def _settle(self, session: Session, letter: Letter, verdict: str, now: datetime) -> None:
-        outbox.settle(session, letter.row.id, self._owner, verdict, now)
+        promises.settle(open_docket(session, letter.order.id), letter.row.key, self._owner, verdict, now)

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, outbox
+from cloud.orders import making, outbox, promises
 from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
-from cloud.orders.models import MakeCommand, Order
+from cloud.orders.docket import open_docket
+from cloud.orders.models import Order
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import FINAL, Status
 from protocol.reasons import Result
@@ -40,8 +41,9 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
 
     def found_nobody(session: Session) -> None:
         [row] = outbox.claim(session, Lane.MQTT, world.now, Claim("courier", 30))
-        outbox.nothing_done(session, row.id)
-        outbox.put_off(session, row.id, "courier", world.now + timedelta(seconds=2), "broker code 16")
+        docket = open_docket(session, order_id)
+        promises.nothing_done(docket, row.key)
+        promises.put_off(docket, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
 
     world.database.write(found_nobody)
     world.wait(60)
@@ -158,11 +160,10 @@ def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
     for order_id in (broken, other):
         world.publish(order_id)
 
-    def spoil(session: Session) -> None:
-        command = session.get_one(MakeCommand, world.command(broken).id)
-        outbox.add(session, Task.QUERY, f"query-{command.id}", broken, command.id, world.now)
-
-    world.database.write(spoil)  # the key of its question is taken, so its deadline cannot be written
+    make_id = world.command(broken).id
+    world.in_docket(
+        broken, promises.promise, Task.QUERY, f"query-{make_id}", make_id, world.now
+    )  # the key of its question is taken, so its deadline cannot be written
     deadlines = Deadlines(world.database, world.rules)
     now = world.clock.advance(76)
     with caplog.at_level(logging.ERROR):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.orders import deciding, ledger, outbox
+from cloud.orders import deciding, ledger, promises
 from cloud.orders.deciding import NotReturnable
 from cloud.orders.models import Movement
 from cloud.orders.money import PaymentState
@@ -64,7 +64,7 @@ def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(w
     order_id = poured(world)
     decide(world, order_id, 5000)
     [first] = world.rows(order_id, Task.REFUND)
-    world.database.write(outbox.settle, first.id, "", "done", world.now)
+    world.in_docket(order_id, promises.settle, first.key, "", "done", world.now)
     world.refunded(world.payment(order_id).id, "rf-1", 5000)
     decide(world, order_id, 2000)
     assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000, 2000]

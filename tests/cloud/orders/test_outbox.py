@@ -5,19 +5,41 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
-from cloud.orders import outbox
+from cloud.orders import outbox, promises
+from cloud.orders.docket import Docket
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
-from tests.cloud.worlds import START, World
+from tests.cloud.worlds import OTHER_DEVICE, START, World
 
 ANNA, BORIS = Claim("anna", 30.0), Claim("boris", 30.0)
+ORDER = "ord-1"
+
+
+@pytest.fixture(autouse=True)
+def an_order(world: World) -> None:
+    world.scan(ORDER)
 
 
 def promise(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
     due_at = START + timedelta(seconds=due_in)
-    return world.database.write(outbox.add, task, key, "ord-1", "p-1", START, 100, due_at).id
+    world.in_docket(ORDER, promises.promise, task, key, "p-1", START, 100, due_at)
+    with world.database.read() as session:
+        return session.scalars(select(OutboxRow.id).where(OutboxRow.key == key)).one()
+
+
+def settle(world: World, row_id: int, owner: str) -> bool:
+    return world.in_docket(ORDER, promises.settle, row(world, row_id).key, owner, "done", world.now)
+
+
+def put_off(world: World, row_id: int, owner: str, seconds: float, why: str) -> bool:
+    until = world.now + timedelta(seconds=seconds)
+    return world.in_docket(ORDER, promises.put_off, row(world, row_id).key, owner, until, why)
+
+
+def withdraw(world: World, order_id: str = ORDER, task: Task = Task.REFUND, subject: str | None = None) -> bool:
+    return world.in_docket(order_id, promises.withdraw, {task}, world.now, subject)
 
 
 def claimed(world: World, by: Claim, lane: Lane = Lane.PROVIDER) -> list[int]:
@@ -66,17 +88,17 @@ def test_whoever_lost_the_lease_settles_nothing(world: World) -> None:
     claimed(world, ANNA)
     world.clock.advance(30)
     claimed(world, BORIS)
-    assert not world.database.write(outbox.settle, row_id, "anna", "done", world.now)
-    assert not world.database.write(outbox.put_off, row_id, "anna", world.now, "?")
-    assert world.database.write(outbox.settle, row_id, "boris", "done", world.now)
-    assert not world.database.write(outbox.settle, row_id, "boris", "done", world.now), "once"
+    assert not settle(world, row_id, "anna")
+    assert not put_off(world, row_id, "anna", 0, "?")
+    assert settle(world, row_id, "boris")
+    assert not settle(world, row_id, "boris"), "once"
     assert row(world, row_id).verdict == "done"
 
 
 def test_a_settled_promise_is_never_taken_again(world: World) -> None:
     row_id = promise(world)
     claimed(world, ANNA)
-    world.database.write(outbox.settle, row_id, "anna", "done", world.now)
+    settle(world, row_id, "anna")
     world.clock.advance(3600)
     assert claimed(world, BORIS) == []
     assert next_due(world) is None
@@ -85,7 +107,7 @@ def test_a_settled_promise_is_never_taken_again(world: World) -> None:
 def test_a_promise_put_off_is_free_and_due_later(world: World) -> None:
     row_id = promise(world)
     claimed(world, ANNA)
-    world.database.write(outbox.put_off, row_id, "anna", START + timedelta(seconds=5), "busy" * 100)
+    put_off(world, row_id, "anna", 5, "busy" * 100)
     assert claimed(world, BORIS) == []
     assert next_due(world) == START + timedelta(seconds=5)
     world.clock.advance(5)
@@ -107,28 +129,29 @@ def test_a_worker_is_woken_when_something_can_be_taken_and_not_before(world: Wor
 def test_a_promise_nobody_began_can_be_withdrawn_and_one_begun_cannot(world: World) -> None:
     fresh, begun = promise(world, "k-1", due_in=60), promise(world, "k-2")
     claimed(world, ANNA)
-    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 1
+    assert withdraw(world)
     assert (row(world, fresh).verdict, row(world, begun).verdict) == ("withdrawn", "")
 
 
 def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: World) -> None:
     row_id = promise(world)
 
-    def certainly_not_done(session: Session) -> None:
-        outbox.nothing_done(session, row_id)
-        outbox.put_off(session, row_id, "anna", world.now, "not connected")
+    def certainly_not_done(docket: Docket) -> None:
+        promises.nothing_done(docket, "k-1")
+        promises.put_off(docket, "k-1", "anna", world.now, "not connected")
 
     claimed(world, ANNA)
-    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 0
-    world.database.write(certainly_not_done)
-    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now) == 1
+    assert not withdraw(world)
+    world.in_docket(ORDER, certainly_not_done)
+    assert row(world, row_id).first_tried_at is None, "its key has no age"
+    assert withdraw(world)
 
 
 def test_withdrawing_names_order_task_and_subject(world: World) -> None:
     row_id = promise(world)
-    for order_id, task, subject in [("ord-2", Task.REFUND, "p-1"), ("ord-1", Task.CANCEL, "p-1")]:
-        assert world.database.write(outbox.withdraw, order_id, frozenset({task}), world.now, subject) == 0
-    assert world.database.write(outbox.withdraw, "ord-1", frozenset({Task.REFUND}), world.now, "p-2") == 0
+    assert not withdraw(world, world.scan("another", OTHER_DEVICE), Task.REFUND, "p-1")
+    assert not withdraw(world, ORDER, Task.CANCEL, "p-1")
+    assert not withdraw(world, ORDER, Task.REFUND, "p-2")
     assert row(world, row_id).settled_at is None
 
 

@@ -1,7 +1,8 @@
 """A payment's life: one live at a time, any news in any order, every odd kopeck on its way back."""
 
 import threading
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 import pytest
 from pytest_mock import MockerFixture
@@ -9,11 +10,11 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cloud.orders import outbox, paying, settlement
-from cloud.orders.docket import UnknownOrder, open_docket
+from cloud.orders import paying, promises, settlement
+from cloud.orders.docket import Docket, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
-from cloud.orders.outbox import Claim, Lane, Task, claim
+from cloud.orders.outbox import Claim, Lane, OutboxRow, Task, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
 from protocol.reasons import Result
@@ -329,24 +330,34 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
     assert next_check_in(world, order_id) == 0
 
 
-def test_a_return_once_begun_is_not_forgotten_by_withdrawing_it(world: World) -> None:
-    """The cashier claims the refund after the late done has read it and before it writes."""
+def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World, mocker: MockerFixture) -> None:
+    """The cashier looks for work after the late done has read the refund and before that is committed."""
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
     world.report(order_id, Result.REJECTED, "no_water")
-    [refund] = world.rows(order_id, Task.REFUND)
+    in_the_middle, looked = threading.Event(), threading.Event()
+    taken: list[OutboxRow] = []
 
-    def withdraw_what_was_read_too_early(session: Session) -> None:
-        rows = outbox.of_order(session, order_id, frozenset({Task.REFUND}))
-        assert [row.attempts for row in rows] == [0]
-        claim(session, Lane.PROVIDER, world.now, Claim("cashier", 120))
-        docket = open_docket(session, order_id)
-        docket.order.status = "successful"
-        settlement.settle_money(docket, world.now)
+    def cashier_comes() -> None:
+        assert in_the_middle.wait(30)
+        taken.extend(world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120)))
+        looked.set()
 
-    world.database.write(withdraw_what_was_read_too_early)
+    def withdraw_slowly(docket: Docket, tasks: Collection[Task], now: datetime, subject: str) -> bool:
+        assert [row.attempts for row in docket.promises if row.task in tasks] == [0]
+        in_the_middle.set()
+        looked.wait(0.5)  # SQLite lets it look only when we are done
+        return withdraw(docket, tasks, now, subject)
+
+    withdraw = promises.withdraw
+    mocker.patch.object(promises, "withdraw", side_effect=withdraw_slowly)
+    cashier = threading.Thread(target=cashier_comes)
+    cashier.start()
+    world.report(order_id, Result.DONE, revision=2)
+    cashier.join(30)
     [refund] = world.rows(order_id, Task.REFUND)
-    assert (refund.claimed_by, refund.settled_at) == ("cashier", None)
+    assert (refund.verdict, refund.claimed_by) == ("withdrawn", "")
+    assert [row.task for row in taken] == []
 
 
 @pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
@@ -366,5 +377,5 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
     world.clock.advance(301)
     [row] = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
     assert told(order_id) == ("in_progress", PRICE)
-    world.database.write(outbox.settle, row.id, "cashier", "lost", world.now)
+    world.in_docket(order_id, promises.settle, row.key, "cashier", "lost", world.now)
     assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"
