@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Executable, Update, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cloud.db import Base
-from cloud.rows import table_of, together
+from cloud.pipeline import together
+from cloud.rows import table_of
 
 _WHICH = "which_row"
 

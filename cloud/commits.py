@@ -10,13 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.session import JoinTransactionMode
 
+from cloud.pipeline import together
 from cloud.wake import Bell
 
 log = logging.getLogger("cloud.commits")
@@ -130,15 +132,28 @@ class GroupCommit:
     def _commit_as_one(self, group: Sequence[Piece]) -> list[_Finished]:
         """All or nothing, without savepoints: nearly always nothing fails."""
         finished: list[_Finished] = []
-        with self.engine.connect() as connection, connection.begin():
-            for pieces in _sharing(group):
+        parts = list(_sharing(group))
+        with self._transaction() as (connection, transaction):
+            for pieces in parts:
                 with self._session(connection, "rollback_only") as session:
                     session.info[_COMING] = [piece.key for piece in pieces if piece.key]
                     results = [piece.work(session) for piece in pieces]
-                    done = Done(session)
                     session.flush()
-                    finished.append((pieces, results, done))
+                    with together(connection) as in_one_trip:
+                        finished.append((pieces, results, Done(session)))
+                        if in_one_trip and pieces is parts[-1]:
+                            transaction.commit()
         return finished
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[Connection, RootTransaction]]:
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            try:
+                yield connection, transaction
+            except BaseException:
+                if not transaction.is_active:  # SQLAlchemy takes it for committed: it was told to, and the trip failed
+                    connection.connection.rollback()
+                raise
 
     def _commit_apart(self, group: Sequence[Piece]) -> list[_Finished]:
         """Once more, each piece in its own savepoint: its failure is its own caller's."""

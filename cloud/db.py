@@ -6,7 +6,7 @@ so that one statement does for many orders (`cloud/commits.py`).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +18,9 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Executable,
     MetaData,
+    Row,
     create_engine,
     event,
     make_url,
@@ -33,8 +35,10 @@ from cloud.notices import Notices
 from cloud.wake import Bell
 
 T = TypeVar("T")
-PATIENCE_S = 0.02
+PATIENCE_S = 0.1
 """How long work that nobody waits for may wait for more of its kind."""
+SQLITE_PATIENCE_S = 0.02
+"""There it is in the way of the one writer: a little at a time."""
 SQLITE_BUSY_S = 15.0
 TRUSTED_S = 1.0
 """A PostgreSQL connection that worked this recently is used without asking whether it still does."""
@@ -88,7 +92,7 @@ def normalise_url(url: str) -> str:
 class Database:
     """One database, its bell, reading and writing. Safe from any thread."""
 
-    def __init__(self, url: str, pool_size: int = 10, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, url: str, pool_size: int = 10, patience_s: float | None = None) -> None:
         self.url = make_url(normalise_url(url))
         self.bell = Bell()
         self.known: dict[str, Any] = {}
@@ -105,7 +109,10 @@ class Database:
             self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
             _ping_when_idle(self.engine)
             self.notices = Notices(self.engine)
+            self._by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._together, put_by = self._group or self._a_group(), self._group or self._a_group()
+        if patience_s is None:
+            patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
         self._put_by = PutBy(put_by, patience_s) if patience_s else None
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -121,6 +128,13 @@ class Database:
             session.commit()
         self._tell(done)
         return result
+
+    def write_one(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
+        if self._group is not None:
+            return self._group.write(lambda session: session.connection().execute(statement, dict(values)).all())
+        with self._by_itself.connect() as connection:
+            return connection.execute(statement, dict(values)).all()
 
     def write_together(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """`write`, at once, in one transaction and one session with all else of the kind that waits.

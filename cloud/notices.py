@@ -17,7 +17,9 @@ CHANNEL = "coffee_relay"
 MAX_WAITING = 10_000
 """Topics not told yet; beyond it whoever waits for the rest finds it by polling."""
 STOP_WITHIN_S = 5.0
-_NOTIFY = text("SELECT pg_notify(:channel, topic) FROM unnest(CAST(:topics AS text[])) AS topic")
+MAX_NOTICE = 7_900
+"""Bytes: PostgreSQL carries a little less than 8000 in one notice."""
+_NOTIFY = text("SELECT pg_notify(:channel, told) FROM unnest(CAST(:told AS text[])) AS told")
 
 
 class Notices:
@@ -56,7 +58,7 @@ class Notices:
                 with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                     self.sender = _number_of(connection)
                     while topics:
-                        connection.execute(_NOTIFY, {"channel": CHANNEL, "topics": list(topics)})
+                        connection.execute(_NOTIFY, {"channel": CHANNEL, "told": packed(topics)})
                         topics = self._next() or set()
             except (SQLAlchemyError, DriverError) as error:  # the connection's own number is asked of the driver itself
                 log.warning("waking others is interrupted: %s", type(error).__name__)
@@ -67,6 +69,25 @@ class Notices:
             self._changed.wait_for(lambda: self._topics or self._ending)
             topics, self._topics = self._topics, set()
             return topics or None
+
+
+def packed(topics: Iterable[str]) -> list[str]:
+    """As few notices as can hold these topics."""
+    notices: list[str] = []
+    room = 0
+    for topic in topics:
+        room -= len(topic.encode()) + 1
+        if room < 0:
+            notices.append(topic)
+            room = MAX_NOTICE - len(topic.encode())
+        else:
+            notices[-1] += f"\n{topic}"
+    return notices
+
+
+def unpacked(notice: str) -> list[str]:
+    """The topics of one notice."""
+    return notice.split("\n")
 
 
 def _number_of(connection: Connection) -> int:

@@ -3,16 +3,13 @@
 Changing such a row changes nothing but itself; whoever reads it writes it back.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-import psycopg
-from sqlalchemy import Connection, Executable, Table, exc
+from sqlalchemy import Executable, Table
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, class_mapper
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
@@ -48,29 +45,6 @@ def _defaults(kind: type[Base]) -> dict[str, Any]:
         name: default.arg if isinstance(default, ScalarElementColumnDefault) else None
         for name, default in defaults.items()
     }
-
-
-@contextmanager
-def together(connection: Connection) -> Iterator[None]:
-    """Statements that ask for no rows: PostgreSQL gets them in one round trip instead of one each.
-
-    What is wrong with any of them is raised at the end, as SQLAlchemy would have raised it.
-    """
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection) or not psycopg.capabilities.has_pipeline():
-        yield
-        return
-    try:
-        with driver.pipeline():
-            yield
-    except psycopg.Error as error:
-        raise _as_sqlalchemys(error) from error
-
-
-def _as_sqlalchemys(error: psycopg.Error) -> DBAPIError:
-    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
-    kind = next((kind for kind in kinds if kind is not None and issubclass(kind, DBAPIError)), DBAPIError)
-    return kind(None, None, error, hide_parameters=True)
 
 
 def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import threading
 import psycopg
 
 from cloud.db import Database
-from cloud.notices import CHANNEL
+from cloud.notices import CHANNEL, unpacked
 
 log = logging.getLogger("cloud.watch")
 
@@ -72,6 +72,6 @@ class Watch:
             while not self._stopping.is_set():
                 for notice in connection.notifies(timeout=LISTEN_SLICE_S):
                     if own is None or notice.pid != own.sender:
-                        self._database.bell.ring((notice.payload,))
+                        self._database.bell.ring(unpacked(notice.payload))
                     if self._stopping.is_set():
                         return

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -101,9 +102,7 @@ class BrokerLink:
         """
         if not self.connected:
             raise NotConnected("no connection to the broker")
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's own
-        properties.MessageExpiryInterval = expiry_s
-        info = self._client.publish(topic, payload, qos=1, properties=properties)
+        info = self._client.publish(topic, payload, qos=1, properties=_expires_in(expiry_s))
         if info.rc != MQTT_ERR_SUCCESS:
             raise NotConnected(f"the client would not send (code {info.rc})")
         return info.mid
@@ -173,6 +172,14 @@ class BrokerLink:
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         self.acknowledged.put(Acknowledged(mid, code.value))
         self.on_answer()
+
+
+@lru_cache
+def _expires_in(seconds: int) -> Properties:
+    """Made once: paho only reads it, and making one costs more than packing it."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's own
+    properties.MessageExpiryInterval = seconds
+    return properties
 
 
 def client_id_of(owner: str) -> str:

@@ -5,6 +5,7 @@
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
@@ -225,7 +226,8 @@ class Cashier:
             case Ok(PaymentFacts() as facts) if row.task == Task.CREATE:
                 self._database.write(self._paid_facts, row, facts)
             case Ok(PaymentFacts() as facts):
-                self._database.write_soon(key_of(row.order_id), self._paid_facts, row, facts).result()
+                settled = self._database.write_soon(key_of(row.order_id), self._paid_facts, row, facts)
+                settled.add_done_callback(partial(_look_at_end, row))
             case Ok(RefundFacts() as facts):
                 self._database.write(self._refund_facts, row, facts)
             case Rejected(key_conflict=True):
@@ -329,6 +331,13 @@ class Cashier:
             paying.payment_refused(session, row.subject, LOST, now)
         else:
             paying.ask_soon(session, row.subject, now)
+
+
+def _look_at_end(row: OutboxRow, settled: "Future[None]") -> None:
+    """What could not be settled is asked for again when its lease ends, with the same bytes under the same key."""
+    error = settled.exception()
+    if error is not None:
+        log.error("the provider's answer could not be stored", exc_info=error, extra={"order_id": row.order_id})
 
 
 def _may_not_be_sent(row: OutboxRow, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Integer, bindparam, func, select, update
+from sqlalchemy import Integer, and_, bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from cloud.commits import after_commit, ring
@@ -39,9 +39,10 @@ ADOPT_FOR_S = 24 * 3600.0
 """A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
 
 
-_payment = table_of(Payment)
+_payment, _news = table_of(Payment), table_of(ProviderNews)
 _lease_until = bindparam("lease_until", type_=UtcDateTime())
-_SOONEST = select(func.min(_payment.c.next_check_at))
+_unplaced = and_(_news.c.handled_at.is_(None), _news.c.look_at <= bindparam("now", type_=UtcDateTime()))
+_WHAT_ELSE = select(func.min(_payment.c.next_check_at), exists().where(_unplaced))
 _DUE = (
     select(_payment.c.id)
     .where(_payment.c.next_check_at <= bindparam("now", type_=UtcDateTime()))
@@ -118,26 +119,19 @@ class Recheck:
         free = self._crew.free
         if free <= 0:
             return idle  # a freed hand rings
-        payments, unplaced, soonest = self._database.write(self._take, now, free)
-        for payment in payments:
+        taken = self._take_due(now, free)
+        for payment in taken:
             self._crew.submit(partial(self._check, payment))
-        for news in unplaced:
-            self._crew.submit(partial(self._adopt, news, now))
+        [(soonest, is_unplaced)] = self._database.write_one(_WHAT_ELSE, {"now": now})
+        if is_unplaced and len(taken) < free:
+            for news in self._database.write(self._take_unplaced, now, free - len(taken)):
+                self._crew.submit(partial(self._adopt, news, now))
         return soonest or idle
 
-    def _take(
-        self, session: Session, now: datetime, limit: int
-    ) -> tuple[Sequence[Payment], Sequence[ProviderNews], datetime | None]:
-        """What is due, for this many hands, and when the next payment is."""
-        payments = self._take_due(session, now, limit)
-        unplaced = self._take_unplaced(session, now, limit - len(payments)) if len(payments) < limit else []
-        return payments, unplaced, session.scalar(_SOONEST)
-
-    def _take_due(self, session: Session, now: datetime, limit: int) -> Sequence[Payment]:
+    def _take_due(self, now: datetime, limit: int) -> Sequence[Payment]:
         """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
-        lease_until = now + timedelta(seconds=LEASE_S)
-        wanted = {"now": now, "limit": limit, "lease_until": lease_until}
-        return [plain(Payment, row) for row in session.connection().execute(_TAKE_DUE, wanted)]
+        wanted = {"now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S)}
+        return [plain(Payment, row) for row in self._database.write_one(_TAKE_DUE, wanted)]
 
     def _check(self, payment: Payment) -> None:
         try:

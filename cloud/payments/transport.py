@@ -11,11 +11,14 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
+from requests.structures import CaseInsensitiveDict
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3 import exceptions as urllib3_errors
 
 from cloud.payments.outcomes import NotSent, Unknown
@@ -47,6 +50,35 @@ class Reply:
     retry_after: str | None = None
 
 
+class _OneHost(HTTPAdapter):
+    """One connection to one host with one trust: what `requests` finds out for each call is found out once.
+
+    A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._pool: HTTPConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *told: Any, **more: Any) -> HTTPConnectionPool:
+        """The pool of the first call."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*told, **more)
+        return self._pool
+
+    def cert_verify(self, conn: HTTPConnectionPool, *told: Any, **more: Any) -> None:
+        """Trust is set before the pool's first connection and never changed."""
+        if not conn.num_connections:
+            super().cert_verify(conn, *told, **more)
+
+    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        """Status, headers, body: no cookie is kept, no text decoded."""
+        response = requests.Response()
+        response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
+        response.raw, response.request, response.url = resp, req, req.url or ""
+        return response
+
+
 class Transport:
     """Connections of one credential; `exchange` may be called from any thread.
 
@@ -64,9 +96,11 @@ class Transport:
         authorities: str = "",
     ) -> None:
         self.base_url = _checked_base_url(base_url)
-        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
-        # Bytes: `requests` would encode text as Latin-1 and put a mistyped secret into the UnicodeEncodeError.
-        self._auth = None if basic_auth is None else HTTPBasicAuth(*(part.encode() for part in basic_auth))
+        # Made once: each call has the same beginning.
+        self._blank = requests.Request(
+            "GET", self.base_url, auth=_auth(basic_auth),
+            headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
+        ).prepare()  # fmt: skip
         self._connect_timeout_s = connect_timeout_s
         self._verify: str | bool = authorities or True
         self._clock = clock
@@ -79,16 +113,21 @@ class Transport:
         """Ask once. NotSent only when certainly no byte of the question left."""
         deadline = self._clock() + self._connect_timeout_s + question.read_timeout_s
         try:
-            request = requests.Request(
-                question.verb, self.base_url + question.path, headers=self._headers | _headers(question),
-                params=question.params, data=question.body, auth=self._auth,
-            ).prepare()  # fmt: skip
+            request = self._prepare(question)
             timeout = (self._connect_timeout_s, question.read_timeout_s)
             with self._adapter().send(request, stream=True, timeout=timeout, verify=self._verify) as response:
                 body = self._read_bounded(response, deadline)
                 return Reply(response.status_code, body, response.headers.get("Retry-After"))
         except (OSError, urllib3_errors.HTTPError) as broken:
             return _lost(broken)
+
+    def _prepare(self, question: Question) -> requests.PreparedRequest:
+        request = self._blank.copy()
+        request.prepare_method(question.verb)
+        request.prepare_url(self.base_url + question.path, question.params)
+        request.prepare_body(question.body, None)
+        request.headers.update(_headers(question))
+        return request
 
     def close(self) -> None:
         """Close the connections of all threads, when nobody uses them any more."""
@@ -110,12 +149,16 @@ class Transport:
     def _adapter(self) -> HTTPAdapter:
         adapter: HTTPAdapter | None = getattr(self._of_thread, "adapter", None)
         if adapter is None:
-            # A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
-            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+            adapter = _OneHost()
             self._of_thread.adapter = adapter
             with self._adapters_lock:
                 self._adapters.add(adapter)
         return adapter
+
+
+def _auth(pair: tuple[str, str] | None) -> HTTPBasicAuth | None:
+    """Bytes: `requests` would encode text as Latin-1 and put a mistyped secret into the UnicodeEncodeError."""
+    return None if pair is None else HTTPBasicAuth(*(part.encode() for part in pair))
 
 
 def _headers(question: Question) -> dict[str, str]:

@@ -1,17 +1,21 @@
 """Rows without tracking: what is written together fails as one statement would, and a new row holds its defaults."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cloud.commits import before_commit
 from cloud.db import Base, Database
 from cloud.heartbeat import WorkerLife
 from cloud.orders.outbox import OutboxRow
-from cloud.rows import fresh, table_of, together
+from cloud.pipeline import together
+from cloud.rows import fresh, table_of
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -66,3 +70,28 @@ def test_a_new_row_holds_the_columns_defaults() -> None:
     assert (row.key, row.amount, row.attempts, row.verdict, row.call_body, row.settled_at) == (
         "cap-1", 17900, 0, "", None, None,
     )  # fmt: skip
+
+
+def add_at_the_end(session: Session, *names: str) -> None:
+    before_commit(session, partial(add_together, session, *names))
+
+
+def test_what_fails_in_the_trip_that_commits_undoes_all_of_it_and_spoils_no_connection(
+    database_url: str,
+) -> None:
+    with closing(Database(database_url, pool_size=1)) as database:
+        Base.metadata.create_all(database.engine)
+        for _ in range(3):
+            with pytest.raises(IntegrityError):
+                database.write_together("key", add_at_the_end, "a", "b", "a")
+        database.write_together("key", add_at_the_end, "a", "b")
+        assert names(database) == ["a", "b"]
+
+
+def test_one_statement_by_itself_is_committed_and_gives_what_it_returns(database: Database) -> None:
+    beat = {"id": "a", "seen_at": NOON, "broker_connected": True}
+    adding = insert(table_of(WorkerLife)).returning(table_of(WorkerLife).c.id)
+    assert [tuple(row) for row in database.write_one(adding, beat)] == [("a",)]
+    with pytest.raises(IntegrityError):
+        database.write_one(adding, beat)
+    assert names(database) == ["a"]
