@@ -5,7 +5,6 @@ What concerns one order goes through `write_together`, what nobody waits for thr
 so that one statement does for many orders (`cloud/commits.py`).
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -14,22 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    Connection,
     DateTime,
     Dialect,
-    Engine,
     Executable,
     MetaData,
     Row,
-    create_engine,
-    event,
     make_url,
 )
-from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from cloud import engines
 from cloud.commits import Done, GroupCommit, Piece, PutBy
 from cloud.notices import Notices
 from cloud.wake import Bell
@@ -39,9 +33,8 @@ PATIENCE_S = 0.1
 """How long work that nobody waits for may wait for more of its kind."""
 SQLITE_PATIENCE_S = 0.02
 """There it is in the way of the one writer: a little at a time."""
-SQLITE_BUSY_S = 15.0
-TRUSTED_S = 1.0
-"""A PostgreSQL connection that worked this recently is used without asking whether it still does."""
+LOCKED_S = 3.0
+"""So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -103,14 +96,15 @@ class Database:
         """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
             self._make_folder()
-            self.engine = self._sqlite_engine("BEGIN", pool_size)
-            self._group = GroupCommit(self._sqlite_engine("BEGIN IMMEDIATE", 1), self.known, self._tell)
+            self.engine = engines.sqlite(self.url, "BEGIN", pool_size)
+            self._group = GroupCommit(engines.sqlite(self.url, "BEGIN IMMEDIATE", 1), self.known, self._tell)
+            self._together = put_by = self._group
         else:
-            self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
-            _ping_when_idle(self.engine)
+            self.engine = engines.postgresql(self.url, pool_size)
             self.notices = Notices(self.engine)
             self._by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._together, put_by = self._group or self._a_group(), self._group or self._a_group()
+            grouping = engines.postgresql(self.url, 2, LOCKED_S)
+            self._together, put_by = (GroupCommit(grouping, self.known, self._tell) for _ in range(2))
         if patience_s is None:
             patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
         self._put_by = PutBy(put_by, patience_s) if patience_s else None
@@ -156,9 +150,6 @@ class Database:
             future.set_exception(error)
         return future
 
-    def _a_group(self) -> GroupCommit:
-        return GroupCommit(self.engine, self.known, self._tell)
-
     def _tell(self, done: Done) -> None:
         done.tell(self.bell)
         if done.rings and self.notices is not None:
@@ -177,52 +168,8 @@ class Database:
         if self.notices is not None:
             self.notices.close()
         self.engine.dispose()
-        if self._group is not None:
-            self._group.engine.dispose()
+        self._together.engine.dispose()
 
     def _make_folder(self) -> None:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-
-    def _sqlite_engine(self, begin: str, pool_size: int) -> Engine:
-        engine = create_engine(
-            self.url,
-            poolclass=QueuePool if pool_size else NullPool,
-            pool_size=pool_size,
-            max_overflow=-1 if pool_size > 1 else 0,
-            pool_timeout=60,
-            hide_parameters=True,  # an error's text goes into the log, and parameters hold addresses
-            connect_args={"timeout": SQLITE_BUSY_S, "check_same_thread": False},
-        )
-
-        @event.listens_for(engine, "connect")
-        def _on_connect(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # we say BEGIN ourselves; the driver's guesses break savepoints
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                connection.execute(f"PRAGMA {pragma}").close()
-
-        @event.listens_for(engine, "begin")
-        def _on_begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        return engine
-
-
-def _ping_when_idle(engine: Engine) -> None:
-    """Try a connection before it is used again after a rest: the server may have been restarted meanwhile.
-
-    `pool_pre_ping` would ask before every transaction, a round trip each.
-    """
-
-    @event.listens_for(engine, "checkin")
-    def _on_checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
-        record.info["used_at"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("used_at", time.monotonic()) < TRUSTED_S:
-            return
-        try:
-            engine.dialect.do_ping(connection)
-        except engine.dialect.loaded_dbapi.Error as error:
-            raise DisconnectionError("the connection died while nobody used it") from error

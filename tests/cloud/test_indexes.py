@@ -74,7 +74,7 @@ def listening(database: Database) -> Iterator[Plans]:
         if not many and statement.lstrip().split(None, 1)[0] in {"SELECT", "UPDATE", "WITH"}:
             questions.append((statement, parameters))
 
-    engines = [database.engine, *([database._group.engine] if database._group is not None else [])]
+    engines = {database.engine, database._together.engine}
     for engine in engines:
         event.listen(engine, "before_cursor_execute", hear)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -53,7 +53,7 @@ def names(url: str) -> set[str]:
 def commits_of(database: Database) -> list[object]:
     """Grows with every commit."""
     seen: list[object] = []
-    for engine in {database.engine, database._group.engine if database._group else database.engine}:
+    for engine in {database.engine, database._together.engine}:
         event.listen(engine, "commit", seen.append)
     return seen
 
@@ -143,7 +143,7 @@ def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> Non
     done = Outcome(message_id="o", result=Result.DONE, out=Spout.FULL, evidence=Evidence(rule="said so"), **ids)
     asked: list[str] = []
     with closing(Database(world.database.url.render_as_string(False), patience_s=FOR_EVER_S)) as database:
-        engine = database._group.engine if database._group else database.engine
+        engine = database._together.engine
         event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
         put_by = partial(database.write_soon, key_of(order_id))
         put_by(publish, order_id, make.id, world.rules, world.now)
@@ -172,3 +172,21 @@ def test_a_brokers_answer_that_cannot_be_stored_is_told_with_its_order_and_the_c
     publisher.step(world.clock.advance(LEASE_S))
     assert world.status(order_id) == "make_pending"
     assert len(set(link.waiting)) == 1, "the same command, which its agent knows by now"
+
+
+def test_what_somebody_else_holds_stops_nothing_else(postgres_url: str, mocker: MockerFixture) -> None:
+    """An operator with an open transaction, say: whoever waits for that order fails, and comes again."""
+    mocker.patch("cloud.db.LOCKED_S", 0.2)
+
+    def touch(session: Session, name: str) -> None:
+        session.execute(update(WorkerLife).where(WorkerLife.id == name).values(seen_at=NOON))
+
+    with opened(postgres_url, FOR_EVER_S) as database, closing(Database(postgres_url)) as operators:
+        for name in ("a", "b"):
+            database.write(add, name)
+        with operators.engine.connect() as operator:
+            operator.execute(select(WorkerLife.id).where(WorkerLife.id == "a").with_for_update())
+            held, free = (database.write_soon(name, touch, name) for name in ("a", "b"))
+            database.close()
+            assert free.exception(0) is None
+            assert "lock timeout" in str(held.exception(0))

@@ -95,7 +95,7 @@ def test_in_one_transaction_each_order_ends_as_it_would_have_alone(world: World,
     url = world.database.url.render_as_string(hide_password=False)
     commits: list[object] = []
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:
-        event.listen(database._group.engine if database._group else database.engine, "commit", commits.append)
+        event.listen(database._together.engine, "commit", commits.append)
         told = [
             partial(database.write_soon, key_of(twin), step.rule, *step.facts)
             for number, twin in enumerate(shared)
