@@ -54,6 +54,17 @@ def coming(session: Session) -> Sequence[str]:
     return keys
 
 
+def when_it_fails(future: "Future[Any]", tell: Callable[[Exception], None]) -> None:
+    """Of work that nobody waits for: have `tell` called should it fail. What ends the program is told elsewhere."""
+
+    def look(ended: "Future[Any]") -> None:
+        error = ended.exception()
+        if isinstance(error, Exception):
+            tell(error)
+
+    future.add_done_callback(look)
+
+
 class Done:
     """What is to happen once a session's work is committed. Made of a session whose work is all done."""
 

@@ -7,13 +7,13 @@ import logging
 import queue
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy.orm import Session
 
+from cloud.commits import when_it_fails
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
@@ -158,7 +158,7 @@ class Publisher:
             letter = self._awaiting.pop(answer.mid, None)
             if letter is not None:
                 settled = self._database.write_soon(key_of(letter.order.id), self._answered, letter, answer.code)
-                settled.add_done_callback(partial(_look_at_end, letter))
+                when_it_fails(settled, partial(_not_stored, letter))
 
     def _answered(self, session: Session, letter: Letter, code: int) -> None:
         docket = open_docket(session, letter.order.id)
@@ -203,11 +203,9 @@ class Publisher:
                 del self._awaiting[mid]
 
 
-def _look_at_end(letter: Letter, settled: "Future[None]") -> None:
+def _not_stored(letter: Letter, error: Exception) -> None:
     """What could not be settled is sent again when its lease ends; the device knows the command by then."""
-    error = settled.exception()
-    if error is not None:
-        log.error("the broker's answer could not be stored", exc_info=error, extra=letter.facts())
+    log.error("the broker's answer could not be stored", exc_info=error, extra=letter.facts())
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:

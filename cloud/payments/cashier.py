@@ -5,13 +5,13 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
+from cloud.commits import when_it_fails
 from cloud.db import Database
 from cloud.loops import Clock, Crew
 from cloud.orders import outbox, paying, promises
@@ -227,7 +227,7 @@ class Cashier:
                 self._database.write(self._paid_facts, row, facts)
             case Ok(PaymentFacts() as facts):
                 settled = self._database.write_soon(key_of(row.order_id), self._paid_facts, row, facts)
-                settled.add_done_callback(partial(_look_at_end, row))
+                when_it_fails(settled, partial(_not_stored, row))
             case Ok(RefundFacts() as facts):
                 self._database.write(self._refund_facts, row, facts)
             case Rejected(key_conflict=True):
@@ -333,11 +333,9 @@ class Cashier:
             paying.ask_soon(session, row.subject, now)
 
 
-def _look_at_end(row: OutboxRow, settled: "Future[None]") -> None:
+def _not_stored(row: OutboxRow, error: Exception) -> None:
     """What could not be settled is asked for again when its lease ends, with the same bytes under the same key."""
-    error = settled.exception()
-    if error is not None:
-        log.error("the provider's answer could not be stored", exc_info=error, extra={"order_id": row.order_id})
+    log.error("the provider's answer could not be stored", exc_info=error, extra={"order_id": row.order_id})
 
 
 def _may_not_be_sent(row: OutboxRow, now: datetime) -> bool:

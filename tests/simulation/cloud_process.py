@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
+from cloud.commits import MAX_GROUP, GroupCommit, Piece
 from cloud.db import Database
 from cloud.fleet.vault import Vault
 from cloud.loops import AFTER_ERROR_S, Clock, Crew, Steps
@@ -77,7 +78,7 @@ class CloudProcess:
         world.engines.owner = self.process
         self.loops, self.worker = [], None
         self.is_open = False
-        database = self.database = Database(world.disk.url, patience_s=0)
+        database = self.database = Database(world.disk.url)
         self.process.at_death = self._close_connections
         if world.has_several_workers:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
@@ -224,6 +225,37 @@ class WorldCrew(Crew):
         with self._lock:
             self._busy += 1
         self._world.scheduler.spawn(self._process, lambda: self._run(work))
+
+
+class WorldPutBy:
+    """Stands in for `cloud.commits.PutBy`: writes when the patience is over, or when somebody waits for an end."""
+
+    def __init__(self, group: GroupCommit, patience_s: float) -> None:
+        self._world = here()
+        self._process = self._world.process
+        self._group = group
+        self._patience_s = patience_s
+        self._pieces: list[Piece] = []
+
+    def add(self, piece: Piece) -> None:
+        end = piece.future.result
+
+        def result(timeout: float | None = None) -> Any:
+            self._write()
+            return end(timeout)
+
+        piece.future.result = result  # type: ignore[method-assign]  # nobody else could write it meanwhile
+        self._pieces.append(piece)
+        if len(self._pieces) == 1:
+            self._world.scheduler.at(self._world.scheduler.now + self._patience_s, self._write, self._process, 0)
+
+    def close(self) -> None:
+        """Only the dead are closed here: what they had put by is lost."""
+
+    def _write(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        for start in range(0, len(pieces), MAX_GROUP):
+            self._group.write_all(pieces[start : start + MAX_GROUP])
 
 
 def world_rules() -> Any:

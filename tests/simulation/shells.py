@@ -10,10 +10,11 @@ import paho.mqtt.client
 import agent.link
 import cloud.courier.broker
 import cloud.db
+import cloud.engines
 import cloud.payments.yookassa.client
 import cloud.wiring
 import cloud.worker
-from tests.simulation.cloud_process import WorldCrew, WorldLoop
+from tests.simulation.cloud_process import WorldCrew, WorldLoop, WorldPutBy
 from tests.simulation.here import here
 from tests.simulation.mqtt_client import Client
 from tests.simulation.provider import WorldTransport
@@ -32,7 +33,8 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
     """For as long as one world is told: whatever else this process does wants the real ones."""
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (cloud.db, "create_engine", create_engine),
+            (cloud.engines, "create_engine", create_engine),
+            (cloud.db, "PutBy", WorldPutBy),
             (cloud.worker, "Loop", WorldLoop),
             (cloud.worker, "Crew", WorldCrew),
             (cloud.worker, "jitter", _jitter),
