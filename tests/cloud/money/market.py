@@ -298,7 +298,7 @@ def a_market(
 ) -> Iterator[Market]:
     """A market in a database file of its own, closed at the end."""
     (folder / "coffee.db").write_bytes(founded())
-    database = Database(f"sqlite:///{folder}/coffee.db")
+    database = Database(f"sqlite:///{folder}/coffee.db", patience_s=0)  # what is stepped by hand is written at once
     migrated.spare_the_disk(database)
     world = World(database, rules=rules or Rules())
     yookassa = YooKassaSimulator(
