@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--own-broker", action="store_true", help="use the development broker even where Mosquitto is")
     parser.add_argument(
-        "--port", type=int, default=8000, help="of the front page, if it is free (default: %(default)s)"
+        "--port",
+        type=int,
+        default=8000,
+        help="of the front page, if it is free (default: %(default)s); 0: any free one, here and for all other parts",
     )
 
 
@@ -76,7 +79,10 @@ def _verdict(scenario: Scenario) -> str:
 def _for_a_person(args: argparse.Namespace) -> int:
     port = free_port(args.port)
     capture = "immediate" if args.one_stage else "on_dispense"
-    with Stage(PATIENT, BREW_S, home_port=port, capture=capture, own_broker=args.own_broker) as stage:
+    stage = Stage(
+        PATIENT, BREW_S, home_port=port, capture=capture, own_broker=args.own_broker, usual_ports=args.port != 0
+    )  # fmt: skip
+    with stage:
         stage.wait_selling()
         front = serve(stage, port)
         print(f"Open {stage.home} in a browser and buy a coffee. Ctrl-C ends everything.", flush=True)

@@ -34,12 +34,13 @@ class Stage:
 
     def __init__(
         self, limits: dict[str, str], brew_s: float, home_port: int = 0, capture: str = "on_dispense",
-        own_broker: bool = False,
+        own_broker: bool = False, usual_ports: bool = False,
     ) -> None:  # fmt: skip
         self._limits = limits
         self._brew_s = brew_s
         self._capture = capture
         self._own_broker = own_broker
+        self._usual_ports = usual_ports
         self._closing = contextlib.ExitStack()
         self.home = f"http://127.0.0.1:{home_port}" if home_port else None
         self.broker = ""
@@ -98,8 +99,8 @@ class Stage:
         self._start_agent(mqtt_url)
 
     def _port(self, usual: int) -> int:
-        """The usual port for a person; any free one where nobody looks, so that several may run at once."""
-        return free_port(usual if self.home else 0)
+        """The usual port, when that is wanted and it is free; else any, so that several demos may start at once."""
+        return free_port(usual if self._usual_ports else 0)
 
     def _start_broker(self) -> str:
         port = self._port(1883)
