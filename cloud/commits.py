@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RootTransaction
@@ -171,7 +172,7 @@ class GroupCommit:
         finished: list[_Finished] = []
         try:
             with self.engine.connect() as connection, connection.begin():
-                for piece in group:
+                for piece in chain.from_iterable(_sharing(group)):
                     with self._session(connection, "create_savepoint") as session:
                         try:
                             result = piece.work(session)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from cloud.db import Base
 from cloud.loops import utc_now
 from cloud.orders.models import FAILED_TO_MOVE, MakeCommand, Movement, Order, OrderChange
 from cloud.orders.models import Payment as OurPayment
@@ -130,15 +131,20 @@ def let_leases_run_out(world: World, *, of_the_living: bool = False) -> None:
     """As if the time had passed for which a killed program (or anybody) had reserved its work."""
     alive = set() if of_the_living else {str(program.pid) for program in [*world.webs, *world.workers]}
 
-    def run_out(session: Session) -> None:
-        before = utc_now() - timedelta(seconds=1)
-        for row in session.scalars(select(OutboxRow).where(OutboxRow.claimed_by != "")):
-            if row.claimed_by.rsplit("-", 2)[1] not in alive:
-                row.claimed_until = before
-        leased = update(OurPayment).where(OurPayment.next_check_at > utc_now())
-        session.execute(leased.values(next_check_at=before))
+    before = utc_now() - timedelta(seconds=1)
 
-    world.database.write(run_out)
+    def run_out(session: Session, row: type[Base], row_id: object, **values: object) -> None:
+        session.execute(update(row).where(row.__table__.c.id == row_id).values(values))
+
+    with world.database.read() as session:
+        held = session.execute(select(OutboxRow.id, OutboxRow.claimed_by).where(OutboxRow.claimed_by != "")).all()
+        asked = session.scalars(select(OurPayment.id).where(OurPayment.next_check_at > utc_now())).all()
+    # Each by itself: who holds no order must not wait for one row while holding another.
+    for row_id, owner in held:
+        if owner.rsplit("-", 2)[1] not in alive:
+            world.database.write(run_out, OutboxRow, row_id, claimed_until=before)
+    for payment_id in asked:
+        world.database.write(run_out, OurPayment, payment_id, next_check_at=before)
 
 
 def _refunds(world: World, payments: list[Payment]) -> list[Refund]:

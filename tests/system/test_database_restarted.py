@@ -21,7 +21,7 @@ from tests.system.world import World
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
-FORGIVEN = ("psycopg", "OperationalError", "InvalidatePoolError")
+FORGIVEN = ("psycopg", "OperationalError", "InvalidatePoolError", "DisconnectionError")
 """What everybody says who misses the database."""
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
 from tests.system.promises import let_leases_run_out, wait_kept
-from tests.system.restartable import kill_who_says, wait_who_says
+from tests.system.restartable import Restartable, kill_who_says, wait_who_says
 from tests.system.world import World
 from tests.waiting import wait_until
 
@@ -17,6 +17,7 @@ MOMENTS = {
     "capture promised": "capture promised",
 }
 ALWAYS = ("published", "accepted")
+ENDS = ("-> successful", "-> make_failed")
 MAY_FAIL = ("paid", "published")
 """Here the next worker may come too late for the deadline; then the money goes back."""
 
@@ -70,13 +71,25 @@ def test_all_workers_killed_while_the_provider_captures(after_commit: bool, worl
     assert wait_kept(world, bought).status == "successful"
 
 
+def wait_who_is_at(world: World, moment: str, order_id: str) -> list[Restartable]:
+    """Workers that have come to this moment of the order, or to its end: who was killed may have taken news with it."""
+    found: list[Restartable] = []
+
+    def somebody_is() -> bool:
+        found[:] = [w for w in world.workers if w.says(moment, order_id) or any(w.says(end, order_id) for end in ENDS)]
+        return bool(found)
+
+    wait_until(somebody_is, what=f"{moment} or an end of {order_id}")
+    return found
+
+
 @pytest.mark.long
 def test_orders_survive_workers_that_are_killed_again_and_again(world: World) -> None:
     for round_number in range(6):
         orders = world.buy_at_once(world.devices)
         for number, order in enumerate(orders):
             moment = list(MOMENTS.values())[(round_number + 2 * number) % len(MOMENTS)]
-            for worker in wait_who_says(world.workers, moment, order.order_id):
+            for worker in wait_who_is_at(world, moment, order.order_id):
                 worker.restart()
             let_leases_run_out(world)
         for order in orders:
