@@ -39,16 +39,15 @@ def sqlite(url: URL, begin: str, pool_size: int) -> Engine:
 
 def postgresql(url: URL, pool_size: int, locked_s: float = 0.0) -> Engine:
     """`locked_s`: a statement that waits longer than this for somebody else's lock fails; 0 lets it wait for ever."""
-    given = str(url.query.get("options", ""))
-    options = f"{given} -c lock_timeout={round(1000 * locked_s)}".strip() if locked_s else given
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        hide_parameters=True,
-        connect_args={"options": options} if options else {},
-    )
+    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, hide_parameters=True)
     _ping_when_idle(engine)
+    if locked_s:
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: Any, _record: Any) -> None:
+            connection.execute(f"SET lock_timeout = {round(1000 * locked_s)}")  # not at connecting: poolers refuse that
+            connection.commit()
+
     return engine
 
 
