@@ -5,8 +5,10 @@ What makes no sense is counted, logged and acknowledged: unacknowledged it would
 
 import logging
 import queue
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 from sqlalchemy.exc import DataError, IntegrityError
@@ -102,15 +104,18 @@ class Listener:
             return None
 
     def _store(self, said: list[tuple[str, Message]]) -> None:
-        """All in one go; only when something in it makes no sense, each by itself."""
+        """In one go, but at once what a buyer waits for; only when something makes no sense, each by itself."""
         now = self._clock()
-        stored = [
-            (device, self._database.write_soon(_locked_by(device, message), self._handle, device, message, now))
-            for device, message in said
-        ]
-        for device, future in stored:
+        stored: deque[tuple[str, Callable[[], None]]] = deque()
+        for device, message in said:
+            work = (_locked_by(device, message), self._handle, device, message, now)
+            if isinstance(message, ProbeReply):
+                stored.appendleft((device, partial(self._database.write_together, *work)))
+            else:
+                stored.append((device, self._database.write_soon(*work).result))
+        for device, end in stored:
             try:
-                future.result()
+                end()
             except SENSELESS as error:
                 self.poison += 1
                 log.error("message could not be taken in: %s", type(error).__name__, extra={"device": device})

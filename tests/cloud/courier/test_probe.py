@@ -1,6 +1,7 @@
 """A readiness question through a real broker to a machine and back."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -9,6 +10,7 @@ from cloud.buyer.usual_times import UsualTimes
 from cloud.courier.broker import BrokerLink
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
+from cloud.db import Database
 from cloud.fleet import probes
 from protocol.messages import Probe, ProbeReply
 from tests.cloud.courier.rig import Rig, a_rig
@@ -63,6 +65,17 @@ def test_each_question_is_sent_once(rig: Rig, world: World) -> None:
     rig.hear_until(lambda: len(machine.commands) >= 2, "both questions")
 
     assert [command.probe_id for command in machine.commands if isinstance(command, Probe)] == ["p-1", "p-2"]
+
+
+def test_the_answer_is_taken_in_at_once_for_a_buyer_waits_for_it(rig: Rig, world: World) -> None:
+    for_ever_s = 3600.0
+    rig.connect()
+    machine = rig.machine()
+    ask(world)
+    with closing(Database(world.database.url.render_as_string(False), patience_s=for_ever_s)) as database:
+        rig.listener = Listener(database, rig.link, world.rules, world.clock)
+        machine.say(ProbeReply(probe_id="p-1", ready=True, code=""))
+        rig.hear_until(lambda: row(world).settled_at, "the answer")
 
 
 def test_without_the_broker_the_buyer_is_told_so(world: World) -> None:
