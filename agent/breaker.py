@@ -1,4 +1,4 @@
-"""When must selling stop until a person has looked? Pure; the rule of machine-protocol.md 5.3, step 10."""
+"""When must selling stop until a person has looked? Pure; the rule of docs/machine-protocol.md 5.5."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

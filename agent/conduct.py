@@ -1,4 +1,4 @@
-"""What a machine's missing abilities oblige the agent to: the table of machine-protocol.md 2.6, row by row. Pure.
+"""What a machine's missing abilities oblige the agent to: the table of docs/machine-protocol.md 3.5, row by row. Pure.
 
 Nobody else reads a capability to decide what may be claimed or sent again.
 """

@@ -1,6 +1,6 @@
 """Bytes to frames and back for any machine that wraps JSON bodies: the constants come from its profile.
 
-The rules of resynchronisation are those of machine-protocol.md 1.9. Knows no port, no clock, no meaning of a frame.
+The rules of resynchronisation are those of docs/machine-protocol.md 2. Knows no port, no clock, no meaning of a frame.
 """
 
 from typing import Annotated, Literal

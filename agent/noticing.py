@@ -5,7 +5,7 @@ from agent.chronicle import Chronicle
 from protocol.reasons import AgentCode, Happening
 
 NOISY, CLEAN = 0.1, 0.02
-"""Shares of damaged frames; the first as in machine-protocol.md 4.3/10, the second keeps it from flapping."""
+"""Shares of damaged frames; the first as in docs/machine-protocol.md 2, the second keeps it from flapping."""
 NOISY_FOR_S = 30.0
 """A line just opened in the middle of a frame is not a bad cable."""
 STARTING = View().stopped

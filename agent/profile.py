@@ -52,7 +52,7 @@ class Serial(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
-    """machine-protocol.md 2.4 and 5; seconds."""
+    """docs/machine-protocol.md 3.3 and 5; seconds."""
 
     inter_byte_gap: Seconds = 0.1
     whole_frame: Seconds = 0.3

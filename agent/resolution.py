@@ -1,4 +1,4 @@
-"""What became of a make that left no outcome: the table of machine-protocol.md 5.4, row by row. Pure.
+"""What became of a make that left no outcome: the table of docs/machine-protocol.md 5.4, row by row. Pure.
 
 The first row that fits decides. Nothing here may lead to a second make.
 """

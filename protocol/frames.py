@@ -1,7 +1,7 @@
 """Bytes to frames and back: sync, length, CRC-8, tail, resynchronisation. No port, no clock, no meaning of a frame.
 
 `AA 55 | 01 | length u16 BE | crc8 | command + JSON | 88 66`; length and CRC cover command + JSON
-(machine-protocol.md 1.1, 1.2, 1.9).
+(docs/machine-protocol.md 1.1, 1.2, 2).
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ OVERHEAD = HEAD_SIZE + len(TAIL)
 MIN_BODY = 3
 """A command byte and `{}`."""
 MAX_BODY = 4096
-"""The machine's real limit is unknown; ours (machine-protocol.md 1.1) keeps a false header from swallowing the line."""
+"""Ours, against a false header; the machine's own limit is unknown (docs/machine-protocol.md 1.1)."""
 CRC_INIT = 0x8C
 _CRC_POLY_REFLECTED = 0x8C
 
@@ -58,7 +58,7 @@ def encode(frame: Frame) -> bytes:
 
 @dataclass(slots=True)
 class LineStats:
-    """What the line has been like; a rising share of faults is a cable (machine-protocol.md 4.3)."""
+    """What the line has been like; a rising share of faults is a cable (docs/machine-protocol.md 2)."""
 
     frames: int = 0
     dropped_bytes: int = 0

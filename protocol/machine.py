@@ -1,6 +1,6 @@
 """The machine's requests, replies and events of `companion-v1`, each declared once, to and from a `Frame`.
 
-Keys stay in the order of machine-protocol.md 2.2, so that our bytes equal its worked frames.
+Keys stay in the order of docs/wire-contract.md 2.3, so that our bytes equal the worked frames.
 The make frame (22) is fact, the rest our design.
 """
 

@@ -143,7 +143,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
 
 
 class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an outcome rests on, for the books and for whoever must decide (machine-protocol.md 5.4)."""
+    """What an outcome rests on, for the books and for whoever must decide (docs/machine-protocol.md 5.4)."""
 
     rule: Words = ""
     """Which row of the resolution table, or which event, decided."""

@@ -1,7 +1,7 @@
 """The closed lists of the product: sizes, states, phases, what left the spout, and every code a refusal can carry.
 
 Only names live here; sentences for people are the cloud's (`cloud/buyer`), tables of behaviour belong to their rooms.
-Sources: product.md section 2, machine-protocol.md 2.2 and 3.4.
+Sources: docs/orders.md, docs/machine-protocol.md 3.2 and 3.4.
 """
 
 from enum import IntEnum, StrEnum
@@ -80,7 +80,7 @@ class FaultLevel(StrEnum):
 
 
 class RejectCode(StrEnum):
-    """Why the machine refuses a request (machine-protocol.md 2.2)."""
+    """Why the machine refuses a request (docs/machine-protocol.md 3.2)."""
 
     BUSY = "busy"
     BAD_DRINK = "bad_drink"
@@ -186,7 +186,7 @@ class AnswerStatus(StrEnum):
 
 
 class FaultCode(StrEnum):
-    """Canonical faults (machine-protocol.md 3.4). Others pass through as `vendor:<text>`."""
+    """Canonical faults (docs/machine-protocol.md 3.4). Others pass through as `vendor:<text>`."""
 
     NO_WATER = "no_water"
     NO_BEANS = "no_beans"

@@ -1,4 +1,4 @@
-"""The buyer's addresses (contract.md section 2), each to its view."""
+"""The buyer's addresses (docs/http.md), each to its view."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Error pages and error JSON, branded and translated (product.md section 5). Usable by handlers of the whole app."""
+"""Error pages and error JSON, branded and translated (docs/http.md, bad input). Usable by handlers of the whole app."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Reads what a machine's QR says (machine-protocol.md 1.5). Nothing in it is trusted: only ids are taken.
+"""Reads what a machine's QR says (docs/machine-protocol.md 1.4). Nothing in it is trusted: only ids are taken.
 
 Whether its signature is good is judged with the device's key, in `orders/scanning.py`.
 """

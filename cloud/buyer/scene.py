@@ -193,7 +193,7 @@ def _failed(view: OrderView) -> Scene:
 
 
 def _make_failed(view: OrderView) -> Scene:
-    """No pay and no retry; the order is not followed any more, its return is (product.md B7)."""
+    """No pay and no retry; the order is not followed any more, its return is (docs/buyer-page.md)."""
     not_collected = view.reason == "expired" and not view.was_commanded
     title = "make_failed.unsure.title" if view.uncertain else "make_failed.title"
     why = "why.not_collected" if not_collected else why_key(view.reason)

@@ -1,4 +1,4 @@
-"""The order as JSON (contract.md section 2): the keys existing integrations read, and those added since."""
+"""The order as JSON (docs/http.md): the keys existing integrations read, and those added since."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Could this machine make this drink now? Judged from what the machine last said of itself; told before paying (B4)."""
+"""Could this machine make this drink now? Judged from what the machine last said of itself; told before paying."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -91,7 +91,7 @@ class Device(Base):
 class DeviceLive(Base):
     """What the device last said of itself; without an agent, its last heartbeat as the Tmetr API tells it.
 
-    Nothing else writes here (product.md 4, 17).
+    Nothing else writes here (docs/promises.md, mistake 17).
     """
 
     __tablename__ = "device_live"

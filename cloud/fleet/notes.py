@@ -1,4 +1,4 @@
-"""Cleans the merchant's notes for the buyer: links and simple formatting stay, anything active goes (product.md B2).
+"""Cleans the merchant's notes for the buyer: links and simple formatting stay, anything active goes.
 
 Used on the way into the database and again on the way out, so `clean(clean(x)) == clean(x)` must hold.
 """

@@ -1,7 +1,7 @@
 """Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
 
 What a person decided to return of a poured drink is at risk too, until it is back.
-What nobody and nothing will move by itself is `person`'s; an empty answer is a good day (M7).
+What nobody and nothing will move by itself is `person`'s; an empty answer is a good day.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ log = logging.getLogger("cloud.orders.deadlines")
 LOOK_AT_LEAST_S = 1.0
 BATCH = 200
 CLOSING = timedelta(days=1)
-"""So long before the provider lets a hold go, it is decided about (yookassa.md: an expired hold is cancelled there)."""
+"""So long before the provider lets a hold go, it is decided about (docs/yookassa.md 2.2)."""
 DEVICES_REPEAT_WITHIN = timedelta(seconds=12)
 """After our first connection: an agent says again after 10 s what nobody has confirmed."""
 DEAF_AT_MOST = timedelta(seconds=60)

@@ -14,7 +14,7 @@ from cloud.orders.settlement import settle_money
 from cloud.orders.states import Status
 
 LEAST = 100
-"""Kopecks: less is not refunded, and after a part nothing or more than this must be left (yookassa.md 3.4)."""
+"""Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
 
 
 class NotReturnable(Exception):

@@ -180,7 +180,7 @@ class Payment(Base):
     next_check_at: Mapped[datetime | None] = mapped_column(default=None)
     """When to ask the provider again; None once its answer is final."""
     checks: Mapped[int] = mapped_column(Integer, default=0)
-    """Failed asks in a row; a successful ask is no failure (product.md 4, 7)."""
+    """Failed asks in a row; a successful ask is no failure (docs/promises.md, mistake 7)."""
 
 
 class Movement(Base):

@@ -148,7 +148,7 @@ _ARRIVES_DEFAULT_DAYS = 3
 
 
 def arrives_by(task: Task, method: str, asked_at: datetime) -> datetime:
-    """By when the buyer sees the money again: a cancelled hold at once, a refund by its method (yookassa.md 3.4)."""
+    """When the buyer sees the money: a cancelled hold at once, a refund by its method (docs/yookassa.md 2.2)."""
     if task is Task.CANCEL:
         return asked_at
     return asked_at + timedelta(days=_ARRIVES_WITHIN_DAYS.get(method, _ARRIVES_DEFAULT_DAYS))

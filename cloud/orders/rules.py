@@ -1,4 +1,4 @@
-"""The limits an order lives by, in seconds. Values come from the settings; meanings from product.md section 2."""
+"""The limits an order lives by, in seconds. Values come from the settings; meanings from docs/orders.md."""
 
 from dataclasses import dataclass
 from datetime import timedelta

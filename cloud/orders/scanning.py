@@ -131,6 +131,6 @@ def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime
         raise NotForSale(Why.NOT_SOLD)
     if device.price_source == TMETR:
         price = told_price
-    if price is None:  # never a price of another time in its place (product.md 4, 10)
+    if price is None:  # never a price of another time in its place (docs/promises.md, mistake 10)
         raise NotForSale(Why.NO_PRICE)
     return device, drink, price

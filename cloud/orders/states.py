@@ -1,6 +1,6 @@
 """The life of an order as one table: (status, event) to next status. Pure; whatever is not in it changes nothing.
 
-A stray event leaves an order where it is: late news must never spoil a paid order (product.md section 2, promise 8).
+A stray event leaves an order where it is: late news must never spoil a paid order (docs/orders.md, promise 8).
 """
 
 from enum import StrEnum

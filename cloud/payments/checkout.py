@@ -123,7 +123,7 @@ class Checkout:
 
 
 def _refuse_if_it_cannot_be_made(session: Session, order: Order) -> None:
-    """The buyer is told before paying (B4), also from a page opened when the machine was still well."""
+    """The buyer is told before paying, also from a page opened when the machine was still well."""
     device, live = session.get_one(Device, order.device_uuid), session.get(DeviceLive, order.device_uuid)
     why = obstacle(device, live, order.drink_no, order.id, patient=True)
     if why:

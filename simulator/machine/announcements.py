@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from protocol.machine import FaultEvent, MachineMessage
 
 REPEAT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""The last one again and again (machine-protocol.md 2.4)."""
+"""The last one again and again (docs/machine-protocol.md 3.3)."""
 MAX_WAITING = 128
 """Nobody listens for days: the oldest go; ORDER and STATUS still tell."""
 

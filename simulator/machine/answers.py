@@ -1,4 +1,4 @@
-"""What the machine answers to each request of the host (machine-protocol.md 2.2), and what it refuses, and why."""
+"""What the machine answers to each request of the host (docs/wire-contract.md 2.3), and what it refuses, and why."""
 
 from typing import Any
 

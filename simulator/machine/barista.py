@@ -1,4 +1,4 @@
-"""Makes drinks and rinses: one job at a time, in the order of machine-protocol.md 2.2.
+"""Makes drinks and rinses: one job at a time, in the order of docs/machine-protocol.md 3.1.
 
 `brewing` is kept before anything moves; an outcome is kept, then counted, then said. Never starts a drink by itself.
 """

@@ -1,4 +1,4 @@
-"""The coffee machine itself, `companion-v1`: requests in, replies and events out (machine-protocol.md 2).
+"""The coffee machine itself, `companion-v1`: requests in, replies and events out (docs/machine-protocol.md 3).
 
 Pure but for its memory: no port, no clock, no thread. It never pours one order twice unless a switch takes its dedup.
 """

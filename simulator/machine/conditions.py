@@ -1,4 +1,4 @@
-"""What each of the machine's own faults closes, and the word for it in a refusal (machine-protocol.md 3.4)."""
+"""What each of the machine's own faults closes, and the word for it in a refusal (docs/machine-protocol.md 3.4)."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from protocol.reasons import Phase, RejectCode, Spout
 
 MAX_ORDERS = 256
-"""Orders remembered; the protocol asks for at least 64 (machine-protocol.md 2.1)."""
+"""Orders remembered; the protocol asks for at least 64 (docs/machine-protocol.md 3.1)."""
 MAX_CUPS = 4096
 """Cups of the ground truth kept; more than any test or demo pours, and a small file still."""
 

@@ -1,4 +1,4 @@
-"""The QR on the machine's screen: a link to the payment page with the machine's checksum (machine-protocol.md 1.5).
+"""The QR on the machine's screen: a payment page's address with the machine's checksum (docs/machine-protocol.md 1.4).
 
 The checksum is unkeyed: it shows a mis-scan, it proves nothing about who made the link. With a key of the cloud's
 the link is signed as well.

@@ -1,4 +1,4 @@
-"""The list of everything that can be made to go wrong, by name, with a sentence each (machine-protocol.md 2.7).
+"""The list of everything that can be made to go wrong, by name, with a sentence each (docs/machine-protocol.md 3.6).
 
 Only the list: `faults` keeps what is switched on, `conditions` says what a machine fault closes.
 """

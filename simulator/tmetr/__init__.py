@@ -1,6 +1,6 @@
 """The simulated Tmetr API: three calls over real HTTP on loopback, the machines behind it, and its own count of cups.
 
-Written from the published facts alone (machine-protocol.md 1.7); knows nothing of the cloud or the agent.
+Written from the published facts alone (docs/machine-protocol.md 1.5); knows nothing of the cloud or the agent.
 """
 
 from simulator.tmetr.machines import Cup, Machine

@@ -1,4 +1,4 @@
-"""What a machine's missing abilities oblige to: each row of machine-protocol.md 2.6, as a rule and as an act."""
+"""What a machine's missing abilities oblige to: each row of docs/machine-protocol.md 3.5, as a rule and as an act."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Counters that are absent, wrong or set back to zero while one of our drinks is made (machine-protocol.md 5.6).
+"""Counters that are absent, wrong or set back to zero while one of our drinks is made (docs/machine-protocol.md 5.6).
 
 A machine that can be asked about the order is believed; one that cannot leaves only what the counters really prove.
 """

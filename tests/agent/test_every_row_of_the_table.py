@@ -1,4 +1,4 @@
-"""machine-protocol.md 5.4, row by row, acted out: a machine in that state, a make that was sent, and what is told.
+"""docs/machine-protocol.md 5.4, row by row, acted out: a machine in that state, a make that was sent, and what is told.
 
 `test_resolution.py` holds the table itself; here each row is reached by the agent's own questions, evidence and all.
 """

@@ -15,7 +15,7 @@ from tests.agent.world import AMERICANO, World
 
 
 def assert_truthful(world: World, outcome: Outcome) -> None:
-    """The invariants of machine-protocol.md 2.7."""
+    """The invariants of docs/machine-protocol.md 3.6."""
     assert world.cups(outcome.order_id) <= 1
     assert world.touched(outcome.order_id) <= 1
     if outcome.result is Result.DONE:

@@ -1,6 +1,6 @@
 """The journal as a power cut leaves it, at every commit of a drink, alone and with the machine's own power cut.
 
-machine-protocol.md 5.6, "journal snapshot/restore, to mimic power loss": test_crashes.py has the same for kill -9.
+docs/machine-protocol.md 5.6, "journal snapshot/restore, to mimic power loss": test_crashes.py has the same for kill -9.
 """
 
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_while_the_log_is_folded_into_the_file(world: PowerLossWorld, instant: I
 def test_a_card_that_lied_about_its_last_commits_costs_no_second_cup(
     world: PowerLossWorld, commit: int, lost: int
 ) -> None:
-    """More than FULL can promise (5.3): the books may be wrong then, but the machine's memory still guards the cup."""
+    """More than FULL can promise: the books may be wrong then, but the machine's memory still guards the cup."""
     world.welcome()
     world.lose_commits(commit, min(lost, commit))
     make = world.make()
@@ -197,7 +197,7 @@ def test_a_log_torn_in_the_middle_of_a_commit_forgets_that_commit_and_nothing_el
 
 
 def test_the_stop_of_selling_outlives_a_power_cut_right_after_it(world: PowerLossWorld) -> None:
-    """5.3/10: the outcome that trips the breaker and the stop are one commit."""
+    """The outcome that trips the breaker and the stop are one commit."""
     for number in (1, 2):
         world.switch("mid_pour_crash")
         world.order(f"c{number}", f"o{number}")
@@ -212,7 +212,7 @@ def test_the_stop_of_selling_outlives_a_power_cut_right_after_it(world: PowerLos
 
 
 def test_a_late_truth_outlives_a_power_cut_right_after_it(world: PowerLossWorld) -> None:
-    """5.3/11: a revision is told after the cut as it would have been without."""
+    """A revision is told after the cut as it would have been without."""
     world.order()
     world.run(2)
     world.switch("mute")

@@ -1,6 +1,6 @@
-"""machine-protocol.md 5.6: each test the document asks for, and which of ours it is. Written here: those about refunds.
+"""Each test that docs/machine-protocol.md 5.6 asks for, and which of ours it is. Written here: those about refunds.
 
-A name that no longer leads to a test fails; so does a numbered step of 5.3 that no kill is placed at.
+A name that no longer leads to a test fails; so does a numbered step of 5.2 that no kill is placed at.
 """
 
 import importlib
@@ -101,7 +101,7 @@ KILLED_AT: dict[int, tuple[str, ...]] = {
     8: ("before the outcome", "outcome, not acknowledged", "outcome acknowledged", "receipted"),
     9: ("about to ask", "about to count"),
 }
-"""Steps of 5.3 and the kills of dying_agent.py in them; breaker (10) and late truth (11) are in test_power_loss.py."""
+"""Steps of 5.2 and the kills of dying_agent.py in them; breaker (10) and late truth (11) are in test_power_loss.py."""
 
 
 @pytest.mark.parametrize("item", ASKED_FOR)

@@ -1,4 +1,4 @@
-"""Every row of machine-protocol.md 5.4."""
+"""Every row of docs/machine-protocol.md 5.4."""
 
 import itertools
 

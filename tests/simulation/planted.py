@@ -1,6 +1,6 @@
 """Bugs planted into the real code, one at a time: a simulation that catches none of them proves nothing.
 
-Each is a mistake somebody made once, in this trade or in these rooms (product.md 4). `within` worlds must show it.
+Each is a mistake somebody made once, here or elsewhere (docs/promises.md, mistakes). `within` worlds must show it.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """The ten promises as checks: at each commit, when a drink begins, and of every order at the end of the world.
 
-Told by who cannot be wrong: the machine's own cups, the provider's own books. Numbers are those of product.md 1.
+Told by who cannot be wrong: the machine's own cups, the provider's own books. Numbers are those of docs/promises.md.
 """
 
 import json

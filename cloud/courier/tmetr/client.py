@@ -1,4 +1,4 @@
-"""The three public calls of the Tmetr API (machine-protocol.md 1.7) in our words: make, price of a drink, heartbeat.
+"""The three public calls of the Tmetr API in our words: make, price, heartbeat (docs/machine-protocol.md 1.5).
 
 What a make call proved is told apart strictly: forwarded, refused, certainly nothing, nobody can say. No call repeats.
 """

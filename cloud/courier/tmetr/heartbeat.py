@@ -19,7 +19,7 @@ from cloud.loops import Clock, Crew
 log = logging.getLogger("cloud.courier")
 
 FRESH_S = 300.0
-"""A heartbeat younger than this means online (the age the public server takes, machine-protocol.md 1.7)."""
+"""A heartbeat younger than this means online (the age the public server takes, docs/machine-protocol.md 1.5)."""
 EVERY_S = 30.0
 AFTER_TROUBLE_S = 10.0
 BLIND_AFTER = 2

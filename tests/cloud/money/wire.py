@@ -22,7 +22,7 @@ from simulator.yookassa.api import with_strangers
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 MEMORY_S = 24 * 3600
-"""So long the provider knows a key (yookassa.md 1.2)."""
+"""So long the provider knows a key (docs/yookassa.md 1.2)."""
 
 
 class Fate(StrEnum):

@@ -1,4 +1,4 @@
-"""Whoever presses "pay" for a machine that cannot pour is told so, and no payment is opened (product.md B4)."""
+"""Whoever presses "pay" for a machine that cannot pour is told so, and no payment is opened ."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""machine-protocol.md 2.7 line by line: each has its switch, and each is in the help, the API and on the panel."""
+"""docs/machine-protocol.md 3.6 line by line: each has its switch, and each is in the help, the API and on the panel."""
 
 import re
 from collections.abc import Iterator

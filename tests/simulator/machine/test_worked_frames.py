@@ -1,4 +1,4 @@
-"""The machine's bytes equal the worked frames of machine-protocol.md 2.3."""
+"""The machine's bytes equal the worked frames of docs/wire-contract.md 2.1."""
 
 from protocol.reasons import Phase, RejectCode, Spout
 from simulator.machine import STANDARD_MENU, Memory, Menu, Timing, menu_of

@@ -1,0 +1,74 @@
+"""What code and documents cite stands in this repository: each document, each numbered section, each link."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CITING = ("*.py", "*.md", "*.toml", "*.html", "*.js", "*.css", "*.conf", "*.yml", "*.service", "*.example", "Makefile")
+DOCUMENT = re.compile(r"(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)\b(?: (\d+(?:\.\d+)*(?:(?:, | and )\d+(?:\.\d+)*)*))?")
+NUMBERED = re.compile(r"\b(promise|mistake)s? (\d+)\b(?! broken)", re.IGNORECASE)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]*)\)")
+
+
+@cache
+def text(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def citing(*patterns: str) -> Iterator[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, check=True, capture_output=True, text=True)
+    yield from (ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file())
+
+
+def sections(document: Path) -> set[str]:
+    """Numbers of the headings; in the list of promises also its numbered mistakes."""
+    return set(re.findall(r"^#+ (\d+(?:\.\d+)*)\b", text(document), re.MULTILINE))
+
+
+def anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_document_and_section_that_is_cited_exists() -> None:
+    missing = []
+    for path in citing(*CITING):
+        if path == Path(__file__):
+            continue
+        for name, numbers in DOCUMENT.findall(LINK.sub("", text(path))):
+            place = next(
+                (place for place in (ROOT / name, ROOT / "docs" / name, path.parent / name) if place.is_file()), None
+            )
+            cited = set(re.findall(r"\d+(?:\.\d+)*", numbers)) if path.suffix == ".py" else set()
+            if place is None or not cited <= sections(place):
+                missing.append(f"{path.relative_to(ROOT)}: {name} {numbers}")
+    assert missing == []
+
+
+def test_every_promise_and_mistake_that_is_cited_has_its_number() -> None:
+    law = text(ROOT / "docs" / "promises.md")
+    known = {("promise", number) for number in re.findall(r"^## Promise (\d+):", law, re.MULTILINE)}
+    known |= {("mistake", number) for number in re.findall(r"^(\d+)\. ", law.partition("## Mistakes")[2], re.MULTILINE)}
+    assert len(known) == 10 + 20
+    cited = {
+        (word.lower(), number, path.relative_to(ROOT))
+        for path in citing("*.py", "docs/*.md", "README.md")
+        for word, number in NUMBERED.findall(text(path))
+    }
+    assert not {one for one in cited if one[:2] not in known}
+
+
+def test_every_link_leads_somewhere() -> None:
+    lost = []
+    for path in citing("*.md"):
+        for target in LINK.findall(text(path)):
+            name, _, anchor = target.partition("#")
+            place = (path.parent / name).resolve() if name else path
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            if not place.exists() or (anchor and place.suffix == ".md" and anchor not in anchors(place)):
+                lost.append(f"{path.relative_to(ROOT)}: {target}")
+    assert not lost
