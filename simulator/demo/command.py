@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fault", choices=sorted(SCENARIOS), default="none", metavar="NAME",
         help="with --once: what goes wrong: " + "; ".join(f"{s.name} ({s.says})" for s in SCENARIOS.values()),
     )  # fmt: skip
+    parser.add_argument("--logs", action="store_true", help="with --once: also what cloud and agent log of the order")
     parser.add_argument(
         "--one-stage", action="store_true", help="the merchant takes money at once instead of holding it"
     )
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when the demo ended as it should; 1 when it did not; 2 for wrong usage."""
-    if args.fault != "none" and not args.once:
-        print("--fault goes with --once; without it switch faults on at the machine's panel", file=sys.stderr)
+    if (args.fault != "none" or args.logs) and not args.once:
+        print("--fault and --logs go with --once; without it switch faults on at the machine's panel", file=sys.stderr)
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell's background job ignores Ctrl-C
         signal.signal(number, signal.default_int_handler)
@@ -63,6 +64,8 @@ def _once(args: argparse.Namespace, scenario: Scenario) -> int:
         except WentWrong as error:
             raise WentWrong(f"{error}\n{stage.logs()}") from error
         print(timeline.text())
+        if args.logs:
+            print("\n".join(["", *stage.log_lines_about(timeline.order_id)]))
         if wrong:
             print("\n".join(["NOT AS IT SHOULD BE:", *wrong, stage.logs()]))
             return 1

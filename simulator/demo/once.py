@@ -23,8 +23,9 @@ FINAL = frozenset({"successful", "make_failed", "not_paid", "failed"})
 
 @dataclass
 class Timeline:
-    """What was seen, and when."""
+    """What was seen of one order, and when."""
 
+    order_id: str = ""
     started: float = field(default_factory=time.monotonic)
     rows: list[tuple[float, str]] = field(default_factory=list)
 
@@ -69,6 +70,7 @@ def buy(stage: Stage, scenario: Scenario) -> tuple[Timeline, list[str]]:
 def _scan(stage: Stage, timeline: Timeline) -> str:
     offered = requests.post(f"{stage.machine.url}/api/qr", json={"drink_no": DRINK, "size": int(SIZE)}, timeout=10)
     qr: dict[str, str] = _good(offered).json()
+    timeline.order_id = qr["order_uuid"]
     timeline.note(f"QR scanned, order {qr['order_uuid']}")
     _good(requests.get(qr["url"], timeout=10))
     return qr["order_uuid"]

@@ -10,6 +10,7 @@ from typing import Self
 import requests
 
 from simulator.broker.server import Broker
+from simulator.demo import log_lines
 from simulator.demo.fleet import DEVICE, KEY_VARIABLE, SHOP, fleet_toml
 from simulator.demo.presence import Ear
 from simulator.demo.programs import DidNotStart, Program, answers, free_port, mosquitto, ours, undisturbed
@@ -71,6 +72,10 @@ class Stage:
         ends = [f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in self.folder.glob("*/*.log")]
         return "\n".join(ends)
 
+    def log_lines_about(self, order_id: str) -> list[str]:
+        """What cloud and agent have logged about an order, oldest first."""
+        return log_lines.about(order_id, (self.folder / "cloud" / "cloud.log", self.folder / "agent" / "agent.log"))
+
     def _end(self) -> None:
         with undisturbed():  # Ctrl-C twice must not leave half of it running
             self._closing.close()
@@ -124,6 +129,7 @@ class Stage:
             "COFFEE_BIND": f"127.0.0.1:{port}",
             "COFFEE_YOOKASSA_URL": self.yookassa.url,
             "COFFEE_YOOKASSA_WEBHOOK_NETWORKS": "127.0.0.1/32",
+            "COFFEE_LOG": "json",
             KEY_VARIABLE: key,
         }
         (folder / "fleet.toml").write_text(fleet_toml(STANDARD_MENU, self._capture), encoding="utf-8")

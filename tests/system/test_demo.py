@@ -1,7 +1,9 @@
-"""`demo --once` with each fault: exit code, verdict, nothing left behind; and wrong usage."""
+"""`demo --once` with each fault: exit code, verdict, the log docs/one-coffee.md shows, nothing left; wrong usage."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,9 @@ VERDICTS = {
     "none": "As it should be: successful. One cup was poured, the payment was captured.",
     "declined": "As it should be: not_paid. No cup was poured, the buyer has paid nothing.",
 }
+ONE_COFFEE = Path(__file__).parents[2] / "docs" / "one-coffee.md"
+RETURN = "# The money goes back"
+"""Where the page's second walk begins, which is the demo without water."""
 RETURNED = "As it should be: make_failed. No cup was poured, the buyer has paid nothing."
 
 
@@ -26,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRun
     with ExitStack() as closing:
         started = {}
         for name in ALWAYS:
-            started[name] = run = closing.enter_context(a_demo(folder / name, "--once", "--fault", name))
+            started[name] = run = closing.enter_context(a_demo(folder / name, "--once", "--logs", "--fault", name))
             run.wait_says("Cloud, agent, simulated machine and provider")
         yield started
 
@@ -37,6 +42,18 @@ def test_a_fault_ends_as_it_should_and_leaves_nothing_behind(fault: str, runs: d
     assert run.end() == 0, run.output
     assert VERDICTS.get(fault, RETURNED) == run.output.splitlines()[-1]
     assert run.left_behind() == []
+
+
+@pytest.mark.parametrize(("fault", "walk"), [("none", 0), ("no_water", 1)])
+def test_it_logs_the_lines_of_the_page_about_one_coffee(fault: str, walk: int, runs: dict[str, DemoRun]) -> None:
+    text = ONE_COFFEE.read_text("utf-8").split(RETURN)[walk]
+    fenced = "\n".join(re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)).splitlines()
+    shown = [line for line in fenced if re.match(r"(cloud|agent)\.", line)]
+    assert len(shown) >= 4
+    run = runs[fault]
+    assert run.end() == 0, run.output
+    missing = [line for line in shown if not re.search(".*".join(map(re.escape, line.split("..."))), run.output)]
+    assert missing == []
 
 
 @pytest.mark.long
@@ -63,7 +80,8 @@ def test_so_does_every_other_way_to_run_it(arguments: list[str], tmp_path_factor
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--fault", "no_water"], "--fault goes with --once"),
+        (["--fault", "no_water"], "--fault and --logs go with --once"),
+        (["--logs"], "--fault and --logs go with --once"),
         (["--once", "--fault", "earthquake"], "invalid choice: 'earthquake'"),
         (["--twice"], "unrecognized arguments: --twice"),
         (["--port", "front"], "invalid int value: 'front'"),
