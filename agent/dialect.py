@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from protocol import machine
+from protocol import json_text, machine
 from protocol.errors import Malformed, UnknownKind
 from protocol.frames import Frame
 from protocol.machine import MachineMessage
@@ -163,11 +163,11 @@ class Codec:
         if kind is None:
             raise UnknownKind(f"{frame.command:02X}")
         try:
-            raw: dict[str, Any] = msgspec.json.decode(frame.body, type=dict[str, Any])
+            raw: dict[str, Any] = json_text.decode(frame.body, dict[str, Any])
             said = {self._ours.get(key, key): value for key, value in raw.items() if key not in self._displaced}
             heard = {**self._assumed(kind), **{key: self._heard(key, value) for key, value in said.items()}}
             return msgspec.convert(heard, kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, json_text.NotJson) as error:
             raise Malformed(f"{kind.__name__}: {error}") from error
 
     def _assumed(self, kind: type[MachineMessage]) -> dict[str, Anything]:

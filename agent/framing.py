@@ -5,9 +5,9 @@ The rules of resynchronisation are those of docs/machine-protocol.md 2. Knows no
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
+from protocol import json_text
 from protocol.errors import TooLarge
 from protocol.frames import Frame, LineStats
 
@@ -218,6 +218,6 @@ def _crc_of_byte(byte: int, crc: Crc) -> int:
 
 def _is_json_object(body: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(body), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return isinstance(json_text.decode(body, object), dict)
+    except json_text.NotJson:
         return False

@@ -7,8 +7,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import msgspec
-
+from protocol import json_text
 from protocol.errors import TooLarge
 
 SYNC = b"\xaa\x55\x01"
@@ -157,6 +156,6 @@ class FrameDecoder:
 
 def _is_json_object(body: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(body), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return isinstance(json_text.decode(body, object), dict)
+    except json_text.NotJson:
         return False

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from protocol import json_text
 from protocol.errors import Malformed, UnknownKind
 from protocol.frames import Frame
 from protocol.reasons import FaultLevel, MachineState, Phase, Spout, Stage
@@ -283,6 +284,6 @@ def from_frame(frame: Frame) -> MachineMessage:
     if declared is None:
         raise UnknownKind(f"{frame.command:02X}")
     try:
-        return msgspec.json.decode(frame.body, type=declared)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return json_text.decode(frame.body, declared)
+    except json_text.NotJson as error:
         raise Malformed(f"{declared.__name__}: {error}") from error

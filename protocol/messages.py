@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 
 from protocol import VERSION
 from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion
+from protocol.json_text import NotJson, check_depth
 from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Spout, Stage
 
 MAX_MESSAGE = 64 * 1024
@@ -347,7 +348,10 @@ def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     if len(payload) > MAX_MESSAGE:
         raise TooLarge(f"message of {len(payload)} bytes, at most {MAX_MESSAGE}")
     try:
+        check_depth(payload)
         return _checked_version(decoder.decode(payload))
+    except NotJson as error:  # too deep even to look what it is
+        raise Malformed(f"not a message: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain(payload, error) from error
 

@@ -19,6 +19,7 @@ from cloud.buyer.room import Room
 from cloud.buyer.texts import Texts, why_key
 from cloud.orders.models import Order
 from cloud.orders.states import Status
+from cloud.request_body import told_in
 
 log = logging.getLogger("cloud.buyer")
 
@@ -35,9 +36,9 @@ class Till:
         """None to go on; else the answer."""
         if not is_own(request, self._room.public_url):
             return render_trouble(Trouble(403, "foreign"))
-        told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
-        order_id = told.get("order_id") if isinstance(told, dict) else None
-        if not isinstance(told, dict) or not isinstance(order_id, str) or not can_be_id("uuid", order_id):
+        told = told_in(request)
+        order_id = told.get("order_id")
+        if not isinstance(order_id, str) or not can_be_id("uuid", order_id):
             return None  # the checkout says what is wrong with it
         if not self._room.allows_act(order_id):
             return render_trouble(Trouble(429, "too_many", order_id=order_id))

@@ -4,12 +4,12 @@ There is no signature: the sender's address is a second layer only, the fact is 
 """
 
 import enum
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloud.addresses import Network, client_address, within
+from protocol import json_text
 
 MAX_NOTIFICATION_BYTES = 64 * 1024
 """Real notifications have 1-3 KiB, and metadata can add 8."""
@@ -69,8 +69,8 @@ def parse_notification(body: bytes) -> Notification:
     if len(body) > MAX_NOTIFICATION_BYTES:
         raise NotANotification("too large")
     try:
-        envelope = json.loads(body)
-    except (ValueError, RecursionError):
+        envelope = json_text.loads(body)
+    except json_text.NotJson:
         raise NotANotification("not JSON") from None
     if not isinstance(envelope, dict) or not isinstance(envelope.get("object"), dict):
         raise NotANotification("no object")

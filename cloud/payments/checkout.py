@@ -27,6 +27,7 @@ from cloud.payments.provider import InvalidRequest, Provider
 from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.receipts.carried import EmailMalformed, EmailMissing
 from cloud.payments.shops import NoCredential, Shops
+from cloud.request_body import told_in
 
 log = logging.getLogger("cloud.payments.checkout")
 
@@ -157,24 +158,20 @@ class _Page(HTTPException):
         super().__init__(refusal.words)
         self.code = refusal.status
         self.why = refusal.code
-        self.order_id = "" if refusal.status in {400, 404} and refusal.code not in ABOUT_EMAIL else _told("order_id")
-
-
-def _told(name: str) -> object:
-    told: object = request.get_json(silent=True) if request.is_json else request.form.to_dict()
-    return told.get(name) if isinstance(told, dict) else None
+        is_no_order = refusal.status in {400, 404} and refusal.code not in ABOUT_EMAIL
+        self.order_id = "" if is_no_order else told_in(request).get("order_id")
 
 
 def _email() -> str:
     """What was given as an address; "" for none. Whether it is one is judged only where a receipt is sent."""
-    email = _told("email")
+    email = told_in(request).get("email")
     if email is not None and not isinstance(email, str):
         raise Refusal(400, "email_malformed", "email is no text")
     return (email or "").strip()
 
 
 def _order_id() -> str:
-    order_id = _told("order_id")
+    order_id = told_in(request).get("order_id")
     if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID or not order_id.isprintable():
         raise Refusal(400, "bad_request", "order_id is missing")
     return order_id

@@ -27,6 +27,7 @@ from cloud.payments.outcomes import NotOurs, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.shops import NoCredential, Shops
 from cloud.rows import plain, table_of
+from protocol import json_text
 
 log = logging.getLogger("cloud.payments.recheck")
 
@@ -248,6 +249,6 @@ def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] |
 def _account_hint(body: str) -> str:
     """Which shop the notification says it speaks of; only used to choose whom to ask."""
     try:
-        return msgspec.json.decode(body, type=_Envelope).object.recipient.account_id
-    except msgspec.DecodeError:
+        return json_text.decode(body, _Envelope).object.recipient.account_id
+    except json_text.NotJson:
         return ""

@@ -1,11 +1,11 @@
 """The merchant's cabinet for tests and demos, under /sim: the books, the buyer's part, people's returns, faults."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from protocol import json_text
 from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.callbacks import Callbacks, Mischief
 from simulator.custom.faults import Fault, FaultBoard, Kind, Where
@@ -70,7 +70,7 @@ class Control:
 
 
 def _body() -> dict[str, Any]:
-    told = json.loads(request.get_data() or b"{}")
+    told = json_text.loads(request.get_data() or b"{}")
     if not isinstance(told, dict):
         raise ValueError("an object is wanted")
     return told

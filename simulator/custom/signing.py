@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from urllib.parse import parse_qs
 
+from protocol import json_text
+
 
 class NotSigned(ValueError):
     """Not signed with the agreed key for this purpose."""
@@ -25,14 +27,13 @@ def envelope(secret: str, purpose: str, told: Mapping[str, object]) -> dict[str,
 def open_envelope(secret: str, purpose: str, body: bytes) -> dict[str, object]:
     """What was told. Raises `NotSigned`."""
     try:
-        envelope = json.loads(body)
+        envelope = json_text.decode(body, dict[str, object])
         payload, signature = str(envelope["payload"]), str(envelope["signature"])
-    except (ValueError, TypeError, KeyError):
+    except (json_text.NotJson, KeyError):
         raise NotSigned("no envelope") from None
     if not hmac.compare_digest(sign(secret, purpose, payload), signature):
         raise NotSigned("the signature does not fit")
-    told: dict[str, object] = json.loads(payload)
-    return told
+    return json_text.decode(payload, dict[str, object])
 
 
 def open_query(secret: str, purpose: str, query: str) -> dict[str, str]:

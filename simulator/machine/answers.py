@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from protocol import json_text
 from protocol.errors import Malformed
 from protocol.frames import Frame
 from protocol.machine import (
@@ -215,8 +216,8 @@ class Answers:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = json_text.decode(body, object)
+    except json_text.NotJson:
         return {}
     return decoded if isinstance(decoded, dict) else {}
 

@@ -9,6 +9,7 @@ import msgspec
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from protocol import json_text
 from protocol.reasons import Size
 from simulator.machine.controls import Controls, NoSuchDrink
 from simulator.machine.faults import BadSetting, UnknownSwitch, setting_of
@@ -170,7 +171,10 @@ def _error(code: str, message: str) -> Response:
 
 
 def _body() -> dict[str, Any]:
-    body = request.get_json()
+    try:
+        body = json_text.loads(request.get_data())
+    except json_text.NotJson:
+        body = None
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
     return body

@@ -1,12 +1,12 @@
 """The API v2 over HTTP: whose request it is, which act of the bank it asks for, what fault strikes it, the answer."""
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 
 import msgspec
 from flask import Blueprint, Response, request
 
+from protocol import json_text
 from simulator.tbank import messages
 from simulator.tbank.bank import Bank, NoSuchPayment
 from simulator.tbank.faults import Fault, FaultBoard, FaultKind, Method
@@ -96,8 +96,8 @@ class Api:
         if request.mimetype != "application/json":
             raise Wrong(messages.WRONG_PARAMETERS, "Content-Type")
         try:
-            message = json.loads(request.get_data())
-        except (ValueError, RecursionError):
+            message = json_text.loads(request.get_data())
+        except json_text.NotJson:
             raise Wrong(messages.WRONG_PARAMETERS, "JSON") from None
         if not isinstance(message, dict):
             raise Wrong(messages.WRONG_PARAMETERS, "JSON")

@@ -11,6 +11,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from protocol import json_text
 from simulator.tbank.bank import Bank, NoSuchPayment
 from simulator.tbank.books import Line
 from simulator.tbank.faults import Fault, FaultBoard
@@ -110,7 +111,7 @@ class Control:
             ("POST", "/webhooks/forge", self.forge),
         ):
             blueprint.add_url_rule(rule, f"{method} {rule}".lower(), view, methods=[method])
-        for error in (Refused, NoSuchPayment, ValueError, msgspec.MsgspecError):
+        for error in (Refused, NoSuchPayment, ValueError):
             blueprint.register_error_handler(error, _wrong)
         blueprint.register_error_handler(HTTPException, _http_error)
         return blueprint
@@ -200,7 +201,7 @@ def _body(kind: type[Body]) -> Body:
     raw = request.get_data()
     if raw and request.mimetype != "application/json":
         raise ValueError("the body is JSON, with Content-Type: application/json")
-    return msgspec.json.decode(raw or b"{}", type=kind)
+    return json_text.decode(raw or b"{}", kind)
 
 
 def _json(body: Json, status: int = 200) -> Response:

@@ -12,6 +12,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from msgspec import Meta
 
+from protocol import json_text
 from simulator.tmetr.faults import Endpoint, Fault, FaultBoard, FaultKind
 from simulator.tmetr.machines import SIZES, MachineHall, UnknownThing
 
@@ -187,8 +188,8 @@ def _body(kind: type[T]) -> T:
     if request.mimetype != JSON:
         raise Problem(415, "VALIDATION", "the body is JSON")
     try:
-        return msgspec.json.decode(request.get_data(), type=kind)
-    except msgspec.MsgspecError as error:
+        return json_text.decode(request.get_data(), kind)
+    except json_text.NotJson as error:
         raise Problem(400, "VALIDATION", str(error)) from None
 
 

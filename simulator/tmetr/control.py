@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from protocol import json_text
 from simulator.tmetr.api import Api
 from simulator.tmetr.faults import Fault, FaultBoard
 from simulator.tmetr.machines import MachineHall, UnknownThing
@@ -62,7 +63,6 @@ class Control:
             blueprint.add_url_rule(rule, f"{method} {rule}".lower(), view, methods=[method])
         blueprint.register_error_handler(UnknownThing, _unknown)
         blueprint.register_error_handler(ValueError, _wrong)
-        blueprint.register_error_handler(msgspec.MsgspecError, _wrong)
         blueprint.register_error_handler(HTTPException, _http_error)
         return blueprint
 
@@ -107,7 +107,7 @@ def _body(kind: type[Body]) -> Body:
     raw = request.get_data()
     if raw and request.mimetype != "application/json":
         raise ValueError("the body is JSON, with Content-Type: application/json")
-    return msgspec.json.decode(raw or b"{}", type=kind)
+    return json_text.decode(raw or b"{}", kind)
 
 
 def _json(body: object, status: int = 200) -> Response:

@@ -11,6 +11,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
+from protocol import json_text
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.books import Line
 from simulator.yookassa.clock import Clock
@@ -118,7 +119,6 @@ class Control:
             blueprint.add_url_rule(rule, f"{method} {rule}".lower(), view, methods=[method])
         blueprint.register_error_handler(Rejected, _rejected)
         blueprint.register_error_handler(ValueError, _wrong)
-        blueprint.register_error_handler(msgspec.MsgspecError, _wrong)
         blueprint.register_error_handler(HTTPException, _http_error)
         return blueprint
 
@@ -243,7 +243,7 @@ def _body(kind: type[Body]) -> Body:
     raw = request.get_data()
     if raw and request.mimetype != "application/json":
         raise ValueError("the body is JSON, with Content-Type: application/json")
-    return msgspec.json.decode(raw or b"{}", type=kind)
+    return json_text.decode(raw or b"{}", kind)
 
 
 def _json(body: Json, status: int = 200) -> Response:

@@ -4,8 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import msgspec
-
+from protocol import json_text
 from simulator.yookassa import problems
 from simulator.yookassa.instruments import METHODS
 from simulator.yookassa.money import CURRENCY, MIN_AMOUNT, parse_value
@@ -33,8 +32,8 @@ def parse_body(raw: bytes) -> Body:
     if not raw.strip():
         return {}
     try:
-        return msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return json_text.decode(raw, dict[str, object])
+    except json_text.NotJson:
         raise Rejected(problems.BAD_JSON) from None
 
 

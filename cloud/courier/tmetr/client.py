@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from cloud.courier.tmetr.http import NotTaken, Reply, TmetrHttp, Unknown
+from protocol import json_text
 from protocol.reasons import Size
 
 MAKE = "/api/commander/v1/command/make"
@@ -107,8 +108,8 @@ class TmetrClient:
         if answer.status != 200:
             return Refused(_words(answer), answer.status) if 400 <= answer.status < 500 else Unknown(_words(answer))
         try:
-            return msgspec.json.decode(answer.body, type=_Drink).price
-        except msgspec.MsgspecError:
+            return json_text.decode(answer.body, _Drink).price
+        except json_text.NotJson:
             return Unknown("the answer names no price")
 
     def last_heartbeat(self, device_uuid: str) -> datetime | Refused | NotTaken | Unknown | None:
@@ -121,18 +122,18 @@ class TmetrClient:
         if answer.status != 200:
             return Refused(_words(answer), answer.status) if 400 <= answer.status < 500 else Unknown(_words(answer))
         try:
-            beats = msgspec.json.decode(answer.body, type=_Beats).content
+            beats = json_text.decode(answer.body, _Beats).content
             shift = timedelta(hours=self._zone_hours)
             return max((datetime.fromtimestamp(b.heartbeatCreatedAt, UTC) - shift for b in beats), default=None)
-        except (msgspec.MsgspecError, OverflowError, ValueError, OSError):
+        except (OverflowError, ValueError, OSError):
             return Unknown("the answer names no heartbeat")
 
 
 def _words(reply: Reply) -> str:
     """The answer in one line for the log: its status and, when it has one, its error."""
     try:
-        fault = msgspec.json.decode(reply.body, type=_Fault)
-    except msgspec.MsgspecError:
+        fault = json_text.decode(reply.body, _Fault)
+    except json_text.NotJson:
         return f"HTTP {reply.status}"
     told = [str(part) for part in (fault.errorCode, fault.errorMessage, fault.errorId) if part]
     words = "".join(c if c.isprintable() else " " for c in ", ".join(told))[:MAX_WORDS]

@@ -16,6 +16,7 @@ from cloud.payments.facts import (
     RefundFacts,
     RefundStatus,
 )
+from protocol import json_text
 
 MAX_REFUNDS = 100
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_.-]{1,64}\Z")]
@@ -148,6 +149,6 @@ def pay_until(name: str) -> int | None:
 
 def _read(payload: str, kind: type[Kind]) -> Kind:
     try:
-        return msgspec.json.decode(payload, type=kind)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        return json_text.decode(payload, kind)
+    except json_text.NotJson as error:
         raise Unreadable(str(error)[:200].encode("ascii", "replace").decode()) from None

@@ -12,6 +12,8 @@ from enum import StrEnum
 from hashlib import sha256
 from urllib.parse import quote
 
+from protocol import json_text
+
 SCHEME = "coffee-custom-1"
 MAX_PAYLOAD = 16 * 1024
 """Characters; a payment with a hundred refunds has half as many."""
@@ -65,8 +67,8 @@ def envelope(secret_key: str, purpose: Purpose, payload: str) -> bytes:
 def payload_of(body: bytes | None) -> tuple[str, str]:
     """The text inside an envelope and its signature, not yet checked. Raises `NotSigned`."""
     try:
-        told = json.loads(body or b"")
-    except (ValueError, RecursionError):
+        told = json_text.loads(body or b"")
+    except json_text.NotJson:
         raise NotSigned("not JSON") from None
     payload = told.get("payload") if isinstance(told, dict) else None
     signature = told.get("signature") if isinstance(told, dict) else None

@@ -2,7 +2,6 @@
 counts; whatever else comes back, a 200 included, is Unknown.
 """
 
-import json
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, Ra
 from cloud.payments.provider import Shop
 from cloud.payments.rate import Gate
 from cloud.payments.transport import Question, Reply, Transport
+from protocol import json_text
 
 LONGEST_RETRY_AFTER_S = 3600
 """What a broken Retry-After can ask of us at most."""
@@ -49,7 +49,7 @@ class Line:
     def act(self, payload: bytes, read: Callable[[str], T]) -> Outcome[T]:
         """POST a stored action. The answer must carry its key."""
         text = payload.decode()
-        key = json.loads(text)["key"]
+        key = str(json_text.decode(text, dict[str, object])["key"])
         body = envelope(self._shop.secret_key, Purpose.ACTION, text)
         question = Question("POST", self._path, self._timeout_s, key=key, body=body)
         return self._talk(question, lambda note: note.key == key, read)

@@ -3,13 +3,13 @@
 T-Bank answers 200 also when it refuses: `Success` and `ErrorCode` decide (reference: yookassa 10).
 """
 
-import json
 from collections.abc import Callable
 from typing import TypeVar
 
 from cloud.payments.outcomes import AuthError, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.tbank.objects import Unreadable
 from cloud.payments.transport import Reply
+from protocol import json_text
 
 LONGEST_RETRY_AFTER_S = 3600.0
 DESCRIPTION_LIMIT = 500
@@ -60,10 +60,9 @@ def _why(reply: Reply, told: object) -> str:
 
 def _json(body: bytes | None) -> object:
     try:
-        decoded: object = json.loads(body) if body else None
-    except (ValueError, RecursionError):
+        return json_text.loads(body) if body else None
+    except json_text.NotJson:
         return None
-    return decoded
 
 
 def _text(value: object) -> str:

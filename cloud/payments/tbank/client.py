@@ -4,7 +4,6 @@ T-Bank has no idempotence key, so `send` keeps the promise a key would: it asks 
 and finds an Init whose answer was lost by its OrderId. Repeats nothing by itself. Logs nothing.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -39,6 +38,7 @@ from cloud.payments.tbank.rules import (
 )
 from cloud.payments.tbank.wire import Wire
 from cloud.payments.transport import Transport
+from protocol import json_text
 
 LINK_LIFE = timedelta(hours=1)
 """How long a payment page can be paid: as long as YooKassa's, so that every payment is final by the same time."""
@@ -271,7 +271,7 @@ def _message(call: PreparedCall, operation: Operation) -> dict[str, object]:
     """What a stored call says, to be signed anew."""
     if call.operation is not operation:
         raise ValueError(f"a prepared {call.operation.value} is not a {operation.value}")
-    message = json.loads(call.body)
+    message = json_text.loads(call.body)
     if not isinstance(message, dict):
         raise ValueError("a stored call of T-Bank's is an object")
     return message

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cloud.payments.tbank.signature import is_signed
+from protocol import json_text
 
 MAX_NOTIFICATION_BYTES = 64 * 1024
 """Real ones have half a KiB; a fiscal one carries a whole receipt."""
@@ -59,8 +60,8 @@ def parse_notification(body: bytes) -> Notification:
     if len(body) > MAX_NOTIFICATION_BYTES:
         raise NotANotification("too large")
     try:
-        told = json.loads(body, parse_float=str, parse_constant=str)  # a number is signed as it is written
-    except (ValueError, RecursionError):
+        told = json_text.loads(body, number=str)  # a number is signed as it is written
+    except json_text.NotJson:
         raise NotANotification("not JSON") from None
     if not isinstance(told, dict):
         raise NotANotification("not an object")

@@ -1,6 +1,5 @@
 """From an HTTP answer of YooKassa to a typed outcome. Pure; what is not certainly its own answer is Unknown."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,6 +7,7 @@ from typing import TypeVar
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.transport import Reply
 from cloud.payments.yookassa.objects import Unreadable
+from protocol import json_text
 
 LONGEST_RETRY_AFTER_S = 3600.0
 """What a broken or malicious `retry_after` can ask of us at most."""
@@ -86,10 +86,9 @@ def _why(reply: Reply, told: object, error: _Error) -> str:
 def _json(body: bytes | None) -> object:
     """The decoded body; None (which is also JSON's null) when there is nothing to read."""
     try:
-        decoded: object = json.loads(body) if body else None
-    except (ValueError, RecursionError):
+        return json_text.loads(body) if body else None
+    except json_text.NotJson:
         return None
-    return decoded
 
 
 def _error(told: object, header: str | None) -> _Error:
