@@ -77,6 +77,10 @@ class JournalFailed(Exception):
     """The journal could not be read or written; whatever was to follow must not happen."""
 
 
+class OtherVersion(JournalFailed):
+    """The journal is sound and another version of the agent wrote it."""
+
+
 class Database:
     """The one connection of this process. Transactions nest: the outermost commits."""
 
@@ -210,6 +214,11 @@ def looking(folder: Path) -> Iterator[sqlite3.Connection]:
         raise JournalFailed(f"{path}: {error}") from error
     try:
         connection.row_factory = sqlite3.Row
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise OtherVersion(
+                f"written by a newer agent (version {version} of the file, this one knows {SCHEMA_VERSION})"
+            )
         yield connection
     except sqlite3.Error as error:
         raise JournalFailed(f"{path}: {error}") from error

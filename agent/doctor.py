@@ -11,9 +11,9 @@ from agent.settings import BadSettings, Settings
 
 def examine(env: Mapping[str, str]) -> Iterator[Finding]:
     """Everything, in the order in which things depend on each other."""
-    state_dir = settings.state_dir(env)
-    yield from doctor_storage.examine(state_dir)
     try:
+        state_dir = settings.state_dir(env)
+        yield from doctor_storage.examine(state_dir)
         chosen = Settings.from_env(env)
         loaded = profile.load(chosen.profile)
     except (BadSettings, BadProfile) as error:

@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import serial
@@ -36,19 +37,48 @@ def examine(chosen: Settings, loaded: Profile, *, port_is_ours: bool) -> Iterato
         if not loaded.codec.knows(Hello, HelloReply):
             yield Finding(WARN, "machine", f"profile {loaded.name} knows no greeting; only the port was looked at")
             return
+        heard = _Heard(Decoder(loaded.layout))
         try:
-            reply = _greet(port, loaded)
+            reply = _greet(port, loaded, heard)
         except (OSError, ValueError) as error:
             yield Finding(BAD, "machine", f"the port broke: {error}; check the cable and the adapter")
             return
     if reply is None:
-        words = f"no answer at {loaded.serial.baud} baud; is it on, is the cable the right one, is the speed right?"
-        yield Finding(BAD, "machine", words)
+        yield Finding(BAD, "machine", no_greeting(loaded, heard))
         return
     missing = loaded.expects.wanted - loaded.abilities(frozenset(reply.caps))
     yield Finding(GOOD, "machine", f"{reply.model}, firmware {reply.fw}, boot {reply.boot_id}")
     if missing:
         yield Finding(WARN, "machine", f"it cannot: {', '.join(sorted(missing))}; more orders will end unknown")
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What came on the line while we waited for a greeting."""
+
+    decoder: Decoder
+    bytes: int = 0
+    echoes: int = 0
+    """Frames of ours that came back."""
+
+
+def no_greeting(loaded: Profile, heard: _Heard) -> str:
+    """Why nobody has answered a greeting, by what came instead, and what to do."""
+    stats = heard.decoder.stats
+    speed = f"{loaded.serial.baud} baud, {loaded.serial.bytesize}{loaded.serial.parity}{loaded.serial.stopbits}"
+    if heard.echoes:
+        return (
+            "what we send comes back and nothing else does; is it on, do two wires or a loopback plug join both ways?"
+        )
+    if stats.frames:
+        return f"it sends frames ({stats.frames}) and answers no greeting; is profile {loaded.name} the right one?"
+    if stats.faults["crc"]:
+        words = f"it answers, and {stats.faults['crc']} frames had a wrong checksum (CRC); no other cable mends that"
+        return f"{words}: is [framing.crc] of profile {loaded.name} that of this machine?"
+    if heard.bytes:
+        words = f"{heard.bytes} bytes came and no frame among them; is the speed right ({speed})"
+        return f"{words}, is [framing] of profile {loaded.name} that of this machine?"
+    return f"no answer at {speed}; is it on, is the cable the right one, is the speed right?"
 
 
 def advice(url: str, error: Exception) -> str:
@@ -78,13 +108,16 @@ def _others() -> str:
     return f"there are: {', '.join(map(str, found))}" if found else f"nothing is in {BY_ID} either"
 
 
-def _greet(port: serial.Serial, loaded: Profile) -> HelloReply | None:
-    decoder = Decoder(loaded.layout)
+def _greet(port: serial.Serial, loaded: Profile, heard: _Heard) -> HelloReply | None:
     for msg_id in range(1, HELLO_TRIES + 1):
-        port.write(loaded.layout.encode(loaded.codec.to_frame(Hello(msg_id=msg_id))))
+        sent = loaded.codec.to_frame(Hello(msg_id=msg_id))
+        port.write(loaded.layout.encode(sent))
         until = time.monotonic() + loaded.timers.query_reply
         while time.monotonic() < until:
-            for frame in decoder.feed(port.read(1)):
+            data = port.read(1)
+            heard.bytes += len(data)
+            for frame in heard.decoder.feed(data):
+                heard.echoes += frame == sent
                 try:
                     message = loaded.codec.from_frame(frame)
                 except WireError:

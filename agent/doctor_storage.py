@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.database import FILE, LEAST_FREE, JournalFailed, looking
+from agent.database import FILE, LEAST_FREE, JournalFailed, OtherVersion, looking
 from agent.findings import BAD, GOOD, WARN, Finding
 from agent.show import why_stopped
 
@@ -82,6 +82,9 @@ def _journal(state_dir: Path) -> Iterator[Finding]:
         with looking(state_dir) as connection:
             verdict = _check(connection)
             stopped = why_stopped(connection) if verdict == "ok" else ""
+    except OtherVersion as other:
+        yield Finding(BAD, "journal", f"{other}; install that version of the agent again: this one will not start")
+        return
     except JournalFailed as failed:
         verdict, stopped = str(failed), ""
     if verdict != "ok":

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 _IDS = ("order_id", "command_id")
+_FORM, _LEVEL = "COFFEE_AGENT_LOG", "COFFEE_AGENT_LOG_LEVEL"
+FORMS = ("text", "json")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """Lowest level of ours, and what syslog calls it."""
 
@@ -27,15 +30,25 @@ def about(subject: Identified) -> dict[str, str]:
     return {"order_id": subject.order_id, "command_id": subject.command_id}
 
 
+def problems(env: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings of the log."""
+    found = []
+    if (form := env.get(_FORM)) and form not in FORMS:
+        found.append(f"{_FORM}: {form!r} is not {' or '.join(FORMS)}")
+    if (level := env.get(_LEVEL)) and level.upper() not in LEVELS:
+        found.append(f"{_LEVEL}: {level!r} is none of {', '.join(LEVELS)}")
+    return found
+
+
 def start(env: Mapping[str, str], level: str | None = None) -> None:
     """Log to standard error; `COFFEE_AGENT_LOG` is `json` or `text`, by default text for a terminal.
 
     Into systemd's journal each line goes with its priority, which the journal takes off and files.
     """
-    form = env.get("COFFEE_AGENT_LOG") or ("text" if sys.stderr.isatty() else "json")
+    form = env.get(_FORM) or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
     handler.setFormatter(_Prioritized(formatter(form)) if "JOURNAL_STREAM" in env else formatter(form))
-    logging.basicConfig(level=(level or env.get("COFFEE_AGENT_LOG_LEVEL") or "INFO").upper(), handlers=[handler])
+    logging.basicConfig(level=(level or env.get(_LEVEL) or "INFO").upper(), handlers=[handler])
 
 
 def formatter(form: str) -> logging.Formatter:

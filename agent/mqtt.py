@@ -60,6 +60,8 @@ class Connection:
         self.is_ready = False
         """Connected and subscribed."""
         self.why_lost = ""
+        self.why_refused = ""
+        """What the broker last had against a message of ours, on a connection it keeps."""
         self._lost = False
         self._thread: threading.Thread | None = None
         self.lacks_mqtt5 = False
@@ -210,6 +212,7 @@ class Connection:
 
     def _published(self, _: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
         if reason.is_failure:
+            self.why_refused = str(reason)
             log.error("the broker refused a message of ours: %s", reason)
         with self._delivered:
             if mid in self._unconfirmed:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import msgspec
 
-from agent import AGENT_VERSION, health, overrides
+from agent import AGENT_VERSION, gate, health, overrides
 from agent.board import Board
 from agent.clock import Bell, CloudClock, SystemClock
 from agent.database import JournalFailed
@@ -221,6 +221,7 @@ class Service:
             "machine": view.machine,
             "selling": running and not view.stopped,
             "reason": view.stopped,
+            "refuses": gate.refusal(view, ""),
             "busy_order": view.busy_order,
             "faults": sorted(view.faults),
             "counters": msgspec.to_builtins(view.counters),
@@ -263,7 +264,7 @@ def is_running(state_dir: Path) -> bool:
     try:
         with (state_dir / LOCK_FILE).open() as probe:
             fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from agent import log
 from protocol.errors import Malformed
 from protocol.topics import check_device_uuid
 
@@ -59,6 +60,8 @@ class Settings:
                 problems.append(f"{PREFIX}DEVICE_UUID: {error}")
         broker = _broker(env, device_uuid, problems)
         serial = _required(env, "SERIAL", "a device path or a pyserial URL", problems)
+        problems += _folder_problems(env)
+        problems += log.problems(env)
         if problems or broker is None:
             raise BadSettings(problems)
         return cls(
@@ -66,13 +69,26 @@ class Settings:
             broker=broker,
             serial=serial,
             profile=env.get(f"{PREFIX}PROFILE") or DEFAULT_PROFILE,
-            state_dir=state_dir(env),
+            state_dir=_state_dir(env),
         )
 
 
 def state_dir(env: Mapping[str, str]) -> Path:
-    """Where the journal lives; also all that `status` and `journal` need."""
+    """Where the journal lives; all that `status` and `journal` need. Raises `BadSettings` for what is no folder."""
+    if problems := _folder_problems(env):
+        raise BadSettings(problems)
+    return _state_dir(env)
+
+
+def _state_dir(env: Mapping[str, str]) -> Path:
     return Path(env.get(f"{PREFIX}STATE_DIR") or DEFAULT_STATE_DIR)
+
+
+def _folder_problems(env: Mapping[str, str]) -> list[str]:
+    """A folder that is not there yet is made; a file in its place, or on the way to it, is nobody's to remove."""
+    wanted = _state_dir(env).absolute()
+    found = next((path for path in (wanted, *wanted.parents) if path.exists()), wanted)
+    return [f"{PREFIX}STATE_DIR: {found} is a file, not a folder"] if found.is_file() else []
 
 
 def environment(real: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -1,16 +1,18 @@
 """The journal and the status file in words for people. Reads only."""
 
 import json
+import shutil
 import sqlite3
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.database import JournalFailed, looking
+from agent.database import LEAST_FREE, JournalFailed, looking
 from agent.outgoing import EVENTS_WAITING, REPORTS_WAITING
 from agent.records import Command, CommandState
 from agent.rows import read_command, steps
-from agent.service import STATUS_FILE, is_running
+from agent.service import STATUS_EVERY_S, STATUS_FILE, is_running
 from agent.standing import needs_person
 from protocol.reasons import AgentCode, RejectCode, Spout
 
@@ -40,21 +42,51 @@ _WHY: dict[str, str] = {
 
 
 def status(state_dir: Path) -> tuple[list[str], bool]:
-    """What the agent last wrote about itself, and whether all is well."""
+    """What the agent last wrote about itself, whether it sells, and each thing that stands in the way."""
     try:
         said: dict[str, Any] = json.loads((state_dir / STATUS_FILE).read_text())
         age = (datetime.now(UTC) - datetime.fromisoformat(said["at"])).total_seconds()
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return [f"no agent has run with {state_dir}"], False
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"what the agent wrote about itself cannot be read: {error}"], False
     runs = is_running(state_dir)
+    figures, journal = _figures(state_dir)
+    wrong = [*_troubles(said, age, state_dir, runs=runs), *journal]
     lines = [f"agent: {'running' if runs else 'not running'} (version {said.get('agent_version')}, {age:.0f} s ago)"]
-    told = {name: _plain(said.get(name)) for name in _TOLD}
+    told = {name: _plain(said.get(name)) for name in _TOLD} | {"selling": "no" if wrong else "yes"}
     lines += [f"{name.replace('_', ' ')}: {words}" for name, words in told.items() if words]
-    lines += _figures(state_dir)
-    return lines, runs and bool(said.get("selling"))
+    return [*lines, *figures, *(f"not selling: {words}" for words in wrong)], not wrong
 
 
-_TOLD = ("device_uuid", "broker", "line", "machine", "selling", "reason", "busy_order", "faults", "counters")
+_TOLD = ("device_uuid", "broker", "line", "machine", "selling", "busy_order", "faults", "counters")
+STALE_S = 3 * STATUS_EVERY_S
+"""A running agent that has written nothing for so long is stuck, or cannot write."""
+
+
+def _troubles(said: Mapping[str, Any], age: float, state_dir: Path, *, runs: bool) -> Iterator[str]:
+    """Why no drink could be sold just now. What an agent said before it ended, or got stuck, is no news of today."""
+    free = shutil.disk_usage(state_dir).free
+    if free < LEAST_FREE:
+        yield f"the disk is full, {free // 1024} KiB free at {state_dir}"
+    if not runs:
+        yield "the agent does not run (systemctl start coffee-agent)"
+    elif abs(age) > STALE_S:
+        yield f"the agent runs and has said nothing of itself for {abs(age):.0f} s; is it stuck, did the clock jump?"
+    else:
+        if said.get("broker") != "connected":
+            yield "the broker is not connected, so no order can come; `coffee-agent doctor` says why"
+        yield from _refusal(said)
+
+
+def _refusal(said: Mapping[str, Any]) -> Iterator[str]:
+    code = said.get("refuses", "")
+    if said.get("reason"):
+        yield str(said["reason"])
+    elif code == AgentCode.MACHINE_OFFLINE:
+        yield f"the machine does not answer, its line is {said.get('line')}; `coffee-agent doctor` says why"
+    elif code and code != RejectCode.BUSY:
+        yield f"the machine cannot make anything now: {code}"
 
 
 def _plain(value: Any) -> str:
@@ -70,20 +102,22 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _figures(state_dir: Path) -> list[str]:
+def _figures(state_dir: Path) -> tuple[list[str], list[str]]:
+    """What the journal holds, and what is wrong with it."""
     try:
         with looking(state_dir) as connection:
             states = connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
             waiting = connection.execute(f"SELECT {REPORTS_WAITING}").fetchone()[0]
             events = connection.execute(f"SELECT {EVENTS_WAITING}").fetchone()[0]
     except JournalFailed as failed:
-        return [f"journal: {failed}"]
+        return [], [f"journal: {failed}"]
     commands = ", ".join(f"{count} {state}" for state, count in states) or "none yet"
-    return [
+    figures = [
         f"commands: {commands}",
         f"reports waiting for the cloud: {waiting}",
         f"events waiting for the cloud: {events}",
     ]
+    return figures, []
 
 
 def why_stopped(connection: sqlite3.Connection) -> str:

@@ -28,8 +28,10 @@ _PORT_TRIES = 3
 class Mosquitto:
     """One broker on loopback; `start()` after `stop()` or `kill()` keeps the port and the sessions."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str = "") -> None:
+        """`options`: more lines of its configuration."""
         self._folder = folder
+        self._options = options
         self._program: Program | None = None
         self.port = 0
 
@@ -75,7 +77,7 @@ class Mosquitto:
     def _start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         configuration = self._folder / "mosquitto.conf"
-        text = _CONFIGURATION.format(port=self.port, folder=self._folder)
+        text = _CONFIGURATION.format(port=self.port, folder=self._folder) + self._options
         if os.geteuid() == 0:
             text += "user root\n"  # else it becomes a user who cannot read this folder
         configuration.write_text(text)
@@ -107,12 +109,14 @@ class BrokerElsewhere(Mosquitto):
 
 
 @contextmanager
-def a_mosquitto(folder: Path) -> Iterator[Mosquitto]:
+def a_mosquitto(folder: Path, options: str = "") -> Iterator[Mosquitto]:
     """A broker for the length of the block: the one named in the environment, or one of its own."""
     if MOSQUITTO.is_address:
+        if options:
+            missing("the broker named in the environment is set up as it is")
         yield BrokerElsewhere(MOSQUITTO.program)
         return
-    broker = Mosquitto(folder)
+    broker = Mosquitto(folder, options)
     try:
         broker.start()
         yield broker

@@ -3,17 +3,27 @@
 import errno
 import os
 import pwd
+import select
 import socket
+import sqlite3
 import ssl
+import threading
+import tomllib
+import tty
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent import doctor_broker, doctor_machine, doctor_storage, profile
+from agent import doctor_broker, doctor_certificate, doctor_machine, doctor_storage, profile
 from agent.cli import main
-from agent.database import FILE, LEAST_FREE, Database
+from agent.database import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
 from agent.doctor import examine
 from agent.findings import BAD, GOOD, WARN, WRONG, Finding
 from agent.port import open_port
@@ -22,7 +32,7 @@ from agent.standing import Standing
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.world import VirtualClock
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.programs import free_port
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -96,11 +106,30 @@ def test_a_folder_that_is_not_there_yet_is_no_harm(env: dict[str, str], tmp_path
     assert found(env, "disk").words.endswith("`coffee-agent run` makes it")
 
 
-def test_a_folder_that_cannot_be_made(env: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    finding = found(env | {"COFFEE_AGENT_STATE_DIR": str(tmp_path / "file" / "state")}, "permissions")
+def test_a_folder_that_cannot_be_made(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    finding = found(env | {"COFFEE_AGENT_STATE_DIR": str(tmp_path / "new" / "state")}, "permissions")
     assert finding.mark == BAD
     assert "may not make it" in finding.words
+
+
+@pytest.mark.parametrize("place", ["file", "file/state"])
+@pytest.mark.parametrize("command", ["doctor", "status", "journal", "run"])
+def test_a_file_in_place_of_the_folder_is_a_wrong_setting(
+    env: dict[str, str],
+    place: str,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in (env | {"COFFEE_AGENT_STATE_DIR": str(tmp_path / place)}).items():
+        monkeypatch.setenv(name, value)
+    assert main([command]) == 2
+    said = capsys.readouterr()
+    assert f"COFFEE_AGENT_STATE_DIR: {tmp_path / 'file'} is a file, not a folder" in said.out + said.err
 
 
 def test_what_this_user_may_not_write_is_named_with_its_owner(
@@ -127,6 +156,20 @@ def test_a_damaged_journal(env: dict[str, str], tmp_path: Path) -> None:
     finding = found(env, "journal")
     assert finding.mark == BAD
     assert "restart the agent" in finding.words
+
+
+def test_a_newer_journal_is_neither_sound_nor_damaged(env: dict[str, str], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    Database.open(state, NOW).close()
+    newer = sqlite3.connect(state / FILE)
+    newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer.close()
+    finding = found(env, "journal")
+    assert finding.mark == BAD
+    assert "written by a newer agent" in finding.words
+    assert "install that version" in finding.words
+    with pytest.raises(JournalFailed, match="another version"):
+        Database.open(state, NOW)
 
 
 def test_selling_that_waits_for_a_person(env: dict[str, str], tmp_path: Path) -> None:
@@ -194,6 +237,55 @@ def test_a_machine_that_does_not(env: dict[str, str], machine: MachineSimulator)
     finding = found(env | {"COFFEE_AGENT_SERIAL": machine.tty}, "machine")
     assert finding.mark == BAD
     assert "is it on, is the cable the right one, is the speed right?" in finding.words
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"framing": {"crc": {"init": 0}}}, "had a wrong checksum (CRC)"),
+        ({"framing": {"sync": "AA 56"}}, "no frame among them"),
+        ({"commands": {"hello": 0x20, "hello_ack": 0x7F, "make": 0x22}}, "answers no greeting"),
+    ],
+)
+def test_a_machine_that_speaks_another_way(
+    env: dict[str, str],
+    machine: MachineSimulator,
+    settings: dict[str, Any],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its heartbeat is heard, whatever it makes of our greeting."""
+    data = tomllib.loads((profile.SHIPPED / "companion-v1.toml").read_text())
+    data["framing"] |= settings.get("framing", {})
+    data["commands"] = settings.get("commands", data["commands"])
+    other = profile.read(data, "other.toml")
+    monkeypatch.setattr(profile, "load", lambda _: other)
+    finding = found(env | {"COFFEE_AGENT_SERIAL": machine.tty}, "machine")
+    assert finding.mark == BAD
+    assert words in finding.words
+
+
+def test_a_line_that_gives_back_what_we_send(env: dict[str, str], tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    ended = threading.Event()
+
+    def echo() -> None:
+        while not ended.is_set():
+            if select.select([master], [], [], 0.05)[0]:
+                os.write(master, os.read(master, 4096))
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    try:
+        finding = found(env | {"COFFEE_AGENT_SERIAL": os.ttyname(slave)}, "machine")
+    finally:
+        ended.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
+    assert (finding.mark, "what we send comes back" in finding.words) == (BAD, True)
 
 
 def test_a_machine_that_can_do_less(env: dict[str, str], machine: MachineSimulator) -> None:
@@ -278,6 +370,67 @@ def test_a_cloud_that_answers_and_one_that_does_not(
         assert found(env, "broker").mark == GOOD
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("retain_available false", "keeps no retained messages"),
+        ("message_size_limit 5000", "does not get through"),
+        ("max_packet_size 5000", "does not get through"),
+        ("max_packet_size 200", "does not get through"),
+    ],
+)
+def test_a_broker_that_would_never_take_the_agent(
+    env: dict[str, str], options: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_broker, "ANSWER_S", 2.0)
+    with a_mosquitto(tmp_path / "broker", f"{options}\n") as broker:
+        finding = found(env | {"COFFEE_AGENT_MQTT_URL": broker.url}, "broker")
+    assert finding.mark == BAD
+    assert words in finding.words
+
+
+@pytest.mark.parametrize(("days", "words"), [((-10, -1), "has expired"), ((1, 10), "is not valid yet"), ((-1, 10), "")])
+def test_the_devices_own_certificate(tmp_path: Path, days: tuple[int, int], words: str) -> None:
+    cert, key = a_certificate(tmp_path, *days)
+    found = list(doctor_certificate.examine(BrokerAddress("b", 1, tls=True, cert_file=cert, key_file=key)))
+    assert [finding.mark for finding in found] == [BAD] * bool(words)
+    assert all(words in finding.words for finding in found)
+
+
+def test_an_expired_certificate_is_told_before_the_broker_says_anything(
+    env: dict[str, str], tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    cert, key = a_certificate(tmp_path, -10, -1)
+    env |= {"COFFEE_AGENT_MQTT_URL": mosquitto.url, "COFFEE_AGENT_MQTT_CERT": cert, "COFFEE_AGENT_MQTT_KEY": key}
+    assert "has expired" in found(env, "certificate").words
+    (tmp_path / "other").mkdir()
+    env["COFFEE_AGENT_MQTT_KEY"] = a_certificate(tmp_path / "other", -1, 10)[1]
+    assert "does not go with COFFEE_AGENT_MQTT_KEY" in found(env, "certificate").words
+
+
+def a_certificate(folder: Path, begins: int, ends: int) -> tuple[str, str]:
+    """A device's, as a broker asks for it; valid between these days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=begins))
+        .not_valid_after(now + timedelta(days=ends))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    plain = serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
 # Exit codes
 
 
@@ -290,7 +443,13 @@ def test_wrong_settings_are_two_and_each_is_named(env: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "code"),
-    [({}, 1), ({"COFFEE_AGENT_PROFILE": "none-such"}, 2), ({"COFFEE_AGENT_SERIAL": ""}, 2)],
+    [
+        ({}, 1),
+        ({"COFFEE_AGENT_PROFILE": "none-such"}, 2),
+        ({"COFFEE_AGENT_SERIAL": ""}, 2),
+        ({"COFFEE_AGENT_LOG_LEVEL": "VERBOSE"}, 2),
+        ({"COFFEE_AGENT_LOG": "xml"}, 2),
+    ],
 )
 def test_the_exit_code(
     env: dict[str, str], changes: dict[str, str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -299,6 +458,8 @@ def test_the_exit_code(
     for name, value in (env | changes).items():
         monkeypatch.setenv(name, value)
     assert main(["doctor"]) == code
+    if code == 2:
+        assert main(["run"]) == 2
 
 
 def test_all_well_is_nought(

@@ -1,0 +1,86 @@
+"""`coffee-agent status` tells the truth about this very moment, and its exit code says whether drinks can be sold."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent import show
+from agent.database import LEAST_FREE, Database
+from agent.service import LOCK_FILE, STATUS_FILE
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    """The folder of an agent that runs."""
+    Database.open(tmp_path, datetime.now(UTC)).close()
+    with (tmp_path / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield tmp_path
+
+
+def say(folder: Path, *, ago_s: float = 1.0, **changes: Any) -> None:
+    """What the agent last wrote: all well but for `changes`."""
+    said = {
+        "at": (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(),
+        "agent_version": "1", "device_uuid": "m-001", "broker": "connected", "line": "up", "machine": "ready",
+        "selling": True, "reason": "", "refuses": "", "busy_order": None, "faults": [],
+    }  # fmt: skip
+    (folder / STATUS_FILE).write_text(json.dumps(said | changes))
+
+
+def test_all_well(running: Path) -> None:
+    for refuses in ("", "busy"):
+        say(running, refuses=refuses)
+        lines, is_good = show.status(running)
+        assert is_good
+        assert "selling: yes" in lines
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"broker": "not connected"}, "the broker is not connected"),
+        ({"line": "down", "refuses": "machine_offline"}, "does not answer, its line is down"),
+        ({"line": "quiet", "refuses": "machine_offline"}, "does not answer, its line is quiet"),
+        ({"refuses": "no_water"}, "cannot make anything now: no_water"),
+        ({"reason": "two drinks ended unknown", "refuses": "not_selling"}, "two drinks ended unknown"),
+        ({"ago_s": 300.0}, "has said nothing of itself for 300 s"),
+        ({"ago_s": -7200.0}, "did the clock jump?"),
+    ],
+)
+def test_what_stands_in_the_way_is_named(running: Path, said: dict[str, Any], words: str) -> None:
+    say(running, **said)
+    lines, is_good = show.status(running)
+    assert not is_good
+    assert "selling: no" in lines
+    assert any(line.startswith("not selling: ") and words in line for line in lines)
+
+
+def test_an_agent_that_was_killed_sells_nothing(tmp_path: Path) -> None:
+    Database.open(tmp_path, datetime.now(UTC)).close()
+    say(tmp_path)
+    lines, is_good = show.status(tmp_path)
+    assert not is_good
+    assert {"selling: no", "agent: not running (version 1, 1 s ago)"} <= set(lines)
+    assert any("does not run" in line for line in lines)
+
+
+def test_a_full_disk(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(running)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=LEAST_FREE - 1))
+    lines, is_good = show.status(running)
+    assert not is_good
+    assert any("the disk is full" in line for line in lines)
+
+
+def test_a_file_that_cannot_be_read_is_not_no_agent(running: Path) -> None:
+    (running / STATUS_FILE).write_text("")
+    lines, is_good = show.status(running)
+    assert (is_good, "cannot be read" in lines[0]) == (False, True)
