@@ -25,10 +25,9 @@ DECISION_S = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
-    env = settings.environment(os.environ, Path.cwd())
     commands = {"run": _run, "doctor": _doctor, "status": _status, "journal": _journal}
     try:
-        return commands[args.command](args, env)
+        return commands[args.command](args, settings.environment(os.environ, Path.cwd()))
     except (BadSettings, profile.BadProfile) as error:
         print(f"coffee-agent: bad settings\n{error}", file=sys.stderr)
         return USAGE

@@ -92,18 +92,14 @@ def _folder_problems(env: Mapping[str, str]) -> list[str]:
 
 
 def environment(real: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The real environment over what a `.env` in `folder` says."""
+    """The real environment over what a `.env` in `folder` says. Raises `BadSettings` when that cannot be read."""
     return {**_dotenv(folder / ".env"), **real}
 
 
 def _dotenv(path: Path) -> dict[str, str]:
     """`NAME=value` lines; `export`, comments, blank lines and one pair of quotes are understood, nothing else."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return {}
     found = {}
-    for line in lines:
+    for line in _text_of(path).splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
         if not equals or name.startswith("#"):
             continue
@@ -112,6 +108,17 @@ def _dotenv(path: Path) -> dict[str, str]:
             value = value[1:-1]
         found[name.strip()] = value
     return found
+
+
+def _text_of(path: Path) -> str:
+    """UTF-8, with or without the mark that Windows sets before it; nothing when there is no file."""
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BadSettings([f"{path} is not UTF-8 (line {line}): save it as UTF-8"]) from None
+    except OSError as error:
+        raise BadSettings([f"{path} cannot be read: {error.strerror}"]) from None
 
 
 def _required(env: Mapping[str, str], name: str, meaning: str, problems: list[str]) -> str:

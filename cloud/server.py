@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from cloud.app import STREAMS, create_app
 from cloud.collector import spare_what_stays
@@ -28,6 +29,16 @@ MOST_FILES = 8192
 """Open files a process may want: a thousand connections do not fit the usual 1024."""
 GRACE_S = 2
 KEEP_ALIVE_S = 30
+
+
+class OurLines(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """What gunicorn says goes where all our lines go, in their form. Its own form needs what ours leaves out."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called at each start of its configuration."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -53,6 +64,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": GRACE_S,
             "keepalive": KEEP_ALIVE_S,
             "loglevel": "warning",
+            "logger_class": OurLines,
             "control_socket_disable": True,  # it would want a writable home folder
             "worker_exit": lambda _arbiter, _worker: self._end(),
         }

@@ -164,11 +164,19 @@ class _Reader:
 
 
 def read_dotenv(folder: Path, environ: dict[str, str]) -> None:
-    """Add to `environ` what a `.env` file in `folder` sets and the environment does not."""
-    path = folder / ".env"
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """Add to `environ` what a `.env` file in `folder` sets and the environment does not. Raises `SettingsError`."""
+    for line in _text_of(folder / ".env").splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
         if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", name.strip()):
             environ.setdefault(name.strip(), value.strip().strip("'\""))
+
+
+def _text_of(path: Path) -> str:
+    """UTF-8, with or without the mark that Windows sets before it; nothing when there is no file."""
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path} is not UTF-8 (line {line}): save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None

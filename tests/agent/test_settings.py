@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import AGENT_VERSION, health, log
+from agent.cli import main
 from agent.health import STALE_S, Pulse
 from agent.profile import BadProfile, load
 from agent.settings import BadSettings, Settings, environment, state_dir
@@ -65,6 +66,21 @@ def test_a_dotenv_is_read_and_the_real_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("# mine\nexport A=1\nB = 'two words' \nC=\"3\"\nnonsense\n\nD=x=y\n")
     assert environment({"A": "real"}, tmp_path) == {"A": "real", "B": "two words", "C": "3", "D": "x=y"}
     assert environment({"A": "real"}, tmp_path / "nowhere") == {"A": "real"}
+
+
+def test_a_dotenv_that_windows_saved_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("COFFEE_AGENT_DEVICE_UUID=м-1\r\n".encode("utf-8-sig"))
+    assert environment({}, tmp_path) == {"COFFEE_AGENT_DEVICE_UUID": "м-1"}
+
+
+@pytest.mark.parametrize("command", ["run", "doctor", "status", "journal"])
+def test_a_dotenv_that_is_not_utf8_is_named(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_bytes("COFFEE_AGENT_DEVICE_UUID=м-1\r\n".encode("cp1251"))
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    assert f"{tmp_path}/.env is not UTF-8 (line 1): save it as UTF-8" in capsys.readouterr().err
 
 
 def test_the_shipped_profile_is_the_default_of_the_code_but_for_what_it_expects() -> None:

@@ -5,8 +5,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cloud.addresses import parse_networks
+from cloud.cli import main
 from cloud.settings import Settings, SettingsError, read_dotenv
 
 KEY = {"COFFEE_SECRET_KEY": "k" * 32}
@@ -159,6 +161,25 @@ def test_a_dotenv_file_fills_in_what_the_environment_lacks(tmp_path: Path) -> No
     environ = {"COFFEE_LOG": "text"}
     read_dotenv(tmp_path, environ)
     assert environ == {"COFFEE_LOG": "text", "COFFEE_BIND": "0.0.0.0:80", "COFFEE_PUBLIC_URL": "http://a=b"}
+
+
+def test_a_dotenv_file_that_windows_saved_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("COFFEE_MQTT_PASSWORD=кофе\r\nCOFFEE_LOG=json\r\n".encode("utf-8-sig"))
+    environ: dict[str, str] = {}
+    read_dotenv(tmp_path, environ)
+    assert environ == {"COFFEE_MQTT_PASSWORD": "кофе", "COFFEE_LOG": "json"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "utf-16"])
+def test_a_dotenv_file_that_is_not_utf8_is_named(
+    tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes("COFFEE_LOG=json\nCOFFEE_MQTT_PASSWORD=кофе\n".encode(encoding))
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(main, ["check"])
+    line = {"cp1251": 2, "utf-16": 1}[encoding]
+    assert told.exit_code == 2
+    assert told.output == f"Settings are wrong:\n{tmp_path}/.env is not UTF-8 (line {line}): save it as UTF-8\n"
 
 
 def test_no_dotenv_file_is_fine(tmp_path: Path) -> None:
