@@ -5,11 +5,11 @@ environment (which could put a .netrc credential in place of the merchant's, or 
 time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
 """
 
+import socket
 import ssl
 import threading
-import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,9 @@ from requests.auth import HTTPBasicAuth
 from requests.structures import CaseInsensitiveDict
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3 import exceptions as urllib3_errors
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from cloud.one_deadline import Deadline, connect
 from cloud.payments.outcomes import NotSent, Unknown
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
@@ -31,7 +33,7 @@ READ_PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Question:
-    """One request; `read_timeout_s` bounds each wait for bytes and, with the connect timeout, the whole answer."""
+    """One request. The whole answer must be there `read_timeout_s` after the question, with the time to connect."""
 
     verb: str
     path: str
@@ -50,21 +52,49 @@ class Reply:
     retry_after: str | None = None
 
 
+class _BoundedConnection(HTTPConnection):
+    """A connection whose addresses share the time to connect."""
+
+    def _new_conn(self) -> socket.socket:
+        timeout = float(self.timeout or 0.0)
+        try:
+            return connect((self._dns_host, self.port), timeout, self.source_address, self.socket_options)
+        except socket.gaierror as error:
+            raise urllib3_errors.NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise urllib3_errors.ConnectTimeoutError(self, "no connection in time") from error
+        except OSError as error:
+            raise urllib3_errors.NewConnectionError(self, "no connection") from error
+
+
+class _BoundedTlsConnection(_BoundedConnection, HTTPSConnection):
+    """The same under TLS."""
+
+
 class _OneHost(HTTPAdapter):
     """One connection to one host with one trust: what `requests` finds out for each call is found out once.
 
-    A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself.
+    A repeat is decided by who stored the call, never here. urllib3 sets TCP_NODELAY by itself. `deadline` is when the
+    answer under way must be whole.
     """
 
     def __init__(self) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         self._pool: HTTPConnectionPool | None = None
+        self.deadline = Deadline()
 
     def get_connection_with_tls_context(self, *told: Any, **more: Any) -> HTTPConnectionPool:
         """The pool of the first call."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*told, **more)
+            self._pool.ConnectionCls = self._connection  # type: ignore[assignment]  # it is only called
         return self._pool
+
+    def _connection(self, **named: Any) -> HTTPConnection:
+        is_tls = self._pool is not None and self._pool.scheme == "https"
+        connection = (_BoundedTlsConnection if is_tls else _BoundedConnection)(**named)
+        connection.response_class = self.deadline.response_class  # type: ignore[assignment]  # it is only called
+        return connection
 
     def cert_verify(self, conn: HTTPConnectionPool, *told: Any, **more: Any) -> None:
         """Trust is set before the pool's first connection and never changed."""
@@ -92,7 +122,6 @@ class Transport:
         user_agent: str,
         basic_auth: tuple[str, str] | None,
         connect_timeout_s: float,
-        clock: Callable[[], float] = time.monotonic,
         authorities: str = "",
     ) -> None:
         self.base_url = _checked_base_url(base_url)
@@ -103,7 +132,6 @@ class Transport:
         ).prepare()  # fmt: skip
         self._connect_timeout_s = connect_timeout_s
         self._verify: str | bool = authorities or True
-        self._clock = clock
         self._of_thread = threading.local()
         # Weak: a thread that ends takes its connections along. The set is only for close().
         self._adapters: weakref.WeakSet[HTTPAdapter] = weakref.WeakSet()
@@ -111,12 +139,13 @@ class Transport:
 
     def exchange(self, question: Question) -> Reply | NotSent | Unknown:
         """Ask once. NotSent only when certainly no byte of the question left."""
-        deadline = self._clock() + self._connect_timeout_s + question.read_timeout_s
+        adapter = self._adapter()
+        adapter.deadline.set(self._connect_timeout_s + question.read_timeout_s)
         try:
             request = self._prepare(question)
             timeout = (self._connect_timeout_s, question.read_timeout_s)
-            with self._adapter().send(request, stream=True, timeout=timeout, verify=self._verify) as response:
-                body = self._read_bounded(response, deadline)
+            with adapter.send(request, stream=True, timeout=timeout, verify=self._verify) as response:
+                body = _read_bounded(response)
                 return Reply(response.status_code, body, response.headers.get("Retry-After"))
         except (OSError, urllib3_errors.HTTPError) as broken:
             return _lost(broken)
@@ -135,25 +164,24 @@ class Transport:
             for adapter in self._adapters:
                 adapter.close()
 
-    def _read_bounded(self, response: requests.Response, deadline: float) -> bytes | None:
-        """The body, or None when it is too large. `requests` limits each wait, `deadline` limits their sum."""
-        body = bytearray()
-        while piece := response.raw.read1(READ_PIECE, decode_content=True):
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES:
-                return None
-            if self._clock() > deadline:
-                raise TimeoutError("the answer trickles")
-        return bytes(body)
-
-    def _adapter(self) -> HTTPAdapter:
-        adapter: HTTPAdapter | None = getattr(self._of_thread, "adapter", None)
+    def _adapter(self) -> _OneHost:
+        adapter: _OneHost | None = getattr(self._of_thread, "adapter", None)
         if adapter is None:
             adapter = _OneHost()
             self._of_thread.adapter = adapter
             with self._adapters_lock:
                 self._adapters.add(adapter)
         return adapter
+
+
+def _read_bounded(response: requests.Response) -> bytes | None:
+    """The body, or None when it is too large."""
+    body = bytearray()
+    while piece := response.raw.read1(READ_PIECE, decode_content=True):
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            return None
+    return bytes(body)
 
 
 def _auth(pair: tuple[str, str] | None) -> HTTPBasicAuth | None:

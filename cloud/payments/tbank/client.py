@@ -79,7 +79,6 @@ class TBankClient:
             user_agent=user_agent,
             basic_auth=None,
             connect_timeout_s=connect_timeout_s,
-            clock=clock,
             authorities=authorities,
         )
         gate = Gate(bucket or TokenBucket(), breaker or CircuitBreaker(), clock)

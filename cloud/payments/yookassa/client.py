@@ -52,7 +52,6 @@ class YooKassaClient:
             user_agent=user_agent,
             basic_auth=(shop.account_id, shop.secret_key),
             connect_timeout_s=connect_timeout_s,
-            clock=clock,
         )
 
     def __repr__(self) -> str:

@@ -41,7 +41,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer. `promised_length` may lie about the body; `reset` and `hang` answer nothing at all."""
+    """One HTTP answer. `promised_length` may lie about the body; `reset` and `hang` answer nothing at all.
+
+    `drips`: the first bytes come at once, the rest a byte at a time until the test is over.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -49,6 +52,7 @@ class Answer:
     promised_length: int | None = None
     reset: bool = False
     hang: bool = False
+    drips: bytes = b""
 
 
 def says(told: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
@@ -63,6 +67,8 @@ class ScriptedProvider:
         self.requests: list[Request] = []
         self.script: deque[Answer] = deque()
         self.answer_with: Callable[[Request], Answer] = lambda _: says(PENDING)
+        self.hung_up = threading.Semaphore(0)
+        """Released for each answer whose reader left before its end."""
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._server = _server(self)
@@ -87,6 +93,15 @@ class ScriptedProvider:
     def hang(self) -> None:
         """Say nothing until the test is over."""
         self._closing.wait(60)
+
+    def drip(self, connection: socket.socket, first: bytes) -> None:
+        """Say `first`, then a byte now and then, until nobody listens."""
+        try:
+            connection.sendall(first)
+            while not self._closing.wait(0.02):
+                connection.sendall(b"x")
+        except OSError:
+            self.hung_up.release()
 
     def close(self) -> None:
         """Stop listening and let everyone who hangs go."""
@@ -145,9 +160,11 @@ def _server(play: ScriptedProvider) -> _Server:
             host, port = self.client_address[:2]
             request = Request(self.command, self.path, headers, self.rfile.read(length), (str(host), port))
             answer = play.answer(request)
+            if answer.drips:
+                play.drip(self.connection, answer.drips)
             if answer.hang:
                 play.hang()
-            if answer.hang or answer.reset:
+            if answer.hang or answer.reset or answer.drips:
                 self._reset()
             else:
                 self._write(answer)

@@ -157,10 +157,24 @@ def test_silence_is_unknown_after_the_read_timeout(yookassa: ScriptedProvider, c
     assert len(yookassa.requests) == 2
 
 
-def test_an_answer_that_trickles_is_given_up(yookassa: ScriptedProvider, connect: Connect) -> None:
-    moments = iter(range(0, 10**9, 1000))
-    client = connect(clock=lambda: float(next(moments)))
-    assert client.fetch(ID) == Unknown("TimeoutError")
+DRIPPING = {
+    "nothing whole": b"HTTP/1.1 2",
+    "headers": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("first", DRIPPING.values(), ids=DRIPPING)
+def test_an_answer_that_drips_is_given_up_when_the_whole_is_late(
+    first: bytes, yookassa: ScriptedProvider, connect: Connect
+) -> None:
+    """Regression: each byte began the wait anew, and a call took as long as the provider liked."""
+    yookassa.script += [Answer(drips=first)] * 2
+    client = connect(timeout_s=0.2, connect_timeout_s=0.2)
+    assert isinstance(client.create(client.prepare_create(COFFEE, "k")), Unknown)
+    assert isinstance(client.fetch(ID), Unknown)
+    assert all(yookassa.hung_up.acquire(timeout=30) for _ in range(2)), "we have left, it would drip on"
+    assert isinstance(client.fetch(ID), Ok), "the client works on afterwards"
 
 
 def test_a_redirect_is_not_followed(yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall) -> None:
