@@ -126,7 +126,7 @@ EN = {
     "why.other": "The machine could not make the drink.",
     "why.refused": "The payment service did not open the payment.",
     "why.wrong": "The payment that arrived did not match the order.",
-    "why.returned": "The payment had already been returned when we heard of it.",
+    "why.returned": "The payment was returned before the drink was started.",
     "why.offline": "The machine is offline right now.",
     "why.closed": "The machine is closed for now.",
     "why.reserved": "Someone else is paying for a drink right now.",

@@ -26,6 +26,7 @@ from protocol.errors import WireError
 from protocol.messages import (
     MAX_BATCH,
     Accepted,
+    Answer,
     Asked,
     Event,
     Hello,
@@ -137,6 +138,9 @@ class Listener:
             case ProbeReply():
                 why = "" if message.ready else message.code or "fault"
                 probes.answered(session, device_uuid, message.probe_id, why, now)
+            case Answer(asked=asked, status=status, code=code):
+                facts = {"device": device_uuid, "command": message.reference}
+                log.info("%s: %s %s", asked, status.value, code, extra=facts)
             case Unsupported():
                 log.warning("agent does not know %s", message.unknown_kind, extra={"device": device_uuid})
 

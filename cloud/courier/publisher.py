@@ -17,14 +17,14 @@ from cloud.commits import when_it_fails
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
 from cloud.loops import Clock
-from cloud.orders import making, outbox, promises
+from cloud.orders import making, outbox, promises, unpaid
 from cloud.orders.change import tell
 from cloud.orders.docket import Docket, key_of, open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
 from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
-from protocol.messages import Asked, Make, Message, Query, encode
+from protocol.messages import Asked, Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
 log = logging.getLogger("cloud.courier")
@@ -36,6 +36,8 @@ MAX_GIVEN = 200
 AGAIN_S = 2.0
 """Nobody subscribed, or the broker asked us to slow down: the device may connect before the deadline."""
 QUERY_EXPIRY_S = 24 * 3600
+CANCEL_EXPIRY_S = 30
+"""Or as long as the command it takes back, which the broker may hold as well."""
 LONGEST_QUERY_WAIT_S = 300.0
 """A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
 FAILED = 128
@@ -168,7 +170,9 @@ class Publisher:
         elif code >= FAILED:
             tell(session, log.error, "the broker refused the command (code %d)", code, extra=letter.facts())
             self._never(session, letter.row, f"broker code {code}")
-        elif promises.settle(docket, letter.row.key, self._owner, "done", self._clock()):
+        elif promises.settle(docket, letter.row.key, self._owner, "done", self._clock()) or _was_stopped(
+            docket, letter
+        ):
             tell(session, log.info, "%s published", letter.row.task, extra=letter.facts())
             if letter.row.task == Task.MAKE:
                 making.published(session, letter.order.id, letter.command.id, self._rules, self._clock())
@@ -177,7 +181,9 @@ class Publisher:
         """Certainly nothing was delivered: again while the deadline lasts."""
         docket = open_docket(session, row.order_id)
         promises.nothing_done(docket, row.key)
-        wait = AGAIN_S if row.task == Task.MAKE else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
+        if row.task == Task.MAKE:
+            unpaid.stop_what_nobody_pays_for(docket, self._clock())
+        wait = AGAIN_S if row.task != Task.QUERY else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
         promises.put_off(docket, row.key, self._owner, self._clock() + timedelta(seconds=wait), why)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
@@ -208,6 +214,11 @@ def _not_stored(letter: Letter, error: Exception) -> None:
     log.error("the broker's answer could not be stored", exc_info=error, extra=letter.facts())
 
 
+def _was_stopped(docket: Docket, letter: Letter) -> bool:
+    """Nobody was to send it again, but this sending was on its way."""
+    return promises.of(docket, letter.row.key).verdict == outbox.STOPPED
+
+
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:
     """Read only: who holds an outbox row must not wait for its order."""
     return session.get_one(MakeCommand, row.subject), session.get_one(Order, row.order_id)
@@ -221,6 +232,9 @@ def _write(row: OutboxRow, command: MakeCommand, order: Order, now: datetime) ->
         asked = Query(commands=[Asked(command_id=command.id, order_id=order.id)])
         return Letter(row, command, order, asked, QUERY_EXPIRY_S)
     left_s = (command.deadline_at - now).total_seconds()
+    if row.task == Task.CANCEL_MAKE and command.live:
+        back = Cancel(command_id=command.id, order_id=order.id)
+        return Letter(row, command, order, back, max(CANCEL_EXPIRY_S, int(left_s) + 1))
     if row.task != Task.MAKE or not command.live or left_s <= 0:
         return None
     make = Make(

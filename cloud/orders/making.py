@@ -13,19 +13,24 @@ from sqlalchemy.orm import Session
 from cloud.orders import promises, unobserved
 from cloud.orders.change import log, move, note, tell, touch
 from cloud.orders.docket import Docket, open_docket
-from cloud.orders.ledger import standing
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Lane, Task
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.settlement import settle_money
+from cloud.orders.settlement import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
 from cloud.rows import fresh
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout
 
 DAY = timedelta(days=1)
+RETURNED = "returned"
+"""Reason of an order whose money went back past us before its drink was begun."""
 ARRIVES = timedelta(seconds=10)
 """A command younger than this may still be on its way, and a question ahead of it would refuse it for ever."""
+
+
+ON_ITS_WAY = frozenset({Status.PAID, Status.MAKE_PENDING})
+"""Statuses of an order whose command may still be carried out."""
 
 
 class NotPourable(Exception):
@@ -46,7 +51,7 @@ def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     )  # fmt: skip
     docket.add(issued)
     order.due_at = issued.deadline_at
-    promises.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=_lane_of(docket))
+    promises.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(docket))
     return issued
 
 
@@ -64,7 +69,7 @@ def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: dat
     docket = open_docket(session, order_id)
     if docket.order.status != Status.MANUAL_MAKE:
         raise NotPourable(docket.order.status)
-    if not any(standing(payment) for payment in docket.payments):
+    if not is_paid_for(docket):
         raise NotPourable("its money has gone back")
     move(docket, Event.MAKE_REQUESTED, actor, now)
     command(docket, rules, now)
@@ -131,6 +136,8 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
         return
     event, reason = _meaning(said)
+    if said.result is Result.REJECTED and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
+        reason = RETURNED
     if event is Event.MACHINE_REFUSED and unobserved.is_standing(docket):
         event = Event.TRUST_REFUTED
     if not move(docket, event, "device", now, reason, issued.evidence):
@@ -178,7 +185,7 @@ def grace_over(session: Session, order_id: str, rules: Rules, now: datetime) -> 
     if order.return_after is None or order.return_after > now:
         return
     order.return_after = None
-    if _uncertain_returns(session, order, now) >= rules.uncertain_returns_a_day:
+    if is_paid_for(docket) and _uncertain_returns(session, order, now) >= rules.uncertain_returns_a_day:
         order.waits_for_person = True
         note(docket, "return_waits_for_person", "clock", now)
         facts = {"order_id": order.id, "device": order.device_uuid}
@@ -216,7 +223,7 @@ def _silence(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -
 
 def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us; where there is no agent, nobody does."""
-    if _lane_of(docket) is not Lane.MQTT:
+    if lane_of(docket) is not Lane.MQTT:
         return
     promises.promise(docket, Task.QUERY, f"query-{issued.id}", issued.id, now)
 
@@ -262,7 +269,7 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
     return int(session.scalar(select(func.count()).where(of_the_day, returned)) or 0)
 
 
-def _lane_of(docket: Docket) -> Lane:
+def lane_of(docket: Docket) -> Lane:
     """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
     return Lane.TMETR if docket.control == "tmetr-api" else Lane.MQTT
 

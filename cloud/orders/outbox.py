@@ -39,6 +39,8 @@ class Task(StrEnum):
     """What is to be done."""
 
     MAKE = "make"
+    CANCEL_MAKE = "cancel_make"
+    """Take a make command back: what pays for its drink has gone."""
     QUERY = "query"
     CREATE = "create"
     CAPTURE = "capture"
@@ -46,12 +48,14 @@ class Task(StrEnum):
     REFUND = "refund"
 
 
-LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
+LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.CANCEL_MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
 """The lane of a task for which nobody names another."""
 RETURNS = frozenset({Task.CANCEL, Task.REFUND})
 """Tasks that give money back."""
 WITHDRAWN = "withdrawn"
 """Verdict of a promise taken back before anybody could have kept it."""
+STOPPED = "stopped"
+"""Verdict of a promise that may have been kept once, and is not tried again."""
 
 
 class OutboxRow(Base):

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, promises, receipts
+from cloud.orders import making, promises, receipts, unpaid
 from cloud.orders.change import log, move, tell, touch
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
-from cloud.orders.ledger import record, record_refund, standing
+from cloud.orders.ledger import record, record_refund
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
 from cloud.orders.outbox import Task
@@ -121,8 +121,8 @@ def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, 
         touch(docket)
         tell(session, log.info, "refunded", extra={"order_id": docket.order.id, "kopecks": amount})
         receipts.expect_refund(session, payment_id, refund_id, amount, now)
+        unpaid.stop_what_nobody_pays_for(docket, now)
         settle_money(docket, now)
-        _wait_no_longer_for_nothing(docket, now)
 
 
 def adopt(session: Session, payment_id: str, provider_payment_id: str, ask_at: datetime) -> Payment:
@@ -209,12 +209,6 @@ def _canceled(docket: Docket, payment: Payment, before: PaymentState, news: Paym
         record(docket, payment, "canceled", payment.amount, now)
         if docket.order.status == Status.SUCCESSFUL:
             tell(docket.session, log.error, "poured, but the hold is gone", extra={"order_id": docket.order.id})
-        _wait_no_longer_for_nothing(docket, now)
+        unpaid.stop_what_nobody_pays_for(docket, now)
     else:
         move(docket, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
-
-
-def _wait_no_longer_for_nothing(docket: Docket, now: datetime) -> None:
-    """Paid late, and its money went back by hand: there is nothing left to pour for."""
-    if docket.order.status == Status.MANUAL_MAKE and not any(standing(payment) for payment in docket.payments):
-        docket.order.due_at = now

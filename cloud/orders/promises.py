@@ -11,7 +11,7 @@ from typing import Any
 
 from cloud.commits import after_commit, ring
 from cloud.orders.docket import Docket
-from cloud.orders.outbox import LANE_OF, WITHDRAWN, Claim, Lane, OutboxRow, Task, topic
+from cloud.orders.outbox import LANE_OF, STOPPED, WITHDRAWN, Claim, Lane, OutboxRow, Task, topic
 from cloud.rows import fresh
 
 
@@ -116,6 +116,14 @@ def withdraw(docket: Docket, tasks: Collection[Task], now: datetime, subject: st
     for row in back:
         row.settled_at, row.verdict = now, WITHDRAWN
     return bool(back)
+
+
+def stop(docket: Docket, task: Task, subject: str, now: datetime) -> bool:
+    """Let nobody try it (again); whether it is certain that nobody has done it yet."""
+    rows = [row for row in docket.promises if (row.task, row.subject) == (task, subject)]
+    for row in filter(_is_open, rows):
+        row.settled_at, row.verdict = now, WITHDRAWN if row.attempts == row.undone else STOPPED
+    return all(row.attempts == row.undone for row in rows)
 
 
 def _let_go(docket: Docket, key: str, owner: str) -> OutboxRow | None:

@@ -93,6 +93,12 @@ def _take_back(docket: Docket, due: Due, now: datetime) -> bool:
     return promises.withdraw(docket, {due.task}, now, due.payment_id)
 
 
+def is_paid_for(docket: Docket) -> bool:
+    """The payment that pays the order still holds or has money of the buyer's."""
+    pays = paying([as_paid_for(payment) for payment in docket.payments])
+    return pays is not None and (pays.state is PaymentState.HELD or pays.captured > pays.refunded)
+
+
 def as_paid_for(payment: Payment) -> PaidFor:
     """The payment as the pure rules see it."""
     return PaidFor(

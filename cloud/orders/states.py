@@ -45,6 +45,8 @@ class Event(StrEnum):
     """Sent, and nobody can ever see what became of it; the merchant has said that this counts as poured."""
     TRUST_REFUTED = "trust_refuted"
     """Trusted, and now the machine says after all that there is no proper drink."""
+    MONEY_RETURNED = "money_returned"
+    """Its money went back past us, and the drink has certainly not been begun."""
     NO_ACK = "no_ack"
     NO_OUTCOME = "no_outcome"
     MANUAL_MAKE_EXPIRED = "manual_make_expired"
@@ -64,6 +66,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (S.NOT_PAID, E.PAYMENT_WRONG): S.FAILED,
     (S.PAID, E.COMMAND_PUBLISHED): S.MAKE_PENDING,
     (S.PAID, E.COMMAND_NOT_SENT): S.MAKE_FAILED,
+    (S.PAID, E.MONEY_RETURNED): S.MAKE_FAILED,
     # The device may answer before the note of our own publishing is written.
     (S.PAID, E.MACHINE_ACCEPTED): S.MAKE_PENDING,
     (S.PAID, E.MACHINE_DONE): S.SUCCESSFUL,
@@ -79,6 +82,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (S.MAKE_PENDING, E.NO_OUTCOME): S.MAKE_FAILED,
     (S.MANUAL_MAKE, E.MAKE_REQUESTED): S.PAID,
     (S.MANUAL_MAKE, E.MANUAL_MAKE_EXPIRED): S.MAKE_FAILED,
+    (S.MANUAL_MAKE, E.MONEY_RETURNED): S.MAKE_FAILED,
     # Late truth corrects the books; it never starts a drink.
     (S.MAKE_FAILED, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_FAILED, E.MACHINE_REFUSED): S.MAKE_FAILED,

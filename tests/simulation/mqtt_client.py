@@ -161,6 +161,7 @@ class Client:
         self._state.mid = self._state.mid % 65_535 + 1
         sent = _Sent(topic, payload, retain, getattr(properties, "MessageExpiryInterval", None))
         self._state.out[self._state.mid] = sent
+        self._world.promises.message_goes_out(payload)
         if self.line is None or self.line.session is None:
             return Info(NO_CONNECTION, self._state.mid)
         self._send(self.line, self._state.mid, sent)

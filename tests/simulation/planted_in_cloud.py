@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
-from cloud.orders import change, ledger, making, money, outbox, paying, promises, states
+from cloud.orders import change, ledger, making, money, outbox, paying, promises, states, unpaid
 from cloud.orders.docket import Docket, docket_of_payment, open_docket
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
@@ -200,6 +200,10 @@ def returned_money_pours() -> Patches:
         paid(docket, payment, replace(news, refunded=0), rules, now)
 
     return [patch.object(paying, "_paid", pours)]
+
+
+def gone_money_pours() -> Patches:
+    return [patch.object(unpaid, "stop_what_nobody_pays_for", lambda _docket, _now: None)]
 
 
 def lease_for_ever() -> Patches:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
-from tests.simulation.provider import BY_HAND
 
 if TYPE_CHECKING:
     from simulator.yookassa.state import Payment
@@ -23,7 +22,9 @@ CLOCK_SLACK_S = 1.2
 BLIND_SLACK_S = 6.0
 """Without the cloud's time our own clock is believed; one wrong by less than 5 s is not noticed."""
 HEARD_WITHIN_S = 60.0
-"""By then we know of a refund that a person made past us."""
+"""By then we know of money that a person gave back past us."""
+ON_ITS_WAY_S = 1.0
+"""A command that was being sent when we heard of that is not stopped."""
 _SIGN = {"captured": 1, "refunded": -1}
 _NEVER = {
     (1, "two make commands live at once"):
@@ -36,6 +37,10 @@ _NEVER = {
         "(SELECT 1 FROM make_commands WHERE order_id = orders.id AND result = 'done')",
 }  # fmt: skip
 """What no commit may leave behind, and the orders it would be true of."""
+_UNPAID = """
+SELECT orders.id FROM orders JOIN payments ON payments.order_id = orders.id WHERE orders.paid_at IS NOT NULL
+GROUP BY orders.id HAVING sum(payments.state = 'held' OR payments.captured > payments.refunded) = 0
+"""
 _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
@@ -63,6 +68,8 @@ class Promises:
         self.broken: list[Broken] = []
         self._world = world
         self._begun: dict[str, int] = {}
+        self._unpaid_since: dict[str, float] = {}
+        """Orders with money that is all back by our own books, since when."""
 
     def break_(self, number: int, what: str, order_id: str = "") -> None:
         told = Broken(number, what, order_id)
@@ -76,10 +83,23 @@ class Promises:
         """After each commit of the cloud: what may not be true for a moment."""
         for number, what, order_id in self._world.disk.look.execute(_NEVER_ANY):
             self.break_(number, what, order_id)
+        if self._world.provider.by_hand_at:
+            for (order_id,) in self._world.disk.look.execute(_UNPAID):
+                self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
         if self._begun and not self._world.machine_may_lie:
             for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
                 if order_id in self._begun:
                     self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
+
+    def message_goes_out(self, payload: bytes) -> None:
+        """Somebody gives the broker a message."""
+        if not self._unpaid_since:
+            return
+        told = json.loads(payload)
+        since = self._unpaid_since.get(told.get("order_id", ""), self._world.scheduler.now)
+        late = self._world.scheduler.now - since
+        if told.get("kind") == "make" and late > ON_ITS_WAY_S:
+            self.break_(5, f"a command goes out {late:.0f} s after we knew that its money is back", told["order_id"])
 
     def drink_begins(self, device: str, order_id: str) -> None:
         """The machine starts to move."""
@@ -96,21 +116,17 @@ class Promises:
 
     def _going(self, payment: "Payment") -> int:
         """Kopecks on their way back by our own doing; the provider's word on a payment has only what has arrived."""
-        refunds = self._world.provider.refunds_of(payment.id)
-        return 0 if any(refund.request.description == BY_HAND for refund in refunds) else payment.refunding
+        return 0 if payment.id in self._world.provider.by_hand_at else payment.refunding
 
     def _taken_back_after_the_command(self, order_id: str, payments: "list[Payment]") -> bool:
-        """A person of the shop refunded it while the command was on its way: nobody can win that race."""
-        issued = self._world.disk.look.execute(
+        """A person of the shop gave it back while the command was on its way: nobody can win that race."""
+        world = self._world
+        issued = world.disk.look.execute(
             "SELECT max(issued_at) AS issued FROM make_commands WHERE order_id = ?", (order_id,)
         ).fetchone()["issued"]
-        refunds = [refund for payment in payments for refund in self._world.provider.refunds_of(payment.id)]
-        since_command = self._world.seconds_since(issued) if issued else 0.0
-        return any(
-            refund.request.description == BY_HAND
-            and (self._world.scheduler.true_time - refund.created_at).total_seconds() < since_command + HEARD_WITHIN_S
-            for refund in refunds
-        )
+        since_command = world.seconds_since(issued) if issued else 0.0
+        by_hand = [at for payment in payments if (at := world.provider.by_hand_at.get(payment.id)) is not None]
+        return any(world.scheduler.now - at < since_command + HEARD_WITHIN_S for at in by_hand)
 
     def _check_deadline(self, device: str, order_id: str) -> None:
         world = self._world

@@ -56,6 +56,8 @@ class ProviderSide:
         )
         self._artist = Artist(self._shops, "https://pay.example.org")
         self._look_at = float("inf")
+        self.by_hand_at: dict[str, float] = {}
+        """When people of the shop gave a payment's money back, true seconds."""
 
     # What the shop's calls do
 
@@ -121,6 +123,18 @@ class ProviderSide:
             "provider", f"refunded in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
         )
         self.books.refund_in_cabinet(payment.id, None, BY_HAND)
+        self.by_hand_at[payment.id] = self.scheduler.now
+        self.settle()
+
+    def let_go_in_cabinet(self, payment: Payment) -> None:
+        """A hold, by a person of the shop, past the API's callers."""
+        self.timeline.add(
+            "provider", f"hold let go in the cabinet: {payment.id}", str(payment.request.metadata["order_id"])
+        )
+        shop = self._shops[payment.shop_id]
+        path = f"{PATHS_BEFORE}/payments/{payment.id}/cancel"
+        self.books.cancel(Call(shop, f"{BY_HAND} {payment.id}", path, b"{}"), payment.id)
+        self.by_hand_at[payment.id] = self.scheduler.now
         self.settle()
 
     def payments_of(self, order_id: str) -> list[Payment]:

@@ -38,6 +38,7 @@ class Storms:
             "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
             "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
             "storm.cabinet_refund": self._refund_in_cabinet,
+            "storm.cabinet_cancel": self._let_go_in_cabinet,
             "storm.agent_clock": self._agent_clock,
             "storm.cloud_clock": self._cloud_clock,
         }
@@ -110,6 +111,11 @@ class Storms:
         taken = [payment for payment in self._world.provider.payments() if payment.refundable]
         if taken:
             self._world.provider.refund_in_cabinet(random.choice(taken))
+
+    def _let_go_in_cabinet(self, random: Random) -> None:
+        held = [payment for payment in self._world.provider.payments() if payment.held]
+        if held:
+            self._world.provider.let_go_in_cabinet(random.choice(held))
 
     def _switch(self, random: Random) -> None:
         switches = {name: MACHINE_SWITCHES[name] for name in self._world.mix.switches}

@@ -15,7 +15,7 @@ from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClien
 from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.db import Database
 from cloud.loops import Clock, Crew
-from cloud.orders import making, outbox, promises, unobserved
+from cloud.orders import making, outbox, promises, unobserved, unpaid
 from cloud.orders.docket import open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, OutboxRow
@@ -129,6 +129,7 @@ class TmetrSender:
         log.error("make command not sent, will try until its deadline: %s", why, extra=letter.facts())
         docket = open_docket(session, letter.order.id)
         promises.nothing_done(docket, letter.row.key)
+        unpaid.stop_what_nobody_pays_for(docket, now)
         promises.put_off(docket, letter.row.key, self._owner, now + timedelta(seconds=AGAIN_S), why)
 
     def _settle(self, session: Session, letter: Letter, verdict: str, now: datetime) -> None:

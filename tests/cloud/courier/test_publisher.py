@@ -15,7 +15,7 @@ from cloud.orders import outbox, promises
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
-from protocol.messages import Make, Query
+from protocol.messages import Cancel, Make, Query
 from protocol.reasons import Result
 from protocol.topics import Channel, topic
 from simulator.broker import Broker
@@ -126,6 +126,42 @@ def test_a_broker_that_comes_back_in_time_gets_the_command(sqlite_world: World) 
             wait_until(lambda: machine.commands)
             rig.close()
             rig.machines.clear()
+
+
+@pytest.mark.parametrize("waits_s", [0, 30])
+def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, waits_s: int) -> None:
+    """Regression: a refund in the provider's cabinet was booked, and the drink poured all the same."""
+    machine = rig.machine()
+    order_id = rig.world.pay(account=ONE_STAGE)
+    rig.publish()
+    rig.world.clock.advance(waits_s)
+    rig.world.refunded(rig.world.payment(order_id).id)
+    rig.publish_until(lambda: rig.world.promised(order_id) == [])
+    wait_until(lambda: len(machine.commands) == 2, what="command and cancel")
+    command = rig.world.command(order_id)
+    assert machine.commands[1] == Cancel(command_id=command.id, order_id=order_id)
+    assert machine.expiries()[1] >= machine.expiries()[0] - waits_s, "the broker keeps it as long as the command"
+    assert rig.world.status(order_id) == "make_pending", "an acknowledgement that comes after all still counts"
+
+
+def test_a_command_withdrawn_while_the_broker_was_away_never_goes_out(sqlite_world: World) -> None:
+    with Broker() as broker:
+        port = broker.port
+    with a_rig(sqlite_world, port) as rig:
+        rig.link.start()
+        order_id = sqlite_world.pay(account=ONE_STAGE)
+        rig.publish()
+        sqlite_world.refunded(sqlite_world.payment(order_id).id)
+        with Broker(port) as broker:
+            assert rig.link.wait_connected(30)
+            machine = rig.machine()
+            later = sqlite_world.pay()
+            published(rig, later)
+            wait_until(lambda: machine.commands)
+            assert [command.order_id for command in machine.commands if isinstance(command, Make)] == [later]
+            rig.close()
+            rig.machines.clear()
+    assert (sqlite_world.status(order_id), sqlite_world.order(order_id).reason) == ("make_failed", "returned")
 
 
 def test_a_broker_that_forbids_it_fails_the_order_at_once(

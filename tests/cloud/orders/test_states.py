@@ -29,6 +29,7 @@ not_paid      payment_started      pending
 not_paid      payment_wrong        failed
 paid          command_published    make_pending
 paid          command_not_sent     make_failed
+paid          money_returned       make_failed
 paid          machine_accepted     make_pending
 paid          machine_done         successful
 paid          machine_refused      make_failed
@@ -43,6 +44,7 @@ make_pending  no_ack               make_failed
 make_pending  no_outcome           make_failed
 manual_make   make_requested       paid
 manual_make   manual_make_expired  make_failed
+manual_make   money_returned       make_failed
 make_failed   machine_done         successful
 make_failed   machine_refused      make_failed
 successful    trust_refuted        make_failed

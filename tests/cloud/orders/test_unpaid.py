@@ -1,0 +1,112 @@
+"""Money that goes back past us while the drink is on its way: nothing more is poured for it, and the order says so."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud.orders import promises, unpaid
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import STOPPED, WITHDRAWN, Claim, Lane, Task, claim
+from cloud.orders.paying import Account
+from cloud.orders.states import Status
+from protocol.reasons import AgentCode, Result, Spout
+from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
+
+ACCOUNTS = pytest.mark.parametrize("account", [HOLD, ONE_STAGE], ids=["hold", "one stage"])
+
+
+def give_back(world: World, order_id: str) -> None:
+    """A person in the provider's cabinet returns it all, and we have heard of it."""
+    payment = world.payment(order_id)
+    if payment.state == PaymentState.HELD:
+        world.tell(payment.id, PaymentState.CANCELED)
+    else:
+        world.refunded(payment.id, "rf-cabinet")
+
+
+def taken(world: World) -> None:
+    """The courier has the command in hand."""
+    assert world.database.write(claim, Lane.MQTT, world.now, Claim("courier", 30))
+
+
+def ended(world: World, order_id: str) -> tuple[str, str, bool]:
+    order = world.order(order_id)
+    return order.status, order.reason, order.uncertain
+
+
+@ACCOUNTS
+def test_a_command_nobody_has_sent_is_withdrawn(world: World, account: Account) -> None:
+    order_id = world.pay(account=account)
+    give_back(world, order_id)
+    assert ended(world, order_id) == ("make_failed", "returned", False)
+    assert [row.verdict for row in world.rows(order_id, Task.MAKE)] == [WITHDRAWN]
+    assert (world.command(order_id).live, world.promised(order_id)) == (False, []), "nothing is left to do"
+    assert [change.event for change in world.history(order_id)][-1] == "money_returned"
+
+
+@ACCOUNTS
+def test_a_command_that_went_out_is_cancelled_and_its_agent_decides(world: World, account: Account) -> None:
+    order_id = world.pay(account=account)
+    world.publish(order_id)
+    give_back(world, order_id)
+    give_back(world, order_id)
+    assert (world.status(order_id), world.promised(order_id)) == ("make_pending", ["cancel_make"])
+    world.report(order_id, Result.REJECTED, AgentCode.CANCELLED, Spout.NONE)
+    assert ended(world, order_id) == ("make_failed", "returned", False)
+    assert world.promised(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == [], "it is back already"
+
+
+def test_a_cancel_that_comes_too_late_is_a_drink_given_away(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    sqlite_world.publish(order_id)
+    give_back(sqlite_world, order_id)
+    sqlite_world.report(order_id, Result.DONE)
+    assert (sqlite_world.status(order_id), sqlite_world.order(order_id).goodwill) == ("successful", True)
+
+
+def test_what_may_have_been_sent_is_not_sent_again(world: World) -> None:
+    """The broker went away before it answered: it may have the command, and gets no second one when it is back."""
+    order_id = world.pay(account=ONE_STAGE)
+    taken(world)
+    give_back(world, order_id)
+    assert [row.verdict for row in world.rows(order_id, Task.MAKE)] == [STOPPED]
+    assert (world.status(order_id), world.promised(order_id)) == ("paid", ["cancel_make"])
+    world.wait(world.rules.make_deadline_s)
+    assert ended(world, order_id) == ("make_failed", "not_sent", True)
+    world.report(order_id, Result.REJECTED, AgentCode.NEVER_RECEIVED, Spout.NONE)
+    assert ended(world, order_id) == ("make_failed", "rejected:never_received", False)
+
+
+def test_what_turns_out_not_to_have_been_sent_ends_at_once(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    taken(world)
+    give_back(world, order_id)
+    [make] = world.rows(order_id, Task.MAKE)
+    world.in_docket(order_id, promises.nothing_done, make.key)
+    world.in_docket(order_id, unpaid.stop_what_nobody_pays_for, world.now)
+    assert ended(world, order_id) == ("make_failed", "returned", False)
+
+
+def test_a_part_given_back_in_the_cabinet_stops_nothing(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    sqlite_world.refunded(sqlite_world.payment(order_id).id, "rf-part", PRICE - 1000)
+    assert (sqlite_world.status(order_id), sqlite_world.promised(order_id)) == ("paid", ["make"])
+
+
+def test_a_late_paid_order_ends_as_returned(sqlite_world: World) -> None:
+    order_id = sqlite_world.bring_to(Status.MANUAL_MAKE)
+    give_back(sqlite_world, order_id)
+    assert ended(sqlite_world, order_id) == ("make_failed", "returned", False)
+
+
+def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
+    """An uncertain end of a machine that has had its returns of the day: there is nothing for a person to decide."""
+    world = sqlite_world
+    world.rules = world.rules.__class__(**{**world.rules.__dict__, "uncertain_returns_a_day": 0})
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    give_back(world, order_id)
+    world.wait(world.rules.ack_timeout_s)
+    assert ended(world, order_id) == ("make_failed", "no_ack", True)
+    world.wait(timedelta(seconds=world.rules.uncertain_grace_s).total_seconds() + 1)
+    assert not world.order(order_id).waits_for_person
