@@ -3,7 +3,7 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MAX_ANSWER_S = 10.0
 """A welcome that took longer says too little about the cloud's clock."""
@@ -17,6 +17,13 @@ class Clock(Protocol):
     def wall(self) -> datetime: ...
 
     def monotonic(self) -> float: ...
+
+
+class Stamp(NamedTuple):
+    """A moment as it survives a restart: the run of the agent, and its steady seconds."""
+
+    session: str
+    second: float
 
 
 class SystemClock:
@@ -53,6 +60,11 @@ class CloudClock:
             return None
         cloud_time, asked_at = learnt
         return cloud_time + timedelta(seconds=self._clock.monotonic() - asked_at)
+
+    @property
+    def heard_at(self) -> float | None:
+        """Steady seconds at which the hello left that was answered last."""
+        return None if self._learnt is None else self._learnt[1]
 
     def best(self) -> datetime:
         """The cloud's time, else our own wall clock: for reports, never for a deadline."""

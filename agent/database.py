@@ -59,6 +59,22 @@ CREATE TABLE outgoing (
 CREATE INDEX outgoing_by_command ON outgoing (command_id);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+ADDED = """
+CREATE TABLE IF NOT EXISTS run (
+    session TEXT PRIMARY KEY,
+    began REAL NOT NULL,
+    seen REAL NOT NULL,
+    zero TEXT NOT NULL
+) STRICT;
+"""
+ADDED_TO_COMMAND = {
+    "doubted": "TEXT NOT NULL DEFAULT ''",
+    "sent_session": "TEXT",
+    "sent_second": "REAL",
+    "finished_session": "TEXT",
+    "finished_second": "REAL",
+}
+"""What older agents did not write. They read the file all the same, so its version stays."""
 MARK = "journal.damaged"
 """Beside the file from the moment damage is seen until the new journal is whole: a crash in between forgets nothing."""
 LEAST_FREE = 2 * 1024 * 1024
@@ -269,7 +285,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("the file is there but empty: its memory is gone")
     if version != SCHEMA_VERSION:
         raise sqlite3.OperationalError(f"written by another version of the agent ({version})")
+    _add_what_is_new(connection)
     _keep_reserve(connection)
+
+
+def _add_what_is_new(connection: sqlite3.Connection) -> None:
+    known = {row["name"] for row in connection.execute("PRAGMA table_info(command)")}
+    missing = [
+        f"ALTER TABLE command ADD COLUMN {name} {kind};" for name, kind in ADDED_TO_COMMAND.items() if name not in known
+    ]
+    if missing:
+        connection.executescript(f"BEGIN; {ADDED} {' '.join(missing)} COMMIT;")
 
 
 def _keep_reserve(connection: sqlite3.Connection) -> None:
@@ -281,7 +307,9 @@ def _keep_reserve(connection: sqlite3.Connection) -> None:
 
 
 def _put_aside(path: Path, now: datetime) -> str:
-    kept = path.with_name(f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S%f')}")
+    name = f"{path.name}.damaged-{now.strftime('%Y%m%dT%H%M%S%f')}"
+    taken = sum(1 for _ in path.parent.glob(f"{name}*"))  # a clock that begins anew at each boot says the same again
+    kept = path.with_name(f"{name}-{taken}" if taken else name)
     for suffix in _PARTS:
         part = path.with_name(path.name + suffix)
         if part.exists():

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from agent import resolution
 from agent.board import Board
-from agent.clock import Clock
 from agent.conduct import STATUS, Duty
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.profile import Profile
-from agent.records import Command, CommandState, Snapshot, Verdict
+from agent.records import Command, Snapshot, Verdict
 from agent.resolution import Boot, Facts, Growth, Row, Says
 from agent.talk import Talk
 from protocol.machine import OrderReply
@@ -38,7 +37,6 @@ class Enquiry:
     journal: Journal
     driver: Driver
     board: Board
-    clock: Clock
     profile: Profile
 
     def ask(self, command: Command) -> Talk[Finding | None]:
@@ -111,14 +109,5 @@ class Enquiry:
         return resolution.growth(before.growth(now))
 
     def _waited_out(self, command: Command) -> bool:
-        elapsed = since_sent(self.journal, self.clock, command)
+        elapsed = self.journal.memory.at_least(command.sent)
         return self.board.view.machine is MachineState.READY and elapsed >= self.profile.max_brew(command.drink_no)
-
-
-def since_sent(journal: Journal, clock: Clock, command: Command) -> float:
-    """Seconds since the make: by the steady clock if this run sent it, else by the wall clock, which may be wrong."""
-    if command.session == journal.session:
-        for step in journal.history(command.command_id):
-            if step.state == CommandState.SENT:
-                return clock.monotonic() - step.monotonic
-    return max(0.0, (clock.wall() - (command.sent_at or command.received_at)).total_seconds())

@@ -16,7 +16,6 @@ from protocol.reasons import AgentCode, AnswerStatus, RejectCode
 
 log = logging.getLogger(__name__)
 _CANCELLED, _NEVER_RECEIVED = AgentCode.CANCELLED, AgentCode.NEVER_RECEIVED
-LOST_NOTE = "the journal was lost: it may have been sent before"
 
 
 class Intake:
@@ -51,8 +50,6 @@ class Intake:
             known = self._journal.get(make.command_id)
             if known is not None:
                 self._repeat(known, make)
-            elif self._journal.standing.needs_person() and self._journal.may_have_forgotten():
-                self._journal.insert(make, CommandState.SENT, LOST_NOTE)
             else:
                 self._accept(make)
 
@@ -80,7 +77,7 @@ class Intake:
         with self._journal.transaction():
             known = self._journal.get(cancel.command_id)
             if known is None:
-                self._bury(cancel.command_id, cancel.order_id, _CANCELLED, "cancelled before it came")
+                self._journal.bury(cancel, _CANCELLED, "cancelled before it came")
             elif known.state is CommandState.RECEIVED:
                 self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
                 log.info("cancelled", extra=about(known))
@@ -93,17 +90,9 @@ class Intake:
         with self._journal.transaction():
             known = self._journal.get(asked.command_id)
             if known is None:
-                self._bury(asked.command_id, asked.order_id, _NEVER_RECEIVED, "asked about, never received")
+                self._journal.bury(asked, _NEVER_RECEIVED, "asked about, never received")
             else:
                 self._journal.report_again(known)
-
-    def _bury(self, command_id: str, order_id: str, code: str, rule: str) -> None:
-        """From now on this id is refused; after a lost journal the machine is asked first."""
-        if self._journal.may_have_forgotten():
-            self._journal.insert_bare(command_id, order_id, CommandState.SENT, LOST_NOTE)
-            return
-        self._journal.insert_bare(command_id, order_id, CommandState.RECEIVED, rule)
-        self._journal.finish(command_id, refused(code, rule))
 
     def _probe(self, probe: Probe) -> ProbeReply:
         code = gate.refusal(self._board.view, probe.drink_no)

@@ -4,33 +4,35 @@ Decides nothing about drinks; guards only the order of states and that nothing s
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from agent import breaker, reports
 from agent.chronicle import Chronicle
-from agent.clock import Bell, Clock
+from agent.clock import Bell, Clock, CloudClock
+from agent.commands import AGE, Commands
 from agent.database import Database
+from agent.memory import FORGOTTEN_FOR_S, Absence, Memory
 from agent.outgoing import Outgoing
-from agent.records import FINISHED, STATE_OF, UNSETTLED, Command, CommandState, Snapshot, Step, Verdict
-from agent.rows import read_command, steps
-from agent.standing import FORGOTTEN_FOR, Standing
-from protocol.messages import Make
-from protocol.reasons import DoubtCode, Happening, Result
+from agent.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, refused
+from agent.rows import steps
+from agent.standing import Standing
+from protocol.messages import Asked, Cancel, Make
+from protocol.reasons import AgentCode, DoubtCode, Happening, Result
 
 KEEP_COMMANDS = 10_000
-"""A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR`."""
+"""A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR_S`."""
 PRUNE_EVERY = 500
 """New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
 MAX_NOTES = 64
 """Lines of a command's history beyond which a mere note is not added."""
 
 
-class Journal:
+class Journal(Commands):
     """Commands and their history, and the words that outlive a restart. Safe to share between threads."""
 
     def __init__(
@@ -38,19 +40,20 @@ class Journal:
         database: Database,
         clock: Clock,
         new_id: Callable[[], str],
-        reported_at: Callable[[], datetime],
+        cloud: CloudClock,
         outgoing_bell: Bell,
     ) -> None:
-        self.outgoing = Outgoing(database, new_id, outgoing_bell)
         self.session = new_id()
         """This run of the agent."""
-        self._database = database
+        self.outgoing = Outgoing(database, self.session, outgoing_bell)
+        self.memory = Memory(database, clock, cloud, self.session)
         self._clock = clock
-        self._reported_at = reported_at
+        self._cloud = cloud
+        self._reported_at = cloud.best
         self._cancels: set[str] = set()
         self.transaction = database.write
-        self.standing = Standing(database, clock)
-        self.chronicle = Chronicle(self.outgoing, database, clock, reported_at)
+        super().__init__(database, Standing(database, clock))
+        self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
         if database.damaged:
             self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")
 
@@ -60,11 +63,11 @@ class Journal:
         folder: Path,
         clock: Clock,
         new_id: Callable[[], str],
-        reported_at: Callable[[], datetime],
+        cloud: CloudClock,
         outgoing_bell: Bell,
     ) -> "Journal":
-        """`reported_at` gives the time that reports carry. Raises `JournalFailed`."""
-        return cls(Database.open(folder, clock.wall()), clock, new_id, reported_at, outgoing_bell)
+        """Raises `JournalFailed`."""
+        return cls(Database.open(folder, clock.wall()), clock, new_id, cloud, outgoing_bell)
 
     def close(self) -> None:
         self._database.close()
@@ -85,10 +88,6 @@ class Journal:
         """Why nothing may be sold now, or ""."""
         return self.standing.why_stopped()
 
-    def may_have_forgotten(self) -> bool:
-        """True after a damaged journal: "I never had this command" would be a guess."""
-        return self.standing.may_have_forgotten()
-
     def stop_selling(self, reason: str) -> None:
         """Until a person has looked."""
         self.standing.stop_selling(reason)
@@ -107,56 +106,34 @@ class Journal:
         """Raises `JournalFailed` while there is no room for a command and its reports."""
         self.standing.prove_writable()
 
-    # Commands, to look at
+    # Doubted commands
 
-    def get(self, command_id: str) -> Command | None:
-        return next(iter(self._commands("command_id = ?", command_id)), None)
+    def doubts(self, command: Command) -> bool:
+        """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
+        now, issued_at = self._cloud.best(), command.issued_at
+        if command.doubted or issued_at is None or command.state is not CommandState.RECEIVED:
+            return False
+        absence = self.memory.absence(issued_at, command.deadline_at, now)
+        if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now):
+            return False
+        sent = {"doubted": AgentCode.EXPIRED, "sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+        return self._advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), absence.value, **sent)
 
-    def of_order(self, order_id: str) -> list[Command]:
-        """Every command of an order, newest first."""
-        return self._commands("order_id = ? ORDER BY place DESC", order_id)
+    def existed(self, command: Command) -> bool:
+        """Was this journal there when the command was issued?"""
+        now = self._cloud.best()
+        return self.memory.absence(command.issued_at, command.deadline_at, now) is not Absence.BEFORE
 
-    def received(self) -> list[Command]:
-        """Commands not begun, oldest first."""
-        return self._in((CommandState.RECEIVED,))
+    def begin_again(self, command: Command) -> bool:
+        """What was doubted was never sent: it waits its turn like any other."""
+        unsent = {"sent_at": None, "sent_session": None, "sent_second": None}
+        note = "it had not been sent before"
+        return self._advance(command.command_id, CommandState.RECEIVED, (CommandState.SENT,), note, **unsent)
 
-    def begun(self) -> list[Command]:
-        """Commands with intent and no byte sent: only a crash leaves them."""
-        return self._in((CommandState.INTENT,))
-
-    def unsettled(self) -> list[Command]:
-        """Commands the machine may be pouring, oldest first."""
-        return self._in(UNSETTLED)
-
-    def doubtful(self, since: datetime) -> list[Command]:
-        """Commands finished as unknown since then, oldest first."""
-        return self._commands("state = ? AND finished_at > ? ORDER BY place", CommandState.UNKNOWN, since.isoformat())
-
-    def sent_for(self, order_id: str) -> Command | None:
-        """The command whose bytes the machine may have seen last for this order."""
-        return next((command for command in self.of_order(order_id) if command.was_sent), None)
-
-    def sent_after(self, command: Command) -> int:
-        """How many makes went out after this one."""
-        later = "place > (SELECT place FROM command WHERE command_id = ?)"
-        sql = f"SELECT count(*) FROM command WHERE sent_at IS NOT NULL AND {later}"  # noqa: S608  (our own words)
-        with self._database.read() as connection:
-            return int(connection.execute(sql, (command.command_id,)).fetchone()[0])
-
-    def last_sent(self) -> Command | None:
-        """The newest command the machine may have seen since a person last looked at it."""
-        after = str(self.standing.resumed_after)
-        found = self._commands("sent_at IS NOT NULL AND place > CAST(? AS INTEGER) ORDER BY place DESC LIMIT 1", after)
-        return next(iter(found), None)
-
-    def history(self, command_id: str) -> list[Step]:
-        with self._database.read() as connection:
-            return steps(connection, command_id)
+    # Commands, moved on
 
     def is_cancel_asked(self, command_id: str) -> bool:
         return command_id in self._cancels
-
-    # Commands, moved on
 
     def insert(self, make: Make, state: CommandState, note: str = "") -> None:
         """A command seen for the first time."""
@@ -172,9 +149,17 @@ class Journal:
             deadline_at=make.deadline_at.isoformat(),
         )
 
-    def insert_bare(self, command_id: str, order_id: str, state: CommandState, note: str) -> None:
-        """A command that was only asked about."""
-        self._insert(command_id, order_id, state, note, drink_no="", size=0, price=0)
+    def bury(self, named: Asked | Cancel, code: str, rule: str) -> None:
+        """A command that never came is refused from now on; of what may be older the machine is asked first."""
+        absence = self._absence(named)
+        bare = {"drink_no": "", "size": 0, "price": 0}
+        with self.transaction():
+            if absence is Absence.NEVER_CAME:
+                self._insert(named.command_id, named.order_id, CommandState.RECEIVED, rule, **bare)
+                self.finish(named.command_id, refused(code, rule))
+            else:
+                note = absence.value
+                self._insert(named.command_id, named.order_id, CommandState.SENT, note, **bare, doubted=code)
 
     def ask_cancel(self, command_id: str) -> None:
         """Whoever is driving this command finds it here."""
@@ -194,8 +179,8 @@ class Journal:
         with self.transaction():
             if command_id in self._cancels:
                 return False
-            now = self._clock.wall().isoformat()
-            return self._advance(command_id, CommandState.SENT, (CommandState.INTENT,), sent_at=now)
+            sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+            return self._advance(command_id, CommandState.SENT, (CommandState.INTENT,), **sent)
 
     def mark_resent(self, command_id: str) -> bool:
         """Commit this, then write the same bytes again. False the second time: once only."""
@@ -246,29 +231,22 @@ class Journal:
                 self._report_accepted(connection, command.command_id)
 
     def prune(self) -> None:
-        """Forget what is finished, reported, and old or beyond the count."""
-        before = (self._clock.wall() - FORGOTTEN_FOR).isoformat()
+        """Forget what is finished, reported, and certainly old or beyond the count."""
         marks = ", ".join("?" * len(FINISHED))
+        which = (
+            f"state IN ({marks}) AND ({AGE} > ? OR place <= (SELECT max(place) FROM command) - ?)"  # noqa: S608  (ours)
+            " AND command_id NOT IN (SELECT command_id FROM outgoing)"
+        )
         with self.transaction() as connection:
-            connection.execute(
-                f"DELETE FROM command WHERE state IN ({marks})"  # noqa: S608  (only question marks are put in)
-                " AND (finished_at < ? OR place <= (SELECT max(place) FROM command) - ?)"
-                " AND command_id NOT IN (SELECT command_id FROM outgoing)",
-                (*FINISHED, before, KEEP_COMMANDS),
-            )
+            self.memory.forget(connection, which, *FINISHED, FORGOTTEN_FOR_S, KEEP_COMMANDS)
 
     # Within
 
-    def _in(self, states: Iterable[CommandState]) -> list[Command]:
-        found: list[Command] = []
-        for state in states:
-            found += self._commands("state = ? ORDER BY place", state)
-        return found
-
-    def _commands(self, where: str, *values: str) -> list[Command]:
-        with self._database.read() as connection:
-            rows = connection.execute(f"SELECT * FROM command WHERE {where}", values)  # noqa: S608  (our own words)
-            return [read_command(row) for row in rows]
+    def _absence(self, named: Asked | Cancel) -> Absence:
+        """What it means that this command is not here."""
+        issued_at = None if named.issued_at is UNSET else named.issued_at
+        deadline_at = None if named.deadline_at is UNSET else named.deadline_at
+        return self.memory.absence(issued_at, deadline_at, self._cloud.now())
 
     def _insert(self, command_id: str, order_id: str, state: CommandState, note: str, **columns: Any) -> None:
         now = self._clock.wall().isoformat()
@@ -280,7 +258,7 @@ class Journal:
             "received_at": now,
             "received_mono": self._clock.monotonic(),
             "sent_at": now if state is CommandState.SENT else None,
-        }
+        } | (self._stamped("sent") if state is CommandState.SENT else {})
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         with self.transaction() as connection:
             connection.execute(
@@ -310,11 +288,15 @@ class Journal:
         now = (self._clock.wall().isoformat(), self._clock.monotonic())
         connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", (command_id, state, *now, note))
 
+    def _stamped(self, what: str) -> dict[str, Any]:
+        """The columns that say when, for as long as anybody may ask."""
+        return dict(zip((f"{what}_session", f"{what}_second"), self.memory.stamp(), strict=True))
+
     def _write_verdict(self, connection: sqlite3.Connection, command: Command, verdict: Verdict) -> None:
         state = STATE_OF[verdict.result]
         connection.execute(
             "UPDATE command SET state = ?, result = ?, code = ?, out = ?, evidence = ?, revision = revision + 1,"
-            " finished_at = ? WHERE command_id = ?",
+            " finished_at = ?, finished_session = ?, finished_second = ? WHERE command_id = ?",
             (
                 state,
                 verdict.result,
@@ -322,6 +304,7 @@ class Journal:
                 verdict.out,
                 msgspec.json.encode(verdict.evidence).decode(),
                 self._clock.wall().isoformat(),
+                *self.memory.stamp(),
                 command.command_id,
             ),
         )
@@ -346,13 +329,14 @@ class Journal:
             return
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT finished_at, result FROM command"
+                f"SELECT {AGE}, result FROM command"  # noqa: S608  (our own words)
                 " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
+                " AND (doubted = '' OR snapshot IS NOT NULL)"
                 " ORDER BY place DESC LIMIT ?",
                 (DoubtCode.UNOBSERVABLE, self.standing.resumed_after, breaker.LOOK_BACK),
             )
-            outcomes = [(datetime.fromisoformat(at), Result(result)) for at, result in rows]
-        reason = breaker.why_stop(outcomes, self._clock.wall())
+            outcomes = [(age, Result(result)) for age, result in rows]
+        reason = breaker.why_stop(outcomes)
         if reason:
             self.stop_selling(reason)
 

@@ -15,7 +15,7 @@ CAP = 5_000
 """Reports. A month of a busy machine without a cloud; about 5 MB."""
 EVENT_CAP = 500
 """Events. Weeks of an ordinary machine; about 200 KB."""
-_JOURNAL_ID, _EVENTS_LOST = "journal_id", "events_lost"
+_EVENTS_LOST = "events_lost"
 _EVENT = ""
 """Stands where a report names its command. No new table: an agent put back to an older version reads this journal."""
 
@@ -30,12 +30,12 @@ class Report(NamedTuple):
 class Outgoing:
     """The queue; each addition rings the bell of whoever publishes (who then waits at the lock for the commit)."""
 
-    def __init__(self, database: Database, new_id: Callable[[], str], bell: Bell) -> None:
+    def __init__(self, database: Database, session: str, bell: Bell) -> None:
+        """`session` begins the ids of what this run says: an older copy of the journal must not use one again."""
         self._database = database
         self._bell = bell
         self._takes_events = False
-        self.journal_id = database.get(_JOURNAL_ID) or new_id()
-        database.put(_JOURNAL_ID, self.journal_id)
+        self._session = session
 
     def add(self, connection: sqlite3.Connection, command_id: str, build: Callable[[str], bytes]) -> None:
         """Queue the encoded message that `build(message_id)` makes; inside the caller's transaction."""
@@ -117,7 +117,7 @@ class Outgoing:
     def _insert(self, connection: sqlite3.Connection, command_id: str, build: Callable[[str], bytes]) -> int:
         cursor = connection.execute("INSERT INTO outgoing (command_id, payload) VALUES (?, x'')", (command_id,))
         seq = int(cursor.lastrowid or 0)
-        message_id = f"{self.journal_id}-{seq}"
+        message_id = f"{self._session}-{seq}"
         connection.execute(
             "UPDATE outgoing SET message_id = ?, payload = ? WHERE seq = ?", (message_id, build(message_id), seq)
         )

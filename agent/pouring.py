@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from agent import hearsay
 from agent.board import Board
 from agent.clock import Clock, CloudClock
 from agent.conduct import Duty
 from agent.deadline import Timeliness
 from agent.driver import Driver
-from agent.enquiry import Enquiry, Finding, since_sent
+from agent.enquiry import Enquiry, Finding
 from agent.journal import Journal
 from agent.log import about
 from agent.preparing import Preparing
@@ -79,7 +80,8 @@ class Pouring:
         self.board.change(busy_order=command.order_id)
         try:
             if self.driver.is_blind:
-                yield from self._leave_alone(command)
+                if not self._begin_again(command, is_unseen=False):
+                    yield from self._leave_alone(command)
                 return
             give_up_at = self.clock.monotonic() + min(left, timers.unknown_deadline)
             yield from self._follow(command, give_up_at, in_doubt=True, may_resend=False)
@@ -112,8 +114,9 @@ class Pouring:
         return True
 
     def refuse(self, command: Command, code: str, rule: str) -> None:
-        """Certainly nothing was poured."""
-        self._finish(command, refused(code, rule))
+        """Certainly nothing was poured, unless it is from before our memory."""
+        if not self.journal.doubts(command):
+            self._finish(command, refused(code, rule))
 
     # The first byte
 
@@ -156,12 +159,12 @@ class Pouring:
 
     def _leave_alone(self, command: Command) -> Talk[None]:
         """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent."""
-        evidence = Evidence(rule="sent; this machine never says what becomes of a drink")
-        self._finish(command, Verdict(Result.UNKNOWN, DoubtCode.UNOBSERVABLE, Spout.UNKNOWN, evidence))
-        until = self.clock.monotonic() + self.profile.max_brew(command.drink_no) - self._elapsed(command)
-        while self.clock.monotonic() < until:
+        sent = "it may have been sent" if command.is_hearsay else "sent"
+        evidence = Evidence(rule=f"{sent}; this machine never says what becomes of a drink")
+        self._finish(command, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
+        while (left := self.profile.max_brew(command.drink_no) - self._elapsed(command)) > 0:
             try:
-                yield Wait(until, _nothing)
+                yield Wait(self.clock.monotonic() + left, lambda heard: heard is Sign.NUDGE)
             except LineLost as lost:
                 log.info("the line was lost while the machine may be pouring: %s", lost)
 
@@ -236,7 +239,8 @@ class Pouring:
             is_unseen = finding.verdict.code == AgentCode.NEVER_STARTED
             if is_unseen and may_resend and self._resend(row, finding):
                 return (yield from self._verdict(row))
-            self._finish(row, finding.verdict)
+            if not self._begin_again(row, is_unseen=is_unseen):
+                self._finish(row, hearsay.in_its_words(row, finding.verdict))
             return False
         if overdue:
             self._give_up(row, "brewing for longer than any drink", finding)
@@ -276,6 +280,13 @@ class Pouring:
         except LineLost as lost:
             log.warning("the line was lost while writing: %s", lost, extra=about(row))
         return True
+
+    def _begin_again(self, row: Command, *, is_unseen: bool) -> bool:
+        """A make of before our memory, which was never sent and is in time, waits its turn like any other."""
+        keeps_record, is_ours = not self.driver.must(Duty.USE_COUNTERS), self.journal.existed(row)
+        if not hearsay.may_begin(row, is_unseen=is_unseen, keeps_record=keeps_record, is_ours=is_ours):
+            return False
+        return self._preparing.timeliness(row) is Timeliness.FRESH and self.journal.begin_again(row)
 
     def _cancel(self, row: Command) -> Talk[None]:
         self.journal.drop_cancel(row.command_id)
@@ -321,7 +332,7 @@ class Pouring:
         )
 
     def _enquire(self, row: Command) -> Talk[Finding | None]:
-        enquiry = Enquiry(self.journal, self.driver, self.board, self.clock, self.profile)
+        enquiry = Enquiry(self.journal, self.driver, self.board, self.profile)
         return (yield from enquiry.ask(row))
 
     def _give_up(self, row: Command, rule: str, finding: Finding | None = None) -> None:
@@ -336,7 +347,7 @@ class Pouring:
         self._finish(row, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
-        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable:
+        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable and not command.is_hearsay:
             verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
         if not self.journal.finish(command.command_id, verdict):
             return
@@ -353,7 +364,7 @@ class Pouring:
 
     def _unfinished(self, command: Command) -> Command | None:
         row = self.journal.get(command.command_id)
-        return None if row is None or row.is_finished else row
+        return None if row is None or row.is_finished or row.state is CommandState.RECEIVED else row
 
     def _has_rival(self, command: Command) -> bool:
         """A late truth about an earlier command of the order, refused for certain until then, came before our turn."""
@@ -361,16 +372,13 @@ class Pouring:
         return any(one.verdict is not None and not one.verdict.certainly_nothing for one in others)
 
     def _elapsed(self, command: Command) -> float:
-        return since_sent(self.journal, self.clock, command)
+        row = self.journal.get(command.command_id) or command
+        return self.journal.memory.at_least(row.sent)
 
 
 def _drink(command: Command) -> MakeDrink:
     flag = _TEXT_FLAGS[command.size]
     return MakeDrink(order_uuid=command.order_id, drink_no=command.drink_no, text_flag=flag, price=command.price)
-
-
-def _nothing(_: Heard) -> bool:
-    return False
 
 
 def _opened(heard: Heard) -> bool:

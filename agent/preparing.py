@@ -57,6 +57,8 @@ class Preparing:
         asked = False
         while self._is_waiting(command):
             timeliness = self.timeliness(command)
+            if timeliness is not Timeliness.WAIT and self.journal.doubts(command):
+                return None
             if timeliness is Timeliness.EXPIRED:
                 self.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
                 return None

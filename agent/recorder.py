@@ -24,13 +24,25 @@ class Recorder:
     def dump(self, name: str, now: datetime) -> Path | None:
         """Write the ring beside the journal; None when the disk refuses, which must not disturb the outcome."""
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:80]
-        path = self._folder / f"{now.strftime('%Y%m%dT%H%M%S')}-{safe}.txt"
+        kept = self._kept()
+        number = 1 + max((_number(path) for path in kept), default=0)
+        path = self._folder / f"{number:06}-{now.strftime('%Y%m%dT%H%M%S')}-{safe}.txt"
         lines = [f"{at:.3f} {direction} {data.hex()}\n" for at, direction, data in list(self._ring)]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(lines))
-            for old in sorted(self._folder.glob("*.txt"))[:-KEEP_DUMPS]:
+            for old in self._kept()[:-KEEP_DUMPS]:
                 old.unlink(missing_ok=True)
         except OSError:
             return None
         return path
+
+    def _kept(self) -> list[Path]:
+        """Oldest first: by their numbers, for the date in a name may be wrong."""
+        return sorted(self._folder.glob("*.txt"), key=lambda path: (_number(path), path.name))
+
+
+def _number(path: Path) -> int:
+    """0 for a file of an older agent, named by its date alone."""
+    number = re.match(r"(\d{6,})-", path.name)
+    return int(number[1]) if number else 0

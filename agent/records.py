@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from agent.clock import Stamp
 from protocol.machine import CountersReply
 from protocol.messages import Evidence, Fact
 from protocol.reasons import Result, Spout
@@ -120,6 +121,9 @@ class Command:
     verdict: Verdict | None
     revision: int
     """Of the last outcome; 0 before the first."""
+    doubted: str = ""
+    """Not empty: it is from before this journal's memory, and refused with this code should the machine not know it."""
+    sent: Stamp | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -128,6 +132,11 @@ class Command:
     @property
     def was_sent(self) -> bool:
         return self.sent_at is not None
+
+    @property
+    def is_hearsay(self) -> bool:
+        """Counted as sent though this journal never sent it."""
+        return bool(self.doubted) and self.snapshot is None
 
     def would_correct(self, new: Verdict) -> bool:
         """Late truth: may `new` replace what was said before? `done` is never taken back, certainty never lost."""

@@ -2,9 +2,11 @@
 
 import sqlite3
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from agent.clock import Stamp
 from agent.records import Command, CommandState, Snapshot, Step, Verdict
 from protocol.messages import Evidence
 from protocol.reasons import Result, Spout
@@ -40,7 +42,16 @@ def read_command(row: sqlite3.Row) -> Command:
         snapshot=msgspec.json.decode(row["snapshot"], type=Snapshot) if row["snapshot"] else None,
         verdict=verdict,
         revision=row["revision"],
+        **_added(row),
     )
+
+
+def _added(row: sqlite3.Row) -> dict[str, Any]:
+    """What a file that an older agent wrote last does not have."""
+    if "doubted" not in row.keys():  # noqa: SIM118  (a row iterates over its values)
+        return {}
+    sent = None if row["sent_session"] is None else Stamp(row["sent_session"], row["sent_second"])
+    return {"doubted": row["doubted"], "sent": sent}
 
 
 def _evidence(text: str) -> Evidence:

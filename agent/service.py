@@ -66,8 +66,8 @@ class Service:
         self._pulse = Pulse(clock)
         self._worker_bell, self._link_bell = Bell(), Bell()
         random = SystemRandom()
-        cloud = CloudClock(clock)
-        self._journal = Journal.open(settings.state_dir, clock, _new_id, cloud.best, self._link_bell)
+        self._cloud = cloud = CloudClock(clock)
+        self._journal = Journal.open(settings.state_dir, clock, _new_id, cloud, self._link_bell)
         self._board = Board(self._link_bell)
         recorder = Recorder(settings.state_dir / "frames")
         base, profile = profile, overrides.in_force(profile, settings.state_dir)
@@ -181,10 +181,18 @@ class Service:
                 thread.join(STOP_S)
         self._link.stop()
         self._line.stop()
+        self._end_memory()
         self._journal.close()
         self._write_status(running=False)
         self._lock.close()
         log.info("stopped")
+
+    def _end_memory(self) -> None:
+        """Until now every command that came is in the journal."""
+        try:
+            self._journal.memory.keep(at_the_end=True)
+        except JournalFailed as failed:
+            log.warning("the end of this run is not written down: %s", failed)
 
     def _loop(self, name: str, step: Callable[[float], float], bell: Bell, abandon: Callable[[], None]) -> None:
         while not self._stopping.is_set():

@@ -4,7 +4,6 @@ One word a key in the journal's file. Decides nothing; a person's decisions are 
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,8 +12,6 @@ from agent.database import Database
 from protocol.messages import Fault
 from protocol.reasons import AgentCode
 
-FORGOTTEN_FOR = timedelta(days=90)
-"""As long as a journal remembers a finished command: so long after a loss "I never had it" would be a guess."""
 ROOM = 32 * 1024
 """Bytes; a command with its history and reports takes a tenth of it."""
 _STOPPED, _LOST_AT, _LOSS_ACCEPTED_AT, _RESUMED_AFTER = "stopped", "lost_at", "loss_accepted_at", "resumed_after"
@@ -54,11 +51,6 @@ class Standing:
         """Why there is too little room to begin anything, or ""."""
         missing = self._database.shortage()
         return f"{AgentCode.STORAGE}: {missing}" if missing else ""
-
-    def may_have_forgotten(self) -> bool:
-        """True after a damaged journal: "I never had this command" would be a guess."""
-        lost_at = self._database.get(_LOST_AT)
-        return bool(lost_at) and self._clock.wall() - datetime.fromisoformat(lost_at) < FORGOTTEN_FOR
 
     def stop_selling(self, reason: str) -> None:
         self._database.put(_STOPPED, reason)

@@ -6,7 +6,6 @@ It never waits and never touches the broker; threads are the caller's.
 import logging
 from collections import deque
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from agent import AGENT_VERSION, decisions
@@ -37,7 +36,7 @@ STORAGE_PROBE_S = 5.0
 PRUNE_S = 24 * 3600.0
 SOON_S = 1.0
 _SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
-RECHECK_DAYS = 1.0
+RECHECK_WITHIN_S = 24 * 3600.0
 """An outcome still unknown after a day is the operator's, not the machine's."""
 log = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ class Worker:
                 pass
             self._upkeep.leave_if_due(now)
             self.look()
-            self._write_events(now)
+            self._write_down(now)
         except JournalFailed as failed:
             self._drop_talk(f"the journal failed: {failed}")
             self.look()
@@ -283,8 +282,7 @@ class Worker:
             yield from self._driver.counters()
 
     def _recheck(self) -> Talk[None]:
-        since = self._clock.wall() - timedelta(days=RECHECK_DAYS)
-        for command in self._journal.doubtful(since):
+        for command in self._journal.doubtful(RECHECK_WITHIN_S):
             yield from self._pouring.recheck(command)
         for command in list(self._never_sent):
             if (yield from self._pouring.recheck(command)):
@@ -313,8 +311,8 @@ class Worker:
         if self._looked_back or not self._driver.is_blind:
             return []
         self._looked_back = True
-        since = self._clock.wall() - timedelta(seconds=self._profile.timers.max_brew)
-        return [one for one in self._journal.doubtful(since) if one.session != self._journal.session][-1:]
+        late = self._journal.doubtful(self._profile.timers.max_brew)
+        return [one for one in late if one.session != self._journal.session and not one.is_hearsay][-1:]
 
     def _counted(self, reading: Snapshot) -> None:
         """Every reading of the counters, whoever asked."""
@@ -351,14 +349,18 @@ class Worker:
             path.unlink(missing_ok=True)
             log.warning("a person decided: %s", decision)
 
-    def _write_events(self, now: float) -> None:
+    def _write_down(self, now: float) -> None:
         """When nobody waits for the disk, and while there is room for more than what is under way."""
+        if self._journal.failure or self._journal.standing.shortage():
+            return
         if self._talk is None:
             is_time = self._chronicle.is_due(now)
         else:
             is_time = self._chronicle.is_overdue(now) and not (self._journal.received() or self._journal.begun())
-        if is_time and not self._journal.failure and not self._journal.standing.shortage():
+        if is_time:
             self._chronicle.write()
+        if self._talk is None:
+            self._journal.memory.keep()
 
     def _prove_storage(self, now: float) -> None:
         """A full disk may have room again."""

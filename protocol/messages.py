@@ -71,6 +71,9 @@ class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):
 
     command_id: Id
     order_id: Id
+    issued_at: Moment | UnsetType = UNSET
+    deadline_at: Moment | UnsetType = UNSET
+    """When the command could come: an agent whose journal is younger asks the machine."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -78,6 +81,9 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     command_id: Id
     order_id: Id
+    issued_at: Moment | UnsetType = UNSET
+    deadline_at: Moment | UnsetType = UNSET
+    """When the command could come: an agent whose journal is younger asks the machine."""
 
 
 class Query(Message, frozen=True, kw_only=True, tag="query"):

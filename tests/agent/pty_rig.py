@@ -66,7 +66,7 @@ class Rig:
         ids = (f"id{number}" for number in count(1))
         cloud = CloudClock(self.clock)
         cloud.learn(datetime.now(UTC), self.clock.monotonic())
-        self.journal = Journal.open(folder, self.clock, lambda: next(ids), cloud.best, Bell())
+        self.journal = Journal.open(folder, self.clock, lambda: next(ids), cloud, Bell())
         self.board = Board(Bell())
         random = Random(5)
         recorder = Recorder(folder / "frames")

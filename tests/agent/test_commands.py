@@ -100,7 +100,7 @@ def test_a_cancel_that_overtakes_its_make_buries_it(world: World) -> None:
 
 def test_a_command_asked_about_before_it_came_is_refused_for_ever(world: World) -> None:
     world.tell(Query(commands=[Asked(command_id="c1", order_id="o1")]))
-    assert world.outcomes()[0].code == "never_received"
+    assert world.outcome().code == "never_received"
     world.order()
     world.run(30)
     assert world.touched() == 0

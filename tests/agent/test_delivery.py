@@ -38,13 +38,19 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def outgoing(database: Database) -> Outgoing:
-    return Outgoing(database, lambda: "j", Bell())
+    return Outgoing(database, "j", Bell())
 
 
 def put(database: Database, outgoing: Outgoing, *words: str) -> None:
     with database.write() as connection:
         for word in words:
             outgoing.add(connection, f"c-{word}", lambda _, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
+
+
+def never_issued(command_id: str) -> Asked:
+    """A command of just now that never came."""
+    now = datetime.now(UTC)
+    return Asked(command_id=command_id, order_id=f"order of {command_id}", issued_at=now, deadline_at=now)
 
 
 class FakeLine:
@@ -269,8 +275,9 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
     service = Service(settings, Profile(name="companion-v1"), {})
     try:
         with a_cloud_side(mosquitto.url) as cloud:
-            service._link._intake.take(Query(commands=[Asked(command_id="c-poison", order_id="o0")]))
-            service._link._intake.take(Query(commands=[Asked(command_id=f"c{n}", order_id=f"o{n}") for n in range(30)]))
+            service._cloud.learn(datetime.now(UTC), service._clock.monotonic())
+            asked = [never_issued("c-poison"), *(never_issued(f"c{n}") for n in range(30))]
+            service._link._intake.take(Query(commands=asked))
             service.start()
             wait_until(lambda: all(cloud.outcomes(f"c{n}") for n in range(30)), what="the thirty others")
             assert cloud.outcomes("c-poison") == []
@@ -310,6 +317,7 @@ def test_a_question_about_many_is_one_commit(world: World, monkeypatch: pytest.M
     commits = []
     connection = world.journal._database._connection
     connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
-    world.tell(Query(commands=[Asked(command_id=f"c{n}", order_id=f"o{n}") for n in range(50)]))
+    world.cloud.learn(datetime.now(UTC), world.clock.monotonic())
+    world.tell(Query(commands=[never_issued(f"c{n}") for n in range(50)]))
     assert len(commits) == 1
     assert world.journal.outgoing.count() == 50

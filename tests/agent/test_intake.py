@@ -1,17 +1,14 @@
 """What the cloud says, and what of it reaches the journal; readiness as the buyer is told before paying."""
 
-from datetime import datetime, timedelta
-
 import msgspec
 import pytest
 
 from agent import gate
 from agent.board import View
-from agent.breaker import why_stop
 from agent.records import CommandState
 from protocol.messages import Fault, Probe, ProbeReply
 from protocol.reasons import MachineState, Result
-from tests.agent.world import AMERICANO, BIRTH, World
+from tests.agent.world import AMERICANO, World
 
 READY = View(link="up", machine=MachineState.READY, stopped="")
 
@@ -100,24 +97,3 @@ def test_a_taken_command_is_in_the_journal_when_take_returns(world: World) -> No
     command = world.journal.get("c1")
     assert command is not None
     assert command.state is CommandState.RECEIVED
-
-
-def ago(hours: float, result: Result) -> tuple[datetime, Result]:
-    return (BIRTH - timedelta(hours=hours), result)
-
-
-@pytest.mark.parametrize(
-    ("results", "stops"),
-    [
-        ([], False),
-        ([(0, Result.UNKNOWN)], False),
-        ([(0, Result.UNKNOWN), (1, Result.UNKNOWN)], True),
-        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN)], False),
-        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN), (3, Result.DONE), (4, Result.UNKNOWN)], True),
-        ([(0, Result.UNKNOWN), (1, Result.DONE), (2, Result.UNKNOWN), (3, Result.DONE), (25, Result.UNKNOWN)], False),
-        ([(0, Result.DONE), (1, Result.UNKNOWN), (2, Result.UNKNOWN)], False),
-    ],
-)
-def test_the_breaker_counts_unknown_outcomes(results: list[tuple[float, Result]], stops: bool) -> None:
-    outcomes = [ago(hours, result) for hours, result in results]
-    assert bool(why_stop(outcomes, BIRTH)) is stops

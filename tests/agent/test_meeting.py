@@ -74,7 +74,7 @@ class Meeting:
         bell = Bell()
         cloud = CloudClock(self.clock)
         self.database = Database.open(folder, self.clock.wall())
-        self.journal = Journal(self.database, self.clock, lambda: "id", cloud.best, bell)
+        self.journal = Journal(self.database, self.clock, lambda: "id", cloud, bell)
         self.board = Board(bell)
         self.link = Link(
             device_uuid=DEVICE,

@@ -10,7 +10,7 @@ import pytest
 from agent import decisions, log, show
 from agent.decisions import Decision
 from agent.records import CommandState, Verdict, refused
-from protocol.messages import Asked, Evidence, Fault, Query
+from protocol.messages import Evidence, Fault
 from protocol.reasons import AgentCode, Result, Spout
 from tests.agent.world import World
 from tests.real_parts import missing
@@ -100,7 +100,7 @@ def corrected(world: World) -> None:
         (refused_as(AgentCode.EXPIRED), "certainly nothing was poured (it came, or its turn came, after its deadline)"),
         (refused_as(AgentCode.STORAGE), "there was no room to write it down"),
         (corrected, "poured; corrected, this is word number 2"),
-        (lambda world: world.tell(Query(commands=[Asked(command_id="c1", order_id="o1")])), "it had never come"),
+        (refused_as(AgentCode.NEVER_RECEIVED), "it had never come"),
     ],
 )
 def test_the_journal_explains_each_row(world: World, become: Callable[[World], None], words: str) -> None:

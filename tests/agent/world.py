@@ -136,9 +136,7 @@ class World:
     def _build(self) -> None:
         self.bell, self.link_bell = Bell(), Bell()
         self.cloud = CloudClock(self.clock)
-        self.journal = Journal.open(
-            self.folder, self.clock, lambda: f"id{next(self._ids)}", self.cloud.best, self.link_bell
-        )
+        self.journal = Journal.open(self.folder, self.clock, lambda: f"id{next(self._ids)}", self.cloud, self.link_bell)
         self.board = Board(self.link_bell)
         self.driver = Driver(self.line, self.profile, self.clock, self.random)
         self.recorder = Recorder(self.folder / "frames")

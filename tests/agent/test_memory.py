@@ -1,0 +1,290 @@
+"""What the journal remembers through wrong clocks, and what it does not claim: new, damaged or an old copy."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent import journal as journal_module
+from agent import memory as memory_module
+from agent.breaker import IN_A_DAY
+from agent.database import FILE
+from agent.recorder import KEEP_DUMPS, Recorder
+from agent.records import CommandState, Snapshot, Verdict
+from protocol.messages import Asked, Make, Query
+from protocol.reasons import Result, Spout
+from tests.agent.world import BIRTH, World
+
+DONE, UNKNOWN = Verdict(Result.DONE, "", Spout.FULL), Verdict(Result.UNKNOWN)
+YEARS = (-20_000, -730, -120, 3650)
+"""Days by which a clock is wrong: never set, an old battery, a typing error."""
+Damage = Callable[[World], None]
+
+
+def asked(make: Make) -> Query:
+    """As the cloud asks what became of it."""
+    named = Asked(
+        command_id=make.command_id,
+        order_id=make.order_id,
+        issued_at=make.issued_at,
+        deadline_at=make.deadline_at,
+    )
+    return Query(commands=[named])
+
+
+def asked_by_an_older_cloud(make: Make) -> Query:
+    return Query(commands=[Asked(command_id=make.command_id, order_id=make.order_id)])
+
+
+def poured(world: World) -> Make:
+    make = world.make()
+    world.welcome()
+    world.tell(make)
+    assert world.outcome().result is Result.DONE
+    world.confirm_all()
+    return make
+
+
+def restart_anew(world: World, change: Damage) -> None:
+    """Dead for a while; meanwhile something happens to the folder."""
+    world.journal.close()
+    world.run_machine(1)
+    change(world)
+    world.line.reopen()
+    world._build()
+    world.run(5)
+
+
+def wiped(world: World) -> None:
+    shutil.rmtree(world.folder)
+
+
+def damaged(world: World) -> None:
+    (world.folder / FILE).write_bytes(b"rubbish" * 1000)
+
+
+# Clocks that are wrong
+
+
+@pytest.mark.parametrize("days", YEARS)
+def test_a_wrong_clock_makes_nothing_that_was_poured_forgotten(world: World, days: int) -> None:
+    world.switch("without_dedup")
+    make = poured(world)
+    world.clock.skew = timedelta(days=days)
+    world.restart()
+    world.run(3)
+    world.tell(make)
+    world.welcome()
+    world.run(90)
+    assert world.cups() == 1
+    assert {outcome.result for outcome in world.outcomes()} == {Result.DONE}
+
+
+@pytest.mark.parametrize("days", YEARS)
+def test_what_nobody_knew_is_corrected_whatever_the_clock_said_then_or_says_now(world: World, days: int) -> None:
+    world.switch("silent")
+    world.welcome()
+    world.clock.skew = timedelta(days=days)
+    world.tell(world.make())
+    world.journal.finish("c1", UNKNOWN)
+    world.journal._database.put("stopped", "")
+    world.confirm_all()
+    world.restart()
+    world.clock.skew = timedelta()
+    world.run(3)
+    assert [one.command_id for one in world.journal.doubtful(60)] == ["c1"]
+    world.journal.prune()
+    assert world.journal.finish("c1", DONE)
+
+
+def test_what_is_certainly_over_by_the_clouds_time_is_over_in_a_later_run_too(world: World) -> None:
+    world.welcome()
+    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.finish("c1", UNKNOWN)
+    world.confirm_all()
+    world.run(3)
+    world.clock.seconds += 91 * 24 * 3600
+    world.restart()
+    assert world.journal.doubtful(60), "before the cloud has said what time it is"
+    world.welcome()
+    assert not world.journal.doubtful(60)
+    world.journal.prune()
+    assert world.journal.get("c1") is None
+
+
+def test_three_unknown_drinks_are_three_in_a_day_whatever_the_clock_says(world: World) -> None:
+    for number in range(IN_A_DAY):
+        world.clock.skew = timedelta(days=400 * number)
+        for name, verdict in ((f"c{number}", UNKNOWN), (f"d{number}", DONE)):
+            world.journal.insert(world.make(name, name), CommandState.RECEIVED)
+            world.journal.intend(name, Snapshot("b0"))
+            world.journal.mark_sent(name)
+            world.journal.finish(name, verdict)
+    assert "within a day" in world.journal.stopped()
+
+
+def test_a_dump_of_frames_stays_though_the_clock_is_behind_all_others(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    for number in range(KEEP_DUMPS):
+        (tmp_path / f"20260501T1200{number:02}-older-agent.txt").touch()
+    first = recorder.dump("first", BIRTH)
+    never_set = recorder.dump("second", BIRTH - timedelta(days=20_000))
+    assert first is not None
+    assert never_set is not None
+    left = list(tmp_path.iterdir())
+    assert {first, never_set} < set(left)
+    assert len(left) == KEEP_DUMPS
+
+
+# Journals that are new, damaged, or old copies
+
+
+@pytest.mark.parametrize("change", [wiped, damaged])
+@pytest.mark.parametrize("ask", [asked, asked_by_an_older_cloud])
+@pytest.mark.parametrize("days", [0, -730])
+def test_a_journal_younger_than_the_command_asks_the_machine(
+    world: World, change: Damage, ask: Callable[[Make], Query], days: int
+) -> None:
+    make = poured(world)
+    world.clock.skew = timedelta(days=days)
+    restart_anew(world, change)
+    world.clock.skew = timedelta()
+    world.welcome()
+    world.run(1)
+    world.tell(ask(make))
+    assert world.outcome().result is Result.DONE
+
+
+@pytest.mark.parametrize("change", [wiped, damaged])
+def test_a_journal_younger_than_the_command_does_not_pour_it(world: World, change: Damage) -> None:
+    world.switch("without_dedup")
+    make = poured(world)
+    restart_anew(world, change)
+    world.tell(make)
+    world.welcome()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
+def test_a_journal_younger_than_the_command_says_of_a_machine_without_memory_that_nobody_knows(world: World) -> None:
+    for name in ("without_dedup", "without_order", "without_nv"):
+        world.switch(name)
+    world.restart()
+    world.run(3)
+    make = poured(world)
+    restart_anew(world, wiped)
+    world.tell(make)
+    world.welcome()
+    assert world.outcome().result is Result.UNKNOWN
+    assert world.cups() == 1
+
+
+def older_copy(world: World, tmp_path: Path) -> Damage:
+    """The folder as it is now, to be put back later."""
+    shutil.copytree(world.folder, tmp_path / "copy")
+
+    def put_back(world: World) -> None:
+        shutil.rmtree(world.folder)
+        shutil.copytree(tmp_path / "copy", world.folder)
+
+    return put_back
+
+
+@pytest.mark.parametrize("by_query", [True, False])
+def test_an_older_copy_asks_the_machine(world: World, tmp_path: Path, by_query: bool) -> None:
+    world.switch("without_dedup")
+    world.welcome()
+    world.run(3)
+    put_back = older_copy(world, tmp_path)
+    make = poured(world)
+    restart_anew(world, put_back)
+    world.welcome()
+    world.tell(asked(make) if by_query else make)
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
+def test_an_older_copy_uses_no_message_id_again(world: World, tmp_path: Path) -> None:
+    put_back = older_copy(world, tmp_path)
+    said = {}
+    for name in ("c1", "c2"):
+        world.order(name, f"order of {name}")
+        world.outcome(name)
+        said |= {one.message_id: one for one in (*world.told(), *world.outcomes(name), *world.accepted(name))}
+    restart_anew(world, put_back)
+    world.order("c3", "o3")
+    world.outcome("c3")
+    again = (*world.told(), *world.outcomes("c3"), *world.accepted("c3"))
+    assert all(said.get(one.message_id, one) == one for one in again)
+
+
+def test_what_is_forgotten_by_the_count_is_asked_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "KEEP_COMMANDS", 1)
+    make = poured(world)
+    world.clock.seconds += 1
+    world.order("c2", "o2")
+    world.outcome("c2")
+    world.confirm_all()
+    world.journal.prune()
+    assert world.journal.get("c1") is None
+    world.tell(asked(make))
+    assert world.outcome().result is Result.DONE
+
+
+# Nothing of this is in the way of an ordinary day
+
+
+def test_what_was_ordered_while_the_agent_restarted_is_poured(world: World) -> None:
+    world.welcome()
+    world.run(3)
+    world.journal.close()
+    world.run_machine(1)
+    make = world.make()
+    world.run_machine(1)
+    world.line.reopen()
+    world._build()
+    world.tell(make)
+    world.welcome()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
+def test_what_never_came_is_denied_by_whoever_was_there(world: World) -> None:
+    world.welcome()
+    make = world.make()
+    world.run(3)
+    world.tell(asked(make))
+    assert world.outcomes()[0].code == "never_received"
+    assert world.line.said(type(None)) == 0
+
+
+def test_what_never_came_while_nobody_was_there_is_denied_by_the_machine(world: World) -> None:
+    make = world.make()
+    restart_anew(world, wiped)
+    world.welcome()
+    world.tell(asked(make))
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code) == (Result.REJECTED, "never_received")
+
+
+def test_a_run_that_was_there_all_the_time_answers_after_a_restart_as_well(world: World) -> None:
+    world.welcome()
+    world.run(1)
+    make = world.make(within=60)
+    world.run(memory_module.KEEP_EVERY_S + 60)
+    world.restart()
+    world.welcome()
+    world.tell(asked(make))
+    assert world.outcomes()[0].code == "never_received"
+
+
+def test_runs_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "KEEP_RUNS", 3)
+    for _ in range(6):
+        world.restart()
+        world.welcome()
+        world.run(3)
+    with world.journal._database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM run").fetchone()[0] == 3
