@@ -27,7 +27,6 @@ from protocol.messages import (
     MAX_BATCH,
     Accepted,
     Answer,
-    Asked,
     Event,
     Hello,
     Message,
@@ -162,7 +161,7 @@ class Listener:
         with self._database.read() as session:
             commands = making.unheard_of(session, device_uuid, self._clock(), MAX_BATCH)
         if commands:
-            asked = [Asked(command_id=command.id, order_id=command.order_id) for command in commands]
+            asked = [making.asked_about(command) for command in commands]
             self._tell(device_uuid, Query(commands=asked), Channel.COMMAND)
             log.info("asked what became of %d commands", len(asked), extra={"device": device_uuid})
 

@@ -24,7 +24,7 @@ from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
 from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
-from protocol.messages import Asked, Cancel, Make, Message, Query, encode
+from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
 log = logging.getLogger("cloud.courier")
@@ -229,11 +229,13 @@ def _write(row: OutboxRow, command: MakeCommand, order: Order, now: datetime) ->
     if row.task == Task.QUERY:
         if now - row.created_at >= timedelta(seconds=QUERY_EXPIRY_S):
             return None
-        asked = Query(commands=[Asked(command_id=command.id, order_id=order.id)])
+        asked = Query(commands=[making.asked_about(command)])
         return Letter(row, command, order, asked, QUERY_EXPIRY_S)
     left_s = (command.deadline_at - now).total_seconds()
     if row.task == Task.CANCEL_MAKE and command.live:
-        back = Cancel(command_id=command.id, order_id=order.id)
+        back = Cancel(
+            command_id=command.id, order_id=order.id, issued_at=command.issued_at, deadline_at=command.deadline_at
+        )
         return Letter(row, command, order, back, max(CANCEL_EXPIRY_S, int(left_s) + 1))
     if row.task != Task.MAKE or not command.live or left_s <= 0:
         return None

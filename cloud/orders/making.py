@@ -19,7 +19,7 @@ from cloud.orders.rules import Rules, seconds
 from cloud.orders.settlement import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
 from cloud.rows import fresh
-from protocol.messages import Accepted, Outcome, Progress
+from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import Result, Spout
 
 DAY = timedelta(days=1)
@@ -155,6 +155,13 @@ def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) ->
     told = and_(MakeCommand.published_at <= now - ARRIVES, MakeCommand.issued_at > now - DAY)
     found = select(MakeCommand).where(MakeCommand.device_uuid == device_uuid, told, open_ones)
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
+
+
+def asked_about(issued: MakeCommand) -> Asked:
+    """The command in a question, with when it could come: an agent knows by it what its silence means."""
+    return Asked(
+        command_id=issued.id, order_id=issued.order_id, issued_at=issued.issued_at, deadline_at=issued.deadline_at
+    )
 
 
 def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime) -> None:

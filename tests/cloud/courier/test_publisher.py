@@ -139,7 +139,9 @@ def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, wa
     rig.publish_until(lambda: rig.world.promised(order_id) == [])
     wait_until(lambda: len(machine.commands) == 2, what="command and cancel")
     command = rig.world.command(order_id)
-    assert machine.commands[1] == Cancel(command_id=command.id, order_id=order_id)
+    assert machine.commands[1] == Cancel(
+        command_id=command.id, order_id=order_id, issued_at=command.issued_at, deadline_at=command.deadline_at
+    )
     assert machine.expiries()[1] >= machine.expiries()[0] - waits_s, "the broker keeps it as long as the command"
     assert rig.world.status(order_id) == "make_pending", "an acknowledgement that comes after all still counts"
 
