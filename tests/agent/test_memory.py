@@ -13,7 +13,7 @@ from agent.breaker import IN_A_DAY
 from agent.database import FILE
 from agent.recorder import KEEP_DUMPS, Recorder
 from agent.records import CommandState, Snapshot, Verdict
-from protocol.messages import Asked, Make, Query
+from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
 from tests.agent.world import BIRTH, World
 
@@ -208,16 +208,20 @@ def test_an_older_copy_asks_the_machine(world: World, tmp_path: Path, by_query: 
 
 def test_an_older_copy_uses_no_message_id_again(world: World, tmp_path: Path) -> None:
     put_back = older_copy(world, tmp_path)
-    said = {}
+    said: dict[str, Message] = {}
     for name in ("c1", "c2"):
         world.order(name, f"order of {name}")
         world.outcome(name)
-        said |= {one.message_id: one for one in (*world.told(), *world.outcomes(name), *world.accepted(name))}
+        said |= everything_said(world)
     restart_anew(world, put_back)
     world.order("c3", "o3")
     world.outcome("c3")
-    again = (*world.told(), *world.outcomes("c3"), *world.accepted("c3"))
-    assert all(said.get(one.message_id, one) == one for one in again)
+    assert all(said.get(message_id, one) == one for message_id, one in everything_said(world).items())
+
+
+def everything_said(world: World) -> dict[str, Message]:
+    reports = [one for one in world.reports() if isinstance(one, Outcome | Accepted)]
+    return {one.message_id: one for one in (*reports, *world.told())}
 
 
 def test_what_is_forgotten_by_the_count_is_asked_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
