@@ -3,39 +3,38 @@
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, abort, jsonify, request
 
 from protocol import json_text
 from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.callbacks import Callbacks, Mischief
-from simulator.custom.faults import Fault, FaultBoard, Kind, Where
+from simulator.custom.faults import Fault
+from simulator.shell.control import Route, control_api, fault_routes
+from simulator.shell.faults import FaultBoard
 
 
 class Control:
     """Bodies are JSON; errors are `{"error": "..."}`."""
 
-    def __init__(self, books: Books, faults: FaultBoard, callbacks: Callbacks) -> None:
+    def __init__(self, books: Books, faults: FaultBoard[Fault], callbacks: Callbacks) -> None:
         self._books = books
         self._faults = faults
         self._callbacks = callbacks
 
     def blueprint(self) -> Blueprint:
-        blueprint = Blueprint("control", __name__, url_prefix="/sim")
-        blueprint.add_url_rule("/books", "books", self.books, methods=["GET"])
-        blueprint.add_url_rule("/<act>/<name>", "act", self.act, methods=["POST"])
-        blueprint.add_url_rule("/faults", "fault", self.fault, methods=["POST"])
-        blueprint.add_url_rule("/faults", "clear", self.clear, methods=["DELETE"])
-        blueprint.add_url_rule("/callbacks", "mischief", self.mischief, methods=["PUT"])
-        blueprint.register_error_handler(Refused, lambda error: (jsonify(error=str(error)), 409))
-        for wrong in (ValueError, TypeError, KeyError):
-            blueprint.register_error_handler(wrong, lambda error: (jsonify(error=str(error)), 400))
-        return blueprint
+        routes: list[Route] = [
+            ("GET", "/books", self.books),
+            ("POST", "/<act>/<name>", self.act),
+            *fault_routes(self._faults, Fault),
+            ("PUT", "/callbacks", self.mischief),
+        ]
+        return control_api(routes, {Refused: 409, TypeError: 400, KeyError: 400})
 
     def books(self) -> Response:
         """Every payment as it stands."""
         return jsonify(payments=[_shown(payment) for payment in self._books.all()])
 
-    def act(self, act: str, name: str) -> tuple[Response, int]:
+    def act(self, act: str, name: str) -> Response:
         """The buyer pays or is declined; a person returns money or a bank decides on a return."""
         body = _body()
         match act:
@@ -48,20 +47,8 @@ class Control:
             case "finish-refunds":
                 payment = self._books.finish_refunds(name, str(body.get("status", "succeeded")))
             case _:
-                return jsonify(error="no such act"), 404
-        return jsonify(_shown(payment)), 200
-
-    def fault(self) -> Response:
-        """Switch one on."""
-        body = _body()
-        where, kind = Where(body.pop("where", "status")), Kind(body.pop("kind"))
-        self._faults.add(Fault(kind, where, **body))
-        return jsonify(status="on")
-
-    def clear(self) -> Response:
-        """Switch all off."""
-        self._faults.clear()
-        return jsonify(status="off")
+                abort(404, "no such act")
+        return jsonify(_shown(payment))
 
     def mischief(self) -> Response:
         """What becomes of callbacks from now on."""

@@ -1,8 +1,8 @@
 """What may go wrong at a merchant's server, and how often. Only decides; the server carries it out."""
 
-import threading
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from simulator.shell.faults import Switch
 
 
 class Kind(StrEnum):
@@ -28,39 +28,13 @@ class Where(StrEnum):
     ACTION = "action"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """`after`: the act is done, only its answer suffers. `times`: how many calls it strikes."""
+class Fault(Switch, frozen=True, forbid_unknown_fields=True):
+    """One switch. `after`: the act is done, only its answer suffers."""
 
     kind: Kind
     where: Where = Where.STATUS
     after: bool = False
-    times: int = 1
 
-
-class FaultBoard:
-    """The faults that are on. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._lock = threading.Lock()
-
-    def add(self, fault: Fault) -> None:
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
-
-    def strike(self, where: Where) -> Fault | None:
-        """The fault this call suffers, used up by one."""
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if fault.where is where:
-                    if fault.times <= 1:
-                        del self._faults[index]
-                    else:
-                        self._faults[index] = replace(fault, times=fault.times - 1)
-                    return fault
-        return None
+    def is_aimed_at(self, call: str) -> bool:
+        """Whether a call of this name can be struck."""
+        return self.where == call

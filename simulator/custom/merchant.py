@@ -8,20 +8,20 @@ from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from simulator.custom.books import Books, Payment, Refused
-from simulator.custom.faults import Fault, FaultBoard, Kind, Where
+from simulator.custom.faults import Fault, Kind, Where
 from simulator.custom.signing import NotSigned, envelope, open_envelope, open_query
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import break_connection
 
 MAX_OFF_S = 300
 LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
 """Answers that come after the act and are wrong in what they say."""
-RESET_MARK = "custom.reset"
-"""Set in the WSGI environment of a call whose connection is to break."""
 
 
 class Merchant:
     """One account. `secret` may be changed while it runs."""
 
-    def __init__(self, account: str, secret: str, books: Books, faults: FaultBoard) -> None:
+    def __init__(self, account: str, secret: str, books: Books, faults: FaultBoard[Fault]) -> None:
         self.account = account
         self.secret = secret
         self._books = books
@@ -123,7 +123,7 @@ class Merchant:
             case Kind.HTML:
                 return Response("<h1>Bad Gateway</h1>", 502)
             case Kind.RESET:
-                request.environ[RESET_MARK] = True
+                break_connection()
                 return Response("")
             case Kind.FORBIDDEN:
                 return Response("no", 403)

@@ -7,14 +7,16 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from protocol import json_text
+from simulator.shell.clock import Clock
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import break_connection
 from simulator.tbank import messages
 from simulator.tbank.bank import Bank, NoSuchPayment
-from simulator.tbank.faults import Fault, FaultBoard, FaultKind, Method
+from simulator.tbank.faults import Fault, FaultKind, Method
 from simulator.tbank.messages import Json, Wrong, amount_of, refusal, text_of
 from simulator.tbank.state import Payment, Refused
 from simulator.tbank.terminals import Terminal, TerminalTable, is_signed
-from simulator.yookassa.api import HTML_502, RESET_MARK
-from simulator.yookassa.clock import Clock
+from simulator.yookassa.api import HTML_502
 
 PAGE_PATH = "/new/"
 
@@ -25,7 +27,7 @@ class Api:
     """`closing` ends hanging answers when the server stops; `public_url` is where buyers find the payment page."""
 
     def __init__(
-        self, terminals: TerminalTable, bank: Bank, faults: FaultBoard, clock: Clock, closing: threading.Event
+        self, terminals: TerminalTable, bank: Bank, faults: FaultBoard[Fault], clock: Clock, closing: threading.Event
     ) -> None:
         self.public_url = ""
         self._terminals = terminals
@@ -114,7 +116,7 @@ class Api:
             case FaultKind.HANG:
                 self._closing.wait(fault.seconds)
             case FaultKind.RESET:
-                request.environ[RESET_MARK] = True
+                break_connection()
                 return Response(status=500)
             case FaultKind.HTML_502:
                 return Response(HTML_502, 502, content_type="text/html")

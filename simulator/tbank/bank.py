@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from simulator.shell.clock import Clock
+from simulator.shell.ids import IdSource
 from simulator.tbank.books import Books, Line
 from simulator.tbank.state import (
     CARD,
@@ -27,8 +29,6 @@ from simulator.tbank.state import (
 )
 from simulator.tbank.terminals import Terminal, TerminalTable
 from simulator.tbank.terms import Behaviour
-from simulator.yookassa.clock import Clock
-from simulator.yookassa.ids import IdSource
 
 MIN_SBP = 1000
 DECLINES = {"insufficient_funds": "1051", "3ds": "101", "bank": "99", "forbidden": "1057"}

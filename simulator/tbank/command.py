@@ -1,21 +1,19 @@
 """`coffee-simulator tbank`: runs the simulated bank until it is told to stop. Loopback only."""
 
 import argparse
-import signal
-import threading
-from types import FrameType
 
+from simulator.shell.command import add_port, add_time_scale, option, serve
 from simulator.tbank.server import TBankSimulator
-from simulator.tbank.terminals import DEFAULT_TERMINAL, Terminal, parse_terminal
+from simulator.tbank.terminals import DEFAULT_TERMINAL, parse_terminal
 
 DEFAULT_PORT = 8091
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    add_port(parser, DEFAULT_PORT)
     parser.add_argument(
         "--terminal",
-        type=_terminal,
+        type=option(parse_terminal),
         action="append",
         metavar="KEY:PASSWORD",
         help=f"a terminal and its password, repeatable (default: {DEFAULT_TERMINAL.key}:{DEFAULT_TERMINAL.password})",
@@ -23,61 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--webhook", metavar="URL", help="where notifications go whose payment names no address (default: nowhere)"
     )
-    parser.add_argument(
-        "--time-scale",
-        type=_scale,
-        default=1.0,
-        metavar="FACTOR",
-        help="multiplies every duration of the bank's rules: 0.01 makes its hour 36 s (default: %(default)s)",
-    )
+    add_time_scale(parser)
     parser.add_argument("--public-url", metavar="URL", help="the address buyers see in PaymentURL (default: our own)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, then 0; 1 when the port cannot be had."""
-    stop = threading.Event()
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    try:
-        simulator = TBankSimulator(
+    def build() -> TBankSimulator:
+        return TBankSimulator(
             port=args.port,
             terminals=args.terminal or [DEFAULT_TERMINAL],
             webhook_url=args.webhook,
             time_scale=args.time_scale,
             public_url=args.public_url,
         )
-    except OSError as error:
-        print(f"cannot listen on 127.0.0.1:{args.port}: {error.strerror}")
-        return 1
-    with simulator:
-        print(f"T-Bank simulator, no money moves. API: {simulator.url}", flush=True)
-        print(f"Control: {simulator.address}/sim/books", flush=True)
-        stop.wait()
-    return 0
 
-
-def _terminal(text: str) -> Terminal:
-    try:
-        return parse_terminal(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
-    return int(text)
-
-
-def _scale(text: str) -> float:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = 0.0
-    if not 0 < scale <= 1000:
-        raise argparse.ArgumentTypeError(f"a time scale is a number above 0, at most 1000, not {text!r}")
-    return scale
+    return serve(build, args.port, lambda simulator: (
+        f"T-Bank simulator, no money moves. API: {simulator.url}",
+        f"Control: {simulator.address}/sim/books",
+    ))  # fmt: skip

@@ -13,13 +13,14 @@ from flask import Blueprint, Response, request
 from msgspec import Meta
 
 from protocol import json_text
-from simulator.tmetr.faults import Endpoint, Fault, FaultBoard, FaultKind
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import break_connection
+from simulator.tmetr.faults import Endpoint, Fault, FaultKind
 from simulator.tmetr.machines import SIZES, MachineHall, UnknownThing
 
 JSON = "application/json"
 MAX_LOG = 1000
 """Calls remembered for tests; older ones are forgotten."""
-RESET_MARK = "simulator.tmetr.reset"
 
 Text = Annotated[str, Meta(min_length=1, max_length=255)]
 Zone = Annotated[int, Meta(ge=-12, le=14)]
@@ -63,7 +64,7 @@ class Problem(Exception):
 class Api:
     """`closing` ends hangs early."""
 
-    def __init__(self, token: str, hall: MachineHall, faults: FaultBoard, closing: threading.Event) -> None:
+    def __init__(self, token: str, hall: MachineHall, faults: FaultBoard[Fault], closing: threading.Event) -> None:
         self._token = token
         self._hall = hall
         self._faults = faults
@@ -131,7 +132,7 @@ class Api:
             case FaultKind.HANG:
                 self._closing.wait(fault.seconds)
             case FaultKind.RESET:
-                request.environ[RESET_MARK] = True
+                break_connection()
                 return Response(status=500)
             case FaultKind.NO_PRICE | FaultKind.NONSENSE:
                 pass

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from simulator.yookassa.clock import Clock
+from simulator.shell.clock import Clock
 
 MAX_CUPS = 100_000
 """Kept in memory; a test that fills more is asked to start anew."""

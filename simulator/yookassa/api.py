@@ -6,8 +6,10 @@ from collections.abc import Callable
 import msgspec
 from flask import Blueprint, Response, request
 
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import break_connection
 from simulator.yookassa import problems
-from simulator.yookassa.faults import Endpoint, Fault, FaultBoard, FaultKind
+from simulator.yookassa.faults import Endpoint, Fault, FaultKind
 from simulator.yookassa.fiscal import ReceiptDesk
 from simulator.yookassa.objects import Artist, Json, list_object, me_object, refund_object
 from simulator.yookassa.problems import Problem, Rejected
@@ -15,7 +17,6 @@ from simulator.yookassa.provider import Call, Provider
 from simulator.yookassa.shops import Shop, ShopTable
 
 JSON_TYPE = "application/json;charset=UTF-8"
-RESET_MARK = "simulator.reset"  # set in the WSGI environment of a call whose connection is to break
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 View = Callable[..., Json]
@@ -29,7 +30,7 @@ class Api:
         shops: ShopTable,
         provider: Provider,
         artist: Artist,
-        faults: FaultBoard,
+        faults: FaultBoard[Fault],
         closing: threading.Event,
     ) -> None:
         self._shops = shops
@@ -132,7 +133,7 @@ class Api:
             case FaultKind.STRANGERS:
                 return None
             case FaultKind.RESET:
-                request.environ[RESET_MARK] = True
+                break_connection()
                 return Response(status=500)
             case FaultKind.HTML_502:
                 return Response(HTML_502, 502, content_type="text/html")

@@ -1,21 +1,27 @@
-"""The control API under /sim, for tests and demos: the books, the buyer's part, faults, the clock, webhooks.
-
-No part of the provider's API. Bodies are JSON (so no web page can post a form here); errors are `{"error": "..."}`.
-"""
+"""The provider's control API under /sim: the books, the buyer's part, faults, the clock, webhooks."""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from flask import Blueprint, Response
 
-from protocol import json_text
+from simulator.shell.clock import Clock
+from simulator.shell.control import (
+    Route,
+    answer,
+    behaviour_routes,
+    body,
+    clock_routes,
+    control_api,
+    fault_routes,
+    webhook_routes,
+)
+from simulator.shell.faults import FaultBoard
+from simulator.shell.webhooks import Notification, WebhookQueue
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.books import Line
-from simulator.yookassa.clock import Clock
-from simulator.yookassa.faults import Fault, FaultBoard
+from simulator.yookassa.faults import Fault
 from simulator.yookassa.instruments import DECLINED_CARDS
 from simulator.yookassa.money import parse_value
 from simulator.yookassa.objects import Artist, Json, refund_object, time_text
@@ -23,7 +29,6 @@ from simulator.yookassa.problems import Rejected
 from simulator.yookassa.provider import Provider
 from simulator.yookassa.receipt import Receipt
 from simulator.yookassa.state import Payment
-from simulator.yookassa.webhooks import Mischief, Notification, WebhookQueue
 
 
 class Pay(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,19 +52,6 @@ class CabinetRefund(msgspec.Struct, forbid_unknown_fields=True):
     description: str | None = None
 
 
-class Advance(msgspec.Struct, forbid_unknown_fields=True):
-    """Seconds, forward only."""
-
-    advance: float
-
-
-class Target(msgspec.Struct, forbid_unknown_fields=True):
-    """`shop` empty: every shop without its own. `url` null: nowhere."""
-
-    url: str | None
-    shop: str = ""
-
-
 class Resend(msgspec.Struct, forbid_unknown_fields=True):
     """`object_id` null: everything remembered."""
 
@@ -74,9 +66,6 @@ class Forge(msgspec.Struct, forbid_unknown_fields=True):
     claims: dict[str, object] = msgspec.field(default_factory=lambda: {"status": "succeeded", "paid": True})
 
 
-Body = TypeVar("Body", bound=msgspec.Struct)
-
-
 class Control:
     """Everything it does goes through the same provider the API serves."""
 
@@ -84,7 +73,7 @@ class Control:
         self,
         provider: Provider,
         artist: Artist,
-        faults: FaultBoard,
+        faults: FaultBoard[Fault],
         queue: WebhookQueue,
         clock: Clock,
         advance: Callable[[float], datetime],
@@ -97,35 +86,26 @@ class Control:
         self._advance = advance
 
     def blueprint(self) -> Blueprint:
-        blueprint = Blueprint("control", __name__, url_prefix="/sim")
-        for method, rule, view in (
+        routes: list[Route] = [
             ("GET", "/books", self.books),
             ("POST", "/pay/<payment_id>", self.pay),
             ("POST", "/decline/<payment_id>", self.decline),
             ("POST", "/refund", self.refund),
-            ("GET", "/faults", self.faults),
-            ("POST", "/faults", self.add_fault),
-            ("DELETE", "/faults", self.clear_faults),
-            ("GET", "/behaviour", self.behaviour),
-            ("PUT", "/behaviour", self.set_behaviour),
-            ("GET", "/clock", self.clock),
-            ("POST", "/clock", self.advance),
-            ("GET", "/webhooks", self.webhooks),
-            ("PUT", "/webhooks", self.set_mischief),
-            ("PUT", "/webhooks/target", self.aim),
+            *fault_routes(self._faults, Fault),
+            *behaviour_routes(self._provider, Behaviour),
+            *clock_routes(self._clock, self._advance, time_text),
+            *webhook_routes(self._queue),
             ("POST", "/webhooks/resend", self.resend),
             ("POST", "/webhooks/forge", self.forge),
-        ):
-            blueprint.add_url_rule(rule, f"{method} {rule}".lower(), view, methods=[method])
+        ]
+        blueprint = control_api(routes, {})
         blueprint.register_error_handler(Rejected, _rejected)
-        blueprint.register_error_handler(ValueError, _wrong)
-        blueprint.register_error_handler(HTTPException, _http_error)
         return blueprint
 
     def books(self) -> Response:
         """Every payment with its money and history, every refund: what the provider holds to be true."""
         payments, refunds, forgotten = self._provider.snapshot()
-        return _json(
+        return answer(
             {
                 "payments": [self._booked(payment, lines) for payment, lines in payments],
                 "refunds": [refund_object(refund) | _receipt_of(refund.request.receipt) for refund in refunds],
@@ -134,86 +114,38 @@ class Control:
         )
 
     def pay(self, payment_id: str) -> Response:
-        wanted = _body(Pay)
+        wanted = body(Pay)
         return self._payment(self._provider.attempt(payment_id, wanted.method, wanted.card))
 
     def decline(self, payment_id: str) -> Response:
-        reason = _body(Decline).reason
+        reason = body(Decline).reason
         for card in DECLINED_CARDS:
             if card.decline is not None and card.decline.reason == reason:
                 return self._payment(self._provider.attempt(payment_id, "bank_card", card.pan))
         raise ValueError(f"no test card is declined for {reason!r}")
 
     def refund(self) -> Response:
-        wanted = _body(CabinetRefund)
+        wanted = body(CabinetRefund)
         amount = None if wanted.amount is None else parse_value(wanted.amount)
         if wanted.amount is not None and not amount:
             raise ValueError("amount is text like 150.00")
         refund = self._provider.refund_in_cabinet(wanted.payment_id, amount, wanted.description)
-        return _json(refund_object(refund))
-
-    def faults(self) -> Response:
-        return _json({"faults": self._faults.standing()})
-
-    def add_fault(self) -> Response:
-        self._faults.add(_body(Fault))
-        return self.faults()
-
-    def clear_faults(self) -> Response:
-        self._faults.clear()
-        return self.faults()
-
-    def behaviour(self) -> Response:
-        return _json(msgspec.structs.asdict(self._provider.behaviour))
-
-    def set_behaviour(self) -> Response:
-        self._provider.behaviour = _body(Behaviour)
-        return self.behaviour()
-
-    def clock(self) -> Response:
-        return _json({"now": time_text(self._clock())})
-
-    def advance(self) -> Response:
-        """Jump forward; what fell due on the way has happened when this answers."""
-        return _json({"now": time_text(self._advance(_body(Advance).advance))})
-
-    def webhooks(self) -> Response:
-        counts, queue = self._queue.counts, self._queue
-        return _json(
-            {
-                "mischief": queue.mischief,
-                "waiting": queue.waiting(),
-                "accepted": counts.accepted,
-                "lost": counts.lost,
-                "given_up": counts.given_up,
-                "overflowed": counts.overflowed,
-                "log": queue.log(),
-            }
-        )
-
-    def set_mischief(self) -> Response:
-        self._queue.mischief = _body(Mischief)
-        return self.webhooks()
-
-    def aim(self) -> Response:
-        target = _body(Target)
-        self._queue.aim(target.url, target.shop)
-        return self.webhooks()
+        return answer(refund_object(refund))
 
     def resend(self) -> Response:
-        return _json({"queued": self._queue.send_again(_body(Resend).object_id, self._clock())})
+        return answer({"queued": self._queue.send_again(body(Resend).object_id, self._clock())})
 
     def forge(self) -> Response:
-        wanted = _body(Forge)
+        wanted = body(Forge)
         payment = self._provider.find(wanted.payment_id)
         lie = self._artist.payment(payment) | wanted.claims
-        body = msgspec.json.encode({"type": "notification", "event": wanted.event, "object": lie})
-        forged = Notification(payment.shop_id, wanted.event, payment.id, body)
+        lying = msgspec.json.encode({"type": "notification", "event": wanted.event, "object": lie})
+        forged = Notification(payment.shop_id, wanted.event, payment.id, lying)
         self._queue.inject(forged, self._clock())
-        return _json({"queued": 1})
+        return answer({"queued": 1})
 
     def _payment(self, payment: Payment) -> Response:
-        return _json(self._artist.payment(payment))
+        return answer(self._artist.payment(payment))
 
     def _booked(self, payment: Payment, lines: list[Line]) -> Json:
         money = {
@@ -239,24 +171,5 @@ def _receipt_of(receipt: Receipt | None) -> Json:
     return {} if receipt is None else {"receipt": receipt}
 
 
-def _body(kind: type[Body]) -> Body:
-    raw = request.get_data()
-    if raw and request.mimetype != "application/json":
-        raise ValueError("the body is JSON, with Content-Type: application/json")
-    return json_text.decode(raw or b"{}", kind)
-
-
-def _json(body: Json, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, content_type="application/json")
-
-
 def _rejected(rejected: Rejected) -> Response:
-    return _json({"error": rejected.problem.description}, rejected.problem.status)
-
-
-def _wrong(error: Exception) -> Response:
-    return _json({"error": str(error)}, 400)
-
-
-def _http_error(error: HTTPException) -> Response:
-    return _json({"error": error.description or error.name}, error.code or 500)
+    return answer({"error": rejected.problem.description}, rejected.problem.status)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from simulator.yookassa.clock import Clock
+from simulator.shell.clock import Clock
 from simulator.yookassa.instruments import CARDS, DECLINED_CARDS, METHODS, Card, Method
 from simulator.yookassa.money import value_text
 from simulator.yookassa.objects import PAGE_PATH

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from simulator.shell.clock import Clock
+from simulator.shell.ids import IdSource
 from simulator.yookassa import problems
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.books import Books, Event, Line
-from simulator.yookassa.clock import Clock
 from simulator.yookassa.idempotence import IdempotenceTable, KeyDuplicated, KeyEmpty, KeyTooLong
-from simulator.yookassa.ids import IdSource
 from simulator.yookassa.instruments import CARDS, METHODS, PAYING_CARDS, Cancellation, Instrument
 from simulator.yookassa.listing import Page, page_of_payments, page_of_refunds
 from simulator.yookassa.problems import KEY_PROBLEMS, REFUSALS, Rejected

@@ -1,33 +1,31 @@
-"""The simulated provider as one object: its parts put together, started and stopped. Holds no rule of its own."""
+"""The simulated provider as one object: its parts put together. Holds no rule of its own."""
 
-import secrets
-import threading
 from collections.abc import Iterable
 from datetime import datetime
-from types import TracebackType
 
 import msgspec
+from flask import Response
+from werkzeug.exceptions import HTTPException
 
-from simulator.yookassa.alarm import Alarm
-from simulator.yookassa.api import Api
-from simulator.yookassa.application import breakable, build_app
+from simulator.shell.clock import Clock, real_clock
+from simulator.shell.delivery import HttpPost, Post
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import NotifyingService, build_app
+from simulator.shell.webhooks import Notification
+from simulator.yookassa.api import JSON_TYPE, Api
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.books import Books, Event
-from simulator.yookassa.clock import AdvancingClock, Clock, real_clock
 from simulator.yookassa.control import Control
-from simulator.yookassa.delivery import HttpPost, Post, SenderThreads, WebhookSender
-from simulator.yookassa.faults import FaultBoard
-from simulator.yookassa.ids import IdSource
+from simulator.yookassa.faults import Fault
 from simulator.yookassa.objects import Artist
 from simulator.yookassa.paypage import PayPage
+from simulator.yookassa.problems import NOT_FOUND, Problem
 from simulator.yookassa.provider import Provider
 from simulator.yookassa.shops import DEFAULT_SHOP, Shop, ShopTable
 from simulator.yookassa.terms import Terms
-from simulator.yookassa.webhooks import Notification, WebhookQueue
-from simulator.yookassa.wire import WireServer
 
 
-class YooKassaSimulator:
+class YooKassaSimulator(NotifyingService):
     """A whole simulated YooKassa on 127.0.0.1.
 
     port: 0 takes a free one; the socket listens from construction on, so OSError is raised here.
@@ -49,31 +47,22 @@ class YooKassaSimulator:
         post: Post | None = None,
     ) -> None:
         terms = (terms or Terms()).scaled(time_scale)
+        super().__init__(port, terms.redelivery, post or HttpPost(), clock, seed)
         table = ShopTable(shops)
-        ids = IdSource(seed or secrets.token_hex(8))
-        self._alarm = Alarm()
-        self._closing = threading.Event()
-        self._post = post or HttpPost()
-        self.clock = AdvancingClock(clock)
-        self.webhooks = WebhookQueue(terms.redelivery, ids.chance, self._alarm.ring)
-        self.faults = FaultBoard(ids.chance)
-        self.provider = Provider(table, Books(terms), self.clock, ids, self._tell, self._alarm.ring)
+        self.faults: FaultBoard[Fault] = FaultBoard(self._ids.chance)
+        self.provider = Provider(table, Books(terms), self.clock, self._ids, self._tell, self._alarm.ring)
         self._aim(webhook_url)
-        self._sender = WebhookSender(self.webhooks, self._post, self.clock)
-        self._threads = SenderThreads(self.step, self.clock, self._alarm)
-        self._started = False
         self._artist = Artist(table, public_url or "")
         api = Api(table, self.provider, self._artist, self.faults, self._closing)
         page = PayPage(table, self.provider, self.clock)
         control = Control(self.provider, self._artist, self.faults, self.webhooks, self.clock, self.advance)
-        blueprints = (api.blueprint(), page.blueprint(), control.blueprint())
-        self.wsgi = breakable(build_app(blueprints, ids.error))
-        self._server = WireServer("127.0.0.1", port, self.wsgi)
+        parts = (api.blueprint(), page.blueprint(), control.blueprint())
+        self._serve(build_app(__name__, parts, self._unknown))
         self._artist.public_url = (public_url or self.address).rstrip("/")
 
     @property
-    def address(self) -> str:
-        return self._server.address
+    def _rules(self) -> Provider:
+        return self.provider
 
     @property
     def url(self) -> str:
@@ -89,46 +78,9 @@ class YooKassaSimulator:
     def behaviour(self, behaviour: Behaviour) -> None:
         self.provider.behaviour = behaviour
 
-    def start(self) -> "YooKassaSimulator":
-        self._started = True
-        self._threads.start()
-        self._server.start()
-        return self
-
-    def close(self) -> None:
-        """Stop answering and sending; waits for notifications in flight. Harmless when done twice."""
-        self._closing.set()
-        self._server.close()
-        if self._started:
-            self._started = False
-            self._threads.close()
-        if isinstance(self._post, HttpPost):
-            self._post.close()
-
-    def step(self, now: datetime) -> datetime | None:
-        """Do what is due at the provider and send at most one notification; when there is more to do."""
-        due = self.provider.settle()
-        told = self._sender.step(now)
-        return min((at for at in (due, told) if at is not None), default=None)
-
-    def advance(self, seconds: float) -> datetime:
-        """Jump forward in time and let what fell due happen; the new time."""
-        now = self.clock.advance(seconds)
-        self.provider.settle()
-        self._alarm.ring(everybody=True)
-        return now
-
     def pay(self, payment_id: str, card: str = "", method: str = "bank_card") -> None:
         """The buyer's part, without a browser. Raises problems.Rejected when the payment cannot be paid so."""
         self.provider.attempt(payment_id, method, card)
-
-    def __enter__(self) -> "YooKassaSimulator":
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _aim(self, webhook_url: str | dict[str, str] | None) -> None:
         targets = webhook_url if isinstance(webhook_url, dict) else {"": webhook_url}
@@ -139,3 +91,9 @@ class YooKassaSimulator:
         body = msgspec.json.encode(self._artist.event(event))
         subject = event.subject
         self.webhooks.tell(Notification(subject.shop_id, event.name, subject.id, body), now)
+
+    def _unknown(self, error: HTTPException) -> Response:
+        """What no part knows is answered in the provider's words."""
+        status = error.code or 500
+        problem = NOT_FOUND if status == NOT_FOUND.status else Problem(status, "invalid_request", error.name)
+        return Response(msgspec.json.encode(problem.body(self._ids.error())), status, content_type=JSON_TYPE)

@@ -11,10 +11,10 @@ import msgspec
 
 from cloud.payments.outcomes import NotSent, Unknown
 from cloud.payments.transport import Question, Reply
+from simulator.shell.clock import AdvancingClock
+from simulator.shell.ids import IdSource
 from simulator.yookassa import Shop, problems
 from simulator.yookassa.books import Books, Event
-from simulator.yookassa.clock import AdvancingClock
-from simulator.yookassa.ids import IdSource
 from simulator.yookassa.objects import Artist, Json, list_object, refund_object
 from simulator.yookassa.problems import Problem, Rejected
 from simulator.yookassa.provider import Call, Provider

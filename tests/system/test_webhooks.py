@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import requests
 
+from simulator.shell.webhooks import Mischief
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
-from simulator.yookassa.webhooks import Mischief
 from tests.system.fleet import SHOP, SHOP_KEY
 from tests.system.promises import look, wait_kept
 from tests.system.world import World

@@ -19,9 +19,9 @@ from cloud.db import Database
 from cloud.fleet.models import DeviceLive
 from protocol.reasons import Size
 from simulator.machine import MachineSimulator, Timing
+from simulator.shell.webhooks import Mischief
 from simulator.yookassa import Shop, YooKassaSimulator
 from simulator.yookassa.state import Payment
-from simulator.yookassa.webhooks import Mischief
 from tests.mosquitto import Mosquitto
 from tests.programs import free_port
 from tests.system.fleet import KEY_VARIABLE, SHOP, SHOP_KEY, fleet_toml

@@ -15,7 +15,7 @@ from simulator.custom import CustomSimulator
 from simulator.custom.books import Refused, Status
 from simulator.custom.callbacks import Mischief
 from simulator.custom.signing import NotSigned, envelope, open_envelope, sign
-from simulator.yookassa.wire import WireServer
+from simulator.shell.wire import WireServer
 from tests.waiting import wait_until
 
 ACCOUNT, SECRET = "north-coffee", "an-agreed-secret-of-forty-two-characters!!"

@@ -32,7 +32,7 @@ def test_a_taken_port_is_told() -> None:
         port = str(taken.getsockname()[1])
         ended = subprocess.run([*PROGRAM, "--port", port], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stdout
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
 
 
 @pytest.mark.parametrize(

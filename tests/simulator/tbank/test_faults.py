@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import requests
 
+from simulator.shell.faults import MAX_FAULTS
 from simulator.tbank import TBankSimulator
-from simulator.tbank.faults import MAX_FAULTS, Fault, FaultKind, Method
+from simulator.tbank.faults import Fault, FaultKind, Method
 from tests.simulator.tbank.merchant import Merchant, token
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from simulator.shell.webhooks import Mischief
 from simulator.tbank import TBankSimulator
 from simulator.tbank.terms import Behaviour
-from simulator.yookassa.webhooks import Mischief
 from tests.simulator.tbank.merchant import Listener, Merchant, token
 from tests.waiting import wait_until
 

@@ -35,7 +35,7 @@ def test_a_taken_port_is_said_and_ends_with_1() -> None:
         assert port is not None
         result = subprocess.run([*PROGRAM, "--port", port[1]], capture_output=True, text=True, timeout=30, check=False)
         assert result.returncode == 1
-        assert "cannot listen" in result.stdout
+        assert "cannot listen" in result.stderr
         process.terminate()
 
 

@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
+from simulator.shell.ids import IdSource
 from simulator.yookassa.books import Books
-from simulator.yookassa.ids import IdSource
 from simulator.yookassa.instruments import PROVIDER, Cancellation, Instrument
 from simulator.yookassa.refunds import Refund, RefundRequest
 from simulator.yookassa.state import Payment, PaymentRequest, Refused, Status

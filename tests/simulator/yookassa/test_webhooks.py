@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
+from simulator.shell.webhooks import Mischief
 from simulator.yookassa import YooKassaSimulator
-from simulator.yookassa.webhooks import Mischief
 from tests.simulator.yookassa.receiver import Receiver
 from tests.simulator.yookassa.shop import COFFEE, SBP, START, TestShop, sample
 from tests.simulator.yookassa.test_object_shapes import shape

@@ -19,7 +19,7 @@ from cloud.payments.rate import CircuitBreaker, TokenBucket
 from simulator.custom import CustomSimulator
 from simulator.custom.books import Status
 from simulator.custom.signing import envelope, open_envelope
-from simulator.yookassa.clock import AdvancingClock
+from simulator.shell.clock import AdvancingClock
 from tests.cloud.payments.contract.rig import Clock, Money
 from tests.cloud.payments.contract.wire import Wire
 from tests.cloud.worlds import World

@@ -48,7 +48,7 @@ class WireServer(ThreadingHTTPServer):
 
     def start(self) -> None:
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="yookassa-http", daemon=True
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="http", daemon=True
         )
         self._thread.start()
 

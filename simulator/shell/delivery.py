@@ -7,9 +7,9 @@ from datetime import datetime
 
 import requests
 
-from simulator.yookassa.alarm import Alarm
-from simulator.yookassa.clock import Clock
-from simulator.yookassa.webhooks import Delivery, WebhookQueue
+from simulator.shell.alarm import Alarm
+from simulator.shell.clock import Clock
+from simulator.shell.webhooks import Delivery, WebhookQueue
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ READ_TIMEOUT = 10.0  # undocumented; a receiver this slow has failed
 MAX_ANSWER = 65_536  # bytes of an answer read, so that its connection can be used again
 SENDERS = 4  # notifications in flight at once
 MAX_NAP = 1.0  # seconds; a clock that does not run with the real one is looked at this often
-USER_AGENT = "coffee-simulator-yookassa"
+USER_AGENT = "coffee-simulator"
 
 Post = Callable[[str, bytes, dict[str, str]], int]
 
@@ -36,8 +36,11 @@ class HttpPost:
         with self._session().post(
             url, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
         ) as answer:
-            answer.raw.read(MAX_ANSWER)
+            self._judge(answer.status_code, answer.raw.read(MAX_ANSWER))
             return answer.status_code
+
+    def _judge(self, status: int, said: bytes) -> None:
+        """Raise requests.RequestException when an answer does not count."""
 
     def close(self) -> None:
         for session in self._sessions:
@@ -89,8 +92,7 @@ class SenderThreads:
         self._alarm = alarm
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"yookassa-webhooks-{number}", daemon=True)
-            for number in range(SENDERS)
+            threading.Thread(target=self._run, name=f"webhooks-{number}", daemon=True) for number in range(SENDERS)
         ]
 
     def start(self) -> None:
