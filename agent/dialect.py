@@ -1,6 +1,6 @@
 """The machine's own words for what `companion-v1` says: command bytes, keys, values, drinks. From the profile.
 
-Translates both ways and judges what it hears as strictly as the declarations do.
+Translates both ways, and judges what it hears: `wording` reads on where a word is the machine's own.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from agent import wording
 from protocol import json_text, machine
 from protocol.errors import Malformed, UnknownKind
 from protocol.frames import Frame
@@ -158,7 +159,7 @@ class Codec:
         return Frame(byte, text.encode())
 
     def from_frame(self, frame: Frame) -> MachineMessage:
-        """Unknown keys are ignored; types and ranges are judged. Raises `UnknownKind`, `Malformed`."""
+        """Unknown keys are ignored, odd words kept; what decides is judged. Raises `UnknownKind`, `Malformed`."""
         kind = self._kinds.get(frame.command)
         if kind is None:
             raise UnknownKind(f"{frame.command:02X}")
@@ -166,7 +167,7 @@ class Codec:
             raw: dict[str, Any] = json_text.decode(frame.body, dict[str, Any])
             said = {self._ours.get(key, key): value for key, value in raw.items() if key not in self._displaced}
             heard = {**self._assumed(kind), **{key: self._heard(key, value) for key, value in said.items()}}
-            return msgspec.convert(heard, kind)
+            return _understood(heard, kind)
         except (msgspec.MsgspecError, json_text.NotJson) as error:
             raise Malformed(f"{kind.__name__}: {error}") from error
 
@@ -191,11 +192,22 @@ class Codec:
             value = [words.get(_text(one), one) for one in value]
         elif words:
             value = words.get(_text(value), value)
+        if key == "code" and isinstance(value, str) and value:
+            return wording.word(value)
+        if key == "faults" and isinstance(value, list):
+            return [wording.word(one) if isinstance(one, str) and one else one for one in value]
         if key == "drinks" and isinstance(value, list):
             return [self._our_drinks.get(one, one) if isinstance(one, str) else one for one in value]
         if key == "byDrink" and isinstance(value, dict):
             return {self._our_drinks.get(no, no): count for no, count in value.items()}
         return value
+
+
+def _understood(heard: dict[str, Any], kind: type[MachineMessage]) -> MachineMessage:
+    try:
+        return msgspec.convert(heard, kind)
+    except msgspec.ValidationError:
+        return wording.convert(heard, kind)
 
 
 def _text(value: object) -> str:

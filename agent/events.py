@@ -117,9 +117,10 @@ class Events:
         if command.state is not CommandState.BREWING:
             self._journal.mark_brewing(command.command_id)
             log.info("brewing", extra=about(command))
-        self._board.tell_progress(
-            Progress(command_id=command.command_id, order_id=command.order_id, stage=event.stage, pct=event.pct)
-        )
+        if event.stage is not None:
+            self._board.tell_progress(
+                Progress(command_id=command.command_id, order_id=command.order_id, stage=event.stage, pct=event.pct)
+            )
 
     def _outcome(self, event: DoneEvent | FailedEvent) -> None:
         meant = event.job_uuid if event.order_uuid is UNSET else event.order_uuid
@@ -180,6 +181,9 @@ class Events:
 
     def _status(self, reply: StatusReply) -> None:
         """A status names faults without their reach; what an event said about one before is kept."""
+        if reply.faults is UNSET:
+            self._board.change(machine=reply.state)
+            return
         known = {**self._known, **self._board.view.faults}
         faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
         self._board.change(machine=reply.state, faults=faults)

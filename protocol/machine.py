@@ -82,7 +82,8 @@ class StatusReply(MachineMessage, frozen=True, kw_only=True):
     boot_id: BootId
     state: MachineState
     order_uuid: Text | None
-    faults: Annotated[list[Code], Meta(max_length=64)]
+    faults: Annotated[list[Code], Meta(max_length=64)] | UnsetType = UNSET
+    """Left out: those told before still stand."""
 
 
 @_on_the_line(0x22)
@@ -200,7 +201,8 @@ class EventAck(MachineMessage, frozen=True, kw_only=True):
 class LinkNak(MachineMessage, frozen=True, kw_only=True):
     """The last bytes were damaged. Says nothing about any drink; never answered."""
 
-    why: Literal["crc", "len", "tail", "json", "cmd", "ver"]
+    why: Code
+    """`crc`, `len`, `tail`, `json`, `cmd`, `ver`, or the machine's own."""
 
 
 @_on_the_line(0xC0)
@@ -209,7 +211,8 @@ class Booted(MachineMessage, frozen=True, kw_only=True):
 
     boot_id: BootId
     evt: EventId
-    why: Literal["power", "watchdog", "reset"]
+    why: Code
+    """`power`, `watchdog`, `reset`, or the machine's own."""
     last_order: Text | None = None
     last_phase: Phase | None = None
 
@@ -221,7 +224,8 @@ class ProgressEvent(MachineMessage, frozen=True, kw_only=True):
     boot_id: BootId
     evt: EventId
     order_uuid: Text
-    stage: Stage
+    stage: Stage | None
+    """None: one we have no word for."""
     pct: Annotated[int, Meta(ge=0, le=100)]
 
 

@@ -122,6 +122,7 @@ _ALL = [
     _strikes(Group.LINE, "garbage", "noise before a frame", "мусор перед кадром"),
     _strikes(Group.LINE, "split_bytes", "a frame is written byte by byte", "кадр идёт по одному байту"),
     _strikes(Group.LINE, "unknown_command", "a frame nobody knows comes first", "неизвестный кадр"),
+    _strikes(Group.LINE, "own_words", "a frame is worded in the maker's own way", "кадр словами изготовителя"),
     _strikes(Group.LINE, "unknown_keys", "a frame carries keys nobody knows", "неизвестные ключи в кадре"),
     _strikes(Group.CUP, "fail_before_pour", "the drink fails with an empty cup", "отказ, стакан пуст"),
     _strikes(Group.CUP, "fail_mid_brew", "the drink fails half poured", "отказ на полстакане"),

@@ -22,6 +22,7 @@ from protocol.machine import (
 )
 from simulator.machine.behaviour import CoffeeMachine
 from simulator.machine.faults import Faults
+from simulator.machine.own_words import worded
 from simulator.machine.voice import Effect, PowerCut
 
 INTER_BYTE_GAP_S = 0.1
@@ -114,6 +115,8 @@ class Wire:
             return
         if self._faults.fires("unknown_command"):
             self._hold(now, [encode(_UNKNOWN_FRAME)])
+        if self._faults.fires("own_words", frame.command):
+            frame = worded(frame)
         if self._faults.fires("unknown_keys", frame.command):
             frame = Frame(frame.command, frame.body[:-1] + b',"x":{"new":[1,null]}}')
         data = self._spoilt(frame.command, encode(frame))

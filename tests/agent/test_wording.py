@@ -1,0 +1,138 @@
+"""A machine that words things its own way is understood as far as it decides, and never sells or pours by a doubt."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agent import gate
+from agent.profile import load
+from agent.wording import word
+from protocol.errors import Malformed
+from protocol.frames import Frame
+from protocol.machine import MachineMessage
+from protocol.reasons import Result
+from tests.agent.world import AMERICANO, World
+
+CODEC = load("companion-v1").codec
+
+
+def read(command: int, **body: Any) -> MachineMessage:
+    return CODEC.from_frame(Frame(command, json.dumps({"bootId": "b1", "evt": 1, **body}).encode()))
+
+
+@pytest.mark.parametrize(
+    ("command", "body", "means"),
+    [
+        (0xA1, {"msgId": 1, "state": "standby", "orderUuid": None, "faults": ["door_open"]},
+         {"state": "fault", "faults": ["door_open"]}),
+        (0xA1, {"msgId": 1, "state": "Ready", "faults": ["Door open", "E 17", 5]},
+         {"state": "ready", "order_uuid": None, "faults": ["door_open", "vendor:E_17", "5"]}),
+        (0xC5, {"state": 7}, {"state": "fault", "up": 0}),
+        (0xA2, {"orderUuid": "o1", "ok": False, "code": "vendor:no cup!"}, {"ok": False}),
+        (0xA2, {"orderUuid": "o1", "ok": 1, "dup": None, "code": None}, {"ok": True}),
+        (0xC3, {"orderUuid": "o1", "code": "vendor: brew jam", "out": "none"},
+         {"code": "vendor:brew_jam", "out": "none", "order_uuid": "o1"}),
+        (0xC3, {"orderUuid": "o1", "code": None, "out": "half"}, {"code": "vendor:unnamed", "out": "unknown"}),
+        (0xC4, {"code": "vendor:e 17", "on": True, "level": "error", "drinks": None},
+         {"code": "vendor:e_17", "on": True, "level": "block", "drinks": []}),
+        (0xC4, {"code": "no_milk", "on": "false", "level": "BLOCK", "drinks": ["latte", None]},
+         {"on": False, "level": "block", "drinks": []}),
+        (0xC0, {"why": "brown out", "lastPhase": "pouring", "lastOrder": 5},
+         {"why": "vendor:brown_out", "last_phase": None, "last_order": None}),
+        (0xC1, {"orderUuid": "o1", "stage": "swirling", "pct": 140.0}, {"stage": None, "pct": 100}),
+        (0xC2, {"evt": 3.0, "orderUuid": "o1", "jobUuid": None, "total": 7.0}, {"evt": 3, "total": 7}),
+        (0xA4, {"msgId": 2, "orderUuid": "o1", "phase": "unknown", "hist": "flash"}, {"hist": "ram"}),
+        (0xA5, {"msgId": 2, "boots": 1.0, "total": 1000.0, "paid": "990", "free": 8, "test": 2, "byDrink": None},
+         {"total": 1000, "paid": 990, "by_drink": {}}),
+        (0xA0, {"msgId": 2, "model": 3, "fw": None, "bootId": 12, "caps": ["ack", "two words", 7, "nv"]},
+         {"model": "3", "boot_id": "12", "caps": ["ack", "nv"]}),
+    ],
+)  # fmt: skip
+def test_what_decides_is_read(command: int, body: dict[str, Any], means: dict[str, Any]) -> None:
+    message = read(command, **body)
+    assert {name: getattr(message, name) for name in means} == means
+
+
+@pytest.mark.parametrize(
+    ("command", "body"),
+    [
+        (0xA2, {"orderUuid": "o1", "ok": "perhaps"}),
+        (0xA2, {"ok": True}),
+        (0xA4, {"msgId": 2, "orderUuid": "o1", "phase": "pouring", "hist": "nv"}),
+        (0xA5, {"msgId": 2, "boots": 1, "total": 10.5, "paid": 1, "free": 0, "test": 0, "byDrink": {}}),
+        (0xC2, {"evt": None, "orderUuid": "o1"}),
+        (0xA1, {"msgId": 1, "faults": []}),
+    ],
+)
+def test_who_is_meant_and_whether_it_was_done_is_never_guessed(command: int, body: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        read(command, **body)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("no_water", "no_water"),
+        ("NO WATER", "no_water"),
+        ("Door-Open", "door_open"),
+        ("E17", "E17"),
+        ("vendor:e17", "vendor:e17"),
+        ("brew jam", "vendor:brew_jam"),
+        (17, "17"),
+    ],
+)
+def test_a_word_is_ours_or_the_makers(said: object, kept: str) -> None:
+    assert word(said) == kept
+
+
+def test_words_that_lose_letters_stay_apart_and_fit() -> None:
+    odd = ["vendor:нет воды", "vendor:нет кофе", "нет воды", "x" * 300, "y" * 300, "!", "💧", "vendor:no cup!"]
+    kept = [word(one) for one in odd]
+    assert len(set(kept)) == len(odd)
+    assert all(one.startswith("vendor:") and len(one) <= 64 and one.isascii() for one in kept)
+    assert kept == [word(one) for one in odd]
+
+
+# The whole agent before a machine that speaks so
+
+
+def test_a_fault_in_the_makers_words_closes_the_machine(world: World) -> None:
+    world.switch("own_words", when="on")
+    world.switch("door_open")
+    world.run(3)
+    assert gate.refusal(world.board.view, AMERICANO)
+    world.order()
+    assert world.outcome().result is Result.REJECTED
+    world.switch_off("door_open")
+    assert world.run(60, lambda: not gate.refusal(world.board.view, AMERICANO))
+    world.order("c2", "o2")
+    assert world.outcome("c2").result is Result.DONE
+
+
+@pytest.mark.parametrize("switch", ["reject_no_cups", "fail_before_pour", "fail_mid_brew"])
+@pytest.mark.parametrize("dedup", [True, False])
+def test_a_refusal_or_failure_in_the_makers_words_is_told_at_once_and_nothing_is_sent_again(
+    world: World, switch: str, dedup: bool
+) -> None:
+    if not dedup:
+        world.switch("without_dedup")
+        world.run(2)
+    world.switch("own_words", when="on")
+    world.switch(switch)
+    world.order()
+    outcome = world.outcome(within=20)
+    assert outcome.result is (Result.REJECTED if switch == "reject_no_cups" else Result.FAILED)
+    assert outcome.code.startswith("vendor:")
+    assert (world.line.makes(), world.cups()) == (1, 0)
+
+
+def test_what_was_understood_is_acknowledged(world: World) -> None:
+    world.switch("own_words", when="on")
+    world.line.turn()
+    world.machine.cut_power(world.clock.seconds)
+    world.run(30)
+    world.order()
+    assert world.outcome().result is Result.DONE
+    world.run(5)
+    assert world.machine.unheard_events == 0
