@@ -38,6 +38,8 @@ class View:
     frame_error_ratio: float = 0.0
     model: str = ""
     capabilities: tuple[str, ...] = ()
+    make_room: int | None = None
+    """Bytes of a make's frame for what is ordered (`Profile.make_room`)."""
 
 
 class Board:
@@ -51,6 +53,8 @@ class Board:
         self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
         self._jobs: deque[Job] = deque()
         self._limits: dict[str, float] = {}
+        self._stopped = self._view.stopped
+        self._troubles: dict[str, str] = {}
 
     @property
     def view(self) -> View:
@@ -59,11 +63,22 @@ class Board:
     def change(self, **changes: Any) -> None:
         """Set fields of the view; says nothing when nothing is new."""
         with self._lock:
+            self._stopped = changes.get("stopped", self._stopped)
+            changes["stopped"] = next(iter(self._troubles.values()), self._stopped)
             changed = replace(self._view, **changes)
             if changed == self._view:
                 return
             self._view = changed
         self._bell.ring()
+
+    def trouble(self, where: str, why: str) -> None:
+        """A part of the agent fails, and nothing is sold while it does; "": it works again."""
+        with self._lock:
+            if why:
+                self._troubles[where] = why
+            else:
+                self._troubles.pop(where, None)
+        self.change()
 
     def set_fault(self, fault: Fault) -> None:
         faults = dict(self._view.faults)

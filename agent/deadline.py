@@ -44,7 +44,10 @@ class Reading:
 
 def judge(term: Term, now: Reading) -> Timeliness:
     """The strictest of the broker's expiry, the cloud's clock (ours while it is not known) and time since receipt."""
-    deadline = min(term.deadline_at, term.issued_at + timedelta(seconds=term.freshness_s))
+    freshest = timedelta(seconds=term.freshness_s)
+    deadline = term.deadline_at
+    if deadline - term.issued_at > freshest:
+        deadline = term.issued_at + freshest
     budget = (deadline - term.issued_at).total_seconds()
     waited = now.monotonic - term.waiting_since
     if waited >= budget or (term.broker_until is not None and now.monotonic >= term.broker_until):

@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.conduct import Duty
 from agent.profile import Profile
 from agent.talk import Heard, LineLost, LineNews, Talk, Wait
-from protocol.errors import UnknownKind
+from protocol.errors import TooLarge, UnknownKind
 from protocol.frames import Frame
 from protocol.machine import (
     CancelDrink,
@@ -162,8 +162,16 @@ class Driver:
         """Asked again under the same id, a machine starts nothing twice."""
         return (yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply))
 
+    def fits(self, message: MachineMessage) -> bool:
+        """Is there a frame of this machine that holds it?"""
+        try:
+            self._profile.layout.encode(self._codec.to_frame(message))
+        except (TooLarge, UnknownKind):
+            return False
+        return True
+
     def make(self, drink: MakeDrink) -> None:
-        """Write the make frame, once. Raises `LineLost`."""
+        """Write the make frame, once. Raises `LineLost`, `TooLarge`."""
         self._send(drink)
 
     def acknowledge(self, boot_id: str, evt: int) -> None:
@@ -172,7 +180,7 @@ class Driver:
             return
         try:
             self._send(EventAck(boot_id=boot_id, evt=evt))
-        except LineLost as lost:
+        except (LineLost, TooLarge) as lost:
             log.debug("event %s of boot %s not acknowledged: %s", evt, boot_id, lost)
 
     def _ask(self, question: Callable[[int], MachineMessage], answer: type[Reply]) -> Talk[Reply | None]:
@@ -187,7 +195,7 @@ class Driver:
             asked.add(msg_id)
             try:
                 self._send(question(msg_id))
-            except UnknownKind:
+            except (UnknownKind, TooLarge):
                 return None
             heard = yield Wait(self._clock.monotonic() + self._timers.query_reply, wanted)
             if isinstance(heard, answer):
@@ -201,8 +209,10 @@ class Driver:
     def _send(self, message: MachineMessage) -> None:
         if not self.is_open:
             raise LineLost("the port is closed", wrote_nothing=True)
+        frame = self._codec.to_frame(message)
+        self._profile.layout.encode(frame)  # what fits no frame is a fault of the message, not of the line
         try:
-            self._line.send(self._codec.to_frame(message), self._session)
+            self._line.send(frame, self._session)
         except LineLost:
             self.closed()
             raise

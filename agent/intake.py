@@ -45,6 +45,13 @@ class Intake:
         self._bell.ring()
         return None
 
+    def refuse_unreadable(self, asked: Asked) -> None:
+        """A make that names itself and is otherwise no message: refused for ever, as far as it is not known already."""
+        with self._journal.transaction():
+            if self._journal.get(asked.command_id) is None:
+                self._bury(asked.command_id, asked.order_id, RejectCode.BAD_BODY, "a make that cannot be read")
+        self._bell.ring()
+
     def _make(self, make: Make) -> None:
         with self._journal.transaction():
             known = self._journal.get(make.command_id)

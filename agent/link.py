@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from agent import AGENT_VERSION
+from agent import AGENT_VERSION, state_message
 from agent.board import Board, View
 from agent.clock import Bell, Clock, CloudClock
 from agent.database import JournalFailed
@@ -18,7 +18,7 @@ from agent.delivery import Delivery
 from agent.intake import Intake
 from agent.journal import Journal
 from agent.mqtt import Refused
-from protocol.errors import UnknownKind, WireError
+from protocol.errors import Malformed, UnknownKind, WireError
 from protocol.messages import (
     Event,
     Hello,
@@ -27,12 +27,12 @@ from protocol.messages import (
     Message,
     Presence,
     Receipt,
-    State,
     Unsupported,
     Welcome,
     decode_command,
     decode_receipt,
     encode,
+    named_by,
 )
 from protocol.reasons import Happening
 from protocol.topics import Channel, topic
@@ -51,7 +51,6 @@ HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
 CLOCK_WRONG_S, CLOCK_RIGHT_S = 60.0, 30.0
 """By how much the wall clock may differ from the cloud's before an operator hears of it, and when it is right again."""
 EVENT = str(Event.__struct_config__.tag)
-MAX_FAULTS_TOLD = 64
 GOODBYE_S = 1.0
 log = logging.getLogger(__name__)
 
@@ -243,7 +242,12 @@ class Link:
         return True
 
     def _command(self, payload: bytes, expires_in: float | None) -> None:
-        message = decode_command(payload)
+        try:
+            message = decode_command(payload)
+        except Malformed:
+            if (asked := named_by(payload)) is not None:
+                self._intake.refuse_unreadable(asked)
+            raise
         if expires_in is not None and isinstance(message, Make | Job):
             until = self._clock.monotonic() + expires_in
             self._board.limit(message.command_id if isinstance(message, Make) else message.job_id, until)
@@ -291,11 +295,13 @@ class Link:
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         if now >= self._hello_due:
             self._say_hello(now)
-        for said in (*self._board.take_progress(), *self._board.take_answers()):
-            self._say(said)
-        if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
-            self._tell_state(wire, now)
-        self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
+        try:
+            self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
+        finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
+            for said in (*self._board.take_progress(), *self._board.take_answers()):
+                self._say(said)
+            if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
+                self._tell_state(wire, now)
 
     def _listen_for_confirmations(self, wire: Wire, now: float) -> None:
         if not wire.waits or wire.confirmed != self._confirmed:
@@ -305,8 +311,12 @@ class Link:
 
     def _say(self, message: Message) -> None:
         wire = self._wire
-        if wire is not None and wire.is_ready:
+        if wire is None or not wire.is_ready:
+            return
+        try:
             wire.publish(self._topics[Channel.REPORT], encode(message))
+        except WireError as error:
+            log.error("cannot be said: %s", error)
 
     def _say_hello(self, now: float) -> None:
         self._hello = (self._new_id(), self._clock.monotonic())
@@ -321,20 +331,6 @@ class Link:
 
     def _tell_state(self, wire: Wire, now: float) -> None:
         view = self._board.view
-        state = State(
-            at=self._cloud.best(),
-            link=view.link,
-            machine=view.machine if view.link != "down" else None,  # nobody has its word just now
-            selling=not view.stopped,
-            reason=view.stopped[:500],
-            busy_order=view.busy_order,
-            faults=list(view.faults.values())[:MAX_FAULTS_TOLD],
-            counters=view.counters,
-            frame_error_ratio=view.frame_error_ratio,
-            agent_version=AGENT_VERSION,
-            model=view.model,
-            profile=self._profile,
-            capabilities=list(view.capabilities)[:MAX_FAULTS_TOLD],
-        )
-        wire.publish(self._topics[Channel.STATE], encode(state), retain=True)
+        state = state_message.encoded(view, self._profile, self._cloud.best())
+        wire.publish(self._topics[Channel.STATE], state, retain=True)
         self._told, self._told_at = view, now

@@ -18,7 +18,6 @@ from agent.framing import Decoder
 from agent.profile import Profile
 from agent.recorder import Recorder
 from agent.talk import Closed, LineLost, LineNews, Opened
-from protocol.errors import TooLarge
 from protocol.frames import Frame
 
 WRITE_TIMEOUT_S = 1.0
@@ -107,10 +106,7 @@ class SerialLine:
         return taken
 
     def send(self, frame: Frame, session: int) -> None:
-        try:
-            data = self._layout.encode(frame)
-        except TooLarge as error:
-            raise LineLost(str(error), wrote_nothing=True) from error
+        data = self._layout.encode(frame)
         with self._write_lock:
             port = self._port
             if port is None or session != self._session:

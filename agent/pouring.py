@@ -62,6 +62,9 @@ class Pouring:
 
     def pour(self, command: Command) -> Talk[None]:
         """Make the drink, or refuse it with certainty."""
+        if not self.driver.fits(_drink(command)):
+            self.refuse(command, RejectCode.BAD_BODY, "no frame of this machine holds it")
+            return
         snapshot = yield from self._preparing.until_ready(command)
         if snapshot is None or not self.journal.intend(command.command_id, snapshot):
             return

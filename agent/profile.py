@@ -3,6 +3,7 @@
 Every problem is told with the file and the key, in words for whoever wrote it.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from protocol import machine
 SHIPPED = Path(__file__).with_name("profiles")
 CLOUD_MAKE_TIMEOUT_S = 300.0
 """The cloud's default patience with an accepted command; we must have spoken before."""
+
+USUAL_MAKE = 64 + 32 + 8
+"""Bytes of an ordinary order's id, drink and price: ids of machines have up to 64 characters, drinks 32."""
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Ability = Literal[
@@ -122,6 +126,15 @@ class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, di
     def codec(self) -> Codec:
         return Codec(self, escape=self.framing.text == "ascii")
 
+    @cached_property
+    def make_room(self) -> int:
+        """Bytes of a make's frame that are left for the order's id, the drink and the price, written as JSON."""
+        flags: tuple[machine.TextFlag, ...] = ("0", "1", "2")
+        sizes = [machine.MakeDrink(order_uuid="", drink_no="", text_flag=flag, price=0) for flag in flags]
+        frame = max(len(self.codec.to_frame(make).body) for make in sizes)
+        longer = (len(json.dumps(drink.drink_no or no)) - len(json.dumps(no)) for no, drink in self.drinks.items())
+        return self.framing.max_content - frame - max([0, *longer])  # the command byte is as long as the price's 0
+
     @property
     def knows_boots(self) -> bool:
         """False: the machine names no boot, so none is ever the same as before."""
@@ -145,6 +158,9 @@ class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, di
             found.append(("timers.quiet", "must not be longer than timers.down"))
         if not self.capabilities.assumed.isdisjoint(self.capabilities.denied):
             found.append(("capabilities", "the same ability is both assumed and denied"))
+        if not found and self.make_room < USUAL_MAKE:
+            missing = USUAL_MAKE - self.make_room
+            found.append(("framing.max_content", f"an ordinary make needs {missing} bytes more"))
         return found
 
 

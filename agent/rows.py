@@ -1,7 +1,7 @@
 """Rows of the journal as records: for the journal itself and for programs that only look at it."""
 
 import sqlite3
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from agent.records import Command, CommandState, Snapshot, Step, Verdict
 from protocol.messages import Evidence
 from protocol.reasons import Result, Spout
 
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 UNREADABLE = "its evidence is not of a kind that can be read"
 
 
@@ -35,11 +36,11 @@ def read_command(row: sqlite3.Row) -> Command:
         deadline_at=_moment(row["deadline_at"]),
         state=CommandState(row["state"]),
         session=row["session"],
-        received_at=datetime.fromisoformat(row["received_at"]),
+        received_at=_moment(row["received_at"]) or _NEVER,
         received_mono=row["received_mono"],
-        sent_at=_moment(row["sent_at"]),
+        sent_at=_moment(row["sent_at"]) or (_NEVER if row["sent_at"] else None),
         resent=bool(row["resent"]),
-        snapshot=msgspec.json.decode(row["snapshot"], type=Snapshot) if row["snapshot"] else None,
+        snapshot=_snapshot(row["snapshot"]),
         verdict=verdict,
         revision=row["revision"],
         **_added(row),
@@ -62,5 +63,15 @@ def _evidence(text: str) -> Evidence:
         return Evidence(rule=UNREADABLE)
 
 
+def _snapshot(text: str | None) -> Snapshot | None:
+    try:
+        return msgspec.json.decode(text, type=Snapshot) if text else None
+    except msgspec.DecodeError:
+        return None
+
+
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

@@ -39,6 +39,10 @@ STATUS_FILE = "status.json"
 STATUS_EVERY_S = 10.0
 """How often the status file is written; it is for people, and spares the card."""
 AFTER_ERROR_S = 1.0
+FAILURES_ARE_TROUBLE = 3
+"""In a row; then nothing is sold until the loop comes round again."""
+TROUBLE = 300
+"""Characters of it that are told."""
 STOP_S = 1.5
 """How long a loop may finish its step; what it leaves is settled at the next start."""
 RESOLVER_S = 120.0
@@ -194,16 +198,25 @@ class Service:
         except JournalFailed as failed:
             log.warning("the end of this run is not written down: %s", failed)
 
-    def _loop(self, name: str, step: Callable[[float], float], bell: Bell, abandon: Callable[[], None]) -> None:
+    def _loop(
+        self, name: str, step: Callable[[float], float], bell: Bell, abandon: Callable[[Exception], None]
+    ) -> None:
+        failures = 0
         while not self._stopping.is_set():
             now = self._clock.monotonic()
             try:
                 wake = step(now)
                 self._pulse.beat(name)
-            except Exception:
+                if failures:
+                    failures = 0
+                    self._board.trouble(name, "")
+            except Exception as error:
                 # A loop that dies leaves orders open for ever; what it was doing is settled by asking the machine.
                 log.exception("the %s loop met an error", name)
-                abandon()
+                abandon(error)
+                failures += 1
+                if failures >= FAILURES_ARE_TROUBLE:
+                    self._board.trouble(name, f"the agent's {name} fails: {type(error).__name__}: {error}"[:TROUBLE])
                 wake = now + AFTER_ERROR_S
                 self._stopping.wait(AFTER_ERROR_S)
             bell.wait(wake - self._clock.monotonic())
@@ -283,5 +296,5 @@ def _new_id() -> str:
     return secrets.token_hex(6)
 
 
-def _nothing() -> None:
+def _nothing(_: Exception) -> None:
     pass

@@ -16,9 +16,10 @@ from agent import overrides
 from agent.board import Board
 from agent.clock import Clock, CloudClock
 from agent.deadline import WELCOME_PATIENCE_S, Reading, Term, Timeliness, judge
-from agent.driver import Driver
+from agent.driver import MAX_MSG_ID, Driver
 from agent.profile import BadProfile, Profile
 from agent.talk import LineLost, Sign, Talk, Wait
+from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
 from protocol.messages import Answer, Job, Restart, Rinse, Settings
 from protocol.reasons import AgentCode, AnswerStatus, JobCode, RejectCode
@@ -121,6 +122,9 @@ class Upkeep:
             return
         if not self.driver.is_greeted:
             self.refuse(job, AgentCode.MACHINE_OFFLINE, "the machine does not answer")
+            return
+        if not self.driver.fits(machine.Rinse(msg_id=MAX_MSG_ID, job_uuid=job.job_id, kind=job.program.value)):
+            self.refuse(job, RejectCode.BAD_BODY, "no frame of this machine holds its id")
             return
         self._note(job, AnswerStatus.UNKNOWN)
         try:

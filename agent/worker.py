@@ -16,12 +16,13 @@ from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.driver import Driver, Line
 from agent.events import Events
+from agent.failures import POISON, Failures
 from agent.journal import Journal
 from agent.log import about
 from agent.noticing import Noticing
 from agent.pouring import Pouring
 from agent.profile import Profile
-from agent.records import Command, Snapshot, Verdict
+from agent.records import Command, Snapshot, Verdict, refused
 from agent.talk import Closed, Heard, LineLost, LineNews, Opened, Sign, Talk, Wait
 from agent.upkeep import Upkeep
 from protocol.errors import WireError
@@ -85,6 +86,9 @@ class Worker:
         """Taken from the line, not heard yet: an error in one must not lose the next."""
         self._talk: Talk[None] | None = None
         self._wait: Wait | None = None
+        self._subject: Command | None = None
+        """The command of the talk that is open."""
+        self._failures = Failures()
         self._due = _Due()
         self._greet_failures = 0
         self._heard_at = clock.monotonic()
@@ -119,9 +123,16 @@ class Worker:
             self._prove_storage(now)
         return min(now + LONGEST_SLEEP_S, self._wait.until if self._wait else now + LONGEST_SLEEP_S)
 
-    def abandon(self) -> None:
-        """After an unexpected error: what was open is settled anew, by asking the machine."""
+    def abandon(self, error: Exception | None = None) -> None:
+        """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
+        subject = self._subject
         self._drop_talk("an error of ours")
+        if subject is None or error is None or not self._failures.is_poison(subject.command_id, error):
+            return
+        try:
+            self._put_away(subject.command_id, f"the agent failed at it {POISON} times: {type(error).__name__}")
+        except JournalFailed as failed:
+            log.error("it stays: %s", failed, extra=about(subject))
 
     def look(self) -> None:
         """Bring the board up to date."""
@@ -131,6 +142,7 @@ class Worker:
             model=self._driver.model,
             frame_error_ratio=self._line.error_ratio(),
             capabilities=tuple(self._driver.capabilities),
+            make_room=self._profile.make_room,
         )
         self._noticing.look(self._board.view, self._clock.monotonic())
 
@@ -183,6 +195,10 @@ class Worker:
         except JournalFailed as failed:
             log.error("not acknowledged, for the journal failed: %s", failed)
             return
+        except Exception:
+            # Neither acknowledged nor lost: the machine repeats what matters, and can be asked. The talk goes on.
+            log.exception("a %s of the machine could not be taken in", type(message).__name__)
+            return
         if not self._driver.is_greeted:
             self._due.greet = min(self._due.greet, now + GREET_PAUSES_S[0])
         self._offer(message)
@@ -216,27 +232,28 @@ class Worker:
             self._talk = self._wait = None
 
     def _drop_talk(self, why: str) -> None:
-        talk, self._talk, self._wait = self._talk, None, None
+        talk, self._talk, self._wait, self._subject = self._talk, None, None, None
         if talk is not None:
             log.error("stopped in the middle: %s", why)
             talk.close()
 
-    def _start(self, talk: Talk[None]) -> bool:
-        self._talk = talk
+    def _start(self, talk: Talk[None], subject: Command | None = None) -> bool:
+        self._talk, self._subject = talk, subject
         self._resume(None)
         return True
 
     def _begin(self, now: float) -> bool:
         """Start the most urgent talk; False when there is none."""
+        self._settle_begun()
         for command in self._journal.unsettled():
             log.warning("asking the machine what became of it", extra=about(command))
-            return self._start(self._pouring.settle(command))
+            return self._start(self._pouring.settle(command), command)
         if self._driver.is_open and not self._driver.is_greeted and now >= self._due.greet:
             return self._start(self._greet(now))
         for command in self._still_pouring():
-            return self._start(self._pouring.let_finish(command))
+            return self._start(self._pouring.let_finish(command), command)
         for command in self._journal.received():
-            return self._start(self._pouring.pour(command))
+            return self._start(self._pouring.pour(command), command)
         if (job := self._board.next_job()) is not None:
             return self._upkeep.repeat(job) or self._start(self._upkeep.do(job))
         if self._driver.is_greeted and now >= self._due.recheck:
@@ -291,13 +308,10 @@ class Worker:
     # Duties
 
     def _recover(self) -> None:
-        """Once at the start: an intent without a sent byte was never sent."""
+        """Once at the start."""
         if self._recovered:
             return
-        for command in self._journal.begun():
-            evidence = Evidence(rule="the agent stopped before the first byte")
-            self._journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
-            self._never_sent.append(command)
+        self._settle_begun()
         last = self._journal.last_sent()
         if last is not None and last.snapshot is not None:
             self._tally.start_from(last.snapshot, self._clock.monotonic())
@@ -305,6 +319,14 @@ class Worker:
         who = f"version {AGENT_VERSION}, profile {self._profile.name}"
         self._chronicle.tell(Happening.AGENT_STARTED, words=who, session=self._journal.session)
         self._recovered = True
+
+    def _settle_begun(self) -> None:
+        """An intent that nobody drives any more, without a sent byte, was never sent."""
+        for command in self._journal.begun():
+            evidence = Evidence(rule="the agent stopped before the first byte")
+            self._journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
+            if command.session != self._journal.session:
+                self._never_sent.append(command)
 
     def _still_pouring(self) -> list[Command]:
         """Once, of a machine that says nothing: what an earlier run of ours sent it moments ago."""
@@ -348,6 +370,16 @@ class Worker:
                 self._journal.accept_loss()
             path.unlink(missing_ok=True)
             log.warning("a person decided: %s", decision)
+
+    def _put_away(self, command_id: str, why: str) -> None:
+        """Finish truthfully what can only fail, and sell nothing until a person has looked."""
+        command = self._journal.get(command_id)
+        if command is None or command.is_finished:
+            return
+        log.error("put away: %s", why, extra=about(command))
+        certain, unsure = refused(AgentCode.NEVER_SENT, why), Verdict(Result.UNKNOWN, evidence=Evidence(rule=why))
+        self._journal.finish(command_id, unsure if command.was_sent else certain)
+        self._journal.stop_selling(f"{why}, order {command.order_id[:80]}")
 
     def _write_down(self, now: float) -> None:
         """When nobody waits for the disk, and while there is room for more than what is under way."""

@@ -4,7 +4,7 @@ Read tolerantly (unknown fields ignored, unknown kinds named), write strictly. T
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -27,6 +27,8 @@ DrinkNo = Annotated[str, Meta(min_length=1, max_length=128, pattern=_STORABLE)]
 Label = Annotated[str, Meta(max_length=64, pattern=_STORABLE)]
 Kopecks = Annotated[int, Meta(ge=0, le=10_000_000_00)]
 Moment = Annotated[datetime, Meta(tz=True)]
+FIRST_MOMENT, LAST_MOMENT = datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC)
+"""A clock that was never set says 1970. Beyond these nothing is meant, and reckoning with it would overflow."""
 Ordinal = Annotated[int, Meta(ge=1, le=1_000_000)]
 Count = Annotated[int, Meta(ge=0, le=2**40)]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{0,64}$(?!\n)")]
@@ -46,11 +48,14 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
     v: Ordinal = VERSION
 
     def __post_init__(self) -> None:
-        """Whatever zone a time was written in, from here on it is UTC."""
+        """Whatever zone a time was written in, from here on it is UTC, and within the years that can be meant."""
         for name in self.__struct_fields__:
             moment = getattr(self, name)
-            if isinstance(moment, datetime) and moment.tzinfo not in (None, UTC):
-                force_setattr(self, name, _in_utc(moment))
+            if isinstance(moment, datetime) and moment.tzinfo is not None:
+                if moment.tzinfo is not UTC:
+                    force_setattr(self, name, moment := _in_utc(moment))
+                if not FIRST_MOMENT <= moment < LAST_MOMENT:
+                    raise ValueError(f"{name}: no moment of our time")
 
 
 class Make(Message, frozen=True, kw_only=True, tag="make"):
@@ -284,6 +289,8 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     profile: Label | UnsetType = UNSET
     capabilities: Annotated[list[Label], Meta(max_length=64)] | UnsetType = UNSET
     """What this machine can tell and do. Without `finish`, `order` and `counters` no outcome can ever be known."""
+    make_room: Count | UnsetType = UNSET
+    """Bytes that an order's id, drink and price may take together in this machine's frame, as JSON in ASCII."""
 
 
 CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Settings
@@ -306,6 +313,15 @@ class _Head(Struct):
     job_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
 
 
+class _Named(Struct):
+    """What a make must say to be refused by name."""
+
+    kind: Literal["make"]
+    command_id: Id
+    order_id: Id
+    v: Ordinal = VERSION
+
+
 def encode(message: Message) -> bytes:
     """The message as it goes on the wire. Raises `Malformed` for one that no reader would take."""
     try:
@@ -319,6 +335,17 @@ def encode(message: Message) -> bytes:
 def decode_command(payload: bytes) -> CommandMessage:
     """What came on the `command` channel. Raises `WireError`s."""
     return _decode(payload, _COMMANDS)
+
+
+def named_by(payload: bytes) -> Asked | None:
+    """The ids in a make that is otherwise no message; None when it names none, or is newer than us."""
+    try:
+        named = _NAMED.decode(payload) if len(payload) <= MAX_MESSAGE else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if named is None or named.v != VERSION:
+        return None
+    return Asked(command_id=named.command_id, order_id=named.order_id)
 
 
 def decode_receipt(payload: bytes) -> ReceiptMessage:
@@ -348,6 +375,7 @@ _PRESENCE: msgspec.json.Decoder[Presence] = msgspec.json.Decoder(Presence)
 _STATE: msgspec.json.Decoder[State] = msgspec.json.Decoder(State)
 _ANY: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
 _HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+_NAMED: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
 
 
 def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:

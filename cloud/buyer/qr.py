@@ -5,12 +5,15 @@ Whether its signature is good is judged with the device's key, in `orders/scanni
 
 import hashlib
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from cloud.orders.qr_signature import QrCode
 from cloud.orders.scanning import Scan
 
 LONGEST = {"uuid": 255, "deviceUuid": 64, "drinkNo": 128}
 """Characters; what the tables hold."""
+LONGEST_IN_ADDRESS = 1900
+"""Bytes as `%D0%B6`; 255 Cyrillic letters are 1530. Providers take a return address of up to 2048, ours before it."""
 _SALTED = ("drinkNo", "random", "ts", "size", "uuid")
 
 
@@ -39,8 +42,9 @@ def does_checksum_fit(said: Mapping[str, str]) -> bool | None:
 
 
 def can_be_id(name: str, value: str) -> bool:
-    """Whether the tables could hold it and an address could carry it."""
-    return 0 < len(value) <= LONGEST[name] and value.isprintable() and value not in {".", ".."}
+    """Whether the tables could hold it, and an address carry it: also the one a provider sends the buyer back to."""
+    is_word = 0 < len(value) <= LONGEST[name] and value.isprintable() and value not in {".", ".."}
+    return is_word and len(quote(value, safe="")) <= LONGEST_IN_ADDRESS
 
 
 def _id(said: Mapping[str, str], name: str) -> str:

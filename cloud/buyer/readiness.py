@@ -15,7 +15,7 @@ from cloud.buyer import slots
 from cloud.buyer.usual_times import UsualTimes
 from cloud.db import Database
 from cloud.fleet import probes
-from cloud.fleet.availability import CLOSED, OFFLINE, obstacle
+from cloud.fleet.availability import CLOSED, OFFLINE, does_fit, obstacle
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
@@ -70,6 +70,8 @@ class Asking:
         """The code of why this drink could not be made, "" when it could."""
         with self._database.read() as session:
             live = session.get(DeviceLive, device.device_uuid)
+        if not does_fit(live, drink_no, order_id):
+            return RejectCode.BAD_BODY
         told = obstacle(device, live, drink_no, order_id)
         can_answer = self._is_live and live is not None and device.control == "agent" and device.status == "active"
         if can_answer and told not in {CLOSED, OFFLINE}:

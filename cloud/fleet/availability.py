@@ -1,5 +1,6 @@
 """Could this machine make this drink now? Judged from what the machine last said of itself; told before paying."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 
 CLOSED = "closed"
 OFFLINE = "offline"
+LONGEST_PRICE = 10
+"""Digits of the highest price in kopecks."""
 
 _STANDS_IN_THE_WAY = {
     MachineState.BOOT: RejectCode.HEATING,
@@ -40,6 +43,17 @@ def obstacle(
         return OFFLINE
     state = live.state or {}
     return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state, patient)
+
+
+def does_fit(live: DeviceLive | None, drink_no: str, order_id: str) -> bool:
+    """Whether the frame of this machine holds a make of this order; true where it has not said how much it holds."""
+    room = (live.state or {}).get("make_room") if live is not None else None
+    return not isinstance(room, int) or _written(order_id) + _written(drink_no) + LONGEST_PRICE <= room
+
+
+def _written(text: str) -> int:
+    """Bytes in a frame: JSON in ASCII, without the quotes."""
+    return len(json.dumps(text)) - 2
 
 
 def _of_machine(state: dict[str, Any], order_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from protocol import json_text
 from protocol.frames import Frame
 
 
@@ -32,6 +33,6 @@ _WORDED: Mapping[str, Callable[[Any], Any]] = {
 
 
 def worded(frame: Frame) -> Frame:
-    said: dict[str, Any] = msgspec.json.decode(frame.body)
+    said: dict[str, Any] = json_text.decode(frame.body, dict[str, Any])
     own = {key: _WORDED[key](value) if key in _WORDED else value for key, value in said.items()}
     return Frame(frame.command, msgspec.json.encode(own))

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent import delivery as delivery_module
 from agent import link as link_module
+from agent import state_message
 from agent.clock import Bell
 from agent.mqtt import Connection
 from agent.profile import Profile, Timers
@@ -21,6 +23,7 @@ from protocol.messages import (
     Asked,
     Event,
     Hello,
+    Make,
     Presence,
     Probe,
     ProbeReply,
@@ -37,6 +40,14 @@ from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
 from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until
 
+MAKE = {
+    "attempt": 1,
+    "drink_no": "americano",
+    "size": 1,
+    "price": 17900,
+    "issued_at": datetime(2026, 5, 1, tzinfo=UTC),
+    "deadline_at": datetime(2026, 5, 1, 0, 1, tzinfo=UTC),
+}
 PROFILE = Profile(name="companion-v1", timers=Timers(gate_patience=0.2))
 
 
@@ -229,6 +240,41 @@ def test_an_unknown_kind_is_answered(agents: Agents, cloud: CloudSide) -> None:
     cloud.raw(b'{"kind":"dance","v":1,"command_id":"c7"}')
     wait_until(lambda: cloud.all_of(Unsupported), what="the answer")
     assert cloud.all_of(Unsupported)[0] == Unsupported(unknown_kind="dance", reference="c7")
+
+
+def test_a_make_of_a_strange_time_is_refused_by_name_and_the_next_is_made(agents: Agents, cloud: CloudSide) -> None:
+    agents.start()
+    wait_ready(cloud)
+    make = encode(msgspec.convert(MAKE | {"command_id": "c7", "order_id": "o7", "kind": "make"}, Make))
+    cloud.raw(make.replace(b'"issued_at":"2026', b'"issued_at":"9999'))
+    assert (cloud.outcome("c7").result, cloud.outcome("c7").code) == (Result.REJECTED, "bad_body")
+    cloud.make()
+    assert cloud.outcome().result is Result.DONE
+
+
+def test_an_outcome_waits_for_no_state(
+    agents: Agents, cloud: CloudSide, machine: MachineSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents.start()
+    wait_ready(cloud)
+
+    def refuse(*_: object) -> bytes:
+        raise RuntimeError("no state today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state_message, "encoded", refuse)
+        machine.controls.switch_on("descale", None)
+        cloud.command(Query(commands=[Asked(command_id="c9", order_id="o9")]))
+        assert cloud.outcome("c9").result is Result.REJECTED
+        service = agents.running
+        assert service is not None
+        wait_until(lambda: "the agent's link fails" in service._board.view.stopped, what="the trouble")
+        cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
+        wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
+        assert cloud.all_of(ProbeReply)[0].code == "not_selling"
+    wait_until(lambda: not service._board.view.stopped, what="the trouble to be over")
+    cloud.make()
+    assert cloud.outcome().result is Result.DONE
 
 
 def test_a_retained_command_is_never_obeyed(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:

@@ -1,11 +1,13 @@
 """Hypothesis strategies for any message, read off its declaration, so that a new kind or field is tested unasked."""
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
+
+from protocol.messages import FIRST_MOMENT, LAST_MOMENT
 
 MAX_LIST = 4
 """Long lists find nothing that short ones do not; the longest have tests of their own."""
@@ -34,7 +36,8 @@ def _of(kind: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.FloatType():
             return st.floats(kind.ge, kind.le, allow_nan=False, allow_infinity=False)
         case inspect.DateTimeType(tz=True):
-            return st.datetimes(timezones=st.just(UTC))
+            first, behind = FIRST_MOMENT.replace(tzinfo=None), LAST_MOMENT.replace(tzinfo=None)
+            return st.datetimes(first, behind - timedelta(microseconds=1), timezones=st.just(UTC))
         case inspect.BoolType():
             return st.booleans()
         case inspect.NoneType():

@@ -53,7 +53,7 @@ def test_scanning_again_shows_the_same_order(client: FlaskClient, orders: Orders
     assert orders.order("q-1").status == Status.PAID
 
 
-@pytest.mark.parametrize("order_id", ["a&b=c", "a/b//c", "заказ 7", "a?x#y", "a%2Fb", "..x", 'q"><b>'])
+@pytest.mark.parametrize("order_id", ["a&b=c", "a/b//c", "заказ 7", "a?x#y", "a%2Fb", "..x", 'q"><b>', "ж" * 255])
 def test_any_text_may_name_an_order(client: FlaskClient, orders: Orders, order_id: str) -> None:
     response = scan(client, uuid=order_id)
 
@@ -73,6 +73,7 @@ def test_any_text_may_name_an_order(client: FlaskClient, orders: Orders, order_i
         ({"size": ""}, 400, "В коде не хватает данных"),
         ({"uuid": ""}, 400, "В коде не хватает данных"),
         ({"uuid": "x" * 256}, 400, "В коде не хватает данных"),
+        ({"uuid": "💧" * 255}, 400, "В коде не хватает данных"),
         ({"uuid": "a\x00b"}, 400, "В коде не хватает данных"),
         ({"uuid": ".."}, 400, "В коде не хватает данных"),
         ({"drinkNo": ""}, 400, "В коде не хватает данных"),

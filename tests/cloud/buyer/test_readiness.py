@@ -241,3 +241,14 @@ def test_an_order_that_is_not_answered_leaves_the_queue(room: Room, orders: Orde
 
     assert RULES.ack_timeout_s
     assert room.order("o-2").queue.ahead == 0
+
+
+def test_an_order_that_fits_no_frame_of_the_machine_is_not_sold(
+    asking: Asking, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    long = orders.created("q" * 200)
+    with a_machine_that_answers(database, clock, ""):
+        orders.machine_says(make_room=200)
+        assert asking.of_order(long).code == "bad_body"
+        orders.machine_says(make_room=220)
+        assert asking.of_order(long).code == ""
