@@ -1,4 +1,4 @@
-"""The board as the `state` message: whole where it fits, else cut so that it closes no less than the machine does. Pure."""
+"""The board as the `state` message: whole where it fits, else cut so that it closes no less than it should. Pure."""
 
 import logging
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import force_setattr
 
 from protocol import VERSION
-from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion
+from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion, WireError
 from protocol.json_text import NotJson, check_depth
 from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Spout, Stage
 
@@ -340,10 +340,8 @@ def decode_command(payload: bytes) -> CommandMessage:
 def named_by(payload: bytes) -> Asked | None:
     """The ids in a make that is otherwise no message; None when it names none, or is newer than us."""
     try:
-        named = _NAMED.decode(payload) if len(payload) <= MAX_MESSAGE else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if named is None or named.v != VERSION:
+        named = _decode(payload, _NAMED)
+    except WireError:
         return None
     return Asked(command_id=named.command_id, order_id=named.order_id)
 
