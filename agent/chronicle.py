@@ -16,7 +16,7 @@ from agent.clock import Clock
 from agent.database import Database
 from agent.outgoing import Outgoing
 from agent.records import Happened
-from protocol.messages import Fact
+from protocol.fields import Fact
 from protocol.reasons import Happening
 
 PENDING = 64

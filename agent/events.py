@@ -15,6 +15,7 @@ from agent.journal import Journal
 from agent.log import about
 from agent.profile import Profile
 from agent.records import UNSETTLED, Command, CommandState, Snapshot, Verdict
+from protocol.fields import Fact
 from protocol.machine import (
     Booted,
     CountersReply,
@@ -28,7 +29,7 @@ from protocol.machine import (
     ProgressEvent,
     StatusReply,
 )
-from protocol.messages import Counters, Evidence, Fact, Fault, Progress
+from protocol.messages import Counters, Evidence, Fault, Progress
 from protocol.reasons import FaultLevel, Happening, RejectCode, Result, Spout
 
 REMEMBERED_EVENTS = 256

@@ -11,6 +11,7 @@ from agent.clock import Bell
 from agent.journal import Journal
 from agent.log import about
 from agent.records import Command, CommandState, refused
+from protocol.heads import Named
 from protocol.messages import Answer, Asked, Cancel, CommandMessage, Job, Make, Probe, ProbeReply, Query
 from protocol.reasons import AgentCode, AnswerStatus, RejectCode
 
@@ -45,11 +46,12 @@ class Intake:
         self._bell.ring()
         return None
 
-    def refuse_unreadable(self, asked: Asked) -> None:
+    def refuse_unreadable(self, named: Named) -> None:
         """A make that names itself and is otherwise no message: refused for ever, as far as it is not known already."""
         with self._journal.transaction():
-            if self._journal.get(asked.command_id) is None:
-                self._bury(asked.command_id, asked.order_id, RejectCode.BAD_BODY, "a make that cannot be read")
+            if self._journal.get(named.command_id) is None:
+                asked = Asked(command_id=named.command_id, order_id=named.order_id)
+                self._journal.bury(asked, RejectCode.BAD_BODY, "a make that cannot be read")
         self._bell.ring()
 
     def _make(self, make: Make) -> None:

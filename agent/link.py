@@ -19,6 +19,7 @@ from agent.intake import Intake
 from agent.journal import Journal
 from agent.mqtt import Refused
 from protocol.errors import Malformed, UnknownKind, WireError
+from protocol.heads import named_by
 from protocol.messages import (
     Event,
     Hello,
@@ -32,7 +33,6 @@ from protocol.messages import (
     decode_command,
     decode_receipt,
     encode,
-    named_by,
 )
 from protocol.reasons import Happening
 from protocol.topics import Channel, topic
@@ -245,8 +245,8 @@ class Link:
         try:
             message = decode_command(payload)
         except Malformed:
-            if (asked := named_by(payload)) is not None:
-                self._intake.refuse_unreadable(asked)
+            if (named := named_by(payload)) is not None:
+                self._intake.refuse_unreadable(named)
             raise
         if expires_in is not None and isinstance(message, Make | Job):
             until = self._clock.monotonic() + expires_in

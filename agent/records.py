@@ -7,8 +7,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from agent.clock import Stamp
+from protocol.fields import Fact
 from protocol.machine import CountersReply
-from protocol.messages import Evidence, Fact
+from protocol.messages import Evidence
 from protocol.reasons import Result, Spout
 
 

@@ -12,7 +12,8 @@ import msgspec
 from agent.log import about
 from agent.records import Command, Happened, Step, Verdict
 from protocol.errors import WireError
-from protocol.messages import Accepted, Event, Evidence, Fact, Outcome, encode
+from protocol.fields import Fact
+from protocol.messages import Accepted, Event, Evidence, Outcome, encode
 
 MAX_STEPS = 32
 """Lines of history in one outcome; a normal life has six."""

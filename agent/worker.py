@@ -12,6 +12,7 @@ from agent import AGENT_VERSION, decisions
 from agent.board import Board
 from agent.clock import Clock
 from agent.conduct import Duty
+from agent.conversation import Conversation
 from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.driver import Driver, Line
@@ -23,7 +24,7 @@ from agent.noticing import Noticing
 from agent.pouring import Pouring
 from agent.profile import Profile
 from agent.records import Command, Snapshot, Verdict, refused
-from agent.talk import Closed, Heard, LineLost, LineNews, Opened, Sign, Talk, Wait
+from agent.talk import Closed, LineLost, LineNews, Opened, Sign, Talk
 from agent.upkeep import Upkeep
 from protocol.errors import WireError
 from protocol.frames import Frame
@@ -84,10 +85,7 @@ class Worker:
         self._state_dir = state_dir
         self._inbox: deque[LineNews] = deque()
         """Taken from the line, not heard yet: an error in one must not lose the next."""
-        self._talk: Talk[None] | None = None
-        self._wait: Wait | None = None
-        self._subject: Command | None = None
-        """The command of the talk that is open."""
+        self._talk = Conversation()
         self._failures = Failures()
         self._due = _Due()
         self._greet_failures = 0
@@ -108,31 +106,35 @@ class Worker:
             while self._inbox:
                 self._hear(self._inbox.popleft(), now)
             self.look()
-            self._offer(Sign.NUDGE)
-            self._resume_if_late(now)
+            self._talk.offer(Sign.NUDGE)
+            self._talk.resume_if_late(now)
             self._refuse_others()
-            while self._talk is None and self._upkeep.leaves_at is None and self._begin(now):
+            while not self._talk.is_open and self._upkeep.leaves_at is None and self._begin(now):
                 pass
             self._upkeep.leave_if_due(now)
             self.look()
             self._write_down(now)
         except JournalFailed as failed:
-            self._drop_talk(f"the journal failed: {failed}")
+            self._talk.drop(f"the journal failed: {failed}")
             self.look()
         if self._journal.failure:
             self._prove_storage(now)
-        return min(now + LONGEST_SLEEP_S, self._wait.until if self._wait else now + LONGEST_SLEEP_S)
+        return min(now + LONGEST_SLEEP_S, self._talk.until)
 
     def abandon(self, error: Exception | None = None) -> None:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
-        subject = self._subject
-        self._drop_talk("an error of ours")
+        subject = self._talk.drop("an error of ours")
         if subject is None or error is None or not self._failures.is_poison(subject.command_id, error):
             return
         try:
             self._put_away(subject.command_id, f"the agent failed at it {POISON} times: {type(error).__name__}")
         except JournalFailed as failed:
             log.error("it stays: %s", failed, extra=about(subject))
+
+    @property
+    def is_idle(self) -> bool:
+        """No talk with the machine is open."""
+        return not self._talk.is_open
 
     def look(self) -> None:
         """Bring the board up to date."""
@@ -172,12 +174,12 @@ class Worker:
             case Opened(session):
                 self._driver.opened(session)
                 self._due.greet, self._greet_failures = now, 0
-                self._offer(Sign.OPENED)
+                self._talk.offer(Sign.OPENED)
             case Closed(why):
                 was_open = self._driver.is_open
                 self._driver.closed()
                 if was_open:
-                    self._throw(LineLost(why))
+                    self._talk.throw(LineLost(why))
             case Frame():
                 self._hear_frame(news, now)
 
@@ -201,68 +203,31 @@ class Worker:
             return
         if not self._driver.is_greeted:
             self._due.greet = min(self._due.greet, now + GREET_PAUSES_S[0])
-        self._offer(message)
+        self._talk.offer(message)
 
     # Talking
-
-    def _offer(self, heard: Heard) -> None:
-        if self._wait is not None and self._wait.wants(heard):
-            self._resume(heard)
-
-    def _resume_if_late(self, now: float) -> None:
-        while self._wait is not None and now >= self._wait.until:
-            self._resume(None)
-
-    def _resume(self, heard: Heard | None) -> None:
-        if self._talk is None:
-            return
-        talk = self._talk
-        try:
-            self._wait = talk.send(heard)
-        except (StopIteration, LineLost):
-            self._talk = self._wait = None
-
-    def _throw(self, lost: LineLost) -> None:
-        if self._talk is None:
-            return
-        talk = self._talk
-        try:
-            self._wait = talk.throw(lost)
-        except (StopIteration, LineLost):
-            self._talk = self._wait = None
-
-    def _drop_talk(self, why: str) -> None:
-        talk, self._talk, self._wait, self._subject = self._talk, None, None, None
-        if talk is not None:
-            log.error("stopped in the middle: %s", why)
-            talk.close()
-
-    def _start(self, talk: Talk[None], subject: Command | None = None) -> bool:
-        self._talk, self._subject = talk, subject
-        self._resume(None)
-        return True
 
     def _begin(self, now: float) -> bool:
         """Start the most urgent talk; False when there is none."""
         self._settle_begun()
         for command in self._journal.unsettled():
             log.warning("asking the machine what became of it", extra=about(command))
-            return self._start(self._pouring.settle(command), command)
+            return self._talk.start(self._pouring.settle(command), command)
         if self._driver.is_open and not self._driver.is_greeted and now >= self._due.greet:
-            return self._start(self._greet(now))
+            return self._talk.start(self._greet(now))
         for command in self._still_pouring():
-            return self._start(self._pouring.let_finish(command), command)
+            return self._talk.start(self._pouring.let_finish(command), command)
         for command in self._journal.received():
-            return self._start(self._pouring.pour(command), command)
+            return self._talk.start(self._pouring.pour(command), command)
         if (job := self._board.next_job()) is not None:
-            return self._upkeep.repeat(job) or self._start(self._upkeep.do(job))
+            return self._upkeep.repeat(job) or self._talk.start(self._upkeep.do(job))
         if self._driver.is_greeted and now >= self._due.recheck:
             self._due.recheck = now + self._profile.timers.recheck
-            return self._start(self._recheck())
+            return self._talk.start(self._recheck())
         if self._driver.is_greeted and self._is_poll_due(now):
             self._due.poll = now + min(self._profile.timers.status_poll, self._poll_after())
             self._due.count = now + self._profile.timers.counter_watch
-            return self._start(self._poll())
+            return self._talk.start(self._poll())
         if now >= self._due.prune:
             self._due.prune = now + PRUNE_S
             self._journal.prune()
@@ -385,13 +350,13 @@ class Worker:
         """When nobody waits for the disk, and while there is room for more than what is under way."""
         if self._journal.failure or self._journal.standing.shortage():
             return
-        if self._talk is None:
+        if not self._talk.is_open:
             is_time = self._chronicle.is_due(now)
         else:
             is_time = self._chronicle.is_overdue(now) and not (self._journal.received() or self._journal.begun())
         if is_time:
             self._chronicle.write()
-        if self._talk is None:
+        if not self._talk.is_open:
             self._journal.memory.keep()
 
     def _prove_storage(self, now: float) -> None:

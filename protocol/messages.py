@@ -4,14 +4,30 @@ Read tolerantly (unknown fields ignored, unknown kinds named), write strictly. T
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import force_setattr
 
-from protocol import VERSION
-from protocol.errors import Malformed, TooLarge, UnknownKind, UnknownVersion, WireError
+from protocol import VERSION, heads
+from protocol.errors import Malformed, TooLarge, UnknownVersion
+from protocol.fields import (
+    FIRST_MOMENT,
+    LAST_MOMENT,
+    Code,
+    Count,
+    CupSize,
+    DrinkNo,
+    Fact,
+    Id,
+    Kopecks,
+    Label,
+    Moment,
+    Ordinal,
+    SettingValue,
+    Words,
+)
 from protocol.json_text import NotJson, check_depth
 from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Spout, Stage
 
@@ -19,27 +35,6 @@ MAX_MESSAGE = 64 * 1024
 """Bytes. A state with every drink of a large machine is under 20 KiB."""
 MAX_BATCH = 50
 """Ids in one query or receipt; longer lists go in several messages."""
-
-_STORABLE = r"^[^\x00]*$"
-"""No text holds NUL: PostgreSQL refuses it, and such a message could never be settled."""
-Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=_STORABLE)]
-DrinkNo = Annotated[str, Meta(min_length=1, max_length=128, pattern=_STORABLE)]
-Label = Annotated[str, Meta(max_length=64, pattern=_STORABLE)]
-Kopecks = Annotated[int, Meta(ge=0, le=10_000_000_00)]
-Moment = Annotated[datetime, Meta(tz=True)]
-FIRST_MOMENT, LAST_MOMENT = datetime(1900, 1, 1, tzinfo=UTC), datetime(2900, 1, 1, tzinfo=UTC)
-"""A clock that was never set says 1970. Beyond these nothing is meant, and reckoning with it would overflow."""
-Ordinal = Annotated[int, Meta(ge=1, le=1_000_000)]
-Count = Annotated[int, Meta(ge=0, le=2**40)]
-Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{0,64}$(?!\n)")]
-"""A reject, fault or agent code; empty where there is nothing to explain."""
-Words = Annotated[str, Meta(max_length=500, pattern=_STORABLE)]
-CupSize = Annotated[int, Meta(ge=0, le=2)]
-"""0 small, 1 medium, 2 large (`reasons.Size`)."""
-SettingValue = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Words
-Fact = (
-    bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | float | Annotated[str, Meta(max_length=128, pattern=_STORABLE)]
-)
 
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -302,26 +297,6 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 
 
-class _Head(Struct):
-    """What every message of every version has, or may have, at its top."""
-
-    v: Ordinal = VERSION
-    kind: Annotated[str, Meta(pattern=_STORABLE)] = ""
-    message_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
-    command_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
-    probe_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
-    job_id: Annotated[str, Meta(pattern=_STORABLE)] = ""
-
-
-class _Named(Struct):
-    """What a make must say to be refused by name."""
-
-    kind: Literal["make"]
-    command_id: Id
-    order_id: Id
-    v: Ordinal = VERSION
-
-
 def encode(message: Message) -> bytes:
     """The message as it goes on the wire. Raises `Malformed` for one that no reader would take."""
     try:
@@ -335,15 +310,6 @@ def encode(message: Message) -> bytes:
 def decode_command(payload: bytes) -> CommandMessage:
     """What came on the `command` channel. Raises `WireError`s."""
     return _decode(payload, _COMMANDS)
-
-
-def named_by(payload: bytes) -> Asked | None:
-    """The ids in a make that is otherwise no message; None when it names none, or is newer than us."""
-    try:
-        named = _decode(payload, _NAMED)
-    except WireError:
-        return None
-    return Asked(command_id=named.command_id, order_id=named.order_id)
 
 
 def decode_receipt(payload: bytes) -> ReceiptMessage:
@@ -372,8 +338,6 @@ _REPORTS: msgspec.json.Decoder[ReportMessage] = msgspec.json.Decoder(ReportMessa
 _PRESENCE: msgspec.json.Decoder[Presence] = msgspec.json.Decoder(Presence)
 _STATE: msgspec.json.Decoder[State] = msgspec.json.Decoder(State)
 _ANY: msgspec.json.Decoder[AnyMessage] = msgspec.json.Decoder(AnyMessage)
-_HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
-_NAMED: msgspec.json.Decoder[_Named] = msgspec.json.Decoder(_Named)
 
 
 def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -385,7 +349,7 @@ def _decode(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     except NotJson as error:  # too deep even to look what it is
         raise Malformed(f"not a message: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _explain(payload, error) from error
+        raise heads.explain(payload, error, KINDS) from error
 
 
 def _checked_version(message: T) -> T:
@@ -399,22 +363,6 @@ def _in_utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("before the first year or after the last") from error
-
-
-def _explain(payload: bytes, error: Exception) -> Malformed | UnknownKind | UnknownVersion:
-    """A message that did not decode: newer than us, or broken?"""
-    try:
-        head = _HEAD.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Malformed(f"not a message: {error}")
-    if head.v != VERSION:
-        return UnknownVersion(f"version {head.v}, we speak {VERSION}")
-    if not head.kind:
-        return Malformed("names no kind")
-    if head.kind not in KINDS:
-        reference = head.message_id or head.command_id or head.probe_id or head.job_id
-        return UnknownKind(head.kind[:64], reference[:255])
-    return Malformed(f"{head.kind}: {error}")
 
 
 _ALL: tuple[type[Message], ...] = (

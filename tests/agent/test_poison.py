@@ -10,7 +10,8 @@ from agent import preparing
 from agent.board import View
 from agent.pouring import Pouring
 from agent.state_message import encoded
-from protocol.messages import MAX_MESSAGE, Fault, decode_state, encode, named_by
+from protocol.heads import named_by
+from protocol.messages import MAX_MESSAGE, Fault, decode_state, encode
 from protocol.reasons import AgentCode, Result
 from tests.agent.world import BIRTH, World
 

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from protocol.messages import FIRST_MOMENT, LAST_MOMENT
+from protocol.fields import FIRST_MOMENT, LAST_MOMENT
 
 MAX_LIST = 4
 """Long lists find nothing that short ones do not; the longest have tests of their own."""

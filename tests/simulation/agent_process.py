@@ -195,7 +195,7 @@ class AgentProcess:
     def _has_time(self, name: str) -> bool:
         """It would only look round."""
         if name == "worker":
-            return self.worker._talk is None and self.worker._driver.is_greeted
+            return self.worker.is_idle and self.worker._driver.is_greeted
         return self.link.is_connected and self.journal.outgoing.count() == 0
 
     # Its end
