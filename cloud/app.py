@@ -16,6 +16,7 @@ from cloud.loops import Crew
 from cloud.payments import checkout, webhook
 from cloud.payments.custom import callback as custom_callback
 from cloud.payments.tbank import webhook as tbank_webhook
+from cloud.request_framing import MAX_BODY
 from cloud.settings import Settings
 from cloud.wiring import Cloud, new_payment_id
 
@@ -23,8 +24,6 @@ log = logging.getLogger("cloud.app")
 
 STREAMS = 200
 """Event streams one process holds open; each takes a thread of the server, which has some more than these."""
-MAX_BODY = 128 * 1024
-"""Twice the largest notification; nothing else we accept comes near."""
 
 HEADERS = {
     "Content-Security-Policy": (

@@ -12,6 +12,7 @@ from cloud.app import STREAMS, create_app
 from cloud.collector import spare_what_stays
 from cloud.settings import Settings
 from cloud.watch import Watch
+from cloud.whole_requests import WholeRequests
 from cloud.wiring import Cloud, build
 from cloud.worker import Worker
 
@@ -22,7 +23,7 @@ RUN_STREAMS = STREAMS
 OTHERS = 56
 """Threads that answer everything else."""
 KEPT_ALIVE = 500
-"""Connections that rest between two requests; they hold no thread."""
+"""Connections that rest between two requests, or bring one; they hold no thread."""
 STACK = 512 * 1024
 """Bytes; the system's 8 MiB times a thousand threads would only look frightening, none uses a fraction of it."""
 MOST_FILES = 8192
@@ -58,7 +59,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         values: dict[str, Any] = {
             "bind": self._settings.bind,
             "workers": self._processes,
-            "worker_class": "gthread",
+            "worker_class": WholeRequests.with_limits(KEPT_ALIVE, self._settings.trusted_proxies),
             "threads": self._streams + OTHERS,
             "worker_connections": self._streams + OTHERS + KEPT_ALIVE,
             "graceful_timeout": GRACE_S,

@@ -7,14 +7,14 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.programs import Program, answers, free_port
+from tests.deploy.doors import Doors
+from tests.programs import Program
 from tests.waiting import wait_until
 
 DEEP = {
@@ -25,33 +25,6 @@ DEEP = {
     "brackets behind a string that looks like one": b'["\\"]]]]",' * 3000,
 }
 DOORS = ("/v1/initiate-payment", "/v1/yook-pay-webhook", "/v1/tbank-webhook", "/v1/custom-callback")
-
-
-class Doors:
-    """The program on a port of its own, with no broker and no merchant."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.env = {
-            "COFFEE_SECRET_KEY": "x" * 32,
-            "COFFEE_BIND": f"127.0.0.1:{self.port}",
-            "COFFEE_MQTT_URL": "mqtt://127.0.0.1:9",
-            "COFFEE_YOOKASSA_WEBHOOK_NETWORKS": "*",
-            **settings,
-        }
-
-    def open(self, log: str = "log") -> Program:
-        argv = [sys.executable, "-m", "cloud", "run"]
-        return Program(argv, log=self.folder / log, cwd=self.folder, env={"PYTHONPATH": str(ROOT), **self.env})
-
-    def is_open(self) -> bool:
-        return answers(self.port)
-
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import insert
 
 from cloud.addresses import parse_networks
-from cloud.app import MAX_BODY, create_app
+from cloud.app import create_app
 from cloud.payments import webhook
 from cloud.payments.authenticity import MAX_NOTIFICATION_BYTES
 from cloud.payments.models import ProviderNews
 from cloud.payments.recheck import NEWS
+from cloud.request_framing import MAX_BODY
 from tests.cloud.tills import WEBHOOK, Till
 from tests.cloud.worlds import World
 
