@@ -32,6 +32,8 @@ class View:
     machine: MachineState | None = None
     stopped: str = "starting"
     """Why nothing is sold, whatever the machine's state; "" when selling."""
+    rival: str = ""
+    """The session of another agent that speaks under this device's name; then nothing is sold."""
     busy_order: str | None = None
     faults: Mapping[str, Fault] = field(default_factory=dict)
     counters: Counters | None = None

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from agent import AGENT_VERSION, state_message
 from agent.board import Board, View
 from agent.clock import Bell, Clock, CloudClock
 from agent.database import JournalFailed
-from agent.deadline import ASKED_LATELY_S, contradicts
 from agent.delivery import Delivery
 from agent.intake import Intake
 from agent.journal import Journal
@@ -22,7 +21,6 @@ from agent.mqtt import Refused
 from protocol.errors import Malformed, UnknownKind, WireError
 from protocol.heads import named_by
 from protocol.messages import (
-    GREETING,
     Event,
     Hello,
     Job,
@@ -49,11 +47,11 @@ DEAF_S = 60.0
 STATE_EVERY_S = 60.0
 STATE_PAUSE_S = 0.2
 """Changes closer together than this go out as one."""
-HELLO_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""Between hellos that nobody answers: the cloud may not have been listening yet."""
-CLOCK_CHECK_S = 600.0
+HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
 CLOCK_WRONG_S, CLOCK_RIGHT_S = 60.0, 30.0
 """By how much the wall clock may differ from the cloud's before an operator hears of it, and when it is right again."""
+TAKEN_OVER = "Session taken over"
+"""MQTT 5's name for why a broker hung up on us; one with 3.1.1 does not say."""
 EVENT = str(Event.__struct_config__.tag)
 GOODBYE_S = 1.0
 log = logging.getLogger(__name__)
@@ -133,6 +131,8 @@ class Link:
         self._new_id = new_id
         self._worker_bell = worker_bell
         self._wire: Wire | None = None
+        self._connections = 0
+        """How often this session has dialled; tells a second agent's connect from one that is only heard twice."""
         self._mqtt5 = self._has_mqtt5 = True
         self._turned_away = 0
         self._dialled_at = 0.0
@@ -141,9 +141,6 @@ class Link:
         self._greeted = False
         self._hello: tuple[str, float] | None = None
         self._hello_due = 0.0
-        self._hellos = 0
-        """Not answered, on this connection."""
-        self._asked_at = float("-inf")
         self._delivery = Delivery(journal.outgoing)
         self._confirmed = 0
         self._progress_at = 0.0
@@ -197,6 +194,7 @@ class Link:
             self._dial_after = now + LONGEST_PAUSE_S
             return
         self._wire, self._dialled_at, self._greeted, self._holds_back = wire, now, False, False
+        self._connections += 1
         try:
             wire.open()
         except Refused as refused:
@@ -214,6 +212,8 @@ class Link:
         pause = self._pause * self._random.uniform(0.5, 1.0)
         self._dial_after = now + pause
         self._pause = min(LONGEST_PAUSE_S, self._pause * 2)
+        if TAKEN_OVER in wire.why_lost:
+            log.error("another client has taken our name at the broker; is this computer's card a copy of another's?")
         if wire.why_lost:
             log.warning("the broker is lost (%s); again in %.1f s", wire.why_lost, pause)
 
@@ -261,8 +261,6 @@ class Link:
         answer = self._intake.take(message)
         if answer is not None:
             self._say(answer)
-        if isinstance(message, Make | Job):
-            self._ask_time_if_needed(message)
 
     def _receipt(self, payload: bytes) -> None:
         message = decode_receipt(payload)
@@ -271,28 +269,27 @@ class Link:
         else:
             self._welcome(message)
 
-    def _ask_time_if_needed(self, message: Make | Job) -> None:
-        """It waits for the cloud's time, or the cloud's clock has been set since we asked."""
-        known = self._cloud.now()
-        if known is None or contradicts(message.issued_at, message.deadline_at, known):
-            self._ask_time()
-
-    def _ask_time(self) -> None:
-        if self._clock.monotonic() - self._asked_at >= ASKED_LATELY_S:
-            self._say_hello()
-
     def _welcome(self, welcome: Welcome) -> None:
-        if welcome.hello_id == GREETING:
-            self._ask_time()
         hello = self._hello
         if hello is None or hello[0] != welcome.hello_id:
             return
         self._journal.outgoing.takes_events = welcome.takes is not UNSET and EVENT in welcome.takes
+        self._note_rival("" if welcome.rival_session is UNSET else welcome.rival_session)
         if self._cloud.learn(welcome.cloud_time, hello[1]):
             self._judge_clock()
-            self._hello, self._hellos = None, 0
+            self._hello = None
             self._hello_due = self._clock.monotonic() + CLOCK_CHECK_S
             self._worker_bell.ring()
+
+    def _note_rival(self, session: str) -> None:
+        """The cloud knows who else speaks under our name; it lets us sell again when a person has sorted it out."""
+        if session == self._board.view.rival:
+            return
+        self._board.change(rival=session)
+        self._worker_bell.ring()
+        if session:
+            log.error("another agent, session %s, speaks under our name: a copied card? nothing is sold", session)
+            self._journal.chronicle.tell(Happening.TWO_AGENTS, rival_session=session)
 
     def _judge_clock(self) -> None:
         """The machine's own clock dates its logs and frames for people; no deadline hangs on it."""
@@ -312,10 +309,10 @@ class Link:
             self._delivery.connected()
             self._confirmed, self._progress_at = wire.confirmed, now
             self._told = None
-            self._hello_due, self._hellos = now, 0
+            self._hello_due = now
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         if now >= self._hello_due:
-            self._say_hello()
+            self._say_hello(now)
         try:
             self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
         finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
@@ -339,15 +336,14 @@ class Link:
         except WireError as error:
             log.error("cannot be said: %s", error)
 
-    def _say_hello(self) -> None:
-        now = self._clock.monotonic()
-        self._hello, self._asked_at = (self._new_id(), now), now
-        self._hello_due = now + HELLO_PAUSES_S[min(self._hellos, len(HELLO_PAUSES_S) - 1)]
-        self._hellos += 1
+    def _say_hello(self, now: float) -> None:
+        self._hello = (self._new_id(), self._clock.monotonic())
+        self._hello_due = now + HELLO_AGAIN_S
         self._say(Hello(hello_id=self._hello[0], agent_version=AGENT_VERSION, profile=self._profile))
 
     def _presence(self, *, online: bool) -> bytes:
-        return encode(Presence(online=online, session_id=self._journal.session, agent_version=AGENT_VERSION))
+        said = Presence(online=online, session_id=self._journal.session, agent_version=AGENT_VERSION)
+        return encode(structs.replace(said, connection=self._connections) if online else said)
 
     def _has_news(self) -> bool:
         return self._board.view is not self._told

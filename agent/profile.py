@@ -93,7 +93,11 @@ class Expects(Struct, frozen=True, forbid_unknown_fields=True):
 class Counting(Struct, frozen=True, forbid_unknown_fields=True):
     """What the machine's counters can prove."""
 
-    local_sales: bool = False
+    local_sales: bool | None = None
+    """Does it also sell by itself? True: its counter proves nothing. False: a drink nobody ordered stops the selling.
+
+    Not said: a drink counted while none of ours was on its way is its own, and from then on it is one that does.
+    """
     start_always_counts: bool = False
 
 

@@ -111,6 +111,7 @@ class Service:
                 cloud=cloud,
                 profile=profile,
                 base=base,
+                standing=self._journal.standing,
                 state_dir=settings.state_dir,
                 restart=self._begin_anew,
             ),

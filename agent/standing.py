@@ -15,8 +15,14 @@ from protocol.reasons import AgentCode
 ROOM = 32 * 1024
 """Bytes; a command with its history and reports takes a tenth of it."""
 _STOPPED, _LOST_AT, _LOSS_ACCEPTED_AT, _RESUMED_AFTER = "stopped", "lost_at", "loss_accepted_at", "resumed_after"
-_FAULTS = "faults"
-_LOST = "the journal was damaged and put aside; look at it, then: coffee-agent journal --accept-loss"
+_FAULTS, _LOCAL_SALE = "faults", "local_sale_at"
+_LOST = (
+    "the journal was damaged and put aside; look at it, then: coffee-agent journal --accept-loss here, "
+    "or coffee-cloud resume --accept-loss"
+)
+
+
+_RESUME = "coffee-cloud resume, or here coffee-agent journal --resume-selling"
 
 
 def needs_person(get: Callable[[str], str]) -> str:
@@ -24,7 +30,7 @@ def needs_person(get: Callable[[str], str]) -> str:
     if get(_LOST_AT) and not get(_LOSS_ACCEPTED_AT):
         return _LOST
     stopped = get(_STOPPED)
-    return f"{stopped}; look at the machine, then: coffee-agent journal --resume-selling" if stopped else ""
+    return f"{stopped}; look at the machine, then: {_RESUME}" if stopped else ""
 
 
 class Standing:
@@ -59,6 +65,20 @@ class Standing:
     def is_stopped(self) -> bool:
         """By the breaker; a damaged journal or a full disk is another matter."""
         return bool(self._database.get(_STOPPED))
+
+    @property
+    def is_lost(self) -> bool:
+        """A damaged journal was put aside and nobody has accepted that."""
+        return bool(self._database.get(_LOST_AT) and not self._database.get(_LOSS_ACCEPTED_AT))
+
+    @property
+    def has_sold_by_itself(self) -> bool:
+        """The machine has been seen to sell without us: its counter proves nothing any more."""
+        return bool(self._database.get(_LOCAL_SALE))
+
+    def note_local_sale(self) -> None:
+        if not self.has_sold_by_itself:
+            self._database.put(_LOCAL_SALE, self._clock.wall().isoformat())
 
     def resume_selling(self, after: int) -> None:
         """A person has looked at the machine; what became of commands up to this place counts no more."""

@@ -1,4 +1,4 @@
-"""What an operator asks for besides drinks: rinse, restart, settings. Refused while a drink is made, and told why.
+"""What an operator asks for besides drinks: rinse, restart, resume, settings. Refused, with a reason, in mid-drink.
 
 Nothing here is journaled: a job that was not begun is forgotten by a crash, and asked for again under its own id.
 """
@@ -12,16 +12,18 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from agent import overrides
+from agent import decisions, overrides
 from agent.board import Board
 from agent.clock import Clock, CloudClock
-from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
+from agent.deadline import WELCOME_PATIENCE_S, Reading, Term, Timeliness, judge
+from agent.decisions import Decision
 from agent.driver import MAX_MSG_ID, Driver
 from agent.profile import BadProfile, Profile
+from agent.standing import Standing
 from agent.talk import LineLost, Sign, Talk, Wait
 from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
-from protocol.messages import Answer, Job, Restart, Rinse, Settings
+from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings
 from protocol.reasons import AgentCode, AnswerStatus, JobCode, RejectCode
 
 FILE = "restart.json"
@@ -49,6 +51,7 @@ class Upkeep:
     profile: Profile
     base: Profile
     """Without what an operator has set."""
+    standing: Standing
     state_dir: Path
     restart: Callable[[], None]
     leaves_at: float | None = None
@@ -103,6 +106,8 @@ class Upkeep:
                 yield from self._rinse(job)
             case Restart():
                 self._leave(job)
+            case Resume():
+                self._resume(job)
             case Settings():
                 self._set(job)
 
@@ -153,6 +158,22 @@ class Upkeep:
         else:
             self._leave(job, lambda: overrides.keep(self.state_dir, job.values))
 
+    def _resume(self, job: Resume) -> None:
+        """The same decision as at the machine's own command line, and acted on in the same place."""
+        if self.standing.is_lost and not job.accept_loss:
+            self.refuse(job, AgentCode.NOT_SELLING, "a damaged journal was put aside; look at it, then --accept-loss")
+            return
+        log.warning("%s: %s decides to sell again", job.job_id, job.by or "an operator")
+        try:
+            if job.accept_loss:
+                decisions.leave(self.state_dir, Decision.ACCEPT_LOSS)
+            decisions.leave(self.state_dir, Decision.RESUME_SELLING)
+        except OSError as error:
+            self.refuse(job, AgentCode.STORAGE, str(error))
+            return
+        self.board.change(rival="")
+        self.answer(job, AnswerStatus.DONE)
+
     def _leave(self, job: Job, first: Callable[[], None] = lambda: None) -> None:
         """Remembered before it is done: the same job, told again after the restart, must not cause the next."""
         path = self.state_dir / FILE
@@ -175,7 +196,7 @@ class Upkeep:
             freshness_s=LONGEST_LIFE_S,
             broker_until=self.board.limit_of(job.job_id),
         )
-        return judge(term, self.cloud.reading())
+        return judge(term, Reading(self.clock.wall(), self.clock.monotonic(), self.cloud.now()))
 
     def _note(self, job: Job, status: AnswerStatus) -> None:
         self._remember(Answer(reference=job.job_id, asked=_kind(job), status=status))

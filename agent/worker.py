@@ -38,6 +38,8 @@ STORAGE_PROBE_S = 5.0
 PRUNE_S = 24 * 3600.0
 SOON_S = 1.0
 _SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
+LOCAL_SALE = "local_sale"
+"""The code of a drink that the machine sold by itself."""
 RECHECK_WITHIN_S = 24 * 3600.0
 """An outcome still unknown after a day is the operator's, not the machine's."""
 log = logging.getLogger(__name__)
@@ -162,6 +164,8 @@ class Worker:
     def _why_stopped(self) -> str:
         if self._journal.failure:
             return f"{AgentCode.STORAGE}: {self._journal.failure}"[:500]
+        if rival := self._board.view.rival:
+            return f"{rival} is the session of another agent with this device's name: give each machine its own"[:500]
         missing = self._profile.expects.required - self._driver.abilities
         if self._driver.is_greeted and missing:
             return f"the machine cannot {', '.join(sorted(missing))}, which profile {self._profile.name} needs"
@@ -279,7 +283,7 @@ class Worker:
         self._settle_begun()
         last = self._journal.last_sent()
         if last is not None and last.snapshot is not None:
-            self._tally.start_from(last.snapshot, self._clock.monotonic())
+            self._tally.start_from(last.snapshot, self._clock.monotonic(), is_settled=last.is_finished)
         self._upkeep.begin()
         who = f"version {AGENT_VERSION}, profile {self._profile.name}"
         self._chronicle.tell(Happening.AGENT_STARTED, words=who, session=self._journal.session)
@@ -306,14 +310,16 @@ class Worker:
         moved = self._tally.read(reading, self._clock.monotonic())
         if not moved.strays:
             return
-        is_usual = self._profile.counting.local_sales
-        why = "local_sale" if is_usual else ""
-        counted, ordered = moved
-        self._chronicle.tell(Happening.COUNTER_MOVED, why, counted=counted, ordered=ordered, total=reading.total)
-        if not is_usual:
-            why = f"the counter moved by {moved.counted} and {moved.ordered} drinks were ordered; needs a person"
-            log.error("selling stops: %s", why)
-            self._journal.stop_selling(why)
+        is_local = moved.is_local_sale if (sells := self._profile.counting.local_sales) is None else sells
+        code = LOCAL_SALE if is_local else ""
+        counted, ordered = moved.counted, moved.ordered
+        self._chronicle.tell(Happening.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total)
+        if is_local:
+            self._journal.standing.note_local_sale()
+            return
+        why = f"the counter moved by {moved.counted} and {moved.ordered} drinks were ordered; needs a person"
+        log.error("selling stops: %s", why)
+        self._journal.stop_selling(why)
 
     def _refuse_others(self) -> None:
         """One drink at a time: whoever comes meanwhile is told at once, while the money can go back."""

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
-from cloud.fleet.models import Credential, Device
+from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.fleet.vault import SecretUnreadable
 from cloud.payments.custom.books import CUSTOM
 from cloud.payments.outcomes import Ok
@@ -38,9 +38,10 @@ def checkup(settings: Settings) -> list[Finding]:
         credentials, database = _database(cloud)
         shops = [_shop(cloud, credential) for credential in credentials]
         tmetr = _tmetr(cloud) if database.good else []
+        machines = _two_agents(cloud) if database.good else []
     finally:
         cloud.close()
-    return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *shops]
+    return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *machines, *shops]
 
 
 def _database(cloud: Cloud) -> tuple[list[Credential], Finding]:
@@ -57,7 +58,11 @@ def _database(cloud: Cloud) -> tuple[list[Credential], Finding]:
 
 def _broker(settings: Settings) -> Finding:
     link = BrokerLink(
-        settings.mqtt_url, client_id_of("check"), user=settings.mqtt_user, password=settings.mqtt_password
+        settings.mqtt_url,
+        client_id_of("check"),
+        user=settings.mqtt_user,
+        password=settings.mqtt_password,
+        listens_to=(),
     )
     link.start()
     try:
@@ -83,6 +88,18 @@ def _tmetr(cloud: Cloud) -> list[Finding]:
     if isinstance(told, NotTaken | Unknown) or (isinstance(told, Refused) and machines):
         return [Finding(False, f"Tmetr API does not serve us ({told.why}): COFFEE_TMETR_URL")]
     return [Finding(True, f"Tmetr API answers, {len(machines)} machine(s) without an agent")]
+
+
+def _two_agents(cloud: Cloud) -> list[Finding]:
+    """Machines that sell nothing because two agents speak under one name."""
+    with cloud.database.read() as session:
+        found = session.scalars(select(DeviceLive).where(DeviceLive.two_agents_since.is_not(None))).all()
+    since = "two agents take turns under its name since"
+    advice = "so it sells nothing; a copied card? give each machine its own name, then `coffee-cloud resume"
+    return [
+        Finding(False, f"device {live.device_uuid}: {since} {live.two_agents_since} UTC, {advice} {live.device_uuid}`")
+        for live in found
+    ]
 
 
 def receipt_warnings(cloud: Cloud) -> list[str]:

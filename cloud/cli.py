@@ -5,21 +5,26 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from cloud import __version__, log, migrate
 from cloud.checkup import checkup, receipt_warnings
 from cloud.collector import spare_what_stays
-from cloud.fleet import events_report
+from cloud.courier import jobs
+from cloud.courier.broker import NotConnected
+from cloud.fleet import events_report, sessions
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.machine_events import KEPT_EACH, latest
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
@@ -33,6 +38,8 @@ from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud, build
+from protocol.messages import Answer, Unsupported
+from protocol.reasons import AnswerStatus
 
 BAD = 1
 WRONG_USAGE = 2
@@ -273,6 +280,52 @@ def pour(order_id: str, by: str) -> None:
     finally:
         cloud.close()
     click.echo("The command goes out by the worker.")
+
+
+@main.command()
+@click.argument("device_uuid")
+@click.option("--by", required=True, help="who has looked at the machine; stays among its events")
+@click.option("--accept-loss", is_flag=True, help="also when its damaged journal was put aside")
+def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
+    """Let DEVICE_UUID sell again, after a person has looked: what its agent stopped, or two agents under its name."""
+    settings = _settings()
+    cloud = _ready_made(settings)
+    try:
+        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.clock())
+        answer = jobs.resume(settings, device_uuid, by, cloud.clock(), accept_loss=accept_loss)
+    except LookupError:
+        _fail(f"there is no device {device_uuid} with an agent")
+    except NotConnected as error:
+        _fail(f"the agent was not asked: {error}")
+    finally:
+        cloud.close()
+    if was_two:
+        click.echo("Two agents had taken turns under this name; the next turn of another one stops the sale again.")
+    match answer:
+        case Answer(status=AnswerStatus.DONE):
+            click.echo("The agent sells again, as far as a person's decision was missing.")
+        case Answer():
+            _fail(f"the agent refuses ({answer.code}): {answer.words}")
+        case Unsupported():
+            _fail("the agent is older than this command; at the machine: coffee-agent journal --resume-selling")
+        case _:
+            _fail("the agent does not answer; is it online? Nothing was changed there, ask again")
+
+
+def _let_sell(session: Session, device_uuid: str, by: str, now: datetime) -> bool:
+    """Whether two agents had stopped the sale. Raises `LookupError` for a machine without an agent."""
+    device = session.get(Device, device_uuid)
+    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    if device is None or live is None or device.control != "agent":
+        raise LookupError(device_uuid)
+    was_two = live.two_agents_since is not None
+    sessions.resume(session, live, by, now)
+    return was_two
+
+
+def _fail(words: str) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(BAD)
 
 
 def _wait_for_the_end() -> None:

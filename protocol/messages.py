@@ -36,9 +36,6 @@ MAX_MESSAGE = 64 * 1024
 MAX_BATCH = 50
 """Ids in one query or receipt; longer lists go in several messages."""
 
-GREETING = "greeting"
-"""The `hello_id` of a `Welcome` that nobody asked for: a cloud that has just come finds a device present."""
-
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Every message names its kind and its version."""
@@ -122,6 +119,15 @@ class Restart(Job, frozen=True, kw_only=True, tag="restart"):
     """Start the agent anew, if it is doing nothing else."""
 
 
+class Resume(Job, frozen=True, kw_only=True, tag="resume"):
+    """Sell again what was stopped until a person has looked at the machine."""
+
+    by: Words = ""
+    """Who has looked, or takes it on himself."""
+    accept_loss: bool = False
+    """Also when a damaged journal was put aside: go on without what it knew."""
+
+
 class Settings(Job, frozen=True, kw_only=True, tag="settings"):
     """From now on these values stand in place of the profile's; whole: what is not named is the profile's again."""
 
@@ -136,12 +142,14 @@ class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
-    """Answer to `Hello`: the cloud's clock, to judge deadlines by. To `GREETING` the agent answers with a `Hello`."""
+    """Answer to `Hello`: the cloud's clock, to judge deadlines by when the agent's own is wrong."""
 
     hello_id: Id
     cloud_time: Moment
     takes: Annotated[list[Label], Meta(max_length=32)] | UnsetType = UNSET
     """Kinds of reports this cloud stores that older ones did not know: `event`. An agent keeps the others to itself."""
+    rival_session: Id | UnsetType = UNSET
+    """The session of another agent that speaks under this device's name in turns with this one: sell nothing."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
@@ -249,6 +257,8 @@ class Presence(Message, frozen=True, kw_only=True, tag="presence"):
     session_id: Id
     """New at each start of the agent: a late will of an older session is told from the present one."""
     agent_version: Label = ""
+    connection: Count | UnsetType = UNSET
+    """Counts the connects of this session: a session that connects again behind another one is a second agent."""
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -291,7 +301,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     """Bytes that an order's id, drink and price may take together in this machine's frame, as JSON in ASCII."""
 
 
-CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Settings
+CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Resume | Settings
 ReceiptMessage = Receipt | Welcome
 ReportMessage = Hello | Accepted | Progress | Outcome | Event | ProbeReply | Answer | Unsupported
 AnyMessage = CommandMessage | ReceiptMessage | ReportMessage | Presence | State
@@ -370,7 +380,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 _ALL: tuple[type[Message], ...] = (
     *(Make, Cancel, Query, Probe),
-    *(Rinse, Restart, Settings),
+    *(Rinse, Restart, Resume, Settings),
     *(Receipt, Welcome),
     *(Hello, Accepted, Progress, Outcome, Event, ProbeReply, Answer, Unsupported),
     *(Presence, State),

@@ -162,6 +162,8 @@ class Happening(StrEnum):
     SELLING_RESUMED = "selling_resumed"
     JOURNAL_LOST = "journal_lost"
     """It was damaged and put aside."""
+    TWO_AGENTS = "two_agents"
+    """Another agent speaks under this device's name in turns with this one: a copied card."""
     CLOCK_WRONG = "clock_wrong"
     CLOCK_RIGHT = "clock_right"
 

@@ -16,7 +16,7 @@ from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.room import Room
 from cloud.buyer.texts import Texts, why_key
-from cloud.fleet.availability import CLOSED, OFFLINE, obstacle
+from cloud.fleet.availability import CLOSED, OFFLINE, TWO_AGENTS, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.fleet.probes import NOT_SENT
 from cloud.fleet.qr_key import SIGNED
@@ -24,7 +24,8 @@ from protocol.reasons import AgentCode, RejectCode
 
 SIZES = (0, 1, 2)
 OF_THE_WHOLE = frozenset(
-    {OFFLINE, NOT_SENT, AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING, RejectCode.BUSY, "rinsing", "cleaning"}
+    {OFFLINE, TWO_AGENTS, NOT_SENT, AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING}
+    | {RejectCode.BUSY, "rinsing", "cleaning"}
 )
 """Codes that say nothing about the one drink that was asked for."""
 PASSES = frozenset({RejectCode.BUSY, "rinsing", "cleaning"})

@@ -15,7 +15,7 @@ from cloud.buyer import slots
 from cloud.buyer.usual_times import UsualTimes
 from cloud.db import Database
 from cloud.fleet import probes
-from cloud.fleet.availability import CLOSED, OFFLINE, does_fit, obstacle
+from cloud.fleet.availability import CLOSED, OFFLINE, TWO_AGENTS, does_fit, obstacle
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
@@ -74,7 +74,7 @@ class Asking:
             return RejectCode.BAD_BODY
         told = obstacle(device, live, drink_no, order_id)
         can_answer = self._is_live and live is not None and device.control == "agent" and device.status == "active"
-        if can_answer and told not in {CLOSED, OFFLINE}:
+        if can_answer and told not in {CLOSED, OFFLINE, TWO_AGENTS}:
             answer = self._ask(device.device_uuid, drink_no, size, patience)
             told = told if answer is None else answer
         return _in_detail(told, live)

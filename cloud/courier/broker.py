@@ -10,7 +10,7 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,8 @@ MAX_INBOX = 5000
 """Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
 SHARED_GROUP = "$share/workers/"
 """One worker of many gets each report; presence and state go to all, they are retained."""
+ALL_DEVICES = (SHARED_GROUP + every(Channel.REPORT), every(Channel.PRESENCE), every(Channel.STATE))
+"""What a worker hears. Whoever else connects must not join the group: its share of the reports would be lost."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,6 @@ class Received:
     payload: bytes
     mid: int
     qos: int
-    retained: bool = False
-    """Said before we were here."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,13 @@ class BrokerLink:
     """Connects, stays connected, publishes with QoS 1, hands received messages to a bounded queue."""
 
     def __init__(
-        self, url: str, client_id: str, on_change: Callable[[], None] = lambda: None, user: str = "", password: str = ""
+        self,
+        url: str,
+        client_id: str,
+        on_change: Callable[[], None] = lambda: None,
+        user: str = "",
+        password: str = "",
+        listens_to: Sequence[str] = ALL_DEVICES,
     ) -> None:
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.acknowledged: queue.Queue[Acknowledged] = queue.Queue()
@@ -74,6 +80,7 @@ class BrokerLink:
         """Something is in `acknowledged`."""
         self.connections = 0
         """How often the broker has accepted us; what was sent over an earlier connection is answered no more."""
+        self._listens_to = listens_to
         self._connected = threading.Event()
         self._client = self._make(url, client_id, user, password)
 
@@ -145,13 +152,8 @@ class BrokerLink:
             return
         client.drop_out_messages()  # paho would send old commands again, each with its whole expiry anew
         self.connections += 1
-        client.subscribe(
-            [
-                (SHARED_GROUP + every(Channel.REPORT), 1),
-                (every(Channel.PRESENCE), 1),
-                (every(Channel.STATE), 1),
-            ]
-        )
+        if self._listens_to:
+            client.subscribe([(topic, 1) for topic in self._listens_to])
         self._connected.set()
         log.info("connected to the broker")
         self.on_change()
@@ -164,9 +166,7 @@ class BrokerLink:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
-            self.inbox.put_nowait(
-                Received(message.topic, bytes(message.payload), message.mid, message.qos, message.retain)
-            )
+            self.inbox.put_nowait(Received(message.topic, bytes(message.payload), message.mid, message.qos))
         except queue.Full:
             log.error("inbox is full, connecting anew to get this again", extra={"topic": message.topic})
             self.drop()

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from cloud.courier.broker import BrokerLink, NotConnected, Received
 from cloud.db import Database
-from cloud.fleet import machine_events, probes
+from cloud.fleet import machine_events, probes, sessions
 from cloud.fleet.models import DeviceLive
 from cloud.loops import Clock
 from cloud.orders import making
@@ -24,7 +25,6 @@ from cloud.orders.docket import key_of
 from cloud.orders.rules import Rules
 from protocol.errors import WireError
 from protocol.messages import (
-    GREETING,
     MAX_BATCH,
     Accepted,
     Answer,
@@ -147,20 +147,21 @@ class Listener:
     def _answer(self, said: list[tuple[Received, str, Message]]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""
         held: dict[str, list[str]] = defaultdict(list)
-        for received, device_uuid, message in said:
+        for _, device_uuid, message in said:
             if isinstance(message, Accepted | Outcome | Event):
                 held[device_uuid].append(message.message_id)
             elif isinstance(message, Hello):
-                self._welcome(device_uuid, message.hello_id)
+                self._welcome(device_uuid, message)
                 self._ask_what_became(device_uuid)
-            elif isinstance(message, Presence) and message.online and received.retained:
-                self._welcome(device_uuid, GREETING)  # its hello may have found nobody
         for device_uuid, ids in held.items():
             for start in range(0, len(ids), MAX_BATCH):
                 self._tell(device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
 
-    def _welcome(self, device_uuid: str, hello_id: str) -> None:
-        self._tell(device_uuid, Welcome(hello_id=hello_id, cloud_time=self._clock(), takes=TAKES))
+    def _welcome(self, device_uuid: str, hello: Hello) -> None:
+        with self._database.read() as session:
+            rival = sessions.rival(session.get(DeviceLive, device_uuid))
+        welcome = Welcome(hello_id=hello.hello_id, cloud_time=self._clock(), takes=TAKES, rival_session=rival or UNSET)
+        self._tell(device_uuid, welcome)
 
     def _ask_what_became(self, device_uuid: str) -> None:
         """A device that has just connected may know of commands that we do not: all in one question."""
@@ -191,6 +192,8 @@ def _note_presence(session: Session, device_uuid: str, said: Presence, now: date
         return
     if not said.online and said.session_id != live.session_id:
         return  # the last will of a session that has been replaced
+    if said.online and not sessions.begin(session, live, said, now):
+        return
     if live.online != said.online:
         log.info("device %s", "online" if said.online else "offline", extra={"device": device_uuid})
     live.online, live.session_id, live.seen_at = said.online, said.session_id, now

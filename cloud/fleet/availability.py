@@ -9,6 +9,8 @@ from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 
 CLOSED = "closed"
 OFFLINE = "offline"
+TWO_AGENTS = "two_agents"
+"""Two agents take turns under this device's name: nobody knows which machine would pour."""
 LONGEST_PRICE = 10
 """Digits of the highest price in kopecks."""
 
@@ -39,6 +41,8 @@ def obstacle(
         return CLOSED
     if device.status == "test" or live is None:
         return ""
+    if live.two_agents_since is not None:
+        return TWO_AGENTS
     if not live.online:
         return OFFLINE
     state = live.state or {}

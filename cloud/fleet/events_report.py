@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from cloud.fleet.machine_events import MachineEvent
+from cloud.fleet.sessions import RESUME_ASKED
 from protocol.reasons import Happening
 
 LATE = timedelta(minutes=5)
@@ -23,6 +24,8 @@ MEANINGS: dict[str, str] = {
     Happening.SELLING_STOPPED: "selling stopped",
     Happening.SELLING_RESUMED: "selling goes on",
     Happening.JOURNAL_LOST: "the agent's journal was damaged and put aside",
+    RESUME_ASKED: "an operator let it sell again",
+    Happening.TWO_AGENTS: "two agents take turns under this name: a copied card",
     Happening.CLOCK_WRONG: "the clock of the agent's computer is wrong",
     Happening.CLOCK_RIGHT: "the clock of the agent's computer is right again",
 }

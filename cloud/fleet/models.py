@@ -99,6 +99,10 @@ class DeviceLive(Base):
     device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
     online: Mapped[bool] = mapped_column(Boolean, default=False)
     session_id: Mapped[str] = mapped_column(String(255), default="")
+    sessions: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """The last runs of its agent, each with its latest connect, newest last (`sessions.py`)."""
+    two_agents_since: Mapped[datetime | None] = mapped_column(default=None)
+    """Two of them take turns: nothing is sold until a person resumes."""
     seen_at: Mapped[datetime | None] = mapped_column(default=None)
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     state: Mapped[dict[str, Any] | None] = mapped_column(JSON, default=None)

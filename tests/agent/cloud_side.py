@@ -41,6 +41,8 @@ class CloudSide:
     def __init__(self, url: str, name: str = "cloud") -> None:
         self.heard: list[Any] = []
         self.receipts = True
+        self.rival: str | UnsetType = UNSET
+        """The session of another agent under the same name, if it has heard one."""
         self.takes: list[str] | UnsetType = UNSET
         """As an older cloud's welcome: it says nothing of events."""
         self.ahead = timedelta()
@@ -118,7 +120,8 @@ class CloudSide:
         self.heard.append(said)
         answer: Message | None = None
         if isinstance(said, Hello):
-            answer = Welcome(hello_id=said.hello_id, cloud_time=datetime.now(UTC) + self.ahead, takes=self.takes)
+            now = datetime.now(UTC) + self.ahead
+            answer = Welcome(hello_id=said.hello_id, cloud_time=now, takes=self.takes, rival_session=self.rival)
         elif isinstance(said, Outcome | Accepted | Event) and self.receipts:
             answer = Receipt(message_ids=[said.message_id])
         if answer is not None:

@@ -94,6 +94,7 @@ class Rig:
             cloud=cloud,
             profile=profile,
             base=profile,
+            standing=self.journal.standing,
             state_dir=folder,
             restart=lambda: None,
         )

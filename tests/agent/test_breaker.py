@@ -1,15 +1,17 @@
 """When selling stops until a person has looked: unknown outcomes, and a counter that moves though nobody ordered."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.breaker import why_stop
+from agent.decisions import Decision, leave
 from agent.profile import Counting, Profile
 from agent.records import Snapshot
 from agent.tally import Movement, Tally
-from protocol.messages import Rinse
+from protocol.messages import Resume, Rinse
 from protocol.reasons import Result, RinseProgram
 from simulator.machine.jobs import Sale
 from tests.agent.world import AMERICANO, World
@@ -57,10 +59,10 @@ def test_a_drink_that_was_sent_explains_one_and_only_one() -> None:
     tally = Tally(100)
     tally.read(reading(5), 0)
     tally.sent(1)
-    assert tally.read(reading(6), 2) == Movement(1, 1)
+    assert tally.read(reading(6), 2) == Movement(1, 1, True)
     assert tally.read(reading(7), 3) == Movement(1, 0)
     tally.sent(4)
-    assert tally.read(reading(9), 5) == Movement(2, 1)
+    assert tally.read(reading(9), 5) == Movement(2, 1, True)
 
 
 def test_a_drink_may_be_counted_late_but_not_for_ever() -> None:
@@ -101,7 +103,58 @@ def drink_for_cash(world: World, sale: Sale = Sale.PAID) -> None:
     assert world.machine.local_drink(world.clock.seconds, AMERICANO, sale)
 
 
-def test_a_drink_nobody_ordered_stops_the_selling_within_the_watch(world: World) -> None:
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[World]:
+    """A machine that is said never to sell by itself."""
+    world = World(tmp_path, profile=Profile(name="companion-v1", counting=Counting(local_sales=False)))
+    yield world
+    world.close()
+
+
+def test_a_local_sale_of_a_machine_nobody_has_described_stops_nothing(world: World) -> None:
+    """As most machines do, it also takes coins; from then on its counter is no proof any more."""
+    world.order("c0", "o0")
+    world.outcome("c0")
+    world.run(5)
+    drink_for_cash(world)
+    world.run(200)
+    assert world.board.view.stopped == ""
+    drink_for_cash(world)
+    world.restart(after=30)
+    world.welcome()
+    world.run(90)
+    assert world.board.view.stopped == ""
+    assert world.journal.standing.has_sold_by_itself
+    world.order()
+    assert world.outcome().result is DONE
+
+
+def test_what_it_sold_while_the_agent_was_down_stops_nothing_either(world: World) -> None:
+    world.order()
+    world.outcome()
+    world.run(5)
+    drink_for_cash(world)
+    world.restart(after=30)
+    world.run(130)
+    assert (world.board.view.stopped, world.journal.standing.has_sold_by_itself) == ("", True)
+
+
+def test_a_counter_is_no_proof_once_the_machine_has_sold_by_itself(world: World) -> None:
+    for switch in ("without_order", "without_finish"):
+        world.switch(switch)
+    world.restart()
+    world.run(5)
+    world.order("c0", "o0")
+    assert world.outcome("c0").evidence.rule == "counted"
+    world.run(5)
+    drink_for_cash(world)
+    world.run(90)
+    world.order()
+    assert world.outcome().result is UNKNOWN
+
+
+def test_a_drink_nobody_ordered_stops_the_selling_within_the_watch(watched: World) -> None:
+    world = watched
     drink_for_cash(world)
     assert world.run(world.profile.timers.counter_watch + 20, lambda: world.board.view.stopped)
     assert world.board.view.stopped.startswith("the counter moved by 1 and 0 drinks were ordered; needs a person")
@@ -110,7 +163,8 @@ def test_a_drink_nobody_ordered_stops_the_selling_within_the_watch(world: World)
     assert world.line.makes() == 0
 
 
-def test_a_drink_nobody_ordered_is_seen_at_the_latest_before_the_next_order(world: World) -> None:
+def test_a_drink_nobody_ordered_is_seen_at_the_latest_before_the_next_order(watched: World) -> None:
+    world = watched
     drink_for_cash(world)
     world.run_machine(10)
     assert world.board.view.stopped == ""
@@ -168,7 +222,8 @@ def test_orders_of_every_ending_stop_nothing_by_their_counts(world: World) -> No
     assert sum(world.cups(f"o{number}") for number in range(len(faults))) == 4
 
 
-def test_a_drink_made_while_the_agent_was_down_is_seen_by_the_next_start(world: World) -> None:
+def test_a_drink_made_while_the_agent_was_down_is_seen_by_the_next_start(watched: World) -> None:
+    world = watched
     world.order()
     world.outcome()
     world.run(5)
@@ -187,14 +242,20 @@ def test_a_restart_alone_stops_nothing(world: World) -> None:
     assert world.board.view.stopped == ""
 
 
-def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(world: World) -> None:
+@pytest.mark.parametrize("by_job", [False, True])
+def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(watched: World, by_job: bool) -> None:
+    world = watched
+    world.welcome()
     world.order("c0", "o0")
     world.outcome("c0")
     drink_for_cash(world)
     assert world.run(90, lambda: world.board.view.stopped)
-    (world.folder / "decisions").mkdir()
-    (world.folder / "decisions" / "resume-selling").touch()
-    world.run(2)
+    if by_job:
+        now = world.clock.true_time()
+        world.tell(Resume(job_id="j", issued_at=now, deadline_at=now + timedelta(seconds=30), by="anna"))
+    else:
+        leave(world.folder, Decision.RESUME_SELLING)
+    world.run(5)
     world.restart()
     world.run(130)
     assert world.board.view.stopped == ""

@@ -4,7 +4,6 @@ import errno
 import os
 import pwd
 import select
-import socket
 import sqlite3
 import ssl
 import threading
@@ -16,23 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent import doctor_broker, doctor_certificate, doctor_machine, doctor_storage, profile
+from agent import doctor_broker, doctor_machine, doctor_storage, profile
 from agent.cli import main
 from agent.database import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
 from agent.doctor import examine
 from agent.findings import BAD, GOOD, WARN, WRONG, Finding
 from agent.port import open_port
-from agent.settings import BrokerAddress
 from agent.standing import Standing
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.world import VirtualClock
-from tests.mosquitto import Mosquitto, a_mosquitto
+from tests.mosquitto import Mosquitto
 from tests.programs import free_port
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -298,137 +292,6 @@ def test_a_kind_of_machine_that_never_answers(env: dict[str, str], machine: Mach
     env |= {"COFFEE_AGENT_SERIAL": machine.tty, "COFFEE_AGENT_PROFILE": "tmetr-legacy"}
     finding = found(env, "machine")
     assert (finding.mark, "only the port was looked at" in finding.words) == (WARN, True)
-
-
-# Broker and cloud
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the name is not known"),
-        (ConnectionRefusedError(), "nobody listens there"),
-        (TimeoutError(), "does a firewall stand between"),
-        (OSError(errno.ENETUNREACH, "Network is unreachable"), "is the network up"),
-    ],
-)
-def test_why_an_address_does_not_answer(error: OSError, words: str) -> None:
-    assert words in doctor_broker.unreachable(error)
-
-
-@pytest.mark.parametrize(
-    ("why", "password", "mark", "words"),
-    [
-        ("the broker refused us: Not authorized", "p", BAD, "enrol this device again"),
-        ("the broker refused us: Bad user name or password", None, BAD, "no password is set"),
-        ("b:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired", "p", BAD, "is the clock right"),
-        ("b:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "p", BAD, "does this port speak TLS?"),
-        ("", "p", BAD, "said nothing"),
-        ("the broker refused us: Client identifier not valid", "p", WARN, "still take the agent"),
-    ],
-)
-def test_what_a_refusal_means(why: str, password: str | None, mark: str, words: str) -> None:
-    finding = doctor_broker.refusal(why, BrokerAddress("b", 1, password=password))
-    assert finding.mark == mark
-    assert words in finding.words
-
-
-def test_nobody_at_the_brokers_address(env: dict[str, str]) -> None:
-    assert "nobody listens there" in found(env, "broker").words
-
-
-def test_a_broker_that_is_none(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_broker, "CONNECT_TIMEOUT_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        env |= {"COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{mute.getsockname()[1]}"}
-        assert found(env, "broker").mark == BAD
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves the broken socket open
-def test_tls_where_there_is_none(env: dict[str, str], mosquitto: Mosquitto) -> None:
-    finding = found(env | {"COFFEE_AGENT_MQTT_URL": f"mqtts://127.0.0.1:{mosquitto.port}"}, "broker")
-    assert (finding.mark, "TLS" in finding.words) == (BAD, True)
-
-
-def test_a_certificate_that_is_none(env: dict[str, str], tmp_path: Path, mosquitto: Mosquitto) -> None:
-    (tmp_path / "ca").write_text("no certificate")
-    env["COFFEE_AGENT_MQTT_URL"] = f"mqtts://127.0.0.1:{mosquitto.port}"
-    env["COFFEE_AGENT_MQTT_CA"] = str(tmp_path / "ca")
-    assert "read the certificates" in found(env, "broker").words
-
-
-def test_a_cloud_that_answers_and_one_that_does_not(
-    env: dict[str, str], mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 0.3)
-    env |= {"COFFEE_AGENT_MQTT_URL": mosquitto.url}
-    silent = found(env, "cloud")
-    assert (silent.mark, "do the cloud's workers run?" in silent.words) == (WARN, True)
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 10.0)
-    with a_cloud_side(mosquitto.url):
-        assert found(env, "cloud").mark == GOOD
-        assert found(env, "broker").mark == GOOD
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("retain_available false", "keeps no retained messages"),
-        ("message_size_limit 5000", "does not get through"),
-        ("max_packet_size 5000", "does not get through"),
-        ("max_packet_size 200", "does not get through"),
-    ],
-)
-def test_a_broker_that_would_never_take_the_agent(
-    env: dict[str, str], options: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 2.0)
-    with a_mosquitto(tmp_path / "broker", f"{options}\n") as broker:
-        finding = found(env | {"COFFEE_AGENT_MQTT_URL": broker.url}, "broker")
-    assert finding.mark == BAD
-    assert words in finding.words
-
-
-@pytest.mark.parametrize(("days", "words"), [((-10, -1), "has expired"), ((1, 10), "is not valid yet"), ((-1, 10), "")])
-def test_the_devices_own_certificate(tmp_path: Path, days: tuple[int, int], words: str) -> None:
-    cert, key = a_certificate(tmp_path, *days)
-    found = list(doctor_certificate.examine(BrokerAddress("b", 1, tls=True, cert_file=cert, key_file=key)))
-    assert [finding.mark for finding in found] == [BAD] * bool(words)
-    assert all(words in finding.words for finding in found)
-
-
-def test_an_expired_certificate_is_told_before_the_broker_says_anything(
-    env: dict[str, str], tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    cert, key = a_certificate(tmp_path, -10, -1)
-    env |= {"COFFEE_AGENT_MQTT_URL": mosquitto.url, "COFFEE_AGENT_MQTT_CERT": cert, "COFFEE_AGENT_MQTT_KEY": key}
-    assert "has expired" in found(env, "certificate").words
-    (tmp_path / "other").mkdir()
-    env["COFFEE_AGENT_MQTT_KEY"] = a_certificate(tmp_path / "other", -1, 10)[1]
-    assert "does not go with COFFEE_AGENT_MQTT_KEY" in found(env, "certificate").words
-
-
-def a_certificate(folder: Path, begins: int, ends: int) -> tuple[str, str]:
-    """A device's, as a broker asks for it; valid between these days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + timedelta(days=begins))
-        .not_valid_after(now + timedelta(days=ends))
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
 # Exit codes

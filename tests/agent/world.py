@@ -167,6 +167,7 @@ class World:
                 cloud=self.cloud,
                 profile=self.profile,
                 base=self.profile,
+                standing=self.journal.standing,
                 state_dir=self.folder,
                 restart=lambda: self.restarts_asked.append(self.clock.seconds),
             ),

@@ -26,7 +26,7 @@ DECODERS: dict[Channel, Callable[[bytes], Message]] = {
     Channel.STATE: said.decode_state,
 }
 CHANNELS = {
-    **dict.fromkeys(["make", "cancel", "query", "probe", "rinse", "restart", "settings"], Channel.COMMAND),
+    **dict.fromkeys(["make", "cancel", "query", "probe", "rinse", "restart", "resume", "settings"], Channel.COMMAND),
     **dict.fromkeys(["receipt", "welcome"], Channel.RECEIPT),
     **dict.fromkeys(
         ["hello", "accepted", "progress", "outcome", "event", "probe_reply", "answer", "unsupported"],
@@ -55,6 +55,7 @@ GOLDEN: dict[str, Message] = {
     "probe": said.Probe(probe_id="p-1", drink_no="americano", size=Size.LARGE),
     "rinse": said.Rinse(job_id="j-1", issued_at=NOON, deadline_at=NOON, program=RinseProgram.CLEAN),
     "restart": said.Restart(job_id="j-2", issued_at=NOON, deadline_at=NOON),
+    "resume": said.Resume(job_id="j-4", issued_at=NOON, deadline_at=NOON, by="anna", accept_loss=True),
     "settings": said.Settings(
         job_id="j-3",
         issued_at=NOON,
@@ -64,6 +65,7 @@ GOLDEN: dict[str, Message] = {
     "receipt": said.Receipt(message_ids=["msg-1", "msg-2"]),
     "welcome-takes": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"]),
     "welcome": said.Welcome(hello_id="h-1", cloud_time=NOON),
+    "welcome-rival": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"], rival_session="s-2"),
     "hello": said.Hello(hello_id="h-1", agent_version="1.0.0", profile="companion-v1"),
     "accepted": said.Accepted(message_id="msg-1", command_id=COMMAND, order_id=ORDER, at=NOON),
     "progress": said.Progress(command_id=COMMAND, order_id=ORDER, stage=Stage.BREW, pct=40),
@@ -105,6 +107,7 @@ GOLDEN: dict[str, Message] = {
     ),
     "unsupported": said.Unsupported(unknown_kind="polish", reference="c-9"),
     "presence": said.Presence(online=True, session_id="s-1", agent_version="1.0.0"),
+    "presence-counted": said.Presence(online=True, session_id="s-1", connection=3),
     "presence-will": said.Presence(online=False, session_id="s-1"),
     "state": said.State(
         at=NOON,

@@ -121,7 +121,7 @@ class AgentProcess:
         )  # fmt: skip
         upkeep = Upkeep(
             driver=driver, board=board, clock=clock, cloud=cloud, profile=profile, base=profile,
-            state_dir=self._folder, restart=lambda: None,
+            standing=self.journal.standing, state_dir=self._folder, restart=lambda: None,
         )  # fmt: skip
         self.worker = Worker(
             line=self.machine.line, driver=driver, events=Events(self.journal, board, driver, profile),
@@ -196,7 +196,7 @@ class AgentProcess:
         """It would only look round."""
         if name == "worker":
             return self.worker.is_idle and self.worker._driver.is_greeted
-        return self.link.is_connected and self.journal.outgoing.count() == 0 and self.link._hello is None
+        return self.link.is_connected and self.journal.outgoing.count() == 0
 
     # Its end
 

@@ -139,7 +139,7 @@ class World:
         """`coffee-cloud apply`: the merchant now holds money (`on_dispense`) or takes it at once (`immediate`)."""
         fleet = self.folder / "fleet.toml"
         fleet.write_text(fleet_toml(self.devices, capture), encoding="utf-8")
-        self._once("apply", str(fleet))
+        self.once("apply", str(fleet))
 
     def mend(self) -> None:
         """Whatever a test has broken, as it was at the start."""
@@ -247,10 +247,10 @@ class World:
             )
             for seed, name in enumerate(self.devices)
         }
-        self._once("migrate")
+        self.once("migrate")
         self.apply(self._capture)
         self.webs, self.workers = self._cloud()
-        self.agents = {name: self._agent(name) for name in self.devices}
+        self.agents = {name: self.agent_at(machine, name) for name, machine in self.machines.items()}
         started = [*dict.fromkeys([*self.webs, *self.workers]), *(self.agents.values() if self._has_agents else ())]
         self._closing.callback(self._stop_all)
         for program in started:
@@ -263,9 +263,11 @@ class World:
         with ThreadPoolExecutor(len(self.programs)) as hands:
             list(hands.map(Restartable.stop, self.programs))
 
-    def _once(self, *words: str) -> None:
-        folder = self.folder / f"cloud-{words[0]}"
-        Restartable("cloud", words, folder, self._settings(self._ports[0])).finish()
+    def once(self, *words: str) -> str:
+        """A command of `coffee-cloud` that must end well; what it said."""
+        command = Restartable("cloud", words, self.folder / f"cloud-{words[0]}", self._settings(self._ports[0]))
+        command.finish()
+        return command.output()
 
     def _cloud(self) -> tuple[list[Restartable], list[Restartable]]:
         if not self._split:
@@ -293,18 +295,20 @@ class World:
             KEY_VARIABLE: SHOP_KEY,
         }
 
-    def _agent(self, name: str) -> Restartable:
+    def agent_at(self, machine: MachineSimulator, name: str, folder: str = "") -> Restartable:
+        """The agent beside this machine, not started: in a folder of its own, under the device's name."""
+        place = self.folder / (folder or name)
         profile = self.folder / "profile.toml"
         profile.write_text(PROFILE)
         settings = {
             "COFFEE_AGENT_DEVICE_UUID": name,
             "COFFEE_AGENT_MQTT_URL": self.broker.url,
-            "COFFEE_AGENT_SERIAL": self.machines[name].tty,
-            "COFFEE_AGENT_STATE_DIR": str(self.folder / name / "state"),
+            "COFFEE_AGENT_SERIAL": machine.tty,
+            "COFFEE_AGENT_STATE_DIR": str(place / "state"),
             "COFFEE_AGENT_PROFILE": str(profile),
             "COFFEE_AGENT_LOG": "text",
         }
-        return Restartable("agent", ["run"], self.folder / name, settings)
+        return Restartable("agent", ["run"], place, settings)
 
     def _is_selling(self, device: str) -> bool:
         with self.database.read() as session:

@@ -4,15 +4,17 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from pytest_mock import MockerFixture
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from cloud.courier.broker import NotConnected, Received
+from cloud.fleet import sessions
 from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
 from protocol.messages import (
-    GREETING,
     Accepted,
     Event,
     Hello,
@@ -27,8 +29,7 @@ from protocol.messages import (
 )
 from protocol.reasons import Result, Spout, Stage
 from protocol.topics import Channel, topic
-from simulator.broker import Broker
-from tests.cloud.courier.rig import Machine, Rig, a_rig
+from tests.cloud.courier.rig import Machine, Rig
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, START, World
 from tests.waiting import wait_until
 
@@ -70,26 +71,6 @@ def test_the_machines_word_makes_the_order_and_is_receipted(rig: Rig) -> None:
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
     wait_until(lambda: receipted(machine) == {"a-1", "o-1"})
-
-
-def present(machine: Machine, session_id: str, *, online: bool = True) -> None:
-    said = encode(Presence(online=online, session_id=session_id))
-    machine.client.publish(topic(machine.device_uuid, Channel.PRESENCE), said, retain=True)
-
-
-def test_a_device_that_was_there_before_the_cloud_is_greeted_and_no_other(sqlite_world: World) -> None:
-    """Its hello found nobody; one that connects later says hello to a cloud that hears it."""
-    with Broker() as broker, a_rig(sqlite_world, broker.port) as rig:
-        early, gone = rig.machine(), rig.machine(OTHER_DEVICE)
-        present(early, "s")
-        present(gone, "s", online=False)
-        rig.connect()
-        rig.hear_until(lambda: early.receipts)
-        assert [one.hello_id for one in early.receipts if isinstance(one, Welcome)] == [GREETING]
-        present(early, "t")
-        rig.hear_until(lambda: live(rig.world).session_id == "t")
-        assert len(early.receipts) == 1
-        assert gone.receipts == []
 
 
 def test_a_whole_cup_said_at_once_is_taken_in_order(rig: Rig) -> None:
@@ -278,6 +259,63 @@ def test_the_last_will_of_a_session_already_replaced_is_ignored(rig: Rig) -> Non
     machine.say(Hello(hello_id="after", agent_version="0.1", profile="p"))
     rig.hear_until(lambda: machine.receipts)
     assert (live(rig.world).online, live(rig.world).session_id) == (True, "s-2")
+
+
+A1, A2, B1, B2, C1 = ("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1)
+
+
+@pytest.mark.parametrize(
+    ("heard", "online", "are_two"),
+    [
+        ([A1, A2, A2], "a", False),  # one agent, its line comes and goes
+        ([A1, B1, C1], "c", False),  # one agent that starts anew
+        ([A1, B1, A1, B1], "b", False),  # the broker says again what was not acknowledged
+        ([A1, B1, A2], "a", True),
+        ([A1, B1, A2, B2], "b", True),
+        ([A1, B1, C1, A2], "a", True),
+    ],
+)
+def test_two_sessions_that_take_turns_are_two_agents(
+    sqlite_rig: Rig, heard: list[tuple[str, int]], online: str, are_two: bool
+) -> None:
+    rig = sqlite_rig
+    machine = rig.machine()
+    for name, connection in heard:
+        machine.say(Presence(online=True, session_id=name, connection=connection), Channel.PRESENCE)
+    machine.say(Hello(hello_id="after", agent_version="0.1", profile="p"))
+    rig.hear_until(lambda: machine.receipts)
+    assert (live(rig.world).session_id, live(rig.world).two_agents_since is not None) == (online, are_two)
+    [welcome] = machine.receipts
+    assert isinstance(welcome, Welcome)
+    rival = next(name for name, _ in reversed(heard) if name != online) if are_two else UNSET
+    assert welcome.rival_session == rival
+    with rig.world.database.read() as session:
+        told = latest(session, DEVICE, 10)
+    assert [event.what for event in told] == ["two_agents"] * are_two
+
+
+def test_whoever_is_left_sells_again_when_a_person_says_so_and_only_then(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    machine = rig.machine()
+
+    def connect(name: str, connection: int) -> None:
+        machine.say(Presence(online=True, session_id=name, connection=connection), Channel.PRESENCE)
+        rig.hear_until(lambda: dict(live(rig.world).sessions or []).get(name) == connection)
+
+    for turn in (A1, B1, A2):
+        connect(*turn)
+    connect("a", 3)
+    assert live(rig.world).two_agents_since is not None
+
+    def resume(session: Session) -> None:
+        sessions.resume(session, session.get_one(DeviceLive, DEVICE), "anna", rig.world.now)
+
+    rig.world.database.write(resume)
+    connect("a", 4)
+    assert live(rig.world).two_agents_since is None
+    connect("b", 7)
+    connect("a", 5)
+    assert live(rig.world).two_agents_since is not None, "and the other is still there"
 
 
 def test_state_is_kept_whole_and_of_known_devices_only(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """Could the machine make this drink now, by what it last said of itself?"""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ def test_a_machine_that_never_spoke_is_not_judged() -> None:
 def test_a_machine_without_a_state_is_judged_by_its_presence() -> None:
     assert judged() == ""
     assert judged(online=False) == "offline"
+
+
+def test_of_two_agents_under_one_name_nobody_knows_which_would_pour() -> None:
+    live = DeviceLive(device_uuid="m", online=True, two_agents_since=datetime(2026, 5, 1, tzinfo=UTC))
+    assert obstacle(Device(device_uuid="m", status="active"), live, "latte") == "two_agents"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Which runs of an agent have spoken under a device's name: two that take turns are two agents, a copied card.
+
+They throw each other out at the broker and take each other's orders: nothing is sold until a person has sorted it out.
+"""
+
+import logging
+from datetime import datetime
+
+from msgspec import UNSET
+from sqlalchemy.orm import Session
+
+from cloud.fleet import machine_events
+from cloud.fleet.models import DeviceLive
+from protocol.messages import Event, Presence
+from protocol.reasons import Happening
+
+KEPT = 8
+"""Sessions remembered of a device; its agent would have to start so often between two turns of another to go unseen."""
+RESUME_ASKED = "resume_asked"
+"""What an operator did, among what machines tell: never a word of theirs."""
+log = logging.getLogger("cloud.fleet")
+
+
+def begin(session: Session, live: DeviceLive, said: Presence, now: datetime) -> bool:
+    """An agent is online; false when the broker only says again what a later session has made untrue.
+
+    An agent that counts no connects cannot be told from a message that came twice, and is believed.
+    """
+    if said.connection is UNSET:
+        return True
+    known = dict(live.sessions or [])
+    latest = next(reversed(known), "")
+    before = known.pop(said.session_id, None)
+    if before is not None and said.connection <= before:
+        return said.session_id == latest
+    if before is not None and said.session_id != latest:
+        _note_two(session, live, said.session_id, latest, now)
+    known[said.session_id] = said.connection
+    live.sessions = [[name, connection] for name, connection in known.items()][-KEPT:]
+    return True
+
+
+def rival(live: DeviceLive | None) -> str:
+    """The session that takes turns with the present one, while that stops the sale; else ""."""
+    if live is None or live.two_agents_since is None:
+        return ""
+    others = [name for name, _ in live.sessions or [] if name != live.session_id]
+    return str(others[-1]) if others else ""
+
+
+def resume(session: Session, live: DeviceLive, by: str, now: datetime) -> None:
+    """A person has given each machine a name of its own; who speaks now is the one."""
+    asked = Event(
+        message_id=f"cloud-resume-{now.timestamp():.3f}", at=now, what=RESUME_ASKED, evidence={"by": by[:128]}
+    )
+    machine_events.keep(session, live.device_uuid, asked, now)
+    live.two_agents_since = None
+    live.sessions = [one for one in live.sessions or [] if one[0] == live.session_id]
+
+
+def _note_two(session: Session, live: DeviceLive, one: str, other: str, now: datetime) -> None:
+    if live.two_agents_since is not None:
+        return
+    live.two_agents_since = now
+    device = live.device_uuid
+    log.error("two agents take turns under one name (%s, %s): nothing is sold", one, other, extra={"device": device})
+    told = Event(
+        message_id=f"cloud-two-agents-{now.timestamp():.3f}",
+        at=now,
+        what=Happening.TWO_AGENTS,
+        words=f"nothing is sold; give each machine its own name, then: coffee-cloud resume {device}",
+        evidence={"session": one[:128], "rival_session": other[:128]},
+    )
+    machine_events.keep(session, device, told, now)
