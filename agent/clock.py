@@ -2,7 +2,9 @@
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import NamedTuple, Protocol
 
 MAX_ANSWER_S = 10.0
@@ -24,6 +26,17 @@ class Stamp(NamedTuple):
 
     session: str
     second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The clocks at one instant."""
+
+    wall: datetime
+    monotonic: float
+    cloud: datetime | None
+    heard_at: float = inf
+    """Steady seconds at which the cloud was asked for its time."""
 
 
 class SystemClock:
@@ -61,10 +74,11 @@ class CloudClock:
         cloud_time, asked_at = learnt
         return cloud_time + timedelta(seconds=self._clock.monotonic() - asked_at)
 
-    @property
-    def heard_at(self) -> float | None:
-        """Steady seconds at which the hello left that was answered last."""
-        return None if self._learnt is None else self._learnt[1]
+    def reading(self) -> Reading:
+        """All clocks at this instant."""
+        learnt = self._learnt
+        heard_at = inf if learnt is None else learnt[1]
+        return Reading(self._clock.wall(), self._clock.monotonic(), self.now(), heard_at)
 
     def best(self) -> datetime:
         """The cloud's time, else our own wall clock: for reports, never for a deadline."""

@@ -73,6 +73,7 @@ ADDED_TO_COMMAND = {
     "sent_second": "REAL",
     "finished_session": "TEXT",
     "finished_second": "REAL",
+    "word": "INTEGER NOT NULL DEFAULT 0",
 }
 """What older agents did not write. They read the file all the same, so its version stays."""
 MARK = "journal.damaged"

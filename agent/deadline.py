@@ -4,10 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from agent.clock import Reading
+
 CERTAINLY_WRONG = timedelta(seconds=5)
 """The command was born by the cloud's clock, so a wall clock this far behind its birth is slow, and proves nothing."""
 WELCOME_PATIENCE_S = 3.0
 """How long a command waits for the cloud's clock before our own is believed; normally it is there already."""
+
+
+ASKED_LATELY_S = 1.0
+"""The cloud is not asked for its time again so soon after it was."""
 
 
 class Timeliness(Enum):
@@ -33,13 +39,9 @@ class Term:
     """Steady seconds at which the broker would have dropped it; None when it set no expiry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The clocks at one instant."""
-
-    wall: datetime
-    monotonic: float
-    cloud: datetime | None
+def contradicts(issued_at: datetime, deadline_at: datetime, cloud: datetime) -> bool:
+    """A command that has just come is over, or not born yet, by what the cloud said of its time: its clock was set."""
+    return not issued_at - CERTAINLY_WRONG <= cloud < deadline_at
 
 
 def judge(term: Term, now: Reading) -> Timeliness:
@@ -53,6 +55,9 @@ def judge(term: Term, now: Reading) -> Timeliness:
     if waited >= budget or (term.broker_until is not None and now.monotonic >= term.broker_until):
         return Timeliness.EXPIRED
     if now.cloud is not None:
+        may_be_old_news = now.heard_at < term.waiting_since - ASKED_LATELY_S
+        if may_be_old_news and waited < WELCOME_PATIENCE_S and contradicts(term.issued_at, term.deadline_at, now.cloud):
+            return Timeliness.WAIT
         return Timeliness.EXPIRED if now.cloud >= deadline else Timeliness.FRESH
     slow = now.wall < term.issued_at - CERTAINLY_WRONG
     if slow or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:

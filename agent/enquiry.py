@@ -8,7 +8,7 @@ from agent.conduct import STATUS, Duty
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.profile import Profile
-from agent.records import Command, Snapshot, Verdict
+from agent.records import Command, Snapshot, Verdict, Word
 from agent.resolution import Boot, Facts, Growth, Row, Says
 from agent.talk import Talk
 from protocol.machine import OrderReply
@@ -69,12 +69,14 @@ class Enquiry:
         return None if reply is None else Snapshot.of(reply, command.drink_no)
 
     def _weigh(self, command: Command, order: OrderReply | None, now: Snapshot | None) -> Finding:
+        """With all that the machine has said by this moment, also while it was being asked."""
         before = command.snapshot
         same_boot = self.profile.knows_boots and before is not None and before.boot_id == self.driver.boot_id
         facts = Facts(
             says=self._says(command, order),
             boot=Boot.SAME if same_boot else Boot.CHANGED,
             growth=self._growth(command, now),
+            word=self._word(command),
             out=order.out if order else Spout.UNKNOWN,
             waited_out=self._waited_out(command),
             start_always_counts=self.profile.counting.start_always_counts,
@@ -100,9 +102,15 @@ class Enquiry:
             return Says.NOT_IN_MEMORY
         return says
 
+    def _word(self, command: Command) -> Word:
+        known = self.journal.get(command.command_id)
+        return command.word if known is None else known.word
+
     def _growth(self, command: Command, now: Snapshot | None) -> Growth:
         """Usable only when nothing but this order can have moved the counter."""
         before = command.snapshot
+        if before is not None and now is not None and before.fell_to(now):
+            return Growth.FELL
         is_alone = not self._sells_by_itself and self.journal.sent_after(command) == 0
         if before is None or now is None or not is_alone:
             return Growth.UNUSABLE

@@ -14,10 +14,11 @@ from agent.driver import Driver
 from agent.journal import Journal
 from agent.log import about
 from agent.profile import Profile
-from agent.records import UNSETTLED, Command, CommandState, Snapshot, Verdict
+from agent.records import UNSETTLED, Command, CommandState, Snapshot, Verdict, Word
 from protocol.fields import Fact
 from protocol.machine import (
     Booted,
+    CancelReply,
     CountersReply,
     DoneEvent,
     FailedEvent,
@@ -26,14 +27,23 @@ from protocol.machine import (
     HelloReply,
     MachineMessage,
     MakeReply,
+    OrderReply,
     ProgressEvent,
     StatusReply,
 )
 from protocol.messages import Counters, Evidence, Fault, Progress
-from protocol.reasons import FaultLevel, Happening, RejectCode, Result, Spout
+from protocol.reasons import FaultLevel, Happening, Phase, RejectCode, Result, Spout, Stage
 
 REMEMBERED_EVENTS = 256
 """Outcome events already applied; the machine repeats each for minutes at most, and has one drink at a time."""
+DENIED = "told as certainly nothing; now the machine says that it has it"
+_WORD_OF = {
+    Phase.ACCEPTED: Word.TAKEN,
+    Phase.INTERRUPTED: Word.TAKEN,
+    Phase.BREWING: Word.MOVING,
+    Phase.DONE: Word.MOVING,
+}
+"""Phases of an order that a machine has. A failed one it may have refused; an end is the table's to weigh."""
 log = logging.getLogger(__name__)
 
 
@@ -66,6 +76,11 @@ class Events:
                 self._fault(message)
             case StatusReply():
                 self._status(message)
+            case OrderReply() | CancelReply() if message.phase is not Phase.DONE:
+                self._phase(message.order_uuid, message.phase, "the machine said so when asked")
+            case Booted():
+                phase = message.last_phase or Phase.ACCEPTED
+                self._phase(message.last_order, phase, "the machine's last order before it booted")
             case CountersReply():
                 counts = Counters(total=message.total, paid=message.paid, free=message.free, test=message.test)
                 self._board.change(counters=counts)
@@ -99,29 +114,68 @@ class Events:
             self._chronicle.tell(Happening.MACHINE_BOOTED, why, **facts)
 
     def _verdict(self, reply: MakeReply) -> None:
+        if reply.ok:
+            self._has(reply.order_uuid, Word.TAKEN, "dup" if reply.dup is True else "")
+            return
         command = self._journal.sent_for(reply.order_uuid)
         if command is None or command.state is not CommandState.SENT:
             log.info("a verdict nobody waits for: %s", reply)
             return
-        if reply.ok:
-            self._journal.mark_accepted(command.command_id, "dup" if reply.dup is True else "")
-            log.info("accepted", extra=about(command))
-            return
         code = RejectCode.FAULT if reply.code is UNSET else reply.code
+        if command.resent and code == RejectCode.BUSY:  # with what, if not with the first of the two?
+            self._has(reply.order_uuid, Word.TAKEN, "busy when it was sent again")
+            return
         evidence = self._evidence(command, "the machine refused it", reply.boot_id)
         self._finish(command, Verdict(Result.REJECTED, code, Spout.NONE, evidence))
 
     def _progress(self, event: ProgressEvent) -> None:
-        command = self._journal.sent_for(event.order_uuid)
+        """A cup that falls is no drink begun yet: it can still be taken back."""
+        command = self._has(
+            event.order_uuid, Word.TAKEN if event.stage is Stage.CUP else Word.MOVING, "seen by its progress"
+        )
         if command is None or command.state not in UNSETTLED:
             return
-        if command.state is not CommandState.BREWING:
-            self._journal.mark_brewing(command.command_id)
-            log.info("brewing", extra=about(command))
         if event.stage is not None:
             self._board.tell_progress(
                 Progress(command_id=command.command_id, order_id=command.order_id, stage=event.stage, pct=event.pct)
             )
+
+    def _phase(self, order_id: str | None, phase: Phase | None, note: str) -> None:
+        if order_id is not None and phase in _WORD_OF:
+            self._has(order_id, _WORD_OF[phase], note)
+
+    def _has(self, order_id: str, word: Word, note: str) -> Command | None:
+        """By the machine's word it has this order: kept for ever, whatever the journal thought of it before."""
+        command = self._journal.sent_for(order_id) or self._not_sent(order_id)
+        if command is None:
+            return None
+        if command.is_finished:
+            self._reconsider(command, word)
+            return command
+        if word <= command.word:
+            return command
+        with self._journal.transaction():
+            if command.state is CommandState.RECEIVED:
+                log.warning("the machine has it already: it is not sent", extra=about(command))
+                self._journal.mark_taken(command.command_id, "the machine has it already")
+            if command.state in (CommandState.RECEIVED, CommandState.SENT):
+                self._journal.mark_accepted(command.command_id, note)
+                log.info("accepted", extra=about(command))
+            if word is Word.MOVING:
+                self._journal.mark_brewing(command.command_id)
+                log.info("brewing", extra=about(command))
+        return self._journal.get(command.command_id)
+
+    def _reconsider(self, command: Command, word: Word) -> None:
+        """What was told as certainly nothing, and not by the machine's own end of the drink, is certain no more."""
+        verdict = command.verdict
+        if verdict is None or verdict.is_the_machines or word <= command.word:
+            return
+        with self._journal.transaction():
+            self._journal.keep_word(command.command_id, word)
+            if verdict.certainly_nothing:
+                log.error("%s", DENIED, extra=about(command))
+                self._finish(command, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, self._evidence(command, DENIED, None)))
 
     def _outcome(self, event: DoneEvent | FailedEvent) -> None:
         meant = event.job_uuid if event.order_uuid is UNSET else event.order_uuid
@@ -134,7 +188,7 @@ class Events:
         self._applied.append(key)
 
     def _order_ended(self, event: DoneEvent | FailedEvent, order_id: str) -> None:
-        command = self._journal.sent_for(order_id) or self._forgotten(order_id)
+        command = self._journal.sent_for(order_id) or self._not_sent(order_id)
         if command is None:
             log.error("the machine tells of an order we never sent: %s", event)
             said = "done" if isinstance(event, DoneEvent) else event.code
@@ -147,15 +201,15 @@ class Events:
             evidence = self._evidence(command, "the machine said failed", event.boot_id)
             self._finish(command, Verdict(Result.FAILED, event.code, event.out, evidence))
 
-    def _forgotten(self, order_id: str) -> Command | None:
-        """What the machine ends though the journal says that it was never sent: believed where a commit can be lost.
+    def _not_sent(self, order_id: str) -> Command | None:
+        """What the machine has though the journal says that it was never sent: believed where memory can be lost.
 
         A card that lies loses commits in a power cut: of a command that lived through a restart, or of one whose very
-        row is gone and that was only asked about since. What this run has refused it has not sent.
+        row is gone, that was only asked about since or has come again. What this run has refused it has not sent.
         """
         for command in self._journal.of_order(order_id):
-            if command.session != self._journal.session or command.issued_at is None:
-                log.error("the machine ends what the journal says was never sent", extra=about(command))
+            is_of_before = command.session != self._journal.session or command.issued_at is None
+            if is_of_before or command.state is CommandState.RECEIVED:
                 return command
         return None
 
@@ -163,7 +217,7 @@ class Events:
         if self._journal.finish(command.command_id, verdict):
             log.info("%s %s", verdict.result, verdict.code, extra=about(command))
 
-    def _evidence(self, command: Command, rule: str, boot_now: str) -> Evidence:
+    def _evidence(self, command: Command, rule: str, boot_now: str | None) -> Evidence:
         before = command.snapshot
         return Evidence(
             rule=rule,
@@ -182,6 +236,8 @@ class Events:
 
     def _status(self, reply: StatusReply) -> None:
         """A status names faults without their reach; what an event said about one before is kept."""
+        if reply.order_uuid is not None:
+            self._has(reply.order_uuid, Word.TAKEN, "seen by its state")
         if reply.faults is UNSET:
             self._board.change(machine=reply.state)
             return

@@ -18,7 +18,7 @@ from agent.commands import AGE, Commands
 from agent.database import Database
 from agent.memory import FORGOTTEN_FOR_S, Absence, Memory
 from agent.outgoing import Outgoing
-from agent.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, refused
+from agent.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, Word, refused
 from agent.rows import steps
 from agent.standing import Standing
 from protocol.messages import Asked, Cancel, Make
@@ -183,16 +183,22 @@ class Journal(Commands):
             return self._advance(command_id, CommandState.SENT, (CommandState.INTENT,), **sent)
 
     def mark_resent(self, command_id: str) -> bool:
-        """Commit this, then write the same bytes again. False the second time: once only."""
+        """Commit this, then write the same bytes again. False the second time, and once the machine has the order."""
         with self.transaction():
             command = self.get(command_id)
-            if command is None or command.resent:
+            if command is None or command.resent or command.word > Word.NOTHING:
                 return False
             return self._advance(command_id, command.state, (command.state,), "sent again", resent=1)
+
+    def mark_taken(self, command_id: str, note: str) -> bool:
+        """Not begun, and the machine says that it has it: sent, though not by what this journal knows."""
+        sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+        return self._advance(command_id, CommandState.SENT, (CommandState.RECEIVED,), note, **sent)
 
     def mark_accepted(self, command_id: str, note: str = "") -> None:
         """The machine has taken it; queued for the cloud."""
         with self.transaction() as connection:
+            self.keep_word(command_id, Word.TAKEN)
             if self._advance(command_id, CommandState.ACCEPTED, (CommandState.SENT,), note):
                 self._report_accepted(connection, command_id)
 
@@ -200,7 +206,15 @@ class Journal(Commands):
         """Something moves; a verdict that was lost on the way is thereby known."""
         with self.transaction():
             self.mark_accepted(command_id, "seen by its progress")
+            self.keep_word(command_id, Word.MOVING)
             self._advance(command_id, CommandState.BREWING, (CommandState.ACCEPTED,))
+
+    def keep_word(self, command_id: str, word: Word) -> None:
+        """What the machine has said of having this order, for ever; never lowered."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE command SET word = ? WHERE command_id = ? AND word < ?", (word, command_id, word)
+            )
 
     def finish(self, command_id: str, verdict: Verdict) -> bool:
         """Commit the outcome and queue it; a later truth becomes a new revision. False when it changes nothing."""

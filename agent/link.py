@@ -14,6 +14,7 @@ from agent import AGENT_VERSION, state_message
 from agent.board import Board, View
 from agent.clock import Bell, Clock, CloudClock
 from agent.database import JournalFailed
+from agent.deadline import ASKED_LATELY_S, contradicts
 from agent.delivery import Delivery
 from agent.intake import Intake
 from agent.journal import Journal
@@ -21,6 +22,7 @@ from agent.mqtt import Refused
 from protocol.errors import Malformed, UnknownKind, WireError
 from protocol.heads import named_by
 from protocol.messages import (
+    GREETING,
     Event,
     Hello,
     Job,
@@ -47,7 +49,9 @@ DEAF_S = 60.0
 STATE_EVERY_S = 60.0
 STATE_PAUSE_S = 0.2
 """Changes closer together than this go out as one."""
-HELLO_AGAIN_S, CLOCK_CHECK_S = 10.0, 600.0
+HELLO_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 10.0)
+"""Between hellos that nobody answers: the cloud may not have been listening yet."""
+CLOCK_CHECK_S = 600.0
 CLOCK_WRONG_S, CLOCK_RIGHT_S = 60.0, 30.0
 """By how much the wall clock may differ from the cloud's before an operator hears of it, and when it is right again."""
 TAKEN_OVER = "Session taken over"
@@ -141,6 +145,9 @@ class Link:
         self._greeted = False
         self._hello: tuple[str, float] | None = None
         self._hello_due = 0.0
+        self._hellos = 0
+        """Not answered, on this connection."""
+        self._asked_at = float("-inf")
         self._delivery = Delivery(journal.outgoing)
         self._confirmed = 0
         self._progress_at = 0.0
@@ -261,6 +268,8 @@ class Link:
         answer = self._intake.take(message)
         if answer is not None:
             self._say(answer)
+        if isinstance(message, Make | Job):
+            self._ask_time_if_needed(message)
 
     def _receipt(self, payload: bytes) -> None:
         message = decode_receipt(payload)
@@ -269,7 +278,19 @@ class Link:
         else:
             self._welcome(message)
 
+    def _ask_time_if_needed(self, message: Make | Job) -> None:
+        """It waits for the cloud's time, or the cloud's clock has been set since we asked."""
+        known = self._cloud.now()
+        if known is None or contradicts(message.issued_at, message.deadline_at, known):
+            self._ask_time()
+
+    def _ask_time(self) -> None:
+        if self._clock.monotonic() - self._asked_at >= ASKED_LATELY_S:
+            self._say_hello()
+
     def _welcome(self, welcome: Welcome) -> None:
+        if welcome.hello_id == GREETING:
+            self._ask_time()
         hello = self._hello
         if hello is None or hello[0] != welcome.hello_id:
             return
@@ -277,7 +298,7 @@ class Link:
         self._note_rival("" if welcome.rival_session is UNSET else welcome.rival_session)
         if self._cloud.learn(welcome.cloud_time, hello[1]):
             self._judge_clock()
-            self._hello = None
+            self._hello, self._hellos = None, 0
             self._hello_due = self._clock.monotonic() + CLOCK_CHECK_S
             self._worker_bell.ring()
 
@@ -309,10 +330,10 @@ class Link:
             self._delivery.connected()
             self._confirmed, self._progress_at = wire.confirmed, now
             self._told = None
-            self._hello_due = now
+            self._hello_due, self._hellos = now, 0
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         if now >= self._hello_due:
-            self._say_hello(now)
+            self._say_hello()
         try:
             self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
         finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
@@ -336,9 +357,11 @@ class Link:
         except WireError as error:
             log.error("cannot be said: %s", error)
 
-    def _say_hello(self, now: float) -> None:
-        self._hello = (self._new_id(), self._clock.monotonic())
-        self._hello_due = now + HELLO_AGAIN_S
+    def _say_hello(self) -> None:
+        now = self._clock.monotonic()
+        self._hello, self._asked_at = (self._new_id(), now), now
+        self._hello_due = now + HELLO_PAUSES_S[min(self._hellos, len(HELLO_PAUSES_S) - 1)]
+        self._hellos += 1
         self._say(Hello(hello_id=self._hello[0], agent_version=AGENT_VERSION, profile=self._profile))
 
     def _presence(self, *, online: bool) -> bytes:

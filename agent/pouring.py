@@ -19,7 +19,7 @@ from agent.log import about
 from agent.preparing import Preparing
 from agent.profile import Profile
 from agent.recorder import Recorder
-from agent.records import Command, CommandState, Verdict, refused
+from agent.records import Command, CommandState, Verdict, Word, refused
 from agent.resolution import Then
 from agent.talk import Heard, LineLost, Sign, Talk, Wait
 from agent.tally import Tally
@@ -265,7 +265,7 @@ class Pouring:
         elif finding.phase is Phase.ACCEPTED:
             self.journal.mark_accepted(row.command_id, "the machine said so when asked")
         else:
-            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
+            yield Wait(self.clock.monotonic() + ASK_AGAIN_S, lambda heard: _opened(heard) or self._concerns(row, heard))
             return True
         return False
 
@@ -294,7 +294,10 @@ class Pouring:
     def _cancel(self, row: Command) -> Talk[None]:
         self.journal.drop_cancel(row.command_id)
         reply = (yield from self.driver.cancel(row.order_id)) if self.driver.can("cancel") else None
-        if reply is not None and reply.ok:
+        now = self._unfinished(row)
+        if now is None:
+            return
+        if reply is not None and reply.ok and now.word < Word.MOVING:
             evidence = Evidence(rule="cancelled by the machine before anything moved", phase=reply.phase)
             self._finish(row, Verdict(Result.REJECTED, AgentCode.CANCELLED, Spout.NONE, evidence))
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent import gate
 from agent.board import Board
 from agent.clock import Clock, CloudClock
-from agent.deadline import Reading, Term, Timeliness, judge
+from agent.deadline import Term, Timeliness, judge
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.profile import Profile
@@ -49,7 +49,7 @@ class Preparing:
             freshness_s=self.profile.timers.make_freshness,
             broker_until=self.board.limit_of(command.command_id),
         )
-        return judge(term, Reading(self.clock.wall(), self.clock.monotonic(), self.cloud.now()))
+        return judge(term, self.cloud.reading())
 
     def until_ready(self, command: Command) -> Talk[Snapshot | None]:
         """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""

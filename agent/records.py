@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from agent.clock import Stamp
 from protocol.fields import Fact
 from protocol.machine import CountersReply
 from protocol.messages import Evidence
-from protocol.reasons import Result, Spout
+from protocol.reasons import AgentCode, Result, Spout
 
 
 class CommandState(StrEnum):
@@ -27,6 +27,19 @@ class CommandState(StrEnum):
     FAILED = "failed"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
+
+
+class Word(IntEnum):
+    """The most the machine has ever said of having an order, by whatever message. Kept with the command, never lowered.
+
+    Where it has said anything, "certainly nothing" is not to be inferred, and its make is never written again.
+    """
+
+    NOTHING = 0
+    TAKEN = 1
+    """It has the order."""
+    MOVING = 2
+    """Water or beans have moved."""
 
 
 UNSETTLED = (CommandState.SENT, CommandState.ACCEPTED, CommandState.BREWING)
@@ -51,11 +64,12 @@ class Snapshot(Struct, frozen=True):
     test: int = 0
     drink: int | None = None
     """How many of this very drink; None when the machine does not count by drink."""
+    boots: int = 0
 
     @classmethod
     def of(cls, reply: CountersReply, drink_no: str) -> "Snapshot":
         drink = reply.by_drink.get(drink_no, 0) if reply.by_drink else None
-        return cls(reply.boot_id, True, reply.total, reply.free, reply.test, drink)
+        return cls(reply.boot_id, True, reply.total, reply.free, reply.test, drink, reply.boots)
 
     @property
     def count(self) -> int | None:
@@ -78,6 +92,11 @@ class Snapshot(Struct, frozen=True):
             sold = min(of_this, sold) if given_away else of_this
         return sold if sold >= 0 else None
 
+    def fell_to(self, now: "Snapshot") -> bool:
+        """A count of a lifetime is lower than it was: this is not the memory that was there before."""
+        drinks = self.drink is not None and now.drink is not None and now.drink < self.drink
+        return self.counted and now.counted and (drinks or now.total < self.total or now.boots < self.boots)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -92,6 +111,12 @@ class Verdict:
     def certainly_nothing(self) -> bool:
         """True when the spout stayed dry and will."""
         return self.result is Result.REJECTED or (self.result is Result.FAILED and self.out is Spout.NONE)
+
+    @property
+    def is_the_machines(self) -> bool:
+        """An end of the drink as the machine told it, not a refusal and not inferred by us."""
+        inferred = (AgentCode.NEVER_SENT, AgentCode.NEVER_STARTED)
+        return self.result is Result.DONE or (self.result is Result.FAILED and self.code not in inferred)
 
 
 def refused(code: str, rule: str) -> Verdict:
@@ -118,6 +143,7 @@ class Command:
     received_mono: float
     sent_at: datetime | None
     resent: bool
+    word: Word
     snapshot: Snapshot | None
     verdict: Verdict | None
     revision: int
@@ -140,13 +166,17 @@ class Command:
         return bool(self.doubted) and self.snapshot is None
 
     def would_correct(self, new: Verdict) -> bool:
-        """Late truth: may `new` replace what was said before? `done` is never taken back, certainty never lost."""
+        """Late truth: may `new` replace what was said before? `done` is never taken back.
+
+        "Certainly nothing" gives way to what says otherwise; to mere doubt only where the machine's own word denies it.
+        """
         old = self.verdict
-        if old is None or new.result is Result.UNKNOWN:
-            return old is None
-        if old.result is Result.UNKNOWN:
+        if old is None:
             return True
-        return old.certainly_nothing and not new.certainly_nothing
+        if old.result is Result.UNKNOWN:
+            return new.result is not Result.UNKNOWN
+        is_better = new.result is not Result.UNKNOWN or (self.word > Word.NOTHING and not old.is_the_machines)
+        return old.certainly_nothing and not new.certainly_nothing and is_better
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
-from agent.records import Verdict
+from agent.records import Verdict, Word
 from protocol.messages import Evidence
 from protocol.reasons import AgentCode, Phase, Result, Spout
 
@@ -33,6 +33,8 @@ class Growth(StrEnum):
     NONE = "0"
     ONE = "1"
     MORE = "2 or more"
+    FELL = "lower than it was"
+    """Of a lifetime's counts: the memory is not the one that was there before."""
 
 
 class Boot(StrEnum):
@@ -55,6 +57,8 @@ class Facts:
     says: Says
     boot: Boot
     growth: Growth
+    word: Word = Word.NOTHING
+    """The most it has ever said of having the order, however long ago."""
     out: Spout = Spout.UNKNOWN
     waited_out: bool = False
     """The machine is ready and the longest drink would be finished."""
@@ -69,6 +73,7 @@ class Row:
     says: tuple[Says, ...] = ()
     boot: Boot | None = None
     growth: tuple[Growth, ...] = ()
+    word: tuple[Word, ...] = ()
     needs_always_counts: bool = False
     needs_time_left: bool = False
     then: Result | Then
@@ -82,12 +87,17 @@ class Row:
             (not self.says or facts.says in self.says)
             and (self.boot is None or facts.boot is self.boot)
             and (not self.growth or facts.growth in self.growth)
+            and (not self.word or facts.word in self.word)
             and (not self.needs_always_counts or (facts.start_always_counts and facts.waited_out))
             and not (self.needs_time_left and facts.waited_out)
         )
 
 
 _STILL = (Growth.UNUSABLE, Growth.NONE)
+_NO_MORE = (*_STILL, Growth.FELL)
+"""Nothing was counted."""
+_HAS_IT = (Word.TAKEN, Word.MOVING)
+"""Whatever it says now, it has said otherwise."""
 
 
 def _done(name: str, *says: Says, **entries: Any) -> Row:
@@ -103,14 +113,19 @@ def _failed(name: str, *says: Says, **entries: Any) -> Row:
 
 
 def _never_started(name: str, *says: Says, **entries: Any) -> Row:
-    return _failed(name, *says, code=AgentCode.NEVER_STARTED, out=Spout.NONE, **entries)
+    """Only of a machine that has never said otherwise."""
+    return _failed(name, *says, code=AgentCode.NEVER_STARTED, out=Spout.NONE, word=(Word.NOTHING,), **entries)
+
+
+def _wait(name: str, *says: Says, **entries: Any) -> Row:
+    return Row(name=name, says=says, then=Then.WAIT, **entries)
 
 
 TABLE: tuple[Row, ...] = (
     _done("done, but the counter moved by more than one", Says.DONE, growth=(Growth.MORE,), trips_breaker=True),
     _done("done, though the counter did not move", Says.DONE, growth=(Growth.NONE,)),
     _done("done", Says.DONE),
-    _failed("failed, nothing came out", Says.FAILED_DRY, growth=_STILL, out=Spout.NONE),
+    _failed("failed, nothing came out", Says.FAILED_DRY, growth=_NO_MORE, out=Spout.NONE),
     _failed("failed, partly poured", Says.FAILED_WET, code="partial"),
     _unknown("failed dry, but counted more than once", Says.FAILED_DRY, growth=(Growth.MORE,), trips_breaker=True),
     _unknown("failed dry, but counted", Says.FAILED_DRY),
@@ -118,13 +133,24 @@ TABLE: tuple[Row, ...] = (
     Row(
         name="cancelled before anything moved",
         says=(Says.CANCELLED,),
-        growth=_STILL,
+        growth=_NO_MORE,
+        word=(Word.NOTHING, Word.TAKEN),
         then=Result.REJECTED,
         code=AgentCode.CANCELLED,
         out=Spout.NONE,
     ),
-    Row(name="still under way", says=(Says.UNDER_WAY,), then=Then.WAIT),
-    _unknown("interrupted, leaning not made", Says.INTERRUPTED, boot=Boot.CHANGED, growth=_STILL),
+    _wait("still under way", Says.UNDER_WAY),
+    _unknown("its memory was wiped", Says.NEVER_SEEN, Says.NOT_IN_MEMORY, growth=(Growth.FELL,)),
+    _wait("it had it, and denies it", Says.NEVER_SEEN, Says.CANCELLED, word=_HAS_IT, needs_time_left=True),
+    _unknown("it had it, and went on denying it", Says.NEVER_SEEN, Says.CANCELLED, word=_HAS_IT),
+    _wait(
+        "it had it, and denies it in the same boot",
+        Says.NOT_IN_MEMORY,
+        boot=Boot.SAME,
+        word=_HAS_IT,
+        needs_time_left=True,
+    ),
+    _unknown("interrupted, leaning not made", Says.INTERRUPTED, boot=Boot.CHANGED, growth=_NO_MORE),
     _done("interrupted, but counted", Says.INTERRUPTED, boot=Boot.CHANGED, growth=(Growth.ONE,)),
     _never_started("never seen by the machine", Says.NEVER_SEEN, growth=_STILL),
     _never_started("not seen since this boot", Says.NOT_IN_MEMORY, boot=Boot.SAME, growth=_STILL),
@@ -138,14 +164,7 @@ TABLE: tuple[Row, ...] = (
         growth=(Growth.NONE,),
         needs_always_counts=True,
     ),
-    Row(
-        name="not counted yet",
-        says=(Says.UNSUPPORTED,),
-        boot=Boot.SAME,
-        growth=(Growth.NONE,),
-        needs_time_left=True,
-        then=Then.WAIT,
-    ),
+    _wait("not counted yet", Says.UNSUPPORTED, boot=Boot.SAME, growth=(Growth.NONE,), needs_time_left=True),
     _unknown("nothing proves anything"),
 )
 
@@ -178,6 +197,22 @@ def growth(moved: int | None) -> Growth:
     if moved is None or moved < 0:
         return Growth.UNUSABLE
     return (Growth.NONE, Growth.ONE, Growth.MORE)[min(moved, 2)]
+
+
+def drawn() -> str:
+    """The table as it stands in docs/machine-protocol.md (a test compares)."""
+    lines = ["| the machine says | boot | counter | had said before | then | named |", "|---|---|---|---|---|---|"]
+    for row in TABLE:
+        told = f"{row.then.value} `{row.code}`" if row.code else row.then.value
+        told += ", selling stops" if row.trips_breaker else ""
+        now = "; or: ".join(row.says) + ("; and time is left" if row.needs_time_left else "")
+        now += "; and a started drink always counts" if row.needs_always_counts else ""
+        cells = [now, row.boot or "", ", ".join(row.growth), " or ".join(_SAID[one] for one in row.word)]
+        lines.append("| " + " | ".join([*cells, told, row.name]) + " |")
+    return "\n".join(lines)
+
+
+_SAID = {Word.NOTHING: "nothing", Word.TAKEN: "it has it", Word.MOVING: "it moves"}
 
 
 def verdict(row: Row, facts: Facts, evidence: Evidence) -> Verdict | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from agent.clock import Stamp
-from agent.records import Command, CommandState, Snapshot, Step, Verdict
+from agent.records import Command, CommandState, Snapshot, Step, Verdict, Word
 from protocol.messages import Evidence
 from protocol.reasons import Result, Spout
 
@@ -40,6 +40,7 @@ def read_command(row: sqlite3.Row) -> Command:
         received_mono=row["received_mono"],
         sent_at=_moment(row["sent_at"]) or (_NEVER if row["sent_at"] else None),
         resent=bool(row["resent"]),
+        word=_word(row),
         snapshot=_snapshot(row["snapshot"]),
         verdict=verdict,
         revision=row["revision"],
@@ -53,6 +54,13 @@ def _added(row: sqlite3.Row) -> dict[str, Any]:
         return {}
     sent = None if row["sent_session"] is None else Stamp(row["sent_session"], row["sent_second"])
     return {"doubted": row["doubted"], "sent": sent}
+
+
+def _word(row: sqlite3.Row) -> Word:
+    """Of a row that an older agent wrote: what its state says, as long as it has one."""
+    kept = Word(row["word"]) if "word" in row.keys() else Word.NOTHING  # noqa: SIM118  (as above)
+    is_taken = row["state"] in (CommandState.ACCEPTED, CommandState.BREWING)
+    return max(kept, Word.TAKEN) if is_taken else kept
 
 
 def _evidence(text: str) -> Evidence:

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from agent import decisions, overrides
 from agent.board import Board
 from agent.clock import Clock, CloudClock
-from agent.deadline import WELCOME_PATIENCE_S, Reading, Term, Timeliness, judge
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from agent.decisions import Decision
 from agent.driver import MAX_MSG_ID, Driver
 from agent.profile import BadProfile, Profile
@@ -196,7 +196,7 @@ class Upkeep:
             freshness_s=LONGEST_LIFE_S,
             broker_until=self.board.limit_of(job.job_id),
         )
-        return judge(term, Reading(self.clock.wall(), self.clock.monotonic(), self.cloud.now()))
+        return judge(term, self.cloud.reading())
 
     def _note(self, job: Job, status: AnswerStatus) -> None:
         self._remember(Answer(reference=job.job_id, asked=_kind(job), status=status))

@@ -36,6 +36,9 @@ MAX_MESSAGE = 64 * 1024
 MAX_BATCH = 50
 """Ids in one query or receipt; longer lists go in several messages."""
 
+GREETING = "greeting"
+"""The `hello_id` of a `Welcome` that nobody asked for: a cloud that has just come finds a device present."""
+
 
 class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Every message names its kind and its version."""
@@ -142,7 +145,7 @@ class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
-    """Answer to `Hello`: the cloud's clock, to judge deadlines by when the agent's own is wrong."""
+    """Answer to `Hello`: the cloud's clock, to judge deadlines by. To `GREETING` the agent answers with a `Hello`."""
 
     hello_id: Id
     cloud_time: Moment

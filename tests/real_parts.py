@@ -1,4 +1,4 @@
-"""Where this machine's real parts are: Mosquitto, PostgreSQL, Chromium. It looks; it starts nothing.
+"""Where this machine's real parts are: Mosquitto, PostgreSQL, Chromium, Caddy. It looks; it starts nothing.
 
 An address in the environment goes before a program found on this machine.
 """
@@ -95,4 +95,5 @@ CHROMIUM = RealPart(
     ),
     advice="install chromium or google-chrome",
 )
-ALL_PARTS = (MOSQUITTO, POSTGRES, CHROMIUM)
+CADDY = RealPart(name="Caddy", where=_first_program(["caddy"]), advice="install caddy", version_option="version")
+ALL_PARTS = (MOSQUITTO, POSTGRES, CHROMIUM, CADDY)

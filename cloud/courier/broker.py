@@ -44,6 +44,8 @@ class Received:
     payload: bytes
     mid: int
     qos: int
+    retained: bool = False
+    """Said before we were here."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,9 @@ class BrokerLink:
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:
-            self.inbox.put_nowait(Received(message.topic, bytes(message.payload), message.mid, message.qos))
+            self.inbox.put_nowait(
+                Received(message.topic, bytes(message.payload), message.mid, message.qos, message.retain)
+            )
         except queue.Full:
             log.error("inbox is full, connecting anew to get this again", extra={"topic": message.topic})
             self.drop()

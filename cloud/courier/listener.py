@@ -25,6 +25,7 @@ from cloud.orders.docket import key_of
 from cloud.orders.rules import Rules
 from protocol.errors import WireError
 from protocol.messages import (
+    GREETING,
     MAX_BATCH,
     Accepted,
     Answer,
@@ -147,20 +148,22 @@ class Listener:
     def _answer(self, said: list[tuple[Received, str, Message]]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""
         held: dict[str, list[str]] = defaultdict(list)
-        for _, device_uuid, message in said:
+        for received, device_uuid, message in said:
             if isinstance(message, Accepted | Outcome | Event):
                 held[device_uuid].append(message.message_id)
             elif isinstance(message, Hello):
-                self._welcome(device_uuid, message)
+                self._welcome(device_uuid, message.hello_id)
                 self._ask_what_became(device_uuid)
+            elif isinstance(message, Presence) and message.online and received.retained:
+                self._welcome(device_uuid, GREETING)  # its hello may have found nobody
         for device_uuid, ids in held.items():
             for start in range(0, len(ids), MAX_BATCH):
                 self._tell(device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
 
-    def _welcome(self, device_uuid: str, hello: Hello) -> None:
+    def _welcome(self, device_uuid: str, hello_id: str) -> None:
         with self._database.read() as session:
             rival = sessions.rival(session.get(DeviceLive, device_uuid))
-        welcome = Welcome(hello_id=hello.hello_id, cloud_time=self._clock(), takes=TAKES, rival_session=rival or UNSET)
+        welcome = Welcome(hello_id=hello_id, cloud_time=self._clock(), takes=TAKES, rival_session=rival or UNSET)
         self._tell(device_uuid, welcome)
 
     def _ask_what_became(self, device_uuid: str) -> None:

@@ -91,6 +91,8 @@ class Answers:
         self._memory.remember(record)
         power_point(self._faults, "reboot_after_accept")
         self._verdict(asked.order_uuid, None, dup=False)
+        if self._faults.fires("take_back_verdict"):
+            self._verdict(asked.order_uuid, RejectCode.BUSY, dup=False)
         sale = Sale.PAID if asked.price else Sale.FREE
         self._barista.pour(now, self._menu[asked.drink_no], size, sale, asked.order_uuid)
 
@@ -127,6 +129,8 @@ class Answers:
     def order(self, asked: OrderQuery) -> None:
         if not self._can("order"):
             return self._voice.reply(LinkNak(why="cmd"))
+        if self._faults.fires("forget_order"):
+            self._memory.forget(asked.order_uuid)
         record = self._memory.order(asked.order_uuid)
         stale = self._faults.fires("stale_boot_id")
         return self._voice.reply(

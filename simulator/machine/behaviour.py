@@ -76,7 +76,7 @@ class CoffeeMachine:
         return self._voice.unheard
 
     def state(self, now: float) -> MachineState:
-        """What STATUS would say."""
+        """What it is doing."""
         if not self.is_powered:
             return MachineState.OFF
         if self._faults.is_on("service"):
@@ -87,6 +87,12 @@ class CoffeeMachine:
             return MachineState.HEATING
         broken = any(fault.closes_all for fault in machine_faults(self._faults, self.menu))
         return MachineState.FAULT if broken else MachineState.READY
+
+    def told_state(self, now: float) -> MachineState:
+        """What it says of itself; a switch makes that untrue."""
+        state = self.state(now)
+        is_lie = state is MachineState.BREWING and self._faults.is_on("says_ready")
+        return MachineState.READY if is_lie else state
 
     @property
     def wake_at(self) -> float:
@@ -136,7 +142,8 @@ class CoffeeMachine:
         self._voice.repeat(now)
         if now >= self._next_heartbeat:
             self._last_heartbeat = now
-            self._voice.reply(Heartbeat(boot_id=self.boot_id, state=self.state(now), up=int(now - self._booted_at)))
+            state, up = self.told_state(now), int(now - self._booted_at)
+            self._voice.reply(Heartbeat(boot_id=self.boot_id, state=state, up=up))
 
     @property
     def _next_heartbeat(self) -> float:
@@ -147,6 +154,8 @@ class CoffeeMachine:
         last = None if self._faults.is_on(without("nv")) else self.memory.last_order
         last_order, last_phase = (last.order_uuid, last.phase) if last else (None, None)
         self._answers.previous_boot_id = self.memory.boot_id or None
+        if self._faults.fires("wipe_memory"):
+            self.memory.wipe()
         self.memory.boot_id = self._new_boot_id()
         self.memory.boots += 1
         self.memory.interrupt_unfinished()
@@ -194,7 +203,7 @@ class CoffeeMachine:
             case Hello():
                 self._answers.hello(message)
             case Status():
-                self._answers.status(message, state)
+                self._answers.status(message, self.told_state(now))
             case MakeDrink():
                 self._answers.make(now, message, state)
             case CancelDrink():

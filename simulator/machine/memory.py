@@ -99,6 +99,15 @@ class Memory:
     def forget_orders(self) -> None:
         self._orders.clear()
 
+    def forget(self, order_uuid: str) -> None:
+        self._orders.pop(order_uuid, None)
+        self.save()
+
+    def wipe(self) -> None:
+        """Everything a new controller would not know; the cups are the truth, and stay."""
+        self._orders.clear()
+        self.counters, self.boots = Counters(), 0
+
     def counters_jump(self, by: int) -> None:
         """Every count of a sale is that much higher, with no drink made."""
         counters = self.counters

@@ -98,6 +98,8 @@ _ALL = [
     _lasts(
         Group.LINE, "silent", "hangs: hears nothing, says nothing, the port stays open", "зависла: молчит и не слышит"
     ),
+    _lasts(Group.MACHINE, "says_ready", "says that it is ready while it pours", "наливает, а говорит, что готова"),
+    _lasts(Group.LINE, "echo", "two wires: the host hears itself", "два провода: слышно эхо своих кадров"),
     _lasts(Group.LINE, "mute", "works but says nothing", "работает, но молчит"),
     _lasts(Group.LINE, "unplugged", "the cable is out; it comes back as another pty", "кабель выдернут"),
     _lasts(Group.LINE, "flood_heartbeats", "sends a hundred heartbeats a second", "сто сердцебиений в секунду"),
@@ -124,6 +126,7 @@ _ALL = [
     _strikes(Group.LINE, "unknown_command", "a frame nobody knows comes first", "неизвестный кадр"),
     _strikes(Group.LINE, "own_words", "a frame is worded in the maker's own way", "кадр словами изготовителя"),
     _strikes(Group.LINE, "unknown_keys", "a frame carries keys nobody knows", "неизвестные ключи в кадре"),
+    _strikes(Group.CUP, "take_back_verdict", "says yes to a make, and then busy", "говорит «да», потом «занята»"),
     _strikes(Group.CUP, "fail_before_pour", "the drink fails with an empty cup", "отказ, стакан пуст"),
     _strikes(Group.CUP, "fail_mid_brew", "the drink fails half poured", "отказ на полстакане"),
     _strikes(Group.CUP, "fault_mid_brew", "a warning comes and goes while it pours", "предупреждение во время налива"),
@@ -146,6 +149,8 @@ _ALL = [
     _strikes(
         Group.MEMORY, "lose_counters", "at the next boot all counters are zero", "счётчики обнуляются при включении"
     ),
+    _strikes(Group.MEMORY, "forget_order", "asked about an order, it has forgotten it", "спрошенный заказ забыт"),
+    _strikes(Group.MEMORY, "wipe_memory", "at the next boot all its memory is gone", "при включении память стёрта"),
     _strikes(Group.MEMORY, "stale_boot_id", "answers ORDER with the boot id before this one", "старый bootId в ответе"),
     *(
         _strikes(Group.REFUSAL, reject(code), f"refuses a make with `{code}`", f"отказывает с кодом {code}")

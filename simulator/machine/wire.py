@@ -68,6 +68,8 @@ class Wire:
 
     def turn(self, now: float, heard: bytes = b"") -> Turn:
         """Hear these bytes, do what is due, say what is to be said."""
+        if heard and self._faults.is_on("echo"):
+            self._hold(now, [heard])
         for frame in self._frames(now, heard):
             if frame.command == MakeDrink.command:
                 self._faults.make_comes(now)

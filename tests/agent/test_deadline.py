@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.clock import MAX_ANSWER_S, CloudClock
-from agent.deadline import WELCOME_PATIENCE_S, Reading, Term, Timeliness, judge
+from agent.clock import MAX_ANSWER_S, CloudClock, Reading
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from protocol.frames import Frame
 from protocol.machine import MakeDrink
 from protocol.reasons import Result

@@ -10,8 +10,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.board import MAX_LIMITS, Board
-from agent.clock import Bell, CloudClock
-from agent.deadline import CERTAINLY_WRONG, Reading, Term, Timeliness, judge
+from agent.clock import Bell, CloudClock, Reading
+from agent.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
 from agent.link import Link
 from agent.mqtt import Connection
 from agent.settings import BrokerAddress

@@ -23,7 +23,7 @@ WAYS: dict[str, dict[str, object]] = {
     "every second time": {"when": "every", "n": 2},
     "by chance": {"when": "chance", "chance": 0.3},
 }
-MIXED = [name for name in SWITCHES if name != "without_nv"]
+MIXED = [name for name in SWITCHES if name not in ("without_nv", "forget_order")]
 """A memory that forgets only now and then, and denies it at other times, is a lie no agent could see through."""
 
 

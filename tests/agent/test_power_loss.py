@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.database import FILE
+from agent.events import DENIED
 from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, Status
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
@@ -145,10 +146,11 @@ def test_never_sent_is_taken_back_when_the_machine_says_done(world: PowerLossWor
     world.welcome()
     world.lose_commits(4, 2)
     world.deliver(world.make())
-    assert world.run(60, lambda: len(world.outcomes()) == 2)
-    first, last = world.outcomes()
+    assert world.run(60, lambda: len(world.outcomes()) == 3)
+    first, doubted, last = world.outcomes()
     assert (first.result, first.code, first.out, first.revision) == (Result.FAILED, "never_sent", Spout.NONE, 1)
-    assert (last.result, last.out, last.revision) == (Result.DONE, Spout.FULL, 2)
+    assert (doubted.result, doubted.evidence.rule) == (Result.UNKNOWN, DENIED)
+    assert (last.result, last.out, last.revision) == (Result.DONE, Spout.FULL, 3)
     assert last.evidence.rule.startswith("the machine said done")
 
 

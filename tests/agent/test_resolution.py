@@ -1,27 +1,29 @@
 """Every row of docs/machine-protocol.md 5.4."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
-from agent.resolution import TABLE, Boot, Facts, Growth, Says, Then, growth, resolve, says, verdict
+from agent.records import Word
+from agent.resolution import TABLE, Boot, Facts, Growth, Says, Then, drawn, growth, resolve, says, verdict
 from protocol.messages import Evidence
 from protocol.reasons import Phase, Result, Spout
 
-N_A, ZERO, ONE, MORE = Growth.UNUSABLE, Growth.NONE, Growth.ONE, Growth.MORE
+N_A, ZERO, ONE, MORE, FELL = Growth.UNUSABLE, Growth.NONE, Growth.ONE, Growth.MORE, Growth.FELL
 SAME, CHANGED = Boot.SAME, Boot.CHANGED
 BOTH = (SAME, CHANGED)
 DONE, FAILED, REJECTED, UNKNOWN, WAIT = Result.DONE, Result.FAILED, Result.REJECTED, Result.UNKNOWN, Then.WAIT
 
 ROWS = [
-    (Says.DONE, BOTH, (N_A, ZERO, ONE, MORE), DONE, ""),
-    (Says.FAILED_DRY, BOTH, (N_A, ZERO), FAILED, ""),
-    (Says.FAILED_WET, BOTH, (N_A, ZERO, ONE, MORE), FAILED, "partial"),
+    (Says.DONE, BOTH, (N_A, ZERO, ONE, MORE, FELL), DONE, ""),
+    (Says.FAILED_DRY, BOTH, (N_A, ZERO, FELL), FAILED, ""),
+    (Says.FAILED_WET, BOTH, (N_A, ZERO, ONE, MORE, FELL), FAILED, "partial"),
     (Says.FAILED_DRY, BOTH, (ONE, MORE), UNKNOWN, ""),
-    (Says.UNDER_WAY, BOTH, (N_A, ZERO, ONE), WAIT, ""),
-    (Says.INTERRUPTED, (CHANGED,), (N_A, ZERO), UNKNOWN, ""),
+    (Says.UNDER_WAY, BOTH, (N_A, ZERO, ONE, FELL), WAIT, ""),
+    (Says.INTERRUPTED, (CHANGED,), (N_A, ZERO, FELL), UNKNOWN, ""),
     (Says.INTERRUPTED, (CHANGED,), (ONE,), DONE, ""),
-    (Says.INTERRUPTED, (SAME,), (N_A, ZERO, ONE), UNKNOWN, ""),
+    (Says.INTERRUPTED, (SAME,), (N_A, ZERO, ONE, FELL), UNKNOWN, ""),
     (Says.NEVER_SEEN, BOTH, (N_A, ZERO), FAILED, "never_started"),
     (Says.NEVER_SEEN, BOTH, (ONE,), UNKNOWN, ""),
     (Says.NOT_IN_MEMORY, (SAME,), (N_A, ZERO), FAILED, "never_started"),
@@ -31,8 +33,10 @@ ROWS = [
     (Says.UNSUPPORTED, BOTH, (ONE,), DONE, ""),
     (Says.UNSUPPORTED, (SAME,), (ZERO,), WAIT, ""),
     (Says.UNSUPPORTED, (CHANGED,), (ZERO,), UNKNOWN, ""),
-    (Says.UNSUPPORTED, BOTH, (N_A,), UNKNOWN, ""),
-    (Says.CANCELLED, BOTH, (N_A, ZERO), REJECTED, "cancelled"),
+    (Says.UNSUPPORTED, BOTH, (N_A, FELL), UNKNOWN, ""),
+    (Says.CANCELLED, BOTH, (N_A, ZERO, FELL), REJECTED, "cancelled"),
+    (Says.NEVER_SEEN, BOTH, (FELL,), UNKNOWN, ""),
+    (Says.NOT_IN_MEMORY, BOTH, (FELL,), UNKNOWN, ""),
     *((one, BOTH, (MORE,), UNKNOWN, "") for one in Says if one not in (Says.DONE, Says.FAILED_WET)),
 ]
 CASES = [
@@ -56,11 +60,37 @@ def test_the_cases_above_are_all_there_are() -> None:
 
 def test_every_row_of_the_table_is_reached() -> None:
     reached = {
-        resolve(Facts(said, boot, grown, waited_out=out, start_always_counts=counts)).name
-        for said, boot, grown in itertools.product(Says, Boot, Growth)
+        resolve(Facts(said, boot, grown, word, waited_out=out, start_always_counts=counts)).name
+        for said, boot, grown, word in itertools.product(Says, Boot, Growth, Word)
         for out, counts in itertools.product((False, True), repeat=2)
     }
     assert reached == {row.name for row in TABLE}
+
+
+EVERYTHING = itertools.product(Says, Boot, Growth, (Word.TAKEN, Word.MOVING), (False, True), (False, True))
+
+
+def test_no_word_of_the_machine_is_ever_followed_by_certainly_nothing_but_by_its_own_end_of_the_drink() -> None:
+    for said, boot, grown, word, waited_out, counts in EVERYTHING:
+        facts = Facts(said, boot, grown, word, waited_out=waited_out, start_always_counts=counts)
+        given = verdict(resolve(facts), facts, Evidence())
+        if given is not None and given.certainly_nothing:
+            assert said is Says.FAILED_DRY or (said is Says.CANCELLED and word is Word.TAKEN)
+
+
+@pytest.mark.parametrize(
+    ("said", "boot"), [(Says.NEVER_SEEN, SAME), (Says.NEVER_SEEN, CHANGED), (Says.NOT_IN_MEMORY, SAME)]
+)
+@pytest.mark.parametrize("word", [Word.TAKEN, Word.MOVING])
+def test_a_contradiction_waits_and_then_nobody_can_say(said: Says, boot: Boot, word: Word) -> None:
+    assert resolve(Facts(said, boot, ZERO, word)).then is WAIT
+    assert resolve(Facts(said, boot, ZERO, word, waited_out=True)).then is UNKNOWN
+    assert resolve(Facts(Says.CANCELLED, SAME, ZERO, Word.MOVING)).then is WAIT
+
+
+def test_the_document_shows_this_table() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "machine-protocol.md").read_text("utf-8")
+    assert document.partition("<!-- table -->\n")[2].partition("\n<!-- /table -->")[0] == drawn()
 
 
 def test_a_start_that_always_counts_proves_a_drink_that_did_not() -> None:

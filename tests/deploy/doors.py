@@ -1,5 +1,7 @@
 """A real `coffee-cloud run` that nobody sells through: what strangers send it, and what it says."""
 
+import re
+import socket
 import sys
 from pathlib import Path
 
@@ -30,3 +32,46 @@ class Doors:
 
     def is_open(self) -> bool:
         return answers(self.port)
+
+
+class Client:
+    """A connection that can do everything wrong."""
+
+    def __init__(self, port: int, said: bytes) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._heard = b""
+        self._socket.sendall(said)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def say(self, more: bytes) -> None:
+        self._socket.sendall(more)
+
+    def hears(self, words: bytes) -> None:
+        """Wait for these words, and forget all up to them."""
+        while words not in self._heard:
+            data = self._socket.recv(65536)
+            assert data, f"the end came before {words!r}"
+            self._heard += data
+        self._heard = self._heard.partition(words)[2]
+
+    def statuses(self, wanted: int) -> list[int]:
+        """The first so many status codes it hears; fewer if the connection is closed before."""
+        while len(found := re.findall(rb"HTTP/1\.1 (\d+) ", self._heard)) < wanted:
+            if not (data := self._socket.recv(65536)):
+                break
+            self._heard += data
+        return [int(status) for status in found]
+
+    def hears_the_end(self) -> bool:
+        """True once the other side has closed."""
+        try:
+            while self._socket.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+        return True

@@ -46,7 +46,9 @@ def test_what_buyers_and_providers_ask_for_goes_through(path: str) -> None:
 def test_everything_else_is_the_clouds_and_nothing_routes_around_the_refusal() -> None:
     directives = {line.split()[0] for line in LINES}
     assert not directives & {"handle", "handle_path", "route", "rewrite", "redir", "uri"}
-    assert [line for line in LINES if line.startswith("reverse_proxy")] == ["reverse_proxy {$UPSTREAM:127.0.0.1:8080}"]
+    assert [line for line in LINES if line.startswith("reverse_proxy")] == [
+        "reverse_proxy {$UPSTREAM:127.0.0.1:8080} {"
+    ]
 
 
 def test_the_cloud_itself_tells_a_proxied_stranger_nothing() -> None:

@@ -1,14 +1,12 @@
 """Clients that take their time, by the hundred, at a real `coffee-cloud run`: everybody else is served meanwhile."""
 
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 import requests
 
-from tests.deploy.doors import Doors
+from tests.deploy.doors import Client, Doors
 
 MANY = 800
 """More than the program has threads, and more than it has places for connections."""
@@ -26,41 +24,6 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
         assert "Traceback" not in program.output
 
 
-class Client:
-    """A connection that can do everything wrong."""
-
-    def __init__(self, doors: Doors, said: bytes) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", doors.port), timeout=30)
-        self._heard = b""
-        self._socket.sendall(said)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def say(self, more: bytes) -> None:
-        self._socket.sendall(more)
-
-    def statuses(self, wanted: int) -> list[int]:
-        """The first so many status codes it hears; fewer if the connection is closed before."""
-        while len(found := re.findall(rb"HTTP/1\.1 (\d+) ", self._heard)) < wanted:
-            if not (data := self._socket.recv(65536)):
-                break
-            self._heard += data
-        return [int(status) for status in found]
-
-    def hears_the_end(self) -> bool:
-        """True once the other side has closed."""
-        try:
-            while self._socket.recv(65536):
-                pass
-        except ConnectionError:
-            pass
-        return True
-
-
 def is_healthy(doors: Doors) -> bool:
     return requests.get(doors.url + "/health", timeout=8).status_code == 200
 
@@ -68,9 +31,9 @@ def is_healthy(doors: Doors) -> bool:
 def test_who_does_not_finish_takes_nobodys_place(doors: Doors) -> None:
     beginnings = [b"", b"GET /health HT", BEGUN, BEGUN.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked")]
     with ExitStack() as closing:
-        slow = [closing.enter_context(Client(doors, said)) for said in beginnings * (MANY // len(beginnings))]
+        slow = [closing.enter_context(Client(doors.port, said)) for said in beginnings * (MANY // len(beginnings))]
         assert [is_healthy(doors) for _ in range(5)] == [True] * 5
-        with Client(doors, WHOLE) as honest:
+        with Client(doors.port, WHOLE) as honest:
             assert honest.statuses(1) == [400]
         assert all(client.hears_the_end() for client in slow)  # also the last of them, after a while
 
@@ -78,13 +41,13 @@ def test_who_does_not_finish_takes_nobodys_place(doors: Doors) -> None:
 def test_who_never_hangs_up_holds_nobody_up(doors: Doors) -> None:
     last = HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     with ExitStack() as closing:
-        lingering = [closing.enter_context(Client(doors, last)) for _ in range(100)]
+        lingering = [closing.enter_context(Client(doors.port, last)) for _ in range(100)]
         assert [client.statuses(1) for client in lingering] == [[200]] * 100
         assert is_healthy(doors)
 
 
 def test_a_request_in_pieces_is_served_when_it_is_whole(doors: Doors) -> None:
-    with Client(doors, WHOLE[:1]) as client:
+    with Client(doors.port, WHOLE[:1]) as client:
         for byte in WHOLE[1:]:
             client.say(bytes([byte]))
         assert client.statuses(1) == [400]
@@ -93,7 +56,7 @@ def test_a_request_in_pieces_is_served_when_it_is_whole(doors: Doors) -> None:
 
 
 def test_requests_that_come_together_are_all_answered(doors: Doors) -> None:
-    with Client(doors, WHOLE + HEALTH + HEALTH + WHOLE[:20]) as client:
+    with Client(doors.port, WHOLE + HEALTH + HEALTH + WHOLE[:20]) as client:
         assert client.statuses(3) == [400, 200, 200]
         client.say(WHOLE[20:])
         assert client.statuses(4)[3:] == [400]
@@ -101,7 +64,7 @@ def test_requests_that_come_together_are_all_answered(doors: Doors) -> None:
 
 def test_who_asks_before_sending_is_told_to_go_on(doors: Doors) -> None:
     head, body = WHOLE.split(b"\r\n\r\n")
-    with Client(doors, head + b"\r\nExpect: 100-continue\r\n\r\n") as client:
+    with Client(doors.port, head + b"\r\nExpect: 100-continue\r\n\r\n") as client:
         assert client.statuses(1) == [100]
         client.say(body)
         assert client.statuses(2) == [100, 400]
@@ -109,7 +72,7 @@ def test_who_asks_before_sending_is_told_to_go_on(doors: Doors) -> None:
 
 def test_chunks_are_put_together(doors: Doors) -> None:
     head = WHOLE.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked").split(b"\r\n\r\n")[0]
-    with Client(doors, head + b"\r\n\r\n1\r\n{\r\n") as client:
+    with Client(doors.port, head + b"\r\n\r\n1\r\n{\r\n") as client:
         client.say(b"1;x=y\r\n}\r\n0\r\nTrailer-Field: x\r\n\r\n")
         assert client.statuses(1) == [400]
         client.say(HEALTH)
@@ -129,5 +92,5 @@ def test_chunks_are_put_together(doors: Doors) -> None:
     ids=["long body", "two lengths", "two kinds of length", "no field", "long line", "TLS"],
 )
 def test_what_is_no_request_is_refused_and_ends_the_connection(doors: Doors, said: bytes, status: int) -> None:
-    with Client(doors, said) as client:
+    with Client(doors.port, said) as client:
         assert client.statuses(2) == [status]

@@ -196,7 +196,7 @@ class AgentProcess:
         """It would only look round."""
         if name == "worker":
             return self.worker.is_idle and self.worker._driver.is_greeted
-        return self.link.is_connected and self.journal.outgoing.count() == 0
+        return self.link.is_connected and self.journal.outgoing.count() == 0 and self.link._hello is None
 
     # Its end
 

@@ -62,6 +62,17 @@ class Machine:
             self.switches.clear(name)
         self.turn()
 
+    def forget(self, order_id: str, random: Random) -> None:
+        """It pours on, and knows nothing of it any more; the agent will ask."""
+        what = random.choice(("unplugged", "silent", "wiped"))
+        self._timeline.add(self.name, f"forgets it: {what}", order_id)
+        if what == "wiped":
+            self.memory.wipe()
+            self.cut_power()
+        else:
+            self.memory.forget(order_id)
+            self.switch_on(what, seconds=1 if what == "unplugged" else 16)
+
     def cut_power(self) -> None:
         self._timeline.add(self.name, "its power is cut")
         self.wire.cut_power(self._scheduler.now)

@@ -54,6 +54,7 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
         "storm.machine_power": 0.01,
         "serial.write_breaks": 0.04,
     },
+    "contradictions": {"storm.forgets": 0.15},
     "cash": {"storm.cash_sale": 0.01},
     "service": {"storm.service_run": 0.008},
     "disks": {"db.fails": 0.015, "journal.fails": 0.03},
@@ -86,6 +87,8 @@ MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "reboot_after_done": {},
     "stale_boot_id": {},
     "reject_no_cups": {},
+    "take_back_verdict": {},
+    "says_ready": {"seconds": 60},
 }
 LYING_SWITCHES: Mapping[str, Mapping[str, object]] = {"local_drink": {}, "count_twice": {}, "lose_counters": {}}
 """After these the machine's counters say what is not so."""

@@ -91,6 +91,7 @@ BUGS = (
          inabilities=NO_DEDUP),
     _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
     _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network", "outages", strength=2.0),
+    _bug("the machine's word is forgotten", {1, 6}, ALWAYS, agent.word_forgotten, "contradictions", brew_s=6.0),
     _bug("no answer taken for done", {6}, SELDOM, agent.silence_is_done, "machine"),
 )  # fmt: skip
 

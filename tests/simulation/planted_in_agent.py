@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from agent import preparing
+from agent import preparing, rows
 from agent.deadline import Timeliness
 from agent.delivery import Delivery, Line
 from agent.journal import Journal
 from agent.pouring import Pouring
-from agent.records import Command, Snapshot, Verdict
+from agent.records import Command, Snapshot, Verdict, Word
 from protocol.reasons import Result
 
 Patches = list[AbstractContextManager[Any]]
@@ -83,6 +83,11 @@ def free_is_sold() -> Patches:
         return now.total - self.total if self.counted and now.counted and now.total >= self.total else None
 
     return [patch.object(Snapshot, "growth", grown)]
+
+
+def word_forgotten() -> Patches:
+    """What the machine said before counts for nothing when it is asked now."""
+    return [patch.object(rows, "_word", lambda _row: Word.NOTHING)]
 
 
 def silence_is_done() -> Patches:

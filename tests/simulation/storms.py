@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from agent.records import CommandState
 from tests.simulation.buyers import forged
 from tests.simulation.mixes import LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
@@ -35,6 +36,7 @@ class Storms:
             "storm.forgery": self._forge,
             "storm.machine_switch": self._switch,
             "storm.machine_power": lambda random: random.choice(world.machines).cut_power(),
+            "storm.forgets": self._forget,
             "storm.cash_sale": lambda random: random.choice(world.machines).sell_for_cash(),
             "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
             "storm.cabinet_refund": self._refund_in_cabinet,
@@ -123,6 +125,15 @@ class Storms:
             switches |= LYING_SWITCHES
         name = random.choice(list(switches))
         random.choice(self._world.machines).switch_on(name, **switches[name])
+
+    def _forget(self, random: Random) -> None:
+        """What a machine has told its agent that it has, it forgets: in the middle, or with all it ever knew."""
+        agent = random.choice(self._world.agents)
+        if not agent.process.alive or not agent.is_built:
+            return
+        for command in agent.journal.unsettled():
+            if command.state is not CommandState.SENT:
+                agent.machine.forget(command.order_id, random)
 
     def _agent_clock(self, random: Random) -> None:
         agent = random.choice(self._world.agents)

@@ -15,6 +15,7 @@ from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
 from protocol.messages import (
+    GREETING,
     Accepted,
     Event,
     Hello,
@@ -29,7 +30,8 @@ from protocol.messages import (
 )
 from protocol.reasons import Result, Spout, Stage
 from protocol.topics import Channel, topic
-from tests.cloud.courier.rig import Machine, Rig
+from simulator.broker import Broker
+from tests.cloud.courier.rig import Machine, Rig, a_rig
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, START, World
 from tests.waiting import wait_until
 
@@ -71,6 +73,26 @@ def test_the_machines_word_makes_the_order_and_is_receipted(rig: Rig) -> None:
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
     wait_until(lambda: receipted(machine) == {"a-1", "o-1"})
+
+
+def present(machine: Machine, session_id: str, *, online: bool = True) -> None:
+    said = encode(Presence(online=online, session_id=session_id))
+    machine.client.publish(topic(machine.device_uuid, Channel.PRESENCE), said, retain=True)
+
+
+def test_a_device_that_was_there_before_the_cloud_is_greeted_and_no_other(sqlite_world: World) -> None:
+    """Its hello found nobody; one that connects later says hello to a cloud that hears it."""
+    with Broker() as broker, a_rig(sqlite_world, broker.port) as rig:
+        early, gone = rig.machine(), rig.machine(OTHER_DEVICE)
+        present(early, "s")
+        present(gone, "s", online=False)
+        rig.connect()
+        rig.hear_until(lambda: early.receipts)
+        assert [one.hello_id for one in early.receipts if isinstance(one, Welcome)] == [GREETING]
+        present(early, "t")
+        rig.hear_until(lambda: live(rig.world).session_id == "t")
+        assert len(early.receipts) == 1
+        assert gone.receipts == []
 
 
 def test_a_whole_cup_said_at_once_is_taken_in_order(rig: Rig) -> None:

@@ -1,0 +1,171 @@
+"""When the agent asks the cloud what time it is: soon again, at once when a command waits for it or contradicts it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.clock import Reading
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
+from agent.link import Link
+from protocol.messages import GREETING, Hello, Make, Welcome, decode_report, encode
+from protocol.reasons import Result
+from protocol.topics import Channel, topic
+from tests.agent.cloud_side import DEVICE
+from tests.agent.world import World
+
+ISSUED = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+HOURS = timedelta(hours=3)
+
+
+class OpenWire:
+    """A connection that is there at once and confirms everything; remembers the reports."""
+
+    is_ready, is_lost, waits = True, False, False
+    why_lost, lacks_mqtt5, confirmed = "", False, 0
+
+    def __init__(self) -> None:
+        self.reports: list[object] = []
+
+    def open(self) -> None: ...
+
+    def publish(self, where: str, payload: bytes, *, retain: bool = False) -> int | None:
+        if where == topic(DEVICE, Channel.REPORT):
+            self.reports.append(decode_report(payload))
+        return len(self.reports)
+
+    def is_confirmed(self, _: int) -> bool:
+        return True
+
+    def wait_delivered(self, _: float) -> bool:
+        return True
+
+    def drop(self, _: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def hellos(self) -> list[Hello]:
+        return [one for one in self.reports if isinstance(one, Hello)]
+
+
+@pytest.fixture
+def wire() -> OpenWire:
+    return OpenWire()
+
+
+@pytest.fixture
+def link(world: World, wire: OpenWire) -> Link:
+    names = iter(f"h{number}" for number in range(1000))
+    made = Link(
+        device_uuid=DEVICE,
+        profile="companion-v1",
+        dial=lambda *_: wire,
+        journal=world.journal,
+        intake=world.intake,
+        board=world.board,
+        clock=world.clock,
+        cloud=world.cloud,
+        random=world.random,
+        new_id=lambda: next(names),
+        worker_bell=world.bell,
+    )
+    made.step(world.clock.seconds)
+    made.step(world.clock.seconds)
+    return made
+
+
+def answer(world: World, link: Link, wire: OpenWire, ahead: timedelta = timedelta()) -> None:
+    """As the cloud does, whose clock may be wrong."""
+    said = Welcome(hello_id=wire.hellos[-1].hello_id, cloud_time=world.clock.true_time() + ahead)
+    link.take(topic(DEVICE, Channel.RECEIPT), encode(said), False)
+
+
+def deliver(link: Link, make: Make) -> None:
+    link.take(topic(DEVICE, Channel.COMMAND), encode(make), False, 60)
+
+
+def test_a_cloud_that_was_not_listening_yet_is_asked_again_soon(world: World, link: Link, wire: OpenWire) -> None:
+    began = world.clock.seconds
+    asked: list[float] = []
+    for _ in range(40):
+        world.clock.seconds += 1
+        before = len(wire.hellos)
+        link.step(world.clock.seconds)
+        asked += [world.clock.seconds - began] * (len(wire.hellos) - before)
+    assert asked == [1, 3, 7, 15, 25, 35]
+
+
+def test_a_command_that_waits_for_the_time_has_it_asked_for_at_once(world: World, link: Link, wire: OpenWire) -> None:
+    for _ in range(8):
+        world.clock.seconds += 1
+        link.step(world.clock.seconds)
+    world.clock.seconds += 3
+    before = len(wire.hellos)
+    deliver(link, world.make(within=10))
+    assert len(wire.hellos) == before + 1
+    answer(world, link, wire)
+    assert world.outcome().result is Result.DONE
+
+
+def test_a_flood_of_commands_has_it_asked_for_once(world: World, link: Link, wire: OpenWire) -> None:
+    world.clock.seconds += 5
+    for number in range(50):
+        deliver(link, world.make(f"c{number}", f"o{number}"))
+    assert len(wire.hellos) == 2
+
+
+def test_a_cloud_that_has_just_come_is_told_hello(world: World, link: Link, wire: OpenWire) -> None:
+    world.clock.seconds += 5
+    greeting = encode(Welcome(hello_id=GREETING, cloud_time=world.clock.true_time() + HOURS))
+    for _ in range(3):
+        link.take(topic(DEVICE, Channel.RECEIPT), greeting, False)
+    assert len(wire.hellos) == 2
+    assert world.cloud.now() is None, "how long it was on its way nobody knows"
+
+
+def test_when_the_clouds_clock_is_set_back_a_fresh_command_is_no_old_one(
+    world: World, link: Link, wire: OpenWire
+) -> None:
+    answer(world, link, wire, ahead=HOURS)
+    world.run(30)
+    before = len(wire.hellos)
+    deliver(link, world.make())
+    assert len(wire.hellos) == before + 1
+    world.run(1)
+    assert world.outcomes() == []
+    answer(world, link, wire)
+    assert world.outcome().result is Result.DONE
+
+
+def test_when_it_is_set_ahead_a_command_is_not_of_the_future(world: World, link: Link, wire: OpenWire) -> None:
+    answer(world, link, wire, ahead=-HOURS)
+    world.run(30)
+    late = world.make(age=70)
+    deliver(link, late)
+    world.run(1)
+    answer(world, link, wire)
+    assert world.outcome().code == "expired"
+    assert world.line.makes() == 0
+
+
+def test_an_old_command_is_refused_when_the_cloud_has_just_said_so(world: World, link: Link, wire: OpenWire) -> None:
+    answer(world, link, wire)
+    world.clock.seconds += 0.5
+    deliver(link, world.make(age=61))
+    assert len(wire.hellos) == 1
+    world.run(0.1)
+    assert world.outcomes()[0].code == "expired"
+
+
+@pytest.mark.parametrize(
+    ("waited", "heard", "expected"),
+    [
+        (1.0, 50.0, Timeliness.WAIT),
+        (1.0, 99.5, Timeliness.EXPIRED),
+        (1.0, 100.5, Timeliness.EXPIRED),
+        (WELCOME_PATIENCE_S, 50.0, Timeliness.EXPIRED),
+    ],
+)
+def test_old_news_of_the_time_makes_a_command_wait_a_little(waited: float, heard: float, expected: Timeliness) -> None:
+    term = Term(ISSUED, ISSUED + timedelta(seconds=60), 100.0, False, 120.0)
+    assert judge(term, Reading(ISSUED, 100.0 + waited, ISSUED + HOURS, heard)) is expected
