@@ -1,7 +1,9 @@
-"""Network addresses: parsing lists of them, and who really sent a request that came through our proxies. Pure."""
+"""Addresses: networks, who really sent a request that came through our proxies, the one form of a URL. Pure."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import quote, urlsplit, urlunsplit
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -9,6 +11,45 @@ Network = IPv4Network | IPv6Network
 ANYONE = "*"
 MAX_HOPS = 16
 """More proxies than anybody has; what stands further left in X-Forwarded-For was written by the sender."""
+
+
+_USUAL_PORTS = {"http": 80, "https": 443}
+_ASCII_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+_READ_IN_TWO_WAYS = frozenset("ßς\u200c\u200d")
+"""What the two editions of IDNA write differently: browsers follow the newer, Python's library the older."""
+
+
+def normal_url(text: str) -> str:
+    """An http or https URL as browsers and providers write it: the host in small letters and IDNA, no usual port.
+
+    ValueError for what is none, or holds a user's name or a password.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in _USUAL_PORTS or "@" in parts.netloc or parts.port == 0:
+        raise ValueError("no web address")
+    port = "" if parts.port in {None, _USUAL_PORTS[parts.scheme]} else f":{parts.port}"
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    return urlunsplit((parts.scheme, _ascii_host(parts.hostname or "") + port, path, parts.query, parts.fragment))
+
+
+def origin_of(url: str) -> str:
+    """What a browser calls the origin of a normal URL; "" of anything else."""
+    try:
+        parts = urlsplit(normal_url(url))
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _ascii_host(host: str) -> str:
+    if ":" in host:
+        return f"[{ip_address(host).compressed}]"
+    if _READ_IN_TWO_WAYS & set(host):
+        raise ValueError("a host to be written as xn--...")
+    ascii_host = host.removesuffix(".").encode("idna").decode("ascii").lower()
+    if not _ASCII_HOST.fullmatch(ascii_host):
+        raise ValueError("no host")
+    return ascii_host
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cloud.addresses import Network, parse_networks, parse_senders
+from cloud.addresses import Network, normal_url, parse_networks, parse_senders
 
 YOOKASSA_SENDERS = (
     "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,77.75.156.11,77.75.156.35,2a02:5180::/32"
@@ -77,13 +77,13 @@ class Settings:
             "mqtt_url": reader.url("MQTT_URL", cls.mqtt_url, ("mqtt", "mqtts")),
             "mqtt_user": reader.text("MQTT_USER", ""),
             "mqtt_password": reader.text("MQTT_PASSWORD", ""),
-            "public_url": reader.url("PUBLIC_URL", cls.public_url, ("http", "https")).rstrip("/"),
+            "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
-            "yookassa_url": reader.url("YOOKASSA_URL", cls.yookassa_url, ("http", "https")).rstrip("/"),
+            "yookassa_url": reader.web("YOOKASSA_URL", cls.yookassa_url),
             "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
             "tbank_ca_file": reader.text("TBANK_CA_FILE", ""),
-            "tbank_url": reader.url("TBANK_URL", cls.tbank_url, ("http", "https")).rstrip("/"),
-            "tmetr_url": reader.url("TMETR_URL", "", ("http", "https")).rstrip("/"),
+            "tbank_url": reader.web("TBANK_URL", cls.tbank_url),
+            "tmetr_url": reader.web("TMETR_URL", ""),
             "tmetr_token": reader.matching("TMETR_TOKEN", "", "[!-~]*", "ASCII characters without spaces"),
             "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
             "metrics_token": reader.matching("METRICS_TOKEN", "", "|[!-~]{16,}", "16 ASCII characters or more"),
@@ -142,6 +142,18 @@ class _Reader:
             self.problems.append(
                 f"COFFEE_{name} must be a URL beginning with {' or '.join(s + '://' for s in schemes)}"
             )
+        return text
+
+    def web(self, name: str, default: str) -> str:
+        """Where paths are added to: in its normal form, without a slash at the end."""
+        text = self.text(name, default)
+        try:
+            url = normal_url(text) if text else ""
+            if "?" not in url and "#" not in url:
+                return url.rstrip("/")
+        except ValueError:
+            pass
+        self.problems.append(f"COFFEE_{name} must be a URL beginning with http:// or https://, without a user, ? or #")
         return text
 
     def seconds(self, field_name: str, default: float) -> float:

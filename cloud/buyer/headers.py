@@ -1,9 +1,8 @@
 """What browsers may do with the buyer's pages (headers), and which requests come from those pages (same origin)."""
 
-from urllib.parse import urlsplit
-
 from flask import Request, Response, request
 
+from cloud.addresses import origin_of
 from cloud.buyer.assets import style_hash
 from cloud.buyer.squeeze import squeeze
 
@@ -48,9 +47,4 @@ def is_own(asked: Request, public_url: str) -> bool:
     if site is not None:
         return site in {"same-origin", "none"}
     origin = asked.headers.get("Origin")
-    return origin is None or origin in {_origin(public_url), _origin(asked.host_url)}
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    return origin is None or origin in {origin_of(public_url), origin_of(asked.host_url)} - {""}

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cloud.addresses import normal_url
 from cloud.fleet.file_fields import Check, Field, Wrong, matching, web_address
 from cloud.fleet.models import Credential
 
@@ -21,11 +22,15 @@ MIN_SECRET = 32
 def _address(with_query: bool) -> Check:
     def check(value: Any) -> str:
         url = web_address(value)
+        try:
+            url = normal_url(url) if url else ""
+        except ValueError:
+            raise Wrong("must be a web address, without a user or a password") from None
         parts = urlsplit(url)
         if url and parts.scheme == "http" and not _is_here(parts.hostname or ""):
             raise Wrong("must begin with https:// (http:// only to this machine itself)")
-        if parts.username or parts.password or parts.fragment or not url.isascii():
-            raise Wrong("must be ASCII, without a user, a password or a #")
+        if parts.fragment or not url.isascii():
+            raise Wrong("must be ASCII but for its host, without a #")
         if parts.query and not with_query:
             raise Wrong("must have no ? part")
         if "signature" in parse_qs(parts.query, keep_blank_values=True):

@@ -125,6 +125,16 @@ def test_old_keys_and_slashes_at_the_end_are_tidied() -> None:
     assert settings.public_url == "https://pay.example.org"
 
 
+@pytest.mark.parametrize("name", ["PUBLIC_URL", "YOOKASSA_URL", "TBANK_URL", "TMETR_URL"])
+def test_a_web_address_is_kept_as_browsers_and_providers_write_it(name: str) -> None:
+    settings = Settings.from_env(KEY | {f"COFFEE_{name}": "https://Кофе.рф:443/a/"})
+    assert getattr(settings, name.lower()) == "https://xn--e1ajmy.xn--p1ai/a"
+    for wrong in ("https://user:hush@x.org", "https://x.org/?a", "https://x.org/#a", "https://a..b"):
+        [problem] = problems(**{f"COFFEE_{name}": wrong})
+        assert problem.startswith(f"COFFEE_{name} must be a URL")
+        assert "hush" not in problem
+
+
 def test_an_empty_variable_is_none_at_all() -> None:
     assert Settings.from_env(KEY | {"COFFEE_BIND": "  ", "COFFEE_MAKE_TIMEOUT_S": ""}) == Settings.from_env(KEY)
 

@@ -1,9 +1,13 @@
 """Pressing "pay": our own page asks, the machine is ready, one buyer at a time."""
 
 import pytest
+from flask import Request
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from cloud.buyer import room as room_of
+from cloud.buyer.headers import is_own
+from cloud.settings import Settings
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import Orders
 
@@ -89,6 +93,17 @@ def test_no_other_site_pays_for_the_buyer(
 
     assert client.post(PAY, data={"order_id": "o-1"}, headers=headers).status_code == 403
     assert counter.checkout_got == []
+
+
+@pytest.mark.parametrize(
+    "written", ["https://Pay.Example.org", "https://pay.example.org:443/", "https://pay.example.org"]
+)
+def test_a_browser_that_tells_only_its_origin_is_known_behind_a_proxy(written: str) -> None:
+    """An old Safari's; the proxy asks us by plain HTTP."""
+    told = {"Origin": "https://pay.example.org"}
+    asked = Request(EnvironBuilder(base_url="http://pay.example.org/", headers=list(told.items())).get_environ())
+    settings = Settings.from_env({"COFFEE_SECRET_KEY": "x" * 32, "COFFEE_PUBLIC_URL": written})
+    assert is_own(asked, settings.public_url)
 
 
 def test_one_order_is_not_pressed_without_end(client: FlaskClient, orders: Orders) -> None:
