@@ -18,6 +18,7 @@ from cloud.payments.custom import callback as custom_callback
 from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.request_framing import MAX_BODY
 from cloud.settings import Settings
+from cloud.unaskable import Unaskable
 from cloud.wiring import Cloud, new_payment_id
 
 log = logging.getLogger("cloud.app")
@@ -60,7 +61,9 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     )  # fmt: skip
     app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.clock))
     app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.clock))
-    app.register_blueprint(metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token))
+    app.register_blueprint(
+        metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.shops.unreadable)
+    )
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
@@ -72,14 +75,19 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
     def health() -> Response:
         return jsonify(status="healthy", timestamp=cloud.clock().isoformat())
 
+    unaskable = Unaskable(cloud.database, cloud.shops)
+
     @app.get("/ready")
     def ready() -> tuple[Response, int]:
+        warnings: list[str] = []  # of one merchant's money: the others are served all the same
         try:
             lacking = heartbeat.missing(cloud.database, cloud.clock())
+            warnings = unaskable.warnings(cloud.clock())
         except SQLAlchemyError as error:
             log.error("the database does not answer: %s", type(error).__name__)
             lacking = ["the database does not answer"]
-        return jsonify(status="ready" if not lacking else "not ready", missing=lacking), 503 if lacking else 200
+        told = jsonify(status="ready" if not lacking else "not ready", missing=lacking, warnings=warnings)
+        return told, 503 if lacking else 200
 
 
 def _add_errors(app: Flask) -> None:

@@ -9,8 +9,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
-from cloud.fleet.models import Credential, Device, DeviceLive
+from cloud.fleet import accounts
+from cloud.fleet.accounts import Known
+from cloud.fleet.models import Credential, Device, DeviceLive, FormerCredential
 from cloud.fleet.vault import SecretUnreadable
+from cloud.orders.at_risk import unsettled
 from cloud.payments.custom.books import CUSTOM
 from cloud.payments.outcomes import Ok
 from cloud.payments.receipts.building import setup_problem
@@ -35,8 +38,8 @@ def checkup(settings: Settings) -> list[Finding]:
     """Everything there is to say, good or bad."""
     cloud = build(settings)
     try:
-        credentials, database = _database(cloud)
-        shops = [_shop(cloud, credential) for credential in credentials]
+        known, database = _database(cloud)
+        shops = [finding for account in known if (finding := _of_account(cloud, account)) is not None]
         tmetr = _tmetr(cloud) if database.good else []
         machines = _two_agents(cloud) if database.good else []
     finally:
@@ -44,16 +47,17 @@ def checkup(settings: Settings) -> list[Finding]:
     return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *machines, *shops]
 
 
-def _database(cloud: Cloud) -> tuple[list[Credential], Finding]:
+def _database(cloud: Cloud) -> tuple[list[Known], Finding]:
     try:
         with cloud.database.read() as session:
-            credentials = list(session.scalars(select(Credential)))
+            known = list(accounts.known(session))
     except SQLAlchemyError as error:
         words = (
             f"the database does not answer or was never migrated ({type(error).__name__}): run `coffee-cloud migrate`"
         )
         return [], Finding(False, words)
-    return credentials, Finding(True, f"database answers, {len(credentials)} payment account(s)")
+    in_use = sum(isinstance(account, Credential) for account in known)
+    return known, Finding(True, f"database answers, {in_use} payment account(s)")
 
 
 def _broker(settings: Settings) -> Finding:
@@ -128,6 +132,28 @@ def _is_used(cloud: Cloud, credential: Credential) -> bool:
     sells = (Device.merchant_id == credential.merchant_id, Device.payment_scenario == credential.scenario)
     with cloud.database.read() as session:
         return session.scalar(select(Device.device_uuid).where(*sells).limit(1)) is not None
+
+
+def _of_account(cloud: Cloud, account: Known) -> Finding | None:
+    """One in use is asked; of one that was left only what is still open there matters."""
+    if isinstance(account, Credential):
+        return _shop(cloud, account)
+    with cloud.database.read() as session:
+        payments, kopecks = unsettled(session, accounts.of(account))
+    return _left_shop(cloud, account, f"{payments} payment(s) with {kopecks / 100:.2f} roubles") if payments else None
+
+
+def _left_shop(cloud: Cloud, account: FormerCredential, open_: str) -> Finding:
+    name = f"{account.merchant_id}/{account.scenario} (left shop {account.account_id}): {open_} not settled"
+    try:
+        outcome = cloud.shops.at(accounts.of(account)).me()
+    except NoCredential as error:
+        return Finding(False, f"{name}; {error}")
+    if account.scenario == CUSTOM and not account.status_url:
+        return Finding(True, f"{name}; the merchant only calls back")
+    if not isinstance(outcome, Ok):
+        return Finding(False, f"{name}; the provider does not accept its key ({type(outcome).__name__})")
+    return Finding(True, f"{name}; its key is still accepted")
 
 
 def _shop(cloud: Cloud, credential: Credential) -> Finding:

@@ -29,7 +29,7 @@ from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
 from cloud.orders import at_risk_report
-from cloud.orders.at_risk import Next, at_risk, each_at_risk
+from cloud.orders.at_risk import Next, at_risk, each_at_risk, unsettled
 from cloud.orders.deciding import NotReturnable, give_back
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
@@ -139,7 +139,7 @@ def apply(file: Path, dry_run: bool) -> None:
     cloud = _ready_made(settings)
     try:
         vault = Vault(settings.secret_key, settings.old_secret_keys)
-        report = apply_fleet(cloud.database, vault, file, _environ(), dry_run)
+        report = apply_fleet(cloud.database, vault, file, _environ(), dry_run, unsettled)
         warnings = [] if dry_run else receipt_warnings(cloud)
     except FleetFileError as error:
         click.echo(str(error), err=True)
@@ -218,9 +218,10 @@ def at_risk_command(as_json: bool) -> None:
     """Money taken or held and neither poured nor returned: how much, how old, what happens next."""
     cloud = _ready_made(_settings())
     try:
+        now, unreadable = cloud.clock(), cloud.shops.unreadable()
         with cloud.database.read() as session:
-            sums = at_risk(session, cloud.clock())
-            each = each_at_risk(session, cloud.clock())
+            sums = at_risk(session, now, unreadable)
+            each = each_at_risk(session, now, unreadable=unreadable)
     finally:
         cloud.close()
     click.echo(at_risk_report.as_json(sums, each) if as_json else at_risk_report.as_text(sums, each))

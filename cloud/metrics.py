@@ -5,7 +5,7 @@ Served to whoever has the token; without one set, only to this machine itself, a
 
 import hmac
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from cloud.addresses import client_address
 from cloud.db import Database
 from cloud.fleet import machine_events
+from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
 from cloud.heartbeat import FRESH_S, WorkerLife
 from cloud.loops import Clock
@@ -31,6 +32,10 @@ KEPT_S = 10.0
 """However many ask, the database is asked this often."""
 _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
 """A request with one of these came through a proxy: its nearness says nothing about who asks."""
+
+
+Unreadable = Callable[[], Collection[Account]]
+"""Tells whose stored secrets cannot be read."""
 
 
 @dataclass
@@ -51,10 +56,10 @@ def exposition(gauges: Iterable[Gauge]) -> str:
     return "".join(f"{line}\n" for gauge in gauges for line in _lines(gauge))
 
 
-def create_blueprint(database: Database, clock: Clock, token: str) -> Blueprint:
+def create_blueprint(database: Database, clock: Clock, token: str, unreadable: Unreadable) -> Blueprint:
     """The route."""
     room = Blueprint("metrics", __name__)
-    metrics = Metrics(database)
+    metrics = Metrics(database, unreadable)
 
     @room.get("/metrics")
     def show() -> tuple[Response, int] | Response:
@@ -69,8 +74,9 @@ def create_blueprint(database: Database, clock: Clock, token: str) -> Blueprint:
 class Metrics:
     """Reads the figures, and keeps them for a few seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, unreadable: Unreadable) -> None:
         self._database = database
+        self._unreadable = unreadable
         self._lock = threading.Lock()
         self._text = ""
         self._read_at: datetime | None = None
@@ -79,8 +85,9 @@ class Metrics:
         """Everything, in the text format. Raises what the database raises."""
         with self._lock:
             if self._read_at is None or not self._read_at <= now < self._read_at + timedelta(seconds=KEPT_S):
+                unreadable = self._unreadable()
                 with self._database.read() as session:
-                    self._text = exposition(_gauges(session, now))
+                    self._text = exposition(_gauges(session, now, unreadable))
                 self._read_at = now
             return self._text
 
@@ -94,9 +101,9 @@ def _may_see(token: str) -> bool:
     return address is not None and address.is_loopback and not through_a_proxy
 
 
-def _gauges(session: Session, now: datetime) -> Sequence[Gauge]:
+def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> Sequence[Gauge]:
     return [
-        *_money(session, now),
+        *_money(session, now, unreadable),
         _orders(session),
         *_outbox(session, now),
         *_reconciliation(session),
@@ -106,8 +113,8 @@ def _gauges(session: Session, now: datetime) -> Sequence[Gauge]:
     ]
 
 
-def _money(session: Session, now: datetime) -> Iterator[Gauge]:
-    found = {risk.action: risk for risk in at_risk(session, now)}
+def _money(session: Session, now: datetime, unreadable: Collection[Account]) -> Iterator[Gauge]:
+    found = {risk.action: risk for risk in at_risk(session, now, unreadable)}
     kopecks = Gauge("coffee_money_at_risk_kopecks", "Taken or held, neither poured nor returned, by what happens next.")
     payments = Gauge("coffee_money_at_risk_payments", "Payments behind coffee_money_at_risk_kopecks.")
     oldest = Gauge("coffee_money_at_risk_oldest_seconds", "Age of the oldest of them; 0 when there is none.")

@@ -90,6 +90,9 @@ class Worker:
         promises.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
         promises.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
         self._recheck.at_hand(known, here=True)
+        for merchant, scenario, shop in sorted(self._cloud.shops.unreadable()):
+            words = "the key of shop %s (%s of %s) cannot be read: nobody can be asked what was paid there"
+            log.error(words, shop, scenario, merchant)
         log.info("worker started", extra={"worker": self._cloud.owner})
 
     def _is_listening(self) -> bool:

@@ -4,7 +4,7 @@ What the file does not name is left alone: merchants, accounts, devices, and key
 that is named is taken as complete: a drink not listed there is no longer sold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,8 @@ from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
 from cloud.db import Base, Database
-from cloud.fleet import custom_account
+from cloud.fleet import accounts, custom_account
+from cloud.fleet.accounts import Account
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.receipt_terms import EmailRule, email_rule
@@ -27,6 +28,8 @@ _FILE_KEYS = {"merchant_id": "merchant", "position": "place in the menu"} | {
 }
 _ORDERS = table("orders", column("device_uuid"))
 """Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
+UnsettledAt = Callable[[Session, Account], tuple[int, int]]
+"""Payments and kopecks at an account whose money has not come to its end: told by who knows of payments."""
 
 
 class Did(StrEnum):
@@ -70,8 +73,9 @@ class _OnlyLooking(Exception):
 
 
 def apply(
-    database: Database, vault: Vault, source: str | Path, environ: Mapping[str, str], dry_run: bool = False
-) -> Report:
+    database: Database, vault: Vault, source: str | Path, environ: Mapping[str, str], dry_run: bool = False,
+    unsettled_at: UnsettledAt = lambda _session, _account: (0, 0),
+) -> Report:  # fmt: skip
     """Apply a path's file, or a text. Raises `FleetFileError` with every problem, and then nothing is changed.
 
     Secrets named `env:NAME` are looked up in `environ`. Applying the same again changes nothing.
@@ -80,6 +84,7 @@ def apply(
 
     def work(session: Session) -> Report:
         _check_against_the_database(session, file)
+        _check_left_accounts(session, vault, file, unsettled_at)
         file.refuse_if_wrong()
         applying = _Applying(session, vault, file)
         applying.all()
@@ -162,6 +167,23 @@ def _check_owner(session: Session, file: FleetFile, device: DeviceEntry, merchan
         file.problem((*device.place, "merchant"), words)
 
 
+def _check_left_accounts(session: Session, vault: Vault, file: FleetFile, unsettled_at: UnsettledAt) -> None:
+    """Money at an account that is left is still asked about, taken and returned there: its key must be readable."""
+    unreadable = accounts.unreadable(session, vault)
+    for account in file.accounts:
+        known = session.get(Credential, (account.merchant_id, account.scenario))
+        if known is None or known.account_id == account.values.get("account_id", known.account_id):
+            continue
+        payments, kopecks = unsettled_at(session, accounts.of(known))
+        open_ = f"{payments} payment(s) with {kopecks / 100:.2f} roubles are not settled at shop {known.account_id}"
+        if payments and accounts.of(known) in unreadable:
+            words = f"{open_}, whose stored key cannot be read: list what locked it in COFFEE_OLD_SECRET_KEYS, or "
+            file.problem((*account.place, "account_id"), f"{words}apply that shop with its secret once more first")
+        else:
+            words = f"changed: {open_}; its key stays, and they are followed there to their end"
+            file.warn((*account.place, "account_id"), words)
+
+
 class _Applying:
     """One application of a file that is known to be good, in the caller's transaction."""
 
@@ -191,8 +213,8 @@ class _Applying:
             self._put(Credential, key, account.values | {"secret": self._vault.lock(account.secret)}, name)
             return
         if known.account_id != account.values["account_id"]:
-            words = f"changed: payments opened at {known.account_id} can no longer be captured or returned from here"
-            self._file.warn((*account.place, "account_id"), words)
+            accounts.leave(self._session, known)
+            accounts.come_back(self._session, account.merchant_id, account.scenario, account.values["account_id"])
         changed = _change(known, account.values)
         if self._opened(known) != account.secret:
             known.secret = self._vault.lock(account.secret)

@@ -7,12 +7,12 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from cloud.addresses import normal_url
 from cloud.fleet.file_fields import Check, Field, Wrong, matching, web_address
-from cloud.fleet.models import Credential
+from cloud.fleet.models import Credential, FormerCredential
 
 CUSTOM = "Custom"
 MIN_SECRET = 32
@@ -75,8 +75,11 @@ def mistakes(table: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tu
 
 def owners(session: Session, accounts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Account ids that another merchant has already, and which; `accounts` are merchants by account id."""
-    stored = select(Credential.account_id, Credential.merchant_id).where(
-        Credential.scenario == CUSTOM, Credential.account_id.in_(accounts)
+    stored = union(
+        *(
+            select(kind.account_id, kind.merchant_id).where(kind.scenario == CUSTOM, kind.account_id.in_(accounts))
+            for kind in (Credential, FormerCredential)
+        )
     )
     yield from ((row.account_id, row.merchant_id) for row in session.execute(stored)
                 if row.merchant_id != accounts[row.account_id])  # fmt: skip

@@ -27,8 +27,24 @@ class Merchant(Base):
     """The contract's last day; after it no new order is accepted."""
 
 
-class Credential(Base):
-    """A merchant's account at a provider, for one payment scenario. The secret is encrypted (`vault.py`)."""
+class AccountTerms:
+    """What an account at a provider is used with. The secret is encrypted (`vault.py`)."""
+
+    secret: Mapped[str] = mapped_column(Text)
+    capture: Mapped[str] = mapped_column(String(16), default="on_dispense")
+    status_check: Mapped[str] = mapped_column(String(16), default="polling")
+    page_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    """Custom: the merchant's own payment page; with it go `status_url` and `action_url` (docs/custom-payments.md)."""
+    status_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    action_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """What this merchant's fiscal receipts say (`receipt_terms.py`); only scenarios with receipts have it."""
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    """Grows with each change, so that running workers notice."""
+
+
+class Credential(AccountTerms, Base):
+    """The account a merchant's payments of one scenario are opened at."""
 
     __tablename__ = "credentials"
     __table_args__ = (
@@ -44,17 +60,16 @@ class Credential(Base):
     merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
     scenario: Mapped[str] = mapped_column(String(32), primary_key=True)
     account_id: Mapped[str] = mapped_column(String(64))
-    secret: Mapped[str] = mapped_column(Text)
-    capture: Mapped[str] = mapped_column(String(16), default="on_dispense")
-    status_check: Mapped[str] = mapped_column(String(16), default="polling")
-    page_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
-    """Custom: the merchant's own payment page; with it go `status_url` and `action_url` (docs/custom-payments.md)."""
-    status_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
-    action_url: Mapped[str] = mapped_column(String(1024), default="", server_default="")
-    receipt: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    """What this merchant's fiscal receipts say (`receipt_terms.py`); only scenarios with receipts have it."""
-    version: Mapped[int] = mapped_column(Integer, default=1)
-    """Grows with each change, so that running workers notice."""
+
+
+class FormerCredential(AccountTerms, Base):
+    """An account a merchant has left. Nothing is opened there any more; what was is followed to its end."""
+
+    __tablename__ = "former_credentials"
+
+    merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), primary_key=True)
+    scenario: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
 class Device(Base):

@@ -5,11 +5,11 @@ No secret changes and no worker needs to know: what is stored under either key r
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
-from cloud.fleet.models import Credential
+from cloud.fleet import accounts
+from cloud.fleet.models import FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 
 
@@ -43,9 +43,9 @@ def rekey(database: Database, vault: Vault) -> Rekeyed:
 
 def _rekey(session: Session, vault: Vault) -> Rekeyed:
     anew, already, unreadable = [], [], []
-    everything = select(Credential).order_by(Credential.merchant_id, Credential.scenario)
-    for credential in session.scalars(everything.with_for_update()):
-        name = f"payment {credential.scenario} of merchant {credential.merchant_id}"
+    for credential in accounts.known(session, for_update=True):
+        left = f", left shop {credential.account_id}" if isinstance(credential, FormerCredential) else ""
+        name = f"payment {credential.scenario} of merchant {credential.merchant_id}{left}"
         if vault.is_present(credential.secret):
             already.append(name)
             continue

@@ -1,18 +1,36 @@
 """Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
 
-What a person decided to return of a poured drink is at risk too, until it is back.
+What a person decided to return of a poured drink is at risk too, until it is back, and at once whatever nobody can be
+asked about: its account's key is gone, or (`unreadable`) fits none of our keys.
 What nobody and nothing will move by itself is `person`'s; an empty answer is a good day.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, text
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+)
 from sqlalchemy.orm import Session, aliased
 
-from cloud.fleet.models import Credential
+from cloud.fleet.accounts import Account
+from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow, Task
@@ -27,9 +45,6 @@ UNANSWERED_FOR_A_PERSON = 20
 """Failed questions in a row about one payment: over an hour of them."""
 BATCH = 500
 """Orders looked at closely in one statement."""
-
-Shop = tuple[str, str, str]
-"""A merchant, a payment scenario, an account at the provider."""
 
 
 class Next(StrEnum):
@@ -73,6 +88,7 @@ class MoneyAtRisk:
     device_uuid: str
     state: PaymentState
     has_credential: bool
+    """Somebody can be asked about it: its account's key is here, and can be read."""
     refusals: int
     """How often the provider refused to take or return it."""
 
@@ -90,11 +106,17 @@ _standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
 _promised = exists().where(_standing)
 _begun = exists().where(_standing, OutboxRow.attempts > OutboxRow.undone)
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
-_has_credential = exists().where(
-    Credential.merchant_id == Payment.merchant_id,
-    Credential.scenario == Payment.scenario,
-    Credential.account_id == Payment.account_id,
+_is_known = or_(
+    *(
+        exists().where(
+            kind.merchant_id == Payment.merchant_id,
+            kind.scenario == Payment.scenario,
+            kind.account_id == Payment.account_id,
+        )
+        for kind in (Credential, FormerCredential)
+    )
 )
+_ACCOUNT = tuple_(Payment.merchant_id, Payment.scenario, Payment.account_id)
 _earlier = aliased(Payment)
 _pays = and_(  # the first payment that fits pays the order, see `money.paying`
     Payment.problem == "",
@@ -109,10 +131,10 @@ _pays = and_(  # the first payment that fits pays the order, see `money.paying`
 )  # fmt: skip
 
 
-def at_risk(session: Session, now: datetime) -> list[AtRisk]:
+def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
     """Kopecks, payments and the oldest age for each next action there is; empty when all money is where it belongs."""
     by_action: dict[Next, list[MoneyAtRisk]] = {}
-    for money in each_at_risk(session, now):
+    for money in each_at_risk(session, now, unreadable=unreadable):
         by_action.setdefault(money.action, []).append(money)
     return [
         AtRisk(
@@ -125,28 +147,42 @@ def at_risk(session: Session, now: datetime) -> list[AtRisk]:
     ]
 
 
-def each_at_risk(session: Session, now: datetime, shop: Shop | None = None) -> list[MoneyAtRisk]:
-    """The payments behind `at_risk`, oldest first; of one merchant, scenario and account when `shop` is given."""
+def each_at_risk(
+    session: Session, now: datetime, account: Account | None = None, unreadable: Collection[Account] = ()
+) -> list[MoneyAtRisk]:
+    """The payments behind `at_risk`, oldest first; of one `account` when it is given."""
     found: list[MoneyAtRisk] = []
-    suspects = _suspects(session, now)
+    worrying = or_(_is_stuck(now), and_(Payment.state.in_(_OPEN_STATES), _nobody_to_ask(unreadable)))
+    suspects = _suspects(session, worrying)
+    asked = _each(now, worrying, unreadable)
     for start in range(0, len(suspects), BATCH):
         of_orders = Payment.order_id.in_(suspects[start : start + BATCH])
-        for row in session.execute(_each(now).where(of_orders)):
-            if shop in {None, (row.merchant_id, row.scenario, row.account_id)}:
+        for row in session.execute(asked.where(of_orders)):
+            if account in {None, (row.merchant_id, row.scenario, row.account_id)}:
                 told = dict(row._mapping) | {"action": Next(row.action), "state": PaymentState(row.state)}
                 found.append(MoneyAtRisk(**told))
     return sorted(found, key=lambda money: (money.since, money.payment_id))
 
 
-def _suspects(session: Session, now: datetime) -> list[str]:
+def unsettled(session: Session, account: Account) -> tuple[int, int]:
+    """Payments and kopecks at an account that have not come to their end, at risk or not."""
+    unfinished = Payment.state.in_((*_OPEN_STATES, PaymentState.HELD.value))
+    kopecks = case((unfinished, Payment.amount), else_=Payment.captured - Payment.refunded)
+    found = select(func.count(), func.coalesce(func.sum(kopecks), 0)).join(Order, Order.id == Payment.order_id)
+    owed = and_(_HAS_MONEY, ~and_(_POURED, _pays, ~_OWES))
+    payments, total = session.execute(found.where(_ACCOUNT.in_([account]), or_(unfinished, owed))).one()
+    return int(payments), int(total)
+
+
+def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
     """Orders worth a close look, found without one at every sale there ever was.
 
     A poured order has money beside its own only where an ended payment brought some after all, or a wrong one did, and
     owes of its own only what a person decided.
     """
-    held_or_stuck = or_(Payment.state == PaymentState.HELD.value, _is_stuck(now))
+    held_or_worrying = or_(Payment.state == PaymentState.HELD.value, worrying)
     suspicious = (
-        select(Payment.order_id).where(text(UNFINISHED), held_or_stuck),
+        select(Payment.order_id).where(text(UNFINISHED), held_or_worrying),
         select(Payment.order_id).where(text(MONEY_BESIDE)),
         select(Order.id).join(Payment, Payment.order_id == Order.id).where(Order.status.in_(_NOT_POURED), _HAS_MONEY),
         select(Order.id).where(text(GIVEN_BACK), exists().where(Payment.order_id == Order.id, _DECIDED, _HAS_MONEY)),
@@ -154,14 +190,14 @@ def _suspects(session: Session, now: datetime) -> list[str]:
     return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})
 
 
-def _each(now: datetime) -> Select[Any]:
+def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[Account]) -> Select[Any]:
     has_own = and_(_POURED, _pays)
     keeps_own = and_(has_own, ~_OWES)
     held = Payment.state == PaymentState.HELD.value
     balance = Payment.captured - Payment.refunded
     return (
         select(
-            _next(now).label("action"),
+            _next(now, unreadable).label("action"),
             case(
                 (or_(held, Payment.state.in_(_OPEN_STATES)), Payment.amount),
                 (and_(has_own, Order.given_back - Payment.refunded < balance), Order.given_back - Payment.refunded),
@@ -176,11 +212,11 @@ def _each(now: datetime) -> Select[Any]:
             Payment.account_id,
             Order.device_uuid,
             Payment.state,
-            _has_credential.label("has_credential"),
+            type_coerce(~_nobody_to_ask(unreadable), Boolean).label("has_credential"),
             _refusals.label("refusals"),
         )
         .join(Order, Order.id == Payment.order_id)
-        .where(or_(held, _is_stuck(now), and_(_HAS_MONEY, ~keeps_own)))
+        .where(or_(held, worrying, and_(_HAS_MONEY, ~keeps_own)))
     )
 
 
@@ -189,11 +225,16 @@ def _is_stuck(now: datetime) -> ColumnElement[bool]:
     return and_(Payment.state.in_(_OPEN_STATES), long_ago)
 
 
-def _next(now: datetime) -> Any:
+def _nobody_to_ask(unreadable: Collection[Account]) -> ColumnElement[bool]:
+    """The key of the payment's account is gone, or cannot be read."""
+    return or_(~_is_known, _ACCOUNT.in_(list(unreadable)) if unreadable else false())
+
+
+def _next(now: datetime, unreadable: Collection[Account]) -> Any:
     """What must come first is named first: nothing moves without a key, or against a provider that says no."""
     hopeless = or_(
         Payment.state.in_(_OPEN_STATES),
-        ~_has_credential,
+        _nobody_to_ask(unreadable),
         and_(_promised, _refusals >= REFUSALS_FOR_A_PERSON),
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )

@@ -79,6 +79,8 @@ class Checkout:
             raise Refusal(503, "in_progress", "the payment is being opened") from None
         if call is not None:
             self._cashier.keep_now(call)
+        else:
+            self._refuse_if_nobody_can_be_asked(payment)
         return self._page(payment.id)
 
     def _account(self, order_id: str) -> tuple[Credential, Provider]:
@@ -90,6 +92,14 @@ class Checkout:
             return self._shops.of(order.merchant_id, order.payment_scenario)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": order_id})
+            raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
+
+    def _refuse_if_nobody_can_be_asked(self, payment: Payment) -> None:
+        """About a payment opened earlier, at an account that may have been left meanwhile."""
+        try:
+            self._shops.of_payment(payment)
+        except NoCredential as error:
+            log.error("%s", error, extra={"order_id": payment.order_id})
             raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
 
     def _start(

@@ -1,4 +1,7 @@
-"""Gives each merchant's credential its own client, and no other (promise 9); notices a change without a restart."""
+"""Gives each merchant's account its own client, and no other (promise 9); notices a change without a restart.
+
+An account the merchant has left keeps its client while its money is open: what was opened there is asked about there.
+"""
 
 import threading
 from collections.abc import Callable
@@ -9,18 +12,26 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
-from cloud.fleet.models import Credential
+from cloud.fleet import accounts
+from cloud.fleet.accounts import Account, Known
+from cloud.fleet.models import Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Provider, Shop
-from cloud.rows import plain, table_of
+from cloud.rows import Row, plain, table_of
 
-_credentials = table_of(Credential)
+_credentials, _former = table_of(Credential), table_of(FormerCredential)
 _OF_MERCHANT = select(_credentials).where(
     _credentials.c.merchant_id == bindparam("merchant_id"), _credentials.c.scenario == bindparam("scenario")
 )
+_LEFT = select(_former).where(
+    _former.c.merchant_id == bindparam("merchant_id"),
+    _former.c.scenario == bindparam("scenario"),
+    _former.c.account_id == bindparam("account_id"),
+)
 _OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
+_LEFT_ACCOUNT = select(_former).where(_former.c.account_id == bindparam("account_id"))
 
 FRESH = timedelta(seconds=1)
 """How long a credential is used as it was read: a change is noticed within it, and most reads are spared."""
@@ -33,7 +44,7 @@ class NoCredential(LookupError):
 
 
 class Shops:
-    """The clients in use, one per merchant and scenario."""
+    """The clients in use, one per account."""
 
     def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:
         self._database = database
@@ -42,33 +53,46 @@ class Shops:
         self._clock = clock
         self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str], tuple[int, Provider]] = {}
+        self._clients: dict[Account, tuple[int, Provider]] = {}
 
     def of(self, merchant_id: str, scenario: str, session: Session | None = None) -> tuple[Credential, Provider]:
         """The merchant's credential for a scenario and its client. Raises `NoCredential`.
 
         Inside a transaction give its session: a second connection could have to wait for those who wait for it.
         """
-        now, slot = self._clock(), (merchant_id, scenario)
-        read_at, credential = self._read_at.get(slot, (now, None))
-        if credential is None or not timedelta() <= now - read_at < FRESH:
-            credential = self._read(_OF_MERCHANT, {"merchant_id": merchant_id, "scenario": scenario}, session)
-            if credential is None:
-                raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
-            self._read_at[slot] = (now, credential)
+        credential = self._in_use(merchant_id, scenario, session)
+        if credential is None:
+            raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
         return credential, self._client(credential)
 
     def of_payment(self, payment: Payment, session: Session | None = None) -> Provider:
-        """The client of the shop the payment was opened at. Raises `NoCredential`, also when that is no longer ours."""
-        credential, client = self.of(payment.merchant_id, payment.scenario, session)
-        if credential.account_id != payment.account_id:
-            raise NoCredential(f"payment was opened at shop {payment.account_id}, now it is {credential.account_id}")
-        return client
+        """The client of the shop the payment was opened at. Raises `NoCredential`, also when its key is gone."""
+        return self.at((payment.merchant_id, payment.scenario, payment.account_id), session)
 
-    def of_account(self, account_id: str) -> Provider | None:
+    def at(self, account: Account, session: Session | None = None) -> Provider:
+        """The client of one account, in use or left. Raises `NoCredential`."""
+        merchant_id, scenario, account_id = account
+        in_use = self._in_use(merchant_id, scenario, session)
+        if in_use is not None and in_use.account_id == account_id:
+            return self._client(in_use)
+        wanted = {"merchant_id": merchant_id, "scenario": scenario, "account_id": account_id}
+        left = self._read(FormerCredential, _LEFT, wanted, session)
+        if left is None:
+            now = f"now it is {in_use.account_id}" if in_use is not None else "now it has none"
+            raise NoCredential(f"merchant {merchant_id} has no key of shop {account_id} any more, {now}")
+        return self._client(left)
+
+    def of_account(self, account_id: str, scenario: str = "") -> Provider | None:
         """The client of a shop by the provider's own id of it; None when it is nobody's here."""
-        credential = self._read(_OF_ACCOUNT, {"account_id": account_id})
-        return self._client(credential) if credential is not None else None
+        wanted = {"account_id": account_id}
+        known: Known | None = self._read(Credential, _among(_OF_ACCOUNT, scenario), wanted)
+        known = known or self._read(FormerCredential, _among(_LEFT_ACCOUNT, scenario), wanted)
+        return self._client(known) if known is not None else None
+
+    def unreadable(self) -> frozenset[Account]:
+        """Accounts whose secret none of our keys opens."""
+        with self._database.read() as session:
+            return accounts.unreadable(session, self._vault)
 
     def close(self) -> None:
         """Close every client's connections."""
@@ -77,16 +101,28 @@ class Shops:
                 client.close()
             self._clients.clear()
 
-    def _read(self, statement: Select[Any], wanted: dict[str, str], within: Session | None = None) -> Credential | None:
+    def _in_use(self, merchant_id: str, scenario: str, session: Session | None) -> Credential | None:
+        now, slot = self._clock(), (merchant_id, scenario)
+        read_at, credential = self._read_at.get(slot, (now, None))
+        if credential is None or not timedelta() <= now - read_at < FRESH:
+            wanted = {"merchant_id": merchant_id, "scenario": scenario}
+            credential = self._read(Credential, _OF_MERCHANT, wanted, session)
+            if credential is not None:
+                self._read_at[slot] = (now, credential)
+        return credential
+
+    def _read(
+        self, kind: type[Row], statement: Select[Any], wanted: dict[str, str], within: Session | None = None
+    ) -> Row | None:
         if within is not None:
             found = within.connection().execute(statement, wanted).first()
         else:
             with self._database.engine.connect() as connection:
                 found = connection.execute(statement, wanted).first()
-        return plain(Credential, found) if found is not None else None
+        return plain(kind, found) if found is not None else None
 
-    def _client(self, credential: Credential) -> Provider:
-        slot = (credential.merchant_id, credential.scenario)
+    def _client(self, credential: Known) -> Provider:
+        slot = accounts.of(credential)
         with self._lock:
             version, client = self._clients.get(slot, (0, None))
             if client is None or version != credential.version:
@@ -95,8 +131,13 @@ class Shops:
                 self._clients[slot] = (credential.version, client)
             return client
 
-    def _open(self, credential: Credential) -> str:
+    def _open(self, credential: Known) -> str:
         try:
             return self._vault.open(credential.secret)
         except SecretUnreadable as error:
             raise NoCredential(f"merchant {credential.merchant_id}: {error}") from error
+
+
+def _among(asked: Select[Any], scenario: str) -> Select[Any]:
+    """Only of one scenario, where it is known."""
+    return asked.where(asked.selected_columns.scenario == scenario) if scenario else asked

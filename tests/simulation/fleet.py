@@ -12,6 +12,8 @@ from simulator.yookassa import Shop
 PRICE = 17900
 SCENARIO = "Yookassa"
 SHOPS = {"north": Shop(id="100500", secret="secret_north"), "south": Shop(id="200600", secret="secret_south")}
+OTHER_SHOPS = {"north": Shop(id="100501", secret="secret_north_2"), "south": Shop(id="200601", secret="secret_south_2")}
+"""Where a merchant's account may be moved to, and back."""
 MERCHANT_OF = {"m-001": "north", "m-002": "south"}
 
 
@@ -31,6 +33,17 @@ def furnish(database: Database, vault: Vault) -> None:
             session.add(Drink(device_uuid=device, drink_no="americano", name="Американо", price_medium=PRICE))
 
     database.write(fleet)
+
+
+def accounts_of(merchant: str) -> tuple[str, str]:
+    """The shops a merchant's payments may be opened at."""
+    return SHOPS[merchant].id, OTHER_SHOPS[merchant].id
+
+
+def account_file(merchant: str, account_id: str, secret: str) -> str:
+    """What the operator applies for a merchant to use this account."""
+    head = f'[[merchant]]\nid = "{merchant}"\nname = "{merchant}"\n[merchant.payment.{SCENARIO}]\n'
+    return f'{head}account_id = "{account_id}"\nsecret_key = "{secret}"\n'
 
 
 def arrange(path: str, capture: str, status_check: str) -> None:

@@ -59,6 +59,7 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
     "service": {"storm.service_run": 0.008},
     "disks": {"db.fails": 0.015, "journal.fails": 0.03},
     "cabinet": {"storm.cabinet_refund": 0.01, "storm.cabinet_cancel": 0.01},
+    "accounts": {"storm.account_changed": 0.008, "storm.key_rotated": 0.008},
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
 }
 MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {

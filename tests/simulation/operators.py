@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
+from cloud.fleet.apply import apply
 from cloud.orders import deciding
+from cloud.orders.at_risk import unsettled
 from cloud.orders.deciding import NotReturnable
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Kind
 from cloud.payments.reconcile.models import FoundDifference, State
 from cloud.payments.reconcile.reconciler import Reconciler
+from tests.simulation import fleet
 from tests.simulation.scheduler import NoAnswer, Process
 
 if TYPE_CHECKING:
@@ -54,6 +57,59 @@ class Operator:
             )
         except (NoAnswer, NotReturnable, OperationalError) as error:
             self._world.timeline.add("operator", f"is told: {error}", order_id)
+
+
+class Keeper:
+    """Keeps the merchants' accounts: moves one to another shop and back, or rotates a key at the provider."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._process = Process("keeper")
+        self._is_at_work = False
+
+    def move(self, merchant: str) -> None:
+        """To the merchant's other shop, whatever is open at this one."""
+        ours, others = fleet.accounts_of(merchant)
+        self._begin(merchant, others if self._account(merchant) == ours else ours, 0.0)
+
+    def rotate(self, merchant: str, after_s: float) -> None:
+        """The provider's key; for so long ours is the old one."""
+        account = self._account(merchant)
+        if not self._is_at_work:
+            self._world.provider.rotate(account)
+            self._begin(merchant, account, after_s)
+
+    def _account(self, merchant: str) -> str:
+        found = self._world.disk.look.execute("SELECT account_id FROM credentials WHERE merchant_id = ?", (merchant,))
+        return str(found.fetchone()["account_id"])
+
+    def _begin(self, merchant: str, account: str, after_s: float) -> None:
+        if not self._is_at_work:
+            self._is_at_work = True
+            self._world.scheduler.spawn(
+                self._process, lambda: self._apply(merchant, account, after_s), at_end=self._rest
+            )
+
+    def _apply(self, merchant: str, account: str, after_s: float) -> None:
+        world = self._world
+        world.scheduler.sleep(after_s)
+        text = fleet.account_file(merchant, account, world.provider.secret_of(account))
+        while (web := world.a_web()) is None or not self._is_applied(web, text):
+            world.scheduler.sleep(5.0)
+        world.timeline.add("keeper", f"{merchant} uses shop {account}")
+
+    def _is_applied(self, web: "CloudProcess", text: str) -> bool:
+        def work() -> object:
+            return apply(web.database, self._world.vault, text, {}, unsettled_at=unsettled)
+
+        try:
+            self._world.scheduler.ask(web.process, work)
+        except (NoAnswer, OperationalError):
+            return False
+        return True
+
+    def _rest(self) -> None:
+        self._is_at_work = False
 
 
 class Bookkeeper:

@@ -68,6 +68,8 @@ BUGS = (
          capture="immediate", status_check="none", refund_delay=None, habits={"prompt": 1}, most_buyers=5),
     _bug("a command goes out though its money is back", {5}, ALWAYS, cloud.gone_money_pours, "cabinet", "broker",
          strength=6.0, habits={"prompt": 1}, most_buyers=5),
+    _bug("what was paid at a shop that was left is lost sight of", {3, 4, 7}, ALWAYS, cloud.left_shop_forgotten,
+         "accounts", strength=4.0),
     _bug("a late payment waits for ever", {3}, SELDOM, cloud.manual_make_waits),
     _bug("unknown taken for a refusal", {3, 4}, SELDOM, cloud.unknown_is_refusal, "provider"),
     _bug("a new key for each try", {4}, SELDOM, cloud.key_per_try, "provider"),

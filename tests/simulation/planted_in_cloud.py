@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
@@ -18,7 +18,7 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import cashier, recheck, webhook
+from cloud.payments import cashier, recheck, shops, webhook
 from cloud.payments.authenticity import Notification
 from cloud.payments.cashier import Cashier
 from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
@@ -204,6 +204,10 @@ def returned_money_pours() -> Patches:
 
 def gone_money_pours() -> Patches:
     return [patch.object(unpaid, "stop_what_nobody_pays_for", lambda _docket, _now: None)]
+
+
+def left_shop_forgotten() -> Patches:
+    return [patch.object(shops, "_LEFT", shops._LEFT.where(false()))]
 
 
 def lease_for_ever() -> Patches:

@@ -4,6 +4,7 @@ The wire is the client's `Transport`, replaced: each exchange takes its time whi
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -100,6 +101,16 @@ class ProviderSide:
             case "GET", "refunds", refund_id:
                 return refund_object(self.books.get_refund(shop, refund_id))
         raise Rejected(problems.NOT_FOUND)
+
+    def secret_of(self, shop_id: str) -> str:
+        return self._shops[shop_id].secret
+
+    def rotate(self, shop_id: str) -> str:
+        """A new secret for a shop, in the cabinet; the old one is refused from now on."""
+        secret = f"{self._shops[shop_id].secret}+"
+        self._shops._shops[shop_id] = replace(self._shops[shop_id], secret=secret)
+        self.timeline.add("provider", f"the key of shop {shop_id} is rotated")
+        return secret
 
     # What the buyer does, and what is true
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from agent.records import CommandState
+from tests.simulation import fleet
 from tests.simulation.buyers import forged
 from tests.simulation.mixes import LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0
 CALM_LOOK_S = 10.0
+MERCHANTS = tuple(fleet.SHOPS)
 FORGED = ("payment.succeeded", "payment.waiting_for_capture", "payment.canceled", "refund.succeeded")
 
 
@@ -41,6 +43,10 @@ class Storms:
             "storm.service_run": lambda random: random.choice(world.machines).service_run(random),
             "storm.cabinet_refund": self._refund_in_cabinet,
             "storm.cabinet_cancel": self._let_go_in_cabinet,
+            "storm.account_changed": lambda random: world.keeper.move(random.choice(MERCHANTS)),
+            "storm.key_rotated": lambda random: world.keeper.rotate(
+                random.choice(MERCHANTS), random.uniform(1.0, 90.0)
+            ),
             "storm.agent_clock": self._agent_clock,
             "storm.cloud_clock": self._cloud_clock,
         }

@@ -27,7 +27,7 @@ from tests.simulation.due import Due
 from tests.simulation.faults import Faults
 from tests.simulation.machine import Machine
 from tests.simulation.mixes import Mix
-from tests.simulation.operators import Bookkeeper, Operator
+from tests.simulation.operators import Bookkeeper, Keeper, Operator
 from tests.simulation.promises import Promises
 from tests.simulation.provider import Keys, ProviderSide
 from tests.simulation.rest import what_is_under_way
@@ -71,7 +71,12 @@ class World:
         self.broker = Broker(self.scheduler, self.faults, self.timeline, Random(f"{seed}/broker"))
         terms = Terms(sbp_refund=timedelta(minutes=20))
         self.provider = ProviderSide(
-            self.scheduler, self.faults, self.timeline, list(fleet.SHOPS.values()), terms, seed
+            self.scheduler,
+            self.faults,
+            self.timeline,
+            [*fleet.SHOPS.values(), *fleet.OTHER_SHOPS.values()],
+            terms,
+            seed,
         )
         self._behave(refunds_fail=mix.refunds_fail)
         self.provider.deliver = self._deliver
@@ -81,6 +86,7 @@ class World:
         self.clouds: list[CloudProcess] = []
         self.buyers: list[Buyer] = []
         self.bookkeeper = Bookkeeper(self)
+        self.keeper = Keeper(self)
         self._workshop = workshop
         self._is_changed = False
         self._payments = 0
@@ -262,9 +268,6 @@ class World:
 
     def machine_of(self, device: str) -> Machine:
         return self.agent_of(device).machine
-
-    def account_of(self, merchant: str) -> str:
-        return fleet.SHOPS[merchant].id
 
     def seconds_since(self, moment: str) -> float:
         """True seconds since a moment as the database writes it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from cloud.db import Database
-from cloud.fleet.models import Credential
+from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.payments.custom.objects import Told, told_of
@@ -70,8 +70,9 @@ class Books:
 def addresses_of(database: Database, account_id: str) -> Addresses | None:
     """The merchant's addresses. An account id names one merchant only: the database sees to it."""
     with database.read() as session:
-        mine = select(Credential).where(Credential.scenario == CUSTOM, Credential.account_id == account_id)
-        credential = session.scalars(mine).first()
-    if credential is None:
-        return None
-    return Addresses(credential.page_url, credential.status_url, credential.action_url)
+        for kind in (Credential, FormerCredential):  # what was opened at an account that was left is followed there
+            named = select(kind.page_url, kind.status_url, kind.action_url)
+            found = session.execute(named.where(kind.scenario == CUSTOM, kind.account_id == account_id)).first()
+            if found is not None:
+                return Addresses(*found)
+    return None

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from cloud.commits import ring
 from cloud.db import Database
-from cloud.fleet.models import Credential
 from cloud.loops import Clock
 from cloud.orders.models import Payment
 from cloud.payments.custom.books import CUSTOM
@@ -50,7 +49,7 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
     @blueprint.post(PATH, strict_slashes=False)
     def custom_callback() -> tuple[Response, int]:
         try:
-            told = _authentic(database, shops, request.get_data(cache=False)[: MAX_BODY + 1], clock())
+            told = _authentic(shops, request.get_data(cache=False)[: MAX_BODY + 1], clock())
             database.write(store, told, clock())
         except Refused as refused:
             log.warning("callback refused: %s", refused.code, extra={"remote": request.remote_addr})
@@ -84,12 +83,12 @@ def store(session: Session, told: Told, now: datetime) -> None:
         ring(session, NEWS)
 
 
-def _authentic(database: Database, shops: Shops, body: bytes, now: datetime) -> Told:
+def _authentic(shops: Shops, body: bytes, now: datetime) -> Told:
     """What was said, certainly by the merchant it speaks for, and lately. Raises `Refused`."""
     try:
         payload, signature = payload_of(body)
         account = note_of(payload).account
-        check(_secret_of(database, shops, account), Purpose.CALLBACK, payload, signature)
+        check(_secret_of(shops, account), Purpose.CALLBACK, payload, signature)
         told = told_of(payload)
     except Unreadable as error:
         log.warning("callback cannot be read: %s", error)
@@ -105,17 +104,16 @@ def _authentic(database: Database, shops: Shops, body: bytes, now: datetime) -> 
     return told
 
 
-def _secret_of(database: Database, shops: Shops, account: str) -> str:
+def _secret_of(shops: Shops, account: str) -> str:
     """The key this account signs with. A stranger is refused like a wrong signature: who is known is not told."""
-    with database.read() as session:
-        known = select(Credential.merchant_id).where(Credential.scenario == CUSTOM, Credential.account_id == account)
-        merchant_id = session.scalar(known)
     try:
-        return shops.of(merchant_id or "", CUSTOM)[1].shop.secret_key
+        client = shops.of_account(account, CUSTOM)
     except NoCredential as error:
-        if merchant_id is not None:
-            log.error("%s", error)
-        raise Refused(403, "wrong_signature") from None
+        log.error("%s", error)
+        client = None
+    if client is None:
+        raise Refused(403, "wrong_signature")
+    return client.shop.secret_key
 
 
 def _payment_of(session: Session, told: Told) -> Payment | None:

@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
-from cloud.fleet.models import Device
+from cloud.fleet import accounts
+from cloud.fleet.models import Device, FormerCredential
+from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
 from cloud.payments.reconcile.books import ShopKey
 from cloud.payments.reconcile.cups import keep_counts
@@ -82,7 +84,21 @@ class Nightly:
         if last == self._planned:
             return
         self._database.write(_write_down, last, now)
+        self._database.write(forget_left_accounts, now)
         self._planned = last
+
+
+def forget_left_accounts(session: Session, now: datetime) -> None:
+    """Those whose money has all come to its end, and whose last day can no longer be looked at by itself."""
+    for left in session.scalars(select(FormerCredential)):
+        account = accounts.of(left)
+        shop = (Payment.merchant_id == left.merchant_id, Payment.scenario == left.scenario)
+        begun = select(func.max(Payment.started_at)).where(*shop, Payment.account_id == left.account_id)
+        last = session.scalar(begun)
+        is_over = last is None or last < now - timedelta(days=CATCH_UP_DAYS + 1)
+        if is_over and unsettled(session, account) == (0, 0):
+            session.delete(left)
+            log.info("the key of a left account is forgotten: nothing of it is open", extra={"shop": left.account_id})
 
 
 def _write_down(session: Session, last: date, now: datetime) -> None:

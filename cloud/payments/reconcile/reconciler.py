@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
-from cloud.fleet.models import Credential, Device
+from cloud.fleet import accounts
+from cloud.fleet.models import Device
 from cloud.loops import Clock
 from cloud.orders import paying
 from cloud.orders.models import Payment
@@ -81,17 +82,19 @@ class Reconciler:
     def _of_shop(self, key: ShopKey, day: Day) -> Look:
         now = self._clock()
         asking = Asking(self._pause, self._keep_alive(key, day))
-        with self._database.read() as session:
-            credential = session.get(Credential, (key.merchant_id, key.scenario))
-        if credential is None or credential.account_id != key.account_id:
-            return ShopDay(self._database, None, key, day, asking, now).see()
         try:
-            _, provider = self._shops.of(key.merchant_id, key.scenario)
+            provider = self._shops.at((key.merchant_id, key.scenario, key.account_id))
         except NoCredential as error:
             look = ShopDay(self._database, None, key, day, asking, now).see()
-            look.unfinished(str(error), f"{day.date}")
+            if self._is_stored(key):
+                look.unfinished(str(error), f"{day.date}")
             return look
         return ShopDay(self._database, provider, key, day, asking, now).see()
+
+    def _is_stored(self, key: ShopKey) -> bool:
+        """Its key is here, and only cannot be read: the day is looked at again when it can."""
+        with self._database.read() as session:
+            return any(key == ShopKey(*accounts.of(account)) for account in accounts.known(session))
 
     def _of_machines(self, key: ShopKey, day: Day) -> Look:
         look = Look()
@@ -129,10 +132,10 @@ class Reconciler:
 
 def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:
     """Every shop we have a key of, and every one that payments were begun at in a time."""
-    has = select(Credential.merchant_id, Credential.scenario, Credential.account_id)
     paid = select(Payment.merchant_id, Payment.scenario, Payment.account_id).distinct()
     in_time = paid.where(Payment.started_at >= since, Payment.started_at < until)
-    return {ShopKey(*row) for row in [*session.execute(has), *session.execute(in_time)]}
+    have = [accounts.of(account) for account in accounts.known(session)]
+    return {ShopKey(*row) for row in [*have, *session.execute(in_time)]}
 
 
 def machines_of(session: Session) -> set[ShopKey]:

@@ -86,7 +86,8 @@ class ShopDay:
             self._compare(self._provider)
         with self._database.read() as session:
             self.look.note(*books.poured_without_money(session, self._shop, self._day))
-            self.look.note(*books.standing(session, self._shop, self._now))
+            can_be_asked = self._provider is not None
+            self.look.note(*books.standing(session, self._shop, self._now, can_be_asked=can_be_asked))
             self.look.here = books.totals(session, self._shop, self._day)
         if self._provider is None and self.look.here.payments:
             self.look.problem = "no key of this shop"

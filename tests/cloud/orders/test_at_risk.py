@@ -169,8 +169,8 @@ def test_each_payment_can_be_listed_oldest_first_and_by_shop(world: World) -> No
     second = world.pay()
     with world.database.read() as session:
         listed = each_at_risk(session, world.now)
-        none = each_at_risk(session, world.now, shop=("south", "Yookassa", "100500"))
-        all_of_it = each_at_risk(session, world.now, shop=("north", "Yookassa", "100500"))
+        none = each_at_risk(session, world.now, account=("south", "Yookassa", "100500"))
+        all_of_it = each_at_risk(session, world.now, account=("north", "Yookassa", "100500"))
     assert [money.order_id for money in listed] == [first, second]
     assert [money.action for money in listed] == [Next.RETURN_PROMISED, Next.POURING]
     assert none == []

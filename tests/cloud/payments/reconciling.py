@@ -13,6 +13,7 @@ from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.models import FoundDifference
 from cloud.payments.reconcile.nightly import Nightly
 from cloud.payments.reconcile.reconciler import Reconciler, Report
+from cloud.payments.shops import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.tills import Till
@@ -86,6 +87,7 @@ def change_payment(till: Till, order_id: str, **values: Any) -> None:
 
 def forget_credential(till: Till) -> None:
     till.world.database.write(lambda session: session.execute(delete(Credential)))
+    till.world.clock.advance(FRESH.total_seconds())
 
 
 def all_findings(till: Till) -> list[FoundDifference]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud.fleet.models import Credential
+from cloud.fleet.accounts import Account
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Task
 from cloud.payments.outcomes import Rejected
@@ -365,8 +365,8 @@ class ListlessShops:
     def __init__(self, shops: Shops, provider: Provider) -> None:
         self._shops, self._provider = shops, provider
 
-    def of(self, merchant_id: str, scenario: str) -> tuple[Credential, Any]:
-        return self._shops.of(merchant_id, scenario)[0], self
+    def at(self, _account: Account) -> Any:
+        return self
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)

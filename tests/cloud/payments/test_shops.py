@@ -94,7 +94,7 @@ def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops
     assert shops.of_payment(payment_at(ACCOUNT)).shop.account_id == ACCOUNT
     change(sqlite_world, account_id="200600")
     sqlite_world.wait(FRESH.total_seconds())
-    with pytest.raises(NoCredential, match="opened at shop 100500, now it is 200600"):
+    with pytest.raises(NoCredential, match="no key of shop 100500 any more, now it is 200600"):
         shops.of_payment(payment_at(ACCOUNT))
 
 

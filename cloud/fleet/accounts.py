@@ -1,0 +1,62 @@
+"""Accounts at providers, those a merchant has left too: who has which, and whose secret can be read at all.
+
+A left account stays until nothing of its money is open (`payments/reconcile/nightly.py` forgets it then).
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import AccountTerms, Credential, FormerCredential
+from cloud.fleet.vault import SecretUnreadable, Vault
+
+Account = tuple[str, str, str]
+"""A merchant, a payment scenario, an account at the provider."""
+Known = Credential | FormerCredential
+_TERMS = tuple(column.key for column in inspect(Credential).columns if column.key in vars(AccountTerms))
+
+
+def leave(session: Session, left: Credential) -> None:
+    """Keep an account as it is now, before its row names another one."""
+    key = (left.merchant_id, left.scenario, left.account_id)
+    kept = session.get(FormerCredential, key)
+    if kept is None:
+        kept = FormerCredential(merchant_id=left.merchant_id, scenario=left.scenario, account_id=left.account_id)
+        session.add(kept)
+    for name in _TERMS:
+        setattr(kept, name, getattr(left, name))
+
+
+def come_back(session: Session, merchant_id: str, scenario: str, account_id: str) -> None:
+    """It is used again, with what it is given now."""
+    kept = session.get(FormerCredential, (merchant_id, scenario, account_id))
+    if kept is not None:
+        session.delete(kept)
+
+
+def known(session: Session, *, for_update: bool = False) -> Sequence[Known]:
+    """All there are, those in use first."""
+    in_use = select(Credential).order_by(Credential.merchant_id, Credential.scenario)
+    left = (FormerCredential.merchant_id, FormerCredential.scenario, FormerCredential.account_id)
+    former = select(FormerCredential).order_by(*left)
+    asked = (in_use.with_for_update(), former.with_for_update()) if for_update else (in_use, former)
+    return [account for one in asked for account in session.scalars(one)]
+
+
+def unreadable(session: Session, vault: Vault) -> frozenset[Account]:
+    """Those whose secret none of our keys opens: nobody can be asked about what was paid there."""
+    return frozenset(of(account) for account in known(session) if not _opens(vault, account.secret))
+
+
+def of(account: Known) -> Account:
+    """Which account it is."""
+    return account.merchant_id, account.scenario, account.account_id
+
+
+def _opens(vault: Vault, secret: str) -> bool:
+    try:
+        vault.open(secret)
+    except SecretUnreadable:
+        return False
+    return True
