@@ -22,8 +22,14 @@ class Pulse:
 
     def expect(self, name: str, within: float) -> None:
         """From now on this loop must beat."""
-        self._limits[name] = within
-        self.beat(name)
+        with self._lock:
+            self._limits[name] = within
+            self._beats[name] = self._clock.monotonic()
+
+    def forget(self, name: str) -> None:
+        """It has come to its end."""
+        with self._lock:
+            self._limits.pop(name, None)
 
     def beat(self, name: str) -> None:
         """It has done what was due, or seen that nothing was."""

@@ -68,6 +68,10 @@ class Wire(Protocol):
     why_lost: str
     lacks_mqtt5: bool
     confirmed: int
+    is_opening: bool
+    """The broker is still being looked for."""
+    is_unreachable: bool
+    """It was not found: lost before it could say anything."""
 
     @property
     def is_lost(self) -> bool: ...
@@ -169,6 +173,8 @@ class Link:
         if wire is None:
             if now >= self._dial_after:
                 self._connect(now)
+        elif wire.is_opening:
+            self._dialled_at = now
         elif wire.is_lost:
             self._hang_up(wire, now)
         elif self._holds_back and not self._journal.failure:
@@ -206,8 +212,8 @@ class Link:
             wire.open()
         except Refused as refused:
             log.warning("no broker: %s", refused)
+            wire.is_unreachable = True
             self._hang_up(wire, now)
-            self._turned_away = 0
 
     def _hang_up(self, wire: Wire, now: float) -> None:
         wire.close()
@@ -226,7 +232,7 @@ class Link:
 
     def _choose_version(self, wire: Wire) -> None:
         """3.1.1 for good when the broker says that it has no 5; for a try when it keeps hanging up without a word."""
-        self._turned_away = 0 if self._greeted else self._turned_away + 1
+        self._turned_away = 0 if self._greeted or wire.is_unreachable else self._turned_away + 1
         if wire.lacks_mqtt5:
             log.warning("the broker has no MQTT 5: going on with 3.1.1")
             self._has_mqtt5 = False

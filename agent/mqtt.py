@@ -50,15 +50,21 @@ class Connection:
         on_message: Callable[[str, bytes, bool, float | None], bool],
         on_change: Callable[[], None],
         is_passing: bool = False,
+        beat: Callable[[], None] | None = None,
     ) -> None:
-        """`is_passing`: only a look; a broker with MQTT 5 keeps no session. Raises `OSError` for a bad CA file."""
+        """`is_passing`: only a look; a broker with MQTT 5 keeps no session. Raises `OSError` for a bad CA file.
+
+        `beat` is called whenever paho's thread has come round, at least once a second.
+        """
         self._broker = broker
         self._mqtt5 = mqtt5
         self._subscriptions = subscriptions
         self._take = on_message
         self._on_change = on_change
+        self._beat = beat
         self.is_ready = False
         """Connected and subscribed."""
+        self.is_opening = self.is_unreachable = False
         self.why_lost = ""
         self.why_refused = ""
         """What the broker last had against a message of ours, on a connection it keeps."""
@@ -168,6 +174,8 @@ class Connection:
             if self._broker.cert_file:
                 context.load_cert_chain(self._broker.cert_file, self._broker.key_file)
             client.tls_set_context(context)
+        if self._beat is not None:
+            client.loop_misc = self._watched(client.loop_misc)  # type: ignore[method-assign]  # ends each round of paho's
         client.on_socket_open = _no_delay
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
@@ -176,7 +184,18 @@ class Connection:
         client.on_disconnect = self._disconnected
         return client
 
+    def _watched(self, end_round: Callable[[], MQTTErrorCode]) -> Callable[[], MQTTErrorCode]:
+        def watched() -> MQTTErrorCode:
+            self._came_round()
+            return end_round()
+
+        return watched
+
     # Called by paho's thread; an exception here would end it, so nothing may escape
+
+    def _came_round(self) -> None:
+        if self._beat is not None:
+            self._beat()
 
     def _connected(self, client: paho.Client, _: Any, flags: paho.ConnectFlags, reason: ReasonCode, __: Any) -> None:
         if reason.is_failure:

@@ -1,7 +1,6 @@
 """The running agent: builds the parts, gives each loop its thread, starts and stops them in order. Decides nothing."""
 
 import fcntl
-import json
 import logging
 import os
 import secrets
@@ -17,27 +16,27 @@ from agent import AGENT_VERSION, gate, health, overrides
 from agent.board import Board
 from agent.clock import Bell, CloudClock, SystemClock
 from agent.database import JournalFailed
+from agent.dialling import Dialled
 from agent.driver import Driver
 from agent.events import Events
 from agent.health import Pulse
 from agent.intake import Intake
 from agent.journal import Journal
 from agent.link import Link, Taker
-from agent.mqtt import Connection
 from agent.port import SerialLine
 from agent.pouring import Pouring
 from agent.profile import Profile
 from agent.recorder import Recorder
 from agent.settings import Settings
+from agent.status_file import StatusFile
 from agent.tally import Tally
 from agent.upkeep import Upkeep
 from agent.worker import Worker
 from protocol.topics import Channel, topic
 
 LOCK_FILE = "agent.lock"
-STATUS_FILE = "status.json"
-STATUS_EVERY_S = 10.0
-"""How often the status file is written; it is for people, and spares the card."""
+LOOK_EVERY_S = 10.0
+"""How often the loops are watched and the status told."""
 AFTER_ERROR_S = 1.0
 FAILURES_ARE_TROUBLE = 3
 """In a row; then nothing is sold until the loop comes round again."""
@@ -45,8 +44,6 @@ TROUBLE = 300
 """Characters of it that are told."""
 STOP_S = 1.5
 """How long a loop may finish its step; what it leaves is settled at the next start."""
-RESOLVER_S = 120.0
-"""Without a network the system's resolver can hold a connect this long."""
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +65,8 @@ class Service:
         self._clock = clock = SystemClock()
         self._stopping = threading.Event()
         self._pulse = Pulse(clock)
+        self._patience = health.patience(env)
+        self._status_file = StatusFile(settings.state_dir, env)
         self._worker_bell, self._link_bell = Bell(), Bell()
         random = SystemRandom()
         self._cloud = cloud = CloudClock(clock)
@@ -145,10 +144,8 @@ class Service:
         }
 
     def start(self) -> None:
-        patience = health.patience(self._env)
-        self._pulse.expect("serial", patience)
-        self._pulse.expect("worker", patience)
-        self._pulse.expect("link", max(patience, RESOLVER_S))
+        for name in ("serial", *self._threads):
+            self._pulse.expect(name, self._patience)
         self._line.start()
         for thread in self._threads.values():
             thread.start()
@@ -156,13 +153,13 @@ class Service:
     def run(self, stop: threading.Event) -> None:
         """Start, watch over the loops until `stop` is set, stop. Raises `JournalFailed` when only a new start helps."""
         log.info("agent %s for %s, session %s", AGENT_VERSION, self._settings.device_uuid, self._journal.session)
-        interval = health.watchdog_interval(self._env) or STATUS_EVERY_S
+        interval = health.watchdog_interval(self._env) or LOOK_EVERY_S
         self._stop = stop
         try:
             self.start()
             health.notify(self._env, "READY=1")
             self._write_status(running=True)
-            while not stop.wait(min(interval, STATUS_EVERY_S)):
+            while not stop.wait(min(interval, LOOK_EVERY_S)):
                 if self._journal.is_damaged:
                     raise JournalFailed("the journal is damaged; the next start puts it aside")
                 self._watch()
@@ -235,7 +232,6 @@ class Service:
         status: dict[str, Any] = {
             "running": running,
             "pid": os.getpid(),
-            "at": self._clock.wall().isoformat(timespec="seconds"),
             "agent_version": AGENT_VERSION,
             "device_uuid": self._settings.device_uuid,
             "broker": "connected" if self._link.is_connected else "not connected",
@@ -248,17 +244,12 @@ class Service:
             "faults": sorted(view.faults),
             "counters": msgspec.to_builtins(view.counters),
         }
-        path = self._settings.state_dir / STATUS_FILE
-        fresh = path.with_suffix(".new")
-        try:
-            fresh.write_text(json.dumps(status, indent=1))
-            fresh.replace(path)
-        except OSError as error:
-            log.warning("cannot write %s: %s", path, error)
+        at = self._clock.wall().isoformat(timespec="seconds")
+        self._status_file.tell(status, at, self._clock.monotonic())
 
-    def _dial(self, mqtt5: bool, will: bytes, take: Taker) -> Connection:
+    def _dial(self, mqtt5: bool, will: bytes, take: Taker) -> Dialled:
         name = self._settings.device_uuid
-        return Connection(
+        return Dialled(
             self._settings.broker,
             name,
             mqtt5=mqtt5,
@@ -266,6 +257,8 @@ class Service:
             will=(topic(name, Channel.PRESENCE), will),
             on_message=take,
             on_change=self._link_bell.ring,
+            pulse=self._pulse,
+            patience=self._patience,
         )
 
 

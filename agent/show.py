@@ -3,16 +3,17 @@
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent import status_file
 from agent.database import LEAST_FREE, JournalFailed, looking
 from agent.outgoing import EVENTS_WAITING, REPORTS_WAITING
 from agent.records import Command, CommandState
 from agent.rows import read_command, steps
-from agent.service import STATUS_EVERY_S, STATUS_FILE, is_running
+from agent.service import is_running
 from agent.standing import needs_person
 from protocol.reasons import AgentCode, RejectCode, Spout
 
@@ -44,10 +45,12 @@ _WHY: dict[str, str] = {
 def status(state_dir: Path) -> tuple[list[str], bool]:
     """What the agent last wrote about itself, whether it sells, and each thing that stands in the way."""
     try:
-        said: dict[str, Any] = json.loads((state_dir / STATUS_FILE).read_text())
-        age = (datetime.now(UTC) - datetime.fromisoformat(said["at"])).total_seconds()
+        path = state_dir / status_file.NAME
+        said: dict[str, Any] = json.loads(path.read_text())
+        age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
-        return [f"no agent has run with {state_dir}"], False
+        since = ", or none since this computer started" if (state_dir / status_file.NAME).is_symlink() else ""
+        return [f"no agent has run with {state_dir}{since}"], False
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"what the agent wrote about itself cannot be read: {error}"], False
     runs = is_running(state_dir)
@@ -60,8 +63,8 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
 
 
 _TOLD = ("device_uuid", "broker", "line", "machine", "selling", "busy_order", "faults", "counters")
-STALE_S = 3 * STATUS_EVERY_S
-"""A running agent that has written nothing for so long is stuck, or cannot write."""
+STALE_S = status_file.LATE * status_file.EVERY_S
+"""A running agent that has said nothing of itself for so long is stuck, or cannot write; it may allow itself more."""
 
 
 def _troubles(said: Mapping[str, Any], age: float, state_dir: Path, *, runs: bool) -> Iterator[str]:
@@ -71,7 +74,7 @@ def _troubles(said: Mapping[str, Any], age: float, state_dir: Path, *, runs: boo
         yield f"the disk is full, {free // 1024} KiB free at {state_dir}"
     if not runs:
         yield "the agent does not run (systemctl start coffee-agent)"
-    elif abs(age) > STALE_S:
+    elif abs(age) > said.get("fresh_for_s", STALE_S):
         yield f"the agent runs and has said nothing of itself for {abs(age):.0f} s; is it stuck, did the clock jump?"
     else:
         if said.get("broker") != "connected":

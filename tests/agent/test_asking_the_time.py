@@ -21,6 +21,7 @@ class OpenWire:
     """A connection that is there at once and confirms everything; remembers the reports."""
 
     is_ready, is_lost, waits = True, False, False
+    is_opening = is_unreachable = False
     why_lost, lacks_mqtt5, confirmed = "", False, 0
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class FakeWire:
         self.why_lost = ""
         self.lacks_mqtt5 = False
         self.confirmed = 0
-        self.is_lost = False
+        self.is_lost = self.is_opening = self.is_unreachable = False
         self.waits = False
         self.said: list[tuple[str, bytes, bool]] = []
 

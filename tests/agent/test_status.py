@@ -2,9 +2,11 @@
 
 import fcntl
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 
 from agent import show
 from agent.database import LEAST_FREE, Database
-from agent.service import LOCK_FILE, STATUS_FILE
+from agent.service import LOCK_FILE
+from agent.status_file import EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
 
 
 @pytest.fixture
@@ -28,11 +31,12 @@ def running(tmp_path: Path) -> Iterator[Path]:
 def say(folder: Path, *, ago_s: float = 1.0, **changes: Any) -> None:
     """What the agent last wrote: all well but for `changes`."""
     said = {
-        "at": (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(),
         "agent_version": "1", "device_uuid": "m-001", "broker": "connected", "line": "up", "machine": "ready",
         "selling": True, "reason": "", "refuses": "", "busy_order": None, "faults": [],
     }  # fmt: skip
-    (folder / STATUS_FILE).write_text(json.dumps(said | changes))
+    (folder / NAME).write_text(json.dumps(said | changes))
+    when = time.time() - ago_s
+    os.utime(folder / NAME, (when, when))
 
 
 def test_all_well(running: Path) -> None:
@@ -52,6 +56,7 @@ def test_all_well(running: Path) -> None:
         ({"refuses": "no_water"}, "cannot make anything now: no_water"),
         ({"reason": "two drinks ended unknown", "refuses": "not_selling"}, "two drinks ended unknown"),
         ({"ago_s": 300.0}, "has said nothing of itself for 300 s"),
+        ({"ago_s": 1000.0, "fresh_for_s": 900.0}, "for 1000 s"),
         ({"ago_s": -7200.0}, "did the clock jump?"),
     ],
 )
@@ -81,6 +86,37 @@ def test_a_full_disk(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_not_no_agent(running: Path) -> None:
-    (running / STATUS_FILE).write_text("")
+    (running / NAME).write_text("")
     lines, is_good = show.status(running)
     assert (is_good, "cannot be read" in lines[0]) == (False, True)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_file_is_written_when_it_has_changed_and_else_seldom_touched(tmp_path: Path, in_memory: bool) -> None:
+    state, memory = tmp_path / "state", tmp_path / "run"
+    state.mkdir()
+    memory.mkdir()
+    (state / NAME).write_text("{}")
+    file = StatusFile(state, {"RUNTIME_DIRECTORY": str(memory)} if in_memory else {})
+    home = memory if in_memory else state
+    file.tell({"line": "up"}, "12:00", 0.0)
+    written = (home / NAME).stat()
+    assert (state / NAME).is_symlink() is in_memory
+    every = EVERY_S if in_memory else ON_CARD_EVERY_S
+    for second in range(1, int(every)):
+        file.tell({"line": "up"}, "12:01", float(second))
+    assert (home / NAME).stat() == written
+    os.utime(home / NAME, (1.0, 1.0))
+    file.tell({"line": "up"}, "12:02", every)
+    assert (home / NAME).stat().st_ino == written.st_ino
+    assert (home / NAME).stat().st_mtime > 1.0
+    file.tell({"line": "down"}, "12:03", every + 1)
+    assert json.loads((state / NAME).read_text())["line"] == "down"
+    file = StatusFile(state, {})
+    file.tell({"line": "up"}, "12:04", 0.0)
+    assert not (state / NAME).is_symlink()
+
+
+def test_a_status_that_went_with_the_last_boot(tmp_path: Path) -> None:
+    (tmp_path / NAME).symlink_to(tmp_path / "gone")
+    assert "since this computer started" in show.status(tmp_path)[0][0]

@@ -29,12 +29,13 @@ def test_systemd_judges_it_well_locked_in() -> None:
     assert judged.returncode == 0, judged.stdout
 
 
-def test_it_may_write_its_state_and_nothing_else() -> None:
+def test_it_may_write_its_state_and_its_status_in_memory_and_nothing_else() -> None:
     assert SAID["ProtectSystem"] == "strict"
     assert SAID["StateDirectory"] == "coffee-agent"
     assert SAID["WorkingDirectory"] == "/var/lib/coffee-agent"
     assert "PYTHONDONTWRITEBYTECODE=1" in SAID["Environment"]
-    folders = {"ReadWritePaths", "LogsDirectory", "CacheDirectory", "RuntimeDirectory", "BindPaths"}
+    assert (SAID["RuntimeDirectory"], SAID["RuntimeDirectoryPreserve"]) == ("coffee-agent", "yes")
+    folders = {"ReadWritePaths", "LogsDirectory", "CacheDirectory", "BindPaths"}
     assert not folders & SAID.keys()
 
 

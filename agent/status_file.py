@@ -1,0 +1,58 @@
+"""What the agent says of itself to programs beside it, in a file: kept in memory where systemd gives a folder there.
+
+Written when it has changed, else only touched: by its age a reader tells an agent that is stuck.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "status.json"
+EVERY_S, ON_CARD_EVERY_S = 10.0, 300.0
+"""How often it is touched; a card is spared."""
+LATE = 3
+"""So many times without a touch, and the agent is stuck, or cannot write."""
+log = logging.getLogger(__name__)
+
+
+class StatusFile:
+    """In `RUNTIME_DIRECTORY`, with a link to it beside the journal; without one, beside the journal itself."""
+
+    def __init__(self, state_dir: Path, env: Mapping[str, str]) -> None:
+        runtime = env.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        self._path = Path(runtime or state_dir) / NAME
+        self._link = state_dir / NAME
+        self._every = EVERY_S if runtime else ON_CARD_EVERY_S
+        self._said: dict[str, Any] | None = None
+        self._touched = 0.0
+
+    def tell(self, said: Mapping[str, Any], at: str, now: float) -> None:
+        """`at` for people; `now` in steady seconds."""
+        fresh = dict(said)
+        try:
+            if fresh != self._said:
+                self._write(fresh | {"at": at, "fresh_for_s": LATE * self._every})
+            elif now - self._touched < self._every:
+                return
+            else:
+                os.utime(self._path)
+        except OSError as error:
+            log.warning("cannot write %s: %s", self._path, error)
+            fresh = {}
+        self._said, self._touched = fresh, now
+
+    def _write(self, whole: Mapping[str, Any]) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(whole, indent=1))
+        fresh.replace(self._path)
+        if self._path != self._link and not self._is_linked():
+            link = self._link.with_suffix(".new")
+            link.unlink(missing_ok=True)
+            link.symlink_to(self._path)
+            link.replace(self._link)
+
+    def _is_linked(self) -> bool:
+        return self._link.is_symlink() and self._link.readlink() == self._path
