@@ -41,6 +41,12 @@ def protect(response: Response, policy: str) -> Response:
     return squeeze(response)
 
 
+def asks_a_person(asked: Request) -> bool:
+    """Whether somebody opens this page; not a program that only looks, nor a browser that loads it in advance."""
+    purposes = {asked.headers.get(name, "").partition(";")[0].lower() for name in ("Sec-Purpose", "Purpose", "X-Moz")}
+    return asked.method != "HEAD" and not purposes & {"prefetch", "preview"}
+
+
 def is_own(asked: Request, public_url: str) -> bool:
     """Whether a page of ours, or a program that is no browser, sends this: no other site may act for the buyer."""
     site = asked.headers.get("Sec-Fetch-Site")

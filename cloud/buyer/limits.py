@@ -86,6 +86,15 @@ class _Seat:
             give_back(self._home)
 
 
+def network_of(address: str) -> str:
+    """The IPv6 network one customer may have whole, as one address; "" (no limit) of anything else."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((parsed, 48), strict=False).network_address) if parsed.version == 6 else ""
+
+
 def home_of(address: str) -> str:
     """What counts as one address: of IPv6 the /64, which one household has whole."""
     try:

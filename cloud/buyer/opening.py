@@ -33,8 +33,8 @@ STATUS_OF = {
 def open_or_find(room: Room, scan: Scan) -> str:
     """The id of this scan's order, new or known. Raises `Trouble`."""
     known = room.find(scan.order_id)
-    if known is None and not room.new_orders.allows(room.visitor(), room.clock()):
-        log.warning("too many new orders from one address", extra={"device": scan.device_uuid})
+    if known is None and not room.allows_order(scan.device_uuid):
+        log.warning("too many new orders from one address or at one machine", extra={"device": scan.device_uuid})
         raise Trouble(429, "too_many", find_device(room, scan.device_uuid))
     try:
         price = room.told_price(scan.device_uuid, scan.drink_no, scan.size) if known is None else None

@@ -8,6 +8,7 @@ from flask import Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble
+from cloud.buyer.headers import asks_a_person
 from cloud.buyer.opening import lead_to, open_or_find
 from cloud.buyer.presenting import OrderView
 from cloud.buyer.qr import BadScan, read_scan
@@ -35,6 +36,9 @@ class Pages:
             raise Trouble(400, "bad_scan") from None
         if scan.code.salt_fits is False:
             log.warning("a scan whose checksum is wrong", extra={"order_id": scan.order_id, "device": scan.device_uuid})
+        if not asks_a_person(request) and self._room.find(scan.order_id) is None:
+            # Nobody has opened it: a program looks where it leads, or a browser loads it in advance.
+            return Response(status=204)
         order_id = open_or_find(self._room, scan)
         view = self._room.order(order_id)
         if _is_over(view, self._room.clock()):

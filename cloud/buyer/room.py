@@ -9,7 +9,7 @@ from functools import cached_property
 from flask import request
 
 from cloud.buyer.errors import Trouble
-from cloud.buyer.limits import RateLimit, Seats
+from cloud.buyer.limits import RateLimit, Seats, network_of
 from cloud.buyer.presenting import OrderView, load_order
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
@@ -22,6 +22,12 @@ from cloud.orders.rules import Rules
 NEW_ORDERS_BURST = 30
 NEW_ORDERS_PER_S = 0.5
 """An office behind one address buys fewer coffees than this; whoever invents orders is soon stopped."""
+NETWORK_BURST = 120
+NETWORK_PER_S = 2.0
+"""New orders of an IPv6 /48: whoever has one has 65 536 addresses that each count as one."""
+DEVICE_BURST = 60
+DEVICE_PER_S = 0.2
+"""New orders of one machine, from anywhere: it pours in a minute what is scanned in seconds."""
 ACTS_BURST = 20
 ACTS_PER_S = 0.2
 """Presses of "pay" and "pour" on one order: a page that tries again by itself needs six."""
@@ -47,6 +53,8 @@ class Room:
     """The address of who asks now; empty when it cannot be told, and then limits for one address do not apply."""
     usual_times: UsualTimes = field(default_factory=UsualTimes)
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
+    of_network: RateLimit = field(default_factory=lambda: RateLimit(NETWORK_BURST, NETWORK_PER_S))
+    of_device: RateLimit = field(default_factory=lambda: RateLimit(DEVICE_BURST, DEVICE_PER_S))
     acts: RateLimit = field(default_factory=lambda: RateLimit(ACTS_BURST, ACTS_PER_S))
     looks: RateLimit = field(default_factory=lambda: RateLimit(LOOKS_BURST, LOOKS_PER_S))
     told_price: Callable[[str, str, int], int | None] = lambda *_: None
@@ -66,6 +74,12 @@ class Room:
     def versions(self) -> Versions:
         """Which version orders are at, asked for all streams together."""
         return Versions(self.database)
+
+    def allows_order(self, device_uuid: str) -> bool:
+        """Whether the one who asks now may make another new order at this machine."""
+        now, visitor = self.clock(), self.visitor()
+        is_allowed = self.new_orders.allows(visitor, now) and self.of_network.allows(network_of(visitor), now)
+        return is_allowed and self.of_device.allows(device_uuid, now)
 
     def allows_act(self, order_id: str) -> bool:
         """Whether a button of this order may be pressed once more now."""

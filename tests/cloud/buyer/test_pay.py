@@ -6,10 +6,12 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from cloud.buyer.limits import RateLimit
 from cloud.buyer.room import Room
 from cloud.db import Database
 from cloud.fleet.models import Merchant
@@ -178,6 +180,42 @@ def test_whoever_invents_orders_is_stopped_and_old_ones_still_open(
     assert scan(client, uuid="invented-0").status_code == 302
     clock.forward(1)
     assert scan(client, uuid="one more").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("HEAD", {}),
+        ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+        ("GET", {"Purpose": "prefetch"}),
+        ("GET", {"X-Moz": "prefetch"}),
+    ],
+)
+def test_only_a_person_makes_an_order(
+    client: FlaskClient, orders: Orders, database: Database, method: str, headers: dict[str, str]
+) -> None:
+    look = {"method": method, "query_string": SCAN, "headers": headers}
+    assert client.open("/v1/pay", **look).status_code == 204  # type: ignore[arg-type]
+    with database.read() as session:
+        assert session.get(Order, "q-1") is None
+    scan(client)
+    assert client.open("/v1/pay", **look).status_code == 302  # type: ignore[arg-type]
+
+
+def test_one_machine_is_not_given_orders_without_end_from_many_networks(
+    app: Flask, room: Room, orders: Orders, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(room.__dict__, "of_device", RateLimit(burst=3, per_s=1))
+    monkeypatch.setitem(room.__dict__, "of_network", RateLimit(burst=2, per_s=1))
+
+    def status(number: int, address: str) -> int:
+        monkeypatch.setitem(room.__dict__, "visitor", lambda: address)
+        return scan(app.test_client(), uuid=f"far-{number}").status_code
+
+    assert [status(n, f"2001:db8:1:{n}::1") for n in range(3)] == [302, 302, 429], "one network"
+    assert [status(9 + n, f"2001:db8:{9 + n}::1") for n in range(2)] == [302, 429], "one machine"
+    clock.forward(1)
+    assert status(99, "192.0.2.1") == 302
 
 
 def test_a_page_in_english_was_asked_for_in_english(client: FlaskClient, orders: Orders, room: Room) -> None:
