@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.buyer.usual_times import UsualTimes
 from cloud.db import Base
+from cloud.due import is_due
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.states import PAYABLE, Status
 from cloud.rows import insert_if_new
@@ -94,12 +95,12 @@ def _commands_before(session: Session, order: Order, now: datetime) -> Sequence[
 
 
 def _until(session: Session, row: Reservation | None, order_id: str, now: datetime) -> datetime | None:
-    if row is None or row.order_id == order_id or row.until <= now:
+    if row is None or row.order_id == order_id or is_due(row.until, now, RESERVED_FOR):
         return None
     holder = session.get(Order, row.order_id)
     if holder is None:
         return None
     if Status(holder.status) in PAYABLE:  # the payment is being opened, or was declined
         ends = row.taken_at + OPENING_FOR
-        return ends if holder.status == Status.CREATED and ends > now else None
+        return ends if holder.status == Status.CREATED and not is_due(ends, now, OPENING_FOR) else None
     return row.until if holder.status == Status.PENDING else None

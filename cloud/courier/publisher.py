@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from cloud.commits import when_it_fails
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.db import Database
+from cloud.due import is_due
 from cloud.loops import Clock
 from cloud.orders import making, outbox, promises, unpaid
 from cloud.orders.change import tell
@@ -94,7 +95,7 @@ class Publisher:
             return now + timedelta(seconds=IDLE_S)  # the link rings when it is back
         while self._given:
             self._send_given(*self._given.popleft(), now)
-        if self._mail.wait(0) or self._look_at is None or now >= self._look_at:
+        if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, timedelta(seconds=IDLE_S)):
             letters, next_due = self._database.write(self._take, now)
             for letter in letters:
                 self._send(letter)
@@ -205,7 +206,7 @@ class Publisher:
             if not is_same:
                 self._look_at = None
                 self._database.write(self._lost, letter.row, now)
-            if not is_same or (letter.row.claimed_until or now) <= now:
+            if not is_same or is_due(letter.row.claimed_until or now, now, timedelta(seconds=LEASE_S)):
                 del self._awaiting[mid]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 
 from cloud.db import Database
+from cloud.due import due
 from cloud.orders import making
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
@@ -71,11 +72,13 @@ class Deadlines:
     def _due(self, now: datetime, heard_since: datetime | None) -> list[str]:
         by_itself = or_(Order.status != Status.MAKE_PENDING.value, _may_be_judged(heard_since))
         with self._database.read() as session:
-            found = select(Order.id).where(Order.due_at <= now, by_itself).order_by(Order.due_at).limit(BATCH)
+            is_due = due(Order.due_at, now, now + self._rules.longest_wait)
+            found = select(Order.id).where(is_due, by_itself).order_by(Order.due_at).limit(BATCH)
             return list(session.scalars(found))
 
     def _graces_over(self, now: datetime, heard_since: datetime | None) -> list[str]:
-        found = select(Order.id).where(Order.return_after <= now, _may_be_judged(heard_since))
+        is_due = due(Order.return_after, now, now + self._rules.uncertain_grace)
+        found = select(Order.id).where(is_due, _may_be_judged(heard_since))
         with self._database.read() as session:
             return list(session.scalars(found.order_by(Order.return_after).limit(BATCH)))
 

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from cloud.due import is_due
 from cloud.orders import promises, unobserved
 from cloud.orders.change import log, move, note, tell, touch
 from cloud.orders.docket import Docket, open_docket
@@ -168,7 +169,7 @@ def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime
     """The order has waited long enough where it is; whatever it waited for did not come."""
     docket = open_docket(session, order_id)
     order, issued = docket.order, docket.live_command
-    if order.due_at is None or order.due_at > now:
+    if order.due_at is None or not is_due(order.due_at, now, rules.longest_wait):
         return
     match Status(order.status):
         case Status.CREATED:
@@ -189,7 +190,7 @@ def grace_over(session: Session, order_id: str, rules: Rules, now: datetime) -> 
     """No evidence came in the grace time: the buyer's money goes back now, unless this machine asks that too often."""
     docket = open_docket(session, order_id)
     order = docket.order
-    if order.return_after is None or order.return_after > now:
+    if order.return_after is None or not is_due(order.return_after, now, rules.uncertain_grace):
         return
     order.return_after = None
     if is_paid_for(docket) and _uncertain_returns(session, order, now) >= rules.uncertain_returns_a_day:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.db import Base, UtcDateTime
+from cloud.due import due
 from cloud.rows import plain, table_of
 
 
@@ -99,13 +100,24 @@ class OutboxRow(Base):
     last_error: Mapped[str] = mapped_column(String(255), default="")
 
 
+LONGEST_WAIT = {
+    Lane.MQTT: timedelta(minutes=10),
+    Lane.TMETR: timedelta(minutes=10),
+    Lane.PROVIDER: timedelta(hours=1, minutes=5),
+}
+"""No row of the lane is ever put off for longer."""
+LONGEST_LEASE = timedelta(minutes=2)
 _table = table_of(OutboxRow)
 _c = _table.c
 _now = bindparam("now", type_=UtcDateTime())
 _open = and_(_c.lane == bindparam("of_lane", type_=String()), _c.settled_at.is_(None))
 _DUE = (
     select(_c.id)
-    .where(_open, _c.due_at <= _now, or_(_c.claimed_until.is_(None), _c.claimed_until <= _now))
+    .where(
+        _open,
+        due(_c.due_at, _now, bindparam("waits_no_longer", type_=UtcDateTime())),
+        or_(_c.claimed_until.is_(None), due(_c.claimed_until, _now, bindparam("held_no_longer", type_=UtcDateTime()))),
+    )
     .order_by(_c.due_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
@@ -152,6 +164,7 @@ def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[Ou
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
     until = now + timedelta(seconds=by.lease_s)
     wanted = {"of_lane": lane.value, "now": now, "limit": by.limit, "owner": by.owner, "until": until}
+    wanted |= {"waits_no_longer": now + LONGEST_WAIT[lane], "held_no_longer": now + LONGEST_LEASE}
     taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
 

@@ -21,6 +21,16 @@ class Rules:
     payment_poll_fast_s: float = 2
     payment_poll_slow_s: float = 60
 
+    @property
+    def longest_wait(self) -> timedelta:
+        """No order is ever to move later than so long from now."""
+        waits = self.order_expiration_s, self.ack_timeout_s, self.make_timeout_s, self.manual_make_s
+        return timedelta(seconds=max(*waits, self.make_deadline_s))
+
+    @property
+    def uncertain_grace(self) -> timedelta:
+        return timedelta(seconds=self.uncertain_grace_s)
+
 
 def seconds(value: float) -> timedelta:
     """Seconds as a difference of moments."""

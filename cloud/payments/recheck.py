@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from cloud.commits import after_commit, ring
 from cloud.db import Database, UtcDateTime
+from cloud.due import due
 from cloud.loops import Clock, Crew
 from cloud.orders import paying
 from cloud.orders.docket import key_of, open_docket
@@ -36,17 +37,22 @@ NEWS = "news"
 ADOPTED = "adopted"
 LEASE_S = 30.0
 """Longer than the slowest answer (5 s to connect, 12 s to read): what a dying worker held is asked again after it."""
+LONGEST_WAIT = timedelta(hours=1, minutes=10)
+"""No payment is ever left alone for longer, unless polling is slower."""
 ADOPT_FOR_S = 24 * 3600.0
 """A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
 
 
 _payment, _news = table_of(Payment), table_of(ProviderNews)
 _lease_until = bindparam("lease_until", type_=UtcDateTime())
-_unplaced = and_(_news.c.handled_at.is_(None), _news.c.look_at <= bindparam("now", type_=UtcDateTime()))
+_beyond = bindparam("beyond", type_=UtcDateTime())
+_held_no_longer = bindparam("held_no_longer", type_=UtcDateTime())
+_to_look_at = due(_news.c.look_at, bindparam("now", type_=UtcDateTime()), _held_no_longer)
+_unplaced = and_(_news.c.handled_at.is_(None), _to_look_at)
 _WHAT_ELSE = select(func.min(_payment.c.next_check_at), exists().where(_unplaced))
 _DUE = (
     select(_payment.c.id)
-    .where(_payment.c.next_check_at <= bindparam("now", type_=UtcDateTime()))
+    .where(due(_payment.c.next_check_at, bindparam("now", type_=UtcDateTime()), _beyond))
     .order_by(_payment.c.next_check_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
@@ -123,7 +129,9 @@ class Recheck:
         taken = self._take_due(now, free)
         for payment in taken:
             self._crew.submit(partial(self._check, payment))
-        [(soonest, is_unplaced)] = self._database.write_one(_WHAT_ELSE, {"now": now})
+        [(soonest, is_unplaced)] = self._database.write_one(
+            _WHAT_ELSE, {"now": now, "held_no_longer": now + timedelta(seconds=LEASE_S)}
+        )
         if is_unplaced and len(taken) < free:
             for news in self._database.write(self._take_unplaced, now, free - len(taken)):
                 self._crew.submit(partial(self._adopt, news, now))
@@ -132,6 +140,7 @@ class Recheck:
     def _take_due(self, now: datetime, limit: int) -> Sequence[Payment]:
         """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
         wanted = {"now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S)}
+        wanted["beyond"] = now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
         return [plain(Payment, row) for row in self._database.write_one(_TAKE_DUE, wanted)]
 
     def _check(self, payment: Payment) -> None:
@@ -182,7 +191,10 @@ class Recheck:
         paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
 
     def _take_unplaced(self, session: Session, now: datetime, limit: int) -> Sequence[ProviderNews]:
-        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), ProviderNews.look_at <= now)
+        beyond = now + timedelta(seconds=LEASE_S)
+        open_news = select(ProviderNews).where(
+            ProviderNews.handled_at.is_(None), due(ProviderNews.look_at, now, beyond)
+        )
         oldest = open_news.order_by(ProviderNews.received_at).limit(limit)
         taken = session.scalars(oldest.with_for_update(skip_locked=True)).all()
         for news in taken:

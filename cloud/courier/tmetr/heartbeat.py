@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.db import Database
+from cloud.due import due, is_due
 from cloud.fleet.models import Device, DeviceLive
 from cloud.loops import Clock, Crew
 
@@ -42,13 +43,13 @@ class TmetrHeartbeats:
 
     def step(self, now: datetime) -> datetime:
         """Look at machines that are due, as hands are free; when to come again."""
-        if self._idle_until is not None and now < self._idle_until:
+        if self._idle_until is not None and not is_due(self._idle_until, now, timedelta(seconds=IDLE_S)):
             return self._idle_until
         free = self._crew.free
-        due = self._database.write(_take, now, free) if free > 0 else []
-        for device_uuid in due:
+        taken = self._database.write(_take, now, free) if free > 0 else []
+        for device_uuid in taken:
             self._crew.submit(partial(self._look, device_uuid))
-        self._idle_until = now + timedelta(seconds=0 if len(due) == free > 0 else IDLE_S)
+        self._idle_until = now + timedelta(seconds=0 if len(taken) == free > 0 else IDLE_S)
         return self._idle_until
 
     def _look(self, device_uuid: str) -> None:
@@ -69,11 +70,12 @@ def nobody_is_online(session: Session) -> None:
 
 
 def _take(session: Session, now: datetime, limit: int) -> list[str]:
-    due = or_(DeviceLive.look_at.is_(None), DeviceLive.look_at <= now)
+    beyond = now + timedelta(seconds=EVERY_S)
+    to_look_at = or_(DeviceLive.look_at.is_(None), due(DeviceLive.look_at, now, beyond))
     wanted = (
         select(DeviceLive)
         .join(Device, Device.device_uuid == DeviceLive.device_uuid)
-        .where(Device.control == CONTROL, Device.status != "closed", due)
+        .where(Device.control == CONTROL, Device.status != "closed", to_look_at)
         .order_by(DeviceLive.look_at, DeviceLive.device_uuid)
         .limit(limit)
         .with_for_update(skip_locked=True, of=DeviceLive)

@@ -12,6 +12,7 @@ from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from cloud.db import Database, UtcDateTime
+from cloud.due import due, is_due
 from cloud.loops import Clock, Crew
 from cloud.orders import receipts
 from cloud.orders.models import Payment
@@ -34,13 +35,14 @@ LONGEST_ASK_S = 3600.0
 OVERDUE_S = 3 * 24 * 3600.0
 """Still `pending` by then is for the provider's support (reference: yookassa 2.5)."""
 OVERDUE_ASK_S = 6 * 3600.0
+LONGEST_WAIT = timedelta(seconds=OVERDUE_ASK_S)
 GIVE_UP_S = 30 * 24 * 3600.0
 
 _LAST_WORDS = {"succeeded": ReceiptState.SUCCEEDED, "canceled": ReceiptState.CANCELED}
 _SOONEST = select(func.min(Receipt.next_check_at))
 _DUE = (
     select(Receipt.id)
-    .where(Receipt.next_check_at <= bindparam("now", type_=UtcDateTime()))
+    .where(due(Receipt.next_check_at, bindparam("now", type_=UtcDateTime()), bindparam("beyond", type_=UtcDateTime())))
     .order_by(Receipt.next_check_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
@@ -83,7 +85,7 @@ class Registration:
         if free <= 0:
             return idle  # a freed hand rings
         soonest = self._soonest()
-        if soonest is None or soonest > now:
+        if soonest is None or not is_due(soonest, now, LONGEST_WAIT):
             return soonest or idle  # merchants without receipts cost one look at an index
         for receipt in self._database.write(self._take_due, now, free):
             self._crew.submit(partial(self._follow, receipt))
@@ -96,7 +98,8 @@ class Registration:
     @staticmethod
     def _take_due(session: Session, now: datetime, limit: int) -> Sequence[Receipt]:
         lease_until = now + timedelta(seconds=LEASE_S)
-        return session.scalars(_TAKE_DUE, {"now": now, "limit": limit, "lease_until": lease_until}).all()
+        wanted = {"now": now, "limit": limit, "lease_until": lease_until, "beyond": now + LONGEST_WAIT}
+        return session.scalars(_TAKE_DUE, wanted).all()
 
     def _follow(self, taken: Receipt) -> None:
         payment = self._database.write(receipts.look, taken.id, self._clock())

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from cloud.db import Database
+from cloud.due import due, is_due
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, FormerCredential
 from cloud.orders.at_risk import unsettled
@@ -26,6 +27,8 @@ from cloud.rows import insert_if_new
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 
 LOOK_EVERY = timedelta(seconds=60)
+LONGEST_WAIT = timedelta(days=3)
+"""From a day's beginning until its books can be compared."""
 CATCH_UP_DAYS = 31
 """After a longer absence the days before are for `coffee-cloud reconcile --day`."""
 
@@ -64,7 +67,7 @@ class Nightly:
 
     def step(self, now: datetime) -> datetime:
         """Look at one day that is due, if any is; when to look again."""
-        if self._look_at is not None and now < self._look_at:
+        if self._look_at is not None and not is_due(self._look_at, now, LOOK_EVERY):
             return self._look_at
         self._database.write(keep_counts, now)
         self._plan(now)
@@ -126,8 +129,8 @@ def _spans(session: Session, last: date) -> list[Span]:
 
 def _take(session: Session, now: datetime) -> tuple[ShopKey, Day] | None:
     """The oldest day that is due, under a lease."""
-    due = select(Reconciliation).where(Reconciliation.next_at <= now)
-    oldest = due.order_by(Reconciliation.day, Reconciliation.id).limit(1).with_for_update(skip_locked=True)
+    wanted = select(Reconciliation).where(due(Reconciliation.next_at, now, now + LONGEST_WAIT))
+    oldest = wanted.order_by(Reconciliation.day, Reconciliation.id).limit(1).with_for_update(skip_locked=True)
     row = session.scalar(oldest)
     if row is None:
         return None

@@ -1,0 +1,77 @@
+"""The cloud's clock is set back by hours: what was put off, or held, by the wrong one does not wait for them."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud.buyer.slots import reserve, reserved_until
+from cloud.due import is_due
+from cloud.orders import outbox
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.states import Status
+from cloud.payments.recheck import Recheck
+from protocol.reasons import Result
+from tests.cloud.worlds import DEVICE, ONE_STAGE, START, World
+
+BACK_S = -3 * 3600.0
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [(timedelta(), True), (timedelta(seconds=1), False), (MINUTE, False), (MINUTE + timedelta(seconds=1), True)],
+)
+def test_a_date_is_due_when_it_has_come_or_was_never_meant(ahead: timedelta, expected: bool) -> None:
+    assert is_due(START + ahead, START, MINUTE) is expected
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE])
+def test_no_order_waits_for_the_hours_the_clock_was_set_back(world: World, status: Status) -> None:
+    order_id = world.bring_to(status)
+    world.wait(BACK_S)
+    assert world.status(order_id) != status
+
+
+def test_no_return_waits_for_them(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(76)
+    assert world.order(order_id).return_after is not None
+    world.wait(BACK_S)
+    assert world.order(order_id).return_after is None
+    assert world.promised(order_id, Task.REFUND) == [Task.REFUND]
+
+
+@pytest.mark.parametrize(("lane", "act"), [(Lane.MQTT, "put off"), (Lane.MQTT, "taken"), (Lane.PROVIDER, "taken")])
+def test_no_act_and_no_lease_does(world: World, lane: Lane, act: str) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    if lane is Lane.PROVIDER:
+        world.publish(order_id)
+        world.report(order_id, Result.REJECTED, "no_water")
+    if act == "taken":
+        assert world.database.write(outbox.claim, lane, world.now, Claim("who then dies", 30))
+        assert not world.database.write(outbox.claim, lane, world.now, Claim("another", 30))
+    world.clock.advance(BACK_S)
+    assert len(world.database.write(outbox.claim, lane, world.now, Claim("another", 30))) == 1
+    assert not world.database.write(outbox.claim, lane, world.now, Claim("a third", 30)), "leases of today hold"
+
+
+def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id, ONE_STAGE)
+    world.tell(payment_id, PaymentState.PENDING)
+    asked = Recheck(world.database, None, world.rules, None, lambda: 0.0, world.clock)  # type: ignore[arg-type]  # nobody is asked here
+    assert asked._take_due(world.now, 10) == []
+    world.clock.advance(BACK_S)
+    assert [payment.id for payment in asked._take_due(world.now, 10)] == [payment_id]
+    assert asked._take_due(world.now, 10) == []
+
+
+def test_nobody_keeps_a_machine_for_hours(world: World) -> None:
+    held, waiting = world.scan(), world.scan()
+    assert world.database.write(reserve, DEVICE, held, world.now) is None
+    world.start(held, ONE_STAGE)
+    with world.database.read() as session:
+        assert reserved_until(session, DEVICE, waiting, world.now) is not None
+        assert reserved_until(session, DEVICE, waiting, world.clock.advance(BACK_S)) is None
