@@ -28,14 +28,16 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
-from cloud.orders import at_risk_report
-from cloud.orders.at_risk import Next, at_risk, each_at_risk, unsettled
+from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk, summed, unsettled
 from cloud.orders.deciding import NotReturnable, give_back
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
+from cloud.payments.reconcile import at_risk_report
 from cloud.payments.reconcile import report as reconcile_report
 from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.reconciler import Reconciler
+from cloud.payments.reconcile.store import settle_by_hand
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud, build
 from protocol.messages import Answer, Unsupported
@@ -220,12 +222,31 @@ def at_risk_command(as_json: bool) -> None:
     try:
         now, unreadable = cloud.clock(), cloud.shops.unreadable()
         with cloud.database.read() as session:
-            sums = at_risk(session, now, unreadable)
             each = each_at_risk(session, now, unreadable=unreadable)
+            found = open_differences(session, each)
     finally:
         cloud.close()
-    click.echo(at_risk_report.as_json(sums, each) if as_json else at_risk_report.as_text(sums, each))
-    sys.exit(BAD if any(risk.action is Next.PERSON for risk in sums) else 0)
+    sums = summed([*each, *found], now)
+    tell = at_risk_report.as_json if as_json else at_risk_report.as_text
+    click.echo(tell(sums, each, found))
+    sys.exit(BAD if any(risk.action in WAITS_FOR_PERSON for risk in sums) else 0)
+
+
+@main.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option("--by", required=True, help="who has looked; stays with the finding")
+@click.option("--reason", required=True, help="what it was; stays with the finding")
+def settle(number: int, by: str, reason: str) -> None:
+    """Close difference NUMBER of the reconciliation: a person has looked, and it will not open again."""
+    cloud = _ready_made(_settings())
+    try:
+        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.clock())
+    finally:
+        cloud.close()
+    if not is_known:
+        click.echo(f"there is no difference {number}", err=True)
+        sys.exit(BAD)
+    click.echo(f"Difference {number} is settled.")
 
 
 @main.command()

@@ -20,10 +20,11 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
 from cloud.heartbeat import FRESH_S, WorkerLife
 from cloud.loops import Clock
-from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.at_risk import Next, each_at_risk, summed
 from cloud.orders.models import Order
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.states import Status
+from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -114,7 +115,9 @@ def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = (
 
 
 def _money(session: Session, now: datetime, unreadable: Collection[Account]) -> Iterator[Gauge]:
-    found = {risk.action: risk for risk in at_risk(session, now, unreadable)}
+    each = each_at_risk(session, now, unreadable=unreadable)
+    differences = open_differences(session, each)
+    found = {risk.action: risk for risk in summed([*each, *differences], now)}
     kopecks = Gauge("coffee_money_at_risk_kopecks", "Taken or held, neither poured nor returned, by what happens next.")
     payments = Gauge("coffee_money_at_risk_payments", "Payments behind coffee_money_at_risk_kopecks.")
     oldest = Gauge("coffee_money_at_risk_oldest_seconds", "Age of the oldest of them; 0 when there is none.")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from cloud.db import Database
 from cloud.orders.at_risk import each_at_risk
-from cloud.orders.at_risk_report import roubles
+from cloud.payments.reconcile.at_risk_report import roubles
 from cloud.payments.shops import Shops
 
 KEPT = timedelta(seconds=10)

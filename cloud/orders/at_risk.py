@@ -5,11 +5,11 @@ asked about: its account's key is gone, or (`unreadable`) fits none of our keys.
 What nobody and nothing will move by itself is `person`'s; an empty answer is a good day.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     Boolean,
@@ -60,6 +60,25 @@ class Next(StrEnum):
     RETURN_ASKED = "return_asked"
     """Sent to the provider, whose answer is not final."""
     PERSON = "person"
+    DIFFERENCE = "difference"
+    """Reconciliation found it, and nobody has explained it yet."""
+    ASKED_AGAIN = "asked_again"
+    """Reconciliation found it, and the provider is being asked once more."""
+
+
+WAITS_FOR_PERSON = frozenset({Next.PERSON, Next.DIFFERENCE})
+"""What nobody and nothing moves by itself."""
+
+
+class Risk(Protocol):
+    """Some money, since when, and what happens next."""
+
+    @property
+    def action(self) -> Next: ...
+    @property
+    def kopecks(self) -> int: ...
+    @property
+    def since(self) -> datetime: ...
 
 
 @dataclass(frozen=True)
@@ -133,15 +152,20 @@ _pays = and_(  # the first payment that fits pays the order, see `money.paying`
 
 def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
     """Kopecks, payments and the oldest age for each next action there is; empty when all money is where it belongs."""
-    by_action: dict[Next, list[MoneyAtRisk]] = {}
-    for money in each_at_risk(session, now, unreadable=unreadable):
-        by_action.setdefault(money.action, []).append(money)
+    return summed(each_at_risk(session, now, unreadable=unreadable), now)
+
+
+def summed(risks: Iterable[Risk], now: datetime) -> list[AtRisk]:
+    """By what happens next."""
+    by_action: dict[Next, list[Risk]] = {}
+    for risk in risks:
+        by_action.setdefault(risk.action, []).append(risk)
     return [
         AtRisk(
             action,
-            sum(money.kopecks for money in listed),
+            sum(risk.kopecks for risk in listed),
             len(listed),
-            max(0.0, (now - listed[0].since).total_seconds()),
+            max(0.0, (now - min(risk.since for risk in listed)).total_seconds()),
         )
         for action, listed in sorted(by_action.items())
     ]

@@ -93,6 +93,15 @@ class ShopFacts:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """An entry of a list that could not be read: why, and whose it is as far as it says so."""
+
+    why: str
+    provider_payment_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Page(Generic[T_co]):
     """One page of a list, newest first. `next_cursor` None is the last page.
 
@@ -101,7 +110,7 @@ class Page(Generic[T_co]):
 
     items: tuple[T_co, ...]
     next_cursor: str | None
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def refunds_not_counted(
         if not isinstance(page, Ok):
             return page
         if page.value.unreadable:
-            return Rejected(200, "unreadable", description=page.value.unreadable[0])
+            return Rejected(200, "unreadable", description=page.value.unreadable[0].why)
         found += [facts for facts in page.value.items if facts.status is not RefundStatus.CANCELED]
         cursor = page.value.next_cursor
     if cursor is not None:

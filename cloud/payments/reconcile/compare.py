@@ -1,11 +1,12 @@
 """One payment or refund as the provider tells it against one in our books: what is different, by name. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, differences
+from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, Unread, differences
 from cloud.payments.reconcile.kinds import Finding, Kind
 
 RECEIPT_REFUSED = "canceled"
@@ -47,6 +48,18 @@ def unmatched_payment(facts: PaymentFacts, attempt: Payment | None) -> Finding |
         detail=f"{facts.status.value} there",
         excused=not here and facts.status in {ProviderStatus.CANCELED, ProviderStatus.SUCCEEDED} and there == 0,
     )
+
+
+def unreadable_entry(entry: Unread, ours: Payment | None, day: str) -> Finding:
+    """What the provider's list has and nobody can read; with the money our books have of the payment it names."""
+    subject = f"{day}:{entry.provider_payment_id or entry.why}"
+    if ours is not None:
+        return replace(_of(Kind.UNREADABLE, ours, _money_here(ours), detail=entry.why), subject=subject)
+    marks = entry.metadata
+    return Finding(
+        Kind.UNREADABLE, subject, marks.get("order_id", "")[:255], marks.get("payment", "")[:64],
+        entry.provider_payment_id[:64], detail=entry.why[:500],
+    )  # fmt: skip
 
 
 def compare_refund(refund: RefundFacts, payment: Payment, booked: int | None, now: datetime) -> Finding | None:

@@ -44,6 +44,10 @@ class Kind(StrEnum):
     TOO_MANY = "too_many"
 
 
+NO_MONEY = frozenset({Kind.CUPS_MORE, Kind.CUPS_FEWER, Kind.NOT_OUR_METADATA})
+"""Whose two sides are cups or payments, not kopecks."""
+
+
 @dataclass(frozen=True)
 class Meaning:
     """For people: what it is, and what to do. `explained`: as it should be, nobody needs to act."""

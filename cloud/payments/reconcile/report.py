@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cloud.orders.at_risk_report import roubles
+from cloud.payments.reconcile.at_risk_report import roubles
 from cloud.payments.reconcile.days import ZONE, Day
-from cloud.payments.reconcile.kinds import MEANINGS, Kind
+from cloud.payments.reconcile.kinds import MEANINGS, NO_MONEY, Kind
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.reconciler import Report
 
@@ -16,7 +16,6 @@ _WORDS = {
     State.EXPLAINED.value: "explained",
     State.CLOSED.value: "settled",
 }
-_CUPS = frozenset({Kind.CUPS_MORE.value, Kind.CUPS_FEWER.value, Kind.NOT_OUR_METADATA.value})
 _FIGURES = (
     "payments_there", "payments_here", "refunds_there", "taken_there", "taken_here", "returned_there", "returned_here",
 )  # fmt: skip
@@ -79,13 +78,13 @@ def _finding(found: FoundDifference) -> Iterator[str]:
     yield f"  {_WORDS[found.state]}  {found.kind}  " + ", ".join(parts)
     yield f"      {meaning.sentence}" + (f" ({found.detail})" if found.detail else "")
     if found.state in {State.OPEN, State.MENDING}:
-        yield f"      -> {meaning.to_do}"
+        yield f"      -> {meaning.to_do} (number {found.id})"
     if found.closed_note:
         yield f"      {found.closed_by}: {found.closed_note}"
 
 
 def _amount(kind: str, value: int) -> str:
-    return str(value) if kind in _CUPS else roubles(value)
+    return str(value) if Kind(kind) in NO_MONEY else roubles(value)
 
 
 def _shop(report: Report) -> dict[str, Any]:
@@ -107,6 +106,7 @@ def _told(found: FoundDifference) -> dict[str, Any]:
     columns = ("kind", "state", "order_id", "payment_id", "provider_id", "device_uuid", "here", "there", "detail")
     told = {name: getattr(found, name) for name in columns}
     return told | {
+        "number": found.id,
         "sentence": meaning.sentence,
         "to_do": meaning.to_do,
         "first_seen_at": found.first_seen_at.isoformat(),

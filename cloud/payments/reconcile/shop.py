@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cloud.db import Database
 from cloud.orders.models import Payment
-from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus, Unread
 from cloud.payments.outcomes import NotOurs, Ok, Outcome
 from cloud.payments.provider import Provider
 from cloud.payments.reconcile import books
@@ -23,6 +23,7 @@ from cloud.payments.reconcile.compare import (
     money_of,
     refund_only_here,
     unmatched_payment,
+    unreadable_entry,
 )
 from cloud.payments.reconcile.days import OVERLAP, Day
 from cloud.payments.reconcile.kinds import Finding, Kind
@@ -182,9 +183,14 @@ class ShopDay:
         else:
             self._strangers += 1
 
-    def _unreadable(self, entries: Sequence[str]) -> None:
-        for words in entries:
-            self.look.note(Finding(Kind.UNREADABLE, f"{self._day.date}:{words}", detail=words[:500]))
+    def _unreadable(self, entries: Sequence[Unread]) -> None:
+        """An entry whose sum has vanished, say, is told with the payment it is about, and the sum our books have."""
+        if not entries:
+            return
+        with self._database.read() as session:
+            ours = books.of_provider(session, [entry.provider_payment_id for entry in entries])
+        for entry in entries:
+            self.look.note(unreadable_entry(entry, ours.get(entry.provider_payment_id), f"{self._day.date}"))
 
     # What our books tell
 
@@ -205,7 +211,8 @@ class ShopDay:
             case None:
                 self.look.found[Kind.TOO_MANY] = Finding(Kind.TOO_MANY, "all", detail="more to ask than can be asked")
             case outcome:
-                self.look.unfinished(f"a payment: {type(outcome).__name__}", f"{self._day.date}")
+                known = f"payment {payment.provider_payment_id} of order {payment.order_id}"
+                self.look.unfinished(f"{known}: {type(outcome).__name__}", f"{self._day.date}")
 
     def _our_returns(self, provider: Provider) -> None:
         for batch in books.returns_booked(self._database, self._shop, self._day):

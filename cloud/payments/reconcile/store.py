@@ -24,7 +24,7 @@ TRY_AGAIN = timedelta(hours=1)
 """After a look that did not come to its end."""
 ITSELF = "reconciliation"
 
-_STANDING = tuple(kind.value for kind in (Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK))
+STANDING = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
 """Seen by every look at their shop, whatever its day."""
 _ORDER = {State.OPEN.value: 0, State.MENDING.value: 1, State.EXPLAINED.value: 2, State.CLOSED.value: 3}
 
@@ -118,7 +118,7 @@ def _close_the_rest(session: Session, key: ShopKey, day: Day, look: Look, now: d
     """What this look would have seen and did not, is gone. An unfinished look closes only what needs no list."""
     if Kind.TOO_MANY in look.found:
         return
-    standing = FoundDifference.kind.in_(_STANDING)
+    standing = FoundDifference.kind.in_([kind.value for kind in STANDING])
     in_sight = or_(standing, FoundDifference.day == day.date) if look.complete else standing
     unseen = FoundDifference.fingerprint.not_in(list(look.found))
     wanted = and_(_of(key), in_sight, unseen, FoundDifference.state != State.CLOSED.value)

@@ -17,6 +17,7 @@ from cloud.payments.facts import (
     RefundFacts,
     RefundStatus,
     ShopFacts,
+    Unread,
 )
 
 RAW_LIMIT = 16 * 1024
@@ -132,15 +133,22 @@ def page_of(read: Callable[[object], T]) -> Callable[[object], Page[T]]:
         if not isinstance(items, list):
             raise Unreadable("list: no items")
         facts: list[T] = []
-        unreadable: list[str] = []
+        unreadable: list[Unread] = []
         for item in items:
             try:
                 facts.append(read(item))
             except Unreadable as missing:
-                unreadable.append(str(missing))
+                unreadable.append(_unread(item, str(missing)))
         return Page(tuple(facts), _text(listing.get("next_cursor")), tuple(unreadable))
 
     return read_page
+
+
+def _unread(item: object, why: str) -> Unread:
+    """A refund names its payment, a payment itself."""
+    told = item if isinstance(item, dict) else {}
+    payment_id = _text(told.get("payment_id")) or _text(told.get("id")) or ""
+    return Unread(why, payment_id, _metadata(_part(told, "metadata")))
 
 
 def _object(told: object, what: str) -> dict[str, object]:

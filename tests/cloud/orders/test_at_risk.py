@@ -18,12 +18,12 @@ from cloud.orders.at_risk import (
     at_risk,
     each_at_risk,
 )
-from cloud.orders.at_risk_report import as_json, as_text
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, OutboxRow
 from cloud.orders.settlement import REFUSED
 from cloud.orders.states import Status
+from cloud.payments.reconcile.at_risk_report import as_json, as_text
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 

@@ -104,3 +104,23 @@ def test_money_at_risk_is_told_and_ends_badly_only_when_it_waits_for_a_person(re
     assert done.returncode == BAD
     assert f"{order_id}: 179.00 held" in done.stdout
     assert "no key of its shop" in done.stdout
+
+
+def test_money_only_reconciliation_sees_is_at_risk_until_a_person_has_looked(real_till: Till) -> None:
+    """Regression: a return cancelled later at the provider was named in the night, and no money was at risk."""
+    order_id = sold(real_till)
+    real_till.world.refunded(real_till.world.payment(order_id).id, "rf-cancelled-later")
+    run(real_till, "reconcile", "--day", "today")
+    code, answer = told(real_till, "at-risk")
+    [action], [difference] = answer["actions"], answer["differences"]
+    assert (code, answer["kopecks"], action["action"]) == (BAD, PRICE, "difference")
+    assert (difference["kind"], difference["order_id"], difference["kopecks"]) == (
+        "refunded_only_here", order_id, PRICE,
+    )  # fmt: skip
+    in_words = run(real_till, "at-risk").stdout
+    assert "No money is at risk" not in in_words
+    assert f"number {difference['number']}, refunded_only_here: 179.00, order {order_id}" in in_words
+    who = ("--by", "ops@example.org", "--reason", "paid out in cash")
+    assert run(real_till, "settle", "999", *who).returncode == BAD
+    assert run(real_till, "settle", str(difference["number"]), *who).returncode == GOOD
+    assert run(real_till, "at-risk").returncode == GOOD

@@ -8,7 +8,8 @@ import pytest
 from cloud.fleet.accounts import Account
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Task
-from cloud.payments.outcomes import Rejected
+from cloud.payments.facts import Page, Unread
+from cloud.payments.outcomes import Ok, Rejected
 from cloud.payments.provider import Provider
 from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
@@ -357,6 +358,39 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
     assert reconciled(till).is_clean
     change_payment(till, first, provider_payment_id="31374cc8-000f-5000-8000-000000000000")
     assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
+
+
+class BlurredShops:
+    """The shops, with a provider whose list lacks the sum of every payment."""
+
+    def __init__(self, shops: Shops, provider: Provider) -> None:
+        self._shops, self._provider = shops, provider
+
+    def at(self, _account: Account) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    def list_payments(self, *window: Any) -> Any:
+        told = self._provider.list_payments(*window)
+        assert isinstance(told, Ok)
+        unread = (Unread("no readable amount", facts.provider_payment_id, facts.metadata) for facts in told.value.items)
+        return Ok(Page((), None, tuple(unread)))
+
+
+def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
+    order_id = sold(till)
+    payment_id, provider_id = till.world.payment(order_id).id, till.provider_id(order_id)
+    till.shops = BlurredShops(till.shops, till.shops.of("north", "Yookassa")[1])  # type: ignore[assignment]  # as far as it is used
+    [found] = reconciled(till).findings
+    assert (found.kind, found.order_id, found.payment_id, found.provider_id) == (
+        "unreadable", order_id, payment_id, provider_id,
+    )  # fmt: skip
+    assert (found.here, found.there, found.detail) == (PRICE, None, "no readable amount")
+    change_payment(till, order_id, provider_payment_id=None)
+    [lost] = [one for one in reconciled(till).findings if one.state == "open"]
+    assert (lost.order_id, lost.payment_id, lost.here) == (order_id, payment_id, None), "by its marks"
 
 
 class ListlessShops:

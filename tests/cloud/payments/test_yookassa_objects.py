@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.facts import Cancellation, ProviderStatus, RefundStatus
+from cloud.payments.facts import Cancellation, ProviderStatus, RefundStatus, Unread
 from cloud.payments.yookassa.objects import (
     RAW_LIMIT,
     Unreadable,
@@ -156,7 +156,7 @@ def test_a_page_gives_its_items_and_its_cursor() -> None:
 def test_a_broken_item_is_named_and_hides_no_other() -> None:
     page = page_of(payment_facts)({"type": "list", "items": [{"id": "p1"}, sample("payments/pending-sbp"), 7]})
     assert len(page.items) == 1
-    assert page.unreadable == ("no readable amount", "payment: not an object")
+    assert page.unreadable == (Unread("no readable amount", "p1"), Unread("payment: not an object"))
 
 
 @given(st.integers(min_value=0, max_value=999_999_999_999))

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from cloud.orders.at_risk import AtRisk, MoneyAtRisk, Next
+from cloud.payments.reconcile.differences import Difference
+from cloud.payments.reconcile.kinds import MEANINGS as OF_KINDS
 
 MOST_LISTED = 1000
 """Payments told one by one; the sums are of all."""
@@ -16,21 +18,26 @@ MEANINGS = {
     Next.RETURN_PROMISED: "goes back, not asked for yet",
     Next.RETURN_ASKED: "goes back, the provider has not finished",
     Next.PERSON: "nothing moves it by itself: look at it now",
+    Next.DIFFERENCE: "reconciliation found it, and nobody has explained it: look at it now",
+    Next.ASKED_AGAIN: "reconciliation found it; the provider is being asked again",
 }
 
 
-def as_text(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk]) -> str:
+def as_text(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = ()) -> str:
     """For a terminal."""
-    return "\n".join(_lines(sums, each))
+    return "\n".join(_lines(sums, each, found))
 
 
-def as_json(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk]) -> str:
-    """For a program; kopecks, seconds, times as ISO 8601 in UTC. `payments` are the oldest of them."""
+def as_json(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = ()) -> str:
+    """For a program; kopecks, seconds, times as ISO 8601 in UTC. `payments` and `differences` are the oldest."""
     told = {
         "kopecks": sum(risk.kopecks for risk in sums),
         "oldest_s": max((risk.oldest_s for risk in sums), default=0.0),
         "actions": [asdict(risk) for risk in sums],
         "payments": [asdict(money) | {"since": money.since.isoformat()} for money in each[:MOST_LISTED]],
+        "differences": [
+            asdict(one) | {"since": one.since.isoformat(), "day": one.day.isoformat()} for one in found[:MOST_LISTED]
+        ],
     }
     return json.dumps(told, ensure_ascii=False, indent=2)
 
@@ -40,7 +47,7 @@ def roubles(kopecks: int) -> str:
     return f"{'-' if kopecks < 0 else ''}{abs(kopecks) // 100}.{abs(kopecks) % 100:02d}"
 
 
-def _lines(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk]) -> Iterator[str]:
+def _lines(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference]) -> Iterator[str]:
     if not sums:
         yield "No money is at risk."
         return
@@ -49,6 +56,7 @@ def _lines(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk]) -> Iterator[str]
         figures = f"{roubles(risk.kopecks):>12}{risk.payments:>10}{_age(risk.oldest_s):>12}"
         yield f"{risk.action:<22}{figures}  {MEANINGS[risk.action]}"
     yield from [_one(money) for money in each if money.action is Next.PERSON][:MOST_LISTED]
+    yield from map(_difference, found[:MOST_LISTED])
 
 
 def _one(money: MoneyAtRisk) -> str:
@@ -57,6 +65,13 @@ def _one(money: MoneyAtRisk) -> str:
     why += f", refused {money.refusals} times" if money.refusals else ""
     since = f"{money.state} since {money.since:%Y-%m-%d %H:%M} UTC"
     return f"  {money.order_id}: {roubles(money.kopecks)} {since}, {known}{why}"
+
+
+def _difference(one: Difference) -> str:
+    where = f"{one.merchant_id}, {one.scenario}, shop {one.account_id}, {one.day}"
+    known = f"payment {one.payment_id or '-'}, at the provider {one.provider_id or '-'}"
+    what = f"  number {one.number}, {one.kind}: {roubles(one.kopecks)}, order {one.order_id or '-'}, {known} ({where})"
+    return f"{what}\n      -> {OF_KINDS[one.kind].to_do}"
 
 
 def _age(seconds: float) -> str:
