@@ -1,6 +1,7 @@
 """Puts the application on a port with gunicorn: `web` alone, or `run` with the background work in the same process."""
 
 import resource
+import sys
 import threading
 from typing import Any
 
@@ -40,6 +41,13 @@ class OurLines(Logger):  # type: ignore[misc]  # gunicorn has no types
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """A client that does not take its answer is no error of ours."""
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.debug("a client did not take its answer in time")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

@@ -23,6 +23,8 @@ from cloud.request_framing import Incoming, TooLarge
 
 READ_S = 10
 """For the whole of a request, from its first byte, or from the connection's beginning."""
+TAKE_S = 10
+"""For a client to take what is sent at once: it holds a thread meanwhile."""
 LEAVE_S = 2
 """For the other side to take our last words."""
 AT_ONCE = 64 * 1024
@@ -51,6 +53,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         if is_new:
             self.parser.unreader = IterUnreader(())
         self.parser.unreader.unread(self.request)
+        self.sock.settimeout(TAKE_S)
 
     def say(self, status: int) -> None:
         """As far as it can be said at once."""

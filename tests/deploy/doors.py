@@ -3,6 +3,7 @@
 import re
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.programs import Program, answers, free_port
@@ -50,6 +51,12 @@ class Client:
 
     def say(self, more: bytes) -> None:
         self._socket.sendall(more)
+
+    def talk_until_cut_off(self, words: bytes) -> None:
+        """Say it again and again, though the buffers of both sides fill with answers, until the line is cut."""
+        with suppress(ConnectionError):
+            while True:
+                self._socket.sendall(words)
 
     def hears(self, words: bytes) -> None:
         """Wait for these words, and forget all up to them."""

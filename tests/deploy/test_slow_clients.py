@@ -46,6 +46,13 @@ def test_who_never_hangs_up_holds_nobody_up(doors: Doors) -> None:
         assert is_healthy(doors)
 
 
+def test_who_asks_and_never_listens_loses_the_line(doors: Doors) -> None:
+    page = b"GET /m/nowhere HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"
+    with Client(doors.port, b"") as client:
+        client.talk_until_cut_off(page * 100)
+        assert is_healthy(doors)
+
+
 def test_a_request_in_pieces_is_served_when_it_is_whole(doors: Doors) -> None:
     with Client(doors.port, WHOLE[:1]) as client:
         for byte in WHOLE[1:]:
