@@ -44,8 +44,12 @@ def _about(asked: Select[Any], order_id: ColumnElement[str]) -> _Question:
 
 
 _order, _payment, _command, _promise = (table_of(kind) for kind in (Order, Payment, MakeCommand, OutboxRow))
-_control = select(Device.control).where(Device.device_uuid == _order.c.device_uuid).scalar_subquery()
-_ORDERS = _about(select(_order, _control.label("control")).with_for_update(of=_order), _order.c.id)
+_of_machine = Device.device_uuid == _order.c.device_uuid
+_control = select(Device.control).where(_of_machine).scalar_subquery()
+_closed = select(Device.status == "closed").where(_of_machine).scalar_subquery()
+_ORDERS = _about(
+    select(_order, _control.label("control"), _closed.label("closed")).with_for_update(of=_order), _order.c.id
+)
 # Locked as well: webhooks move a payment's date, workers take a promise, without holding the order.
 _PAYMENTS = _about(select(_payment).with_for_update(), _payment.c.order_id)
 _PROMISES = _about(select(_promise).with_for_update(), _promise.c.order_id)
@@ -66,6 +70,8 @@ class Docket:
     order: Order
     control: str
     """Who drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
+    is_closed: bool
+    """The order's machine sells nothing now."""
     was_paid: bool
     """When this transaction read it. Before its first payment an order has no command."""
     _shelf: "_Shelf"
@@ -149,7 +155,8 @@ class _Shelf:
         for found in self._ask(_ORDERS, sorted(order_ids)):
             values = dict(found._mapping)
             control = values.pop("control") or ""
-            docket = Docket(self.session, plain(Order, values), control, values["paid_at"] is not None, self)
+            is_closed, was_paid = bool(values.pop("closed")), values["paid_at"] is not None
+            docket = Docket(self.session, plain(Order, values), control, is_closed, was_paid, self)
             docket._changes.watch(docket.order, values)
             self.open[docket.order.id] = docket
 

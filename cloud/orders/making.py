@@ -24,6 +24,8 @@ from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import Result, Spout
 
 DAY = timedelta(days=1)
+CLOSED = "closed"
+"""Reason of an order whose machine was closed between the start of its payment and the money."""
 RETURNED = "returned"
 """Reason of an order whose money went back past us before its drink was begun."""
 ARRIVES = timedelta(seconds=10)
@@ -54,6 +56,14 @@ def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     order.due_at = issued.deadline_at
     promises.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(docket))
     return issued
+
+
+def pour_what_is_paid(docket: Docket, rules: Rules, now: datetime) -> None:
+    """Paid in time: the drink is poured by itself, unless its machine was closed while the buyer paid."""
+    if not docket.is_closed:
+        command(docket, rules, now)
+    elif move(docket, Event.COMMAND_NOT_SENT, "merchant", now, CLOSED):
+        _failed(docket, False, rules, now)
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:

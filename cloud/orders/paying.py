@@ -197,7 +197,7 @@ def _paid(docket: Docket, payment: Payment, news: PaymentNews, rules: Rules, now
     order.paid_at = order.paid_at or now
     if move(docket, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
-            making.command(docket, rules, now)
+            making.pour_what_is_paid(docket, rules, now)
         else:
             order.due_at = now + seconds(rules.manual_make_s)
 
