@@ -19,11 +19,12 @@ from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying, promises
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
+from cloud.payments.admission import SLOTS
 from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.recheck import NEWS, Recheck
 from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
-from cloud.wiring import HANDS, Cloud, jitter
+from cloud.wiring import Cloud, jitter
 
 log = logging.getLogger("cloud.worker")
 
@@ -50,13 +51,12 @@ class Worker:
             settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN)),
             settings.mqtt_user, settings.mqtt_password,
         )  # fmt: skip
-        self._crews = [
-            Crew("cashier", HANDS, lambda: bell.ring((money,))),
-            Crew("recheck", HANDS, lambda: bell.ring((news,))),
-            Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,))),
-        ]
-        self._cashier = cloud.cashier(self._crews[0])
-        self._recheck = Recheck(database, cloud.shops, rules, self._crews[1], jitter, clock)
+        # One crew, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
+        callers = Crew("provider", SLOTS, lambda: bell.ring((news, money)))
+        cloud.shops.admission.freed = lambda: bell.ring((news, money))
+        self._crews = [callers, Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,)))]
+        self._cashier = cloud.cashier(callers)
+        self._recheck = Recheck(database, cloud.shops, rules, callers, jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
         publishing = Loop("publisher", self._publisher, bell, mail, clock)
         self._publisher.wake = self.link.on_answer = publishing.ring
@@ -67,7 +67,7 @@ class Worker:
             publishing,
             Loop("cashier", self._cashier, bell, money, clock),
             Loop("recheck", self._recheck, bell, news, clock),
-            Loop("receipts", Registration(database, cloud.shops, self._crews[2], jitter, clock), bell, RECEIPTS, clock),
+            Loop("receipts", Registration(database, cloud.shops, self._crews[1], jitter, clock), bell, RECEIPTS, clock),
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),

@@ -28,6 +28,10 @@ PROVIDER_FINAL_S = 65 * 60.0
 """By then the provider has canceled a payment nobody made (its hour, and some): even who never polls asks once."""
 
 
+POLLS_OF_AGE = 20.0
+"""A page open for long is asked about each twentieth of its age: most buyers pay within a minute, or never."""
+
+
 BY_HAND_CHECK_S = 3600.0
 """So often a payment is asked about whose money a person returns where we cannot."""
 
@@ -149,6 +153,11 @@ def check_failed(session: Session, payment_id: str, next_check_at: datetime) -> 
     payment.next_check_at = next_check_at
 
 
+def not_asked(session: Session, payment_id: str, next_check_at: datetime) -> None:
+    """We held the question back ourselves: nothing was tried, so nothing grows."""
+    docket_of_payment(session, payment_id)[1].next_check_at = next_check_at
+
+
 def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
     """When to ask about this payment again: often while the buyer waits, slowly after, never once it is final."""
     if PaymentState(payment.state) in FINAL_STATES:
@@ -156,8 +165,11 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
     if payment.status_check == "none":
         return max(payment.started_at + seconds(PROVIDER_FINAL_S), now + seconds(rules.payment_poll_slow_s))
     fast = payment.status_check == "polling" and payment.state != PaymentState.HELD
-    in_time = now - payment.started_at < seconds(rules.fast_track_s)
-    return now + seconds(rules.payment_poll_fast_s if fast and in_time else rules.payment_poll_slow_s)
+    age_s = (now - payment.started_at).total_seconds()
+    if not fast or age_s >= rules.fast_track_s:
+        return now + seconds(rules.payment_poll_slow_s)
+    growing = max(rules.payment_poll_fast_s, age_s / POLLS_OF_AGE)
+    return now + seconds(min(growing, rules.payment_poll_slow_s))
 
 
 def _until_it_is_back(docket: Docket, payment: Payment, now: datetime) -> datetime | None:

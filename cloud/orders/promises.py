@@ -93,6 +93,14 @@ def nothing_done(docket: Docket, key: str) -> None:
         row.first_tried_at = None
 
 
+def not_begun(docket: Docket, key: str) -> None:
+    """The attempt under way was held back by ourselves: it was none."""
+    row = of(docket, key)
+    row.attempts -= 1
+    if row.undone >= row.attempts:
+        row.first_tried_at = None
+
+
 def amend(docket: Docket, row: OutboxRow, amount: int, due_at: datetime) -> None:
     """A promise nobody has begun to keep: another amount, or sooner."""
     if row.attempts:

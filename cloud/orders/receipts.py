@@ -141,6 +141,11 @@ def still_pending(session: Session, receipt_id: int, again_at: datetime) -> None
     receipt.next_check_at = again_at
 
 
+def not_asked(session: Session, receipt_id: int, again_at: datetime) -> None:
+    """We held the question back ourselves: it counts as none."""
+    _held(session, receipt_id)[1].next_check_at = again_at
+
+
 def overdue(session: Session, receipt_id: int, now: datetime) -> None:
     """So long without registration that a person must ask the provider; told once."""
     docket, receipt = _held(session, receipt_id)

@@ -16,6 +16,7 @@ MAX_NOTIFICATION_BYTES = 64 * 1024
 
 # Strict, so that no separator, control character or path piece gets into keys, logs and URLs.
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,2}")
+_OURS = re.compile(r"[\w-]{1,32}", re.ASCII)
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _STATUS = re.compile(r"[a-z0-9_]{1,32}")
 
@@ -57,6 +58,8 @@ class Notification:
     object_id: str
     status: str | None
     payment_id: str | None
+    our_payment: str = ""
+    """Our own payment that it says it is about."""
 
     @property
     def dedupe_key(self) -> str:
@@ -86,7 +89,13 @@ def parse_notification(body: bytes) -> Notification:
         object_id=object_id,
         status=_matching(told.get("status"), _STATUS),
         payment_id=_payment_id(kind, object_id, told.get("payment_id")),
+        our_payment=_our_payment(told.get("metadata")),
     )
+
+
+def _our_payment(metadata: object) -> str:
+    """As we named it when we opened it."""
+    return _matching(metadata.get("payment"), _OURS) or "" if isinstance(metadata, dict) else ""
 
 
 def _kind(event: str) -> ObjectKind:

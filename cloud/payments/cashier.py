@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
@@ -18,11 +18,14 @@ from cloud.orders import outbox, paying, promises
 from cloud.orders.docket import Docket, key_of, open_docket
 from cloud.orders.ledger import record_failed
 from cloud.orders.models import Order, Payment
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import Claim, OutboxRow, Task
 from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
 from cloud.orders.settlement import BY_HAND, DONE, LOST, REFUSED, settle_money
+from cloud.payments import due_calls
+from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.believing import news_of
+from cloud.payments.budget import Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.looking import NotCounted, NothingDone, counted_refunds, look_for, refunds_not_counted
 from cloud.payments.outcomes import (
@@ -48,6 +51,8 @@ LEASE_S = 60.0
 IDLE_S = 1.0
 NO_CREDENTIAL_RETRY_S = 60.0
 ASK_AGAIN_S = 300.0
+BUYERS_PATIENCE_S = 3.0
+"""So long a press waits until its call may begin; then whoever looks for due calls makes it."""
 GIVE_UP_OPENING = timedelta(days=3)
 """Nobody was ever shown where to pay it: an order does not wait longer for a provider that cannot be asked."""
 
@@ -69,24 +74,40 @@ class Cashier:
         self._public_url = public_url
         self._claim = Claim(owner, LEASE_S)
         self._crew = crew
+        self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
         self._jitter = jitter
         self._clock = clock
 
     def step(self, now: datetime) -> datetime:
-        """Take due promises as hands are free; when to look again."""
-        free = self._crew.free
-        if free <= 0:
-            return now + timedelta(seconds=IDLE_S)  # a freed hand rings
-        taken, next_due = self._database.write(self._take, now, free)
-        for subject in taken:
-            self._crew.submit(partial(self._keep, *subject))
-        return next_due or now + timedelta(seconds=IDLE_S)
+        """Begin due calls as they may begin; when to look again."""
+        idle = now + timedelta(seconds=IDLE_S)
+        if self._crew.free <= 0:
+            return idle  # a freed slot rings
+        with self._database.read() as session:
+            waiting, later = due_calls.waiting(session, now)
+        again = self._dispatcher.begin(waiting, now, partial(self._take, now))
+        return min((at for at in (again, later) if at is not None), default=idle)
 
     def keep_now(self, row: OutboxRow) -> None:
         """Keep one promise that the caller has claimed in this cashier's name: the buyer waits for it."""
         with self._database.read() as session:
             subject = _subject(session, row)
-        self._keep(*subject)
+        self._keep_within(*subject)
+
+    def _keep_within(self, row: OutboxRow, payment: Payment, order: Order) -> None:
+        """In the caller's thread, if it may begin now; else it is due again when it may."""
+        gate = self._shops.gate_of(payment)
+        admission = self._shops.admission
+        priority = due_calls.PRIORITIES[row.task]
+        permit = admission.admit_within(gate, priority, BUYERS_PATIENCE_S) if gate is not None else None
+        if isinstance(permit, Refusal):
+            self._database.write(self._held_back, row, permit.wait_s)
+            return
+        try:
+            self._keep(row, payment, order)
+        finally:
+            if permit is not None:
+                admission.end(permit)
 
     def at_hand(self) -> AtHand:
         """For `promises.know_at_hand`: what is due at once is written with its call, and called after the commit."""
@@ -101,7 +122,18 @@ class Cashier:
             self._write_down(row, self._prepare(docket.session, provider, row, payment, docket.order))
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it
-        return partial(self._crew.submit, partial(self._keep, row, payment, docket.order))
+        return partial(self._begin, row, payment, docket.order)
+
+    def _begin(self, row: OutboxRow, payment: Payment, order: Order) -> None:
+        """Once a promise that was taken in its own commit is written."""
+        gate = self._shops.gate_of(payment)
+        permit = self._shops.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
+        if isinstance(permit, Refusal):
+            self._crew.submit(partial(self._database.write, self._held_back, row, permit.wait_s))
+        elif permit is None:
+            self._crew.submit(partial(self._keep, row, payment, order))
+        else:
+            self._dispatcher.submit(permit, partial(self._keep, row, payment, order))
 
     def claim_new(
         self, session: Session, payment: Payment, order: Order, provider: Provider, now: datetime
@@ -112,9 +144,13 @@ class Cashier:
         promises.take(row, self._claim, now)
         return row
 
-    def _take(self, session: Session, now: datetime, limit: int) -> tuple[list[Subject], datetime | None]:
-        rows = outbox.claim(session, Lane.PROVIDER, now, Claim(self._claim.owner, LEASE_S, limit))
-        return [_subject(session, row) for row in rows], outbox.next_due(session, Lane.PROVIDER)
+    def _take(self, now: datetime, of: Waiting, limit: int) -> Sequence[Work]:
+        subjects = self._database.write(self._claim_some, of, now, limit)
+        return [partial(self._keep, *subject) for subject in subjects]
+
+    def _claim_some(self, session: Session, of: Waiting, now: datetime, limit: int) -> list[Subject]:
+        rows = due_calls.claim(session, of, now, Claim(self._claim.owner, LEASE_S, limit))
+        return [_subject(session, row) for row in rows]
 
     def _keep(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         try:
@@ -253,6 +289,9 @@ class Cashier:
     def _try_again(
         self, row: OutboxRow, outcome: AuthError | RateLimited | NotSent | Unknown, nothing_done: bool
     ) -> None:
+        if isinstance(outcome, NotSent) and outcome.held_back:
+            self._database.write(self._held_back, row, outcome.retry_after_s or 0.0)
+            return
         retry_after = getattr(outcome, "retry_after_s", None)
         why = f"{type(outcome).__name__}: {getattr(outcome, 'why', '') or getattr(outcome, 'code', '')}"
         log.warning(
@@ -313,6 +352,12 @@ class Cashier:
             self._lost(session, row, now)
         else:
             promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait_s), why)
+
+    def _held_back(self, session: Session, row: OutboxRow, wait_s: float) -> None:
+        """We may not call now. Nothing was tried: it counts as no attempt, and no pause grows."""
+        docket = open_docket(session, row.order_id)
+        promises.not_begun(docket, row.key)
+        promises.put_off(docket, row.key, row.claimed_by, self._clock() + timedelta(seconds=wait_s), "held back")
 
     def _count_first(self, session: Session, row: OutboxRow, nothing_done: bool) -> None:
         """The provider tells of returns our ledger lacks: what is still owed is known when they are in it."""

@@ -68,11 +68,13 @@ class RateLimited:
 class NotSent:
     """Not a byte of the call left us (refused, no name, our own limit, open circuit). Next question: when? Same key.
 
-    Only a call whose every sending ended so may be given up without asking the provider.
+    Only a call whose every sending ended so may be given up without asking the provider. `held_back` by ourselves:
+    nothing was tried, and it goes when `retry_after_s` is over.
     """
 
     why: str
     retry_after_s: float | None = None
+    held_back: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from cloud.payments.admission import Gate
 from cloud.payments.facts import Page, PaymentFacts, RefundFacts, ShopFacts
 from cloud.payments.outcomes import Outcome
 
@@ -86,6 +87,9 @@ class Provider(Protocol):
 
     @property
     def shop(self) -> Shop: ...
+
+    @property
+    def gate(self) -> Gate: ...
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall: ...
 

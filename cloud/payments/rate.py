@@ -1,11 +1,6 @@
-"""How often, and whether at all, a provider is asked for one shop: token bucket and circuit breaker, pure in `now`.
-
-Per process and per shop: two worker processes ask twice as often. Holds no requests and starts no threads.
+"""How often, and whether at all, one shop is called: token bucket with a part kept back, and circuit breaker, pure in
+`now`. Holds no requests and starts no threads. Who may call first is said in `budget`.
 """
-
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 
 LONGEST_PAUSE_S = 60.0
 """A provider's `retry_after` silences a shop no longer than this; buyers are waiting."""
@@ -17,24 +12,34 @@ class TokenBucket:
     def __init__(self, per_second: float = 5.0, burst: float = 10.0) -> None:
         if per_second <= 0 or burst < 1:
             raise ValueError("a bucket needs a positive rate and room for one call")
-        self._per_second = per_second
-        self._burst = burst
+        self.per_second = per_second
+        self.burst = burst
         self._tokens = burst
         self._seen: float | None = None
         self._paused_until = float("-inf")
 
-    def take(self, now: float) -> float:
-        """0.0 when the call may go now (and it is counted), else the seconds until it is worth asking again."""
+    def wait(self, now: float, kept_back: float = 0.0) -> float:
+        """Seconds until one call may go and `kept_back` more after it; 0.0 when it may go now."""
         if now < self._paused_until:
             return self._paused_until - now
         if self._seen is not None:
-            gained = max(0.0, now - self._seen) * self._per_second
-            self._tokens = min(self._burst, self._tokens + gained)
+            gained = max(0.0, now - self._seen) * self.per_second
+            self._tokens = min(self.burst, self._tokens + gained)
         self._seen = now
-        if self._tokens < 1.0:
-            return (1.0 - self._tokens) / self._per_second
-        self._tokens -= 1.0
-        return 0.0
+        # Sums of small gains end a hair below the whole.
+        lacking = 1.0 + kept_back - self._tokens - 1e-9
+        return max(0.0, lacking / self.per_second)
+
+    def take(self, now: float, kept_back: float = 0.0) -> float:
+        """0.0 when the call may go now (and it is counted), else the seconds until it is worth asking again."""
+        wait = self.wait(now, kept_back)
+        if not wait:
+            self._tokens -= 1.0
+        return wait
+
+    def give_back(self) -> None:
+        """A call that was counted is not made."""
+        self._tokens = min(self.burst, self._tokens + 1.0)
 
     def pause(self, now: float, seconds: float) -> None:
         """The provider asked for silence."""
@@ -50,13 +55,21 @@ class CircuitBreaker:
         self._failures = 0
         self._open_until = float("-inf")
 
+    @property
+    def is_open(self) -> bool:
+        """Nothing has answered since: only probes go."""
+        return self._failures >= self._limit
+
+    def wait(self, now: float) -> float:
+        """Seconds until a call may go; 0.0 when it may go now. Lets nothing pass by itself."""
+        return max(0.0, self._open_until - now) if self.is_open else 0.0
+
     def try_pass(self, now: float) -> float:
         """0.0 when the call may go now, else the seconds to wait. A probe that never reports blocks only `open_s`."""
-        if self._failures < self._limit:
-            return 0.0
-        if now < self._open_until:
-            return self._open_until - now
-        self._open_until = now + self._open_s
+        if wait := self.wait(now):
+            return wait
+        if self.is_open:
+            self._open_until = now + self._open_s
         return 0.0
 
     def answered(self) -> None:
@@ -66,46 +79,5 @@ class CircuitBreaker:
     def failed(self, now: float) -> None:
         """No connection, no answer in time, or a server error."""
         self._failures += 1
-        if self._failures >= self._limit:
+        if self.is_open:
             self._open_until = now + self._open_s
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a call may not go now, and when to try."""
-
-    why: str
-    wait_s: float
-
-
-class Gate:
-    """One shop's bucket and breaker under one lock, for the threads that share its client."""
-
-    def __init__(self, bucket: TokenBucket, breaker: CircuitBreaker, clock: Callable[[], float]) -> None:
-        self._bucket = bucket
-        self._breaker = breaker
-        self._clock = clock
-        self._lock = threading.Lock()
-
-    def admit(self) -> Refusal | None:
-        """None when the call may go; it must then be reported by `answered` or `failed`."""
-        with self._lock:
-            now = self._clock()
-            # The bucket first: a probe let through by the breaker and then stopped here would be lost.
-            if wait := self._bucket.take(now):
-                return Refusal("own rate limit", wait)
-            if wait := self._breaker.try_pass(now):
-                return Refusal("circuit open", wait)
-            return None
-
-    def answered(self, pause_s: float = 0.0) -> None:
-        """The provider spoke; `pause_s` is the silence it asked for."""
-        with self._lock:
-            self._breaker.answered()
-            if pause_s > 0:
-                self._bucket.pause(self._clock(), pause_s)
-
-    def failed(self) -> None:
-        """The call got no usable answer for a reason on the provider's or the network's side."""
-        with self._lock:
-            self._breaker.failed(self._clock())

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import msgspec
-from sqlalchemy import Integer, and_, bindparam, exists, func, select, update
+from sqlalchemy import Boolean, Integer, and_, bindparam, case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from cloud.commits import after_commit, ring
@@ -21,38 +20,58 @@ from cloud.orders import paying
 from cloud.orders.docket import key_of, open_docket
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
+from cloud.payments.admission import Dispatcher, Waiting, Work
+from cloud.payments import unplaced
 from cloud.payments.believing import news_of
+from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.models import ProviderNews
-from cloud.payments.outcomes import NotOurs, Ok, next_ask
+from cloud.payments.outcomes import LONGEST_WAIT_S, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.unplaced import Unplaced
 from cloud.rows import plain, table_of
-from protocol import json_text
 
 log = logging.getLogger("cloud.payments.recheck")
 
 NEWS = "news"
 """What the bell rings when something may be worth asking about."""
-ADOPTED = "adopted"
-LEASE_S = 30.0
-"""Longer than the slowest answer (5 s to connect, 12 s to read): what a dying worker held is asked again after it."""
+LEASE_S = 45.0
+"""Longer than the slowest answers (5 s to connect, 12 s to read, the refunds the same): what a dying worker held is
+asked again after it.
+"""
 LONGEST_WAIT = timedelta(hours=1, minutes=10)
 """No payment is ever left alone for longer, unless polling is slower."""
-ADOPT_FOR_S = 24 * 3600.0
-"""A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
+MAX_URGENT = 12
+"""So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
+LEAST_PATIENCE_S, PATIENCE_OF_AGE = 10.0, 8.0
+"""A payment that cannot be asked about is tried again within this, or within this part of its age: when the provider
+is well again, buyers who just paid are not kept waiting by the growing pauses of its illness.
+"""
 
 
 _payment, _news = table_of(Payment), table_of(ProviderNews)
+_now = bindparam("now", type_=UtcDateTime())
 _lease_until = bindparam("lease_until", type_=UtcDateTime())
-_beyond = bindparam("beyond", type_=UtcDateTime())
+_is_due = due(_payment.c.next_check_at, _now, bindparam("beyond", type_=UtcDateTime()))
+_is_told = _payment.c.told_at.is_not(None)
+_SHOP = (_payment.c.merchant_id, _payment.c.scenario, _payment.c.account_id)
+_WAITING = (
+    select(*_SHOP, _is_told.label("is_told"), func.count().label("many"), func.min(_payment.c.next_check_at))
+    .where(_is_due)
+    .group_by(*_SHOP, _is_told)
+)
+_later = select(func.min(_payment.c.next_check_at)).where(_payment.c.next_check_at > _now).scalar_subquery()
 _held_no_longer = bindparam("held_no_longer", type_=UtcDateTime())
-_to_look_at = due(_news.c.look_at, bindparam("now", type_=UtcDateTime()), _held_no_longer)
-_unplaced = and_(_news.c.handled_at.is_(None), _to_look_at)
-_WHAT_ELSE = select(func.min(_payment.c.next_check_at), exists().where(_unplaced))
+_unplaced = and_(_news.c.handled_at.is_(None), due(_news.c.look_at, _now, _held_no_longer))
+_WHAT_ELSE = select(_later, exists().where(_unplaced))
 _DUE = (
     select(_payment.c.id)
-    .where(due(_payment.c.next_check_at, bindparam("now", type_=UtcDateTime()), _beyond))
+    .where(
+        _is_due,
+        *(column == bindparam(f"of_{column.key}") for column in _SHOP),
+        _is_told == bindparam("told", type_=Boolean()),
+    )
     .order_by(_payment.c.next_check_at)
     .limit(bindparam("limit", type_=Integer()))
     .with_for_update(skip_locked=True)
@@ -64,25 +83,19 @@ _TAKE_DUE = (
     .values(next_check_at=_lease_until)
     .returning(*_payment.c)
 )
-_TAKE_ONE = (
+_of_told = _payment.c.provider_payment_id == bindparam("told_of")
+_is_urgent = _payment.c.times_told < MAX_URGENT
+_TOLD = (
     update(_payment)
-    .where(_payment.c.provider_payment_id == bindparam("told_of"))
-    .values(next_check_at=_lease_until)
+    .where(_of_told)
+    .values(
+        next_check_at=bindparam("ask_at", type_=UtcDateTime()),
+        told_at=case((_is_urgent, _now), else_=_payment.c.told_at),
+        times_told=case((_is_urgent, _payment.c.times_told + 1), else_=_payment.c.times_told),
+    )
     .returning(*_payment.c)
 )
 _AT_HAND = "recheck"
-
-
-class _Recipient(msgspec.Struct, frozen=True):
-    account_id: str = ""
-
-
-class _Hint(msgspec.Struct, frozen=True):
-    recipient: _Recipient = _Recipient()
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    object: _Hint = _Hint()
 
 
 class Recheck:
@@ -95,6 +108,8 @@ class Recheck:
         self._shops = shops
         self._rules = rules
         self._crew = crew
+        self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
+        self._unplaced = Unplaced(database, shops, self._dispatcher, self._check, clock)
         self._jitter = jitter
         self._clock = clock
 
@@ -102,46 +117,55 @@ class Recheck:
         """Sessions that find `known` in their `info` hand us payments in the commit that wants them asked about."""
         known[_AT_HAND] = self if here else None
 
-    def take_one(self, session: Session, provider_payment_id: str, now: datetime) -> bool | None:
-        """Take a payment in the caller's transaction and ask about it. None when no hand is free.
+    @property
+    def has_room(self) -> bool:
+        """Whether a question could begin now, as far as threads go."""
+        return self._crew.free > 0
+
+    def ask(self, session: Session, payment: Payment) -> bool:
+        """Ask about a payment taken in the caller's transaction. False when that may not begin now.
 
         Asking changes nothing, so it need not wait for the commit. The answer is stored after it: SQLite has one
         writer, PostgreSQL locks the payment's row.
         """
-        if self._crew.free <= 0:
-            return None
-        wanted = {"told_of": provider_payment_id, "lease_until": now + timedelta(seconds=LEASE_S)}
-        found = session.connection().execute(_TAKE_ONE, wanted).first()
-        if found is not None:
-            check = partial(self._check, plain(Payment, found))
-            if self._crew.is_apart:
-                self._crew.submit(check)
-            else:
-                after_commit(session, partial(self._crew.submit, check))
-        return found is not None
+        gate = self._shops.gate_of(payment, session)
+        permit = self._shops.admission.admit(gate, _priority_of(payment)) if gate is not None else None
+        if permit is None or isinstance(permit, Refusal):
+            return False
+        begin = partial(self._dispatcher.submit, permit, partial(self._check, payment))
+        if self._crew.is_apart:
+            begin()
+        else:
+            after_commit(session, begin)
+        return True
 
     def step(self, now: datetime) -> datetime:
-        """Ask what is due as hands are free; when to look again."""
+        """Ask what is due as it may begin; when to look again."""
         idle = now + timedelta(seconds=1)
-        free = self._crew.free
-        if free <= 0:
-            return idle  # a freed hand rings
-        taken = self._take_due(now, free)
-        for payment in taken:
-            self._crew.submit(partial(self._check, payment))
-        [(soonest, is_unplaced)] = self._database.write_one(
-            _WHAT_ELSE, {"now": now, "held_no_longer": now + timedelta(seconds=LEASE_S)}
-        )
-        if is_unplaced and len(taken) < free:
-            for news in self._database.write(self._take_unplaced, now, free - len(taken)):
-                self._crew.submit(partial(self._adopt, news, now))
-        return soonest or idle
+        if self._crew.free <= 0:
+            return idle  # a freed slot rings
+        with self._database.read() as session:
+            asked = {"now": now, "beyond": self._beyond(now)}
+            waiting = [_waiting(*row) for row in session.connection().execute(_WAITING, asked)]
+            asked = {"now": now, "held_no_longer": now + timedelta(seconds=unplaced.LEASE_S)}
+            later, is_unplaced = session.connection().execute(_WHAT_ELSE, asked).one()
+        again = self._dispatcher.begin(waiting, now, partial(self._take_due, now))
+        if is_unplaced:
+            self._unplaced.step(now)
+        return min((at for at in (again, later) if at is not None), default=idle)
 
-    def _take_due(self, now: datetime, limit: int) -> Sequence[Payment]:
+    def _take_due(self, now: datetime, group: Waiting, limit: int) -> Sequence[Work]:
         """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
-        wanted = {"now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S)}
-        wanted["beyond"] = now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
-        return [plain(Payment, row) for row in self._database.write_one(_TAKE_DUE, wanted)]
+        wanted = {
+            "now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S),
+            "of_merchant_id": group.merchant_id, "of_scenario": group.scenario, "of_account_id": group.account_id,
+            "told": group.priority is Priority.NEWS, "beyond": self._beyond(now),
+        }  # fmt: skip
+        taken = self._database.write_one(_TAKE_DUE, wanted)
+        return [partial(self._check, plain(Payment, row)) for row in taken]
+
+    def _beyond(self, now: datetime) -> datetime:
+        return now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
 
     def _check(self, payment: Payment) -> None:
         try:
@@ -158,14 +182,25 @@ class Recheck:
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
                 self._database.write(self._unanswered, payment.id, 300.0)
+            case NotSent(held_back=True, retry_after_s=wait_s):
+                again = self._clock() + timedelta(seconds=wait_s or 0.0)
+                self._database.write(paying.not_asked, payment.id, again)
             case _:
-                wait = next_ask(payment.checks + 1, getattr(outcome, "retry_after_s", None), self._jitter)
+                wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
                 log.warning(
                     "payment not known: %s",
                     type(outcome).__name__,
                     extra={"order_id": payment.order_id, "again_s": wait},
                 )
                 self._database.write(self._unanswered, payment.id, wait)
+
+    def _patience(self, payment: Payment, retry_after_s: float | None) -> float:
+        """Seconds until a payment that could not be asked about is tried again."""
+        age = (self._clock() - payment.started_at).total_seconds()
+        longest = max(LEAST_PATIENCE_S, age / PATIENCE_OF_AGE)
+        return max(
+            min(next_ask(payment.checks + 1, None, self._jitter), longest), min(retry_after_s or 0.0, LONGEST_WAIT_S)
+        )
 
     def _answered(
         self, session: Session, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
@@ -186,54 +221,11 @@ class Recheck:
             paying.check_failed(session, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # newer news came while we asked: this answer may be the older one
             payment.next_check_at = asked_again
+        else:
+            payment.told_at = None
 
     def _unanswered(self, session: Session, payment_id: str, wait_s: float) -> None:
         paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
-
-    def _take_unplaced(self, session: Session, now: datetime, limit: int) -> Sequence[ProviderNews]:
-        beyond = now + timedelta(seconds=LEASE_S)
-        open_news = select(ProviderNews).where(
-            ProviderNews.handled_at.is_(None), due(ProviderNews.look_at, now, beyond)
-        )
-        oldest = open_news.order_by(ProviderNews.received_at).limit(limit)
-        taken = session.scalars(oldest.with_for_update(skip_locked=True)).all()
-        for news in taken:
-            news.look_at = now + timedelta(seconds=LEASE_S)
-        return taken
-
-    def _adopt(self, news: ProviderNews, now: datetime) -> None:
-        """A notification of a payment we cannot place: our create's answer may be lost, or not stored yet."""
-        try:
-            provider = self._shops.of_account(_account_hint(news.body))
-        except NoCredential as error:
-            log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
-            provider = None
-        outcome = provider.fetch(news.provider_payment_id) if provider is not None else None
-        if isinstance(outcome, Ok):
-            adopted = self._database.write(self._place, news.id, outcome.value)
-            if adopted is not None:
-                self._check(adopted)
-        elif outcome is None or isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
-            log.warning(
-                "notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id}
-            )
-            self._database.write(self._set_aside, news.id, "not ours")
-
-    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> Payment | None:
-        """The payment it turned out to be, taken to be asked about."""
-        now = self._clock()
-        payment = session.get(Payment, facts.metadata.get("payment", ""))
-        news = news_of(facts, payment) if payment is not None else None
-        mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
-        if payment is not None and news is not None and mine:
-            self._set_aside(session, news_id, ADOPTED)
-            return paying.adopt(session, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
-        self._set_aside(session, news_id, "no such payment")
-        return None
-
-    def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
-        news = session.get_one(ProviderNews, news_id)
-        news.handled_at, news.verdict = self._clock(), verdict
 
 
 def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bool:
@@ -242,12 +234,28 @@ def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bo
     False when no payment of ours has this id.
     """
     asker: Recheck | None = session.info.get(_AT_HAND)
-    known = asker.take_one(session, provider_payment_id, now) if asker is not None else None
-    if known is None:
+    if asker is not None and not asker.has_room:
+        asker = None
+    lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
+    wanted = {"told_of": provider_payment_id, "now": now, "ask_at": now + lease}
+    found = session.connection().execute(_TOLD, wanted).first()
+    if found is None:
+        return False
+    payment = plain(Payment, found)
+    if asker is not None and not asker.ask(session, payment):
+        asker = None
+        session.connection().execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
+    if asker is None:
         ring(session, NEWS)
-        told_of = _payment.c.provider_payment_id == provider_payment_id
-        known = session.connection().execute(update(_payment).where(told_of).values(next_check_at=now)).rowcount > 0
-    return known
+    return True
+
+
+def _priority_of(payment: Payment) -> Priority:
+    return Priority.POLL if payment.told_at is None else Priority.NEWS
+
+
+def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, count: int, since: datetime) -> Waiting:
+    return Waiting(merchant_id, scenario, account_id, Priority.NEWS if is_told else Priority.POLL, count, since)
 
 
 def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:
@@ -256,11 +264,3 @@ def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] |
     if not isinstance(outcome, Ok):
         return None
     return [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]
-
-
-def _account_hint(body: str) -> str:
-    """Which shop the notification says it speaks of; only used to choose whom to ask."""
-    try:
-        return json_text.decode(body, _Envelope).object.recipient.account_id
-    except json_text.NotJson:
-        return ""

@@ -6,7 +6,7 @@ An account the merchant has left keeps its client while its money is open: what 
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from cloud.fleet.accounts import Account, Known
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.loops import Clock
-from cloud.orders.models import Payment
+from cloud.payments.admission import Admission, Gate
 from cloud.payments.provider import CaptureMode, Provider, Shop
 from cloud.rows import Row, plain, table_of
 
@@ -39,18 +39,32 @@ Connect = Callable[[Shop, str], Provider]
 """Makes the client of one shop for one payment scenario."""
 
 
+class AtShop(Protocol):
+    """A payment, or work that is due: what belongs to one shop."""
+
+    @property
+    def merchant_id(self) -> str: ...
+
+    @property
+    def scenario(self) -> str: ...
+
+    @property
+    def account_id(self) -> str: ...
+
+
 class NoCredential(LookupError):
     """The merchant has no (or no longer this) account for the scenario; an operator must mend it."""
 
 
 class Shops:
-    """The clients in use, one per account."""
+    """The clients in use, one per account, and who may call them now."""
 
     def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:
         self._database = database
         self._vault = vault
         self._connect = connect
         self._clock = clock
+        self.admission = Admission()
         self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
         self._lock = threading.Lock()
         self._clients: dict[Account, tuple[int, Provider]] = {}
@@ -65,7 +79,7 @@ class Shops:
             raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
         return credential, self._client(credential)
 
-    def of_payment(self, payment: Payment, session: Session | None = None) -> Provider:
+    def of_payment(self, payment: AtShop, session: Session | None = None) -> Provider:
         """The client of the shop the payment was opened at. Raises `NoCredential`, also when its key is gone."""
         return self.at((payment.merchant_id, payment.scenario, payment.account_id), session)
 
@@ -81,6 +95,13 @@ class Shops:
             now = f"now it is {in_use.account_id}" if in_use is not None else "now it has none"
             raise NoCredential(f"merchant {merchant_id} has no key of shop {account_id} any more, {now}")
         return self._client(left)
+
+    def gate_of(self, what: AtShop, session: Session | None = None) -> Gate | None:
+        """What its calls are let through by; None when nobody can call."""
+        try:
+            return self.of_payment(what, session).gate
+        except NoCredential:
+            return None
 
     def of_account(self, account_id: str, scenario: str = "") -> Provider | None:
         """The client of a shop by the provider's own id of it; None when it is nobody's here."""

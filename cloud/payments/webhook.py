@@ -20,7 +20,8 @@ from cloud.payments.authenticity import (
     parse_notification,
 )
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import ADOPTED, NEWS, ask_at_once
+from cloud.payments.recheck import NEWS, ask_at_once
+from cloud.payments.unplaced import ADOPTED, has_payment
 from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.webhook")
@@ -61,27 +62,29 @@ def store(session: Session, told: Notification, body: str, now: datetime) -> boo
     known = told.payment_id is not None and ask_at_once(session, told.payment_id, now)
     if told.payment_id is not None and not known:
         ring(session, NEWS)
-    if not known and told.payment_id is not None and _is_full_for(session, told.dedupe_key):
-        return False
     placed = known or told.payment_id is None
+    ours = told.our_payment if not placed and has_payment(session, told.our_payment) else ""
+    if not placed and not ours and _is_full_for(session, told.dedupe_key):
+        return False
     news = {
         "provider": "yookassa", "dedupe_key": told.dedupe_key, "provider_payment_id": told.payment_id or "",
-        "body": body, "received_at": now, "look_at": now, "handled_at": now if placed else None, "times": 1,
-        "verdict": "asked" if known else "",
+        "our_payment": ours, "body": body, "received_at": now, "look_at": now,
+        "handled_at": now if placed else None, "times": 1, "verdict": "asked" if known else "",
     }  # fmt: skip
     if insert_if_new(session, ProviderNews, news):
         tell(session, log.info, "notification stored", extra={"event": told.event, "provider_payment": told.payment_id})
     else:
-        _count_repeat(session, told, body, known, now)
+        _count_repeat(session, told, body, known, ours, now)
     return True
 
 
-def _count_repeat(session: Session, told: Notification, body: str, known: bool, now: datetime) -> None:
+def _count_repeat(session: Session, told: Notification, body: str, known: bool, ours: str, now: datetime) -> None:
     repeated = select(ProviderNews).where(ProviderNews.dedupe_key == told.dedupe_key).with_for_update()
     news = session.scalars(repeated).one()
     news.times += 1
     if not known and told.payment_id is not None and news.verdict != ADOPTED:
         news.body, news.look_at, news.handled_at = body, now, None
+        news.our_payment = ours
 
 
 def _is_full_for(session: Session, dedupe_key: str) -> bool:

@@ -12,7 +12,6 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.commits import ring
 from cloud.db import Database
 from cloud.loops import Clock
 from cloud.orders.models import Payment
@@ -20,7 +19,7 @@ from cloud.payments.custom.books import CUSTOM
 from cloud.payments.custom.objects import Told, Unreadable, note_of, told_of
 from cloud.payments.custom.signature import NotSigned, Purpose, WronglySigned, check, payload_of
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import NEWS
+from cloud.payments.recheck import ask_at_once
 from cloud.payments.shops import NoCredential, Shops
 from cloud.rows import insert_if_new
 
@@ -79,8 +78,7 @@ def store(session: Session, told: Told, now: datetime) -> None:
             words = "money was taken for a payment that was over, a person must look"
             log.error(words, extra={"order_id": payment.order_id})
     if payment is not None:
-        payment.next_check_at = now
-        ring(session, NEWS)
+        ask_at_once(session, told.payment, now)
 
 
 def _authentic(shops: Shops, body: bytes, now: datetime) -> Told:

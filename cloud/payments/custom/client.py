@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 from cloud.orders.settlement import BY_HAND
+from cloud.payments.admission import Gate
+from cloud.payments.budget import ShopBudget
 from cloud.payments.custom import calls
 from cloud.payments.custom.books import Addresses, Booked, Books
 from cloud.payments.custom.objects import Told, as_a_whole, our_payment, pay_until, payment_facts, refund_facts, told_of
@@ -29,7 +31,7 @@ from cloud.payments.facts import (
 )
 from cloud.payments.outcomes import NotOurs, Ok, Outcome, Rejected, Unknown
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
-from cloud.payments.rate import CircuitBreaker, Gate, TokenBucket
+from cloud.payments.rate import CircuitBreaker, TokenBucket
 
 PAYABLE_FOR = timedelta(hours=1)
 """How long the merchant's page may take money: as long as YooKassa's, so that all payments are final by then."""
@@ -61,7 +63,7 @@ class CustomClient:
         self._callback_url = callback_url
         self._now = now
         self._new_nonce = new_nonce
-        gate = Gate(bucket or TokenBucket(), breaker or CircuitBreaker(), clock)
+        gate = self._gate = Gate(ShopBudget(bucket, breaker), clock)
 
         def line(url: str, read_timeout_s: float) -> Line | None:
             if not url:
@@ -81,6 +83,11 @@ class CustomClient:
     def shop(self) -> Shop:
         """The account this client speaks for, and no other."""
         return self._shop
+
+    @property
+    def gate(self) -> Gate:
+        """By which its calls are let through."""
+        return self._gate
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall:
         """See `calls.prepare_create`."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from cloud.payments.admission import Gate
 from cloud.payments.custom.objects import Note, Unreadable, note_of
 from cloud.payments.custom.signature import NotSigned, Purpose, envelope, opened, query_of, signed_query
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.provider import Shop
-from cloud.payments.rate import Gate
 from cloud.payments.transport import Question, Reply, Transport
 from protocol import json_text
 
@@ -59,8 +59,8 @@ class Line:
         self._transport.close()
 
     def _talk(self, question: Question, answers_it: Callable[[Note], bool], read: Callable[[str], T]) -> Outcome[T]:
-        if refusal := self._gate.admit():
-            return NotSent(refusal.why, refusal.wait_s)
+        if refusal := self._gate.call():
+            return NotSent(refusal.why, refusal.wait_s, held_back=True)
         reply = self._transport.exchange(question)
         if not isinstance(reply, Reply):
             self._gate.failed()

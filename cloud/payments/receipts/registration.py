@@ -17,8 +17,10 @@ from cloud.loops import Clock, Crew
 from cloud.orders import receipts
 from cloud.orders.models import Payment
 from cloud.orders.receipts import Receipt, ReceiptState
+from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
+from cloud.payments.provider import Provider
 from cloud.payments.shops import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.receipts.building")
@@ -29,6 +31,8 @@ IDLE_S = 60.0
 """Nothing new is due sooner, but for refunds: the loop's own look each second finds those."""
 LEASE_S = 30.0
 """Longer than the slowest answer: what a dying worker held is looked at again after it."""
+HELD_BACK_S = 5.0
+"""Receipts hurry nobody: one that may not be asked about now is not asked about again at once."""
 FIRST_ASK_S = 15.0
 """Registration takes about a minute; each further question waits twice as long as the one before."""
 LONGEST_ASK_S = 3600.0
@@ -106,28 +110,30 @@ class Registration:
         if payment is None:
             return
         told = self._told(taken, payment)
+        if isinstance(told, Refusal):
+            again_at = self._clock() + timedelta(seconds=max(told.wait_s, HELD_BACK_S))
+            self._database.write(receipts.not_asked, taken.id, again_at)
+            return
         last_word = _LAST_WORDS.get(told or "")
         if last_word is not None:
             self._database.write(receipts.decided, taken.id, last_word, self._clock())
         else:
             self._database.write(self._wait, taken, self._clock())
 
-    def _told(self, receipt: Receipt, payment: Payment) -> str | None:
+    def _told(self, receipt: Receipt, payment: Payment) -> str | Refusal | None:
         """What the provider says of the registration; None when it says nothing or cannot be asked."""
         try:
             provider = self._shops.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": receipt.order_id})
             return None
-        outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]
-        if receipt.reference:
-            outcome = provider.fetch_refund(receipt.reference)
-        else:
-            outcome = provider.fetch(payment.provider_payment_id or "")
-        if isinstance(outcome, Ok):
-            return outcome.value.receipt_registration
-        log.warning("receipt not known: %s", type(outcome).__name__, extra={"order_id": receipt.order_id})
-        return None
+        permit = self._shops.admission.admit(provider.gate, Priority.RECEIPT)
+        if isinstance(permit, Refusal):
+            return permit
+        try:
+            return _ask(provider, receipt, payment)
+        finally:
+            self._shops.admission.end(permit)
 
     def _wait(self, session: Session, taken: Receipt, now: datetime) -> None:
         waited_s = (now - (taken.since or now)).total_seconds()
@@ -138,3 +144,15 @@ class Registration:
             receipts.give_up(session, taken.id, now)
         else:
             receipts.still_pending(session, taken.id, now + timedelta(seconds=wait))
+
+
+def _ask(provider: Provider, receipt: Receipt, payment: Payment) -> str | None:
+    outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]
+    if receipt.reference:
+        outcome = provider.fetch_refund(receipt.reference)
+    else:
+        outcome = provider.fetch(payment.provider_payment_id or "")
+    if isinstance(outcome, Ok):
+        return outcome.value.receipt_registration
+    log.warning("receipt not known: %s", type(outcome).__name__, extra={"order_id": receipt.order_id})
+    return None

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from cloud.payments.admission import Admission, Gate
+from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import Page
 from cloud.payments.outcomes import NotSent, Ok, Outcome, RateLimited, Rejected, Unknown, next_ask
 
@@ -14,6 +16,8 @@ MAX_PAGES = 20_000
 """Of 100 entries: two million payments of one shop in a day. A list that goes on is broken."""
 MAX_SINGLE_QUESTIONS = 5000
 """At five a second a quarter of an hour; more means that nothing fits, which is told as one finding."""
+LONGEST_TURN_S, SHORTEST_PAUSE_S = 300.0, 0.2
+"""How long a question waits for its turn, and how often it asks for it."""
 NO_LIST = "no_list"
 """The code a provider without lists refuses a list with."""
 
@@ -27,11 +31,19 @@ class HasNoList(Exception):
 
 
 class Asking:
-    """One look's questions to one provider. `pause` waits so many seconds; `alive` is called before each question."""
+    """One look's questions to one provider. `pause` waits so many seconds; `alive` is called before each question.
 
-    def __init__(self, pause: Callable[[float], None], alive: Callable[[], None] = lambda: None) -> None:
+    `admission` lets a question begin when nobody who waits for something is kept waiting by it.
+    """
+
+    def __init__(
+        self, pause: Callable[[float], None], alive: Callable[[], None] = lambda: None,
+        admission: Admission | None = None, gate: Gate | None = None,
+    ) -> None:  # fmt: skip
         self._pause = pause
         self._alive = alive
+        self._admission = admission
+        self._gate = gate
         self._left = MAX_SINGLE_QUESTIONS
 
     def pages(self, page_after: Callable[[str | None], Outcome[Page[T]]]) -> Iterator[Page[T]]:
@@ -69,11 +81,27 @@ class Asking:
                 raise NoAnswer(f"its list: {type(outcome).__name__}")
 
     def _patiently(self, question: Callable[[], Outcome[T]]) -> Outcome[T]:
-        self._alive()
-        outcome = question()
+        outcome = self._in_turn(question)
         for attempt in range(1, TRIES):
             if not isinstance(outcome, Unknown | NotSent | RateLimited):
                 break
             self._pause(next_ask(attempt, outcome.retry_after_s, lambda: 0.0))
-            outcome = question()
+            outcome = self._in_turn(question)
         return outcome
+
+    def _in_turn(self, question: Callable[[], Outcome[T]]) -> Outcome[T]:
+        """Ask once it may begin; a shop that stays closed is `NotSent`."""
+        self._alive()
+        if self._admission is None or self._gate is None:
+            return question()
+        waited_s = 0.0
+        while isinstance(permit := self._admission.admit(self._gate, Priority.RECONCILE), Refusal):
+            if waited_s >= LONGEST_TURN_S:
+                return NotSent(permit.why, permit.wait_s, held_back=True)
+            self._pause(max(permit.wait_s, SHORTEST_PAUSE_S))
+            waited_s += max(permit.wait_s, SHORTEST_PAUSE_S)
+            self._alive()
+        try:
+            return question()
+        finally:
+            self._admission.end(permit)

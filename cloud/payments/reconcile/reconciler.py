@@ -84,6 +84,7 @@ class Reconciler:
         asking = Asking(self._pause, self._keep_alive(key, day))
         try:
             provider = self._shops.at((key.merchant_id, key.scenario, key.account_id))
+            asking = Asking(self._pause, self._keep_alive(key, day), self._shops.admission, provider.gate)
         except NoCredential as error:
             look = ShopDay(self._database, None, key, day, asking, now).see()
             if self._is_stored(key):

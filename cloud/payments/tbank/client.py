@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from cloud.payments.admission import Gate
+from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, ShopFacts
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
-from cloud.payments.rate import CircuitBreaker, Gate, TokenBucket
+from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
 from cloud.payments.tbank.answers import WRONG_STATUS
 from cloud.payments.tbank.books import Books
@@ -81,8 +83,8 @@ class TBankClient:
             connect_timeout_s=connect_timeout_s,
             authorities=authorities,
         )
-        gate = Gate(bucket or TokenBucket(), breaker or CircuitBreaker(), clock)
-        self._wire = Wire(shop, transport, gate, act_timeout_s=act_timeout_s, ask_timeout_s=ask_timeout_s)
+        self._gate = Gate(ShopBudget(bucket, breaker), clock)
+        self._wire = Wire(shop, transport, self._gate, act_timeout_s=act_timeout_s, ask_timeout_s=ask_timeout_s)
 
     def __repr__(self) -> str:
         return f"TBankClient({self._shop.account_id!r}, {self._wire.base_url!r})"
@@ -91,6 +93,11 @@ class TBankClient:
     def shop(self) -> Shop:
         """The terminal this client speaks for, and no other."""
         return self._shop
+
+    @property
+    def gate(self) -> Gate:
+        """By which its calls are let through."""
+        return self._gate
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall:
         """See `calls.prepare_create`."""

@@ -18,6 +18,7 @@ MAX_KEPT = 512
 """Characters of one value kept with a stored notification."""
 
 _TERMINAL = re.compile(r"[!-~]{1,64}")
+_OURS = re.compile(r"[\w-]{1,32}", re.ASCII)
 _ID = re.compile(r"[0-9]{1,20}")
 _STATUS = re.compile(r"[0-9A-Z_]{1,32}")
 _KEPT = ("TerminalKey", "OrderId", "Success", "Status", "PaymentId", "ErrorCode", "Amount")
@@ -36,6 +37,7 @@ class Notification:
     status: str
     payment_id: str | None
     amount: str
+    our_payment: str
     message: Mapping[str, object] = field(repr=False)
 
     @property
@@ -73,6 +75,7 @@ def parse_notification(body: bytes) -> Notification:
         status=_matching(told.get("Status"), _STATUS) or "",
         payment_id=_matching(told.get("PaymentId"), _ID),
         amount=_matching(told.get("Amount"), _ID) or "",
+        our_payment=_matching(told.get("OrderId"), _OURS) or "",
         message=told,
     )
 

@@ -7,15 +7,14 @@ import logging
 from datetime import datetime
 
 from flask import Blueprint, Response, request
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.commits import ring
 from cloud.db import Database
 from cloud.loops import Clock
-from cloud.orders.models import Payment
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import ADOPTED, NEWS
+from cloud.payments.recheck import NEWS, ask_at_once
 from cloud.payments.shops import NoCredential, Shops
 from cloud.payments.tbank.client import TBankClient
 from cloud.payments.tbank.notification import (
@@ -24,6 +23,7 @@ from cloud.payments.tbank.notification import (
     Notification,
     parse_notification,
 )
+from cloud.payments.unplaced import ADOPTED, has_payment
 from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.tbank.webhook")
@@ -56,14 +56,16 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
 def store(session: Session, told: Notification, now: datetime) -> bool:
     """Keep the notification and let the payment it names be asked about at once. False: no room for unknown ones."""
     ring(session, NEWS)
-    known = told.payment_id is not None and _ask_about(session, told.payment_id, now)
+    known = told.payment_id is not None and ask_at_once(session, told.payment_id, now)
     placed = known or told.payment_id is None
-    if not placed and _is_full_for(session, told.dedupe_key):
+    ours = told.our_payment if not placed and has_payment(session, told.our_payment) else ""
+    if not placed and not ours and _is_full_for(session, told.dedupe_key):
         return False
     news = {
         "provider": "tbank",
         "dedupe_key": told.dedupe_key,
         "provider_payment_id": told.payment_id or "",
+        "our_payment": ours,
         "body": told.kept(),
         "received_at": now,
         "look_at": now,
@@ -86,11 +88,6 @@ def _is_genuine(shops: Shops, told: Notification) -> bool:
         log.error("%s", error)
         return False
     return isinstance(client, TBankClient) and told.is_from(client.shop.secret_key)
-
-
-def _ask_about(session: Session, payment_id: str, now: datetime) -> bool:
-    asked = session.execute(update(Payment).where(Payment.provider_payment_id == payment_id).values(next_check_at=now))
-    return bool(asked.rowcount)  # type: ignore[attr-defined]  # an UPDATE gives a CursorResult
 
 
 def _count_repeat(session: Session, told: Notification, placed: bool, now: datetime) -> None:

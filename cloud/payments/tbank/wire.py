@@ -6,9 +6,9 @@ Every call is a POST with a Token of its own; rate limit, circuit breaker and pa
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from cloud.payments.admission import Gate
 from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited, Rejected
 from cloud.payments.provider import Shop
-from cloud.payments.rate import Gate
 from cloud.payments.tbank.answers import judge
 from cloud.payments.tbank.calls import is_payment_id, signed
 from cloud.payments.tbank.objects import State, checked, state_of, states_of_order
@@ -66,8 +66,8 @@ class Wire:
         *,
         states_count: bool = False,
     ) -> Outcome[T]:
-        if refusal := self._gate.admit():
-            return NotSent(refusal.why, refusal.wait_s)
+        if refusal := self._gate.call():
+            return NotSent(refusal.why, refusal.wait_s, held_back=True)
         reply = self._transport.exchange(Question("POST", path, timeout_s, body=signed(message, self._shop)))
         if not isinstance(reply, Reply):
             self._gate.failed()

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from cloud.payments.admission import Gate
+from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, RefundFacts, ShopFacts
 from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
-from cloud.payments.rate import CircuitBreaker, Gate, TokenBucket
+from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.transport import Question, Reply, Transport
 from cloud.payments.yookassa import calls
 from cloud.payments.yookassa.answers import judge
@@ -46,7 +48,7 @@ class YooKassaClient:
         self._shop = shop
         self._post_timeout_s = post_read_timeout_s
         self._get_timeout_s = get_read_timeout_s
-        self._gate = Gate(bucket or TokenBucket(), breaker or CircuitBreaker(), clock)
+        self._gate = Gate(ShopBudget(bucket, breaker), clock)
         self._transport = Transport(
             base_url,
             user_agent=user_agent,
@@ -61,6 +63,11 @@ class YooKassaClient:
     def shop(self) -> Shop:
         """The credential this client speaks for, and no other."""
         return self._shop
+
+    @property
+    def gate(self) -> Gate:
+        """By which its calls are let through."""
+        return self._gate
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall:
         """See `calls.prepare_create`."""
@@ -167,8 +174,8 @@ class YooKassaClient:
         return self._talk(Question("GET", path, self._get_timeout_s, params), read, asked_by_id=asked_by_id)
 
     def _talk(self, question: Question, read: Callable[[object], T], *, asked_by_id: bool = False) -> Outcome[T]:
-        if refusal := self._gate.admit():
-            return NotSent(refusal.why, refusal.wait_s)
+        if refusal := self._gate.call():
+            return NotSent(refusal.why, refusal.wait_s, held_back=True)
         reply = self._transport.exchange(question)
         if not isinstance(reply, Reply):
             self._gate.failed()

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cloud.payments.admission import Gate
+from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Cancellation, Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.outcomes import NotOurs, NotSent, Ok, Outcome, Rejected, Unknown
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.rate import CircuitBreaker, TokenBucket
 
 LOST = {"lost_before", "not_sent"}
 """Faults after which certainly nothing was done."""
@@ -47,6 +50,7 @@ class SmallProvider:
     refunds_end_as: RefundStatus = RefundStatus.SUCCEEDED
 
     def __post_init__(self) -> None:
+        self.gate = Gate(ShopBudget(TokenBucket(1e6, 1e6), CircuitBreaker(10**6)), lambda: 0.0)
         self._answers: dict[str, tuple[bytes, str]] = {}
         self._ids = itertools.count(1)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.rate import LONGEST_PAUSE_S, CircuitBreaker, Gate, Refusal, TokenBucket
+from cloud.payments.rate import LONGEST_PAUSE_S, CircuitBreaker, TokenBucket
 
 
 def test_a_bucket_lets_a_burst_go_and_then_the_rate() -> None:
@@ -73,14 +73,3 @@ def test_a_failed_probe_opens_it_again_and_a_lost_one_blocks_only_for_a_while() 
     assert breaker.try_pass(20.0) == 2.0
     assert breaker.try_pass(22.0) == 0.0
     assert breaker.try_pass(32.0) == 0.0
-
-
-def test_a_gate_says_which_of_the_two_refused() -> None:
-    gate = Gate(TokenBucket(per_second=1, burst=2), CircuitBreaker(failures=1, open_s=10), lambda: 0.0)
-    assert gate.admit() is None
-    gate.failed()
-    assert gate.admit() == Refusal("circuit open", 10.0)
-    gate.answered()
-    assert gate.admit() == Refusal("own rate limit", 1.0)
-    gate.answered(pause_s=7.0)
-    assert gate.admit() == Refusal("own rate limit", 7.0)

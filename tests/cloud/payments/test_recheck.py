@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.outbox import Task
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments.recheck import ADOPT_FOR_S, LEASE_S
+from cloud.payments.recheck import LEASE_S
 from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.unplaced import ADOPT_FOR_S
 from cloud.payments.yookassa.client import YooKassaClient
 from protocol.reasons import Result
 from simulator.yookassa import Shop as SimulatedShop

@@ -398,6 +398,7 @@ class ListlessShops:
 
     def __init__(self, shops: Shops, provider: Provider) -> None:
         self._shops, self._provider = shops, provider
+        self.admission = shops.admission
 
     def at(self, _account: Account) -> Any:
         return self

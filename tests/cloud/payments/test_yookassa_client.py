@@ -142,7 +142,10 @@ def test_the_shop_introduces_itself(yookassa: ScriptedProvider, client: YooKassa
 def test_our_own_limit_sends_nothing(yookassa: ScriptedProvider, connect: Connect) -> None:
     client = connect(bucket=TokenBucket(per_second=5, burst=1))
     assert isinstance(client.fetch(ID), Ok)
-    assert client.fetch(ID) == NotSent("own rate limit", 0.2)
+    held_back = client.fetch(ID)
+    assert isinstance(held_back, NotSent)
+    assert (held_back.why, held_back.held_back) == ("own rate limit", True)
+    assert held_back.retry_after_s == pytest.approx(0.2)
     assert len(yookassa.requests) == 1
 
 

@@ -95,7 +95,7 @@ def test_too_many_requests_say_when_to_come_back(
 ) -> None:
     yookassa.script.append(says(sample("errors/429-too-many-requests"), 429))
     assert client.create(create) == RateLimited(1.8)
-    assert client.create(create) == NotSent("own rate limit", 1.8)
+    assert client.create(create) == NotSent("own rate limit", 1.8, held_back=True)
     assert len(yookassa.requests) == 1
 
 
@@ -214,7 +214,7 @@ def test_failures_in_a_row_open_the_circuit_of_this_shop_only(yookassa: Scripted
     other = connect(shop=Shop("100501", "other"))
     yookassa.script += [UNDECIDED["500"], Answer(reset=True)]
     assert [type(client.fetch(ID)) for _ in range(2)] == [Unknown, Unknown]
-    assert client.fetch(ID) == NotSent("circuit open", 10.0)
+    assert client.fetch(ID) == NotSent("circuit open", 10.0, held_back=True)
     assert isinstance(other.create(other.prepare_create(COFFEE, "k")), Ok)
     now[0] = 10.0
     assert isinstance(client.me(), Unknown), "the probe was let through and answered oddly, but answered"

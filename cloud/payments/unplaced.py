@@ -1,0 +1,142 @@
+"""Notifications of payments we cannot place: our create's answer may be lost, or not stored yet, or they are forged.
+
+One that names our own payment is as good as any news: nobody else knows that id. The rest is looked at by the way, and
+never takes more than its small part of a shop's budget.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.db import Database
+from cloud.due import due
+from cloud.loops import Clock
+from cloud.orders import paying
+from cloud.orders.models import Payment
+from cloud.payments.admission import Dispatcher
+from cloud.payments.believing import news_of
+from cloud.payments.budget import Priority, Refusal
+from cloud.payments.facts import PaymentFacts
+from cloud.payments.models import ProviderNews
+from cloud.payments.outcomes import NotOurs, Ok
+from cloud.payments.provider import Provider
+from cloud.payments.shops import NoCredential, Shops
+from protocol import json_text
+
+log = logging.getLogger("cloud.payments.recheck")
+
+ADOPTED = "adopted"
+LEASE_S = 45.0
+ADOPT_FOR_S = 24 * 3600.0
+"""A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
+AT_ONCE = 8
+"""Looked at in one step: forged ones are many."""
+HELD_BACK_S = 5.0
+"""When one that may not be asked about now is looked at again."""
+
+
+class _Recipient(msgspec.Struct, frozen=True):
+    account_id: str = ""
+
+
+class _Hint(msgspec.Struct, frozen=True):
+    recipient: _Recipient = _Recipient()
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    object: _Hint = _Hint()
+
+
+class Unplaced:
+    """Asks about what cannot be placed; a payment that turns out to be ours is handed to `check`."""
+
+    def __init__(
+        self, database: Database, shops: Shops, dispatcher: Dispatcher, check: Callable[[Payment], None], clock: Clock
+    ) -> None:
+        self._database = database
+        self._shops = shops
+        self._dispatcher = dispatcher
+        self._check = check
+        self._clock = clock
+
+    def step(self, now: datetime) -> None:
+        """Look at some of what is due."""
+        for news in self._database.write(self._take, now):
+            try:
+                provider = self._shops.of_account(_account_hint(news.body))
+            except NoCredential as error:
+                log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
+                provider = None
+            if provider is None:
+                self._not_ours(news)
+            else:
+                self._begin(provider, news, now)
+
+    def _begin(self, provider: Provider, news: ProviderNews, now: datetime) -> None:
+        priority = Priority.NEWS if news.our_payment else Priority.UNPLACED
+        permit = self._shops.admission.admit(provider.gate, priority)
+        if isinstance(permit, Refusal):
+            wait_s = permit.wait_s if news.our_payment else max(permit.wait_s, HELD_BACK_S)
+            self._database.write(_look_again, news.id, now + timedelta(seconds=wait_s))
+        else:
+            self._dispatcher.submit(permit, partial(self._adopt, provider, news, now))
+
+    @staticmethod
+    def _take(session: Session, now: datetime) -> Sequence[ProviderNews]:
+        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), due(ProviderNews.look_at, now, now + timedelta(seconds=LEASE_S)))
+        first = open_news.order_by(ProviderNews.our_payment == "", ProviderNews.look_at).limit(AT_ONCE)
+        taken = session.scalars(first.with_for_update(skip_locked=True)).all()
+        for news in taken:
+            news.look_at = now + timedelta(seconds=LEASE_S)
+        return taken
+
+    def _adopt(self, provider: Provider, news: ProviderNews, now: datetime) -> None:
+        outcome = provider.fetch(news.provider_payment_id)
+        if isinstance(outcome, Ok):
+            adopted = self._database.write(self._place, news.id, outcome.value)
+            if adopted is not None:
+                self._check(adopted)
+        elif isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
+            self._not_ours(news)
+
+    def _not_ours(self, news: ProviderNews) -> None:
+        log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
+        self._database.write(self._set_aside, news.id, "not ours")
+
+    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> Payment | None:
+        """The payment it turned out to be, taken to be asked about."""
+        now = self._clock()
+        payment = session.get(Payment, facts.metadata.get("payment", ""))
+        news = news_of(facts, payment) if payment is not None else None
+        mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
+        if payment is not None and news is not None and mine:
+            self._set_aside(session, news_id, ADOPTED)
+            return paying.adopt(session, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
+        self._set_aside(session, news_id, "no such payment")
+        return None
+
+    def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
+        news = session.get_one(ProviderNews, news_id)
+        news.handled_at, news.verdict = self._clock(), verdict
+
+
+def has_payment(session: Session, named: str) -> bool:
+    """Whether what a notification names is a payment of ours."""
+    return bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
+
+
+def _look_again(session: Session, news_id: int, at: datetime) -> None:
+    session.get_one(ProviderNews, news_id).look_at = at
+
+
+def _account_hint(body: str) -> str:
+    """Which shop the notification says it speaks of; only used to choose whom to ask."""
+    try:
+        return json_text.decode(body, _Envelope).object.recipient.account_id
+    except json_text.NotJson:
+        return ""
