@@ -51,7 +51,7 @@ def refused(budget: ShopBudget, priority: Priority, now: float) -> str:
 
 def many_pages_open(budget: ShopBudget, until: float) -> None:
     """Polls take all that they may, twenty times a second."""
-    for tick in range(int(until * 20)):
+    for tick in range(int(until * 20) + 1):
         while served(budget, Priority.POLL, tick / 20):
             pass
 
