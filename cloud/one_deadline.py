@@ -13,15 +13,13 @@ Clock = Callable[[], float]
 
 
 class Deadline:
-    """When the answer under way must be whole, by a steady clock. Set anew for each call on a kept connection."""
+    """When the answer under way must be whole: `seconds` after the question left, by a steady clock."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, seconds: float = 0.0, clock: Clock = time.monotonic) -> None:
+        self.seconds = seconds
+        """May be another for each call on a kept connection."""
         self._clock = clock
         self._until = float("inf")
-
-    def set(self, seconds: float) -> None:
-        """So many seconds from now."""
-        self._until = self._clock() + seconds
 
     def left(self) -> float:
         """Seconds left. Raises `TimeoutError` when there are none."""
@@ -31,7 +29,8 @@ class Deadline:
         return left
 
     def response_class(self, sock: socket.socket, *more: Any, **named: Any) -> http.client.HTTPResponse:
-        """What an `http.client` connection makes its answers with: they are read until this deadline."""
+        """What an `http.client` connection makes an answer with, once its question has left."""
+        self._until = self._clock() + self.seconds
         return http.client.HTTPResponse(_Readable(sock, self), *more, **named)  # type: ignore[arg-type]  # makefile is all it asks for
 
 

@@ -183,7 +183,7 @@ class Payment(Base):
     """Failed asks in a row; a successful ask is no failure (docs/promises.md, mistake 7)."""
     told_at: Mapped[datetime | None] = mapped_column(default=None)
     """When somebody spoke of it, until the provider has answered our question: such questions go first."""
-    times_told: Mapped[int] = mapped_column(Integer, default=0)
+    times_told: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
 
 class Movement(Base):

@@ -25,7 +25,7 @@ class ProviderNews(Base):
     provider: Mapped[str] = mapped_column(String(16))
     dedupe_key: Mapped[str] = mapped_column(String(255), unique=True)
     provider_payment_id: Mapped[str] = mapped_column(String(64), default="", index=True)
-    our_payment: Mapped[str] = mapped_column(String(32), default="")
+    our_payment: Mapped[str] = mapped_column(String(32), default="", server_default="")
     """Our own payment that it names; such a one was hardly forged."""
     body: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime]

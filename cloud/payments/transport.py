@@ -33,7 +33,7 @@ READ_PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Question:
-    """One request. The whole answer must be there `read_timeout_s` after the question, with the time to connect."""
+    """One request. The whole answer must be there `read_timeout_s` after it has left."""
 
     verb: str
     path: str
@@ -140,7 +140,7 @@ class Transport:
     def exchange(self, question: Question) -> Reply | NotSent | Unknown:
         """Ask once. NotSent only when certainly no byte of the question left."""
         adapter = self._adapter()
-        adapter.deadline.set(self._connect_timeout_s + question.read_timeout_s)
+        adapter.deadline.seconds = question.read_timeout_s
         try:
             request = self._prepare(question)
             timeout = (self._connect_timeout_s, question.read_timeout_s)

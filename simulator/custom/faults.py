@@ -8,6 +8,7 @@ from simulator.shell.faults import Switch
 class Kind(StrEnum):
     """error_500, html, reset: no usable answer. unsigned, wrong_key, old_nonce: an answer nobody should believe.
     forbidden: our signature is refused. too_many: 429. wrong_amount: signed, and not what was agreed.
+    slow: the right answer after `seconds`. drip: a byte at a time for `seconds`, and never whole.
     """
 
     ERROR_500 = "error_500"
@@ -19,6 +20,8 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
     TOO_MANY = "too_many"
     WRONG_AMOUNT = "wrong_amount"
+    SLOW = "slow"
+    DRIP = "drip"
 
 
 class Where(StrEnum):

@@ -1,6 +1,7 @@
 """The merchant's server: its page for the buyer, its status and action addresses, each with its faults."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,17 +12,20 @@ from simulator.custom.books import Books, Payment, Refused
 from simulator.custom.faults import Fault, Kind, Where
 from simulator.custom.signing import NotSigned, envelope, open_envelope, open_query
 from simulator.shell.faults import FaultBoard
-from simulator.shell.service import break_connection
+from simulator.shell.service import break_connection, drip
 
 MAX_OFF_S = 300
-LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
-"""Answers that come after the act and are wrong in what they say."""
+LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT, Kind.SLOW})
+"""Answers that come after the act and are wrong in what they say, or late."""
 
 
 class Merchant:
-    """One account. `secret` may be changed while it runs."""
+    """One account. `secret` may be changed while it runs; `closing` ends slow answers."""
 
-    def __init__(self, account: str, secret: str, books: Books, faults: FaultBoard[Fault]) -> None:
+    def __init__(
+        self, account: str, secret: str, books: Books, faults: FaultBoard[Fault], closing: threading.Event
+    ) -> None:
+        self._closing = closing
         self.account = account
         self.secret = secret
         self._books = books
@@ -125,6 +129,12 @@ class Merchant:
             case Kind.RESET:
                 break_connection()
                 return Response("")
+            case Kind.SLOW:
+                self._closing.wait(fault.seconds)
+                return self._signed(told | mark, 200)
+            case Kind.DRIP:
+                drip(fault.seconds)
+                return Response("a long story")
             case Kind.FORBIDDEN:
                 return Response("no", 403)
             case Kind.TOO_MANY:

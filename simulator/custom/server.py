@@ -27,7 +27,7 @@ class CustomSimulator(Service):
         self.faults: FaultBoard[Fault] = FaultBoard()
         self.callbacks = Callbacks(callback_url, secret, clock)
         self.books = Books(clock, lambda payment: self.callbacks.tell(payment.told(account)))
-        self.merchant = Merchant(account, secret, self.books, self.faults)
+        self.merchant = Merchant(account, secret, self.books, self.faults, self._closing)
         self._sends = sends
         control = Control(self.books, self.faults, self.callbacks)
         self._serve(build_app(__name__, (self.merchant.blueprint(), control.blueprint())))

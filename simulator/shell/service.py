@@ -18,7 +18,7 @@ from simulator.shell.clock import AdvancingClock, Clock, real_clock
 from simulator.shell.delivery import HttpPost, Post, SenderThreads, WebhookSender
 from simulator.shell.ids import IdSource
 from simulator.shell.webhooks import WebhookQueue
-from simulator.shell.wire import MAX_BODY, WireServer
+from simulator.shell.wire import DRIP_MARK, MAX_BODY, WireServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,6 +49,11 @@ def build_app(name: str, blueprints: Iterable[Blueprint], http_error: HttpErrorP
 def break_connection() -> None:
     """A fault breaks the connection of the request under way in place of its answer."""
     request.environ[_RESET_MARK] = True
+
+
+def drip(seconds: float) -> None:
+    """A fault lets the answer of the request under way drip, a byte at a time, and breaks off at last."""
+    request.environ[DRIP_MARK] = seconds
 
 
 def breakable(app: Flask) -> "WSGIApplication":

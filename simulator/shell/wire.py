@@ -4,11 +4,13 @@ Why not the framework's development server: it closes every connection and waits
 """
 
 import io
+import itertools
 import logging
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024  # a receipt of 100 items is some 50 KiB
 MAX_CONNECTIONS = 512  # one thread each
 IDLE_SECONDS = 75.0
+DRIP_MARK = "simulator.drip"
+"""In the environment of a request whose answer is to drip: for how many seconds."""
+DRIP_EVERY_S = 0.25
 # SO_LINGER on with zero seconds: closing sends a reset instead of a goodbye.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -111,11 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return
         answer = _Answer()
+        environ = self._environ(body)
         try:
-            chunks = self.server.application(self._environ(body), answer.start)
+            chunks = self.server.application(environ, answer.start)
             content = _joined(chunks)
         except ConnectionResetError:
             self._reset()
+            return
+        if seconds := environ.get(DRIP_MARK):
+            self._drip(f"HTTP/1.1 {answer.status} {answer.phrase}\r\n".encode() + content, seconds)
             return
         self.send_response(answer.status, answer.phrase)
         for name, value in answer.headers:
@@ -175,6 +184,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.close_connection = True
+
+    def _drip(self, said: bytes, seconds: float) -> None:
+        """A byte now and then; the end never comes."""
+        until = time.monotonic() + seconds
+        for number in itertools.count():
+            self.connection.sendall(said[number % len(said) :][:1])
+            if time.monotonic() >= until:
+                break
+            time.sleep(DRIP_EVERY_S)
+        self._reset()
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent: the delivery log and the books say what happened."""

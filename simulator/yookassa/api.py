@@ -7,7 +7,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from simulator.shell.faults import FaultBoard
-from simulator.shell.service import break_connection
+from simulator.shell.service import break_connection, drip
 from simulator.yookassa import problems
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
 from simulator.yookassa.fiscal import ReceiptDesk
@@ -132,6 +132,9 @@ class Api:
                 return None
             case FaultKind.STRANGERS:
                 return None
+            case FaultKind.DRIP:
+                drip(fault.seconds)
+                return Response("a long story")
             case FaultKind.RESET:
                 break_connection()
                 return Response(status=500)

@@ -9,13 +9,15 @@ from simulator.shell.faults import Switch
 
 
 class FaultKind(StrEnum):
-    """error_500: outcome unknown. hang: the answer comes after `seconds`. reset: the connection breaks.
+    """error_500: outcome unknown. hang: the answer comes after `seconds`. drip: a byte at a time,
+    never whole. reset: the connection breaks.
     too_many_requests: 429. accepted_202: the legacy "still processing". html_502: a gateway's page, not JSON.
     strangers: the object carries fields and a payment method nobody has documented.
     """
 
     ERROR_500 = "error_500"
     HANG = "hang"
+    DRIP = "drip"
     RESET = "reset"
     TOO_MANY_REQUESTS = "too_many_requests"
     ACCEPTED_202 = "accepted_202"

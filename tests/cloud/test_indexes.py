@@ -19,16 +19,23 @@ from cloud.buyer import slots
 from cloud.buyer.usual_times import UsualTimes
 from cloud.db import Database
 from cloud.fleet.models import DeviceLive
+from cloud.loops import Crew
 from cloud.orders import making, outbox
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
-from cloud.orders.outbox import Claim, Lane
+from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.settlement import return_of
+from cloud.payments import due_calls
+from cloud.payments.admission import Waiting
+from cloud.payments.budget import Priority
+from cloud.payments.provider import Provider, Shop
+from cloud.payments.recheck import Recheck
 from cloud.payments.reconcile import books, cups
 from cloud.payments.reconcile.books import ShopKey
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.models import DeviceCount
+from cloud.payments.shops import NoCredential, Shops
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
 GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
@@ -105,6 +112,24 @@ def claim(world: World, session: Session) -> object:
     return outbox.claim(session, Lane.PROVIDER, world.now, Claim("till", 60.0))
 
 
+def calls_due(world: World, session: Session) -> object:
+    due_calls.waiting(session, world.now)
+    of = Waiting(SHOP.merchant_id, SHOP.scenario, SHOP.account_id, Priority.CREATE, 1, world.now, Task.CREATE.value)
+    return due_calls.claim(session, of, world.now, Claim("till", 60.0))
+
+
+def questions_due(world: World, session: Session) -> object:
+    Recheck(
+        world.database, Shops(world.database, world.vault, no_client, world.clock), world.rules, Crew("r", 0),
+        lambda: 0.0, world.clock,
+    ).step(world.now)  # fmt: skip
+    return None
+
+
+def no_client(_shop: Shop, _scenario: str) -> Provider:
+    raise NoCredential("nobody is asked")
+
+
 def deadlines(world: World, _session: Session) -> object:
     return Deadlines(world.database, world.rules, lambda: True).step(world.now)
 
@@ -167,6 +192,8 @@ INDEXES: dict[Ask, set[str]] = {
         "ix_orders_given_back",
     },
     claim: {"ix_outbox_due"},
+    calls_due: {"ix_outbox_due"},
+    questions_due: {"ix_payments_next_check", "ix_provider_news_open"},
     deadlines: {"ix_orders_due_at", "ix_orders_return_after", "ix_orders_waits_for_person"},
     hello: {"ix_make_commands_device", "ix_orders_status"},
     gauges: {"ix_orders_status", "ix_outbox_due"},

@@ -37,6 +37,8 @@ class Till:
     def __init__(self, world: World, yookassa: YooKassaSimulator, connect_to: str = "") -> None:
         self.world, self.yookassa = world, yookassa
         self.patience_s = PATIENCE_S
+        self.calls_per_s, self.failures_allowed = 1e6, 1000
+        """Of clients not yet made: how often we call, and how many failures in a row open the circuit."""
         self.shop = TestShop(yookassa, ACCOUNT, SHOP_SECRET)
         self._url = connect_to or yookassa.url
         self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
@@ -66,8 +68,8 @@ class Till:
             user_agent="CoffeeRelay/test",
             post_read_timeout_s=self.patience_s,
             get_read_timeout_s=self.patience_s,
-            bucket=TokenBucket(1e6, 1e6),
-            breaker=CircuitBreaker(failures=1000),
+            bucket=TokenBucket(self.calls_per_s, max(10.0, self.calls_per_s)),
+            breaker=CircuitBreaker(self.failures_allowed),
             clock=lambda: self.world.now.timestamp(),
         )
 

@@ -52,14 +52,13 @@ class TmetrHttp:
         self, path: str, body: bytes, connect_s: float, answer_s: float, headers: dict[str, str] | None = None
     ) -> Reply | NotTaken | Unknown:
         """Ask once. The whole answer must be there `answer_s` after the connection."""
-        deadline = Deadline()
+        deadline = Deadline(answer_s)
         connection = self._connection(connect_s, deadline)
         try:
             try:
                 connection.connect()
             except OSError as broken:
                 return NotTaken(_name(broken))
-            deadline.set(answer_s)
             connection.sock.settimeout(answer_s)
             connection.request("POST", self._url.path + path, body, self._headers | (headers or {}))
             return _read(connection.getresponse())

@@ -33,7 +33,6 @@ def connect(yookassa: ScriptedProvider) -> Iterator[Connect]:
         breaker: CircuitBreaker | None = None,
         bucket: TokenBucket | None = None,
         clock: Callable[[], float] = lambda: 0.0,
-        connect_timeout_s: float = 5.0,
     ) -> YooKassaClient:
         client = YooKassaClient(
             shop,
@@ -44,7 +43,6 @@ def connect(yookassa: ScriptedProvider) -> Iterator[Connect]:
             bucket=bucket or unhurried(),
             breaker=breaker,
             clock=clock,
-            connect_timeout_s=connect_timeout_s,
         )
         clients.append(client)
         return client

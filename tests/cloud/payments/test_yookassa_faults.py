@@ -170,7 +170,7 @@ def test_an_answer_that_drips_is_given_up_when_the_whole_is_late(
 ) -> None:
     """Regression: each byte began the wait anew, and a call took as long as the provider liked."""
     yookassa.script += [Answer(drips=first)] * 2
-    client = connect(timeout_s=0.2, connect_timeout_s=0.2)
+    client = connect(timeout_s=0.2)
     assert isinstance(client.create(client.prepare_create(COFFEE, "k")), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
     assert all(yookassa.hung_up.acquire(timeout=30) for _ in range(2)), "we have left, it would drip on"
