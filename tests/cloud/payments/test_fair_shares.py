@@ -13,6 +13,7 @@ from cloud.orders.outbox import Task
 from cloud.payments.custom.books import Books, addresses_of
 from cloud.payments.custom.client import CustomClient
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.rate import TokenBucket
 from protocol.reasons import Result
 from simulator.custom import CustomSimulator
 from simulator.custom.faults import Fault as CustomFault
@@ -184,7 +185,7 @@ def a_slow_merchant(till: Till, merchant: CustomSimulator) -> None:
         assert addresses is not None
         books = Books(till.world.database, shop.account_id)
         return CustomClient(shop, addresses, books, user_agent="CoffeeRelay/test", callback_url="http://x/c",
-                            now=till.world.clock, ask_timeout_s=60.0)  # fmt: skip
+                            now=till.world.clock, ask_timeout_s=60.0, bucket=TokenBucket(1e6, 1e6))  # fmt: skip
 
     till.shops._connect = connect
 
