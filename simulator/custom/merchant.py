@@ -15,8 +15,8 @@ from simulator.shell.faults import FaultBoard
 from simulator.shell.service import break_connection, drip
 
 MAX_OFF_S = 300
-LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT, Kind.SLOW})
-"""Answers that come after the act and are wrong in what they say, or late."""
+LIES = frozenset({Kind.UNSIGNED, Kind.WRONG_KEY, Kind.OLD_NONCE, Kind.WRONG_AMOUNT})
+"""Answers that come after the act and are wrong in what they say."""
 
 
 class Merchant:
@@ -111,6 +111,9 @@ class Merchant:
 
     def _answer(self, where: Where, mark: dict[str, object], what: Callable[[], dict[str, object]]) -> Response:
         fault = self._faults.strike(where)
+        if fault is not None and fault.kind is Kind.SLOW:
+            self._closing.wait(fault.seconds)
+            fault = None
         if fault is not None and not fault.after and fault.kind not in LIES:
             return self._spoilt(fault, mark, {})
         try:
@@ -129,9 +132,6 @@ class Merchant:
             case Kind.RESET:
                 break_connection()
                 return Response("")
-            case Kind.SLOW:
-                self._closing.wait(fault.seconds)
-                return self._signed(told | mark, 200)
             case Kind.DRIP:
                 drip(fault.seconds)
                 return Response("a long story")
@@ -147,6 +147,8 @@ class Merchant:
                 return self._signed(told | dict.fromkeys(mark, "0" * 32), 200)
             case Kind.WRONG_AMOUNT:
                 return self._signed(told | mark | {"amount": 100, "captured": 100}, 200)
+            case Kind.SLOW:
+                raise AssertionError("a slow answer is whole")
 
     def _signed(self, told: Mapping[str, object], status: int, secret: str = "") -> Response:
         body = json.dumps(envelope(secret or self.secret, "answer", told), ensure_ascii=False)
