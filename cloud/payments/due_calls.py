@@ -12,8 +12,9 @@ from sqlalchemy import Integer, Row, String, and_, bindparam, case, func, litera
 from sqlalchemy.orm import Session
 
 from cloud.db import UtcDateTime
+from cloud.due import due
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, Lane, OutboxRow, Task
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 from cloud.rows import plain, table_of
@@ -30,7 +31,14 @@ PRIORITIES = {
 _row, _payment = table_of(OutboxRow), table_of(Payment)
 _now = bindparam("now", type_=UtcDateTime())
 _open = and_(_row.c.lane == Lane.PROVIDER.value, _row.c.settled_at.is_(None))
-_is_due = and_(_open, _row.c.due_at <= _now, or_(_row.c.claimed_until.is_(None), _row.c.claimed_until <= _now))
+_is_due = and_(
+    _open,
+    due(_row.c.due_at, _now, bindparam("waits_no_longer", type_=UtcDateTime())),
+    or_(
+        _row.c.claimed_until.is_(None),
+        due(_row.c.claimed_until, _now, bindparam("held_no_longer", type_=UtcDateTime())),
+    ),
+)
 _is_stale = and_(
     _row.c.task == Task.CREATE.value, _row.c.created_at < bindparam("asked_since", type_=UtcDateTime())
 )  # fmt: skip
@@ -67,7 +75,7 @@ _CLAIM = (
 
 def waiting(session: Session, now: datetime) -> tuple[Sequence[Waiting], datetime | None]:
     """What is due, and when the next call becomes due that is not."""
-    connection, asked = session.connection(), {"now": now, "asked_since": now - ASKED_LATELY}
+    connection, asked = session.connection(), _moments(now)
     groups = [_group(row) for row in connection.execute(_WAITING, asked)]
     later: datetime | None = connection.execute(_LATER, {"now": now}).scalar()
     return groups, later
@@ -80,10 +88,17 @@ def _group(row: Row[Any]) -> Waiting:
 
 def claim(session: Session, of: Waiting, now: datetime, by: Claim) -> Sequence[OutboxRow]:
     """Take due calls of one kind that nobody holds, the longest waiting first."""
-    wanted = {
-        "now": now, "asked_since": now - ASKED_LATELY, "limit": by.limit, "owner": by.owner,
-        "until": now + timedelta(seconds=by.lease_s), "of_merchant_id": of.merchant_id, "of_scenario": of.scenario,
-        "of_account_id": of.account_id, "of_kind": of.kind,
+    wanted = _moments(now) | {
+        "limit": by.limit, "owner": by.owner, "until": now + timedelta(seconds=by.lease_s),
+        "of_merchant_id": of.merchant_id, "of_scenario": of.scenario, "of_account_id": of.account_id,
+        "of_kind": of.kind,
     }  # fmt: skip
     taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))
+
+
+def _moments(now: datetime) -> dict[str, Any]:
+    return {
+        "now": now, "asked_since": now - ASKED_LATELY, "waits_no_longer": now + LONGEST_WAIT[Lane.PROVIDER],
+        "held_no_longer": now + LONGEST_LEASE,
+    }  # fmt: skip

@@ -20,8 +20,8 @@ from cloud.orders import paying
 from cloud.orders.docket import key_of, open_docket
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
-from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments import unplaced
+from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.believing import news_of
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus

@@ -88,7 +88,8 @@ class Unplaced:
 
     @staticmethod
     def _take(session: Session, now: datetime) -> Sequence[ProviderNews]:
-        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), due(ProviderNews.look_at, now, now + timedelta(seconds=LEASE_S)))
+        is_due = due(ProviderNews.look_at, now, now + timedelta(seconds=LEASE_S))
+        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), is_due)
         first = open_news.order_by(ProviderNews.our_payment == "", ProviderNews.look_at).limit(AT_ONCE)
         taken = session.scalars(first.with_for_update(skip_locked=True)).all()
         for news in taken:

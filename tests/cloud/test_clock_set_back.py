@@ -6,11 +6,14 @@ import pytest
 
 from cloud.buyer.slots import reserve, reserved_until
 from cloud.due import is_due
+from cloud.loops import Crew
 from cloud.orders import outbox
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
+from cloud.payments.provider import Provider, Shop
 from cloud.payments.recheck import Recheck
+from cloud.payments.shops import NoCredential, Shops
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, ONE_STAGE, START, World
 
@@ -61,11 +64,21 @@ def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id, ONE_STAGE)
     world.tell(payment_id, PaymentState.PENDING)
-    asked = Recheck(world.database, None, world.rules, None, lambda: 0.0, world.clock)  # type: ignore[arg-type]  # nobody is asked here
-    assert asked._take_due(world.now, 10) == []
+    shops = Shops(world.database, world.vault, nobody, world.clock)
+    recheck = Recheck(world.database, shops, world.rules, Crew("recheck", 0), lambda: 0.0, world.clock)
+
+    def tries() -> int:
+        recheck.step(world.now)
+        return world.payment(order_id).checks
+
+    assert tries() == 0
     world.clock.advance(BACK_S)
-    assert [payment.id for payment in asked._take_due(world.now, 10)] == [payment_id]
-    assert asked._take_due(world.now, 10) == []
+    assert tries() == 1
+    assert tries() == 1, "dates of today hold"
+
+
+def nobody(_shop: Shop, _scenario: str) -> Provider:
+    raise NoCredential("nobody can be asked")
 
 
 def test_nobody_keeps_a_machine_for_hours(world: World) -> None:
