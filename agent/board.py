@@ -123,6 +123,11 @@ class Board:
             self._jobs.append(job)
         return True
 
+    @property
+    def has_job(self) -> bool:
+        """A job waits, perhaps the one that repairs what keeps us from the machine."""
+        return bool(self._jobs)
+
     def next_job(self) -> Job | None:
         """The oldest job; taken with this call."""
         with self._lock:

@@ -84,7 +84,7 @@ class Drink(Struct, frozen=True, forbid_unknown_fields=True):
 
     drink_no: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     """The machine's own id of it; none: the same as the cloud's."""
-    max_brew: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    max_brew: Annotated[float, Meta(gt=0, lt=300)] | None = None
     """Seconds; none: the timer of the same name."""
 
 

@@ -16,16 +16,13 @@ from msgspec import Meta, Struct
 
 from agent.dialect import Codec, Dialect
 from agent.framing import Framing, Layout
+from agent.timers import Timers
 from protocol import machine
 
 SHIPPED = Path(__file__).with_name("profiles")
-CLOUD_MAKE_TIMEOUT_S = 300.0
-"""The cloud's default patience with an accepted command; we must have spoken before."""
-
 USUAL_MAKE = 64 + 32 + 8
 """Bytes of an ordinary order's id, drink and price: ids of machines have up to 64 characters, drinks 32."""
 
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Ability = Literal[
     "ack", "progress", "finish", "order", "counters", "dedup", "nv", "cancel", "rinse", "faults", "heartbeat"
 ]
@@ -53,27 +50,6 @@ class Serial(Struct, frozen=True, forbid_unknown_fields=True):
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
     flow: Literal["none", "rtscts", "xonxoff"] = "none"
-
-
-class Timers(Struct, frozen=True, forbid_unknown_fields=True):
-    """docs/machine-protocol.md 3.3 and 5; seconds."""
-
-    inter_byte_gap: Seconds = 0.1
-    whole_frame: Seconds = 0.3
-    """Beyond three times what its bytes take at this speed."""
-    query_reply: Seconds = 1.0
-    query_tries: Annotated[int, Meta(ge=1, le=10)] = 3
-    make_verdict: Seconds = 3.0
-    accepted_to_brewing: Seconds = 15.0
-    max_brew: Seconds = 180.0
-    quiet: Seconds = 15.0
-    down: Seconds = 30.0
-    status_poll: Seconds = 10.0
-    counter_watch: Seconds = 60.0
-    make_freshness: Seconds = 120.0
-    gate_patience: Seconds = 5.0
-    unknown_deadline: Annotated[float, Meta(gt=0, lt=CLOUD_MAKE_TIMEOUT_S)] = 240.0
-    recheck: Seconds = 300.0
 
 
 class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,8 +134,7 @@ class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, di
         """Keys that make no sense together, and why."""
         found = [(f"framing.{key}", why) for key, why in self.framing.problems()]
         found += self.dialect_problems()
-        if self.timers.quiet > self.timers.down:
-            found.append(("timers.quiet", "must not be longer than timers.down"))
+        found += [(f"timers.{key}", why) for key, why in self.timers.problems()]
         if not self.capabilities.assumed.isdisjoint(self.capabilities.denied):
             found.append(("capabilities", "the same ability is both assumed and denied"))
         if not found and self.make_room < USUAL_MAKE:

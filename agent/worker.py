@@ -217,7 +217,8 @@ class Worker:
         for command in self._journal.unsettled():
             log.warning("asking the machine what became of it", extra=about(command))
             return self._talk.start(self._pouring.settle(command), command)
-        if self._driver.is_open and not self._driver.is_greeted and now >= self._due.greet:
+        may_greet = self._driver.is_open and not self._driver.is_greeted and not self._board.has_job
+        if may_greet and now >= self._due.greet:
             return self._talk.start(self._greet(now))
         for command in self._still_pouring():
             return self._talk.start(self._pouring.let_finish(command), command)

@@ -15,9 +15,10 @@ from agent import link as link_module
 from agent import state_message
 from agent.clock import Bell
 from agent.mqtt import Connection
-from agent.profile import Profile, Timers
+from agent.profile import Profile
 from agent.service import AlreadyRunning, Service
 from agent.settings import BrokerAddress, Settings
+from agent.timers import Timers
 from protocol.messages import (
     Accepted,
     Asked,

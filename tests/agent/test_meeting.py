@@ -15,9 +15,10 @@ from agent.intake import Intake
 from agent.journal import Journal
 from agent.link import DEAF_S, LONGEST_PAUSE_S, Link, Taker
 from agent.mqtt import Refused
-from agent.profile import Profile, Timers
+from agent.profile import Profile
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
+from agent.timers import Timers
 from protocol.messages import Accepted, Probe, ProbeReply, State
 from protocol.reasons import Result
 from simulator.machine import MachineSimulator, Timing

@@ -11,9 +11,10 @@ import pytest
 
 from agent.clock import Bell, SystemClock
 from agent.port import SerialLine
-from agent.profile import Profile, Timers
+from agent.profile import Profile
 from agent.recorder import KEEP_DUMPS, Recorder
 from agent.talk import Closed, LineLost, LineNews, Opened
+from agent.timers import Timers
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import Heartbeat, Hello, to_frame
 from protocol.reasons import MachineState

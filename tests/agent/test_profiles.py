@@ -307,5 +307,5 @@ def test_an_ability_without_its_commands_is_none() -> None:
 
 
 def test_a_drink_has_its_own_time() -> None:
-    odd = profile(drinks={"latte": {"max_brew": 300}}, timers={"max_brew": 100})
-    assert (odd.max_brew("latte"), odd.max_brew("espresso")) == (300, 100)
+    odd = profile(drinks={"latte": {"max_brew": 200}}, timers={"max_brew": 100})
+    assert (odd.max_brew("latte"), odd.max_brew("espresso")) == (200, 100)

@@ -11,8 +11,9 @@ import pytest
 
 from agent import port as port_module
 from agent.port import MAX_QUEUE, open_port
-from agent.profile import Profile, Serial, Timers
+from agent.profile import Profile, Serial
 from agent.talk import Closed, LineLost, Opened
+from agent.timers import Timers
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import (
     Heartbeat,

@@ -10,11 +10,12 @@ import pytest
 
 from agent import database, journal
 from agent.database import FILE, MARK, Database, JournalFailed
-from agent.profile import Profile, Timers
+from agent.profile import Profile
 from agent.records import CommandState, Verdict
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
 from agent.standing import Standing
+from agent.timers import Timers
 from protocol.messages import Accepted, Presence, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing

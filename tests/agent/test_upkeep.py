@@ -4,11 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent import overrides, upkeep
 from agent.board import MAX_JOBS
 from agent.profile import BadProfile, load
+from agent.timers import Timers
 from protocol import machine
 from protocol.messages import Answer, Job, Restart, Rinse, Settings
 from protocol.reasons import AnswerStatus, Result, RinseProgram
@@ -296,6 +298,14 @@ def test_settings_are_whole_and_none_at_all_are_the_profiles_own(desk: Desk) -> 
         ("timers.max_brew", -1, "timers.max_brew: expected a number"),
         ("timers.patience", 1, "timers.patience: there is no such key"),
         ("timers.quiet", 31, "timers.quiet: must not be longer"),
+        ("timers.query_reply", 3600, "timers.query_reply: expected a number <= 5.0"),
+        ("timers.make_verdict", 3600, "timers.make_verdict: expected a number <= 30.0"),
+        ("timers.accepted_to_brewing", 3600, "timers.accepted_to_brewing: expected a number <= 120.0"),
+        ("timers.max_brew", 300, "timers.max_brew: expected a number < 300.0"),
+        ("timers.gate_patience", 3600, "timers.gate_patience: expected a number <= 30.0"),
+        ("timers.unknown_deadline", 300, "timers.unknown_deadline: expected a number < 300.0"),
+        ("timers.inter_byte_gap", 3600, "timers.inter_byte_gap: expected a number <= 5.0"),
+        ("timers.down", 3600, "timers.down: expected a number <= 300.0"),
         ("capabilities.assumed", "dedup", "capabilities.assumed: cannot be set from afar"),
         ("commands.make", 35, "commands.make: cannot be set from afar"),
         ("name", "other", "name: cannot be set from afar"),
@@ -315,6 +325,39 @@ def test_a_wrong_setting_refuses_all_of_them_by_name(desk: Desk, name: str, valu
 def test_a_settings_file_that_makes_no_sense_stops_no_machine(tmp_path: Path, text: str) -> None:
     (tmp_path / overrides.FILE).write_text(text)
     assert overrides.in_force(BASE, tmp_path) == BASE
+
+
+def test_values_that_are_good_alone_are_weighed_together() -> None:
+    assert overrides.laid_over(BASE, {"timers.query_reply": 3.0}).timers.query_reply == 3
+    with pytest.raises(BadProfile, match="nothing else is done meanwhile"):
+        overrides.laid_over(BASE, {"timers.query_reply": 3.0, "timers.query_tries": 4})
+
+
+def test_values_that_an_older_agent_took_are_put_off(tmp_path: Path) -> None:
+    overrides.keep(tmp_path, {"timers.query_reply": 3600})
+    assert overrides.in_force(BASE, tmp_path) == BASE
+
+
+def longest() -> dict[str, float]:
+    """Every timer as long as it may be."""
+    taken: dict[str, float] = {}
+    for timer in msgspec.structs.fields(Timers):
+        [meta] = timer.type.__metadata__
+        taken[f"timers.{timer.name}"] = meta.le if meta.le is not None else 299.0
+    return taken | {"timers.query_tries": 2}
+
+
+@pytest.mark.parametrize("fault", ["silent", "unplugged", "mute"])
+def test_no_value_that_is_taken_keeps_the_job_that_repairs_it_waiting(tmp_path: Path, fault: str) -> None:
+    """Regression: with `query_reply = 3600` the greeting of a silent machine took hours, and no job got its turn."""
+    world = World(tmp_path / "state", profile=overrides.laid_over(BASE, longest()), hot=False)
+    world.switch(fault)
+    world.run(120)
+    world.welcome()
+    desk = Desk(world)
+    desk.settings({})
+    assert desk.wait() == [(STARTED, "")]
+    world.close()
 
 
 def test_what_cannot_be_set_from_afar_is_named() -> None:
