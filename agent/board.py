@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.clock import Bell
-from protocol.messages import Answer, Counters, Fault, Job, Progress
+from protocol.messages import Answer, Counters, Fault, Job, Probe, ProbeReply, Progress
 from protocol.reasons import MachineState
 
 MAX_PROGRESS = 16
@@ -18,6 +18,8 @@ MAX_PROGRESS = 16
 MAX_JOBS = 8
 """Jobs an operator may have waiting; more than one is a mistake or a flood."""
 MAX_ANSWERS = 32
+MAX_PROBES = 32
+"""Buyers who ask at once whether this machine is ready."""
 MAX_LIMITS = 256
 MAX_FAULTS = 64
 """As many as a state message may carry."""
@@ -52,7 +54,8 @@ class Board:
         self._bell = bell
         self._view = View()
         self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
-        self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
+        self._answers: deque[Answer | ProbeReply] = deque(maxlen=MAX_ANSWERS)
+        self._probes: deque[Probe] = deque()
         self._jobs: deque[Job] = deque()
         self._limits: dict[str, float] = {}
         self._stopped = self._view.stopped
@@ -102,13 +105,13 @@ class Board:
             self._progress.clear()
         return taken
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer | ProbeReply) -> None:
         """For the cloud; forgotten when the agent ends."""
         with self._lock:
             self._answers.append(answer)
         self._bell.ring()
 
-    def take_answers(self) -> list[Answer]:
+    def take_answers(self) -> list[Answer | ProbeReply]:
         """Answers not yet taken, oldest first."""
         with self._lock:
             taken = list(self._answers)
@@ -132,6 +135,21 @@ class Board:
         """The oldest job; taken with this call."""
         with self._lock:
             return self._jobs.popleft() if self._jobs else None
+
+    def ask_ready(self, probe: Probe) -> bool:
+        """A question for the worker; False when too many wait already."""
+        with self._lock:
+            if len(self._probes) >= MAX_PROBES:
+                return False
+            self._probes.append(probe)
+        return True
+
+    def take_probes(self) -> list[Probe]:
+        """Questions not yet taken, oldest first."""
+        with self._lock:
+            taken = list(self._probes)
+            self._probes.clear()
+        return taken
 
     def limit(self, message_id: str, until: float) -> None:
         """What the broker left of a message's life when it handed it over: steady seconds."""

@@ -35,6 +35,8 @@ from protocol.machine import (
 )
 
 MAX_MSG_ID = 65_535
+FROM_HOST = (Hello, Status, MakeDrink, CancelDrink, OrderQuery, CountersQuery, Rinse, EventAck)
+"""Only we say these: heard on a line of two wires they are its echo, and no word of the machine."""
 log = logging.getLogger(__name__)
 Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, CancelReply, RinseReply)
 

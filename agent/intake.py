@@ -13,7 +13,7 @@ from agent.log import about
 from agent.records import Command, CommandState, refused
 from protocol.heads import Named
 from protocol.messages import Answer, Asked, Cancel, CommandMessage, Job, Make, Probe, ProbeReply, Query
-from protocol.reasons import AgentCode, AnswerStatus, RejectCode
+from protocol.reasons import AgentCode, AnswerStatus, RejectCode, Result
 
 log = logging.getLogger(__name__)
 _CANCELLED, _NEVER_RECEIVED = AgentCode.CANCELLED, AgentCode.NEVER_RECEIVED
@@ -100,14 +100,18 @@ class Intake:
             known = self._journal.get(asked.command_id)
             if known is None:
                 self._journal.bury(asked, _NEVER_RECEIVED, "asked about, never received")
-            else:
-                self._journal.report_again(known)
+                return
+            self._journal.report_again(known)
+            if known.was_sent and (known.verdict is None or known.verdict.result is not Result.DONE):
+                self._journal.ask_about(known.command_id)
 
-    def _probe(self, probe: Probe) -> ProbeReply:
+    def _probe(self, probe: Probe) -> ProbeReply | None:
+        """What stands in the way is known at once; that nothing does, only the machine can say."""
         code = gate.refusal(self._board.view, probe.drink_no)
-        if not code and self._journal.received():
-            code = RejectCode.BUSY
-        return ProbeReply(probe_id=probe.probe_id, ready=not code, code=code)
+        if code or not self._board.ask_ready(probe):
+            return ProbeReply(probe_id=probe.probe_id, ready=False, code=code or RejectCode.BUSY)
+        self._bell.ring()
+        return None
 
 
 def _is_certainly_nothing(command: Command) -> bool:

@@ -51,6 +51,8 @@ class Journal(Commands):
         self._cloud = cloud
         self._reported_at = cloud.best
         self._cancels: set[str] = set()
+        self._questions: set[str] = set()
+        """Ids of commands in the journal."""
         self.transaction = database.write
         super().__init__(database, Standing(database, clock))
         self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
@@ -160,6 +162,22 @@ class Journal(Commands):
             else:
                 note = absence.value
                 self._insert(named.command_id, named.order_id, CommandState.SENT, note, **bare, doubted=code)
+
+    def ask_about(self, command_id: str) -> None:
+        """Somebody wants to know what became of it: the machine is to be asked, and not only this journal."""
+        self._questions.add(command_id)
+
+    def is_asked_about(self, command_id: str) -> bool:
+        return command_id in self._questions
+
+    def answered(self, command_id: str) -> None:
+        """The machine is asked now."""
+        self._questions.discard(command_id)
+
+    def questions(self) -> list[Command]:
+        """What the machine is to be asked about, though it is told already."""
+        asked = (self.get(command_id) for command_id in sorted(self._questions))
+        return [command for command in asked if command is not None and command.is_finished]
 
     def ask_cancel(self, command_id: str) -> None:
         """Whoever is driving this command finds it here."""

@@ -23,7 +23,8 @@ from agent.records import Command, CommandState, Verdict, Word, refused
 from agent.resolution import Then
 from agent.talk import Heard, LineLost, Sign, Talk, Wait
 from agent.tally import Tally
-from protocol.machine import DoneEvent, FailedEvent, LinkNak, MakeDrink, MakeReply, OrderReply, ProgressEvent, TextFlag
+from agent.vigil import ASK_AGAIN_S, Vigil, concerns
+from protocol.machine import LinkNak, MakeDrink, MakeReply, TextFlag
 from protocol.messages import Answer, Evidence
 from protocol.reasons import (
     AgentCode,
@@ -36,7 +37,6 @@ from protocol.reasons import (
     Spout,
 )
 
-ASK_AGAIN_S = 2.0
 _TEXT_FLAGS: tuple[TextFlag, ...] = ("0", "1", "2")
 LAST_CHANCE_S = 10.0
 """After a restart every unsettled order gets at least this long to be answered for."""
@@ -187,7 +187,7 @@ class Pouring:
 
     def _follow(self, command: Command, give_up_at: float, *, in_doubt: bool, may_resend: bool) -> Talk[None]:
         """Until the command is finished: watch while all goes well, ask when in doubt, give up at the deadline."""
-        overdue = False
+        vigil = Vigil(command, self.journal, self.driver, self.profile, self.clock)
         while (row := self._unfinished(command)) is not None:
             if self.clock.monotonic() >= give_up_at:
                 self._give_up(row, "no answer in time")
@@ -197,36 +197,22 @@ class Pouring:
                     in_doubt = True
                     yield Wait(give_up_at, _opened)
                 elif in_doubt or row.state is CommandState.SENT:
+                    vigil.asks()
                     finding = yield from self._enquire(row)
+                    overdue = vigil.is_overdue(row)
                     in_doubt = yield from self._act_on(row, finding, overdue=overdue, may_resend=may_resend)
                 else:
-                    in_doubt = yield from self._watch(row, give_up_at)
-                    overdue = overdue or (in_doubt and self._is_overdue(row, give_up_at))
+                    in_doubt = yield from self._watch(row, vigil, give_up_at)
             except LineLost:
                 in_doubt = True
 
-    def _watch(self, row: Command, give_up_at: float) -> Talk[bool]:
+    def _watch(self, row: Command, vigil: Vigil, give_up_at: float) -> Talk[bool]:
         """Listen until something happens to this order; True when the machine must be asked."""
-        timers = self.profile.timers
-        is_brewing = row.state is CommandState.BREWING
-        patience = self.profile.max_brew(row.drink_no) if is_brewing else timers.accepted_to_brewing
-        if self.driver.must(Duty.CLAIM_NO_SUCCESS):
-            patience = min(patience, timers.status_poll)
-        until = min(give_up_at, self.clock.monotonic() + patience)
-
-        def wanted(heard: Heard) -> bool:
-            return self.journal.is_cancel_asked(row.command_id) or self._concerns(row, heard)
-
         if self.journal.is_cancel_asked(row.command_id):
             yield from self._cancel(row)
             return False
-        heard = yield Wait(until, wanted)
-        return heard is None or not self.driver.is_greeted
-
-    def _is_overdue(self, row: Command, give_up_at: float) -> bool:
-        """It was brewing, and for as long as any drink may take the machine has said nothing."""
-        was_told = self.driver.is_greeted and self.driver.can("finish") and self.clock.monotonic() < give_up_at
-        return was_told and row.state is CommandState.BREWING
+        heard = yield Wait(min(give_up_at, vigil.until(row)), vigil.wants)
+        return vigil.is_to_be_asked(heard)
 
     def _act_on(self, row: Command, finding: Finding | None, *, overdue: bool, may_resend: bool) -> Talk[bool]:
         """Follow what the machine answered; True while still in doubt."""
@@ -362,11 +348,7 @@ class Pouring:
             self.recorder.dump(command.command_id, self.clock.wall())
 
     def _concerns(self, command: Command, heard: Heard) -> bool:
-        """It is about this order, or the machine is no longer the one that was given it."""
-        if not self.driver.is_greeted:
-            return True
-        about_orders = MakeReply | ProgressEvent | DoneEvent | FailedEvent | OrderReply
-        return isinstance(heard, about_orders) and heard.order_uuid == command.order_id
+        return concerns(heard, command.order_id, self.driver)
 
     def _unfinished(self, command: Command) -> Command | None:
         row = self.journal.get(command.command_id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent import gate
 from agent.board import Board
 from agent.clock import Clock, CloudClock
+from agent.conduct import STATUS
 from agent.deadline import Term, Timeliness, judge
 from agent.driver import Driver
 from agent.journal import Journal
@@ -105,7 +106,8 @@ class Preparing:
     def _snapshot(self, command: Command) -> Talk[Snapshot | None]:
         """Boot and counters of this moment; None when the machine does not answer or was not the one we greeted."""
         if not self.driver.can("counters"):
-            return Snapshot(self.driver.boot_id)
+            is_there = not self.driver.can(STATUS) or (yield from self.driver.status()) is not None
+            return Snapshot(self.driver.boot_id) if is_there and self.driver.is_greeted else None
         reply = yield from self.driver.counters()
         if reply is None or reply.boot_id != self.driver.boot_id:
             return None

@@ -15,13 +15,14 @@ from agent.conduct import Duty
 from agent.conversation import Conversation
 from agent.database import JournalFailed
 from agent.decisions import Decision
-from agent.driver import Driver, Line
+from agent.driver import FROM_HOST, Driver, Line
 from agent.events import Events
 from agent.failures import POISON, Failures
 from agent.journal import Journal
 from agent.log import about
 from agent.noticing import Noticing
 from agent.pouring import Pouring
+from agent.probing import Probing
 from agent.profile import Profile
 from agent.records import Command, Snapshot, Verdict, refused
 from agent.talk import Closed, LineLost, LineNews, Opened, Sign, Talk
@@ -96,6 +97,7 @@ class Worker:
         self._chronicle = journal.chronicle
         self._noticing = Noticing(self._chronicle)
         self._never_sent: list[Command] = []
+        self._probing = Probing(journal, board, driver, profile.timers.query_reply)
         events.on_count = self._counted
         events.on_job_end = upkeep.heard
 
@@ -111,6 +113,7 @@ class Worker:
             self._talk.offer(Sign.NUDGE)
             self._talk.resume_if_late(now)
             self._refuse_others()
+            self._probing.step(now, self._heard_at)
             while not self._talk.is_open and self._upkeep.leaves_at is None and self._begin(now):
                 pass
             self._upkeep.leave_if_due(now)
@@ -121,7 +124,7 @@ class Worker:
             self.look()
         if self._journal.failure:
             self._prove_storage(now)
-        return min(now + LONGEST_SLEEP_S, self._talk.until)
+        return min(now + LONGEST_SLEEP_S, self._talk.until, self._probing.until)
 
     def abandon(self, error: Exception | None = None) -> None:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
@@ -193,6 +196,9 @@ class Worker:
         except WireError as error:
             log.warning("dropped a frame of the machine: %s", error)
             return
+        if isinstance(message, FROM_HOST):
+            log.debug("the line gives back what was said on it: %s", message)
+            return
         self._heard_at = now
         if isinstance(message, LinkNak):
             log.warning("the machine got damaged bytes: %s", message.why)
@@ -224,9 +230,11 @@ class Worker:
             return self._talk.start(self._pouring.let_finish(command), command)
         for command in self._journal.received():
             return self._talk.start(self._pouring.pour(command), command)
+        if self._probing.asks:
+            return self._talk.start(self._probing.ask())
         if (job := self._board.next_job()) is not None:
             return self._upkeep.repeat(job) or self._talk.start(self._upkeep.do(job))
-        if self._driver.is_greeted and now >= self._due.recheck:
+        if self._driver.is_greeted and (now >= self._due.recheck or self._journal.questions()):
             self._due.recheck = now + self._profile.timers.recheck
             return self._talk.start(self._recheck())
         if self._driver.is_greeted and self._is_poll_due(now):
@@ -269,7 +277,11 @@ class Worker:
             yield from self._driver.counters()
 
     def _recheck(self) -> Talk[None]:
-        for command in self._journal.doubtful(RECHECK_WITHIN_S):
+        asked_about = self._journal.questions()
+        doubtful = self._journal.doubtful(RECHECK_WITHIN_S)
+        known = {command.command_id for command in asked_about}
+        for command in [*asked_about, *(one for one in doubtful if one.command_id not in known)]:
+            self._journal.answered(command.command_id)
             yield from self._pouring.recheck(command)
         for command in list(self._never_sent):
             if (yield from self._pouring.recheck(command)):

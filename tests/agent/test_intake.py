@@ -1,4 +1,4 @@
-"""What the cloud says, and what of it reaches the journal; readiness as the buyer is told before paying."""
+"""What the cloud says, and what of it reaches the journal; why a drink could not be made."""
 
 import msgspec
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from agent import gate
 from agent.board import View
 from agent.records import CommandState
-from protocol.messages import Fault, Probe, ProbeReply
+from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
 from tests.agent.world import AMERICANO, World
 
@@ -42,25 +42,6 @@ def with_fault(level: str, drinks: list[str]) -> View:
 )
 def test_the_gate_names_the_reason(view: View, code: str) -> None:
     assert gate.refusal(view, AMERICANO) == code
-
-
-def test_a_probe_is_answered_from_what_is_known_now(world: World) -> None:
-    probe = Probe(probe_id="p1", drink_no=AMERICANO, size=1)
-    ready = world.intake.take(probe)
-    assert isinstance(ready, ProbeReply)
-    assert (ready.probe_id, ready.ready, ready.code) == ("p1", True, "")
-    world.switch("no_beans")
-    world.run(1)
-    closed = world.intake.take(probe)
-    assert isinstance(closed, ProbeReply)
-    assert (closed.ready, closed.code) == (False, "no_beans")
-
-
-def test_a_probe_while_a_command_waits_says_busy(world: World) -> None:
-    world.tell(world.make())
-    answer = world.intake.take(Probe(probe_id="p1", drink_no=AMERICANO, size=1))
-    assert answer is not None
-    assert answer.code == "busy"
 
 
 def test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused(world: World) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import resolution
+from agent import gate, resolution
 from agent.profile import load
-from protocol.messages import Probe, ProbeReply, Rinse
+from protocol.messages import Rinse
 from protocol.reasons import AnswerStatus, Result, RinseProgram, Spout
 from tests.agent.kawa import Kawa
 from tests.agent.pty_rig import Rig
@@ -63,13 +63,8 @@ def test_its_alarm_closes_the_drinks_the_profile_names_and_no_other(kawa: Kawa, 
     kawa.faults.turn_on("no_milk")
     rig.run_until(lambda: "no_milk" in rig.board.view.faults, what="the alarm")
 
-    def why_not(drink_no: str) -> str:
-        reply = rig.intake.take(Probe(probe_id="p", drink_no=drink_no, size=1))
-        assert isinstance(reply, ProbeReply)
-        return reply.code
-
-    assert why_not("latte") == "no_milk"
-    assert why_not("americano") == ""
+    assert gate.refusal(rig.board.view, "latte") == "no_milk"
+    assert gate.refusal(rig.board.view, "americano") == ""
 
 
 def test_a_failure_in_the_middle_is_told(kawa: Kawa, rig: Rig) -> None:

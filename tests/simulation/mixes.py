@@ -90,6 +90,7 @@ MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "reject_no_cups": {},
     "take_back_verdict": {},
     "says_ready": {"seconds": 60},
+    "echo": {"seconds": 60},
 }
 LYING_SWITCHES: Mapping[str, Mapping[str, object]] = {"local_drink": {}, "count_twice": {}, "lose_counters": {}}
 """After these the machine's counters say what is not so."""
