@@ -54,8 +54,9 @@ class Board:
         self._bell = bell
         self._view = View()
         self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
-        self._answers: deque[Answer | ProbeReply] = deque(maxlen=MAX_ANSWERS)
+        self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
         self._probes: deque[Probe] = deque()
+        self._replies: deque[ProbeReply] = deque(maxlen=MAX_PROBES)
         self._jobs: deque[Job] = deque()
         self._limits: dict[str, float] = {}
         self._stopped = self._view.stopped
@@ -105,13 +106,13 @@ class Board:
             self._progress.clear()
         return taken
 
-    def answer(self, answer: Answer | ProbeReply) -> None:
+    def answer(self, answer: Answer) -> None:
         """For the cloud; forgotten when the agent ends."""
         with self._lock:
             self._answers.append(answer)
         self._bell.ring()
 
-    def take_answers(self) -> list[Answer | ProbeReply]:
+    def take_answers(self) -> list[Answer]:
         """Answers not yet taken, oldest first."""
         with self._lock:
             taken = list(self._answers)
@@ -149,6 +150,19 @@ class Board:
         with self._lock:
             taken = list(self._probes)
             self._probes.clear()
+        return taken
+
+    def reply(self, reply: ProbeReply) -> None:
+        """For the cloud; a buyer waits for it."""
+        with self._lock:
+            self._replies.append(reply)
+        self._bell.ring()
+
+    def take_replies(self) -> list[ProbeReply]:
+        """Replies not yet taken, oldest first."""
+        with self._lock:
+            taken = list(self._replies)
+            self._replies.clear()
         return taken
 
     def limit(self, message_id: str, until: float) -> None:

@@ -343,7 +343,7 @@ class Link:
         try:
             self._delivery.step(_Reports(wire, self._topics[Channel.REPORT]), now)
         finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
-            for said in (*self._board.take_progress(), *self._board.take_answers()):
+            for said in (*self._board.take_replies(), *self._board.take_progress(), *self._board.take_answers()):
                 self._say(said)
             if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
                 self._tell_state(wire, now)

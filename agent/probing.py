@@ -58,5 +58,5 @@ class Probing:
             if now < one.since + self._patience:
                 return False
             code = AgentCode.MACHINE_OFFLINE
-        self._board.answer(ProbeReply(probe_id=one.probe.probe_id, ready=not code, code=code))
+        self._board.reply(ProbeReply(probe_id=one.probe.probe_id, ready=not code, code=code))
         return True

@@ -1,6 +1,5 @@
 """\"Ready\" is the machine's word of just now: not an echo of our own frames, not what it said a while ago."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,16 @@ from tests.agent.world import AMERICANO, World
 PROBE = Probe(probe_id="p1", drink_no=AMERICANO, size=1)
 
 
-def replies(world: World, probe: Probe = PROBE, within: float = 1.5) -> Sequence[tuple[bool, str]]:
+def replies(world: World, probe: Probe = PROBE, within: float = 1.5) -> list[tuple[bool, str]]:
     """What is answered, at once or by the worker."""
     told = world.intake.take(probe)
-    found = [] if told is None else [told]
-    found += [] if told is not None else wait_for_answers(world, within)
+    found = waited_for(world, within) if told is None else [told]
     return [(one.ready, one.code) for one in found if isinstance(one, ProbeReply)]
 
 
-def wait_for_answers(world: World, within: float) -> list[object]:
-    found: list[object] = []
-    world.run(within, lambda: found.extend(world.board.take_answers()) or found)
-    return found
+def waited_for(world: World, within: float) -> list[ProbeReply]:
+    world.run(within, lambda: world.board._replies)
+    return world.board.take_replies()
 
 
 def last_word_ago(world: World, seconds: float) -> None:
@@ -77,7 +74,7 @@ def test_too_many_questions_at_once_are_turned_away(world: World) -> None:
     for _ in range(MAX_PROBES):
         assert world.intake.take(PROBE) is None
     assert replies(world, within=0) == [(False, "busy")]
-    assert len(wait_for_answers(world, 1)) == MAX_PROBES
+    assert len(waited_for(world, 1)) == MAX_PROBES
 
 
 def test_an_echo_is_no_word_of_the_machine(world: World) -> None:
