@@ -32,6 +32,8 @@ class View:
     link: str = "down"
     """`up`, `quiet` or `down`: the serial line; `open` when the machine never speaks."""
     machine: MachineState | None = None
+    at_rest_since: float | None = None
+    """Steady seconds; None while it may be making a drink, by its own word."""
     stopped: str = "starting"
     """Why nothing is sold, whatever the machine's state; "" when selling."""
     rival: str = ""

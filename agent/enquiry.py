@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent import resolution
 from agent.board import Board
+from agent.clock import Clock
 from agent.conduct import STATUS, Duty
 from agent.driver import Driver
 from agent.journal import Journal
@@ -37,6 +38,7 @@ class Enquiry:
     journal: Journal
     driver: Driver
     board: Board
+    clock: Clock
     profile: Profile
 
     def ask(self, command: Command) -> Talk[Finding | None]:
@@ -80,6 +82,7 @@ class Enquiry:
             out=order.out if order else Spout.UNKNOWN,
             waited_out=self._waited_out(command),
             start_always_counts=self.profile.counting.start_always_counts,
+            is_idle=self.driver.must(Duty.USE_COUNTERS) and self._is_idle(command),
         )
         row = resolution.resolve(facts)
         evidence = Evidence(
@@ -120,6 +123,14 @@ class Enquiry:
     def _sells_by_itself(self) -> bool:
         known = self.profile.counting.local_sales
         return self.journal.standing.has_sold_by_itself if known is None else known
+
+    def _is_idle(self, command: Command) -> bool:
+        """What it says of itself is just heard, for it is asked each time."""
+        since = self.board.view.at_rest_since
+        if since is None:
+            return False
+        at_rest_for = min(self.clock.monotonic() - since, self.journal.memory.at_least(command.sent))
+        return at_rest_for >= self.profile.timers.accepted_to_brewing
 
     def _waited_out(self, command: Command) -> bool:
         elapsed = self.journal.memory.at_least(command.sent)

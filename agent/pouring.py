@@ -324,7 +324,7 @@ class Pouring:
         )
 
     def _enquire(self, row: Command) -> Talk[Finding | None]:
-        enquiry = Enquiry(self.journal, self.driver, self.board, self.profile)
+        enquiry = Enquiry(self.journal, self.driver, self.board, self.clock, self.profile)
         return (yield from enquiry.ask(row))
 
     def _give_up(self, row: Command, rule: str, finding: Finding | None = None) -> None:

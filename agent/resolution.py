@@ -63,6 +63,8 @@ class Facts:
     waited_out: bool = False
     """The machine is ready and the longest drink would be finished."""
     start_always_counts: bool = False
+    is_idle: bool = False
+    """By its own word it makes nothing, and has not for as long as a drink may take to begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class Row:
             and (not self.growth or facts.growth in self.growth)
             and (not self.word or facts.word in self.word)
             and (not self.needs_always_counts or (facts.start_always_counts and facts.waited_out))
-            and not (self.needs_time_left and facts.waited_out)
+            and not (self.needs_time_left and (facts.waited_out or facts.is_idle))
         )
 
 

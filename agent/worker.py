@@ -39,6 +39,7 @@ STORAGE_PROBE_S = 5.0
 PRUNE_S = 24 * 3600.0
 SOON_S = 1.0
 _SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
+_AT_REST = (MachineState.READY, MachineState.FAULT, MachineState.SERVICE, MachineState.OFF)
 LOCAL_SALE = "local_sale"
 """The code of a drink that the machine sold by itself."""
 RECHECK_WITHIN_S = 24 * 3600.0
@@ -144,6 +145,7 @@ class Worker:
     def look(self) -> None:
         """Bring the board up to date."""
         self._board.change(
+            at_rest_since=self._at_rest_since(),
             link=self._link(),
             stopped=self._why_stopped(),
             model=self._driver.model,
@@ -152,6 +154,12 @@ class Worker:
             make_room=self._profile.make_room,
         )
         self._noticing.look(self._board.view, self._clock.monotonic())
+
+    def _at_rest_since(self) -> float | None:
+        view = self._board.view
+        if view.machine not in _AT_REST:
+            return None
+        return self._clock.monotonic() if view.at_rest_since is None else view.at_rest_since
 
     def _link(self) -> str:
         """How the machine is heard; of one that never speaks only the port can be told."""

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,10 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
-from cloud.fleet import accounts
+from cloud.fleet import accounts, silence
 from cloud.fleet.accounts import Known
 from cloud.fleet.models import Credential, Device, DeviceLive, FormerCredential
 from cloud.fleet.vault import SecretUnreadable
+from cloud.orders import unobserved
 from cloud.orders.at_risk import unsettled
 from cloud.payments.custom.books import CUSTOM
 from cloud.payments.outcomes import Ok
@@ -22,6 +24,7 @@ from cloud.settings import Settings
 from cloud.wiring import Cloud, build
 
 BROKER_WAIT_S = 5.0
+SILENT_DAYS = timedelta(days=30)
 ASKED_AT_ONCE = 8
 """Shops asked at the same time: a fleet of hundreds of merchants is looked through in seconds."""
 
@@ -41,7 +44,7 @@ def checkup(settings: Settings) -> list[Finding]:
         known, database = _database(cloud)
         shops = [finding for account in known if (finding := _of_account(cloud, account)) is not None]
         tmetr = _tmetr(cloud) if database.good else []
-        machines = _two_agents(cloud) if database.good else []
+        machines = [*_two_agents(cloud), *_silent(cloud)] if database.good else []
     finally:
         cloud.close()
     return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *machines, *shops]
@@ -103,6 +106,25 @@ def _two_agents(cloud: Cloud) -> list[Finding]:
     return [
         Finding(False, f"device {live.device_uuid}: {since} {live.two_agents_since} UTC, {advice} {live.device_uuid}`")
         for live in found
+    ]
+
+
+def _silent(cloud: Cloud) -> list[Finding]:
+    """Machines that never tell an outcome: what their merchant has chosen, and what that came to lately."""
+    since = cloud.clock() - SILENT_DAYS
+    with cloud.database.read() as session:
+        devices = session.execute(
+            select(Device, DeviceLive).outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
+        ).all()
+        silent = [device for device, live in devices if silence.never_tells(device.control, live)]
+        came_to = {device.device_uuid: unobserved.came_to(session, device.device_uuid, since) for device in silent}
+    return [
+        Finding(
+            device.unobserved != silence.NOT_CHOSEN,
+            f"device {device.device_uuid}: {silence.cost(device.unobserved)}"
+            " (in {} days {} drinks, {:.2f} roubles)".format(SILENT_DAYS.days, *came_to[device.device_uuid]),
+        )
+        for device in silent
     ]
 
 

@@ -15,11 +15,13 @@ from cloud.fleet.models import NOTE_FIELDS, Credential, Device, DeviceLive, Merc
 from cloud.fleet.notes import clean
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
+from cloud.fleet.silence import OVER_TMETR
 from cloud.orders import receipts
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.settlement import Return, return_of
-from cloud.orders.states import FINAL, PAYABLE, Status
+from cloud.orders.states import FINAL, PAYABLE, Event, Status
+from cloud.orders.unobserved import REASON as UNOBSERVABLE
 
 NOBODY = Queue(0, None)
 
@@ -87,6 +89,8 @@ class OrderView:
     """What the machine pours before this paid order."""
     waits_for_person: bool = False
     """Whether its money goes back is being decided by a person."""
+    never_tells: bool = False
+    """This machine cannot say what becomes of the drink; nothing is known to have gone wrong."""
     contact: str = ""
     """The merchant's e-mail address, for a drink that failed: somebody must be there to turn to."""
 
@@ -151,6 +155,7 @@ def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime
         receipt=_receipt(session, order),
         queue=_queue(session, order, usual, now),
         waits_for_person=order.waits_for_person,
+        never_tells=_never_tells(device, order),
         contact=session.get_one(Merchant, order.merchant_id).contact_email if status in FAILURES else "",
     )
 
@@ -178,6 +183,13 @@ def _receipt(session: Session, order: Order) -> ReceiptView | None:
     rule = email_rule(credential.receipt if credential is not None else None)
     known = receipts.remembered_email(session, order.id) != ""
     return ReceiptView(rule is EmailRule.REQUIRED, known, receipts.state_of(session, order.id))
+
+
+def _never_tells(device: Device, order: Order) -> bool:
+    """An order that was sent to such a machine, until somebody says better."""
+    if device.control == OVER_TMETR:
+        return order.status == Status.MAKE_PENDING or order.reason == Event.NO_ACK
+    return order.reason == UNOBSERVABLE
 
 
 def _obstacle(session: Session, device: Device, order: Order) -> str:

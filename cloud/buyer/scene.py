@@ -158,6 +158,8 @@ def _making(view: OrderView, now: datetime) -> Scene:
     if view.stage == "accepted":
         return Scene("accepted.title", ("accepted.text",), step=2, note=note, left=_time_to_ready(view, now),
                      follow=True)  # fmt: skip
+    if view.never_tells:
+        return _in_line(view, Scene("unobserved.title", ("unobserved.sent",), step=1, note=note, follow=True), now)
     left = Left("sent.left", seconds_until(view.due_at, now)) if view.due_at and view.due_at > now else None
     return _in_line(view, Scene("sent.title", ("sent.text",), step=1, note=note, left=left, follow=True), now)
 
@@ -194,6 +196,9 @@ def _failed(view: OrderView) -> Scene:
 
 def _make_failed(view: OrderView) -> Scene:
     """No pay and no retry; the order is not followed any more, its return is (docs/buyer-page.md)."""
+    if view.never_tells and view.uncertain:
+        return Scene("unobserved.title", ("unobserved.returned",), mood="waiting", step=1,
+                     note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
     not_collected = view.reason == "expired" and not view.was_commanded
     title = "make_failed.unsure.title" if view.uncertain else "make_failed.title"
     why = "why.not_collected" if not_collected else why_key(view.reason)
@@ -208,7 +213,8 @@ def money_says(view: OrderView, now: datetime) -> tuple[str, int]:
         return _without_return(view), 0
     if back.status == "waiting":
         left = seconds_until(view.return_after, now)
-        return ("money.waiting" if left else "money.waiting.soon"), left
+        about = "money.unobserved" if view.never_tells else "money.waiting"
+        return (about if left else f"{about}.soon"), left
     if view.is_hold:
         return f"money.hold.{back.status}", 0
     if back.status == "done" and (back.expected_by is None or back.expected_by <= now):

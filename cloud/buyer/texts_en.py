@@ -74,6 +74,9 @@ EN = {
     "unobserved.title": "The machine has been told to pour",
     "unobserved.text": "This machine cannot tell us when a drink is ready. Take it when the machine has finished. "
     "If there is no drink, contact support and give them the order number.",
+    "unobserved.sent": "This machine cannot tell us when a drink is ready. Take it when the machine has finished.",
+    "unobserved.returned": "This machine cannot tell us whether it is making the drink or when it is ready. "
+    "You can see it at the machine.",
     "make_failed.title": "Your drink was not made",
     "make_failed.unsure.title": "The machine didn’t confirm your drink",
     "make_failed.text": "The command to make your drink could not be sent. Please contact support.",
@@ -102,6 +105,8 @@ EN = {
     "money.none": "Nothing was charged.",
     "money.waiting": "We are finding out whether the drink was poured. If we can’t, {amount} goes back in {left}.",
     "money.waiting.soon": "We are finding out whether the drink was poured. If we can’t, {amount} goes back shortly.",
+    "money.unobserved": "We have no way to learn whether the drink was poured, so {amount} goes back in {left}.",
+    "money.unobserved.soon": "We have no way to learn whether the drink was poured, so {amount} goes back shortly.",
     "money.hold.in_progress": "{amount} was not charged, your bank only held it. We are releasing it now.",
     "money.hold.done": "Released: {amount} is yours again. Your bank shows it within a few minutes.",
     "money.refund.in_progress": "We are returning {amount} {how}. It arrives by {date}.",
@@ -119,7 +124,7 @@ EN = {
     "why.title": "Why",
     "why.no_ack": "The machine didn’t answer in time.",
     "why.no_outcome": "The machine took the order but never said how it ended.",
-    "why.unknown": "Contact with the machine broke off while it was making the drink.",
+    "why.unknown": "The machine could not say how it ended.",
     "why.not_sent": "The machine could not be reached.",
     "why.expired": "The machine didn’t manage to start in time.",
     "why.not_collected": "Nobody pressed the button at the machine in time.",

@@ -14,7 +14,7 @@ from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
 from cloud.db import Base, Database
-from cloud.fleet import accounts, custom_account
+from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
@@ -126,6 +126,7 @@ def _check_against_the_database(session: Session, file: FleetFile) -> None:
             words = f'merchant "{merchant}" has no [merchant.payment.{scenario}]'
             file.problem((*device.place, "payment_scenario"), words)
         _check_owner(session, file, device, merchant)
+        _warn_of_silence(session, file, device)
     for account in file.accounts:
         _check_receipts(session, file, account)
     _check_custom_accounts(session, file)
@@ -156,6 +157,15 @@ def _check_custom_accounts(session: Session, file: FleetFile) -> None:
             file.problem((*account.place, "account_id"), f'"{name}" is that of merchant "{mine[name].merchant_id}"')
     for name, owner in custom_account.owners(session, {name: account.merchant_id for name, account in mine.items()}):
         file.problem((*mine[name].place, "account_id"), f'"{name}" is that of merchant "{owner}"')
+
+
+def _warn_of_silence(session: Session, file: FleetFile, device: DeviceEntry) -> None:
+    """Each time: what it costs is not seen anywhere else until the money is gone."""
+    known = session.get(Device, device.device_uuid)
+    control = device.values.get("control", known.control if known else "")
+    chosen = device.values.get("unobserved", known.unobserved if known else silence.NOT_CHOSEN)
+    if silence.never_tells(control, session.get(DeviceLive, device.device_uuid)):
+        file.warn((*device.place, "unobserved"), silence.cost(chosen))
 
 
 def _check_owner(session: Session, file: FleetFile, device: DeviceEntry, merchant: str) -> None:

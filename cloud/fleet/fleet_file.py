@@ -173,9 +173,6 @@ class _Reader:
         device_uuid = self._only(values.pop("device_uuid", None), ("device",), (*place, "device_uuid"))
         if "merchant" in values:
             values["merchant_id"] = values.pop("merchant")
-        if values.get("control") == "tmetr-api" and values.get("unobserved", "return") == "return":
-            words = 'the Tmetr API tells no outcome: with unobserved = "return" the money of every drink goes back'
-            self._file.warn((*place, "control"), words)
         drinks = [self._drink(drink, place, at) for drink, at in self._tables(table, "drink", place)]
         if device_uuid is not None:
             known = [drink for drink in drinks if drink is not None]

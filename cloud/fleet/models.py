@@ -84,8 +84,11 @@ class Device(Base):
     control: Mapped[str] = mapped_column(String(16), default="agent")
     price_source: Mapped[str] = mapped_column(String(16), default="catalogue", server_default="catalogue")
     """Who says what a drink costs: our catalogue, or the Tmetr API, asked at each scan."""
-    unobserved: Mapped[str] = mapped_column(String(16), default="return", server_default="return")
-    """What becomes of a paid drink whose outcome this machine can never tell: its money returns, or it is trusted."""
+    unobserved: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    """What becomes of a paid drink whose outcome this machine can never tell: its money returns, or it is trusted.
+
+    Empty: its merchant has not chosen, and it returns.
+    """
     status: Mapped[str] = mapped_column(String(16), default="active")
     logo_url: Mapped[str] = mapped_column(String(1024), default="")
     qr: Mapped[str] = mapped_column(String(16), default="any", server_default="any")

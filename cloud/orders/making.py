@@ -21,7 +21,7 @@ from cloud.orders.settlement import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
 from cloud.rows import fresh
 from protocol.messages import Accepted, Asked, Outcome, Progress
-from protocol.reasons import Result, Spout
+from protocol.reasons import DoubtCode, Result, Spout
 
 DAY = timedelta(days=1)
 CLOSED = "closed"
@@ -258,6 +258,8 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_UNSURE, f"failed:{said.code}"
         case Result.FAILED:
             return Event.MACHINE_REFUSED, f"failed:{said.code}"
+        case Result.UNKNOWN if said.code == DoubtCode.UNOBSERVABLE:
+            return Event.MACHINE_UNSURE, unobserved.REASON
         case Result.UNKNOWN:
             return Event.MACHINE_UNSURE, "unknown"
 

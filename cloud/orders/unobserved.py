@@ -6,17 +6,21 @@ history. What may not have been sent at all is never trusted.
 
 from datetime import datetime
 
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Device
+from cloud.fleet.silence import TRUST
 from cloud.orders.change import move
 from cloud.orders.docket import Docket, open_docket
+from cloud.orders.models import Order
 from cloud.orders.settlement import settle_money
-from cloud.orders.states import Event
+from cloud.orders.states import Event, Status
 from protocol.messages import Outcome
 from protocol.reasons import DoubtCode, Result
 
-TRUST = "trust"
+REASON = f"unknown:{DoubtCode.UNOBSERVABLE}"
+"""Why such an order is `make_failed`: nothing went wrong that anybody knows of."""
 STAGE = "unobserved"
 
 
@@ -48,6 +52,16 @@ def trust(docket: Docket, now: datetime) -> bool:
 def is_standing(docket: Docket) -> bool:
     """The order ended by trust alone."""
     return docket.order.stage == STAGE
+
+
+def came_to(session: Session, device_uuid: str, since: datetime) -> tuple[int, float]:
+    """How many of its paid drinks since then ended without a word, and their roubles: returned or trusted."""
+    unsaid = or_(Order.stage == STAGE, and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
+    asked = select(func.count(), func.coalesce(func.sum(Order.price), 0)).where(
+        Order.device_uuid == device_uuid, Order.finished_at > since, unsaid
+    )
+    count, kopecks = session.execute(asked).one()
+    return count, kopecks / 100
 
 
 def _is_trusted(session: Session, device_uuid: str) -> bool:

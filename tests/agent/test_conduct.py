@@ -250,6 +250,29 @@ def test_ack_only_ends_done_by_the_counter(tmp_path: Path) -> None:
         assert world.cups() == 1
 
 
+@pytest.mark.parametrize(("fault", "brew_s"), [("fail_before_pour", 6.0), ("fail_mid_brew", 6.0), ("brewer", 40.0)])
+def test_ack_only_does_not_brew_on_when_the_machine_has_given_up(tmp_path: Path, fault: str, brew_s: float) -> None:
+    """Ready again, or broken, and nothing counted: nobody can say more, so it is said now and not after `max_brew`."""
+    missing = ("finish", "order", "progress")
+    with a_world(tmp_path, *missing, profile=load("companion-ack-only"), brew_s=brew_s) as world:
+        begun = world.clock.seconds
+        if fault != "brewer":
+            world.switch(fault)
+        world.order()
+        world.run(2)
+        world.switch(fault)
+        assert world.outcome().result is Result.UNKNOWN
+        assert world.clock.seconds - begun < 40
+        assert world.cups() == 0
+
+
+def test_ack_only_waits_for_a_drink_that_takes_long(tmp_path: Path) -> None:
+    missing = ("finish", "order", "progress")
+    with a_world(tmp_path, *missing, profile=load("companion-ack-only"), brew_s=90.0) as world:
+        world.order()
+        assert world.outcome().result is Result.DONE
+
+
 def test_ack_only_believes_a_refusal(tmp_path: Path) -> None:
     with a_world(tmp_path, "finish", "order", "progress", profile=load("companion-ack-only")) as world:
         world.switch("reject_no_beans")

@@ -34,8 +34,8 @@ MARK = re.compile(r"(<!-- pictures -->\n).*(<!-- end of pictures -->)", re.DOTAL
 PHONE, DESKTOP = {"width": 360, "height": 620}, {"width": 1280, "height": 640}
 MENU, CLOSED_MENU, ERROR = "menu", "menu, offline", "error"
 IN_THE_DARK = ("created", "making, brew", "successful", "make_failed", MENU)
-IN_ENGLISH = ("created", "making, milk", "manual_make", "make_failed, hold", MENU)
-ON_A_DESK = ("making, with time", "make_failed, note", MENU)
+IN_ENGLISH = ("created", "making, milk", "manual_make", "make_failed, hold", "make_failed, unobserved", MENU)
+ON_A_DESK = ("making, with time", "make_failed, note", "make_failed, unobserved", MENU)
 COLUMNS = 4
 
 

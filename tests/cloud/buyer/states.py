@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from protocol.reasons import Result, Spout, Stage
+from protocol.reasons import DoubtCode, Result, Spout, Stage
 from tests.cloud.buyer.orders import RULES, Orders
 
 NOTE = 'Звоните <a href="tel:+78120000000">+7 812 000-00-00</a>, мы <b>рядом</b>.'
@@ -119,6 +119,10 @@ def _failed_partly(orders: Orders) -> str:
     return orders.outcome("o-1", Result.FAILED, "flow", Spout.PARTIAL)
 
 
+def _unobserved(orders: Orders) -> str:
+    return orders.outcome(orders.sent(), Result.UNKNOWN, DoubtCode.UNOBSERVABLE, Spout.UNKNOWN)
+
+
 def _making(stage: Stage, pct: int) -> Callable[[Orders], str]:
     return lambda orders: orders.making(stage=stage, pct=pct)
 
@@ -162,6 +166,7 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "make_failed, returned": lambda orders: orders.returned(orders.make_failed()),
     "make_failed, sbp": lambda orders: orders.make_failed(method="sbp"),
     "make_failed, uncertain": Orders.uncertain,
+    "make_failed, unobserved": _unobserved,
     "make_failed, no answer": Orders.never_answered,
     "make_failed, not collected": Orders.not_collected,
 }

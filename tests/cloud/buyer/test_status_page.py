@@ -15,6 +15,8 @@ from tests.cloud.buyer.states import NOTE, STATES
 
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 """The one style a page brings along, named in the content policy by its hash."""
+UNOBSERVED = "make_failed, unobserved"
+"""Nothing is known to have gone wrong: it has words of its own."""
 PLEA = "Не удалось отправить команду на приготовление. Пожалуйста, обратитесь в поддержку."
 
 
@@ -65,7 +67,9 @@ def test_every_state_has_a_page_without_anything_inline(
     assert "{" not in re.sub(r"<[^>]*>", "", html)
 
 
-@pytest.mark.parametrize("state", [state for state in STATES if state.startswith("make_failed")])
+@pytest.mark.parametrize(
+    "state", [state for state in STATES if state.startswith("make_failed") and state != UNOBSERVED]
+)
 def test_make_failed_warns_and_offers_neither_payment_nor_retry(
     client: FlaskClient, orders: Orders, state: str
 ) -> None:
@@ -121,6 +125,14 @@ def test_while_nobody_knows_the_buyer_is_told_for_how_long(client: FlaskClient, 
     assert "Автомат не подтвердил напиток" in html
     assert "Выясняем, налил ли автомат напиток" in html
     assert 'data-left="300"' in html
+
+
+def test_of_a_machine_that_unobserved_nothing_is_said_to_have_gone_wrong(client: FlaskClient, orders: Orders) -> None:
+    html = page(client, STATES[UNOBSERVED](orders))
+    assert "Команда передана автомату" in html
+    assert "Узнать, налит ли напиток, мы не можем, поэтому вернём" in html
+    assert not any(untrue in html for untrue in (PLEA, "прервалась", "⚠", "Готово!"))
+    assert forms(html) == []
 
 
 def test_late_truth_turns_the_page_to_ready(client: FlaskClient, orders: Orders) -> None:
