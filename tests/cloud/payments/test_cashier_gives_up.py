@@ -20,7 +20,7 @@ def test_without_a_credential_money_waits_and_is_not_forgotten(till: Till, caplo
     change_credential(till, account_id="999999")
     with caplog.at_level(logging.ERROR):
         till.work()
-    assert "payment was opened at shop 100500, now it is 999999" in caplog.text
+    assert "has no key of shop 100500 any more, now it is 999999" in caplog.text
     [row] = till.world.rows(order_id, Task.REFUND)
     assert (row.settled_at, row.undone) == (None, 1)
     till.work(30 * 3600)
