@@ -19,11 +19,13 @@ from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying, promises
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
+from cloud.payments import renewals
 from cloud.payments.admission import SLOTS
 from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.recheck import NEWS, Recheck
 from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
+from cloud.payments.renewals import Renewals
 from cloud.wiring import Cloud, jitter
 
 log = logging.getLogger("cloud.worker")
@@ -72,6 +74,7 @@ class Worker:
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
             Loop("heartbeat", Heartbeat(database, self.link, cloud.owner), bell, HEARTBEAT, clock),
+            Loop("credentials", Renewals(database), bell, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
             *self._of_tmetr(cloud),
         ]

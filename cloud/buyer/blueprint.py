@@ -64,7 +64,9 @@ def create_room(
 
 def guard(checkout: Blueprint, room: Room) -> Blueprint:
     """The checkout with the buyer's till before it."""
-    checkout.before_request(Till(room).admit)
+    till = Till(room)
+    checkout.before_request(till.admit)
+    checkout.after_request(till.give_back)
     return checkout
 
 

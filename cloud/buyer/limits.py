@@ -37,6 +37,13 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         return allowed
 
+    def give_back(self, address: str) -> None:
+        """An act that was taken, and came to nothing by our fault."""
+        with self._lock:
+            if (bucket := self._buckets.get(home_of(address))) is not None:
+                left, at = bucket
+                self._buckets[home_of(address)] = (min(float(self._burst), left + 1), at)
+
 
 class Seats:
     """Places for open event streams: each holds a thread, so there are so many in all and so many an address."""

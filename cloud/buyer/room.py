@@ -83,9 +83,11 @@ class Room:
 
     def allows_act(self, order_id: str) -> bool:
         """Whether a button of this order may be pressed once more now."""
-        now = self.clock()
-        key = hashlib.blake2b(order_id.encode(errors="replace"), digest_size=16).hexdigest()
-        return self.acts.allows(key, now)
+        return self.acts.allows(_key_of(order_id), self.clock())
+
+    def give_back_act(self, order_id: str) -> None:
+        """The button was pressed, and we could not do what it is for."""
+        self.acts.give_back(_key_of(order_id))
 
     def find(self, order_id: str) -> OrderView | None:
         """The order as it is now."""
@@ -100,3 +102,7 @@ class Room:
         if view is None:
             raise Trouble(404, "unknown_order")
         return view
+
+
+def _key_of(order_id: str) -> str:
+    return hashlib.blake2b(order_id.encode(errors="replace"), digest_size=16).hexdigest()

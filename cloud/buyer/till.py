@@ -5,8 +5,9 @@ A program that opens payments by the API is not made to wait for other buyers; t
 
 import logging
 import math
+from http import HTTPStatus
 
-from flask import jsonify, request
+from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer import slots
@@ -45,6 +46,13 @@ class Till:
         if "slot" not in told:
             return None
         return self._for_page(order_id)
+
+    def give_back(self, response: Response) -> Response:
+        """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
+        order_id = told_in(request).get("order_id")
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(order_id, str):
+            self._room.give_back_act(order_id)
+        return response
 
     def _for_page(self, order_id: str) -> BaseResponse | None:
         order = self._may_be_paid(order_id)

@@ -38,7 +38,7 @@ SECRET_KEY = "a secret text of more than thirty-two characters"
 POLL_S = 1.0
 LONG_POLL_S = 600.0
 """A loop that has nothing due comes round this often; the real one each second, and finds as little."""
-RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober"})
+RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credentials"})
 """Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed."""
 HANDS = 4
 log = logging.getLogger("cloud.loops")
