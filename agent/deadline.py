@@ -10,8 +10,6 @@ CERTAINLY_WRONG = timedelta(seconds=5)
 """The command was born by the cloud's clock, so a wall clock this far behind its birth is slow, and proves nothing."""
 WELCOME_PATIENCE_S = 3.0
 """How long a command waits for the cloud's clock before our own is believed; normally it is there already."""
-
-
 ASKED_LATELY_S = 1.0
 """The cloud is not asked for its time again so soon after it was."""
 
@@ -38,6 +36,24 @@ class Term:
     broker_until: float | None = None
     """Steady seconds at which the broker would have dropped it; None when it set no expiry."""
 
+    @property
+    def latest(self) -> datetime:
+        """The deadline, or the profile's own, by the cloud's clock."""
+        freshest = timedelta(seconds=self.freshness_s)
+        return self.issued_at + freshest if self.deadline_at - self.issued_at > freshest else self.deadline_at
+
+
+def expires_at(term: Term, now: Reading) -> float:
+    """Steady seconds from which on it is too late, by all that is known now."""
+    until = _steadily_until(term)
+    return until if now.cloud is None else min(until, now.monotonic + (term.latest - now.cloud).total_seconds())
+
+
+def _steadily_until(term: Term) -> float:
+    """By the steady clock alone: as long as it had to live when it was born, or as the broker left of that."""
+    until = term.waiting_since + (term.latest - term.issued_at).total_seconds()
+    return until if term.broker_until is None else min(until, term.broker_until)
+
 
 def contradicts(issued_at: datetime, deadline_at: datetime, cloud: datetime) -> bool:
     """A command that has just come is over, or not born yet, by what the cloud said of its time: its clock was set."""
@@ -45,14 +61,13 @@ def contradicts(issued_at: datetime, deadline_at: datetime, cloud: datetime) -> 
 
 
 def judge(term: Term, now: Reading) -> Timeliness:
-    """The strictest of the broker's expiry, the cloud's clock (ours while it is not known) and time since receipt."""
-    freshest = timedelta(seconds=term.freshness_s)
-    deadline = term.deadline_at
-    if deadline - term.issued_at > freshest:
-        deadline = term.issued_at + freshest
-    budget = (deadline - term.issued_at).total_seconds()
+    """The strictest of the broker's expiry, the cloud's clock (ours while it is not known) and time since receipt.
+
+    Our own clock alone never says fresh: a command without a broker's expiry may have waited there for hours.
+    """
+    deadline = term.latest
     waited = now.monotonic - term.waiting_since
-    if waited >= budget or (term.broker_until is not None and now.monotonic >= term.broker_until):
+    if now.monotonic >= _steadily_until(term):
         return Timeliness.EXPIRED
     if now.cloud is not None:
         may_be_old_news = now.heard_at < term.waiting_since - ASKED_LATELY_S
@@ -60,6 +75,6 @@ def judge(term: Term, now: Reading) -> Timeliness:
             return Timeliness.WAIT
         return Timeliness.EXPIRED if now.cloud >= deadline else Timeliness.FRESH
     slow = now.wall < term.issued_at - CERTAINLY_WRONG
-    if slow or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
+    if slow or term.broker_until is None or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
         return Timeliness.WAIT
     return Timeliness.EXPIRED if now.wall >= deadline else Timeliness.FRESH

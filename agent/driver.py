@@ -5,6 +5,7 @@ A make is written once per call and never retried here. Waiting is the caller's:
 
 import logging
 from collections.abc import Callable, Iterable
+from math import inf
 from random import Random
 from typing import Literal, Protocol, TypeVar
 
@@ -50,6 +51,9 @@ class Line(Protocol):
     def send(self, frame: Frame, session: int) -> None:
         """Write one frame if the port is still the one opened as `session`. Raises `LineLost`."""
 
+    def recall(self, session: int) -> None:
+        """Throw away what was written and has not left, at the price of the line: it is opened anew."""
+
     def error_ratio(self) -> float:
         """Share of damaged frames, 0 to 1."""
 
@@ -69,6 +73,12 @@ class Driver:
         self._random = random
         self._msg_id = random.randint(1, MAX_MSG_ID)
         self._session = 0
+        self._asked: set[int] = set()
+        """Questions since the last make."""
+        self._unanswered = ""
+        """The order of a make that nothing yet shows to have arrived."""
+        self.recall_at = inf
+        """Steady seconds; a make that is unanswered then must not arrive any more."""
         self.is_open = False
         self.is_greeted = False
         self.boot_id = ""
@@ -84,7 +94,9 @@ class Driver:
         self.is_open, self.is_greeted = True, False
 
     def closed(self) -> None:
+        """What had not left is lost with the line."""
         self.is_open = self.is_greeted = False
+        self._arrived()
 
     def can(self, ability: str) -> bool:
         return ability in self.abilities
@@ -110,7 +122,12 @@ class Driver:
 
     def read(self, frame: Frame) -> MachineMessage:
         """What the machine said. Raises `WireError`."""
-        return self._codec.from_frame(frame)
+        message = self._codec.from_frame(frame)
+        if not isinstance(message, FROM_HOST):
+            is_reply = getattr(message, "msg_id", 0) in self._asked  # asked behind the make, so the make is there
+            if is_reply or getattr(message, "order_uuid", None) == self._unanswered:
+                self._arrived()
+        return message
 
     def greet(self) -> Talk[bool]:
         """Learn who is there, as far as this machine can tell; False when nobody answers."""
@@ -172,9 +189,21 @@ class Driver:
             return False
         return True
 
-    def make(self, drink: MakeDrink) -> None:
-        """Write the make frame, once. Raises `LineLost`, `TooLarge`."""
+    def make(self, drink: MakeDrink, until: float) -> None:
+        """Write the make frame, once; not to arrive after `until`, steady seconds. Raises `LineLost`, `TooLarge`."""
         self._send(drink)
+        self._asked.clear()
+        self._unanswered, self.recall_at = drink.order_uuid, until
+
+    def recall_if_due(self, now: float) -> None:
+        """A line that took the bytes and holds them back would deliver the make when nobody waits for it any more."""
+        if now >= self.recall_at:
+            self._arrived()
+            log.warning("the make is unanswered and its time is up: what has not left is thrown away")
+            self._line.recall(self._session)
+
+    def _arrived(self) -> None:
+        self._unanswered, self.recall_at = "", inf
 
     def acknowledge(self, boot_id: str, evt: int) -> None:
         """Tell the machine to stop repeating an event; if this is lost it repeats, and is told again."""
@@ -195,6 +224,7 @@ class Driver:
         for _ in range(self._timers.query_tries):
             msg_id = self._next_msg_id()
             asked.add(msg_id)
+            self._asked.add(msg_id)
             try:
                 self._send(question(msg_id))
             except (UnknownKind, TooLarge):

@@ -4,6 +4,8 @@ The reader thread does nothing but read, decode and queue.
 """
 
 import logging
+import socket
+import struct
 import termios
 import threading
 from collections import deque
@@ -33,6 +35,8 @@ MAX_QUEUE = 1_000
 """Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
 RATIO_FRAMES = 200
 """The share of damaged frames is told over about this many."""
+_AT_CLOSE_FORGET = struct.pack("ii", 1, 0)
+"""However the port is closed, also by our death: what it has not delivered it does not deliver later."""
 _LOST = (OSError, serial.SerialException, termios.error, TypeError, ValueError)
 """What a vanishing adapter can raise from pyserial, TypeError included (it reads through a closed descriptor)."""
 log = logging.getLogger(__name__)
@@ -55,7 +59,15 @@ def open_port(url: str, profile: Profile) -> serial.Serial:
         xonxoff=profile.serial.flow == "xonxoff",
         exclusive=True,
     )
+    if (end := _socket_of(port)) is not None:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_CLOSE_FORGET)
     return port
+
+
+def _socket_of(port: serial.Serial) -> socket.socket | None:
+    """Of `socket://` and `rfc2217://`."""
+    end = getattr(port, "_socket", None)
+    return end if isinstance(end, socket.socket) else None
 
 
 class SerialLine:
@@ -122,6 +134,18 @@ class SerialLine:
                     port.reset_output_buffer()
                 raise LineLost(f"write failed: {error}") from error
         log.debug("> %s", data.hex())
+
+    def recall(self, session: int) -> None:
+        """A socket may hold bytes back for minutes and deliver them then; closing it throws them away."""
+        with self._write_lock, suppress(*_LOST):
+            port = self._port
+            if port is None or session != self._session:
+                return
+            if _socket_of(port) is not None:
+                self._is_broken = True
+            elif port.out_waiting:
+                port.reset_output_buffer()
+                self._is_broken = True
 
     def _drain(self, port: serial.Serial) -> None:
         """A machine that holds the line up must not get a make later, when it lets go. Raises `OSError`."""

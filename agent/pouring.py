@@ -140,7 +140,7 @@ class Pouring:
     def _write(self, command: Command) -> bool:
         self.tally.sent(self.clock.monotonic())
         try:
-            self.driver.make(_drink(command))
+            self.driver.make(_drink(command), self._preparing.expires_at(command))
         except LineLost as lost:
             if lost.wrote_nothing:
                 self.refuse(command, AgentCode.MACHINE_OFFLINE, "the port was closed before the first byte")
@@ -265,7 +265,7 @@ class Pouring:
             return False
         log.warning("the machine never saw it: sending it once more", extra=about(row))
         try:
-            self.driver.make(_drink(row))
+            self.driver.make(_drink(row), self._preparing.expires_at(row))
         except LineLost as lost:
             log.warning("the line was lost while writing: %s", lost, extra=about(row))
         return True

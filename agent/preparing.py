@@ -10,7 +10,7 @@ from agent import gate
 from agent.board import Board
 from agent.clock import Clock, CloudClock
 from agent.conduct import STATUS
-from agent.deadline import Term, Timeliness, judge
+from agent.deadline import Term, Timeliness, expires_at, judge
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.profile import Profile
@@ -40,9 +40,18 @@ class Preparing:
 
     def timeliness(self, command: Command) -> Timeliness:
         """May it still start, at this very moment?"""
+        term = self._term(command)
+        return Timeliness.EXPIRED if term is None else judge(term, self.cloud.reading())
+
+    def expires_at(self, command: Command) -> float:
+        """Steady seconds from which on it may not start, by all that is known now."""
+        term = self._term(command)
+        return self.clock.monotonic() if term is None else expires_at(term, self.cloud.reading())
+
+    def _term(self, command: Command) -> Term | None:
         if command.issued_at is None or command.deadline_at is None:
-            return Timeliness.EXPIRED
-        term = Term(
+            return None
+        return Term(
             issued_at=command.issued_at,
             deadline_at=command.deadline_at,
             waiting_since=self._waiting_since(command),
@@ -50,7 +59,6 @@ class Preparing:
             freshness_s=self.profile.timers.make_freshness,
             broker_until=self.board.limit_of(command.command_id),
         )
-        return judge(term, self.cloud.reading())
 
     def until_ready(self, command: Command) -> Talk[Snapshot | None]:
         """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""

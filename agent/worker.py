@@ -110,6 +110,7 @@ class Worker:
             self._inbox.extend(self._line.take())
             while self._inbox:
                 self._hear(self._inbox.popleft(), now)
+            self._driver.recall_if_due(now)
             self.look()
             self._talk.offer(Sign.NUDGE)
             self._talk.resume_if_late(now)
@@ -125,7 +126,7 @@ class Worker:
             self.look()
         if self._journal.failure:
             self._prove_storage(now)
-        return min(now + LONGEST_SLEEP_S, self._talk.until, self._probing.until)
+        return min(now + LONGEST_SLEEP_S, self._talk.until, self._probing.until, self._driver.recall_at)
 
     def abandon(self, error: Exception | None = None) -> None:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""

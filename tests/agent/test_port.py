@@ -2,6 +2,7 @@
 
 import os
 import pty
+import socket
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,8 +73,16 @@ class Heard:
 
 @pytest.fixture
 def heard(cable: Cable, tmp_path: Path) -> Iterator[Heard]:
+    line = a_line(str(cable.name), tmp_path)
+    collected = Heard(line)
+    wait_until(lambda: collected.count(Opened), what="the port to open")
+    yield collected
+    line.stop()
+
+
+def a_line(url: str, tmp_path: Path) -> SerialLine:
     line = SerialLine(
-        str(cable.name),
+        url,
         Profile(name="test", timers=Timers(inter_byte_gap=0.05)),
         recorder=Recorder(tmp_path / "frames"),
         clock=SystemClock(),
@@ -82,10 +91,7 @@ def heard(cable: Cable, tmp_path: Path) -> Iterator[Heard]:
         beat=lambda: None,
     )
     line.start()
-    collected = Heard(line)
-    wait_until(lambda: collected.count(Opened), what="the port to open")
-    yield collected
-    line.stop()
+    return line
 
 
 def test_a_frame_in_any_pieces_arrives_once(cable: Cable, heard: Heard) -> None:
@@ -131,6 +137,46 @@ def test_bytes_meant_for_an_older_opening_are_not_sent(cable: Cable, heard: Hear
     with pytest.raises(LineLost) as lost:
         heard.line.send(BEAT, 1)
     assert lost.value.wrote_nothing
+
+
+def test_what_a_socket_holds_back_is_thrown_away_when_it_is_recalled(tmp_path: Path) -> None:
+    """A peer that does not read: what its buffer does not hold is still ours."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        line = a_line(f"socket://127.0.0.1:{listener.getsockname()[1]}", tmp_path)
+        heard = Heard(line)
+        peer, _ = listener.accept()
+        wait_until(lambda: heard.count(Opened), what="the port to open")
+        for _ in range(6):
+            line.send(Frame(0x22, b'{"x":"' + b"x" * 4000 + b'"}'), 1)
+        line.send(to_frame(Hello(msg_id=777)), 1)
+        line.recall(1)
+        wait_until(lambda: heard.count(Closed), what="the port to close")
+        came: list[bytes] = []
+        while came[-1:] not in ([b"the end"], [b""]):
+            came.append(whatever_comes(peer))
+        peer.close()
+        assert came[-1] == b"the end"
+        assert b"777" not in b"".join(came)
+        line.stop()
+
+
+def whatever_comes(peer: socket.socket) -> bytes:
+    """Nothing after the connection was ended in order."""
+    try:
+        return peer.recv(65536)
+    except ConnectionResetError:
+        return b"the end"
+
+
+def test_a_serial_port_with_nothing_left_to_send_is_not_closed_by_a_recall(cable: Cable, heard: Heard) -> None:
+    heard.line.send(BEAT, 1)
+    os.read(cable.machine, 4096)
+    heard.line.recall(1)
+    heard.line.send(BEAT, 1)
+    assert FrameDecoder().feed(os.read(cable.machine, 4096)) == [BEAT]
 
 
 def test_dumps_of_frames_are_bounded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from agent.enquiry import REMEMBERED_ORDERS
 from agent.records import CommandState, Verdict
 from agent.talk import Closed
 from protocol.frames import Frame
-from protocol.machine import DoneEvent, FailedEvent, MakeDrink, OrderQuery
+from protocol.machine import DoneEvent, FailedEvent, Hello, MakeDrink, OrderQuery
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
 from tests.agent.world import AMERICANO, World
@@ -174,12 +174,12 @@ def test_a_fault_that_went_unheard_is_noticed_before_refusing(world: World) -> N
 
 
 def deaf_for_one_make(world: World) -> None:
-    """The machine hears no make until it is asked about the order."""
+    """The machine hears no make until it is asked anything."""
 
     def before_write(frame: Frame) -> None:
         if frame.command == MakeDrink.command and world.line.makes() == 0:
             world.switch("silent")
-        elif frame.command == OrderQuery.command:
+        elif frame.command in (OrderQuery.command, Hello.command):
             world.switch_off("silent")
 
     world.line.on_write = before_write
@@ -283,6 +283,7 @@ def test_a_late_truth_about_an_orders_first_command_stops_the_second_before_its_
     """It came while certainly nothing was poured, and waits for the cloud's clock; then the machine says otherwise."""
     world.journal.insert(world.make(), CommandState.SENT)
     world.journal.finish("c1", Verdict(Result.FAILED, "never_started", Spout.NONE))
+    world.board.limit("c2", world.clock.monotonic() + 60)
     world.tell(world.make("c2"))
     world.run(0.5)
     world.machine._voice.announce(world.clock.seconds, DoneEvent, order_uuid="o1", total=1)

@@ -64,6 +64,8 @@ class WireLine:
         self._news: list[LineNews] = []
         self._session = 0
         self._is_open = False
+        self.held_back: list[bytes] | None = None
+        """What the line has taken and not delivered; None: it delivers."""
         self.written: list[Frame] = []
         self.on_write: Callable[[Frame], None] = lambda _: None
 
@@ -76,7 +78,22 @@ class WireLine:
             raise LineLost("unplugged", wrote_nothing=True)
         self.on_write(frame)
         self.written.append(frame)
-        self.turn(encode(frame))
+        if self.held_back is not None:
+            self.held_back.append(encode(frame))
+        else:
+            self.turn(encode(frame))
+
+    def deliver_late(self) -> None:
+        """The line goes on."""
+        held, self.held_back = self.held_back or [], None
+        for data in held:
+            self.turn(data)
+
+    def recall(self, session: int) -> None:
+        if self._is_open and session == self._session:
+            self.held_back = None
+            self._is_open = False
+            self._news.append(Closed("recalled"))
 
     def error_ratio(self) -> float:
         return 0.0

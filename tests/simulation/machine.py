@@ -128,6 +128,10 @@ class MachineLine:
         self._is_open = False
         self._owner: Process | None = None
         self.on_news: Callable[[], None] = lambda: None
+        self._held_back: list[bytes] | None = None
+        """What was written and has not arrived: forgotten when the port is closed, by whatever."""
+        self.stalls: Callable[[], float] = lambda: 0.0
+        """Asked at each make: for how many seconds nothing written arrives."""
         self.break_write: Callable[[], str] = lambda: ""
         """Asked at each write: "lost" or "arrives" when the write fails and its bytes do so."""
 
@@ -142,6 +146,7 @@ class MachineLine:
     def hang_up(self) -> None:
         """The process that had the port is gone."""
         self._owner, self.on_news, self._is_open = None, lambda: None, False
+        self._held_back = None
         self._news.clear()
 
     def take(self) -> list[LineNews]:
@@ -154,7 +159,12 @@ class MachineLine:
         if self._owner is not None:
             self._owner.die_here("before bytes to the machine")
         broken = self.break_write()
-        if broken != "lost":
+        if frame.command == MakeDrink.command and self._held_back is None and (seconds := self.stalls()):
+            self._held_back = []
+            self._scheduler.after(seconds, self._go_on)
+        if self._held_back is not None:
+            self._held_back.append(encode(frame))
+        elif broken != "lost":
             self._machine.turn(encode(frame))
         if broken:
             self._reopen()
@@ -162,12 +172,23 @@ class MachineLine:
         if self._owner is not None and frame.command == MakeDrink.command:
             self._owner.die_here("after a make was written")
 
+    def recall(self, session: int) -> None:
+        if self._is_open and session == self._session:
+            self._reopen()
+
     def error_ratio(self) -> float:
         return 0.0
+
+    def _go_on(self) -> None:
+        """The line delivers what it held back."""
+        held, self._held_back = self._held_back, None
+        for data in held or ():
+            self._machine.turn(data)
 
     def _reopen(self) -> None:
         """As the real port does after a failed write."""
         owner, self._owner = self._owner, None
+        self._held_back = None
         self.carry([])
 
         def opened() -> None:

@@ -55,6 +55,7 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
         "serial.write_breaks": 0.04,
     },
     "contradictions": {"storm.forgets": 0.15},
+    "slow line": {"serial.stalls": 0.2},
     "cash": {"storm.cash_sale": 0.01},
     "service": {"storm.service_run": 0.008},
     "disks": {"db.fails": 0.015, "journal.fails": 0.03},

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_S = 1.2
 """The broker counts whole seconds, and a welcome takes its way."""
-BLIND_SLACK_S = 6.0
-"""Without the cloud's time our own clock is believed; one wrong by less than 5 s is not noticed."""
 HEARD_WITHIN_S = 60.0
 """By then we know of money that a person gave back past us."""
 ON_ITS_WAY_S = 1.0
@@ -137,8 +135,7 @@ class Promises:
         if row["deadline"] is None:
             self.break_(5, "a drink begins and no command was given", order_id)
             return
-        knows_time = world.agent_of(device).cloud_clock.now() is not None
-        slack = CLOCK_SLACK_S + 2 * world.mix.cloud_skew + (0.0 if knows_time else BLIND_SLACK_S)
+        slack = CLOCK_SLACK_S + 2 * world.mix.cloud_skew
         late = world.seconds_since(row["deadline"])
         if late > slack:
             self.break_(2, f"a drink begins {late:.1f} s after its deadline", order_id)

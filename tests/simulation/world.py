@@ -151,6 +151,7 @@ class World:
             machine.switches.turn_on(name)
         machine.on_start = lambda order_id: self.promises.drink_begins(device, order_id)
         machine.line.break_write = self._write_breaks
+        machine.line.stalls = self._line_stalls
         folder = self._workshop.folder / f"world-{device}"
         copy_journal(self._workshop.journal, folder)
         agent = AgentProcess(
@@ -345,6 +346,11 @@ class World:
     def _write_breaks(self) -> str:
         name = self.faults.strikes("serial.write_breaks")
         return self.faults.random(name).choice(("lost", "arrives")) if name else ""
+
+    def _line_stalls(self) -> float:
+        """A line over TCP that takes what is written and delivers it when it likes."""
+        name = self.faults.strikes("serial.stalls")
+        return self.faults.random(name).choice((4.0, 45.0, 100.0, 200.0)) if name else 0.0
 
     def _deliver(self, body: bytes, answered: Callable[[int], None]) -> None:
         """A notification at the cloud's door."""
