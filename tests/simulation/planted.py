@@ -90,8 +90,6 @@ BUGS = (
     _bug("no deadline check", {2}, SELDOM, agent.no_deadline, "agent crashes", strength=2.0),
     _bug("a make is left on a line that stalls", {2}, ALWAYS, agent.make_left_on_the_line, "slow line", habits=PROMPT,
          most_buyers=5),
-    _bug("our own clock says that it is in time", {2}, SELDOM, agent.own_clock_believed, "network", "outages",
-         strength=2.0, mqtt5=False, habits=PROMPT, most_buyers=5, wall_off=dict.fromkeys(NO_DEDUP, -4.9)),
     _bug("a free drink taken for the order's", {10}, SELDOM, agent.free_is_sold, "service", "agent crashes", "machine",
          strength=2.0, inabilities=FORGETFUL, switches=("mid_pour_crash", "reboot_before_accept")),
     _bug("bytes before the commit", {1, 6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes", strength=2.0,

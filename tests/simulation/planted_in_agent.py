@@ -6,8 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 from agent import preparing, rows
-from agent.clock import Reading
-from agent.deadline import Term, Timeliness, judge
+from agent.deadline import Timeliness
 from agent.delivery import Delivery, Line
 from agent.driver import Driver
 from agent.journal import Journal
@@ -41,16 +40,6 @@ def no_deadline() -> Patches:
 def make_left_on_the_line() -> Patches:
     """What a line holds back it may deliver when it likes."""
     return [patch.object(Driver, "recall_if_due", lambda _self, _now: None)]
-
-
-def own_clock_believed() -> Patches:
-    """Without the cloud's time and without a broker's expiry our own clock decides."""
-
-    def believing(term: Term, now: Reading) -> Timeliness:
-        limit = now.monotonic + 1.0 if term.broker_until is None else term.broker_until
-        return judge(replace(term, broker_until=limit), now)
-
-    return [patch.object(preparing, "judge", believing)]
 
 
 def bytes_before_commit() -> Patches:
