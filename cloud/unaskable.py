@@ -1,4 +1,4 @@
-"""Money nobody can be asked about, for `/ready`: the key of its account is gone, or cannot be read with any of ours."""
+"""Money nobody can be asked about, for `/ready`: its account's key is gone, cannot be read, or is refused there."""
 
 import threading
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ class Unaskable:
         sums: dict[tuple[str, str, str], list[int]] = {}
         with self._database.read() as session:
             for money in each_at_risk(session, now, unreadable=unreadable):
-                if not money.has_credential:
+                if money.key_is_refused or not money.has_credential:
                     account = (money.merchant_id, money.scenario, money.account_id)
                     sums.setdefault(account, []).append(money.kopecks)
         return [_sentence(account, kopecks) for account, kopecks in sorted(sums.items())]
@@ -42,4 +42,5 @@ class Unaskable:
 def _sentence(account: tuple[str, str, str], kopecks: list[int]) -> str:
     merchant, scenario, shop = account
     money = f"{len(kopecks)} payment(s), {roubles(sum(kopecks))} roubles"
-    return f"{money} at shop {shop} ({scenario} of {merchant}): its key is gone or cannot be read, nobody can be asked"
+    why = "its key is gone, cannot be read or is refused, nobody can be asked"
+    return f"{money} at shop {shop} ({scenario} of {merchant}): {why}"

@@ -186,7 +186,11 @@ def _check_left_accounts(session: Session, vault: Vault, file: FleetFile, unsett
             continue
         payments, kopecks = unsettled_at(session, accounts.of(known))
         open_ = f"{payments} payment(s) with {kopecks / 100:.2f} roubles are not settled at shop {known.account_id}"
-        if payments and accounts.of(known) in unreadable:
+        if not payments:
+            words = f"changed: no payment is open at shop {known.account_id}"
+            file.warn((*account.place, "account_id"), words)
+            continue
+        if accounts.of(known) in unreadable:
             words = f"{open_}, whose stored key cannot be read: list what locked it in COFFEE_OLD_SECRET_KEYS, or "
             file.problem((*account.place, "account_id"), f"{words}apply that shop with its secret once more first")
         else:

@@ -1,7 +1,7 @@
 """Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
 
 What a person decided to return of a poured drink is at risk too, until it is back, and at once whatever nobody can be
-asked about: its account's key is gone, or (`unreadable`) fits none of our keys.
+asked about: its account's key is gone, fits none of our keys (`unreadable`), or is refused by the provider.
 What nobody and nothing will move by itself is `person`'s; an empty answer is a good day.
 """
 
@@ -33,7 +33,7 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import KEY_REFUSED, OutboxRow, Task
 from cloud.orders.settlement import REFUSED
 from cloud.orders.states import Status
 
@@ -108,6 +108,8 @@ class MoneyAtRisk:
     state: PaymentState
     has_credential: bool
     """Somebody can be asked about it: its account's key is here, and can be read."""
+    key_is_refused: bool
+    """The provider does not accept that key: it was rotated there, and not here."""
     refusals: int
     """How often the provider refused to take or return it."""
 
@@ -124,6 +126,7 @@ _of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
 _standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
 _promised = exists().where(_standing)
 _begun = exists().where(_standing, OutboxRow.attempts > OutboxRow.undone)
+_key_is_refused = exists().where(_standing, OutboxRow.last_error.like(f"{KEY_REFUSED}%"))
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
 _is_known = or_(
     *(
@@ -237,6 +240,7 @@ def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[A
             Order.device_uuid,
             Payment.state,
             type_coerce(~_nobody_to_ask(unreadable), Boolean).label("has_credential"),
+            _key_is_refused.label("key_is_refused"),
             _refusals.label("refusals"),
         )
         .join(Order, Order.id == Payment.order_id)
@@ -259,6 +263,7 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
     hopeless = or_(
         Payment.state.in_(_OPEN_STATES),
         _nobody_to_ask(unreadable),
+        _key_is_refused,
         and_(_promised, _refusals >= REFUSALS_FOR_A_PERSON),
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )

@@ -57,6 +57,8 @@ WITHDRAWN = "withdrawn"
 """Verdict of a promise taken back before anybody could have kept it."""
 STOPPED = "stopped"
 """Verdict of a promise that may have been kept once, and is not tried again."""
+KEY_REFUSED = "AuthError"
+"""How `last_error` begins while the provider does not accept the key of the account."""
 
 
 class OutboxRow(Base):

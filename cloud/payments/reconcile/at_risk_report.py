@@ -62,6 +62,7 @@ def _lines(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[
 def _one(money: MoneyAtRisk) -> str:
     known = f"payment {money.payment_id}, at the provider {money.provider_payment_id or '-'}"
     why = "" if money.has_credential else ", no key of its shop that can be read"
+    why += ", the provider refuses the key of its shop" if money.key_is_refused else ""
     why += f", refused {money.refusals} times" if money.refusals else ""
     since = f"{money.state} since {money.since:%Y-%m-%d %H:%M} UTC"
     return f"  {money.order_id}: {roubles(money.kopecks)} {since}, {known}{why}"

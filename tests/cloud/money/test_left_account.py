@@ -183,3 +183,17 @@ def test_a_payment_of_an_account_that_vanished_is_not_sent_to_its_page(market: M
     market.clock.advance(FRESH.total_seconds())
     assert market.press("o-1") == "no_payment"
     assert [risk.action for risk in risks(market)] == [Next.PERSON]
+
+
+def test_a_hold_whose_key_the_provider_refuses_is_at_risk_at_once(market: Market) -> None:
+    """Regression: a key rotated in the cabinet alone left a poured hold as "being taken" until it ran out."""
+    poured(market)
+    market.spoil_credential("north", "mistyped")
+    market.clock.advance(FRESH.total_seconds())
+    market.work()
+    [risk] = risks(market)
+    assert (risk.action, risk.has_credential, risk.key_is_refused) == (Next.PERSON, True, True)
+    assert "is refused" in warnings(market)[0]
+    market.spoil_credential("north", "right")
+    market.rest()
+    assert (risks(market), market.kept("o-1")) == ([], PRICE)
