@@ -8,13 +8,14 @@ import sqlite3
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agent import reports
 from agent.clock import Clock
 from agent.database import Database
 from agent.outgoing import Outgoing
+from agent.pace import Pace
 from agent.records import Happened
 from protocol.fields import Fact
 from protocol.reasons import Happening
@@ -34,10 +35,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Often:
-    """How much of the burst is left, since when, and how many were not told."""
+    """When it may be told again, and how many were not told."""
 
-    left: float
-    at: float
+    pace: Pace = field(default_factory=lambda: Pace(BURST, CALM_S))
     silenced: int = 0
 
 
@@ -104,15 +104,12 @@ class Chronicle:
 
     def _silenced(self, what: str, code: str, now: float) -> int | None:
         """How many of this were not told before this one; None when it is not to be told itself."""
-        often = self._often.setdefault((what, code), _Often(BURST, now))
+        often = self._often.setdefault((what, code), _Often())
         self._often.move_to_end((what, code))
         while len(self._often) > KINDS_KNOWN:
             self._often.popitem(last=False)
-        often.left = min(BURST, often.left + (now - often.at) / CALM_S)
-        often.at = now
-        if often.left < 1:
+        if not often.pace.allows(now):
             often.silenced += 1
             return None
-        often.left -= 1
         silenced, often.silenced = often.silenced, 0
         return silenced

@@ -29,6 +29,10 @@ class Commands:
         """Commands not begun, oldest first."""
         return self._in((CommandState.RECEIVED,))
 
+    def next_received(self) -> Command | None:
+        """The oldest of them."""
+        return next(iter(self._commands("state = ? ORDER BY place LIMIT 1", CommandState.RECEIVED)), None)
+
     def begun(self) -> list[Command]:
         """Commands with intent and no byte sent: only a crash leaves them."""
         return self._in((CommandState.INTENT,))

@@ -58,7 +58,7 @@ class Events:
         self._driver = driver
         self._profile = profile
         self._applied: deque[tuple[str, int, str]] = deque(maxlen=REMEMBERED_EVENTS)
-        self._known = journal.standing.faults()
+        self._known = journal.faults.faults
         self._chronicle = journal.chronicle
         self._told_boot = ""
 
@@ -73,7 +73,8 @@ class Events:
             case DoneEvent() | FailedEvent():
                 self._outcome(message)
             case FaultEvent():
-                self._fault(message)
+                if not self._fault(message):
+                    return
             case StatusReply():
                 self._status(message)
             case OrderReply() | CancelReply() if message.phase is not Phase.DONE:
@@ -226,13 +227,14 @@ class Events:
             count_before=before.count if before else None,
         )
 
-    def _fault(self, event: FaultEvent) -> None:
+    def _fault(self, event: FaultEvent) -> bool:
+        """Whether it may be acknowledged."""
         log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
         if event.on:
             self._board.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
         else:
             self._board.clear_fault(event.code)
-        self._keep_faults()
+        return self._keep_faults()
 
     def _status(self, reply: StatusReply) -> None:
         """A status names faults without their reach; what an event said about one before is kept."""
@@ -246,7 +248,7 @@ class Events:
         self._board.change(machine=reply.state, faults=faults)
         self._keep_faults()
 
-    def _keep_faults(self) -> None:
+    def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._board.view.faults)
         for code in sorted(self._known.keys() - before.keys()):
             fault = self._known[code]
@@ -254,7 +256,7 @@ class Events:
             self._chronicle.tell(Happening.FAULT_SET, code, "", level=fault.level, **(reach if fault.drinks else {}))
         for code in sorted(before.keys() - self._known.keys()):
             self._chronicle.tell(Happening.FAULT_CLEARED, code)
-        self._journal.standing.keep_faults(self._known)
+        return self._journal.faults.keep(self._known)
 
     def _fault_by_name(self, code: str) -> Fault:
         drinks = self._profile.faults.closes.get(code, [])

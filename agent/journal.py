@@ -16,6 +16,7 @@ from agent.chronicle import Chronicle
 from agent.clock import Bell, Clock, CloudClock
 from agent.commands import AGE, Commands
 from agent.database import Database
+from agent.fault_memory import FaultMemory
 from agent.memory import FORGOTTEN_FOR_S, Absence, Memory
 from agent.outgoing import Outgoing
 from agent.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, Word, refused
@@ -55,6 +56,7 @@ class Journal(Commands):
         """Ids of commands in the journal."""
         self.transaction = database.write
         super().__init__(database, Standing(database, clock))
+        self.faults = FaultMemory(self.standing, clock)
         self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
         if database.damaged:
             self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")

@@ -19,6 +19,7 @@ from agent.delivery import Delivery
 from agent.intake import Intake
 from agent.journal import Journal
 from agent.mqtt import Refused
+from agent.pace import Pace
 from protocol.errors import Malformed, UnknownKind, WireError
 from protocol.heads import named_by
 from protocol.messages import (
@@ -49,6 +50,8 @@ DEAF_S = 60.0
 STATE_EVERY_S = 60.0
 STATE_PAUSE_S = 0.2
 """Changes closer together than this go out as one."""
+STATE_BURST, STATE_CALM_S = 10, 3.0
+"""And no more of them in a row, then one every so often."""
 HELLO_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Between hellos that nobody answers: the cloud may not have been listening yet."""
 CLOCK_CHECK_S = 600.0
@@ -159,6 +162,7 @@ class Link:
         self._holds_back = False
         """Something came that could not be stored; the broker keeps it until it is asked anew."""
         self._is_clock_wrong = False
+        self._states = Pace(STATE_BURST, STATE_CALM_S)
         self._told: View | None = None
         self._told_at = 0.0
 
@@ -182,7 +186,7 @@ class Link:
         elif wire.is_ready:
             self._speak(wire, now)
             self._listen_for_confirmations(wire, now)
-            return self._told_at + STATE_PAUSE_S if self._has_news() else now + LONGEST_SLEEP_S
+            return min(now + LONGEST_SLEEP_S, self._state_due(now))
         elif now - self._dialled_at > READY_WITHIN_S:
             wire.drop("no answer to our connect")
         return now + LONGEST_SLEEP_S
@@ -345,7 +349,7 @@ class Link:
         finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
             for said in (*self._board.take_replies(), *self._board.take_progress(), *self._board.take_answers()):
                 self._say(said)
-            if (self._has_news() and now - self._told_at >= STATE_PAUSE_S) or now - self._told_at >= STATE_EVERY_S:
+            if now >= self._state_due(now):
                 self._tell_state(wire, now)
 
     def _listen_for_confirmations(self, wire: Wire, now: float) -> None:
@@ -374,11 +378,15 @@ class Link:
         said = Presence(online=online, session_id=self._journal.session, agent_version=AGENT_VERSION)
         return encode(structs.replace(said, connection=self._connections) if online else said)
 
-    def _has_news(self) -> bool:
-        return self._board.view is not self._told
+    def _state_due(self, now: float) -> float:
+        """News soon, but a contact that bounces as seldom as anybody can use; the same again now and then."""
+        if self._board.view is self._told:
+            return self._told_at + STATE_EVERY_S
+        return max(self._told_at + STATE_PAUSE_S, self._states.next_at(now))
 
     def _tell_state(self, wire: Wire, now: float) -> None:
         view = self._board.view
         state = state_message.encoded(view, self._profile, self._cloud.best())
         wire.publish(self._topics[Channel.STATE], state, retain=True)
+        self._states.allows(now)
         self._told, self._told_at = view, now

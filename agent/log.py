@@ -3,9 +3,14 @@
 import json
 import logging
 import sys
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
+
+from agent.clock import SystemClock
+from agent.pace import Pace
 
 _IDS = ("order_id", "command_id")
 _FORM, _LEVEL = "COFFEE_AGENT_LOG", "COFFEE_AGENT_LOG_LEVEL"
@@ -13,6 +18,11 @@ FORMS = ("text", "json")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """Lowest level of ours, and what syslog calls it."""
+
+
+BURST, CALM_S = 30, 10.0
+"""So often in a row, then so seldom, is the same thing logged."""
+KINDS_KNOWN = 1_000
 
 
 class Identified(Protocol):
@@ -40,6 +50,31 @@ def problems(env: Mapping[str, str]) -> list[str]:
     return found
 
 
+class Moderation(logging.Filter):
+    """One and the same complaint a few times, then seldom, with how many like it were left out."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._often: OrderedDict[tuple[str, str, str], tuple[Pace, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """By the words in the code, not by what is put into them: that is the machine's, or a stranger's."""
+        if record.levelno < logging.INFO:
+            return True
+        key = (record.name, str(record.msg), str(getattr(record, "command_id", "")))
+        with self._lock:
+            pace, silenced = self._often.pop(key, (Pace(BURST, CALM_S), 0))
+            is_told = pace.allows(self._clock())
+            self._often[key] = (pace, 0 if is_told else silenced + 1)
+            while len(self._often) > KINDS_KNOWN:
+                self._often.popitem(last=False)
+        if is_told and silenced:
+            record.msg = f"{record.msg} (and {silenced} more like it)"
+        return is_told
+
+
 def start(env: Mapping[str, str], level: str | None = None) -> None:
     """Log to standard error; `COFFEE_AGENT_LOG` is `json` or `text`, by default text for a terminal.
 
@@ -48,6 +83,7 @@ def start(env: Mapping[str, str], level: str | None = None) -> None:
     form = env.get(_FORM) or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
     handler.setFormatter(_Prioritized(formatter(form)) if "JOURNAL_STREAM" in env else formatter(form))
+    handler.addFilter(Moderation(SystemClock().monotonic))
     logging.basicConfig(level=(level or env.get(_LEVEL) or "INFO").upper(), handlers=[handler])
 
 

@@ -76,6 +76,10 @@ class Pouring:
             self.board.change(busy_order=None)
         yield from self._count_after()
 
+    def is_stale(self, command: Command) -> bool:
+        """Too late for it, whatever the machine may be able to do."""
+        return self._preparing.timeliness(command) is Timeliness.EXPIRED
+
     def settle(self, command: Command) -> Talk[None]:
         """Find out what became of a make that an earlier talk left open."""
         timers = self.profile.timers

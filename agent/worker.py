@@ -90,6 +90,8 @@ class Worker:
         self._inbox: deque[LineNews] = deque()
         """Taken from the line, not heard yet: an error in one must not lose the next."""
         self._talk = Conversation()
+        self._at_hand: Command | None = None
+        """Looked at outside a talk."""
         self._failures = Failures()
         self._due = _Due()
         self._greet_failures = 0
@@ -130,7 +132,8 @@ class Worker:
 
     def abandon(self, error: Exception | None = None) -> None:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
-        subject = self._talk.drop("an error of ours")
+        subject = self._talk.drop("an error of ours") or self._at_hand
+        self._at_hand = None
         if subject is None or error is None or not self._failures.is_poison(subject.command_id, error):
             return
         try:
@@ -237,8 +240,8 @@ class Worker:
             return self._talk.start(self._greet(now))
         for command in self._still_pouring():
             return self._talk.start(self._pouring.let_finish(command), command)
-        for command in self._journal.received():
-            return self._talk.start(self._pouring.pour(command), command)
+        if (waiting := self._journal.next_received()) is not None:
+            return self._refuse_stale(waiting) or self._talk.start(self._pouring.pour(waiting), waiting)
         if self._probing.asks:
             return self._talk.start(self._probing.ask())
         if (job := self._board.next_job()) is not None:
@@ -343,6 +346,21 @@ class Worker:
         log.error("selling stops: %s", why)
         self._journal.stop_selling(why)
 
+    def _refuse_stale(self, oldest: Command) -> bool:
+        """Where one came too late there may be many: a broker that drops none hands over a night's at once."""
+        if not self._is_stale(oldest):
+            return False
+        with self._journal.transaction():
+            for command in filter(self._is_stale, self._journal.received()):
+                self._pouring.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
+        return True
+
+    def _is_stale(self, command: Command) -> bool:
+        self._at_hand = command
+        is_stale = self._pouring.is_stale(command)
+        self._at_hand = None
+        return is_stale
+
     def _refuse_others(self) -> None:
         """One drink at a time: whoever comes meanwhile is told at once, while the money can go back."""
         if self._board.view.busy_order is None:
@@ -381,11 +399,12 @@ class Worker:
         if not self._talk.is_open:
             is_time = self._chronicle.is_due(now)
         else:
-            is_time = self._chronicle.is_overdue(now) and not (self._journal.received() or self._journal.begun())
+            is_time = self._chronicle.is_overdue(now) and not (self._journal.next_received() or self._journal.begun())
         if is_time:
             self._chronicle.write()
         if not self._talk.is_open:
             self._journal.memory.keep()
+            self._journal.faults.write_if_due()
 
     def _prove_storage(self, now: float) -> None:
         """A full disk may have room again."""
