@@ -52,7 +52,7 @@ class Probing:
 
     def _is_known(self, one: _Waiting, now: float, heard_at: float) -> bool:
         code = gate.refusal(self._board.view, one.probe.drink_no) or (
-            RejectCode.BUSY if self._journal.received() else ""
+            RejectCode.BUSY if self._journal.next_received() else ""
         )
         if not code and self._driver.can(STATUS) and heard_at < one.since - WORD_S:
             if now < one.since + self._patience:

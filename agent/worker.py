@@ -17,14 +17,14 @@ from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.driver import FROM_HOST, Driver, Line
 from agent.events import Events
-from agent.failures import POISON, Failures
+from agent.failures import Failures
 from agent.journal import Journal
 from agent.log import about
 from agent.noticing import Noticing
 from agent.pouring import Pouring
 from agent.probing import Probing
 from agent.profile import Profile
-from agent.records import Command, Snapshot, Verdict, refused
+from agent.records import Command, Snapshot, Verdict
 from agent.talk import Closed, LineLost, LineNews, Opened, Sign, Talk
 from agent.upkeep import Upkeep
 from protocol.errors import WireError
@@ -92,7 +92,7 @@ class Worker:
         self._talk = Conversation()
         self._at_hand: Command | None = None
         """Looked at outside a talk."""
-        self._failures = Failures()
+        self._failures = Failures(journal)
         self._due = _Due()
         self._greet_failures = 0
         self._heard_at = clock.monotonic()
@@ -134,12 +134,8 @@ class Worker:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
         subject = self._talk.drop("an error of ours") or self._at_hand
         self._at_hand = None
-        if subject is None or error is None or not self._failures.is_poison(subject.command_id, error):
-            return
-        try:
-            self._put_away(subject.command_id, f"the agent failed at it {POISON} times: {type(error).__name__}")
-        except JournalFailed as failed:
-            log.error("it stays: %s", failed, extra=about(subject))
+        if subject is not None and error is not None:
+            self._failures.failed_at(subject, error)
 
     @property
     def is_idle(self) -> bool:
@@ -226,8 +222,6 @@ class Worker:
         if not self._driver.is_greeted:
             self._due.greet = min(self._due.greet, now + GREET_PAUSES_S[0])
         self._talk.offer(message)
-
-    # Talking
 
     def _begin(self, now: float) -> bool:
         """Start the most urgent talk; False when there is none."""
@@ -381,16 +375,6 @@ class Worker:
                 self._journal.accept_loss()
             path.unlink(missing_ok=True)
             log.warning("a person decided: %s", decision)
-
-    def _put_away(self, command_id: str, why: str) -> None:
-        """Finish truthfully what can only fail, and sell nothing until a person has looked."""
-        command = self._journal.get(command_id)
-        if command is None or command.is_finished:
-            return
-        log.error("put away: %s", why, extra=about(command))
-        certain, unsure = refused(AgentCode.NEVER_SENT, why), Verdict(Result.UNKNOWN, evidence=Evidence(rule=why))
-        self._journal.finish(command_id, unsure if command.was_sent else certain)
-        self._journal.stop_selling(f"{why}, order {command.order_id[:80]}")
 
     def _write_down(self, now: float) -> None:
         """When nobody waits for the disk, and while there is room for more than what is under way."""
