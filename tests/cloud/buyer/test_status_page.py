@@ -127,7 +127,7 @@ def test_while_nobody_knows_the_buyer_is_told_for_how_long(client: FlaskClient, 
     assert 'data-left="300"' in html
 
 
-def test_of_a_machine_that_unobserved_nothing_is_said_to_have_gone_wrong(client: FlaskClient, orders: Orders) -> None:
+def test_of_a_machine_that_cannot_tell_nothing_is_said_to_have_gone_wrong(client: FlaskClient, orders: Orders) -> None:
     html = page(client, STATES[UNOBSERVED](orders))
     assert "Команда передана автомату" in html
     assert "Узнать, налит ли напиток, мы не можем, поэтому вернём" in html
