@@ -6,13 +6,15 @@ from pathlib import Path
 
 from bench import report
 from bench.campaign import DEFAULT, Length, run
-from bench.stage import Deployment, Missing
+from bench.stage import DATABASES, Deployment, Missing
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when every order ended as it should, 1 when one did not."""
     options = _parser().parse_args(arguments)
-    length = Length(tuple(options.rates), options.seconds, options.maximum_seconds, options.maximum_orders)
+    length = Length(
+        tuple(options.rates), options.seconds, options.maximum_seconds, options.maximum_orders, options.idle_seconds
+    )
     results = []
     for name in options.databases:
         try:
@@ -31,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument(
-        "--databases", nargs="+", choices=[str(d) for d in Deployment], default=[str(d) for d in Deployment]
-    )
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument(
         "--rates", nargs="*", type=float, default=list(DEFAULT.rates), help="orders a second for the latency"
     )
@@ -43,6 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--maximum-orders", type=int, default=DEFAULT.maximum_orders, help="a second, prepared for the full load"
+    )
+    parser.add_argument(
+        "--idle-seconds",
+        type=float,
+        default=DEFAULT.idle_seconds,
+        help="how long it is watched at rest; 0 leaves it out",
     )
     parser.add_argument("--agents", type=int, default=2, help="real agents, each with a machine on a pty")
     parser.add_argument(

@@ -31,7 +31,7 @@ from bench.mqtt import connected_client
 from bench.orders import DRINK_NO, PRICE, Prepared, number_of_payment, order_id
 from bench.programs import Running
 from bench.report import machine, software
-from bench.stage import Deployment, Missing, Stage
+from bench.stage import DATABASES, Deployment, Missing, Stage
 from bench.webhooks import PATH, Notifier
 from cloud.db import Database
 from protocol.frames import encode
@@ -234,7 +234,7 @@ def _maximum(stage: Stage, plan: Sequence[Prepared], seconds: float) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """0 when it was measured."""
     parser = argparse.ArgumentParser(prog="bench.bare", description=__doc__)
-    parser.add_argument("--databases", nargs="+", choices=[str(d) for d in Deployment], default=list(Deployment))
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--seconds", type=float, default=DEFAULT.seconds, help="how long at each rate")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="write bare-<date>.json there")
     options = parser.parse_args(arguments)

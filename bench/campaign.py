@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench import latency, maximum
 from bench.figures import Spread, spread
+from bench.idle import SETTLE_S, Rest, measure
 from bench.latency import Latency
 from bench.maximum import Maximum
 from bench.orders import Prepared, device_uuid
@@ -27,6 +28,8 @@ class Length:
     maximum_seconds: float
     maximum_orders: int
     """Prepared for each second of full load; more than any cloud will take."""
+    idle_seconds: float = 20.0
+    """How long nothing happens, before everything else; 0 leaves it out."""
 
 
 DEFAULT = Length(rates=(2.0, 50.0), seconds=15.0, maximum_seconds=12.0, maximum_orders=600)
@@ -42,6 +45,7 @@ class Result:
     maximum: Maximum | None
     agent_start: Spread | None
     """Process start to presence at the broker."""
+    idle: dict[str, Rest]
     memory_at_rest: dict[str, Weight | None]
     memory_after: dict[str, Weight | None]
     statuses: dict[str, int]
@@ -60,6 +64,7 @@ def run(deployment: Deployment, length: Length, agents: int, capture: str, say: 
     say(f"{deployment}: starting, with {len(prepared)} orders prepared")
     with Stage(deployment, agents, agents + FAKE_MACHINES, prepared, capture) as stage:
         at_rest = stage.weights()
+        idle = _at_rest(stage, length.idle_seconds, say)
         starts = spread(stage.agent_starts())
         latencies = []
         for rate, plan in zip(length.rates, plans, strict=True):
@@ -75,11 +80,20 @@ def run(deployment: Deployment, length: Length, agents: int, capture: str, say: 
             latencies=tuple(latencies),
             maximum=most,
             agent_start=starts,
+            idle=idle,
             memory_at_rest=at_rest,
             memory_after=stage.weights(),
             statuses=_settled(stage),
             posted=sum(map(len, plans)) + (most.posted if most else 0),
         )
+
+
+def _at_rest(stage: Stage, seconds: float, say: Callable[[str], None]) -> dict[str, Rest]:
+    if not seconds:
+        return {}
+    say(f"at rest for {seconds:g} s")
+    time.sleep(min(seconds, SETTLE_S))
+    return measure(stage, seconds)
 
 
 def plans_of(length: Length, agents: int) -> tuple[list[list[Prepared]], list[Prepared]]:

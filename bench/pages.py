@@ -28,7 +28,7 @@ from bench.mqtt import connected_client
 from bench.parts import Part
 from bench.programs import Running, Weight, cpu_seconds, mosquitto, ours, weigh
 from bench.readers import Readers, Seen
-from bench.stage import Deployment, Missing
+from bench.stage import DATABASES, Deployment, Missing
 from cloud.db import Database
 from cloud.orders.making import command_id
 from cloud.orders.models import MakeCommand, Order
@@ -253,8 +253,7 @@ def _mib(weight: Weight | None) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.pages", description=__doc__)
-    known = [str(d) for d in Deployment]
-    parser.add_argument("--databases", nargs="+", choices=known, default=known)
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--pages", type=int, default=1000, help="open at once")
     parser.add_argument("--rate", type=float, default=40.0, help="stages the machines report, a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="for so long")

@@ -16,6 +16,7 @@ import msgspec
 from bench import postgres
 from bench.campaign import Result
 from bench.figures import Spread
+from bench.idle import judged
 
 MARK = re.compile(r"(<!-- results -->\n).*(<!-- end of results -->)", re.DOTALL)
 EMPTY = "<!-- results -->\n<!-- end of results -->\n"
@@ -86,6 +87,8 @@ def _figures(result: Result) -> Iterator[tuple[str, str]]:
         for name, milliseconds in result.maximum.cpu.items():
             yield f"· processor for one order, {name}, ms", f"{milliseconds:.1f}"
         yield "holds not captured yet at its end", str(result.maximum.captures_behind)
+    for name, rest in judged(result.idle).items() if result.idle else ():
+        yield f"at rest, {name}: processor, % / written, KiB/s", f"{rest.percent:.2f} / {rest.kib_a_second:.2f}"
     yield "agent's start to its presence, ms", f"{result.agent_start.p50:.0f}" if result.agent_start else ""
     for name, weight in result.memory_after.items():
         if weight is not None:

@@ -19,7 +19,7 @@ from bench.fleet import Fleet, FleetTimes
 from bench.machines import Machines
 from bench.orders import Prepared
 from bench.parts import Part, semaphore
-from bench.programs import Running, Weight, cpu_seconds, mosquitto, ours, weigh
+from bench.programs import Running, Weight, bytes_written, cpu_seconds, mosquitto, ours, weigh
 from bench.provider import Provider, ProviderTimes
 from simulator.demo.programs import DidNotStart, answers, free_port
 
@@ -29,12 +29,18 @@ _LIMITS = {"COFFEE_FAST_TRACK_S": "7200", "COFFEE_YOOKASSA_RATE": "100000", "COF
 
 
 class Deployment(StrEnum):
-    """The two ways to run the cloud."""
+    """The ways to run the cloud."""
 
     SQLITE = "sqlite"
     """`coffee-cloud run`: one process."""
     POSTGRESQL = "postgresql"
     """`coffee-cloud web` and `coffee-cloud worker`."""
+    SQLITE_APART = "sqlite-apart"
+    """The two programs on one SQLite file; only looked at while it rests (`bench.idle`)."""
+
+
+DATABASES = [str(Deployment.SQLITE), str(Deployment.POSTGRESQL)]
+"""The ways that are measured under work."""
 
 
 class Missing(Exception):
@@ -79,6 +85,10 @@ class Stage:
         used = {program.name: cpu_seconds(program.pid) for program in self._programs}
         return used | {f"bench {part.name}": cpu_seconds(part.pid) for part in self._parts}
 
+    def written(self) -> dict[str, int]:
+        """Bytes each of those programs has had written to a disk so far."""
+        return {program.name: bytes_written(program.pid) for program in self._programs}
+
     def agent_starts(self) -> list[float]:
         """Seconds from each agent's start to its presence at the broker."""
         return [self._online[name] - began for name, began in self._agent_began.items()]
@@ -116,7 +126,7 @@ class Stage:
         return part
 
     def _start_database(self) -> str:
-        if self._deployment is Deployment.SQLITE:
+        if self._deployment is not Deployment.POSTGRESQL:
             return f"sqlite:///{self.folder}/coffee.db"
         program = postgres.find()
         if program is None:
@@ -150,7 +160,8 @@ class Stage:
         for word in words:
             program = ours("cloud", [word], f"cloud {word}", self._subfolder(f"cloud-{word}"), settings)
             self._run(program, self._cloud_is_ready if word == words[-1] else lambda: True)
-        orders.prepare_orders(self.database_url, self._prepared, self.capture)
+        if self._prepared:
+            orders.prepare_orders(self.database_url, self._prepared, self.capture)
 
     def _start_agents(self, mqtt_url: str) -> None:
         for name, tty in zip(self.agents, self.machines.address, strict=True):

@@ -79,10 +79,11 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
 
     @app.get("/ready")
     def ready() -> tuple[Response, int]:
-        warnings: list[str] = []  # of one merchant's money: the others are served all the same
+        clock = cloud.database.clock.complaint()
+        warnings = [clock] if clock else []
         try:
             lacking = heartbeat.missing(cloud.database, cloud.clock())
-            warnings = unaskable.warnings(cloud.clock())
+            warnings += unaskable.warnings(cloud.clock())  # of one merchant's money: the others are served all the same
         except SQLAlchemyError as error:
             log.error("the database does not answer: %s", type(error).__name__)
             lacking = ["the database does not answer"]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
+from cloud.db import Database
 from cloud.fleet import accounts, silence
 from cloud.fleet.accounts import Known
 from cloud.fleet.models import Credential, Device, DeviceLive, FormerCredential
@@ -21,9 +22,11 @@ from cloud.payments.outcomes import Ok
 from cloud.payments.receipts.building import setup_problem
 from cloud.payments.shops import NoCredential
 from cloud.settings import Settings
+from cloud.watch import Watch
 from cloud.wiring import Cloud, build
 
 BROKER_WAIT_S = 5.0
+NOTICE_WAIT_S = 3.0
 SILENT_DAYS = timedelta(days=30)
 ASKED_AT_ONCE = 8
 """Shops asked at the same time: a fleet of hundreds of merchants is looked through in seconds."""
@@ -43,24 +46,49 @@ def checkup(settings: Settings) -> list[Finding]:
     try:
         known, database = _database(cloud)
         shops = [finding for account in known if (finding := _of_account(cloud, account)) is not None]
-        tmetr = _tmetr(cloud) if database.good else []
-        machines = [*_two_agents(cloud), *_silent(cloud)] if database.good else []
+        tmetr = _tmetr(cloud) if database[0].good else []
+        machines = [*_two_agents(cloud), *_silent(cloud)] if database[0].good else []
     finally:
         cloud.close()
-    return [Finding(True, "settings are complete"), database, _broker(settings), *tmetr, *machines, *shops]
+    return [Finding(True, "settings are complete"), *database, _broker(settings), *tmetr, *machines, *shops]
 
 
-def _database(cloud: Cloud) -> tuple[list[Known], Finding]:
+def _database(cloud: Cloud) -> tuple[list[Known], list[Finding]]:
+    """Over the connections that do the work."""
+    database = cloud.database
     try:
-        with cloud.database.read() as session:
+        with database.read() as session:
             known = list(accounts.known(session))
+        if database.is_read_only():
+            return [], [Finding(False, "the database is read-only: COFFEE_DATABASE_URL leads to a copy")]
+        database.set_clock()
     except SQLAlchemyError as error:
         words = (
             f"the database does not answer or was never migrated ({type(error).__name__}): run `coffee-cloud migrate`"
         )
-        return [], Finding(False, words)
+        return [], [Finding(False, words)]
     in_use = sum(isinstance(account, Credential) for account in known)
-    return known, Finding(True, f"database answers, {in_use} payment account(s)")
+    clock = database.clock.complaint()
+    findings = [
+        Finding(True, f"database answers, {in_use} payment account(s)"),
+        *([Finding(False, f"{clock}; nothing of ours suffers, set it right")] if clock else []),
+        *_notices(database),
+    ]
+    return known, findings
+
+
+def _notices(database: Database) -> list[Finding]:
+    """Programs on one SQLite file look at the file instead."""
+    if database.is_sqlite:
+        return []
+    watch = Watch(database)
+    watch.start()
+    hears = watch.wait_hearing(NOTICE_WAIT_S)
+    watch.stop()
+    if hears:
+        return [Finding(True, "the database carries notices between our programs")]
+    words = "no notices come through this pooler: others' changes are found by looking each second, or by an address"
+    return [Finding(True, f"{words} past it in COFFEE_DATABASE_LISTEN_URL")]
 
 
 def _broker(settings: Settings) -> Finding:

@@ -1,5 +1,6 @@
 """`coffee-cloud` on the command line. Exit codes: 0 good, 1 it ran and the answer is bad, 2 wrong usage or settings."""
 
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cloud import __version__, log, migrate
@@ -43,8 +44,11 @@ from cloud.wiring import Cloud, build
 from protocol.messages import Answer, Unsupported
 from protocol.reasons import AnswerStatus
 
+logger = logging.getLogger("cloud.cli")
+
 BAD = 1
 WRONG_USAGE = 2
+AWAY_LOOK_S = 2.0
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,15 +77,40 @@ def _ready_made(settings: Settings) -> Cloud:
     """The cloud on a database of this version; a SQLite file is brought to it, a server's database never by itself."""
     cloud = build(settings)
     try:
-        if cloud.database.is_sqlite:
-            migrate.upgrade(cloud.database)
-        wrong = migrate.check(cloud.database)
+        wrong = _wrong_with(cloud)
     except SQLAlchemyError as error:
         wrong = [f"the database does not answer ({type(error).__name__}): COFFEE_DATABASE_URL"]
     if wrong:
         click.echo("\n".join(wrong), err=True)
         sys.exit(BAD)
     return cloud
+
+
+def _ready_made_in_time(settings: Settings) -> Cloud:
+    """`_ready_made` for a program that stays: while its database is away it waits, and says so."""
+    cloud = build(settings)
+    has_waited = False
+    while True:
+        try:
+            cloud.database.set_clock()
+        except OperationalError as error:
+            said = (str(error.orig).strip().splitlines() or [""])[-1].strip()
+            logger.error("the database does not answer, waiting for it: COFFEE_DATABASE_URL (%s)", said)
+            has_waited = True
+            time.sleep(AWAY_LOOK_S)
+            continue
+        if has_waited:
+            logger.info("the database answers")
+        cloud.close()
+        return _ready_made(settings)
+
+
+def _wrong_with(cloud: Cloud) -> list[str]:
+    """Raises what the database raises."""
+    if cloud.database.is_sqlite:
+        migrate.upgrade(cloud.database)
+    cloud.database.set_clock()
+    return migrate.check(cloud.database)
 
 
 @main.command()
@@ -91,7 +120,7 @@ def web(processes: int) -> None:
     from cloud.server import Gunicorn  # gunicorn is not needed by any other command
 
     settings = _settings()
-    _ready_made(settings).close()
+    _ready_made_in_time(settings).close()
     Gunicorn(settings, processes).run()
 
 
@@ -101,7 +130,7 @@ def worker() -> None:
     from cloud.watch import Watch
     from cloud.worker import Worker
 
-    cloud = _ready_made(_settings())
+    cloud = _ready_made_in_time(_settings())
     watch, work = Watch(cloud.database), Worker(cloud)
     watch.start()
     work.start()
@@ -118,7 +147,7 @@ def run() -> None:
     from cloud.server import Gunicorn
 
     settings = _settings()
-    _ready_made(settings).close()
+    _ready_made_in_time(settings).close()
     click.echo(f"coffee-cloud serves http://{settings.bind}, with the background work. Ctrl-C ends it.")
     Gunicorn(settings, with_worker=True).run()
 

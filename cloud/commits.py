@@ -106,6 +106,8 @@ class GroupCommit:
         self._lock = threading.Lock()
         self._waiting: deque[Piece] = deque()
         self._writing = threading.Lock()
+        self._seen: object = None
+        """The file's version as our own connection last saw it, which does not count its own changes."""
 
     def write(self, work: Callable[[Session], T], key: str = "") -> T:
         """The work's result once it is committed, alone or with others'."""
@@ -122,6 +124,15 @@ class GroupCommit:
         """These in one commit of their own; each future tells how it went."""
         with self._writing:
             self._commit(pieces)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether others have changed this SQLite file since we were last asked: what we write ourselves is no news."""
+        with self._writing, self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            seen = (id(driver), driver.execute("PRAGMA data_version").fetchone() if driver is not None else None)
+        is_news = seen != self._seen
+        self._seen = seen
+        return is_news
 
     def _group(self) -> list[Piece]:
         with self._lock:
@@ -163,8 +174,8 @@ class GroupCommit:
             try:
                 yield connection, transaction
             except BaseException:
-                if not transaction.is_active:  # SQLAlchemy takes it for committed: it was told to, and the trip failed
-                    connection.connection.rollback()
+                if not transaction.is_active and not connection.invalidated:
+                    connection.connection.rollback()  # SQLAlchemy takes it for committed: it was told to, and failed
                 raise
 
     def _commit_apart(self, group: Sequence[Piece]) -> list[_Finished]:

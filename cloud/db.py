@@ -15,15 +15,21 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     DateTime,
     Dialect,
+    Engine,
     Executable,
     MetaData,
     Row,
+    func,
     make_url,
+    select,
+    text,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from cloud import engines
+from cloud import postgresql, sqlite
+from cloud.clock import SharedClock
 from cloud.commits import Done, GroupCommit, Piece, PutBy
 from cloud.notices import Notices
 from cloud.wake import Bell
@@ -33,8 +39,14 @@ PATIENCE_S = 0.1
 """How long work that nobody waits for may wait for more of its kind."""
 SQLITE_PATIENCE_S = 0.02
 """There it is in the way of the one writer: a little at a time."""
-LOCKED_S = 3.0
+LOCKED_S = 1.0
 """So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
+AT_ONCE_S = 0.05
+"""So long who has others to serve waits for a row that somebody holds."""
+
+
+class Held(Exception):
+    """Somebody else holds a row this work needs."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -83,27 +95,34 @@ def normalise_url(url: str) -> str:
 
 
 class Database:
-    """One database, its bell, reading and writing. Safe from any thread."""
+    """One database, its bell, its clock, reading and writing. Safe from any thread.
 
-    def __init__(self, url: str, pool_size: int = 10, patience_s: float | None = None) -> None:
+    `listen_url`: where other processes' notices are heard, when not at `url` (behind a pooler they are not).
+    """
+
+    def __init__(self, url: str, pool_size: int = 10, patience_s: float | None = None, listen_url: str = "") -> None:
         self.url = make_url(normalise_url(url))
+        self.listen_url = make_url(normalise_url(listen_url)) if listen_url else self.url
         self.bell = Bell()
+        self.clock = SharedClock()
         self.known: dict[str, Any] = {}
         """What every writing session finds in its `info`."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: GroupCommit | None = None
+        self._is_pooled = False
         self.notices: Notices | None = None
         """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
             self._make_folder()
-            self.engine = engines.sqlite(self.url, "BEGIN", pool_size)
-            self._group = GroupCommit(engines.sqlite(self.url, "BEGIN IMMEDIATE", 1), self.known, self._tell)
+            self.engine = sqlite.engine(self.url, "BEGIN", pool_size)
+            self._group = GroupCommit(sqlite.engine(self.url, "BEGIN IMMEDIATE", 1), self.known, self._tell)
             self._together = put_by = self._group
         else:
-            self.engine = engines.postgresql(self.url, pool_size)
-            self.notices = Notices(self.engine)
-            self._by_itself = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-            grouping = engines.postgresql(self.url, 2, LOCKED_S)
+            self.engine = postgresql.engine(self.url, pool_size)
+            self._by_itself = self.engine.execution_options(**{postgresql.STATEMENT_ALONE: True})
+            self._at_once = self.engine.execution_options(**{postgresql.LOCKED_OPTION: AT_ONCE_S})
+            self.notices = Notices(self._by_itself)
+            grouping = postgresql.engine(self.url, 2, LOCKED_S)
             self._together, put_by = (GroupCommit(grouping, self.known, self._tell) for _ in range(2))
         if patience_s is None:
             patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
@@ -116,12 +135,18 @@ class Database:
         """
         if self._group is not None:
             return self._group.write(lambda session: work(session, *args, **kwargs))
-        with Session(self.engine, expire_on_commit=False, info=self.known) as session:
-            result = work(session, *args, **kwargs)
-            done = Done(session)
-            session.commit()
-        self._tell(done)
-        return result
+        return self._write(self.engine, lambda session: work(session, *args, **kwargs))
+
+    def write_unless_held(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`write` for one who has others to serve. Raises `Held` at once where somebody else holds a row it needs."""
+        if self._group is not None:
+            return self._group.write(lambda session: work(session, *args, **kwargs))
+        try:
+            return self._write(self._at_once, lambda session: work(session, *args, **kwargs))
+        except DBAPIError as error:
+            if postgresql.is_locked(error):
+                raise Held from error
+            raise
 
     def write_one(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
         """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
@@ -149,6 +174,48 @@ class Database:
         except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
             future.set_exception(error)
         return future
+
+    def _write(self, engine: Engine, work: Callable[[Session], T]) -> T:
+        with Session(engine, expire_on_commit=False, info=self.known) as session:
+            result = work(session)
+            done = Done(session)
+            session.commit()
+        self._tell(done)
+        return result
+
+    def set_clock(self) -> None:
+        """Take over the server's time. A SQLite file is used by programs of one host, which have one clock.
+
+        Raises what the database raises.
+        """
+        if not self.is_sqlite:
+            self.clock.set_by(self._server_time)
+
+    def is_read_only(self) -> bool:
+        """Whether the server refuses to write, asked over a connection of those that do the work.
+
+        Raises what the database raises.
+        """
+        if self.is_sqlite:
+            return False
+        with self._together.engine.connect() as connection:
+            return connection.execute(text("SHOW transaction_read_only")).scalar() == "on"
+
+    def release_idle(self) -> None:
+        """Behind a pooler: let go of sessions that nobody uses this moment, other programs may wait for them."""
+        if self._is_pooled:
+            self.engine.dispose()
+            self._together.engine.dispose()
+
+    def _server_time(self) -> datetime:
+        with self._by_itself.connect() as connection:
+            self._is_pooled = postgresql.is_pooled(connection)
+            moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether other processes have changed this SQLite file since we were last asked."""
+        return self._group is not None and self._group.changed_elsewhere()
 
     def _tell(self, done: Done) -> None:
         done.tell(self.bell)

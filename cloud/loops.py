@@ -7,25 +7,22 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from cloud.clock import utc_now
+from cloud.postgresql import is_away, is_locked
 from cloud.wake import Bell, Listener
+
+__all__ = ["Clock", "Crew", "Loop", "Steps", "utc_now"]
 
 log = logging.getLogger("cloud.loops")
 
 AFTER_ERROR_S = 1.0
-LONGEST_SLEEP_S = 1.0
-"""Polling is the truth: nothing waits longer than this for a wake-up that was lost."""
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The wall clock; the only place that reads it for the loops."""
-    return datetime.now(UTC)
 
 
 class Steps(Protocol):
@@ -42,6 +39,7 @@ class Loop:
         self.name = name
         self._steps = steps
         self._clock = clock
+        self._bell = bell
         self._ear: Listener = bell.listen(topic)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -74,13 +72,20 @@ class Loop:
             try:
                 wake_at = self._steps.step(self._clock())
                 pause = (wake_at - self._clock()).total_seconds()
-            except OperationalError as error:  # the database is away: one line a second says enough
-                log.error("%s: the database does not answer (%s)", self.name, type(error.orig).__name__)
+            except DBAPIError as error:
+                log.error("%s: %s", self.name, _said_of(error), exc_info=not is_away(error))
                 pause = AFTER_ERROR_S
             except Exception:  # the loop must outlive any one step; what failed stays due in the database
                 log.exception("%s: a step failed", self.name)
                 pause = AFTER_ERROR_S
-            self._ear.wait(min(max(pause, 0.0), LONGEST_SLEEP_S))
+            self._ear.wait(min(max(pause, 0.0), self._bell.longest_sleep_s))  # polling is the truth
+
+
+def _said_of(error: DBAPIError) -> str:
+    """One line a second says enough of a database that is away."""
+    if is_locked(error):
+        return "somebody else holds what it needs"
+    return f"the database does not answer ({type(error.orig).__name__})" if is_away(error) else "a step failed"
 
 
 class Crew:

@@ -13,12 +13,12 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud import heartbeat
 from cloud.addresses import client_address
 from cloud.db import Database
 from cloud.fleet import machine_events
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
-from cloud.heartbeat import FRESH_S, WorkerLife
 from cloud.loops import Clock
 from cloud.orders.at_risk import Next, each_at_risk, summed
 from cloud.orders.models import Order
@@ -165,12 +165,11 @@ def _reconciliation(session: Session) -> Iterator[Gauge]:
 
 
 def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
-    fresh = WorkerLife.seen_at > now - timedelta(seconds=FRESH_S)
-    alive = session.scalars(select(WorkerLife.broker_connected).where(fresh)).all()
+    found = heartbeat.alive(session, now)
     workers = Gauge("coffee_workers_alive", "Worker processes that gave a sign of life in the last seconds.")
-    workers.add(len(alive))
+    workers.add(len(found))
     connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
-    connected.add(sum(alive))
+    connected.add(sum(worker.broker_connected for worker in found))
     yield from (workers, connected)
 
 

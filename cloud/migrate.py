@@ -30,6 +30,7 @@ import cloud.orders.outbox
 import cloud.orders.receipts
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
+from cloud import postgresql, sqlite
 from cloud.db import Base, Database
 from cloud.migrations.append_only import unprotected
 
@@ -103,9 +104,13 @@ def _alone(database: Database) -> Iterator[Connection]:
         with _alone_in_sqlite(database) as connection:
             yield connection
     else:
-        with database.engine.begin() as connection:
-            connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))  # let go by the commit itself
-            yield connection
+        engine = postgresql.patient_engine(database.url)
+        try:
+            with engine.begin() as connection:
+                connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))  # let go by the commit itself
+                yield connection
+        finally:
+            engine.dispose()
 
 
 @contextmanager
@@ -127,6 +132,7 @@ def _sqlite_engine(database: Database) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
+        sqlite.keep_private(database.url.database)
         connection.isolation_level = None
         _write_ahead(connection)
         # With foreign keys on, dropping the old copy of a table would delete what refers to it.

@@ -3,11 +3,13 @@
 import resource
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.app import STREAMS, create_app
 from cloud.collector import spare_what_stays
@@ -86,6 +88,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if not self._with_worker:
             _allow_many_files()
         self._cloud = build(self._settings)
+        with suppress(SQLAlchemyError):  # by its own clock until the watch can ask
+            self._cloud.database.set_clock()
         if self._with_worker:
             self._worker = Worker(self._cloud)
             self._worker.start()

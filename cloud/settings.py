@@ -33,6 +33,8 @@ class Settings:
     old_secret_keys: tuple[str, ...] = field(default=(), repr=False)
     """Earlier secret keys, still able to read what was encrypted with them."""
     database_url: str = field(default="sqlite:///var/coffee.db", repr=False)
+    database_listen_url: str = field(default="", repr=False)
+    """Where notices between processes are heard, when `database_url` leads to a pooler that carries none."""
     mqtt_url: str = field(default="mqtt://127.0.0.1:1883", repr=False)
     mqtt_user: str = ""
     mqtt_password: str = field(default="", repr=False)
@@ -74,6 +76,9 @@ class Settings:
             "secret_key": reader.text("SECRET_KEY", ""),
             "old_secret_keys": tuple(filter(None, reader.text("OLD_SECRET_KEYS", "").split(","))),
             "database_url": reader.database("DATABASE_URL", cls.database_url),
+            "database_listen_url": reader.matching(
+                "DATABASE_LISTEN_URL", "", f"|{_SERVER}", "postgresql+psycopg://..."
+            ),
             "mqtt_url": reader.url("MQTT_URL", cls.mqtt_url, ("mqtt", "mqtts")),
             "mqtt_user": reader.text("MQTT_USER", ""),
             "mqtt_password": reader.text("MQTT_PASSWORD", ""),
@@ -105,7 +110,8 @@ class Settings:
 
 
 _PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})"
-_DATABASE = r"sqlite:///(?!:memory:).+|postgres(ql|ql\+psycopg)?://.*"
+_SERVER = r"postgres(ql|ql\+psycopg)?://.*"
+_DATABASE = rf"sqlite:///(?!:memory:).+|{_SERVER}"
 """A SQLite database in memory would be another one for every process."""
 _NUMBERS: dict[str, float] = {f.name: f.default for f in fields(Settings) if isinstance(f.default, int | float)}
 

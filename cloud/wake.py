@@ -7,6 +7,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
+DEAF_SLEEP_S = 1.0
+"""So long may sleep who cannot be sure to be woken: a lost wake-up costs no more."""
+HEARING_SLEEP_S = 5.0
+"""And so long, where what others commit is known to be heard."""
+
 
 class Listener:
     """One waiter's ear; created before looking, so that nothing falls between the look and the wait."""
@@ -43,6 +48,8 @@ class Bell:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
+        self.hears = False
+        """Everything that is committed, in other processes too, rings here for all we know."""
 
     def listen(self, topic: str) -> Listener:
         """An ear for one topic; close it."""
@@ -61,6 +68,11 @@ class Bell:
             self._listeners[topic].discard(listener)
             if not self._listeners[topic]:
                 del self._listeners[topic]
+
+    @property
+    def longest_sleep_s(self) -> float:
+        """How long one may sleep who waits to be woken."""
+        return HEARING_SLEEP_S if self.hears else DEAF_SLEEP_S
 
     @property
     def topics(self) -> int:

@@ -64,9 +64,10 @@ class Cloud:
         self.database.close()
 
 
-def build(settings: Settings, clock: Clock = utc_now) -> Cloud:
-    """The cloud of these settings. Opens nothing yet."""
-    database = Database(settings.database_url, pool_size=HANDS)
+def build(settings: Settings, clock: Clock | None = None) -> Cloud:
+    """The cloud of these settings. Opens nothing yet. Without a clock all programs go by the database's."""
+    database = Database(settings.database_url, pool_size=HANDS, listen_url=settings.database_listen_url)
+    clock = clock or database.clock
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     shops = Shops(database, vault, connector(settings, database, clock), clock)
     owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

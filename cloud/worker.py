@@ -4,7 +4,9 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud import heartbeat
 from cloud.courier.broker import BrokerLink, client_id_of
@@ -38,6 +40,7 @@ TMETR_HANDS = 8
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Worker:
@@ -50,7 +53,7 @@ class Worker:
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
         self.link = BrokerLink(
-            settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN)),
+            settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN, HEARTBEAT)),
             settings.mqtt_user, settings.mqtt_password,
         )  # fmt: skip
         # One crew, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
@@ -63,6 +66,7 @@ class Worker:
         publishing = Loop("publisher", self._publisher, bell, mail, clock)
         self._publisher.wake = self.link.on_answer = publishing.ring
         self.link.on_received = lambda: bell.ring((MQTT_IN,))
+        self._heartbeat = Heartbeat(database, self.link, cloud.owner)
         self._patience = Patience()
         reconciler = Reconciler(database, cloud.shops, clock, self._patience.wait)
         self.loops = [
@@ -73,7 +77,7 @@ class Worker:
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
-            Loop("heartbeat", Heartbeat(database, self.link, cloud.owner), bell, HEARTBEAT, clock),
+            Loop("heartbeat", self._heartbeat, bell, HEARTBEAT, clock),
             Loop("credentials", Renewals(database), bell, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
             *self._of_tmetr(cloud),
@@ -131,18 +135,31 @@ class Worker:
         for crew in self._crews:
             crew.close()
         self.link.stop()
+        self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
 
 
 class Heartbeat:
-    """Writes the worker's sign of life."""
+    """Writes the worker's sign of life: now and then, and when the broker came or went. Woken for nothing, it waits."""
 
     def __init__(self, database: Database, link: BrokerLink, owner: str) -> None:
         self._database = database
         self._link = link
         self._owner = owner
+        self._told: bool | None = None
+        self._last = self._next = EPOCH
 
     def step(self, now: datetime) -> datetime:
-        """One beat."""
-        self._database.write(heartbeat.beat, self._owner, self._link.connected, now)
-        return now + timedelta(seconds=heartbeat.EVERY_S)
+        """One beat, when it is time for one."""
+        connected = self._link.connected
+        if connected != self._told or not self._last <= now < self._next:  # the clock may have been set back
+            self._next = self._database.write(heartbeat.beat, self._owner, connected, now)
+            self._told, self._last = connected, now
+        return self._next
+
+    def end(self) -> None:
+        """No more of them."""
+        try:
+            self._database.write(heartbeat.leave, self._owner)
+        except SQLAlchemyError as error:
+            log.warning("the end could not be told: %s", type(error).__name__)

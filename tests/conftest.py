@@ -16,8 +16,9 @@ from sqlalchemy.engine import make_url
 from tests.chromium import Pages, a_browser
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
+from tests.pgbouncer import a_pgbouncer
 from tests.postgres import PostgresServer, a_postgres_server
-from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, POSTGRES, RealPart, missing
+from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, PGBOUNCER, POSTGRES, RealPart, missing
 from tests.templates import compile_once
 
 _USED = "real part"
@@ -75,6 +76,19 @@ def migrated_postgres_url(
     """A PostgreSQL database of the test's own that has its tables already."""
     _use(POSTGRES, request.node)
     with postgres_server.fresh_database(like=migrated_postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def pgbouncer(request: pytest.FixtureRequest) -> None:
+    """For tests that start one themselves."""
+    _use(PGBOUNCER, request.node)
+
+
+@pytest.fixture(params=["session", "transaction"])
+def pooled_url(request: pytest.FixtureRequest, pgbouncer: None, migrated_postgres_url: str) -> Iterator[str]:
+    """`migrated_postgres_url` through PgBouncer, once lending sessions for a session, once for a transaction."""
+    with a_pgbouncer(migrated_postgres_url, request.param) as url:
         yield url
 
 

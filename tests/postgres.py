@@ -65,7 +65,7 @@ def a_postgres_server() -> Iterator[PostgresServer]:
 
 
 def _serve(folder: Path) -> Iterator[PostgresServer]:
-    user = _user_to_become()
+    user = user_to_become()
     if user is not None:
         shutil.chown(folder, user)
     data = folder / "data"
@@ -90,7 +90,7 @@ def _serve(folder: Path) -> Iterator[PostgresServer]:
         yield server
 
 
-def _user_to_become() -> str | None:
+def user_to_become() -> str | None:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None

@@ -1,4 +1,4 @@
-"""Where this machine's real parts are: Mosquitto, PostgreSQL, Chromium, Caddy. It looks; it starts nothing.
+"""Where this machine's real parts are: Mosquitto, PostgreSQL, PgBouncer, Chromium, Caddy. It looks; it starts nothing.
 
 An address in the environment goes before a program found on this machine.
 """
@@ -87,6 +87,11 @@ POSTGRES = RealPart(
     where=os.environ.get(DATABASE_URL) or _first_program(["postgres"], _postgres_folders()),
     advice=f"install postgresql, or set {DATABASE_URL}",
 )
+PGBOUNCER = RealPart(
+    name="PgBouncer",
+    where=_first_program(["pgbouncer"], [Path("/usr/sbin"), Path("/opt/homebrew/bin"), Path("/usr/local/bin")]),
+    advice="install pgbouncer",
+)
 CHROMIUM = RealPart(
     name="Chromium",
     where=_first_program(
@@ -96,4 +101,4 @@ CHROMIUM = RealPart(
     advice="install chromium or google-chrome",
 )
 CADDY = RealPart(name="Caddy", where=_first_program(["caddy"]), advice="install caddy", version_option="version")
-ALL_PARTS = (MOSQUITTO, POSTGRES, CHROMIUM, CADDY)
+ALL_PARTS = (MOSQUITTO, POSTGRES, PGBOUNCER, CHROMIUM, CADDY)

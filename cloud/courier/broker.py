@@ -27,6 +27,8 @@ from protocol.topics import Channel, every
 log = logging.getLogger("cloud.courier.broker")
 
 KEEPALIVE_S = 20
+RECONNECT_S = (1, 2)
+"""Seconds between two tries, the first ones and the later: a broker that is back is wanted at once, and we are few."""
 MAX_IN_FLIGHT = 200
 MAX_INBOX = 5000
 """Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
@@ -140,7 +142,7 @@ class BrokerLink:
         if name:
             client.username_pw_set(name, password or unquote(parts.password or ""))
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
-        client.reconnect_delay_set(1, 30)
+        client.reconnect_delay_set(*RECONNECT_S)
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

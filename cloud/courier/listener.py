@@ -6,23 +6,25 @@ What makes no sense is counted, logged and acknowledged: unacknowledged it would
 import logging
 import queue
 from collections import defaultdict, deque
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from cloud.courier.broker import BrokerLink, NotConnected, Received
-from cloud.db import Database
+from cloud.db import Database, Held
 from cloud.fleet import machine_events, probes, sessions
 from cloud.fleet.models import DeviceLive
 from cloud.loops import Clock
 from cloud.orders import making
 from cloud.orders.docket import key_of
 from cloud.orders.rules import Rules
+from cloud.postgresql import is_locked
 from protocol.errors import WireError
 from protocol.messages import (
     GREETING,
@@ -55,8 +57,20 @@ SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
 """What a message raises that can never be taken in."""
 TAKES = [str(Event.__struct_config__.tag)]
 """Kinds of reports that older clouds did not know; a device keeps them until it hears that they are taken."""
+IDLE = timedelta(seconds=60)
+HELD_AGAIN = timedelta(seconds=1)
+MAX_HELD = 200
+"""Messages that wait for somebody's locks; beyond it the oldest are forgotten, and devices say again what matters."""
 RECEIPT_EXPIRY_S = 60
 """A receipt that finds nobody is not needed: the device repeats, and gets another."""
+
+
+class Said(NamedTuple):
+    """A message that makes sense."""
+
+    received: Received
+    device_uuid: str
+    message: Message
 
 
 class Listener:
@@ -67,24 +81,45 @@ class Listener:
         self._link = link
         self._rules = rules
         self._clock = clock
+        self._held: list[Said] = []
+        self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self.poison = 0
         """Messages that made no sense, since the start."""
 
     def step(self, now: datetime) -> datetime:
         """Handle what has arrived; when to look again."""
+        self._try_again(now)
         batch = self._arrived()
         if not batch:
-            return now + timedelta(seconds=1)
-        said = [(received, *understood) for received in batch if (understood := self._understand(received))]
+            return now + (HELD_AGAIN if self._held else IDLE)
+        said = [Said(received, *understood) for received in batch if (understood := self._understand(received))]
         try:
-            self._store([(device, message) for _, device, message in said])
+            held = self._store(said)
         except Exception:
             self._link.drop()
             raise
         for received in batch:
             self._link.ack(received)
-        self._answer(said)
+        stored = [one for one in said if one not in held]
+        self._answer(stored)
+        self._held = [*(one for one in self._held if not _is_overtaken(one, stored)), *held][-MAX_HELD:]
         return now
+
+    def _try_again(self, now: datetime) -> None:
+        """What somebody's open transaction kept from being stored; the device was told nothing of it yet."""
+        if self._try_at - HELD_AGAIN <= now < self._try_at:  # the clock may have been set back
+            return
+        self._try_at = now + HELD_AGAIN
+        for one in list(self._held):
+            try:
+                self._database.write_unless_held(self._handle, one.device_uuid, one.message, self._clock())
+            except Held:
+                continue
+            except SENSELESS as error:
+                self._note_poison(one, error)
+            else:
+                self._answer([one])
+            self._held.remove(one)
 
     def _arrived(self) -> list[Received]:
         batch: list[Received] = []
@@ -105,22 +140,35 @@ class Listener:
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
-    def _store(self, said: list[tuple[str, Message]]) -> None:
-        """In one go, but at once what a buyer waits for; only when something makes no sense, each by itself."""
+    def _store(self, said: Sequence[Said]) -> list[Said]:
+        """In one go, but at once what a buyer waits for; only when something makes no sense, each by itself.
+
+        Gives those that must wait for somebody who holds their rows.
+        """
         now = self._clock()
-        stored: deque[tuple[str, Callable[[], None]]] = deque()
-        for device, message in said:
-            work = (_locked_by(device, message), self._handle, device, message, now)
-            if isinstance(message, ProbeReply):
-                stored.appendleft((device, partial(self._database.write_together, *work)))
+        stored: deque[tuple[Said, Callable[[], None]]] = deque()
+        for one in said:
+            work = (_locked_by(one.device_uuid, one.message), self._handle, one.device_uuid, one.message, now)
+            if isinstance(one.message, ProbeReply):
+                stored.appendleft((one, partial(self._database.write_together, *work)))
             else:
-                stored.append((device, self._database.write_soon(*work).result))
-        for device, end in stored:
+                stored.append((one, self._database.write_soon(*work).result))
+        held = []
+        for one, end in stored:
             try:
                 end()
             except SENSELESS as error:
-                self.poison += 1
-                log.error("message could not be taken in: %s", type(error).__name__, extra={"device": device})
+                self._note_poison(one, error)
+            except OperationalError as error:
+                if not is_locked(error):
+                    raise
+                log.warning("somebody else holds what this message is about, it waits", extra=_facts(one))
+                held.append(one)
+        return held
+
+    def _note_poison(self, one: Said, error: Exception) -> None:
+        self.poison += 1
+        log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
     def _handle(self, session: Session, device_uuid: str, message: Message, now: datetime) -> None:
         match message:
@@ -145,7 +193,7 @@ class Listener:
             case Unsupported():
                 log.warning("agent does not know %s", message.unknown_kind, extra={"device": device_uuid})
 
-    def _answer(self, said: list[tuple[Received, str, Message]]) -> None:
+    def _answer(self, said: Sequence[Said]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""
         held: dict[str, list[str]] = defaultdict(list)
         for received, device_uuid, message in said:
@@ -180,6 +228,16 @@ class Listener:
             self._link.publish(topic(device_uuid, channel), encode(message), RECEIPT_EXPIRY_S)
         except NotConnected:
             log.info("not told, the device will ask again", extra={"device": device_uuid})
+
+
+def _facts(one: Said) -> dict[str, str]:
+    return {"device": one.device_uuid, "order_id": getattr(one.message, "order_id", "")}
+
+
+def _is_overtaken(one: Said, stored: Sequence[Said]) -> bool:
+    """Of what describes a device only the newest is true."""
+    newer = {(other.device_uuid, type(other.message)) for other in stored}
+    return isinstance(one.message, Presence | State) and (one.device_uuid, type(one.message)) in newer
 
 
 def _locked_by(device_uuid: str, message: Message) -> str:

@@ -18,7 +18,7 @@ log = logging.getLogger("cloud.courier.probe")
 
 EXPIRY_S = 2
 """The broker forgets what nobody took by then; nobody waits for the answer any more."""
-IDLE = timedelta(seconds=1)
+IDLE = timedelta(seconds=60)
 
 
 class Prober:

@@ -30,7 +30,6 @@ from protocol.topics import Channel, topic
 
 log = logging.getLogger("cloud.courier")
 
-IDLE_S = 1.0
 LEASE_S = 30.0
 MAX_GIVEN = 200
 """Rows claimed for us and not sent; beyond it we look for them ourselves."""
@@ -92,17 +91,20 @@ class Publisher:
         self._recover_lost(now)
         if not self._link.connected:
             self._give_back()
-            return now + timedelta(seconds=IDLE_S)  # the link rings when it is back
+            return now + self._idle()  # the link rings when it is back
         while self._given:
             self._send_given(*self._given.popleft(), now)
-        if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, timedelta(seconds=IDLE_S)):
+        if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, self._idle()):
             letters, next_due = self._database.write(self._take, now)
             for letter in letters:
                 self._send(letter)
-            idle = now + timedelta(seconds=IDLE_S)
+            idle = now + self._idle()
             self._look_at = min(next_due or idle, idle)
         self._settle_answers()
         return self._look_at
+
+    def _idle(self) -> timedelta:
+        return timedelta(seconds=self._database.bell.longest_sleep_s)
 
     def at_hand(self) -> AtHand:
         """For `promises.know_at_hand`: rows written in this process need not be looked for."""

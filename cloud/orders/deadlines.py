@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute
 
-from cloud.db import Database
+from cloud.db import Database, Held
 from cloud.due import due
 from cloud.orders import making
 from cloud.orders.models import MakeCommand, Order, Payment
@@ -21,6 +22,8 @@ log = logging.getLogger("cloud.orders.deadlines")
 
 LOOK_AT_LEAST_S = 1.0
 BATCH = 200
+HELD_AGAIN = timedelta(seconds=5)
+"""An order that somebody else holds (an operator's open transaction) is tried again after this."""
 CLOSING = timedelta(days=1)
 """So long before the provider lets a hold go, it is decided about (docs/yookassa.md 2.2)."""
 DEVICES_REPEAT_WITHIN = timedelta(seconds=12)
@@ -39,21 +42,31 @@ class Deadlines:
         self._database = database
         self._rules = rules
         self._silence = None if is_listening is None else _Silence(is_listening)
+        self._held: dict[str, datetime] = {}
+        """Orders somebody else holds, and when they are tried again."""
 
     def step(self, now: datetime) -> datetime:
         """Move what is due; when to look again."""
         later = now + timedelta(seconds=LOOK_AT_LEAST_S)
         heard_since = self._heard_since(now)
+        soonest = self._soonest(now)
+        if soonest is None or soonest > now:
+            return min(later, soonest or later)
+        self._held = {
+            order_id: again_at for order_id, again_at in self._held.items() if now < again_at <= now + HELD_AGAIN
+        }
         judged = [
-            self._judge(order_id, making.deadline_passed, order_id, self._rules, now)
+            self._judge(now, order_id, making.deadline_passed, self._rules, now)
             for order_id in self._due(now, heard_since)
         ]
         judged += [
-            self._judge(order_id, making.grace_over, order_id, self._rules, now)
+            self._judge(now, order_id, making.grace_over, self._rules, now)
             for order_id in self._graces_over(now, heard_since)
         ]
-        judged += [self._judge(order_id, making.hold_closes, order_id, now) for order_id in self._holds_closing(now)]
-        return min(later, self._next() or later) if all(judged) and heard_since is None else later
+        judged += [self._judge(now, order_id, making.hold_closes, now) for order_id in self._holds_closing(now)]
+        if self._held or heard_since is not None or not all(judged):
+            return later
+        return min(later, self._soonest(now) or later) if judged else later
 
     def _heard_since(self, now: datetime) -> datetime | None:
         """Of commands issued before it a word may be on its way to us; None when none can be any more."""
@@ -61,10 +74,15 @@ class Deadlines:
             self._silence = None
         return None if self._silence is None else self._silence.until or now
 
-    def _judge(self, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
+    def _judge(self, now: datetime, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
+        """One order that cannot be judged must not keep all others waiting; it stays due."""
         try:
-            self._database.write(rule, *facts)
-        except Exception:  # one order that cannot be judged must not keep all others waiting; it stays due
+            self._database.write_unless_held(rule, order_id, *facts)
+        except Held:
+            log.warning("somebody else holds the order, its deadline must wait", extra={"order_id": order_id})
+            self._held[order_id] = now + HELD_AGAIN
+            return False
+        except Exception:
             log.exception("a missed deadline could not be judged", extra={"order_id": order_id})
             return False
         return True
@@ -72,30 +90,37 @@ class Deadlines:
     def _due(self, now: datetime, heard_since: datetime | None) -> list[str]:
         by_itself = or_(Order.status != Status.MAKE_PENDING.value, _may_be_judged(heard_since))
         with self._database.read() as session:
-            is_due = due(Order.due_at, now, now + self._rules.longest_wait)
-            found = select(Order.id).where(is_due, by_itself).order_by(Order.due_at).limit(BATCH)
-            return list(session.scalars(found))
+            found = select(Order.id).where(self._is_due(now), by_itself, self._is_free(Order.id))
+            return list(session.scalars(found.order_by(Order.due_at).limit(BATCH)))
 
     def _graces_over(self, now: datetime, heard_since: datetime | None) -> list[str]:
-        is_due = due(Order.return_after, now, now + self._rules.uncertain_grace)
-        found = select(Order.id).where(is_due, _may_be_judged(heard_since))
+        found = select(Order.id).where(self._is_over(now), _may_be_judged(heard_since), self._is_free(Order.id))
         with self._database.read() as session:
             return list(session.scalars(found.order_by(Order.return_after).limit(BATCH)))
 
     def _holds_closing(self, now: datetime) -> list[str]:
         """Of the few orders that wait for a person."""
-        closing = and_(Payment.state == PaymentState.HELD.value, Payment.hold_expires_at <= now + CLOSING)
-        of_a_person = Payment.order_id.in_(select(Order.id).where(Order.waits_for_person))
+        found = _closing_holds(now).where(self._is_free(Payment.order_id))
         with self._database.read() as session:
-            return list(session.scalars(select(Payment.order_id).where(of_a_person, closing).limit(BATCH)))
+            return list(session.scalars(found.limit(BATCH)))
 
-    def _next(self) -> datetime | None:
+    def _is_free(self, order_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        """Those that were held a moment ago stand in nobody's way."""
+        return order_id.not_in(self._held) if self._held else true()
+
+    def _is_due(self, now: datetime) -> ColumnElement[bool]:
+        return due(Order.due_at, now, now + self._rules.longest_wait)
+
+    def _is_over(self, now: datetime) -> ColumnElement[bool]:
+        return due(Order.return_after, now, now + self._rules.uncertain_grace)
+
+    def _soonest(self, now: datetime) -> datetime | None:
+        """All that is asked while nothing is due: one look."""
+        waiting = [select(func.min(at)).scalar_subquery() for at in (Order.due_at, Order.return_after)]
+        overdue = or_(exists().where(or_(self._is_due(now), self._is_over(now))), exists(_closing_holds(now)))
         with self._database.read() as session:
-            soonest = [
-                session.scalar(select(func.min(Order.due_at))),
-                session.scalar(select(func.min(Order.return_after))),
-            ]
-        return min((moment for moment in soonest if moment is not None), default=None)
+            *moments, is_overdue = session.execute(select(*waiting, overdue)).one()
+        return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)
 
 
 class _Silence:
@@ -115,6 +140,12 @@ class _Silence:
             self.until = now
             self._over_at = min(self._over_at, now + DEVICES_REPEAT_WITHIN)
         return now >= self._over_at
+
+
+def _closing_holds(now: datetime) -> Select[str]:
+    closing = and_(Payment.state == PaymentState.HELD.value, Payment.hold_expires_at <= now + CLOSING)
+    of_a_person = Payment.order_id.in_(select(Order.id).where(Order.waits_for_person))
+    return select(Payment.order_id).where(of_a_person, closing)
 
 
 def _may_be_judged(heard_since: datetime | None) -> ColumnElement[bool]:

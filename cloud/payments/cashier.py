@@ -48,7 +48,7 @@ log = logging.getLogger("cloud.payments.cashier")
 
 LEASE_S = 60.0
 """Longer than the slowest call (5 s to connect, 35 s to answer), so that no other worker repeats a call under way."""
-IDLE_S = 1.0
+IDLE_S = 60.0
 NO_CREDENTIAL_RETRY_S = 60.0
 ASK_AGAIN_S = 300.0
 BUYERS_PATIENCE_S = 3.0

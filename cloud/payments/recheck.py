@@ -141,7 +141,7 @@ class Recheck:
 
     def step(self, now: datetime) -> datetime:
         """Ask what is due as it may begin; when to look again."""
-        idle = now + timedelta(seconds=1)
+        idle = now + timedelta(seconds=60)
         if self._crew.free <= 0:
             return idle  # a freed slot rings
         with self._database.read() as session:

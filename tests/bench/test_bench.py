@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as program
-from bench import bare, orders
+from bench import bare, idle, orders
 from bench.figures import percentile, spread
 from bench.parts import Part
 
@@ -69,6 +69,22 @@ def test_a_slice_of_the_bench_measures_every_order_on_postgresql(tmp_path: Path)
     check_slice("postgresql", tmp_path)
 
 
+def test_rest_is_promised_of_the_cloud_as_a_whole_and_of_each_agent() -> None:
+    rests = {name: idle.Rest(0.6, 0.4) for name in ("cloud web", "cloud worker", "agent m", "mosquitto")}
+    rests["postgresql"] = idle.Rest(50.0, 50.0)
+    judged = idle.judged(rests)
+    assert judged == {"cloud": idle.Rest(1.2, 0.8), "agent m": idle.Rest(0.6, 0.4)}
+    assert [idle.keeps([rest]) for rest in judged.values()] == [False, True]
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_two_programs_on_one_sqlite_file_are_watched_at_rest(tmp_path: Path) -> None:
+    idle.main(["--deployments", "sqlite-apart", "--seconds", "0.2", "--settle", "0", "--record", str(tmp_path)])
+    [path] = tmp_path.glob("idle-*.json")
+    [watched] = json.loads(path.read_text())["results"].values()
+    assert {"cloud web", "cloud worker"} < watched.keys()
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("mosquitto")
 def test_the_bare_chain_is_measured(tmp_path: Path) -> None:
@@ -81,6 +97,7 @@ def test_the_bare_chain_is_measured(tmp_path: Path) -> None:
 
 def check_slice(database: str, tmp_path: Path) -> None:
     few = ["--rates", "4", "--seconds", "1", "--maximum-seconds", "0.5", "--maximum-orders", "40"]
+    few += ["--idle-seconds", "0.2"]
     few += ["--agents", str(AGENTS)]
     assert program.main(["--databases", database, *few, "--record", str(tmp_path)]) == 0
     [path] = (tmp_path / "results").iterdir()
@@ -94,6 +111,8 @@ def check_slice(database: str, tmp_path: Path) -> None:
     assert (latency["missing"], latency["repeated"], result["maximum"]["unfinished"]) == (0, 0, 0)
     assert result["statuses"]["successful"] == result["posted"] == 4 + result["maximum"]["posted"]
     assert result["agent_start"]["count"] == AGENTS
+    assert all(rest["percent"] >= 0 and rest["kib_a_second"] >= 0 for rest in result["idle"].values())
+    assert sum(name.startswith("cloud ") for name in result["idle"]) == (1 if database == "sqlite" else 2)
     assert any(name.startswith("cloud ") for name in result["memory_after"])
     readme = (tmp_path / "README.md").read_text()
     assert f"| webhook to first byte, at 4/s: p50 / p99 ms | {latency['chain']['p50']:.1f} /" in readme

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from cloud import engines
+from cloud import postgresql
 from cloud.db import Database
 
 
@@ -33,12 +33,12 @@ def test_a_connection_that_died_at_rest_is_replaced_unnoticed(
 ) -> None:
     first = database.write(backend)
     end_backend(database, first)
-    monkeypatch.setattr(engines, "TRUSTED_S", 0.0)
+    monkeypatch.setattr(postgresql, "TRUSTED_S", 0.0)
     assert database.write(backend) != first
 
 
 def test_a_connection_used_a_moment_ago_is_used_again_as_it_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "TRUSTED_S", 3600.0)
+    monkeypatch.setattr(postgresql, "TRUSTED_S", 3600.0)
     assert database.write(backend) == database.write(backend)

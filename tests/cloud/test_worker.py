@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from cloud.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
 from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Claim, Lane, OutboxRow
 from cloud.settings import Settings
 from cloud.wiring import build
-from cloud.worker import Worker
+from cloud.worker import Heartbeat, Worker
 from simulator.broker.server import Broker
+from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import SECRET_KEY, World
 from tests.waiting import wait_until
 
@@ -42,6 +45,30 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
     with world.database.read() as session:
         asked = [payment.next_check_at for payment in session.query(Payment)]
     assert all(at is not None for at in asked)
+
+
+def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenever_woken(sqlite_world: World) -> None:
+    world, link = sqlite_world, SmallBroker(connected=False)
+    beats: list[bool] = []
+    pulse = Heartbeat(world.database, link, "w1")  # type: ignore[arg-type]  # as far as it is used
+
+    def woken() -> int:
+        with world.database.read() as session:
+            before = session.scalars(select(WorkerLife.seen_at)).all()
+        pulse.step(world.clock.advance(0.01))
+        with world.database.read() as session:
+            beats.append(session.scalars(select(WorkerLife.seen_at)).all() != before)
+        return sum(beats)
+
+    assert [woken() for _ in range(5)] == [1] * 5
+    link.connected = True
+    assert [woken() for _ in range(5)] == [2] * 5
+    world.clock.advance(SQLITE_EVERY_S)
+    assert [woken() for _ in range(5)] == [3] * 5
+    world.clock.advance(-3600)
+    assert woken() == 4, "the clock was set back: nobody waits an hour for the next"
+    pulse.end()
+    assert missing(world.database, world.now) == ["no worker is alive"]
 
 
 def _attempts(world: World) -> int:

@@ -10,8 +10,8 @@ import paho.mqtt.client
 import agent.link
 import cloud.courier.broker
 import cloud.db
-import cloud.engines
 import cloud.payments.yookassa.client
+import cloud.sqlite
 import cloud.wiring
 import cloud.worker
 from tests.simulation.cloud_process import WorldCrew, WorldLoop, WorldPutBy
@@ -33,7 +33,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
     """For as long as one world is told: whatever else this process does wants the real ones."""
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (cloud.engines, "create_engine", create_engine),
+            (cloud.sqlite, "create_engine", create_engine),
             (cloud.db, "PutBy", WorldPutBy),
             (cloud.worker, "Loop", WorldLoop),
             (cloud.worker, "Crew", WorldCrew),

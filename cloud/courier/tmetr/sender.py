@@ -23,7 +23,7 @@ from cloud.orders.rules import Rules
 
 log = logging.getLogger("cloud.courier")
 
-IDLE_S = 1.0
+IDLE_S = 60.0
 LEASE_S = 30.0
 """Longer than the slowest call (5 s to connect, 10 s to answer): nobody judges a call that is under way."""
 AGAIN_S = 2.0

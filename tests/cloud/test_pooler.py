@@ -1,0 +1,120 @@
+"""Behind PgBouncer, lending sessions for a session or for a transaction: all of it works, nothing is left behind."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from cloud import heartbeat
+from cloud.db import Database, Held
+from cloud.orders.deadlines import Deadlines
+from cloud.watch import Watch
+from protocol.reasons import Result
+from tests.cloud.test_db import add, names
+from tests.cloud.tills import a_till
+from tests.cloud.worlds import a_world
+from tests.pgbouncer import a_pgbouncer
+from tests.waiting import wait_until
+
+MORE_THAN_ENOUGH = 8
+"""psycopg prepares a statement when it comes for the sixth time."""
+
+
+@pytest.fixture
+def pooled(pooled_url: str) -> Iterator[Database]:
+    with closing(Database(pooled_url)) as database:
+        yield database
+
+
+def test_orders_are_paid_and_poured_one_after_the_other(pooled_url: str) -> None:
+    with a_world(pooled_url) as world, a_till(world) as till:
+        for _ in range(MORE_THAN_ENOUGH):
+            order_id = world.pay()
+            world.publish(order_id)
+            world.accept(order_id)
+            world.report(order_id, Result.DONE)
+            till.cashier.step(world.now)
+            Deadlines(world.database, world.rules).step(world.now)
+            assert world.status(order_id) == "successful"
+
+
+def test_every_way_to_write_works_again_and_again(pooled: Database) -> None:
+    for number in range(MORE_THAN_ENOUGH):
+        pooled.write(add, f"w{number}")
+        pooled.write_together("order 1", add, f"t{number}")
+        pooled.write_soon("order 1", add, f"s{number}").result(30)
+    assert len(names(pooled)) == 3 * MORE_THAN_ENOUGH
+
+
+def test_a_limit_holds_in_its_transaction_and_stays_behind_in_no_session(pooled: Database, pooled_url: str) -> None:
+    pooled.write(add, "one")
+
+    def touch(session: Session) -> None:
+        session.execute(update(heartbeat.WorkerLife).values(broker_connected=True))
+
+    with closing(Database(pooled_url)) as operators, operators.engine.connect() as operator:
+        operator.execute(select(heartbeat.WorkerLife.id).with_for_update())
+        with pytest.raises(Held):
+            pooled.write_unless_held(touch)
+    for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        with pooled._by_itself.connect() as connection:
+            assert connection.execute(text(f"SHOW {limit}")).scalar() == "0"
+
+
+def test_commits_elsewhere_are_heard_or_known_not_to_be(
+    pooled: Database, pooled_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is lent for a transaction hears nothing, and that must not pass for quiet."""
+    monkeypatch.setattr("cloud.watch.PROOF_WITHIN_S", 0.5)
+    with closing(Database(pooled_url)) as there, pooled.bell.listen("news") as ear:
+        watch = Watch(pooled)
+        watch.start()
+        numbers = iter(range(10_000))
+
+        def heard_or_told() -> bool:
+            there.write(add, f"w{next(numbers)}", None, "news")
+            return "through this pooler" in caplog.text or (pooled.bell.hears and ear.wait(0.2))
+
+        try:
+            wait_until(heard_or_told, what="a notice, or word that none comes")
+        finally:
+            watch.stop()
+
+
+def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_postgres_url: str) -> None:
+    with (
+        closing(Database(pooled_url, listen_url=migrated_postgres_url)) as here,
+        closing(Database(pooled_url)) as there,
+        here.bell.listen("news") as ear,
+    ):
+        watch = Watch(here)
+        watch.start()
+        numbers = iter(range(10_000))
+
+        def is_heard() -> bool:
+            there.write(add, f"w{next(numbers)}", None, "news")
+            return ear.wait(0.2) and here.bell.hears
+
+        try:
+            wait_until(is_heard, what="a notice")
+        finally:
+            watch.stop()
+
+
+@pytest.mark.usefixtures("pgbouncer")
+def test_sessions_that_nobody_uses_go_to_other_programs(migrated_postgres_url: str) -> None:
+    """A pooler has fewer than all our programs would keep; who gets none waits for one, and then gives up."""
+    with a_pgbouncer(migrated_postgres_url, "session", sessions=3) as url, ExitStack() as stack:
+        greedy, other = (stack.enter_context(closing(Database(url))) for _ in range(2))
+        greedy.set_clock()
+        with ThreadPoolExecutor(3) as threads:
+            together = threading.Barrier(3)
+            list(threads.map(lambda _: greedy.write(lambda session: (session.connection(), together.wait(30))), "abc"))
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(other.write, add, "one")
+            greedy.release_idle()
+            assert waiting.result(30) == "one"
