@@ -13,6 +13,7 @@ from agent.board import Board
 from agent.clock import Clock
 from agent.conduct import Duty
 from agent.conversation import Conversation
+from agent.counter_watch import CounterWatch
 from agent.database import JournalFailed
 from agent.decisions import Decision
 from agent.driver import FROM_HOST, Driver, Line
@@ -24,7 +25,7 @@ from agent.noticing import Noticing
 from agent.pouring import Pouring
 from agent.probing import Probing
 from agent.profile import Profile
-from agent.records import Command, Snapshot, Verdict
+from agent.records import Command, Verdict
 from agent.talk import Closed, LineLost, LineNews, Opened, Sign, Talk
 from agent.upkeep import Upkeep
 from protocol.errors import WireError
@@ -40,8 +41,6 @@ PRUNE_S = 24 * 3600.0
 SOON_S = 1.0
 _SOON_READY = (MachineState.BOOT, MachineState.HEATING, MachineState.BREWING, MachineState.RINSING)
 _AT_REST = (MachineState.READY, MachineState.FAULT, MachineState.SERVICE, MachineState.OFF)
-LOCAL_SALE = "local_sale"
-"""The code of a drink that the machine sold by itself."""
 RECHECK_WITHIN_S = 24 * 3600.0
 """An outcome still unknown after a day is the operator's, not the machine's."""
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class Worker:
         self._noticing = Noticing(self._chronicle)
         self._never_sent: list[Command] = []
         self._probing = Probing(journal, board, driver, profile.timers.query_reply)
-        events.on_count = self._counted
+        events.on_count = CounterWatch(self._tally, journal, profile, clock).read
         events.on_job_end = upkeep.heard
 
     def step(self, now: float) -> float:
@@ -323,22 +322,6 @@ class Worker:
         self._looked_back = True
         late = self._journal.doubtful(self._profile.timers.max_brew)
         return [one for one in late if one.session != self._journal.session and not one.is_hearsay][-1:]
-
-    def _counted(self, reading: Snapshot) -> None:
-        """Every reading of the counters, whoever asked."""
-        moved = self._tally.read(reading, self._clock.monotonic())
-        if not moved.strays:
-            return
-        is_local = moved.is_local_sale if (sells := self._profile.counting.local_sales) is None else sells
-        code = LOCAL_SALE if is_local else ""
-        counted, ordered = moved.counted, moved.ordered
-        self._chronicle.tell(Happening.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total)
-        if is_local:
-            self._journal.standing.note_local_sale()
-            return
-        why = f"the counter moved by {moved.counted} and {moved.ordered} drinks were ordered; needs a person"
-        log.error("selling stops: %s", why)
-        self._journal.stop_selling(why)
 
     def _refuse_stale(self, oldest: Command) -> bool:
         """Where one came too late there may be many: a broker that drops none hands over a night's at once."""
