@@ -48,6 +48,7 @@ NAMES: dict[str, type[MachineMessage]] = {
 }
 """A profile's name for each message."""
 COMPANION = {name: kind.command for name, kind in NAMES.items()}
+_ABOUT_A_DRINK = (machine.MakeReply, machine.ProgressEvent, machine.DoneEvent, machine.FailedEvent)
 _ASKED = ("hello", "status", "cancel", "order", "counters", "rinse")
 OUR_KEYS = frozenset(key for kind in NAMES.values() for key in kind.__struct_encode_fields__)
 SAFE_TO_ASSUME = frozenset(
@@ -170,6 +171,16 @@ class Codec:
             return _understood(heard, kind)
         except (msgspec.MsgspecError, json_text.NotJson) as error:
             raise Malformed(f"{kind.__name__}: {error}") from error
+
+    def order_in(self, frame: Frame) -> str | None:
+        """The order that a word about a drink names, though the rest of it cannot be read."""
+        if self._kinds.get(frame.command) not in _ABOUT_A_DRINK:
+            return None
+        try:
+            named = json_text.decode(frame.body, dict[str, Any]).get(self._dialect.keys.get("orderUuid", "orderUuid"))
+        except json_text.NotJson:
+            return None
+        return named if isinstance(named, str) else None
 
     def _assumed(self, kind: type[MachineMessage]) -> dict[str, Anything]:
         unsaid = self._dialect.unsaid

@@ -129,6 +129,10 @@ class Driver:
                 self._arrived()
         return message
 
+    def order_in(self, frame: Frame) -> str | None:
+        """Whose drink a frame that cannot be read speaks of."""
+        return self._codec.order_in(frame)
+
     def greet(self) -> Talk[bool]:
         """Learn who is there, as far as this machine can tell; False when nobody answers."""
         if self._introduces_itself:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from agent.board import Board
+from agent.database import JournalFailed
 from agent.driver import Driver
 from agent.journal import Journal
 from agent.log import about
@@ -92,6 +93,18 @@ class Events:
                 pass
         if isinstance(message, Booted | DoneEvent | FailedEvent | FaultEvent):
             self._driver.acknowledge(message.boot_id, message.evt)
+
+    def overheard(self, order_id: str | None) -> None:
+        """A word about this drink that cannot be read: the machine knows of it, and the make is never written again."""
+        command = self._journal.sent_for(order_id) if order_id is not None else None
+        if command is None or command.is_finished or command.word is not Word.NOTHING:
+            return
+        try:
+            with self._journal.transaction():
+                self._journal.keep_word(command.command_id, Word.TAKEN)
+                self._journal.note(command.command_id, "the machine said something of it that cannot be read")
+        except JournalFailed as failed:
+            log.error("not remembered, for the journal failed: %s", failed, extra=about(command))
 
     def _notice_reboot(self, message: MachineMessage) -> None:
         boot_id = getattr(message, "boot_id", None)

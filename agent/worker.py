@@ -89,8 +89,7 @@ class Worker:
         self._inbox: deque[LineNews] = deque()
         """Taken from the line, not heard yet: an error in one must not lose the next."""
         self._talk = Conversation()
-        self._at_hand: Command | None = None
-        """Looked at outside a talk."""
+        self._at_hand: Command | None = None  # outside a talk
         self._failures = Failures(journal)
         self._due = _Due()
         self._greet_failures = 0
@@ -131,8 +130,7 @@ class Worker:
 
     def abandon(self, error: Exception | None = None) -> None:
         """After an unexpected error: what was open is settled anew, by asking the machine; a poison is put away."""
-        subject = self._talk.drop("an error of ours") or self._at_hand
-        self._at_hand = None
+        subject, self._at_hand = self._talk.drop("an error of ours") or self._at_hand, None
         if subject is not None and error is not None:
             self._failures.failed_at(subject, error)
 
@@ -202,6 +200,7 @@ class Worker:
             message = self._driver.read(frame)
         except WireError as error:
             log.warning("dropped a frame of the machine: %s", error)
+            self._events.overheard(self._driver.order_in(frame))
             return
         if isinstance(message, FROM_HOST):
             log.debug("the line gives back what was said on it: %s", message)

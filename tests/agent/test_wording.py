@@ -10,7 +10,7 @@ from agent.profile import load
 from agent.wording import word
 from protocol.errors import Malformed
 from protocol.frames import Frame
-from protocol.machine import MachineMessage
+from protocol.machine import MachineMessage, MakeDrink, MakeReply
 from protocol.reasons import Result
 from tests.agent.world import AMERICANO, World
 
@@ -136,3 +136,20 @@ def test_what_was_understood_is_acknowledged(world: World) -> None:
     assert world.outcome().result is Result.DONE
     world.run(5)
     assert world.machine.unheard_events == 0
+
+
+def test_an_answer_that_cannot_be_read_is_no_silence(world: World) -> None:
+    """The make is lost on the way, yet something was said of it: it is not sent again on that ground."""
+
+    def answer(frame: Frame) -> None:
+        if frame.command == MakeDrink.command:
+            body = {"orderUuid": "o1", "ok": "perhaps", "bootId": world.machine.boot_id}
+            world.line._news.append(Frame(MakeReply.command, json.dumps(body).encode()))
+
+    world.line.on_write = answer
+    world.switch("drop_verdict")
+    world.switch("reboot_before_accept")
+    world.order()
+    outcome = world.outcome()
+    assert world.line.makes() == 1
+    assert (outcome.result, world.cups()) == (Result.UNKNOWN, 0)
