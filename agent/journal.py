@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from agent import breaker, reports
+from agent import breaker, hearsay, reports
 from agent.chronicle import Chronicle
 from agent.clock import Bell, Clock, CloudClock
 from agent.commands import AGE, Commands
@@ -329,7 +329,7 @@ class Journal(Commands):
     def _write_verdict(self, connection: sqlite3.Connection, command: Command, verdict: Verdict) -> None:
         state = STATE_OF[verdict.result]
         connection.execute(
-            "UPDATE command SET state = ?, result = ?, code = ?, out = ?, evidence = ?, revision = revision + 1,"
+            "UPDATE command SET state = ?, result = ?, code = ?, out = ?, evidence = ?, revision = ?,"
             " finished_at = ?, finished_session = ?, finished_second = ? WHERE command_id = ?",
             (
                 state,
@@ -337,6 +337,7 @@ class Journal(Commands):
                 verdict.code,
                 verdict.out,
                 msgspec.json.encode(verdict.evidence).decode(),
+                hearsay.revision(command, verdict),
                 self._clock.wall().isoformat(),
                 *self.memory.stamp(),
                 command.command_id,

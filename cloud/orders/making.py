@@ -137,7 +137,7 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     if known is None:
         return
     docket, issued = known
-    if said.revision <= issued.revision or issued.result == Result.DONE:
+    if issued.result == Result.DONE or not _is_news(issued, said):
         return
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
@@ -157,6 +157,12 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
         _poured(docket, now)
     else:
         _failed(docket, event is Event.MACHINE_UNSURE, rules, now)
+
+
+def _is_news(issued: MakeCommand, said: Outcome) -> bool:
+    """A later word; or one as late, that knows what ours does not: an older copy of a journal counts from there."""
+    knows_more = issued.result == Result.UNKNOWN and said.result is not Result.UNKNOWN
+    return said.revision > issued.revision or (said.revision == issued.revision and knows_more)
 
 
 def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) -> list[MakeCommand]:

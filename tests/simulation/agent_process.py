@@ -82,6 +82,9 @@ class AgentProcess:
         self.process = Process(self.name, alive=False)
         self.on_tamper: Callable[[], None] = lambda: None
         self._folder = folder
+        self._copy = folder.with_name(f"{folder.name}-copy")
+        self.is_folder_another = False
+        """It was exchanged, and what the cloud was told before it does not know."""
         self._profile = profile
         self._scheduler = scheduler
         self._timeline = timeline
@@ -155,6 +158,34 @@ class AgentProcess:
             subscriptions=[topic(self.device, Channel.COMMAND), topic(self.device, Channel.RECEIPT)],
             will=(topic(self.device, Channel.PRESENCE), will), on_message=take, on_change=lambda: self._soon("link"),
         )  # fmt: skip
+
+    # Its folder
+
+    def wipe_folder(self) -> None:
+        """A new card. Only while it is dead."""
+        self._timeline.add(self.process.name, "its folder is gone")
+        self.is_folder_another = True
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
+
+    def copy_folder(self) -> None:
+        """As a backup does, at any moment."""
+        if self.process.alive and self.is_built:
+            self._timeline.add(self.process.name, "its folder is copied")
+            shutil.rmtree(self._copy, ignore_errors=True)
+            shutil.copytree(self._folder, self._copy)
+
+    def put_folder_back(self) -> None:
+        """What it was when it was copied. Only while it is dead."""
+        if self._copy.exists():
+            self._timeline.add(self.process.name, "an older copy of its folder is put back")
+            self.is_folder_another = True
+            shutil.rmtree(self._folder)
+            shutil.copytree(self._copy, self._folder)
+
+    def remove_folders(self) -> None:
+        for folder in (self._folder, self._copy):
+            shutil.rmtree(folder, ignore_errors=True)
 
     # Its loops
 

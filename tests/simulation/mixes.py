@@ -61,6 +61,9 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
     "disks": {"db.fails": 0.015, "journal.fails": 0.03},
     "cabinet": {"storm.cabinet_refund": 0.01, "storm.cabinet_cancel": 0.01},
     "accounts": {"storm.account_changed": 0.008, "storm.key_rotated": 0.008},
+    "years": {"storm.agent_years": 0.03},
+    "folders": {"storm.folder_wiped": 0.012, "storm.folder_copied": 0.05, "storm.folder_put_back": 0.02},
+    "set back": {"storm.set_back": 0.02},
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
 }
 MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
@@ -105,6 +108,8 @@ HABITS: Mapping[str, int] = {
     "leaves": 1,
     "scans again": 1,
 }
+HOURS_AHEAD = 3 * 3600.0
+"""As a hardware clock in Moscow's time that is taken for UTC."""
 INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
                "without_dedup", "without_nv", "without_cancel", "without_heartbeat")  # fmt: skip
 
@@ -128,6 +133,8 @@ class Mix:
     mqtt5: bool
     cloud_skew: float
     """Clocks of the cloud's computers differ from true time by at most this many seconds."""
+    cloud_ahead: float
+    """All of them are ahead by so much, until they are set back."""
     brew_s: float
     refund_delay: float | None
     machine_lies: bool
@@ -173,6 +180,7 @@ def mix_of(seed: int) -> Mix:
         inabilities=inabilities,
         mqtt5=random.random() < 0.85,
         cloud_skew=random.choice((0.5, 3.0)) if clocks_are_bad else 0.1,
+        cloud_ahead=HOURS_AHEAD if "set back" in families else 0.0,
         brew_s=random.choice((6.0, 25.0, 50.0)),
         refund_delay=random.choice((None, None, 30.0, 900.0)),
         machine_lies=lies,
@@ -195,4 +203,6 @@ _TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, _TWO_OF_EACH)
 def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **changes: object) -> Mix:
     """The world of this seed with these families of faults and no other, and whatever else is said."""
     rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in FAMILIES[family].items()}
-    return replace(mix_of(seed), families=families, rates=rates, **{"machine_lies": False, **changes})  # type: ignore[arg-type]  # names of fields
+    ahead = HOURS_AHEAD if "set back" in families else 0.0
+    given = {"machine_lies": False, "cloud_ahead": ahead, **changes}
+    return replace(mix_of(seed), families=families, rates=rates, **given)  # type: ignore[arg-type]  # names of fields

@@ -10,6 +10,7 @@ from agent.deadline import Timeliness
 from agent.delivery import Delivery, Line
 from agent.driver import Driver
 from agent.journal import Journal
+from agent.memory import Absence, Memory
 from agent.pouring import Pouring
 from agent.records import Command, Snapshot, Verdict, Word
 from protocol.reasons import Result
@@ -103,3 +104,8 @@ def silence_is_done() -> Patches:
         finish(self, command, replace(verdict, result=Result.DONE) if verdict.result is Result.UNKNOWN else verdict)
 
     return [patch.object(Pouring, "_finish", guess)]
+
+
+def empty_journal_knows() -> Patches:
+    """What is not in the journal never came, however young the journal is."""
+    return [patch.object(Memory, "absence", lambda *_: Absence.NEVER_CAME)]

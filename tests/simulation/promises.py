@@ -264,7 +264,8 @@ class Promises:
             if command is None or command.verdict is None:
                 continue
             said = command.verdict.result.value
-            if row["result"] != said:
+            is_its_own = not agent.is_folder_another or said == Result.DONE
+            if row["result"] != said and is_its_own:
                 self.break_(8, f"the agent's last word is {said}, the cloud's {row['result']}", row["order_id"])
             evidence = json.loads(row["evidence"] or "null")
             if evidence is None:

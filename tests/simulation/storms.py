@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from agent.records import CommandState
 from tests.simulation import fleet
+from tests.simulation.agent_process import AgentProcess
 from tests.simulation.buyers import forged
-from tests.simulation.mixes import LYING_SWITCHES, MACHINE_SWITCHES
+from tests.simulation.mixes import HOURS_AHEAD, LYING_SWITCHES, MACHINE_SWITCHES
 from tests.simulation.mqtt_client import half_open
 from tests.simulation.rest import is_hot
 
@@ -48,6 +49,11 @@ class Storms:
                 random.choice(MERCHANTS), random.uniform(1.0, 90.0)
             ),
             "storm.agent_clock": self._agent_clock,
+            "storm.agent_years": self._agent_years,
+            "storm.folder_wiped": lambda random: self._exchange(random, AgentProcess.wipe_folder),
+            "storm.folder_copied": lambda random: random.choice(world.agents).copy_folder(),
+            "storm.folder_put_back": lambda random: self._exchange(random, AgentProcess.put_folder_back),
+            "storm.set_back": lambda _random: world.set_back_the_clouds(),
             "storm.cloud_clock": self._cloud_clock,
         }
 
@@ -146,11 +152,28 @@ class Storms:
         agent.clock.wall_off += random.choice((-86_400.0, -3600.0, -10.0, -4.0, 4.0, 60.0, 86_400.0))
         self._world.timeline.add(agent.process.name, f"its wall clock jumps; now off by {agent.clock.wall_off:.0f} s")
 
+    def _agent_years(self, random: Random) -> None:
+        """A battery that is empty, or a typing error; perhaps at a start, perhaps right again a little later."""
+        agent = random.choice(self._world.agents)
+        days = random.choice((-20_000, -730, -120, 0, 0, 3650))
+        agent.clock.wall_off = 86_400.0 * days
+        self._world.timeline.add(agent.process.name, f"its wall clock is off by {days} days")
+        if random.random() < 0.5:
+            self._world.scheduler.kill(agent.process, "its power is cut")
+
+    def _exchange(self, random: Random, act: Callable[[AgentProcess], None]) -> None:
+        """Somebody exchanges the card, or puts an old one back."""
+        agent = random.choice(self._world.agents)
+        if agent.process.alive:
+            self._world.scheduler.kill(agent.process, "it is switched off")
+            act(agent)
+
     def _cloud_clock(self, random: Random) -> None:
         """As a time daemon steps it."""
         cloud = random.choice(self._world.clouds)
         most = self._world.mix.cloud_skew
-        cloud.process.skew = random.uniform(-most, most)
+        ahead = HOURS_AHEAD if cloud.process.skew > HOURS_AHEAD / 2 else 0.0
+        cloud.process.skew = ahead + random.uniform(-most, most)
         self._world.timeline.add(cloud.process.name, f"its clock is set; now off by {cloud.process.skew:+.2f} s")
 
 

@@ -26,7 +26,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.due import Due
 from tests.simulation.faults import Faults
 from tests.simulation.machine import Machine
-from tests.simulation.mixes import Mix
+from tests.simulation.mixes import HOURS_AHEAD, Mix
 from tests.simulation.operators import Bookkeeper, Keeper, Operator
 from tests.simulation.promises import Promises
 from tests.simulation.provider import Keys, ProviderSide
@@ -131,7 +131,7 @@ class World:
         skews = Random(f"{self.seed}/skews")
         for name, has_web, has_worker in mix.topology:
             cloud = CloudProcess(self, name, has_web=has_web, has_worker=has_worker)
-            cloud.process.skew = skews.uniform(-mix.cloud_skew, mix.cloud_skew)
+            cloud.process.skew = mix.cloud_ahead + skews.uniform(-mix.cloud_skew, mix.cloud_skew)
             cloud.process.may_die = self._may_cloud_die
             self.clouds.append(cloud)
             cloud.start()
@@ -181,6 +181,7 @@ class World:
         """From here on nothing goes wrong any more."""
         self.timeline.add("world", "the faults are over")
         self.faults.is_over = True
+        self.set_back_the_clouds()
         self._behave(refunds_fail=False)
         for machine in self.machines:
             machine.repair()
@@ -235,9 +236,14 @@ class World:
         self.engines.close_all()
         self.disk.close()
         for agent in self.agents:
-            for path in sorted(agent._folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
-            agent._folder.rmdir()
+            agent.remove_folders()
+
+    def set_back_the_clouds(self) -> None:
+        """Their clocks were hours ahead; the time daemon has noticed."""
+        for cloud in self.clouds:
+            if cloud.process.skew > HOURS_AHEAD / 2:
+                cloud.process.skew -= HOURS_AHEAD
+                self.timeline.add(cloud.process.name, "its clock is set back by hours")
 
     # Asked by its parts
 

@@ -162,6 +162,18 @@ def test_a_higher_revision_corrects_an_unknown(world: World) -> None:
     assert world.rows(order_id, Task.REFUND)[0].verdict == "withdrawn"
 
 
+def test_certainty_as_late_as_our_doubt_is_another_journals_and_counts(sqlite_world: World) -> None:
+    """An older copy of the agent's folder was put back: it counts its words from where it was."""
+    world = sqlite_world
+    order_id = world.pay()
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.report(order_id, Result.UNKNOWN)
+    assert world.status(order_id) == "make_failed"
+    world.report(order_id, Result.DONE)
+    assert world.status(order_id) == "successful"
+
+
 def test_an_older_revision_and_any_word_after_done_are_too_late(sqlite_world: World) -> None:
     world = sqlite_world
     order_id = world.pay()
