@@ -50,6 +50,9 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
         streams=streams, visitor=lambda: _visitor(settings),
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys), asks_machines=True,
+        carrier_seen=lambda device: heartbeat.carrier_seen(
+            cloud.database, cloud.clock(), by_broker=device.control == "agent"
+        ),
         told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
     app.register_blueprint(buyer.create_blueprint(room))

@@ -49,6 +49,16 @@ def alive(session: Session, now: datetime) -> Sequence[WorkerLife]:
     return session.scalars(select(WorkerLife).where(WorkerLife.seen_at > now - MISSED_AFTER * every(session))).all()
 
 
+def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datetime | None:
+    """When somebody who could carry a command last gave it; None when nobody could.
+
+    Machines without an agent need no broker for it.
+    """
+    with database.read() as session:
+        carriers = [worker for worker in alive(session, now) if worker.broker_connected or not by_broker]
+    return max((worker.seen_at for worker in carriers), default=None)
+
+
 def missing(database: Database, now: datetime) -> list[str]:
     """What keeps the service from working, in words; empty when all is there. Raises what the database raises."""
     if database.is_read_only():

@@ -22,6 +22,7 @@ from cloud.buyer.room import STREAMS, STREAMS_PER_ADDRESS, Room
 from cloud.buyer.stream import Events
 from cloud.buyer.till import Till
 from cloud.db import Database
+from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules
 
@@ -48,6 +49,7 @@ def create_room(
     visitor: Callable[[], str] = lambda: request.remote_addr or "",
     qr_keys: QrKeys | None = None,
     asks_machines: bool = False,
+    carrier_seen: Callable[[Device], datetime | None] | None = None,
     told_price: Callable[[str, str, int], int | None] = lambda *_: None,
 ) -> Room:
     """What all of the buyer's views share.
@@ -58,7 +60,7 @@ def create_room(
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Room(
         database, rules, clock, public_url, new_id, visitor, qr_keys=qr_keys, asks_machines=asks_machines,
-        streams=seats, told_price=told_price,
+        carrier_seen=carrier_seen, streams=seats, told_price=told_price,
     )  # fmt: skip
 
 

@@ -16,9 +16,8 @@ from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.room import Room
 from cloud.buyer.texts import Texts, why_key
-from cloud.fleet.availability import CLOSED, OFFLINE, TWO_AGENTS, obstacle
+from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, TWO_AGENTS, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
-from cloud.fleet.probes import NOT_SENT
 from cloud.fleet.qr_key import SIGNED
 from protocol.reasons import AgentCode, RejectCode
 

@@ -15,7 +15,7 @@ from cloud.buyer import slots
 from cloud.buyer.usual_times import UsualTimes
 from cloud.db import Database
 from cloud.fleet import probes
-from cloud.fleet.availability import CLOSED, OFFLINE, TWO_AGENTS, does_fit, obstacle
+from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, PASSES_BY_ITSELF, TWO_AGENTS, can_be_sold
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
@@ -26,8 +26,11 @@ CHECKING = "checking"
 """The machine has been asked and has not answered yet."""
 AT_FIRST_SIGHT = timedelta(seconds=0.3)
 """A page's first picture waits this long for the machine; it looks again at once."""
+SURE_FOR = timedelta(seconds=7)
+"""Who could carry a command is taken to be there still; later a question that nobody carries says that it is not."""
 LOOK_S = 0.2
 """A lost wake-up costs this much."""
+_VAIN_TO_ASK = frozenset({CLOSED, OFFLINE, TWO_AGENTS, NOT_SENT, RejectCode.BAD_BODY})
 _BUSY_WITH = {MachineState.RINSING: "rinsing", MachineState.CLEANING: "cleaning"}
 
 
@@ -43,44 +46,72 @@ READY = Readiness()
 
 
 class Asking:
-    """Puts the question to machines. `is_live` false: only heartbeats are known."""
+    """Puts the question to machines. `is_live` false: only heartbeats are known.
+
+    `carrier_seen` tells of a device when who could carry a command to it was last seen; None for nobody.
+    """
 
     def __init__(
-        self, database: Database, clock: Callable[[], datetime], usual: UsualTimes, *, is_live: bool = True
-    ) -> None:
+        self, database: Database, clock: Callable[[], datetime], usual: UsualTimes, *, is_live: bool = True,
+        carrier_seen: Callable[[Device], datetime | None] | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._clock = clock
         self._usual = usual
         self._is_live = is_live
+        self._carrier_seen = carrier_seen
 
-    def of_order(self, order_id: str, patience: timedelta = probes.PATIENCE) -> Readiness:
-        """Whether the order could be paid and poured now. A test device is always ready."""
-        with self._database.read() as session:
-            order = session.get_one(Order, order_id)
-            device = session.get_one(Device, order.device_uuid)
+    def of_order(self, order_id: str, patience: timedelta = probes.PATIENCE, presence: int = 0) -> Readiness:
+        """Whether the order could be paid and poured now, by who is so near. A test device is always ready."""
+        order, device = self._order(order_id)
         if device.status == "test":
             return READY
         code = self.of_drink(device, order.drink_no, order.size, order.id, patience)
         with self._database.read() as session:
-            return self._with_others(session, order, code)
+            return self._with_others(session, order, code, presence)
+
+    def told_of(self, order_id: str) -> Readiness:
+        """Whether it can be sold by what is known, for a program: it waits for no machine and for no other buyer."""
+        order, device = self._order(order_id)
+        code = self._told(device, order.drink_no, order.id)[0]
+        if not code and self._is_carrier_doubtful(device):
+            code = self._ask(device, order.drink_no, order.size, probes.PATIENCE, only_carried=True) or ""
+        return READY if code in PASSES_BY_ITSELF else Readiness(code)
 
     def of_drink(
         self, device: Device, drink_no: str, size: int, order_id: str = "", patience: timedelta = probes.PATIENCE
     ) -> str:
         """The code of why this drink could not be made, "" when it could."""
-        with self._database.read() as session:
-            live = session.get(DeviceLive, device.device_uuid)
-        if not does_fit(live, drink_no, order_id):
-            return RejectCode.BAD_BODY
-        told = obstacle(device, live, drink_no, order_id)
+        told, live = self._told(device, drink_no, order_id)
         can_answer = self._is_live and live is not None and device.control == "agent" and device.status == "active"
-        if can_answer and told not in {CLOSED, OFFLINE, TWO_AGENTS}:
-            answer = self._ask(device.device_uuid, drink_no, size, patience)
+        if can_answer and told not in _VAIN_TO_ASK:
+            answer = self._ask(device, drink_no, size, patience)
             told = told if answer is None else answer
         return _in_detail(told, live)
 
-    def _ask(self, device_uuid: str, drink_no: str, size: int, patience: timedelta) -> str | None:
-        """The machine's own word; None when nobody could carry the question, or it is not one to answer."""
+    def _order(self, order_id: str) -> tuple[Order, Device]:
+        with self._database.read() as session:
+            order = session.get_one(Order, order_id)
+            return order, session.get_one(Device, order.device_uuid)
+
+    def _told(self, device: Device, drink_no: str, order_id: str) -> tuple[str, DeviceLive | None]:
+        with self._database.read() as session:
+            live = session.get(DeviceLive, device.device_uuid)
+        can_send = self._carrier_seen is None or self._carrier_seen(device) is not None
+        return can_be_sold(device, live, drink_no, order_id, can_send=can_send), live
+
+    def _is_carrier_doubtful(self, device: Device) -> bool:
+        """It may have died since it was seen; whether it still carries a question tells."""
+        if self._carrier_seen is None or not self._is_live or device.control != "agent" or device.status != "active":
+            return False
+        seen = self._carrier_seen(device)
+        return seen is None or self._clock() - seen > SURE_FOR
+
+    def _ask(
+        self, device: Device, drink_no: str, size: int, patience: timedelta, *, only_carried: bool = False
+    ) -> str | None:
+        """The machine's own word; None when its silence says nothing. `only_carried`: that it is sent is enough."""
+        device_uuid = device.device_uuid
         asked = self._database.write(probes.ask, device_uuid, drink_no, size, uuid.uuid4().hex, self._clock())
         ends = time.monotonic() + patience.total_seconds()
         with self._database.bell.listen(probes.topic_of(asked.probe_id)) as ear:
@@ -90,15 +121,19 @@ class Asking:
                     knows_how = probe.settled_at is not None or probes.has_ever_answered(session, device_uuid)
                 if probe.settled_at is not None:
                     return probe.code
+                if only_carried and probe.sent_at is not None:
+                    return None
                 left = ends - time.monotonic()
                 if left <= 0:
                     break
                 ear.wait(min(left, LOOK_S))
         if patience < probes.PATIENCE and knows_how:
             return CHECKING
-        return OFFLINE if probe.sent_at is not None and knows_how else None
+        if probe.sent_at is None:
+            return NOT_SENT if self._is_carrier_doubtful(device) else None
+        return OFFLINE if knows_how else None
 
-    def _with_others(self, session: Session, order: Order, code: str) -> Readiness:
+    def _with_others(self, session: Session, order: Order, code: str, presence: int) -> Readiness:
         """Other buyers of this machine: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
@@ -106,7 +141,7 @@ class Asking:
             if queue.ahead:
                 return Readiness(RejectCode.BUSY, queue.over_by)
         if not code:
-            until = slots.reserved_until(session, order.device_uuid, order.id, now)
+            until = slots.reserved_until(session, order.device_uuid, order.id, now, presence)
             return Readiness(RESERVED, until) if until is not None else READY
         return Readiness(code)
 

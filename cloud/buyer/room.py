@@ -9,13 +9,14 @@ from functools import cached_property
 from flask import request
 
 from cloud.buyer.errors import Trouble
-from cloud.buyer.limits import RateLimit, Seats, network_of
+from cloud.buyer.limits import RateLimit, Seats, home_of, network_of
 from cloud.buyer.presenting import OrderView, load_order
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
 from cloud.buyer.usual_times import UsualTimes
 from cloud.buyer.versions import Versions
 from cloud.db import Database
+from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules
 
@@ -63,12 +64,16 @@ class Room:
     """Without them no machine that must sign its codes sells anything."""
     asks_machines: bool = False
     """Before paying, machines are asked; else their last word counts. Needs a worker that carries the questions."""
+    carrier_seen: Callable[[Device], datetime | None] | None = None
+    """When who could carry a command to this machine was last seen; without it somebody always could."""
     streams: Seats = field(default_factory=lambda: Seats(STREAMS, STREAMS_PER_ADDRESS))
 
     @cached_property
     def asking(self) -> Asking:
         """Whether a machine could make a drink now."""
-        return Asking(self.database, self.clock, self.usual_times, is_live=self.asks_machines)
+        return Asking(
+            self.database, self.clock, self.usual_times, is_live=self.asks_machines, carrier_seen=self.carrier_seen
+        )
 
     @cached_property
     def versions(self) -> Versions:
@@ -84,6 +89,11 @@ class Room:
     def allows_act(self, order_id: str) -> bool:
         """Whether a button of this order may be pressed once more now."""
         return self.acts.allows(_key_of(order_id), self.clock())
+
+    def origin(self) -> str:
+        """Whence it is asked, as short text that names no address; "" when nobody can tell."""
+        visitor = self.visitor()
+        return _key_of(home_of(visitor)) if visitor else ""
 
     def give_back_act(self, order_id: str) -> None:
         """The button was pressed, and we could not do what it is for."""
@@ -104,5 +114,5 @@ class Room:
         return view
 
 
-def _key_of(order_id: str) -> str:
-    return hashlib.blake2b(order_id.encode(errors="replace"), digest_size=16).hexdigest()
+def _key_of(name: str) -> str:
+    return hashlib.blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()

@@ -1,6 +1,7 @@
 """What is asked before a payment is opened: is it our own page that asks, not too often, and is the machine free?
 
-A program that opens payments by the API is not made to wait for other buyers; the page says that it is one (`slot`).
+Nobody is sold what cannot be sent from now on. A program that opens payments by the API is not made to wait for other
+buyers nor for the machine's own word of this moment; the page says that it is one (`slot`).
 """
 
 import logging
@@ -17,6 +18,7 @@ from cloud.buyer.opening import lead_to
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import RESERVED, Readiness
 from cloud.buyer.room import Room
+from cloud.buyer.slots import Presser
 from cloud.buyer.texts import Texts, why_key
 from cloud.orders.models import Order
 from cloud.orders.states import Status
@@ -43,9 +45,10 @@ class Till:
             return None  # the checkout says what is wrong with it
         if not self._room.allows_act(order_id):
             return render_trouble(Trouble(429, "too_many", order_id=order_id))
-        if "slot" not in told:
+        order = self._may_be_paid(order_id)
+        if order is None:
             return None
-        return self._for_page(order_id)
+        return self._for_page(order) if "slot" in told else self._for_program(order)
 
     def give_back(self, response: Response) -> Response:
         """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
@@ -54,18 +57,20 @@ class Till:
             self._room.give_back_act(order_id)
         return response
 
-    def _for_page(self, order_id: str) -> BaseResponse | None:
-        order = self._may_be_paid(order_id)
-        if order is None:
-            return None
-        ready = self._room.asking.of_order(order_id)
+    def _for_program(self, order: Order) -> BaseResponse | None:
+        ready = self._room.asking.told_of(order.id)
+        return self._refused(order, ready) if ready.code else None
+
+    def _for_page(self, order: Order) -> BaseResponse | None:
+        presser = Presser(self._room.origin())
+        ready = self._room.asking.of_order(order.id, presence=presser.presence)
         if not ready.code:
-            until = self._room.database.write(slots.reserve, order.device_uuid, order_id, self._room.clock())
+            now = self._room.clock()
+            until = self._room.database.write(slots.reserve, order.device_uuid, order.id, now, presser)
             if until is None:
                 return None
             ready = Readiness(RESERVED, until)
-        log.info("not now: %s", ready.code, extra={"order_id": order_id, "device": order.device_uuid})
-        return self._refused(order_id, ready)
+        return self._refused(order, ready)
 
     def _may_be_paid(self, order_id: str) -> Order | None:
         """The order if it waits for a new payment of a machine that is checked. Another press finds the first."""
@@ -75,10 +80,11 @@ class Till:
         with self._room.database.read() as session:
             return session.get(Order, order_id)
 
-    def _refused(self, order_id: str, ready: Readiness) -> BaseResponse:
+    def _refused(self, order: Order, ready: Readiness) -> BaseResponse:
         """Programs read why; a browser without scripts is led to the page, which says it better."""
+        log.info("not now: %s", ready.code, extra={"order_id": order.id, "device": order.device_uuid})
         if not wants_json():
-            return lead_to(order_id)
+            return lead_to(order.id)
         left = (ready.until - self._room.clock()).total_seconds() if ready.until is not None else AGAIN_S
         says = str(Texts(asked_language())(why_key(ready.code)))
         answer = jsonify(error={"code": ready.code, "message": says, "says": says})

@@ -11,6 +11,8 @@ CLOSED = "closed"
 OFFLINE = "offline"
 TWO_AGENTS = "two_agents"
 """Two agents take turns under this device's name: nobody knows which machine would pour."""
+NOT_SENT = "not_sent"
+"""Our own way to the machine is broken: no worker is alive, or none reaches the broker."""
 LONGEST_PRICE = 10
 """Digits of the highest price in kopecks."""
 
@@ -26,7 +28,7 @@ _STANDS_IN_THE_WAY = {
 }
 
 
-_PASSES_BY_ITSELF = frozenset({RejectCode.BUSY, RejectCode.HEATING})
+PASSES_BY_ITSELF = frozenset({RejectCode.BUSY, RejectCode.HEATING})
 """States that end within moments, and whose end is told up to a heartbeat late."""
 
 
@@ -47,6 +49,18 @@ def obstacle(
         return OFFLINE
     state = live.state or {}
     return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state, patient)
+
+
+def can_be_sold(device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "", *, can_send: bool) -> str:
+    """The code of why this machine cannot be sold from now, "" when it can: one rule for pages and for programs.
+
+    `can_send`: somebody could carry a command to it.
+    """
+    if not does_fit(live, drink_no, order_id):
+        return RejectCode.BAD_BODY
+    if device.status == "active" and not can_send:
+        return NOT_SENT
+    return obstacle(device, live, drink_no, order_id)
 
 
 def does_fit(live: DeviceLive | None, drink_no: str, order_id: str) -> bool:
@@ -85,4 +99,4 @@ def _faults(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _of_state(state: dict[str, Any], patient: bool) -> str:
     machine = state.get("machine")
     code = _STANDS_IN_THE_WAY.get(MachineState(machine), "") if machine in set(MachineState) else ""
-    return "" if patient and code in _PASSES_BY_ITSELF else code
+    return "" if patient and code in PASSES_BY_ITSELF else code

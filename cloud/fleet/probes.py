@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.commits import ring
 from cloud.db import Base
+from cloud.fleet.availability import NOT_SENT
 from cloud.rows import insert_if_new
 
 TOPIC = "probes"
@@ -19,8 +20,6 @@ PATIENCE = timedelta(seconds=1)
 """A machine that has not answered by then does not answer; a question as old is asked anew."""
 FRESH_FOR = timedelta(seconds=2)
 """An answer this young serves the next who asks: a crowd before one machine costs one question."""
-NOT_SENT = "not_sent"
-"""The code of a question that could not be put: our way to the machine is broken."""
 
 
 class Probe(Base):

@@ -84,7 +84,7 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     assert told['coffee_orders{status="paid"}'] == 0
     assert told['coffee_outbox_unsettled{lane="provider"}'] == 2
     assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == 7 + KEPT_S
-    assert (told["coffee_workers_alive"], told["coffee_workers_at_broker"]) == (2, 1)
+    assert (told["coffee_workers_alive"], told["coffee_workers_at_broker"]) == (3, 2), "and one that is always there"
     assert told['coffee_devices{status="active",online="true"}'] == 2
 
 

@@ -10,11 +10,12 @@ import pytest
 from cloud.buyer import slots
 from cloud.buyer.readiness import CHECKING, RESERVED, Asking
 from cloud.buyer.room import Room
+from cloud.buyer.slots import Presser
 from cloud.db import Database
 from cloud.fleet import probes
 from cloud.orders.money import PaymentState
 from protocol.reasons import Result, Spout
-from tests.cloud.buyer.orders import DEVICE, RULES, Orders, TestClock
+from tests.cloud.buyer.orders import DEVICE, PRICE, RULES, Orders, TestClock
 
 NO_TIME = timedelta(0)
 SOON = timedelta(seconds=0.2)
@@ -186,6 +187,41 @@ def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: 
 
     assert got.count(None) == 1
     assert len(got) == 8
+
+
+def test_who_reserves_without_paying_keeps_nobody_away_for_long(orders: Orders, clock: TestClock) -> None:
+    """From afar, a new order each minute: the buyer who comes next is told to wait once, and never again."""
+    far, waited = Presser("far"), []
+    for number in range(5):
+        assert orders.database.write(slots.reserve, DEVICE, orders.pending(f"far-{number}"), clock(), far) is None
+        with orders.database.read() as session:
+            until = slots.reserved_until(session, DEVICE, "somebody else", clock())
+        waited.append((until - clock()).total_seconds() if until else 0.0)
+        clock.forward(61)
+
+    assert waited == [60, 0, 0, 0, 0]
+
+
+def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, clock: TestClock) -> None:
+    def held(order_id: str, origin: str) -> float:
+        assert orders.database.write(slots.reserve, DEVICE, order_id, clock(), Presser(origin)) is None
+        with orders.database.read() as session:
+            until = slots.reserved_until(session, DEVICE, "somebody else", clock())
+        left = (until - clock()).total_seconds() if until else 0.0
+        clock.forward(61)
+        return left
+
+    assert [held(orders.pending(f"o-{n}"), f"place {n}") for n in range(5)] == [60, 30, 15, 7.5, 0]
+    orders.news("o-4", PaymentState.CAPTURED, captured=PRICE, method="bank_card")
+    assert held(orders.pending("o-5"), "place 4") == 60
+
+
+def test_a_reservation_yields_to_who_stands_at_the_machine(orders: Orders, clock: TestClock) -> None:
+    far, here = Presser("far", presence=1), Presser("here", presence=2)
+    assert orders.database.write(slots.reserve, DEVICE, orders.pending("far-1"), clock(), far) is None
+    assert orders.database.write(slots.reserve, DEVICE, orders.created("far-2"), clock(), Presser("b", 1)) is not None
+    assert orders.database.write(slots.reserve, DEVICE, orders.pending("here-1"), clock(), here) is None
+    assert orders.database.write(slots.reserve, DEVICE, "far-2", clock(), far) == clock() + slots.RESERVED_FOR
 
 
 def test_a_declined_payment_frees_the_slot_at_once(room: Room, orders: Orders) -> None:

@@ -14,8 +14,7 @@ from werkzeug.http import parse_accept_header
 from cloud.buyer import texts
 from cloud.buyer.readiness import CHECKING, RESERVED
 from cloud.buyer.texts import SENTENCES, Texts, declined_key, language_of, why_key
-from cloud.fleet.availability import CLOSED, OFFLINE
-from cloud.fleet.probes import NOT_SENT
+from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE
 from cloud.orders.scanning import Why
 from cloud.orders.states import Event
 from protocol.reasons import AgentCode, FaultCode, RejectCode, Stage

@@ -1,12 +1,16 @@
 """Pressing "pay": our own page asks, the machine is ready, one buyer at a time."""
 
+from datetime import timedelta
+
 import pytest
 from flask import Request
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
+from cloud import heartbeat
 from cloud.buyer import room as room_of
 from cloud.buyer.headers import is_own
+from cloud.buyer.room import Room
 from cloud.settings import Settings
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import Orders
@@ -83,6 +87,68 @@ def test_a_program_does_not_wait_for_other_buyers(client: FlaskClient, orders: O
     response = client.post(PAY, json={"order_id": orders.created("o-2")})
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("way", ["the page", "the API"])
+@pytest.mark.parametrize(
+    ("is_alive", "has_broker", "control", "code"),
+    [
+        (False, False, "agent", "not_sent"),
+        (True, False, "agent", "not_sent"),
+        (True, True, "agent", ""),
+        (True, False, "tmetr-api", ""),
+        (False, False, "tmetr-api", "not_sent"),
+    ],
+)
+def test_nobody_is_sold_what_nobody_could_send(
+    client: FlaskClient, room: Room, orders: Orders, counter: Counter, way: str, is_alive: bool, has_broker: bool,
+    control: str, code: str,
+) -> None:  # fmt: skip
+    orders.change_device(control=control)
+    orders.machine_says()
+    if is_alive:
+        orders.database.write(heartbeat.beat, "worker", has_broker, orders.clock())
+    watch_carriers(room)
+    body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
+
+    answer = client.post(PAY, json=body)
+
+    if code:
+        assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, code)
+    else:
+        assert answer.status_code == 200
+    assert len(counter.checkout_got) == (0 if code else 1)
+
+
+@pytest.mark.parametrize("way", ["the page", "the API"])
+def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
+    client: FlaskClient, room: Room, orders: Orders, counter: Counter, way: str
+) -> None:
+    """SQLite's workers beat each 30 s."""
+    orders.machine_says()
+    orders.database.write(heartbeat.beat, "worker", True, orders.clock() - timedelta(seconds=8))
+    object.__setattr__(room, "asks_machines", True)
+    watch_carriers(room)
+    body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
+
+    answer = client.post(PAY, json=body)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "not_sent")
+    assert counter.checkout_got == []
+
+
+def watch_carriers(room: Room) -> None:
+    object.__setattr__(
+        room, "carrier_seen",
+        lambda device: heartbeat.carrier_seen(room.database, room.clock(), by_broker=device.control == "agent"),
+    )  # fmt: skip
+
+
+def test_a_test_machine_is_sold_whatever_is_away(client: FlaskClient, room: Room, orders: Orders) -> None:
+    object.__setattr__(room, "carrier_seen", lambda _: None)
+    orders.change_device(status="test")
+
+    assert client.post(PAY, json={"order_id": orders.created()}).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}])
