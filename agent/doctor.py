@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from agent import doctor_broker, doctor_machine, doctor_storage, profile, settings
-from agent.findings import GOOD, WRONG, Finding
+from agent import doctor_broker, doctor_machine, doctor_storage, profile, settings, show
+from agent.findings import BAD, GOOD, WRONG, Finding
 from agent.profile import BadProfile
 from agent.service import is_running
 from agent.settings import BadSettings, Settings
@@ -21,5 +21,10 @@ def examine(env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(WRONG, "settings", problem)
         return
     yield Finding(GOOD, "settings", f"device {chosen.device_uuid}, profile {loaded.name}")
-    yield from doctor_machine.examine(chosen, loaded, port_is_ours=is_running(state_dir))
+    runs = is_running(state_dir)
+    yield from doctor_machine.examine(chosen, loaded, port_is_ours=runs)
+    if runs:
+        told, _ = show.status(state_dir)
+        why = (line.removeprefix(show.NOT_SELLING).strip() for line in told if line.startswith(show.NOT_SELLING))
+        yield from (Finding(BAD, "selling", words) for words in why)
     yield from doctor_broker.examine(chosen, loaded.name)

@@ -36,7 +36,9 @@ from protocol.topics import Channel, topic
 
 LOCK_FILE = "agent.lock"
 LOOK_EVERY_S = 10.0
-"""How often the loops are watched and the status told."""
+"""How often the loops are watched."""
+STATUS_EVERY_S = 1.0
+"""How often the status is looked at; it is written only when it has changed."""
 AFTER_ERROR_S = 1.0
 FAILURES_ARE_TROUBLE = 3
 """In a row; then nothing is sold until the loop comes round again."""
@@ -159,10 +161,14 @@ class Service:
             self.start()
             health.notify(self._env, "READY=1")
             self._write_status(running=True)
-            while not stop.wait(min(interval, LOOK_EVERY_S)):
+            watch_at = self._clock.monotonic()
+            while not stop.wait(min(interval, STATUS_EVERY_S)):
                 if self._journal.is_damaged:
                     raise JournalFailed("the journal is damaged; the next start puts it aside")
-                self._watch()
+                self._write_status(running=True)
+                if (now := self._clock.monotonic()) >= watch_at:
+                    watch_at = now + min(interval, LOOK_EVERY_S) - STATUS_EVERY_S / 2
+                    self._watch()
         finally:
             if not self.is_to_restart:  # systemd would count the time until the last process is gone
                 health.notify(self._env, "STOPPING=1")
@@ -225,7 +231,6 @@ class Service:
             log.error("no progress: %s", ", ".join(stale))
         else:
             health.notify(self._env, "WATCHDOG=1")
-        self._write_status(running=True)
 
     def _write_status(self, *, running: bool) -> None:
         view = self._board.view

@@ -59,9 +59,11 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
     lines = [f"agent: {'running' if runs else 'not running'} (version {said.get('agent_version')}, {age:.0f} s ago)"]
     told = {name: _plain(said.get(name)) for name in _TOLD} | {"selling": "no" if wrong else "yes"}
     lines += [f"{name.replace('_', ' ')}: {words}" for name, words in told.items() if words]
-    return [*lines, *figures, *(f"not selling: {words}" for words in wrong)], not wrong
+    return [*lines, *figures, *(f"{NOT_SELLING} {words}" for words in wrong)], not wrong
 
 
+NOT_SELLING = "not selling:"
+"""Each reason stands on a line that begins so."""
 _TOLD = ("device_uuid", "broker", "line", "machine", "selling", "busy_order", "faults", "counters")
 STALE_S = status_file.LATE * status_file.EVERY_S
 """A running agent that has said nothing of itself for so long is stuck, or cannot write; it may allow itself more."""

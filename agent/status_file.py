@@ -13,6 +13,8 @@ from typing import Any
 NAME = "status.json"
 EVERY_S, ON_CARD_EVERY_S = 10.0, 300.0
 """How often it is touched; a card is spared."""
+BURST = 6
+"""Changes written as they come; then one in `EVERY_S`: a flapping line must not wear the card out."""
 LATE = 3
 """So many times without a touch, and the agent is stuck, or cannot write."""
 log = logging.getLogger(__name__)
@@ -28,12 +30,15 @@ class StatusFile:
         self._every = EVERY_S if runtime else ON_CARD_EVERY_S
         self._said: dict[str, Any] | None = None
         self._touched = 0.0
+        self._left, self._refilled = float(BURST), 0.0
 
     def tell(self, said: Mapping[str, Any], at: str, now: float) -> None:
         """`at` for people; `now` in steady seconds."""
         fresh = dict(said)
         try:
             if fresh != self._said:
+                if not self._may_write(fresh, now):
+                    return
                 self._write(fresh | {"at": at, "fresh_for_s": LATE * self._every})
             elif now - self._touched < self._every:
                 return
@@ -43,6 +48,16 @@ class StatusFile:
             log.warning("cannot write %s: %s", self._path, error)
             fresh = {}
         self._said, self._touched = fresh, now
+
+    def _may_write(self, fresh: Mapping[str, Any], now: float) -> bool:
+        """A start and an end always; other changes as far as the card is spared."""
+        self._left = min(BURST, self._left + (now - self._refilled) / EVERY_S)
+        self._refilled = now
+        is_turn = self._said is None or self._said.get("running", True) != fresh.get("running", True)
+        if self._left < 1 and not is_turn:
+            return False
+        self._left = max(0.0, self._left - 1)
+        return True
 
     def _write(self, whole: Mapping[str, Any]) -> None:
         fresh = self._path.with_suffix(".new")

@@ -12,11 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 
 from agent import show
 from agent.database import LEAST_FREE, Database
+from agent.doctor import examine
 from agent.service import LOCK_FILE
-from agent.status_file import EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
+from agent.status_file import BURST, EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
+from tests.programs import free_port
 
 
 @pytest.fixture
@@ -120,3 +123,31 @@ def test_the_file_is_written_when_it_has_changed_and_else_seldom_touched(tmp_pat
 def test_a_status_that_went_with_the_last_boot(tmp_path: Path) -> None:
     (tmp_path / NAME).symlink_to(tmp_path / "gone")
     assert "since this computer started" in show.status(tmp_path)[0][0]
+
+
+def test_changes_are_told_as_they_come_but_a_flapping_line_spares_the_card(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """Looked at every second: what an operator reads is a second old, not ten."""
+    file = StatusFile(tmp_path, {})
+    write = mocker.spy(file, "_write")
+    for second in range(100):
+        file.tell({"running": True, "line": second % 2}, "", float(second))
+        if second < BURST:
+            assert json.loads((tmp_path / NAME).read_text())["line"] == second % 2
+    assert write.call_count <= BURST + 100 / EVERY_S + 1
+    file.tell({"running": False, "line": 0}, "", 100.0)
+    assert json.loads((tmp_path / NAME).read_text())["running"] is False, "its end is always told"
+
+
+def test_the_doctor_does_not_call_an_agent_well_that_sells_nothing(running: Path) -> None:
+    say(running, line="down", refuses="machine_offline")
+    env = {
+        "COFFEE_AGENT_DEVICE_UUID": "m-001",
+        "COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{free_port()}",
+        "COFFEE_AGENT_SERIAL": "/dev/null",
+        "COFFEE_AGENT_STATE_DIR": str(running),
+    }
+    bad = [finding.words for finding in examine(env) if finding.is_bad and finding.subject == "selling"]
+    assert len(bad) == 1
+    assert "does not answer, its line is down" in bad[0]
