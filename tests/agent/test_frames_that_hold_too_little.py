@@ -20,7 +20,7 @@ def small(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-@pytest.mark.parametrize("order_id", ["x" * 255, "💧" * 255])
+@pytest.mark.parametrize("order_id", ["x" * 255, "💧" * 255], ids=["letters", "drops"])
 def test_a_make_that_fits_no_frame_is_refused_and_the_line_untouched(small: World, order_id: str) -> None:
     small.order("c1", order_id)
     outcome = small.outcome()

@@ -92,6 +92,7 @@ MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "reboot_after_done": {},
     "stale_boot_id": {},
     "reject_no_cups": {},
+    "own_words": {"when": "chance", "chance": 0.5},
     "take_back_verdict": {},
     "says_ready": {"seconds": 60},
     "echo": {"seconds": 60},
