@@ -91,7 +91,8 @@ class Driver:
         """A new opening: replies to older questions must not be taken for new ones."""
         self._session = session
         self._msg_id = self._random.randint(1, MAX_MSG_ID)
-        self.is_open, self.is_greeted = True, False
+        self.is_open = True
+        self.is_greeted = self._was_greeted and self.must(Duty.REPORT_PORT_ONLY)  # an open port is all it can say
 
     def closed(self) -> None:
         """What had not left is lost with the line."""
