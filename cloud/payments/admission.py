@@ -175,11 +175,14 @@ class Dispatcher:
             if isinstance(told, Refusal):
                 break
             permits.append(told)
-        works = take(group, len(permits)) if permits else ()
+        works: Sequence[Work] = ()
+        try:
+            works = take(group, len(permits)) if permits else ()
+        finally:  # also when the database is away: a permit kept would close the shop for good
+            for permit in permits[len(works) :]:
+                self._admission.end(permit, begun=False)
         for permit, work in zip(permits, works, strict=False):
             self.submit(permit, work)
-        for permit in permits[len(works) :]:
-            self._admission.end(permit, begun=False)
         if isinstance(told, Refusal):
             return told.wait_s
         if room < group.count:  # for want of threads

@@ -11,8 +11,8 @@ from cloud.payments.rate import CircuitBreaker, TokenBucket
 
 SHOP_SLOTS = 3
 """Pieces of work under way at one shop at once: a slow one leaves the other threads to the others."""
-IDLE_SLOTS = 2
-"""Of these, for what nobody waits for: a buyer who has paid finds one free."""
+MOST_SLOTS, ANSWERS_IN_S = 12, 0.5
+"""A shop that may be called more often has as many slots as that takes, up to this."""
 SLOW_S = 1.0
 """Work that takes longer than this makes a shop slow."""
 LONGEST_REST_S = 30.0
@@ -79,6 +79,7 @@ class ShopBudget:
         self._breaker = breaker or CircuitBreaker()
         rate, burst = self._bucket.per_second, self._bucket.burst
         self._apart = {one: TokenBucket(rate * part, max(1.0, burst * part)) for one, part in _APART.items()}
+        self._slots = max(SHOP_SLOTS, min(int(rate * ANSWERS_IN_S), MOST_SLOTS))
         self._under_way: dict[int, Ticket] = {}
         self._admitted = 0
         self._prepaid = 0
@@ -149,7 +150,8 @@ class ShopBudget:
         if self._breaker.is_open and under_way:
             return Refusal(CIRCUIT, LOOK_AGAIN_S)  # one probe at a time
         idle = sum(one.priority.is_idle for one in under_way)
-        if len(under_way) >= SHOP_SLOTS or (priority.is_idle and idle >= IDLE_SLOTS):
+        # One slot is not for what nobody waits for: a buyer who has paid finds it free.
+        if len(under_way) >= self._slots or (priority.is_idle and idle >= self._slots - 1):
             return Refusal(BUSY, LOOK_AGAIN_S)
         if priority.is_idle and now < self._rests_until:
             return Refusal(SLOW, self._rests_until - now)

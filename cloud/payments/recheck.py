@@ -96,6 +96,7 @@ _TOLD = (
     .returning(*_payment.c)
 )
 _AT_HAND = "recheck"
+_TOLD_OF = "told of"
 
 
 class Recheck:
@@ -128,16 +129,27 @@ class Recheck:
         Asking changes nothing, so it need not wait for the commit. The answer is stored after it: SQLite has one
         writer, PostgreSQL locks the payment's row.
         """
+        if not self._crew.is_apart:
+            after_commit(session, partial(self._ask_after, payment))
+            return True
+        return self._begin(payment, session) is None
+
+    def _ask_after(self, payment: Payment) -> None:
+        refusal = self._begin(payment)
+        if refusal is not None:
+            again = self._clock() + timedelta(seconds=refusal.wait_s)
+            self._crew.submit(partial(self._database.write, paying.not_asked, payment.id, again))
+
+    def _begin(self, payment: Payment, session: Session | None = None) -> Refusal | None:
+        """Ask now; why not, when that may not begin."""
         gate = self._shops.gate_of(payment, session)
-        permit = self._shops.admission.admit(gate, _priority_of(payment)) if gate is not None else None
-        if permit is None or isinstance(permit, Refusal):
-            return False
-        begin = partial(self._dispatcher.submit, permit, partial(self._check, payment))
-        if self._crew.is_apart:
-            begin()
-        else:
-            after_commit(session, begin)
-        return True
+        if gate is None:
+            return Refusal("nobody can be asked", 0.0)
+        permit = self._shops.admission.admit(gate, _priority_of(payment.told_at is not None))
+        if isinstance(permit, Refusal):
+            return permit
+        self._dispatcher.submit(permit, partial(self._check, payment))
+        return None
 
     def step(self, now: datetime) -> datetime:
         """Ask what is due as it may begin; when to look again."""
@@ -159,7 +171,7 @@ class Recheck:
         wanted = {
             "now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S),
             "of_merchant_id": group.merchant_id, "of_scenario": group.scenario, "of_account_id": group.account_id,
-            "told": group.priority is Priority.NEWS, "beyond": self._beyond(now),
+            "told": group.kind == _TOLD_OF, "beyond": self._beyond(now),
         }  # fmt: skip
         taken = self._database.write_one(_TAKE_DUE, wanted)
         return [partial(self._check, plain(Payment, row)) for row in taken]
@@ -250,12 +262,13 @@ def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bo
     return True
 
 
-def _priority_of(payment: Payment) -> Priority:
-    return Priority.POLL if payment.told_at is None else Priority.NEWS
+def _priority_of(is_told: bool) -> Priority:
+    return Priority.NEWS if is_told else Priority.POLL
 
 
 def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, count: int, since: datetime) -> Waiting:
-    return Waiting(merchant_id, scenario, account_id, Priority.NEWS if is_told else Priority.POLL, count, since)
+    kind = _TOLD_OF if is_told else ""
+    return Waiting(merchant_id, scenario, account_id, _priority_of(is_told), count, since, kind)
 
 
 def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:

@@ -79,6 +79,7 @@ class Buyer:
         self._sleep(*{"slow": SLOW_S, "late": LATE_S}.get(habit, (2.0, 60.0)))
         if self._world.provider.pay(page, plan.method):
             self._say("has paid")
+            self._world.paid_at[plan.order_id] = self._world.scheduler.true_time
             self._wait_for_the_cup(habit)
         return None
 
@@ -154,4 +155,5 @@ def draw_plans(random: Random, mix: Mix) -> list[Plan]:
         habit = random.choices(list(mix.habits), list(mix.habits.values()))[0]
         method = random.choice(("bank_card", "sbp")) if mix.methods_immediate else "bank_card"
         plans.append(Plan(f"o{number}", random.choice(mix.devices), at, habit, method))
-    return plans
+    lookers = [Plan(f"look{number}", mix.devices[0], 1.0, "never pays", "") for number in range(mix.open_pages)]
+    return lookers + plans

@@ -85,6 +85,7 @@ class CloudProcess:
         self._carry_rings(database.bell)
         settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
         shops = Shops(database, self._vault, self._connect, self.clock)
+        shops.admission.pause = world.scheduler.sleep
         owner = f"{self.process.name}-{self._starts}"
         self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
         if self.has_worker:
@@ -125,8 +126,9 @@ class CloudProcess:
     # Within
 
     def _connect(self, shop: Shop, _scenario: str) -> Provider:
+        per_second = 2.0 if self._world.mix.open_pages else 5.0
         return YooKassaClient(
-            shop, "https://api.example.org/v3", user_agent="coffee-relay/world", bucket=TokenBucket(5.0, 10.0),
+            shop, "https://api.example.org/v3", user_agent="coffee-relay/world", bucket=TokenBucket(per_second, 10.0),
             clock=lambda: self._world.scheduler.now,
         )  # fmt: skip
 

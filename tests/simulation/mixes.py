@@ -111,6 +111,8 @@ HABITS: Mapping[str, int] = {
 }
 HOURS_AHEAD = 3 * 3600.0
 """As a hardware clock in Moscow's time that is taken for UTC."""
+CROWDED, CROWD = 0.02, 25
+"""How many worlds have many open payment pages, and how many these are."""
 INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
                "without_dedup", "without_nv", "without_cancel", "without_heartbeat")  # fmt: skip
 
@@ -150,6 +152,8 @@ class Mix:
     wall_off: Mapping[str, float] = field(default_factory=dict)
     habits: Mapping[str, int] = field(default_factory=lambda: HABITS)
     """How often each kind of buyer comes."""
+    open_pages: int = 0
+    """So many more open the payment page and never pay: their payments are asked about all the while."""
 
 
 def mix_of(seed: int) -> Mix:
@@ -169,6 +173,7 @@ def mix_of(seed: int) -> Mix:
     }
     capture = random.choice(("on_dispense", "on_dispense", "immediate"))
     clocks_are_bad = "clocks" in families
+    is_crowded = Random(f"crowd/{seed}").random() < CROWDED
     return Mix(
         rates=rates,
         topology=random.choice(_TOPOLOGIES),
@@ -190,6 +195,7 @@ def mix_of(seed: int) -> Mix:
         refunds_fail="provider" in families and random.random() < 0.2,
         declined_keeps_pending=random.random() < 0.3,
         poll_fast_s=random.choice((2.0, 10.0, 10.0, 25.0, 25.0, 25.0)),
+        open_pages=CROWD if is_crowded else 0,
         wall_off={device: random.choice((0.0, -4.0, 4.0, -90.0, 3600.0, -86_400.0)) if clocks_are_bad
                   else random.uniform(-0.5, 0.5) for device in devices},
     )  # fmt: skip

@@ -79,6 +79,8 @@ BUGS = (
          capture="immediate", strength=2.0),
     _bug("a refund is booked each time it is heard of", {3, 4}, SELDOM, cloud.refund_booked_twice,
          "machine", "provider", capture="immediate"),
+    _bug("polls take what news need", {3}, SELDOM, cloud.polls_take_it_all, status_check="polling", open_pages=30,
+         poll_fast_s=2.0, capture="on_dispense", habits={"prompt": 1}, storms_until=300.0),
     _bug("one client for all merchants", {9}, SELDOM, cloud.one_client),
     _bug("a lease never ends", {3}, SELDOM, cloud.lease_for_ever, "cloud crashes"),
     _bug("a new command id for each sending", {8}, SELDOM, cloud.command_id_per_sending, "network"),

@@ -18,8 +18,9 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import cashier, recheck, shops, webhook
+from cloud.payments import budget, cashier, recheck, shops, webhook
 from cloud.payments.authenticity import Notification
+from cloud.payments.budget import Priority
 from cloud.payments.cashier import Cashier
 from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
 from cloud.payments.recheck import Recheck
@@ -159,6 +160,14 @@ def refund_booked_twice() -> Patches:
         return movement(payment, kind, amount, now, f"{reference}{now:%H%M%S%f}" if reference else "")
 
     return [patch.object(ledger, "_movement", always_new)]
+
+
+def polls_take_it_all() -> Patches:
+    """News wait in one queue with the polls of all who only look."""
+    return [
+        patch.dict(budget._KEPT_BACK, dict.fromkeys(Priority, 0.0)),
+        patch.object(recheck, "_priority_of", lambda _is_told: Priority.POLL),
+    ]
 
 
 def one_client() -> Patches:

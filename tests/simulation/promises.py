@@ -6,6 +6,7 @@ Told by who cannot be wrong: the machine's own cups, the provider's own books. N
 import json
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK_S = 1.2
 """The broker counts whole seconds, and a welcome takes its way."""
+SEEN_WITHIN_S = 5.0
+"""By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
+HINDERS = frozenset(
+    {"cloud crashes", "provider", "webhooks", "disks", "accounts", "clocks", "outages", "years", "set back"}
+)
+"""Families that may delay news, or the question they lead to."""
 HEARD_WITHIN_S = 60.0
 """By then we know of money that a person gave back past us."""
 ON_ITS_WAY_S = 1.0
@@ -187,6 +194,7 @@ class Promises:
             self.break_(4, f"the ledger says {ledger}, the provider keeps {kept}", order_id)
         if kept and order["status"] in {Status.FAILED, Status.NOT_PAID}:
             self.break_(7, f"{order['status']}, and the money of late news is kept", order_id)
+        self._check_seen_in_time(order_id)
         for payment in payments:
             self._check_heard(payment, order_id)
             returns = len(self._world.provider.refunds_of(payment.id)) + (1 if payment.released else 0)
@@ -194,6 +202,17 @@ class Promises:
                 self.break_(4, f"returned {returns} times", order_id)
             if payment.shop_id not in accounts_of(order["merchant_id"]):
                 self.break_(9, f"paid at the shop {payment.shop_id}", order_id)
+
+    def _check_seen_in_time(self, order_id: str) -> None:
+        paid_at = self._world.paid_at.get(order_id)
+        if paid_at is None or HINDERS & set(self._world.mix.families):
+            return
+        seen = "SELECT min(paid_at) AS at FROM payments WHERE order_id = ?"
+        seen_at = self._world.disk.look.execute(seen, (order_id,)).fetchone()["at"]
+        if seen_at is not None:
+            late = (datetime.fromisoformat(seen_at).replace(tzinfo=UTC) - paid_at).total_seconds()
+            if late > SEEN_WITHIN_S:
+                self.break_(3, f"paid, and seen only {late:.1f} s later", order_id)
 
     def _check_heard(self, payment: "Payment", order_id: str) -> None:
         """What ever came to the provider came into our books, however late its news was."""

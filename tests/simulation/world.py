@@ -85,6 +85,8 @@ class World:
         self.agents: list[AgentProcess] = []
         self.clouds: list[CloudProcess] = []
         self.buyers: list[Buyer] = []
+        self.paid_at: dict[str, datetime] = {}
+        """When the buyer of an order was told that he has paid."""
         self.bookkeeper = Bookkeeper(self)
         self.keeper = Keeper(self)
         self._workshop = workshop

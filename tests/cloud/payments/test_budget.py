@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.admission import Admission, Gate, Permit
+from cloud.loops import Crew
+from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Waiting, Work
 from cloud.payments.budget import (
     BUSY,
     CIRCUIT,
     GROWN_OLD_S,
-    IDLE_SLOTS,
+    MOST_SLOTS,
     RATE,
     SHOP_SLOTS,
     SLOW,
@@ -22,6 +23,7 @@ from cloud.payments.budget import (
     Ticket,
 )
 from cloud.payments.rate import CircuitBreaker, TokenBucket
+from tests.cloud.worlds import START
 
 URGENT = [Priority.NEWS, Priority.CREATE, Priority.CAPTURE, Priority.RETURN]
 
@@ -94,12 +96,16 @@ def test_what_anybody_can_cause_has_a_small_part_of_an_idle_shop_and_one_slot(pr
 
 def test_idle_work_leaves_a_slot_and_a_shop_never_has_more_than_its_share() -> None:
     budget = ShopBudget()
-    for _ in range(IDLE_SLOTS):
+    for _ in range(SHOP_SLOTS - 1):
         begun(budget, Priority.POLL, 0.0)
     assert refused(budget, Priority.POLL, 0.0) == BUSY
-    for _ in range(SHOP_SLOTS - IDLE_SLOTS):
-        begun(budget, Priority.NEWS, 0.0)
+    begun(budget, Priority.NEWS, 0.0)
     assert refused(budget, Priority.NEWS, 0.0) == BUSY
+
+
+def test_a_shop_that_may_be_called_more_often_has_more_slots() -> None:
+    budget = ShopBudget(TokenBucket(per_second=1000.0, burst=1000.0))
+    assert sum(isinstance(budget.admit(Priority.NEWS, 0.0), Ticket) for _ in range(40)) == MOST_SLOTS
 
 
 def test_a_slow_shop_is_polled_half_the_time_and_its_news_do_not_rest() -> None:
@@ -237,3 +243,20 @@ def test_who_waits_with_his_own_thread_gets_leave_when_it_comes_and_no_longer() 
     assert len(paused) == 3
     assert isinstance(admission.admit_within(gate, Priority.CREATE, 2.0), Refusal)
     assert sum(paused) <= 3.0
+
+
+def test_a_claim_that_fails_gives_its_permits_back() -> None:
+    """Regression: each failure of the database closed one of the shop's slots for good (world 268)."""
+    gate, admission = a_gate([0.0]), Admission()
+    dispatcher = Dispatcher(admission, lambda _of: gate, Crew("nobody", 0))
+    waiting = [Waiting("north", "Yookassa", "100500", Priority.NEWS, 1, START)]
+
+    def fails(_of: Waiting, _limit: int) -> list[Work]:
+        raise OSError("the database is away")
+
+    for _ in range(SHOP_SLOTS + 1):
+        with pytest.raises(OSError, match="away"):
+            dispatcher.begin(waiting, START, fails)
+    done: list[int] = []
+    assert dispatcher.begin(waiting, START, lambda _of, _limit: [lambda: done.append(1)]) is None
+    assert done == [1]

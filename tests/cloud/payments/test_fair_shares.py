@@ -185,7 +185,7 @@ def a_slow_merchant(till: Till, merchant: CustomSimulator) -> None:
         assert addresses is not None
         books = Books(till.world.database, shop.account_id)
         return CustomClient(shop, addresses, books, user_agent="CoffeeRelay/test", callback_url="http://x/c",
-                            now=till.world.clock, ask_timeout_s=60.0, bucket=TokenBucket(1e6, 1e6))  # fmt: skip
+                            now=till.world.clock, ask_timeout_s=60.0, bucket=TokenBucket(5.0, 1e6))  # fmt: skip
 
     till.shops._connect = connect
 
