@@ -109,7 +109,6 @@ class Database:
         """What every writing session finds in its `info`."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: GroupCommit | None = None
-        self._is_pooled = False
         self.notices: Notices | None = None
         """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
@@ -201,15 +200,8 @@ class Database:
         with self._together.engine.connect() as connection:
             return connection.execute(text("SHOW transaction_read_only")).scalar() == "on"
 
-    def release_idle(self) -> None:
-        """Behind a pooler: let go of sessions that nobody uses this moment, other programs may wait for them."""
-        if self._is_pooled:
-            self.engine.dispose()
-            self._together.engine.dispose()
-
     def _server_time(self) -> datetime:
         with self._by_itself.connect() as connection:
-            self._is_pooled = postgresql.is_pooled(connection)
             moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
 

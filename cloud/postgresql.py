@@ -13,7 +13,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from cloud.pipeline import as_sqlalchemys, is_read_only
 
@@ -33,6 +33,8 @@ CONNECT_S = 3
 PING_S = 2.0
 FREE_S = 5.0
 """So long somebody waits for one of the pool's connections."""
+KEPT_OF_A_POOLER = 1
+"""At rest, of each engine: where a pooler lends sessions for as long as we are connected, it soon has no more."""
 TRUSTED_S = 1.0
 """A connection that worked this recently is used without asking whether it still does."""
 ASKED_EVERY_S = 10.0
@@ -74,11 +76,27 @@ class Limited(Unlimited):
             raise psycopg.OperationalError(f"no answer within {self.answer_s:g} s") from error
 
 
+class Connections(QueuePool):
+    """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them."""
+
+    is_pooled = False
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        if not self.is_pooled or self.checkedin() < KEPT_OF_A_POOLER:
+            super()._do_return_conn(record)
+            return
+        try:
+            record.close()
+        finally:
+            self._dec_overflow()
+
+
 def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
     """An engine whose every wait has a limit."""
     made = create_engine(
         url,
         isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves, and the limits in the same breath
+        poolclass=Connections,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=FREE_S,
@@ -105,11 +123,6 @@ def listener(url: URL) -> Limited:
     return Limited.connect(*args, autocommit=True, **_with_defaults(dict(named)))
 
 
-def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler stands between us and the server."""
-    return _driver(connection.connection.driver_connection).prepare_threshold is None
-
-
 def is_locked(error: BaseException) -> bool:
     """Whether work failed only because somebody else holds a row it needs."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
@@ -132,6 +145,8 @@ def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:
         connection = connect(*args, autocommit=True, **_with_defaults(named))
         if connection.is_pooled:
             connection.prepare_threshold = None  # prepared in one of the server's sessions, wanted in another
+            if isinstance(engine.pool, Connections):
+                engine.pool.is_pooled = True
         return connection
 
 

@@ -93,8 +93,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._with_worker:
             self._worker = Worker(self._cloud)
             self._worker.start()
-        if not (self._with_worker and self._cloud.database.is_sqlite):
-            Watch(self._cloud.database).start()  # alone on its SQLite file, nobody else can change it
+        Watch(self._cloud.database).start()
         app = create_app(self._cloud, self._streams)
         spare_what_stays()
         return app

@@ -125,7 +125,7 @@ class Watch:
             self._database.bell.ring_all()
             proof = _Proof(notices, connection)
             while not self._stopping.is_set():
-                self._keep_house()
+                self._keep_time()
                 proof.look()
                 for notice in connection.notifies(timeout=LISTEN_SLICE_S):
                     sender, topics = unpacked(notice.payload)
@@ -139,11 +139,10 @@ class Watch:
     def _rest(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0 and not self._stopping.wait(min(left, LISTEN_SLICE_S)):
-            self._keep_house()
+            self._keep_time()
 
-    def _keep_house(self) -> None:
-        """Each second: who cannot ask for the time now goes by the one it knows."""
-        self._database.release_idle()
+    def _keep_time(self) -> None:
+        """Who cannot ask for the time now goes by the one it knows."""
         if time.monotonic() < self._ask_time_at:
             return
         self._ask_time_at = time.monotonic() + MEASURED_EVERY_S
