@@ -26,6 +26,9 @@ log = logging.getLogger("cloud.app")
 STREAMS = 200
 """Event streams one process holds open; each takes a thread of the server, which has some more than these."""
 
+OPENING_SLOTS = 16
+"""Payments one process opens at once."""
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; connect-src 'self'; "
@@ -44,7 +47,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     settings = cloud.settings
     desk = checkout.Checkout(
-        cloud.database, cloud.shops, cloud.cashier(Crew("checkout", 0)), cloud.clock, new_payment_id
+        cloud.database, cloud.shops, cloud.cashier(Crew("checkout", OPENING_SLOTS)), cloud.clock, new_payment_id
     )  # fmt: skip
     room = buyer.create_room(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,

@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.app import STREAMS, create_app
 from cloud.collector import spare_what_stays
+from cloud.loops import Loop
+from cloud.payments import openings
 from cloud.settings import Settings
 from cloud.watch import Watch
 from cloud.whole_requests import WholeRequests
@@ -61,6 +63,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._with_worker = with_worker
         self._cloud: Cloud | None = None
         self._worker: Worker | None = None
+        self._renewing: Loop | None = None
         self._streams = RUN_STREAMS if with_worker else WEB_STREAMS
         super().__init__()
 
@@ -93,12 +96,18 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._with_worker:
             self._worker = Worker(self._cloud)
             self._worker.start()
+        else:
+            bell = self._cloud.database.bell
+            self._renewing = Loop("openings", self._cloud.openings, bell, openings.TOPIC, self._cloud.clock)
+            self._renewing.start()
         Watch(self._cloud.database).start()
         app = create_app(self._cloud, self._streams)
         spare_what_stays()
         return app
 
     def _end(self) -> None:
+        if self._renewing is not None:
+            self._renewing.stop()
         if self._worker is not None:
             self._worker.stop()
         if self._cloud is not None:

@@ -18,6 +18,7 @@ from cloud.payments.cashier import Cashier
 from cloud.payments.custom.books import CUSTOM, Books, addresses_of
 from cloud.payments.custom.callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.custom.client import CustomClient
+from cloud.payments.openings import Openings
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from cloud.payments.shops import NoCredential, Shops
@@ -45,10 +46,14 @@ class Cloud:
     owner: str
     clock: Clock
 
+    def __post_init__(self) -> None:
+        self.openings = Openings(self.database, self.owner, self.clock)
+
     def cashier(self, crew: Crew) -> Cashier:
         """A cashier whose calls are made by `crew`."""
         return Cashier(
-            self.database, self.shops, self.rules, self.settings.public_url, self.owner, crew, jitter, self.clock
+            self.database, self.shops, self.rules, self.settings.public_url, self.owner, crew, jitter, self.clock,
+            self.openings,
         )  # fmt: skip
 
     def tmetr(self) -> TmetrClient | None:

@@ -21,7 +21,7 @@ from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying, promises
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.outbox import Lane
-from cloud.payments import renewals
+from cloud.payments import openings, renewals
 from cloud.payments.admission import SLOTS
 from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.recheck import NEWS, Recheck
@@ -72,6 +72,7 @@ class Worker:
         self.loops = [
             publishing,
             Loop("cashier", self._cashier, bell, money, clock),
+            Loop("openings", cloud.openings, bell, openings.TOPIC, clock),
             Loop("recheck", self._recheck, bell, news, clock),
             Loop("receipts", Registration(database, cloud.shops, self._crews[1], jitter, clock), bell, RECEIPTS, clock),
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.db import Base, UtcDateTime
-from cloud.due import due
+from cloud.due import due, is_due
 from cloud.rows import plain, table_of
 
 
@@ -144,6 +144,11 @@ _VOID = (
     .where(_MINE)
     .values(claimed_by="", claimed_until=None, settled_at=_now, verdict="void", last_error="")
 )
+_RENEW = (
+    update(_table)
+    .where(_c.key.in_(bindparam("keys", expanding=True)), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
+    .values(claimed_until=bindparam("until", type_=UtcDateTime()))
+)
 _OF_TASKS = and_(_c.order_id == bindparam("of_order"), _c.task.in_(bindparam("tasks", expanding=True)))
 _OF_ORDER = select(_table).where(_OF_TASKS).order_by(_c.id)
 
@@ -175,6 +180,17 @@ def free_all(session: Session) -> None:
     """End every lease: nobody who held one is alive."""
     held = and_(_c.settled_at.is_(None), _c.claimed_until.is_not(None))
     session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
+
+
+def renew(session: Session, keys: Sequence[str], owner: str, until: datetime) -> None:
+    """Hold these longer, as far as they are still held by `owner`."""
+    session.connection().execute(_RENEW, {"keys": keys, "owner": owner, "until": until})
+
+
+def is_free(row: OutboxRow, now: datetime) -> bool:
+    """Open, and held by nobody, or by one who let its lease run out."""
+    held = row.claimed_until is not None and not is_due(row.claimed_until, now, LONGEST_LEASE)
+    return row.settled_at is None and not held
 
 
 def void(session: Session, row: OutboxRow, owner: str, now: datetime) -> None:

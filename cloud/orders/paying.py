@@ -21,6 +21,8 @@ from cloud.orders.settlement import awaits_a_hand, settle_money
 from cloud.orders.states import PAYABLE, Event, Status
 from cloud.rows import fresh
 
+EXPIRED = "expired"
+"""Why nothing was opened when the order was over before the provider could be asked."""
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
 
 
@@ -67,7 +69,7 @@ def start_payment(
     if order.status == Status.PENDING and open_payment is not None:
         return open_payment, False
     if Status(order.status) not in PAYABLE or open_payment is not None:
-        raise NotPayable(order, expired=order.status == Status.FAILED and order.reason == "expired")
+        raise NotPayable(order, expired=order.status == Status.FAILED and order.reason == EXPIRED)
     if now >= order.expires_at:
         raise NotPayable(order, expired=True)
     payment = fresh(
@@ -94,7 +96,7 @@ def payment_refused(session: Session, payment_id: str, why: str, now: datetime) 
         return
     payment.state, payment.live, payment.next_check_at = PaymentState.REFUSED.value, False, None
     payment.cancel_reason = why[:64]
-    move(docket, Event.PAYMENT_REFUSED, "provider", now, reason=f"refused:{why}"[:128])
+    move(docket, Event.PAYMENT_REFUSED, "provider", now, reason=why if why == EXPIRED else f"refused:{why}"[:128])
 
 
 def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:

@@ -54,9 +54,9 @@ def promise(
 
 
 def take(row: OutboxRow, by: Claim, now: datetime) -> None:
-    """Claim a promise in the transaction that makes it."""
+    """Claim a promise in a transaction that holds its order."""
     row.claimed_by, row.claimed_until = by.owner, now + timedelta(seconds=by.lease_s)
-    row.attempts, row.first_tried_at = 1, now
+    row.attempts, row.first_tried_at = row.attempts + 1, row.first_tried_at or now
 
 
 def of(docket: Docket, key: str) -> OutboxRow:

@@ -11,23 +11,22 @@ from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
-from cloud.commits import when_it_fails
 from cloud.db import Database
 from cloud.loops import Clock, Crew
 from cloud.orders import outbox, paying, promises
-from cloud.orders.docket import Docket, key_of, open_docket
-from cloud.orders.ledger import record_failed
+from cloud.orders.docket import Docket, open_docket
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import Claim, OutboxRow, Task
 from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
-from cloud.orders.settlement import BY_HAND, DONE, LOST, REFUSED, settle_money
-from cloud.payments import due_calls
+from cloud.orders.settlement import REFUSED
+from cloud.payments import due_calls, openings
 from cloud.payments.admission import Dispatcher, Waiting, Work
-from cloud.payments.believing import news_of
 from cloud.payments.budget import Refusal
-from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.call_results import ASK_AGAIN_S, CallResults
+from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.looking import NotCounted, NothingDone, counted_refunds, look_for, refunds_not_counted
+from cloud.payments.openings import Openings
 from cloud.payments.outcomes import (
     AuthError,
     NotOurs,
@@ -38,7 +37,6 @@ from cloud.payments.outcomes import (
     Rejected,
     Unknown,
     may_replay,
-    next_ask,
 )
 from cloud.payments.provider import InvalidRequest, NewPayment, Operation, PreparedCall, Provider
 from cloud.payments.receipts import carried as receipts_carried
@@ -50,11 +48,8 @@ LEASE_S = 60.0
 """Longer than the slowest call (5 s to connect, 35 s to answer), so that no other worker repeats a call under way."""
 IDLE_S = 60.0
 NO_CREDENTIAL_RETRY_S = 60.0
-ASK_AGAIN_S = 300.0
 BUYERS_PATIENCE_S = 3.0
 """So long a press waits until its call may begin; then whoever looks for due calls makes it."""
-GIVE_UP_OPENING = timedelta(days=3)
-"""Nobody was ever shown where to pay it: an order does not wait longer for a provider that cannot be asked."""
 
 
 Subject = tuple[OutboxRow, Payment, Order]
@@ -66,17 +61,17 @@ class Cashier:
 
     def __init__(
         self, database: Database, shops: Shops, rules: Rules, public_url: str, owner: str, crew: Crew,
-        jitter: Callable[[], float], clock: Clock,
+        jitter: Callable[[], float], clock: Clock, openings: Openings | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._shops = shops
-        self._rules = rules
         self._public_url = public_url
         self._claim = Claim(owner, LEASE_S)
         self._crew = crew
         self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
-        self._jitter = jitter
         self._clock = clock
+        self._results = CallResults(database, rules, jitter, clock)
+        self._openings = openings or Openings(database, owner, clock)
 
     def step(self, now: datetime) -> datetime:
         """Begin due calls as they may begin; when to look again."""
@@ -88,20 +83,31 @@ class Cashier:
         again = self._dispatcher.begin(waiting, now, partial(self._take, now))
         return min((at for at in (again, later) if at is not None), default=idle)
 
-    def keep_now(self, row: OutboxRow) -> None:
-        """Keep one promise that the caller has claimed in this cashier's name: the buyer waits for it."""
-        with self._database.read() as session:
-            subject = _subject(session, row)
-        self._keep_within(*subject)
+    def open(self, row: OutboxRow) -> None:
+        """Open a payment that the caller has claimed in this cashier's name. It goes on without the buyer."""
+        self._openings.hold(row.key)
+        self._crew.submit(partial(self._open, row))
+
+    def wait_for_opening(self, payment_id: str, patience_s: float) -> None:
+        """Until this process has done opening it, or for so long."""
+        self._openings.wait(paying.create_key(payment_id), patience_s)
+
+    def _open(self, row: OutboxRow) -> None:
+        try:
+            with self._database.read() as session:
+                subject = _subject(session, row)
+            self._keep_within(*subject)
+        finally:
+            self._openings.let_go(row.key)
 
     def _keep_within(self, row: OutboxRow, payment: Payment, order: Order) -> None:
-        """In the caller's thread, if it may begin now; else it is due again when it may."""
+        """In this thread, if it may begin soon; else it is due again when it may."""
         gate = self._shops.gate_of(payment)
         admission = self._shops.admission
         priority = due_calls.PRIORITIES[row.task]
         permit = admission.admit_within(gate, priority, BUYERS_PATIENCE_S) if gate is not None else None
         if isinstance(permit, Refusal):
-            self._database.write(self._held_back, row, permit.wait_s)
+            self._database.write(self._results.held_back, row, permit.wait_s)
             return
         try:
             self._keep(row, payment, order)
@@ -129,7 +135,7 @@ class Cashier:
         gate = self._shops.gate_of(payment)
         permit = self._shops.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
         if isinstance(permit, Refusal):
-            self._crew.submit(partial(self._database.write, self._held_back, row, permit.wait_s))
+            self._crew.submit(partial(self._database.write, self._results.held_back, row, permit.wait_s))
         elif permit is None:
             self._crew.submit(partial(self._keep, row, payment, order))
         else:
@@ -141,21 +147,43 @@ class Cashier:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = promises.of(open_docket(session, order.id), paying.create_key(payment.id))
         self._write_down(row, self._prepare_create(session, provider, payment, order, row.key))
-        promises.take(row, self._claim, now)
+        promises.take(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        return row
+
+    def take_over(self, session: Session, payment: Payment, now: datetime) -> OutboxRow | None:
+        """An opening that nobody is at: taken, so that the caller opens it. Its bytes and key stay as they are."""
+        row = promises.of(open_docket(session, payment.order_id), paying.create_key(payment.id))
+        if not outbox.is_free(row, now):
+            return None
+        promises.take(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
     def _take(self, now: datetime, of: Waiting, limit: int) -> Sequence[Work]:
         subjects = self._database.write(self._claim_some, of, now, limit)
-        return [partial(self._keep, *subject) for subject in subjects]
+        return [partial(self._keep_held, *subject) for subject in subjects]
 
     def _claim_some(self, session: Session, of: Waiting, now: datetime, limit: int) -> list[Subject]:
-        rows = due_calls.claim(session, of, now, Claim(self._claim.owner, LEASE_S, limit))
+        lease_s = openings.LEASE_S if of.kind in {Task.CREATE, due_calls.STALE} else LEASE_S
+        rows = due_calls.claim(session, of, now, Claim(self._claim.owner, lease_s, limit))
         return [_subject(session, row) for row in rows]
+
+    def _keep_held(self, row: OutboxRow, payment: Payment, order: Order) -> None:
+        """An opening's lease is short, and renewed as long as it takes."""
+        if row.task != Task.CREATE:
+            self._keep(row, payment, order)
+            return
+        with self._openings.holding(row.key):
+            self._keep(row, payment, order)
 
     def _keep(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         try:
+            now = self._clock()
+            is_too_late = row.task == Task.CREATE and now >= order.expires_at
+            if is_too_late and not _was_begun(row):
+                self._database.write(self._results.refused, row, paying.EXPIRED)
+                return
             provider = self._shops.of_payment(payment)
-            if _may_not_be_sent(row, self._clock()):
+            if is_too_late or _may_not_be_sent(row, now):
                 self._look(provider, row, payment)
                 return
             if not self._may_be_asked_anew(provider, row, payment):
@@ -163,15 +191,15 @@ class Cashier:
             outcome = self._ask(provider, row, payment, order)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": row.order_id})
-            self._database.write(self._later, row, NO_CREDENTIAL_RETRY_S, str(error), nothing_done=True)
+            self._database.write(self._results.later, row, NO_CREDENTIAL_RETRY_S, str(error), nothing_done=True)
         except InvalidRequest as error:
             log.error("call would be refused: %s", error, extra={"order_id": row.order_id})
-            self._database.write(self._refused, row, error.parameter)
+            self._database.write(self._results.refused, row, error.parameter)
         else:
             if _is_in_doubt(row, outcome):
                 self._look(provider, row, payment)
             else:
-                self._settle(row, outcome)
+                self._results.settle(row, outcome)
 
     def _look(self, provider: Provider, row: OutboxRow, payment: Payment) -> None:
         """It may have been done, and may not be sent again: the provider's own books tell."""
@@ -179,15 +207,17 @@ class Cashier:
             counted = counted_refunds(session, payment.id)
         match look_for(provider, row, payment, counted):
             case NothingDone() if row.task != Task.CREATE:
-                self._database.write(self._refused, row, "not_found")
+                self._database.write(self._results.refused, row, "not_found")
+            case NothingDone() if not _may_not_be_sent(row, self._clock()):
+                self._database.write(self._results.nothing_found, row)
             case NothingDone() | Rejected() | NotOurs():
-                self._database.write(self._lost, row, self._clock())
+                self._database.write(self._results.lost, row, self._clock())
             case NotCounted():
-                self._database.write(self._count_first, row, nothing_done=False)
+                self._database.write(self._results.count_first, row, nothing_done=False)
             case AuthError() | RateLimited() | NotSent() | Unknown() as unanswered:
-                self._try_again(row, unanswered, nothing_done=False)
+                self._results.try_again(row, unanswered, nothing_done=False)
             case Ok() as found:
-                self._settle(row, found)
+                self._results.settle(row, found)
 
     def _may_be_asked_anew(self, provider: Provider, row: OutboxRow, payment: Payment) -> bool:
         """Before a return refused under another key is asked for: do the provider's books hold none that ours lack?"""
@@ -202,12 +232,12 @@ class Cashier:
             case Ok(value=lacking) if not lacking:
                 return True
             case Ok():
-                self._database.write(self._count_first, row, nothing_done=True)
+                self._database.write(self._results.count_first, row, nothing_done=True)
             case AuthError() | RateLimited() | NotSent() | Unknown() as unanswered:
-                self._try_again(row, unanswered, nothing_done=True)
+                self._results.try_again(row, unanswered, nothing_done=True)
             case Rejected() | NotOurs():
                 log.error("provider does not tell of refunds", extra={"order_id": row.order_id})
-                self._database.write(self._later, row, ASK_AGAIN_S, "refunds not told of", nothing_done=True)
+                self._database.write(self._results.later, row, ASK_AGAIN_S, "refunds not told of", nothing_done=True)
         return False
 
     def _ask(
@@ -256,131 +286,6 @@ class Cashier:
     @staticmethod
     def _write_down(row: OutboxRow, call: PreparedCall) -> None:
         row.call_path, row.call_body = call.path, call.body
-
-    def _settle(self, row: OutboxRow, outcome: Outcome[PaymentFacts] | Outcome[RefundFacts]) -> None:
-        match outcome:
-            case Ok(PaymentFacts() as facts) if row.task == Task.CREATE:
-                self._database.write(self._paid_facts, row, facts)
-            case Ok(PaymentFacts() as facts):
-                settled = self._database.write_soon(key_of(row.order_id), self._paid_facts, row, facts)
-                when_it_fails(settled, partial(_not_stored, row))
-            case Ok(RefundFacts() as facts):
-                self._database.write(self._refund_facts, row, facts)
-            case Rejected(key_conflict=True):
-                log.error("key %s is taken by another call", row.key, extra={"order_id": row.order_id})
-                self._database.write(self._later, row, ASK_AGAIN_S, "key conflict", nothing_done=False)
-            case Rejected() | NotOurs() if row.reference:  # no word about the refund itself: it may be under way
-                log.error("provider does not tell of refund %s", row.reference, extra={"order_id": row.order_id})
-                self._database.write(self._later, row, ASK_AGAIN_S, "refund not told of", nothing_done=False)
-            case Rejected(code=code) if code == BY_HAND:
-                log.error("a person must do it there: %s", row.task, extra={"order_id": row.order_id})
-                self._database.write(self._refused, row, code, BY_HAND)
-            case Rejected(code=code, parameter=parameter):
-                log.error("provider refused %s: %s %s", row.task, code, parameter, extra={"order_id": row.order_id})
-                self._database.write(self._refused, row, code)
-            case NotOurs():
-                log.error("provider does not know the payment to %s", row.task, extra={"order_id": row.order_id})
-                self._database.write(self._refused, row, "not_ours")
-            case AuthError() | RateLimited() | NotSent():
-                self._try_again(row, outcome, nothing_done=True)
-            case Unknown():
-                self._try_again(row, outcome, nothing_done=False)
-
-    def _try_again(
-        self, row: OutboxRow, outcome: AuthError | RateLimited | NotSent | Unknown, nothing_done: bool
-    ) -> None:
-        if isinstance(outcome, NotSent) and outcome.held_back:
-            self._database.write(self._held_back, row, outcome.retry_after_s or 0.0)
-            return
-        retry_after = getattr(outcome, "retry_after_s", None)
-        why = f"{type(outcome).__name__}: {getattr(outcome, 'why', '') or getattr(outcome, 'code', '')}"
-        log.warning(
-            "%s not known to be done (%s)", row.task, why, extra={"order_id": row.order_id, "attempt": row.attempts}
-        )
-        self._database.write(self._later, row, next_ask(row.attempts, retry_after, self._jitter), why, nothing_done)
-
-    def _paid_facts(self, session: Session, row: OutboxRow, facts: PaymentFacts) -> None:
-        now = self._clock()
-        docket = open_docket(session, row.order_id)
-        news = news_of(facts, docket.payment(row.subject))
-        if news is None or (row.task != Task.CREATE and news.state not in paying.FINAL_STATES):
-            wait = next_ask(row.attempts, None, self._jitter)
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
-            return
-        promises.settle(docket, row.key, row.claimed_by, DONE, now)
-        paying.payment_news(session, row.subject, news, self._rules, now)
-
-    def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
-        now = self._clock()
-        docket = open_docket(session, row.order_id)
-        if facts.status is RefundStatus.SUCCEEDED:
-            promises.settle(docket, row.key, row.claimed_by, DONE, now)
-            paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
-            settle_money(docket, now)  # told of before, it may have been all that stood in the way of the next
-        elif facts.status is RefundStatus.CANCELED:
-            reason = (facts.cancellation.reason if facts.cancellation else None) or "canceled"
-            log.error("refund was canceled by the provider: %s", reason, extra={"order_id": row.order_id})
-            self._refused(session, row, reason)
-        else:
-            promises.of(docket, row.key).reference = facts.provider_refund_id
-            wait = next_ask(row.attempts, None, self._jitter)
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
-
-    def _refused(self, session: Session, row: OutboxRow, code: str, verdict: str = REFUSED) -> None:
-        """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
-        now = self._clock()
-        docket = open_docket(session, row.order_id)
-        if not promises.settle(docket, row.key, row.claimed_by, verdict, now):
-            return
-        record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
-        if row.task == Task.CREATE:
-            paying.payment_refused(session, row.subject, code, now)
-            return
-        paying.ask_soon(session, row.subject, now)
-        settle_money(docket, now)
-
-    def _later(self, session: Session, row: OutboxRow, wait_s: float, why: str, nothing_done: bool) -> None:
-        now = self._clock()
-        docket = open_docket(session, row.order_id)
-        if nothing_done:
-            promises.nothing_done(docket, row.key)
-        stored = promises.of(docket, row.key)
-        never_sent = stored.undone >= stored.attempts
-        if row.task == Task.CREATE and never_sent and now >= docket.order.expires_at:
-            self._refused(session, row, "unreachable")
-        elif row.task == Task.CREATE and now - row.created_at >= GIVE_UP_OPENING:
-            self._lost(session, row, now)
-        else:
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait_s), why)
-
-    def _held_back(self, session: Session, row: OutboxRow, wait_s: float) -> None:
-        """We may not call now. Nothing was tried: it counts as no attempt, and no pause grows."""
-        docket = open_docket(session, row.order_id)
-        promises.not_begun(docket, row.key)
-        promises.put_off(docket, row.key, row.claimed_by, self._clock() + timedelta(seconds=wait_s), "held back")
-
-    def _count_first(self, session: Session, row: OutboxRow, nothing_done: bool) -> None:
-        """The provider tells of returns our ledger lacks: what is still owed is known when they are in it."""
-        paying.ask_soon(session, row.subject, self._clock())
-        self._later(session, row, ASK_AGAIN_S, "returns not counted yet", nothing_done)
-
-    @staticmethod
-    def _lost(session: Session, row: OutboxRow, now: datetime) -> None:
-        """Sending it again could now do it twice. What a question can still tell is asked."""
-        log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
-        docket = open_docket(session, row.order_id)
-        if not promises.settle(docket, row.key, row.claimed_by, LOST, now):
-            return
-        record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
-        if row.task == Task.CREATE:  # nobody was ever shown where to pay it, and its hour is long over
-            paying.payment_refused(session, row.subject, LOST, now)
-        else:
-            paying.ask_soon(session, row.subject, now)
-
-
-def _not_stored(row: OutboxRow, error: Exception) -> None:
-    """What could not be settled is asked for again when its lease ends, with the same bytes under the same key."""
-    log.error("the provider's answer could not be stored", exc_info=error, extra={"order_id": row.order_id})
 
 
 def _may_not_be_sent(row: OutboxRow, now: datetime) -> bool:

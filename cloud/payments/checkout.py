@@ -5,6 +5,7 @@ The payment and its call are written down before the call; a second press finds 
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from flask import Blueprint, Response, jsonify, redirect, request
 from sqlalchemy import select
@@ -20,9 +21,11 @@ from cloud.loops import Clock
 from cloud.orders import paying
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.models import Order, Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
 from cloud.payments.cashier import Cashier
+from cloud.payments.outcomes import AuthError
 from cloud.payments.provider import InvalidRequest, Provider
 from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.receipts.carried import EmailMalformed, EmailMissing
@@ -33,6 +36,8 @@ log = logging.getLogger("cloud.payments.checkout")
 
 MAX_ORDER_ID = 255
 TRY_AGAIN_S = 3
+PATIENCE_S = 4.0
+"""So long a press waits for the payment's page; then the buyer's page asks again, and the opening goes on."""
 ABOUT_EMAIL = frozenset({"email_required", "email_malformed"})
 """Codes of refusals the buyer can mend by typing."""
 
@@ -78,9 +83,10 @@ class Checkout:
         except IntegrityError:  # the unique index: two presses at the same moment
             raise Refusal(503, "in_progress", "the payment is being opened") from None
         if call is not None:
-            self._cashier.keep_now(call)
+            self._cashier.open(call)
         else:
             self._refuse_if_nobody_can_be_asked(payment)
+        self._cashier.wait_for_opening(payment.id, PATIENCE_S)
         return self._page(payment.id)
 
     def _account(self, order_id: str) -> tuple[Credential, Provider]:
@@ -109,19 +115,34 @@ class Checkout:
         account = Account(credential.scenario, credential.account_id, credential.capture, credential.status_check)
         payment, is_new = paying.start_payment(session, order_id, account, self._new_id(), now)
         if not is_new:
-            return payment, None
+            return payment, self._unopened(session, payment, now)
         order = session.get_one(Order, order_id)
         _refuse_if_it_cannot_be_made(session, order)
         receipts_carried.begin(session, order, payment, credential, email, now)
         return payment, self._cashier.claim_new(session, payment, order, provider, now)
 
+    def _unopened(self, session: Session, payment: Payment, now: datetime) -> OutboxRow | None:
+        """A payment begun before whose opening nobody is at: its process died, or its provider could not be reached.
+
+        Raises `NotPayable` once the order is over: then nothing is opened any more.
+        """
+        if payment.state != PaymentState.CREATING:
+            return None
+        order = session.get_one(Order, payment.order_id)
+        if now >= order.expires_at:
+            raise NotPayable(order, expired=True)
+        return self._cashier.take_over(session, payment, now)
+
     def _page(self, payment_id: str) -> str:
         with self._database.read() as session:
             payment = session.scalars(select(Payment).where(Payment.id == payment_id)).one()
+            opening = session.scalars(select(OutboxRow).where(OutboxRow.key == paying.create_key(payment_id))).one()
         if payment.state == "pending" and payment.confirmation_url:
             return payment.confirmation_url
         if payment.state == "refused":
             raise Refusal(503, "provider_refused", "the payment could not be opened")
+        if payment.state == "creating" and opening.last_error.startswith(AuthError.__name__):
+            raise Refusal(503, "no_payment", "the payment provider refuses this merchant's key")
         if payment.state in {"creating", "pending"}:
             raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")
         raise Refusal(409, "already_paid", "the order has been paid")

@@ -17,7 +17,7 @@ from cloud.fleet.vault import Vault
 from cloud.loops import AFTER_ERROR_S, Clock, Crew, Steps
 from cloud.orders import making
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments import webhook
+from cloud.payments import openings, webhook
 from cloud.payments.authenticity import parse_notification
 from cloud.payments.checkout import Checkout
 from cloud.payments.provider import Provider, Shop
@@ -40,6 +40,8 @@ LONG_POLL_S = 600.0
 """A loop that has nothing due comes round this often; the real one each second, and finds as little."""
 RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credentials"})
 """Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed."""
+PUNCTUAL = frozenset({"openings"})
+"""Loops whose work no row of the database tells: stepped when they asked to be."""
 HANDS = 4
 log = logging.getLogger("cloud.loops")
 
@@ -91,6 +93,8 @@ class CloudProcess:
         if self.has_worker:
             self.worker = Worker(self.cloud)
             self.worker.start()
+        else:
+            WorldLoop("openings", self.cloud.openings, database.bell, openings.TOPIC, self.clock).start()
         cashier = self.cloud.cashier(Crew("checkout", 0))
         self.checkout = Checkout(database, shops, cashier, self.clock, world.new_payment_id)
         self.is_open = True
@@ -200,7 +204,7 @@ class WorldLoop:
             self._plan(now + AFTER_ERROR_S)
             return
         self._plan(now if wake_at <= self._clock() else now + LONG_POLL_S)
-        self.expect(self._world.due.of(self.name))
+        self.expect(wake_at if self.name in PUNCTUAL else self._world.due.of(self.name))
 
 
 class _Ear(Listener):

@@ -21,6 +21,7 @@ from cloud.orders.states import Event, Status
 from cloud.payments import budget, cashier, recheck, shops, webhook
 from cloud.payments.authenticity import Notification
 from cloud.payments.budget import Priority
+from cloud.payments.call_results import CallResults
 from cloud.payments.cashier import Cashier
 from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
 from cloud.payments.recheck import Recheck
@@ -104,12 +105,12 @@ def manual_make_waits() -> Patches:
 
 
 def unknown_is_refusal() -> Patches:
-    settle = Cashier._settle
+    settle = CallResults.settle
 
-    def refuse(self: Cashier, row: OutboxRow, outcome: Outcome[Any]) -> None:
+    def refuse(self: CallResults, row: OutboxRow, outcome: Outcome[Any]) -> None:
         settle(self, row, Rejected(500, "failed") if isinstance(outcome, Unknown) else outcome)
 
-    return [patch.object(Cashier, "_settle", refuse)]
+    return [patch.object(CallResults, "settle", refuse)]
 
 
 def key_per_try() -> Patches:

@@ -6,7 +6,7 @@
   const STREAM_AGAIN_MS = 30000; // after the server had no seat for us
   const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
   const PATIENCE_MS = 8000;
-  const RETRIES_WHILE_OPENING = 5;
+  const RETRIES_WHILE_OPENING = 30; // a provider may take its time
   const TICK_MS = 500;
   const SLEPT_MS = 5000; // a clock that stood still for longer was asleep
 

@@ -60,7 +60,7 @@ def test_a_payment_never_sent_by_the_orders_expiry_is_refused(sqlite_world: Worl
         assert sqlite_world.status(order_id) == "pending"
         till.work(400)
         order = sqlite_world.order(order_id)
-        assert (order.status, order.reason) == ("failed", "refused:unreachable")
+        assert (order.status, order.reason) == ("failed", "expired")
         assert sqlite_world.payment(order_id).state == "refused"
         assert sqlite_world.promised(order_id) == []
 

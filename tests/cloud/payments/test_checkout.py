@@ -11,8 +11,9 @@ from cloud.fleet.models import Credential
 from cloud.loops import Crew
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.orders.states import Status
-from cloud.payments.cashier import LEASE_S, Cashier
+from cloud.payments.cashier import Cashier
 from cloud.payments.checkout import Checkout, Refusal
+from cloud.payments.openings import LEASE_S
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_cashier import change_credential
@@ -170,11 +171,11 @@ def test_a_call_the_provider_would_certainly_refuse_is_not_stored(sqlite_world: 
         assert sqlite_world.rows(order_id) == []
 
 
-def test_a_web_process_that_died_while_calling_is_replaced_by_the_worker(till: Till) -> None:
+def test_a_web_process_that_died_while_calling_is_replaced_by_the_worker_within_seconds(till: Till) -> None:
     order_id = till.world.scan()
 
     class Killed(Cashier):
-        def keep_now(self, row: OutboxRow) -> None:
+        def open(self, row: OutboxRow) -> None:
             raise SystemExit
 
     world = till.world
