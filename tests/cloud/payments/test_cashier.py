@@ -14,7 +14,7 @@ from cloud.loops import Crew
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
-from cloud.payments.cashier import Cashier
+from cloud.payments.cashier import IDLE_S, Cashier
 from cloud.payments.shops import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
@@ -318,7 +318,7 @@ def not_yet(held: dict[str, Any]) -> Iterator[ScriptedProvider]:
 def test_the_cashier_sleeps_until_something_can_be_done(till: Till) -> None:
     """A promise in another's hands, and a cashier without a free hand, are no reason to look again at once."""
     world = till.world
-    assert till.cashier.step(world.now) == world.now + timedelta(seconds=1)
+    assert till.cashier.step(world.now) == world.now + timedelta(seconds=IDLE_S)
     ready_for(till, Task.REFUND)
     world.database.write(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
     assert till.cashier.step(world.now) == world.now + timedelta(seconds=120)
@@ -334,7 +334,7 @@ def test_a_cashier_with_both_hands_full_waits_for_one(sqlite_till: Till) -> None
     busy = Cashier(
         world.database, till.shops, world.rules, "http://x", "busy", Busy("busy", 0), lambda: 0.0, world.clock
     )
-    assert busy.step(world.now) == world.now + timedelta(seconds=1)
+    assert busy.step(world.now) == world.now + timedelta(seconds=IDLE_S)
     assert till.refunds_there() == []
 
 
