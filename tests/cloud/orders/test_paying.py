@@ -3,16 +3,13 @@
 import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy import delete, insert, update
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cloud.db import Base
-from cloud.fleet.models import Device, Drink, Merchant
 from cloud.orders import paying, promises, settlement
 from cloud.orders.docket import Docket, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
@@ -382,36 +379,3 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
     assert told(order_id) == ("in_progress", PRICE)
     world.in_docket(order_id, promises.settle, row.key, "cashier", "lost", world.now)
     assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"
-
-
-def change_fleet(world: World, kind: type[Base], **values: Any) -> None:
-    world.database.write(lambda session: session.execute(update(kind).values(**values)))
-
-
-@pytest.mark.parametrize("account", [HOLD, ONE_STAGE], ids=["hold", "one stage"])
-def test_a_machine_closed_while_the_buyer_pays_pours_nothing(world: World, account: Account) -> None:
-    order_id = world.scan()
-    payment_id = world.start(order_id, account)
-    world.tell(payment_id, PaymentState.PENDING)
-    change_fleet(world, Device, status="closed")
-    world.tell(payment_id, PaymentState.HELD if account is HOLD else PaymentState.CAPTURED)
-    order = world.order(order_id)
-    assert (order.status, order.reason, order.uncertain) == ("make_failed", "closed", False)
-    assert (world.commands(order_id), world.promised(order_id)) == ([], ["cancel" if account is HOLD else "refund"])
-
-
-def test_a_drink_sold_before_the_contracts_end_or_off_the_menu_is_poured(sqlite_world: World) -> None:
-    order_id = sqlite_world.scan()
-    payment_id = sqlite_world.start(order_id)
-    change_fleet(sqlite_world, Merchant, valid_until=sqlite_world.now.date() - timedelta(days=1))
-    sqlite_world.database.write(lambda session: session.execute(delete(Drink)))
-    sqlite_world.tell(payment_id, PaymentState.HELD)
-    assert (sqlite_world.status(order_id), sqlite_world.promised(order_id)) == ("paid", ["make"])
-
-
-def test_a_command_given_before_the_closing_goes_on(sqlite_world: World) -> None:
-    order_id = sqlite_world.pay()
-    change_fleet(sqlite_world, Device, status="closed")
-    sqlite_world.publish(order_id)
-    sqlite_world.report(order_id, Result.DONE)
-    assert sqlite_world.status(order_id) == "successful"

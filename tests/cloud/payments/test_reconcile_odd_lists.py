@@ -1,0 +1,146 @@
+"""Comparing a shop whose lists lag, blur, fail or do not exist."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloud.fleet.accounts import Account
+from cloud.payments.facts import Page, Unread
+from cloud.payments.outcomes import Ok, Rejected
+from cloud.payments.provider import Provider
+from cloud.payments.reconcile import shop as reconcile_shop
+from cloud.payments.shops import Shops
+from cloud.payments.yookassa import client as yookassa
+from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.payments.reconciling import (
+    all_findings,
+    change_payment,
+    kinds,
+    reconciled,
+    refund_in_cabinet,
+    sold,
+)
+from tests.cloud.tills import Till
+from tests.cloud.worlds import PRICE
+
+
+def test_what_a_lagging_list_does_not_show_yet_is_asked_for_by_its_id(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window that is listed is empty: to us the same as a list that has not caught up."""
+    order_id = sold(till)
+    monkeypatch.setattr(reconcile_shop, "OVERLAP", timedelta(hours=-13))
+    report = reconciled(till)
+    assert report.row.payments_there == 0
+    assert report.findings == []
+    change_payment(till, order_id, captured=1)
+    assert kinds(reconciled(till)) == {"amount_differs": "open"}
+
+
+def test_a_provider_that_stumbles_is_asked_again(till: Till) -> None:
+    sold(till)
+    till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=2)
+    till.fault(FaultKind.TOO_MANY_REQUESTS, Endpoint.LIST_REFUNDS, times=1)
+    till.fault(FaultKind.HTML_502, Endpoint.ME, times=1)
+    assert reconciled(till).is_clean
+
+
+def test_a_provider_that_does_not_answer_leaves_the_day_unfinished(till: Till) -> None:
+    order_id = sold(till)
+    change_payment(till, order_id, captured=1)
+    reconciled(till)
+    till.fault(FaultKind.ERROR_500, Endpoint.LIST, times=None)
+    report = reconciled(till)
+    assert kinds(report) == {"no_answer": "open"}
+    assert not report.row.complete
+    assert not report.is_clean
+    earlier = next(found for found in all_findings(till) if found.kind == "amount_differs")
+    assert earlier.state == "open", "a look that saw nothing closes nothing"
+    till.yookassa.faults.clear()
+    assert kinds(reconciled(till)) == {"amount_differs": "open"}
+
+
+def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> None:
+    first, second = sold(till), sold(till)
+    change_payment(till, second, captured=1)
+    provider = till.shops.of("north", "Yookassa")[1]
+    till.shops = ListlessShops(till.shops, provider)  # type: ignore[assignment]  # stands in for the shops
+    report = reconciled(till)
+    assert kinds(report) == {"amount_differs": "open", "no_list": "explained"}
+    assert report.row.problem == "no list"
+    change_payment(till, second, captured=PRICE)
+    assert reconciled(till).is_clean
+    change_payment(till, first, provider_payment_id="31374cc8-000f-5000-8000-000000000000")
+    assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
+
+
+class BlurredShops:
+    """The shops, with a provider whose list lacks the sum of every payment."""
+
+    def __init__(self, shops: Shops, provider: Provider) -> None:
+        self._shops, self._provider = shops, provider
+
+    def at(self, _account: Account) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    def list_payments(self, *window: Any) -> Any:
+        told = self._provider.list_payments(*window)
+        assert isinstance(told, Ok)
+        unread = (Unread("no readable amount", facts.provider_payment_id, facts.metadata) for facts in told.value.items)
+        return Ok(Page((), None, tuple(unread)))
+
+
+def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
+    order_id = sold(till)
+    payment_id, provider_id = till.world.payment(order_id).id, till.provider_id(order_id)
+    till.shops = BlurredShops(till.shops, till.shops.of("north", "Yookassa")[1])  # type: ignore[assignment]  # as far as it is used
+    [found] = reconciled(till).findings
+    assert (found.kind, found.order_id, found.payment_id, found.provider_id) == (
+        "unreadable", order_id, payment_id, provider_id,
+    )  # fmt: skip
+    assert (found.here, found.there, found.detail) == (PRICE, None, "no readable amount")
+    change_payment(till, order_id, provider_payment_id=None)
+    [lost] = [one for one in reconciled(till).findings if one.state == "open"]
+    assert (lost.order_id, lost.payment_id, lost.here) == (order_id, payment_id, None), "by its marks"
+
+
+class ListlessShops:
+    """The shops, with a provider that has no lists."""
+
+    def __init__(self, shops: Shops, provider: Provider) -> None:
+        self._shops, self._provider = shops, provider
+        self.admission = shops.admission
+
+    def at(self, _account: Account) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    def list_payments(self, *_window: Any) -> Rejected:
+        return Rejected(0, "no_list")
+
+    list_refunds = list_payments
+
+    def close(self) -> None:
+        self._shops.close()
+
+
+def test_long_lists_are_read_to_their_end(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yookassa, "PAGE_LIMIT", 2)
+    orders = [sold(till) for _ in range(5)]
+    strangers = 4
+    for _ in range(strangers):
+        till.shop.captured()
+    for order_id in orders[:3]:
+        refund_in_cabinet(till, order_id)
+    report = reconciled(till)
+    assert report.row.payments_there == len(orders) + strangers
+    assert report.row.refunds_there == 3
+    assert sorted(found.order_id for found in report.findings if found.kind == "refunded_not_here") == sorted(
+        orders[:3]
+    )
