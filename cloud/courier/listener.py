@@ -175,7 +175,7 @@ class Listener:
             case Accepted():
                 making.accepted(session, device_uuid, message, self._rules, now)
             case Progress():
-                making.progressed(session, device_uuid, message)
+                making.progressed(session, device_uuid, message, self._rules, now)
             case Outcome():
                 making.reported(session, device_uuid, message, self._rules, now)
             case Presence():

@@ -21,7 +21,7 @@ from cloud.orders.settlement import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
 from cloud.rows import fresh
 from protocol.messages import Accepted, Asked, Outcome, Progress
-from protocol.reasons import DoubtCode, Result, Spout
+from protocol.reasons import AgentCode, DoubtCode, Result, Spout
 
 DAY = timedelta(days=1)
 CLOSED = "closed"
@@ -34,6 +34,10 @@ ARRIVES = timedelta(seconds=10)
 
 ON_ITS_WAY = frozenset({Status.PAID, Status.MAKE_PENDING})
 """Statuses of an order whose command may still be carried out."""
+
+
+INFERRED = frozenset(AgentCode) - {AgentCode.CANCELLED}
+"""Codes by which the agent, not the machine, says that nothing was poured."""
 
 
 class NotPourable(Exception):
@@ -111,24 +115,30 @@ def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, n
     known = _of_device(session, device_uuid, said)
     if known is None:
         return
-    docket, issued = known
-    if issued.accepted_at is None:
-        issued.accepted_at = now
-        if issued.live and move(docket, Event.MACHINE_ACCEPTED, "device", now):
-            docket.order.stage = "accepted"
-            docket.order.due_at = now + seconds(rules.make_timeout_s)
+    _taken(*known, rules, now)
 
 
-def progressed(session: Session, device_uuid: str, said: Progress) -> None:
-    """What the machine does to the cup; shown, never decided by."""
+def progressed(session: Session, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
+    """What the machine does to the cup: shown, and kept as its word that it has the command."""
     known = _of_device(session, device_uuid, said)
     if known is None:
         return
     docket, issued = known
     order = docket.order
+    _taken(docket, issued, rules, now)  # its acceptance may have been lost
     if issued.live and order.status == Status.MAKE_PENDING:
         order.stage, order.progress = said.stage.value, max(order.progress, said.pct)
         touch(docket)
+
+
+def _taken(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+    """By the machine's word it has this command: kept for ever."""
+    if issued.accepted_at is not None:
+        return
+    issued.accepted_at = now
+    if issued.live and move(docket, Event.MACHINE_ACCEPTED, "device", now):
+        docket.order.stage = "accepted"
+        docket.order.due_at = now + seconds(rules.make_timeout_s)
 
 
 def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
@@ -147,6 +157,10 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
         return
     event, reason = _meaning(said)
+    if _is_denied(issued, said):
+        facts = {"order_id": docket.order.id, "device": device_uuid}
+        tell(session, log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
+        event, reason = Event.MACHINE_UNSURE, "unknown"
     if said.result is Result.REJECTED and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
         reason = RETURNED
     if event is Event.MACHINE_REFUSED and unobserved.is_standing(docket):
@@ -157,6 +171,15 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
         _poured(docket, now)
     else:
         _failed(docket, event is Event.MACHINE_UNSURE, rules, now)
+
+
+def _is_denied(issued: MakeCommand, said: Outcome) -> bool:
+    """The agent infers that nothing was poured, and the machine had taken it: one of the two has lost its memory.
+
+    What the machine itself says, a refusal, a failure or a cancelling, is its own word and no denial.
+    """
+    inferred = said.result in {Result.REJECTED, Result.FAILED} and said.code in INFERRED
+    return inferred and issued.accepted_at is not None
 
 
 def _is_news(issued: MakeCommand, said: Outcome) -> bool:

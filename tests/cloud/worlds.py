@@ -141,7 +141,7 @@ class World:
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> None:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.write(making.progressed, DEVICE, said)
+        self.database.write(making.progressed, DEVICE, said, self.rules, self.now)
 
     def report(
         self, order_id: str, result: Result, code: str = "", out: Spout = Spout.UNKNOWN, revision: int = 1,

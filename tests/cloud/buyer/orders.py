@@ -167,7 +167,7 @@ class Orders:
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> str:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.write(making.progressed, DEVICE, said)
+        self.database.write(making.progressed, DEVICE, said, RULES, self.clock())
         return order_id
 
     def making(self, order_id: str = "o-1", stage: Stage = Stage.BREW, pct: int = 55) -> str:

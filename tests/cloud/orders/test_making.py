@@ -201,6 +201,24 @@ def test_never_received_after_silence_returns_at_once(world: World) -> None:
     assert refund.settled_at is None
 
 
+@pytest.mark.parametrize("heard", ["accepted", "brewing"])
+def test_what_the_machine_had_taken_is_never_certainly_nothing(world: World, heard: str) -> None:
+    """An agent without its folder, before a machine without its memory, denies what we heard with our own ears."""
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    if heard == "accepted":
+        world.accept(order_id)
+    else:
+        world.progress(order_id, Stage.GRIND, 12)
+    world.report(order_id, Result.REJECTED, AgentCode.NEVER_RECEIVED)
+    order = world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "unknown", True)
+    [row] = world.rows(order_id, *RETURNS)
+    assert row.due_at == world.now + timedelta(seconds=world.rules.uncertain_grace_s), "evidence is waited for"
+    world.report(order_id, Result.DONE, out=Spout.FULL, revision=2)
+    assert world.status(order_id) == "successful"
+
+
 def test_a_late_done_before_the_return_began_withdraws_it(world: World) -> None:
     order_id = world.pay(account=HOLD)
     world.publish(order_id)

@@ -52,7 +52,7 @@ def steps_of(world: World, order_id: str, chance: random.Random) -> list[Step]:
     possible = [
         Step(publish, (order_id, make.id, world.rules, world.now)),
         Step(making.accepted, (DEVICE, accepted, world.rules, world.now)),
-        Step(making.progressed, (DEVICE, Progress(stage=Stage.CUP, pct=40, **of_command))),
+        Step(making.progressed, (DEVICE, Progress(stage=Stage.CUP, pct=40, **of_command), world.rules, world.now)),
         reported(Result.DONE, "", chance.choice([1, 2])),
         reported(Result.REJECTED, "no_water", 1),
         reported(Result.UNKNOWN, "", 1),
