@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from cloud import buyer, heartbeat, metrics
 from cloud.addresses import client_address
 from cloud.buyer import render_error, render_http_error
+from cloud.buyer.capability import Seal
 from cloud.courier.tmetr.price import TmetrPrices
 from cloud.fleet.qr_key import QrKeys
 from cloud.loops import Crew
@@ -52,7 +53,8 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     room = buyer.create_room(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
         streams=streams, visitor=lambda: _visitor(settings),
-        qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys), asks_machines=True,
+        qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
+        seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
         carrier_seen=lambda device: heartbeat.carrier_seen(
             cloud.database, cloud.clock(), by_broker=device.control == "agent"
         ),

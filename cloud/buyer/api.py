@@ -1,17 +1,23 @@
 """GET /v1/order-status/<order_id> and POST /v1/orders/<order_id>/make: what programs and the page's script ask for."""
 
+import logging
+
 from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
 from cloud.buyer.opening import lead_to
+from cloud.buyer.presenting import OrderView
 from cloud.buyer.readiness import RESERVED
 from cloud.buyer.room import Room
 from cloud.buyer.status_json import as_json
 from cloud.orders.docket import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
+from cloud.orders.models import Order
 from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.buyer")
 
 
 class Api:
@@ -31,6 +37,7 @@ class Api:
         view = self._room.order(order_id)
         if not self._room.allows_act(order_id):
             raise Trouble(429, "too_many", view.device, order_id)
+        self._refuse_strangers(view)
         is_waiting = view.status is Status.MANUAL_MAKE
         if is_waiting and self._room.asking.of_order(order_id).code not in {"", RESERVED}:
             # The order stays as it is: better than a drink that fails.
@@ -44,3 +51,13 @@ class Api:
         if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
             return lead_to(order_id)
         return self.status(order_id)
+
+    def _refuse_strangers(self, view: OrderView) -> None:
+        """Of a drink that waits: only who scanned it and stands at the machine has it poured."""
+        if view.status is not Status.MANUAL_MAKE:
+            return
+        with self._room.database.read() as session:
+            why = self._room.why_no_pour(session.get_one(Order, view.order_id))
+        if why:
+            log.info("not poured: %s", why, extra={"order_id": view.order_id, "device": view.device.device_uuid})
+            raise Trouble(403, why, view.device, view.order_id)

@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.api import Api
+from cloud.buyer.capability import Seal
 from cloud.buyer.errors import WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, protect
 from cloud.buyer.limits import Seats
@@ -51,6 +52,7 @@ def create_room(
     asks_machines: bool = False,
     carrier_seen: Callable[[Device], datetime | None] | None = None,
     told_price: Callable[[str, str, int], int | None] = lambda *_: None,
+    seal: Seal,
 ) -> Room:
     """What all of the buyer's views share.
 
@@ -60,7 +62,7 @@ def create_room(
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Room(
         database, rules, clock, public_url, new_id, visitor, qr_keys=qr_keys, asks_machines=asks_machines,
-        carrier_seen=carrier_seen, streams=seats, told_price=told_price,
+        carrier_seen=carrier_seen, streams=seats, told_price=told_price, seal=seal,
     )  # fmt: skip
 
 

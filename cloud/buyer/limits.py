@@ -102,6 +102,15 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 48), strict=False).network_address) if parsed.version == 6 else ""
 
 
+def region_of(address: str) -> str:
+    """A part of the net as one provider has it, of IPv4 a /16, of IPv6 a /32; "" of what is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((parsed, 16 if parsed.version == 4 else 32), strict=False))
+
+
 def home_of(address: str) -> str:
     """What counts as one address: of IPv6 the /64, which one household has whole."""
     try:

@@ -1,6 +1,6 @@
 """GET and POST /m/<device_uuid>: the menu behind the QR printed on a machine. Choosing a drink makes an order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Response, make_response, render_template, request, url_for
 from markupsafe import Markup
@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
-from cloud.buyer.opening import find_device, lead_to, open_or_find
+from cloud.buyer.opening import find_device, lead_to, open_or_find, waiting_here
 from cloud.buyer.poster import as_pdf, as_svg, draw
 from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
@@ -19,6 +19,7 @@ from cloud.buyer.texts import Texts, why_key
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, TWO_AGENTS, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.fleet.qr_key import SIGNED
+from cloud.orders.qr_signature import QrCode
 from protocol.reasons import AgentCode, RejectCode
 
 SIZES = (0, 1, 2)
@@ -27,6 +28,8 @@ OF_THE_WHOLE = frozenset(
     | {RejectCode.BUSY, "rinsing", "cleaning"}
 )
 """Codes that say nothing about the one drink that was asked for."""
+OF_A_MENU = "menu"
+"""The mark of orders made here: no code in a link has it, so a link with their number proves nothing."""
 PASSES = frozenset({RejectCode.BUSY, "rinsing", "cleaning"})
 """Worth waiting for: the drink can be chosen, and the order's page says how long."""
 
@@ -47,9 +50,12 @@ class Menu:
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    def show(self, device_uuid: str) -> Response:
-        """What the machine sells, and what of it cannot be made now."""
+    def show(self, device_uuid: str) -> BaseResponse:
+        """What the machine sells, and what of it cannot be made now; or the paid drink that waits for this phone."""
         device, offers, whole_why = self._offers(device_uuid)
+        held = self._room.held().at_machine(device_uuid, self._room.clock(), is_signed=False)
+        if waiting := waiting_here(self._room, device_uuid):
+            return self._room.remember(lead_to(waiting, 302), held)
         texts = Texts(asked_language())
         page = render_template(
             "buyer/menu.html",
@@ -62,7 +68,7 @@ class Menu:
             note=Markup(device.notes["client_info"]),  # noqa: S704  # cleaned in presenting
             other_language="en" if texts.language == "ru" else "ru",
         )
-        return make_response(page)
+        return self._room.remember(make_response(page), held)
 
     def poster(self, device_uuid: str, kind: str) -> Response:
         """The printed code that leads here, as a page to print."""
@@ -87,8 +93,8 @@ class Menu:
             )
         except BadScan:
             raise Trouble(400, "bad_scan", find_device(self._room, device_uuid)) from None
-        order_id = open_or_find(self._room, scan)
-        return lead_to(order_id)
+        order_id, held = open_or_find(self._room, replace(scan, code=QrCode(marks=OF_A_MENU)))
+        return self._room.remember(lead_to(order_id), held)
 
     def _offers(self, device_uuid: str) -> tuple[DeviceView, list[Offer], str]:
         with self._room.database.read() as session:

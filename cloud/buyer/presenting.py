@@ -91,6 +91,8 @@ class OrderView:
     """Whether its money goes back is being decided by a person."""
     never_tells: bool = False
     """This machine cannot say what becomes of the drink; nothing is known to have gone wrong."""
+    no_pour: str = ""
+    """Why the phone that looks may not have the late-paid drink poured; "" when it may."""
     contact: str = ""
     """The merchant's e-mail address, for a drink that failed: somebody must be there to turn to."""
 

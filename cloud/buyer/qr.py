@@ -28,7 +28,7 @@ def read_scan(said: Mapping[str, str]) -> Scan:
         raise BadScan("size")
     return Scan(
         order_id=_id(said, "uuid"), device_uuid=_id(said, "deviceUuid"), drink_no=_id(said, "drinkNo"), size=int(size),
-        code=QrCode(said.get("exp", ""), said.get("sig", ""), does_checksum_fit(said)),
+        code=QrCode(said.get("exp", ""), said.get("sig", ""), does_checksum_fit(said), _marks(said)),
     )  # fmt: skip
 
 
@@ -45,6 +45,12 @@ def can_be_id(name: str, value: str) -> bool:
     """Whether the tables could hold it, and an address carry it: also the one a provider sends the buyer back to."""
     is_word = 0 < len(value) <= LONGEST[name] and value.isprintable() and value not in {".", ".."}
     return is_word and len(quote(value, safe="")) <= LONGEST_IN_ADDRESS
+
+
+def _marks(said: Mapping[str, str]) -> str:
+    """Empty for a code that has none."""
+    marks = [said.get(name, "") for name in ("random", "ts", "salt")]
+    return "\n".join(marks) if any(marks) else ""
 
 
 def _id(said: Mapping[str, str], name: str) -> str:

@@ -1,15 +1,18 @@
 """What every view of the buyer's room works with: the database, the clock, the limits. One for each application."""
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from flask import request
+from werkzeug.wrappers import Response as BaseResponse
 
+from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
 from cloud.buyer.errors import Trouble
-from cloud.buyer.limits import RateLimit, Seats, home_of, network_of
+from cloud.buyer.limits import RateLimit, Seats, home_of, network_of, region_of
 from cloud.buyer.presenting import OrderView, load_order
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
@@ -18,6 +21,8 @@ from cloud.buyer.versions import Versions
 from cloud.db import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
+from cloud.orders.models import Order
+from cloud.orders.numbers import SIGNED
 from cloud.orders.rules import Rules
 
 NEW_ORDERS_BURST = 30
@@ -28,10 +33,13 @@ NETWORK_PER_S = 2.0
 """New orders of an IPv6 /48: whoever has one has 65 536 addresses that each count as one."""
 DEVICE_BURST = 60
 DEVICE_PER_S = 0.2
-"""New orders of one machine, from anywhere: it pours in a minute what is scanned in seconds."""
+"""New orders of one machine from one part of the net: it pours in a minute what is scanned in seconds."""
+FLOOD_BURST = 600
+FLOOD_PER_S = 2.0
+"""New orders of one machine from everywhere, without its signature: what a flood from many networks may cost us."""
 ACTS_BURST = 20
 ACTS_PER_S = 0.2
-"""Presses of "pay" and "pour" on one order: a page that tries again by itself needs six."""
+"""Presses of "pay" and "pour" on one order by one who presses: a page that tries again by itself needs six."""
 LOOKS_BURST = 600
 LOOKS_PER_S = 100.0
 """Pages and questions of one address: a hundred phones behind it that poll, each once a second."""
@@ -56,10 +64,13 @@ class Room:
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
     of_network: RateLimit = field(default_factory=lambda: RateLimit(NETWORK_BURST, NETWORK_PER_S))
     of_device: RateLimit = field(default_factory=lambda: RateLimit(DEVICE_BURST, DEVICE_PER_S))
+    of_flood: RateLimit = field(default_factory=lambda: RateLimit(FLOOD_BURST, FLOOD_PER_S))
     acts: RateLimit = field(default_factory=lambda: RateLimit(ACTS_BURST, ACTS_PER_S))
     looks: RateLimit = field(default_factory=lambda: RateLimit(LOOKS_BURST, LOOKS_PER_S))
     told_price: Callable[[str, str, int], int | None] = lambda *_: None
     """Kopecks of a drink by machine, drink and size where somebody else than our catalogue names prices."""
+    seal: Seal = field(default_factory=lambda: Seal(secrets.token_hex(32)))
+    """Writes the cookies of who scans; without a key from outside they last as long as this process."""
     qr_keys: QrKeys | None = None
     """Without them no machine that must sign its codes sells anything."""
     asks_machines: bool = False
@@ -80,15 +91,53 @@ class Room:
         """Which version orders are at, asked for all streams together."""
         return Versions(self.database)
 
-    def allows_order(self, device_uuid: str) -> bool:
-        """Whether the one who asks now may make another new order at this machine."""
+    def allows_order(self, device_uuid: str, *, is_signed: bool = False) -> bool:
+        """Whether the one who asks now may make another new order at this machine; the machine's own word always may.
+
+        A part of the net uses up its own share of a machine, so that a flood from elsewhere leaves its buyers theirs.
+        """
         now, visitor = self.clock(), self.visitor()
-        is_allowed = self.new_orders.allows(visitor, now) and self.of_network.allows(network_of(visitor), now)
-        return is_allowed and self.of_device.allows(device_uuid, now)
+        if not self.new_orders.allows(visitor, now) or not self.of_network.allows(network_of(visitor), now):
+            return False
+        share = f"{device_uuid} {region_of(visitor)}"
+        return is_signed or (
+            self.of_device.allows(_key_of(share), now) and self.of_flood.allows(_key_of(device_uuid), now)
+        )
 
     def allows_act(self, order_id: str) -> bool:
-        """Whether a button of this order may be pressed once more now."""
-        return self.acts.allows(_key_of(order_id), self.clock())
+        """Whether the one who asks now may press a button of this order once more."""
+        return self.acts.allows(self._presser(order_id), self.clock())
+
+    def _presser(self, order_id: str) -> str:
+        """Who scanned the order is counted by that, whoever shares the address; anybody else by the address."""
+        scanned = self.held().of_order(order_id)
+        who = home_of(self.visitor()) if scanned is None else f"scanned {scanned.at.timestamp()}"
+        return _key_of(f"{who} {order_id}")
+
+    def held(self) -> Capability:
+        """What the phone that asks now has scanned."""
+        return self.seal.read(request.cookies.get(COOKIE, ""))
+
+    def proof(self, order: Order) -> Scanned | None:
+        """That the phone that asks now scanned this very order; None for everybody else.
+
+        Of an order that its machine has signed for only a signed code proves it.
+        """
+        scanned = self.held().of_order(order.id)
+        return None if scanned is None or (order.opened_by == SIGNED and not scanned.is_signed) else scanned
+
+    def why_no_pour(self, order: Order) -> str:
+        """Why the phone that asks now may not have this order poured, as an error's code; "" when it may."""
+        presence = self.held().presence(order.device_uuid, self.clock())
+        return why_no_pour(self.proof(order), presence, order.opened_by, order.paid_at)
+
+    def remember(self, response: BaseResponse, held: Capability) -> BaseResponse:
+        """Give the capability to the phone that is answered."""
+        response.set_cookie(
+            COOKIE, self.seal.write(held), max_age=KEPT_FOR, httponly=True, samesite="Lax",
+            secure=self.public_url.startswith("https:"),
+        )  # fmt: skip
+        return response
 
     def origin(self) -> str:
         """Whence it is asked, as short text that names no address; "" when nobody can tell."""
@@ -97,7 +146,7 @@ class Room:
 
     def give_back_act(self, order_id: str) -> None:
         """The button was pressed, and we could not do what it is for."""
-        self.acts.give_back(_key_of(order_id))
+        self.acts.give_back(self._presser(order_id))
 
     def find(self, order_id: str) -> OrderView | None:
         """The order as it is now."""

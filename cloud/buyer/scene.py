@@ -178,6 +178,9 @@ def _time_to_ready(view: OrderView, now: datetime) -> Left | None:
 def _waiting_for_buyer(view: OrderView, now: datetime) -> Scene:
     left = Left("manual_make.left", seconds_until(view.due_at, now)) if view.due_at else None
     note = "client_info_manual_make"
+    if view.no_pour:
+        return Scene("manual_make.title", (f"manual_make.{view.no_pour}",), mood="waiting", step=1, note=note,
+                     left=left, follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
     if view.obstacle not in {"", RESERVED}:  # this buyer has paid: who is paying now comes after
         soon = REFRESH_CHECKING_S if view.obstacle == CHECKING else REFRESH_BLOCKED_S
         return Scene("manual_make.title", ("manual_make.blocked",), mood="waiting", step=1, note=note, left=left,

@@ -67,6 +67,10 @@ EN = {
     "manual_make.text": "The payment came later than usual, and the machine didn’t want to pour without you. "
     "Go to the machine and press the button.",
     "manual_make.left": "The button works for another {left}, then your money goes back automatically.",
+    "manual_make.not_here": "Are you at the machine? Scan the code on its screen again with this phone, "
+    "and the button will appear here.",
+    "manual_make.not_yours": "Only the phone that scanned the code before the payment can start the drink: "
+    "please open the order there.",
     "manual_make.blocked": "The button will appear here as soon as the machine is ready.",
     "not_paid.title": "The payment didn’t go through",
     "not_paid.text": "Please try again, or pay another way.",
@@ -93,6 +97,7 @@ EN = {
     "pay.email.known": "We have your address for the receipt. Enter another one to change it.",
     "pay.error": "The payment could not be opened. Nothing was charged. Please try again.",
     "pay.error.400": "Please check the e-mail address and try again.",
+    "pay.error.403": "Only the phone that scanned the code can name the receipt’s e-mail. Please scan it here.",
     "pay.error.409": "This order is already paid or closed. Updating the page.",
     "pay.error.410": "This order has expired. Please choose the drink on the machine again.",
     "pay.error.429": "Too many attempts. Please wait a minute.",
@@ -245,5 +250,8 @@ EN = {
     "Please scan the code on the machine’s screen.",
     "error.qr_stale": "This code is too old. Nothing was charged. Please choose the drink on the machine again.",
     "error.not_ready": "The machine can’t make drinks right now. Your order is kept, please try again shortly.",
+    "error.not_yours": "Only the phone that scanned the machine’s code can do this. "
+    "Please scan it with this phone and try again.",
+    "error.not_here": "Please scan the code on the machine again, so that we know you are there.",
     "error.back": "Open the order",
 }

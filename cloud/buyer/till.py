@@ -12,6 +12,7 @@ from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer import slots
+from cloud.buyer.capability import NOT_YOURS
 from cloud.buyer.errors import Trouble, asked_language, render_trouble, wants_json
 from cloud.buyer.headers import is_own
 from cloud.buyer.opening import lead_to
@@ -48,6 +49,8 @@ class Till:
         order = self._may_be_paid(order_id)
         if order is None:
             return None
+        if told.get("email") and order.claimed_at is not None and self._room.proof(order) is None:
+            return self._not_theirs(order)
         return self._for_page(order) if "slot" in told else self._for_program(order)
 
     def give_back(self, response: Response) -> Response:
@@ -57,12 +60,18 @@ class Till:
             self._room.give_back_act(order_id)
         return response
 
+    def _not_theirs(self, order: Order) -> BaseResponse:
+        """Anybody may pay for anybody; where the receipt goes is for who scanned to say."""
+        log.warning("a stranger names an e-mail", extra={"order_id": order.id, "device": order.device_uuid})
+        return render_trouble(Trouble(403, NOT_YOURS, order_id=order.id))
+
     def _for_program(self, order: Order) -> BaseResponse | None:
         ready = self._room.asking.told_of(order.id)
         return self._refused(order, ready) if ready.code else None
 
     def _for_page(self, order: Order) -> BaseResponse | None:
-        presser = Presser(self._room.origin())
+        presence = self._room.held().presence(order.device_uuid, self._room.clock())
+        presser = Presser(self._room.origin(), presence)
         ready = self._room.asking.of_order(order.id, presence=presser.presence)
         if not ready.code:
             now = self._room.clock()

@@ -79,6 +79,10 @@ class Order(Base):
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")
+    opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
+    """The tag of the code that opened it (`numbers.py`); None for orders older than this column."""
+    claimed_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When a phone that scanned it first came back with its capability: from then on only such a one names e-mails."""
 
 
 class OrderChange(Base):

@@ -36,6 +36,8 @@ class QrCode:
     """Unix seconds, as written."""
     sig: str = ""
     salt_fits: bool | None = None
+    marks: str = ""
+    """What only its machine, and who saw it, can know of an unsigned code: what it threw the dice for."""
 
     def evidence(self, signature: Signature) -> dict[str, str]:
         """For the order's history."""

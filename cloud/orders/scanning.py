@@ -1,21 +1,28 @@
 """A scanned QR becomes an order, or the order it already is. Prices are our catalogue's, or Tmetr's."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
+from cloud.orders.change import note
+from cloud.orders.docket import open_docket
 from cloud.orders.models import Order, OrderChange
+from cloud.orders.numbers import Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
 
 log = logging.getLogger("cloud.orders")
 
+MOST_NUMBERS = 4
+"""A scan's number, and others in its place; whoever has taken all of them too is refused."""
 TMETR = "tmetr"
 """The `price_source` of a machine whose catalogue prices only say which sizes are on sale."""
 
@@ -55,50 +62,125 @@ class Scan:
     code: QrCode = field(default_factory=QrCode)
 
 
+def _no_phone(_order_id: str) -> bool:
+    """Nothing is known of who scans."""
+    return False
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a scan leads: to a number, which may be another than the code's."""
+
+    scan: Scan
+    signature: Signature
+    tag: str
+    order: Order | None
+    """None: it is to be made."""
+    is_taken_over: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether an order is made, or made anew, for it."""
+        return self.order is None or self.is_taken_over
+
+
+def find_order(
+    session: Session, scan: Scan, now: datetime, keys: QrKeys | None = None, holds: Callable[[str], bool] = _no_phone
+) -> Found:
+    """Whose this scan's number is (`numbers.py`). Raises `NotForSale`. `keys` are those of the machines' signatures.
+
+    `holds`: whether the phone that scans has scanned this order before.
+    """
+    known = session.get(Order, scan.order_id)
+    signature = judge_code(session, scan, known is not None, keys, now)
+    tag = tag_of(scan.code, signature)
+    for _ in range(MOST_NUMBERS):
+        if known is None:
+            return Found(scan, signature, tag, None)
+        same = (known.device_uuid, known.drink_no, known.size) == (scan.device_uuid, scan.drink_no, scan.size)
+        verdict = whose(known, tag, same_drink=same, is_holder=holds(known.id))
+        if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
+            return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
+        if verdict is Whose.CONFLICT:
+            break
+        number = other_number(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
+        scan = replace(scan, order_id=number)
+        known = session.get(Order, number)
+    raise NotForSale(Why.OTHER_ORDER)
+
+
 def open_order(
     session: Session, scan: Scan, language: str, rules: Rules, now: datetime, keys: QrKeys | None = None,
-    told_price: int | None = None,
+    told_price: int | None = None, holds: Callable[[str], bool] = _no_phone,
 ) -> Order:  # fmt: skip
-    """The order of this scan, new or known. Raises `NotForSale`. `keys` are those of the machines' signatures.
+    """The order of this scan, new or known. Raises `NotForSale`.
 
     `told_price`: kopecks, what Tmetr says now, for a machine whose prices are Tmetr's; None is not known.
     """
-    known = session.get(Order, scan.order_id)
-    evidence = _judge_code(session, scan, known is not None, keys, now)
-    if known is not None:
-        if (known.device_uuid, known.drink_no, known.size) != (scan.device_uuid, scan.drink_no, scan.size):
-            raise NotForSale(Why.OTHER_ORDER)
-        return known
-    device, drink, price = _on_sale(session, scan, told_price, now)
+    found = find_order(session, scan, now, keys, holds)
+    if found.order is not None and not found.is_taken_over:
+        return found.order
+    on_sale = _on_sale(session, found.scan, told_price, now)
+    if found.order is not None:
+        return _taken_over(session, found, on_sale, rules, now)
+    return _made(session, found, on_sale, language, rules, now)
+
+
+def claim(session: Session, order_id: str, now: datetime) -> None:
+    """A phone that scanned it has come back: from now on only such a one says where its receipt goes."""
+    session.execute(update(Order).where(Order.id == order_id, Order.claimed_at.is_(None)).values(claimed_at=now))
+
+
+def _taken_over(
+    session: Session, found: Found, on_sale: tuple[Device, Drink, int], rules: Rules, now: datetime
+) -> Order:
+    """The machine's word comes after that of somebody who only knew its next number. Nobody has begun to pay."""
+    docket = open_docket(session, found.scan.order_id)
+    order, (device, drink, price) = docket.order, on_sale
+    if order.status != Status.CREATED:
+        raise NotForSale(Why.OTHER_ORDER)
+    before = {"drink_no": order.drink_no, "size": order.size, "device": order.device_uuid}
+    order.device_uuid, order.merchant_id = device.device_uuid, device.merchant_id
+    order.drink_no, order.drink_name, order.size, order.price = drink.drink_no, drink.name, found.scan.size, price
+    order.is_test, order.payment_scenario = device.status == "test", device.payment_scenario
+    order.expires_at = order.due_at = now + seconds(rules.order_expiration_s)
+    order.opened_by, order.claimed_at = found.tag, None
+    note(docket, "taken_over", "buyer", now, evidence={**found.scan.code.evidence(found.signature), "before": before})
+    log.info("order taken over", extra={"order_id": order.id, "device": order.device_uuid, "kopecks": order.price})
+    return order
+
+
+def _made(
+    session: Session, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: Rules, now: datetime
+) -> Order:
+    (device, drink, price), scan = on_sale, found.scan
     order = Order(
         id=scan.order_id, device_uuid=device.device_uuid, merchant_id=device.merchant_id, drink_no=drink.drink_no,
         drink_name=drink.name, size=scan.size, price=price, is_test=device.status == "test",
         payment_scenario=device.payment_scenario, status=Status.CREATED.value, created_at=now,
         expires_at=now + seconds(rules.order_expiration_s), due_at=now + seconds(rules.order_expiration_s),
-        language=language,
+        language=language, opened_by=found.tag,
     )  # fmt: skip
     session.add(order)
     session.flush()
     session.add(
         OrderChange(
             order_id=order.id, version=1, at=now, actor="buyer", event="scanned",
-            status_before="", status_after=order.status, evidence=evidence,
+            status_before="", status_after=order.status, evidence=scan.code.evidence(found.signature),
         )
     )  # fmt: skip
     log.info("order scanned", extra={"order_id": order.id, "device": order.device_uuid, "kopecks": order.price})
     return order
 
 
-def _judge_code(
-    session: Session, scan: Scan, is_known: bool, keys: QrKeys | None, now: datetime
-) -> dict[str, str] | None:
-    """What the history keeps of the code. Raises `NotForSale` where the machine must sign and this is no such code.
+def judge_code(session: Session, scan: Scan, is_known: bool, keys: QrKeys | None, now: datetime) -> Signature:
+    """What the code's signature is worth. Raises `NotForSale` where the machine must sign and this is no such code.
 
     An order that is there already may be shown by its own code for ever; only a new one needs a fresh one.
     """
     device = session.get(Device, scan.device_uuid)
     if device is None:
-        return None
+        return Signature.NONE
     text = signed_text(scan.device_uuid, scan.drink_no, scan.size, scan.order_id, scan.code.exp)
     accepted = keys.accepted(device.device_uuid, device.qr_key_version) if keys is not None and scan.code.sig else ()
     signature = judge(scan.code, text, accepted, now)
@@ -109,7 +191,7 @@ def _judge_code(
             raise NotForSale(Why.QR_ALTERED)
         if signature is Signature.STALE and not is_known:
             raise NotForSale(Why.QR_STALE)
-    return scan.code.evidence(signature)
+    return signature
 
 
 def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime) -> tuple[Device, Drink, int]:

@@ -41,6 +41,7 @@ class Buyer:
         self._timeline = timeline
         self._desk = ProviderDesk(world.provider.address)
         # Each has an address of their own, as phones have: limits for one address are not what is tried here.
+        self._scanned = requests.cookies.RequestsCookieJar()
         self._phone = {"X-Forwarded-For": f"10.1.{world.devices.index(machine)}.1", "Accept": "application/json"}
 
     def buy_until(self, closing: threading.Event) -> None:
@@ -144,9 +145,12 @@ class Buyer:
     def _ask_one(self, method: str, address: str, body: dict[str, str] | None) -> requests.Response | None:
         """None when it takes too long: the buyer presses again. Raises `requests.ConnectionError`."""
         try:
-            return requests.request(
-                method, address, json=body, headers=self._phone, timeout=ANSWER_WITHIN_S, allow_redirects=False
-            )
+            answer = requests.request(
+                method, address, json=body, headers=self._phone, cookies=self._scanned, timeout=ANSWER_WITHIN_S,
+                allow_redirects=False,
+            )  # fmt: skip
+            self._scanned.update(answer.cookies)
+            return answer
         except requests.ReadTimeout:
             return None
 

@@ -20,6 +20,7 @@ from cloud.buyer.room import Room
 from cloud.db import Database
 from tests.cloud import migrated
 from tests.cloud.buyer.orders import RULES, Orders, TestClock
+from tests.cloud.buyer.phones import STRANGER, PhonesThatScanned
 
 PUBLIC_URL = "http://localhost"
 
@@ -67,7 +68,7 @@ def counter() -> Counter:
 
 
 @pytest.fixture
-def app(room: Room, counter: Counter) -> Flask:
+def app(room: Room, counter: Counter, clock: TestClock) -> Flask:
     app = Flask("buyer-alone", static_folder=None)
     app.register_blueprint(create_blueprint(room))
     app.register_error_handler(HTTPException, render_http_error)
@@ -87,6 +88,7 @@ def app(room: Room, counter: Counter) -> Flask:
         return redirect("/provider", 303)
 
     app.register_blueprint(guard(checkout, room))
+    app.wsgi_app = PhonesThatScanned(app, room, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
 
     @app.get("/provider")
     def provider() -> str:
@@ -98,6 +100,14 @@ def app(room: Room, counter: Counter) -> Flask:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def stranger(app: Flask) -> FlaskClient:
+    """Somebody far away, who has scanned nothing."""
+    client = app.test_client()
+    client.environ_base[STRANGER] = "1"
+    return client
 
 
 @pytest.fixture

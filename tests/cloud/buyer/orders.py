@@ -89,7 +89,7 @@ class Orders:
 
     def reserves(self, order_id: str) -> None:
         """Its buyer has pressed "pay" on the page."""
-        assert self.database.write(slots.reserve, DEVICE, order_id, self.clock()) is None
+        assert self.database.write(slots.reserve, DEVICE, order_id, self.clock(), slots.Presser("a phone", 1)) is None
 
     def usual_cups(self, seconds: float) -> None:
         """Three cups, each done in so many seconds: enough to say how long the next takes."""

@@ -23,6 +23,7 @@ from cloud.buyer.room import Room
 from cloud.db import Base, Database
 from tests.chromium import Pages, a_browser
 from tests.cloud.buyer.orders import DEVICE, RULES, Orders, TestClock
+from tests.cloud.buyer.phones import PhonesThatScanned
 from tests.cloud.buyer.small_png import shrink
 from tests.cloud.buyer.states import STATES
 from tests.real_parts import CHROMIUM
@@ -118,7 +119,9 @@ def _a_site() -> Iterator[tuple[Orders, str]]:
         database = Database(f"sqlite:///{folder}/coffee.db")
         Base.metadata.create_all(database.engine)
         app = Flask("buyer-alone", static_folder=None)
-        app.register_blueprint(create_blueprint(Room(database, RULES, clock, "http://localhost", lambda: "menu-1")))
+        room = Room(database, RULES, clock, "http://localhost", lambda: "menu-1")
+        app.register_blueprint(create_blueprint(room))
+        app.wsgi_app = PhonesThatScanned(app, room, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
         app.register_error_handler(HTTPException, render_http_error)
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever)

@@ -155,6 +155,7 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "successful, returned": _goodwill,
     "manual_make": Orders.manual_make,
     "manual_make, offline": _manual_offline,
+    "manual_make, another phone": lambda orders: orders.manual_make("not-scanned"),
     "failed": Orders.failed,
     "failed, returned": lambda orders: orders.returned(orders.failed()),
     "failed, returned before": Orders.returned_before,

@@ -17,6 +17,8 @@ from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE, PRICE
 from tests.programs import free_port
 
+PUBLIC_URL = "https://coffee.example.org"
+
 
 @pytest.fixture
 def rig(till: Till) -> Iterator[TmetrRig]:
@@ -117,14 +119,15 @@ def test_an_offline_machine_is_told_of_before_paying(till: Till, rig: TmetrRig) 
 
 
 def test_paid_late_it_waits_for_the_buyer_and_is_then_forwarded_once(till: Till, rig: TmetrRig) -> None:
-    order_id = till.open_payment()
+    phone, order_id = till.client(), "ord-late"
+    phone.get(f"/v1/pay?deviceUuid={DEVICE}&drinkNo=latte&size=1&uuid={order_id}", base_url=PUBLIC_URL)
+    till.open_payment(order_id)
     till.world.clock.advance(till.world.rules.fast_track_s + 1)
     till.buyer_pays(order_id)
     till.look_at(order_id)
     rig.send()
     assert (till.world.status(order_id), rig.makes()) == ("manual_make", 0)
     rig.heartbeats.step(till.world.now)
-    headers = {"Origin": "https://coffee.example.org"}
-    assert till.client().post(f"/v1/orders/{order_id}/make", headers=headers).status_code < 400
+    assert phone.post(f"/v1/orders/{order_id}/make", base_url=PUBLIC_URL).status_code < 400
     rig.send()
     assert (till.world.status(order_id), len(rig.tmetr.cups(order_id))) == ("make_pending", 1)

@@ -1,0 +1,58 @@
+"""Whose is an order's number when another code shows the same? Pure (docs/qr-codes.md).
+
+Machines make numbers from the time and a short text: they can be guessed, so a number alone proves nothing.
+"""
+
+import hashlib
+from enum import Enum, auto
+
+from cloud.orders.models import Order
+from cloud.orders.qr_signature import QrCode, Signature
+from cloud.orders.states import Status
+
+SIGNED = "signed"
+"""The tag of every code its machine has signed: they are all the machine's own word."""
+LONGEST = 255
+_DIGITS = 12
+
+
+class Whose(Enum):
+    """What a scan's number leads to."""
+
+    SAME = auto()
+    """The order that is there."""
+    TAKEN_OVER = auto()
+    """That order, made into what the machine's signature says; nobody has begun to pay it."""
+    OTHER_NUMBER = auto()
+    """Somebody else's: this scan gets a number of its own."""
+    CONFLICT = auto()
+    """The machine, or this very phone, has used it for another drink."""
+
+
+def tag_of(code: QrCode, signature: Signature) -> str:
+    """Tells codes of one number apart: signed, or by what the machine threw the dice for; "" for one with neither."""
+    if signature in {Signature.GOOD, Signature.STALE}:
+        return SIGNED
+    return hashlib.blake2b(code.marks.encode(errors="replace"), digest_size=12).hexdigest() if code.marks else ""
+
+
+def whose(order: Order, tag: str, *, same_drink: bool, is_holder: bool) -> Whose:
+    """`tag` is the scanned code's; `is_holder`: this phone scanned the order before."""
+    is_known = order.opened_by is None or order.opened_by == tag
+    if same_drink and (is_known or order.opened_by == SIGNED):
+        return Whose.SAME
+    if order.opened_by == SIGNED:
+        return Whose.CONFLICT
+    was_paid = order.paid_at is not None
+    if tag == SIGNED and order.status == Status.CREATED:
+        return Whose.TAKEN_OVER
+    if same_drink and (is_holder or was_paid):
+        return Whose.SAME
+    return Whose.CONFLICT if is_holder else Whose.OTHER_NUMBER
+
+
+def other_number(order_id: str, device_uuid: str, drink_no: str, size: int, tag: str) -> str:
+    """The same for the same code, so that scanning it again finds the same order."""
+    text = "\n".join((order_id, device_uuid, drink_no, str(size), tag))
+    digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=_DIGITS // 2).hexdigest()
+    return f"{order_id[: LONGEST - _DIGITS - 1]}-{digest}"
