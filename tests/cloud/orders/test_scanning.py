@@ -37,11 +37,23 @@ def test_the_same_scan_again_is_the_same_order(world: World) -> None:
     "other",
     [Scan("ord-1", OTHER_DEVICE, "latte", 1), Scan("ord-1", DEVICE, "mocha", 1), Scan("ord-1", DEVICE, "latte", 2)],
 )
-def test_an_orders_id_cannot_be_used_for_another_drink(sqlite_world: World, other: Scan) -> None:
+def test_one_phone_cannot_use_an_orders_id_for_another_drink(sqlite_world: World, other: Scan) -> None:
     opened(sqlite_world)
+    world, is_holder = sqlite_world, (lambda order_id: order_id == "ord-1")
     with pytest.raises(NotForSale) as refused:
-        opened(sqlite_world, other)
+        world.database.write(open_order, other, "ru", world.rules, world.now, None, None, is_holder)
     assert refused.value.why is Why.OTHER_ORDER
+
+
+def test_another_phone_gets_another_id(world: World) -> None:
+    first, other = opened(world), Scan("ord-1", OTHER_DEVICE, "latte", 1)
+    mine = opened(world, other)
+    assert (mine.device_uuid, mine.id == first.id, mine.id.startswith("ord-1-")) == (OTHER_DEVICE, False, True)
+    assert opened(world, other).id == mine.id, "the same code leads to it again"
+    assert (
+        opened(world, Scan("x" * 255, DEVICE, "latte", 1)).id
+        != opened(world, Scan("x" * 255, OTHER_DEVICE, "latte", 1)).id
+    )
 
 
 def change(model: type[Any], key: object, **values: object) -> Callable[[Session], None]:
