@@ -20,6 +20,7 @@ from cloud.fleet import probes
 from cloud.loops import Crew, Loop
 from cloud.orders import outbox, paying, promises
 from cloud.orders.deadlines import Deadlines
+from cloud.orders.forgetting import Forgetting
 from cloud.orders.outbox import Lane
 from cloud.payments import openings, renewals
 from cloud.payments.admission import SLOTS
@@ -78,6 +79,7 @@ class Worker:
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
+            Loop("forgetting", Forgetting(database), bell, "forgetting", clock),
             Loop("heartbeat", self._heartbeat, bell, HEARTBEAT, clock),
             Loop("credentials", Renewals(database), bell, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),

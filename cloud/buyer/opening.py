@@ -30,6 +30,7 @@ STATUS_OF = {
     Why.NO_PAYMENT: 503,
     Why.CONTRACT_OVER: 403,
     Why.OTHER_ORDER: 409,
+    Why.EXPIRED: 410,
     Why.QR_UNSIGNED: 403,
     Why.QR_ALTERED: 403,
     Why.QR_STALE: 410,

@@ -11,7 +11,7 @@ from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
-from cloud.buyer.errors import Trouble
+from cloud.buyer.errors import Trouble, wants_json
 from cloud.buyer.limits import RateLimit, Seats, home_of, network_of, region_of
 from cloud.buyer.presenting import OrderView, load_order
 from cloud.buyer.qr import can_be_id
@@ -21,6 +21,7 @@ from cloud.buyer.versions import Versions
 from cloud.db import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
+from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.models import Order
 from cloud.orders.numbers import SIGNED
 from cloud.orders.rules import Rules
@@ -158,9 +159,16 @@ class Room:
     def order(self, order_id: str) -> OrderView:
         """The order as it is now. Raises `Trouble` 404."""
         view = self.find(order_id)
-        if view is None:
-            raise Trouble(404, "unknown_order")
-        return view
+        if view is not None:
+            return view
+        if self.is_forgotten(order_id) and not wants_json():
+            raise Trouble(410, "expired")
+        raise Trouble(404, "unknown_order")
+
+    def is_forgotten(self, order_id: str) -> bool:
+        """Whether it expired long ago, never paid."""
+        with self.database.read() as session:
+            return can_be_id("uuid", order_id) and session.get(ForgottenOrder, order_id) is not None
 
 
 def _key_of(name: str) -> str:

@@ -46,6 +46,8 @@ class Till:
             return None  # the checkout says what is wrong with it
         if not self._room.allows_act(order_id):
             return render_trouble(Trouble(429, "too_many", order_id=order_id))
+        if self._room.is_forgotten(order_id):
+            return render_trouble(Trouble(410, "expired"))
         order = self._may_be_paid(order_id)
         if order is None:
             return None

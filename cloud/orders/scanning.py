@@ -13,6 +13,7 @@ from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
 from cloud.orders.change import note
 from cloud.orders.docket import open_docket
+from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.numbers import Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
@@ -38,6 +39,7 @@ class Why(Enum):
     NO_PAYMENT = "no_payment"
     CONTRACT_OVER = "contract_over"
     OTHER_ORDER = "other_order"
+    EXPIRED = "expired"
     QR_UNSIGNED = "qr_unsigned"
     QR_ALTERED = "qr_altered"
     QR_STALE = "qr_stale"
@@ -96,13 +98,18 @@ def find_order(
     tag = tag_of(scan.code, signature)
     for _ in range(MOST_NUMBERS):
         if known is None:
-            return Found(scan, signature, tag, None)
-        same = (known.device_uuid, known.drink_no, known.size) == (scan.device_uuid, scan.drink_no, scan.size)
-        verdict = whose(known, tag, same_drink=same, is_holder=holds(known.id))
-        if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
-            return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
-        if verdict is Whose.CONFLICT:
-            break
+            gone = session.get(ForgottenOrder, scan.order_id)
+            if gone is None:
+                return Found(scan, signature, tag, None)
+            if gone.opened_by in {None, tag}:
+                raise NotForSale(Why.EXPIRED)
+        else:
+            same = (known.device_uuid, known.drink_no, known.size) == (scan.device_uuid, scan.drink_no, scan.size)
+            verdict = whose(known, tag, same_drink=same, is_holder=holds(known.id))
+            if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
+                return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
+            if verdict is Whose.CONFLICT:
+                break
         number = other_number(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
         scan = replace(scan, order_id=number)
         known = session.get(Order, number)

@@ -12,6 +12,8 @@ from cloud.buyer.capability import COOKIE, NOTHING, PRESENT_FOR, Seal
 from cloud.buyer.limits import RateLimit
 from cloud.buyer.room import Room
 from cloud.fleet.qr_key import QrKeys
+from cloud.orders import making
+from cloud.orders.forgetting import KEPT_FOR, Forgetting
 from cloud.orders.money import PaymentState
 from cloud.orders.qr_signature import sign, signed_text
 from cloud.orders.states import Status
@@ -299,3 +301,17 @@ def test_only_so_much_is_remembered() -> None:
 
     assert len(Seal("k" * 32).write(held)) < 1000
     assert Seal("k" * 32).read(Seal("k" * 32).write(held)) == held
+
+
+def test_what_nobody_paid_is_over_long_after_its_row_is_gone(
+    buyer: FlaskClient, orders: Orders, clock: TestClock
+) -> None:
+    buyer.get(scan(buyer, code()).location)
+    clock.forward(RULES.order_expiration_s + 1)
+    orders.database.write(making.deadline_passed, "q-1", RULES, clock())
+    Forgetting(orders.database).step(clock() + KEPT_FOR)
+
+    assert scan(buyer, code()).status_code == 410
+    assert buyer.get("/v1/order-status-page?order_id=q-1").status_code == 410
+    assert buyer.get("/v1/order-status/q-1").status_code == 404
+    assert buyer.post(PAY, json={"order_id": "q-1"}).status_code == 410

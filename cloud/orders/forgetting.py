@@ -1,0 +1,66 @@
+"""Orders that nobody ever began to pay are removed a week after they expired; their numbers are not used again.
+
+What is left is the number: its old code stays over. The database itself forbids to forget an order with a payment, and
+to remove a history that was not forgotten (`cloud/migrations/append_only.py`).
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, delete, exists, insert, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.db import Base, Database
+from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.orders.forgetting")
+
+KEPT_FOR = timedelta(days=7)
+NUMBERS_KEPT_FOR = timedelta(days=400)
+"""An old code says so long that it is over."""
+BATCH = 200
+SOON, LATER = timedelta(seconds=1), timedelta(hours=1)
+
+
+class ForgottenOrder(Base):
+    """The number of a removed order, and the tag of the code that opened it (`numbers.py`)."""
+
+    __tablename__ = "forgotten_orders"
+
+    order_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Forgetting:
+    """The loop that removes them, a few at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def step(self, now: datetime) -> datetime:
+        """Remove some; when to go on."""
+        forgotten = self._database.write(forget, now)
+        if forgotten:
+            log.info("%d orders that nobody paid are removed", forgotten)
+        return now + (SOON if forgotten == BATCH else LATER)
+
+
+def forget(session: Session, now: datetime) -> int:
+    """Remove up to `BATCH` orders, and numbers that are older than any code; how many orders."""
+    session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
+    unpaid = ~exists().where(Payment.order_id == Order.id) & ~exists().where(MakeCommand.order_id == Order.id)
+    over = select(Order.id, Order.opened_by).where(
+        Order.status == Status.FAILED.value, Order.reason == "expired", Order.finished_at <= now - KEPT_FOR, unpaid
+    )
+    rows = session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
+    if not rows:
+        return 0
+    numbers = [row.id for row in rows]
+    session.execute(
+        insert(ForgottenOrder), [{"order_id": row.id, "opened_by": row.opened_by, "at": now} for row in rows]
+    )
+    session.execute(delete(OrderChange).where(OrderChange.order_id.in_(numbers)))
+    session.execute(delete(Order).where(Order.id.in_(numbers)))
+    return len(numbers)

@@ -1,0 +1,85 @@
+"""Orders that nobody paid are removed after a week; their old codes stay over, and nothing else can be removed."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from cloud.orders import forgetting, making
+from cloud.orders.forgetting import KEPT_FOR, NUMBERS_KEPT_FOR, Forgetting, ForgottenOrder
+from cloud.orders.models import Order, OrderChange
+from cloud.orders.qr_signature import QrCode
+from cloud.orders.scanning import NotForSale, Scan, Why, open_order
+from tests.cloud.worlds import DEVICE, World
+
+SCAN = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="dice"))
+
+
+def expired(world: World, scan: Scan = SCAN) -> str:
+    order_id = world.database.write(open_order, scan, "ru", world.rules, world.now).id
+    world.clock.advance(world.rules.order_expiration_s + 1)
+    world.database.write(making.deadline_passed, order_id, world.rules, world.now)
+    return order_id
+
+
+def there(world: World) -> set[str]:
+    with world.database.read() as session:
+        ids = set(session.scalars(select(Order.id)))
+        assert set(session.scalars(select(OrderChange.order_id))) == ids
+        return ids
+
+
+def after(world: World, time: timedelta) -> None:
+    Forgetting(world.database).step(world.clock.advance(time.total_seconds()))
+
+
+def test_who_paid_or_tried_to_is_kept_and_the_rest_goes(world: World) -> None:
+    expired(world)
+    paid, tried = world.pay("ord-paid"), world.scan("ord-tried")
+    world.start(tried)
+    after(world, KEPT_FOR - timedelta(minutes=1))
+    assert there(world) == {"ord-old", "ord-tried", "ord-paid"}, paid
+    after(world, timedelta(minutes=2))
+    assert there(world) == {"ord-tried", "ord-paid"}
+
+
+def test_its_old_code_is_over_and_anothers_is_not(world: World) -> None:
+    expired(world)
+    after(world, KEPT_FOR)
+    with pytest.raises(NotForSale) as refused:
+        world.database.write(open_order, SCAN, "ru", world.rules, world.now)
+    assert refused.value.why is Why.EXPIRED
+    others = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="other dice"))
+    assert world.database.write(open_order, others, "ru", world.rules, world.now).id.startswith("ord-old-")
+    after(world, NUMBERS_KEPT_FOR)
+    after(world, timedelta(seconds=1))
+    with world.database.read() as session:
+        assert session.get(ForgottenOrder, "ord-old") is None
+
+
+def test_many_go_a_few_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "BATCH", 2)
+    for number in range(3):
+        expired(world, Scan(f"ord-{number}", DEVICE, "latte", 1))
+    now = world.clock.advance(KEPT_FOR.total_seconds())
+    assert Forgetting(world.database).step(now) == now + forgetting.SOON
+    assert Forgetting(world.database).step(now) == now + forgetting.LATER
+    assert there(world) == set()
+
+
+def test_the_database_itself_forbids_the_rest(world: World) -> None:
+    expired(world)
+    world.pay("ord-paid")
+
+    def forget(session: Session, order_id: str) -> None:
+        session.execute(insert(ForgottenOrder), [{"order_id": order_id, "at": world.now}])
+
+    def erase(session: Session) -> None:
+        session.execute(delete(OrderChange).where(OrderChange.order_id == "ord-old"))
+
+    with pytest.raises(DatabaseError, match="with a payment"):
+        world.database.write(forget, "ord-paid")
+    with pytest.raises(DatabaseError, match="only grows"):
+        world.database.write(erase)
