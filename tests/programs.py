@@ -1,7 +1,8 @@
 """A program started by a test: it writes to a log, is stopped or killed at will, and never outlives the tests.
 
 Beside each one stands a tiny shell whose standard input only the tests hold open: however the tests
-end, even killed or run out of time, the shell sees it and ends the program.
+end, even killed or run out of time, the shell sees it and ends the program, which may hang and not listen.
+An agent that outlived its tests would go on opening its port: the same pts number, by then another test's machine.
 """
 
 import pwd
@@ -15,7 +16,16 @@ from typing import Self
 
 from tests.waiting import wait_until
 
-_GUARD = 'read -r _; kill -"$1" "$2"; if [ -n "$3" ]; then sleep 1; rm -rf -- "$3"; fi'
+_GUARD = """\
+read -r _
+kill -"$1" "$2"
+for second in 1 2 3 4 5; do
+    sleep 1
+    kill -0 "$2" || break
+done
+kill -KILL "$2"
+if [ -n "$3" ]; then rm -rf -- "$3"; fi
+"""
 _STOP_TIMEOUT_S = 20.0
 
 

@@ -80,17 +80,19 @@ def test_an_uncaught_error_in_a_page_is_remembered(pages: Pages) -> None:
     assert "spilt" in pages.uncaught.pop()
 
 
-def test_a_program_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["exec sleep 600", "trap '' TERM; exec sleep 600"], ids=["listens", "hangs"])
+def test_a_program_ends_with_the_process_that_started_it_however_that_ends(program: str, tmp_path: Path) -> None:
     told = tmp_path / "pid"
     parent = subprocess.Popen(
         [
             sys.executable,
             "-c",
             "import sys; from pathlib import Path; from tests.programs import Program\n"
-            "program = Program(['sleep', '600'], log=Path(sys.argv[1]).with_name('log'))\n"
+            "program = Program(['sh', '-c', sys.argv[2]], log=Path(sys.argv[1]).with_name('log'))\n"
             "Path(sys.argv[1]).write_text(str(program.pid))\n"
             "program.wait(600)",
             str(told),
+            program,
         ],
         cwd=Path(__file__).parents[2],
     )
