@@ -65,7 +65,8 @@ class Keeper:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._process = Process("keeper")
-        self._is_at_work = False
+        self.is_at_work = False
+        """Till then our key may be the old one."""
 
     def move(self, merchant: str) -> None:
         """To the merchant's other shop, whatever is open at this one."""
@@ -75,7 +76,7 @@ class Keeper:
     def rotate(self, merchant: str, after_s: float) -> None:
         """The provider's key; for so long ours is the old one."""
         account = self._account(merchant)
-        if not self._is_at_work:
+        if not self.is_at_work:
             self._world.provider.rotate(account)
             self._begin(merchant, account, after_s)
 
@@ -84,8 +85,8 @@ class Keeper:
         return str(found.fetchone()["account_id"])
 
     def _begin(self, merchant: str, account: str, after_s: float) -> None:
-        if not self._is_at_work:
-            self._is_at_work = True
+        if not self.is_at_work:
+            self.is_at_work = True
             self._world.scheduler.spawn(
                 self._process, lambda: self._apply(merchant, account, after_s), at_end=self._rest
             )
@@ -109,7 +110,7 @@ class Keeper:
         return True
 
     def _rest(self) -> None:
-        self._is_at_work = False
+        self.is_at_work = False
 
 
 class Bookkeeper:

@@ -20,6 +20,8 @@ def what_is_under_way(world: "World") -> str:
     for cloud in world.clouds:
         if not cloud.process.alive or not cloud.is_open or cloud.process.tasks:
             return f"{cloud.process} is at work"
+    if world.keeper.is_at_work:
+        return "an account is being changed"
     if world.provider.deliveries:
         return f"{world.provider.deliveries} notifications"
     if any(payment.refunding for payment in world.provider.payments()):
