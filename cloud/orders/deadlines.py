@@ -117,7 +117,11 @@ class Deadlines:
     def _soonest(self, now: datetime) -> datetime | None:
         """All that is asked while nothing is due: one look."""
         waiting = [select(func.min(at)).scalar_subquery() for at in (Order.due_at, Order.return_after)]
-        overdue = or_(exists().where(or_(self._is_due(now), self._is_over(now))), exists(_closing_holds(now)))
+        rules = self._rules
+        ends = ((Order.due_at, rules.longest_wait), (Order.return_after, rules.uncertain_grace))
+        # Each bound a question of its own: with them in one SQLite reads every order there ever was.
+        bounds = [bound for at, longest in ends for bound in (at <= now, at > now + longest)]
+        overdue = or_(*(exists().where(bound) for bound in bounds), exists(_closing_holds(now)))
         with self._database.read() as session:
             *moments, is_overdue = session.execute(select(*waiting, overdue)).one()
         return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)

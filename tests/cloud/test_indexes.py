@@ -64,7 +64,9 @@ class Plans:
     def _is_slow(self, plan: str) -> bool:
         if self.database.is_sqlite:
             read_whole = [
-                line.split()[1] for line in plan.splitlines() if line.startswith("SCAN") and "INDEX" not in line
+                line.split()[1]
+                for line in plan.splitlines()
+                if line.startswith("SCAN") and "INDEX" not in line and line != "SCAN CONSTANT ROW"
             ]
         else:
             read_whole = [line.split(" on ")[1].split()[0] for line in plan.splitlines() if "Seq Scan on" in line]

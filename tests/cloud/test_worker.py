@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from cloud import heartbeat
 from cloud.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
 from cloud.orders import outbox
 from cloud.orders.models import Payment
@@ -50,6 +51,7 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
 def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenever_woken(sqlite_world: World) -> None:
     world, link = sqlite_world, SmallBroker(connected=False)
     beats: list[bool] = []
+    world.database.write(heartbeat.leave, "always there")
     pulse = Heartbeat(world.database, link, "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def woken() -> int:

@@ -80,6 +80,7 @@ class BlurredShops:
 
     def __init__(self, shops: Shops, provider: Provider) -> None:
         self._shops, self._provider = shops, provider
+        self.admission = shops.admission
 
     def at(self, _account: Account) -> Any:
         return self
