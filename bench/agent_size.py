@@ -21,7 +21,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.agent_alone import installed_alone
 from bench.programs import MIB, Running, mosquitto, weigh
-from protocol.messages import Accepted, Make, Message, Outcome, Receipt, State, decode_report, decode_state, encode
+from protocol.messages import (
+    Accepted,
+    Hello,
+    Make,
+    Message,
+    Outcome,
+    Receipt,
+    State,
+    Welcome,
+    decode_report,
+    decode_state,
+    encode,
+)
 from protocol.topics import Channel, topic
 from simulator.machine import MachineSimulator, Timing
 
@@ -126,7 +138,7 @@ class _Start:
 
 
 class _Cloud:
-    """Hears the device's state, which is the agent's heartbeat, orders drinks and receipts what became of them."""
+    """Welcomes the agent, hears its state, which is its heartbeat, orders drinks and receipts what became of them."""
 
     def __init__(self, port: int) -> None:
         self._states: list[tuple[float, State]] = []
@@ -144,6 +156,8 @@ class _Cloud:
                 self._states.append((time.monotonic(), decode_state(bytes(message.payload))))
             return
         said = decode_report(bytes(message.payload))
+        if isinstance(said, Hello):  # it pours nothing before it knows the cloud's time
+            self._say(Channel.RECEIPT, Welcome(hello_id=said.hello_id, cloud_time=datetime.now(UTC)))
         if isinstance(said, Accepted | Outcome):
             self._say(Channel.RECEIPT, Receipt(message_ids=[said.message_id]))
         if isinstance(said, Outcome):

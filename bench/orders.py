@@ -16,11 +16,12 @@ from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Order, Payment
 from cloud.orders.states import Status
+from cloud.payments.recheck import LONGEST_WAIT
 
 SHOP, SHOP_KEY = "100500", "bench_secret"
 DRINK_NO, PRICE = "americano", 14900
-NO_POLLING_S = 3 * 3600
-"""No payment is asked about before its webhook: what is measured starts there."""
+NO_POLLING = LONGEST_WAIT - timedelta(minutes=10)
+"""No payment is asked about before its webhook, where the measuring starts. A date further ahead would be due now."""
 _MERCHANT, _SCENARIO = "bench", "Yookassa"
 
 
@@ -128,7 +129,7 @@ def _order(order: Prepared, now: datetime) -> dict[str, object]:
         "id": order_id(order.number), "device_uuid": order.device_uuid, "merchant_id": _MERCHANT,
         "drink_no": DRINK_NO, "drink_name": "Американо", "size": 1, "price": PRICE,
         "payment_scenario": _SCENARIO, "status": Status.PENDING.value, "created_at": now,
-        "expires_at": now + timedelta(seconds=NO_POLLING_S),
+        "expires_at": now + NO_POLLING,
     }  # fmt: skip
 
 
@@ -137,5 +138,5 @@ def _payment(order: Prepared, now: datetime, capture: str) -> dict[str, object]:
         "id": our_payment_id(order.number), "order_id": order_id(order.number), "merchant_id": _MERCHANT,
         "scenario": _SCENARIO, "account_id": SHOP, "capture": capture, "status_check": "polling", "amount": PRICE,
         "state": "pending", "live": True, "provider_payment_id": provider_payment_id(order.number),
-        "started_at": now, "next_check_at": now + timedelta(seconds=NO_POLLING_S),
+        "started_at": now, "next_check_at": now + NO_POLLING,
     }  # fmt: skip
