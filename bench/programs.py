@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,21 +34,7 @@ class Weight:
 
 
 class Running(Program):
-    """A program with a number, perhaps run as another user."""
-
-    def __init__(
-        self, name: str, command: list[str], folder: Path, environ: Mapping[str, str], user: str | None = None
-    ) -> None:
-        super().__init__(name, command, folder, environ)
-        self._user = user
-
-    def start(self) -> None:
-        """Start it; its output goes to the log file."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, start_new_session=True,
-                user=self._user,
-            )  # fmt: skip
+    """A program with a number, to be weighed by."""
 
     @property
     def pid(self) -> int:

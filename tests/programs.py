@@ -1,8 +1,6 @@
 """A program started by a test: it writes to a log, is stopped or killed at will, and never outlives the tests.
 
-Beside each one stands a tiny shell whose standard input only the tests hold open: however the tests
-end, even killed or run out of time, the shell sees it and ends the program, which may hang and not listen.
-An agent that outlived its tests would go on opening its port: the same pts number, by then another test's machine.
+However the tests end, even killed or run out of time, its guard sees it and ends the program.
 """
 
 import pwd
@@ -14,18 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from simulator.demo.guard import PATIENCE_S, Guard
 from tests.waiting import wait_until
 
-_GUARD = """\
-read -r _
-kill -"$1" "$2"
-for second in 1 2 3 4 5; do
-    sleep 1
-    kill -0 "$2" || break
-done
-kill -KILL "$2"
-if [ -n "$3" ]; then rm -rf -- "$3"; fi
-"""
 _STOP_TIMEOUT_S = 20.0
 
 
@@ -47,7 +36,7 @@ class Program:
     """A running program in a session of its own, so that Ctrl-C reaches the tests and not it.
 
     `farewell` is the signal that asks it to stop; `orphaned` is a folder to remove should the tests die
-    before they can. Used as a context manager, it is stopped at the end.
+    before they can, `patience` how long it may then take to stop. Used as a context manager, it is stopped at the end.
     """
 
     def __init__(
@@ -60,6 +49,7 @@ class Program:
         user: str | None = None,
         farewell: signal.Signals = signal.SIGTERM,
         orphaned: Path | None = None,
+        patience: int = PATIENCE_S,
     ) -> None:
         self.log = log
         command = [str(word) for word in argv]
@@ -78,12 +68,7 @@ class Program:
                 extra_groups=None if user is None else [],
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", farewell.name[3:], str(self.pid), str(orphaned or "")],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = Guard(self.pid, farewell=farewell, patience=patience, folder=orphaned)
 
     @property
     def pid(self) -> int:
@@ -134,9 +119,7 @@ class Program:
 
     def _ended(self, timeout: float) -> int:
         code = self._process.wait(timeout)
-        if self._guard.poll() is None:
-            self._guard.kill()
-            self._guard.communicate()
+        self._guard.dismiss()
         return code
 
     def __enter__(self) -> Self:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from simulator.demo.guard import Guard
+
 STOP_WITHIN_S = 15.0
 MOSQUITTO_PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
 
@@ -53,23 +55,30 @@ def undisturbed() -> Iterator[list[int]]:
 
 
 class Program:
-    """One child process with its log file."""
+    """One child process with its log file, perhaps run as another user. It does not outlive us."""
 
-    def __init__(self, name: str, command: list[str], folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: list[str], folder: Path, environ: Mapping[str, str], user: str | None = None
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._command = command
         self._folder = folder
         self._environ = dict(environ)
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     def start(self) -> None:
         """Start it; its output goes to the log file."""
         with self.log.open("ab") as log, undisturbed() as came:  # else a Ctrl-C now would lose the child's number
             # A session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
             self._process = subprocess.Popen(
-                self._command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, start_new_session=True
-            )
+                self._command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, start_new_session=True,
+                user=self._user,
+            )  # fmt: skip
+            self._dismiss_guard()  # of a program that ended by itself before
+            self._guard = Guard(self._process.pid)
         if came:
             raise KeyboardInterrupt
 
@@ -89,22 +98,30 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._dismiss_guard()
 
     def wait(self, timeout: float) -> int:
         """Its exit code; -9 when it had to be ended."""
         if self._process is None:
             raise DidNotStart(f"{self.name} was never started")
         try:
-            return self._process.wait(timeout)
+            code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             return -signal.SIGKILL
+        self._dismiss_guard()
+        return code
 
     def kill(self) -> None:
         """A power cut."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._dismiss_guard()
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
 
     def wait_for(self, ready: Callable[[], bool], timeout: float) -> None:
         """Return once `ready()`; `DidNotStart` when the program ends first or the time does."""

@@ -80,19 +80,25 @@ def test_an_uncaught_error_in_a_page_is_remembered(pages: Pages) -> None:
     assert "spilt" in pages.uncaught.pop()
 
 
-@pytest.mark.parametrize("program", ["exec sleep 600", "trap '' TERM; exec sleep 600"], ids=["listens", "hangs"])
-def test_a_program_ends_with_the_process_that_started_it_however_that_ends(program: str, tmp_path: Path) -> None:
+_STARTS = {
+    "by a test": "from tests.programs import Program\nprogram = Program(['sleep', '600'], log=folder / 'log')",
+    "by a test, and hangs": "from tests.programs import Program\n"
+    "program = Program(['sh', '-c', 'trap \"\" TERM; exec sleep 600'], log=folder / 'log', patience=1)",
+    "by demo or bench": "from bench.programs import Running\n"
+    "program = Running('p', ['/bin/sleep', '600'], folder, {})\nprogram.start()",
+}
+
+
+@pytest.mark.parametrize("start", _STARTS.values(), ids=_STARTS)
+def test_a_program_ends_with_the_process_that_started_it_however_that_ends(start: str, tmp_path: Path) -> None:
     told = tmp_path / "pid"
     parent = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from tests.programs import Program\n"
-            "program = Program(['sh', '-c', sys.argv[2]], log=Path(sys.argv[1]).with_name('log'))\n"
-            "Path(sys.argv[1]).write_text(str(program.pid))\n"
+            f"from pathlib import Path\nfolder = Path({str(tmp_path)!r})\n{start}\n"
+            "(folder / 'pid').write_text(str(program.pid))\n"
             "program.wait(600)",
-            str(told),
-            program,
         ],
         cwd=Path(__file__).parents[2],
     )
