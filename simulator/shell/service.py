@@ -4,6 +4,7 @@ connections. Holds no rule of any service.
 
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
@@ -108,7 +109,7 @@ class Service:
         self.close()
 
 
-class NotifyingService(Service):
+class NotifyingService(Service, ABC):
     """A service that also tells its news by webhooks. With `wsgi` and `step` it runs in-process without a thread."""
 
     def __init__(
@@ -124,8 +125,9 @@ class NotifyingService(Service):
         self._started = False
 
     @property
+    @abstractmethod
     def _rules(self) -> Rules:
-        raise NotImplementedError
+        """What time moves."""
 
     def start(self) -> Self:
         self._started = True
