@@ -13,6 +13,7 @@ from agent.journal import Journal
 from agent.memory import Absence, Memory
 from agent.pouring import Pouring
 from agent.records import Command, Snapshot, Verdict, Word
+from cloud.orders import making
 from protocol.reasons import Result
 
 Patches = list[AbstractContextManager[Any]]
@@ -93,8 +94,8 @@ def free_is_sold() -> Patches:
 
 
 def word_forgotten() -> Patches:
-    """What the machine said before counts for nothing when it is asked now."""
-    return [patch.object(rows, "_word", lambda _row: Word.NOTHING)]
+    """What the machine said before counts for nothing when it is asked now, and the cloud has not listened either."""
+    return [patch.object(rows, "_word", lambda _row: Word.NOTHING), patch.object(making, "INFERRED", frozenset())]
 
 
 def silence_is_done() -> Patches:

@@ -104,6 +104,11 @@ def manual_make_waits() -> Patches:
     return [patch.object(making, "deadline_passed", forget)]
 
 
+def denial_believed() -> Patches:
+    """An agent that lost its folder says "never received" of what the machine had taken in our hearing."""
+    return [patch.object(making, "INFERRED", frozenset())]
+
+
 def unknown_is_refusal() -> Patches:
     settle = CallResults.settle
 
