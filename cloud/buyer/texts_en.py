@@ -239,6 +239,7 @@ EN = {
     "error.not_sold": "This size is not sold at the moment. Please choose another.",
     "error.no_price": "The price of this drink is not known right now. You were not charged. Try again in a minute.",
     "error.closed": "The machine is closed for now. Nothing was charged.",
+    "error.expired": "This code is no longer valid. You were not charged. Choose the drink on the machine again.",
     "error.email_required": "We need your e-mail: the fiscal receipt goes there. Go back to the order and enter it.",
     "error.email_malformed": "There is a mistake in the e-mail address. Go back to the order and check it.",
     "error.no_payment": "This machine doesn’t take payment by phone yet. Nothing was charged.",

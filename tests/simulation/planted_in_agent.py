@@ -108,5 +108,8 @@ def silence_is_done() -> Patches:
 
 
 def empty_journal_knows() -> Patches:
-    """What is not in the journal never came, however young the journal is."""
-    return [patch.object(Memory, "absence", lambda *_: Absence.NEVER_CAME)]
+    """What is not in the journal never came, however young the journal is; and the cloud has not listened either."""
+    return [
+        patch.object(Memory, "absence", lambda *_: Absence.NEVER_CAME),
+        patch.object(making, "INFERRED", frozenset()),
+    ]
