@@ -11,9 +11,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agent import AGENT_VERSION, decisions, doctor, findings, log, profile, settings, show
-from agent.database import JournalFailed
-from agent.decisions import Decision
+from agent import AGENT_VERSION, log, settings, show
+from agent.doctor import examination, findings
+from agent.journal import operator_decisions
+from agent.journal.operator_decisions import Decision
+from agent.journal.sqlite_file import JournalFailed
+from agent.machine import profile
 from agent.service import AlreadyRunning, Service
 from agent.settings import BadSettings, Settings
 
@@ -72,7 +75,7 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def _doctor(_: argparse.Namespace, env: Mapping[str, str]) -> int:
     marks = set()
-    for finding in doctor.examine(env):
+    for finding in examination.examine(env):
         print(finding, flush=True)
         marks.add(finding.mark)
     return USAGE if findings.WRONG in marks else BAD if findings.BAD in marks else GOOD
@@ -108,7 +111,7 @@ def _journal(args: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 
 def _decide(state_dir: Path, chosen: list[Decision]) -> int:
-    left = [decisions.leave(state_dir, decision) for decision in chosen]
+    left = [operator_decisions.leave(state_dir, decision) for decision in chosen]
     waiter = threading.Event()
     for _ in range(int(DECISION_S / 0.1)):
         if not any(path.exists() for path in left):

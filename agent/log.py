@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from agent.clock import SystemClock
-from agent.pace import Pace
+from agent.rate_limit import Pace
 
 _IDS = ("order_id", "command_id")
 _FORM, _LEVEL = "COFFEE_AGENT_LOG", "COFFEE_AGENT_LOG_LEVEL"

@@ -12,26 +12,27 @@ from typing import IO, Any
 
 import msgspec
 
-from agent import AGENT_VERSION, gate, health, overrides
-from agent.board import Board
+from agent import AGENT_VERSION, health, readiness
 from agent.clock import Bell, CloudClock, SystemClock
-from agent.database import JournalFailed
-from agent.dialling import Dialled
-from agent.driver import Driver
-from agent.events import Events
+from agent.cloud.command_handler import Intake
+from agent.cloud.dialling import Dialled
+from agent.cloud.link import Link, Taker
 from agent.health import Pulse
-from agent.intake import Intake
-from agent.journal import Journal
-from agent.link import Link, Taker
-from agent.port import SerialLine
-from agent.pouring import Pouring
-from agent.profile import Profile
-from agent.recorder import Recorder
+from agent.journal.journal import Journal
+from agent.journal.sqlite_file import JournalFailed
+from agent.live_state import Board
+from agent.machine import profile_overrides
+from agent.machine.driver import Driver
+from agent.machine.frame_dump import Recorder
+from agent.machine.profile import Profile
+from agent.machine.serial_port import SerialLine
+from agent.making.machine_events import Events
+from agent.making.make_drink import Pouring
+from agent.making.operator_jobs import Upkeep
+from agent.making.unordered_drinks import Tally
+from agent.making.worker import Worker
 from agent.settings import Settings
 from agent.status_file import StatusFile
-from agent.tally import Tally
-from agent.upkeep import Upkeep
-from agent.worker import Worker
 from protocol.topics import Channel, topic
 
 LOCK_FILE = "agent.lock"
@@ -75,7 +76,7 @@ class Service:
         self._journal = Journal.open(settings.state_dir, clock, _new_id, cloud, self._link_bell)
         self._board = Board(self._link_bell)
         recorder = Recorder(settings.state_dir / "frames")
-        base, profile = profile, overrides.in_force(profile, settings.state_dir)
+        base, profile = profile, profile_overrides.in_force(profile, settings.state_dir)
         self._line = SerialLine(
             settings.serial,
             profile,
@@ -244,7 +245,7 @@ class Service:
             "machine": view.machine,
             "selling": running and not view.stopped,
             "reason": view.stopped,
-            "refuses": gate.refusal(view, ""),
+            "refuses": readiness.refusal(view, ""),
             "busy_order": view.busy_order,
             "faults": sorted(view.faults),
             "counters": msgspec.to_builtins(view.counters),

@@ -33,7 +33,7 @@ from bench.programs import Running
 from bench.report import machine, software
 from bench.stage import DATABASES, Deployment, Missing, Stage
 from bench.webhooks import PATH, Notifier
-from cloud.db import Database
+from cloud.database.database import Database
 from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from protocol.messages import Make, decode_command

@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, insert, select
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
 from cloud.orders.models import Order, Payment
 from cloud.orders.states import Status
-from cloud.payments.recheck import LONGEST_WAIT
+from cloud.payments.status_poller import LONGEST_WAIT
 
 SHOP, SHOP_KEY = "100500", "bench_secret"
 DRINK_NO, PRICE = "americano", 14900

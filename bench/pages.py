@@ -29,7 +29,7 @@ from bench.parts import Part
 from bench.programs import Running, Weight, cpu_seconds, mosquitto, ours, weigh
 from bench.readers import Readers, Seen
 from bench.stage import DATABASES, Deployment, Missing
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.orders.making import command_id
 from cloud.orders.models import MakeCommand, Order
 from protocol.messages import Progress, encode

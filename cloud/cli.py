@@ -15,12 +15,10 @@ import click
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from cloud import __version__, log, migrate
-from cloud.checkup import checkup, receipt_warnings
-from cloud.collector import spare_what_stays
+from cloud import __version__, log
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
-from cloud.fleet import events_report, sessions
+from cloud.fleet import sessions
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
@@ -29,16 +27,19 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
+from cloud.operators import at_risk_report, events_report
+from cloud.operators import reconcile_report as reconcile_report
+from cloud.operators.check import checkup, receipt_warnings
 from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk, summed, unsettled
-from cloud.orders.deciding import NotReturnable, give_back
-from cloud.orders.docket import UnknownOrder
+from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
-from cloud.payments.reconcile import at_risk_report
-from cloud.payments.reconcile import report as reconcile_report
+from cloud.orders.operator_actions import NotReturnable, give_back
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.reconcile.store import settle_by_hand
+from cloud.processes.gc_tuning import spare_what_stays
 from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud, build
 from protocol.messages import Answer, Unsupported
@@ -117,7 +118,7 @@ def _wrong_with(cloud: Cloud) -> list[str]:
 @click.option("--processes", default=1, show_default=True, help="how many serve the port together")
 def web(processes: int) -> None:
     """HTTP only. Run `worker` beside it."""
-    from cloud.server import Gunicorn  # gunicorn is not needed by any other command
+    from cloud.processes.server import Gunicorn  # gunicorn is not needed by any other command
 
     settings = _settings()
     _ready_made_in_time(settings).close()
@@ -127,8 +128,8 @@ def web(processes: int) -> None:
 @main.command()
 def worker() -> None:
     """Everything in the background: payments, the broker, deadlines. No HTTP."""
-    from cloud.watch import Watch
-    from cloud.worker import Worker
+    from cloud.database.listen import Watch
+    from cloud.processes.worker import Worker
 
     cloud = _ready_made_in_time(_settings())
     watch, work = Watch(cloud.database), Worker(cloud)
@@ -144,7 +145,7 @@ def worker() -> None:
 @main.command()
 def run() -> None:
     """Web and worker in one process, for one machine. Migrates a SQLite database by itself."""
-    from cloud.server import Gunicorn
+    from cloud.processes.server import Gunicorn
 
     settings = _settings()
     _ready_made_in_time(settings).close()
@@ -230,8 +231,8 @@ def reconcile_command(day: str, merchant: str | None, as_json: bool) -> None:
     """Compare a day of every shop with our books, and of every machine with its counters; name every difference."""
     cloud = _ready_made(_settings())
     try:
-        chosen = Day.named(day, cloud.clock())
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, time.sleep)
+        chosen = Day.named(day, cloud.database.clock())
+        reconciler = Reconciler(cloud.database, cloud.shops, cloud.database.clock, time.sleep)
         reports = [reconciler.reconcile(key, chosen) for key in reconciler.keys(chosen, merchant)]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--day") from error
@@ -249,7 +250,7 @@ def at_risk_command(as_json: bool) -> None:
     """Money taken or held and neither poured nor returned: how much, how old, what happens next."""
     cloud = _ready_made(_settings())
     try:
-        now, unreadable = cloud.clock(), cloud.shops.unreadable()
+        now, unreadable = cloud.database.clock(), cloud.shops.unreadable()
         with cloud.database.read() as session:
             each = each_at_risk(session, now, unreadable=unreadable)
             found = open_differences(session, each)
@@ -269,7 +270,7 @@ def settle(number: int, by: str, reason: str) -> None:
     """Close difference NUMBER of the reconciliation: a person has looked, and it will not open again."""
     cloud = _ready_made(_settings())
     try:
-        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.clock())
+        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.database.clock())
     finally:
         cloud.close()
     if not is_known:
@@ -308,7 +309,7 @@ def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> 
     """Return the money of a poured drink, or of one that waits for a person's decision."""
     cloud = _ready_made(_settings())
     try:
-        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.clock())
+        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.database.clock())
     except (UnknownOrder, NotReturnable) as error:
         click.echo(f"not returned: {error}", err=True)
         sys.exit(BAD)
@@ -324,7 +325,7 @@ def pour(order_id: str, by: str) -> None:
     """Pour an order that was paid too late to pour by itself (`manual_make`)."""
     cloud = _ready_made(_settings())
     try:
-        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
+        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.database.clock())
     except (UnknownOrder, NotPourable) as error:
         click.echo(f"not poured: {error}", err=True)
         sys.exit(BAD)
@@ -342,8 +343,8 @@ def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
     settings = _settings()
     cloud = _ready_made(settings)
     try:
-        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.clock())
-        answer = jobs.resume(settings, device_uuid, by, cloud.clock(), accept_loss=accept_loss)
+        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.database.clock())
+        answer = jobs.resume(settings, device_uuid, by, cloud.database.clock(), accept_loss=accept_loss)
     except LookupError:
         _fail(f"there is no device {device_uuid} with an agent")
     except NotConnected as error:

@@ -53,7 +53,7 @@ def start(style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for chatty in ("werkzeug", "urllib3", "alembic", "cloud.postgresql.Connections"):
+    for chatty in ("werkzeug", "urllib3", "alembic", "cloud.database.postgresql.Connections"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

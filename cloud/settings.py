@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cloud.addresses import Network, normal_url, parse_networks, parse_senders
+from cloud.http.addresses import Network, normal_url, parse_networks, parse_senders
 
 YOOKASSA_SENDERS = (
     "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.154.128/25,77.75.156.11,77.75.156.35,2a02:5180::/32"

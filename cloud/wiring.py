@@ -8,22 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloud import __version__
+from cloud.background.loops import Clock, Crew, utc_now
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.vault import Vault
-from cloud.loops import Clock, Crew, utc_now
 from cloud.orders.rules import Rules
-from cloud.payments.cashier import Cashier
-from cloud.payments.custom.books import CUSTOM, Books, addresses_of
-from cloud.payments.custom.callback import PATH as CUSTOM_CALLBACK
-from cloud.payments.custom.client import CustomClient
+from cloud.payments.call_worker import Cashier
 from cloud.payments.openings import Openings
+from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
+from cloud.payments.own_page.client import CustomClient
+from cloud.payments.own_page.ledger_view import CUSTOM, Books, addresses_of
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.rate import TokenBucket
-from cloud.payments.shops import NoCredential, Shops
-from cloud.payments.tbank.books import books_of
 from cloud.payments.tbank.client import TBankClient
+from cloud.payments.tbank.ledger_view import books_of
 from cloud.payments.tbank.webhook import PATH as TBANK_WEBHOOK
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings

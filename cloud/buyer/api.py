@@ -7,12 +7,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
-from cloud.buyer.opening import lead_to
-from cloud.buyer.presenting import OrderView
+from cloud.buyer.open_order import lead_to
+from cloud.buyer.order_view import OrderView
 from cloud.buyer.readiness import RESERVED
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from cloud.buyer.status_json import as_json
-from cloud.orders.docket import UnknownOrder
+from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
 from cloud.orders.models import Order
 from cloud.orders.states import Status

@@ -13,16 +13,16 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.api import Api
 from cloud.buyer.capability import Seal
+from cloud.buyer.checkout_guard import Till
 from cloud.buyer.errors import WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
-from cloud.buyer.opening import whose
+from cloud.buyer.open_order import whose
 from cloud.buyer.pages import Pages
-from cloud.buyer.room import STREAMS, STREAMS_PER_ADDRESS, Room
+from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Room
 from cloud.buyer.stream import Events
-from cloud.buyer.till import Till
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from cloud.buyer.assets import asset, style
-from cloud.buyer.presenting import DeviceView
+from cloud.buyer.order_view import DeviceView
 from cloud.buyer.texts import Language, Texts, language_of
 
 log = logging.getLogger("cloud.buyer")

@@ -2,9 +2,9 @@
 
 from flask import Request, Response, request
 
-from cloud.addresses import origin_of
 from cloud.buyer.assets import style_hash
-from cloud.buyer.squeeze import squeeze
+from cloud.buyer.gzip_response import squeeze
+from cloud.http.addresses import origin_of
 
 ASSET_MAX_AGE_S = 365 * 24 * 3600
 """Seconds; an asset's address names its content."""

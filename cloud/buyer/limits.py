@@ -10,6 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
+from cloud.http.addresses import home_of
+
 REMEMBERED_ADDRESSES = 10_000
 """Addresses counted at once; the longest unseen is forgotten."""
 
@@ -109,12 +111,3 @@ def region_of(address: str) -> str:
     except ValueError:
         return ""
     return str(ipaddress.ip_network((parsed, 16 if parsed.version == 4 else 32), strict=False))
-
-
-def home_of(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, which one household has whole."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)

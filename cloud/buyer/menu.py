@@ -10,11 +10,11 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
-from cloud.buyer.opening import find_device, lead_to, open_or_find, waiting_here
+from cloud.buyer.open_order import find_device, lead_to, open_or_find, waiting_here
+from cloud.buyer.order_view import DeviceView, view_device
 from cloud.buyer.poster import as_pdf, as_svg, draw
-from cloud.buyer.presenting import DeviceView, view_device
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from cloud.buyer.texts import Texts, why_key
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, TWO_AGENTS, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink

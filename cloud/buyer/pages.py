@@ -1,4 +1,4 @@
-"""The QR's entry, the status page and its live part: views only. What they say is decided in `scene.py`."""
+"""The QR's entry, the status page and its live part: views only. What they say is decided in `page_state.py`."""
 
 import logging
 from dataclasses import replace
@@ -9,12 +9,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble
 from cloud.buyer.headers import asks_a_person
-from cloud.buyer.opening import lead_to, open_or_find
-from cloud.buyer.presenting import OrderView
+from cloud.buyer.open_order import lead_to, open_or_find
+from cloud.buyer.order_view import OrderView
 from cloud.buyer.qr import BadScan, read_scan
 from cloud.buyer.readiness import AT_FIRST_SIGHT
-from cloud.buyer.room import Room
-from cloud.buyer.showing import needs_the_machine, render_part, shown
+from cloud.buyer.services import Room
+from cloud.buyer.template_context import needs_the_machine, render_part, shown
 from cloud.fleet import probes
 from cloud.orders.models import Order
 from cloud.orders.scanning import claim

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from cloud.buyer import slots
-from cloud.buyer.usual_times import UsualTimes
-from cloud.db import Database
+from cloud.buyer import reservation
+from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, PASSES_BY_ITSELF, TWO_AGENTS, can_be_sold
 from cloud.fleet.models import Device, DeviceLive
@@ -137,11 +137,11 @@ class Asking:
         """Other buyers of this machine: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
-            queue = slots.queue_before(session, order, self._usual, now)
+            queue = reservation.queue_before(session, order, self._usual, now)
             if queue.ahead:
                 return Readiness(RejectCode.BUSY, queue.over_by)
         if not code:
-            until = slots.reserved_until(session, order.device_uuid, order.id, now, presence)
+            until = reservation.reserved_until(session, order.device_uuid, order.id, now, presence)
             return Readiness(RESERVED, until) if until is not None else READY
         return Readiness(code)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cloud.buyer.presenting import OrderView
+from cloud.buyer.order_view import OrderView
 from cloud.buyer.texts import Language, Texts
 
 DEVICE_NOTES = (

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from flask import Response, request, stream_with_context
 
 from cloud.buyer.errors import RETRY_AFTER_S, asked_language, render_error
-from cloud.buyer.presenting import OrderView
-from cloud.buyer.room import Room
-from cloud.buyer.showing import BEAT_S, key_of, needs_the_machine, render_part
+from cloud.buyer.order_view import OrderView
+from cloud.buyer.services import Room
 from cloud.buyer.status_json import as_json
+from cloud.buyer.template_context import BEAT_S, key_of, needs_the_machine, render_part
 from cloud.buyer.texts import Language
 from cloud.buyer.versions import Follower
 

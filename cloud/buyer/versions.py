@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import select
 
-from cloud.db import Database
-from cloud.orders.change import order_topic
+from cloud.database.database import Database
+from cloud.database.wakeup import Bell, Listener
 from cloud.orders.models import Order
-from cloud.wake import Bell, Listener
+from cloud.orders.status_change import order_topic
 
 log = logging.getLogger("cloud.buyer.versions")
 

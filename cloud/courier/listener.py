@@ -16,15 +16,15 @@ from msgspec import UNSET
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected, Received
-from cloud.db import Database, Held
+from cloud.database.database import Database, Held
+from cloud.database.postgresql import is_locked
 from cloud.fleet import machine_events, probes, sessions
 from cloud.fleet.models import DeviceLive
-from cloud.loops import Clock
 from cloud.orders import making
-from cloud.orders.docket import key_of
+from cloud.orders.locked_order import key_of
 from cloud.orders.rules import Rules
-from cloud.postgresql import is_locked
 from protocol.errors import WireError
 from protocol.messages import (
     GREETING,

@@ -6,10 +6,10 @@ A question is not a command: it is sent once, lives seconds at the broker and is
 import logging
 from datetime import datetime, timedelta
 
+from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet import probes
-from cloud.loops import Clock
 from protocol import messages
 from protocol.errors import WireError
 from protocol.topics import Channel, topic

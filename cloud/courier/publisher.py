@@ -13,18 +13,18 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from cloud.commits import when_it_fails
+from cloud.background.loops import Clock
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
-from cloud.db import Database
-from cloud.due import is_due
-from cloud.loops import Clock
-from cloud.orders import making, outbox, promises, unpaid
-from cloud.orders.change import tell
-from cloud.orders.docket import Docket, key_of, open_docket
+from cloud.database.database import Database
+from cloud.database.due import is_due
+from cloud.database.group_commit import when_it_fails
+from cloud.orders import making, order_tasks, outbox, unpaid
+from cloud.orders.locked_order import Docket, key_of, open_docket
 from cloud.orders.models import MakeCommand, Order
+from cloud.orders.order_tasks import AtHand
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
-from cloud.orders.promises import AtHand
 from cloud.orders.rules import Rules
+from cloud.orders.status_change import tell
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
@@ -173,7 +173,7 @@ class Publisher:
         elif code >= FAILED:
             tell(session, log.error, "the broker refused the command (code %d)", code, extra=letter.facts())
             self._never(session, letter.row, f"broker code {code}")
-        elif promises.settle(docket, letter.row.key, self._owner, "done", self._clock()) or _was_stopped(
+        elif order_tasks.settle(docket, letter.row.key, self._owner, "done", self._clock()) or _was_stopped(
             docket, letter
         ):
             tell(session, log.info, "%s published", letter.row.task, extra=letter.facts())
@@ -183,22 +183,22 @@ class Publisher:
     def _again(self, session: Session, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
         docket = open_docket(session, row.order_id)
-        promises.nothing_done(docket, row.key)
+        order_tasks.nothing_done(docket, row.key)
         if row.task == Task.MAKE:
             unpaid.stop_what_nobody_pays_for(docket, self._clock())
         wait = AGAIN_S if row.task != Task.QUERY else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
-        promises.put_off(docket, row.key, self._owner, self._clock() + timedelta(seconds=wait), why)
+        order_tasks.put_off(docket, row.key, self._owner, self._clock() + timedelta(seconds=wait), why)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
         """It will not be sent at all."""
         now = self._clock()
         docket = open_docket(session, row.order_id)
-        if promises.settle(docket, row.key, self._owner, "refused", now) and row.task == Task.MAKE:
+        if order_tasks.settle(docket, row.key, self._owner, "refused", now) and row.task == Task.MAKE:
             making.not_sent(session, row.order_id, row.subject, True, why, self._rules, now)
 
     def _lost(self, session: Session, row: OutboxRow, now: datetime) -> None:
         """The broker may have it, and may not."""
-        promises.put_off(open_docket(session, row.order_id), row.key, self._owner, now, "connection lost")
+        order_tasks.put_off(open_docket(session, row.order_id), row.key, self._owner, now, "connection lost")
 
     def _recover_lost(self, now: datetime) -> None:
         """Letters whose answer will never come, because their connection is gone or their lease: sent again."""
@@ -219,7 +219,7 @@ def _not_stored(letter: Letter, error: Exception) -> None:
 
 def _was_stopped(docket: Docket, letter: Letter) -> bool:
     """Nobody was to send it again, but this sending was on its way."""
-    return promises.of(docket, letter.row.key).verdict == outbox.STOPPED
+    return order_tasks.of(docket, letter.row.key).verdict == outbox.STOPPED
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
-from cloud.db import Base, Database
+from cloud.database.database import Base, Database
 from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet

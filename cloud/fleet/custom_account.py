@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
-from cloud.addresses import normal_url
 from cloud.fleet.file_fields import Check, Field, Wrong, matching, web_address
 from cloud.fleet.models import Credential, FormerCredential
+from cloud.http.addresses import normal_url
 
 CUSTOM = "Custom"
 MIN_SECRET = 32

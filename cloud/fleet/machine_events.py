@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base
+from cloud.database.database import Base
+from cloud.database.plain_rows import insert_if_new
 from cloud.fleet.models import Device
-from cloud.rows import insert_if_new
 from protocol.messages import Event
 from protocol.reasons import Happening
 

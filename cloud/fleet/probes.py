@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.commits import ring
-from cloud.db import Base
+from cloud.database.database import Base
+from cloud.database.group_commit import ring
+from cloud.database.plain_rows import insert_if_new
 from cloud.fleet.availability import NOT_SENT
-from cloud.rows import insert_if_new
 
 TOPIC = "probes"
 """Rung when a question waits for a worker."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet import accounts
 from cloud.fleet.models import FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault

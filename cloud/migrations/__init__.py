@@ -1,1 +1,1 @@
-"""The database's shape, one numbered revision after another. Run by `cloud.migrate`; there is no alembic.ini."""
+"""The database's shape, one numbered revision after another. Run by `migrate.py`; there is no alembic.ini."""

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from cloud.db import UtcDateTime
-from cloud.migrate import TABLES
+from cloud.database.database import UtcDateTime
+from cloud.migrations.migrate import TABLES
 
 
 def spelled(kind: str, thing: object, _context: Any) -> str | Literal[False]:

@@ -34,7 +34,7 @@ from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow, Task
-from cloud.orders.settlement import REFUSED
+from cloud.orders.owed_tasks import REFUSED
 from cloud.orders.states import Status
 
 STUCK_AFTER_S = 2 * 3600.0

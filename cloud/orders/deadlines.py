@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cloud.db import Database, Held
-from cloud.due import due
+from cloud.database.database import Database, Held
+from cloud.database.due import due
 from cloud.orders import making
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import String, delete, exists, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, Database
+from cloud.database.database import Base, Database
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
 from cloud.orders.states import Status
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.orders.docket import Docket
+from cloud.database.plain_rows import insert_if_new, plain
+from cloud.orders.locked_order import Docket
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Task
-from cloud.rows import insert_if_new, plain
 
 
 def record(docket: Docket, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:

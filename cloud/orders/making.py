@@ -10,16 +10,16 @@ import msgspec
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cloud.due import is_due
-from cloud.orders import promises, unobserved
-from cloud.orders.change import log, move, note, tell, touch
-from cloud.orders.docket import Docket, open_docket
+from cloud.database.due import is_due
+from cloud.database.plain_rows import fresh
+from cloud.orders import order_tasks, trusted_outcome
+from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Lane, Task
+from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.settlement import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
-from cloud.rows import fresh
+from cloud.orders.status_change import log, move, note, tell, touch
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Result, Spout
 
@@ -58,7 +58,7 @@ def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
     )  # fmt: skip
     docket.add(issued)
     order.due_at = issued.deadline_at
-    promises.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(docket))
+    order_tasks.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(docket))
     return issued
 
 
@@ -153,8 +153,8 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     if issued.published_at is None:  # else its sending was settled in the transaction that said so
-        promises.withdraw(docket, {Task.MAKE}, now, issued.id)
-    if unobserved.is_to_be_trusted(session, device_uuid, said) and unobserved.trust(docket, now):
+        order_tasks.withdraw(docket, {Task.MAKE}, now, issued.id)
+    if trusted_outcome.is_to_be_trusted(session, device_uuid, said) and trusted_outcome.trust(docket, now):
         return
     event, reason = _meaning(said)
     if _is_denied(issued, said):
@@ -163,7 +163,7 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
         event, reason = Event.MACHINE_UNSURE, "unknown"
     if said.result is Result.REJECTED and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
         reason = RETURNED
-    if event is Event.MACHINE_REFUSED and unobserved.is_standing(docket):
+    if event is Event.MACHINE_REFUSED and trusted_outcome.is_standing(docket):
         event = Event.TRUST_REFUTED
     if not move(docket, event, "device", now, reason, issued.evidence):
         return
@@ -217,7 +217,7 @@ def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime
             move(docket, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
             _failed(docket, False, rules, now)
         case Status.PAID if issued is not None:
-            withdrawn = promises.withdraw(docket, {Task.MAKE}, now, issued.id)
+            withdrawn = order_tasks.withdraw(docket, {Task.MAKE}, now, issued.id)
             _not_sent(docket, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
         case Status.MAKE_PENDING if issued is not None:
             _silence(docket, issued, rules, now)
@@ -272,7 +272,7 @@ def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us; where there is no agent, nobody does."""
     if lane_of(docket) is not Lane.MQTT:
         return
-    promises.promise(docket, Task.QUERY, f"query-{issued.id}", issued.id, now)
+    order_tasks.promise(docket, Task.QUERY, f"query-{issued.id}", issued.id, now)
 
 
 def _meaning(said: Outcome) -> tuple[Event, str]:
@@ -288,7 +288,7 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
         case Result.FAILED:
             return Event.MACHINE_REFUSED, f"failed:{said.code}"
         case Result.UNKNOWN if said.code == DoubtCode.UNOBSERVABLE:
-            return Event.MACHINE_UNSURE, unobserved.REASON
+            return Event.MACHINE_UNSURE, trusted_outcome.REASON
         case Result.UNKNOWN:
             return Event.MACHINE_UNSURE, "unknown"
 

@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base, UtcDateTime
-from cloud.due import due, is_due
-from cloud.rows import plain, table_of
+from cloud.database.database import Base, UtcDateTime
+from cloud.database.due import due, is_due
+from cloud.database.plain_rows import plain, table_of
 
 
 class Lane(StrEnum):

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, promises, receipts, unpaid
-from cloud.orders.change import log, move, tell, touch
-from cloud.orders.docket import Docket, docket_of_payment, open_docket
+from cloud.database.plain_rows import fresh
+from cloud.orders import making, order_tasks, receipts, unpaid
 from cloud.orders.ledger import record, record_refund
+from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
 from cloud.orders.outbox import Task
+from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.settlement import awaits_a_hand, settle_money
 from cloud.orders.states import PAYABLE, Event, Status
-from cloud.rows import fresh
+from cloud.orders.status_change import log, move, tell, touch
 
 EXPIRED = "expired"
 """Why nothing was opened when the order was over before the provider could be asked."""
@@ -80,7 +80,7 @@ def start_payment(
     docket.add(payment)
     move(docket, Event.PAYMENT_STARTED, "buyer", now)
     docket.write()
-    promises.promise(docket, Task.CREATE, create_key(payment_id), payment_id, now, order.price)
+    order_tasks.promise(docket, Task.CREATE, create_key(payment_id), payment_id, now, order.price)
     return payment, True
 
 

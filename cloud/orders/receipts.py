@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.db import Base
-from cloud.orders.change import note, tell
-from cloud.orders.docket import Docket, open_docket
+from cloud.database.database import Base
+from cloud.database.plain_rows import insert_if_new
+from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.states import Status
-from cloud.rows import insert_if_new
+from cloud.orders.status_change import note, tell
 
 log = logging.getLogger("cloud.orders.receipts")
 

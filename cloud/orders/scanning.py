@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
-from cloud.orders.change import note
-from cloud.orders.docket import open_docket
 from cloud.orders.forgetting import ForgottenOrder
+from cloud.orders.locked_order import open_docket
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.numbers import Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
+from cloud.orders.status_change import note
 
 log = logging.getLogger("cloud.orders")
 

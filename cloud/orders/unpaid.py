@@ -5,14 +5,14 @@ What was never sent is withdrawn, what may have been is cancelled at the agent; 
 
 from datetime import datetime
 
-from cloud.orders import promises
-from cloud.orders.change import log, move, note, tell
-from cloud.orders.docket import Docket
+from cloud.orders import order_tasks
+from cloud.orders.locked_order import Docket
 from cloud.orders.making import ON_ITS_WAY, RETURNED, lane_of, parameters
 from cloud.orders.models import MakeCommand
 from cloud.orders.outbox import Lane, Task
-from cloud.orders.settlement import is_paid_for, settle_money
+from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
+from cloud.orders.status_change import log, move, note, tell
 
 
 def stop_what_nobody_pays_for(docket: Docket, now: datetime) -> None:
@@ -21,7 +21,7 @@ def stop_what_nobody_pays_for(docket: Docket, now: datetime) -> None:
     if order.status not in ON_ITS_WAY | {Status.MANUAL_MAKE} or is_paid_for(docket):
         return
     issued = docket.live_command
-    if issued is None or promises.stop(docket, Task.MAKE, issued.id, now):
+    if issued is None or order_tasks.stop(docket, Task.MAKE, issued.id, now):
         _end(docket, issued, now)
     elif lane_of(docket) is Lane.MQTT:
         _take_back(docket, issued, now)
@@ -41,7 +41,7 @@ def _take_back(docket: Docket, issued: MakeCommand, now: datetime) -> None:
     key = f"cancel-{issued.id}"
     if any(row.key == key for row in docket.promises):
         return
-    promises.promise(docket, Task.CANCEL_MAKE, key, issued.id, now)
+    order_tasks.promise(docket, Task.CANCEL_MAKE, key, issued.id, now)
     note(docket, Event.MONEY_RETURNED, "provider", now, "cancel_asked")
     tell(
         docket.session, log.warning, "its money is back: the drink is cancelled", extra=parameters(issued, docket.order)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from cloud.loops import Crew
+from cloud.background.loops import Crew
 from cloud.payments.budget import BUSY, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
 
 SLOTS = 32

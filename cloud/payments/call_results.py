@@ -10,16 +10,15 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from cloud.commits import when_it_fails
-from cloud.db import Database
-from cloud.loops import Clock
-from cloud.orders import paying, promises
-from cloud.orders.docket import key_of, open_docket
+from cloud.background.loops import Clock
+from cloud.database.database import Database
+from cloud.database.group_commit import when_it_fails
+from cloud.orders import order_tasks, paying
 from cloud.orders.ledger import record_failed
+from cloud.orders.locked_order import key_of, open_docket
 from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.owed_tasks import BY_HAND, DONE, LOST, REFUSED, settle_money
 from cloud.orders.rules import Rules
-from cloud.orders.settlement import BY_HAND, DONE, LOST, REFUSED, settle_money
-from cloud.payments.believing import news_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.outcomes import (
     AuthError,
@@ -32,8 +31,9 @@ from cloud.payments.outcomes import (
     Unknown,
     next_ask,
 )
+from cloud.payments.verification import news_of
 
-log = logging.getLogger("cloud.payments.cashier")
+log = logging.getLogger("cloud.payments.call_worker")
 
 ASK_AGAIN_S = 300.0
 LISTED_AFTER = timedelta(minutes=5)
@@ -102,16 +102,16 @@ class CallResults:
         news = news_of(facts, docket.payment(row.subject))
         if news is None or (row.task != Task.CREATE and news.state not in paying.FINAL_STATES):
             wait = next_ask(row.attempts, None, self._jitter)
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
+            order_tasks.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "not done yet")
             return
-        promises.settle(docket, row.key, row.claimed_by, DONE, now)
+        order_tasks.settle(docket, row.key, row.claimed_by, DONE, now)
         paying.payment_news(session, row.subject, news, self._rules, now)
 
     def _refund_facts(self, session: Session, row: OutboxRow, facts: RefundFacts) -> None:
         now = self._clock()
         docket = open_docket(session, row.order_id)
         if facts.status is RefundStatus.SUCCEEDED:
-            promises.settle(docket, row.key, row.claimed_by, DONE, now)
+            order_tasks.settle(docket, row.key, row.claimed_by, DONE, now)
             paying.refund_news(session, row.subject, facts.provider_refund_id, facts.amount, now)
             settle_money(docket, now)  # told of before, it may have been all that stood in the way of the next
         elif facts.status is RefundStatus.CANCELED:
@@ -119,15 +119,15 @@ class CallResults:
             log.error("refund was canceled by the provider: %s", reason, extra={"order_id": row.order_id})
             self.refused(session, row, reason)
         else:
-            promises.of(docket, row.key).reference = facts.provider_refund_id
+            order_tasks.of(docket, row.key).reference = facts.provider_refund_id
             wait = next_ask(row.attempts, None, self._jitter)
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
+            order_tasks.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait), "refund pending")
 
     def refused(self, session: Session, row: OutboxRow, code: str, verdict: str = REFUSED) -> None:
         """The provider's last word on this call. What is still owed is promised anew, later, under a new key."""
         now = self._clock()
         docket = open_docket(session, row.order_id)
-        if not promises.settle(docket, row.key, row.claimed_by, verdict, now):
+        if not order_tasks.settle(docket, row.key, row.claimed_by, verdict, now):
             return
         record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:
@@ -140,15 +140,15 @@ class CallResults:
         now = self._clock()
         docket = open_docket(session, row.order_id)
         if nothing_done:
-            promises.nothing_done(docket, row.key)
-        stored = promises.of(docket, row.key)
+            order_tasks.nothing_done(docket, row.key)
+        stored = order_tasks.of(docket, row.key)
         never_sent = stored.undone >= stored.attempts
         if row.task == Task.CREATE and never_sent and now >= docket.order.expires_at:
             self.refused(session, row, "unreachable")
         elif row.task == Task.CREATE and now - row.created_at >= GIVE_UP_OPENING:
             self.lost(session, row, now)
         else:
-            promises.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait_s), why)
+            order_tasks.put_off(docket, row.key, row.claimed_by, now + timedelta(seconds=wait_s), why)
 
     def nothing_found(self, session: Session, row: OutboxRow) -> None:
         """Too late to open it, and an attempt may have opened it all the same: not before that would be listed."""
@@ -160,8 +160,8 @@ class CallResults:
     def held_back(self, session: Session, row: OutboxRow, wait_s: float) -> None:
         """We may not call now. Nothing was tried: it counts as no attempt, and no pause grows."""
         docket = open_docket(session, row.order_id)
-        promises.not_begun(docket, row.key)
-        promises.put_off(docket, row.key, row.claimed_by, self._clock() + timedelta(seconds=wait_s), "held back")
+        order_tasks.not_begun(docket, row.key)
+        order_tasks.put_off(docket, row.key, row.claimed_by, self._clock() + timedelta(seconds=wait_s), "held back")
 
     def count_first(self, session: Session, row: OutboxRow, nothing_done: bool) -> None:
         """The provider tells of returns our ledger lacks: what is still owed is known when they are in it."""
@@ -173,7 +173,7 @@ class CallResults:
         """Sending it again could now do it twice. What a question can still tell is asked."""
         log.error("%s: outcome never learnt, a person must look", row.task, extra={"order_id": row.order_id})
         docket = open_docket(session, row.order_id)
-        if not promises.settle(docket, row.key, row.claimed_by, LOST, now):
+        if not order_tasks.settle(docket, row.key, row.claimed_by, LOST, now):
             return
         record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
         if row.task == Task.CREATE:  # nobody was ever shown where to pay it, and its hour is long over

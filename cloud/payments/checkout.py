@@ -14,23 +14,23 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.db import Database
+from cloud.background.loops import Clock
+from cloud.database.database import Database
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
-from cloud.loops import Clock
+from cloud.http.request_body import told_in
 from cloud.orders import paying
-from cloud.orders.docket import UnknownOrder
+from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.outcomes import AuthError
 from cloud.payments.provider import InvalidRequest, Provider
+from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.receipts.carried import EmailMalformed, EmailMissing
-from cloud.payments.shops import NoCredential, Shops
-from cloud.request_body import told_in
 
 log = logging.getLogger("cloud.payments.checkout")
 

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Integer, Row, String, and_, bindparam, case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import UtcDateTime
-from cloud.due import due
+from cloud.database.database import UtcDateTime
+from cloud.database.due import due
+from cloud.database.plain_rows import plain, table_of
 from cloud.orders.models import Payment
 from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, Lane, OutboxRow, Task
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
-from cloud.rows import plain, table_of
 
 ASKED_LATELY = timedelta(seconds=30)
 STALE = "stale"

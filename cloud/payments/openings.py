@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cloud.db import Database
-from cloud.loops import Clock
+from cloud.background.loops import Clock
+from cloud.database.database import Database
 from cloud.orders import outbox
 
 LEASE_S = 5.0

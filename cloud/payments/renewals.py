@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import exists, tuple_, update
 from sqlalchemy.orm import Session
 
-from cloud.commits import ring
-from cloud.db import Database
+from cloud.database.database import Database
+from cloud.database.group_commit import ring
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Lane, OutboxRow
-from cloud.payments.recheck import NEWS
-from cloud.payments.shops import FRESH
+from cloud.payments.provider_clients import FRESH
+from cloud.payments.status_poller import NEWS
 
 TOPIC = "credentials"
 LOOK_EVERY = timedelta(seconds=2)

@@ -22,7 +22,7 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from cloud.one_deadline import Deadline, connect
+from cloud.http.one_deadline import Deadline, connect
 from cloud.payments.outcomes import NotSent, Unknown
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024

@@ -13,22 +13,22 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
-from cloud.due import due
-from cloud.loops import Clock
+from cloud.background.loops import Clock
+from cloud.database.database import Database
+from cloud.database.due import due
 from cloud.orders import paying
 from cloud.orders.models import Payment
 from cloud.payments.admission import Dispatcher
-from cloud.payments.believing import news_of
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.models import ProviderNews
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.verification import news_of
 from protocol import json_text
 
-log = logging.getLogger("cloud.payments.recheck")
+log = logging.getLogger("cloud.payments.status_poller")
 
 ADOPTED = "adopted"
 LEASE_S = 45.0

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from agent import cli
-from agent.driver import Driver
-from agent.intake import Intake
-from agent.journal import Journal
-from agent.outgoing import Outgoing
+from agent.cloud.command_handler import Intake
+from agent.journal.journal import Journal
+from agent.journal.report_queue import Outgoing
+from agent.machine.driver import Driver
 
 STEPS: dict[str, tuple[type, str, str]] = {
     "received, not acknowledged": (Intake, "take", "after"),

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from agent.database import looking
-from agent.decisions import Decision, leave
-from agent.records import UNSETTLED
+from agent.journal.operator_decisions import Decision, leave
+from agent.journal.records import UNSETTLED
+from agent.journal.sqlite_file import looking
 from bench.programs import weigh
 from protocol.messages import Outcome, Probe, ProbeReply, State
 from protocol.reasons import Result

@@ -9,12 +9,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from agent import cli, link
-from agent.intake import Intake
-from agent.link import Link
-from agent.mqtt import Connection
-from agent.port import SerialLine
-from agent.worker import Worker
+from agent import cli
+from agent.cloud import link
+from agent.cloud.command_handler import Intake
+from agent.cloud.link import Link
+from agent.cloud.mqtt import Connection
+from agent.machine.serial_port import SerialLine
+from agent.making.worker import Worker
 
 PARTS: dict[str, tuple[type, str]] = {
     "reader": (SerialLine, "_judge"),

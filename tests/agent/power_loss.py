@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from agent.database import FILE
+from agent.journal.sqlite_file import FILE
 from protocol.frames import Frame
 from tests.agent.world import Crash, World
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.clock import Reading
-from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
-from agent.link import Link
+from agent.cloud.link import Link
+from agent.making.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from protocol.messages import GREETING, Hello, Make, Welcome, decode_report, encode
 from protocol.reasons import Result
 from protocol.topics import Channel, topic

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.breaker import why_stop
-from agent.decisions import Decision, leave
-from agent.profile import Counting, Profile
-from agent.records import Snapshot
-from agent.tally import Movement, Tally
+from agent.journal.operator_decisions import Decision, leave
+from agent.journal.records import Snapshot
+from agent.machine.profile import Counting, Profile
+from agent.making.breaker import why_stop
+from agent.making.unordered_drinks import Movement, Tally
 from protocol.messages import Resume, Rinse
 from protocol.reasons import Result, RinseProgram
 from simulator.machine.jobs import Sale

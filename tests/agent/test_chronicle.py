@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from agent import database as database_module
-from agent import outgoing as outgoing_module
-from agent.board import View
-from agent.chronicle import BURST, CALM_S, LONGEST_WAIT_S, PENDING
-from agent.database import FILE
-from agent.noticing import NOISY_FOR_S, Noticing
-from agent.profile import Counting, Profile
-from agent.records import CommandState, Verdict
-from agent.reports import BRIEF
+from agent.cloud.report_message import BRIEF
+from agent.journal import report_queue as outgoing_module
+from agent.journal import sqlite_file as database_module
+from agent.journal.event_log import BURST, CALM_S, LONGEST_WAIT_S, PENDING
+from agent.journal.records import CommandState, Verdict
+from agent.journal.sqlite_file import FILE
+from agent.live_state import View
+from agent.machine.profile import Counting, Profile
+from agent.making.event_rules import NOISY_FOR_S, Noticing
 from protocol.machine import MakeDrink
 from protocol.reasons import Happening, Result, Spout
 from tests.agent.world import World

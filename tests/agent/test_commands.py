@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import Snapshot
+from agent.journal.records import Snapshot
 from protocol.machine import CancelDrink
 from protocol.messages import Asked, Query
 from protocol.reasons import Result

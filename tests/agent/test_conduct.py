@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import conduct
-from agent.conduct import STATUS, TABLE, Duty, duties
-from agent.profile import Profile, load
+from agent.machine import capability_rules
+from agent.machine.capability_rules import STATUS, TABLE, Duty, duties
+from agent.machine.profile import Profile, load
 from protocol.frames import Frame
 from protocol.machine import CODES, MakeDrink, OrderQuery, Status
 from protocol.reasons import Result, Spout
@@ -66,11 +66,11 @@ def test_a_machine_that_can_do_everything_obliges_to_nothing() -> None:
 
 
 def test_only_a_machine_that_tells_no_end_and_can_be_asked_nothing_is_unobservable() -> None:
-    assert conduct.is_unobservable(frozenset({"ack", "heartbeat"}))
+    assert capability_rules.is_unobservable(frozenset({"ack", "heartbeat"}))
     for one in ("finish", "order", "counters"):
-        assert not conduct.is_unobservable(frozenset({"ack", "heartbeat", one}))
-    assert conduct.is_blind(frozenset({"heartbeat"}))
-    assert not conduct.is_blind(frozenset({"heartbeat", "ack"}))
+        assert not capability_rules.is_unobservable(frozenset({"ack", "heartbeat", one}))
+    assert capability_rules.is_blind(frozenset({"heartbeat"}))
+    assert not capability_rules.is_blind(frozenset({"heartbeat", "ack"}))
 
 
 def test_without_ack_a_write_may_have_started_a_drink_and_is_never_called_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A machine that says one thing and then another: it is never sent a make again, and nothing is told as certain.
 
-Whatever it once said of having an order is kept with the order for ever (`agent.records.Word`).
+Whatever it once said of having an order is kept with the order for ever (`agent.journal.records.Word`).
 """
 
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.database import FILE, SCHEMA, SCHEMA_VERSION
-from agent.events import DENIED
-from agent.records import CommandState, Word
+from agent.journal.records import CommandState, Word
+from agent.journal.sqlite_file import FILE, SCHEMA, SCHEMA_VERSION
+from agent.making.machine_events import DENIED
 from protocol.frames import Frame
 from protocol.machine import Booted, DoneEvent, MakeReply, OrderQuery, ProgressEvent, StatusReply, to_frame
 from protocol.reasons import MachineState, Phase, Result, Spout, Stage

@@ -9,11 +9,11 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.board import MAX_LIMITS, Board
 from agent.clock import Bell, CloudClock, Reading
-from agent.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
-from agent.link import Link
-from agent.mqtt import Connection
+from agent.cloud.link import Link
+from agent.cloud.mqtt import Connection
+from agent.live_state import MAX_LIMITS, Board
+from agent.making.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
 from agent.settings import BrokerAddress
 from protocol.frames import Frame
 from protocol.machine import MakeDrink

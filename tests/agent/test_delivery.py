@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from agent import delivery as delivery_module
-from agent import link as link_module
-from agent import reports
 from agent.clock import Bell
-from agent.database import Database
-from agent.delivery import LOSSES_TO_SUSPECT, REPEAT_AFTER_S, WINDOW, Delivery
-from agent.outgoing import Outgoing
-from agent.profile import Profile
-from agent.records import CommandState, Verdict
-from agent.rows import UNREADABLE
+from agent.cloud import link as link_module
+from agent.cloud import report_message
+from agent.cloud import report_sender as delivery_module
+from agent.cloud.report_sender import LOSSES_TO_SUSPECT, REPEAT_AFTER_S, WINDOW, Delivery
+from agent.journal.records import CommandState, Verdict
+from agent.journal.report_queue import Outgoing
+from agent.journal.rows import UNREADABLE
+from agent.journal.sqlite_file import Database
+from agent.machine.profile import Profile
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
 from protocol.messages import Asked, Evidence, Outcome, Query, decode_report
@@ -292,7 +292,7 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
     ("verdict", "rule"),
     [
         (Verdict(Result.FAILED, "brewer", Spout.NONE, Evidence(rule="x" * 501, boot_now="b" * 100)), UNREADABLE),
-        (Verdict(Result.FAILED, "no such code!", Spout.NONE), reports.BRIEF),
+        (Verdict(Result.FAILED, "no such code!", Spout.NONE), report_message.BRIEF),
     ],
 )
 def test_an_outcome_that_fits_no_message_is_told_in_brief(world: World, verdict: Verdict, rule: str) -> None:
@@ -310,7 +310,7 @@ def test_a_long_line_of_history_is_cut_and_not_the_report(world: World) -> None:
     payload = world.journal.outgoing.after(0, 1)[0].payload
     outcome = decode_report(payload)
     assert isinstance(outcome, Outcome)
-    assert len(outcome.evidence.journal[1]) == reports.LONGEST_LINE
+    assert len(outcome.evidence.journal[1]) == report_message.LONGEST_LINE
 
 
 def test_a_question_about_many_is_one_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

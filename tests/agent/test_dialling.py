@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.dialling import DIAL, NETWORK, RESOLVER_S, Dialled
+from agent.cloud.dialling import DIAL, NETWORK, RESOLVER_S, Dialled
 from agent.health import STALE_S, Pulse
 from agent.settings import BrokerAddress
 from tests.agent.world import VirtualClock

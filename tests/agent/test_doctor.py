@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 
-from agent import doctor_broker, doctor_machine, doctor_storage, profile
 from agent.cli import main
-from agent.database import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
-from agent.doctor import examine
-from agent.findings import BAD, GOOD, WARN, WRONG, Finding
-from agent.port import open_port
-from agent.standing import Standing
+from agent.doctor import broker, storage
+from agent.doctor import machine as serial_line
+from agent.doctor.examination import examine
+from agent.doctor.findings import BAD, GOOD, WARN, WRONG, Finding
+from agent.journal.sales_block import Standing
+from agent.journal.sqlite_file import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
+from agent.machine import profile
+from agent.machine.serial_port import open_port
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.world import VirtualClock
@@ -67,7 +69,7 @@ def found(env: dict[str, str], subject: str) -> Finding:
     [(NOW, GOOD, "2026-05-01"), (datetime(1970, 1, 2, tzinfo=UTC), WARN, "timedatectl set-ntp true")],
 )
 def test_the_clock(now: datetime, mark: str, words: str) -> None:
-    finding = doctor_storage.clock(now)
+    finding = storage.clock(now)
     assert finding.mark == mark
     assert words in finding.words
 
@@ -77,7 +79,7 @@ def test_the_clock(now: datetime, mark: str, words: str) -> None:
     [(0.5, GOOD, "+0.5 s"), (86_400, WARN, "86400 s ahead of"), (-3600, WARN, "3600 s behind")],
 )
 def test_the_clock_beside_the_clouds(off: float, mark: str, words: str) -> None:
-    finding = doctor_broker.clock(NOW + timedelta(seconds=off), NOW)
+    finding = broker.clock(NOW + timedelta(seconds=off), NOW)
     assert finding.mark == mark
     assert words in finding.words
 
@@ -87,7 +89,7 @@ def test_the_clock_beside_the_clouds(off: float, mark: str, words: str) -> None:
     [(LEAST_FREE - 1, BAD, "make room"), (LEAST_FREE, WARN, "make room"), (10**9, GOOD, "953 MiB free")],
 )
 def test_the_disk(free: int, mark: str, words: str, tmp_path: Path) -> None:
-    finding = doctor_storage.disk(tmp_path, free)
+    finding = storage.disk(tmp_path, free)
     assert finding.mark == mark
     assert words in finding.words
 
@@ -198,15 +200,15 @@ def test_selling_that_waits_for_a_person(env: dict[str, str], tmp_path: Path) ->
     ],
 )
 def test_why_a_port_does_not_open(number: int, words: str) -> None:
-    assert words in doctor_machine.advice("/dev/null", OSError(number, os.strerror(number)))
+    assert words in serial_line.advice("/dev/null", OSError(number, os.strerror(number)))
 
 
 def test_a_port_that_is_not_there(tmp_path: Path) -> None:
     gone = OSError(errno.ENOENT, "gone")
-    assert "is the cable in?" in doctor_machine.advice(str(tmp_path / "none"), gone)
+    assert "is the cable in?" in serial_line.advice(str(tmp_path / "none"), gone)
     (tmp_path / "by-id").symlink_to(tmp_path / "ttyUSB9")
-    assert "ttyUSB9, which is not there" in doctor_machine.advice(str(tmp_path / "by-id"), gone)
-    assert "is the other end listening?" in doctor_machine.advice("socket://127.0.0.1:9", gone)
+    assert "ttyUSB9, which is not there" in serial_line.advice(str(tmp_path / "by-id"), gone)
+    assert "is the other end listening?" in serial_line.advice("socket://127.0.0.1:9", gone)
 
 
 def test_a_file_in_place_of_a_port(env: dict[str, str], tmp_path: Path) -> None:

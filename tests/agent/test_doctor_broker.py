@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent import doctor_broker, doctor_certificate
-from agent.findings import BAD, GOOD, WARN
+from agent.doctor import broker, certificate
+from agent.doctor.findings import BAD, GOOD, WARN
 from agent.settings import BrokerAddress
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.test_doctor import env, found
@@ -31,7 +31,7 @@ __all__ = ["env"]  # fixtures
     ],
 )
 def test_why_an_address_does_not_answer(error: OSError, words: str) -> None:
-    assert words in doctor_broker.unreachable(error)
+    assert words in broker.unreachable(error)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_why_an_address_does_not_answer(error: OSError, words: str) -> None:
     ],
 )
 def test_what_a_refusal_means(why: str, password: str | None, mark: str, words: str) -> None:
-    finding = doctor_broker.refusal(why, BrokerAddress("b", 1, password=password))
+    finding = broker.refusal(why, BrokerAddress("b", 1, password=password))
     assert finding.mark == mark
     assert words in finding.words
 
@@ -56,7 +56,7 @@ def test_nobody_at_the_brokers_address(env: dict[str, str]) -> None:
 
 
 def test_a_broker_that_is_none(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_broker, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(broker, "CONNECT_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         env |= {"COFFEE_AGENT_MQTT_URL": f"mqtt://127.0.0.1:{mute.getsockname()[1]}"}
         assert found(env, "broker").mark == BAD
@@ -78,11 +78,11 @@ def test_a_certificate_that_is_none(env: dict[str, str], tmp_path: Path, mosquit
 def test_a_cloud_that_answers_and_one_that_does_not(
     env: dict[str, str], mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 0.3)
+    monkeypatch.setattr(broker, "ANSWER_S", 0.3)
     env |= {"COFFEE_AGENT_MQTT_URL": mosquitto.url}
     silent = found(env, "cloud")
     assert (silent.mark, "do the cloud's workers run?" in silent.words) == (WARN, True)
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 10.0)
+    monkeypatch.setattr(broker, "ANSWER_S", 10.0)
     with a_cloud_side(mosquitto.url):
         assert found(env, "cloud").mark == GOOD
         assert found(env, "broker").mark == GOOD
@@ -100,9 +100,9 @@ def test_a_cloud_that_answers_and_one_that_does_not(
 def test_a_broker_that_would_never_take_the_agent(
     env: dict[str, str], options: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_broker, "ANSWER_S", 2.0)
-    with a_mosquitto(tmp_path / "broker", f"{options}\n") as broker:
-        finding = found(env | {"COFFEE_AGENT_MQTT_URL": broker.url}, "broker")
+    monkeypatch.setattr(broker, "ANSWER_S", 2.0)
+    with a_mosquitto(tmp_path / "broker", f"{options}\n") as running:
+        finding = found(env | {"COFFEE_AGENT_MQTT_URL": running.url}, "broker")
     assert finding.mark == BAD
     assert words in finding.words
 
@@ -110,7 +110,7 @@ def test_a_broker_that_would_never_take_the_agent(
 @pytest.mark.parametrize(("days", "words"), [((-10, -1), "has expired"), ((1, 10), "is not valid yet"), ((-1, 10), "")])
 def test_the_devices_own_certificate(tmp_path: Path, days: tuple[int, int], words: str) -> None:
     cert, key = a_certificate(tmp_path, *days)
-    found = list(doctor_certificate.examine(BrokerAddress("b", 1, tls=True, cert_file=cert, key_file=key)))
+    found = list(certificate.examine(BrokerAddress("b", 1, tls=True, cert_file=cert, key_file=key)))
     assert [finding.mark for finding in found] == [BAD] * bool(words)
     assert all(words in finding.words for finding in found)
 

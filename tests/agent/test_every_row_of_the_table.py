@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.resolution import TABLE
+from agent.making.outcome_table import TABLE
 from protocol.reasons import Result, Spout
 from tests.agent.test_pouring import assert_truthful
 from tests.agent.world import World

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from agent.decisions import Decision, leave
+from agent.journal.operator_decisions import Decision, leave
 from protocol.machine import MakeDrink, from_frame
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout

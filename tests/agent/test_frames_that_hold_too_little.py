@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.profile import BadProfile, Profile, read
+from agent.machine.profile import BadProfile, Profile, read
 from protocol.messages import Answer, Rinse
 from protocol.reasons import AnswerStatus, RejectCode, Result, RinseProgram
 from tests.agent.world import World

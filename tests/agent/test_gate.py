@@ -5,10 +5,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from agent import gate
-from agent.board import View
-from agent.events import Events
-from agent.profile import Faults, Profile
+from agent import readiness
+from agent.live_state import View
+from agent.machine.profile import Faults, Profile
+from agent.making.machine_events import Events
 from protocol.machine import StatusReply
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
@@ -32,21 +32,21 @@ READY = View(link="up", machine=MachineState.READY, stopped="")
     ],
 )
 def test_every_state_of_the_machine_has_its_answer(state: MachineState, code: str) -> None:
-    assert gate.refusal(replace(READY, machine=state), "latte") == code
+    assert readiness.refusal(replace(READY, machine=state), "latte") == code
 
 
 def test_the_table_of_states_is_whole() -> None:
-    assert set(gate._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
+    assert set(readiness._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
 
 
 @pytest.mark.parametrize("link", ["down", "quiet"])
 def test_a_machine_that_is_not_heard_makes_nothing(link: str) -> None:
-    assert gate.refusal(replace(READY, link=link), "latte") == "machine_offline"
+    assert readiness.refusal(replace(READY, link=link), "latte") == "machine_offline"
 
 
 def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
-    assert gate.refusal(View(link="open", machine=None, stopped=""), "latte") == ""
-    assert gate.refusal(View(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
+    assert readiness.refusal(View(link="open", machine=None, stopped=""), "latte") == ""
+    assert readiness.refusal(View(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
 )
 def test_a_fault_closes_the_drinks_it_names_and_no_other(fault: Fault, latte: str, espresso: str) -> None:
     view = replace(READY, faults={fault.code: fault})
-    assert (gate.refusal(view, "latte"), gate.refusal(view, "espresso")) == (latte, espresso)
+    assert (readiness.refusal(view, "latte"), readiness.refusal(view, "espresso")) == (latte, espresso)
 
 
 def order(world: World, command_id: str, drink_no: str) -> None:
@@ -92,5 +92,5 @@ def test_a_fault_the_machine_only_names_closes_what_the_profile_says(world: Worl
     events = Events(world.journal, world.board, world.driver, Profile(name="x", faults=faults))
     named = StatusReply(msg_id=1, boot_id="b0", state=MachineState.READY, order_uuid=None, faults=["no_milk", "other"])
     events.hear(named)
-    assert gate.refusal(world.board.view, "latte") == "no_milk"
-    assert gate.refusal(world.board.view, "espresso") == ""
+    assert readiness.refusal(world.board.view, "latte") == "no_milk"
+    assert readiness.refusal(world.board.view, "espresso") == ""

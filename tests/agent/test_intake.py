@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from agent import gate
-from agent.board import View
-from agent.records import CommandState
+from agent import readiness
+from agent.journal.records import CommandState
+from agent.live_state import View
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
 from tests.agent.world import AMERICANO, World
@@ -41,7 +41,7 @@ def with_fault(level: str, drinks: list[str]) -> View:
     ],
 )
 def test_the_gate_names_the_reason(view: View, code: str) -> None:
-    assert gate.refusal(view, AMERICANO) == code
+    assert readiness.refusal(view, AMERICANO) == code
 
 
 def test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused(world: World) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import gate, resolution
-from agent.profile import load
+from agent import readiness
+from agent.machine.profile import load
+from agent.making import outcome_table
 from protocol.messages import Rinse
 from protocol.reasons import AnswerStatus, Result, RinseProgram, Spout
 from tests.agent.kawa import Kawa
@@ -63,8 +64,8 @@ def test_its_alarm_closes_the_drinks_the_profile_names_and_no_other(kawa: Kawa, 
     kawa.faults.turn_on("no_milk")
     rig.run_until(lambda: "no_milk" in rig.board.view.faults, what="the alarm")
 
-    assert gate.refusal(rig.board.view, "latte") == "no_milk"
-    assert gate.refusal(rig.board.view, "americano") == ""
+    assert readiness.refusal(rig.board.view, "latte") == "no_milk"
+    assert readiness.refusal(rig.board.view, "americano") == ""
 
 
 def test_a_failure_in_the_middle_is_told(kawa: Kawa, rig: Rig) -> None:
@@ -88,7 +89,7 @@ def test_a_power_cut_in_mid_pour_is_unknown_because_it_forgets(kawa: Kawa, rig: 
     outcome = rig.outcome()
     assert outcome.result is Result.UNKNOWN
     assert outcome.evidence.history == "ram"
-    assert outcome.evidence.rule in {row.name for row in resolution.TABLE}
+    assert outcome.evidence.rule in {row.name for row in outcome_table.TABLE}
     assert kawa.cups("o1") == 0
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import journal as journal_module
-from agent import outgoing as outgoing_module
-from agent.database import FILE, Database, JournalFailed, looking
-from agent.records import CommandState, Snapshot, Verdict, refused
+from agent.journal import journal as journal_module
+from agent.journal import report_queue as outgoing_module
+from agent.journal.records import CommandState, Snapshot, Verdict, refused
+from agent.journal.sqlite_file import FILE, Database, JournalFailed, looking
 from agent.show import command, commands
 from protocol.machine import CountersReply
 from protocol.messages import Asked, Query

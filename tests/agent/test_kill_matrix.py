@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.database import looking
+from agent.journal.sqlite_file import looking
 from protocol.messages import Make, Outcome, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import delivery as delivery_module
-from agent import link as link_module
-from agent import state_message
-from agent.profile import Profile
+from agent.cloud import link as link_module
+from agent.cloud import report_sender as delivery_module
+from agent.cloud import state_message
+from agent.machine.profile import Profile
+from agent.machine.timers import Timers
 from agent.service import AlreadyRunning, Service
 from agent.settings import BrokerAddress, Settings
-from agent.timers import Timers
 from protocol.messages import (
     Accepted,
     Asked,

@@ -7,18 +7,18 @@ from random import Random
 
 import pytest
 
-from agent import link as link_module
-from agent.board import Board
 from agent.clock import Bell, CloudClock
-from agent.database import Database
-from agent.intake import Intake
-from agent.journal import Journal
-from agent.link import DEAF_S, LONGEST_PAUSE_S, Link, Taker
-from agent.mqtt import Refused
-from agent.profile import Profile
+from agent.cloud import link as link_module
+from agent.cloud.command_handler import Intake
+from agent.cloud.link import DEAF_S, LONGEST_PAUSE_S, Link, Taker
+from agent.cloud.mqtt import Refused
+from agent.journal.journal import Journal
+from agent.journal.sqlite_file import Database
+from agent.live_state import Board
+from agent.machine.profile import Profile
+from agent.machine.timers import Timers
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
-from agent.timers import Timers
 from protocol.messages import Accepted, Probe, ProbeReply, State
 from protocol.reasons import Result
 from simulator.machine import MachineSimulator, Timing

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import journal as journal_module
-from agent import memory as memory_module
-from agent.breaker import IN_A_DAY
-from agent.database import FILE
-from agent.recorder import KEEP_DUMPS, Recorder
-from agent.records import CommandState, Snapshot, Verdict
+from agent.journal import journal as journal_module
+from agent.journal import memory as memory_module
+from agent.journal.records import CommandState, Snapshot, Verdict
+from agent.journal.sqlite_file import FILE
+from agent.machine.frame_dump import KEEP_DUMPS, Recorder
+from agent.making.breaker import IN_A_DAY
 from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
 from tests.agent.world import BIRTH, World

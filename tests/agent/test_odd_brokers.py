@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import link as link_module
 from agent.clock import Bell
-from agent.mqtt import Connection
+from agent.cloud import link as link_module
+from agent.cloud.mqtt import Connection
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
 from tests.agent.cloud_side import DEVICE

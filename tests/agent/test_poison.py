@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from agent import preparing
-from agent.board import View
-from agent.pouring import Pouring
-from agent.state_message import encoded
+from agent.cloud.state_message import encoded
+from agent.live_state import View
+from agent.making import preconditions
+from agent.making.make_drink import Pouring
 from protocol.heads import named_by
 from protocol.messages import MAX_MESSAGE, Fault, decode_state, encode
 from protocol.reasons import AgentCode, Result
@@ -42,7 +42,7 @@ def broken(owner: Any, name: str, order_id: str, monkeypatch: pytest.MonkeyPatch
 def test_a_command_the_agent_always_fails_at_is_refused_and_the_selling_stops(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken(preparing.Preparing, "timeliness", "o1", monkeypatch)
+    broken(preconditions.Preparing, "timeliness", "o1", monkeypatch)
     world.order()
     world.order("c2", "o2")
     run(world, 60, lambda: world.outcomes("c2"))

@@ -11,11 +11,11 @@ from random import Random
 import pytest
 
 from agent.clock import Bell, SystemClock
-from agent.port import SerialLine
-from agent.profile import Profile
-from agent.recorder import KEEP_DUMPS, Recorder
-from agent.talk import Closed, LineLost, LineNews, Opened
-from agent.timers import Timers
+from agent.machine.conversation import Closed, LineLost, LineNews, Opened
+from agent.machine.frame_dump import KEEP_DUMPS, Recorder
+from agent.machine.profile import Profile
+from agent.machine.serial_port import SerialLine
+from agent.machine.timers import Timers
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import Heartbeat, Hello, to_frame
 from protocol.reasons import MachineState

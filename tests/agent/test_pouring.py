@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.enquiry import REMEMBERED_ORDERS
-from agent.records import CommandState, Verdict
-from agent.talk import Closed
+from agent.journal.records import CommandState, Verdict
+from agent.machine.conversation import Closed
+from agent.making.inquiry import REMEMBERED_ORDERS
 from protocol.frames import Frame
 from protocol.machine import DoneEvent, FailedEvent, Hello, MakeDrink, OrderQuery
 from protocol.messages import Outcome

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.database import FILE
-from agent.events import DENIED
+from agent.journal.sqlite_file import FILE
+from agent.making.machine_events import DENIED
 from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, Status
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout

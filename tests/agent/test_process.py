@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent import show
-from agent.database import looking
+from agent.journal.sqlite_file import looking
 from agent.service import is_running
 from protocol.messages import Presence, State
 from protocol.reasons import Result, Spout

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.framing import Crc, Decoder, Framing, Layout
-from agent.profile import SHIPPED, BadProfile, Profile, load, read
+from agent.machine.framing import Crc, Decoder, Framing, Layout
+from agent.machine.profile import SHIPPED, BadProfile, Profile, load, read
 from protocol import frames, machine
 from protocol.errors import Malformed, TooLarge, UnknownKind
 from protocol.frames import Frame, FrameDecoder

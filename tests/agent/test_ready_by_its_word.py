@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.board import MAX_PROBES
+from agent.live_state import MAX_PROBES
 from protocol.machine import Status
 from protocol.messages import Probe, ProbeReply
 from protocol.reasons import Result

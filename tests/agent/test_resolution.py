@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import Word
-from agent.resolution import TABLE, Boot, Facts, Growth, Says, Then, drawn, growth, resolve, says, verdict
+from agent.journal.records import Word
+from agent.making.outcome_table import TABLE, Boot, Facts, Growth, Says, Then, drawn, growth, resolve, says, verdict
 from protocol.messages import Evidence
 from protocol.reasons import Phase, Result, Spout
 

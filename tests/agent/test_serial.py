@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import port as port_module
-from agent.port import MAX_QUEUE, open_port
-from agent.profile import Profile, Serial
-from agent.talk import Closed, LineLost, Opened
-from agent.timers import Timers
+from agent.machine import serial_port as port_module
+from agent.machine.conversation import Closed, LineLost, Opened
+from agent.machine.profile import Profile, Serial
+from agent.machine.serial_port import MAX_QUEUE, open_port
+from agent.machine.timers import Timers
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import (
     Heartbeat,
@@ -267,8 +267,8 @@ def a_port_nobody_may_open(cable: Cable, name: Path) -> Iterator[None]:
 
 HOLDER = """
 import sys
-from agent.port import open_port
-from agent.profile import load
+from agent.machine.serial_port import open_port
+from agent.machine.profile import load
 port = open_port(sys.argv[1], load("companion-v1"))
 print("open", flush=True)
 sys.stdin.read()

@@ -11,7 +11,7 @@ import pytest
 from agent import AGENT_VERSION, health, log
 from agent.cli import main
 from agent.health import STALE_S, Pulse
-from agent.profile import BadProfile, load
+from agent.machine.profile import BadProfile, load
 from agent.settings import BadSettings, Settings, environment, state_dir
 from tests.agent.world import VirtualClock
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import decisions, log, show
-from agent.decisions import Decision
-from agent.records import CommandState, Verdict, refused
+from agent import log, show
+from agent.journal import operator_decisions
+from agent.journal.operator_decisions import Decision
+from agent.journal.records import CommandState, Verdict, refused
 from protocol.messages import Evidence, Fault
 from protocol.reasons import AgentCode, Result, Spout
 from tests.agent.world import World
@@ -53,9 +54,9 @@ def test_a_decision_left_by_root_can_be_taken_away_by_the_agent(tmp_path: Path) 
     if os.geteuid() != 0:
         missing("another user: missing (run as root)")
     os.chown(tmp_path, 65534, 65534)
-    left = decisions.leave(tmp_path, Decision.RESUME_SELLING)
+    left = operator_decisions.leave(tmp_path, Decision.RESUME_SELLING)
     assert left.parent.stat().st_uid == 65534
-    assert [decision for decision, _ in decisions.waiting(tmp_path)] == [Decision.RESUME_SELLING]
+    assert [decision for decision, _ in operator_decisions.waiting(tmp_path)] == [Decision.RESUME_SELLING]
 
 
 def received(world: World) -> None:

@@ -15,8 +15,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from agent import show
-from agent.database import LEAST_FREE, Database
-from agent.doctor import examine
+from agent.doctor.examination import examine
+from agent.journal.sqlite_file import LEAST_FREE, Database
 from agent.service import LOCK_FILE
 from agent.status_file import BURST, EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
 from tests.programs import free_port

@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import database, journal
-from agent.database import FILE, MARK, Database, JournalFailed
-from agent.profile import Profile
-from agent.records import CommandState, Verdict
+from agent.journal import journal, sqlite_file
+from agent.journal.records import CommandState, Verdict
+from agent.journal.sales_block import Standing
+from agent.journal.sqlite_file import FILE, MARK, Database, JournalFailed
+from agent.machine.profile import Profile
+from agent.machine.timers import Timers
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
-from agent.standing import Standing
-from agent.timers import Timers
 from protocol.messages import Accepted, Presence, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
@@ -109,7 +109,7 @@ def test_a_hundred_orders_are_refused_on_a_full_disk_and_each_refusal_is_on_it(d
 
 
 def test_short_of_room_nothing_new_is_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LEAST_FREE", 2**62)
+    monkeypatch.setattr(sqlite_file, "LEAST_FREE", 2**62)
     world.run(2)
     assert "KiB free" in world.board.view.stopped
     world.order()

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import overrides, upkeep
-from agent.board import MAX_JOBS
-from agent.profile import BadProfile, load
-from agent.timers import Timers
+from agent.live_state import MAX_JOBS
+from agent.machine import profile_overrides
+from agent.machine.profile import BadProfile, load
+from agent.machine.timers import Timers
+from agent.making import operator_jobs
 from protocol import machine
 from protocol.messages import Answer, Job, Restart, Rinse, Settings
 from protocol.reasons import AnswerStatus, Result, RinseProgram
@@ -79,7 +80,7 @@ def test_a_job_is_refused_while_a_drink_is_made_and_told_why(desk: Desk, job: st
     assert world.outcome().result is Result.DONE
     assert world.line.said(machine.Rinse) == 0
     assert world.restarts_asked == []
-    assert not (world.folder / overrides.FILE).exists()
+    assert not (world.folder / profile_overrides.FILE).exists()
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -266,7 +267,7 @@ def test_a_restart_told_again_after_it_causes_no_other(desk: Desk) -> None:
 
 
 def test_a_state_folder_that_cannot_be_written_restarts_nothing(desk: Desk) -> None:
-    (desk.world.folder / upkeep.FILE).with_suffix(".new").mkdir()
+    (desk.world.folder / operator_jobs.FILE).with_suffix(".new").mkdir()
     desk.restart()
     assert desk.wait() == [(REFUSED, "storage")]
     desk.world.run(5)
@@ -280,16 +281,16 @@ def test_settings_are_kept_and_read_by_the_next_start(desk: Desk) -> None:
     desk.settings({"timers.max_brew": 42, "counting.local_sales": True})
     assert desk.wait() == [(STARTED, "")]
     assert desk.world.run(5, lambda: desk.world.restarts_asked)
-    kept = overrides.in_force(BASE, desk.world.folder)
+    kept = profile_overrides.in_force(BASE, desk.world.folder)
     assert (kept.timers.max_brew, kept.counting.local_sales) == (42, True)
     assert kept.timers.quiet == BASE.timers.quiet
 
 
 def test_settings_are_whole_and_none_at_all_are_the_profiles_own(desk: Desk) -> None:
     folder = desk.world.folder
-    overrides.keep(folder, {"timers.max_brew": 42})
-    overrides.keep(folder, {})
-    assert overrides.in_force(BASE, folder) == BASE
+    profile_overrides.keep(folder, {"timers.max_brew": 42})
+    profile_overrides.keep(folder, {})
+    assert profile_overrides.in_force(BASE, folder) == BASE
 
 
 @pytest.mark.parametrize(
@@ -316,26 +317,26 @@ def test_a_wrong_setting_refuses_all_of_them_by_name(desk: Desk, name: str, valu
     desk.settings({name: value, "timers.recheck": 100})
     assert desk.wait() == [(REFUSED, "bad_setting")]
     assert said in desk.answers[0].words
-    assert not (desk.world.folder / overrides.FILE).exists()
+    assert not (desk.world.folder / profile_overrides.FILE).exists()
     desk.world.run(5)
     assert desk.world.restarts_asked == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"timers.max_brew": "x"}', '{"nothing": 1}'])
 def test_a_settings_file_that_makes_no_sense_stops_no_machine(tmp_path: Path, text: str) -> None:
-    (tmp_path / overrides.FILE).write_text(text)
-    assert overrides.in_force(BASE, tmp_path) == BASE
+    (tmp_path / profile_overrides.FILE).write_text(text)
+    assert profile_overrides.in_force(BASE, tmp_path) == BASE
 
 
 def test_values_that_are_good_alone_are_weighed_together() -> None:
-    assert overrides.laid_over(BASE, {"timers.query_reply": 3.0}).timers.query_reply == 3
+    assert profile_overrides.laid_over(BASE, {"timers.query_reply": 3.0}).timers.query_reply == 3
     with pytest.raises(BadProfile, match="nothing else is done meanwhile"):
-        overrides.laid_over(BASE, {"timers.query_reply": 3.0, "timers.query_tries": 4})
+        profile_overrides.laid_over(BASE, {"timers.query_reply": 3.0, "timers.query_tries": 4})
 
 
 def test_values_that_an_older_agent_took_are_put_off(tmp_path: Path) -> None:
-    overrides.keep(tmp_path, {"timers.query_reply": 3600})
-    assert overrides.in_force(BASE, tmp_path) == BASE
+    profile_overrides.keep(tmp_path, {"timers.query_reply": 3600})
+    assert profile_overrides.in_force(BASE, tmp_path) == BASE
 
 
 def longest() -> dict[str, float]:
@@ -350,7 +351,7 @@ def longest() -> dict[str, float]:
 @pytest.mark.parametrize("fault", ["silent", "unplugged", "mute"])
 def test_no_value_that_is_taken_keeps_the_job_that_repairs_it_waiting(tmp_path: Path, fault: str) -> None:
     """Regression: with `query_reply = 3600` the greeting of a silent machine took hours, and no job got its turn."""
-    world = World(tmp_path / "state", profile=overrides.laid_over(BASE, longest()), hot=False)
+    world = World(tmp_path / "state", profile=profile_overrides.laid_over(BASE, longest()), hot=False)
     world.switch(fault)
     world.run(120)
     world.welcome()
@@ -362,4 +363,4 @@ def test_no_value_that_is_taken_keeps_the_job_that_repairs_it_waiting(tmp_path: 
 
 def test_what_cannot_be_set_from_afar_is_named() -> None:
     with pytest.raises(BadProfile, match="only timers and counting can"):
-        overrides.laid_over(BASE, {"keys.orderUuid": "x"})
+        profile_overrides.laid_over(BASE, {"keys.orderUuid": "x"})

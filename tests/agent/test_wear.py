@@ -9,11 +9,11 @@ from sqlite3 import Connection
 import pytest
 from msgspec.structs import replace
 
-from agent.board import Board
 from agent.clock import Bell
-from agent.commands import Commands
-from agent.fault_memory import BURST
-from agent.link import STATE_BURST, STATE_CALM_S, Link
+from agent.cloud.link import STATE_BURST, STATE_CALM_S, Link
+from agent.journal.command_queries import Commands
+from agent.journal.fault_memory import BURST
+from agent.live_state import Board
 from agent.log import KINDS_KNOWN, Moderation
 from protocol.frames import Frame
 from protocol.machine import EventAck, FaultEvent
@@ -84,7 +84,9 @@ def test_a_flood_of_one_complaint_is_a_few_lines(caplog: pytest.LogCaptureFixtur
     moderation = Moderation(clock.monotonic)
     told = []
     for number in range(7_000):
-        record = logging.LogRecord("agent.worker", logging.WARNING, "", 1, "dropped a frame: %s", (number,), None)
+        record = logging.LogRecord(
+            "agent.making.worker", logging.WARNING, "", 1, "dropped a frame: %s", (number,), None
+        )
         clock.seconds += 0.0014
         if moderation.filter(record):
             told.append(record.getMessage())
@@ -92,7 +94,7 @@ def test_a_flood_of_one_complaint_is_a_few_lines(caplog: pytest.LogCaptureFixtur
     clock.seconds += 60
     assert moderation.filter(record)
     assert "more like it)" in record.getMessage()
-    other = logging.LogRecord("agent.worker", logging.ERROR, "", 1, "something else", (), None)
+    other = logging.LogRecord("agent.making.worker", logging.ERROR, "", 1, "something else", (), None)
     assert moderation.filter(other)
     for number in range(2 * KINDS_KNOWN):
         moderation.filter(logging.LogRecord("agent", logging.INFO, "", 1, f"{number}", (), None))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent import gate
-from agent.profile import load
-from agent.wording import word
+from agent import readiness
+from agent.machine.profile import load
+from agent.machine.wording import word
 from protocol.errors import Malformed
 from protocol.frames import Frame
 from protocol.machine import MachineMessage, MakeDrink, MakeReply
@@ -101,11 +101,11 @@ def test_a_fault_in_the_makers_words_closes_the_machine(world: World) -> None:
     world.switch("own_words", when="on")
     world.switch("door_open")
     world.run(3)
-    assert gate.refusal(world.board.view, AMERICANO)
+    assert readiness.refusal(world.board.view, AMERICANO)
     world.order()
     assert world.outcome().result is Result.REJECTED
     world.switch_off("door_open")
-    assert world.run(60, lambda: not gate.refusal(world.board.view, AMERICANO))
+    assert world.run(60, lambda: not readiness.refusal(world.board.view, AMERICANO))
     world.order("c2", "o2")
     assert world.outcome("c2").result is Result.DONE
 

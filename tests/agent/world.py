@@ -10,19 +10,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from agent.board import Board
 from agent.clock import Bell, CloudClock
-from agent.driver import Driver
-from agent.events import Events
-from agent.intake import Intake
-from agent.journal import Journal
-from agent.pouring import Pouring
-from agent.profile import Profile, load
-from agent.recorder import Recorder
-from agent.talk import Closed, LineLost, LineNews, Opened
-from agent.tally import Tally
-from agent.upkeep import Upkeep
-from agent.worker import Worker
+from agent.cloud.command_handler import Intake
+from agent.journal.journal import Journal
+from agent.live_state import Board
+from agent.machine.conversation import Closed, LineLost, LineNews, Opened
+from agent.machine.driver import Driver
+from agent.machine.frame_dump import Recorder
+from agent.machine.profile import Profile, load
+from agent.making.machine_events import Events
+from agent.making.make_drink import Pouring
+from agent.making.operator_jobs import Upkeep
+from agent.making.unordered_drinks import Tally
+from agent.making.worker import Worker
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import CODES
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from agent import decisions
+from agent.journal import operator_decisions
 from simulator.machine import STANDARD_MENU, Setting, When
 from simulator.machine.jobs import Sale
 from tests.chaos.deeds import BROKER, NEWS, PROVIDER, Deed, Kind, agent_of
@@ -208,7 +208,7 @@ class Hands:
         for name in machines:
             state = self._world.folder / name / "state"
             if state.is_dir():
-                decisions.leave(state, decisions.Decision.RESUME_SELLING)
+                operator_decisions.leave(state, operator_decisions.Decision.RESUME_SELLING)
         self._timeline.tell(CHAOS, "a technician looks at the machines")
 
     # What befalls the others

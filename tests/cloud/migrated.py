@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import event
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
+from cloud.migrations import migrate
 
 
 def bring(database: Database) -> None:

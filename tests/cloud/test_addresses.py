@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.addresses import normal_url, origin_of
+from cloud.http.addresses import normal_url, origin_of
 
 
 @pytest.mark.parametrize(

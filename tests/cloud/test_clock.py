@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud import heartbeat
-from cloud.app import create_app
-from cloud.clock import SharedClock, utc_now
+from cloud.background import heartbeat
+from cloud.database.clock import SharedClock, utc_now
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
 from tests.cloud.worlds import SECRET_KEY
@@ -76,7 +76,7 @@ def test_a_small_difference_is_no_complaint(hands: Hands) -> None:
 def on_a_host(url: str, off: timedelta) -> Cloud:
     """A program on a host whose clock is off."""
     cloud = build(Settings(SECRET_KEY, database_url=url))
-    cloud.clock = cloud.database.clock = SharedClock(lambda: utc_now() + off)
+    cloud.database.clock = cloud.database.clock = SharedClock(lambda: utc_now() + off)
     cloud.database.set_clock()
     return cloud
 
@@ -104,5 +104,5 @@ def test_two_hosts_180_seconds_apart_have_one_time_and_say_whose_clock_is_wrong(
 
 def test_the_programs_go_by_the_databases_time(migrated_postgres_url: str) -> None:
     cloud = build(Settings(SECRET_KEY, database_url=migrated_postgres_url))
-    assert cloud.clock is cloud.database.clock
+    assert cloud.database.clock is cloud.database.clock
     cloud.close()

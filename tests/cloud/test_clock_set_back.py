@@ -4,16 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.buyer.slots import reserve, reserved_until
-from cloud.due import is_due
-from cloud.loops import Crew
+from cloud.background.loops import Crew
+from cloud.buyer.reservation import reserve, reserved_until
+from cloud.database.due import is_due
 from cloud.orders import outbox
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.status_poller import Recheck
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, ONE_STAGE, START, World
 

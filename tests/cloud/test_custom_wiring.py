@@ -7,14 +7,14 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from cloud import migrate
-from cloud.app import create_app
 from cloud.cli import main
 from cloud.fleet.apply import apply
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
+from cloud.processes.app import create_app
+from cloud.processes.worker import Worker
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
-from cloud.worker import Worker
 from protocol.reasons import Result
 from simulator.broker.server import Broker
 from simulator.custom import CustomSimulator

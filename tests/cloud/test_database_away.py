@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from cloud import postgresql
-from cloud.app import create_app
+from cloud.database import postgresql
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
 from simulator.broker import Broker

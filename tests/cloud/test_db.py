@@ -16,11 +16,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from cloud.commits import MAX_GROUP, ring
-from cloud.db import Base, Database, UtcDateTime, normalise_url
-from cloud.heartbeat import WorkerLife
-from cloud.wake import Listener
-from cloud.watch import Watch
+from cloud.background.heartbeat import WorkerLife
+from cloud.database.database import Base, Database, UtcDateTime, normalise_url
+from cloud.database.group_commit import MAX_GROUP, ring
+from cloud.database.listen import Watch
+from cloud.database.wakeup import Listener
 from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -271,11 +271,11 @@ def test_notices_go_on_after_every_connection_was_broken(postgres_url: str) -> N
 def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:
     program = (
         "import sys\n"
-        "from cloud.commits import ring\n"
-        "from cloud.db import Database\n"
+        "from cloud.database.group_commit import ring\n"
+        "from cloud.database.database import Database\n"
         "database = Database(sys.argv[1])\n"
         "from cloud import heartbeat\n"
-        "from cloud.loops import utc_now\n"
+        "from cloud.background.loops import utc_now\n"
         "def work(session, number):\n"
         "    heartbeat.beat(session, f'other-{number}', True, utc_now())\n"
         "    ring(session, 'news')\n"

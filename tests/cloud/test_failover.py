@@ -9,10 +9,11 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from cloud import heartbeat, postgresql
-from cloud.app import create_app
-from cloud.commits import before_commit
-from cloud.db import Database
+from cloud.background import heartbeat
+from cloud.database import postgresql
+from cloud.database.database import Database
+from cloud.database.group_commit import before_commit
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
 from tests.cloud.test_db import add, names
@@ -133,5 +134,5 @@ def test_ready_names_the_database_not_the_worker(server: Server, migrated_postgr
         assert missing() == ["the database is read-only"]
         server.become(read_only=False)
         wait_until(lambda: missing() == ["no worker is alive"], what="the database to be writable")
-        cloud.database.write(heartbeat.beat, "w", True, cloud.clock())
+        cloud.database.write(heartbeat.beat, "w", True, cloud.database.clock())
         assert missing() == []

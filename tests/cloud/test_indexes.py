@@ -14,28 +14,28 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
-from cloud import metrics
-from cloud.buyer import slots
-from cloud.buyer.usual_times import UsualTimes
-from cloud.db import Database
+from cloud.background.loops import Crew
+from cloud.buyer import reservation
+from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.database.database import Database
 from cloud.fleet.models import DeviceLive
-from cloud.loops import Crew
+from cloud.operators import metrics
 from cloud.orders import making, outbox
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
 from cloud.orders.outbox import Claim, Lane, Task
-from cloud.orders.settlement import return_of
+from cloud.orders.owed_tasks import return_of
 from cloud.payments import due_calls
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.recheck import Recheck
-from cloud.payments.reconcile import books, cups
-from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.reconcile import cups, ledger_view
 from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import DeviceCount
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.status_poller import Recheck
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
 GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
@@ -102,7 +102,7 @@ def listening(database: Database) -> Iterator[Plans]:
 
 
 def queue(world: World, session: Session) -> object:
-    return slots.queue_before(session, session.get_one(Order, "mine"), UsualTimes(), world.now)
+    return reservation.queue_before(session, session.get_one(Order, "mine"), UsualTimes(), world.now)
 
 
 def the_money_at_risk(world: World, session: Session) -> object:
@@ -166,19 +166,19 @@ def cups_of_the_day(world: World, session: Session) -> object:
 
 
 def payments_of_the_day(world: World, _session: Session) -> object:
-    return list(books.payments_begun(world.database, SHOP, Day.of(world.now)))
+    return list(ledger_view.payments_begun(world.database, SHOP, Day.of(world.now)))
 
 
 def returns_of_the_day(world: World, _session: Session) -> object:
-    return list(books.returns_booked(world.database, SHOP, Day.of(world.now)))
+    return list(ledger_view.returns_booked(world.database, SHOP, Day.of(world.now)))
 
 
 def sums_of_the_day(world: World, session: Session) -> object:
-    return books.totals(session, SHOP, Day.of(world.now))
+    return ledger_view.totals(session, SHOP, Day.of(world.now))
 
 
 def poured_for_nothing(world: World, session: Session) -> object:
-    return books.poured_without_money(session, SHOP, Day.of(world.now))
+    return ledger_view.poured_without_money(session, SHOP, Day.of(world.now))
 
 
 def grace(world: World, session: Session) -> object:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cloud.loops import Crew, Loop, utc_now
-from cloud.wake import Bell
+from cloud.background.loops import Crew, Loop, utc_now
+from cloud.database.wakeup import Bell
 from tests.waiting import wait_until
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from cloud import heartbeat
-from cloud.app import create_app
+from cloud.background import heartbeat
 from cloud.fleet import machine_events
-from cloud.metrics import KEPT_S, Gauge, exposition
+from cloud.operators.metrics import KEPT_S, Gauge, exposition
 from cloud.orders.at_risk import Next
 from cloud.orders.states import Status
+from cloud.processes.app import create_app
 from protocol.messages import Event
 from tests.cloud.payments.reconciling import change_payment, reconciled, sold
 from tests.cloud.tills import Till, a_till

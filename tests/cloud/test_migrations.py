@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import Device, Merchant
+from cloud.migrations import migrate
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 
 ROOT = Path(__file__).parents[2]
@@ -281,8 +281,8 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(database: Database
 def test_several_processes_may_migrate_at_once(database: Database, url: str) -> None:
     program = """
 import sys
-from cloud.db import Database
-from cloud.migrate import check, upgrade
+from cloud.database.database import Database
+from cloud.migrations.migrate import check, upgrade
 database = Database(sys.argv[1])
 upgrade(database)
 sys.exit("\\n".join(check(database)) or 0)

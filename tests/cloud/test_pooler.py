@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from cloud import heartbeat
-from cloud.db import Database, Held
+from cloud.background import heartbeat
+from cloud.database.database import Database, Held
+from cloud.database.listen import Watch
 from cloud.orders.deadlines import Deadlines
-from cloud.watch import Watch
 from protocol.reasons import Result
 from tests.cloud.test_db import add, names
 from tests.cloud.tills import a_till
@@ -69,7 +69,7 @@ def test_commits_elsewhere_are_heard_or_known_not_to_be(
     pooled: Database, pooled_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session that is lent for a transaction hears nothing, and that must not pass for quiet."""
-    monkeypatch.setattr("cloud.watch.PROOF_WITHIN_S", 0.5)
+    monkeypatch.setattr("cloud.database.listen.PROOF_WITHIN_S", 0.5)
     with closing(Database(pooled_url)) as there, pooled.bell.listen("news") as ear:
         watch = Watch(pooled)
         watch.start()

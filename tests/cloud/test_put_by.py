@@ -12,12 +12,12 @@ from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cloud.commits import after_commit, ring
+from cloud.background.heartbeat import WorkerLife
 from cloud.courier.publisher import LEASE_S, Publisher
-from cloud.db import Base, Database
-from cloud.heartbeat import WorkerLife
+from cloud.database.database import Base, Database
+from cloud.database.group_commit import after_commit, ring
 from cloud.orders import making
-from cloud.orders.docket import key_of
+from cloud.orders.locked_order import key_of
 from protocol.messages import Accepted, Evidence, Outcome
 from protocol.reasons import Result, Spout
 from tests.cloud.orders.small_machine import SmallBroker
@@ -176,7 +176,7 @@ def test_a_brokers_answer_that_cannot_be_stored_is_told_with_its_order_and_the_c
 
 def test_what_somebody_else_holds_stops_nothing_else(postgres_url: str, mocker: MockerFixture) -> None:
     """An operator with an open transaction, say: whoever waits for that order fails, and comes again."""
-    mocker.patch("cloud.db.LOCKED_S", 0.2)
+    mocker.patch("cloud.database.database.LOCKED_S", 0.2)
 
     def touch(session: Session, name: str) -> None:
         session.execute(update(WorkerLife).where(WorkerLife.id == name).values(seen_at=NOON))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.request_framing import MAX_BODY, Incoming, TooLarge
+from cloud.http.request_framing import MAX_BODY, Incoming, TooLarge
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: y\r\n"
 PLAIN = st.binary(max_size=40).map(lambda body: HEAD + b"content-LENGTH:  %d\r\n\r\n%s" % (len(body), body))

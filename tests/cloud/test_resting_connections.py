@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from cloud import postgresql
-from cloud.db import Database
+from cloud.database import postgresql
+from cloud.database.database import Database
 
 
 @pytest.fixture

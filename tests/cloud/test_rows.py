@@ -10,12 +10,12 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cloud.commits import before_commit
-from cloud.db import Base, Database
-from cloud.heartbeat import WorkerLife
+from cloud.background.heartbeat import WorkerLife
+from cloud.database.database import Base, Database
+from cloud.database.group_commit import before_commit
+from cloud.database.pipeline import together
+from cloud.database.plain_rows import fresh, table_of
 from cloud.orders.outbox import OutboxRow
-from cloud.pipeline import together
-from cloud.rows import fresh, table_of
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cloud.addresses import parse_networks
 from cloud.cli import main
+from cloud.http.addresses import parse_networks
 from cloud.settings import Settings, SettingsError, read_dotenv
 
 KEY = {"COFFEE_SECRET_KEY": "k" * 32}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud.db import Base, Database
-from cloud.watch import Watch
+from cloud.database.database import Base, Database
+from cloud.database.listen import Watch
 from tests.cloud.test_db import add, names
 from tests.waiting import wait_until
 

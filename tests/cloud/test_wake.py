@@ -2,7 +2,7 @@
 
 import threading
 
-from cloud.wake import Bell
+from cloud.database.wakeup import Bell
 
 
 def test_a_ring_before_the_wait_is_not_lost() -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cloud import heartbeat
-from cloud.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
+from cloud.background import heartbeat
+from cloud.background.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
 from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Claim, Lane, OutboxRow
+from cloud.processes.worker import Heartbeat, Worker
 from cloud.settings import Settings
 from cloud.wiring import build
-from cloud.worker import Heartbeat, Worker
 from simulator.broker.server import Broker
 from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import SECRET_KEY, World

@@ -9,16 +9,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from cloud.app import create_app
-from cloud.loops import Crew
+from cloud.background.loops import Crew
 from cloud.orders.outbox import Task
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
+from cloud.payments.status_poller import Recheck
 from cloud.payments.yookassa.client import YooKassaClient
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 from simulator.yookassa import Shop as SimulatedShop

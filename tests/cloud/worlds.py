@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud import heartbeat
-from cloud.db import Database
+from cloud.background import heartbeat
+from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
-from cloud.orders import making, paying, promises
+from cloud.orders import making, order_tasks, paying
 from cloud.orders.deadlines import Deadlines
-from cloud.orders.docket import open_docket
+from cloud.orders.locked_order import open_docket
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import Claim, OutboxRow, Task
@@ -106,7 +106,7 @@ class World:
         payment, is_new = self.database.write(paying.start_payment, order_id, account, payment_id, self.now)
         if is_new:
             [create] = [row for row in self.rows(order_id, Task.CREATE) if row.subject == payment.id]
-            self.in_docket(order_id, promises.settle, create.key, "", "done", self.now)
+            self.in_docket(order_id, order_tasks.settle, create.key, "", "done", self.now)
         return payment.id
 
     def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
@@ -250,6 +250,6 @@ def publish(session: Session, order_id: str, make_id: str, rules: Rules, now: da
     docket = open_docket(session, order_id)
     [row] = [row for row in docket.promises if (row.task, row.subject) == (Task.MAKE, make_id)]
     if row.settled_at is None:
-        promises.take(row, Claim("publisher", 30.0), now)
-        promises.settle(docket, row.key, "publisher", "done", now)
+        order_tasks.take(row, Claim("publisher", 30.0), now)
+        order_tasks.settle(docket, row.key, "publisher", "done", now)
     making.published(session, order_id, make_id, rules, now)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.mqtt import Connection
+from agent.cloud.mqtt import Connection
 from agent.settings import Settings
 from cloud.courier.broker import BrokerLink
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, every, topic

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from cloud import metrics
+from cloud.operators import metrics
 from tests.deploy.shipped import DEPLOY
 
 TEXT = (DEPLOY / "caddy" / "Caddyfile").read_text()

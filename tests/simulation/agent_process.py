@@ -13,22 +13,22 @@ from pathlib import Path
 from random import Random
 from sqlite3 import Connection, OperationalError
 
-from agent.board import Board
 from agent.clock import Bell, CloudClock
-from agent.database import Database, JournalFailed
-from agent.driver import Driver
-from agent.events import Events
-from agent.intake import Intake
-from agent.journal import Journal
-from agent.link import Link, Taker
-from agent.mqtt import Connection as BrokerConnection
-from agent.pouring import Pouring
-from agent.profile import Profile
-from agent.recorder import Recorder
+from agent.cloud.command_handler import Intake
+from agent.cloud.link import Link, Taker
+from agent.cloud.mqtt import Connection as BrokerConnection
+from agent.journal.journal import Journal
+from agent.journal.sqlite_file import Database, JournalFailed
+from agent.live_state import Board
+from agent.machine.driver import Driver
+from agent.machine.frame_dump import Recorder
+from agent.machine.profile import Profile
+from agent.making.machine_events import Events
+from agent.making.make_drink import Pouring
+from agent.making.operator_jobs import Upkeep
+from agent.making.unordered_drinks import Tally
+from agent.making.worker import Worker
 from agent.settings import BrokerAddress
-from agent.tally import Tally
-from agent.upkeep import Upkeep
-from agent.worker import Worker
 from protocol.topics import Channel, topic
 from tests.simulation.here import here
 from tests.simulation.machine import Machine

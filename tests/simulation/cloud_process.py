@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
-from cloud.commits import MAX_GROUP, GroupCommit, Piece
-from cloud.db import Database
+from cloud.background.loops import AFTER_ERROR_S, Clock, Crew, Steps
+from cloud.database.database import Database
+from cloud.database.group_commit import MAX_GROUP, GroupCommit, Piece
+from cloud.database.wakeup import Bell, Listener
 from cloud.fleet.vault import Vault
-from cloud.loops import AFTER_ERROR_S, Clock, Crew, Steps
 from cloud.orders import making
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments import openings, webhook
-from cloud.payments.authenticity import parse_notification
+from cloud.payments import openings
 from cloud.payments.checkout import Checkout
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import TokenBucket
-from cloud.payments.shops import Shops
+from cloud.payments.yookassa import webhook
+from cloud.payments.yookassa.authenticity import parse_notification
 from cloud.payments.yookassa.client import YooKassaClient
+from cloud.processes.worker import Worker
 from cloud.settings import Settings
-from cloud.wake import Bell, Listener
 from cloud.wiring import Cloud, rules_of
-from cloud.worker import Worker
 from tests.simulation.here import here
 from tests.simulation.scheduler import BIRTH, Killed, Process
 
@@ -43,7 +44,7 @@ RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credential
 PUNCTUAL = frozenset({"openings"})
 """Loops whose work no row of the database tells: stepped when they asked to be."""
 HANDS = 4
-log = logging.getLogger("cloud.loops")
+log = logging.getLogger("cloud.background.loops")
 
 
 class CloudProcess:
@@ -155,7 +156,7 @@ class CloudProcess:
 
 
 class WorldLoop:
-    """Stands in for `cloud.loops.Loop`: steps when rung, when something is due, and now and then."""
+    """Stands in for `cloud.background.loops.Loop`: steps when rung, when something is due, and now and then."""
 
     def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock) -> None:
         world = here()
@@ -219,7 +220,7 @@ class _Ear(Listener):
 
 
 class WorldCrew(Crew):
-    """Stands in for `cloud.loops.Crew`: each hand is a task that sleeps while the provider thinks."""
+    """Stands in for `cloud.background.loops.Crew`: each hand is a task that sleeps while the provider thinks."""
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
         super().__init__(name, 0, freed)
@@ -234,7 +235,7 @@ class WorldCrew(Crew):
 
 
 class WorldPutBy:
-    """Stands in for `cloud.commits.PutBy`: writes when the patience is over, or when somebody waits for an end."""
+    """Stands in for `group_commit.PutBy`: writes when the patience is over, or when somebody waits for an end."""
 
     def __init__(self, group: GroupCommit, patience_s: float) -> None:
         self._world = here()

@@ -14,8 +14,8 @@ import sqlalchemy
 from sqlalchemy import Engine
 from sqlalchemy.pool import QueuePool
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
+from cloud.migrations import migrate
 from tests.simulation.scheduler import Process
 
 IN_MEMORY = Path("/dev/shm")

@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from simulator.yookassa import Shop

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 
-from agent.talk import Closed, LineLost, LineNews, Opened
+from agent.machine.conversation import Closed, LineLost, LineNews, Opened
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import MakeDrink
 from protocol.reasons import MachineState, Size

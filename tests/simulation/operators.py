@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from cloud.fleet.apply import apply
-from cloud.orders import deciding
+from cloud.orders import operator_actions
 from cloud.orders.at_risk import unsettled
-from cloud.orders.deciding import NotReturnable
+from cloud.orders.operator_actions import NotReturnable
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Kind
 from cloud.payments.reconcile.models import FoundDifference, State
@@ -52,7 +52,7 @@ class Operator:
             self._world.scheduler.ask(
                 web.process,
                 lambda: web.database.write(
-                    deciding.give_back, order_id, None, "operator@example.org", "nobody knows", web.clock()
+                    operator_actions.give_back, order_id, None, "operator@example.org", "nobody knows", web.clock()
                 ),
             )
         except (NoAnswer, NotReturnable, OperationalError) as error:
@@ -138,7 +138,7 @@ class Bookkeeper:
 
     def _look(self, web: "CloudProcess") -> None:
         world, cloud = self._world, web.cloud
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, world.scheduler.sleep)
+        reconciler = Reconciler(cloud.database, cloud.shops, cloud.database.clock, world.scheduler.sleep)
         day = Day.of(world.scheduler.true_time)
         open_ = []
         for key in reconciler.keys(day):

@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from agent import preparing, rows
-from agent.deadline import Timeliness
-from agent.delivery import Delivery, Line
-from agent.driver import Driver
-from agent.journal import Journal
-from agent.memory import Absence, Memory
-from agent.pouring import Pouring
-from agent.records import Command, Snapshot, Verdict, Word
+from agent.cloud.report_sender import Delivery, Line
+from agent.journal import rows
+from agent.journal.journal import Journal
+from agent.journal.memory import Absence, Memory
+from agent.journal.records import Command, Snapshot, Verdict, Word
+from agent.machine.driver import Driver
+from agent.making import preconditions
+from agent.making.deadline import Timeliness
+from agent.making.make_drink import Pouring
 from cloud.orders import making
 from protocol.reasons import Result
 
@@ -36,7 +37,7 @@ def sent_again() -> Patches:
 
 
 def no_deadline() -> Patches:
-    return [patch.object(preparing, "judge", lambda *_: Timeliness.FRESH)]
+    return [patch.object(preconditions, "judge", lambda *_: Timeliness.FRESH)]
 
 
 def make_left_on_the_line() -> Patches:

@@ -11,21 +11,22 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
-from cloud.orders import change, ledger, making, money, outbox, paying, promises, states, unpaid
-from cloud.orders.docket import Docket, docket_of_payment, open_docket
+from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
+from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import budget, cashier, recheck, shops, webhook
-from cloud.payments.authenticity import Notification
+from cloud.payments import budget, call_worker, provider_clients, status_poller
 from cloud.payments.budget import Priority
 from cloud.payments.call_results import CallResults
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
+from cloud.payments.provider_clients import Shops
+from cloud.payments.status_poller import Recheck
+from cloud.payments.yookassa import webhook
+from cloud.payments.yookassa.authenticity import Notification
 from tests.simulation.here import here
 
 Patches = list[AbstractContextManager[Any]]
@@ -135,7 +136,7 @@ def settled_before_sent() -> Patches:
     keep = Cashier._keep
 
     def settle(session: Session, row: OutboxRow, now: datetime) -> None:
-        promises.settle(open_docket(session, row.order_id), row.key, row.claimed_by, "done", now)
+        order_tasks.settle(open_docket(session, row.order_id), row.key, row.claimed_by, "done", now)
 
     def settle_first(self: Cashier, row: OutboxRow, payment: Payment, order: Order) -> None:
         self._database.write(settle, row, self._clock())
@@ -172,7 +173,7 @@ def polls_take_it_all() -> Patches:
     """News wait in one queue with the polls of all who only look."""
     return [
         patch.dict(budget._KEPT_BACK, dict.fromkeys(Priority, 0.0)),
-        patch.object(recheck, "_priority_of", lambda _is_told: Priority.POLL),
+        patch.object(status_poller, "_priority_of", lambda _is_told: Priority.POLL),
     ]
 
 
@@ -200,7 +201,7 @@ def refunds_asked_later() -> Patches:
             return
         self._database.write(self._answered, payment.id, outcome.value, (), payment.next_check_at)
         if outcome.value.refunded > payment.refunded:
-            for told in recheck._refunds_of(payment, provider) or ():
+            for told in status_poller._refunds_of(payment, provider) or ():
                 self._database.write(
                     paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock()
                 )
@@ -222,11 +223,11 @@ def gone_money_pours() -> Patches:
 
 
 def left_shop_forgotten() -> Patches:
-    return [patch.object(shops, "_LEFT", shops._LEFT.where(false()))]
+    return [patch.object(provider_clients, "_LEFT", provider_clients._LEFT.where(false()))]
 
 
 def lease_for_ever() -> Patches:
-    return [patch.object(cashier, "LEASE_S", 1e7), patch.object(outbox, "free_all", lambda _session: None)]
+    return [patch.object(call_worker, "LEASE_S", 1e7), patch.object(outbox, "free_all", lambda _session: None)]
 
 
 def command_id_per_sending() -> Patches:
@@ -255,7 +256,7 @@ def poured_again() -> Patches:
     def pour(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
         docket = open_docket(session, order_id)
         if docket.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
-            change.move(docket, Event.MAKE_REQUESTED, actor, now)
+            status_change.move(docket, Event.MAKE_REQUESTED, actor, now)
             making.command(docket, rules, now)
 
     wrong = {(_FAILED, Event.MAKE_REQUESTED): Status.PAID}

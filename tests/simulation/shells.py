@@ -7,13 +7,13 @@ from unittest.mock import patch
 
 import paho.mqtt.client
 
-import agent.link
+import agent.cloud.link
 import cloud.courier.broker
-import cloud.db
+import cloud.database.database
+import cloud.database.sqlite
 import cloud.payments.yookassa.client
-import cloud.sqlite
+import cloud.processes.worker
 import cloud.wiring
-import cloud.worker
 from tests.simulation.cloud_process import WorldCrew, WorldLoop, WorldPutBy
 from tests.simulation.here import here
 from tests.simulation.mqtt_client import Client
@@ -33,17 +33,17 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
     """For as long as one world is told: whatever else this process does wants the real ones."""
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (cloud.sqlite, "create_engine", create_engine),
-            (cloud.db, "PutBy", WorldPutBy),
-            (cloud.worker, "Loop", WorldLoop),
-            (cloud.worker, "Crew", WorldCrew),
-            (cloud.worker, "jitter", _jitter),
+            (cloud.database.sqlite, "create_engine", create_engine),
+            (cloud.database.database, "PutBy", WorldPutBy),
+            (cloud.processes.worker, "Loop", WorldLoop),
+            (cloud.processes.worker, "Crew", WorldCrew),
+            (cloud.processes.worker, "jitter", _jitter),
             (cloud.wiring, "jitter", _jitter),
-            (cloud.worker, "client_id_of", lambda owner: owner),
+            (cloud.processes.worker, "client_id_of", lambda owner: owner),
             (cloud.courier.broker, "Client", Client),
             (paho.mqtt.client, "Client", Client),
             (cloud.payments.yookassa.client, "Transport", WorldTransport),
-            (agent.link, "STATE_EVERY_S", STATE_EVERY_S),
+            (agent.cloud.link, "STATE_EVERY_S", STATE_EVERY_S),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from agent.records import CommandState
+from agent.journal.records import CommandState
 from tests.simulation import fleet
 from tests.simulation.agent_process import AgentProcess
 from tests.simulation.buyers import forged

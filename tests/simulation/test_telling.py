@@ -13,7 +13,7 @@ import paho.mqtt.client
 import pytest
 
 import cloud.courier.broker
-import cloud.db
+import cloud.database.database
 import cloud.payments.yookassa.client
 from cloud.payments.outcomes import NotSent, Unknown
 from cloud.payments.transport import Question, Reply
@@ -57,7 +57,7 @@ def test_a_world_told_with_exactly_the_faults_it_had_is_the_same_world(workshop:
 
 def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
     """The other tests of this process must not be given a client of a world that is over."""
-    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.db, cloud.payments.yookassa.client)
+    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.database.database, cloud.payments.yookassa.client)
     before = [dict(vars(room)) for room in rooms]
     workshop.tell(BUSY_SEED)
     assert [dict(vars(room)) for room in rooms] == before

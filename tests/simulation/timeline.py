@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import OperationalError
 
-from agent.database import JournalFailed
+from agent.journal.sqlite_file import JournalFailed
 
 EXPECTED = (OperationalError, JournalFailed)
 """Databases and journals may fail: that is a fault of the world, not of the code that says so."""

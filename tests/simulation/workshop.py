@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.profile import load
+from agent.machine.profile import load
 from tests.simulation import fleet
 from tests.simulation.agent_process import make_journal
 from tests.simulation.cloud_process import world_rules, world_vault

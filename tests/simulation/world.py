@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.database.database import Database
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.terms import Terms
 from tests.simulation import fleet, here

@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Base
-from cloud.loops import utc_now
+from cloud.background.loops import utc_now
+from cloud.database.database import Base
 from cloud.orders.models import FAILED_TO_MOVE, MakeCommand, Movement, Order, OrderChange
 from cloud.orders.models import Payment as OurPayment
 from cloud.orders.outbox import Lane, OutboxRow

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import DeviceLive
 from protocol.reasons import Size
 from simulator.machine import MachineSimulator, Timing

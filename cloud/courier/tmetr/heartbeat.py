@@ -11,11 +11,11 @@ from functools import partial
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Clock, Crew
 from cloud.courier.tmetr.client import TmetrClient
-from cloud.db import Database
-from cloud.due import due, is_due
+from cloud.database.database import Database
+from cloud.database.due import due, is_due
 from cloud.fleet.models import Device, DeviceLive
-from cloud.loops import Clock, Crew
 
 log = logging.getLogger("cloud.courier")
 

@@ -10,7 +10,7 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from cloud.one_deadline import Deadline, connect
+from cloud.http.one_deadline import Deadline, connect
 
 MAX_ANSWER_BYTES = 256 * 1024
 """An honest answer is a few hundred bytes."""

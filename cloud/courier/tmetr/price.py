@@ -3,7 +3,7 @@
 import logging
 
 from cloud.courier.tmetr.client import TmetrClient
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.file_fields import MAX_PRICE, MIN_PRICE
 from cloud.fleet.models import Device
 from cloud.orders.scanning import TMETR

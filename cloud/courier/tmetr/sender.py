@@ -11,12 +11,12 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Clock, Crew
 from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClient
 from cloud.courier.tmetr.http import NotTaken, Unknown
-from cloud.db import Database
-from cloud.loops import Clock, Crew
-from cloud.orders import making, outbox, promises, unobserved, unpaid
-from cloud.orders.docket import open_docket
+from cloud.database.database import Database
+from cloud.orders import making, order_tasks, outbox, trusted_outcome, unpaid
+from cloud.orders.locked_order import open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, Lane, OutboxRow
 from cloud.orders.rules import Rules
@@ -108,7 +108,7 @@ class TmetrSender:
                 self._settle(session, letter, "void", now)
             case Forwarded():
                 making.published(session, order_id, make_id, self._rules, now)
-                unobserved.forwarded(session, order_id, make_id, now)
+                trusted_outcome.forwarded(session, order_id, make_id, now)
                 self._settle(session, letter, "done", now)
                 log.info("make command forwarded", extra=letter.facts())
             case Refused(why=why):
@@ -128,9 +128,9 @@ class TmetrSender:
             return
         log.error("make command not sent, will try until its deadline: %s", why, extra=letter.facts())
         docket = open_docket(session, letter.order.id)
-        promises.nothing_done(docket, letter.row.key)
+        order_tasks.nothing_done(docket, letter.row.key)
         unpaid.stop_what_nobody_pays_for(docket, now)
-        promises.put_off(docket, letter.row.key, self._owner, now + timedelta(seconds=AGAIN_S), why)
+        order_tasks.put_off(docket, letter.row.key, self._owner, now + timedelta(seconds=AGAIN_S), why)
 
     def _settle(self, session: Session, letter: Letter, verdict: str, now: datetime) -> None:
-        promises.settle(open_docket(session, letter.order.id), letter.row.key, self._owner, verdict, now)
+        order_tasks.settle(open_docket(session, letter.order.id), letter.row.key, self._owner, verdict, now)

@@ -11,9 +11,9 @@ from functools import partial
 from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.db import Database, UtcDateTime
-from cloud.due import due, is_due
-from cloud.loops import Clock, Crew
+from cloud.background.loops import Clock, Crew
+from cloud.database.database import Database, UtcDateTime
+from cloud.database.due import due, is_due
 from cloud.orders import receipts
 from cloud.orders.models import Payment
 from cloud.orders.receipts import Receipt, ReceiptState
@@ -21,7 +21,7 @@ from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.provider import Provider
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, Shops
 
 log = logging.getLogger("cloud.payments.receipts.building")
 

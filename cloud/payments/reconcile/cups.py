@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from cloud.database.plain_rows import insert_if_new
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import MakeCommand, Order
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding, Kind
 from cloud.payments.reconcile.models import DeviceCount
-from cloud.rows import insert_if_new
 from protocol.reasons import MachineState, Result, Spout
 
 QUIET_S = 180.0

@@ -10,19 +10,19 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
-from cloud.due import due, is_due
+from cloud.database.database import Database
+from cloud.database.due import due, is_due
+from cloud.database.plain_rows import insert_if_new
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, FormerCredential
 from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
-from cloud.payments.reconcile.books import ShopKey
 from cloud.payments.reconcile.cups import keep_counts
 from cloud.payments.reconcile.days import DUE_AFTER, Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import DeviceCount, Reconciliation
 from cloud.payments.reconcile.reconciler import LEASE, Reconciler
 from cloud.payments.reconcile.store import new_row
-from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 

@@ -11,23 +11,23 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.background.loops import Clock
+from cloud.database.database import Database
 from cloud.fleet import accounts
 from cloud.fleet.models import Device
-from cloud.loops import Clock
 from cloud.orders import paying
 from cloud.orders.models import Payment
-from cloud.payments.believing import news_of
 from cloud.payments.facts import PaymentFacts
+from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.reconcile.asking import Asking
-from cloud.payments.reconcile.books import ShopKey
 from cloud.payments.reconcile.cups import compare_cups
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.shop import Look, ShopDay
 from cloud.payments.reconcile.store import keep, row_of
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.verification import news_of
 
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.orders.models import Payment
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus, Unread
 from cloud.payments.outcomes import NotOurs, Ok, Outcome
 from cloud.payments.provider import Provider
-from cloud.payments.reconcile import books
+from cloud.payments.reconcile import ledger_view
 from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
-from cloud.payments.reconcile.books import ShopKey, Totals
 from cloud.payments.reconcile.compare import (
     OUR_MARKS,
     compare_payment,
@@ -27,6 +26,7 @@ from cloud.payments.reconcile.compare import (
 )
 from cloud.payments.reconcile.days import OVERLAP, Day
 from cloud.payments.reconcile.kinds import Finding, Kind
+from cloud.payments.reconcile.ledger_view import ShopKey, Totals
 
 MAX_FINDINGS = 500
 """Kept of one look; more have one cause, and a person reads none of them."""
@@ -86,10 +86,10 @@ class ShopDay:
         if self._provider is not None:
             self._compare(self._provider)
         with self._database.read() as session:
-            self.look.note(*books.poured_without_money(session, self._shop, self._day))
+            self.look.note(*ledger_view.poured_without_money(session, self._shop, self._day))
             can_be_asked = self._provider is not None
-            self.look.note(*books.standing(session, self._shop, self._now, can_be_asked=can_be_asked))
-            self.look.here = books.totals(session, self._shop, self._day)
+            self.look.note(*ledger_view.standing(session, self._shop, self._now, can_be_asked=can_be_asked))
+            self.look.here = ledger_view.totals(session, self._shop, self._day)
         if self._provider is None and self.look.here.payments:
             self.look.problem = "no key of this shop"
             self.look.note(Finding(Kind.SHOP_GONE, f"{self._day.date}", detail=f"{self.look.here.payments} payments"))
@@ -120,7 +120,7 @@ class ShopDay:
         for page in self._asking.pages(lambda cursor: provider.list_payments(since, until, cursor)):
             self._unreadable(page.unreadable)
             with self._database.read() as session:
-                by_id, by_mark = books.known(session, page.items)
+                by_id, by_mark = ledger_view.known(session, page.items)
             for facts in page.items:
                 ours = by_id.get(facts.provider_payment_id)
                 if ours is not None:
@@ -158,8 +158,8 @@ class ShopDay:
         self.look.refunds_there += len(told)
         self.look.returned_there += sum(refund.amount for refund in told if _is_done(refund))
         with self._database.read() as session:
-            payments = books.of_provider(session, [refund.provider_payment_id for refund in told])
-            booked = books.booked_returns(session, [payment.id for payment in payments.values()])
+            payments = ledger_view.of_provider(session, [refund.provider_payment_id for refund in told])
+            booked = ledger_view.booked_returns(session, [payment.id for payment in payments.values()])
         for refund in told:
             payment = payments.get(refund.provider_payment_id)
             if payment is None:
@@ -188,7 +188,7 @@ class ShopDay:
         if not entries:
             return
         with self._database.read() as session:
-            ours = books.of_provider(session, [entry.provider_payment_id for entry in entries])
+            ours = ledger_view.of_provider(session, [entry.provider_payment_id for entry in entries])
         for entry in entries:
             self.look.note(unreadable_entry(entry, ours.get(entry.provider_payment_id), f"{self._day.date}"))
 
@@ -196,7 +196,7 @@ class ShopDay:
 
     def _our_payments(self, provider: Provider) -> None:
         """What the list does not have is asked for by its id: a list may lag, and has edges."""
-        for batch in books.payments_begun(self._database, self._shop, self._day):
+        for batch in ledger_view.payments_begun(self._database, self._shop, self._day):
             for payment in batch:
                 if payment.id not in self._seen:
                     self._ask_about(provider, payment)
@@ -215,7 +215,7 @@ class ShopDay:
                 self.look.unfinished(f"{known}: {type(outcome).__name__}", f"{self._day.date}")
 
     def _our_returns(self, provider: Provider) -> None:
-        for batch in books.returns_booked(self._database, self._shop, self._day):
+        for batch in ledger_view.returns_booked(self._database, self._shop, self._day):
             for movement, payment in batch:
                 refund_id = movement.reference
                 if refund_id in self._seen_refunds:

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from cloud.payments.reconcile.books import ShopKey
+from cloud.database.plain_rows import insert_if_new
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding, Kind
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.shop import Look
-from cloud.rows import insert_if_new
 
 MENDING_ROUNDS = 3
 """What is still there after being asked about so often is not going to mend by asking."""

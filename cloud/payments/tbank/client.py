@@ -17,7 +17,7 @@ from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
 from cloud.payments.tbank.answers import WRONG_STATUS
-from cloud.payments.tbank.books import Books
+from cloud.payments.tbank.ledger_view import Books
 from cloud.payments.tbank.objects import (
     REFUNDING,
     Changed,

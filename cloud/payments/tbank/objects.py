@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cloud.payments.facts import CURRENCY, Cancellation, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
-from cloud.payments.tbank.books import Booked
+from cloud.payments.tbank.ledger_view import Booked
 
 RAW_LIMIT = 16 * 1024
 TEXT_LIMIT = 512

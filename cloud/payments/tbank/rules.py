@@ -8,7 +8,7 @@ import enum
 from collections.abc import Sequence
 
 from cloud.payments.facts import ProviderStatus, RefundFacts, RefundStatus
-from cloud.payments.tbank.books import Booked
+from cloud.payments.tbank.ledger_view import Booked
 from cloud.payments.tbank.objects import (
     CONFIRMING,
     GONE,

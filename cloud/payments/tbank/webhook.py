@@ -10,12 +10,13 @@ from flask import Blueprint, Response, request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.commits import ring
-from cloud.db import Database
-from cloud.loops import Clock
+from cloud.background.loops import Clock
+from cloud.database.database import Database
+from cloud.database.group_commit import ring
+from cloud.database.plain_rows import insert_if_new
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import NEWS, ask_at_once
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.status_poller import NEWS, ask_at_once
 from cloud.payments.tbank.client import TBankClient
 from cloud.payments.tbank.notification import (
     MAX_NOTIFICATION_BYTES,
@@ -24,7 +25,6 @@ from cloud.payments.tbank.notification import (
     parse_notification,
 )
 from cloud.payments.unplaced import ADOPTED, has_payment
-from cloud.rows import insert_if_new
 
 log = logging.getLogger("cloud.payments.tbank.webhook")
 

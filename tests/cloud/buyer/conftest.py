@@ -16,8 +16,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer import render_http_error
 from cloud.buyer.blueprint import create_blueprint, guard
 from cloud.buyer.limits import RateLimit, Seats
-from cloud.buyer.room import Room
-from cloud.db import Database
+from cloud.buyer.services import Room
+from cloud.database.database import Database
 from tests.cloud import migrated
 from tests.cloud.buyer.orders import RULES, Orders, TestClock
 from tests.cloud.buyer.phones import STRANGER, PhonesThatScanned

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.buyer import slots
-from cloud.db import Database
+from cloud.buyer import reservation
+from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders import making, outbox, paying, scanning
@@ -89,7 +89,10 @@ class Orders:
 
     def reserves(self, order_id: str) -> None:
         """Its buyer has pressed "pay" on the page."""
-        assert self.database.write(slots.reserve, DEVICE, order_id, self.clock(), slots.Presser("a phone", 1)) is None
+        assert (
+            self.database.write(reservation.reserve, DEVICE, order_id, self.clock(), reservation.Presser("a phone", 1))
+            is None
+        )
 
     def usual_cups(self, seconds: float) -> None:
         """Three cups, each done in so many seconds: enough to say how long the next takes."""

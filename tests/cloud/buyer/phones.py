@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 
 from cloud.buyer.capability import COOKIE, NOTHING
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from tests.cloud.buyer.orders import DEVICE, START, TestClock
 
 STRANGER = "tests.stranger"

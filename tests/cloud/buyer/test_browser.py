@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
-from cloud.buyer import scene, showing, stream, versions
-from cloud.buyer.room import Room
+from cloud.buyer import page_state, stream, template_context, versions
+from cloud.buyer.services import Room
 from cloud.orders.money import PaymentState
 from cloud.orders.states import Status
 from protocol.reasons import Result, Spout, Stage
@@ -79,7 +79,7 @@ def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders,
 def test_make_failed_says_so_and_stops_asking(
     pages: Pages, site: str, orders: Orders, counter: Counter, room: Room, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    monkeypatch.setattr(scene, "REFRESH_RETURN_S", 1)
+    monkeypatch.setattr(page_state, "REFRESH_RETURN_S", 1)
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(versions, "LOOK_S", 0.1)
     orders.change_device(client_info_make_failed="Звоните <b>812</b>")
@@ -141,7 +141,7 @@ def test_a_new_state_crosses_the_line_once(pages: Pages, site: str, orders: Orde
 def test_a_line_that_died_without_a_word_is_doubted(
     pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(showing, "BEAT_S", 0)
+    monkeypatch.setattr(template_context, "BEAT_S", 0)
     orders.sent()
     page = pages.open()
     page.route("**/events*", lambda _route: None)  # it neither opens nor fails
@@ -167,7 +167,7 @@ def test_a_slow_line_shows_everything_later_and_nothing_wrong(pages: Pages, site
 def test_the_second_buyer_waits_and_gets_the_button_by_itself(
     pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene, "REFRESH_WAITING_S", 1)
+    monkeypatch.setattr(page_state, "REFRESH_WAITING_S", 1)
     orders.created("o-1")
     second = pages.open(address(site, orders.created("o-2")))
     expect(second.get_by_role("button", name="Оплатить")).to_be_visible()
@@ -245,8 +245,8 @@ def test_a_payment_that_does_not_open_is_told_in_words(
 def test_the_pay_button_comes_and_goes_with_the_machine(
     pages: Pages, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene, "REFRESH_PAYABLE_S", 1)
-    monkeypatch.setattr(scene, "REFRESH_BLOCKED_S", 1)
+    monkeypatch.setattr(page_state, "REFRESH_PAYABLE_S", 1)
+    monkeypatch.setattr(page_state, "REFRESH_BLOCKED_S", 1)
     orders.change_device(payment_scenario="YookassaReceipt")
     page = pages.open(address(site, orders.created()))
     page.get_by_label("E-mail для чека").fill("buyer@")
@@ -262,7 +262,7 @@ def test_the_pay_button_comes_and_goes_with_the_machine(
 def test_typing_is_not_disturbed_by_looking_again(
     pages: Pages, site: str, orders: Orders, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene, "REFRESH_PAYABLE_S", 1)
+    monkeypatch.setattr(page_state, "REFRESH_PAYABLE_S", 1)
     orders.change_device(payment_scenario="YookassaReceipt")
     page = pages.open(address(site, orders.created()))
     field = page.get_by_label("E-mail для чека")

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 
 from cloud.buyer import render_error
 from cloud.buyer.errors import KNOWN
-from cloud.db import Database
+from cloud.database.database import Database
 from tests.cloud.buyer.orders import DEVICE, Orders
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

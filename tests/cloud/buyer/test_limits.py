@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from cloud.buyer import limits
-from cloud.buyer.limits import RateLimit, Seats, home_of
+from cloud.buyer.limits import RateLimit, Seats
+from cloud.http.addresses import home_of
 from tests.cloud.buyer.orders import START
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from cloud.buyer.limits import RateLimit
-from cloud.buyer.room import Room
-from cloud.db import Database
+from cloud.buyer.services import Room
+from cloud.database.database import Database
 from cloud.fleet.models import Merchant
 from cloud.orders.models import Order
 from cloud.orders.states import Status

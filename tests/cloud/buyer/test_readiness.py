@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.buyer import slots
+from cloud.buyer import reservation
 from cloud.buyer.readiness import CHECKING, RESERVED, Asking
-from cloud.buyer.room import Room
-from cloud.buyer.slots import Presser
-from cloud.db import Database
+from cloud.buyer.reservation import Presser
+from cloud.buyer.services import Room
+from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.orders.money import PaymentState
 from protocol.reasons import Result, Spout
@@ -157,7 +157,7 @@ def test_the_second_buyer_waits_and_sees_how_long(room: Room, orders: Orders, cl
     told = room.asking.of_order("o-2")
 
     assert told.code == RESERVED
-    assert told.until == clock() + slots.RESERVED_FOR - timedelta(seconds=20)
+    assert told.until == clock() + reservation.RESERVED_FOR - timedelta(seconds=20)
     assert room.asking.of_order("o-1").code == ""
     clock.forward(41)
     assert room.asking.of_order("o-2").code == ""
@@ -168,16 +168,18 @@ def test_a_second_buyer_takes_no_slot_that_is_taken(room: Room, orders: Orders, 
     orders.reserves("o-1")
     orders.created("o-2")
 
-    assert orders.database.write(slots.reserve, DEVICE, "o-2", clock()) is not None
+    assert orders.database.write(reservation.reserve, DEVICE, "o-2", clock()) is not None
     clock.forward(61)
-    assert orders.database.write(slots.reserve, DEVICE, "o-2", clock()) is None
+    assert orders.database.write(reservation.reserve, DEVICE, "o-2", clock()) is None
 
 
 def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: TestClock) -> None:
     got: list[object] = []
     names = [orders.created(f"o-{number}") for number in range(8)]
     threads = [
-        threading.Thread(target=lambda n=name: got.append(orders.database.write(slots.reserve, DEVICE, n, clock())))
+        threading.Thread(
+            target=lambda n=name: got.append(orders.database.write(reservation.reserve, DEVICE, n, clock()))
+        )
         for name in names
     ]
     for thread in threads:
@@ -193,9 +195,9 @@ def test_who_reserves_without_paying_keeps_nobody_away_for_long(orders: Orders, 
     """From afar, a new order each minute: the buyer who comes next is told to wait once, and never again."""
     far, waited = Presser("far"), []
     for number in range(5):
-        assert orders.database.write(slots.reserve, DEVICE, orders.pending(f"far-{number}"), clock(), far) is None
+        assert orders.database.write(reservation.reserve, DEVICE, orders.pending(f"far-{number}"), clock(), far) is None
         with orders.database.read() as session:
-            until = slots.reserved_until(session, DEVICE, "somebody else", clock())
+            until = reservation.reserved_until(session, DEVICE, "somebody else", clock())
         waited.append((until - clock()).total_seconds() if until else 0.0)
         clock.forward(61)
 
@@ -204,9 +206,9 @@ def test_who_reserves_without_paying_keeps_nobody_away_for_long(orders: Orders, 
 
 def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, clock: TestClock) -> None:
     def held(order_id: str, origin: str) -> float:
-        assert orders.database.write(slots.reserve, DEVICE, order_id, clock(), Presser(origin)) is None
+        assert orders.database.write(reservation.reserve, DEVICE, order_id, clock(), Presser(origin)) is None
         with orders.database.read() as session:
-            until = slots.reserved_until(session, DEVICE, "somebody else", clock())
+            until = reservation.reserved_until(session, DEVICE, "somebody else", clock())
         left = (until - clock()).total_seconds() if until else 0.0
         clock.forward(61)
         return left
@@ -218,10 +220,15 @@ def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, cloc
 
 def test_a_reservation_yields_to_who_stands_at_the_machine(orders: Orders, clock: TestClock) -> None:
     far, here = Presser("far", presence=1), Presser("here", presence=2)
-    assert orders.database.write(slots.reserve, DEVICE, orders.pending("far-1"), clock(), far) is None
-    assert orders.database.write(slots.reserve, DEVICE, orders.created("far-2"), clock(), Presser("b", 1)) is not None
-    assert orders.database.write(slots.reserve, DEVICE, orders.pending("here-1"), clock(), here) is None
-    assert orders.database.write(slots.reserve, DEVICE, "far-2", clock(), far) == clock() + slots.RESERVED_FOR
+    assert orders.database.write(reservation.reserve, DEVICE, orders.pending("far-1"), clock(), far) is None
+    assert (
+        orders.database.write(reservation.reserve, DEVICE, orders.created("far-2"), clock(), Presser("b", 1))
+        is not None
+    )
+    assert orders.database.write(reservation.reserve, DEVICE, orders.pending("here-1"), clock(), here) is None
+    assert (
+        orders.database.write(reservation.reserve, DEVICE, "far-2", clock(), far) == clock() + reservation.RESERVED_FOR
+    )
 
 
 def test_a_declined_payment_frees_the_slot_at_once(room: Room, orders: Orders) -> None:

@@ -7,8 +7,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from cloud.buyer.room import Room
-from cloud.db import Database
+from cloud.buyer.services import Room
+from cloud.database.database import Database
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.models import Order, OrderChange, Payment
 from cloud.orders.qr_signature import sign, signed_text

@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from cloud.buyer import room as room_of
+from cloud.buyer import services as room_of
 from cloud.buyer.capability import COOKIE, NOTHING, PRESENT_FOR, Seal
 from cloud.buyer.limits import RateLimit
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders import making
 from cloud.orders.forgetting import KEPT_FOR, Forgetting

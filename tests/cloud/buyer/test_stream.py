@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from cloud.buyer import stream, versions
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.buyer.orders import Orders
 from tests.waiting import wait_until

@@ -127,7 +127,7 @@ def test_every_stage_of_the_machine_has_a_title(stage: Stage) -> None:
 
 
 def test_every_sentence_the_code_names_exists() -> None:
-    sources = [(ROOM / name).read_text() for name in ("scene.py", "pages.py", "menu.py")]
+    sources = [(ROOM / name).read_text() for name in ("page_state.py", "pages.py", "menu.py")]
     sources += [path.read_text() for path in (ROOM / "templates").rglob("*.html")]
     families = {key.partition(".")[0] for key in SENTENCES["ru"]}
     named = {key for source in sources for key in re.findall(r"[\"']([a-z_]+(?:\.[a-z_]+)+)[\"']", source)}

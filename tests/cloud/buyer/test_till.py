@@ -7,10 +7,10 @@ from flask import Request
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
-from cloud import heartbeat
-from cloud.buyer import room as room_of
+from cloud.background import heartbeat
+from cloud.buyer import services as room_of
 from cloud.buyer.headers import is_own
-from cloud.buyer.room import Room
+from cloud.buyer.services import Room
 from cloud.settings import Settings
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import Orders

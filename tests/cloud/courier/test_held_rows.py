@@ -7,8 +7,8 @@ import pytest
 from pytest_mock import MockerFixture
 from sqlalchemy import select
 
-from cloud.db import Database
-from cloud.loops import Loop
+from cloud.background.loops import Loop
+from cloud.database.database import Database
 from cloud.orders.deadlines import HELD_AGAIN, Deadlines
 from cloud.orders.models import Order, Payment
 from simulator.broker import Broker
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def postgres_world(migrated_postgres_url: str, mocker: MockerFixture) -> Iterator[World]:
-    mocker.patch("cloud.db.LOCKED_S", 0.1)
+    mocker.patch("cloud.database.database.LOCKED_S", 0.1)
     with closing(Database(migrated_postgres_url, patience_s=0.01)) as database:
         yield World(database).found()
 

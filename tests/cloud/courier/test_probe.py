@@ -5,12 +5,12 @@ from contextlib import closing
 
 import pytest
 
+from cloud.buyer.brew_time_estimate import UsualTimes
 from cloud.buyer.readiness import Asking
-from cloud.buyer.usual_times import UsualTimes
 from cloud.courier.broker import BrokerLink
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet import probes
 from protocol.messages import Probe, ProbeReply
 from tests.cloud.courier.rig import Rig, a_rig

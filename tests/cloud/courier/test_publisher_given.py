@@ -1,7 +1,7 @@
 """Commands given to the courier in the commit that writes them, and couriers side by side."""
 
 from cloud.courier.publisher import LEASE_S, MAX_GIVEN, Publisher
-from cloud.orders import outbox, promises
+from cloud.orders import order_tasks, outbox
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
 from protocol.messages import Make
@@ -27,7 +27,7 @@ def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_
     machine = rig.machine()
     rung: list[None] = []
     rig.publisher.wake = lambda: rung.append(None)
-    promises.know_at_hand(rig.world.database.known, Lane.MQTT, rig.publisher.at_hand())
+    order_tasks.know_at_hand(rig.world.database.known, Lane.MQTT, rig.publisher.at_hand())
     order_id = rig.world.pay()
     assert rung
     assert rig.world.rows(order_id, Task.MAKE)[0].claimed_by == "courier"
@@ -39,7 +39,7 @@ def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_
 def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sqlite_world: World) -> None:
     world = sqlite_world
     publisher, link = with_small_broker(world)
-    promises.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
+    order_tasks.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
     order_id = world.pay(account=ONE_STAGE)
     link.connected = False
     publisher.step(world.now)
@@ -51,7 +51,7 @@ def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sq
 def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> None:
     world = sqlite_world
     publisher, _ = with_small_broker(world)
-    promises.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
+    order_tasks.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
     publisher._given.extend([None] * (MAX_GIVEN - 1))  # type: ignore[list-item]  # only counted
     taken, left = world.pay(), world.pay()
     assert [world.rows(order_id, Task.MAKE)[0].claimed_by for order_id in (taken, left)] == ["courier", ""]
@@ -59,7 +59,7 @@ def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> 
 
 def test_a_courier_without_a_broker_is_given_nothing(sqlite_world: World) -> None:
     publisher, _ = with_small_broker(sqlite_world, connected=False)
-    promises.know_at_hand(sqlite_world.database.known, Lane.MQTT, publisher.at_hand())
+    order_tasks.know_at_hand(sqlite_world.database.known, Lane.MQTT, publisher.at_hand())
     order_id = sqlite_world.pay()
     assert sqlite_world.rows(order_id, Task.MAKE)[0].claimed_by == ""
     assert sqlite_world.status(order_id) == Status.PAID

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from cloud.background.loops import Crew
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
-from cloud.loops import Crew
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, World

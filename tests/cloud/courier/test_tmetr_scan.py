@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 import pytest
 from flask.testing import FlaskClient
 
-from cloud.app import create_app
 from cloud.fleet.apply import apply
+from cloud.processes.app import create_app
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.tills import Till

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud import checkup
 from cloud.fleet.apply import FleetFileError, apply
 from cloud.fleet.models import Device, DeviceLive
+from cloud.operators import check
+from cloud.processes.worker import Worker
 from cloud.settings import Settings, SettingsError
 from cloud.wiring import build
-from cloud.worker import Worker
 from simulator.broker import Broker
 from simulator.tmetr import Machine, TmetrSimulator
 from tests.cloud.worlds import DEVICE, PRICE, SECRET_KEY, World
@@ -50,8 +50,8 @@ def settings_of(world: World, **more: Any) -> Settings:
 
 def found(world: World, monkeypatch: pytest.MonkeyPatch, **more: Any) -> list[tuple[bool, str]]:
     """What `coffee-cloud check` says of Tmetr."""
-    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
-    findings = checkup.checkup(settings_of(world, mqtt_url=f"mqtt://127.0.0.1:{free_port()}", **more))
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
+    findings = check.checkup(settings_of(world, mqtt_url=f"mqtt://127.0.0.1:{free_port()}", **more))
     return [(finding.good, finding.words) for finding in findings if "Tmetr" in finding.words]
 
 

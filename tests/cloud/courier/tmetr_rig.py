@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Crew
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.courier.tmetr.sender import TmetrSender
 from cloud.fleet.models import Device, DeviceLive
-from cloud.loops import Crew
 from simulator.tmetr import Machine, TmetrSimulator
 from simulator.tmetr.faults import Endpoint
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE, World

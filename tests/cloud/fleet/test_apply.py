@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
 from cloud.orders.models import Order
 from tests.cloud.fleet.fleet_texts import AMERICANO, DEVICE, ENVIRON, FLEET, LATTE, MERCHANT, line_of, with_line
 

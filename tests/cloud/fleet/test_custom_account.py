@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.apply import Did, FleetFileError, Report, apply
 from cloud.fleet.models import Credential
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
 from tests.cloud.fleet.fleet_texts import line_of, with_line
 
 VAULT = Vault("a secret key of the tests, long enough")

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.cli import main
-from cloud.fleet import events_report, machine_events
+from cloud.fleet import machine_events
 from cloud.fleet.machine_events import KEPT_FOR, MachineEvent, keep, latest
+from cloud.operators import events_report
 from protocol.messages import Event
 from protocol.reasons import Happening
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, START, World

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloud.cli import main
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.qr_key import QrKeys
 from tests.cloud.worlds import SECRET_KEY, World
 

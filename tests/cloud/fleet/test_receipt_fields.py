@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cloud import migrate
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.apply import Did, Report, apply
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import Credential, Drink
 from cloud.fleet.vault import Vault
+from cloud.migrations import migrate
 from tests.cloud.fleet.fleet_texts import ENVIRON, FLEET, line_of, with_line
 from tests.cloud.worlds import SECRET_KEY
 

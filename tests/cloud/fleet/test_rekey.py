@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.cli import main
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.models import Credential
 from cloud.fleet.rekey import Rekeyed, rekey
 from cloud.fleet.vault import SecretUnreadable, Vault

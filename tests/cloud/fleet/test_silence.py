@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud import checkup
 from cloud.fleet import silence
 from cloud.fleet.apply import apply
 from cloud.fleet.models import Device, DeviceLive
+from cloud.operators import check
 from cloud.settings import Settings
 from protocol.reasons import DoubtCode, Result
 from tests.cloud.worlds import DEVICE, PRICE, SECRET_KEY, World
@@ -100,10 +100,10 @@ def test_check_is_bad_until_it_is_chosen_and_says_what_it_came_to(
     assert f"in 9000 days 1 drinks, {PRICE / 100:.2f} roubles" in finding.words
 
 
-def findings(world: World, monkeypatch: pytest.MonkeyPatch) -> list[checkup.Finding]:
-    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
-    monkeypatch.setattr(checkup, "SILENT_DAYS", timedelta(days=9000))  # the world's clock is not today's
+def findings(world: World, monkeypatch: pytest.MonkeyPatch) -> list[check.Finding]:
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
+    monkeypatch.setattr(check, "SILENT_DAYS", timedelta(days=9000))  # the world's clock is not today's
     url = world.database.url.render_as_string(hide_password=False)
     nowhere = f"mqtt://127.0.0.1:{free_port()}"
     settings = Settings(SECRET_KEY, database_url=url, mqtt_url=nowhere, yookassa_url="http://127.0.0.1:9/v3")
-    return checkup.checkup(settings)
+    return check.checkup(settings)

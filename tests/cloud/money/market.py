@@ -17,22 +17,22 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.db import Database
+from cloud.background.loops import Crew
+from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.loops import Crew
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import Lane, OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
-from cloud.payments.webhook import create_blueprint
+from cloud.payments.status_poller import Recheck
 from cloud.payments.yookassa.client import YooKassaClient
+from cloud.payments.yookassa.webhook import create_blueprint
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.problems import Rejected

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import pytest
 
-from cloud.orders import deciding
+from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Order
 from cloud.orders.outbox import Task
-from cloud.orders.settlement import return_of
+from cloud.orders.owed_tasks import return_of
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import Market
@@ -34,7 +34,7 @@ def order_id(market: Market) -> str:
 
 
 def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.write(deciding.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    market.database.write(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
 
 
 def verdicts(market: Market, order_id: str) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from cloud.app import create_app
 from cloud.fleet.apply import Report, apply
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import FormerCredential
@@ -13,8 +12,9 @@ from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
+from cloud.payments.provider_clients import FRESH, Shops
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, forget_left_accounts
-from cloud.payments.shops import FRESH, Shops
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 from protocol.reasons import Result, Spout

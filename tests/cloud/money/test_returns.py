@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from cloud.orders import deciding
-from cloud.orders.deciding import NotReturnable
+from cloud.orders import operator_actions
 from cloud.orders.models import Movement
+from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.outbox import Task
-from cloud.orders.settlement import return_of
+from cloud.orders.owed_tasks import return_of
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import Market
@@ -99,7 +99,9 @@ def test_the_failed_attempts_are_in_the_ledger_and_move_nothing(market: Market) 
 
 
 def give(market: Market, order_id: str, kopecks: int | None) -> int:
-    return market.database.write(deciding.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    return market.database.write(
+        operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now
+    )
 
 
 def poured(market: Market) -> str:

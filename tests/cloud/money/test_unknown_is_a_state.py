@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.orders import deciding
+from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.payments.outcomes import REPLAY_LIMIT_S
@@ -51,7 +51,7 @@ def poured_and_part_returned(market: Market) -> str:
 
 
 def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.write(deciding.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    market.database.write(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
 
 
 def row_of(market: Market, order_id: str, task: Task) -> OutboxRow:

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cloud.orders import deciding, making
+from cloud.orders import making, operator_actions
 from cloud.orders.models import MakeCommand
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import NotForSale
@@ -238,9 +238,9 @@ class Business(RuleBasedStateMachine):
     def an_operator_returns_money(self, which: int, kopecks: int | None) -> None:
         order_id = self.chosen(which, lambda order_id: self.world.status(order_id) == Status.SUCCESSFUL)
         poured = self.world.status(order_id) == Status.SUCCESSFUL
-        with suppress(deciding.NotReturnable):
+        with suppress(operator_actions.NotReturnable):
             promised = self.market.database.write(
-                deciding.give_back, order_id, kopecks, "op@example.org", "sour", self.market.clock.now
+                operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", self.market.clock.now
             )
             self.truth.decided[order_id] += promised if poured else 0
 
@@ -284,9 +284,9 @@ class Business(RuleBasedStateMachine):
         self.market.yookassa.behaviour = Behaviour()
         self.market.end()
         for order_id in waiting_for_a_person(self.market):  # and the person decides
-            with suppress(deciding.NotReturnable):
+            with suppress(operator_actions.NotReturnable):
                 self.market.database.write(
-                    deciding.give_back, order_id, None, "op@example.org", "nobody knows", self.market.clock.now
+                    operator_actions.give_back, order_id, None, "op@example.org", "nobody knows", self.market.clock.now
                 )
         self.market.end()
         for order_id in given_up(self.market):

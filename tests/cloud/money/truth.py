@@ -15,7 +15,7 @@ from cloud.orders.at_risk import Next, each_at_risk
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow, Task
-from cloud.orders.settlement import LOST
+from cloud.orders.owed_tasks import LOST
 from cloud.orders.states import FINAL, Status
 from simulator.yookassa.state import Status as Theirs
 from tests.cloud.money.market import Market

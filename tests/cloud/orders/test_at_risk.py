@@ -8,6 +8,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential
+from cloud.operators.at_risk_report import as_json, as_text
 from cloud.orders import outbox
 from cloud.orders.at_risk import (
     REFUSALS_FOR_A_PERSON,
@@ -21,9 +22,8 @@ from cloud.orders.at_risk import (
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, OutboxRow
-from cloud.orders.settlement import REFUSED
+from cloud.orders.owed_tasks import REFUSED
 from cloud.orders.states import Status
-from cloud.payments.reconcile.at_risk_report import as_json, as_text
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cloud.courier.broker import Received
 from cloud.courier.listener import Listener
 from cloud.courier.publisher import Publisher
-from cloud.orders import making, outbox, paying, promises
+from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, Lane, Task
 from protocol.messages import Accepted, Outcome, encode
@@ -64,7 +64,7 @@ class Crowd:
                 outbox.claim, Lane.PROVIDER, self.world.now, Claim(f"cashier-{seed}", 600)
             ):
                 self.world.refunded(row.subject, f"refund-of-{row.key}", row.amount)
-                self.world.in_docket(row.order_id, promises.settle, row.key, row.claimed_by, "done", self.world.now)
+                self.world.in_docket(row.order_id, order_tasks.settle, row.key, row.claimed_by, "done", self.world.now)
 
     def clock_looks(self, _seed: int) -> None:
         for _ in range(TURNS):

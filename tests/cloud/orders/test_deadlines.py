@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.orders import making, outbox, promises
+from cloud.orders import making, order_tasks, outbox
 from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
-from cloud.orders.docket import open_docket
+from cloud.orders.locked_order import open_docket
 from cloud.orders.models import Order
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import FINAL, Status
@@ -42,8 +42,8 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
     def found_nobody(session: Session) -> None:
         [row] = outbox.claim(session, Lane.MQTT, world.now, Claim("courier", 30))
         docket = open_docket(session, order_id)
-        promises.nothing_done(docket, row.key)
-        promises.put_off(docket, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
+        order_tasks.nothing_done(docket, row.key)
+        order_tasks.put_off(docket, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
 
     world.database.write(found_nobody)
     world.wait(60)
@@ -162,7 +162,7 @@ def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
 
     make_id = world.command(broken).id
     world.in_docket(
-        broken, promises.promise, Task.QUERY, f"query-{make_id}", make_id, world.now
+        broken, order_tasks.promise, Task.QUERY, f"query-{make_id}", make_id, world.now
     )  # the key of its question is taken, so its deadline cannot be written
     deadlines = Deadlines(world.database, world.rules)
     now = world.clock.advance(76)

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.orders import deciding, ledger, promises
-from cloud.orders.deciding import NotReturnable
+from cloud.orders import ledger, operator_actions, order_tasks
 from cloud.orders.models import Movement
 from cloud.orders.money import PaymentState
+from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.outbox import Task
 from cloud.orders.rules import Rules
 from protocol.reasons import Result
@@ -33,7 +33,7 @@ def silent(world: World) -> str:
 
 
 def decide(world: World, order_id: str, kopecks: int | None = None) -> int:
-    return world.database.write(deciding.give_back, order_id, kopecks, *BY, world.now)
+    return world.database.write(operator_actions.give_back, order_id, kopecks, *BY, world.now)
 
 
 def test_a_part_of_a_poured_drink_is_returned_and_the_rest_stays_paid(world: World) -> None:
@@ -64,7 +64,7 @@ def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(w
     order_id = poured(world)
     decide(world, order_id, 5000)
     [first] = world.rows(order_id, Task.REFUND)
-    world.in_docket(order_id, promises.settle, first.key, "", "done", world.now)
+    world.in_docket(order_id, order_tasks.settle, first.key, "", "done", world.now)
     world.refunded(world.payment(order_id).id, "rf-1", 5000)
     decide(world, order_id, 2000)
     assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000, 2000]

@@ -23,21 +23,21 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
+from cloud.background.loops import Crew
 from cloud.courier.publisher import Publisher
-from cloud.db import Database
-from cloud.loops import Crew
+from cloud.database.database import Database
 from cloud.orders import making, paying
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.outbox import LANE_OF, Lane, Task
 from cloud.orders.paying import NotPayable
 from cloud.orders.states import FINAL, Status
-from cloud.payments.authenticity import Notification, ObjectKind
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.facts import RefundStatus
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
-from cloud.payments.webhook import store
+from cloud.payments.provider_clients import Shops
+from cloud.payments.status_poller import Recheck
+from cloud.payments.yookassa.authenticity import Notification, ObjectKind
+from cloud.payments.yookassa.webhook import store
 from protocol.messages import Accepted, Message, Outcome
 from protocol.reasons import Result
 from tests.cloud import migrated

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from cloud.orders import outbox, promises
-from cloud.orders.docket import Docket
+from cloud.orders import order_tasks, outbox
+from cloud.orders.locked_order import Docket
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
 from tests.cloud.worlds import OTHER_DEVICE, START, World
 
@@ -24,22 +24,22 @@ def an_order(world: World) -> None:
 
 def promise(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
     due_at = START + timedelta(seconds=due_in)
-    world.in_docket(ORDER, promises.promise, task, key, "p-1", START, 100, due_at)
+    world.in_docket(ORDER, order_tasks.promise, task, key, "p-1", START, 100, due_at)
     with world.database.read() as session:
         return session.scalars(select(OutboxRow.id).where(OutboxRow.key == key)).one()
 
 
 def settle(world: World, row_id: int, owner: str) -> bool:
-    return world.in_docket(ORDER, promises.settle, row(world, row_id).key, owner, "done", world.now)
+    return world.in_docket(ORDER, order_tasks.settle, row(world, row_id).key, owner, "done", world.now)
 
 
 def put_off(world: World, row_id: int, owner: str, seconds: float, why: str) -> bool:
     until = world.now + timedelta(seconds=seconds)
-    return world.in_docket(ORDER, promises.put_off, row(world, row_id).key, owner, until, why)
+    return world.in_docket(ORDER, order_tasks.put_off, row(world, row_id).key, owner, until, why)
 
 
 def withdraw(world: World, order_id: str = ORDER, task: Task = Task.REFUND, subject: str | None = None) -> bool:
-    return world.in_docket(order_id, promises.withdraw, {task}, world.now, subject)
+    return world.in_docket(order_id, order_tasks.withdraw, {task}, world.now, subject)
 
 
 def claimed(world: World, by: Claim, lane: Lane = Lane.PROVIDER) -> list[int]:
@@ -137,8 +137,8 @@ def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: Wor
     row_id = promise(world)
 
     def certainly_not_done(docket: Docket) -> None:
-        promises.nothing_done(docket, "k-1")
-        promises.put_off(docket, "k-1", "anna", world.now, "not connected")
+        order_tasks.nothing_done(docket, "k-1")
+        order_tasks.put_off(docket, "k-1", "anna", world.now, "not connected")
 
     claimed(world, ANNA)
     assert not withdraw(world)

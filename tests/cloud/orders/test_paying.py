@@ -10,8 +10,8 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cloud.orders import paying, promises, settlement
-from cloud.orders.docket import Docket, UnknownOrder
+from cloud.orders import order_tasks, owed_tasks, paying
+from cloud.orders.locked_order import Docket, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, Lane, OutboxRow, Task, claim
@@ -349,8 +349,8 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
         looked.wait(0.5)  # SQLite lets it look only when we are done
         return withdraw(docket, tasks, now, subject)
 
-    withdraw = promises.withdraw
-    mocker.patch.object(promises, "withdraw", side_effect=withdraw_slowly)
+    withdraw = order_tasks.withdraw
+    mocker.patch.object(order_tasks, "withdraw", side_effect=withdraw_slowly)
     cashier = threading.Thread(target=cashier_comes)
     cashier.start()
     world.report(order_id, Result.DONE, revision=2)
@@ -366,7 +366,7 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
 
     def told(order_id: str) -> tuple[str, int] | None:
         with world.database.read() as session:
-            found = settlement.return_of(session, session.get_one(Order, order_id))
+            found = owed_tasks.return_of(session, session.get_one(Order, order_id))
         return (found.status, found.amount) if found else None
 
     order_id = world.pay(account=account)
@@ -377,5 +377,5 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
     world.clock.advance(301)
     [row] = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
     assert told(order_id) == ("in_progress", PRICE)
-    world.in_docket(order_id, promises.settle, row.key, "cashier", "lost", world.now)
+    world.in_docket(order_id, order_tasks.settle, row.key, "cashier", "lost", world.now)
     assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"

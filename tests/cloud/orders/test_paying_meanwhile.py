@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from cloud.db import Base
+from cloud.database.database import Base
 from cloud.fleet.models import Device, Drink, Merchant
 from cloud.orders.money import PaymentState
 from cloud.orders.paying import Account

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.orders import making, paying
-from cloud.orders.docket import key_of, open_docket
+from cloud.orders.locked_order import key_of, open_docket
 from cloud.orders.money import PaymentNews, PaymentState
 from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.orders import promises, unpaid
+from cloud.orders import order_tasks, unpaid
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import STOPPED, WITHDRAWN, Claim, Lane, Task, claim
 from cloud.orders.paying import Account
@@ -82,7 +82,7 @@ def test_what_turns_out_not_to_have_been_sent_ends_at_once(world: World) -> None
     taken(world)
     give_back(world, order_id)
     [make] = world.rows(order_id, Task.MAKE)
-    world.in_docket(order_id, promises.nothing_done, make.key)
+    world.in_docket(order_id, order_tasks.nothing_done, make.key)
     world.in_docket(order_id, unpaid.stop_what_nobody_pays_for, world.now)
     assert ended(world, order_id) == ("make_failed", "returned", False)
 

@@ -10,19 +10,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from cloud.app import create_app
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
-from cloud.loops import Crew
 from cloud.orders.outbox import Task
-from cloud.payments.cashier import Cashier
-from cloud.payments.custom.books import Books, addresses_of
-from cloud.payments.custom.callback import PATH
-from cloud.payments.custom.client import CustomClient
+from cloud.payments.call_worker import Cashier
 from cloud.payments.models import ProviderNews
+from cloud.payments.own_page.callback import PATH
+from cloud.payments.own_page.client import CustomClient
+from cloud.payments.own_page.ledger_view import Books, addresses_of
 from cloud.payments.provider import Provider, Shop
+from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
+from cloud.payments.status_poller import Recheck
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 from simulator.custom import CustomSimulator

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device, Drink, Merchant
-from cloud.loops import Crew
 from cloud.orders.outbox import Task
 from cloud.orders.receipts import Receipt
 from cloud.payments.receipts.registration import Registration

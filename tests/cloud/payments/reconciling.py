@@ -8,12 +8,12 @@ from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential
 from cloud.orders.models import Payment
-from cloud.payments.reconcile.books import ShopKey
+from cloud.payments.provider_clients import FRESH
 from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import FoundDifference
 from cloud.payments.reconcile.nightly import Nightly
 from cloud.payments.reconcile.reconciler import Reconciler, Report
-from cloud.payments.shops import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.tills import Till

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.addresses import MAX_HOPS, client_address, parse_networks, parse_senders
-from cloud.payments.authenticity import (
+from cloud.http.addresses import MAX_HOPS, client_address, parse_networks, parse_senders
+from cloud.payments.yookassa.authenticity import (
     MAX_NOTIFICATION_BYTES,
     NotANotification,
     Notification,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.loops import Crew
+from cloud.background.loops import Crew
 from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Waiting, Work
 from cloud.payments.budget import (
     BUSY,

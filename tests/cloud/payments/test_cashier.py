@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential
-from cloud.loops import Crew
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim, Lane, Task
 from cloud.orders.states import Status
-from cloud.payments.cashier import IDLE_S, Cashier
-from cloud.payments.shops import FRESH
+from cloud.payments.call_worker import IDLE_S, Cashier
+from cloud.payments.provider_clients import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, FaultKind

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential
-from cloud.loops import Crew
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.orders.states import Status
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S
 from simulator.yookassa.faults import Endpoint, FaultKind

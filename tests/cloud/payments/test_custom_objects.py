@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cloud.payments.custom.objects import (
+from cloud.payments.facts import ProviderStatus, RefundStatus
+from cloud.payments.own_page.objects import (
     Unreadable,
     as_a_whole,
     our_payment,
@@ -16,7 +17,6 @@ from cloud.payments.custom.objects import (
     refund_facts,
     told_of,
 )
-from cloud.payments.facts import ProviderStatus, RefundStatus
 
 PAID = {"account": "a", "payment": "p.1772447400", "order": "o", "status": "succeeded", "amount": 17900}
 

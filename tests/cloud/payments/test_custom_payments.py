@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential
-from cloud.orders import deciding
+from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Movement
 from cloud.orders.outbox import Task
-from cloud.orders.settlement import return_of
+from cloud.orders.owed_tasks import return_of
 from cloud.payments.outcomes import Ok
 from protocol.reasons import Result
 from simulator.custom.books import Status
@@ -293,7 +293,7 @@ def test_a_part_a_person_decided_to_return_there_is_a_persons_task_too(callbacks
     order_id = till.paid()
     till.world.publish(order_id)
     till.world.report(order_id, Result.DONE)
-    till.world.database.write(deciding.give_back, order_id, 5000, "op@example.org", "sour", till.world.now)
+    till.world.database.write(operator_actions.give_back, order_id, 5000, "op@example.org", "sour", till.world.now)
     till.work()
     till.work(7200)
     assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"]

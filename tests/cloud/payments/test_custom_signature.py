@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.custom import calls as custom_calls
-from cloud.payments.custom.objects import Told, payment_facts, told_of
-from cloud.payments.custom.signature import (
+from cloud.payments.facts import ProviderStatus
+from cloud.payments.own_page import calls as custom_calls
+from cloud.payments.own_page.objects import Told, payment_facts, told_of
+from cloud.payments.own_page.signature import (
     MAX_PAYLOAD,
     NotSigned,
     Purpose,
@@ -26,7 +27,6 @@ from cloud.payments.custom.signature import (
     sign,
     signed_query,
 )
-from cloud.payments.facts import ProviderStatus
 from cloud.payments.provider import NewPayment, Shop
 from simulator.custom import signing as theirs
 

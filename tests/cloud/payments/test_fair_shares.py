@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
-from cloud.loops import Crew
 from cloud.orders.outbox import Task
-from cloud.payments.custom.books import Books, addresses_of
-from cloud.payments.custom.client import CustomClient
+from cloud.payments.own_page.client import CustomClient
+from cloud.payments.own_page.ledger_view import Books, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from protocol.reasons import Result

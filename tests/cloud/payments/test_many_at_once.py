@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.loops import Crew
+from cloud.background.loops import Crew
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Task
 from protocol.reasons import Result

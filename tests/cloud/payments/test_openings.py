@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.loops import Crew
+from cloud.background.loops import Crew
 from cloud.orders import outbox
 from cloud.orders.outbox import OutboxRow, Task
 from cloud.payments import call_results, checkout
-from cloud.payments.cashier import Cashier
+from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout
 from cloud.payments.openings import LEASE_S, RENEW_S, Openings
 from simulator.yookassa.faults import Endpoint, FaultKind

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud import checkup
 from cloud.fleet.models import Device
+from cloud.operators import check
 from cloud.orders import receipts
 from cloud.orders.outbox import Task
 from cloud.payments.receipts.carried import for_refund
@@ -351,14 +351,14 @@ def sell_without_receipts(fiscal: FiscalTill) -> None:
     fiscal.world.database.write(change)
 
 
-def found(fiscal: FiscalTill, monkeypatch: pytest.MonkeyPatch) -> dict[str, checkup.Finding]:
+def found(fiscal: FiscalTill, monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Finding]:
     """What `coffee-cloud check` says of each account."""
-    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
     url = fiscal.world.database.url.render_as_string(hide_password=False)
     settings = Settings(
         SECRET_KEY, database_url=url, yookassa_url=fiscal.till.yookassa.url, mqtt_url=f"mqtt://127.0.0.1:{free_port()}"
     )
-    findings = checkup.checkup(settings)
+    findings = check.checkup(settings)
     return {f.words.partition(" ")[0].partition("/")[2]: f for f in findings if f.words.startswith("north/")}
 
 
@@ -377,7 +377,7 @@ def test_a_shop_that_fiscalizes_and_a_machine_that_sends_no_receipt_fail_the_che
     wrong = found(sqlite_fiscal, monkeypatch)["Yookassa"]
     assert not wrong.good
     assert "use YookassaReceipt" in wrong.words
-    [warning] = checkup.receipt_warnings(sqlite_fiscal.till.cloud)
+    [warning] = check.receipt_warnings(sqlite_fiscal.till.cloud)
     assert warning.startswith("payment Yookassa of merchant north: the shop sends fiscal receipts")
 
 

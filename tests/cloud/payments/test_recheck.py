@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.outbox import Task
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments.recheck import LEASE_S
-from cloud.payments.shops import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.status_poller import LEASE_S
 from cloud.payments.unplaced import ADOPT_FOR_S
 from cloud.payments.yookassa.client import YooKassaClient
 from protocol.reasons import Result

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import DeviceLive
-from cloud.payments.reconcile.books import ShopKey
 from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import Reconciliation
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler, Report

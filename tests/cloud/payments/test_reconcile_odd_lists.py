@@ -9,8 +9,8 @@ from cloud.fleet.accounts import Account
 from cloud.payments.facts import Page, Unread
 from cloud.payments.outcomes import Ok, Rejected
 from cloud.payments.provider import Provider
+from cloud.payments.provider_clients import Shops
 from cloud.payments.reconcile import shop as reconcile_shop
-from cloud.payments.shops import Shops
 from cloud.payments.yookassa import client as yookassa
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.reconciling import (

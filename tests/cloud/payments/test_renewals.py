@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from cloud.buyer.room import ACTS_BURST
+from cloud.buyer.services import ACTS_BURST
 from cloud.fleet.models import Credential
 from cloud.orders.outbox import Task
 from cloud.payments.renewals import Renewals

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
-from cloud import checkup
+from cloud.background.loops import utc_now
 from cloud.cli import main
-from cloud.db import Database
+from cloud.database.database import Database
 from cloud.fleet.apply import apply, format_report
 from cloud.fleet.fleet_file import FleetFileError, read_fleet
 from cloud.fleet.models import Credential
@@ -21,10 +21,10 @@ from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.log import JsonLines, TextLines
-from cloud.loops import utc_now
+from cloud.operators import check
 from cloud.orders.outbox import Task
 from cloud.payments.provider import NewPayment, Shop
-from cloud.payments.shops import Shops
+from cloud.payments.provider_clients import Shops
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings, SettingsError
 from protocol.reasons import Result
@@ -304,7 +304,7 @@ def test_no_command_shows_a_secret(
     overheard: Overheard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], away: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
     url = f"postgresql://coffee:{PASSWORD}@127.0.0.1:{free_port()}/coffee" if away else f"sqlite:///{tmp_path}/c.db"
     if not away:
         world = World(Database(url), vault=Vault(OLD_KEY)).found()

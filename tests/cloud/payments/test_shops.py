@@ -11,7 +11,7 @@ from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.shops import FRESH, NoCredential, Shops
+from cloud.payments.provider_clients import FRESH, NoCredential, Shops
 from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, START, World
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cloud.payments.facts import ProviderStatus, RefundStatus
-from cloud.payments.tbank.books import Booked
+from cloud.payments.tbank.ledger_view import Booked
 from cloud.payments.tbank.objects import State, payment_facts, refunded
 from cloud.payments.tbank.rules import (
     Step,

@@ -9,11 +9,11 @@ from flask.testing import FlaskClient
 from pytest_mock import MockerFixture
 from werkzeug.test import TestResponse
 
-from cloud.app import create_app
 from cloud.fleet.models import Credential
-from cloud.payments.shops import Shops
+from cloud.payments.provider_clients import Shops
 from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.payments.tbank.signature import token
+from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud, connector
 from tests.cloud.payments.contract.tbank_rig import TBankRig

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloud import checkup
-from cloud.app import create_app
 from cloud.fleet.apply import apply
+from cloud.operators import check
 from cloud.payments.facts import ProviderStatus
 from cloud.payments.outcomes import Ok
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.tbank.books import Booked, books_of
 from cloud.payments.tbank.client import TBankClient
+from cloud.payments.tbank.ledger_view import Booked, books_of
+from cloud.processes.app import create_app
 from cloud.settings import Settings, SettingsError
 from cloud.wiring import build
 from simulator.tbank import TBankSimulator
@@ -103,9 +103,9 @@ def test_a_merchant_sets_up_a_terminal_and_buys_through_it(sqlite_world: World, 
 def test_the_check_says_whether_the_terminal_is_accepted(
     sqlite_world: World, bank: TBankSimulator, password: str, good: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkup, "BROKER_WAIT_S", 0.05)
+    monkeypatch.setattr(check, "BROKER_WAIT_S", 0.05)
     apply_fleet(sqlite_world, password)
-    found = [f for f in checkup.checkup(settings_for(sqlite_world, bank)) if f.words.startswith("north/TBank")]
+    found = [f for f in check.checkup(settings_for(sqlite_world, bank)) if f.words.startswith("north/TBank")]
     assert [(finding.good, finding.words) for finding in found] == [
         (good, f"north/TBank (shop {DEFAULT_TERMINAL.key}): {words}")
     ]

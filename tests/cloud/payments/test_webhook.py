@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from cloud.addresses import parse_networks
-from cloud.app import create_app
-from cloud.payments import webhook
-from cloud.payments.authenticity import MAX_NOTIFICATION_BYTES
+from cloud.http.addresses import parse_networks
+from cloud.http.request_framing import MAX_BODY
 from cloud.payments.models import ProviderNews
-from cloud.payments.recheck import NEWS
-from cloud.request_framing import MAX_BODY
+from cloud.payments.status_poller import NEWS
+from cloud.payments.yookassa import webhook
+from cloud.payments.yookassa.authenticity import MAX_NOTIFICATION_BYTES
+from cloud.processes.app import create_app
 from tests.cloud.tills import WEBHOOK, Till
 from tests.cloud.worlds import World
 

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud.app import create_app
-from cloud.db import Database
+from cloud.background.loops import utc_now
+from cloud.database.database import Database
 from cloud.fleet.apply import apply
 from cloud.fleet.vault import Vault
-from cloud.loops import utc_now
+from cloud.processes.app import create_app
+from cloud.processes.worker import Worker
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
-from cloud.worker import Worker
 from simulator.broker.server import Broker
 from simulator.yookassa import Shop, YooKassaSimulator
 from tests.cloud.courier.rig import Machine

@@ -10,8 +10,8 @@ from cloud.fleet.models import Credential
 from cloud.payments.facts import RefundFacts
 from cloud.payments.provider import NewPayment, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.tbank.books import Booked, Books, books_of
 from cloud.payments.tbank.client import TBankClient
+from cloud.payments.tbank.ledger_view import Booked, Books, books_of
 from simulator.tbank import TBankSimulator, Terminal
 from simulator.tbank.control import forged
 from simulator.tbank.messages import notification

@@ -7,15 +7,15 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from cloud.addresses import parse_senders
-from cloud.app import create_app
+from cloud.background.loops import Crew
 from cloud.fleet.models import Device
-from cloud.loops import Crew
-from cloud.payments.cashier import Cashier
+from cloud.http.addresses import parse_senders
+from cloud.payments.call_worker import Cashier
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import CaptureMode, NewPayment
-from cloud.payments.recheck import Recheck
-from cloud.payments.shops import Shops
+from cloud.payments.provider_clients import Shops
+from cloud.payments.status_poller import Recheck
+from cloud.processes.app import create_app
 from cloud.settings import YOOKASSA_SENDERS, Settings
 from cloud.wiring import Cloud
 from protocol.reasons import Result

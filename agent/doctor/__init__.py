@@ -1,0 +1,1 @@
+"""What `coffee-agent doctor` looks at."""

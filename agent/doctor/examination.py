@@ -1,0 +1,32 @@
+"""Looks at everything the agent needs and says in plain words what is wrong and what to do. Changes nothing."""
+
+from collections.abc import Iterator, Mapping
+
+from agent import settings, show
+from agent.doctor import broker, machine, storage
+from agent.doctor.findings import BAD, GOOD, WRONG, Finding
+from agent.machine import profile
+from agent.machine.profile import BadProfile
+from agent.service import is_running
+from agent.settings import BadSettings, Settings
+
+
+def examine(env: Mapping[str, str]) -> Iterator[Finding]:
+    """Everything, in the order in which things depend on each other."""
+    try:
+        state_dir = settings.state_dir(env)
+        yield from storage.examine(state_dir)
+        chosen = Settings.from_env(env)
+        loaded = profile.load(chosen.profile)
+    except (BadSettings, BadProfile) as error:
+        for problem in str(error).splitlines():
+            yield Finding(WRONG, "settings", problem)
+        return
+    yield Finding(GOOD, "settings", f"device {chosen.device_uuid}, profile {loaded.name}")
+    runs = is_running(state_dir)
+    yield from machine.examine(chosen, loaded, port_is_ours=runs)
+    if runs:
+        told, _ = show.status(state_dir)
+        why = (line.removeprefix(show.NOT_SELLING).strip() for line in told if line.startswith(show.NOT_SELLING))
+        yield from (Finding(BAD, "selling", words) for words in why)
+    yield from broker.examine(chosen, loaded.name)

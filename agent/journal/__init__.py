@@ -1,0 +1,1 @@
+"""What the agent remembers through a power cut. Decides nothing."""

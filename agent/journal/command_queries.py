@@ -1,0 +1,79 @@
+"""The commands in the journal, to look at: one, those of an order, those in a state. Changes nothing."""
+
+from collections.abc import Iterable
+
+from agent.journal.records import UNSETTLED, Command, CommandState, Step
+from agent.journal.rows import read_command, steps
+from agent.journal.sales_block import Standing
+from agent.journal.sqlite_file import Database
+
+AGE = "seconds_since(finished_session, finished_second)"
+"""Seconds that have certainly passed since a command was finished (`Memory.at_least`)."""
+
+
+class Commands:
+    """Raises `JournalFailed` everywhere."""
+
+    def __init__(self, database: Database, standing: Standing) -> None:
+        self._database = database
+        self.standing = standing
+
+    def get(self, command_id: str) -> Command | None:
+        return next(iter(self._commands("command_id = ?", command_id)), None)
+
+    def of_order(self, order_id: str) -> list[Command]:
+        """Every command of an order, newest first."""
+        return self._commands("order_id = ? ORDER BY place DESC", order_id)
+
+    def received(self) -> list[Command]:
+        """Commands not begun, oldest first."""
+        return self._in((CommandState.RECEIVED,))
+
+    def next_received(self) -> Command | None:
+        """The oldest of them."""
+        return next(iter(self._commands("state = ? ORDER BY place LIMIT 1", CommandState.RECEIVED)), None)
+
+    def begun(self) -> list[Command]:
+        """Commands with intent and no byte sent: only a crash leaves them."""
+        return self._in((CommandState.INTENT,))
+
+    def unsettled(self) -> list[Command]:
+        """Commands the machine may be pouring, oldest first."""
+        return self._in(UNSETTLED)
+
+    def doubtful(self, within: float) -> list[Command]:
+        """Commands finished as unknown, unless that is certainly more seconds ago; oldest first."""
+        is_late = f"{AGE} < CAST(? AS REAL)"
+        return self._commands(f"state = ? AND {is_late} ORDER BY place", CommandState.UNKNOWN, str(within))
+
+    def sent_for(self, order_id: str) -> Command | None:
+        """The command whose bytes the machine may have seen last for this order."""
+        return next((command for command in self.of_order(order_id) if command.was_sent), None)
+
+    def sent_after(self, command: Command) -> int:
+        """How many makes went out after this one."""
+        later = "place > (SELECT place FROM command WHERE command_id = ?)"
+        sql = f"SELECT count(*) FROM command WHERE sent_at IS NOT NULL AND {later}"  # noqa: S608  (our own words)
+        with self._database.read() as connection:
+            return int(connection.execute(sql, (command.command_id,)).fetchone()[0])
+
+    def last_sent(self) -> Command | None:
+        """The newest command the machine may have seen since a person last looked at it."""
+        after = str(self.standing.resumed_after)
+        found = self._commands("sent_at IS NOT NULL AND place > CAST(? AS INTEGER) ORDER BY place DESC LIMIT 1", after)
+        return next(iter(found), None)
+
+    def history(self, command_id: str) -> list[Step]:
+        with self._database.read() as connection:
+            return steps(connection, command_id)
+
+    def _in(self, states: Iterable[CommandState]) -> list[Command]:
+        found: list[Command] = []
+        for state in states:
+            found += self._commands("state = ? ORDER BY place", state)
+        return found
+
+    def _commands(self, where: str, *values: str) -> list[Command]:
+        with self._database.read() as connection:
+            rows = connection.execute(f"SELECT * FROM command WHERE {where}", values)  # noqa: S608  (our own words)
+            return [read_command(row) for row in rows]

@@ -1,0 +1,66 @@
+"""What the journal knows of the machine's faults: enough, after a restart, to close no less than the machine closes.
+
+A status names faults without their reach, so a reach is written before it is acknowledged, and only where the journal
+would know of a narrower one. What has gone is struck out later: a bouncing contact must not wear the card.
+"""
+
+from collections.abc import Mapping
+
+from agent.clock import Clock
+from agent.journal.sales_block import Standing
+from agent.live_state import MAX_FAULTS
+from agent.rate_limit import Pace
+from protocol.messages import Fault
+from protocol.reasons import FaultLevel
+
+BURST, CALM_S = 10, 30.0
+"""Of reaches written at once: a machine can invent faults without end."""
+LATER_S = 60.0
+
+
+class FaultMemory:
+    """One thread's."""
+
+    def __init__(self, standing: Standing, clock: Clock) -> None:
+        self._standing = standing
+        self._clock = clock
+        self._written = standing.faults()
+        self._told: Mapping[str, Fault] = self._written
+        self._pace = Pace(BURST, CALM_S)
+        self._written_at = float("-inf")
+
+    @property
+    def faults(self) -> dict[str, Fault]:
+        """As they were last written."""
+        return dict(self._written)
+
+    def keep(self, faults: Mapping[str, Fault]) -> bool:
+        """False: not written yet, so it must not be acknowledged. Raises `JournalFailed`."""
+        self._told = dict(faults)
+        missing = {code: one for code, one in faults.items() if not _covers(self._written.get(code), one)}
+        if not missing:
+            return True
+        if not self._pace.allows(self._clock.monotonic()):
+            return False
+        gone = [code for code in self._written if code not in faults]
+        spared = gone[: max(0, MAX_FAULTS - len(faults))]
+        self._write({**{code: self._written[code] for code in spared}, **faults})
+        return True
+
+    def write_if_due(self) -> None:
+        """What was not urgent. Raises `JournalFailed`."""
+        if self._told != self._written and self._clock.monotonic() - self._written_at >= LATER_S:
+            self._write(dict(self._told))
+
+    def _write(self, faults: dict[str, Fault]) -> None:
+        self._standing.keep_faults(faults)
+        self._written, self._written_at = faults, self._clock.monotonic()
+
+
+def _covers(known: Fault | None, fault: Fault) -> bool:
+    """Would who knows only the first close all that the second closes?"""
+    if fault.level != FaultLevel.BLOCK:
+        return True
+    if known is None or known.level != FaultLevel.BLOCK:
+        return False
+    return not known.drinks or (bool(fault.drinks) and set(fault.drinks) <= set(known.drinks))

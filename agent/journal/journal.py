@@ -1,0 +1,383 @@
+"""The agent's durable memory: one row a command, from received to finished, each state committed before its act.
+
+Decides nothing about drinks; guards only the order of states and that nothing said is taken back wrongly.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from agent.clock import Bell, Clock, CloudClock
+from agent.cloud import report_message
+from agent.journal.command_queries import AGE, Commands
+from agent.journal.event_log import Chronicle
+from agent.journal.fault_memory import FaultMemory
+from agent.journal.memory import FORGOTTEN_FOR_S, Absence, Memory
+from agent.journal.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, Word, refused
+from agent.journal.report_queue import Outgoing
+from agent.journal.rows import steps
+from agent.journal.sales_block import Standing
+from agent.journal.sqlite_file import Database
+from agent.making import breaker, unrecorded_command
+from protocol.messages import Asked, Cancel, Make
+from protocol.reasons import AgentCode, DoubtCode, Happening, Result
+
+KEEP_COMMANDS = 10_000
+"""A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR_S`."""
+PRUNE_EVERY = 500
+"""New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
+MAX_NOTES = 64
+"""Lines of a command's history beyond which a mere note is not added."""
+
+
+class Journal(Commands):
+    """Commands and their history, and the words that outlive a restart. Safe to share between threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        new_id: Callable[[], str],
+        cloud: CloudClock,
+        outgoing_bell: Bell,
+    ) -> None:
+        self.session = new_id()
+        """This run of the agent."""
+        self.outgoing = Outgoing(database, self.session, outgoing_bell)
+        self.memory = Memory(database, clock, cloud, self.session)
+        self._clock = clock
+        self._cloud = cloud
+        self._reported_at = cloud.best
+        self._cancels: set[str] = set()
+        self._questions: set[str] = set()
+        """Ids of commands in the journal."""
+        self.transaction = database.write
+        super().__init__(database, Standing(database, clock))
+        self.faults = FaultMemory(self.standing, clock)
+        self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
+        if database.damaged:
+            self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        clock: Clock,
+        new_id: Callable[[], str],
+        cloud: CloudClock,
+        outgoing_bell: Bell,
+    ) -> "Journal":
+        """Raises `JournalFailed`."""
+        return cls(Database.open(folder, clock.wall()), clock, new_id, cloud, outgoing_bell)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # What the whole agent remembers
+
+    @property
+    def failure(self) -> str:
+        """Why the last commit failed, or ""."""
+        return self._database.failure
+
+    @property
+    def is_damaged(self) -> bool:
+        """Found damaged while in use: only a new start, which puts it aside, helps."""
+        return self._database.is_damaged
+
+    def stopped(self) -> str:
+        """Why nothing may be sold now, or ""."""
+        return self.standing.why_stopped()
+
+    def stop_selling(self, reason: str) -> None:
+        """Until a person has looked."""
+        self.standing.stop_selling(reason)
+
+    def resume_selling(self) -> None:
+        """A person has looked at the machine."""
+        with self.transaction() as connection:
+            last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
+            self.standing.resume_selling(int(last))
+
+    def accept_loss(self) -> None:
+        """A person has decided to go on without what the damaged journal knew."""
+        self.standing.accept_loss()
+
+    def prove_writable(self) -> None:
+        """Raises `JournalFailed` while there is no room for a command and its reports."""
+        self.standing.prove_writable()
+
+    # Doubted commands
+
+    def doubts(self, command: Command) -> bool:
+        """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
+        now, issued_at = self._cloud.best(), command.issued_at
+        if command.doubted or issued_at is None or command.state is not CommandState.RECEIVED:
+            return False
+        absence = self.memory.absence(issued_at, command.deadline_at, now)
+        if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now):
+            return False
+        sent = {"doubted": AgentCode.EXPIRED, "sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+        return self._advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), absence.value, **sent)
+
+    def existed(self, command: Command) -> bool:
+        """Was this journal there when the command was issued?"""
+        now = self._cloud.best()
+        return self.memory.absence(command.issued_at, command.deadline_at, now) is not Absence.BEFORE
+
+    def begin_again(self, command: Command) -> bool:
+        """What was doubted was never sent: it waits its turn like any other."""
+        unsent = {"sent_at": None, "sent_session": None, "sent_second": None}
+        note = "it had not been sent before"
+        return self._advance(command.command_id, CommandState.RECEIVED, (CommandState.SENT,), note, **unsent)
+
+    # Commands, moved on
+
+    def is_cancel_asked(self, command_id: str) -> bool:
+        return command_id in self._cancels
+
+    def insert(self, make: Make, state: CommandState, note: str = "") -> None:
+        """A command seen for the first time."""
+        self._insert(
+            make.command_id,
+            make.order_id,
+            state,
+            note,
+            drink_no=make.drink_no,
+            size=int(make.size),
+            price=make.price,
+            issued_at=make.issued_at.isoformat(),
+            deadline_at=make.deadline_at.isoformat(),
+        )
+
+    def bury(self, named: Asked | Cancel, code: str, rule: str) -> None:
+        """A command that never came is refused from now on; of what may be older the machine is asked first."""
+        absence = self._absence(named)
+        bare = {"drink_no": "", "size": 0, "price": 0}
+        with self.transaction():
+            if absence is Absence.NEVER_CAME:
+                self._insert(named.command_id, named.order_id, CommandState.RECEIVED, rule, **bare)
+                self.finish(named.command_id, refused(code, rule))
+            else:
+                note = absence.value
+                self._insert(named.command_id, named.order_id, CommandState.SENT, note, **bare, doubted=code)
+
+    def ask_about(self, command_id: str) -> None:
+        """Somebody wants to know what became of it: the machine is to be asked, and not only this journal."""
+        self._questions.add(command_id)
+
+    def is_asked_about(self, command_id: str) -> bool:
+        return command_id in self._questions
+
+    def answered(self, command_id: str) -> None:
+        """The machine is asked now."""
+        self._questions.discard(command_id)
+
+    def questions(self) -> list[Command]:
+        """What the machine is to be asked about, though it is told already."""
+        asked = (self.get(command_id) for command_id in sorted(self._questions))
+        return [command for command in asked if command is not None and command.is_finished]
+
+    def ask_cancel(self, command_id: str) -> None:
+        """Whoever is driving this command finds it here."""
+        self._cancels.add(command_id)
+
+    def drop_cancel(self, command_id: str) -> None:
+        """The wish was passed on, or came too late."""
+        self._cancels.discard(command_id)
+
+    def intend(self, command_id: str, snapshot: Snapshot) -> bool:
+        """False when it was taken back meanwhile."""
+        kept = msgspec.json.encode(snapshot).decode()
+        return self._advance(command_id, CommandState.INTENT, (CommandState.RECEIVED,), snapshot=kept)
+
+    def mark_sent(self, command_id: str) -> bool:
+        """Commit this, then write the bytes. False when it was taken back meanwhile."""
+        with self.transaction():
+            if command_id in self._cancels:
+                return False
+            sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+            return self._advance(command_id, CommandState.SENT, (CommandState.INTENT,), **sent)
+
+    def mark_resent(self, command_id: str) -> bool:
+        """Commit this, then write the same bytes again. False the second time, and once the machine has the order."""
+        with self.transaction():
+            command = self.get(command_id)
+            if command is None or command.resent or command.word > Word.NOTHING:
+                return False
+            return self._advance(command_id, command.state, (command.state,), "sent again", resent=1)
+
+    def mark_taken(self, command_id: str, note: str) -> bool:
+        """Not begun, and the machine says that it has it: sent, though not by what this journal knows."""
+        sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
+        return self._advance(command_id, CommandState.SENT, (CommandState.RECEIVED,), note, **sent)
+
+    def mark_accepted(self, command_id: str, note: str = "") -> None:
+        """The machine has taken it; queued for the cloud."""
+        with self.transaction() as connection:
+            self.keep_word(command_id, Word.TAKEN)
+            if self._advance(command_id, CommandState.ACCEPTED, (CommandState.SENT,), note):
+                self._report_accepted(connection, command_id)
+
+    def mark_brewing(self, command_id: str) -> None:
+        """Something moves; a verdict that was lost on the way is thereby known."""
+        with self.transaction():
+            self.mark_accepted(command_id, "seen by its progress")
+            self.keep_word(command_id, Word.MOVING)
+            self._advance(command_id, CommandState.BREWING, (CommandState.ACCEPTED,))
+
+    def keep_word(self, command_id: str, word: Word) -> None:
+        """What the machine has said of having this order, for ever; never lowered."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE command SET word = ? WHERE command_id = ? AND word < ?", (word, command_id, word)
+            )
+
+    def finish(self, command_id: str, verdict: Verdict) -> bool:
+        """Commit the outcome and queue it; a later truth becomes a new revision. False when it changes nothing."""
+        with self.transaction() as connection:
+            command = self.get(command_id)
+            if command is None or not command.would_correct(verdict):
+                return False
+            self._write_verdict(connection, command, verdict)
+            self._report_outcome(connection, command_id)
+            self._stop_if_unknown(verdict)
+        self._cancels.discard(command_id)
+        return True
+
+    def note(self, command_id: str, note: str) -> None:
+        """A line in the history, without a new state."""
+        with self.transaction() as connection:
+            command = self.get(command_id)
+            if command is not None and len(steps(connection, command_id)) < MAX_NOTES:
+                self._remember(connection, command_id, command.state, note)
+
+    def report_again(self, command: Command) -> None:
+        """Queue the latest word on this command anew, in place of what waits for it."""
+        with self.transaction() as connection:
+            self.outgoing.forget(connection, command.command_id)
+            if command.is_finished:
+                self._report_outcome(connection, command.command_id)
+            elif command.state in (CommandState.ACCEPTED, CommandState.BREWING):
+                self._report_accepted(connection, command.command_id)
+
+    def prune(self) -> None:
+        """Forget what is finished, reported, and certainly old or beyond the count."""
+        marks = ", ".join("?" * len(FINISHED))
+        which = (
+            f"state IN ({marks}) AND ({AGE} > ? OR place <= (SELECT max(place) FROM command) - ?)"  # noqa: S608  (ours)
+            " AND command_id NOT IN (SELECT command_id FROM outgoing)"
+        )
+        with self.transaction() as connection:
+            self.memory.forget(connection, which, *FINISHED, FORGOTTEN_FOR_S, KEEP_COMMANDS)
+
+    # Within
+
+    def _absence(self, named: Asked | Cancel) -> Absence:
+        """What it means that this command is not here."""
+        issued_at = None if named.issued_at is UNSET else named.issued_at
+        deadline_at = None if named.deadline_at is UNSET else named.deadline_at
+        return self.memory.absence(issued_at, deadline_at, self._cloud.now())
+
+    def _insert(self, command_id: str, order_id: str, state: CommandState, note: str, **columns: Any) -> None:
+        now = self._clock.wall().isoformat()
+        columns |= {
+            "command_id": command_id,
+            "order_id": order_id,
+            "state": state,
+            "session": self.session,
+            "received_at": now,
+            "received_mono": self._clock.monotonic(),
+            "sent_at": now if state is CommandState.SENT else None,
+        } | (self._stamped("sent") if state is CommandState.SENT else {})
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        with self.transaction() as connection:
+            connection.execute(
+                f"INSERT INTO command ({names}, place)"  # noqa: S608  (our own column names)
+                f" VALUES ({marks}, (SELECT coalesce(max(place), 0) + 1 FROM command))",
+                tuple(columns.values()),
+            )
+            self._remember(connection, command_id, state, note)
+            if connection.execute("SELECT max(place) FROM command").fetchone()[0] % PRUNE_EVERY == 0:
+                self.prune()
+
+    def _advance(
+        self, command_id: str, to: CommandState, allowed: tuple[CommandState, ...], note: str = "", **columns: Any
+    ) -> bool:
+        sets = "".join(f", {name} = ?" for name in columns)
+        marks = ", ".join("?" * len(allowed))
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                f"UPDATE command SET state = ?{sets} WHERE command_id = ? AND state IN ({marks})",  # noqa: S608  (ours)
+                (to, *columns.values(), command_id, *allowed),
+            )
+            if cursor.rowcount:
+                self._remember(connection, command_id, to, note)
+            return bool(cursor.rowcount)
+
+    def _remember(self, connection: sqlite3.Connection, command_id: str, state: str, note: str) -> None:
+        now = (self._clock.wall().isoformat(), self._clock.monotonic())
+        connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", (command_id, state, *now, note))
+
+    def _stamped(self, what: str) -> dict[str, Any]:
+        """The columns that say when, for as long as anybody may ask."""
+        return dict(zip((f"{what}_session", f"{what}_second"), self.memory.stamp(), strict=True))
+
+    def _write_verdict(self, connection: sqlite3.Connection, command: Command, verdict: Verdict) -> None:
+        state = STATE_OF[verdict.result]
+        connection.execute(
+            "UPDATE command SET state = ?, result = ?, code = ?, out = ?, evidence = ?, revision = ?,"
+            " finished_at = ?, finished_session = ?, finished_second = ? WHERE command_id = ?",
+            (
+                state,
+                verdict.result,
+                verdict.code,
+                verdict.out,
+                msgspec.json.encode(verdict.evidence).decode(),
+                unrecorded_command.revision(command, verdict),
+                self._clock.wall().isoformat(),
+                *self.memory.stamp(),
+                command.command_id,
+            ),
+        )
+        self._remember(connection, command.command_id, state, verdict.code or verdict.evidence.rule)
+
+    def _report_accepted(self, connection: sqlite3.Connection, command_id: str) -> None:
+        command, at = self._known(command_id), self._reported_at()
+        self.outgoing.add(connection, command_id, lambda message_id: report_message.accepted(message_id, command, at))
+
+    def _report_outcome(self, connection: sqlite3.Connection, command_id: str) -> None:
+        command, at, history = self._known(command_id), self._reported_at(), steps(connection, command_id)
+        verdict = command.verdict
+        if verdict is not None:
+            self.outgoing.add(
+                connection,
+                command_id,
+                lambda message_id: report_message.outcome(message_id, command, verdict, history, at),
+            )
+
+    def _stop_if_unknown(self, verdict: Verdict) -> None:
+        if verdict.result is not Result.UNKNOWN or self.standing.is_stopped or verdict.code == DoubtCode.UNOBSERVABLE:
+            return
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {AGE}, result FROM command"  # noqa: S608  (our own words)
+                " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
+                " AND (doubted = '' OR snapshot IS NOT NULL)"
+                " ORDER BY place DESC LIMIT ?",
+                (DoubtCode.UNOBSERVABLE, self.standing.resumed_after, breaker.LOOK_BACK),
+            )
+            outcomes = [(age, Result(result)) for age, result in rows]
+        reason = breaker.why_stop(outcomes)
+        if reason:
+            self.stop_selling(reason)
+
+    def _known(self, command_id: str) -> Command:
+        command = self.get(command_id)
+        if command is None:
+            raise KeyError(command_id)
+        return command

@@ -1,0 +1,1 @@
+"""The agent's wire to the machine: port, frames, dialect, profile, requests."""

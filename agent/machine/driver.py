@@ -1,0 +1,255 @@
+"""What can be asked of the machine, and how its answers are matched: request, reply, retries of questions only.
+
+A make is written once per call and never retried here. Waiting is the caller's: every question is a talk.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from math import inf
+from random import Random
+from typing import Literal, Protocol, TypeVar
+
+from agent.clock import Clock
+from agent.machine import capability_rules
+from agent.machine.capability_rules import Duty
+from agent.machine.conversation import Heard, LineLost, LineNews, Talk, Wait
+from agent.machine.profile import Profile
+from protocol.errors import TooLarge, UnknownKind
+from protocol.frames import Frame
+from protocol.machine import (
+    CancelDrink,
+    CancelReply,
+    CountersQuery,
+    CountersReply,
+    EventAck,
+    Heartbeat,
+    Hello,
+    HelloReply,
+    MachineMessage,
+    MakeDrink,
+    OrderQuery,
+    OrderReply,
+    Rinse,
+    RinseReply,
+    Status,
+    StatusReply,
+)
+
+MAX_MSG_ID = 65_535
+FROM_HOST = (Hello, Status, MakeDrink, CancelDrink, OrderQuery, CountersQuery, Rinse, EventAck)
+"""Only we say these: heard on a line of two wires they are its echo, and no word of the machine."""
+log = logging.getLogger(__name__)
+Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, CancelReply, RinseReply)
+
+
+class Line(Protocol):
+    """The serial line as the worker sees it: never blocks for reading."""
+
+    def take(self) -> list[LineNews]:
+        """What happened since the last call, in order."""
+
+    def send(self, frame: Frame, session: int) -> None:
+        """Write one frame if the port is still the one opened as `session`. Raises `LineLost`."""
+
+    def recall(self, session: int) -> None:
+        """Throw away what was written and has not left, at the price of the line: it is opened anew."""
+
+    def error_ratio(self) -> float:
+        """Share of damaged frames, 0 to 1."""
+
+
+class Driver:
+    """The machine, as long as the line is the same; `boot_id` and `abilities` come with its greeting.
+
+    What the profile has no command for is not asked: the answer is None, as of a machine that does not know.
+    """
+
+    def __init__(self, line: Line, profile: Profile, clock: Clock, random: Random) -> None:
+        self._line = line
+        self._profile = profile
+        self._codec = profile.codec
+        self._timers = profile.timers
+        self._clock = clock
+        self._random = random
+        self._msg_id = random.randint(1, MAX_MSG_ID)
+        self._session = 0
+        self._asked: set[int] = set()
+        """Questions since the last make."""
+        self._unanswered = ""
+        """The order of a make that nothing yet shows to have arrived."""
+        self.recall_at = inf
+        """Steady seconds; a make that is unanswered then must not arrive any more."""
+        self.is_open = False
+        self.is_greeted = False
+        self.boot_id = ""
+        self.model = ""
+        self._was_greeted = False
+        self.abilities: frozenset[str] = frozenset()
+        self._learn_abilities(())
+
+    def opened(self, session: int) -> None:
+        """A new opening: replies to older questions must not be taken for new ones."""
+        self._session = session
+        self._msg_id = self._random.randint(1, MAX_MSG_ID)
+        self.is_open = True
+        self.is_greeted = self._was_greeted and self.must(Duty.REPORT_PORT_ONLY)  # an open port is all it can say
+
+    def closed(self) -> None:
+        """What had not left is lost with the line."""
+        self.is_open = self.is_greeted = False
+        self._arrived()
+
+    def can(self, ability: str) -> bool:
+        return ability in self.abilities
+
+    def must(self, duty: Duty) -> bool:
+        """Does what this machine cannot do oblige us to this?"""
+        return duty in capability_rules.duties(self.abilities)
+
+    @property
+    def is_unobservable(self) -> bool:
+        """Nothing it says will ever tell what became of a drink. Not said of a machine that has never spoken yet."""
+        return (self._was_greeted or not self._introduces_itself) and capability_rules.is_unobservable(self.abilities)
+
+    @property
+    def is_blind(self) -> bool:
+        """It does not even say that it has taken a make."""
+        return self.is_unobservable and capability_rules.is_blind(self.abilities)
+
+    @property
+    def capabilities(self) -> list[str]:
+        """As the cloud is told them."""
+        return sorted(self.abilities)
+
+    def read(self, frame: Frame) -> MachineMessage:
+        """What the machine said. Raises `WireError`."""
+        message = self._codec.from_frame(frame)
+        if not isinstance(message, FROM_HOST):
+            is_reply = getattr(message, "msg_id", 0) in self._asked  # asked behind the make, so the make is there
+            if is_reply or getattr(message, "order_uuid", None) == self._unanswered:
+                self._arrived()
+        return message
+
+    def order_in(self, frame: Frame) -> str | None:
+        """Whose drink a frame that cannot be read speaks of."""
+        return self._codec.order_in(frame)
+
+    def greet(self) -> Talk[bool]:
+        """Learn who is there, as far as this machine can tell; False when nobody answers."""
+        if self._introduces_itself:
+            return (yield from self._ask_who())
+        if self.can(capability_rules.STATUS):
+            reply = yield from self.status()
+            return reply is not None and self._met(reply.boot_id)
+        if self.can("heartbeat"):
+            beat = yield Wait(self._clock.monotonic() + self._timers.quiet, lambda heard: isinstance(heard, Heartbeat))
+            return isinstance(beat, Heartbeat) and self._met(beat.boot_id)
+        return self.is_open and self._met("")
+
+    @property
+    def _introduces_itself(self) -> bool:
+        return self._codec.knows(Hello, HelloReply)
+
+    def _ask_who(self) -> Talk[bool]:
+        reply = yield from self._ask(lambda msg_id: Hello(msg_id=msg_id), HelloReply)
+        if reply is None:
+            return False
+        if reply.boot_id != self.boot_id:
+            log.info("machine %s firmware %s, boot %s, can: %s", reply.model, reply.fw, reply.boot_id, reply.caps)
+        self.model = reply.model
+        self._learn_abilities(reply.caps)
+        return self._met(reply.boot_id)
+
+    def _met(self, boot_id: str) -> bool:
+        self.boot_id = boot_id
+        self._was_greeted = self.is_greeted = True
+        return True
+
+    def _learn_abilities(self, announced: Iterable[str]) -> None:
+        abilities = self._profile.abilities(frozenset(announced))
+        self.abilities = abilities | {capability_rules.STATUS} if self._codec.knows(Status, StatusReply) else abilities
+
+    def status(self) -> Talk[StatusReply | None]:
+        return (yield from self._ask(lambda msg_id: Status(msg_id=msg_id), StatusReply))
+
+    def counters(self) -> Talk[CountersReply | None]:
+        return (yield from self._ask(lambda msg_id: CountersQuery(msg_id=msg_id), CountersReply))
+
+    def lookup(self, order_id: str) -> Talk[OrderReply | None]:
+        """What the machine remembers of one order; None when it does not answer."""
+        return (yield from self._ask(lambda msg_id: OrderQuery(msg_id=msg_id, order_uuid=order_id), OrderReply))
+
+    def cancel(self, order_id: str) -> Talk[CancelReply | None]:
+        return (yield from self._ask(lambda msg_id: CancelDrink(msg_id=msg_id, order_uuid=order_id), CancelReply))
+
+    def rinse(self, job_id: str, kind: Literal["rinse", "clean"]) -> Talk[RinseReply | None]:
+        """Asked again under the same id, a machine starts nothing twice."""
+        return (yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply))
+
+    def fits(self, message: MachineMessage) -> bool:
+        """Is there a frame of this machine that holds it?"""
+        try:
+            self._profile.layout.encode(self._codec.to_frame(message))
+        except (TooLarge, UnknownKind):
+            return False
+        return True
+
+    def make(self, drink: MakeDrink, until: float) -> None:
+        """Write the make frame, once; not to arrive after `until`, steady seconds. Raises `LineLost`, `TooLarge`."""
+        self._send(drink)
+        self._asked.clear()
+        self._unanswered, self.recall_at = drink.order_uuid, until
+
+    def recall_if_due(self, now: float) -> None:
+        """A line that took the bytes and holds them back would deliver the make when nobody waits for it any more."""
+        if now >= self.recall_at:
+            self._arrived()
+            log.warning("the make is unanswered and its time is up: what has not left is thrown away")
+            self._line.recall(self._session)
+
+    def _arrived(self) -> None:
+        self._unanswered, self.recall_at = "", inf
+
+    def acknowledge(self, boot_id: str, evt: int) -> None:
+        """Tell the machine to stop repeating an event; if this is lost it repeats, and is told again."""
+        if not self._codec.knows(EventAck):
+            return
+        try:
+            self._send(EventAck(boot_id=boot_id, evt=evt))
+        except (LineLost, TooLarge) as lost:
+            log.debug("event %s of boot %s not acknowledged: %s", evt, boot_id, lost)
+
+    def _ask(self, question: Callable[[int], MachineMessage], answer: type[Reply]) -> Talk[Reply | None]:
+        """Ask until answered, at most `query_tries` times; a late answer to an earlier try counts."""
+        asked: set[int] = set()
+
+        def wanted(heard: Heard) -> bool:
+            return isinstance(heard, answer) and heard.msg_id in asked
+
+        for _ in range(self._timers.query_tries):
+            msg_id = self._next_msg_id()
+            asked.add(msg_id)
+            self._asked.add(msg_id)
+            try:
+                self._send(question(msg_id))
+            except (UnknownKind, TooLarge):
+                return None
+            heard = yield Wait(self._clock.monotonic() + self._timers.query_reply, wanted)
+            if isinstance(heard, answer):
+                return heard
+        return None
+
+    def _next_msg_id(self) -> int:
+        self._msg_id = self._msg_id % MAX_MSG_ID + 1
+        return self._msg_id
+
+    def _send(self, message: MachineMessage) -> None:
+        if not self.is_open:
+            raise LineLost("the port is closed", wrote_nothing=True)
+        frame = self._codec.to_frame(message)
+        self._profile.layout.encode(frame)  # what fits no frame is a fault of the message, not of the line
+        try:
+            self._line.send(frame, self._session)
+        except LineLost:
+            self.closed()
+            raise

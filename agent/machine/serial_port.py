@@ -1,0 +1,261 @@
+"""The serial port: opened by its stable name, reopened for ever, bytes turned into frames. Knows no messages.
+
+The reader thread does nothing but read, decode and queue.
+"""
+
+import logging
+import socket
+import struct
+import termios
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+
+import serial
+
+from agent.clock import Bell, Clock
+from agent.machine.conversation import Closed, LineLost, LineNews, Opened
+from agent.machine.frame_dump import Recorder
+from agent.machine.framing import Decoder
+from agent.machine.profile import Profile
+from protocol.frames import Frame
+
+WRITE_TIMEOUT_S = 1.0
+DRAIN_PAUSE_S = 0.005
+QUICK_TRIES = 10
+QUICK_PAUSE_S = 0.2
+"""A port that comes back under its name within two seconds is picked up at once."""
+LONGEST_PAUSE_S = 30.0
+STEADY_S = 5.0
+"""A port that stayed open for so long is tried again at once; one that breaks at each opening is not."""
+BITS_PER_BYTE = 10
+MAX_QUEUE = 1_000
+"""Frames nobody took; beyond it new ones are dropped, for all that matters is repeated by the machine."""
+RATIO_FRAMES = 200
+"""The share of damaged frames is told over about this many."""
+_AT_CLOSE_FORGET = struct.pack("ii", 1, 0)
+"""However the port is closed, also by our death: what it has not delivered it does not deliver later."""
+_LOST = (OSError, serial.SerialException, termios.error, TypeError, ValueError)
+"""What a vanishing adapter can raise from pyserial, TypeError included (it reads through a closed descriptor)."""
+log = logging.getLogger(__name__)
+
+
+def open_port(url: str, profile: Profile) -> serial.Serial:
+    """Open for ourselves alone, by the system's lock on the device: it ends with us, however we end.
+
+    A link such as /dev/serial/by-id/... is followed anew at each opening. Raises what `_LOST` lists.
+    """
+    port: serial.Serial = serial.serial_for_url(
+        url,
+        baudrate=profile.serial.baud,
+        bytesize=profile.serial.bytesize,
+        parity=profile.serial.parity,
+        stopbits=profile.serial.stopbits,
+        timeout=profile.timers.inter_byte_gap,
+        write_timeout=WRITE_TIMEOUT_S,
+        rtscts=profile.serial.flow == "rtscts",
+        xonxoff=profile.serial.flow == "xonxoff",
+        exclusive=True,
+    )
+    if (end := _socket_of(port)) is not None:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_CLOSE_FORGET)
+    return port
+
+
+def _socket_of(port: serial.Serial) -> socket.socket | None:
+    """Of `socket://` and `rfc2217://`."""
+    end = getattr(port, "_socket", None)
+    return end if isinstance(end, socket.socket) else None
+
+
+class SerialLine:
+    """The line of a real machine; `beat` is called whenever the reader has come round once more."""
+
+    def __init__(
+        self,
+        url: str,
+        profile: Profile,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        random: Random,
+        bell: Bell,
+        beat: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._profile = profile
+        self._layout = profile.layout
+        self._recorder = recorder
+        self._clock = clock
+        self._random = random
+        self._bell = bell
+        self._beat = beat
+        self._news: deque[LineNews] = deque()
+        self._port: serial.Serial | None = None
+        self._session = 0
+        self._is_broken = False
+        self._write_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="serial-reader", daemon=True)
+        self._good = self._bad = 0.0
+        self._dropped = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port and end the reader."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    def take(self) -> list[LineNews]:
+        taken: list[LineNews] = []
+        while self._news:
+            taken.append(self._news.popleft())
+        return taken
+
+    def send(self, frame: Frame, session: int) -> None:
+        data = self._layout.encode(frame)
+        with self._write_lock:
+            port = self._port
+            if port is None or session != self._session:
+                raise LineLost("the port is closed", wrote_nothing=True)
+            self._recorder.saw(self._clock.monotonic(), ">", data)
+            try:
+                port.write(data)
+                if self._profile.serial.flow != "none":
+                    self._drain(port)
+            except _LOST as error:
+                self._is_broken = True
+                with suppress(*_LOST):
+                    port.reset_output_buffer()
+                raise LineLost(f"write failed: {error}") from error
+        log.debug("> %s", data.hex())
+
+    def recall(self, session: int) -> None:
+        """A socket may hold bytes back for minutes and deliver them then; closing it throws them away."""
+        with self._write_lock, suppress(*_LOST):
+            port = self._port
+            if port is None or session != self._session:
+                return
+            if _socket_of(port) is not None:
+                self._is_broken = True
+            elif port.out_waiting:
+                port.reset_output_buffer()
+                self._is_broken = True
+
+    def _drain(self, port: serial.Serial) -> None:
+        """A machine that holds the line up must not get a make later, when it lets go. Raises `OSError`."""
+        until = self._clock.monotonic() + WRITE_TIMEOUT_S
+        while port.out_waiting:
+            if self._clock.monotonic() >= until:
+                raise OSError("the machine does not take what is sent")
+            self._stopping.wait(DRAIN_PAUSE_S)
+
+    def error_ratio(self) -> float:
+        total = self._good + self._bad
+        return round(self._bad / total, 2) if total else 0.0
+
+    def _run(self) -> None:
+        failures, told = 0, ""
+        while not self._stopping.is_set():
+            try:
+                port = open_port(self._url, self._profile)
+            except _LOST as error:
+                if str(error) != told:  # once a reason, not once a try
+                    told = str(error)
+                    log.warning("cannot open %s: %s", self._url, error)
+                self._pause(failures)
+                failures += 1
+                continue
+            opened_at, told = self._clock.monotonic(), ""
+            self._use(port)
+            failures = 0 if self._clock.monotonic() - opened_at >= STEADY_S else failures + 1
+            self._pause(failures)
+
+    def _use(self, port: serial.Serial) -> None:
+        with self._write_lock:
+            self._session += 1
+            self._port = port
+            self._is_broken = False
+        log.info("%s is open", self._url)
+        self._tell(Opened(self._session))
+        why = "stopped"
+        try:
+            self._read(port)
+        except _LOST as error:
+            why = str(error)
+            log.warning("%s is lost: %s", self._url, why)
+        with self._write_lock:
+            self._port = None
+        try:
+            port.close()  # may wait for bytes that nobody takes: not under the lock
+        except _LOST as error:
+            log.debug("closing %s: %s", self._url, error)
+        self._tell(Closed(why))
+
+    def _read(self, port: serial.Serial) -> None:
+        decoder = Decoder(self._layout)
+        candidate, since = -1, 0.0
+        while not self._stopping.is_set():
+            if self._is_broken:
+                raise OSError("a write failed")
+            self._beat()
+            data = port.read(1)
+            if data:
+                waiting = port.in_waiting
+                data += port.read(waiting) if waiting else b""
+                frames = decoder.feed(data)
+            else:
+                frames = decoder.give_up()
+            now = self._clock.monotonic()
+            if decoder.passed != candidate or not decoder.waiting:
+                candidate, since = decoder.passed, now
+            elif now - since > self._budget(decoder.claimed):
+                frames += decoder.give_up()
+            for frame in frames:
+                self._hear(frame, now)
+            self._judge(decoder)
+
+    def _budget(self, size: int) -> float:
+        """How long a frame of this size may take: a false header must not hold up what drips in behind it."""
+        return self._profile.timers.whole_frame + 3 * size * BITS_PER_BYTE / self._profile.serial.baud
+
+    def _hear(self, frame: Frame, now: float) -> None:
+        data = self._layout.encode(frame)
+        self._recorder.saw(now, "<", data)
+        log.debug("< %s", data.hex())
+        if len(self._news) < MAX_QUEUE:
+            self._dropped = 0
+            self._tell(frame)
+            return
+        if not self._dropped:
+            log.error("frames dropped: %s wait already", MAX_QUEUE)
+        self._dropped += 1
+
+    def _judge(self, decoder: Decoder) -> None:
+        """Keep a fading count of good and damaged frames."""
+        stats = decoder.stats
+        self._good += stats.frames
+        self._bad += stats.faults.total()
+        stats.frames = 0
+        stats.faults.clear()
+        if self._good + self._bad > RATIO_FRAMES:
+            self._good, self._bad = self._good / 2, self._bad / 2
+
+    def _tell(self, news: LineNews) -> None:
+        self._news.append(news)
+        self._bell.ring()
+
+    def _pause(self, failures: int) -> None:
+        if failures < QUICK_TRIES:
+            pause = QUICK_PAUSE_S
+        else:
+            pause = min(LONGEST_PAUSE_S, 2.0 ** min(failures - QUICK_TRIES, 10))
+            pause *= self._random.uniform(0.7, 1.3)
+        until = self._clock.monotonic() + pause
+        while (left := until - self._clock.monotonic()) > 0 and not self._stopping.wait(min(left, 1.0)):
+            self._beat()

@@ -1,0 +1,1 @@
+"""One command from received to poured, refused or unknown."""

@@ -1,0 +1,42 @@
+"""Every reading of the counters, whoever asked for it: what nobody ordered is told, and may stop the selling."""
+
+import logging
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.journal.journal import Journal
+from agent.journal.records import Snapshot
+from agent.machine.profile import Profile
+from agent.making.unordered_drinks import Tally
+from protocol.reasons import Happening
+
+LOCAL_SALE = "local_sale"
+"""The code of a drink that the machine sold by itself."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterWatch:
+    """Weighs each movement by what the profile knows of this machine."""
+
+    tally: Tally
+    journal: Journal
+    profile: Profile
+    clock: Clock
+
+    def read(self, reading: Snapshot) -> None:
+        """A sale of its own stops nothing, but takes the counter's word away; a drink beside ours stops the selling."""
+        moved = self.tally.read(reading, self.clock.monotonic())
+        if not moved.strays:
+            return
+        is_local = moved.is_local_sale if (sells := self.profile.counting.local_sales) is None else sells
+        code, counted, ordered = LOCAL_SALE if is_local else "", moved.counted, moved.ordered
+        self.journal.chronicle.tell(
+            Happening.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total
+        )
+        if is_local:
+            self.journal.standing.note_local_sale()
+            return
+        why = f"the counter moved by {counted} and {ordered} drinks were ordered; needs a person"
+        log.error("selling stops: %s", why)
+        self.journal.stop_selling(why)

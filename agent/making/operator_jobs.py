@@ -1,0 +1,216 @@
+"""What an operator asks for besides drinks: rinse, restart, resume, settings. Refused, with a reason, in mid-drink.
+
+Nothing here is journaled: a job that was not begun is forgotten by a crash, and asked for again under its own id.
+"""
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import UNSET
+
+from agent.clock import Clock, CloudClock
+from agent.journal import operator_decisions
+from agent.journal.operator_decisions import Decision
+from agent.journal.sales_block import Standing
+from agent.live_state import Board
+from agent.machine import profile_overrides
+from agent.machine.conversation import LineLost, Sign, Talk, Wait
+from agent.machine.driver import MAX_MSG_ID, Driver
+from agent.machine.profile import BadProfile, Profile
+from agent.making.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
+from protocol import machine
+from protocol.machine import DoneEvent, FailedEvent
+from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings
+from protocol.reasons import AgentCode, AnswerStatus, JobCode, RejectCode
+
+FILE = "restart.json"
+LONGEST_LIFE_S = 600.0
+"""An older job is refused whatever its own deadline says. No setting: or a wrong one would lock the operator out."""
+REMEMBERED = 32
+"""Answers kept to be repeated; nobody asks for as many jobs within a message's life."""
+LEAVE_AFTER_S = 1.0
+"""Between the answer and the restart: time for the answer to reach the broker."""
+LOOK_AGAIN_S = 0.5
+PATIENCE_S = WELCOME_PATIENCE_S + 2.0
+"""How long a job waits for the cloud's clock; drinks wait behind it."""
+WORDS = 500
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """Jobs one at a time. `restart` ends this run of the agent; whoever started it starts it again."""
+
+    driver: Driver
+    board: Board
+    clock: Clock
+    cloud: CloudClock
+    profile: Profile
+    base: Profile
+    """Without what an operator has set."""
+    standing: Standing
+    state_dir: Path
+    restart: Callable[[], None]
+    leaves_at: float | None = None
+    """Steady seconds; from the moment it is set nothing new is begun."""
+    _answered: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
+
+    def begin(self) -> None:
+        """Once at the start: was it a job that ended the last run?"""
+        path = self.state_dir / FILE
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            answer = Answer(reference=said["job_id"], asked=said["asked"], status=AnswerStatus.DONE)
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        self._tell(answer)
+
+    def leave_if_due(self, now: float) -> None:
+        if self.leaves_at is not None and now >= self.leaves_at:
+            self.leaves_at = float("inf")
+            log.warning("starting anew, as an operator asked")
+            self.restart()
+
+    def refuse(self, job: Job, code: str, words: str) -> None:
+        """Nothing was done and nothing will be."""
+        log.info("%s %s refused: %s %s", _kind(job), job.job_id, code, words)
+        self.answer(job, AnswerStatus.REFUSED, code, words)
+
+    def answer(self, job: Job, status: AnswerStatus, code: str = "", words: str = "") -> None:
+        said = Answer(reference=job.job_id, asked=_kind(job), status=status, code=code, words=words[:WORDS])
+        self._tell(said)
+
+    def repeat(self, job: Job) -> bool:
+        """True when the job was answered before; the answer is given again and nothing else happens."""
+        known = self._answered.get(job.job_id)
+        if known is not None:
+            self.board.answer(known)
+        return known is not None
+
+    def do(self, job: Job) -> Talk[None]:
+        """One job, unless it came too late."""
+        began = self.clock.monotonic()
+        while (timeliness := self._judge(job, began)) is Timeliness.WAIT:
+            if self.clock.monotonic() - began > PATIENCE_S:
+                self.refuse(job, AgentCode.EXPIRED, "the time is not known, so it may have come too late")
+                return
+            yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, lambda heard: heard is Sign.NUDGE)
+        if timeliness is Timeliness.EXPIRED:
+            self.refuse(job, AgentCode.EXPIRED, "it came too late")
+            return
+        match job:
+            case Rinse():
+                yield from self._rinse(job)
+            case Restart():
+                self._leave(job)
+            case Resume():
+                self._resume(job)
+            case Settings():
+                self._set(job)
+
+    def heard(self, event: DoneEvent | FailedEvent, job_id: str) -> None:
+        """The machine has come to the end of a rinse."""
+        known = self._answered.get(job_id)
+        if known is None or known.asked != Rinse.__struct_config__.tag:
+            log.info("a rinse nobody asked for has ended: %s", event)
+        elif isinstance(event, DoneEvent):
+            self._tell(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.DONE))
+        else:
+            self._tell(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.FAILED, code=event.code))
+
+    def _rinse(self, job: Rinse) -> Talk[None]:
+        if not self.driver.can("rinse"):
+            self.refuse(job, RejectCode.UNSUPPORTED, "this machine cannot be rinsed from afar")
+            return
+        if not self.driver.is_greeted:
+            self.refuse(job, AgentCode.MACHINE_OFFLINE, "the machine does not answer")
+            return
+        if not self.driver.fits(machine.Rinse(msg_id=MAX_MSG_ID, job_uuid=job.job_id, kind=job.program.value)):
+            self.refuse(job, RejectCode.BAD_BODY, "no frame of this machine holds its id")
+            return
+        self._note(job, AnswerStatus.UNKNOWN)
+        try:
+            reply = yield from self.driver.rinse(job.job_id, job.program.value)
+            if reply is None:
+                self.answer(job, AnswerStatus.UNKNOWN, AgentCode.MACHINE_OFFLINE, "the machine did not answer")
+            elif reply.ok:
+                self._began(job)
+            else:
+                self.refuse(job, RejectCode.FAULT if reply.code is UNSET else reply.code, "the machine refused")
+            yield from self.driver.status()
+        except LineLost as lost:
+            if self._answered[job.job_id].status is AnswerStatus.UNKNOWN:
+                self.answer(job, AnswerStatus.UNKNOWN, AgentCode.MACHINE_OFFLINE, str(lost))
+
+    def _began(self, job: Rinse) -> None:
+        """Unless its end was heard before its beginning."""
+        if self._answered[job.job_id].status is AnswerStatus.UNKNOWN:
+            self.answer(job, AnswerStatus.STARTED)
+
+    def _set(self, job: Settings) -> None:
+        try:
+            profile_overrides.laid_over(self.base, job.values)
+        except BadProfile as bad:
+            self.refuse(job, JobCode.BAD_SETTING, str(bad))
+        else:
+            self._leave(job, lambda: profile_overrides.keep(self.state_dir, job.values))
+
+    def _resume(self, job: Resume) -> None:
+        """The same decision as at the machine's own command line, and acted on in the same place."""
+        if self.standing.is_lost and not job.accept_loss:
+            self.refuse(job, AgentCode.NOT_SELLING, "a damaged journal was put aside; look at it, then --accept-loss")
+            return
+        log.warning("%s: %s decides to sell again", job.job_id, job.by or "an operator")
+        try:
+            if job.accept_loss:
+                operator_decisions.leave(self.state_dir, Decision.ACCEPT_LOSS)
+            operator_decisions.leave(self.state_dir, Decision.RESUME_SELLING)
+        except OSError as error:
+            self.refuse(job, AgentCode.STORAGE, str(error))
+            return
+        self.board.change(rival="")
+        self.answer(job, AnswerStatus.DONE)
+
+    def _leave(self, job: Job, first: Callable[[], None] = lambda: None) -> None:
+        """Remembered before it is done: the same job, told again after the restart, must not cause the next."""
+        path = self.state_dir / FILE
+        try:
+            profile_overrides.write_whole(path, json.dumps({"job_id": job.job_id, "asked": _kind(job)}))
+            first()
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            self.refuse(job, AgentCode.STORAGE, str(error))
+            return
+        self.answer(job, AnswerStatus.STARTED)
+        self.leaves_at = self.clock.monotonic() + LEAVE_AFTER_S
+
+    def _judge(self, job: Job, began: float) -> Timeliness:
+        term = Term(
+            issued_at=job.issued_at,
+            deadline_at=job.deadline_at,
+            waiting_since=began,
+            outlived_a_restart=False,
+            freshness_s=LONGEST_LIFE_S,
+            broker_until=self.board.limit_of(job.job_id),
+        )
+        return judge(term, self.cloud.reading())
+
+    def _note(self, job: Job, status: AnswerStatus) -> None:
+        self._remember(Answer(reference=job.job_id, asked=_kind(job), status=status))
+
+    def _tell(self, answer: Answer) -> None:
+        self._remember(answer)
+        self.board.answer(answer)
+
+    def _remember(self, answer: Answer) -> None:
+        self._answered[answer.reference] = answer
+        while len(self._answered) > REMEMBERED:
+            self._answered.popitem(last=False)
+
+
+def _kind(job: Job) -> str:
+    return str(job.__struct_config__.tag)

@@ -1,0 +1,31 @@
+"""A command of before this journal's memory: what the machine's answer about it means. Pure."""
+
+from dataclasses import replace
+
+from agent.journal.records import Command, Verdict
+from protocol.reasons import AgentCode, Result
+
+EARLIER_WORDS = 1_000
+"""More corrections than any journal ever tells of one command."""
+
+
+def may_begin(command: Command, *, is_unseen: bool, keeps_record: bool, is_ours: bool) -> bool:
+    """Is it an ordinary make after all? `is_unseen`: the machine proves that it never had it.
+
+    `is_ours`: the journal is older than the command. Then only a copy of the journal could have sent it; where the
+    machine keeps no record of orders that is not to be found out, and a restart while somebody pays is the likelier.
+    """
+    return command.is_hearsay and (is_unseen or (is_ours and not keeps_record))
+
+
+def revision(command: Command, verdict: Verdict) -> int:
+    """The number of this word on the command: certainty outdoes what an earlier journal told, doubt does not."""
+    is_news = command.is_hearsay and verdict.result is not Result.UNKNOWN
+    return command.revision + (EARLIER_WORDS if is_news else 1)
+
+
+def in_its_words(command: Command, verdict: Verdict) -> Verdict:
+    """What we never sent and the machine never saw is refused, as if it had come to an empty journal."""
+    if not command.is_hearsay or verdict.code != AgentCode.NEVER_STARTED:
+        return verdict
+    return replace(verdict, result=Result.REJECTED, code=command.doubted)

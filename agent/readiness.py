@@ -1,0 +1,36 @@
+"""Could this drink be made right now? Pure: one answer for the readiness probe and for the make itself."""
+
+from agent.live_state import View
+from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
+
+_CODE_OF_STATE = {
+    MachineState.BOOT: RejectCode.HEATING,
+    MachineState.HEATING: RejectCode.HEATING,
+    MachineState.BREWING: RejectCode.BUSY,
+    MachineState.RINSING: RejectCode.BUSY,
+    MachineState.CLEANING: RejectCode.BUSY,
+    MachineState.SERVICE: RejectCode.SERVICE,
+    MachineState.FAULT: RejectCode.FAULT,
+    MachineState.OFF: AgentCode.MACHINE_OFFLINE,
+}
+
+
+def refusal(view: View, drink_no: str) -> str:
+    """The code of why not; "" when it could be made."""
+    if view.stopped:
+        return AgentCode.NOT_SELLING
+    never_speaks = view.link == "open"
+    if not never_speaks and (view.link != "up" or view.machine is None):
+        return AgentCode.MACHINE_OFFLINE
+    if view.busy_order is not None:
+        return RejectCode.BUSY
+    state = "" if view.machine is None else _CODE_OF_STATE.get(view.machine, "")
+    return blocking_fault(view, drink_no) or state
+
+
+def blocking_fault(view: View, drink_no: str) -> str:
+    """The code of a fault that closes this drink, or ""."""
+    for code, fault in view.faults.items():
+        if fault.level == FaultLevel.BLOCK and (not fault.drinks or drink_no in fault.drinks):
+            return code
+    return ""

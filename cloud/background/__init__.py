@@ -1,0 +1,1 @@
+"""What turns a rule into a loop: threads that step, pools that call, the worker's sign of life."""

@@ -1,0 +1,140 @@
+"""The outermost shell of the worker: threads that call `step(now)` and sleep until its next wake, or until rung.
+
+No rule lives here. A step that raises is logged and tried again after a pause: a loop never dies quietly.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.exc import DBAPIError
+
+from cloud.database.clock import utc_now
+from cloud.database.postgresql import is_away, is_locked
+from cloud.database.wakeup import Bell, Listener
+
+__all__ = ["Clock", "Crew", "Loop", "Steps", "utc_now"]
+
+log = logging.getLogger("cloud.background.loops")
+
+AFTER_ERROR_S = 1.0
+
+Clock = Callable[[], datetime]
+
+
+class Steps(Protocol):
+    """Anything that can be stepped."""
+
+    def step(self, now: datetime) -> datetime:
+        """Do what is due; when to be stepped again."""
+
+
+class Loop:
+    """One thread stepping one thing."""
+
+    def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock = utc_now) -> None:
+        self.name = name
+        self._steps = steps
+        self._clock = clock
+        self._bell = bell
+        self._ear: Listener = bell.listen(topic)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin stepping."""
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Have it step now."""
+        self._ear.ring()
+
+    def stop(self) -> None:
+        """Ask it to end after the step it is in."""
+        self._stopping.set()
+        self._ear.ring()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout)
+        self._ear.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                wake_at = self._steps.step(self._clock())
+                pause = (wake_at - self._clock()).total_seconds()
+            except DBAPIError as error:
+                log.error("%s: %s", self.name, _said_of(error), exc_info=not is_away(error))
+                pause = AFTER_ERROR_S
+            except Exception:  # the loop must outlive any one step; what failed stays due in the database
+                log.exception("%s: a step failed", self.name)
+                pause = AFTER_ERROR_S
+            self._ear.wait(min(max(pause, 0.0), self._bell.longest_sleep_s))  # polling is the truth
+
+
+def _said_of(error: DBAPIError) -> str:
+    """One line a second says enough of a database that is away."""
+    if is_locked(error):
+        return "somebody else holds what it needs"
+    return f"the database does not answer ({type(error.orig).__name__})" if is_away(error) else "a step failed"
+
+
+class Crew:
+    """A bounded number of hands for blocking calls. `size` 0 does everything in the caller's thread, in order.
+
+    `freed` is called when a hand becomes free after all were busy: before, nobody had to wait for one.
+    """
+
+    def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix=name) if size else None
+        self._name = name
+        self._freed = freed
+        self._lock = threading.Lock()
+        self._size = size or 1
+        self._busy = 0
+
+    @property
+    def free(self) -> int:
+        """Hands with nothing to do."""
+        with self._lock:
+            return self._size - self._busy
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the work is done in threads of its own."""
+        return self._pool is not None
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have it done; what it raises is logged here and nowhere else."""
+        with self._lock:
+            self._busy += 1
+        if self._pool is None:
+            self._run(work)
+        else:
+            self._pool.submit(self._run, work)
+
+    def close(self) -> None:
+        """Let the hands finish what they hold."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:  # its lease ends by itself and somebody tries again
+            log.exception("%s: a piece of work failed", self._name)
+        finally:
+            with self._lock:
+                all_busy = self._busy == self._size
+                self._busy -= 1
+            if all_busy:
+                self._freed()

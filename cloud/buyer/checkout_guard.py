@@ -1,0 +1,104 @@
+"""What is asked before a payment is opened: is it our own page that asks, not too often, and is the machine free?
+
+Nobody is sold what cannot be sent from now on. A program that opens payments by the API is not made to wait for other
+buyers nor for the machine's own word of this moment; the page says that it is one (`slot`).
+"""
+
+import logging
+import math
+from http import HTTPStatus
+
+from flask import Response, jsonify, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer import reservation
+from cloud.buyer.capability import NOT_YOURS
+from cloud.buyer.errors import Trouble, asked_language, render_trouble, wants_json
+from cloud.buyer.headers import is_own
+from cloud.buyer.open_order import lead_to
+from cloud.buyer.qr import can_be_id
+from cloud.buyer.readiness import RESERVED, Readiness
+from cloud.buyer.reservation import Presser
+from cloud.buyer.services import Room
+from cloud.buyer.texts import Texts, why_key
+from cloud.http.request_body import told_in
+from cloud.orders.models import Order
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.buyer")
+
+AGAIN_S = 5
+
+
+class Till:
+    """Stands before POST /v1/initiate-payment."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def admit(self) -> BaseResponse | None:
+        """None to go on; else the answer."""
+        if not is_own(request, self._room.public_url):
+            return render_trouble(Trouble(403, "foreign"))
+        told = told_in(request)
+        order_id = told.get("order_id")
+        if not isinstance(order_id, str) or not can_be_id("uuid", order_id):
+            return None  # the checkout says what is wrong with it
+        if not self._room.allows_act(order_id):
+            return render_trouble(Trouble(429, "too_many", order_id=order_id))
+        if self._room.is_forgotten(order_id):
+            return render_trouble(Trouble(410, "expired"))
+        order = self._may_be_paid(order_id)
+        if order is None:
+            return None
+        if told.get("email") and order.claimed_at is not None and self._room.proof(order) is None:
+            return self._not_theirs(order)
+        return self._for_page(order) if "slot" in told else self._for_program(order)
+
+    def give_back(self, response: Response) -> Response:
+        """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
+        order_id = told_in(request).get("order_id")
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(order_id, str):
+            self._room.give_back_act(order_id)
+        return response
+
+    def _not_theirs(self, order: Order) -> BaseResponse:
+        """Anybody may pay for anybody; where the receipt goes is for who scanned to say."""
+        log.warning("a stranger names an e-mail", extra={"order_id": order.id, "device": order.device_uuid})
+        return render_trouble(Trouble(403, NOT_YOURS, order_id=order.id))
+
+    def _for_program(self, order: Order) -> BaseResponse | None:
+        ready = self._room.asking.told_of(order.id)
+        return self._refused(order, ready) if ready.code else None
+
+    def _for_page(self, order: Order) -> BaseResponse | None:
+        presence = self._room.held().presence(order.device_uuid, self._room.clock())
+        presser = Presser(self._room.origin(), presence)
+        ready = self._room.asking.of_order(order.id, presence=presser.presence)
+        if not ready.code:
+            now = self._room.clock()
+            until = self._room.database.write(reservation.reserve, order.device_uuid, order.id, now, presser)
+            if until is None:
+                return None
+            ready = Readiness(RESERVED, until)
+        return self._refused(order, ready)
+
+    def _may_be_paid(self, order_id: str) -> Order | None:
+        """The order if it waits for a new payment of a machine that is checked. Another press finds the first."""
+        view = self._room.find(order_id)
+        if view is None or not view.can_be_paid(self._room.clock()) or view.status is Status.PENDING:
+            return None
+        with self._room.database.read() as session:
+            return session.get(Order, order_id)
+
+    def _refused(self, order: Order, ready: Readiness) -> BaseResponse:
+        """Programs read why; a browser without scripts is led to the page, which says it better."""
+        log.info("not now: %s", ready.code, extra={"order_id": order.id, "device": order.device_uuid})
+        if not wants_json():
+            return lead_to(order.id)
+        left = (ready.until - self._room.clock()).total_seconds() if ready.until is not None else AGAIN_S
+        says = str(Texts(asked_language())(why_key(ready.code)))
+        answer = jsonify(error={"code": ready.code, "message": says, "says": says})
+        answer.status_code = 409 if ready.code == RESERVED else 503
+        answer.headers["Retry-After"] = str(max(1, math.ceil(left)))
+        return answer

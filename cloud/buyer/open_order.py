@@ -1,0 +1,122 @@
+"""A scan, or a choice in a menu, becomes an order: the refusals in words and statuses, and the limit per address."""
+
+import logging
+from collections.abc import Callable
+
+from flask import redirect, request, url_for
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer.capability import Capability
+from cloud.buyer.errors import Trouble, asked_language
+from cloud.buyer.order_view import DeviceView, view_device
+from cloud.buyer.qr import can_be_id
+from cloud.buyer.services import Room
+from cloud.fleet.models import Device
+from cloud.orders.models import Order
+from cloud.orders.qr_signature import Signature
+from cloud.orders.scanning import Found, NotForSale, Scan, Why, find_order, open_order
+from cloud.orders.states import Status
+
+log = logging.getLogger("cloud.buyer")
+
+STATUS_OF = {
+    Why.UNKNOWN_DEVICE: 404,
+    Why.UNKNOWN_DRINK: 404,
+    Why.NOT_SOLD: 404,
+    Why.NO_PRICE: 503,
+    Why.CLOSED: 503,
+    Why.NO_PAYMENT: 503,
+    Why.CONTRACT_OVER: 403,
+    Why.OTHER_ORDER: 409,
+    Why.EXPIRED: 410,
+    Why.QR_UNSIGNED: 403,
+    Why.QR_ALTERED: 403,
+    Why.QR_STALE: 410,
+}
+
+
+def open_or_find(room: Room, scan: Scan, *, may_make: bool = True) -> tuple[str, Capability]:
+    """The id of this scan's order, new or known, and what the phone that scanned holds now. Raises `Trouble`.
+
+    A phone whose paid drink waits at this machine is led to that. The id is "" for an order that `may_make` forbids.
+    """
+    try:
+        with room.database.read() as session:
+            found = find_order(session, scan, room.clock(), room.qr_keys, _holds(room))
+        is_signed = found.signature is Signature.GOOD
+        if found.is_new and (waiting := waiting_here(room, scan.device_uuid)):
+            return waiting, room.held().at_machine(scan.device_uuid, room.clock(), is_signed=is_signed)
+        if found.is_new and not may_make:
+            return "", room.held()
+        if found.is_new and not room.allows_order(scan.device_uuid, is_signed=is_signed):
+            log.warning("too many new orders from one address or at one machine", extra={"device": scan.device_uuid})
+            raise Trouble(429, "too_many", find_device(room, scan.device_uuid))
+        price = room.told_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
+        order = _open(room, scan, price)
+    except NotForSale as refused:
+        log.info("not for sale: %s", refused.why.value, extra={"order_id": scan.order_id, "device": scan.device_uuid})
+        device = find_device(room, scan.device_uuid)
+        known = scan.order_id if room.find(scan.order_id) is not None else ""
+        raise Trouble(STATUS_OF[refused.why], refused.why.value, device, known) from None
+    return order.id, _held_after(room, order, found)
+
+
+def waiting_here(room: Room, device_uuid: str) -> str:
+    """The id of a paid drink that waits at this machine for the phone that asks now; "" when there is none."""
+    held = room.held()
+    if not held.orders:
+        return ""
+    waits = select(Order.id).where(Order.device_uuid == device_uuid, Order.status == Status.MANUAL_MAKE.value)
+    with room.database.read() as session:
+        return next((order_id for order_id in session.scalars(waits) if held.of_order(order_id) is not None), "")
+
+
+def _held_after(room: Room, order: Order, found: Found) -> Capability:
+    """A code that the machine did not sign proves an order only if it is the one that opened it."""
+    held, now = room.held(), room.clock()
+    is_signed = found.signature is Signature.GOOD
+    if found.signature is not Signature.STALE:
+        held = held.at_machine(order.device_uuid, now, is_signed=is_signed)
+    is_its_own = is_signed or order.opened_by in {None, found.tag}
+    return held.holding(order.id, now, is_signed=is_signed) if is_its_own else held
+
+
+def _holds(room: Room) -> Callable[[str], bool]:
+    held = room.held()
+    return lambda order_id: held.of_order(order_id) is not None
+
+
+def find_device(room: Room, device_uuid: str) -> DeviceView | None:
+    """The machine, if there is one of this name."""
+    if not can_be_id("deviceUuid", device_uuid):
+        return None
+    with room.database.read() as session:
+        device = session.get(Device, device_uuid)
+        return view_device(device) if device is not None else None
+
+
+def lead_to(order_id: str, status: int = 303) -> BaseResponse:
+    """To the order's page. Without a body the line is free at once: the browser needs no second connection."""
+    answer = redirect(url_for("buyer.status_page", order_id=order_id, lang=request.args.get("lang")), status)
+    answer.set_data(b"")
+    return answer
+
+
+def whose(room: Room, order_id: str, device_uuid: str) -> DeviceView | None:
+    """The machine of this order, or of this name. A page about an error needs it, and must come without it too."""
+    try:
+        view = room.find(order_id) if order_id else None
+        return view.device if view is not None else find_device(room, device_uuid)
+    except (SQLAlchemyError, LookupError) as error:  # what broke the request may break this too; the page comes
+        log.error("the machine of an error page is not found: %s", type(error).__name__)
+        return None
+
+
+def _open(room: Room, scan: Scan, told_price: int | None) -> Order:
+    how = (open_order, scan, asked_language(), room.rules, room.clock(), room.qr_keys, told_price, _holds(room))
+    try:
+        return room.database.write(*how)
+    except IntegrityError:  # the same code scanned twice at the same moment: the other one made it
+        return room.database.write(*how)

@@ -1,0 +1,151 @@
+"""Who stands first at a machine: orders it pours, and the short reservation of whoever is paying right now.
+
+One machine makes one drink at a time. A reservation ends by itself; it moves no order and no money.
+Whoever reserves without paying keeps nobody away for long: each miss halves the next, and the same origin gets none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Integer, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.database.database import Base
+from cloud.database.due import is_due
+from cloud.database.plain_rows import insert_if_new
+from cloud.orders.models import MakeCommand, Order
+from cloud.orders.states import PAYABLE, Status
+
+RESERVED_FOR = timedelta(seconds=60)
+"""Most payments by phone are through by then; a buyer who changed their mind blocks nobody for longer."""
+OPENING_FOR = timedelta(seconds=15)
+"""A reservation whose payment has not been opened by then is of someone who went away."""
+HELD_AT_LEAST = timedelta(seconds=5)
+"""What has shrunk below this is no reservation any more: whoever presses pays, and drinks are poured in turn."""
+DOUBLE_PRESS = timedelta(seconds=2)
+MISSES_COUNT_FOR = timedelta(hours=1)
+"""After so quiet a time a machine's reservations are whole again; a payment makes them whole at once."""
+LATELY = timedelta(days=1)
+"""No command is awaited for so long; older ones need not be looked at."""
+
+
+class Reservation(Base):
+    """The last order somebody began to pay at a machine."""
+
+    __tablename__ = "reservations"
+
+    device_uuid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    order_id: Mapped[str] = mapped_column(String(255))
+    taken_at: Mapped[datetime]
+    until: Mapped[datetime]
+    origin: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """Where the press came from, as a hash; "" when nobody can tell."""
+    presence: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    misses: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Reservations in a row that nobody paid."""
+
+
+@dataclass(frozen=True)
+class Presser:
+    """Who reserves: whence, and how well it is known that they stand at the machine (`capability.py`)."""
+
+    origin: str = ""
+    presence: int = 0
+
+
+ANYBODY = Presser()
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Drinks that this machine pours first. `over_by` is when it has probably finished; None when nobody can say."""
+
+    ahead: int
+    over_by: datetime | None
+
+
+def reserved_until(
+    session: Session, device_uuid: str, order_id: str, now: datetime, presence: int = 0
+) -> datetime | None:
+    """How long another buyer keeps this machine from who is so near; None when nobody does."""
+    row = session.get(Reservation, device_uuid)
+    return None if row is not None and row.presence < presence else _until(session, row, order_id, now)
+
+
+def reserve(
+    session: Session, device_uuid: str, order_id: str, now: datetime, presser: Presser = ANYBODY
+) -> datetime | None:
+    """Keep the machine for this order's buyer; or, until when another one has it, who is as near to it."""
+    new = {"device_uuid": device_uuid, "order_id": order_id, "taken_at": now, "until": now + RESERVED_FOR,
+           "origin": presser.origin, "presence": presser.presence, "misses": 0}  # fmt: skip
+    if insert_if_new(session, Reservation, new):
+        return None
+    row = session.get_one(Reservation, device_uuid, with_for_update=True, populate_existing=True)
+    taken = _until(session, row, order_id, now)
+    if taken is not None and presser.presence <= row.presence:
+        return taken
+    if row.order_id == order_id and timedelta(0) <= now - row.taken_at < DOUBLE_PRESS:
+        return None
+    _take(row, order_id, presser, now, lapsed=taken is None and not _was_paid(session, row))
+    return None
+
+
+def _take(row: Reservation, order_id: str, presser: Presser, now: datetime, *, lapsed: bool) -> None:
+    """`lapsed`: the one before ended without a payment. Who gives way to somebody nearer has missed nothing."""
+    counts = abs(now - row.taken_at) < MISSES_COUNT_FOR
+    is_same = counts and lapsed and presser.origin == row.origin != "" and presser.presence <= row.presence
+    row.misses = min(row.misses + 1, 16) if counts and lapsed else 0
+    held = RESERVED_FOR / 2**row.misses
+    if held < HELD_AT_LEAST or (is_same and row.order_id != order_id):
+        held = timedelta(0)
+    row.order_id, row.taken_at, row.until = order_id, now, now + held
+    row.origin, row.presence = presser.origin, presser.presence
+
+
+def _was_paid(session: Session, row: Reservation) -> bool:
+    holder = session.get(Order, row.order_id)
+    return holder is not None and holder.paid_at is not None
+
+
+def queue_before(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
+    """What this order's machine still has to pour before it."""
+    first = _commands_before(session, order, now)
+    over_by: datetime | None = now
+    for command, other in first:
+        takes = usual.of(session, other, now)
+        if over_by is None or takes is None:
+            over_by = None
+            continue
+        begins = over_by if command.accepted_at is None else command.accepted_at
+        over_by = max(over_by, begins + takes)
+    return Queue(len(first), over_by if first else None)
+
+
+def _commands_before(session: Session, order: Order, now: datetime) -> Sequence[tuple[MakeCommand, Order]]:
+    mine = session.scalar(
+        select(MakeCommand.issued_at).where(MakeCommand.order_id == order.id, MakeCommand.live.is_(True))
+    )
+    others = (
+        select(MakeCommand, Order)
+        .join(Order, Order.id == MakeCommand.order_id)
+        .where(MakeCommand.device_uuid == order.device_uuid, MakeCommand.issued_at > now - LATELY)
+        .where(MakeCommand.live.is_(True), Order.id != order.id)
+        .order_by(MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
+    )
+    if mine is not None:
+        others = others.where((MakeCommand.issued_at < mine) | MakeCommand.accepted_at.is_not(None))
+    return [(command, other) for command, other in session.execute(others)]
+
+
+def _until(session: Session, row: Reservation | None, order_id: str, now: datetime) -> datetime | None:
+    if row is None or row.order_id == order_id or is_due(row.until, now, RESERVED_FOR):
+        return None
+    holder = session.get(Order, row.order_id)
+    if holder is None:
+        return None
+    if Status(holder.status) in PAYABLE:  # the payment is being opened, or was declined
+        ends = min(row.taken_at + OPENING_FOR, row.until)
+        return ends if holder.status == Status.CREATED and not is_due(ends, now, OPENING_FOR) else None
+    return row.until if holder.status == Status.PENDING else None

@@ -1,0 +1,176 @@
+"""What every view of the buyer's room works with: the database, the clock, the limits. One for each application."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from flask import request
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
+from cloud.buyer.errors import Trouble, wants_json
+from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
+from cloud.buyer.order_view import OrderView, load_order
+from cloud.buyer.qr import can_be_id
+from cloud.buyer.readiness import Asking
+from cloud.buyer.versions import Versions
+from cloud.database.database import Database
+from cloud.fleet.models import Device
+from cloud.fleet.qr_key import QrKeys
+from cloud.http.addresses import home_of
+from cloud.orders.forgetting import ForgottenOrder
+from cloud.orders.models import Order
+from cloud.orders.numbers import SIGNED
+from cloud.orders.rules import Rules
+
+NEW_ORDERS_BURST = 30
+NEW_ORDERS_PER_S = 0.5
+"""An office behind one address buys fewer coffees than this; whoever invents orders is soon stopped."""
+NETWORK_BURST = 120
+NETWORK_PER_S = 2.0
+"""New orders of an IPv6 /48: whoever has one has 65 536 addresses that each count as one."""
+DEVICE_BURST = 60
+DEVICE_PER_S = 0.2
+"""New orders of one machine from one part of the net: it pours in a minute what is scanned in seconds."""
+FLOOD_BURST = 600
+FLOOD_PER_S = 2.0
+"""New orders of one machine from everywhere, without its signature: what a flood from many networks may cost us."""
+ACTS_BURST = 20
+ACTS_PER_S = 0.2
+"""Presses of "pay" and "pour" on one order by one who presses: a page that tries again by itself needs six."""
+LOOKS_BURST = 600
+LOOKS_PER_S = 100.0
+"""Pages and questions of one address: a hundred phones behind it that poll, each once a second."""
+STREAMS = 500
+"""Open streams of one process; each holds a thread of about 30 KiB. Must stay below the server's threads."""
+STREAMS_PER_ADDRESS = 20
+
+
+@dataclass(frozen=True)
+class Room:
+    """Shared by all views; safe from any thread."""
+
+    database: Database
+    rules: Rules
+    clock: Callable[[], datetime]
+    public_url: str
+    new_id: Callable[[], str]
+    """Ids of orders made from a menu."""
+    visitor: Callable[[], str] = lambda: request.remote_addr or ""
+    """The address of who asks now; empty when it cannot be told, and then limits for one address do not apply."""
+    usual_times: UsualTimes = field(default_factory=UsualTimes)
+    new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
+    of_network: RateLimit = field(default_factory=lambda: RateLimit(NETWORK_BURST, NETWORK_PER_S))
+    of_device: RateLimit = field(default_factory=lambda: RateLimit(DEVICE_BURST, DEVICE_PER_S))
+    of_flood: RateLimit = field(default_factory=lambda: RateLimit(FLOOD_BURST, FLOOD_PER_S))
+    acts: RateLimit = field(default_factory=lambda: RateLimit(ACTS_BURST, ACTS_PER_S))
+    looks: RateLimit = field(default_factory=lambda: RateLimit(LOOKS_BURST, LOOKS_PER_S))
+    told_price: Callable[[str, str, int], int | None] = lambda *_: None
+    """Kopecks of a drink by machine, drink and size where somebody else than our catalogue names prices."""
+    seal: Seal = field(default_factory=lambda: Seal(secrets.token_hex(32)))
+    """Writes the cookies of who scans; without a key from outside they last as long as this process."""
+    qr_keys: QrKeys | None = None
+    """Without them no machine that must sign its codes sells anything."""
+    asks_machines: bool = False
+    """Before paying, machines are asked; else their last word counts. Needs a worker that carries the questions."""
+    carrier_seen: Callable[[Device], datetime | None] | None = None
+    """When who could carry a command to this machine was last seen; without it somebody always could."""
+    streams: Seats = field(default_factory=lambda: Seats(STREAMS, STREAMS_PER_ADDRESS))
+
+    @cached_property
+    def asking(self) -> Asking:
+        """Whether a machine could make a drink now."""
+        return Asking(
+            self.database, self.clock, self.usual_times, is_live=self.asks_machines, carrier_seen=self.carrier_seen
+        )
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Which version orders are at, asked for all streams together."""
+        return Versions(self.database)
+
+    def allows_order(self, device_uuid: str, *, is_signed: bool = False) -> bool:
+        """Whether the one who asks now may make another new order at this machine; the machine's own word always may.
+
+        A part of the net uses up its own share of a machine, so that a flood from elsewhere leaves its buyers theirs.
+        """
+        now, visitor = self.clock(), self.visitor()
+        if not self.new_orders.allows(visitor, now) or not self.of_network.allows(network_of(visitor), now):
+            return False
+        share = f"{device_uuid} {region_of(visitor)}"
+        return is_signed or (
+            self.of_device.allows(_key_of(share), now) and self.of_flood.allows(_key_of(device_uuid), now)
+        )
+
+    def allows_act(self, order_id: str) -> bool:
+        """Whether the one who asks now may press a button of this order once more."""
+        return self.acts.allows(self._presser(order_id), self.clock())
+
+    def _presser(self, order_id: str) -> str:
+        """Who scanned the order is counted by that, whoever shares the address; anybody else by the address."""
+        scanned = self.held().of_order(order_id)
+        who = home_of(self.visitor()) if scanned is None else f"scanned {scanned.at.timestamp()}"
+        return _key_of(f"{who} {order_id}")
+
+    def held(self) -> Capability:
+        """What the phone that asks now has scanned."""
+        return self.seal.read(request.cookies.get(COOKIE, ""))
+
+    def proof(self, order: Order) -> Scanned | None:
+        """That the phone that asks now scanned this very order; None for everybody else.
+
+        Of an order that its machine has signed for only a signed code proves it.
+        """
+        scanned = self.held().of_order(order.id)
+        return None if scanned is None or (order.opened_by == SIGNED and not scanned.is_signed) else scanned
+
+    def why_no_pour(self, order: Order) -> str:
+        """Why the phone that asks now may not have this order poured, as an error's code; "" when it may."""
+        presence = self.held().presence(order.device_uuid, self.clock())
+        return why_no_pour(self.proof(order), presence, order.opened_by, order.paid_at)
+
+    def remember(self, response: BaseResponse, held: Capability) -> BaseResponse:
+        """Give the capability to the phone that is answered."""
+        response.set_cookie(
+            COOKIE, self.seal.write(held), max_age=KEPT_FOR, httponly=True, samesite="Lax",
+            secure=self.public_url.startswith("https:"),
+        )  # fmt: skip
+        return response
+
+    def origin(self) -> str:
+        """Whence it is asked, as short text that names no address; "" when nobody can tell."""
+        visitor = self.visitor()
+        return _key_of(home_of(visitor)) if visitor else ""
+
+    def give_back_act(self, order_id: str) -> None:
+        """The button was pressed, and we could not do what it is for."""
+        self.acts.give_back(self._presser(order_id))
+
+    def find(self, order_id: str) -> OrderView | None:
+        """The order as it is now."""
+        if not can_be_id("uuid", order_id):
+            return None
+        with self.database.read() as session:
+            return load_order(session, order_id, self.usual_times, self.clock())
+
+    def order(self, order_id: str) -> OrderView:
+        """The order as it is now. Raises `Trouble` 404."""
+        view = self.find(order_id)
+        if view is not None:
+            return view
+        if self.is_forgotten(order_id) and not wants_json():
+            raise Trouble(410, "expired")
+        raise Trouble(404, "unknown_order")
+
+    def is_forgotten(self, order_id: str) -> bool:
+        """Whether it expired long ago, never paid."""
+        with self.database.read() as session:
+            return can_be_id("uuid", order_id) and session.get(ForgottenOrder, order_id) is not None
+
+
+def _key_of(name: str) -> str:
+    return hashlib.blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()

@@ -1,0 +1,213 @@
+"""How PostgreSQL is spoken to: never waited for without a limit, never left with anything set beyond a transaction.
+
+So it works through a pooler too, where each transaction may meet another of the server's sessions.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import Dialect, ExceptionContext
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from cloud.database.pipeline import as_sqlalchemys, is_read_only
+
+log = logging.getLogger("cloud.database.postgresql")
+
+T = TypeVar("T")
+LOCKED_S = 3.0
+"""A statement that waits longer than this for somebody else's lock fails."""
+STATEMENT_S = 5.0
+"""The server gives up a statement after this, and keeps no lock for one that nobody waits for any more."""
+ANSWER_S = 6.0
+"""We give up a server that says nothing, and the connection with it: nobody can know what became of the statement."""
+ABANDONED_S = 30.0
+"""The server ends a transaction whose program says nothing, and frees its locks: its host may be gone."""
+CONNECT_S = 3
+"""Whole seconds; the driver takes no less than 2."""
+PING_S = 2.0
+FREE_S = 5.0
+"""So long somebody waits for one of the pool's connections."""
+KEPT_OF_A_POOLER = 1
+"""At rest, of each engine: where a pooler lends sessions for as long as we are connected, it soon has no more."""
+TRUSTED_S = 1.0
+"""A connection that worked this recently is used without asking whether it still does."""
+ASKED_EVERY_S = 10.0
+"""One that is always at work is asked this often: a server that became a read-only copy goes on answering."""
+LOCKED_OPTION = "locked_s"
+"""Execution option of a transaction that waits otherwise for locks."""
+STATEMENT_ALONE = "statement_alone"
+"""Execution option: no BEGIN, the server commits each statement by itself."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+
+
+class Unlimited(psycopg.Connection[Any]):
+    """Waits as long as it takes; says whether a pooler stands between us and the server."""
+
+    @property
+    def is_pooled(self) -> bool:
+        """Another of the server's sessions answers than the one that greeted us: a pooler makes up that number."""
+        [answers] = self.execute("SELECT pg_backend_pid()", prepare=False).fetchone() or (0,)
+        return bool(answers != self.info.backend_pid)
+
+
+class Limited(Unlimited):
+    """Gives up a server that says nothing for `answer_s`, and closes itself: the answer would be taken for the next."""
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait for one answer. Raises `OperationalError`."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        ends = time.monotonic() + self.answer_s
+        try:
+            return super().wait(gen, interval, self.answer_s)
+        except psycopg.OperationalError as error:
+            if time.monotonic() < ends:
+                raise
+            self.close()
+            raise psycopg.OperationalError(f"no answer within {self.answer_s:g} s") from error
+
+
+class Connections(QueuePool):
+    """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them."""
+
+    is_pooled = False
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        if not self.is_pooled or self.checkedin() < KEPT_OF_A_POOLER:
+            super()._do_return_conn(record)
+            return
+        try:
+            record.close()
+        finally:
+            self._dec_overflow()
+
+
+def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
+    """An engine whose every wait has a limit."""
+    made = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves, and the limits in the same breath
+        poolclass=Connections,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=FREE_S,
+        hide_parameters=True,
+    )
+    _connect_with(made, Limited.connect)
+    _ask_before_use(made)
+    _begin_with(made, lambda connection: _limits(connection.get_execution_options().get(LOCKED_OPTION, locked_s)))
+    event.listen(made, "handle_error", _leave_read_only)
+    return made
+
+
+def patient_engine(url: URL) -> Engine:
+    """An engine that waits as long as it takes, for one who changes tables."""
+    made = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0, hide_parameters=True)
+    _connect_with(made, Unlimited.connect)
+    _begin_with(made, lambda _connection: "BEGIN")
+    return made
+
+
+def listener(url: URL) -> Limited:
+    """A connection of its own, to hear notices."""
+    args, named = url.get_dialect()().create_connect_args(url)
+    return Limited.connect(*args, autocommit=True, **_with_defaults(dict(named)))
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether work failed only because somebody else holds a row it needs."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or not be written to."""
+    return isinstance(error, DBAPIError) and (isinstance(error, OperationalError) or error.connection_invalidated)
+
+
+def _limits(locked_s: float) -> str:
+    """As one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
+    limits = {"lock": locked_s, "statement": STATEMENT_S, "idle_in_transaction_session": ABANDONED_S}
+    return "BEGIN" + "".join(f"; SET LOCAL {name}_timeout = {round(1000 * s)}" for name, s in limits.items())
+
+
+def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:
+    @event.listens_for(engine, "do_connect")
+    def _on_connect(_dialect: Dialect, _record: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Unlimited:
+        connection = connect(*args, autocommit=True, **_with_defaults(named))
+        if connection.is_pooled:
+            connection.prepare_threshold = None  # prepared in one of the server's sessions, wanted in another
+            if isinstance(engine.pool, Connections):
+                engine.pool.is_pooled = True
+        return connection
+
+
+def _with_defaults(named: dict[str, Any]) -> dict[str, Any]:
+    """What the URL says itself goes first."""
+    return {"connect_timeout": CONNECT_S, **_KEEPALIVE, **named}
+
+
+def _begin_with(engine: Engine, words: Callable[[Connection], str]) -> None:
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(STATEMENT_ALONE):
+            return
+        try:
+            _driver(connection.connection.driver_connection).execute(words(connection), prepare=False)
+        except psycopg.Error as error:
+            raise as_sqlalchemys(connection, error) from error
+
+
+def _ask_before_use(engine: Engine) -> None:
+    """Try a connection before it is used again after a rest, and now and then: the server may be another by now.
+
+    `pool_pre_ping` would ask before every transaction, a round trip each, and take a read-only server for good.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _on_checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        now = time.monotonic()
+        asked_at = record.info.setdefault("asked_at", now)
+        is_new = asked_at == now
+        if is_new or (now - record.info["used_at"] < TRUSTED_S and now - asked_at < ASKED_EVERY_S):
+            return
+        record.info["asked_at"] = now
+        try:
+            if _is_read_only(_driver(connection)):
+                raise DisconnectionError("the server has become read-only")
+        except psycopg.Error as error:
+            raise DisconnectionError("the connection died while nobody used it") from error
+
+
+def _is_read_only(connection: Unlimited) -> bool:
+    if isinstance(connection, Limited):
+        connection.answer_s = PING_S
+    try:
+        return connection.execute("SHOW transaction_read_only", prepare=False).fetchone() == ("on",)
+    finally:
+        if isinstance(connection, Limited):
+            connection.answer_s = ANSWER_S
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """After a failover our sessions may be left on a server that will never write again: all are made anew."""
+    if is_read_only(context.original_exception):
+        context.is_disconnect = True
+
+
+def _driver(connection: Any) -> Unlimited:
+    if not isinstance(connection, Unlimited):
+        raise TypeError("a connection that is not ours")
+    return connection

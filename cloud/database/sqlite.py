@@ -1,0 +1,57 @@
+"""How SQLite is connected to: its pragmas, its locks, and a file that nobody else may read."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool, QueuePool
+
+log = logging.getLogger("cloud.database.sqlite")
+
+BUSY_S = 15.0
+"""Who wants to write waits so long for another program that does."""
+
+
+def engine(url: URL, begin: str, pool_size: int) -> Engine:
+    """Its transactions start with `begin`."""
+    made = create_engine(
+        url,
+        poolclass=QueuePool if pool_size else NullPool,
+        pool_size=pool_size,
+        max_overflow=-1 if pool_size > 1 else 0,
+        pool_timeout=60,
+        hide_parameters=True,  # an error's text goes into the log, and parameters hold addresses
+        connect_args={"timeout": BUSY_S, "check_same_thread": False},
+    )
+
+    @event.listens_for(made, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        keep_private(url.database)  # before anything is in it
+        connection.isolation_level = None  # we say BEGIN ourselves; the driver's guesses break savepoints
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(made, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return made
+
+
+def keep_private(database: str | None) -> None:
+    """Buyers' addresses are in the file: it is its owner's alone, and so is what SQLite puts beside it.
+
+    Nothing is opened here: closing a file would end SQLite's locks on it.
+    """
+    if not database or database == ":memory:":
+        return
+    for name in (database, f"{database}-wal", f"{database}-shm"):
+        file = Path(name)
+        try:
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("others may read %s, and that cannot be changed: %s", file, error.strerror)

@@ -1,0 +1,162 @@
+"""Brings a database to the shape the code expects, and tells whether it has it; twice and by several at once is safe.
+
+`python -m cloud.migrations.migrate "what changes"` drafts the next revision from the models; a person finishes it.
+"""
+
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.pool import NullPool
+
+import cloud.background.heartbeat
+import cloud.buyer.reservation
+import cloud.fleet.machine_events
+import cloud.fleet.models
+import cloud.fleet.probes
+import cloud.orders.models
+import cloud.orders.outbox
+import cloud.orders.receipts
+import cloud.payments.models
+import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
+from cloud.database import postgresql, sqlite
+from cloud.database.database import Base, Database
+from cloud.migrations.append_only import unprotected
+
+TABLES = Base.metadata
+"""Every table of the cloud."""
+FOLDER = Path(__file__).with_name("migrations")
+HEAD = "head"
+LOCK_KEY = 0x0C0FFEE
+"""The PostgreSQL advisory lock of whoever migrates; any number nothing else in this database uses."""
+SQLITE_WAIT_S = 120.0
+"""Another process may be copying a large table: wait for it rather than fail to start."""
+SQLITE_RETRY_S = 0.05
+
+
+def upgrade(database: Database, revision: str = HEAD) -> None:
+    """Apply what is missing up to `revision`: all of it or nothing. Others who migrate meanwhile wait their turn."""
+    with _alone(database) as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Undo the revisions after `revision`. What only they could store is lost; they refuse where that is an order."""
+    with _alone(database) as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def current(database: Database) -> str | None:
+    """The revision a database is at; None when it has never been migrated."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The revision this code was written for."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def check(database: Database) -> list[str]:
+    """How a database differs from the models, one sentence each; empty when it is as the code expects."""
+    at = current(database)
+    if at != head():
+        return [f"the database is at revision {at or 'none'}, this program needs {head()}: run coffee-cloud migrate"]
+    with database.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), TABLES)
+        return [str(difference) for difference in differences] + unprotected(connection)
+
+
+def draft(message: str) -> None:
+    """Write the next revision's file, as Alembic guesses it from the models."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/draft.db")
+        upgrade(database)
+        with _alone(database) as connection:
+            config = _config(connection)
+            revisions = list(ScriptDirectory.from_config(config).walk_revisions())
+            command.revision(config, message, autogenerate=True, rev_id=f"{len(revisions) + 1:04}")
+        database.close()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[Connection]:
+    """A transaction nobody else who migrates can be in at the same time."""
+    if database.is_sqlite:
+        with _alone_in_sqlite(database) as connection:
+            yield connection
+    else:
+        engine = postgresql.patient_engine(database.url)
+        try:
+            with engine.begin() as connection:
+                connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))  # let go by the commit itself
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _alone_in_sqlite(database: Database) -> Iterator[Connection]:
+    """The write lock from the first statement on; foreign keys are off while tables are copied, and checked after."""
+    engine = _sqlite_engine(database)
+    try:
+        with engine.begin() as connection:
+            yield connection
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            if broken:
+                raise RuntimeError(f"migrating would leave {len(broken)} rows without what they refer to: {broken[:3]}")
+    finally:
+        engine.dispose()
+
+
+def _sqlite_engine(database: Database) -> Engine:
+    engine = create_engine(database.url, poolclass=NullPool, connect_args={"timeout": SQLITE_WAIT_S})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        sqlite.keep_private(database.url.database)
+        connection.isolation_level = None
+        _write_ahead(connection)
+        # With foreign keys on, dropping the old copy of a table would delete what refers to it.
+        connection.execute("PRAGMA foreign_keys=OFF").close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL, for good. Of several who try at once SQLite lets one, and fails the rest at once."""
+    deadline = time.monotonic() + SQLITE_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(SQLITE_RETRY_S)
+
+
+if __name__ == "__main__":
+    draft(" ".join(sys.argv[1:]))

@@ -1,0 +1,211 @@
+"""`/metrics`: a handful of gauges in Prometheus' text format, read from the database. Never public.
+
+Served to whoever has the token; without one set, only to this machine itself, and to nobody a proxy speaks for.
+"""
+
+import hmac
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.background import heartbeat
+from cloud.background.loops import Clock
+from cloud.database.database import Database
+from cloud.fleet import machine_events
+from cloud.fleet.accounts import Account
+from cloud.fleet.models import Device, DeviceLive
+from cloud.http.addresses import client_address
+from cloud.orders.at_risk import Next, each_at_risk, summed
+from cloud.orders.models import Order
+from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.states import Status
+from cloud.payments.reconcile.differences import open_differences
+from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+HOUR = timedelta(hours=1)
+KEPT_S = 10.0
+"""However many ask, the database is asked this often."""
+_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
+"""A request with one of these came through a proxy: its nearness says nothing about who asks."""
+
+
+Unreadable = Callable[[], Collection[Account]]
+"""Tells whose stored secrets cannot be read."""
+
+
+@dataclass
+class Gauge:
+    """One metric: its name, what it means, and a value for each set of labels."""
+
+    name: str
+    help: str
+    samples: list[tuple[dict[str, str], float]] = field(default_factory=list)
+
+    def add(self, value: float, **labels: str) -> None:
+        """One more sample."""
+        self.samples.append((labels, value))
+
+
+def exposition(gauges: Iterable[Gauge]) -> str:
+    """Prometheus' text format, version 0.0.4."""
+    return "".join(f"{line}\n" for gauge in gauges for line in _lines(gauge))
+
+
+def create_blueprint(database: Database, clock: Clock, token: str, unreadable: Unreadable) -> Blueprint:
+    """The route."""
+    room = Blueprint("metrics", __name__)
+    metrics = Metrics(database, unreadable)
+
+    @room.get("/metrics")
+    def show() -> tuple[Response, int] | Response:
+        if not _may_see(token):
+            said = "COFFEE_METRICS_TOKEN is needed" if token else "only from this machine; see COFFEE_METRICS_TOKEN"
+            return jsonify(error={"code": "forbidden", "message": said}), 403
+        return Response(metrics.text(clock()), content_type=CONTENT_TYPE)
+
+    return room
+
+
+class Metrics:
+    """Reads the figures, and keeps them for a few seconds."""
+
+    def __init__(self, database: Database, unreadable: Unreadable) -> None:
+        self._database = database
+        self._unreadable = unreadable
+        self._lock = threading.Lock()
+        self._text = ""
+        self._read_at: datetime | None = None
+
+    def text(self, now: datetime) -> str:
+        """Everything, in the text format. Raises what the database raises."""
+        with self._lock:
+            if self._read_at is None or not self._read_at <= now < self._read_at + timedelta(seconds=KEPT_S):
+                unreadable = self._unreadable()
+                with self._database.read() as session:
+                    self._text = exposition(_gauges(session, now, unreadable))
+                self._read_at = now
+            return self._text
+
+
+def _may_see(token: str) -> bool:
+    if token:
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    address = client_address(request.remote_addr, None, ())
+    through_a_proxy = any(name in request.headers for name in _FORWARDED)
+    return address is not None and address.is_loopback and not through_a_proxy
+
+
+def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> Sequence[Gauge]:
+    return [
+        *_money(session, now, unreadable),
+        _orders(session),
+        *_outbox(session, now),
+        *_reconciliation(session),
+        *_workers(session, now),
+        _devices(session),
+        _events(session, now),
+    ]
+
+
+def _money(session: Session, now: datetime, unreadable: Collection[Account]) -> Iterator[Gauge]:
+    each = each_at_risk(session, now, unreadable=unreadable)
+    differences = open_differences(session, each)
+    found = {risk.action: risk for risk in summed([*each, *differences], now)}
+    kopecks = Gauge("coffee_money_at_risk_kopecks", "Taken or held, neither poured nor returned, by what happens next.")
+    payments = Gauge("coffee_money_at_risk_payments", "Payments behind coffee_money_at_risk_kopecks.")
+    oldest = Gauge("coffee_money_at_risk_oldest_seconds", "Age of the oldest of them; 0 when there is none.")
+    for action in Next:  # all of them, also at zero: an alert needs something to compare
+        risk = found.get(action)
+        kopecks.add(risk.kopecks if risk else 0, action=action.value)
+        payments.add(risk.payments if risk else 0, action=action.value)
+        oldest.add(risk.oldest_s if risk else 0, action=action.value)
+    yield from (kopecks, payments, oldest)
+
+
+def _orders(session: Session) -> Gauge:
+    gauge = Gauge("coffee_orders", "Orders ever made, by their status now.")
+    asked = select(Order.status, func.count()).group_by(Order.status)
+    found: dict[str, int] = {row[0]: row[1] for row in session.execute(asked)}
+    for status in Status:
+        gauge.add(found.get(status.value, 0), status=status.value)
+    return gauge
+
+
+def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
+    count = Gauge("coffee_outbox_unsettled", "Promises whose outcome is not known, by lane.")
+    oldest = Gauge("coffee_outbox_oldest_seconds", "How long the oldest of them has been due; 0 when none is.")
+    asked = select(OutboxRow.lane, func.count(), func.min(OutboxRow.due_at)).where(OutboxRow.settled_at.is_(None))
+    found = {lane: (number, due) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}
+    for lane in Lane:
+        number, due_at = found.get(lane.value, (0, now))
+        count.add(number, lane=lane.value)
+        oldest.add(max(0.0, (now - due_at).total_seconds()), lane=lane.value)
+    yield from (count, oldest)
+
+
+def _reconciliation(session: Session) -> Iterator[Gauge]:
+    findings = Gauge("coffee_reconciliation_findings", "Differences nobody has explained yet, by kind and state.")
+    standing = FoundDifference.state.in_((State.OPEN.value, State.MENDING.value))
+    asked = select(FoundDifference.kind, FoundDifference.state, func.count()).where(standing)
+    for kind, state, number in session.execute(asked.group_by(FoundDifference.kind, FoundDifference.state)):
+        findings.add(number, kind=kind, state=state)
+    total = Gauge("coffee_reconciliation_unexplained", "All of them that a person must look at.")
+    total.add(sum(number for labels, number in findings.samples if labels["state"] == State.OPEN))
+    unfinished = Gauge("coffee_reconciliation_unfinished", "Days looked at that could not be compared to the end.")
+    tried = select(func.count()).where(Reconciliation.next_at.is_not(None), Reconciliation.ran_at.is_not(None))
+    unfinished.add(int(session.scalar(tried.where(Reconciliation.complete.is_(False))) or 0))
+    yield from (findings, total, unfinished)
+
+
+def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
+    found = heartbeat.alive(session, now)
+    workers = Gauge("coffee_workers_alive", "Worker processes that gave a sign of life in the last seconds.")
+    workers.add(len(found))
+    connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
+    connected.add(sum(worker.broker_connected for worker in found))
+    yield from (workers, connected)
+
+
+def _devices(session: Session) -> Gauge:
+    gauge = Gauge("coffee_devices", "Machines, by what they are set to and whether they are online.")
+    online = func.coalesce(DeviceLive.online, False)
+    asked = select(Device.status, online, func.count()).outerjoin(
+        DeviceLive, DeviceLive.device_uuid == Device.device_uuid
+    )  # fmt: skip
+    for status, is_online, number in session.execute(asked.group_by(Device.status, online)):
+        gauge.add(number, status=status, online="true" if is_online else "false")
+    return gauge
+
+
+def _events(session: Session, now: datetime) -> Gauge:
+    gauge = Gauge("coffee_machine_events", "Events machines told of in the last hour, by what happened.")
+    for what, number in machine_events.counts(session, now - HOUR).items():
+        gauge.add(number, what=what)
+    return gauge
+
+
+def _lines(gauge: Gauge) -> Iterator[str]:
+    yield f"# HELP {gauge.name} {_escaped(gauge.help)}"
+    yield f"# TYPE {gauge.name} gauge"
+    for labels, value in gauge.samples:
+        told = ",".join(f'{name}="{_quoted(text)}"' for name, text in labels.items())
+        yield f"{gauge.name}{f'{{{told}}}' if told else ''} {_number(value)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _quoted(text: str) -> str:
+    return _escaped(text).replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

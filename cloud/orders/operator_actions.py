@@ -1,0 +1,49 @@
+"""What a person decides about an order's money, with a name and a reason that stay in its history.
+
+Pouring by hand is `making.pour_now`. A drink is never poured here, nothing is returned twice.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from cloud.orders.ledger import standing
+from cloud.orders.locked_order import open_docket
+from cloud.orders.owed_tasks import settle_money
+from cloud.orders.states import Status
+from cloud.orders.status_change import note
+
+LEAST = 100
+"""Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
+
+
+class NotReturnable(Exception):
+    """There is nothing for a person to return, or not so much; the words say why."""
+
+
+def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why: str, now: datetime) -> int:
+    """Return the money of a poured drink (`kopecks` of it, or what is left), or of one nobody knows about, now.
+
+    Kopecks promised. Raises `UnknownOrder` and `NotReturnable`.
+    """
+    docket = open_docket(session, order_id)
+    order = docket.order
+    if order.status == Status.SUCCESSFUL:
+        given = max(order.given_back, sum(payment.refunded for payment in docket.payments))
+        left = min(order.price - given, sum(standing(payment) for payment in docket.payments))
+        wanted = left if kopecks is None else kopecks
+        if not 0 < wanted <= left:
+            raise NotReturnable(f"{left} kopecks of this order can still be returned")
+        if wanted != left and not LEAST <= wanted < left - LEAST:
+            raise NotReturnable("of a part, providers return and leave no less than a rouble")
+        order.given_back = given + wanted
+    elif order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
+        if kopecks not in {None, order.price}:
+            raise NotReturnable("nobody knows that anything was poured: the whole price is returned")
+        wanted = order.price
+        order.waits_for_person, order.return_after = False, None
+    else:
+        raise NotReturnable(f"the order is {order.status}: its money needs no decision")
+    note(docket, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
+    settle_money(docket, now)
+    return wanted

@@ -1,0 +1,165 @@
+"""Turns what is owed (`money.owed`) into promises in the outbox, and takes back those no longer right.
+
+Runs after every change of an order or a payment, in the same transaction. One act is never promised twice.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.orders import order_tasks, outbox
+from cloud.orders.locked_order import Docket
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
+from cloud.orders.outbox import RETURNS, OutboxRow, Task
+from cloud.orders.states import Status
+from cloud.orders.status_change import tell
+
+log = logging.getLogger("cloud.orders.money")
+
+KEY_PREFIX = {Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
+REFUSED = "refused"
+"""Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
+LOST = "lost"
+"""Verdict of a call of which nobody can learn any more what it did: a person must look, nothing is asked anew."""
+BY_HAND = "by_hand"
+"""Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
+DONE = "done"
+FOR_A_PERSON = frozenset({LOST, BY_HAND})
+"""Verdicts after which nothing is promised anew, whatever happens later: with a new key money could go twice."""
+FIRST_RETRY_S = 60.0
+LAST_RETRY_S = 3600.0
+
+
+def settle_money(docket: Docket, now: datetime) -> None:
+    """Make the outbox promise exactly what is owed now."""
+    order = docket.order
+    if not docket.payments:
+        return
+    payments = [as_paid_for(payment) for payment in docket.payments]
+    returns_from = order.return_after if order.uncertain else None
+    dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
+    if not dues and len(payments) == 1 and order.status in STILL_OPEN:
+        return  # such an order has never owed anything
+    rows = [row for row in docket.promises if row.task in KEY_PREFIX]
+    wanted = {(due.payment_id, due.task.value) for due in dues}
+    for row in rows:
+        if row.settled_at is None and (row.subject, row.task) not in wanted:
+            order_tasks.withdraw(docket, {Task(row.task)}, now, row.subject)
+    for due in dues:
+        _promise(docket, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+    if order.status == Status.SUCCESSFUL:
+        order.goodwill = _is_given_back(paying(payments), rows)
+
+
+def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
+    """Whether the money of a poured order went back, or may be on its way."""
+    if pays is None:
+        return False
+    if pays.refunded > 0 or pays.state is PaymentState.CANCELED:
+        return True
+    back = Task.CANCEL if pays.state is PaymentState.HELD else Task.REFUND
+    return any(
+        (row.subject, row.task, row.settled_at) == (pays.payment_id, back, None) and row.attempts > row.undone
+        for row in rows
+    )
+
+
+def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+    session, order = docket.session, docket.order
+    refusals = sum(row.verdict == REFUSED for row in earlier)
+    wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
+    due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
+    standing = next((row for row in earlier if row.settled_at is None), None)
+    if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(docket, due, now):
+        standing = None
+    if any(row.verdict in FOR_A_PERSON for row in earlier):
+        return
+    if standing is None:
+        key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
+        order_tasks.promise(docket, due.task, key, due.payment_id, now, due.amount, due_at)
+        facts = {"order_id": order.id, "kopecks": due.amount}
+        tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
+    else:
+        order_tasks.amend(docket, standing, due.amount, due_at)
+
+
+def _take_back(docket: Docket, due: Due, now: datetime) -> bool:
+    """Its bytes are written down for another sum: as long as they have certainly not been sent, they never will be."""
+    return order_tasks.withdraw(docket, {due.task}, now, due.payment_id)
+
+
+def is_paid_for(docket: Docket) -> bool:
+    """The payment that pays the order still holds or has money of the buyer's."""
+    pays = paying([as_paid_for(payment) for payment in docket.payments])
+    return pays is not None and (pays.state is PaymentState.HELD or pays.captured > pays.refunded)
+
+
+def as_paid_for(payment: Payment) -> PaidFor:
+    """The payment as the pure rules see it."""
+    return PaidFor(
+        payment_id=payment.id,
+        state=PaymentState(payment.state),
+        amount=payment.amount,
+        captured=payment.captured,
+        refunded=payment.refunded,
+        problem=payment.problem,
+        paid_at=payment.paid_at,
+    )
+
+
+@dataclass(frozen=True)
+class Return:
+    """How the money's way back stands, for the buyer."""
+
+    status: str
+    """`waiting` (evidence is awaited), `in_progress`, `done`."""
+    amount: int
+    expected_by: datetime | None
+
+
+def return_of(session: Session, order: Order) -> Return | None:
+    """The return of an order's money; None when none is owed or was made."""
+    payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
+    returns = [
+        r
+        for r in outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
+        if Task(r.task) in RETURNS and r.verdict != outbox.WITHDRAWN
+    ]
+    refunded = sum(payment.refunded for payment in payments.values())
+    for row in reversed(returns):
+        if row.verdict == REFUSED:
+            continue
+        asked_at = row.first_tried_at or row.due_at
+        expected_by = arrives_by(Task(row.task), payments[row.subject].method, asked_at)
+        if row.verdict == DONE or (row.verdict in FOR_A_PERSON and _is_back(order, payments[row.subject])):
+            return Return("done", max(refunded, row.amount), expected_by)
+        waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
+        return Return("waiting" if waiting else "in_progress", row.amount, expected_by)
+    return Return("done", refunded, _by_hand_expected_by(session, payments)) if refunded else None
+
+
+def _by_hand_expected_by(session: Session, payments: dict[str, Payment]) -> datetime | None:
+    """Of what was given back in the cabinet: it was begun no later than we heard of it."""
+    heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
+    last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
+    return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
+
+
+def awaits_a_hand(docket: Docket, payment: Payment) -> bool:
+    """A person is to return money of this payment where we cannot, and it is not all back yet."""
+    order = docket.order
+    keeps_it = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
+    if keeps_it or payment.refunded >= payment.captured:
+        return False
+    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in docket.promises if row.task in RETURNS)
+
+
+def _is_back(order: Order, payment: Payment) -> bool:
+    """A person has ended by hand what was to be returned of this payment."""
+    owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
+    return payment.state == PaymentState.CANCELED.value or payment.refunded >= owed_back > 0

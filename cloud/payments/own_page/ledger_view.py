@@ -1,0 +1,78 @@
+"""What our own books hold for merchants with their own payment page: its addresses, what a payment is to bring,
+and what was called back. Reads; changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from cloud.database.database import Database
+from cloud.fleet.models import Credential, FormerCredential
+from cloud.orders.models import Payment
+from cloud.orders.outbox import OutboxRow
+from cloud.payments.models import ProviderNews
+from cloud.payments.own_page.objects import Told, told_of
+
+CUSTOM = "Custom"
+"""The scenario, and the provider's name among stored news."""
+MAX_HEARD = 200
+"""Callbacks of one payment that are looked at: a payment has a handful of changes."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the merchant's side is. "" is not offered."""
+
+    page_url: str
+    status_url: str = ""
+    action_url: str = ""
+
+
+@dataclass(frozen=True)
+class Booked:
+    """A payment as we opened it, and its callbacks, oldest first."""
+
+    name: str
+    order_id: str
+    amount: int
+    heard: tuple[Told, ...] = ()
+
+
+class Books:
+    """Our payments of one merchant's account."""
+
+    def __init__(self, database: Database, account_id: str) -> None:
+        self._database = database
+        self._account_id = account_id
+
+    def payment(self, name: str) -> Booked | None:
+        """By the id between us and the merchant; None when it is none of this account's."""
+        with self._database.read() as session:
+            ours = select(Payment).where(Payment.provider_payment_id == name, Payment.scenario == CUSTOM)
+            payment = session.scalars(ours.where(Payment.account_id == self._account_id)).first()
+            if payment is None:
+                return None
+            news = select(ProviderNews.body).where(
+                ProviderNews.provider == CUSTOM, ProviderNews.provider_payment_id == name
+            )
+            heard = session.scalars(news.order_by(ProviderNews.id.desc()).limit(MAX_HEARD)).all()
+            told = (told_of(body) for body in heard)
+            mine = tuple(one for one in told if one.account == self._account_id)[::-1]
+            return Booked(name, payment.order_id, payment.amount, mine)
+
+    def payment_of_refund(self, key: str) -> str | None:
+        """Which payment a return we asked for belongs to."""
+        with self._database.read() as session:
+            asked = select(Payment.provider_payment_id).join(OutboxRow, OutboxRow.subject == Payment.id)
+            return session.scalar(asked.where(OutboxRow.key == key))
+
+
+def addresses_of(database: Database, account_id: str) -> Addresses | None:
+    """The merchant's addresses. An account id names one merchant only: the database sees to it."""
+    with database.read() as session:
+        for kind in (Credential, FormerCredential):  # what was opened at an account that was left is followed there
+            named = select(kind.page_url, kind.status_url, kind.action_url)
+            found = session.execute(named.where(kind.scenario == CUSTOM, kind.account_id == account_id)).first()
+            if found is not None:
+                return Addresses(*found)
+    return None

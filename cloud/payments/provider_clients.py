@@ -1,0 +1,164 @@
+"""Gives each merchant's account its own client, and no other (promise 9); notices a change without a restart.
+
+An account the merchant has left keeps its client while its money is open: what was opened there is asked about there.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
+
+from cloud.background.loops import Clock
+from cloud.database.database import Database
+from cloud.database.plain_rows import Row, plain, table_of
+from cloud.fleet import accounts
+from cloud.fleet.accounts import Account, Known
+from cloud.fleet.models import Credential, FormerCredential
+from cloud.fleet.vault import SecretUnreadable, Vault
+from cloud.payments.admission import Admission, Gate
+from cloud.payments.provider import CaptureMode, Provider, Shop
+
+_credentials, _former = table_of(Credential), table_of(FormerCredential)
+_OF_MERCHANT = select(_credentials).where(
+    _credentials.c.merchant_id == bindparam("merchant_id"), _credentials.c.scenario == bindparam("scenario")
+)
+_LEFT = select(_former).where(
+    _former.c.merchant_id == bindparam("merchant_id"),
+    _former.c.scenario == bindparam("scenario"),
+    _former.c.account_id == bindparam("account_id"),
+)
+_OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
+_LEFT_ACCOUNT = select(_former).where(_former.c.account_id == bindparam("account_id"))
+
+FRESH = timedelta(seconds=1)
+"""How long a credential is used as it was read: a change is noticed within it, and most reads are spared."""
+Connect = Callable[[Shop, str], Provider]
+"""Makes the client of one shop for one payment scenario."""
+
+
+class AtShop(Protocol):
+    """A payment, or work that is due: what belongs to one shop."""
+
+    @property
+    def merchant_id(self) -> str: ...
+
+    @property
+    def scenario(self) -> str: ...
+
+    @property
+    def account_id(self) -> str: ...
+
+
+class NoCredential(LookupError):
+    """The merchant has no (or no longer this) account for the scenario; an operator must mend it."""
+
+
+class Shops:
+    """The clients in use, one per account, and who may call them now."""
+
+    def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._connect = connect
+        self._clock = clock
+        self.admission = Admission()
+        self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
+        self._lock = threading.Lock()
+        self._clients: dict[Account, tuple[int, Provider]] = {}
+
+    def of(self, merchant_id: str, scenario: str, session: Session | None = None) -> tuple[Credential, Provider]:
+        """The merchant's credential for a scenario and its client. Raises `NoCredential`.
+
+        Inside a transaction give its session: a second connection could have to wait for those who wait for it.
+        """
+        credential = self._in_use(merchant_id, scenario, session)
+        if credential is None:
+            raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
+        return credential, self._client(credential)
+
+    def of_payment(self, payment: AtShop, session: Session | None = None) -> Provider:
+        """The client of the shop the payment was opened at. Raises `NoCredential`, also when its key is gone."""
+        return self.at((payment.merchant_id, payment.scenario, payment.account_id), session)
+
+    def at(self, account: Account, session: Session | None = None) -> Provider:
+        """The client of one account, in use or left. Raises `NoCredential`."""
+        merchant_id, scenario, account_id = account
+        in_use = self._in_use(merchant_id, scenario, session)
+        if in_use is not None and in_use.account_id == account_id:
+            return self._client(in_use)
+        wanted = {"merchant_id": merchant_id, "scenario": scenario, "account_id": account_id}
+        left = self._read(FormerCredential, _LEFT, wanted, session)
+        if left is None:
+            now = f"now it is {in_use.account_id}" if in_use is not None else "now it has none"
+            raise NoCredential(f"merchant {merchant_id} has no key of shop {account_id} any more, {now}")
+        return self._client(left)
+
+    def gate_of(self, what: AtShop, session: Session | None = None) -> Gate | None:
+        """What its calls are let through by; None when nobody can call."""
+        try:
+            return self.of_payment(what, session).gate
+        except NoCredential:
+            return None
+
+    def of_account(self, account_id: str, scenario: str = "") -> Provider | None:
+        """The client of a shop by the provider's own id of it; None when it is nobody's here."""
+        wanted = {"account_id": account_id}
+        known: Known | None = self._read(Credential, _among(_OF_ACCOUNT, scenario), wanted)
+        known = known or self._read(FormerCredential, _among(_LEFT_ACCOUNT, scenario), wanted)
+        return self._client(known) if known is not None else None
+
+    def unreadable(self) -> frozenset[Account]:
+        """Accounts whose secret none of our keys opens."""
+        with self._database.read() as session:
+            return accounts.unreadable(session, self._vault)
+
+    def close(self) -> None:
+        """Close every client's connections."""
+        with self._lock:
+            for _, client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _in_use(self, merchant_id: str, scenario: str, session: Session | None) -> Credential | None:
+        now, slot = self._clock(), (merchant_id, scenario)
+        read_at, credential = self._read_at.get(slot, (now, None))
+        if credential is None or not timedelta() <= now - read_at < FRESH:
+            wanted = {"merchant_id": merchant_id, "scenario": scenario}
+            credential = self._read(Credential, _OF_MERCHANT, wanted, session)
+            if credential is not None:
+                self._read_at[slot] = (now, credential)
+        return credential
+
+    def _read(
+        self, kind: type[Row], statement: Select[Any], wanted: dict[str, str], within: Session | None = None
+    ) -> Row | None:
+        if within is not None:
+            found = within.connection().execute(statement, wanted).first()
+        else:
+            with self._database.engine.connect() as connection:
+                found = connection.execute(statement, wanted).first()
+        return plain(kind, found) if found is not None else None
+
+    def _client(self, credential: Known) -> Provider:
+        slot = accounts.of(credential)
+        with self._lock:
+            version, client = self._clients.get(slot, (0, None))
+            if client is None or version != credential.version:
+                shop = Shop(credential.account_id, self._open(credential), CaptureMode(credential.capture))
+                client = self._connect(shop, credential.scenario)
+                self._clients[slot] = (credential.version, client)
+            return client
+
+    def _open(self, credential: Known) -> str:
+        try:
+            return self._vault.open(credential.secret)
+        except SecretUnreadable as error:
+            raise NoCredential(f"merchant {credential.merchant_id}: {error}") from error
+
+
+def _among(asked: Select[Any], scenario: str) -> Select[Any]:
+    """Only of one scenario, where it is known."""
+    return asked.where(asked.selected_columns.scenario == scenario) if scenario else asked

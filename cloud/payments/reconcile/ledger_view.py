@@ -1,0 +1,184 @@
+"""What our own books say of one shop and day: the rows to be compared. Reads only, in batches, never a whole day."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from cloud.database.database import Database
+from cloud.orders.at_risk import STUCK_AFTER_S, MoneyAtRisk, Next, each_at_risk
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import RETURNS, OutboxRow
+from cloud.orders.owed_tasks import DONE
+from cloud.orders.states import Status
+from cloud.payments.facts import PaymentFacts
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.kinds import Finding, Kind
+
+BATCH = 500
+_IS_REFUND = Movement.kind == literal_column("'refunded'")
+"""Said to the database in words, not as a parameter: it must know beforehand that the index of refunds will do."""
+LATE_S = 24 * 3600.0
+"""Money still on its way after this long is no longer waited for in silence."""
+
+
+@dataclass(frozen=True)
+class ShopKey:
+    """One merchant's account at one provider."""
+
+    merchant_id: str
+    scenario: str
+    account_id: str
+
+    @property
+    def payments(self) -> ColumnElement[bool]:
+        """Its payments."""
+        return and_(
+            Payment.merchant_id == self.merchant_id,
+            Payment.scenario == self.scenario,
+            Payment.account_id == self.account_id,
+        )
+
+    def has(self, payment: Payment) -> bool:
+        """Whether a payment was opened here."""
+        return (payment.merchant_id, payment.scenario, payment.account_id) == (
+            self.merchant_id, self.scenario, self.account_id
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Kopecks and payments of a day by our books."""
+
+    payments: int
+    taken: int
+    returned: int
+
+
+def known(session: Session, told: Sequence[PaymentFacts]) -> tuple[dict[str, Payment], dict[str, Payment]]:
+    """Our payments among these: by the provider's id, and by the mark that names our attempt."""
+    ids = [facts.provider_payment_id for facts in told]
+    marks = [mark for facts in told if (mark := facts.metadata.get("payment"))]
+    rows = session.scalars(
+        select(Payment).where(or_(Payment.provider_payment_id.in_(ids), Payment.id.in_(marks)))
+    ).all()
+    return {row.provider_payment_id: row for row in rows if row.provider_payment_id}, {row.id: row for row in rows}
+
+
+def of_provider(session: Session, provider_ids: Sequence[str]) -> dict[str, Payment]:
+    """Our payments by the provider's ids of them."""
+    rows = session.scalars(select(Payment).where(Payment.provider_payment_id.in_(provider_ids)))
+    return {row.provider_payment_id: row for row in rows if row.provider_payment_id}
+
+
+def payments_begun(database: Database, shop: ShopKey, day: Day) -> Iterator[Sequence[Payment]]:
+    """The shop's payments that the provider has given an id, begun on the day."""
+    place = tuple_(Payment.started_at, Payment.id)
+    last = (day.start, "")
+    while True:
+        with database.read() as session:
+            found = select(Payment).where(
+                shop.payments, _in(Payment.started_at, day), Payment.provider_payment_id.is_not(None), place > last
+            )  # fmt: skip
+            rows = session.scalars(found.order_by(Payment.started_at, Payment.id).limit(BATCH)).all()
+        if not rows:
+            return
+        last = (rows[-1].started_at, rows[-1].id)
+        yield rows
+
+
+def returns_booked(database: Database, shop: ShopKey, day: Day) -> Iterator[Sequence[tuple[Movement, Payment]]]:
+    """The returns our ledger took in on the day, with their payments."""
+    place = tuple_(Movement.at, Movement.id)
+    last = (day.start, 0)
+    while True:
+        with database.read() as session:
+            found = select(Movement).where(_IS_REFUND, _in(Movement.at, day), _of_payment_of(shop), place > last)
+            movements = session.scalars(found.order_by(Movement.at, Movement.id).limit(BATCH)).all()
+            returned = select(Payment).where(Payment.id.in_({movement.payment_id for movement in movements}))
+            payments = {payment.id: payment for payment in session.scalars(returned)}
+        rows = [(movement, payments[movement.payment_id]) for movement in movements]
+        if not rows:
+            return
+        last = (rows[-1][0].at, rows[-1][0].id)
+        yield rows
+
+
+def booked_returns(session: Session, payment_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Kopecks our ledger has for each payment and refund id."""
+    found = select(Movement.payment_id, Movement.reference, Movement.amount)
+    rows = session.execute(found.where(Movement.kind == "refunded", Movement.payment_id.in_(payment_ids)))
+    return {(payment_id, reference): amount for payment_id, reference, amount in rows}
+
+
+def totals(session: Session, shop: ShopKey, day: Day) -> Totals:
+    """What the day's payments brought, and what went back on the day."""
+    taken = select(func.count(), func.coalesce(func.sum(Payment.captured), 0))
+    payments, captured = session.execute(taken.where(shop.payments, _in(Payment.started_at, day))).one()
+    back = select(func.coalesce(func.sum(Movement.amount), 0))
+    returned = session.scalar(back.where(_IS_REFUND, _in(Movement.at, day), _of_payment_of(shop)))
+    return Totals(int(payments), int(captured), int(returned or 0))
+
+
+def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Finding]:
+    """Orders of the day that were poured and whose money is gone: given back by us or by people, or lost."""
+    other = aliased(Payment)
+    has_money = exists().where(
+        other.order_id == Order.id, or_(other.state == PaymentState.HELD.value, other.captured > other.refunded)
+    )
+    sent_back = exists().where(
+        OutboxRow.order_id == Order.id,
+        OutboxRow.task.in_([task.value for task in RETURNS]),
+        OutboxRow.verdict == DONE,
+    )
+    refunded = func.max(Payment.refunded)
+    found = (
+        select(Order.id, func.max(Payment.id), func.max(Payment.amount), or_(sent_back, refunded > 0))
+        .join(Payment, Payment.order_id == Order.id)
+        .where(shop.payments, _in(Payment.started_at, day), Order.status == Status.SUCCESSFUL.value)
+        .where(or_(Order.goodwill.is_(True), ~has_money))
+        .group_by(Order.id)
+        .limit(BATCH)
+    )
+    return [
+        Finding(Kind.GOODWILL if given_back else Kind.POURED_NOT_PAID, order_id, order_id, payment_id, here=amount)
+        for order_id, payment_id, amount, given_back in session.execute(found)
+    ]
+
+
+def standing(session: Session, shop: ShopKey, now: datetime, *, can_be_asked: bool) -> list[Finding]:
+    """The shop's money, of whatever day, that nothing moves, or that has been on its way for long."""
+    account = (shop.merchant_id, shop.scenario, shop.account_id)
+    waiting = each_at_risk(session, now, account, frozenset() if can_be_asked else frozenset({account}))
+    return [
+        _waiting(money, now)
+        for money in waiting
+        if money.action is Next.PERSON or (now - money.since).total_seconds() >= STUCK_AFTER_S
+    ]
+
+
+def _waiting(money: MoneyAtRisk, now: datetime) -> Finding:
+    if not money.has_credential:
+        kind = Kind.NOBODY_TO_ASK
+    elif money.state in {PaymentState.CREATING, PaymentState.PENDING}:
+        kind = Kind.STUCK
+    else:
+        kind = Kind.HOLD_OPEN if money.state is PaymentState.HELD else Kind.RETURN_OPEN
+    in_hand = money.action is not Next.PERSON and (now - money.since).total_seconds() < LATE_S
+    refused = f", refused {money.refusals} times" if money.refusals else ""
+    words = f"since {money.since:%Y-%m-%d %H:%M} UTC, next: {money.action.value}{refused}"
+    return Finding(
+        kind, money.payment_id, money.order_id, money.payment_id, money.provider_payment_id, money.device_uuid,
+        here=money.kopecks, detail=words, excused=in_hand,
+    )  # fmt: skip
+
+
+def _of_payment_of(shop: ShopKey) -> ColumnElement[bool]:
+    return exists().where(Payment.id == Movement.payment_id, shop.payments)
+
+
+def _in(column: InstrumentedAttribute[datetime], day: Day) -> ColumnElement[bool]:
+    return and_(column >= day.start, column < day.end)

@@ -1,0 +1,279 @@
+"""Asks the provider about every payment that is not final, until it is: the fact behind webhooks, and what they lose.
+
+Two lists: payments whose `next_check_at` has come, and notifications of payments we do not know (adopted when ours).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Boolean, Integer, and_, bindparam, case, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from cloud.background.loops import Clock, Crew
+from cloud.database.database import Database, UtcDateTime
+from cloud.database.due import due
+from cloud.database.group_commit import after_commit, ring
+from cloud.database.plain_rows import plain, table_of
+from cloud.orders import paying
+from cloud.orders.locked_order import key_of, open_docket
+from cloud.orders.models import Payment
+from cloud.orders.rules import Rules
+from cloud.payments import unplaced
+from cloud.payments.admission import Dispatcher, Waiting, Work
+from cloud.payments.budget import Priority, Refusal
+from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.models import ProviderNews
+from cloud.payments.outcomes import LONGEST_WAIT_S, NotOurs, NotSent, Ok, next_ask
+from cloud.payments.provider import Provider
+from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.unplaced import Unplaced
+from cloud.payments.verification import news_of
+
+log = logging.getLogger("cloud.payments.status_poller")
+
+NEWS = "news"
+"""What the bell rings when something may be worth asking about."""
+LEASE_S = 45.0
+"""Longer than the slowest answers (5 s to connect, 12 s to read, the refunds the same): what a dying worker held is
+asked again after it.
+"""
+LONGEST_WAIT = timedelta(hours=1, minutes=10)
+"""No payment is ever left alone for longer, unless polling is slower."""
+MAX_URGENT = 12
+"""So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
+LEAST_PATIENCE_S, PATIENCE_OF_AGE = 10.0, 8.0
+"""A payment that cannot be asked about is tried again within this, or within this part of its age: when the provider
+is well again, buyers who just paid are not kept waiting by the growing pauses of its illness.
+"""
+
+
+_payment, _news = table_of(Payment), table_of(ProviderNews)
+_now = bindparam("now", type_=UtcDateTime())
+_lease_until = bindparam("lease_until", type_=UtcDateTime())
+_is_due = due(_payment.c.next_check_at, _now, bindparam("beyond", type_=UtcDateTime()))
+_is_told = _payment.c.told_at.is_not(None)
+_SHOP = (_payment.c.merchant_id, _payment.c.scenario, _payment.c.account_id)
+_WAITING = (
+    select(*_SHOP, _is_told.label("is_told"), func.count().label("many"), func.min(_payment.c.next_check_at))
+    .where(_is_due)
+    .group_by(*_SHOP, _is_told)
+)
+_later = select(func.min(_payment.c.next_check_at)).where(_payment.c.next_check_at > _now).scalar_subquery()
+_held_no_longer = bindparam("held_no_longer", type_=UtcDateTime())
+_unplaced = and_(_news.c.handled_at.is_(None), due(_news.c.look_at, _now, _held_no_longer))
+_WHAT_ELSE = select(_later, exists().where(_unplaced))
+_DUE = (
+    select(_payment.c.id)
+    .where(
+        _is_due,
+        *(column == bindparam(f"of_{column.key}") for column in _SHOP),
+        _is_told == bindparam("told", type_=Boolean()),
+    )
+    .order_by(_payment.c.next_check_at)
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+    .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
+)
+_TAKE_DUE = (
+    update(_payment)
+    .where(_payment.c.id.in_(select(_DUE.c.id)))
+    .values(next_check_at=_lease_until)
+    .returning(*_payment.c)
+)
+_of_told = _payment.c.provider_payment_id == bindparam("told_of")
+_is_urgent = _payment.c.times_told < MAX_URGENT
+_TOLD = (
+    update(_payment)
+    .where(_of_told)
+    .values(
+        next_check_at=bindparam("ask_at", type_=UtcDateTime()),
+        told_at=case((_is_urgent, _now), else_=_payment.c.told_at),
+        times_told=case((_is_urgent, _payment.c.times_told + 1), else_=_payment.c.times_told),
+    )
+    .returning(*_payment.c)
+)
+_AT_HAND = "recheck"
+_TOLD_OF = "told of"
+
+
+class Recheck:
+    """One per process; several processes share the work by leases."""
+
+    def __init__(
+        self, database: Database, shops: Shops, rules: Rules, crew: Crew, jitter: Callable[[], float], clock: Clock
+    ) -> None:
+        self._database = database
+        self._shops = shops
+        self._rules = rules
+        self._crew = crew
+        self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
+        self._unplaced = Unplaced(database, shops, self._dispatcher, self._check, clock)
+        self._jitter = jitter
+        self._clock = clock
+
+    def at_hand(self, known: dict[str, Any], here: bool) -> None:
+        """Sessions that find `known` in their `info` hand us payments in the commit that wants them asked about."""
+        known[_AT_HAND] = self if here else None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a question could begin now, as far as threads go."""
+        return self._crew.free > 0
+
+    def ask(self, session: Session, payment: Payment) -> bool:
+        """Ask about a payment taken in the caller's transaction. False when that may not begin now.
+
+        Asking changes nothing, so it need not wait for the commit. The answer is stored after it: SQLite has one
+        writer, PostgreSQL locks the payment's row.
+        """
+        if not self._crew.is_apart:
+            after_commit(session, partial(self._ask_after, payment))
+            return True
+        return self._begin(payment, session) is None
+
+    def _ask_after(self, payment: Payment) -> None:
+        refusal = self._begin(payment)
+        if refusal is not None:
+            again = self._clock() + timedelta(seconds=refusal.wait_s)
+            self._crew.submit(partial(self._database.write, paying.not_asked, payment.id, again))
+
+    def _begin(self, payment: Payment, session: Session | None = None) -> Refusal | None:
+        """Ask now; why not, when that may not begin."""
+        gate = self._shops.gate_of(payment, session)
+        if gate is None:
+            return Refusal("nobody can be asked", 0.0)
+        permit = self._shops.admission.admit(gate, _priority_of(payment.told_at is not None))
+        if isinstance(permit, Refusal):
+            return permit
+        self._dispatcher.submit(permit, partial(self._check, payment))
+        return None
+
+    def step(self, now: datetime) -> datetime:
+        """Ask what is due as it may begin; when to look again."""
+        idle = now + timedelta(seconds=60)
+        if self._crew.free <= 0:
+            return idle  # a freed slot rings
+        with self._database.read() as session:
+            asked = {"now": now, "beyond": self._beyond(now)}
+            waiting = [_waiting(*row) for row in session.connection().execute(_WAITING, asked)]
+            asked = {"now": now, "held_no_longer": now + timedelta(seconds=unplaced.LEASE_S)}
+            later, is_unplaced = session.connection().execute(_WHAT_ELSE, asked).one()
+        again = self._dispatcher.begin(waiting, now, partial(self._take_due, now))
+        if is_unplaced:
+            self._unplaced.step(now)
+        return min((at for at in (again, later) if at is not None), default=idle)
+
+    def _take_due(self, now: datetime, group: Waiting, limit: int) -> Sequence[Work]:
+        """Due payments; the next check moves a lease ahead, so that others leave them alone meanwhile."""
+        wanted = {
+            "now": now, "limit": limit, "lease_until": now + timedelta(seconds=LEASE_S),
+            "of_merchant_id": group.merchant_id, "of_scenario": group.scenario, "of_account_id": group.account_id,
+            "told": group.kind == _TOLD_OF, "beyond": self._beyond(now),
+        }  # fmt: skip
+        taken = self._database.write_one(_TAKE_DUE, wanted)
+        return [partial(self._check, plain(Payment, row)) for row in taken]
+
+    def _beyond(self, now: datetime) -> datetime:
+        return now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
+
+    def _check(self, payment: Payment) -> None:
+        try:
+            provider = self._shops.of_payment(payment)
+        except NoCredential as error:
+            log.error("%s", error, extra={"order_id": payment.order_id})
+            self._database.write(self._unanswered, payment.id, 60.0)
+            return
+        outcome = provider.fetch(payment.provider_payment_id or "")
+        match outcome:
+            case Ok(facts):
+                refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
+                self._database.write_together(key_of(payment.order_id), self._answered, payment, facts, refunds)
+            case NotOurs():
+                log.error("provider does not know the payment", extra={"order_id": payment.order_id})
+                self._database.write(self._unanswered, payment.id, 300.0)
+            case NotSent(held_back=True, retry_after_s=wait_s):
+                again = self._clock() + timedelta(seconds=wait_s or 0.0)
+                self._database.write(paying.not_asked, payment.id, again)
+            case _:
+                wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
+                log.warning(
+                    "payment not known: %s",
+                    type(outcome).__name__,
+                    extra={"order_id": payment.order_id, "again_s": wait},
+                )
+                self._database.write(self._unanswered, payment.id, wait)
+
+    def _patience(self, payment: Payment, retry_after_s: float | None) -> float:
+        """Seconds until a payment that could not be asked about is tried again."""
+        age = (self._clock() - payment.started_at).total_seconds()
+        longest = max(LEAST_PATIENCE_S, age / PATIENCE_OF_AGE)
+        return max(
+            min(next_ask(payment.checks + 1, None, self._jitter), longest), min(retry_after_s or 0.0, LONGEST_WAIT_S)
+        )
+
+    def _answered(
+        self, session: Session, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
+    ) -> None:
+        """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
+        now = self._clock()
+        payment_id = taken.id
+        payment = open_docket(session, taken.order_id).payment(payment_id)
+        asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
+        news = news_of(facts, payment)
+        if news is None:
+            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
+        else:
+            paying.payment_news(session, payment_id, news, self._rules, now)
+        for refund in refunds or ():
+            paying.refund_news(session, payment_id, refund.provider_refund_id, refund.amount, now)
+        if refunds is None:
+            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
+        if asked_again is not None:  # newer news came while we asked: this answer may be the older one
+            payment.next_check_at = asked_again
+        else:
+            payment.told_at = None
+
+    def _unanswered(self, session: Session, payment_id: str, wait_s: float) -> None:
+        paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
+
+
+def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bool:
+    """Somebody spoke of this payment: have the provider asked as soon as the caller's work is committed.
+
+    False when no payment of ours has this id.
+    """
+    asker: Recheck | None = session.info.get(_AT_HAND)
+    if asker is not None and not asker.has_room:
+        asker = None
+    lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
+    wanted = {"told_of": provider_payment_id, "now": now, "ask_at": now + lease}
+    found = session.connection().execute(_TOLD, wanted).first()
+    if found is None:
+        return False
+    payment = plain(Payment, found)
+    if asker is not None and not asker.ask(session, payment):
+        asker = None
+        session.connection().execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
+    if asker is None:
+        ring(session, NEWS)
+    return True
+
+
+def _priority_of(is_told: bool) -> Priority:
+    return Priority.NEWS if is_told else Priority.POLL
+
+
+def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, count: int, since: datetime) -> Waiting:
+    kind = _TOLD_OF if is_told else ""
+    return Waiting(merchant_id, scenario, account_id, _priority_of(is_told), count, since, kind)
+
+
+def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:
+    """Those that succeeded: ours whose answer was lost, and what people gave back in the cabinet. None: not known."""
+    outcome = provider.list_refunds(payment_id=payment.provider_payment_id)
+    if not isinstance(outcome, Ok):
+        return None
+    return [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]

@@ -1,0 +1,1 @@
+"""The programs: what is built, and what runs in which process."""

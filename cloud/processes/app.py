@@ -1,0 +1,131 @@
+"""The Flask application: blueprints, limits, headers. Each room brings its own routes; only health lives here."""
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from cloud import buyer
+from cloud.background import heartbeat
+from cloud.background.loops import Crew
+from cloud.buyer import render_error, render_http_error
+from cloud.buyer.capability import Seal
+from cloud.courier.tmetr.price import TmetrPrices
+from cloud.fleet.qr_key import QrKeys
+from cloud.http.addresses import client_address
+from cloud.http.request_framing import MAX_BODY
+from cloud.operators import metrics
+from cloud.operators.unaskable import Unaskable
+from cloud.payments import checkout
+from cloud.payments.own_page import callback as custom_callback
+from cloud.payments.tbank import webhook as tbank_webhook
+from cloud.payments.yookassa import webhook
+from cloud.settings import Settings
+from cloud.wiring import Cloud, new_payment_id
+
+log = logging.getLogger("cloud.processes.app")
+
+STREAMS = 200
+"""Event streams one process holds open; each takes a thread of the server, which has some more than these."""
+
+OPENING_SLOTS = 16
+"""Payments one process opens at once."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; connect-src 'self'; "
+        "font-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
+}
+
+
+def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
+    """The whole HTTP side of the cloud, with so many event streams at most."""
+    app = Flask("cloud", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
+    settings = cloud.settings
+    pool = Crew("checkout", OPENING_SLOTS)
+    desk = checkout.Checkout(
+        cloud.database, cloud.shops, cloud.cashier(pool), cloud.database.clock, new_payment_id
+    )  # fmt: skip
+    room = buyer.create_room(
+        cloud.database, cloud.rules, cloud.database.clock, settings.public_url,
+        streams=streams, visitor=lambda: _visitor(settings),
+        qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
+        seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
+        carrier_seen=lambda device: heartbeat.carrier_seen(
+            cloud.database, cloud.database.clock(), by_broker=device.control == "agent"
+        ),
+        told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
+    )  # fmt: skip
+    app.register_blueprint(buyer.create_blueprint(room))
+    app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), room))
+    app.register_blueprint(
+        webhook.create_blueprint(
+            cloud.database, cloud.database.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
+        )
+    )  # fmt: skip
+    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.database.clock))
+    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.database.clock))
+    app.register_blueprint(
+        metrics.create_blueprint(cloud.database, cloud.database.clock, settings.metrics_token, cloud.shops.unreadable)
+    )
+    _add_health(app, cloud)
+    _add_errors(app)
+    app.after_request(_harden)
+    return app
+
+
+def _add_health(app: Flask, cloud: Cloud) -> None:
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="healthy", timestamp=cloud.database.clock().isoformat())
+
+    unaskable = Unaskable(cloud.database, cloud.shops)
+
+    @app.get("/ready")
+    def ready() -> tuple[Response, int]:
+        clock = cloud.database.clock.complaint()
+        warnings = [clock] if clock else []
+        try:
+            lacking = heartbeat.missing(cloud.database, cloud.database.clock())
+            warnings += unaskable.warnings(
+                cloud.database.clock()
+            )  # of one merchant's money: the others are served all the same
+        except SQLAlchemyError as error:
+            log.error("the database does not answer: %s", type(error).__name__)
+            lacking = ["the database does not answer"]
+        told = jsonify(status="ready" if not lacking else "not ready", missing=lacking, warnings=warnings)
+        return told, 503 if lacking else 200
+
+
+def _add_errors(app: Flask) -> None:
+    @app.errorhandler(HTTPException)
+    def known(error: HTTPException) -> Any:
+        return render_http_error(error)
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Any:
+        log.error("request failed", extra={"path": request.path[:200]}, exc_info=error)
+        is_database = isinstance(error, SQLAlchemyError)
+        return render_error(503 if is_database else 500, looks_up=not is_database)
+
+
+def _visitor(settings: Settings) -> str:
+    """Who asks, for limits by address. Empty behind a proxy of this machine that nobody named: all would be one."""
+    address = client_address(request.remote_addr, request.headers.get("X-Forwarded-For"), settings.trusted_proxies)
+    return "" if address is None or address.is_loopback else str(address)
+
+
+def _harden(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if not request.path.startswith("/static"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

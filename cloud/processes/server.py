@@ -1,0 +1,121 @@
+"""Puts the application on a port with gunicorn: `web` alone, or `run` with the background work in the same process."""
+
+import resource
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud.background.loops import Loop
+from cloud.database.listen import Watch
+from cloud.http.whole_requests import WholeRequests
+from cloud.payments import openings
+from cloud.processes.app import STREAMS, create_app
+from cloud.processes.gc_tuning import spare_what_stays
+from cloud.processes.worker import Worker
+from cloud.settings import Settings
+from cloud.wiring import Cloud, build
+
+WEB_STREAMS = 1100
+"""Event streams one web process holds: a thousand pages and room for those that connect anew (docs/operations.md)."""
+RUN_STREAMS = STREAMS
+"""Fewer where the worker is in the same process: paho's `select` fails silently above 1023 open files."""
+OTHERS = 56
+"""Threads that answer everything else."""
+KEPT_ALIVE = 500
+"""Connections that rest between two requests, or bring one; they hold no thread."""
+STACK = 512 * 1024
+"""Bytes; the system's 8 MiB times a thousand threads would only look frightening, none uses a fraction of it."""
+MOST_FILES = 8192
+"""Open files a process may want: a thousand connections do not fit the usual 1024."""
+GRACE_S = 2
+KEEP_ALIVE_S = 30
+
+
+class OurLines(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """What gunicorn says goes where all our lines go, in their form. Its own form needs what ours leaves out."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called at each start of its configuration."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """A client that does not take its answer is no error of ours."""
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.debug("a client did not take its answer in time")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """One application, built after the fork: connections and threads do not survive one."""
+
+    def __init__(self, settings: Settings, processes: int = 1, with_worker: bool = False) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._with_worker = with_worker
+        self._cloud: Cloud | None = None
+        self._worker: Worker | None = None
+        self._renewing: Loop | None = None
+        self._streams = RUN_STREAMS if with_worker else WEB_STREAMS
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Our settings in gunicorn's words."""
+        values: dict[str, Any] = {
+            "bind": self._settings.bind,
+            "workers": self._processes,
+            "worker_class": WholeRequests.with_limits(KEPT_ALIVE, self._settings.trusted_proxies),
+            "threads": self._streams + OTHERS,
+            "worker_connections": self._streams + OTHERS + KEPT_ALIVE,
+            "graceful_timeout": GRACE_S,
+            "keepalive": KEEP_ALIVE_S,
+            "loglevel": "warning",
+            "logger_class": OurLines,
+            "control_socket_disable": True,  # it would want a writable home folder
+            "worker_exit": lambda _arbiter, _worker: self._end(),
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Called in each gunicorn process."""
+        threading.stack_size(STACK)
+        if not self._with_worker:
+            _allow_many_files()
+        self._cloud = build(self._settings)
+        with suppress(SQLAlchemyError):  # by its own clock until the watch can ask
+            self._cloud.database.set_clock()
+        if self._with_worker:
+            self._worker = Worker(self._cloud)
+            self._worker.start()
+        else:
+            bell = self._cloud.database.bell
+            self._renewing = Loop("openings", self._cloud.openings, bell, openings.TOPIC, self._cloud.clock)
+            self._renewing.start()
+        Watch(self._cloud.database).start()
+        app = create_app(self._cloud, self._streams)
+        spare_what_stays()
+        return app
+
+    def _end(self) -> None:
+        if self._renewing is not None:
+            self._renewing.stop()
+        if self._worker is not None:
+            self._worker.stop()
+        if self._cloud is not None:
+            self._cloud.close()
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,168 @@
+"""Everything the cloud does in the background: one thread a loop, all of them claiming work from the database.
+
+Any number of these processes may run (SQLite: one). What a dying one leaves half done, another takes after its lease.
+"""
+
+import logging
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud.background import heartbeat
+from cloud.background.loops import Crew, Loop
+from cloud.courier.broker import BrokerLink, client_id_of
+from cloud.courier.listener import Listener
+from cloud.courier.probe import Prober
+from cloud.courier.publisher import Publisher
+from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
+from cloud.courier.tmetr.sender import TmetrSender
+from cloud.database.database import Database
+from cloud.fleet import probes
+from cloud.orders import order_tasks, outbox, paying
+from cloud.orders.deadlines import Deadlines
+from cloud.orders.forgetting import Forgetting
+from cloud.orders.outbox import Lane
+from cloud.payments import openings, renewals
+from cloud.payments.admission import SLOTS
+from cloud.payments.receipts.registration import RECEIPTS, Registration
+from cloud.payments.reconcile.nightly import Nightly, Patience
+from cloud.payments.reconcile.reconciler import Reconciler
+from cloud.payments.renewals import Renewals
+from cloud.payments.status_poller import NEWS, Recheck
+from cloud.wiring import Cloud, jitter
+
+log = logging.getLogger("cloud.processes.worker")
+
+STOP_WITHIN_S = 10.0
+RECEIPT_HANDS = 4
+"""Receipts hurry nobody: most of the provider's patience is for payments."""
+TMETR_HANDS = 8
+"""Calls to the Tmetr API under way at once; a make takes up to 15 s."""
+MQTT_IN = "mqtt:in"
+DEADLINES = "deadlines"
+HEARTBEAT = "heartbeat"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Worker:
+    """Starts and stops the loops."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        database, rules, clock, bell = cloud.database, cloud.rules, cloud.database.clock, cloud.database.bell
+        settings = cloud.settings
+        money, news = outbox.topic(Lane.PROVIDER), NEWS
+        mail = outbox.topic(Lane.MQTT)
+        self.link = BrokerLink(
+            settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN, HEARTBEAT)),
+            settings.mqtt_user, settings.mqtt_password,
+        )  # fmt: skip
+        # One crew, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
+        callers = Crew("provider", SLOTS, lambda: bell.ring((news, money)))
+        cloud.shops.admission.freed = lambda: bell.ring((news, money))
+        self._crews = [callers, Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,)))]
+        self._cashier = cloud.cashier(callers)
+        self._recheck = Recheck(database, cloud.shops, rules, callers, jitter, clock)
+        self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
+        publishing = Loop("publisher", self._publisher, bell, mail, clock)
+        self._publisher.wake = self.link.on_answer = publishing.ring
+        self.link.on_received = lambda: bell.ring((MQTT_IN,))
+        self._heartbeat = Heartbeat(database, self.link, cloud.owner)
+        self._patience = Patience()
+        reconciler = Reconciler(database, cloud.shops, clock, self._patience.wait)
+        self.loops = [
+            publishing,
+            Loop("cashier", self._cashier, bell, money, clock),
+            Loop("openings", cloud.openings, bell, openings.TOPIC, clock),
+            Loop("recheck", self._recheck, bell, news, clock),
+            Loop("receipts", Registration(database, cloud.shops, self._crews[1], jitter, clock), bell, RECEIPTS, clock),
+            Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
+            Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
+            Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
+            Loop("forgetting", Forgetting(database), bell, "forgetting", clock),
+            Loop("heartbeat", self._heartbeat, bell, HEARTBEAT, clock),
+            Loop("credentials", Renewals(database), bell, renewals.TOPIC, clock),
+            Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
+            *self._of_tmetr(cloud),
+        ]
+
+    def start(self) -> None:
+        """Connect and begin. Alone on a SQLite file, whatever is held is held by the dead: it is taken up at once."""
+        if self._cloud.database.is_sqlite:
+            self._cloud.database.write(outbox.free_all)
+            self._cloud.database.write(paying.ask_all_now, self._cloud.clock())
+        if self._cloud.tmetr() is None:
+            self._cloud.database.write(nobody_is_online)
+        self.link.start()
+        for loop in self.loops:
+            loop.start()
+        known = self._cloud.database.known
+        order_tasks.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
+        order_tasks.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
+        self._recheck.at_hand(known, here=True)
+        for merchant, scenario, shop in sorted(self._cloud.shops.unreadable()):
+            words = "the key of shop %s (%s of %s) cannot be read: nobody can be asked what was paid there"
+            log.error(words, shop, scenario, merchant)
+        log.info("worker started", extra={"worker": self._cloud.owner})
+
+    def _is_listening(self) -> bool:
+        return self.link.connections > 0
+
+    def _of_tmetr(self, cloud: Cloud) -> list[Loop]:
+        """The loops for machines without an agent; none when no Tmetr API is set up."""
+        client = cloud.tmetr()
+        if client is None:
+            return []
+        database, clock, bell = cloud.database, cloud.database.clock, cloud.database.bell
+        commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
+        makers = Crew("tmetr", TMETR_HANDS, lambda: bell.ring((commands,)))
+        lookers = Crew("tmetr-heartbeat", TMETR_HANDS, lambda: bell.ring((beats,)))
+        self._crews += [makers, lookers]
+        sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
+        return [
+            Loop("tmetr", sender, bell, commands, clock),
+            Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), bell, beats, clock),
+        ]
+
+    def stop(self) -> None:
+        """Finish what is in hand and end."""
+        known = self._cloud.database.known
+        for lane in (Lane.MQTT, Lane.PROVIDER):
+            order_tasks.know_at_hand(known, lane, None)
+        self._recheck.at_hand(known, here=False)
+        self._patience.end()
+        for loop in self.loops:
+            loop.stop()
+        for loop in self.loops:
+            loop.join(STOP_WITHIN_S)
+        for crew in self._crews:
+            crew.close()
+        self.link.stop()
+        self._heartbeat.end()
+        log.info("worker stopped", extra={"worker": self._cloud.owner})
+
+
+class Heartbeat:
+    """Writes the worker's sign of life: now and then, and when the broker came or went. Woken for nothing, it waits."""
+
+    def __init__(self, database: Database, link: BrokerLink, owner: str) -> None:
+        self._database = database
+        self._link = link
+        self._owner = owner
+        self._told: bool | None = None
+        self._last = self._next = EPOCH
+
+    def step(self, now: datetime) -> datetime:
+        """One beat, when it is time for one."""
+        connected = self._link.connected
+        if connected != self._told or not self._last <= now < self._next:  # the clock may have been set back
+            self._next = self._database.write(heartbeat.beat, self._owner, connected, now)
+            self._told, self._last = connected, now
+        return self._next
+
+    def end(self) -> None:
+        """No more of them."""
+        try:
+            self._database.write(heartbeat.leave, self._owner)
+        except SQLAlchemyError as error:
+            log.warning("the end could not be told: %s", type(error).__name__)
