@@ -231,8 +231,8 @@ def reconcile_command(day: str, merchant: str | None, as_json: bool) -> None:
     """Compare a day of every shop with our books, and of every machine with its counters; name every difference."""
     cloud = _ready_made(_settings())
     try:
-        chosen = Day.named(day, cloud.database.clock())
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.database.clock, time.sleep)
+        chosen = Day.named(day, cloud.clock())
+        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, time.sleep)
         reports = [reconciler.reconcile(key, chosen) for key in reconciler.keys(chosen, merchant)]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--day") from error
@@ -250,7 +250,7 @@ def at_risk_command(as_json: bool) -> None:
     """Money taken or held and neither poured nor returned: how much, how old, what happens next."""
     cloud = _ready_made(_settings())
     try:
-        now, unreadable = cloud.database.clock(), cloud.shops.unreadable()
+        now, unreadable = cloud.clock(), cloud.shops.unreadable()
         with cloud.database.read() as session:
             each = each_at_risk(session, now, unreadable=unreadable)
             found = open_differences(session, each)
@@ -270,7 +270,7 @@ def settle(number: int, by: str, reason: str) -> None:
     """Close difference NUMBER of the reconciliation: a person has looked, and it will not open again."""
     cloud = _ready_made(_settings())
     try:
-        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.database.clock())
+        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.clock())
     finally:
         cloud.close()
     if not is_known:
@@ -309,7 +309,7 @@ def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> 
     """Return the money of a poured drink, or of one that waits for a person's decision."""
     cloud = _ready_made(_settings())
     try:
-        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.database.clock())
+        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.clock())
     except (UnknownOrder, NotReturnable) as error:
         click.echo(f"not returned: {error}", err=True)
         sys.exit(BAD)
@@ -325,7 +325,7 @@ def pour(order_id: str, by: str) -> None:
     """Pour an order that was paid too late to pour by itself (`manual_make`)."""
     cloud = _ready_made(_settings())
     try:
-        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.database.clock())
+        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
     except (UnknownOrder, NotPourable) as error:
         click.echo(f"not poured: {error}", err=True)
         sys.exit(BAD)
@@ -343,8 +343,8 @@ def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
     settings = _settings()
     cloud = _ready_made(settings)
     try:
-        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.database.clock())
-        answer = jobs.resume(settings, device_uuid, by, cloud.database.clock(), accept_loss=accept_loss)
+        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.clock())
+        answer = jobs.resume(settings, device_uuid, by, cloud.clock(), accept_loss=accept_loss)
     except LookupError:
         _fail(f"there is no device {device_uuid} with an agent")
     except NotConnected as error:

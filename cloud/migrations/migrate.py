@@ -36,7 +36,7 @@ from cloud.migrations.append_only import unprotected
 
 TABLES = Base.metadata
 """Every table of the cloud."""
-FOLDER = Path(__file__).with_name("migrations")
+FOLDER = Path(__file__).parent
 HEAD = "head"
 LOCK_KEY = 0x0C0FFEE
 """The PostgreSQL advisory lock of whoever migrates; any number nothing else in this database uses."""

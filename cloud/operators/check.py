@@ -139,7 +139,7 @@ def _two_agents(cloud: Cloud) -> list[Finding]:
 
 def _silent(cloud: Cloud) -> list[Finding]:
     """Machines that never tell an outcome: what their merchant has chosen, and what that came to lately."""
-    since = cloud.database.clock() - SILENT_DAYS
+    since = cloud.clock() - SILENT_DAYS
     with cloud.database.read() as session:
         devices = session.execute(
             select(Device, DeviceLive).outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)

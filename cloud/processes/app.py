@@ -52,15 +52,15 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     settings = cloud.settings
     pool = Crew("checkout", OPENING_SLOTS)
     desk = checkout.Checkout(
-        cloud.database, cloud.shops, cloud.cashier(pool), cloud.database.clock, new_payment_id
+        cloud.database, cloud.shops, cloud.cashier(pool), cloud.clock, new_payment_id
     )  # fmt: skip
     room = buyer.create_room(
-        cloud.database, cloud.rules, cloud.database.clock, settings.public_url,
+        cloud.database, cloud.rules, cloud.clock, settings.public_url,
         streams=streams, visitor=lambda: _visitor(settings),
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
         seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
         carrier_seen=lambda device: heartbeat.carrier_seen(
-            cloud.database, cloud.database.clock(), by_broker=device.control == "agent"
+            cloud.database, cloud.clock(), by_broker=device.control == "agent"
         ),
         told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
@@ -68,13 +68,13 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), room))
     app.register_blueprint(
         webhook.create_blueprint(
-            cloud.database, cloud.database.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
+            cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
         )
     )  # fmt: skip
-    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.database.clock))
-    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.database.clock))
+    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.clock))
+    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.clock))
     app.register_blueprint(
-        metrics.create_blueprint(cloud.database, cloud.database.clock, settings.metrics_token, cloud.shops.unreadable)
+        metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.shops.unreadable)
     )
     _add_health(app, cloud)
     _add_errors(app)
@@ -85,7 +85,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
 def _add_health(app: Flask, cloud: Cloud) -> None:
     @app.get("/health")
     def health() -> Response:
-        return jsonify(status="healthy", timestamp=cloud.database.clock().isoformat())
+        return jsonify(status="healthy", timestamp=cloud.clock().isoformat())
 
     unaskable = Unaskable(cloud.database, cloud.shops)
 
@@ -94,10 +94,8 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
         clock = cloud.database.clock.complaint()
         warnings = [clock] if clock else []
         try:
-            lacking = heartbeat.missing(cloud.database, cloud.database.clock())
-            warnings += unaskable.warnings(
-                cloud.database.clock()
-            )  # of one merchant's money: the others are served all the same
+            lacking = heartbeat.missing(cloud.database, cloud.clock())
+            warnings += unaskable.warnings(cloud.clock())  # of one merchant's money: the others are served all the same
         except SQLAlchemyError as error:
             log.error("the database does not answer: %s", type(error).__name__)
             lacking = ["the database does not answer"]

@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        database, rules, clock, bell = cloud.database, cloud.rules, cloud.database.clock, cloud.database.bell
+        database, rules, clock, bell = cloud.database, cloud.rules, cloud.clock, cloud.database.bell
         settings = cloud.settings
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
@@ -113,7 +113,7 @@ class Worker:
         client = cloud.tmetr()
         if client is None:
             return []
-        database, clock, bell = cloud.database, cloud.database.clock, cloud.database.bell
+        database, clock, bell = cloud.database, cloud.clock, cloud.database.bell
         commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
         makers = Crew("tmetr", TMETR_HANDS, lambda: bell.ring((commands,)))
         lookers = Crew("tmetr-heartbeat", TMETR_HANDS, lambda: bell.ring((beats,)))

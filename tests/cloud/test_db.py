@@ -274,7 +274,7 @@ def test_a_real_other_process_wakes_this_one(database: Database, database_url: s
         "from cloud.database.group_commit import ring\n"
         "from cloud.database.database import Database\n"
         "database = Database(sys.argv[1])\n"
-        "from cloud import heartbeat\n"
+        "from cloud.background import heartbeat\n"
         "from cloud.background.loops import utc_now\n"
         "def work(session, number):\n"
         "    heartbeat.beat(session, f'other-{number}', True, utc_now())\n"

@@ -134,5 +134,5 @@ def test_ready_names_the_database_not_the_worker(server: Server, migrated_postgr
         assert missing() == ["the database is read-only"]
         server.become(read_only=False)
         wait_until(lambda: missing() == ["no worker is alive"], what="the database to be writable")
-        cloud.database.write(heartbeat.beat, "w", True, cloud.database.clock())
+        cloud.database.write(heartbeat.beat, "w", True, cloud.clock())
         assert missing() == []
