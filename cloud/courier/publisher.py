@@ -22,9 +22,10 @@ from cloud.orders import making, order_tasks, outbox, unpaid
 from cloud.orders.locked_order import Docket, key_of, open_docket
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.order_tasks import AtHand
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.status_change import tell
+from cloud.orders.tasks import STOPPED, Lane, Task
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
@@ -219,7 +220,7 @@ def _not_stored(letter: Letter, error: Exception) -> None:
 
 def _was_stopped(docket: Docket, letter: Letter) -> bool:
     """Nobody was to send it again, but this sending was on its way."""
-    return order_tasks.of(docket, letter.row.key).verdict == outbox.STOPPED
+    return order_tasks.of(docket, letter.row.key).verdict == STOPPED
 
 
 def _subject(session: Session, row: OutboxRow) -> tuple[MakeCommand, Order]:

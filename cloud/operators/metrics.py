@@ -22,8 +22,9 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.http.addresses import client_address
 from cloud.orders.at_risk import Next, each_at_risk, summed
 from cloud.orders.models import Order
-from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 

@@ -33,9 +33,9 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import KEY_REFUSED, OutboxRow, Task
-from cloud.orders.owed_tasks import REFUSED
+from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.states import Status
+from cloud.orders.tasks import REFUSED, Task
 
 STUCK_AFTER_S = 2 * 3600.0
 """The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""

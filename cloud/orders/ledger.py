@@ -13,7 +13,7 @@ from cloud.database.plain_rows import insert_if_new, plain
 from cloud.orders.locked_order import Docket
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 
 
 def record(docket: Docket, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:

@@ -15,11 +15,11 @@ from cloud.database.plain_rows import fresh
 from cloud.orders import order_tasks, trusted_outcome
 from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import Lane, Task
 from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import log, move, note, tell, touch
+from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Result, Spout
 

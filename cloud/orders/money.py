@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cloud.orders.outbox import Task
 from cloud.orders.states import Status
+from cloud.orders.tasks import Task
 
 
 class PaymentState(StrEnum):

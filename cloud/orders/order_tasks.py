@@ -12,7 +12,8 @@ from typing import Any
 from cloud.database.group_commit import after_commit, ring
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import Docket
-from cloud.orders.outbox import LANE_OF, STOPPED, WITHDRAWN, Claim, Lane, OutboxRow, Task, topic
+from cloud.orders.outbox import Claim, OutboxRow, topic
+from cloud.orders.tasks import LANE_OF, STOPPED, WITHDRAWN, Lane, Task
 
 
 @dataclass(frozen=True)

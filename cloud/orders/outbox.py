@@ -6,7 +6,6 @@ A row is claimed with a lease and done at least once: its `key` makes the repeat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import (
     Index,
@@ -26,37 +25,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.database.database import Base, UtcDateTime
 from cloud.database.due import due, is_due
 from cloud.database.plain_rows import plain, table_of
+from cloud.orders.tasks import Lane, Task
 
-
-class Lane(StrEnum):
-    """Who takes the row: the courier at the broker or at the Tmetr API, or the cashier at the provider."""
-
-    MQTT = "mqtt"
-    TMETR = "tmetr"
-    PROVIDER = "provider"
-
-
-class Task(StrEnum):
-    """What is to be done."""
-
-    MAKE = "make"
-    CANCEL_MAKE = "cancel_make"
-    """Take a make command back: what pays for its drink has gone."""
-    QUERY = "query"
-    CREATE = "create"
-    CAPTURE = "capture"
-    CANCEL = "cancel"
-    REFUND = "refund"
-
-
-LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.CANCEL_MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
-"""The lane of a task for which nobody names another."""
-RETURNS = frozenset({Task.CANCEL, Task.REFUND})
-"""Tasks that give money back."""
-WITHDRAWN = "withdrawn"
-"""Verdict of a promise taken back before anybody could have kept it."""
-STOPPED = "stopped"
-"""Verdict of a promise that may have been kept once, and is not tried again."""
 KEY_REFUSED = "AuthError"
 """How `last_error` begins while the provider does not accept the key of the account."""
 

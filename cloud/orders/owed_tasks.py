@@ -15,22 +15,14 @@ from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import Docket
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
-from cloud.orders.outbox import RETURNS, OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.status_change import tell
+from cloud.orders.tasks import BY_HAND, DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
 
 log = logging.getLogger("cloud.orders.money")
 
 KEY_PREFIX = {Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
-REFUSED = "refused"
-"""Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
-LOST = "lost"
-"""Verdict of a call of which nobody can learn any more what it did: a person must look, nothing is asked anew."""
-BY_HAND = "by_hand"
-"""Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
-DONE = "done"
-FOR_A_PERSON = frozenset({LOST, BY_HAND})
-"""Verdicts after which nothing is promised anew, whatever happens later: with a new key money could go twice."""
 FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
 
@@ -128,7 +120,7 @@ def return_of(session: Session, order: Order) -> Return | None:
     returns = [
         r
         for r in outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
-        if Task(r.task) in RETURNS and r.verdict != outbox.WITHDRAWN
+        if Task(r.task) in RETURNS and r.verdict != WITHDRAWN
     ]
     refunded = sum(payment.refunded for payment in payments.values())
     for row in reversed(returns):

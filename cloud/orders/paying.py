@@ -15,11 +15,11 @@ from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
-from cloud.orders.outbox import Task
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import PAYABLE, Event, Status
 from cloud.orders.status_change import log, move, tell, touch
+from cloud.orders.tasks import Task
 
 EXPIRED = "expired"
 """Why nothing was opened when the order was over before the provider could be asked."""

@@ -17,9 +17,10 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.status_change import note, tell
+from cloud.orders.tasks import Lane
 
 log = logging.getLogger("cloud.orders.receipts")
 

@@ -9,10 +9,10 @@ from cloud.orders import order_tasks
 from cloud.orders.locked_order import Docket
 from cloud.orders.making import ON_ITS_WAY, RETURNED, lane_of, parameters
 from cloud.orders.models import MakeCommand
-from cloud.orders.outbox import Lane, Task
 from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import log, move, note, tell
+from cloud.orders.tasks import Lane, Task
 
 
 def stop_what_nobody_pays_for(docket: Docket, now: datetime) -> None:

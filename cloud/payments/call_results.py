@@ -16,9 +16,10 @@ from cloud.database.group_commit import when_it_fails
 from cloud.orders import order_tasks, paying
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import key_of, open_docket
-from cloud.orders.outbox import OutboxRow, Task
-from cloud.orders.owed_tasks import BY_HAND, DONE, LOST, REFUSED, settle_money
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.owed_tasks import settle_money
 from cloud.orders.rules import Rules
+from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.outcomes import (
     AuthError,

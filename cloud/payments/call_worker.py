@@ -17,9 +17,9 @@ from cloud.orders import order_tasks, outbox, paying
 from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import Order, Payment
 from cloud.orders.order_tasks import AtHand
-from cloud.orders.outbox import Claim, OutboxRow, Task
-from cloud.orders.owed_tasks import REFUSED
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
+from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import due_calls, openings
 from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.budget import Refusal

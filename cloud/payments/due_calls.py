@@ -15,7 +15,8 @@ from cloud.database.database import UtcDateTime
 from cloud.database.due import due
 from cloud.database.plain_rows import plain, table_of
 from cloud.orders.models import Payment
-from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, OutboxRow
+from cloud.orders.tasks import Lane, Task
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 

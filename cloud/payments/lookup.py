@@ -13,7 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.orders.models import Movement, Payment
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Task
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.outcomes import Ok, Outcome, Rejected
 from cloud.payments.provider import Provider

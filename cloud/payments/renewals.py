@@ -15,7 +15,8 @@ from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.orders import outbox
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Lane
 from cloud.payments.provider_clients import FRESH
 from cloud.payments.status_poller import NEWS
 

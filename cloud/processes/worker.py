@@ -21,7 +21,7 @@ from cloud.fleet import probes
 from cloud.orders import order_tasks, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
-from cloud.orders.outbox import Lane
+from cloud.orders.tasks import Lane
 from cloud.payments import openings, renewals
 from cloud.payments.admission import SLOTS
 from cloud.payments.receipts.registration import RECEIPTS, Registration

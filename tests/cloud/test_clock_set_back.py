@@ -9,8 +9,9 @@ from cloud.buyer.reservation import reserve, reserved_until
 from cloud.database.due import is_due
 from cloud.orders import outbox
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane, Task
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.status_poller import Recheck

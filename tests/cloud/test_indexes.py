@@ -24,8 +24,9 @@ from cloud.orders import making, outbox
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
 from cloud.orders.owed_tasks import return_of
+from cloud.orders.tasks import Lane, Task
 from cloud.payments import due_calls
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority

@@ -9,7 +9,8 @@ from cloud.background import heartbeat
 from cloud.background.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
 from cloud.orders import outbox
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Claim, Lane, OutboxRow
+from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.tasks import Lane
 from cloud.processes.worker import Heartbeat, Worker
 from cloud.settings import Settings
 from cloud.wiring import build

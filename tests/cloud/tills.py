@@ -10,7 +10,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import Crew
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.call_worker import Cashier
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import Provider, Shop

@@ -22,11 +22,12 @@ from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import open_docket
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
-from cloud.orders.outbox import Claim, OutboxRow, Task
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.states import Status
+from cloud.orders.tasks import Task
 from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud import migrated

@@ -14,8 +14,9 @@ from cloud.background.loops import utc_now
 from cloud.database.database import Base
 from cloud.orders.models import FAILED_TO_MOVE, MakeCommand, Movement, Order, OrderChange
 from cloud.orders.models import Payment as OurPayment
-from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import FINAL, Status
+from cloud.orders.tasks import Lane
 from simulator.yookassa.refunds import Refund
 from simulator.yookassa.state import Payment
 from simulator.yookassa.state import Status as ProviderStatus

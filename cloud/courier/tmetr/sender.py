@@ -18,8 +18,9 @@ from cloud.database.database import Database
 from cloud.orders import making, order_tasks, outbox, trusted_outcome, unpaid
 from cloud.orders.locked_order import open_docket
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.outbox import Claim, Lane, OutboxRow
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
+from cloud.orders.tasks import Lane
 
 log = logging.getLogger("cloud.courier")
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-from cloud.orders.owed_tasks import BY_HAND
+from cloud.orders.tasks import BY_HAND
 from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import (

@@ -11,9 +11,9 @@ from cloud.database.database import Database
 from cloud.orders.at_risk import STUCK_AFTER_S, MoneyAtRisk, Next, each_at_risk
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import RETURNS, OutboxRow
-from cloud.orders.owed_tasks import DONE
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
+from cloud.orders.tasks import DONE, RETURNS
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding, Kind

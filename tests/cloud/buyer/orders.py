@@ -11,13 +11,14 @@ from cloud.buyer import reservation
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.orders import making, outbox, paying, scanning
+from cloud.orders import making, paying, scanning
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan
+from cloud.orders.tasks import RETURNS
 from protocol.messages import Accepted, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.worlds import publish
@@ -244,7 +245,7 @@ class Orders:
 
 
 def _settle_returns(session: Session, order_id: str, now: datetime) -> None:
-    returns = select(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task.in_(outbox.RETURNS))
+    returns = select(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task.in_(RETURNS))
     for row in session.scalars(returns):
         if row.settled_at is None:
             row.attempts, row.first_tried_at, row.settled_at, row.verdict = 1, now, now, "done"

@@ -12,7 +12,7 @@ from cloud.courier.broker import NotConnected
 from cloud.courier.publisher import LEASE_S, Publisher
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from protocol.messages import Cancel, Make, Query
 from protocol.reasons import Result
 from protocol.topics import Channel, topic

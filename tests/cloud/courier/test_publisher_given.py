@@ -2,8 +2,9 @@
 
 from cloud.courier.publisher import LEASE_S, MAX_GIVEN, Publisher
 from cloud.orders import order_tasks, outbox
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane, Task
 from protocol.messages import Make
 from simulator.broker import Broker
 from tests.cloud.courier.rig import Rig

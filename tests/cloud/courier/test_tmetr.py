@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.orders import making
-from cloud.orders.outbox import Lane, OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Lane, Task
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig, failure_told
 from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World

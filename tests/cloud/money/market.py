@@ -22,9 +22,10 @@ from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order, Payment
-from cloud.orders.outbox import Lane, OutboxRow
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
+from cloud.orders.tasks import Lane
 from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.provider import Provider, Shop

@@ -7,8 +7,8 @@ import pytest
 
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Task
 from cloud.orders.states import Status
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.money.market import Market
 from tests.cloud.money.wire import Fate

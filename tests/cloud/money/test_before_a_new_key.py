@@ -10,8 +10,8 @@ import pytest
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Order
-from cloud.orders.outbox import Task
 from cloud.orders.owed_tasks import return_of
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
 from tests.cloud.money.market import Market

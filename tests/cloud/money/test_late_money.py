@@ -6,7 +6,7 @@ import pytest
 
 from cloud.orders import making
 from cloud.orders.making import NotPourable
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.money.market import Market
 from tests.cloud.money.wire import Fate

@@ -4,7 +4,8 @@ import pytest
 
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Task
 from cloud.payments.outcomes import REPLAY_LIMIT_S
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour

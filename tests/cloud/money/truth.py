@@ -14,9 +14,9 @@ from cloud.orders import ledger
 from cloud.orders.at_risk import Next, each_at_risk
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import OutboxRow, Task
-from cloud.orders.owed_tasks import LOST
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import FINAL, Status
+from cloud.orders.tasks import LOST, Task
 from simulator.yookassa.state import Status as Theirs
 from tests.cloud.money.market import Market
 from tests.cloud.worlds import PRICE

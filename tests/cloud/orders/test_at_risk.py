@@ -21,9 +21,9 @@ from cloud.orders.at_risk import (
 )
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim, Lane, OutboxRow
-from cloud.orders.owed_tasks import REFUSED
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.states import Status
+from cloud.orders.tasks import REFUSED, Lane
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 

@@ -12,7 +12,8 @@ from cloud.courier.listener import Listener
 from cloud.courier.publisher import Publisher
 from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
+from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Outcome, encode
 from protocol.reasons import Result
 from protocol.topics import Channel, topic

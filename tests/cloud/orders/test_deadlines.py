@@ -11,8 +11,9 @@ from cloud.orders import making, order_tasks, outbox
 from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
 from cloud.orders.locked_order import open_docket
 from cloud.orders.models import Order
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
 from cloud.orders.states import FINAL, Status
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ONE_STAGE, START, World
 

@@ -8,8 +8,8 @@ from cloud.orders import ledger, operator_actions, order_tasks
 from cloud.orders.models import Movement
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable
-from cloud.orders.outbox import Task
 from cloud.orders.rules import Rules
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 

@@ -28,9 +28,9 @@ from cloud.courier.publisher import Publisher
 from cloud.database.database import Database
 from cloud.orders import making, paying
 from cloud.orders.models import MakeCommand, Order, Payment
-from cloud.orders.outbox import LANE_OF, Lane, Task
 from cloud.orders.paying import NotPayable
 from cloud.orders.states import FINAL, Status
+from cloud.orders.tasks import LANE_OF, Lane, Task
 from cloud.payments.call_worker import Cashier
 from cloud.payments.facts import RefundStatus
 from cloud.payments.provider import CaptureMode, Shop

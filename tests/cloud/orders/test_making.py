@@ -7,8 +7,9 @@ import pytest
 from cloud.orders import making
 from cloud.orders.making import NotPourable, command_id
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import Claim, Lane, Task, claim
+from cloud.orders.outbox import Claim, claim
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import AgentCode, Result, Spout, Stage
 from tests.cloud.worlds import HOLD, ONE_STAGE, OTHER_DEVICE, PRICE, START, World
 

@@ -15,8 +15,8 @@ from cloud.orders.money import (
     owed,
     paying,
 )
-from cloud.orders.outbox import RETURNS, Task
 from cloud.orders.states import Status
+from cloud.orders.tasks import RETURNS, Task
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 OPEN = {Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE}

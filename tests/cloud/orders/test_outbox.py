@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import Docket
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task
+from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.tasks import Lane, Task
 from tests.cloud.worlds import OTHER_DEVICE, START, World
 
 ANNA, BORIS = Claim("anna", 30.0), Claim("boris", 30.0)

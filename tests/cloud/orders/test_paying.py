@@ -14,9 +14,10 @@ from cloud.orders import order_tasks, owed_tasks, paying
 from cloud.orders.locked_order import Docket, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
-from cloud.orders.outbox import Claim, Lane, OutboxRow, Task, claim
+from cloud.orders.outbox import Claim, OutboxRow, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ACCOUNT, HOLD, ONE_STAGE, PRICE, START, World
 

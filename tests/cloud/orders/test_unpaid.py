@@ -6,9 +6,10 @@ import pytest
 
 from cloud.orders import order_tasks, unpaid
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import STOPPED, WITHDRAWN, Claim, Lane, Task, claim
+from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
 from cloud.orders.states import Status
+from cloud.orders.tasks import STOPPED, WITHDRAWN, Lane, Task
 from protocol.reasons import AgentCode, Result, Spout
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 

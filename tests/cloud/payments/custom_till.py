@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.call_worker import Cashier
 from cloud.payments.models import ProviderNews
 from cloud.payments.own_page.callback import PATH

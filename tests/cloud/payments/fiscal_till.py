@@ -11,8 +11,8 @@ from werkzeug.test import TestResponse
 
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device, Drink, Merchant
-from cloud.orders.outbox import Task
 from cloud.orders.receipts import Receipt
+from cloud.orders.tasks import Task
 from cloud.payments.receipts.registration import Registration
 from protocol.reasons import Result, Spout
 from simulator.yookassa import Shop as SimulatedShop

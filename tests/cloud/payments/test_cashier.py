@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential
 from cloud.orders import outbox
-from cloud.orders.outbox import Claim, Lane, Task
+from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane, Task
 from cloud.payments.call_worker import IDLE_S, Cashier
 from cloud.payments.provider_clients import FRESH
 from protocol.reasons import Result

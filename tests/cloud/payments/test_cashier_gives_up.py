@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_cashier import change_credential, ready_for

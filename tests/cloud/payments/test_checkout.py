@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
+from cloud.orders.tasks import Task
 from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S

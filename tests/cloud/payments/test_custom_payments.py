@@ -12,8 +12,8 @@ from cloud.fleet.models import Credential
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Movement
-from cloud.orders.outbox import Task
 from cloud.orders.owed_tasks import return_of
+from cloud.orders.tasks import Task
 from cloud.payments.outcomes import Ok
 from protocol.reasons import Result
 from simulator.custom.books import Status

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.own_page.client import CustomClient
 from cloud.payments.own_page.ledger_view import Books, addresses_of
 from cloud.payments.provider import Provider, Shop

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Crew
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.payments.test_cashier import at_once
 from tests.cloud.tills import Till

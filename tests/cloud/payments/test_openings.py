@@ -6,7 +6,8 @@ import pytest
 
 from cloud.background.loops import Crew
 from cloud.orders import outbox
-from cloud.orders.outbox import OutboxRow, Task
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Task
 from cloud.payments import call_results, checkout
 from cloud.payments.call_worker import Cashier
 from cloud.payments.checkout import Checkout

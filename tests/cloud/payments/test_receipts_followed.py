@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cloud.fleet.models import Device
 from cloud.operators import check
 from cloud.orders import receipts
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.receipts.carried import for_refund
 from cloud.settings import Settings
 from simulator.yookassa.faults import Endpoint, FaultKind

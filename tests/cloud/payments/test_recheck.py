@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.orders.outbox import Task
 from cloud.orders.scanning import Scan, open_order
+from cloud.orders.tasks import Task
 from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.status_poller import LEASE_S
 from cloud.payments.unplaced import ADOPT_FOR_S

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cloud.orders.models import Payment
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.reconcile import asking as reconcile_asking
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.reconcile.days import Day

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from cloud.buyer.services import ACTS_BURST
 from cloud.fleet.models import Credential
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.renewals import Renewals
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind

@@ -22,7 +22,7 @@ from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.log import JsonLines, TextLines
 from cloud.operators import check
-from cloud.orders.outbox import Task
+from cloud.orders.tasks import Task
 from cloud.payments.provider import NewPayment, Shop
 from cloud.payments.provider_clients import Shops
 from cloud.payments.yookassa.client import YooKassaClient

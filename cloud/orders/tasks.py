@@ -1,0 +1,44 @@
+"""The tasks an order can give to the outbox, who carries each out, and how each can end. Pure: words, no rows."""
+
+from enum import StrEnum
+
+
+class Lane(StrEnum):
+    """Who takes the row: the courier at the broker or at the Tmetr API, or the caller of providers."""
+
+    MQTT = "mqtt"
+    TMETR = "tmetr"
+    PROVIDER = "provider"
+
+
+class Task(StrEnum):
+    """What is to be done."""
+
+    MAKE = "make"
+    CANCEL_MAKE = "cancel_make"
+    """Take a make command back: what pays for its drink has gone."""
+    QUERY = "query"
+    CREATE = "create"
+    CAPTURE = "capture"
+    CANCEL = "cancel"
+    REFUND = "refund"
+
+
+LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.CANCEL_MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
+"""The lane of a task for which nobody names another."""
+RETURNS = frozenset({Task.CANCEL, Task.REFUND})
+"""Tasks that give money back."""
+
+WITHDRAWN = "withdrawn"
+"""Verdict of a task taken back before anybody could have done it."""
+STOPPED = "stopped"
+"""Verdict of a task that may have been done once, and is not tried again."""
+DONE = "done"
+REFUSED = "refused"
+"""Verdict of a call the provider definitely would not do; asked anew later, under a new key."""
+LOST = "lost"
+"""Verdict of a call of which nobody can learn any more what it did: a person must look, nothing is asked anew."""
+BY_HAND = "by_hand"
+"""Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
+FOR_A_PERSON = frozenset({LOST, BY_HAND})
+"""Verdicts after which nothing is promised anew, whatever happens later: with a new key money could go twice."""
