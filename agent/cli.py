@@ -13,11 +13,12 @@ from pathlib import Path
 
 from agent import AGENT_VERSION, log, settings, show
 from agent.doctor import examination, findings
+from agent.folder_lock import AlreadyRunning
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.sqlite_file import JournalFailed
 from agent.machine import profile
-from agent.service import AlreadyRunning, Service
+from agent.service import Service
 from agent.settings import BadSettings, Settings
 
 GOOD, BAD, USAGE = 0, 1, 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.clock import Bell
-from protocol.messages import Answer, Counters, Fault, Job, Probe, ProbeReply, Progress
+from protocol.messages import MAX_FAULTS, Answer, Counters, Fault, Job, Probe, ProbeReply, Progress
 from protocol.reasons import MachineState
 
 MAX_PROGRESS = 16
@@ -21,8 +21,6 @@ MAX_ANSWERS = 32
 MAX_PROBES = 32
 """Buyers who ask at once whether this machine is ready."""
 MAX_LIMITS = 256
-MAX_FAULTS = 64
-"""As many as a state message may carry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
 """The running agent: builds the parts, gives each loop its thread, starts and stops them in order. Decides nothing."""
 
-import fcntl
 import logging
 import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from random import SystemRandom
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
-from agent import AGENT_VERSION, health, readiness
+from agent import AGENT_VERSION, folder_lock, health, readiness
 from agent.clock import Bell, CloudClock, SystemClock
 from agent.cloud.command_handler import Intake
 from agent.cloud.dialling import Dialled
@@ -35,7 +33,6 @@ from agent.settings import Settings
 from agent.status_file import StatusFile
 from protocol.topics import Channel, topic
 
-LOCK_FILE = "agent.lock"
 LOOK_EVERY_S = 10.0
 """How often the loops are watched."""
 STATUS_EVERY_S = 1.0
@@ -50,21 +47,17 @@ STOP_S = 1.5
 log = logging.getLogger(__name__)
 
 
-class AlreadyRunning(Exception):
-    """Another agent holds this state folder."""
-
-
 class Service:
     """One agent, from its lock file to its last goodbye."""
 
     def __init__(self, settings: Settings, profile: Profile, env: Mapping[str, str]) -> None:
-        """Raises `AlreadyRunning`, `JournalFailed`, `OSError`."""
+        """Raises `folder_lock.AlreadyRunning`, `JournalFailed`, `OSError`."""
         self._settings = settings
         self._env = env
         self._stop: threading.Event | None = None
         self.is_to_restart = False
         """An operator asked for it: whoever called `run` shall start a new agent."""
-        self._lock = _lock(settings.state_dir)
+        self._folder_lock = folder_lock.acquire(settings.state_dir)
         self._clock = clock = SystemClock()
         self._stopping = threading.Event()
         self._pulse = Pulse(clock)
@@ -113,7 +106,7 @@ class Service:
                 cloud=cloud,
                 profile=profile,
                 base=base,
-                standing=self._journal.standing,
+                sales_block=self._journal.sales_block,
                 state_dir=settings.state_dir,
                 restart=self._begin_anew,
             ),
@@ -193,7 +186,7 @@ class Service:
         self._end_memory()
         self._journal.close()
         self._write_status(running=False)
-        self._lock.close()
+        self._folder_lock.close()
         log.info("stopped")
 
     def _end_memory(self) -> None:
@@ -266,30 +259,6 @@ class Service:
             pulse=self._pulse,
             patience=self._patience,
         )
-
-
-def _lock(state_dir: Path) -> IO[str]:
-    """One agent a state folder: its journal allows one writer, its port one owner."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    held = (state_dir / LOCK_FILE).open("w")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        held.close()
-        raise AlreadyRunning(f"another agent already uses {state_dir}") from error
-    return held
-
-
-def is_running(state_dir: Path) -> bool:
-    """Whether an agent holds this state folder right now."""
-    try:
-        with (state_dir / LOCK_FILE).open() as probe:
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _new_id() -> str:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from agent import status_file
+from agent.folder_lock import is_running
 from agent.journal.records import Command, CommandState
 from agent.journal.report_queue import EVENTS_WAITING, REPORTS_WAITING
 from agent.journal.rows import read_command, steps
 from agent.journal.sales_block import needs_person
 from agent.journal.sqlite_file import LEAST_FREE, JournalFailed, looking
-from agent.service import is_running
 from protocol.reasons import AgentCode, RejectCode, Spout
 
 _SAID = {

@@ -35,6 +35,8 @@ MAX_MESSAGE = 64 * 1024
 """Bytes. A state with every drink of a large machine is under 20 KiB."""
 MAX_BATCH = 50
 """Ids in one query or receipt; longer lists go in several messages."""
+MAX_FAULTS = 64
+"""Faults in one state message."""
 
 GREETING = "greeting"
 """The `hello_id` of a `Welcome` that nobody asked for: a cloud that has just come finds a device present."""
@@ -292,7 +294,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     """False: the agent refuses every command; `reason` says why."""
     reason: Words = ""
     busy_order: Id | None = None
-    faults: Annotated[list[Fault], Meta(max_length=64)] = []
+    faults: Annotated[list[Fault], Meta(max_length=MAX_FAULTS)] = []
     counters: Counters | None = None
     frame_error_ratio: float = 0.0
     agent_version: Label = ""

@@ -71,7 +71,7 @@ class Intake:
                 make.command_id, refused(AgentCode.CONFLICT, "another command of this order may have poured")
             )
             log.warning("refused: the order has another command that may have poured", extra=about(make))
-        elif shortage := self._journal.standing.shortage():
+        elif shortage := self._journal.sales_block.shortage():
             self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
             log.error("refused: %s", shortage, extra=about(make))
 

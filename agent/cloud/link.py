@@ -16,10 +16,10 @@ from agent.cloud import state_message
 from agent.cloud.command_handler import Intake
 from agent.cloud.mqtt import Refused
 from agent.cloud.report_sender import Delivery
+from agent.deadline import ASKED_LATELY_S, contradicts
 from agent.journal.journal import Journal
 from agent.journal.sqlite_file import JournalFailed
 from agent.live_state import Board, View
-from agent.making.deadline import ASKED_LATELY_S, contradicts
 from agent.rate_limit import Pace
 from protocol.errors import Malformed, UnknownKind, WireError
 from protocol.heads import named_by

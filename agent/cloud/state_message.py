@@ -8,9 +8,9 @@ import msgspec
 from msgspec import UNSET
 
 from agent import AGENT_VERSION
-from agent.live_state import MAX_FAULTS, View
+from agent.live_state import View
 from protocol.errors import WireError
-from protocol.messages import Fault, State, encode
+from protocol.messages import MAX_FAULTS, Fault, State, encode
 from protocol.reasons import FaultLevel
 
 LONGEST_REASON = 500

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from agent import settings, show
 from agent.doctor import broker, machine, storage
 from agent.doctor.findings import BAD, GOOD, WRONG, Finding
+from agent.folder_lock import is_running
 from agent.machine import profile
 from agent.machine.profile import BadProfile
-from agent.service import is_running
 from agent.settings import BadSettings, Settings
 
 

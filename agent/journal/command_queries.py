@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from agent.journal.records import UNSETTLED, Command, CommandState, Step
 from agent.journal.rows import read_command, steps
-from agent.journal.sales_block import Standing
+from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import Database
+from protocol.reasons import DoubtCode, Result
 
 AGE = "seconds_since(finished_session, finished_second)"
 """Seconds that have certainly passed since a command was finished (`Memory.at_least`)."""
@@ -14,9 +15,9 @@ AGE = "seconds_since(finished_session, finished_second)"
 class Commands:
     """Raises `JournalFailed` everywhere."""
 
-    def __init__(self, database: Database, standing: Standing) -> None:
+    def __init__(self, database: Database, sales_block: SalesBlock) -> None:
         self._database = database
-        self.standing = standing
+        self.sales_block = sales_block
 
     def get(self, command_id: str) -> Command | None:
         return next(iter(self._commands("command_id = ?", command_id)), None)
@@ -59,9 +60,24 @@ class Commands:
 
     def last_sent(self) -> Command | None:
         """The newest command the machine may have seen since a person last looked at it."""
-        after = str(self.standing.resumed_after)
+        after = str(self.sales_block.resumed_after)
         found = self._commands("sent_at IS NOT NULL AND place > CAST(? AS INTEGER) ORDER BY place DESC LIMIT 1", after)
         return next(iter(found), None)
+
+    def recent_outcomes(self, limit: int) -> list[tuple[float, Result]]:
+        """What became of the last commands the machine was sent since a person last looked at it, newest first.
+
+        Each with the seconds that have certainly passed since. One that nobody can ever observe counts for nothing.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {AGE}, result FROM command"  # noqa: S608  (our own words)
+                " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
+                " AND (doubted = '' OR snapshot IS NOT NULL)"
+                " ORDER BY place DESC LIMIT ?",
+                (DoubtCode.UNOBSERVABLE, self.sales_block.resumed_after, limit),
+            )
+            return [(age, Result(result)) for age, result in rows]
 
     def history(self, command_id: str) -> list[Step]:
         with self._database.read() as connection:

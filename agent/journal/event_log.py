@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agent.clock import Clock
-from agent.cloud import report_message
+from agent.journal import report_message
 from agent.journal.records import Happened
 from agent.journal.report_queue import Outgoing
 from agent.journal.sqlite_file import Database

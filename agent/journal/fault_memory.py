@@ -7,10 +7,9 @@ would know of a narrower one. What has gone is struck out later: a bouncing cont
 from collections.abc import Mapping
 
 from agent.clock import Clock
-from agent.journal.sales_block import Standing
-from agent.live_state import MAX_FAULTS
+from agent.journal.sales_block import SalesBlock
 from agent.rate_limit import Pace
-from protocol.messages import Fault
+from protocol.messages import MAX_FAULTS, Fault
 from protocol.reasons import FaultLevel
 
 BURST, CALM_S = 10, 30.0
@@ -21,10 +20,10 @@ LATER_S = 60.0
 class FaultMemory:
     """One thread's."""
 
-    def __init__(self, standing: Standing, clock: Clock) -> None:
-        self._standing = standing
+    def __init__(self, sales_block: SalesBlock, clock: Clock) -> None:
+        self._sales_block = sales_block
         self._clock = clock
-        self._written = standing.faults()
+        self._written = sales_block.faults()
         self._told: Mapping[str, Fault] = self._written
         self._pace = Pace(BURST, CALM_S)
         self._written_at = float("-inf")
@@ -53,7 +52,7 @@ class FaultMemory:
             self._write(dict(self._told))
 
     def _write(self, faults: dict[str, Fault]) -> None:
-        self._standing.keep_faults(faults)
+        self._sales_block.keep_faults(faults)
         self._written, self._written_at = faults, self._clock.monotonic()
 
 

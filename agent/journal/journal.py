@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from agent.clock import Bell, Clock, CloudClock
-from agent.cloud import report_message
+from agent.journal import report_message
 from agent.journal.command_queries import AGE, Commands
 from agent.journal.event_log import Chronicle
 from agent.journal.fault_memory import FaultMemory
@@ -20,11 +20,10 @@ from agent.journal.memory import FORGOTTEN_FOR_S, Absence, Memory
 from agent.journal.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, Word, refused
 from agent.journal.report_queue import Outgoing
 from agent.journal.rows import steps
-from agent.journal.sales_block import Standing
+from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import Database
-from agent.making import breaker, unrecorded_command
 from protocol.messages import Asked, Cancel, Make
-from protocol.reasons import AgentCode, DoubtCode, Happening, Result
+from protocol.reasons import AgentCode, Happening
 
 KEEP_COMMANDS = 10_000
 """A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR_S`."""
@@ -56,8 +55,8 @@ class Journal(Commands):
         self._questions: set[str] = set()
         """Ids of commands in the journal."""
         self.transaction = database.write
-        super().__init__(database, Standing(database, clock))
-        self.faults = FaultMemory(self.standing, clock)
+        super().__init__(database, SalesBlock(database, clock))
+        self.faults = FaultMemory(self.sales_block, clock)
         self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
         if database.damaged:
             self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")
@@ -88,28 +87,6 @@ class Journal(Commands):
     def is_damaged(self) -> bool:
         """Found damaged while in use: only a new start, which puts it aside, helps."""
         return self._database.is_damaged
-
-    def stopped(self) -> str:
-        """Why nothing may be sold now, or ""."""
-        return self.standing.why_stopped()
-
-    def stop_selling(self, reason: str) -> None:
-        """Until a person has looked."""
-        self.standing.stop_selling(reason)
-
-    def resume_selling(self) -> None:
-        """A person has looked at the machine."""
-        with self.transaction() as connection:
-            last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
-            self.standing.resume_selling(int(last))
-
-    def accept_loss(self) -> None:
-        """A person has decided to go on without what the damaged journal knew."""
-        self.standing.accept_loss()
-
-    def prove_writable(self) -> None:
-        """Raises `JournalFailed` while there is no room for a command and its reports."""
-        self.standing.prove_writable()
 
     # Doubted commands
 
@@ -245,7 +222,6 @@ class Journal(Commands):
                 return False
             self._write_verdict(connection, command, verdict)
             self._report_outcome(connection, command_id)
-            self._stop_if_unknown(verdict)
         self._cancels.discard(command_id)
         return True
 
@@ -338,7 +314,7 @@ class Journal(Commands):
                 verdict.code,
                 verdict.out,
                 msgspec.json.encode(verdict.evidence).decode(),
-                unrecorded_command.revision(command, verdict),
+                command.revision_of(verdict),
                 self._clock.wall().isoformat(),
                 *self.memory.stamp(),
                 command.command_id,
@@ -359,22 +335,6 @@ class Journal(Commands):
                 command_id,
                 lambda message_id: report_message.outcome(message_id, command, verdict, history, at),
             )
-
-    def _stop_if_unknown(self, verdict: Verdict) -> None:
-        if verdict.result is not Result.UNKNOWN or self.standing.is_stopped or verdict.code == DoubtCode.UNOBSERVABLE:
-            return
-        with self._database.read() as connection:
-            rows = connection.execute(
-                f"SELECT {AGE}, result FROM command"  # noqa: S608  (our own words)
-                " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
-                " AND (doubted = '' OR snapshot IS NOT NULL)"
-                " ORDER BY place DESC LIMIT ?",
-                (DoubtCode.UNOBSERVABLE, self.standing.resumed_after, breaker.LOOK_BACK),
-            )
-            outcomes = [(age, Result(result)) for age, result in rows]
-        reason = breaker.why_stop(outcomes)
-        if reason:
-            self.stop_selling(reason)
 
     def _known(self, command_id: str) -> Command:
         command = self.get(command_id)

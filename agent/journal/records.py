@@ -42,6 +42,8 @@ class Word(IntEnum):
     """Water or beans have moved."""
 
 
+EARLIER_REVISIONS = 1_000
+"""More corrections than any journal ever tells of one command."""
 UNSETTLED = (CommandState.SENT, CommandState.ACCEPTED, CommandState.BREWING)
 """The machine may be pouring it."""
 FINISHED = (CommandState.DONE, CommandState.FAILED, CommandState.REJECTED, CommandState.UNKNOWN)
@@ -177,6 +179,11 @@ class Command:
             return new.result is not Result.UNKNOWN
         is_better = new.result is not Result.UNKNOWN or (self.word > Word.NOTHING and not old.is_the_machines)
         return old.certainly_nothing and not new.certainly_nothing and is_better
+
+    def revision_of(self, verdict: Verdict) -> int:
+        """The number of this outcome: certainty outdoes what an earlier journal told of the command, doubt does not."""
+        is_news = self.is_hearsay and verdict.result is not Result.UNKNOWN
+        return self.revision + (EARLIER_REVISIONS if is_news else 1)
 
 
 @dataclass(frozen=True, slots=True)

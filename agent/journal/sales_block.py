@@ -33,7 +33,7 @@ def needs_person(get: Callable[[str], str]) -> str:
     return f"{stopped}; look at the machine, then: {_RESUME}" if stopped else ""
 
 
-class Standing:
+class SalesBlock:
     """May this machine sell, and what stands in the way."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -59,6 +59,7 @@ class Standing:
         return f"{AgentCode.STORAGE}: {missing}" if missing else ""
 
     def stop_selling(self, reason: str) -> None:
+        """Until a person has looked."""
         self._database.put(_STOPPED, reason)
 
     @property
@@ -80,11 +81,12 @@ class Standing:
         if not self.has_sold_by_itself:
             self._database.put(_LOCAL_SALE, self._clock.wall().isoformat())
 
-    def resume_selling(self, after: int) -> None:
-        """A person has looked at the machine; what became of commands up to this place counts no more."""
-        with self._database.write():
+    def resume_selling(self) -> None:
+        """A person has looked at the machine; what became of the commands until now counts no more."""
+        with self._database.write() as connection:
+            last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
             self._database.put(_STOPPED, "")
-            self._database.put(_RESUMED_AFTER, str(after))
+            self._database.put(_RESUMED_AFTER, str(last))
 
     @property
     def resumed_after(self) -> int:

@@ -35,8 +35,8 @@ class CounterWatch:
             Happening.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total
         )
         if is_local:
-            self.journal.standing.note_local_sale()
+            self.journal.sales_block.note_local_sale()
             return
         why = f"the counter moved by {counted} and {ordered} drinks were ordered; needs a person"
         log.error("selling stops: %s", why)
-        self.journal.stop_selling(why)
+        self.journal.sales_block.stop_selling(why)

@@ -122,7 +122,7 @@ class Enquiry:
     @property
     def _sells_by_itself(self) -> bool:
         known = self.profile.counting.local_sales
-        return self.journal.standing.has_sold_by_itself if known is None else known
+        return self.journal.sales_block.has_sold_by_itself if known is None else known
 
     def _is_idle(self, command: Command) -> bool:
         """What it says of itself is just heard, for it is asked each time."""

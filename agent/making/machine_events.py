@@ -16,6 +16,7 @@ from agent.live_state import Board
 from agent.log import about
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
+from agent.making.breaker import commit_verdict
 from protocol.fields import Fact
 from protocol.machine import (
     Booted,
@@ -228,7 +229,7 @@ class Events:
         return None
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
-        if self._journal.finish(command.command_id, verdict):
+        if commit_verdict(self._journal, command.command_id, verdict):
             log.info("%s %s", verdict.result, verdict.code, extra=about(command))
 
     def _evidence(self, command: Command, rule: str, boot_now: str | None) -> Evidence:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.clock import Clock, CloudClock
+from agent.deadline import Timeliness
 from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, Verdict, Word, refused
 from agent.live_state import Board
@@ -18,7 +19,7 @@ from agent.machine.driver import Driver
 from agent.machine.frame_dump import Recorder
 from agent.machine.profile import Profile
 from agent.making import unrecorded_command
-from agent.making.deadline import Timeliness
+from agent.making.breaker import commit_verdict
 from agent.making.drink_watch import ASK_AGAIN_S, Vigil, concerns
 from agent.making.inquiry import Enquiry, Finding
 from agent.making.outcome_table import Then
@@ -224,7 +225,7 @@ class Pouring:
             yield Wait(self.clock.monotonic() + ASK_AGAIN_S, _opened)
             return True
         if finding.row.trips_breaker:
-            self.journal.stop_selling("the counter moved by more than one during one order; needs a person")
+            self.journal.sales_block.stop_selling("the counter moved by more than one during one order; needs a person")
         if finding.verdict is not None and self._may_still_say(row, finding.verdict):
             yield Wait(self.clock.monotonic() + ASK_AGAIN_S, lambda heard: self._concerns(row, heard))
             return True
@@ -345,7 +346,7 @@ class Pouring:
     def _finish(self, command: Command, verdict: Verdict) -> None:
         if verdict.result is Result.UNKNOWN and self.driver.is_unobservable and not command.is_hearsay:
             verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
-        if not self.journal.finish(command.command_id, verdict):
+        if not commit_verdict(self.journal, command.command_id, verdict):
             return
         log.info("%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command))
         if verdict.result is Result.UNKNOWN:

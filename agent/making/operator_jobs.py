@@ -13,15 +13,15 @@ from pathlib import Path
 from msgspec import UNSET
 
 from agent.clock import Clock, CloudClock
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
-from agent.journal.sales_block import Standing
+from agent.journal.sales_block import SalesBlock
 from agent.live_state import Board
 from agent.machine import profile_overrides
 from agent.machine.conversation import LineLost, Sign, Talk, Wait
 from agent.machine.driver import MAX_MSG_ID, Driver
 from agent.machine.profile import BadProfile, Profile
-from agent.making.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
 from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings
@@ -52,7 +52,7 @@ class Upkeep:
     profile: Profile
     base: Profile
     """Without what an operator has set."""
-    standing: Standing
+    sales_block: SalesBlock
     state_dir: Path
     restart: Callable[[], None]
     leaves_at: float | None = None
@@ -161,7 +161,7 @@ class Upkeep:
 
     def _resume(self, job: Resume) -> None:
         """The same decision as at the machine's own command line, and acted on in the same place."""
-        if self.standing.is_lost and not job.accept_loss:
+        if self.sales_block.is_lost and not job.accept_loss:
             self.refuse(job, AgentCode.NOT_SELLING, "a damaged journal was put aside; look at it, then --accept-loss")
             return
         log.warning("%s: %s decides to sell again", job.job_id, job.by or "an operator")

@@ -44,4 +44,4 @@ class Failures:
         log.error("put away: %s", why, extra=about(command))
         certain, unsure = refused(AgentCode.NEVER_SENT, why), Verdict(Result.UNKNOWN, evidence=Evidence(rule=why))
         self._journal.finish(command_id, unsure if command.was_sent else certain)
-        self._journal.stop_selling(f"{why}, order {command.order_id[:80]}")
+        self._journal.sales_block.stop_selling(f"{why}, order {command.order_id[:80]}")

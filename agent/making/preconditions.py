@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent import readiness
 from agent.clock import Clock, CloudClock
+from agent.deadline import Term, Timeliness, expires_at, judge
 from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, Snapshot
 from agent.live_state import Board
@@ -15,7 +16,6 @@ from agent.machine.capability_rules import STATUS
 from agent.machine.conversation import Heard, LineLost, Sign, Talk, Wait
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
-from agent.making.deadline import Term, Timeliness, expires_at, judge
 from protocol.reasons import AgentCode
 
 LOOK_AGAIN_S = 0.5

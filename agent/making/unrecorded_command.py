@@ -5,9 +5,6 @@ from dataclasses import replace
 from agent.journal.records import Command, Verdict
 from protocol.reasons import AgentCode, Result
 
-EARLIER_WORDS = 1_000
-"""More corrections than any journal ever tells of one command."""
-
 
 def may_begin(command: Command, *, is_unseen: bool, keeps_record: bool, is_ours: bool) -> bool:
     """Is it an ordinary make after all? `is_unseen`: the machine proves that it never had it.
@@ -16,12 +13,6 @@ def may_begin(command: Command, *, is_unseen: bool, keeps_record: bool, is_ours:
     machine keeps no record of orders that is not to be found out, and a restart while somebody pays is the likelier.
     """
     return command.is_hearsay and (is_unseen or (is_ours and not keeps_record))
-
-
-def revision(command: Command, verdict: Verdict) -> int:
-    """The number of this word on the command: certainty outdoes what an earlier journal told, doubt does not."""
-    is_news = command.is_hearsay and verdict.result is not Result.UNKNOWN
-    return command.revision + (EARLIER_WORDS if is_news else 1)
 
 
 def in_its_words(command: Command, verdict: Verdict) -> Verdict:

@@ -20,12 +20,12 @@ from agent.log import about
 from agent.machine.capability_rules import Duty
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened, Sign, Talk
 from agent.machine.driver import FROM_HOST, Driver, Line
-from agent.machine.open_conversation import Conversation
 from agent.machine.profile import Profile
 from agent.making.counter_watch import CounterWatch
 from agent.making.event_rules import Noticing
 from agent.making.machine_events import Events
 from agent.making.make_drink import Pouring
+from agent.making.open_conversation import Conversation
 from agent.making.operator_jobs import Upkeep
 from agent.making.poison import Failures
 from agent.making.probing import Probing
@@ -178,7 +178,7 @@ class Worker:
         missing = self._profile.expects.required - self._driver.abilities
         if self._driver.is_greeted and missing:
             return f"the machine cannot {', '.join(sorted(missing))}, which profile {self._profile.name} needs"
-        return self._journal.stopped()
+        return self._journal.sales_block.why_stopped()
 
     # Listening
 
@@ -352,16 +352,16 @@ class Worker:
     def _take_decisions(self) -> None:
         for decision, path in operator_decisions.waiting(self._state_dir):
             if decision is Decision.RESUME_SELLING:
-                self._journal.resume_selling()
+                self._journal.sales_block.resume_selling()
                 self._tally.forget()
             else:
-                self._journal.accept_loss()
+                self._journal.sales_block.accept_loss()
             path.unlink(missing_ok=True)
             log.warning("a person decided: %s", decision)
 
     def _write_down(self, now: float) -> None:
         """When nobody waits for the disk, and while there is room for more than what is under way."""
-        if self._journal.failure or self._journal.standing.shortage():
+        if self._journal.failure or self._journal.sales_block.shortage():
             return
         if not self._talk.is_open:
             is_time = self._chronicle.is_due(now)
@@ -379,6 +379,6 @@ class Worker:
             return
         self._due.storage = now + STORAGE_PROBE_S
         try:
-            self._journal.prove_writable()
+            self._journal.sales_block.prove_writable()
         except JournalFailed as failed:
             log.error("the journal cannot be written: %s", failed)

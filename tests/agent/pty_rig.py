@@ -94,7 +94,7 @@ class Rig:
             cloud=cloud,
             profile=profile,
             base=profile,
-            standing=self.journal.standing,
+            sales_block=self.journal.sales_block,
             state_dir=folder,
             restart=lambda: None,
         )

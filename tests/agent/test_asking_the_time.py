@@ -6,7 +6,7 @@ import pytest
 
 from agent.clock import Reading
 from agent.cloud.link import Link
-from agent.making.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from protocol.messages import GREETING, Hello, Make, Welcome, decode_report, encode
 from protocol.reasons import Result
 from protocol.topics import Channel, topic

@@ -124,7 +124,7 @@ def test_a_local_sale_of_a_machine_nobody_has_described_stops_nothing(world: Wor
     world.welcome()
     world.run(90)
     assert world.board.view.stopped == ""
-    assert world.journal.standing.has_sold_by_itself
+    assert world.journal.sales_block.has_sold_by_itself
     world.order()
     assert world.outcome().result is DONE
 
@@ -136,7 +136,7 @@ def test_what_it_sold_while_the_agent_was_down_stops_nothing_either(world: World
     drink_for_cash(world)
     world.restart(after=30)
     world.run(130)
-    assert (world.board.view.stopped, world.journal.standing.has_sold_by_itself) == ("", True)
+    assert (world.board.view.stopped, world.journal.sales_block.has_sold_by_itself) == ("", True)
 
 
 def test_a_counter_is_no_proof_once_the_machine_has_sold_by_itself(world: World) -> None:

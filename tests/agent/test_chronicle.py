@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.cloud.report_message import BRIEF
 from agent.journal import report_queue as outgoing_module
 from agent.journal import sqlite_file as database_module
 from agent.journal.event_log import BURST, CALM_S, LONGEST_WAIT_S, PENDING
 from agent.journal.records import CommandState, Verdict
+from agent.journal.report_message import BRIEF
 from agent.journal.sqlite_file import FILE
 from agent.live_state import View
 from agent.machine.profile import Counting, Profile

@@ -52,7 +52,7 @@ def meet(world: World, doubt: Doubt, *, can_be_asked: bool) -> None:
         world.run(300, lambda number=number: world.outcomes(f"c{number}"))  # type: ignore[misc]
         assert world.cups(f"o{number}") == 1
         world.run(2)
-    world.journal.resume_selling()  # two drinks nobody can see the end of are two in a row
+    world.journal.sales_block.resume_selling()  # two drinks nobody can see the end of are two in a row
 
 
 def order_the_third(world: World, doubt: Doubt, *, after: float) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.clock import MAX_ANSWER_S, CloudClock, Reading
-from agent.making.deadline import WELCOME_PATIENCE_S, Term, Timeliness, expires_at, judge
+from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, expires_at, judge
 from protocol.frames import Frame
 from protocol.machine import MakeDrink
 from protocol.reasons import Result

@@ -12,8 +12,8 @@ from paho.mqtt.properties import Properties
 from agent.clock import Bell, CloudClock, Reading
 from agent.cloud.link import Link
 from agent.cloud.mqtt import Connection
+from agent.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
 from agent.live_state import MAX_LIMITS, Board
-from agent.making.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
 from agent.settings import BrokerAddress
 from protocol.frames import Frame
 from protocol.machine import MakeDrink

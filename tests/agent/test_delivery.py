@@ -12,9 +12,9 @@ import pytest
 
 from agent.clock import Bell
 from agent.cloud import link as link_module
-from agent.cloud import report_message
 from agent.cloud import report_sender as delivery_module
 from agent.cloud.report_sender import LOSSES_TO_SUSPECT, REPEAT_AFTER_S, WINDOW, Delivery
+from agent.journal import report_message
 from agent.journal.records import CommandState, Verdict
 from agent.journal.report_queue import Outgoing
 from agent.journal.rows import UNREADABLE

@@ -21,7 +21,7 @@ from agent.doctor import broker, storage
 from agent.doctor import machine as serial_line
 from agent.doctor.examination import examine
 from agent.doctor.findings import BAD, GOOD, WARN, WRONG, Finding
-from agent.journal.sales_block import Standing
+from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
 from agent.machine import profile
 from agent.machine.serial_port import open_port
@@ -172,16 +172,16 @@ def test_selling_that_waits_for_a_person(env: dict[str, str], tmp_path: Path) ->
     state = tmp_path / "state"
     (state / FILE).write_bytes(b"no database" * 1000)
     with Database.open(state, NOW) as opened:
-        standing = Standing(opened, VirtualClock())
+        sales_block = SalesBlock(opened, VirtualClock())
         assert "put aside" in found(env, "journal").words
         assert "--accept-loss" in found(env, "selling").words
-        standing.accept_loss()
-        standing.stop_selling("the counter moved by 2 during one order; needs a person")
+        sales_block.accept_loss()
+        sales_block.stop_selling("the counter moved by 2 during one order; needs a person")
         finding = found(env, "selling")
         assert finding.mark == BAD
         assert "the counter moved" in finding.words
         assert "--resume-selling" in finding.words
-        standing.resume_selling(0)
+        sales_block.resume_selling()
     assert "selling" not in {finding.subject for finding in examine(env)}
 
 

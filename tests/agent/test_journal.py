@@ -112,7 +112,7 @@ def test_a_failed_transaction_leaves_nothing(world: World) -> None:
         connection.execute("INSERT INTO no_such_table VALUES (1)")
     assert world.journal.get("c1") is None
     assert world.journal.failure
-    world.journal.prove_writable()
+    world.journal.sales_block.prove_writable()
     assert not world.journal.failure
 
 

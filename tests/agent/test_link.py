@@ -10,9 +10,10 @@ import pytest
 from agent.cloud import link as link_module
 from agent.cloud import report_sender as delivery_module
 from agent.cloud import state_message
+from agent.folder_lock import AlreadyRunning
 from agent.machine.profile import Profile
 from agent.machine.timers import Timers
-from agent.service import AlreadyRunning, Service
+from agent.service import Service
 from agent.settings import BrokerAddress, Settings
 from protocol.messages import (
     Accepted,

@@ -12,7 +12,7 @@ from agent.journal import memory as memory_module
 from agent.journal.records import CommandState, Snapshot, Verdict
 from agent.journal.sqlite_file import FILE
 from agent.machine.frame_dump import KEEP_DUMPS, Recorder
-from agent.making.breaker import IN_A_DAY
+from agent.making.breaker import IN_A_DAY, commit_verdict
 from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
 from tests.agent.world import BIRTH, World
@@ -121,8 +121,8 @@ def test_three_unknown_drinks_are_three_in_a_day_whatever_the_clock_says(world: 
             world.journal.insert(world.make(name, name), CommandState.RECEIVED)
             world.journal.intend(name, Snapshot("b0"))
             world.journal.mark_sent(name)
-            world.journal.finish(name, verdict)
-    assert "within a day" in world.journal.stopped()
+            commit_verdict(world.journal, name, verdict)
+    assert "within a day" in world.journal.sales_block.why_stopped()
 
 
 def test_a_dump_of_frames_stays_though_the_clock_is_behind_all_others(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def finish(world: PowerLossWorld) -> None:
     world.run(400)
     assert_truthful(world, world.outcomes()[-1])
     assert world.journal.unsettled() == []
-    assert world.journal.stopped() == ""
+    assert world.journal.sales_block.why_stopped() == ""
 
 
 @pytest.mark.parametrize("instant", Instant)
@@ -100,7 +100,7 @@ def test_while_the_log_is_folded_into_the_file(world: PowerLossWorld, instant: I
         if world.restarts:
             break
     assert world.restarts == 1, "no commit folded the log"
-    assert world.journal.stopped() == ""
+    assert world.journal.sales_block.why_stopped() == ""
     assert [world.cups(f"o{before}") for before in range(number)] == [1] * number
 
 

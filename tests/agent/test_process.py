@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent import show
+from agent.folder_lock import is_running
 from agent.journal.sqlite_file import looking
-from agent.service import is_running
 from protocol.messages import Presence, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing

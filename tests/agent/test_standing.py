@@ -33,21 +33,21 @@ def test_after_a_restart_a_fault_still_closes_its_drinks_and_no_others(world: Wo
 
 
 def test_faults_are_written_down_only_when_they_change(world: World) -> None:
-    standing = world.journal.standing
+    sales_block = world.journal.sales_block
     writes: list[str] = []
     connection = world.journal._database._connection
     connection.set_trace_callback(lambda sql: writes.append(sql) if sql == "COMMIT" else None)
     no_milk = Fault(code="no_milk", level="block", drinks=["latte"])
-    standing.keep_faults({})
-    standing.keep_faults({"no_milk": no_milk})
-    standing.keep_faults({"no_milk": no_milk})
+    sales_block.keep_faults({})
+    sales_block.keep_faults({"no_milk": no_milk})
+    sales_block.keep_faults({"no_milk": no_milk})
     assert len(writes) == 1
-    assert standing.faults() == {"no_milk": no_milk}
+    assert sales_block.faults() == {"no_milk": no_milk}
 
 
 def test_faults_of_an_older_agent_are_asked_for_again(world: World) -> None:
     world.journal._database.put("faults", '{"not": "a list"}')
-    assert world.journal.standing.faults() == {}
+    assert world.journal.sales_block.faults() == {}
 
 
 def test_a_decision_left_by_root_can_be_taken_away_by_the_agent(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_every_refusal_of_the_agent_has_words() -> None:
 
 
 def test_the_list_begins_with_why_nothing_is_sold(world: World) -> None:
-    world.journal.stop_selling("2 drinks in a row ended unknown; needs a person")
+    world.journal.sales_block.stop_selling("2 drinks in a row ended unknown; needs a person")
     told = show.commands(world.folder, 10)
     assert told[0].startswith("nothing is sold: 2 drinks in a row ended unknown")
     assert "--resume-selling" in told[0]
-    world.journal.resume_selling()
+    world.journal.sales_block.resume_selling()
     assert show.commands(world.folder, 10) == ["no commands yet"]
 
 

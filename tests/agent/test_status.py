@@ -16,8 +16,8 @@ from pytest_mock import MockerFixture
 
 from agent import show
 from agent.doctor.examination import examine
+from agent.folder_lock import LOCK_FILE
 from agent.journal.sqlite_file import LEAST_FREE, Database
-from agent.service import LOCK_FILE
 from agent.status_file import BURST, EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
 from tests.programs import free_port
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.journal import journal, sqlite_file
 from agent.journal.records import CommandState, Verdict
-from agent.journal.sales_block import Standing
+from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import FILE, MARK, Database, JournalFailed
 from agent.machine.profile import Profile
 from agent.machine.timers import Timers
@@ -206,7 +206,7 @@ def test_a_power_cut_while_a_damaged_journal_is_put_aside_forgets_nothing(
     die(tmp_path)
     for _ in range(2):
         with Database.open(tmp_path, NOW) as opened:
-            assert "--accept-loss" in Standing(opened, VirtualClock()).needs_person()
+            assert "--accept-loss" in SalesBlock(opened, VirtualClock()).needs_person()
     assert not (tmp_path / MARK).exists()
 
 

@@ -54,17 +54,17 @@ def test_a_bouncing_contact_does_not_wear_the_card(world: World) -> None:
             world.run(0.1)
         world.run(120)
     assert commits[0] <= 15
-    assert world.board.view.faults == world.journal.standing.faults() == {}
+    assert world.board.view.faults == world.journal.sales_block.faults() == {}
 
 
 def test_what_was_acknowledged_closes_as_much_after_a_crash(world: World) -> None:
     fault = FaultEvent(boot_id=world.machine.boot_id, evt=999, code="vendor:e9", on=True, level=FaultLevel.BLOCK)
     world.events.hear(fault)
-    assert world.journal.standing.faults()["vendor:e9"].level == FaultLevel.BLOCK
+    assert world.journal.sales_block.faults()["vendor:e9"].level == FaultLevel.BLOCK
     world.events.hear(replace(fault, evt=1000, on=False))
-    assert "vendor:e9" in world.journal.standing.faults()
+    assert "vendor:e9" in world.journal.sales_block.faults()
     world.run(120)
-    assert "vendor:e9" not in world.journal.standing.faults()
+    assert "vendor:e9" not in world.journal.sales_block.faults()
 
 
 def test_a_machine_that_invents_faults_is_written_down_at_its_pace(world: World) -> None:

@@ -184,7 +184,7 @@ class World:
                 cloud=self.cloud,
                 profile=self.profile,
                 base=self.profile,
-                standing=self.journal.standing,
+                sales_block=self.journal.sales_block,
                 state_dir=self.folder,
                 restart=lambda: self.restarts_asked.append(self.clock.seconds),
             ),

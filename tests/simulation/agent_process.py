@@ -124,7 +124,7 @@ class AgentProcess:
         )  # fmt: skip
         upkeep = Upkeep(
             driver=driver, board=board, clock=clock, cloud=cloud, profile=profile, base=profile,
-            standing=self.journal.standing, state_dir=self._folder, restart=lambda: None,
+            sales_block=self.journal.sales_block, state_dir=self._folder, restart=lambda: None,
         )  # fmt: skip
         self.worker = Worker(
             line=self.machine.line, driver=driver, events=Events(self.journal, board, driver, profile),

@@ -6,13 +6,13 @@ from typing import Any
 from unittest.mock import patch
 
 from agent.cloud.report_sender import Delivery, Line
+from agent.deadline import Timeliness
 from agent.journal import rows
 from agent.journal.journal import Journal
 from agent.journal.memory import Absence, Memory
 from agent.journal.records import Command, Snapshot, Verdict, Word
 from agent.machine.driver import Driver
 from agent.making import preconditions
-from agent.making.deadline import Timeliness
 from agent.making.make_drink import Pouring
 from cloud.orders import making
 from protocol.reasons import Result
