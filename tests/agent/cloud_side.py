@@ -103,7 +103,8 @@ class CloudSide:
         return self.all_of(Presence)[-1]
 
     def wait_ready(self) -> State:
-        """Until the agent tells of a machine that could pour."""
+        """Until the agent is there and tells of a machine that could pour."""
+        self.wait_online()
 
         def is_ready() -> bool:
             states = self.all_of(State)

@@ -14,8 +14,9 @@ from packaging.utils import canonicalize_name
 from bench.agent_alone import installed_alone
 from protocol.messages import State
 from protocol.reasons import Result
-from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from simulator.machine import MachineSimulator
+from tests.agent.agents import agent_env
+from tests.agent.cloud_side import CloudSide, a_cloud_side
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
 from tests.waiting import wait_until
@@ -24,23 +25,8 @@ ROOT = Path(__file__).parents[2]
 THREE = {"msgspec", "paho-mqtt", "pyserial"}
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
 def settings(tmp_path: Path, broker: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",  # as installed, where it is compiled already
-        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
-        "COFFEE_AGENT_MQTT_URL": broker,
-        "COFFEE_AGENT_SERIAL": str(tmp_path / "tty"),
-        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
-    }
+    return agent_env(tmp_path, broker, PYTHONDONTWRITEBYTECODE="1")
 
 
 def test_it_writes_nothing_but_its_own_folder_and_the_port(

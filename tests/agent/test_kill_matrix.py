@@ -4,9 +4,7 @@ Whatever happens: at most one cup, no final word against the machine's own count
 """
 
 import itertools
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ from agent.journal.sqlite_file import looking
 from protocol.messages import Make, Outcome, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.agent.agents import agent_env
+from tests.agent.cloud_side import CloudSide
 from tests.agent.dying_agent import ROUNDABOUT, STEPS
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
@@ -75,16 +74,8 @@ def cases() -> list[object]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=0.6, boot_s=0.1, heating_s=0.0, heartbeat_s=0.3)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
+def timing() -> Timing:
+    return Timing(brew_s=0.6, boot_s=0.1, heating_s=0.0, heartbeat_s=0.3)
 
 
 class Campaign:
@@ -94,15 +85,7 @@ class Campaign:
         self._folder = folder
         (folder / "fast.toml").write_text(PROFILE)
         self._argv = [sys.executable, "-m", "tests.agent.dying_agent", step]
-        self._env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "COFFEE_AGENT_DEVICE_UUID": DEVICE,
-            "COFFEE_AGENT_MQTT_URL": broker,
-            "COFFEE_AGENT_SERIAL": str(folder / "tty"),
-            "COFFEE_AGENT_PROFILE": str(folder / "fast.toml"),
-            "COFFEE_AGENT_STATE_DIR": str(folder / "state"),
-        }
+        self._env = agent_env(folder, broker, COFFEE_AGENT_PROFILE=str(folder / "fast.toml"))
 
     def agent(self) -> Program:
         return Program(self._argv, log=self._folder / "agent.log", env=self._env, cwd=self._folder)

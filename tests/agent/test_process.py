@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,11 @@ import pytest
 from agent import show
 from agent.folder_lock import is_running
 from agent.journal.sqlite_file import looking
-from protocol.messages import Presence, State
+from protocol.messages import Presence
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.agent.agents import agent_env
+from tests.agent.cloud_side import CloudSide
 from tests.agent.dying_agent import STEPS
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
@@ -33,31 +33,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=1.0, boot_s=0.1, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
+def timing() -> Timing:
+    return Timing(brew_s=1.0, boot_s=0.1, heating_s=0.0, heartbeat_s=0.5)
 
 
 @pytest.fixture
 def env(tmp_path: Path, mosquitto: Mosquitto) -> dict[str, str]:
     profile = tmp_path / "fast.toml"
     profile.write_text(FAST)
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
-        "COFFEE_AGENT_MQTT_URL": mosquitto.url,
-        "COFFEE_AGENT_SERIAL": str(tmp_path / "tty"),
-        "COFFEE_AGENT_PROFILE": str(profile),
-        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
-    }
+    return agent_env(tmp_path, mosquitto.url, COFFEE_AGENT_PROFILE=str(profile))
 
 
 def program(tmp_path: Path, env: dict[str, str], *argv: str) -> Program:
@@ -69,21 +53,13 @@ def coffee_agent(env: dict[str, str], *argv: str, cwd: Path = ROOT) -> subproces
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-def wait_ready(cloud: CloudSide) -> None:
-    def is_ready() -> bool:
-        states = cloud.all_of(State)
-        return bool(states) and states[-1].machine == "ready" and states[-1].link == "up"
-
-    wait_until(is_ready, what="a ready machine")
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_it_pours_at_most_once_and_tells_the_truth(
     step: str, tmp_path: Path, env: dict[str, str], machine: MachineSimulator, cloud: CloudSide
 ) -> None:
     dying = ["-m", "tests.agent.dying_agent", step]
     with program(tmp_path, env, *dying) as agent:
-        wait_ready(cloud)
+        cloud.wait_ready()
         cloud.make()
         assert agent.wait(20) == -signal.SIGKILL
     with program(tmp_path, env, *dying):
@@ -103,7 +79,7 @@ def test_both_killed_in_mid_pour_the_outcome_is_unknown(
     tmp_path: Path, env: dict[str, str], machine: MachineSimulator, cloud: CloudSide
 ) -> None:
     with program(tmp_path, env, "-m", "agent", "run") as agent:
-        wait_ready(cloud)
+        cloud.wait_ready()
         machine.controls.switch_on("mid_pour_crash")
         cloud.make()
         wait_until(lambda: machine.poured("o1"), what="the pour to begin")
@@ -136,7 +112,7 @@ def test_stopped_in_mid_pour_it_exits_and_the_next_start_tells_the_outcome(
     tmp_path: Path, env: dict[str, str], machine: MachineSimulator, cloud: CloudSide
 ) -> None:
     with program(tmp_path, env, "-m", "agent", "run") as agent:
-        wait_ready(cloud)
+        cloud.wait_ready()
         cloud.make()
         wait_until(lambda: machine.poured("o1"), what="the pour to begin")
         assert agent.stop() == 0
@@ -160,7 +136,7 @@ def test_the_commands_tell_what_is_going_on(
     assert healthy.returncode == 0, healthy.stdout
     assert "sim-1" in healthy.stdout
     with program(tmp_path, env, "-m", "agent", "run"):
-        wait_ready(cloud)
+        cloud.wait_ready()
         cloud.make()
         cloud.outcome()
         assert "running" in coffee_agent(env, "status").stdout
@@ -209,7 +185,7 @@ def test_the_log_is_json_lines_with_the_ids_when_nobody_watches(
     tmp_path: Path, env: dict[str, str], machine: MachineSimulator, cloud: CloudSide
 ) -> None:
     with program(tmp_path, env, "-m", "agent", "run") as agent:
-        wait_ready(cloud)
+        cloud.wait_ready()
         cloud.make()
         cloud.outcome()
         facts = [json.loads(line) for line in agent.output.splitlines()]

@@ -12,73 +12,78 @@ from protocol.machine import MakeDrink
 from protocol.messages import Asked, Make, Query
 from protocol.reasons import Result
 from tests.agent.dying_agent import ROUNDABOUT, STEPS
-from tests.agent.test_crashes import die_before
+from tests.agent.making.test_crashes import die_before
 from tests.agent.world import World
 
 ASKED_FOR: dict[str, tuple[str, ...]] = {
     "kill -9 at each numbered step": (
         "test_process::test_killed_at_any_step_it_pours_at_most_once_and_tells_the_truth",
         "test_kill_matrix::test_killed_once",
-        "test_crashes::test_killed_after_any_commit_the_order_ends_truthfully",
+        "making.test_crashes::test_killed_after_any_commit_the_order_ends_truthfully",
     ),
     "journal snapshot/restore, to mimic power loss": (
-        "test_power_loss::test_at_any_commit",
-        "test_power_loss::test_once_more_while_it_settles_what_the_first_cut_left",
-        "test_power_loss::test_while_the_log_is_folded_into_the_file",
-        "test_power_loss::test_the_stop_of_selling_outlives_a_power_cut_right_after_it",
-        "test_power_loss::test_a_late_truth_outlives_a_power_cut_right_after_it",
+        "journal.test_power_loss::test_at_any_commit",
+        "journal.test_power_loss::test_once_more_while_it_settles_what_the_first_cut_left",
+        "journal.test_power_loss::test_while_the_log_is_folded_into_the_file",
+        "journal.test_power_loss::test_the_stop_of_selling_outlives_a_power_cut_right_after_it",
+        "journal.test_power_loss::test_a_late_truth_outlives_a_power_cut_right_after_it",
     ),
     "between commit and write": (
-        "test_crashes::test_killed_between_the_commit_and_the_bytes_the_machine_proves_that_it_never_started",
-        "test_power_loss::test_between_a_commit_and_what_it_announces",
+        "making.test_crashes::test_killed_between_the_commit_and_the_bytes_the_machine_proves_that_it_never_started",
+        "journal.test_power_loss::test_between_a_commit_and_what_it_announces",
     ),
-    "machine power cut at each phase": ("test_pouring::test_a_power_cut_of_the_machine_ends_in_the_truth",),
+    "machine power cut at each phase": ("making.test_make_drink::test_a_power_cut_of_the_machine_ends_in_the_truth",),
     "both": (
         "test_process::test_both_killed_in_mid_pour_the_outcome_is_unknown",
-        "test_power_loss::test_at_any_commit_and_the_machine_at_each_phase",
+        "journal.test_power_loss::test_at_any_commit_and_the_machine_at_each_phase",
         "test_kill_matrix::test_killed_once",
     ),
     "duplicate MQTT delivery before, during, after": (
-        "test_commands::test_the_same_make_again_pours_nothing_and_is_answered",
+        "making.test_commands::test_the_same_make_again_pours_nothing_and_is_answered",
         "test_kill_matrix::test_killed_once",
     ),
     "delivery from an offline queue": (
-        "test_link::test_a_command_sent_while_the_agent_was_away_reaches_it",
-        "test_link::test_a_command_older_than_its_deadline_is_answered_and_not_poured",
+        "cloud.test_link::test_a_command_sent_while_the_agent_was_away_reaches_it",
+        "cloud.test_link::test_a_command_older_than_its_deadline_is_answered_and_not_poured",
     ),
     "clock jump of a day": (
-        "test_deadline_three_ways::test_a_clock_that_jumps_in_the_middle_changes_nothing",
-        "test_deadline_three_ways::test_with_any_wrong_clock_a_late_command_pours_nothing_and_a_fresh_one_does",
+        "making.test_deadline_three_ways::test_a_clock_that_jumps_in_the_middle_changes_nothing",
+        "making.test_deadline_three_ways::test_with_any_wrong_clock_a_late_command_pours_nothing_and_a_fresh_one_does",
     ),
     "conflicting body with same id": (
-        "test_intake::test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused",
-        "test_commands::test_another_command_of_a_poured_order_is_a_conflict",
+        "cloud.test_command_handler::test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused",
+        "making.test_commands::test_another_command_of_a_poured_order_is_a_conflict",
     ),
     "lost A2": (
-        "test_pouring::test_a_bad_line_costs_no_drink",
-        "test_pouring::test_a_lost_refusal_is_never_turned_into_a_drink",
+        "making.test_make_drink::test_a_bad_line_costs_no_drink",
+        "making.test_make_drink::test_a_lost_refusal_is_never_turned_into_a_drink",
     ),
-    "lost C2": ("test_pouring::test_a_bad_line_costs_no_drink", "test_pouring::test_a_failure_says_what_came_out"),
-    "duplicated C2": ("test_pouring::test_a_bad_line_costs_no_drink",),
-    "C2 for another order": ("test_pouring::test_done_for_an_order_we_never_sent_is_acknowledged_and_changes_nothing",),
+    "lost C2": (
+        "making.test_make_drink::test_a_bad_line_costs_no_drink",
+        "making.test_make_drink::test_a_failure_says_what_came_out",
+    ),
+    "duplicated C2": ("making.test_make_drink::test_a_bad_line_costs_no_drink",),
+    "C2 for another order": (
+        "making.test_make_drink::test_done_for_an_order_we_never_sent_is_acknowledged_and_changes_nothing",
+    ),
     "port renamed mid-brew": (
-        "test_serial::test_a_port_pulled_in_mid_pour_comes_back_as_another_and_the_drink_is_told",
+        "machine.test_serial_line::test_a_port_pulled_in_mid_pour_comes_back_as_another_and_the_drink_is_told",
     ),
     "local drink in parallel": (
-        "test_breaker::test_a_drink_nobody_ordered_during_one_of_ours_stops_the_selling",
-        "test_counters_in_doubt::test_one_that_cannot_leaves_what_the_counters_prove",
+        "making.test_breaker::test_a_drink_nobody_ordered_during_one_of_ours_stops_the_selling",
+        "making.test_counters_in_doubt::test_one_that_cannot_leaves_what_the_counters_prove",
     ),
     "counters absent / wrong / reset to zero": (
-        "test_counters_in_doubt::test_a_machine_that_can_be_asked_is_believed",
-        "test_counters_in_doubt::test_one_that_cannot_leaves_what_the_counters_prove",
-        "test_counters_in_doubt::test_a_drink_that_was_never_made_is_not_conjured_up",
+        "making.test_counters_in_doubt::test_a_machine_that_can_be_asked_is_believed",
+        "making.test_counters_in_doubt::test_one_that_cannot_leaves_what_the_counters_prove",
+        "making.test_counters_in_doubt::test_a_drink_that_was_never_made_is_not_conjured_up",
     ),
     "disk full on commit (must reject, not brew)": (
-        "test_storage::test_on_a_full_disk_an_order_is_refused_with_the_reason_and_the_agent_stays_to_say_so",
-        "test_journal::test_with_a_full_disk_a_make_is_not_taken_and_nothing_is_poured",
+        "journal.test_sqlite_file::test_on_a_full_disk_an_order_is_refused_with_the_reason_and_the_agent_stays_to_say_so",
+        "journal.test_journal::test_with_a_full_disk_a_make_is_not_taken_and_nothing_is_poured",
     ),
     "journal corrupt at start (must refuse to sell, keep the file, report)": (
-        "test_journal::test_a_damaged_journal_is_kept_aside_and_nothing_is_sold_until_a_person_decides",
+        "journal.test_journal::test_a_damaged_journal_is_kept_aside_and_nothing_is_sold_until_a_person_decides",
     ),
     "cups at most 1 per id; no terminal report contradicts ground truth; every id ends": (
         "test_every_switch::test_one_switch",

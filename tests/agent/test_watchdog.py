@@ -1,16 +1,15 @@
 """A hung agent is restarted: systemd's watchdog is fed only while reader, worker and link do their work."""
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from protocol.messages import Probe
 from protocol.reasons import Result
-from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from simulator.machine import MachineSimulator
+from tests.agent.agents import agent_env
+from tests.agent.cloud_side import CloudSide
 from tests.agent.hanging_agent import NAMED, PARTS
 from tests.agent.systemd import Systemd
 from tests.mosquitto import Mosquitto
@@ -20,28 +19,8 @@ ROOT = Path(__file__).parents[2]
 WATCHDOG_S = 2.0
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
-
-
 def env(tmp_path: Path, mosquitto: Mosquitto) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
-        "COFFEE_AGENT_MQTT_URL": mosquitto.url,
-        "COFFEE_AGENT_SERIAL": str(tmp_path / "tty"),
-        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
-    }
+    return agent_env(tmp_path, mosquitto.url)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -20,7 +20,7 @@ from protocol.machine import EventAck, FaultEvent
 from protocol.messages import Fault, State, decode_state
 from protocol.reasons import AgentCode, FaultLevel
 from protocol.topics import Channel, topic
-from tests.agent.test_asking_the_time import OpenWire
+from tests.agent.cloud.test_asking_the_time import OpenWire
 from tests.agent.world import AMERICANO, VirtualClock, World
 
 

@@ -26,6 +26,7 @@ from agent.making.worker import Worker
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import CODES
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
+from protocol.reasons import Result, Spout
 from simulator.machine import CoffeeMachine, Faults, Memory, Timing, Wire, setting_of
 
 BIRTH = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -339,3 +340,13 @@ class World:
     def touched(self, order_id: str = "o1") -> int:
         """Ground truth: cups something flowed into."""
         return sum(cup.order_uuid == order_id for cup in self.machine.memory.cups)
+
+
+def assert_truthful(world: World, outcome: Outcome) -> None:
+    """The invariants of docs/machine-protocol.md 3.6."""
+    assert world.cups(outcome.order_id) <= 1
+    assert world.touched(outcome.order_id) <= 1
+    if outcome.result is Result.DONE:
+        assert world.cups(outcome.order_id) == 1
+    if outcome.result is Result.REJECTED or outcome.out is Spout.NONE:
+        assert world.touched(outcome.order_id) == 0

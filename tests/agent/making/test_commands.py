@@ -8,8 +8,7 @@ from agent.journal.records import Snapshot
 from protocol.machine import CancelDrink
 from protocol.messages import Asked, Query
 from protocol.reasons import Result
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 
 def test_a_second_order_during_the_first_is_refused_at_once(world: World) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.reasons import Result
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 DONE, UNKNOWN = Result.DONE, Result.UNKNOWN
 

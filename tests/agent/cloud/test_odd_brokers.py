@@ -13,8 +13,8 @@ from agent.cloud import link as link_module
 from agent.cloud.mqtt import Connection
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
+from tests.agent.agents import IMPATIENT
 from tests.agent.cloud_side import DEVICE
-from tests.agent.test_link import PROFILE
 from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until
 
@@ -52,7 +52,7 @@ class ScriptedBroker:
 @contextmanager
 def an_agent_at(broker: ScriptedBroker, folder: Path) -> Iterator[Service]:
     settings = Settings(DEVICE, BrokerAddress("127.0.0.1", broker.port), str(folder / "no-port"), "x", folder / "s")
-    service = Service(settings, PROFILE, {})
+    service = Service(settings, IMPATIENT, {})
     service.start()
     yield service
     service.stop()

@@ -15,13 +15,11 @@ from agent.cloud.mqtt import Refused
 from agent.journal.journal import Journal
 from agent.journal.sqlite_file import Database
 from agent.live_state import Board
-from agent.machine.profile import Profile
-from agent.machine.timers import Timers
 from agent.service import Service
-from agent.settings import BrokerAddress, Settings
 from protocol.messages import Accepted, Probe, ProbeReply, State
 from protocol.reasons import Result
 from simulator.machine import MachineSimulator, Timing
+from tests.agent.agents import Agents
 from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
 from tests.agent.world import VirtualClock
 from tests.mosquitto import Mosquitto
@@ -163,26 +161,15 @@ def test_a_broker_that_confirms_is_kept(meeting: Meeting) -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=2.0, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
+def timing() -> Timing:
+    return Timing(brew_s=2.0, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
 
 
 @pytest.fixture
 def service(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Service]:
-    broker = BrokerAddress("127.0.0.1", mosquitto.port)
-    settings = Settings(DEVICE, broker, str(tmp_path / "tty"), "companion-v1", tmp_path / "state")
-    running = Service(settings, Profile(name="companion-v1", timers=Timers(gate_patience=0.2)), {})
-    running.start()
-    yield running
-    running.stop()
+    agents = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
+    yield agents.start()
+    agents.stop()
 
 
 @pytest.mark.usefixtures("service")

@@ -9,7 +9,6 @@ import ssl
 import threading
 import tomllib
 import tty
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,13 @@ from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
 from agent.machine import profile
 from agent.machine.serial_port import open_port
-from simulator.machine import MachineSimulator, Timing
+from simulator.machine import MachineSimulator
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.world import VirtualClock
 from tests.mosquitto import Mosquitto
 from tests.programs import free_port
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,20 +1,14 @@
 """The agent on a real broker: what is acknowledged, what is repeated, what a lost connection costs."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from agent.cloud import link as link_module
 from agent.cloud import report_sender as delivery_module
 from agent.cloud import state_message
 from agent.folder_lock import AlreadyRunning
-from agent.machine.profile import Profile
-from agent.machine.timers import Timers
 from agent.service import Service
-from agent.settings import BrokerAddress, Settings
 from protocol.messages import (
     Accepted,
     Asked,
@@ -32,8 +26,9 @@ from protocol.messages import (
 )
 from protocol.reasons import Result
 from protocol.topics import Channel
-from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from simulator.machine import MachineSimulator
+from tests.agent.agents import IMPATIENT, Agents
+from tests.agent.cloud_side import CloudSide, a_cloud_side
 from tests.mosquitto import Mosquitto
 from tests.waiting import wait_until
 
@@ -45,65 +40,11 @@ MAKE = {
     "issued_at": datetime(2026, 5, 1, tzinfo=UTC),
     "deadline_at": datetime(2026, 5, 1, 0, 1, tzinfo=UTC),
 }
-PROFILE = Profile(name="companion-v1", timers=Timers(gate_patience=0.2))
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=0.3, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
-
-
-class Agents:
-    """Starts agents in this process, one at a time, on the same state folder."""
-
-    def __init__(self, folder: Path, mosquitto: Mosquitto, tty: Path) -> None:
-        broker = BrokerAddress("127.0.0.1", mosquitto.port)
-        self.settings = Settings(DEVICE, broker, str(tty), "companion-v1", folder)
-        self.running: Service | None = None
-
-    def start(self) -> Service:
-        self.running = Service(self.settings, PROFILE, {})
-        self.running.start()
-        return self.running
-
-    def stop(self) -> None:
-        if self.running is not None:
-            self.running.stop()
-            self.running = None
-
-
-@pytest.fixture
-def agents(
-    tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Agents]:
-    monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
-    monkeypatch.setattr(link_module, "LONGEST_PAUSE_S", 0.2)
-    monkeypatch.setattr(delivery_module, "REPEAT_AFTER_S", 0.2)
-    made = Agents(tmp_path / "state", mosquitto, tmp_path / "tty")
-    yield made
-    made.stop()
-
-
-def wait_ready(cloud: CloudSide) -> None:
-    def is_ready() -> bool:
-        states = cloud.all_of(State)
-        return bool(states) and states[-1].machine == "ready" and states[-1].link == "up"
-
-    cloud.wait_online()
-    wait_until(is_ready, what="a ready machine")
 
 
 def test_a_drink_through_the_broker(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:
     service = agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.make()
     assert cloud.outcome().result is Result.DONE
     assert machine.cups("o1") == 1
@@ -126,7 +67,7 @@ def test_it_presents_itself_and_parts_in_order(agents: Agents, cloud: CloudSide)
 def test_a_report_is_repeated_until_the_cloud_says_that_it_has_it(agents: Agents, cloud: CloudSide) -> None:
     service = agents.start()
     cloud.receipts = False
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.command(Query(commands=[Asked(command_id="c9", order_id="o9")]))
     wait_until(lambda: len(cloud.outcomes("c9")) >= 3, what="repeats")
     assert len({one.message_id for one in cloud.outcomes("c9")}) == 1
@@ -139,7 +80,7 @@ def test_events_are_told_until_a_cloud_that_takes_them_has_them(
 ) -> None:
     cloud.takes, cloud.receipts = ["event"], False
     service = agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     machine.controls.switch_on("door_open", None)
     wait_until(lambda: [one for one in cloud.all_of(Event) if one.code == "door_open"], what="the open door")
     wait_until(lambda: len([one for one in cloud.all_of(Event) if one.code == "door_open"]) > 1, what="its repetition")
@@ -154,7 +95,7 @@ def test_an_older_cloud_is_told_no_events_and_a_newer_one_hears_all_that_was_kep
     agents: Agents, cloud: CloudSide, mosquitto: Mosquitto
 ) -> None:
     service = agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     wait_until(lambda: service._journal.outgoing.count_events() >= 2, what="events to tell")
     cloud.make()
     assert cloud.outcome().result is Result.DONE
@@ -181,7 +122,7 @@ def test_a_clock_that_is_wrong_by_the_clouds_is_told_once(agents: Agents, cloud:
 def test_what_was_not_receipted_is_told_again_after_a_restart(agents: Agents, cloud: CloudSide) -> None:
     agents.start()
     cloud.receipts = False
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.make()
     first = cloud.outcome()
     agents.stop()
@@ -196,7 +137,7 @@ def test_a_command_sent_while_the_agent_was_away_reaches_it(
     agents: Agents, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     agents.stop()
     cloud.wait_online(False)
     cloud.make()
@@ -209,7 +150,7 @@ def test_a_command_older_than_its_deadline_is_answered_and_not_poured(
     agents: Agents, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     agents.stop()
     late = cloud.make(within=0.05)
     wait_until(lambda: datetime.now(UTC) > late.deadline_at, what="the deadline to pass")
@@ -223,7 +164,7 @@ def test_a_command_older_than_its_deadline_is_answered_and_not_poured(
 )
 def test_a_message_nobody_can_read_does_not_stop_the_next(agents: Agents, cloud: CloudSide, junk: bytes) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     for _ in range(25):  # more than the broker leaves unacknowledged
         cloud.raw(junk)
     cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
@@ -233,7 +174,7 @@ def test_a_message_nobody_can_read_does_not_stop_the_next(agents: Agents, cloud:
 
 def test_an_unknown_kind_is_answered(agents: Agents, cloud: CloudSide) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.raw(b'{"kind":"dance","v":1,"command_id":"c7"}')
     wait_until(lambda: cloud.all_of(Unsupported), what="the answer")
     assert cloud.all_of(Unsupported)[0] == Unsupported(unknown_kind="dance", reference="c7")
@@ -241,7 +182,7 @@ def test_an_unknown_kind_is_answered(agents: Agents, cloud: CloudSide) -> None:
 
 def test_a_make_of_a_strange_time_is_refused_by_name_and_the_next_is_made(agents: Agents, cloud: CloudSide) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     make = encode(msgspec.convert(MAKE | {"command_id": "c7", "order_id": "o7", "kind": "make"}, Make))
     cloud.raw(make.replace(b'"issued_at":"2026', b'"issued_at":"9999'))
     assert (cloud.outcome("c7").result, cloud.outcome("c7").code) == (Result.REJECTED, "bad_body")
@@ -253,7 +194,7 @@ def test_an_outcome_waits_for_no_state(
     agents: Agents, cloud: CloudSide, machine: MachineSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
 
     def refuse(*_: object) -> bytes:
         raise RuntimeError("no state today")
@@ -276,11 +217,11 @@ def test_an_outcome_waits_for_no_state(
 
 def test_a_retained_command_is_never_obeyed(agents: Agents, cloud: CloudSide, machine: MachineSimulator) -> None:
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     agents.stop()
     cloud.raw(encode(cloud.make("c2", "o2", within=0.01)), retain=True)
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
     wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
     assert machine.poured("o2") == []
@@ -291,7 +232,7 @@ def test_a_journal_that_cannot_be_written_says_so_pours_nothing_and_takes_the_co
     agents: Agents, cloud: CloudSide, machine: MachineSimulator
 ) -> None:
     service = agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     connection = service._journal._database._connection
     connection.execute("PRAGMA query_only = ON")
     cloud.make()
@@ -312,7 +253,7 @@ def test_a_broker_that_dies_in_mid_pour_hears_the_outcome_when_it_is_back(
 ) -> None:
     with a_cloud_side(mosquitto.url) as cloud:
         agents.start()
-        wait_ready(cloud)
+        cloud.wait_ready()
         machine.controls.switch_on("slow")
         cloud.make()
         wait_until(lambda: cloud.all_of(Accepted), what="accepted")
@@ -330,7 +271,7 @@ def test_what_was_not_receipted_is_told_at_once_on_the_next_connection(
     with a_cloud_side(mosquitto.url) as cloud:
         cloud.receipts = False
         agents.start()
-        wait_ready(cloud)
+        cloud.wait_ready()
         cloud.make()
         first = cloud.outcome()
     mosquitto.kill()
@@ -342,4 +283,4 @@ def test_what_was_not_receipted_is_told_at_once_on_the_next_connection(
 def test_only_one_agent_may_use_a_state_folder(agents: Agents) -> None:
     agents.start()
     with pytest.raises(AlreadyRunning):
-        Service(agents.settings, PROFILE, {})
+        Service(agents.settings, IMPATIENT, {})

@@ -11,13 +11,11 @@ from protocol.messages import Presence, State
 from protocol.reasons import Result
 from simulator.broker import Broker
 from simulator.machine import MachineSimulator
+from tests.agent.agents import IMPATIENT, Agents
 from tests.agent.cloud_side import DEVICE, CloudSide
-from tests.agent.test_link import PROFILE, Agents, agents, cloud, machine, wait_ready
 from tests.mosquitto import Mosquitto
 from tests.simulator.broker.clients import Client
 from tests.waiting import wait_until
-
-__all__ = ["agents", "cloud", "machine"]  # fixtures
 
 
 def test_an_agent_that_is_told_of_another_with_its_name_sells_nothing_until_it_is_told_better(
@@ -32,7 +30,7 @@ def test_an_agent_that_is_told_of_another_with_its_name_sells_nothing_until_it_i
     cloud.rival = UNSET
     agents.stop()
     agents.start()
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.make("c2", "o2")
     assert cloud.outcome("c2").result is Result.DONE
 
@@ -55,7 +53,7 @@ def test_a_place_taken_by_another_is_named_where_the_broker_says_so(
     caplog.set_level("INFO")
     with Broker() as broker:
         address = BrokerAddress("127.0.0.1", broker.port)
-        agent = Service(Settings(DEVICE, address, machine.tty, "companion-v1", tmp_path / "state"), PROFILE, {})
+        agent = Service(Settings(DEVICE, address, machine.tty, "companion-v1", tmp_path / "state"), IMPATIENT, {})
         agent.start()
         try:
             wait_until(lambda: "connected, session" in caplog.text, what="the agent to connect")

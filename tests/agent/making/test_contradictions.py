@@ -16,8 +16,7 @@ from agent.making.machine_events import DENIED
 from protocol.frames import Frame
 from protocol.machine import Booted, DoneEvent, MakeReply, OrderQuery, ProgressEvent, StatusReply, to_frame
 from protocol.reasons import MachineState, Phase, Result, Spout, Stage
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 UNKNOWN = Result.UNKNOWN
 

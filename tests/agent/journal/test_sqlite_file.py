@@ -13,13 +13,13 @@ from agent.journal.records import CommandState, Verdict
 from agent.journal.sales_block import SalesBlock
 from agent.journal.sqlite_file import FILE, MARK, Database, JournalFailed
 from agent.machine.profile import Profile
-from agent.machine.timers import Timers
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
 from protocol.messages import Accepted, Presence, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.agent.agents import Agents
+from tests.agent.cloud_side import DEVICE, CloudSide
 from tests.agent.small_disk import SmallDisk, a_small_disk
 from tests.agent.world import VirtualClock, World
 from tests.mosquitto import Mosquitto
@@ -35,26 +35,15 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=1.5, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
+def timing() -> Timing:
+    return Timing(brew_s=1.5, boot_s=0.05, heating_s=0.0, heartbeat_s=0.5)
 
 
 @pytest.fixture
 def service(disk: SmallDisk, tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Service]:
-    broker = BrokerAddress("127.0.0.1", mosquitto.port)
-    settings = Settings(DEVICE, broker, str(tmp_path / "tty"), "companion-v1", disk.folder / "state")
-    running = Service(settings, Profile(name="companion-v1", timers=Timers(gate_patience=0.2)), {})
-    running.start()
-    yield running
-    running.stop()
+    agents = Agents(disk.folder / "state", mosquitto, tmp_path / "tty")
+    yield agents.start()
+    agents.stop()
 
 
 def tells_of_storage(cloud: CloudSide) -> bool:

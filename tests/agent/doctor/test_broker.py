@@ -15,7 +15,7 @@ from agent.doctor import broker, certificate
 from agent.doctor.findings import BAD, GOOD, WARN
 from agent.settings import BrokerAddress
 from tests.agent.cloud_side import DEVICE, a_cloud_side
-from tests.agent.test_doctor import env, found
+from tests.agent.doctor.test_examination import env, found
 from tests.mosquitto import Mosquitto, a_mosquitto
 
 __all__ = ["env"]  # fixtures

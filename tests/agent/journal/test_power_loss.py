@@ -14,7 +14,7 @@ from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrin
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
 from tests.agent.power_loss import LOG, Instant, PowerLossWorld
-from tests.agent.test_pouring import assert_truthful
+from tests.agent.world import assert_truthful
 
 COMMITS = range(1, 7)
 """A drink's life is six commits: received, intent, sent, accepted, brewing, done."""

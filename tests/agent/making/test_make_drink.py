@@ -9,19 +9,8 @@ from agent.machine.conversation import Closed
 from agent.making.inquiry import REMEMBERED_ORDERS
 from protocol.frames import Frame
 from protocol.machine import DoneEvent, FailedEvent, Hello, MakeDrink, OrderQuery
-from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
-from tests.agent.world import AMERICANO, World
-
-
-def assert_truthful(world: World, outcome: Outcome) -> None:
-    """The invariants of docs/machine-protocol.md 3.6."""
-    assert world.cups(outcome.order_id) <= 1
-    assert world.touched(outcome.order_id) <= 1
-    if outcome.result is Result.DONE:
-        assert world.cups(outcome.order_id) == 1
-    if outcome.result is Result.REJECTED or outcome.out is Spout.NONE:
-        assert world.touched(outcome.order_id) == 0
+from tests.agent.world import AMERICANO, World, assert_truthful
 
 
 def test_a_drink_is_accepted_poured_and_told(world: World) -> None:

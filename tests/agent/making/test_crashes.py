@@ -5,8 +5,7 @@ import pytest
 from protocol.frames import Frame
 from protocol.machine import EventAck, MakeDrink
 from protocol.reasons import Result, Spout
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import Crash, World
+from tests.agent.world import Crash, World, assert_truthful
 
 COMMITS = range(1, 7)
 """A drink's life is six commits: received, intent, sent, accepted, brewing, done."""

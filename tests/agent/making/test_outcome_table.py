@@ -89,7 +89,7 @@ def test_a_contradiction_waits_and_then_nobody_can_say(said: Says, boot: Boot, w
 
 
 def test_the_document_shows_this_table() -> None:
-    document = (Path(__file__).parents[2] / "docs" / "machine-protocol.md").read_text("utf-8")
+    document = (Path(__file__).parents[3] / "docs" / "machine-protocol.md").read_text("utf-8")
     assert document.partition("<!-- table -->\n")[2].partition("\n<!-- /table -->")[0] == drawn()
 
 

@@ -1,6 +1,5 @@
 """Jobs on the real program: restart and settings by a message from the cloud, and what the state message tells."""
 
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,8 @@ import pytest
 from protocol.messages import Answer, Hello, Job, Outcome, Presence, Restart, Rinse, Settings, State
 from protocol.reasons import AnswerStatus, RinseProgram
 from simulator.machine import MachineSimulator, Timing
-from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
+from tests.agent.agents import agent_env
+from tests.agent.cloud_side import CloudSide
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
 from tests.waiting import wait_until
@@ -21,39 +21,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[MachineSimulator]:
-    timing = Timing(brew_s=1.5, boot_s=0.1, heating_s=0.0, heartbeat_s=0.5, rinse_s=0.5)
-    with MachineSimulator(tty=tmp_path / "tty", http=None, timing=timing) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(mosquitto: Mosquitto) -> Iterator[CloudSide]:
-    with a_cloud_side(mosquitto.url) as side:
-        yield side
+def timing() -> Timing:
+    return Timing(brew_s=1.5, boot_s=0.1, heating_s=0.0, heartbeat_s=0.5, rinse_s=0.5)
 
 
 @pytest.fixture
 def agent(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator) -> Iterator[Program]:
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "COFFEE_AGENT_DEVICE_UUID": DEVICE,
-        "COFFEE_AGENT_MQTT_URL": mosquitto.url,
-        "COFFEE_AGENT_SERIAL": machine.tty,
-        "COFFEE_AGENT_STATE_DIR": str(tmp_path / "state"),
-    }
+    env = agent_env(tmp_path, mosquitto.url)
     command = [sys.executable, "-m", "agent", "run"]
     with Program(command, log=tmp_path / "agent.log", env=env, cwd=tmp_path) as running:
         yield running
-
-
-def wait_ready(cloud: CloudSide) -> None:
-    def is_ready() -> bool:
-        states = cloud.all_of(State)
-        return bool(states) and (states[-1].machine, states[-1].link, states[-1].selling) == ("ready", "up", True)
-
-    wait_until(is_ready, what="a ready machine")
 
 
 def times() -> dict[str, Any]:
@@ -76,7 +53,7 @@ def ask(cloud: CloudSide, job: Job, *statuses: AnswerStatus) -> list[Answer]:
 def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_line_is(
     cloud: CloudSide, machine: MachineSimulator
 ) -> None:
-    wait_ready(cloud)
+    cloud.wait_ready()
     said = cloud.all_of(State)[-1]
     assert said.profile == "companion-v1"
     assert isinstance(said.capabilities, list)
@@ -89,14 +66,14 @@ def test_the_state_tells_the_profile_what_the_machine_can_do_and_how_clean_the_l
 
 @pytest.mark.usefixtures("agent")
 def test_a_rinse_from_the_cloud(cloud: CloudSide) -> None:
-    wait_ready(cloud)
+    cloud.wait_ready()
     job = Rinse(job_id="j1", program=RinseProgram.RINSE, **times())
     ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
 
 
 @pytest.mark.usefixtures("agent")
 def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: MachineSimulator) -> None:
-    wait_ready(cloud)
+    cloud.wait_ready()
     cloud.make()
     wait_until(lambda: machine.poured("o1"), what="the pour to begin")
     jobs = [
@@ -111,7 +88,7 @@ def test_every_job_is_refused_while_a_drink_is_made(cloud: CloudSide, machine: M
 
 
 def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: CloudSide, agent: Program) -> None:
-    wait_ready(cloud)
+    cloud.wait_ready()
     first = cloud.all_of(Presence)[-1].session_id
     job = Restart(job_id="j1", **times())
     ask(cloud, job, AnswerStatus.STARTED, AnswerStatus.DONE)
@@ -126,7 +103,7 @@ def test_a_restart_from_the_cloud_is_one_new_start_of_the_same_process(cloud: Cl
 
 @pytest.mark.usefixtures("agent")
 def test_settings_from_the_cloud_change_what_the_agent_does(cloud: CloudSide) -> None:
-    wait_ready(cloud)
+    cloud.wait_ready()
     values: dict[str, bool | int | float | str] = {"timers.make_freshness": 0.001}
     ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
     wait_until(lambda: len(cloud.all_of(Hello)) > 1, what="the new start")

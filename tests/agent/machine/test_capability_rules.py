@@ -13,8 +13,7 @@ from protocol.frames import Frame
 from protocol.machine import CODES, MakeDrink, OrderQuery, Status
 from protocol.reasons import Result, Spout
 from simulator.machine.switches import CAPABILITIES
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 EVERYTHING = frozenset({*CAPABILITIES, STATUS})
 MUST = {

@@ -10,8 +10,7 @@ from protocol.machine import MakeDrink, OrderQuery, to_frame
 from protocol.messages import Asked, Query
 from protocol.reasons import Result
 from simulator.machine.jobs import Rinsing
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 QUERY = Query(commands=[Asked(command_id="c1", order_id="o1")])
 

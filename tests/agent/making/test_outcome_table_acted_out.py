@@ -10,8 +10,7 @@ import pytest
 
 from agent.making.outcome_table import TABLE
 from protocol.reasons import Result, Spout
-from tests.agent.test_pouring import assert_truthful
-from tests.agent.world import World
+from tests.agent.world import World, assert_truthful
 
 DONE, FAILED, UNKNOWN = Result.DONE, Result.FAILED, Result.UNKNOWN
 
