@@ -14,7 +14,7 @@ from cloud.courier.tmetr.http import TmetrHttp
 from cloud.database.database import Database
 from cloud.fleet.vault import Vault
 from cloud.orders.rules import Rules
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.openings import Openings
 from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.own_page.client import CustomClient
@@ -49,9 +49,9 @@ class Cloud:
     def __post_init__(self) -> None:
         self.openings = Openings(self.database, self.owner, self.clock)
 
-    def cashier(self, crew: Crew) -> Cashier:
+    def cashier(self, crew: Crew) -> CallWorker:
         """A cashier whose calls are made by `crew`."""
-        return Cashier(
+        return CallWorker(
             self.database, self.shops, self.rules, self.settings.public_url, self.owner, crew, jitter, self.clock,
             self.openings,
         )  # fmt: skip

@@ -25,7 +25,7 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.outcomes import AuthError
 from cloud.payments.provider import InvalidRequest, Provider
 from cloud.payments.provider_clients import NoCredential, Shops
@@ -56,7 +56,7 @@ class Checkout:
     """Opens payments. `new_id` gives our payment ids."""
 
     def __init__(
-        self, database: Database, shops: Shops, cashier: Cashier, clock: Clock, new_id: Callable[[], str]
+        self, database: Database, shops: Shops, cashier: CallWorker, clock: Clock, new_id: Callable[[], str]
     ) -> None:
         self._database = database
         self._shops = shops

@@ -1,11 +1,10 @@
-"""What a call did that may not be sent again: told by the provider's own books, found by our marks. Changes nothing.
+"""Looks up in the provider's own lists what a call did that may not be sent again. Changes nothing.
 
 A key is forgotten after a day; the same call would then be a new act, and money could move twice. So no return is asked
-for under a new key while the provider's books hold one that ours lack, or cannot be read to their end.
+for under a new key while the provider lists one that our ledger lacks, or cannot be read to the end of its list.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from sqlalchemy.orm import Session
 from cloud.orders.models import Movement, Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
-from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
+from cloud.payments.call_answers import Answer, NotCounted, NothingDone
+from cloud.payments.facts import Page, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.outcomes import Ok, Outcome, Rejected
 from cloud.payments.provider import Provider
 
@@ -27,27 +27,14 @@ MAX_PAGES = 500
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class NothingDone:
-    """The provider's books hold no trace of the call."""
-
-
-@dataclass(frozen=True)
-class NotCounted:
-    """Returns of this payment that our ledger lacks, none of them certainly ours: counted first, then asked again."""
-
-
-Found = Outcome[PaymentFacts] | Outcome[RefundFacts] | NothingDone | NotCounted
-
-
 def counted_refunds(session: Session, payment_id: str) -> frozenset[str]:
     """The provider's ids of the refunds our ledger has already."""
     refunded = select(Movement.reference).where(Movement.payment_id == payment_id, Movement.kind == "refunded")
     return frozenset(session.scalars(refunded))
 
 
-def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: frozenset[str]) -> Found:
-    """What became of the act `row` promises: what it made, nothing, or why nobody can tell now."""
+def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: frozenset[str]) -> Answer:
+    """Find what became of the task: what it made, nothing, or why nobody can tell now."""
     begin = (row.first_tried_at or row.created_at) - OVERLAP
     match Task(row.task):
         case Task.CREATE:
@@ -56,18 +43,28 @@ def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: froz
                 lambda facts: facts.metadata.get("payment") == row.subject,
             )
         case Task.REFUND:
-            told = refunds_not_counted(provider, payment, counted)
-            if not isinstance(told, Ok):
-                return told
-            ours = next((facts for facts in told.value if _may_be_ours(facts, row.amount, begin)), None)
-            return Ok(ours) if ours is not None else NotCounted() if told.value else NothingDone()
+            lacking = _refunds_not_counted(provider, payment, counted)
+            if not isinstance(lacking, Ok):
+                return lacking
+            ours = next((facts for facts in lacking.value if _may_be_ours(facts, row.amount, begin)), None)
+            return Ok(ours) if ours is not None else _count(lacking.value)
         case _:
             stands = provider.fetch(payment.provider_payment_id or "")
             is_still_held = isinstance(stands, Ok) and stands.value.status is ProviderStatus.HELD
             return NothingDone() if is_still_held else stands
 
 
-def refunds_not_counted(
+def count_refunds(provider: Provider, payment: Payment, counted: frozenset[str]) -> Answer:
+    """Whether the provider shows returns of this payment that our ledger lacks, whoever asked for them."""
+    lacking = _refunds_not_counted(provider, payment, counted)
+    return _count(lacking.value) if isinstance(lacking, Ok) else lacking
+
+
+def _count(lacking: tuple[RefundFacts, ...]) -> NothingDone | NotCounted:
+    return NotCounted() if lacking else NothingDone()
+
+
+def _refunds_not_counted(
     provider: Provider, payment: Payment, counted: frozenset[str]
 ) -> Outcome[tuple[RefundFacts, ...]]:
     """Returns of this payment there, made or under way, that our ledger lacks, whoever asked for them.

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from cloud.background.loops import Crew
 from cloud.orders.tasks import Task
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import Shops
@@ -51,8 +51,8 @@ class Till:
         chosen = Settings(SECRET_KEY, public_url="https://coffee.example.org", **settings)
         return Cloud(chosen, self.world.database, self.world.rules, self.shops, owner, self.world.clock)
 
-    def a_cashier(self, owner: str, hands: int = 0) -> Cashier:
-        return Cashier(
+    def a_cashier(self, owner: str, hands: int = 0) -> CallWorker:
+        return CallWorker(
             self.world.database, self.shops, self.world.rules, "https://coffee.example.org", owner, Crew(owner, hands),
             lambda: 0.0, self.world.clock,
         )  # fmt: skip

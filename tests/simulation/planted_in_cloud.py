@@ -18,11 +18,12 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import budget, call_worker, provider_clients, status_poller
+from cloud.payments import budget, call_decision, call_worker, provider_clients, status_poller
 from cloud.payments.budget import Priority
-from cloud.payments.call_results import CallResults
-from cloud.payments.call_worker import Cashier
-from cloud.payments.outcomes import Ok, Outcome, Rejected, Unknown
+from cloud.payments.call_answers import Answer, Question
+from cloud.payments.call_decision import Call, Decision
+from cloud.payments.call_worker import CallWorker
+from cloud.payments.outcomes import Ok, Rejected, Unknown
 from cloud.payments.provider_clients import Shops
 from cloud.payments.status_poller import Recheck
 from cloud.payments.yookassa import webhook
@@ -111,38 +112,38 @@ def denial_believed() -> Patches:
 
 
 def unknown_is_refusal() -> Patches:
-    settle = CallResults.settle
+    decide = call_decision.decide
 
-    def refuse(self: CallResults, row: OutboxRow, outcome: Outcome[Any]) -> None:
-        settle(self, row, Rejected(500, "failed") if isinstance(outcome, Unknown) else outcome)
+    def refuse(call: Call, asked: Question, answer: Answer) -> Decision:
+        return decide(call, asked, Rejected(500, "failed") if isinstance(answer, Unknown) else answer)
 
-    return [patch.object(CallResults, "settle", refuse)]
+    return [patch.object(call_decision, "decide", refuse)]
 
 
 def key_per_try() -> Patches:
-    ask = Cashier._ask
+    send = CallWorker._send
 
-    def with_new_key(self: Cashier, provider: Any, row: OutboxRow, payment: Payment, order: Order) -> Any:
+    def with_new_key(self: CallWorker, provider: Any, row: OutboxRow, payment: Payment, order: Order) -> Any:
         kept, row.key = row.key, f"{row.key}-{row.attempts}"[:64]
         try:
-            return ask(self, provider, row, payment, order)
+            return send(self, provider, row, payment, order)
         finally:
             row.key = kept
 
-    return [patch.object(Cashier, "_ask", with_new_key)]
+    return [patch.object(CallWorker, "_send", with_new_key)]
 
 
 def settled_before_sent() -> Patches:
-    keep = Cashier._keep
+    carry_out = CallWorker._carry_out
 
     def settle(session: Session, row: OutboxRow, now: datetime) -> None:
         order_tasks.settle(open_docket(session, row.order_id), row.key, row.claimed_by, "done", now)
 
-    def settle_first(self: Cashier, row: OutboxRow, payment: Payment, order: Order) -> None:
+    def settle_first(self: CallWorker, row: OutboxRow, payment: Payment, order: Order) -> None:
         self._database.write(settle, row, self._clock())
-        keep(self, row, payment, order)
+        carry_out(self, row, payment, order)
 
-    return [patch.object(Cashier, "_keep", settle_first)]
+    return [patch.object(CallWorker, "_carry_out", settle_first)]
 
 
 def silence_is_cancelled() -> Patches:

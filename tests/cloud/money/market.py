@@ -26,7 +26,7 @@ from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.tasks import Lane
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import Shops
@@ -79,9 +79,10 @@ class Market:
         self._door.register_blueprint(create_blueprint(world.database, world.clock, (), None))
         self._keys = itertools.count(1)
 
-    def _cashier(self, owner: str) -> Cashier:
+    def _cashier(self, owner: str) -> CallWorker:
         crew = Crew(owner, 0)
-        return Cashier(self.database, self.shops, self.world.rules, "https://x", owner, crew, lambda: 0.0, self.clock)
+        rules, address = self.world.rules, "https://x"
+        return CallWorker(self.database, self.shops, rules, address, owner, crew, lambda: 0.0, self.clock)
 
     def _recheck(self, owner: str) -> Recheck:
         return Recheck(self.database, self.shops, self.world.rules, Crew(owner, 0), lambda: 0.0, self.clock)

@@ -31,7 +31,7 @@ from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.paying import NotPayable
 from cloud.orders.states import FINAL, Status
 from cloud.orders.tasks import LANE_OF, Lane, Task
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.facts import RefundStatus
 from cloud.payments.provider import CaptureMode, Shop
 from cloud.payments.provider_clients import Shops
@@ -81,7 +81,7 @@ class Life(RuleBasedStateMachine):
         self.machine, self.broker = SmallMachine(clock), SmallBroker()
         client: Any = self.provider  # a `Provider` as far as it is used
         shops = Shops(self.database, world.vault, lambda _shop, _scenario: client, lambda: world.now)
-        self.cashier = Cashier(self.database, shops, world.rules, "http://x", "c", Crew("c", 0), lambda: 0.0, clock)
+        self.cashier = CallWorker(self.database, shops, world.rules, "http://x", "c", Crew("c", 0), lambda: 0.0, clock)
         self.recheck = Recheck(self.database, shops, world.rules, Crew("r", 0), lambda: 0.0, clock)
         self.publisher = Publisher(self.database, self.broker, world.rules, "p", clock)  # type: ignore[arg-type]  # as far as it is used
         self.told: list[Message] = []

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import ProviderNews
 from cloud.payments.own_page.callback import PATH
 from cloud.payments.own_page.client import CustomClient
@@ -47,7 +47,7 @@ class CustomTill:
         self.patience_s = 10.0
         self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
         cloud = Cloud(settings, world.database, world.rules, self.shops, "till", world.clock)
-        self.cashier = Cashier(
+        self.cashier = CallWorker(
             world.database, self.shops, world.rules, PUBLIC_URL, "till", Crew("till", 0), lambda: 0.0, world.clock
         )
         self.recheck = Recheck(world.database, self.shops, world.rules, Crew("re", 0), lambda: 0.0, world.clock)

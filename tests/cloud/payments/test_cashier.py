@@ -15,7 +15,7 @@ from cloud.orders import outbox
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
-from cloud.payments.call_worker import IDLE_S, Cashier
+from cloud.payments.call_worker import IDLE_S, CallWorker
 from cloud.payments.provider_clients import FRESH
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour
@@ -332,7 +332,7 @@ def test_a_cashier_with_both_hands_full_waits_for_one(sqlite_till: Till) -> None
         free = 0
 
     ready_for(till, Task.REFUND)
-    busy = Cashier(
+    busy = CallWorker(
         world.database, till.shops, world.rules, "http://x", "busy", Busy("busy", 0), lambda: 0.0, world.clock
     )
     assert busy.step(world.now) == world.now + timedelta(seconds=IDLE_S)

@@ -12,7 +12,7 @@ from cloud.fleet.models import Credential
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -175,7 +175,7 @@ def test_a_call_the_provider_would_certainly_refuse_is_not_stored(sqlite_world: 
 def test_a_web_process_that_died_while_calling_is_replaced_by_the_worker_within_seconds(till: Till) -> None:
     order_id = till.world.scan()
 
-    class Killed(Cashier):
+    class Killed(CallWorker):
         def open(self, row: OutboxRow) -> None:
             raise SystemExit
 

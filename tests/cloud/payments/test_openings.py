@@ -8,8 +8,8 @@ from cloud.background.loops import Crew
 from cloud.orders import outbox
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
-from cloud.payments import call_results, checkout
-from cloud.payments.call_worker import Cashier
+from cloud.payments import call_decision, checkout
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout
 from cloud.payments.openings import LEASE_S, RENEW_S, Openings
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -20,7 +20,7 @@ from tests.cloud.worlds import SHOP_SECRET
 from tests.waiting import wait_until
 
 
-class Dying(Cashier):
+class Dying(CallWorker):
     """Its process ends when the opening is claimed and nothing is sent."""
 
     def open(self, row: OutboxRow) -> None:
@@ -112,7 +112,7 @@ def test_nothing_is_opened_once_the_order_is_over(till: Till, is_done: bool) -> 
     till.world.clock.advance(till.world.rules.order_expiration_s)
     assert code_of(till.press(order_id)) == (410, "expired")
     till.work()
-    till.work(call_results.LISTED_AFTER.total_seconds())
+    till.work(call_decision.LISTED_AFTER.total_seconds())
     assert len(till.payments_there()) == is_done, "what a lost answer has opened is found, nothing is opened anew"
     assert opening_of(till, order_id).settled_at is not None
     order = till.world.order(order_id)

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from cloud.background.loops import Crew
 from cloud.fleet.models import Device
 from cloud.http.addresses import parse_senders
-from cloud.payments.call_worker import Cashier
+from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import ProviderNews
 from cloud.payments.provider import CaptureMode, NewPayment
 from cloud.payments.provider_clients import Shops
@@ -36,7 +36,7 @@ class ContractTill:
             SECRET_KEY, public_url=PUBLIC_URL, yookassa_webhook_networks=parse_senders(YOOKASSA_SENDERS)
         )
         self.app = create_app(Cloud(settings, world.database, world.rules, self.shops, "till", world.clock))
-        self.cashier = Cashier(
+        self.cashier = CallWorker(
             world.database, self.shops, world.rules, PUBLIC_URL, "till", Crew("till", 0), lambda: 0.0, world.clock
         )
         self.recheck = Recheck(

@@ -1,0 +1,59 @@
+"""The call that carries out a task of the outbox, as bytes that are stored before they are sent."""
+
+from urllib.parse import quote
+
+from sqlalchemy.orm import Session
+
+from cloud.orders.models import Order, Payment
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import Task
+from cloud.payments.provider import InvalidRequest, NewPayment, Operation, PreparedCall, Provider
+from cloud.payments.receipts import carried as receipts_carried
+
+
+def prepare(
+    session: Session, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
+) -> None:
+    """Write the call into its row. Raises `InvalidRequest`."""
+    call = _call(session, provider, row, payment, order, public_url)
+    row.call_path, row.call_body = call.path, call.body
+
+
+def prepared(row: OutboxRow) -> PreparedCall:
+    """The call as it was first written: the same bytes under the same key, however often."""
+    return PreparedCall(Operation(row.task), row.call_path, row.key, row.call_body or b"")
+
+
+def status_page_path(order_id: str) -> str:
+    """Where the buyer comes back to."""
+    return f"/v1/order-status-page?order_id={quote(order_id, safe='')}"
+
+
+def _call(
+    session: Session, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
+) -> PreparedCall:
+    provider_id = payment.provider_payment_id or ""
+    match Task(row.task):
+        case Task.CREATE:
+            return provider.prepare_create(_new_payment(session, payment, order, public_url), row.key)
+        case Task.CAPTURE:
+            return provider.prepare_capture(provider_id, row.key)
+        case Task.CANCEL:
+            return provider.prepare_cancel(provider_id, row.key)
+        case Task.REFUND:
+            receipt = receipts_carried.for_refund(session, payment, row.amount)
+            words = f"Возврат по заказу {order.id}"[:250]
+            return provider.prepare_refund(provider_id, row.amount, row.key, words, receipt)
+    raise InvalidRequest("task", f"{row.task} is nothing for a provider")
+
+
+def _new_payment(session: Session, payment: Payment, order: Order, public_url: str) -> NewPayment:
+    return NewPayment(
+        order_id=order.id,
+        device_uuid=order.device_uuid,
+        payment=payment.id,
+        amount=payment.amount,
+        description=f"{order.drink_name}, заказ {order.id}"[:128],
+        return_url=f"{public_url}{status_page_path(order.id)}",
+        receipt=receipts_carried.for_payment(session, payment),
+    )
