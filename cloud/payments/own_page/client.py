@@ -123,15 +123,14 @@ class CustomClient:
         """Send a stored call by what it says it is."""
         match call.operation:
             case Operation.CREATE:
-                return self.create(call)
+                return self._create(call)
             case Operation.REFUND:
-                return self.refund(call)
+                return self._refund(call)
             case Operation.CAPTURE | Operation.CANCEL:
                 return self._change(call)
 
-    def create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
+    def _create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         """Make the buyer's link. Nothing is opened before the buyer comes to the page, so nothing can fail."""
-        _refuse_other(call, Operation.CREATE)
         query = call.body.decode("ascii")
         asked = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         page, _, own_query = self._addresses.page_url.partition("?")
@@ -143,19 +142,8 @@ class CustomClient:
         )  # fmt: skip
         return Ok(replace(payment_facts(told), confirmation_url=link))
 
-    def capture(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        """Take a hold."""
-        _refuse_other(call, Operation.CAPTURE)
-        return self._change(call)
-
-    def cancel(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        """Let a hold go."""
-        _refuse_other(call, Operation.CANCEL)
-        return self._change(call)
-
-    def refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
+    def _refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
         """Give money back. The merchant names the return by our key, so that it can be asked about."""
-        _refuse_other(call, Operation.REFUND)
         if self._action is None:
             return NO_ACTIONS
         told = self._action.act(call.body, told_of)
@@ -253,8 +241,3 @@ def _refund_in(told: Told, key: str) -> Outcome[RefundFacts]:
     """The return of this key among those of a payment; one that is not there is not known, never refused."""
     found = next((refund for refund in told.refunds if refund.id == key), None)
     return Ok(refund_facts(told, found)) if found is not None else Unknown("the answer does not name the return")
-
-
-def _refuse_other(call: PreparedCall, operation: Operation) -> None:
-    if call.operation is not operation:
-        raise ValueError(f"a prepared {call.operation.value} is not a {operation.value}")

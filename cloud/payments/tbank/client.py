@@ -128,26 +128,26 @@ class TBankClient:
         """Send a stored call by what it says it is."""
         match call.operation:
             case Operation.CREATE:
-                return self.create(call)
+                return self._create(call)
             case Operation.CAPTURE:
-                return self.capture(call)
+                return self._capture(call)
             case Operation.CANCEL:
-                return self.cancel(call)
+                return self._cancel(call)
             case Operation.REFUND:
-                return self.refund(call)
+                return self._refund(call)
 
-    def create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
+    def _create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         """Open a payment; one that an earlier, unanswered sending opened is found instead."""
-        asked = _message(call, Operation.CREATE)
+        asked = _message(call)
         order_id = str(asked.get("OrderId"))
         opened = self._wire.init(asked, order_id)
         if isinstance(opened, Rejected):
             return self._opened_earlier(order_id, opened)
         return self._told(opened)
 
-    def capture(self, call: PreparedCall) -> Outcome[PaymentFacts]:
+    def _capture(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         """Take a held payment, unless it is taken already."""
-        asked = _message(call, Operation.CAPTURE)
+        asked = _message(call)
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
@@ -160,9 +160,9 @@ class TBankClient:
         taken = (_kopecks(asked) or state.amount) if step is Step.SEND else state.amount
         return self._told(Ok(replace(state, status=changed.value.status, amount=taken)))
 
-    def cancel(self, call: PreparedCall) -> Outcome[PaymentFacts]:
+    def _cancel(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         """Let a payment go that is not taken; a taken one is Rejected."""
-        asked = _message(call, Operation.CANCEL)
+        asked = _message(call)
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
@@ -171,9 +171,9 @@ class TBankClient:
             return changed
         return self._told(Ok(replace(told.value, status=changed.value.status)))
 
-    def refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
+    def _refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
         """Give money of a taken payment back, unless the bank knows of a refund that our books do not."""
-        asked = _message(call, Operation.REFUND)
+        asked = _message(call)
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
@@ -273,10 +273,8 @@ class TBankClient:
         return Ok(payment_facts(told.value, self._books(told.value.order_id))) if isinstance(told, Ok) else told
 
 
-def _message(call: PreparedCall, operation: Operation) -> dict[str, object]:
+def _message(call: PreparedCall) -> dict[str, object]:
     """What a stored call says, to be signed anew."""
-    if call.operation is not operation:
-        raise ValueError(f"a prepared {call.operation.value} is not a {operation.value}")
     message = json_text.loads(call.body)
     if not isinstance(message, dict):
         raise ValueError("a stored call of T-Bank's is an object")

@@ -94,27 +94,16 @@ class YooKassaClient:
         """See `calls.prepare_refund`."""
         return calls.prepare_refund(payment_id, amount, key, description, receipt)
 
-    def create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        """Open a payment. `confirmation_url` is where the buyer goes; None when there is nothing left to confirm."""
-        return self._change(call, Operation.CREATE, payment_facts)
-
-    def capture(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        """Take a hold. Rejected also means "already taken or gone": fetch tells which."""
-        return self._change(call, Operation.CAPTURE, payment_facts)
-
-    def cancel(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        """Let a hold go. Rejected also means "already gone or taken": fetch tells which."""
-        return self._change(call, Operation.CANCEL, payment_facts)
-
-    def refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
-        """Give money back. An Ok may be PENDING, and no notification tells of a failed refund: fetch until final."""
-        return self._change(call, Operation.REFUND, refund_facts)
-
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
-        """Send a stored call by what it says it is."""
+        """Send a stored call by what it says it is.
+
+        Rejected of a capture or a cancel also means "gone or taken already": fetch tells which. A refund's Ok may be
+        PENDING, and no notification tells of a failed one: fetch until final.
+        """
+        question = Question("POST", call.path, self._post_timeout_s, key=call.key, body=call.body)
         if call.operation is Operation.REFUND:
-            return self.refund(call)
-        return self._change(call, call.operation, payment_facts)
+            return self._talk(question, refund_facts)
+        return self._talk(question, payment_facts)
 
     def fetch(self, payment_id: str) -> Outcome[PaymentFacts]:
         """The payment now. An id that cannot be YooKassa's (a forged notification's) is NotOurs without asking."""
@@ -157,11 +146,6 @@ class YooKassaClient:
     def close(self) -> None:
         """Close the connections of all threads. Call it when nobody uses the client any more."""
         self._transport.close()
-
-    def _change(self, call: PreparedCall, operation: Operation, read: Callable[[object], T]) -> Outcome[T]:
-        if call.operation is not operation:
-            raise ValueError(f"a prepared {call.operation.value} is not a {operation.value}")
-        return self._talk(Question("POST", call.path, self._post_timeout_s, key=call.key, body=call.body), read)
 
     def _ask(
         self,

@@ -86,7 +86,7 @@ def every_case() -> list[tuple[Call, Question, Answer]]:
 def test_every_answer_has_a_row_and_every_row_an_answer() -> None:
     reached = set()
     for call, asked, answer in every_case():
-        assert decide(call, asked, answer)
+        decide(call, asked, answer)  # never without a row
         reached.add(next(n for n, row in enumerate(TABLE) if row.fits(call, asked, end_of(call.task, answer))))
     seen = {end for row in TABLE for end in row.ended} - {End.DONE, End.UNDER_WAY, End.CANCELED}
     shown = {n for n, row in enumerate(TABLE) if set(row.ended) & seen}

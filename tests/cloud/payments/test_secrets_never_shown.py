@@ -105,8 +105,8 @@ def every_call(shop: YooKassaClient, overheard: Overheard) -> None:
     create, refund = shop.prepare_create(ORDER, "k-1"), shop.prepare_refund("p-1", 17900, "k-2")
     overheard.note(shop, shop.shop, create, refund)
     for call in (
-        lambda: shop.create(create), lambda: shop.refund(refund), lambda: shop.fetch("p-1"), lambda: shop.me(),
-        lambda: shop.fetch_refund("r-1"), lambda: shop.list_refunds("p-1"), lambda: shop.capture(create),
+        lambda: shop.send(create), lambda: shop.send(refund), lambda: shop.fetch("p-1"), lambda: shop.me(),
+        lambda: shop.fetch_refund("r-1"), lambda: shop.list_refunds("p-1"), lambda: shop.send(create),
     ):  # fmt: skip
         overheard.failing(call)
     shop.close()

@@ -12,7 +12,7 @@ from cloud.payments.outcomes import NotOurs, NotSent, Ok, RateLimited, Rejected,
 from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall
 from simulator.tbank.faults import Fault, FaultKind, Method
 from simulator.tbank.terms import Behaviour
-from tests.cloud.payments.contract.counter import PRICE, Counter, fact
+from tests.cloud.payments.contract.counter import PRICE, Counter, fact, paid, refunded
 from tests.cloud.payments.contract.rig import Money
 from tests.cloud.payments.contract.tbank_rig import TBankRig
 from tests.cloud.payments.contract.wire import Trouble
@@ -102,8 +102,8 @@ def test_a_receipt_goes_along_where_the_terminal_wants_one(counter: Counter) -> 
 def test_an_unanswered_init_is_cancelled_since_its_page_is_lost(counter: Counter, rig: TBankRig) -> None:
     call = counter.create_call(counter.order())
     rig.wire.trouble(Trouble.RESET, after=True)
-    assert isinstance(counter.hold.create(call), Unknown)
-    found = fact(counter.hold.create(call))
+    assert isinstance(counter.hold.send(call), Unknown)
+    found = paid(counter.hold.send(call))
     assert (found.status, found.confirmation_url) == (ProviderStatus.CANCELED, None)
     assert [str(p.status) for p, _ in rig.bank.bank.snapshot()] == ["CANCELED"]
 
@@ -114,24 +114,24 @@ def test_an_unanswered_init_whose_cancellation_is_lost_too_stays_unknown_until_i
     call = counter.create_call(counter.order())
     rig.bank.faults.add(Fault(FaultKind.RESET, Method.INIT, after_commit=True))
     rig.bank.faults.add(Fault(FaultKind.HTML_502, Method.CANCEL, after_commit=True))
-    assert isinstance(counter.hold.create(call), Unknown)
-    assert isinstance(counter.hold.create(call), Unknown)
-    assert fact(counter.hold.create(call)).status is ProviderStatus.CANCELED
+    assert isinstance(counter.hold.send(call), Unknown)
+    assert isinstance(counter.hold.send(call), Unknown)
+    assert paid(counter.hold.send(call)).status is ProviderStatus.CANCELED
 
 
 def test_a_refused_init_is_unknown_while_nobody_can_say_what_is_under_its_order(
     counter: Counter, rig: TBankRig
 ) -> None:
     call = counter.create_call(counter.order())
-    fact(counter.hold.create(call))
+    paid(counter.hold.send(call))
     rig.bank.faults.add(Fault(FaultKind.ERROR_500, Method.CHECK_ORDER))
-    assert isinstance(counter.hold.create(call), Unknown)
+    assert isinstance(counter.hold.send(call), Unknown)
 
 
 def test_an_init_refused_for_itself_is_refused(counter: Counter, rig: TBankRig) -> None:
     call = counter.create_call(counter.order())
     rig.time_passes(7200)  # its link would have ended in the past
-    assert isinstance(counter.hold.create(call), Rejected)
+    assert isinstance(counter.hold.send(call), Rejected)
     assert rig.payments() == []
 
 
@@ -139,8 +139,8 @@ def test_a_bank_that_opens_another_payment_for_the_same_order_lets_one_be_paid(c
     rig.bank.behaviour = Behaviour(repeated_init="another")
     call = counter.create_call(counter.order())
     rig.wire.trouble(Trouble.RESET, after=True)
-    assert isinstance(counter.hold.create(call), Unknown)
-    shown = fact(counter.hold.create(call))
+    assert isinstance(counter.hold.send(call), Unknown)
+    shown = paid(counter.hold.send(call))
     assert shown.confirmation_url is not None
     assert shown.provider_payment_id == rig.payments()[-1], "the page of the other one was never shown"
 
@@ -167,8 +167,8 @@ def test_nothing_is_sent_while_the_state_is_not_known(counter: Counter, rig: TBa
 def test_an_unknown_status_stops_a_refund(counter: Counter, rig: TBankRig) -> None:
     taken = counter.taken()
     rig.bank.faults.add(Fault(FaultKind.STRANGE_STATUS, Method.GET_STATE, times=3))
-    assert isinstance(counter.hold.refund(counter.hold.prepare_refund(taken, PRICE, "ref-1")), NotSent)
-    capture = fact(counter.hold.capture(counter.hold.prepare_capture(taken, "cap-1")))
+    assert isinstance(counter.hold.send(counter.hold.prepare_refund(taken, PRICE, "ref-1")), NotSent)
+    capture = paid(counter.hold.send(counter.hold.prepare_capture(taken, "cap-1")))
     assert capture.status is ProviderStatus.UNKNOWN_STATUS
     assert calls_to(rig, "Cancel") == calls_to(rig, "Confirm") == 0
 
@@ -178,22 +178,22 @@ def test_by_sbp_the_bank_knows_no_key_and_still_pays_back_once(counter: Counter,
     payment_id = by_sbp(counter, rig)
     call = counter.hold.prepare_refund(payment_id, 5000, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
-    assert isinstance(counter.hold.refund(call), Unknown)
-    first = fact(counter.hold.refund(call))
+    assert isinstance(counter.hold.send(call), Unknown)
+    first = refunded(counter.hold.send(call))
     assert first.status is RefundStatus.PENDING
     rig.time_passes(3600)
-    counter.settled(fact(counter.hold.refund(call)))
+    counter.settled(refunded(counter.hold.send(call)))
     assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
 
 
 def test_a_refund_under_way_is_not_asked_for_again(counter: Counter, rig: TBankRig) -> None:
     payment_id = by_sbp(counter, rig)
     call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
-    pending = fact(counter.hold.refund(call))
+    pending = refunded(counter.hold.send(call))
     assert pending.status is RefundStatus.PENDING
     assert fact(counter.hold.fetch(payment_id)).refunded == 0
     for _ in range(3):
-        assert fact(counter.hold.refund(call)).status is RefundStatus.PENDING
+        assert refunded(counter.hold.send(call)).status is RefundStatus.PENDING
     assert calls_to(rig, "Cancel") == 1
     rig.time_passes(3600)
     done = fact(counter.hold.fetch_refund(pending.provider_refund_id))
@@ -204,7 +204,7 @@ def test_a_refund_under_way_is_not_asked_for_again(counter: Counter, rig: TBankR
 def test_a_refund_that_falls_through_is_canceled_and_can_be_asked_for_anew(counter: Counter, rig: TBankRig) -> None:
     rig.bank.behaviour = Behaviour(refund_fails=True, refund_delay=60)
     payment_id = counter.taken()
-    pending = fact(counter.hold.refund(counter.hold.prepare_refund(payment_id, PRICE, "ref-1")))
+    pending = refunded(counter.hold.send(counter.hold.prepare_refund(payment_id, PRICE, "ref-1")))
     rig.time_passes(61)
     failed = fact(counter.hold.fetch_refund(pending.provider_refund_id))
     assert (failed.status, rig.money(payment_id)) == (RefundStatus.CANCELED, Money(taken=PRICE))
@@ -220,8 +220,8 @@ def test_a_refund_found_under_way_is_followed_to_its_end_also_when_that_is_none(
     payment_id = counter.taken()
     call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
-    assert isinstance(counter.hold.refund(call), Unknown)
-    found = fact(counter.hold.refund(call))
+    assert isinstance(counter.hold.send(call), Unknown)
+    found = refunded(counter.hold.send(call))
     assert found.status is RefundStatus.PENDING
     rig.time_passes(61)
     assert fact(counter.hold.fetch_refund(found.provider_refund_id)).status is RefundStatus.CANCELED
@@ -243,8 +243,8 @@ def test_a_bank_that_tells_the_first_sum_for_ever_pays_back_once(counter: Counte
     payment_id = counter.taken()
     call = counter.hold.prepare_refund(payment_id, 5000, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
-    assert isinstance(counter.hold.refund(call), Unknown)
-    counter.settled(fact(counter.hold.refund(call)))
+    assert isinstance(counter.hold.send(call), Unknown)
+    counter.settled(refunded(counter.hold.send(call)))
     counter.refunded(payment_id, PRICE - 5000, "ref-2")
     assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
 
@@ -254,13 +254,13 @@ def test_a_hold_that_people_made_smaller_is_taken_as_far_as_it_goes(counter: Cou
     rig.bank.bank.cancel_in_cabinet(payment_id, 5000)
     still = fact(counter.hold.fetch(payment_id))
     assert (still.status, still.amount) == (ProviderStatus.HELD, PRICE)
-    fact(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")))
+    paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
     assert rig.money(payment_id) == Money(taken=10000)
 
 
 def test_part_of_a_hold_can_be_taken(counter: Counter, rig: TBankRig) -> None:
     payment_id = counter.held()
-    taken = fact(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1", 10000)))
+    taken = paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1", 10000)))
     assert (taken.status, taken.captured) == (ProviderStatus.SUCCEEDED, 10000)
     assert rig.money(payment_id) == Money(taken=10000)
 
@@ -270,15 +270,15 @@ def test_a_payment_somebody_confirmed_meanwhile_is_not_returned_by_a_cancellatio
 ) -> None:
     payment_id = counter.held()
     call = counter.hold.prepare_cancel(payment_id, "can-1")
-    fact(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")))
-    assert isinstance(counter.hold.cancel(call), Rejected)
+    paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
+    assert isinstance(counter.hold.send(call), Rejected)
     assert rig.money(payment_id) == Money(taken=PRICE)
 
 
 def test_a_capture_after_the_hold_ran_out_is_refused(counter: Counter, rig: TBankRig) -> None:
     payment_id = counter.held()
     rig.time_passes(8 * 86400)
-    assert isinstance(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")), Rejected)
     assert rig.money(payment_id) == Money()
 
 
@@ -319,15 +319,10 @@ def test_an_answer_about_another_payment_decides_nothing(counter: Counter, rig: 
     assert isinstance(counter.hold.fetch(payment_id), Unknown)
 
 
-def test_a_prepared_call_is_only_what_it_was_prepared_for(counter: Counter) -> None:
-    with pytest.raises(ValueError, match="a prepared cancel is not a refund"):
-        counter.hold.refund(counter.hold.prepare_cancel("1", "k"))
-
-
 def test_a_changed_password_sends_what_was_stored_before_it(counter: Counter, rig: TBankRig) -> None:
     """The Token is made when a call is sent, not when it is stored."""
     call = rig.connect(replace(rig.shop, secret_key="the old one")).prepare_create(counter.order(), "pay-1")
-    assert isinstance(counter.hold.create(call), Ok)
+    assert isinstance(counter.hold.send(call), Ok)
 
 
 def test_one_stage_shops_and_two_stage_shops_are_told_apart(counter: Counter, rig: TBankRig) -> None:

@@ -29,7 +29,7 @@ def test_every_refusal_is_rejected_with_its_code_and_parameter(
 ) -> None:
     told = sample(name)
     yookassa.script.append(says(told, 400))
-    refused = client.create(create)
+    refused = client.send(create)
     assert isinstance(refused, Rejected)
     assert (refused.http_status, refused.code, refused.parameter) == (400, "invalid_request", told.get("parameter"))
     assert refused.support_id == told["id"]
@@ -40,7 +40,7 @@ def test_a_capture_in_the_wrong_status_is_rejected_and_not_somebody_elses(
     yookassa: ScriptedProvider, client: YooKassaClient
 ) -> None:
     yookassa.script.append(says(sample("errors/400-cannot-capture"), 400))
-    assert isinstance(client.capture(client.prepare_capture(ID, "k")), Rejected)
+    assert isinstance(client.send(client.prepare_capture(ID, "k")), Rejected)
 
 
 def test_a_payment_nobody_knows_is_not_ours_in_both_wordings(
@@ -68,10 +68,10 @@ def test_a_wrong_secret_is_an_auth_error(
     yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script += [says(sample("errors/401-invalid-credentials"), 401), Answer(401)]
-    refused = client.create(create)
+    refused = client.send(create)
     assert isinstance(refused, AuthError)
     assert refused.code == "invalid_credentials"
-    assert client.create(create) == AuthError()
+    assert client.send(create) == AuthError()
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -79,7 +79,7 @@ def test_a_refusal_in_the_providers_words_is_definite(
     status: int, yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script.append(says({"type": "error", "code": "forbidden"}, status))
-    assert client.create(create) == Rejected(status, "forbidden")
+    assert client.send(create) == Rejected(status, "forbidden")
 
 
 @pytest.mark.parametrize("status", [405, 410, 415])
@@ -87,15 +87,15 @@ def test_statuses_that_need_no_words_are_definite(
     status: int, yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script.append(Answer(status))
-    assert client.create(create) == Rejected(status, "")
+    assert client.send(create) == Rejected(status, "")
 
 
 def test_too_many_requests_say_when_to_come_back(
     yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script.append(says(sample("errors/429-too-many-requests"), 429))
-    assert client.create(create) == RateLimited(1.8)
-    assert client.create(create) == NotSent("own rate limit", 1.8, held_back=True)
+    assert client.send(create) == RateLimited(1.8)
+    assert client.send(create) == NotSent("own rate limit", 1.8, held_back=True)
     assert len(yookassa.requests) == 1
 
 
@@ -106,8 +106,8 @@ def test_a_gateways_retry_after_header_is_understood(
         Answer(503, b"busy", {"Retry-After": "7"}),
         Answer(429, b"", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}),
     ]
-    assert client.create(create) == Unknown("HTTP 503 without JSON", 7.0)
-    assert client.create(create) == RateLimited(None)
+    assert client.send(create) == Unknown("HTTP 503 without JSON", 7.0)
+    assert client.send(create) == RateLimited(None)
 
 
 UNDECIDED = {
@@ -134,25 +134,25 @@ def test_what_is_no_certain_answer_is_unknown(
     answer: Answer, yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script += [answer, answer]
-    assert isinstance(client.create(create), Unknown)
+    assert isinstance(client.send(create), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
-    assert isinstance(client.create(create), Ok), "the client works on afterwards"
+    assert isinstance(client.send(create), Ok), "the client works on afterwards"
 
 
 def test_500_and_202_pass_on_what_they_ask(
     yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script += [UNDECIDED["500"], UNDECIDED["202"]]
-    assert client.create(create) == Unknown(
+    assert client.send(create) == Unknown(
         "HTTP 500 internal_server_error 24858aef-00c9-3e9f-3628-3ca5397ad070", retry_after_s=1.8
     )
-    assert client.create(create) == Unknown("HTTP 202", retry_after_s=1.8)
+    assert client.send(create) == Unknown("HTTP 202", retry_after_s=1.8)
 
 
 def test_silence_is_unknown_after_the_read_timeout(yookassa: ScriptedProvider, connect: Connect) -> None:
     yookassa.script += [Answer(hang=True), Answer(hang=True)]
     client = connect(timeout_s=0.05)
-    assert isinstance(client.create(client.prepare_create(COFFEE, "k")), Unknown)
+    assert isinstance(client.send(client.prepare_create(COFFEE, "k")), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
     assert len(yookassa.requests) == 2
 
@@ -171,7 +171,7 @@ def test_an_answer_that_drips_is_given_up_when_the_whole_is_late(
     """Regression: each byte began the wait anew, and a call took as long as the provider liked."""
     yookassa.script += [Answer(drips=first)] * 2
     client = connect(timeout_s=0.2)
-    assert isinstance(client.create(client.prepare_create(COFFEE, "k")), Unknown)
+    assert isinstance(client.send(client.prepare_create(COFFEE, "k")), Unknown)
     assert isinstance(client.fetch(ID), Unknown)
     assert all(yookassa.hung_up.acquire(timeout=30) for _ in range(2)), "we have left, it would drip on"
     assert isinstance(client.fetch(ID), Ok), "the client works on afterwards"
@@ -179,7 +179,7 @@ def test_an_answer_that_drips_is_given_up_when_the_whole_is_late(
 
 def test_a_redirect_is_not_followed(yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall) -> None:
     yookassa.script.append(Answer(307, b"", {"Location": f"{yookassa.url}/payments"}))
-    assert client.create(create) == Unknown("HTTP 307 without JSON")
+    assert client.send(create) == Unknown("HTTP 307 without JSON")
     assert len(yookassa.requests) == 1
 
 
@@ -187,7 +187,7 @@ def test_a_redirect_with_an_endless_body_is_not_read_to_its_end(
     yookassa: ScriptedProvider, client: YooKassaClient, create: PreparedCall
 ) -> None:
     yookassa.script.append(Answer(302, b" " * (MAX_ANSWER_BYTES + 1), {"Location": "/"}))
-    assert client.create(create) == Unknown("HTTP 302, answer too large")
+    assert client.send(create) == Unknown("HTTP 302, answer too large")
 
 
 def test_a_stranger_behind_the_providers_name_learns_nothing(connect: Connect, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_stranger_behind_the_providers_name_learns_nothing(connect: Connect, t
 
 def test_a_refused_connection_certainly_sent_nothing(connect: Connect) -> None:
     client = connect(url=f"http://127.0.0.1:{free_port()}/v3")
-    outcome = client.create(client.prepare_create(COFFEE, "k"))
+    outcome = client.send(client.prepare_create(COFFEE, "k"))
     assert outcome == NotSent("ConnectionError (NewConnectionError)")
 
 
@@ -215,7 +215,7 @@ def test_failures_in_a_row_open_the_circuit_of_this_shop_only(yookassa: Scripted
     yookassa.script += [UNDECIDED["500"], Answer(reset=True)]
     assert [type(client.fetch(ID)) for _ in range(2)] == [Unknown, Unknown]
     assert client.fetch(ID) == NotSent("circuit open", 10.0, held_back=True)
-    assert isinstance(other.create(other.prepare_create(COFFEE, "k")), Ok)
+    assert isinstance(other.send(other.prepare_create(COFFEE, "k")), Ok)
     now[0] = 10.0
     assert isinstance(client.me(), Unknown), "the probe was let through and answered oddly, but answered"
     assert isinstance(client.fetch(ID), Ok)
@@ -237,7 +237,7 @@ def test_no_outcome_log_or_repr_tells_the_secret(
     client, stranded = connect(shop=shop), connect(shop=shop, url=f"http://127.0.0.1:{free_port()}/v3")
     call = client.prepare_create(COFFEE, "k")
     yookassa.script += [*UNDECIDED.values(), says(sample("errors/401-invalid-credentials"), 401)]
-    outcomes = [client.create(call) for _ in range(len(yookassa.script))] + [stranded.create(call)]
+    outcomes = [client.send(call) for _ in range(len(yookassa.script))] + [stranded.send(call)]
     assert not yookassa.script, "every answer was heard"
     assert yookassa.requests[0].credentials == f"100500:{secret}"
     told = "".join(map(repr, [*outcomes, client, client.shop])) + caplog.text

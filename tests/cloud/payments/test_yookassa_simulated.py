@@ -16,6 +16,7 @@ from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa import YooKassaSimulator
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
+from tests.cloud.payments.contract.counter import paid, refunded
 
 COFFEE = NewPayment("ord-1", "m-001", "pay-1", 15000, "Капучино 200 мл", "https://pay.example.com/r/1")
 NORTH = Shop("100500", "test_north")
@@ -59,7 +60,7 @@ def fact(outcome: Outcome[T]) -> T:
 
 
 def created(client: YooKassaClient, payment: NewPayment = COFFEE, key: str = "pay-1.1") -> PaymentFacts:
-    return fact(client.create(client.prepare_create(payment, key)))
+    return paid(client.send(client.prepare_create(payment, key)))
 
 
 def test_the_credential_is_checked_at_start(yookassa: YooKassaSimulator, north: YooKassaClient) -> None:
@@ -78,16 +79,16 @@ def test_a_held_coffee_is_taken_when_it_is_poured(yookassa: YooKassaSimulator, n
     held = fact(north.fetch(opened.provider_payment_id))
     assert held.status is ProviderStatus.HELD
     assert held.hold_expires_at is not None
-    taken = fact(north.capture(north.prepare_capture(opened.provider_payment_id, "cap-1")))
+    taken = paid(north.send(north.prepare_capture(opened.provider_payment_id, "cap-1")))
     assert (taken.status, taken.captured, taken.refunded) == (ProviderStatus.SUCCEEDED, 15000, 0)
 
 
 def test_a_held_coffee_is_let_go_when_it_is_not_poured(yookassa: YooKassaSimulator, north: YooKassaClient) -> None:
     payment_id = created(north).provider_payment_id
     cancel = north.prepare_cancel(payment_id, "can-1")
-    assert isinstance(north.cancel(cancel), Rejected), "a pending payment cannot be cancelled"
+    assert isinstance(north.send(cancel), Rejected), "a pending payment cannot be cancelled"
     yookassa.pay(payment_id)
-    gone = fact(north.cancel(north.prepare_cancel(payment_id, "can-2")))
+    gone = paid(north.send(north.prepare_cancel(payment_id, "can-2")))
     assert gone.status is ProviderStatus.CANCELED
     assert gone.cancellation == Cancellation("merchant", "canceled_by_merchant")
     assert gone.captured == 0
@@ -97,7 +98,7 @@ def test_a_one_stage_coffee_is_refunded(yookassa: YooKassaSimulator, south: YooK
     payment_id = created(south).provider_payment_id
     yookassa.pay(payment_id, method="sbp")
     assert fact(south.fetch(payment_id)).status is ProviderStatus.SUCCEEDED
-    refund = fact(south.refund(south.prepare_refund(payment_id, 15000, "ref-1", "Напиток не выдан")))
+    refund = refunded(south.send(south.prepare_refund(payment_id, 15000, "ref-1", "Напиток не выдан")))
     assert refund.status is RefundStatus.PENDING
     yookassa.advance(timedelta(days=2).total_seconds())
     assert fact(south.fetch_refund(refund.provider_refund_id)).status is RefundStatus.SUCCEEDED
@@ -128,7 +129,7 @@ def test_a_lost_answer_is_found_again_with_the_same_bytes(
     yookassa.faults.add(Fault(kind=kind, endpoint=Endpoint.CREATE, after_commit=after_commit))
     call = north.prepare_create(COFFEE, "pay-1.1")
     assert isinstance(north.send(call), Unknown)
-    found = fact(north.create(call))
+    found = paid(north.send(call))
     yookassa_holds, _, _ = yookassa.provider.snapshot()
     assert [payment.id for payment, _ in yookassa_holds] == [found.provider_payment_id]
 
@@ -137,15 +138,15 @@ def test_silence_after_the_act_is_found_again_too(yookassa: YooKassaSimulator) -
     yookassa.faults.add(Fault(kind=FaultKind.HANG, endpoint=Endpoint.CREATE, after_commit=True))
     for client in connected(yookassa, NORTH, timeout_s=0.3):
         call = client.prepare_create(COFFEE, "pay-1.1")
-        assert isinstance(client.create(call), Unknown)
+        assert isinstance(client.send(call), Unknown)
     for client in connected(yookassa, NORTH):
-        fact(client.create(call))
+        paid(client.send(call))
     assert len(yookassa.provider.snapshot()[0]) == 1
 
 
 def test_other_bytes_under_a_used_key_are_a_conflict(north: YooKassaClient) -> None:
     created(north)
-    refused = north.create(north.prepare_create(replace(COFFEE, amount=15100), "pay-1.1"))
+    refused = north.send(north.prepare_create(replace(COFFEE, amount=15100), "pay-1.1"))
     assert isinstance(refused, Rejected)
     assert refused.key_conflict
 

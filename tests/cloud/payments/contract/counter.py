@@ -21,6 +21,20 @@ def fact(outcome: Outcome[T]) -> T:
     return outcome.value
 
 
+def paid(outcome: object) -> PaymentFacts:
+    """What the provider said for certain of a payment."""
+    assert isinstance(outcome, Ok), outcome
+    assert isinstance(outcome.value, PaymentFacts)
+    return outcome.value
+
+
+def refunded(outcome: object) -> RefundFacts:
+    """What the provider said for certain of a return."""
+    assert isinstance(outcome, Ok), outcome
+    assert isinstance(outcome.value, RefundFacts)
+    return outcome.value
+
+
 class Counter:
     """`hold` takes the money in two steps, `at_once` in one."""
 
@@ -51,7 +65,7 @@ class Counter:
 
     def opened(self, client: Provider | None = None, payment: NewPayment | None = None) -> PaymentFacts:
         client = client or self.hold
-        return fact(client.create(self.create_call(payment or self.order(), client)))
+        return paid(client.send(self.create_call(payment or self.order(), client)))
 
     def held(self) -> str:
         """A payment whose money is held."""
@@ -69,7 +83,7 @@ class Counter:
 
     def refunded(self, payment_id: str, amount: int, key: str) -> RefundFacts:
         """A refund followed to its end, and written into our books."""
-        return self.settled(fact(self.hold.refund(self.hold.prepare_refund(payment_id, amount, key))))
+        return self.settled(refunded(self.hold.send(self.hold.prepare_refund(payment_id, amount, key))))
 
     def settled(self, refund: RefundFacts) -> RefundFacts:
         if refund.status is RefundStatus.PENDING:

@@ -14,7 +14,7 @@ from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.own_page.client import CustomClient
 from cloud.payments.own_page.ledger_view import Addresses, Booked, Books
 from cloud.payments.own_page.objects import our_payment
-from cloud.payments.provider import NewPayment, PreparedCall, Provider, Shop
+from cloud.payments.provider import NewPayment, Operation, PreparedCall, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from simulator.custom import CustomSimulator
 from simulator.custom.books import Status
@@ -43,9 +43,9 @@ class RigBooks(Books):
 class WithBuyer(CustomClient):
     """Its buyer comes to the page at once: a payment begins there, not with our call."""
 
-    def create(self, call: PreparedCall) -> Outcome[PaymentFacts]:
-        outcome = super().create(call)
-        if isinstance(outcome, Ok):
+    def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
+        outcome = super().send(call)
+        if call.operation is Operation.CREATE and isinstance(outcome, Ok) and isinstance(outcome.value, PaymentFacts):
             requests.get(outcome.value.confirmation_url or "", timeout=10)
         return outcome
 

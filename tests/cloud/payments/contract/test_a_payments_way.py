@@ -3,7 +3,7 @@
 from cloud.orders.paying import PROVIDER_FINAL_S
 from cloud.payments.facts import ProviderStatus, RefundStatus, differences
 from cloud.payments.outcomes import Rejected
-from tests.cloud.payments.contract.counter import PRICE, Counter, fact
+from tests.cloud.payments.contract.counter import PRICE, Counter, fact, paid
 from tests.cloud.payments.contract.rig import Money, ProviderRig
 
 
@@ -19,14 +19,14 @@ def test_a_new_payment_is_pending_and_has_a_page(counter: Counter) -> None:
 def test_money_is_held_until_the_drink_is_made(counter: Counter, rig: ProviderRig) -> None:
     payment_id = counter.held()
     assert rig.money(payment_id) == Money(held=PRICE)
-    taken = fact(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")))
+    taken = paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
     assert (taken.status, taken.captured, taken.refunded) == (ProviderStatus.SUCCEEDED, PRICE, 0)
     assert rig.money(payment_id) == Money(taken=PRICE)
 
 
 def test_a_hold_is_let_go(counter: Counter, rig: ProviderRig) -> None:
     payment_id = counter.held()
-    gone = fact(counter.hold.cancel(counter.hold.prepare_cancel(payment_id, "can-1")))
+    gone = paid(counter.hold.send(counter.hold.prepare_cancel(payment_id, "can-1")))
     assert (gone.status, gone.captured) == (ProviderStatus.CANCELED, 0)
     assert rig.money(payment_id) == Money()
 
@@ -84,7 +84,7 @@ def test_the_books_agree_at_every_stage(counter: Counter, rig: ProviderRig) -> N
     assert agree()
     rig.buyer_pays(payment_id)
     assert agree()
-    fact(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")))
+    paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
     assert agree()
     counter.refunded(payment_id, 5000, "ref-1")
     assert agree()
@@ -109,29 +109,29 @@ def test_a_payment_nobody_makes_ends_by_itself_when_we_say_it_has(counter: Count
 
 def test_what_is_not_paid_cannot_be_taken_or_returned(counter: Counter, rig: ProviderRig) -> None:
     payment_id = counter.opened().provider_payment_id
-    assert isinstance(counter.hold.capture(counter.hold.prepare_capture(payment_id, "cap-1")), Rejected)
-    assert isinstance(counter.hold.refund(counter.hold.prepare_refund(payment_id, PRICE, "ref-1")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_refund(payment_id, PRICE, "ref-1")), Rejected)
     assert rig.money(payment_id) == Money()
 
 
 def test_what_is_not_paid_is_cancelled_where_the_provider_can(counter: Counter, rig: ProviderRig) -> None:
     payment_id = counter.opened().provider_payment_id
-    outcome = counter.hold.cancel(counter.hold.prepare_cancel(payment_id, "can-1"))
+    outcome = counter.hold.send(counter.hold.prepare_cancel(payment_id, "can-1"))
     if rig.cancels_unpaid:
-        assert fact(outcome).status is ProviderStatus.CANCELED
+        assert paid(outcome).status is ProviderStatus.CANCELED
     else:
         assert isinstance(outcome, Rejected)
 
 
 def test_a_hold_is_not_refunded_and_taken_money_is_not_cancelled(counter: Counter, rig: ProviderRig) -> None:
     held, taken = counter.held(), counter.taken()
-    assert isinstance(counter.hold.refund(counter.hold.prepare_refund(held, PRICE, "ref-1")), Rejected)
-    assert isinstance(counter.hold.cancel(counter.hold.prepare_cancel(taken, "can-1")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_refund(held, PRICE, "ref-1")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_cancel(taken, "can-1")), Rejected)
     assert (rig.money(held), rig.money(taken)) == (Money(held=PRICE), Money(taken=PRICE))
 
 
 def test_no_more_goes_back_than_came(counter: Counter, rig: ProviderRig) -> None:
     payment_id = counter.taken()
     counter.refunded(payment_id, 10000, "ref-1")
-    assert isinstance(counter.hold.refund(counter.hold.prepare_refund(payment_id, 5001, "ref-2")), Rejected)
+    assert isinstance(counter.hold.send(counter.hold.prepare_refund(payment_id, 5001, "ref-2")), Rejected)
     assert rig.money(payment_id) == Money(taken=PRICE, returned=10000)

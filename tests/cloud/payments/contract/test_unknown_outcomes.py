@@ -2,10 +2,10 @@
 
 import pytest
 
-from cloud.payments.facts import ProviderStatus, RefundFacts
+from cloud.payments.facts import ProviderStatus
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, Rejected, Unknown
 from cloud.payments.provider import PreparedCall, Provider
-from tests.cloud.payments.contract.counter import PRICE, Counter, T, fact
+from tests.cloud.payments.contract.counter import PRICE, Counter, T, fact, paid, refunded
 from tests.cloud.payments.contract.rig import Money, ProviderRig
 from tests.cloud.payments.contract.wire import Trouble
 
@@ -31,8 +31,8 @@ def test_a_payment_is_opened_once(counter: Counter, rig: ProviderRig, trouble: T
     payment = counter.order()
     call = counter.create_call(payment)
     rig.wire.trouble(trouble, after=after)
-    assert isinstance(counter.hold.create(call), Unknown)
-    found = fact(counter.hold.create(call))
+    assert isinstance(counter.hold.send(call), Unknown)
+    found = paid(counter.hold.send(call))
     assert rig.payments() == [found.provider_payment_id]
     assert found.metadata["payment"] == payment.payment
     assert found.confirmation_url is not None or found.status is ProviderStatus.CANCELED, "payable, or over"
@@ -44,13 +44,13 @@ def test_a_payment_is_opened_once(counter: Counter, rig: ProviderRig, trouble: T
 def test_a_payment_made_meanwhile_is_found(counter: Counter, rig: ProviderRig, trouble: Trouble, after: bool) -> None:
     call = counter.create_call(counter.order())
     rig.wire.trouble(trouble, after=after)
-    assert isinstance(counter.hold.create(call), Unknown)
+    assert isinstance(counter.hold.send(call), Unknown)
     if rig.payments():
         rig.buyer_pays(rig.payments()[0])
-        assert fact(counter.hold.create(call)).status in {ProviderStatus.HELD, ProviderStatus.PENDING}
+        assert paid(counter.hold.send(call)).status in {ProviderStatus.HELD, ProviderStatus.PENDING}
         assert fact(counter.hold.fetch(rig.payments()[0])).status is ProviderStatus.HELD
     else:
-        assert fact(counter.hold.create(call)).status is ProviderStatus.PENDING
+        assert paid(counter.hold.send(call)).status is ProviderStatus.PENDING
     assert len(rig.payments()) == 1
 
 
@@ -78,8 +78,8 @@ def test_money_goes_back_once(counter: Counter, rig: ProviderRig, amount: int, t
     payment_id = counter.taken()
     call = counter.hold.prepare_refund(payment_id, amount, "ref-1")
     rig.wire.trouble(trouble, after=after)
-    assert isinstance(counter.hold.refund(call), Unknown)
-    refund = counter.settled(fact(counter.hold.refund(call)))
+    assert isinstance(counter.hold.send(call), Unknown)
+    refund = counter.settled(refunded(counter.hold.send(call)))
     assert refund.amount == amount
     assert rig.money(payment_id) == Money(taken=PRICE, returned=amount)
     [listed] = fact(counter.hold.list_refunds(payment_id)).items
@@ -92,8 +92,8 @@ def test_silence_is_unknown_too(counter: Counter, rig: ProviderRig, after: bool)
     client = counter.hasty()
     call = client.prepare_refund(payment_id, PRICE, "ref-1")
     rig.wire.trouble(Trouble.SILENCE, after=after)
-    assert isinstance(client.refund(call), Unknown)
-    counter.settled(fact(counter.hold.refund(call)))
+    assert isinstance(client.send(call), Unknown)
+    counter.settled(refunded(counter.hold.send(call)))
     assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
@@ -107,11 +107,11 @@ def test_however_many_calls_go_wrong_money_goes_back_once(
     call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
     rig.wire.trouble(trouble, after=True, acts_only=False, times=calls_lost)
     for _ in range(calls_lost):
-        outcome: Outcome[RefundFacts] = counter.hold.refund(call)
+        outcome = counter.hold.send(call)
         if isinstance(outcome, Ok):
             break
         assert is_not_decided(outcome), outcome
-    counter.settled(fact(counter.hold.refund(call)))
+    counter.settled(refunded(counter.hold.send(call)))
     assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
@@ -140,8 +140,8 @@ def test_the_same_call_twice_moves_money_once(counter: Counter, rig: ProviderRig
 
 def test_a_second_payment_of_the_same_name_is_never_opened(counter: Counter, rig: ProviderRig) -> None:
     call = counter.create_call(counter.order())
-    first = fact(counter.hold.create(call))
-    assert fact(counter.hold.create(call)).provider_payment_id == first.provider_payment_id
+    first = paid(counter.hold.send(call))
+    assert paid(counter.hold.send(call)).provider_payment_id == first.provider_payment_id
     assert rig.payments() == [first.provider_payment_id]
 
 
@@ -150,6 +150,6 @@ def test_a_stopped_provider_was_certainly_sent_nothing(counter: Counter, rig: Pr
     call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
     rig.wire.close()
     stranded = counter.hasty()
-    assert isinstance(stranded.refund(call), NotSent)
+    assert isinstance(stranded.send(call), NotSent)
     assert isinstance(stranded.fetch(payment_id), NotSent)
     assert rig.money(payment_id) == Money(taken=PRICE)

@@ -9,7 +9,7 @@ import pytest
 from cloud.payments.facts import ProviderStatus, differences
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Rejected
 from cloud.payments.provider import InvalidRequest
-from tests.cloud.payments.contract.counter import PRICE, Counter, fact
+from tests.cloud.payments.contract.counter import PRICE, Counter, fact, paid
 from tests.cloud.payments.contract.rig import Money, ProviderRig
 from tests.cloud.payments.contract.wire import Trouble
 from tests.cloud.worlds import START
@@ -25,9 +25,9 @@ def test_a_wrong_secret_opens_nothing_and_asks_for_somebody_to_mend_it(counter: 
     payment_id = counter.held()
     stranger = rig.connect(replace(rig.shop, secret_key="wrong"))
     assert isinstance(stranger.me(), AuthError)
-    assert isinstance(stranger.create(counter.create_call(counter.order(), stranger)), AuthError)
+    assert isinstance(stranger.send(counter.create_call(counter.order(), stranger)), AuthError)
     assert isinstance(stranger.fetch(payment_id), AuthError)
-    assert isinstance(stranger.capture(stranger.prepare_capture(payment_id, "cap-1")), AuthError)
+    assert isinstance(stranger.send(stranger.prepare_capture(payment_id, "cap-1")), AuthError)
     assert rig.payments() == [payment_id]
     assert rig.money(payment_id) == Money(held=PRICE)
 
@@ -37,9 +37,9 @@ def test_another_merchants_payment_is_not_ours_to_see_or_touch(counter: Counter,
     other = rig.connect(rig.other_shop)
     assert isinstance(other.fetch(held), NotOurs)
     for outcome in (
-        other.capture(other.prepare_capture(held, "cap-1")),
-        other.cancel(other.prepare_cancel(held, "can-1")),
-        other.refund(other.prepare_refund(taken, PRICE, "ref-1")),
+        other.send(other.prepare_capture(held, "cap-1")),
+        other.send(other.prepare_cancel(held, "can-1")),
+        other.send(other.prepare_refund(taken, PRICE, "ref-1")),
     ):
         assert isinstance(outcome, NotOurs | Rejected), outcome
     assert (rig.money(held), rig.money(taken)) == (Money(held=PRICE), Money(taken=PRICE))
@@ -112,7 +112,7 @@ def test_a_stored_call_is_sent_by_another_process_as_well(counter: Counter, rig:
     call = counter.create_call(payment)
     assert rig.shop.secret_key.encode() not in call.body
     after_restart = rig.connect(rig.shop)
-    assert fact(after_restart.create(call)).metadata["payment"] == payment.payment
+    assert paid(after_restart.send(call)).metadata["payment"] == payment.payment
 
 
 def test_nobody_is_told_the_secret(counter: Counter, rig: ProviderRig, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,8 +121,8 @@ def test_nobody_is_told_the_secret(counter: Counter, rig: ProviderRig, caplog: p
     told: list[object] = [counter.hold, counter.hold.shop, wrong, wrong.me()]
     for trouble in (Trouble.RESET, Trouble.BROKEN_JSON, Trouble.SERVER_ERROR):
         rig.wire.trouble(trouble)
-        told.append(counter.hold.create(counter.create_call(counter.order())))
-    opened = counter.hold.create(counter.create_call(counter.order()))
+        told.append(counter.hold.send(counter.create_call(counter.order())))
+    opened = counter.hold.send(counter.create_call(counter.order()))
     assert isinstance(opened, Ok)
     told += [opened, opened.value.raw]
     everything = "".join(map(repr, told)) + caplog.text

@@ -123,7 +123,7 @@ class ContractTill:
         payment = NewPayment("nobody", "m-001", "nobodys-payment", PRICE, "Чужое", f"{PUBLIC_URL}/x")
         self.rig.booked(payment)
         client = self.rig.connect(shop)
-        outcome = client.create(client.prepare_create(payment, "nobody-1"))
+        outcome = client.send(client.prepare_create(payment, "nobody-1"))
         return str(outcome.value.provider_payment_id)  # type: ignore[union-attr]  # else the test fails here
 
     def close(self) -> None:
