@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cloud.background.heartbeat import WorkerLife
-from cloud.courier.publisher import LEASE_S, Publisher
+from cloud.courier.outgoing import LEASE_S
+from cloud.courier.publisher import Publisher
 from cloud.database.database import Base, Database
 from cloud.database.group_commit import after_commit, ring
 from cloud.orders import making

@@ -11,9 +11,10 @@ from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
+from cloud.courier.outgoing import OutgoingCommand
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
 from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
-from cloud.orders.models import MakeCommand, Order, Payment
+from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
@@ -232,16 +233,16 @@ def lease_for_ever() -> Patches:
 
 
 def command_id_per_sending() -> Patches:
-    write = publisher._write
+    message_of = publisher._message_of
 
-    def another(row: OutboxRow, command: MakeCommand, order: Order, now: datetime) -> publisher.Letter | None:
-        letter = write(row, command, order, now)
-        if letter is None or not hasattr(letter.message, "attempt"):
-            return letter
-        told = msgspec.structs.replace(letter.message, command_id=f"{command.id[:40]}-{row.attempts}")
-        return replace(letter, message=told)
+    def another(sent: OutgoingCommand, now: datetime) -> publisher.Publication | None:
+        publication = message_of(sent, now)
+        if publication is None or not hasattr(publication.message, "attempt"):
+            return publication
+        command_id = f"{sent.command.id[:40]}-{sent.row.attempts}"
+        return replace(publication, message=msgspec.structs.replace(publication.message, command_id=command_id))
 
-    return [patch.object(publisher, "_write", another)]
+    return [patch.object(publisher, "_message_of", another)]
 
 
 def silence_is_certainty() -> Patches:

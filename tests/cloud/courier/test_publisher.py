@@ -9,7 +9,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from cloud.courier.broker import NotConnected
-from cloud.courier.publisher import LEASE_S, Publisher
+from cloud.courier.outgoing import LEASE_S
+from cloud.courier.publisher import Publisher
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.orders.money import PaymentState
 from cloud.orders.tasks import Task

@@ -1,6 +1,7 @@
 """Commands given to the courier in the commit that writes them, and couriers side by side."""
 
-from cloud.courier.publisher import LEASE_S, MAX_GIVEN, Publisher
+from cloud.courier.outgoing import LEASE_S
+from cloud.courier.publisher import MAX_HANDED_OVER, Publisher
 from cloud.orders import order_tasks, outbox
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
@@ -53,7 +54,7 @@ def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> 
     world = sqlite_world
     publisher, _ = with_small_broker(world)
     order_tasks.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
-    publisher._given.extend([None] * (MAX_GIVEN - 1))  # type: ignore[list-item]  # only counted
+    publisher._handed_over.extend([None] * (MAX_HANDED_OVER - 1))  # type: ignore[list-item]  # only counted
     taken, left = world.pay(), world.pay()
     assert [world.rows(order_id, Task.MAKE)[0].claimed_by for order_id in (taken, left)] == ["courier", ""]
 

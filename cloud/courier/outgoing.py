@@ -1,0 +1,67 @@
+"""Commands on their way from the outbox to a machine: claimed, settled, and tried again when nobody can have them.
+
+Over MQTT and over the Tmetr API alike; how a command is sent, and what its answer means, is the sender's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from cloud.orders import making, order_tasks, outbox, unpaid
+from cloud.orders.locked_order import open_docket
+from cloud.orders.models import MakeCommand, Order
+from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.tasks import Lane, Task
+
+LEASE_S = 30.0
+"""Longer than the slowest call of either sender (5 s to connect, 10 s to answer): nobody judges one under way."""
+AGAIN_S = 2.0
+"""Nobody can have it now; the machine or the API may be back before the deadline."""
+
+
+@dataclass(frozen=True)
+class OutgoingCommand:
+    """One row of the outbox and the command it is to send."""
+
+    row: OutboxRow
+    command: MakeCommand
+    order: Order
+
+    def log_fields(self) -> dict[str, object]:
+        """Everything the command asks for."""
+        return making.parameters(self.command, self.order) | {"task": self.row.task}
+
+
+def command_of(session: Session, row: OutboxRow) -> OutgoingCommand:
+    """The command of a row. Nothing is locked: who holds a row of the outbox must not wait for its order."""
+    return OutgoingCommand(row, session.get_one(MakeCommand, row.subject), session.get_one(Order, row.order_id))
+
+
+class OutgoingCommands:
+    """The rows of one lane, for one sender; `owner` names its leases."""
+
+    def __init__(self, lane: Lane, owner: str) -> None:
+        self._lane = lane
+        self._owner = owner
+
+    def claim(self, session: Session, now: datetime, limit: int = 50) -> Sequence[OutboxRow]:
+        """Take due rows that nobody holds."""
+        return outbox.claim(session, self._lane, now, Claim(self._owner, LEASE_S, limit))
+
+    def next_due(self, session: Session) -> datetime | None:
+        """When the next row wants to be taken."""
+        return outbox.next_due(session, self._lane)
+
+    def settle(self, session: Session, row: OutboxRow, verdict: str, now: datetime) -> bool:
+        """Its end is known. False when the lease was lost."""
+        return order_tasks.settle(open_docket(session, row.order_id), row.key, self._owner, verdict, now)
+
+    def retry(self, session: Session, row: OutboxRow, why: str, now: datetime, wait_s: float = AGAIN_S) -> None:
+        """Certainly nobody has it: again after `wait_s`, if its drink is still paid for."""
+        docket = open_docket(session, row.order_id)
+        order_tasks.nothing_done(docket, row.key)
+        if row.task == Task.MAKE:
+            unpaid.stop_what_nobody_pays_for(docket, now)
+        order_tasks.put_off(docket, row.key, self._owner, now + timedelta(seconds=wait_s), why)
