@@ -17,7 +17,7 @@ from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
-from tests.cloud.payments.test_cashier import change_credential
+from tests.cloud.payments.test_call_worker import change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, World
 

@@ -19,7 +19,7 @@ from simulator.custom import CustomSimulator
 from simulator.custom.faults import Fault as CustomFault
 from simulator.custom.faults import Kind
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.test_cashier import at_once
+from tests.cloud.payments.test_call_worker import at_once
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, DEVICE, OTHER_DEVICE, World
 from tests.waiting import wait_until

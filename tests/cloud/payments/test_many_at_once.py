@@ -12,7 +12,7 @@ from cloud.background.loops import Crew
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
-from tests.cloud.payments.test_cashier import at_once
+from tests.cloud.payments.test_call_worker import at_once
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
 

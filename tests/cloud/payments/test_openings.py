@@ -13,7 +13,7 @@ from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout
 from cloud.payments.openings import LEASE_S, RENEW_S, Openings
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.test_cashier import change_credential
+from tests.cloud.payments.test_call_worker import change_credential
 from tests.cloud.payments.test_checkout import code_of
 from tests.cloud.tills import Till
 from tests.cloud.worlds import SHOP_SECRET

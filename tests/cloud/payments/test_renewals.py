@@ -10,7 +10,7 @@ from cloud.orders.tasks import Task
 from cloud.payments.renewals import Renewals
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
-from tests.cloud.payments.test_cashier import at_once
+from tests.cloud.payments.test_call_worker import at_once
 from tests.cloud.tills import Till
 from tests.cloud.worlds import SHOP_SECRET
 

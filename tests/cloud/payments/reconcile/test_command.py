@@ -16,7 +16,7 @@ from tests.cloud.payments.reconciling import change_payment, refund_in_cabinet, 
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SECRET_KEY, World
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOOD, BAD, WRONG_USAGE = 0, 1, 2
 
 

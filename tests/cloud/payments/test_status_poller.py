@@ -17,7 +17,7 @@ from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.scripted_provider import says, scripted_provider
-from tests.cloud.payments.test_cashier import at_once, change_credential
+from tests.cloud.payments.test_call_worker import at_once, change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SHOP_SECRET, World
 

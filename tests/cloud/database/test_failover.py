@@ -16,7 +16,7 @@ from cloud.database.group_commit import before_commit
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
-from tests.cloud.test_db import add, names
+from tests.cloud.database.test_database import add, names
 from tests.cloud.worlds import SECRET_KEY
 from tests.waiting import wait_until
 

@@ -30,7 +30,7 @@ from cloud.payments.own_page.signature import (
 from cloud.payments.provider import NewPayment, Shop
 from simulator.custom import signing as theirs
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "custom-payments.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[4] / "docs" / "custom-payments.md").read_text(encoding="utf-8")
 SECRET = "an-agreed-secret-of-forty-two-characters!!"
 ORDER = "заказ 7/1"
 

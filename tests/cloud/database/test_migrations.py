@@ -17,7 +17,7 @@ from cloud.fleet.models import Device, Merchant
 from cloud.migrations import migrate
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 

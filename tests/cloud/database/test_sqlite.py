@@ -8,7 +8,7 @@ import pytest
 
 from cloud.database.database import Base, Database
 from cloud.database.listen import Watch
-from tests.cloud.test_db import add, names
+from tests.cloud.database.test_database import add, names
 from tests.waiting import wait_until
 
 

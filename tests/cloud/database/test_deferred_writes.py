@@ -21,8 +21,8 @@ from cloud.orders import making
 from cloud.orders.locked_order import key_of
 from protocol.messages import Accepted, Evidence, Outcome
 from protocol.reasons import Result, Spout
+from tests.cloud.database.test_database import NOON, Trouble
 from tests.cloud.orders.small_machine import SmallBroker
-from tests.cloud.test_db import NOON, Trouble
 from tests.cloud.worlds import World, publish
 from tests.waiting import wait_until
 
