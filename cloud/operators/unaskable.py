@@ -1,15 +1,29 @@
-"""Money nobody can be asked about, for `/ready`: its account's key is gone, cannot be read, or is refused there."""
+"""Keys that hold money up, for `/ready`: nobody can be asked about it, or no payment can be opened."""
 
 import threading
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
+
 from cloud.database.database import Database
 from cloud.operators.at_risk_report import roubles
 from cloud.orders.at_risk import each_at_risk
+from cloud.orders.models import Payment
+from cloud.orders.outbox import KEY_REFUSED, OutboxRow
+from cloud.orders.tasks import Lane, Task
 from cloud.payments.provider_clients import Shops
 
 KEPT = timedelta(seconds=10)
 """However many ask, the database is asked this often."""
+_UNOPENED = (
+    select(Payment.merchant_id, Payment.scenario, Payment.account_id)
+    .join(OutboxRow, OutboxRow.subject == Payment.id)
+    .where(
+        OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.task == Task.CREATE.value, OutboxRow.settled_at.is_(None),
+        OutboxRow.last_error.like(f"{KEY_REFUSED}%"),
+    )
+    .distinct()
+)  # fmt: skip
 
 
 class Unaskable:
@@ -36,7 +50,12 @@ class Unaskable:
                 if money.key_is_refused or not money.has_credential:
                     account = (money.merchant_id, money.scenario, money.account_id)
                     sums.setdefault(account, []).append(money.kopecks)
-        return [_sentence(account, kopecks) for account, kopecks in sorted(sums.items())]
+            unopened = session.execute(_UNOPENED).all()
+        sentences = [_sentence(account, kopecks) for account, kopecks in sorted(sums.items())]
+        return sentences + [
+            f"no payment can be opened at shop {shop} ({scenario} of {merchant}): its key is refused"
+            for merchant, scenario, shop in sorted(map(tuple, unopened))
+        ]
 
 
 def _sentence(account: tuple[str, str, str], kopecks: list[int]) -> str:

@@ -126,7 +126,7 @@ _of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
 _standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
 _promised = exists().where(_standing)
 _begun = exists().where(_standing, OutboxRow.attempts > OutboxRow.undone)
-_key_is_refused = exists().where(_standing, OutboxRow.last_error.like(f"{KEY_REFUSED}%"))
+_key_is_refused = or_(Payment.key_refused, exists().where(_standing, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
 _is_known = or_(
     *(
@@ -179,7 +179,8 @@ def each_at_risk(
 ) -> list[MoneyAtRisk]:
     """The payments behind `at_risk`, oldest first; of one `account` when it is given."""
     found: list[MoneyAtRisk] = []
-    worrying = or_(_is_stuck(now), and_(Payment.state.in_(_OPEN_STATES), _nobody_to_ask(unreadable)))
+    is_open = Payment.state.in_(_OPEN_STATES)
+    worrying = or_(_is_stuck(now), and_(is_open, or_(Payment.key_refused, _nobody_to_ask(unreadable))))
     suspects = _suspects(session, worrying)
     asked = _each(now, worrying, unreadable)
     for start in range(0, len(suspects), BATCH):
@@ -240,7 +241,7 @@ def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[A
             Order.device_uuid,
             Payment.state,
             type_coerce(~_nobody_to_ask(unreadable), Boolean).label("has_credential"),
-            _key_is_refused.label("key_is_refused"),
+            type_coerce(_key_is_refused, Boolean).label("key_is_refused"),
             _refusals.label("refusals"),
         )
         .join(Order, Order.id == Payment.order_id)

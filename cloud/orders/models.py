@@ -185,6 +185,8 @@ class Payment(Base):
     """When to ask the provider again; None once its answer is final."""
     checks: Mapped[int] = mapped_column(Integer, default=0)
     """Failed asks in a row; a successful ask is no failure (docs/promises.md, mistake 7)."""
+    key_refused: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Asked about it last, the provider did not accept our key; its next answer clears it."""
     told_at: Mapped[datetime | None] = mapped_column(default=None)
     """When somebody spoke of it, until the provider has answered our question: such questions go first."""
     times_told: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

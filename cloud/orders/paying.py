@@ -108,6 +108,7 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
     payment.problem = payment.problem or news.problem
     payment.hold_expires_at = news.hold_expires_at or payment.hold_expires_at
     payment.checks = 0
+    payment.key_refused = False
     before = PaymentState(payment.state)
     if moves_forward(before, news.state, had_money=payment.paid_at is not None):
         payment.state = news.state.value
@@ -148,10 +149,14 @@ def ask_all_now(session: Session, now: datetime) -> None:
     session.execute(update(Payment).where(Payment.next_check_at > now).values(next_check_at=now))
 
 
-def check_failed(session: Session, payment_id: str, next_check_at: datetime) -> None:
-    """The provider could not be asked; nothing follows from that but another try."""
+def check_failed(session: Session, payment_id: str, next_check_at: datetime, key_refused: bool | None = None) -> None:
+    """The provider could not be asked; nothing follows from that but another try.
+
+    `key_refused` is what it said of our key; None when it said nothing.
+    """
     _, payment = docket_of_payment(session, payment_id)
     payment.checks += 1
+    payment.key_refused = payment.key_refused if key_refused is None else key_refused
     payment.next_check_at = next_check_at
 
 

@@ -26,7 +26,7 @@ from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.models import ProviderNews
-from cloud.payments.outcomes import LONGEST_WAIT_S, NotOurs, NotSent, Ok, next_ask
+from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.unplaced import Unplaced
@@ -193,7 +193,7 @@ class Recheck:
                 self._database.write_together(key_of(payment.order_id), self._answered, payment, facts, refunds)
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
-                self._database.write(self._unanswered, payment.id, 300.0)
+                self._database.write(self._unanswered, payment.id, 300.0, key_refused=False)
             case NotSent(held_back=True, retry_after_s=wait_s):
                 again = self._clock() + timedelta(seconds=wait_s or 0.0)
                 self._database.write(paying.not_asked, payment.id, again)
@@ -204,7 +204,9 @@ class Recheck:
                     type(outcome).__name__,
                     extra={"order_id": payment.order_id, "again_s": wait},
                 )
-                self._database.write(self._unanswered, payment.id, wait)
+                self._database.write(
+                    self._unanswered, payment.id, wait, key_refused=isinstance(outcome, AuthError) or None
+                )
 
     def _patience(self, payment: Payment, retry_after_s: float | None) -> float:
         """Seconds until a payment that could not be asked about is tried again."""
@@ -224,7 +226,7 @@ class Recheck:
         asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
         news = news_of(facts, payment)
         if news is None:
-            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
+            paying.check_failed(session, payment_id, now + timedelta(seconds=60), key_refused=False)
         else:
             paying.payment_news(session, payment_id, news, self._rules, now)
         for refund in refunds or ():
@@ -236,8 +238,8 @@ class Recheck:
         else:
             payment.told_at = None
 
-    def _unanswered(self, session: Session, payment_id: str, wait_s: float) -> None:
-        paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s))
+    def _unanswered(self, session: Session, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
+        paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
 
 
 def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bool:

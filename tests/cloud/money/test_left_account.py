@@ -14,6 +14,7 @@ from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
 from cloud.payments.provider_clients import FRESH, Shops
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, forget_left_accounts
+from cloud.payments.status_poller import LEAST_PATIENCE_S
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
@@ -197,3 +198,34 @@ def test_a_hold_whose_key_the_provider_refuses_is_at_risk_at_once(market: Market
     market.spoil_credential("north", "right")
     market.rest()
     assert (risks(market), market.kept("o-1")) == ([], PRICE)
+
+
+def test_an_open_payment_whose_key_the_provider_refuses_is_at_risk_until_an_answer_contradicts(market: Market) -> None:
+    """Regression: a buyer may pay there any moment, and nobody heard of it for two hours."""
+    market.press(market.scan("o-1"))
+    market.spoil_credential("north", "mistyped")
+    look_again(market)
+    [risk] = risks(market)
+    assert (risk.action, risk.kopecks, risk.has_credential, risk.key_is_refused) == (Next.PERSON, PRICE, True, True)
+    assert "is refused" in warnings(market)[0]
+    market.spoil_credential("north", "right")
+    look_again(market)
+    assert (risks(market), warnings(market)) == ([], [])
+
+
+def test_a_shop_where_no_payment_can_be_opened_is_named(market: Market) -> None:
+    """No money is at risk there, and nothing is sold."""
+    market.spoil_credential("north", "mistyped")
+    market.clock.advance(FRESH.total_seconds())
+    assert market.press(market.scan("o-1")) == "no_payment"
+    assert (risks(market), len(warnings(market))) == ([], 1)
+    assert "no payment can be opened" in warnings(market)[0]
+    market.spoil_credential("north", "right")
+    look_again(market)
+    assert warnings(market) == []
+
+
+def look_again(market: Market) -> None:
+    """The provider is asked about whatever waits."""
+    market.clock.advance(LEAST_PATIENCE_S)
+    market.work()
