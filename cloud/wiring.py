@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloud import __version__
+from cloud.background.ending import Ending
 from cloud.background.loops import Clock, Crew, utc_now
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
@@ -48,6 +49,8 @@ class Cloud:
 
     def __post_init__(self) -> None:
         self.openings = Openings(self.database, self.owner, self.clock)
+        self.ending = Ending()
+        self.ending.at_once(self.shops.begin_nothing)
 
     def cashier(self, crew: Crew) -> CallWorker:
         """A cashier whose calls are made by `crew`."""

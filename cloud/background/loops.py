@@ -123,9 +123,9 @@ class Crew:
             self._pool.submit(self._run, work)
 
     def close(self) -> None:
-        """Let the hands finish what they hold."""
+        """Let the hands finish what they were given; nothing more can be given to them."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=True)
 
     def _run(self, work: Callable[[], None]) -> None:
         try:

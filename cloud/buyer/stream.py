@@ -81,6 +81,8 @@ class _Follower:
             if view.is_final and not view.returning:
                 yield f'id: {view.version}\nevent: end\ndata: {{"version": {view.version}}}\n\n'
                 return
+            if self._room.versions.is_over:
+                return
             yield from self._wait(follower, view, ends_at)
 
     def _news(self, view: OrderView, data: str) -> str:

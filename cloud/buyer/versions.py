@@ -36,16 +36,17 @@ class Follower:
         self._newer = threading.Event()
         self._seen = -1
         self._known = -1
+        self._is_over = False
 
     def seen(self, version: int) -> None:
         """The stream has told this version."""
         with self._lock:
             self._seen = max(self._seen, version)
-            if self._known <= self._seen:
+            if self._known <= self._seen and not self._is_over:
                 self._newer.clear()
 
     def wait(self, timeout: float) -> bool:
-        """True once there is a newer version than the one seen; false after `timeout` seconds."""
+        """True once there is a newer version than the one seen, or no more to wait for; false after `timeout`."""
         return self._newer.wait(max(0.0, timeout))
 
     def tell(self, version: int) -> None:
@@ -54,6 +55,12 @@ class Follower:
             self._known = max(self._known, version)
             if self._known > self._seen:
                 self._newer.set()
+
+    def end(self) -> None:
+        """It waits no more."""
+        with self._lock:
+            self._is_over = True
+            self._newer.set()
 
 
 class Versions:
@@ -66,6 +73,8 @@ class Versions:
         self._rung: set[str] = set()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self.is_over = False
+        """Nobody is to follow anything any more: this process ends."""
 
     @contextmanager
     def follow(self, order_id: str) -> Iterator[Follower]:
@@ -82,6 +91,14 @@ class Versions:
         finally:
             ear.close()
             self._forget(order_id, follower)
+
+    def end(self) -> None:
+        """Let all streams end; their readers come back to another process, or to the next one here."""
+        self.is_over = True
+        with self._lock:
+            followers = [follower for followers in self._followers.values() for follower in followers]
+        for follower in followers:
+            follower.end()
 
     def ring(self, order_id: str) -> None:
         """This order may have changed."""

@@ -5,6 +5,7 @@ when they are full, the longest-waiting one of the address that has most gives w
 """
 
 import selectors
+import signal
 import socket
 import time
 from collections import Counter, deque
@@ -15,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from gunicorn.http.unreader import IterUnreader
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from cloud.http.addresses import Network, client_address, home_of
 from cloud.http.request_framing import Incoming, TooLarge
@@ -65,17 +66,32 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     places = 0
     proxies: tuple[Network, ...] = ()
+    ends: tuple[Callable[[], None], ...] = ()
 
     @classmethod
-    def with_limits(cls, places: int, proxies: tuple[Network, ...]) -> type:
-        """With so many places for connections without a thread, and these proxies' word about who sends."""
-        return type(cls.__name__, (cls,), {"places": places, "proxies": proxies})
+    def with_limits(cls, places: int, proxies: tuple[Network, ...], end: Callable[[], None]) -> type:
+        """With so many places for connections without a thread, and these proxies' word about who sends.
+
+        `end` is called when the process is asked to end, while it still answers what has come.
+        """
+        return type(cls.__name__, (cls,), {"places": places, "proxies": proxies, "ends": (end,)})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._leaving: deque[Connection] = deque()
 
-    # What gunicorn's loop calls
+    # What gunicorn calls
+
+    def init_signals(self) -> None:
+        """Ctrl-C reaches every process of a terminal; what it means for this one is said by the one that started it."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Called by SIGTERM: the loop goes on with what it has, and takes nothing new."""
+        if self.alive:
+            self.method_queue.defer(self._begin_to_end)
+        super().handle_exit(sig, frame)
 
     def accept(self, listener: Any) -> None:
         """A new connection waits for its first request."""
@@ -118,6 +134,19 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._end(self._leaving[0], self._leaving)
 
     # Ours
+
+    def _begin_to_end(self) -> None:
+        """Who comes now is refused at once, and comes again. Who has not sent all of a request is given as long as who
+        may be about to send another.
+        """
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        for end in self.ends:
+            end()
+        until = time.monotonic() + STOP_KEEPALIVE_LINGER
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, until)
 
     def _begin(self, conn: Connection) -> None:
         go_on = self._read(conn)

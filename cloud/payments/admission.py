@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from cloud.background.loops import Crew
-from cloud.payments.budget import BUSY, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
+from cloud.payments.budget import BUSY, ENDING, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
 
 SLOTS = 32
 """Pieces of work under way at once in one process; each may take its 35 s."""
@@ -21,6 +21,9 @@ LOOK_OFTEN_S = 0.1
 
 Work = Callable[[], None]
 
+_ENDING = Refusal(ENDING, LOOK_AGAIN_S)
+"""What is not begun here is due at once for other processes, and for the next one here."""
+
 
 class Gate:
     """One shop's budget and clock under one lock, for the threads that share its client."""
@@ -29,10 +32,17 @@ class Gate:
         self._budget = budget
         self._clock = clock
         self._lock = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let nothing more begin, also what work under way would ask next: this process ends."""
+        self._is_closed = True
 
     def admit(self, priority: Priority, waited_s: float = 0.0) -> Ticket | Refusal:
         """See `ShopBudget.admit`. Use `Admission`, which also counts threads."""
         with self._lock:
+            if self._is_closed:
+                return _ENDING
             return self._budget.admit(priority, self._clock(), waited_s)
 
     def end(self, ticket: Ticket, *, begun: bool) -> None:
@@ -43,6 +53,8 @@ class Gate:
     def call(self) -> Refusal | None:
         """None when the call may go; it must then be reported by `answered` or `failed`."""
         with self._lock:
+            if self._is_closed:
+                return _ENDING
             return self._budget.call(self._clock())
 
     def answered(self, pause_s: float = 0.0) -> None:
@@ -100,7 +112,8 @@ class Admission:
         """Wait for leave, if it can come so soon: for who does the work in a thread of his own."""
         waited_s = 0.0
         while isinstance(told := self.admit(gate, priority, waited_s), Refusal):
-            if (told.why != BUSY and told.wait_s > patience_s - waited_s) or waited_s >= patience_s:
+            too_long = told.why != BUSY and told.wait_s > patience_s - waited_s
+            if told.why == ENDING or too_long or waited_s >= patience_s:
                 break
             pause_s = min(told.wait_s, LOOK_OFTEN_S)
             self.pause(pause_s)

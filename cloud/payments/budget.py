@@ -21,6 +21,7 @@ LOOK_AGAIN_S = 1.0
 GROWN_OLD_S = 30.0
 """Money that waited so long to be taken or returned competes with the first."""
 RATE, CIRCUIT, BUSY, SLOW = "own rate limit", "circuit open", "all slots taken", "a slow shop rests"
+ENDING = "this process ends"
 
 
 class Priority(IntEnum):

@@ -56,16 +56,20 @@ class Checkout:
     """Opens payments. `new_id` gives our payment ids."""
 
     def __init__(
-        self, database: Database, shops: Shops, cashier: CallWorker, clock: Clock, new_id: Callable[[], str]
-    ) -> None:
+        self, database: Database, shops: Shops, cashier: CallWorker, clock: Clock, new_id: Callable[[], str],
+        is_ending: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._database = database
         self._shops = shops
         self._cashier = cashier
         self._clock = clock
         self._new_id = new_id
+        self._is_ending = is_ending
 
     def pay(self, order_id: str, email: str = "") -> str:
         """The provider's page for this order; its receipt, where there is one, goes to `email`. Raises `Refusal`."""
+        if self._is_ending():
+            raise Refusal(503, "in_progress", "the service restarts, try again in a moment")
         credential, provider = self._account(order_id)
         try:
             payment, call = self._database.write(self._start, order_id, email, credential, provider)

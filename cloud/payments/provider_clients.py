@@ -68,6 +68,7 @@ class Shops:
         self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
         self._lock = threading.Lock()
         self._clients: dict[Account, tuple[int, Provider]] = {}
+        self._is_ending = False
 
     def of(self, merchant_id: str, scenario: str, session: Session | None = None) -> tuple[Credential, Provider]:
         """The merchant's credential for a scenario and its client. Raises `NoCredential`.
@@ -115,6 +116,13 @@ class Shops:
         with self._database.read() as session:
             return accounts.unreadable(session, self._vault)
 
+    def begin_nothing(self) -> None:
+        """Let no more calls begin: this process ends. Those under way go on to their answers."""
+        with self._lock:
+            self._is_ending = True
+            for _, client in self._clients.values():
+                client.gate.close()
+
     def close(self) -> None:
         """Close every client's connections."""
         with self._lock:
@@ -149,6 +157,8 @@ class Shops:
             if client is None or version != credential.version:
                 shop = Shop(credential.account_id, self._open(credential), CaptureMode(credential.capture))
                 client = self._connect(shop, credential.scenario)
+                if self._is_ending:
+                    client.gate.close()
                 self._clients[slot] = (credential.version, client)
             return client
 

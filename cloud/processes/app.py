@@ -52,8 +52,9 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     settings = cloud.settings
     pool = Crew("checkout", OPENING_SLOTS)
     desk = checkout.Checkout(
-        cloud.database, cloud.shops, cloud.cashier(pool), cloud.clock, new_payment_id
+        cloud.database, cloud.shops, cloud.cashier(pool), cloud.clock, new_payment_id, lambda: cloud.ending.is_begun
     )  # fmt: skip
+    cloud.ending.waits_for(pool.close)
     room = buyer.create_room(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
         streams=streams, visitor=lambda: _visitor(settings),
@@ -64,6 +65,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         ),
         told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
+    cloud.ending.at_once(lambda: room.versions.end())
     app.register_blueprint(buyer.create_blueprint(room))
     app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), room))
     app.register_blueprint(

@@ -1,6 +1,7 @@
 """Puts the application on a port with gunicorn: `web` alone, or `run` with the background work in the same process."""
 
 import resource
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,8 +35,14 @@ STACK = 512 * 1024
 """Bytes; the system's 8 MiB times a thousand threads would only look frightening, none uses a fraction of it."""
 MOST_FILES = 8192
 """Open files a process may want: a thousand connections do not fit the usual 1024."""
-GRACE_S = 2
+GRACE_S = 50
+"""From SIGTERM on, for all: longer than a provider's client waits for its answer, so that no call is cut off. What runs
+us gives us longer (deploy/).
+"""
+ANSWERS_S = 15
+"""Of it, for the requests that have come: longer than a press waits and than a client may take for its answer."""
 KEEP_ALIVE_S = 30
+RENEWED_WITHIN_S = 5.0
 
 
 class OurLines(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -54,6 +62,19 @@ class OurLines(Logger):  # type: ignore[misc]  # gunicorn has no types
             super().exception(msg, *args, **kwargs)
 
 
+class TwoSignals(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """SIGTERM or Ctrl-C: all that is under way ends, then the program. A second one: the program ends now."""
+
+    _is_asked = False
+
+    def signal(self, sig: int, frame: Any) -> None:
+        """Called by the system."""
+        if sig in {signal.SIGTERM, signal.SIGINT}:
+            sig = signal.SIGINT if self._is_asked else signal.SIGTERM
+            self._is_asked = True
+        super().signal(sig, frame)
+
+
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """One application, built after the fork: connections and threads do not survive one."""
 
@@ -67,12 +88,16 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._streams = RUN_STREAMS if with_worker else WEB_STREAMS
         super().__init__()
 
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        TwoSignals(self).run()
+
     def load_config(self) -> None:
         """Our settings in gunicorn's words."""
         values: dict[str, Any] = {
             "bind": self._settings.bind,
             "workers": self._processes,
-            "worker_class": WholeRequests.with_limits(KEPT_ALIVE, self._settings.trusted_proxies),
+            "worker_class": WholeRequests.with_limits(KEPT_ALIVE, self._settings.trusted_proxies, self._begin_to_end),
             "threads": self._streams + OTHERS,
             "worker_connections": self._streams + OTHERS + KEPT_ALIVE,
             "graceful_timeout": GRACE_S,
@@ -88,6 +113,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         """Called in each gunicorn process."""
         threading.stack_size(STACK)
+        self.cfg.set("graceful_timeout", ANSWERS_S)  # of this process alone: the first one waits for all of its end
         if not self._with_worker:
             _allow_many_files()
         self._cloud = build(self._settings)
@@ -105,13 +131,21 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         spare_what_stays()
         return app
 
+    def _begin_to_end(self) -> None:
+        if self._cloud is not None:
+            self._cloud.ending.begin()
+
     def _end(self) -> None:
-        if self._renewing is not None:
-            self._renewing.stop()
+        """Wait for the calls under way, whose leases are renewed meanwhile."""
+        if self._cloud is None:
+            return
+        self._cloud.ending.finish()
         if self._worker is not None:
             self._worker.stop()
-        if self._cloud is not None:
-            self._cloud.close()
+        if self._renewing is not None:
+            self._renewing.stop()
+            self._renewing.join(RENEWED_WITHIN_S)
+        self._cloud.close()
 
 
 def _allow_many_files() -> None:

@@ -4,6 +4,8 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 """
 
 import logging
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +36,8 @@ from cloud.wiring import Cloud, jitter
 log = logging.getLogger("cloud.processes.worker")
 
 STOP_WITHIN_S = 10.0
+ASKED_WITHIN_S = 20.0
+"""Reconciliation asks in its loop's own thread: connect 5 s, answer 12 s."""
 RECEIPT_HANDS = 4
 """Receipts hurry nobody: most of the provider's patience is for payments."""
 TMETR_HANDS = 8
@@ -41,6 +45,8 @@ TMETR_HANDS = 8
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
+ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile"})
+"""The loops that call providers."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,6 +66,7 @@ class Worker:
         # One crew, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
         callers = Crew("provider", SLOTS, lambda: bell.ring((news, money)))
         cloud.shops.admission.freed = lambda: bell.ring((news, money))
+        self._makers: list[Crew] = []
         self._crews = [callers, Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,)))]
         self._cashier = cloud.cashier(callers)
         self._recheck = Recheck(database, cloud.shops, rules, callers, jitter, clock)
@@ -85,6 +92,8 @@ class Worker:
             Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
             *self._of_tmetr(cloud),
         ]
+        self._asking = [loop for loop in self.loops if loop.name in ASKING]
+        cloud.ending.at_once(self._ask_nothing_more)
 
     def start(self) -> None:
         """Connect and begin. Alone on a SQLite file, whatever is held is held by the dead: it is taken up at once."""
@@ -117,29 +126,42 @@ class Worker:
         commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
         makers = Crew("tmetr", TMETR_HANDS, lambda: bell.ring((commands,)))
         lookers = Crew("tmetr-heartbeat", TMETR_HANDS, lambda: bell.ring((beats,)))
-        self._crews += [makers, lookers]
+        self._makers = [makers, lookers]
         sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
         return [
             Loop("tmetr", sender, bell, commands, clock),
             Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), bell, beats, clock),
         ]
 
-    def stop(self) -> None:
-        """Finish what is in hand and end."""
+    def _ask_nothing_more(self) -> None:
         known = self._cloud.database.known
-        for lane in (Lane.MQTT, Lane.PROVIDER):
-            order_tasks.know_at_hand(known, lane, None)
+        order_tasks.know_at_hand(known, Lane.PROVIDER, None)
         self._recheck.at_hand(known, here=False)
         self._patience.end()
+        for loop in self._asking:
+            loop.stop()
+
+    def stop(self) -> None:
+        """Finish what is in hand and end. While providers are waited for, machines are served and leases renewed."""
+        self._cloud.ending.finish()
+        _join(self._asking, ASKED_WITHIN_S)
+        for crew in self._crews:
+            crew.close()
+        order_tasks.know_at_hand(self._cloud.database.known, Lane.MQTT, None)
         for loop in self.loops:
             loop.stop()
-        for loop in self.loops:
-            loop.join(STOP_WITHIN_S)
-        for crew in self._crews:
+        _join(self.loops, STOP_WITHIN_S)
+        for crew in self._makers:
             crew.close()
         self.link.stop()
         self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
+
+
+def _join(loops: Iterable[Loop], within_s: float) -> None:
+    until = time.monotonic() + within_s
+    for loop in loops:
+        loop.join(max(0.0, until - time.monotonic()))
 
 
 class Heartbeat:

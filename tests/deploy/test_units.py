@@ -1,6 +1,7 @@
 """The systemd units: correct, of least rights, running commands that exist; the agent speaks to systemd as agreed."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,12 @@ from pathlib import Path
 import pytest
 
 from cloud.cli import main as coffee_cloud
+from cloud.http import whole_requests
+from cloud.payments import checkout
+from cloud.payments.own_page import client as own_page
+from cloud.payments.tbank import client as tbank
+from cloud.payments.yookassa import client as yookassa
+from cloud.processes import server
 from tests.deploy.shipped import (
     DEPLOY,
     INSTALLED_IN,
@@ -19,9 +26,11 @@ from tests.deploy.shipped import (
     directives,
     settings_in,
 )
+from tests.deploy.test_compose import services
 from tests.programs import Program
 from tests.real_parts import missing
 
+CLOUD = [unit for unit in UNITS if unit.name.startswith("coffee-cloud")]
 AGENT = DEPLOY / "systemd" / "coffee-agent.service"
 
 
@@ -93,3 +102,20 @@ def test_the_agent_tells_systemd_it_is_ready_without_a_network_and_without_a_mac
             assert systemd.recv(100) == b"READY=1"
             assert systemd.recv(100) == b"WATCHDOG=1"
             assert agent.stop() == 0
+
+
+def test_no_call_to_a_provider_is_cut_off_by_a_restart() -> None:
+    """The web process gives calls longer than their clients wait; what runs it gives it longer than that."""
+    longest_s = max(client.CONNECT_S + client.ACT_S for client in (yookassa, tbank, own_page))
+    insists_after_s = 2
+    assert longest_s < server.GRACE_S - 5
+    for unit in CLOUD:
+        assert float(dict(directives(unit))["TimeoutStopSec"]) > server.GRACE_S + insists_after_s, unit.name
+    for _, text in (each for each in services() if each[0] in {"web", "worker"}):
+        found = re.search(r"stop_grace_period: (\d+)s$", text, re.MULTILINE)
+        assert found
+        assert float(found[1]) > server.GRACE_S + insists_after_s
+
+
+def test_requests_end_in_time_to_wait_for_calls() -> None:
+    assert checkout.PATIENCE_S + whole_requests.TAKE_S < server.ANSWERS_S < server.GRACE_S

@@ -40,6 +40,16 @@ class Restartable:
             os.killpg(self._program.pid, signal.SIGKILL)
         self._program.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Tell it something, and nothing to what it started."""
+        assert self._program is not None
+        self._program.send(number)
+
+    def wait(self) -> int:
+        """Wait for it to end; its exit code."""
+        assert self._program is not None
+        return self._program.wait()
+
     def restart(self) -> None:
         """Killed and started at once."""
         self.kill()

@@ -7,6 +7,7 @@
   const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
   const PATIENCE_MS = 8000;
   const RETRIES_WHILE_OPENING = 30; // a provider may take its time
+  const RETRIES_WHILE_AWAY = 5; // a service that restarts is back soon
   const TICK_MS = 500;
   const SLEPT_MS = 5000; // a clock that stood still for longer was asleep
 
@@ -232,6 +233,7 @@
   async function send(form) {
     const fields = Object.fromEntries(new FormData(form));
     for (let attempt = 0; ; attempt += 1) {
+      const mayRepeat = form.dataset.act === "pay" && attempt < RETRIES_WHILE_AWAY && navigator.onLine;
       const answer = await ask(form.action, {
         method: "POST",
         headers: {
@@ -240,10 +242,11 @@
           "Accept-Language": document.documentElement.lang,
         },
         body: JSON.stringify(fields),
-      });
-      const said = await answer.json().catch(() => ({}));
-      const opening = answer.status === 503 && said.error && said.error.code === "in_progress";
-      if (!opening || attempt >= RETRIES_WHILE_OPENING) return { answer, said };
+      }).catch((error) => { if (!mayRepeat) throw error; });
+      const said = answer ? await answer.json().catch(() => ({})) : {};
+      const away = mayRepeat && (!answer || answer.status === 502); // of the service, or of what stands behind a proxy
+      const opening = answer && answer.status === 503 && said.error && said.error.code === "in_progress";
+      if (!away && (!opening || attempt >= RETRIES_WHILE_OPENING)) return { answer, said };
       await new Promise((resolve) => { setTimeout(resolve, POLL_MS); });
     }
   }

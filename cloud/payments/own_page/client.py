@@ -41,6 +41,7 @@ from cloud.payments.own_page.wire import Line
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 
+CONNECT_S, ACT_S, ASK_S = 5.0, 30.0, 10.0
 PAYABLE_FOR = timedelta(hours=1)
 """How long the merchant's page may take money: as long as YooKassa's, so that all payments are final by then."""
 CLOCKS_APART = timedelta(minutes=3)
@@ -59,7 +60,7 @@ class CustomClient:
 
     def __init__(
         self, shop: Shop, addresses: Addresses, books: Books, *, user_agent: str, callback_url: str,
-        connect_timeout_s: float = 5.0, act_timeout_s: float = 30.0, ask_timeout_s: float = 10.0,
+        connect_timeout_s: float = CONNECT_S, act_timeout_s: float = ACT_S, ask_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None, breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

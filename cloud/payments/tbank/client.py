@@ -42,6 +42,7 @@ from cloud.payments.tbank.wire import Wire
 from cloud.payments.transport import Transport
 from protocol import json_text
 
+CONNECT_S, ACT_S, ASK_S = 5.0, 20.0, 10.0
 LINK_LIFE = timedelta(hours=1)
 """How long a payment page can be paid: as long as YooKassa's, so that every payment is final by the same time."""
 SELF_CHECK_ORDER = "coffee-relay-self-check"
@@ -64,9 +65,9 @@ class TBankClient:
         books: Books,
         news_url: str,
         authorities: str = "",
-        connect_timeout_s: float = 5.0,
-        act_timeout_s: float = 20.0,
-        ask_timeout_s: float = 10.0,
+        connect_timeout_s: float = CONNECT_S,
+        act_timeout_s: float = ACT_S,
+        ask_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,

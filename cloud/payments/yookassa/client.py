@@ -20,6 +20,7 @@ from cloud.payments.yookassa import calls
 from cloud.payments.yookassa.answers import judge
 from cloud.payments.yookassa.objects import Unreadable, page_of, payment_facts, refund_facts, shop_facts
 
+CONNECT_S, ACT_S, ASK_S = 5.0, 35.0, 12.0
 PAGE_LIMIT = 100
 """The most the API gives on one page."""
 
@@ -38,9 +39,9 @@ class YooKassaClient:
         base_url: str,
         *,
         user_agent: str,
-        connect_timeout_s: float = 5.0,
-        post_read_timeout_s: float = 35.0,
-        get_read_timeout_s: float = 12.0,
+        connect_timeout_s: float = CONNECT_S,
+        post_read_timeout_s: float = ACT_S,
+        get_read_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, Route, expect
 
 from cloud.buyer import page_state, stream, template_context, versions
 from cloud.buyer.services import Room
@@ -227,6 +227,27 @@ def test_paying_leads_to_the_provider(pages: Pages, site: str, orders: Orders, c
 
     expect(page).to_have_title("provider")
     assert counter.checkout_got == [{"order_id": "o-1", "slot": "1", "email": "buyer@example.org"}]
+
+
+@pytest.mark.parametrize("status", [0, 502], ids=["nobody answers", "the proxy answers"])
+def test_who_presses_while_the_service_restarts_presses_once(
+    pages: Pages, site: str, orders: Orders, counter: Counter, status: int
+) -> None:
+    page, times = pages.open(address(site, orders.created())), iter(range(2))
+
+    def restarting(route: Route) -> None:
+        if next(times, None) is None:
+            route.continue_()
+        elif status:
+            route.fulfill(status=status, body="Bad Gateway")
+        else:
+            route.abort()
+
+    page.route("**/initiate-payment", restarting)
+    page.get_by_role("button", name="Оплатить").click()
+
+    expect(page).to_have_title("provider")
+    assert len(counter.checkout_got) == 1
 
 
 @pytest.mark.parametrize(("status", "says"), [(410, "Время заказа вышло"), (503, "Платёжный сервис не отвечает")])

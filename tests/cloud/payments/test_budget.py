@@ -245,6 +245,17 @@ def test_who_waits_with_his_own_thread_gets_leave_when_it_comes_and_no_longer() 
     assert sum(paused) <= 3.0
 
 
+def test_nothing_begins_once_the_process_ends_and_nobody_waits_for_it() -> None:
+    gate, admission, paused = a_gate([0.0]), Admission(), list[float]()
+    admission.pause = paused.append
+    under_way = admission.admit(gate, Priority.CREATE)
+    assert isinstance(under_way, Permit)
+    gate.close()
+    assert isinstance(gate.call(), Refusal), "nor what work under way would ask next"
+    assert isinstance(admission.admit_within(gate, Priority.CREATE, 3.0), Refusal)
+    assert paused == []
+
+
 def test_a_claim_that_fails_gives_its_permits_back() -> None:
     """Regression: each failure of the database closed one of the shop's slots for good (world 268)."""
     gate, admission = a_gate([0.0]), Admission()

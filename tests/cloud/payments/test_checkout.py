@@ -172,6 +172,18 @@ def test_a_call_the_provider_would_certainly_refuse_is_not_stored(sqlite_world: 
         assert sqlite_world.rows(order_id) == []
 
 
+def test_no_press_is_taken_by_a_process_that_ends(sqlite_world: World) -> None:
+    with a_till(sqlite_world) as till:
+        ending = Checkout(
+            sqlite_world.database, till.shops, till.cashier, sqlite_world.clock, lambda: "p1", lambda: True
+        )
+        order_id = sqlite_world.scan()
+        with pytest.raises(Refusal) as refused:
+            ending.pay(order_id)
+        assert (refused.value.status, refused.value.code) == (503, "in_progress"), "the page presses again by itself"
+        assert sqlite_world.rows(order_id) == []
+
+
 def test_a_web_process_that_died_while_calling_is_replaced_by_the_worker_within_seconds(till: Till) -> None:
     order_id = till.world.scan()
 
