@@ -21,7 +21,7 @@ from cloud.orders.at_risk import unsettled
 from cloud.payments.outcomes import Ok
 from cloud.payments.own_page.ledger_view import CUSTOM
 from cloud.payments.provider_clients import NoCredential
-from cloud.payments.receipts.building import setup_problem
+from cloud.payments.yookassa.receipts import setup_problem
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
 

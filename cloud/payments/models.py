@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cloud.database.database import Base
 
 
-class ProviderNews(Base):
+class StoredNotification(Base):
     """One notification as it came. A hint only: whoever handles it asks the provider (promise 5)."""
 
     __tablename__ = "provider_news"
@@ -25,6 +25,8 @@ class ProviderNews(Base):
     provider: Mapped[str] = mapped_column(String(16))
     dedupe_key: Mapped[str] = mapped_column(String(255), unique=True)
     provider_payment_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    account_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """The shop it says it speaks of: whom to ask, nothing more."""
     our_payment: Mapped[str] = mapped_column(String(32), default="", server_default="")
     """Our own payment that it names; such a one was hardly forged."""
     body: Mapped[str] = mapped_column(Text)

@@ -58,10 +58,19 @@ class PreparedCall:
 
 
 @dataclass(frozen=True)
+class FiscalReceipt:
+    """What the receipt of `amount` kopecks, paid or returned, is to say of one drink, and to whom it goes (54-FZ)."""
+
+    terms: Mapping[str, object]
+    amount: int
+    email: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class NewPayment:
     """One attempt to pay one order. `payment` is our own payment id; `method` None lets the buyer choose.
 
-    `receipt` is the provider's receipt object, already complete, for merchants who fiscalize through the provider.
+    `receipt` is for merchants who fiscalize through the provider.
     """
 
     order_id: str
@@ -71,7 +80,7 @@ class NewPayment:
     description: str
     return_url: str
     method: str | None = None
-    receipt: Mapping[str, object] | None = field(default=None, repr=False)
+    receipt: FiscalReceipt | None = None
 
     def metadata(self) -> dict[str, str]:
         """What comes back with every answer, so that a payment whose create answer was lost can be adopted."""
@@ -94,7 +103,7 @@ class Provider(Protocol):
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall: ...
 
     def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
     ) -> PreparedCall: ...
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall: ...
@@ -105,7 +114,7 @@ class Provider(Protocol):
         amount: int,
         key: str,
         description: str | None = None,
-        receipt: Mapping[str, object] | None = None,
+        receipt: FiscalReceipt | None = None,
     ) -> PreparedCall: ...
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]: ...

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Boolean, Integer, and_, bindparam, case, exists, func, select, update
+from sqlalchemy import Boolean, Integer, String, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, Crew
@@ -25,7 +25,8 @@ from cloud.payments import unplaced
 from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
+from cloud.payments.notification import Notification
 from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, Shops
@@ -50,7 +51,7 @@ is well again, buyers who just paid are not kept waiting by the growing pauses o
 """
 
 
-_payment, _news = table_of(Payment), table_of(ProviderNews)
+_payment, _news = table_of(Payment), table_of(StoredNotification)
 _now = bindparam("now", type_=UtcDateTime())
 _lease_until = bindparam("lease_until", type_=UtcDateTime())
 _is_due = due(_payment.c.next_check_at, _now, bindparam("beyond", type_=UtcDateTime()))
@@ -83,7 +84,10 @@ _TAKE_DUE = (
     .values(next_check_at=_lease_until)
     .returning(*_payment.c)
 )
-_of_told = _payment.c.provider_payment_id == bindparam("told_of")
+_signer = bindparam("signer", type_=String())
+_of_told = and_(
+    _payment.c.provider_payment_id == bindparam("told_of"), or_(_signer == "", _payment.c.account_id == _signer)
+)
 _is_urgent = _payment.c.times_told < MAX_URGENT
 _TOLD = (
     update(_payment)
@@ -123,14 +127,17 @@ class Recheck:
         """Whether a question could begin now, as far as threads go."""
         return self._crew.free > 0
 
-    def ask(self, session: Session, payment: Payment) -> bool:
+    def ask(self, session: Session, payment: Payment, *, is_read_back: bool) -> bool:
         """Ask about a payment taken in the caller's transaction. False when that may not begin now.
 
-        Asking changes nothing, so it need not wait for the commit. The answer is stored after it: SQLite has one
-        writer, PostgreSQL locks the payment's row.
+        Asking changes nothing, so it need not wait for the commit, but for `is_read_back`: what is being stored may be
+        the answer. The answer is stored after it: SQLite has one writer, PostgreSQL locks the payment's row.
         """
         if not self._crew.is_apart:
             after_commit(session, partial(self._ask_after, payment))
+            return True
+        if is_read_back:
+            after_commit(session, partial(self._crew.submit, partial(self._ask_after, payment)))
             return True
         return self._begin(payment, session) is None
 
@@ -242,26 +249,27 @@ class Recheck:
         paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
 
 
-def ask_at_once(session: Session, provider_payment_id: str, now: datetime) -> bool:
-    """Somebody spoke of this payment: have the provider asked as soon as the caller's work is committed.
+def ask_at_once(session: Session, notification: Notification, now: datetime) -> Payment | None:
+    """Have the provider asked at once about the payment that a notification names.
 
-    False when no payment of ours has this id.
+    None when no payment of ours has this id; what is signed names payments of its own account only.
     """
     asker: Recheck | None = session.info.get(_AT_HAND)
     if asker is not None and not asker.has_room:
         asker = None
     lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
-    wanted = {"told_of": provider_payment_id, "now": now, "ask_at": now + lease}
+    signer = notification.account_id if notification.is_signed else ""
+    wanted = {"told_of": notification.payment_id, "signer": signer, "now": now, "ask_at": now + lease}
     found = session.connection().execute(_TOLD, wanted).first()
     if found is None:
-        return False
+        return None
     payment = plain(Payment, found)
-    if asker is not None and not asker.ask(session, payment):
+    if asker is not None and not asker.ask(session, payment, is_read_back=notification.is_read_back):
         asker = None
         session.connection().execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
     if asker is None:
         ring(session, NEWS)
-    return True
+    return payment
 
 
 def _priority_of(is_told: bool) -> Priority:

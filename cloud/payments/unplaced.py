@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,12 +20,11 @@ from cloud.orders.models import Payment
 from cloud.payments.admission import Dispatcher
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, Shops
 from cloud.payments.verification import news_of
-from protocol import json_text
 
 log = logging.getLogger("cloud.payments.status_poller")
 
@@ -38,18 +36,6 @@ AT_ONCE = 8
 """Looked at in one step: forged ones are many."""
 HELD_BACK_S = 5.0
 """When one that may not be asked about now is looked at again."""
-
-
-class _Recipient(msgspec.Struct, frozen=True):
-    account_id: str = ""
-
-
-class _Hint(msgspec.Struct, frozen=True):
-    recipient: _Recipient = _Recipient()
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    object: _Hint = _Hint()
 
 
 class Unplaced:
@@ -68,7 +54,7 @@ class Unplaced:
         """Look at some of what is due."""
         for news in self._database.write(self._take, now):
             try:
-                provider = self._shops.of_account(_account_hint(news.body))
+                provider = self._shops.of_account(news.account_id)
             except NoCredential as error:
                 log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
                 provider = None
@@ -77,7 +63,7 @@ class Unplaced:
             else:
                 self._begin(provider, news, now)
 
-    def _begin(self, provider: Provider, news: ProviderNews, now: datetime) -> None:
+    def _begin(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
         priority = Priority.NEWS if news.our_payment else Priority.UNPLACED
         permit = self._shops.admission.admit(provider.gate, priority)
         if isinstance(permit, Refusal):
@@ -87,16 +73,16 @@ class Unplaced:
             self._dispatcher.submit(permit, partial(self._adopt, provider, news, now))
 
     @staticmethod
-    def _take(session: Session, now: datetime) -> Sequence[ProviderNews]:
-        is_due = due(ProviderNews.look_at, now, now + timedelta(seconds=LEASE_S))
-        open_news = select(ProviderNews).where(ProviderNews.handled_at.is_(None), is_due)
-        first = open_news.order_by(ProviderNews.our_payment == "", ProviderNews.look_at).limit(AT_ONCE)
+    def _take(session: Session, now: datetime) -> Sequence[StoredNotification]:
+        is_due = due(StoredNotification.look_at, now, now + timedelta(seconds=LEASE_S))
+        open_news = select(StoredNotification).where(StoredNotification.handled_at.is_(None), is_due)
+        first = open_news.order_by(StoredNotification.our_payment == "", StoredNotification.look_at).limit(AT_ONCE)
         taken = session.scalars(first.with_for_update(skip_locked=True)).all()
         for news in taken:
             news.look_at = now + timedelta(seconds=LEASE_S)
         return taken
 
-    def _adopt(self, provider: Provider, news: ProviderNews, now: datetime) -> None:
+    def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
         outcome = provider.fetch(news.provider_payment_id)
         if isinstance(outcome, Ok):
             adopted = self._database.write(self._place, news.id, outcome.value)
@@ -105,7 +91,7 @@ class Unplaced:
         elif isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
             self._not_ours(news)
 
-    def _not_ours(self, news: ProviderNews) -> None:
+    def _not_ours(self, news: StoredNotification) -> None:
         log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
         self._database.write(self._set_aside, news.id, "not ours")
 
@@ -122,7 +108,7 @@ class Unplaced:
         return None
 
     def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
-        news = session.get_one(ProviderNews, news_id)
+        news = session.get_one(StoredNotification, news_id)
         news.handled_at, news.verdict = self._clock(), verdict
 
 
@@ -132,12 +118,4 @@ def has_payment(session: Session, named: str) -> bool:
 
 
 def _look_again(session: Session, news_id: int, at: datetime) -> None:
-    session.get_one(ProviderNews, news_id).look_at = at
-
-
-def _account_hint(body: str) -> str:
-    """Which shop the notification says it speaks of; only used to choose whom to ask."""
-    try:
-        return json_text.decode(body, _Envelope).object.recipient.account_id
-    except json_text.NotJson:
-        return ""
+    session.get_one(StoredNotification, news_id).look_at = at

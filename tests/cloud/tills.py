@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from cloud.background.loops import Crew
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import CircuitBreaker, TokenBucket
@@ -154,10 +154,10 @@ class Till:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client().post(path, data=data, **({"content_type": "application/json"} | how))
 
-    def news(self) -> list[ProviderNews]:
+    def news(self) -> list[StoredNotification]:
         """The notifications stored."""
         with self.world.database.read() as session:
-            return list(session.scalars(select(ProviderNews).order_by(ProviderNews.id)))
+            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 
     def verdicts(self, order_id: str, *tasks: Task) -> list[str]:
         return [row.verdict for row in self.world.rows(order_id, *tasks)]

@@ -18,14 +18,14 @@ from cloud.database.wakeup import Bell, Listener
 from cloud.fleet.vault import Vault
 from cloud.orders import making
 from cloud.orders.scanning import Scan, open_order
-from cloud.payments import openings
+from cloud.payments import inbox, openings
 from cloud.payments.checkout import Checkout
+from cloud.payments.inbox import Reception
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import Shops
 from cloud.payments.rate import TokenBucket
-from cloud.payments.yookassa import webhook
-from cloud.payments.yookassa.authenticity import parse_notification
 from cloud.payments.yookassa.client import YooKassaClient
+from cloud.payments.yookassa.notification import parse_notification
 from cloud.processes.worker import Worker
 from cloud.settings import Settings
 from cloud.wiring import Cloud, rules_of
@@ -121,12 +121,11 @@ class CloudProcess:
 
     def notified(self, body: bytes) -> int:
         """The webhook's answer to a notification from a believable address."""
-        told = parse_notification(body)
         try:
-            stored = self.database.write(webhook.store, told, body.decode(), self.clock())
+            reception = self.database.write(inbox.receive, parse_notification(body), self.clock())
         except OperationalError:
             return 503
-        return 200 if stored else 503
+        return 503 if reception is Reception.NO_ROOM else 200
 
     # Within
 

@@ -19,33 +19,33 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import budget, call_decision, call_worker, provider_clients, status_poller
+from cloud.payments import budget, call_decision, call_worker, inbox, provider_clients, status_poller
 from cloud.payments.budget import Priority
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Call, Decision
 from cloud.payments.call_worker import CallWorker
+from cloud.payments.inbox import Reception
+from cloud.payments.notification import Notification
 from cloud.payments.outcomes import Ok, Rejected, Unknown
 from cloud.payments.provider_clients import Shops
 from cloud.payments.status_poller import Recheck
-from cloud.payments.yookassa import webhook
-from cloud.payments.yookassa.authenticity import Notification
 from tests.simulation.here import here
 
 Patches = list[AbstractContextManager[Any]]
 
 
 def webhook_believed() -> Patches:
-    store = webhook.store
+    receive = inbox.receive
 
-    def believe(session: Session, told: Notification, body: str, now: datetime) -> bool:
-        stored = store(session, told, body, now)
+    def believe(session: Session, told: Notification, now: datetime) -> Reception:
+        received = receive(session, told, now)
         paid = session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
-            news = PaymentNews(PaymentState.HELD, told.payment_id or "")
+            news = PaymentNews(PaymentState.HELD, told.payment_id)
             paying.payment_news(session, paid, news, here().rules, now)
-        return stored
+        return received
 
-    return [patch.object(webhook, "store", believe)]
+    return [patch.object(inbox, "receive", believe)]
 
 
 def late_done_ignored() -> Patches:

@@ -1,7 +1,7 @@
-"""POST /v1/custom-callback: news from a merchant's own payment page. Signed, in time, said once: stored, 200.
+"""POST /v1/custom-callback: lets callbacks of merchants' own payment pages in, signed, in time and said once.
 
-What was stored decides nothing here: the worker asks (`custom.py`), at the merchant's status address or, where there
-is none, among these callbacks.
+What is stored decides nothing: the client asks at the merchant's status address or, where there is none, reads these
+callbacks.
 """
 
 import logging
@@ -9,24 +9,20 @@ from datetime import datetime
 
 import msgspec
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
-from cloud.database.plain_rows import insert_if_new
-from cloud.orders.models import Payment
-from cloud.payments.models import ProviderNews
+from cloud.payments import inbox
+from cloud.payments.inbox import Reception
+from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.own_page.ledger_view import CUSTOM
 from cloud.payments.own_page.objects import Told, Unreadable, note_of, told_of
 from cloud.payments.own_page.signature import NotSigned, Purpose, WronglySigned, check, payload_of
 from cloud.payments.provider_clients import NoCredential, Shops
-from cloud.payments.status_poller import ask_at_once
 
 log = logging.getLogger("cloud.payments.own_page.callback")
 
 PATH = "/v1/custom-callback"
-MAX_BODY = 64 * 1024
 MAX_AGE_S = 300
 """How far a callback's time may be from ours, either way. A repeat is signed anew."""
 MIN_NONCE = 16
@@ -48,8 +44,8 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
     @blueprint.post(PATH, strict_slashes=False)
     def custom_callback() -> tuple[Response, int]:
         try:
-            told = _authentic(shops, request.get_data(cache=False)[: MAX_BODY + 1], clock())
-            database.write(store, told, clock())
+            told = _authentic(shops, request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1], clock())
+            _take(database.write(inbox.receive, _notification(told), clock()))
         except Refused as refused:
             log.warning("callback refused: %s", refused.code, extra={"remote": request.remote_addr})
             return jsonify(error={"code": refused.code, "message": f"refused: {refused.code}"}), refused.status
@@ -58,27 +54,22 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
     return blueprint
 
 
-def store(session: Session, told: Told, now: datetime) -> None:
-    """Keep it and have the payment looked at. The same again is counted; its nonce with other words is refused."""
-    payment = _payment_of(session, told)
-    # Anew, so that only what we know of is kept, and no character a database would refuse.
+def _take(reception: Reception) -> None:
+    """Raises `Refused` for what the inbox did not keep."""
+    match reception:
+        case Reception.NO_ROOM:
+            raise Refused(503, "too_many_unknown")
+        case Reception.KEY_USED:
+            raise Refused(409, "nonce_used")
+
+
+def _notification(told: Told) -> Notification:
+    """What it says, for the inbox. Written anew: only what we know of is kept."""
     body = msgspec.json.encode(msgspec.structs.replace(told, time=0)).decode()
-    news = {
-        "provider": CUSTOM, "dedupe_key": f"custom|{told.account}|{told.nonce}", "provider_payment_id": told.payment,
-        "body": body, "received_at": now, "look_at": now, "handled_at": now, "times": 1,
-        "verdict": "asked" if payment is not None else "no such payment",
-    }  # fmt: skip
-    if not insert_if_new(session, ProviderNews, news):
-        _count_repeat(session, str(news["dedupe_key"]), body)
-    elif payment is None:
-        log.error("signed callback of a payment that is not ours", extra={"provider_payment": told.payment})
-    else:
-        log.info("callback stored", extra={"order_id": payment.order_id, "event": told.status})
-        if told.status == "succeeded" and payment.state in {"canceled", "refused"}:
-            words = "money was taken for a payment that was over, a person must look"
-            log.error(words, extra={"order_id": payment.order_id})
-    if payment is not None:
-        ask_at_once(session, told.payment, now)
+    return Notification(
+        CUSTOM, told.status, f"custom|{told.account}|{told.nonce}", told.payment, told.account, body,
+        is_signed=True, is_key_theirs=True, is_read_back=True, says_paid=told.status == "succeeded",
+    )  # fmt: skip
 
 
 def _authentic(shops: Shops, body: bytes, now: datetime) -> Told:
@@ -112,15 +103,3 @@ def _secret_of(shops: Shops, account: str) -> str:
     if client is None:
         raise Refused(403, "wrong_signature")
     return client.shop.secret_key
-
-
-def _payment_of(session: Session, told: Told) -> Payment | None:
-    named = select(Payment).where(Payment.provider_payment_id == told.payment, Payment.scenario == CUSTOM)
-    return session.scalars(named.where(Payment.account_id == told.account).with_for_update()).first()
-
-
-def _count_repeat(session: Session, dedupe_key: str, body: str) -> None:
-    heard = session.scalars(select(ProviderNews).where(ProviderNews.dedupe_key == dedupe_key).with_for_update()).one()
-    if heard.body != body:
-        raise Refused(409, "nonce_used")
-    heard.times += 1

@@ -7,7 +7,7 @@ action address nothing can be captured or returned from here: a person's task, s
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
@@ -38,7 +38,7 @@ from cloud.payments.own_page.objects import (
 )
 from cloud.payments.own_page.signature import Purpose, signed_query
 from cloud.payments.own_page.wire import Line
-from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 
 CONNECT_S, ACT_S, ASK_S = 5.0, 30.0, 10.0
@@ -104,7 +104,7 @@ class CustomClient:
         return calls.prepare_create(self._shop, payment, key, until, self._callback_url)
 
     def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
     ) -> PreparedCall:
         """See `calls.prepare_capture`; receipts are the merchant's own."""
         return calls.prepare_capture(self._shop, payment_id, key, amount)
@@ -115,7 +115,7 @@ class CustomClient:
 
     def prepare_refund(
         self, payment_id: str, amount: int, key: str, description: str | None = None,
-        receipt: Mapping[str, object] | None = None,
+        receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:  # fmt: skip
         """See `calls.prepare_refund`; receipts are the merchant's own."""
         return calls.prepare_refund(self._shop, payment_id, amount, key, description)

@@ -10,7 +10,7 @@ from cloud.database.database import Database
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
 from cloud.payments.own_page.objects import Told, told_of
 
 CUSTOM = "Custom"
@@ -52,10 +52,10 @@ class Books:
             payment = session.scalars(ours.where(Payment.account_id == self._account_id)).first()
             if payment is None:
                 return None
-            news = select(ProviderNews.body).where(
-                ProviderNews.provider == CUSTOM, ProviderNews.provider_payment_id == name
+            news = select(StoredNotification.body).where(
+                StoredNotification.provider == CUSTOM, StoredNotification.provider_payment_id == name
             )
-            heard = session.scalars(news.order_by(ProviderNews.id.desc()).limit(MAX_HEARD)).all()
+            heard = session.scalars(news.order_by(StoredNotification.id.desc()).limit(MAX_HEARD)).all()
             told = (told_of(body) for body in heard)
             mine = tuple(one for one in told if one.account == self._account_id)[::-1]
             return Booked(name, payment.order_id, payment.amount, mine)

@@ -1,9 +1,8 @@
 """Which receipt a payment or its refund carries: from what was frozen with the payment, in the caller's session.
 
-Decides who receives it; `receipts.py` builds it. Scenarios without receipts carry none.
+Decides who receives it; the provider's `prepare_*` builds it. Scenarios without receipts carry none.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -12,7 +11,8 @@ from cloud.fleet.models import Credential, Drink, Merchant
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
 from cloud.orders import receipts as followed
 from cloud.orders.models import Order, Payment
-from cloud.payments.receipts.building import is_email, receipt_object
+from cloud.payments.provider import FiscalReceipt
+from cloud.payments.receipts.email import is_email
 
 
 class EmailMissing(Exception):
@@ -40,20 +40,20 @@ def begin(session: Session, order: Order, payment: Payment, credential: Credenti
     followed.begin(session, payment, terms | {"description": order.drink_name}, address, now)
 
 
-def for_payment(session: Session, payment: Payment) -> Mapping[str, object] | None:
-    """The receipt this payment is created with; None when it carries none. Raises InvalidRequest."""
+def for_payment(session: Session, payment: Payment) -> FiscalReceipt | None:
+    """The receipt this payment is created with; None when it carries none."""
     return _of(session, payment, payment.amount)
 
 
-def for_refund(session: Session, payment: Payment, amount: int) -> Mapping[str, object] | None:
+def for_refund(session: Session, payment: Payment, amount: int) -> FiscalReceipt | None:
     """The receipt a refund is asked for with. A whole refund needs none: the provider has the payment's."""
     return _of(session, payment, amount) if amount != payment.captured else None
 
 
-def _of(session: Session, payment: Payment, amount: int) -> Mapping[str, object] | None:
+def _of(session: Session, payment: Payment, amount: int) -> FiscalReceipt | None:
     """Where no buyer's address is known (any more), the merchant receives it."""
     receipt = followed.of_payment(session, payment.id) if payment.scenario in WITH_RECEIPT else None
     if receipt is None:
         return None
     address = receipt.email or session.get_one(Merchant, payment.merchant_id).contact_email
-    return receipt_object(receipt.terms, amount, address)
+    return FiscalReceipt(receipt.terms, amount, address)

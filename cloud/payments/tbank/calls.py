@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
-from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.provider import (
+    CaptureMode,
+    FiscalReceipt,
+    InvalidRequest,
+    NewPayment,
+    Operation,
+    PreparedCall,
+    Shop,
+)
 from cloud.payments.tbank.signature import TOKEN, token
 
 MIN_AMOUNT = 100
@@ -60,7 +68,7 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: datetim
 
 
 def prepare_capture(
-    payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+    payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
 ) -> PreparedCall:
     """`Confirm`: take a held payment, whole or `amount` kopecks of it."""
     body: dict[str, object] = {"PaymentId": _checked_id(payment_id)}
@@ -76,7 +84,7 @@ def prepare_cancel(payment_id: str, key: str) -> PreparedCall:
     return _prepared(Operation.CANCEL, "/Cancel", key, body, None)
 
 
-def prepare_refund(payment_id: str, amount: int, key: str, receipt: Mapping[str, object] | None = None) -> PreparedCall:
+def prepare_refund(payment_id: str, amount: int, key: str, receipt: FiscalReceipt | None = None) -> PreparedCall:
     """`Cancel` of a taken payment: give `amount` kopecks back."""
     _check_amount(amount)
     body: dict[str, object] = {"PaymentId": _checked_id(payment_id), "Amount": amount, "ExternalRequestId": key}
@@ -95,12 +103,12 @@ def _prepared(
     path: str,
     key: str,
     body: dict[str, object],
-    receipt: Mapping[str, object] | None,
+    receipt: FiscalReceipt | None,
 ) -> PreparedCall:
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest("key", f"1-{MAX_KEY} letters, digits, dots, dashes and underscores")
     if receipt is not None:
-        body["Receipt"] = dict(receipt)
+        raise InvalidRequest("Receipt", "this terminal's receipts are not made here")
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError):

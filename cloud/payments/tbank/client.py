@@ -13,7 +13,7 @@ from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, ShopFacts
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
-from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
 from cloud.payments.tbank.answers import WRONG_STATUS
@@ -105,7 +105,7 @@ class TBankClient:
         return calls.prepare_create(self._shop, payment, key, self._now() + LINK_LIFE, self._news_url)
 
     def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
     ) -> PreparedCall:
         """See `calls.prepare_capture`."""
         return calls.prepare_capture(payment_id, key, amount, receipt)
@@ -120,7 +120,7 @@ class TBankClient:
         amount: int,
         key: str,
         description: str | None = None,
-        receipt: Mapping[str, object] | None = None,
+        receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:
         """See `calls.prepare_refund`; T-Bank has no place for a description."""
         return calls.prepare_refund(payment_id, amount, key, receipt)

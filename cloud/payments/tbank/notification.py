@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification, Notification
 from cloud.payments.tbank.signature import is_signed
 from protocol import json_text
-
-MAX_NOTIFICATION_BYTES = 64 * 1024
-"""Real ones have half a KiB; a fiscal one carries a whole receipt."""
 
 MAX_KEPT = 512
 """Characters of one value kept with a stored notification."""
@@ -25,39 +23,34 @@ _KEPT = ("TerminalKey", "OrderId", "Success", "Status", "PaymentId", "ErrorCode"
 """No card, no buyer, no Token."""
 
 
-class NotANotification(ValueError):
-    """The body is not a notification; its text is safe to log."""
-
-
 @dataclass(frozen=True)
-class Notification:
-    """A hint that something happened. `payment_id` is T-Bank's, None when it speaks of no payment."""
+class Message:
+    """A notification as it came, its signature not yet checked. `payment_id` is "" when it speaks of no payment."""
 
     terminal: str
     status: str
-    payment_id: str | None
+    payment_id: str
     amount: str
     our_payment: str
-    message: Mapping[str, object] = field(repr=False)
-
-    @property
-    def dedupe_key(self) -> str:
-        """At most 150 characters, and no part can hold a separator but the first, which is checked by its signature."""
-        return f"tbank|{self.payment_id or ''}|{self.status}|{self.amount}|{self.terminal}"
+    fields: Mapping[str, object] = field(repr=False)
 
     def is_from(self, password: str) -> bool:
         """Whether it was signed with this terminal's password."""
-        return is_signed(self.message, password)
+        return is_signed(self.fields, password)
 
-    def kept(self) -> str:
-        """What is stored, in the envelope that `recheck` reads the shop from."""
-        told = {name: self.message[name] for name in _KEPT if name in self.message}
-        short = {name: value[:MAX_KEPT] if isinstance(value, str) else value for name, value in told.items()}
-        envelope = {"object": {"recipient": {"account_id": self.terminal}, "tbank": short}}
-        return json.dumps(envelope, ensure_ascii=True)
+    def notification(self) -> Notification:
+        """What it says, for the inbox, once it is known to be genuine."""
+        # At most 150 characters, and no part can hold a separator but the last, which is checked by its signature.
+        key = f"tbank|{self.payment_id}|{self.status}|{self.amount}|{self.terminal}"
+        kept = {name: self.fields[name] for name in _KEPT if name in self.fields}
+        short = {name: value[:MAX_KEPT] if isinstance(value, str) else value for name, value in kept.items()}
+        return Notification(
+            "tbank", self.status, key, self.payment_id, self.terminal, json.dumps(short, ensure_ascii=True),
+            our_payment=self.our_payment, is_signed=True,
+        )  # fmt: skip
 
 
-def parse_notification(body: bytes) -> Notification:
+def parse_message(body: bytes) -> Message:
     """Read a notification; raises NotANotification, and nothing else, for whatever is not one."""
     if len(body) > MAX_NOTIFICATION_BYTES:
         raise NotANotification("too large")
@@ -70,13 +63,13 @@ def parse_notification(body: bytes) -> Notification:
     terminal = _matching(told.get("TerminalKey"), _TERMINAL)
     if terminal is None:
         raise NotANotification("no TerminalKey")
-    return Notification(
+    return Message(
         terminal=terminal,
         status=_matching(told.get("Status"), _STATUS) or "",
-        payment_id=_matching(told.get("PaymentId"), _ID),
+        payment_id=_matching(told.get("PaymentId"), _ID) or "",
         amount=_matching(told.get("Amount"), _ID) or "",
         our_payment=_matching(told.get("OrderId"), _OURS) or "",
-        message=told,
+        fields=told,
     )
 
 

@@ -9,8 +9,17 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from cloud.payments.facts import CURRENCY
-from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.provider import (
+    CaptureMode,
+    FiscalReceipt,
+    InvalidRequest,
+    NewPayment,
+    Operation,
+    PreparedCall,
+    Shop,
+)
 from cloud.payments.yookassa.objects import amount_text
+from cloud.payments.yookassa.receipts import receipt_object
 
 MIN_AMOUNT = 100
 MAX_DESCRIPTION = 128
@@ -53,7 +62,7 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str) -> PreparedCall:
 
 
 def prepare_capture(
-    payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+    payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
 ) -> PreparedCall:
     """Take a held payment: whole, or `amount` kopecks of it (the rest goes back to the buyer by itself)."""
     body: dict[str, object] = {}
@@ -73,7 +82,7 @@ def prepare_refund(
     amount: int,
     key: str,
     description: str | None = None,
-    receipt: Mapping[str, object] | None = None,
+    receipt: FiscalReceipt | None = None,
 ) -> PreparedCall:
     """Give `amount` kopecks of a taken payment back."""
     _check_amount(amount)
@@ -99,12 +108,12 @@ def _prepared(
     path: str,
     key: str,
     body: dict[str, object],
-    receipt: Mapping[str, object] | None,
+    receipt: FiscalReceipt | None,
 ) -> PreparedCall:
     if _KEY.fullmatch(key) is None:
         raise InvalidRequest("Idempotence-Key", "1-64 letters, digits, dots, dashes and underscores")
     if receipt is not None:
-        body["receipt"] = dict(receipt)
+        body["receipt"] = receipt_object(receipt.terms, receipt.amount, receipt.email)
     try:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, RefundFacts, ShopFacts
 from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited
-from cloud.payments.provider import NewPayment, Operation, PreparedCall, Shop
+from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.transport import Question, Reply, Transport
 from cloud.payments.yookassa import calls
@@ -75,7 +75,7 @@ class YooKassaClient:
         return calls.prepare_create(self._shop, payment, key)
 
     def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: Mapping[str, object] | None = None
+        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
     ) -> PreparedCall:
         """See `calls.prepare_capture`."""
         return calls.prepare_capture(payment_id, key, amount, receipt)
@@ -90,7 +90,7 @@ class YooKassaClient:
         amount: int,
         key: str,
         description: str | None = None,
-        receipt: Mapping[str, object] | None = None,
+        receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:
         """See `calls.prepare_refund`."""
         return calls.prepare_refund(payment_id, amount, key, description, receipt)

@@ -31,13 +31,13 @@ from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.paying import NotPayable
 from cloud.orders.states import FINAL, Status
 from cloud.orders.tasks import LANE_OF, Lane, Task
+from cloud.payments import inbox
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.facts import RefundStatus
 from cloud.payments.provider import CaptureMode, Shop
 from cloud.payments.provider_clients import Shops
 from cloud.payments.status_poller import Recheck
-from cloud.payments.yookassa.authenticity import Notification, ObjectKind
-from cloud.payments.yookassa.webhook import store
+from cloud.payments.yookassa.notification import parse_notification
 from protocol.messages import Accepted, Message, Outcome
 from protocol.reasons import Result
 from tests.cloud import migrated
@@ -46,7 +46,6 @@ from tests.cloud.orders.small_provider import Purse, SmallProvider
 from tests.cloud.worlds import ACCOUNT, DEVICE, HOLD, ONE_STAGE, PRICE, World, a_world
 
 ORDER = "ord-1"
-BODY = json.dumps({"object": {"recipient": {"account_id": ACCOUNT}}})
 LONGEST_END = 400
 
 
@@ -144,26 +143,21 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), event_name=st.sampled_from(["succeeded", "canceled", "waiting_for_capture", "forged"]))
     def a_webhook_comes(self, data: st.DataObject, event_name: str) -> None:
         purse = data.draw(st.sampled_from(self.purses()))
-        name = f"payment.{event_name}"
-        self.database.write(
-            store, Notification(name, ObjectKind.PAYMENT, purse.id, event_name, purse.id), BODY, self.clock()
-        )
+        self.notified(f"payment.{event_name}", purse.id)
 
     @precondition(lambda self: self.purses())
     @rule(data=st.data())
     def someone_refunds_in_the_cabinet(self, data: st.DataObject) -> None:
         purse = data.draw(st.sampled_from(self.purses()))
         self.provider.refund_in_cabinet(purse)
-        told = Notification("refund.succeeded", ObjectKind.REFUND, f"r-{purse.id}", "succeeded", purse.id)
-        self.database.write(store, told, "{}", self.clock())
+        self.notified("refund.succeeded", f"r-{purse.id}", payment_id=purse.id)
 
     @precondition(lambda self: any(purse.state == "held" for purse in self.purses()))
     @rule(data=st.data(), how=st.sampled_from(["captured", "canceled"]))
     def someone_ends_a_hold_in_the_cabinet(self, data: st.DataObject, how: str) -> None:
         purse = data.draw(st.sampled_from([purse for purse in self.purses() if purse.state == "held"]))
         purse.state, purse.captured = how, purse.amount if how == "captured" else 0
-        told = Notification(f"payment.{how}", ObjectKind.PAYMENT, purse.id, how, purse.id)
-        self.database.write(store, told, BODY, self.clock())
+        self.notified(f"payment.{how}", purse.id)
 
     # The broker and the machine
 
@@ -343,6 +337,11 @@ class Life(RuleBasedStateMachine):
 
     def commands(self) -> list[MakeCommand]:
         return self.world.commands(ORDER)
+
+    def notified(self, event: str, object_id: str, **more: str) -> None:
+        told = {"id": object_id, "status": event.split(".")[1], "recipient": {"account_id": ACCOUNT}} | more
+        notification = parse_notification(json.dumps({"event": event, "object": told}).encode())
+        self.database.write(inbox.receive, notification, self.clock())
 
     def purses(self) -> list[Purse]:
         return list(self.provider.purses.values()) if hasattr(self, "provider") else []

@@ -14,7 +14,7 @@ from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
 from cloud.payments.own_page.callback import PATH
 from cloud.payments.own_page.client import CustomClient
 from cloud.payments.own_page.ledger_view import Books, addresses_of
@@ -151,9 +151,9 @@ class CustomTill:
     def verdicts(self, order_id: str, *tasks: Task) -> list[str]:
         return [row.verdict for row in self.world.rows(order_id, *tasks)]
 
-    def news(self) -> list[ProviderNews]:
+    def news(self) -> list[StoredNotification]:
         with self.world.database.read() as session:
-            return list(session.scalars(select(ProviderNews).order_by(ProviderNews.id)))
+            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from cloud.background.loops import Crew
 from cloud.fleet.models import Device
 from cloud.http.addresses import parse_senders
 from cloud.payments.call_worker import CallWorker
-from cloud.payments.models import ProviderNews
+from cloud.payments.models import StoredNotification
 from cloud.payments.provider import CaptureMode, NewPayment
 from cloud.payments.provider_clients import Shops
 from cloud.payments.status_poller import Recheck
@@ -113,9 +113,9 @@ class ContractTill:
     def money(self, order_id: str) -> Money:
         return self.rig.money(self.payment_id(order_id))
 
-    def news(self) -> list[ProviderNews]:
+    def news(self) -> list[StoredNotification]:
         with self.world.database.read() as session:
-            return list(session.scalars(select(ProviderNews).order_by(ProviderNews.id)))
+            return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 
     def stranger(self) -> str:
         """A payment at our shop which no order of ours asked for."""

@@ -9,7 +9,7 @@ import pytest
 
 from cloud.payments.facts import ProviderStatus, RefundStatus
 from cloud.payments.outcomes import NotOurs, NotSent, Ok, RateLimited, Rejected, Unknown
-from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall
+from cloud.payments.provider import CaptureMode, FiscalReceipt, InvalidRequest, NewPayment, Operation, PreparedCall
 from simulator.tbank.faults import Fault, FaultKind, Method
 from simulator.tbank.terms import Behaviour
 from tests.cloud.payments.contract.counter import PRICE, Counter, fact, paid, refunded
@@ -78,7 +78,6 @@ def test_marks_too_long_for_the_bank_are_left_out(counter: Counter) -> None:
     [
         {"payment": "x" * 51}, {"payment": "a b"}, {"description": "x" * 141}, {"return_url": "ftp://x/"},
         {"return_url": "https://x/ y"}, {"return_url": "https://x/" + "y" * 3000}, {"return_url": "//["},
-        {"receipt": {"a": object()}},
     ],
 )  # fmt: skip
 def test_what_the_bank_would_refuse_is_not_sent(counter: Counter, wrong: dict[str, object]) -> None:
@@ -93,10 +92,12 @@ def test_a_key_must_be_short_and_plain(counter: Counter) -> None:
             counter.hold.prepare_cancel("1", key)
 
 
-def test_a_receipt_goes_along_where_the_terminal_wants_one(counter: Counter) -> None:
-    receipt = {"Taxation": "osn", "Items": []}
-    assert said(counter.hold.prepare_create(replace(counter.order(), receipt=receipt), "k"))["Receipt"] == receipt
-    assert said(counter.hold.prepare_refund("1", PRICE, "k", receipt=receipt))["Receipt"] == receipt
+def test_a_receipt_we_do_not_make_for_the_bank_is_refused_not_dropped(counter: Counter) -> None:
+    receipt = FiscalReceipt({}, PRICE, "buyer@example.com")
+    with pytest.raises(InvalidRequest):
+        counter.hold.prepare_create(replace(counter.order(), receipt=receipt), "k")
+    with pytest.raises(InvalidRequest):
+        counter.hold.prepare_refund("1", PRICE, "k", receipt=receipt)
 
 
 def test_an_unanswered_init_is_cancelled_since_its_page_is_lost(counter: Counter, rig: TBankRig) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from cloud.payments.provider import Shop
 from cloud.payments.tbank.calls import signed
-from cloud.payments.tbank.notification import parse_notification
+from cloud.payments.tbank.notification import parse_message
 from cloud.payments.tbank.signature import is_signed, token
 
 REQUEST = {
@@ -66,7 +66,7 @@ def test_another_password_does_not_fit() -> None:
 def test_a_fraction_is_signed_as_it_was_written() -> None:
     """1.10 and 1.1 are one number and two texts."""
     made = token({"TerminalKey": "t", "Fee": "1.10"}, "p")
-    told = parse_notification(b'{"TerminalKey": "t", "Fee": 1.10, "Token": "%s"}' % made.encode())
+    told = parse_message(b'{"TerminalKey": "t", "Fee": 1.10, "Token": "%s"}' % made.encode())
     assert told.is_from("p")
 
 

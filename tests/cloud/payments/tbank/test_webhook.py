@@ -10,8 +10,8 @@ from pytest_mock import MockerFixture
 from werkzeug.test import TestResponse
 
 from cloud.fleet.models import Credential
+from cloud.payments import inbox
 from cloud.payments.provider_clients import Shops
-from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.payments.tbank.signature import token
 from cloud.processes.app import create_app
 from cloud.settings import Settings
@@ -165,7 +165,7 @@ def test_news_that_was_set_aside_is_looked_at_again_when_it_is_repeated(till: Co
 def test_too_much_news_of_unknown_payments_is_refused_and_comes_again(
     till: ContractTill, mocker: MockerFixture
 ) -> None:
-    mocker.patch.object(tbank_webhook, "MAX_UNPLACED", 2)
+    mocker.patch.object(inbox, "MAX_UNPLACED", 2)
     client = till.client()
     answers = [send(client, told(till, PaymentId=str(number))) for number in (1, 2, 3)]
     assert [answer.status_code for answer in answers] == [200, 200, 503]

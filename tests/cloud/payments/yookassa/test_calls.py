@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall, Shop
+from cloud.fleet.receipt_terms import terms_of
+from cloud.payments.provider import (
+    CaptureMode,
+    FiscalReceipt,
+    InvalidRequest,
+    NewPayment,
+    Operation,
+    PreparedCall,
+    Shop,
+)
 from cloud.payments.yookassa.calls import (
     check_metadata,
     prepare_cancel,
@@ -14,6 +23,7 @@ from cloud.payments.yookassa.calls import (
     prepare_create,
     prepare_refund,
 )
+from cloud.payments.yookassa.receipts import receipt_object
 
 SHOP = Shop("100500", "test_secret")
 COFFEE = NewPayment(
@@ -56,12 +66,15 @@ def test_a_method_that_knows_no_hold_is_taken_at_once() -> None:
     assert body_of(prepare_create(SHOP, replace(COFFEE, method="bank_card"), "k"))["capture"] is False
 
 
-def test_a_receipt_travels_as_given() -> None:
-    receipt = {"customer": {"email": "buyer@example.com"}, "items": []}
+def test_a_receipt_travels_along() -> None:
+    receipt = FiscalReceipt(terms_of({"vat_code": 1}, None) | {"description": "Кофе"}, 15050, "buyer@example.com")
+    said = receipt_object(receipt.terms, receipt.amount, receipt.email)
     call = prepare_create(SHOP, replace(COFFEE, receipt=receipt), "k")
-    assert body_of(call)["receipt"] == receipt
+    assert body_of(call)["receipt"] == said
     assert "buyer@example.com" not in repr(call)
-    assert body_of(prepare_refund(ID, 100, "k", receipt=receipt))["receipt"] == receipt
+    assert body_of(prepare_refund(ID, 100, "k", receipt=receipt))["receipt"] == receipt_object(
+        receipt.terms, 15050, receipt.email
+    )
 
 
 def test_the_same_payment_prepares_the_same_bytes() -> None:
@@ -98,8 +111,7 @@ def test_a_hold_is_cancelled_and_a_taken_payment_refunded() -> None:
         ("return_url", replace(COFFEE, return_url="https://e.org/я")),
         ("return_url", replace(COFFEE, return_url="https://[broken/")),
         ("body", replace(COFFEE, description="\ud800")),
-        ("body", replace(COFFEE, receipt={"sum": float("nan")})),
-        ("body", replace(COFFEE, receipt={"sum": object()})),
+        ("receipt.items.description", replace(COFFEE, receipt=FiscalReceipt({}, 100, "buyer@example.com"))),
     ],
 )
 def test_what_would_be_refused_is_refused_before_it_is_sent(parameter: str, payment: NewPayment) -> None:

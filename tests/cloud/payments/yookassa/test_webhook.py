@@ -10,10 +10,10 @@ from sqlalchemy import insert
 
 from cloud.http.addresses import parse_networks
 from cloud.http.request_framing import MAX_BODY
-from cloud.payments.models import ProviderNews
+from cloud.payments import inbox
+from cloud.payments.models import StoredNotification
+from cloud.payments.notification import MAX_NOTIFICATION_BYTES
 from cloud.payments.status_poller import NEWS
-from cloud.payments.yookassa import webhook
-from cloud.payments.yookassa.authenticity import MAX_NOTIFICATION_BYTES
 from cloud.processes.app import create_app
 from tests.cloud.tills import WEBHOOK, Till
 from tests.cloud.worlds import World
@@ -169,13 +169,13 @@ def test_with_the_check_off_anybody_may_knock(sqlite_till: Till) -> None:
 
 def test_strangers_news_cannot_fill_the_house(world: World, till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for news nobody can place is bounded; what concerns a known payment always finds room."""
-    monkeypatch.setattr(webhook, "MAX_UNPLACED", 3)
+    monkeypatch.setattr(inbox, "MAX_UNPLACED", 3)
     order_id = till.open_payment()
 
     def fill(session: Any) -> None:
         for number in range(3):
             session.execute(
-                insert(ProviderNews).values(
+                insert(StoredNotification).values(
                     provider="yookassa", dedupe_key=f"k{number}", provider_payment_id=f"x{number}", body="{}",
                     received_at=world.now, look_at=world.now, times=1, verdict="",
                 )

@@ -3,16 +3,12 @@
 There is no signature: the sender's address is a second layer only, the fact is the answer to our own GET.
 """
 
-import enum
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cloud.http.addresses import Network, client_address, within
+from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification, Notification
 from protocol import json_text
-
-MAX_NOTIFICATION_BYTES = 64 * 1024
-"""Real notifications have 1-3 KiB, and metadata can add 8."""
 
 # Strict, so that no separator, control character or path piece gets into keys, logs and URLs.
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,2}")
@@ -34,39 +30,6 @@ def is_from_provider(
     return address is not None and within(address, senders)
 
 
-class NotANotification(ValueError):
-    """The body is not a notification; its text is safe to log."""
-
-
-class ObjectKind(enum.Enum):
-    """Which of the provider's GETs answers for the object; OTHER is stored, answered 200 and left alone."""
-
-    PAYMENT = "payment"
-    REFUND = "refund"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class Notification:
-    """A hint that something happened. `payment_id` is the payment to ask about, None when there is none.
-
-    `dedupe_key` tells a redelivery, but can be forged ahead of the real one: a duplicate must still wake the re-read.
-    """
-
-    event: str
-    object_kind: ObjectKind
-    object_id: str
-    status: str | None
-    payment_id: str | None
-    our_payment: str = ""
-    """Our own payment that it says it is about."""
-
-    @property
-    def dedupe_key(self) -> str:
-        """`event|object id|object status`: at most 200 characters, and no part can hold a separator."""
-        return f"{self.event}|{self.object_id}|{self.status or ''}"
-
-
 def parse_notification(body: bytes) -> Notification:
     """Read the envelope; raises NotANotification, and nothing else, for whatever is not one."""
     if len(body) > MAX_NOTIFICATION_BYTES:
@@ -82,31 +45,31 @@ def parse_notification(body: bytes) -> Notification:
     object_id = _matching(told.get("id"), _ID)
     if event is None or object_id is None:
         raise NotANotification("no usable event or object id")
-    kind = _kind(event)
+    status = _matching(told.get("status"), _STATUS) or ""
     return Notification(
+        provider="yookassa",
         event=event,
-        object_kind=kind,
-        object_id=object_id,
-        status=_matching(told.get("status"), _STATUS),
-        payment_id=_payment_id(kind, object_id, told.get("payment_id")),
-        our_payment=_our_payment(told.get("metadata")),
+        dedupe_key=f"{event}|{object_id}|{status}",
+        payment_id=_payment_id(event, object_id, told.get("payment_id")),
+        account_id=_named(told.get("recipient"), "account_id", _ID),
+        our_payment=_named(told.get("metadata"), "payment", _OURS),
+        body=body.decode("utf-8", "replace").replace("\0", "\ufffd"),  # as UTF-16 it has zeros, PostgreSQL takes none
     )
 
 
-def _our_payment(metadata: object) -> str:
-    """As we named it when we opened it."""
-    return _matching(metadata.get("payment"), _OURS) or "" if isinstance(metadata, dict) else ""
+def _payment_id(event: str, object_id: str, told: object) -> str:
+    """The payment whose answer tells more; "" for objects that belong to none."""
+    match event.partition(".")[0]:
+        case "payment":
+            return object_id
+        case "refund":
+            return _matching(told, _ID) or ""
+        case _:
+            return ""
 
 
-def _kind(event: str) -> ObjectKind:
-    subject = event.partition(".")[0]
-    return {"payment": ObjectKind.PAYMENT, "refund": ObjectKind.REFUND}.get(subject, ObjectKind.OTHER)
-
-
-def _payment_id(kind: ObjectKind, object_id: str, told: object) -> str | None:
-    if kind is ObjectKind.PAYMENT:
-        return object_id
-    return _matching(told, _ID) if kind is ObjectKind.REFUND else None
+def _named(part: object, name: str, pattern: re.Pattern[str]) -> str:
+    return _matching(part.get(name), pattern) or "" if isinstance(part, dict) else ""
 
 
 def _matching(value: object, pattern: re.Pattern[str]) -> str | None:

@@ -3,26 +3,15 @@
 Whatever it would refuse, or register wrongly, is InvalidRequest here. One drink, one item.
 """
 
-import re
 from collections.abc import Container, Mapping
 
 from cloud.fleet import receipt_terms
-from cloud.orders.receipts import MAX_EMAIL
 from cloud.payments.facts import CURRENCY
 from cloud.payments.provider import InvalidRequest
+from cloud.payments.receipts.email import is_email
 from cloud.payments.yookassa.objects import amount_text
 
 MAX_ITEM_NAME = 128
-
-_EMAIL = re.compile(
-    r"[0-9A-Za-z.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.)+[A-Za-z0-9-]{2,63}"
-)
-"""What browsers take for an address (HTML, `input type=email`), with a domain that can be somebody's."""
-
-
-def is_email(text: str) -> bool:
-    """Whether a receipt can be sent there, as far as can be told without sending."""
-    return len(text) <= MAX_EMAIL and _EMAIL.fullmatch(text) is not None
 
 
 def receipt_object(terms: Mapping[str, object], amount: int, email: str) -> dict[str, object]:

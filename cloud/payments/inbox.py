@@ -1,0 +1,92 @@
+"""The inbox of all providers' notifications: stores them, counts repeats, has the payments they name asked about.
+
+Believes nothing. The doors authenticate, parse and answer; `unplaced` looks at what names no payment we know.
+"""
+
+import enum
+import logging
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.database.group_commit import ring
+from cloud.database.plain_rows import insert_if_new
+from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.status_change import tell
+from cloud.payments.models import StoredNotification
+from cloud.payments.notification import Notification
+from cloud.payments.status_poller import NEWS, ask_at_once
+from cloud.payments.unplaced import ADOPTED, has_payment
+
+log = logging.getLogger("cloud.payments.inbox")
+
+MAX_UNPLACED = 10_000
+"""Notifications of one provider, of payments we do not know, that wait to be looked at. More are refused: they come
+again.
+"""
+_OVER = {PaymentState.CANCELED, PaymentState.REFUSED}
+
+
+class Reception(enum.Enum):
+    """What became of a notification. The door answers in its provider's words."""
+
+    STORED = "stored"
+    NO_ROOM = "no room"
+    KEY_USED = "key used"
+
+
+def receive(session: Session, notification: Notification, now: datetime) -> Reception:
+    """Keep a notification and have its payment asked about at once.
+
+    A repeat is counted, and asks again: its key could have been forged ahead of the real one.
+    """
+    payment = ask_at_once(session, notification, now) if notification.payment_id else None
+    is_unplaced = bool(notification.payment_id) and payment is None
+    ours = notification.our_payment if is_unplaced and has_payment(session, notification.our_payment) else ""
+    if is_unplaced and not ours and _is_full_for(session, notification):
+        return Reception.NO_ROOM
+    placing = {"account_id": notification.account_id, "our_payment": ours, "body": notification.body, "look_at": now}
+    if is_unplaced:
+        ring(session, NEWS)
+    new = {
+        "provider": notification.provider, "dedupe_key": notification.dedupe_key,
+        "provider_payment_id": notification.payment_id, "received_at": now, "times": 1,
+        "handled_at": None if is_unplaced else now, "verdict": "asked" if payment is not None else "",
+    }  # fmt: skip
+    if insert_if_new(session, StoredNotification, new | placing):
+        _tell(session, notification, payment)
+        return Reception.STORED
+    return _repeat(session, notification, placing if is_unplaced else {})
+
+
+def _repeat(session: Session, notification: Notification, placing: dict[str, object]) -> Reception:
+    """Count it; what still cannot be placed is looked at again, as it came last."""
+    same = select(StoredNotification).where(StoredNotification.dedupe_key == notification.dedupe_key)
+    stored = session.scalars(same.with_for_update()).one()
+    if notification.is_key_theirs and stored.body != notification.body:
+        return Reception.KEY_USED
+    stored.times += 1
+    if placing and stored.verdict != ADOPTED:
+        stored.handled_at = None
+        for name, value in placing.items():
+            setattr(stored, name, value)
+    return Reception.STORED
+
+
+def _is_full_for(session: Session, notification: Notification) -> bool:
+    """No room for one more that nobody can place; a repeat takes none."""
+    kept = StoredNotification
+    waiting = select(func.count()).where(kept.handled_at.is_(None), kept.provider == notification.provider)
+    if int(session.scalar(waiting) or 0) < MAX_UNPLACED:
+        return False
+    return session.scalar(select(kept.id).where(kept.dedupe_key == notification.dedupe_key)) is None
+
+
+def _tell(session: Session, notification: Notification, payment: Payment | None) -> None:
+    order = {"order_id": payment.order_id} if payment is not None else {}
+    facts = {"event": notification.event, "provider_payment": notification.payment_id} | order
+    tell(session, log.info, "notification stored", extra=facts)
+    if notification.says_paid and payment is not None and payment.state in _OVER:
+        tell(session, log.error, "money was taken for a payment that was over, a person must look", extra=order)
