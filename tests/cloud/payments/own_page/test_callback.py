@@ -1,14 +1,18 @@
 """The merchants' door: what is taken, what is refused and why, and that a callback moves nothing by itself."""
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud.background.loops import Crew
 from cloud.fleet.models import Credential, Merchant
+from cloud.payments import inbox
+from cloud.payments.status_poller import Recheck
 from simulator.custom.callbacks import Mischief
 from simulator.custom.signing import envelope
 from tests.cloud.payments.custom_till import ACCOUNT, SECRET, CustomTill, a_custom_till
@@ -159,9 +163,10 @@ def test_a_callback_of_one_merchant_says_nothing_of_anothers_payment(callbacks_o
 
     till.world.database.write(add)
     assert say(till, order_id, OTHER_SECRET, account="south") == (200, "stored")
-    assert [news.verdict for news in till.news()] == ["no such payment"]
     assert say(till, order_id, OTHER_SECRET)[0] == 403
+    assert till.world.payment(order_id).told_at is None, "nobody is asked for it"
     till.work(5)
+    assert [news.verdict for news in till.news()] == ["not ours"]
     assert till.world.status(order_id) == "pending"
 
 
@@ -187,7 +192,40 @@ def test_a_payment_nobody_knows_is_kept_and_answered(
     till = callbacks_only
     order_id = till.open_payment()
     assert say(till, order_id, payment="nobody.1772447400") == (200, "stored")
+    till.work()
     assert "not ours" in caplog.text
+    assert [news.verdict for news in till.news()] == ["not ours"]
+
+
+def test_too_many_callbacks_of_payments_nobody_knows_are_refused(
+    callbacks_only: CustomTill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    monkeypatch.setattr(inbox, "MAX_UNPLACED", 1)
+    answers = [say(till, order_id, payment="nobody.1", nonce=f"{n:016}") for n in range(2)]
+    assert answers == [(200, "stored"), (503, "too_many_unknown")]
+    assert say(till, order_id) == (200, "stored"), "what is known finds room"
+
+
+def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: CustomTill) -> None:
+    """Without a status address the callback is the fact: asked before the commit, the books do not hold it yet."""
+    till = callbacks_only
+    order_id = till.open_payment()
+    crew = Crew("at hand", 2)
+    poller = Recheck(till.world.database, till.shops, till.world.rules, crew, lambda: 0.0, till.world.clock)
+    poller.at_hand(till.world.database.known, here=True)
+    submit = crew.submit
+
+    def submit_and_see(work: Callable[[], None]) -> None:
+        done = threading.Event()
+        submit(lambda: (work(), done.set())[0])
+        done.wait(2)  # the answer waits for the commit on SQLite; whoever asks too early has read by then
+
+    crew.submit = submit_and_see  # type: ignore[method-assign]  # as slow as a thread may be
+    assert say(till, order_id) == (200, "stored")
+    crew.close()
+    assert till.world.status(order_id) == "paid"
 
 
 def test_odd_characters_are_kept_by_every_database(till: CustomTill) -> None:
