@@ -219,7 +219,12 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
 
     def submit_and_see(work: Callable[[], None]) -> None:
         done = threading.Event()
-        submit(lambda: (work(), done.set())[0])
+
+        def work_and_say() -> None:
+            work()
+            done.set()
+
+        submit(work_and_say)
         done.wait(2)  # the answer waits for the commit on SQLite; whoever asks too early has read by then
 
     crew.submit = submit_and_see  # type: ignore[method-assign]  # as slow as a thread may be
