@@ -228,11 +228,11 @@ def check() -> None:
 @click.option("--merchant", help="only this merchant's shops and machines")
 @click.option("--json", "as_json", is_flag=True, help="for a program")
 def reconcile_command(day: str, merchant: str | None, as_json: bool) -> None:
-    """Compare a day of every shop with our books, and of every machine with its counters; name every difference."""
+    """Compare a day of every shop with our ledger, and of every machine with its counters; name every difference."""
     cloud = _ready_made(_settings())
     try:
         chosen = Day.named(day, cloud.clock())
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, time.sleep)
+        reconciler = Reconciler(cloud.database, cloud.clients, cloud.clock, time.sleep)
         reports = [reconciler.reconcile(key, chosen) for key in reconciler.keys(chosen, merchant)]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--day") from error
@@ -250,7 +250,7 @@ def at_risk_command(as_json: bool) -> None:
     """Money taken or held and neither poured nor returned: how much, how old, what happens next."""
     cloud = _ready_made(_settings())
     try:
-        now, unreadable = cloud.clock(), cloud.shops.unreadable()
+        now, unreadable = cloud.clock(), cloud.clients.unreadable()
         with cloud.database.read() as session:
             each = each_at_risk(session, now, unreadable=unreadable)
             found = open_differences(session, each)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cloud import __version__
 from cloud.background.ending import Ending
-from cloud.background.loops import Clock, Crew, utc_now
+from cloud.background.loops import Clock, ThreadPool, utc_now
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.database.database import Database
@@ -19,12 +19,12 @@ from cloud.payments.call_worker import CallWorker
 from cloud.payments.openings import Openings
 from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import CUSTOM, Books, addresses_of
+from cloud.payments.own_page.ledger_view import CUSTOM, LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.rate import TokenBucket
 from cloud.payments.tbank.client import TBankClient
-from cloud.payments.tbank.ledger_view import books_of
+from cloud.payments.tbank.ledger_view import ledger_view_of
 from cloud.payments.tbank.webhook import PATH as TBANK_WEBHOOK
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
@@ -32,7 +32,7 @@ from cloud.settings import Settings
 TBANK = "TBank"
 YOOKASSA = frozenset({"Yookassa", "YookassaReceipt"})
 """Scenarios whose payments are opened at YooKassa; the second sends a fiscal receipt with each."""
-HANDS = 16
+CALL_SLOTS = 16
 """Provider calls under way at once in one process; each may take its 35 s."""
 
 
@@ -43,19 +43,19 @@ class Cloud:
     settings: Settings
     database: Database
     rules: Rules
-    shops: Shops
+    clients: ProviderClients
     owner: str
     clock: Clock
 
     def __post_init__(self) -> None:
         self.openings = Openings(self.database, self.owner, self.clock)
         self.ending = Ending()
-        self.ending.at_once(self.shops.begin_nothing)
+        self.ending.at_once(self.clients.begin_nothing)
 
-    def cashier(self, crew: Crew) -> CallWorker:
-        """A cashier whose calls are made by `crew`."""
+    def call_worker(self, pool: ThreadPool) -> CallWorker:
+        """A caller of providers whose calls are made in the threads of `pool`."""
         return CallWorker(
-            self.database, self.shops, self.rules, self.settings.public_url, self.owner, crew, jitter, self.clock,
+            self.database, self.clients, self.rules, self.settings.public_url, self.owner, pool, jitter, self.clock,
             self.openings,
         )  # fmt: skip
 
@@ -68,18 +68,18 @@ class Cloud:
 
     def close(self) -> None:
         """Close connections."""
-        self.shops.close()
+        self.clients.close()
         self.database.close()
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Cloud:
     """The cloud of these settings. Opens nothing yet. Without a clock all programs go by the database's."""
-    database = Database(settings.database_url, pool_size=HANDS, listen_url=settings.database_listen_url)
+    database = Database(settings.database_url, pool_size=CALL_SLOTS, listen_url=settings.database_listen_url)
     clock = clock or database.clock
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    shops = Shops(database, vault, connector(settings, database, clock), clock)
+    clients = ProviderClients(database, vault, connector(settings, database, clock), clock)
     owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Cloud(settings, database, rules_of(settings), shops, owner, clock)
+    return Cloud(settings, database, rules_of(settings), clients, owner, clock)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -97,7 +97,7 @@ def connector(settings: Settings, database: Database, clock: Clock = utc_now) ->
                 settings.tbank_url,
                 authorities=settings.tbank_ca_file,
                 user_agent=f"coffee-relay/{__version__}",
-                books=books_of(database),
+                ledger=ledger_view_of(database),
                 news_url=settings.public_url + TBANK_WEBHOOK,
                 bucket=TokenBucket(settings.tbank_rate, max(10.0, settings.tbank_rate)),
                 now=clock,
@@ -109,7 +109,7 @@ def connector(settings: Settings, database: Database, clock: Clock = utc_now) ->
             return CustomClient(
                 shop,
                 addresses,
-                Books(database, shop.account_id),
+                LedgerView(database, shop.account_id),
                 user_agent=f"coffee-relay/{__version__}",
                 callback_url=settings.public_url + CUSTOM_CALLBACK,
                 now=clock,

@@ -16,7 +16,7 @@ from cloud.database.clock import utc_now
 from cloud.database.postgresql import is_away, is_locked
 from cloud.database.wakeup import Bell, Listener
 
-__all__ = ["Clock", "Crew", "Loop", "Steps", "utc_now"]
+__all__ = ["Clock", "Loop", "Steps", "ThreadPool", "utc_now"]
 
 log = logging.getLogger("cloud.background.loops")
 
@@ -88,10 +88,10 @@ def _said_of(error: DBAPIError) -> str:
     return f"the database does not answer ({type(error.orig).__name__})" if is_away(error) else "a step failed"
 
 
-class Crew:
-    """A bounded number of hands for blocking calls. `size` 0 does everything in the caller's thread, in order.
+class ThreadPool:
+    """Threads for blocking calls, `size` slots at most. `size` 0 does everything in the caller's thread, in order.
 
-    `freed` is called when a hand becomes free after all were busy: before, nobody had to wait for one.
+    `freed` is called when a slot becomes free after all were busy: before, nobody had to wait for one.
     """
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
@@ -104,7 +104,7 @@ class Crew:
 
     @property
     def free(self) -> int:
-        """Hands with nothing to do."""
+        """Slots with nothing to do."""
         with self._lock:
             return self._size - self._busy
 

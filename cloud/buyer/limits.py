@@ -1,7 +1,7 @@
 """Keeps one visitor from taking everybody's place: how often orders are made, how many streams are open.
 
 Counted in this process's memory: with several web processes each counts alone, which is enough against accidents
-and idle hands; a flood is the reverse proxy's matter.
+and idle threads; a flood is the reverse proxy's matter.
 """
 
 import ipaddress

@@ -169,7 +169,7 @@ def _receipts(cloud: Cloud, credential: Credential) -> str:
     if not _is_used(cloud, credential):
         return ""
     try:
-        outcome = cloud.shops.of(credential.merchant_id, credential.scenario)[1].me()
+        outcome = cloud.clients.of(credential.merchant_id, credential.scenario)[1].me()
     except (NoCredential, SecretUnreadable):
         return ""
     fiscalization = outcome.value.fiscalization if isinstance(outcome, Ok) else None
@@ -196,7 +196,7 @@ def _of_account(cloud: Cloud, account: Known) -> Finding | None:
 def _left_shop(cloud: Cloud, account: FormerCredential, open_: str) -> Finding:
     name = f"{account.merchant_id}/{account.scenario} (left shop {account.account_id}): {open_} not settled"
     try:
-        outcome = cloud.shops.at(accounts.of(account)).me()
+        outcome = cloud.clients.at(accounts.of(account)).me()
     except NoCredential as error:
         return Finding(False, f"{name}; {error}")
     if account.scenario == CUSTOM and not account.status_url:
@@ -209,7 +209,7 @@ def _left_shop(cloud: Cloud, account: FormerCredential, open_: str) -> Finding:
 def _shop(cloud: Cloud, credential: Credential) -> Finding:
     name = f"{credential.merchant_id}/{credential.scenario} (shop {credential.account_id})"
     try:
-        _, client = cloud.shops.of(credential.merchant_id, credential.scenario)
+        _, client = cloud.clients.of(credential.merchant_id, credential.scenario)
     except (NoCredential, SecretUnreadable) as error:
         return Finding(False, f"{name}: {error}")
     if credential.scenario == CUSTOM and not credential.status_url:

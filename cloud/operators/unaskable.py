@@ -11,7 +11,7 @@ from cloud.orders.at_risk import each_at_risk
 from cloud.orders.models import Payment
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.tasks import Lane, Task
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 
 KEPT = timedelta(seconds=10)
 """However many ask, the database is asked this often."""
@@ -29,9 +29,9 @@ _UNOPENED = (
 class Unaskable:
     """Looks, and keeps for a few seconds what it saw."""
 
-    def __init__(self, database: Database, shops: Shops) -> None:
+    def __init__(self, database: Database, clients: ProviderClients) -> None:
         self._database = database
-        self._shops = shops
+        self._clients = clients
         self._lock = threading.Lock()
         self._seen: tuple[datetime, list[str]] | None = None
 
@@ -43,7 +43,7 @@ class Unaskable:
             return self._seen[1]
 
     def _look(self, now: datetime) -> list[str]:
-        unreadable = self._shops.unreadable()
+        unreadable = self._clients.unreadable()
         sums: dict[tuple[str, str, str], list[int]] = {}
         with self._database.read() as session:
             for money in each_at_risk(session, now, unreadable=unreadable):

@@ -1,4 +1,4 @@
-"""The books: one row for each movement of money, and for each attempt that failed, never changed. Kopecks.
+"""The ledger: one row for each movement of money, and for each attempt that failed, never changed. Kopecks.
 
 What an order cost its buyer, `captured` less `refunded`, is its price or nothing once all is settled (promise 4).
 """
@@ -22,7 +22,7 @@ def record(docket: Docket, payment: Payment, kind: str, amount: int, now: dateti
 
 
 def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
-    """A refund that is final at the provider, whoever asked for it; false when it is in the books already."""
+    """A refund that is final at the provider, whoever asked for it; false when it is in it already."""
     if not insert_if_new(session, Movement, _movement(payment, "refunded", amount, now, refund_id)):
         return False
     total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
@@ -37,7 +37,7 @@ def record_failed(docket: Docket, payment: Payment, task: Task, amount: int, now
     record(docket, payment, f"{task.value}_failed", amount, now, key)
 
 
-def standing(payment: Payment) -> int:
+def balance(payment: Payment) -> int:
     """Kopecks of the buyer's that are held or taken by this payment now."""
     return payment.amount if payment.state == PaymentState.HELD else payment.captured - payment.refunded
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from cloud.orders.ledger import standing
+from cloud.orders.ledger import balance
 from cloud.orders.locked_order import open_docket
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Status
@@ -30,7 +30,7 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
     order = docket.order
     if order.status == Status.SUCCESSFUL:
         given = max(order.given_back, sum(payment.refunded for payment in docket.payments))
-        left = min(order.price - given, sum(standing(payment) for payment in docket.payments))
+        left = min(order.price - given, sum(balance(payment) for payment in docket.payments))
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")

@@ -83,7 +83,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (S.MANUAL_MAKE, E.MAKE_REQUESTED): S.PAID,
     (S.MANUAL_MAKE, E.MANUAL_MAKE_EXPIRED): S.MAKE_FAILED,
     (S.MANUAL_MAKE, E.MONEY_RETURNED): S.MAKE_FAILED,
-    # Late truth corrects the books; it never starts a drink.
+    # Late truth corrects the ledger; it never starts a drink.
     (S.MAKE_FAILED, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_FAILED, E.MACHINE_REFUSED): S.MAKE_FAILED,
     (S.SUCCESSFUL, E.TRUST_REFUTED): S.MAKE_FAILED,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.payments.budget import BUSY, ENDING, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
 
 SLOTS = 32
@@ -153,12 +153,12 @@ class Waiting:
 
 
 class Dispatcher:
-    """Begins due work as it is admitted, in threads of `crew`. `gate_of` is None for a shop that nobody can call."""
+    """Begins due work as it is admitted, in threads of `pool`. `gate_of` is None for a shop that nobody can call."""
 
-    def __init__(self, admission: Admission, gate_of: Callable[[Waiting], Gate | None], crew: Crew) -> None:
+    def __init__(self, admission: Admission, gate_of: Callable[[Waiting], Gate | None], pool: ThreadPool) -> None:
         self._admission = admission
         self._gate_of = gate_of
-        self._crew = crew
+        self._pool = pool
 
     def begin(
         self, waiting: Iterable[Waiting], now: datetime, take: Callable[[Waiting, int], Sequence[Work]]
@@ -175,11 +175,11 @@ class Dispatcher:
         return min(again, default=None)
 
     def _begin(self, group: Waiting, now: datetime, take: Callable[[Waiting, int], Sequence[Work]]) -> float | None:
-        room = min(group.count, self._crew.free)
+        room = min(group.count, self._pool.free)
         gate = self._gate_of(group)
         if gate is None:  # whoever takes it tells why
             for work in take(group, room):
-                self._crew.submit(work)
+                self._pool.submit(work)
             return None
         permits: list[Permit] = []
         told: Permit | Refusal | None = None
@@ -199,12 +199,12 @@ class Dispatcher:
         if isinstance(told, Refusal):
             return told.wait_s
         if room < group.count:  # for want of threads
-            return 0.0 if self._crew.free > 0 else LOOK_AGAIN_S
+            return 0.0 if self._pool.free > 0 else LOOK_AGAIN_S
         return None
 
     def submit(self, permit: Permit, work: Work) -> None:
         """Do one piece of work under its permit."""
-        self._crew.submit(partial(self._within, permit, work))
+        self._pool.submit(partial(self._within, permit, work))
 
     def _within(self, permit: Permit, work: Work) -> None:
         try:

@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, Crew
+from cloud.background.loops import Clock, ThreadPool
 from cloud.database.database import Database
 from cloud.orders import order_tasks, outbox, paying
 from cloud.orders.locked_order import Docket, open_docket
@@ -32,7 +32,7 @@ from cloud.payments.openings import Openings
 from cloud.payments.outcomes import Outcome
 from cloud.payments.prepared_calls import prepare, prepared
 from cloud.payments.provider import InvalidRequest, Provider
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 
 log = logging.getLogger("cloud.payments.call_worker")
 
@@ -52,15 +52,15 @@ class CallWorker:
     """One per process; `owner` names its leases."""
 
     def __init__(
-        self, database: Database, shops: Shops, rules: Rules, public_url: str, owner: str, crew: Crew,
+        self, database: Database, clients: ProviderClients, rules: Rules, public_url: str, owner: str, pool: ThreadPool,
         jitter: Callable[[], float], clock: Clock, openings: Openings | None = None,
     ) -> None:  # fmt: skip
         self._database = database
-        self._shops = shops
+        self._clients = clients
         self._public_url = public_url
         self._claim = Claim(owner, LEASE_S)
-        self._crew = crew
-        self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
+        self._pool = pool
+        self._dispatcher = Dispatcher(clients.admission, clients.gate_of, pool)
         self._clock = clock
         self._results = CallResults(database, rules, jitter, clock)
         self._openings = openings or Openings(database, owner, clock)
@@ -68,7 +68,7 @@ class CallWorker:
     def step(self, now: datetime) -> datetime:
         """Begin due calls as they may begin; when to look again."""
         idle = now + timedelta(seconds=IDLE_S)
-        if self._crew.free <= 0:
+        if self._pool.free <= 0:
             return idle  # a freed slot rings
         with self._database.read() as session:
             waiting, later = due_calls.waiting(session, now)
@@ -78,7 +78,7 @@ class CallWorker:
     def open(self, row: OutboxRow) -> None:
         """Open a payment that the caller has claimed in its name. It goes on without the buyer."""
         self._openings.hold(row.key)
-        self._crew.submit(partial(self._open, row))
+        self._pool.submit(partial(self._open, row))
 
     def wait_for_opening(self, payment_id: str, patience_s: float) -> None:
         """Until this process has done opening it, or for so long."""
@@ -94,8 +94,8 @@ class CallWorker:
 
     def _carry_out_within(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         """In this thread, if it may begin soon; else it is due again when it may."""
-        gate = self._shops.gate_of(payment)
-        admission = self._shops.admission
+        gate = self._clients.gate_of(payment)
+        admission = self._clients.admission
         priority = due_calls.PRIORITIES[row.task]
         permit = admission.admit_within(gate, priority, BUYERS_PATIENCE_S) if gate is not None else None
         if isinstance(permit, Refusal):
@@ -112,11 +112,11 @@ class CallWorker:
         return AtHand(self._claim, self._prepare_at_once)
 
     def _prepare_at_once(self, docket: Docket, row: OutboxRow) -> Callable[[], None] | None:
-        if row.task == Task.CREATE or self._crew.free <= 0:  # a new payment is the checkout's
+        if row.task == Task.CREATE or self._pool.free <= 0:  # a new payment is the checkout's
             return None
         payment = docket.payment(row.subject)
         try:
-            provider = self._shops.of_payment(payment, docket.session)
+            provider = self._clients.of_payment(payment, docket.session)
             prepare(docket.session, provider, row, payment, docket.order, self._public_url)
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it
@@ -124,12 +124,12 @@ class CallWorker:
 
     def _begin(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         """Once a task that was taken in its own commit is written."""
-        gate = self._shops.gate_of(payment)
-        permit = self._shops.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
+        gate = self._clients.gate_of(payment)
+        permit = self._clients.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
         if isinstance(permit, Refusal):
-            self._crew.submit(partial(self._results.apply, row, held_back(permit.wait_s)))
+            self._pool.submit(partial(self._results.apply, row, held_back(permit.wait_s)))
         elif permit is None:
-            self._crew.submit(partial(self._carry_out, row, payment, order))
+            self._pool.submit(partial(self._carry_out, row, payment, order))
         else:
             self._dispatcher.submit(permit, partial(self._carry_out, row, payment, order))
 
@@ -196,7 +196,7 @@ class CallWorker:
 
     def _ask(self, asked: Question, row: OutboxRow, payment: Payment, order: Order) -> Answer:
         """One question to the provider, outside any transaction. Raises `NoCredential`, `InvalidRequest`."""
-        provider = self._shops.of_payment(payment)
+        provider = self._clients.of_payment(payment)
         if asked is Question.SEND:
             return self._send(provider, row, payment, order)
         with self._database.read() as session:

@@ -28,7 +28,7 @@ from cloud.orders.paying import Account, NotPayable
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.outcomes import AuthError
 from cloud.payments.provider import InvalidRequest, Provider
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.receipts.carried import EmailMalformed, EmailMissing
 
@@ -56,12 +56,12 @@ class Checkout:
     """Opens payments. `new_id` gives our payment ids."""
 
     def __init__(
-        self, database: Database, shops: Shops, cashier: CallWorker, clock: Clock, new_id: Callable[[], str],
-        is_ending: Callable[[], bool] = lambda: False,
+        self, database: Database, clients: ProviderClients, call_worker: CallWorker, clock: Clock,
+        new_id: Callable[[], str], is_ending: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._database = database
-        self._shops = shops
-        self._cashier = cashier
+        self._clients = clients
+        self._call_worker = call_worker
         self._clock = clock
         self._new_id = new_id
         self._is_ending = is_ending
@@ -87,10 +87,10 @@ class Checkout:
         except IntegrityError:  # the unique index: two presses at the same moment
             raise Refusal(503, "in_progress", "the payment is being opened") from None
         if call is not None:
-            self._cashier.open(call)
+            self._call_worker.open(call)
         else:
             self._refuse_if_nobody_can_be_asked(payment)
-        self._cashier.wait_for_opening(payment.id, PATIENCE_S)
+        self._call_worker.wait_for_opening(payment.id, PATIENCE_S)
         return self._page(payment.id)
 
     def _account(self, order_id: str) -> tuple[Credential, Provider]:
@@ -99,7 +99,7 @@ class Checkout:
         if order is None:
             raise Refusal(404, "unknown_order", "no such order")
         try:
-            return self._shops.of(order.merchant_id, order.payment_scenario)
+            return self._clients.of(order.merchant_id, order.payment_scenario)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": order_id})
             raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
@@ -107,7 +107,7 @@ class Checkout:
     def _refuse_if_nobody_can_be_asked(self, payment: Payment) -> None:
         """About a payment opened earlier, at an account that may have been left meanwhile."""
         try:
-            self._shops.of_payment(payment)
+            self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": payment.order_id})
             raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
@@ -123,7 +123,7 @@ class Checkout:
         order = session.get_one(Order, order_id)
         _refuse_if_it_cannot_be_made(session, order)
         receipts_carried.begin(session, order, payment, credential, email, now)
-        return payment, self._cashier.claim_new(session, payment, order, provider, now)
+        return payment, self._call_worker.claim_new(session, payment, order, provider, now)
 
     def _unopened(self, session: Session, payment: Payment, now: datetime) -> OutboxRow | None:
         """A payment begun before whose opening nobody is at: its process died, or its provider could not be reached.
@@ -135,7 +135,7 @@ class Checkout:
         order = session.get_one(Order, payment.order_id)
         if now >= order.expires_at:
             raise NotPayable(order, expired=True)
-        return self._cashier.take_over(session, payment, now)
+        return self._call_worker.take_over(session, payment, now)
 
     def _page(self, payment_id: str) -> str:
         with self._database.read() as session:

@@ -1,4 +1,4 @@
-"""What a provider says of payments, refunds and shops, in our words, and whether it agrees with our books.
+"""What a provider says of payments, refunds and shops, in our words, and whether it agrees with our ledger.
 
 No I/O and no provider's wording; amounts are int kopecks, times are aware UTC. None means "not said".
 """
@@ -115,7 +115,7 @@ class Page(Generic[T_co]):
 
 @dataclass(frozen=True)
 class Expected:
-    """What our books say a payment must look like. `test` None does not compare."""
+    """What our ledger says a payment must look like. `test` None does not compare."""
 
     account_id: str
     amount: int
@@ -125,7 +125,7 @@ class Expected:
 
 
 def differences(facts: PaymentFacts, expected: Expected) -> tuple[str, ...]:
-    """Names of what the provider says otherwise than our books; empty when they agree.
+    """Names of what the provider says otherwise than our ledger; empty when they agree.
 
     What is not said is no difference, except metadata: a payment without our marks is not ours to believe.
     """

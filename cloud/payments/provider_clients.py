@@ -56,7 +56,7 @@ class NoCredential(LookupError):
     """The merchant has no (or no longer this) account for the scenario; an operator must mend it."""
 
 
-class Shops:
+class ProviderClients:
     """The clients in use, one per account, and who may call them now."""
 
     def __init__(self, database: Database, vault: Vault, connect: Connect, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Boolean, Integer, String, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, Crew
+from cloud.background.loops import Clock, ThreadPool
 from cloud.database.database import Database, UtcDateTime
 from cloud.database.due import due
 from cloud.database.group_commit import after_commit, ring
@@ -29,7 +29,7 @@ from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
 from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.unplaced import Unplaced
 from cloud.payments.verification import news_of
 
@@ -103,18 +103,24 @@ _AT_HAND = "recheck"
 _TOLD_OF = "told of"
 
 
-class Recheck:
+class StatusPoller:
     """One per process; several processes share the work by leases."""
 
     def __init__(
-        self, database: Database, shops: Shops, rules: Rules, crew: Crew, jitter: Callable[[], float], clock: Clock
+        self,
+        database: Database,
+        clients: ProviderClients,
+        rules: Rules,
+        pool: ThreadPool,
+        jitter: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._database = database
-        self._shops = shops
+        self._clients = clients
         self._rules = rules
-        self._crew = crew
-        self._dispatcher = Dispatcher(shops.admission, shops.gate_of, crew)
-        self._unplaced = Unplaced(database, shops, self._dispatcher, self._check, clock)
+        self._pool = pool
+        self._dispatcher = Dispatcher(clients.admission, clients.gate_of, pool)
+        self._unplaced = Unplaced(database, clients, self._dispatcher, self._check, clock)
         self._jitter = jitter
         self._clock = clock
 
@@ -125,7 +131,7 @@ class Recheck:
     @property
     def has_room(self) -> bool:
         """Whether a question could begin now, as far as threads go."""
-        return self._crew.free > 0
+        return self._pool.free > 0
 
     def ask(self, session: Session, payment: Payment, *, is_read_back: bool) -> bool:
         """Ask about a payment taken in the caller's transaction. False when that may not begin now.
@@ -133,11 +139,11 @@ class Recheck:
         Asking changes nothing, so it need not wait for the commit, but for `is_read_back`: what is being stored may be
         the answer. The answer is stored after it: SQLite has one writer, PostgreSQL locks the payment's row.
         """
-        if not self._crew.is_apart:
+        if not self._pool.is_apart:
             after_commit(session, partial(self._ask_after, payment))
             return True
         if is_read_back:
-            after_commit(session, partial(self._crew.submit, partial(self._ask_after, payment)))
+            after_commit(session, partial(self._pool.submit, partial(self._ask_after, payment)))
             return True
         return self._begin(payment, session) is None
 
@@ -145,14 +151,14 @@ class Recheck:
         refusal = self._begin(payment)
         if refusal is not None:
             again = self._clock() + timedelta(seconds=refusal.wait_s)
-            self._crew.submit(partial(self._database.write, paying.not_asked, payment.id, again))
+            self._pool.submit(partial(self._database.write, paying.not_asked, payment.id, again))
 
     def _begin(self, payment: Payment, session: Session | None = None) -> Refusal | None:
         """Ask now; why not, when that may not begin."""
-        gate = self._shops.gate_of(payment, session)
+        gate = self._clients.gate_of(payment, session)
         if gate is None:
             return Refusal("nobody can be asked", 0.0)
-        permit = self._shops.admission.admit(gate, _priority_of(payment.told_at is not None))
+        permit = self._clients.admission.admit(gate, _priority_of(payment.told_at is not None))
         if isinstance(permit, Refusal):
             return permit
         self._dispatcher.submit(permit, partial(self._check, payment))
@@ -161,7 +167,7 @@ class Recheck:
     def step(self, now: datetime) -> datetime:
         """Ask what is due as it may begin; when to look again."""
         idle = now + timedelta(seconds=60)
-        if self._crew.free <= 0:
+        if self._pool.free <= 0:
             return idle  # a freed slot rings
         with self._database.read() as session:
             asked = {"now": now, "beyond": self._beyond(now)}
@@ -188,7 +194,7 @@ class Recheck:
 
     def _check(self, payment: Payment) -> None:
         try:
-            provider = self._shops.of_payment(payment)
+            provider = self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": payment.order_id})
             self._database.write(self._unanswered, payment.id, 60.0)
@@ -254,7 +260,7 @@ def ask_at_once(session: Session, notification: Notification, now: datetime) -> 
 
     None when no payment of ours has this id; what is signed names payments of its own account only.
     """
-    asker: Recheck | None = session.info.get(_AT_HAND)
+    asker: StatusPoller | None = session.info.get(_AT_HAND)
     if asker is not None and not asker.has_room:
         asker = None
     lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)

@@ -23,7 +23,7 @@ from cloud.payments.facts import PaymentFacts
 from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.verification import news_of
 
 log = logging.getLogger("cloud.payments.status_poller")
@@ -42,10 +42,15 @@ class Unplaced:
     """Asks about what cannot be placed; a payment that turns out to be ours is handed to `check`."""
 
     def __init__(
-        self, database: Database, shops: Shops, dispatcher: Dispatcher, check: Callable[[Payment], None], clock: Clock
+        self,
+        database: Database,
+        clients: ProviderClients,
+        dispatcher: Dispatcher,
+        check: Callable[[Payment], None],
+        clock: Clock,
     ) -> None:
         self._database = database
-        self._shops = shops
+        self._clients = clients
         self._dispatcher = dispatcher
         self._check = check
         self._clock = clock
@@ -54,7 +59,7 @@ class Unplaced:
         """Look at some of what is due."""
         for news in self._database.write(self._take, now):
             try:
-                provider = self._shops.of_account(news.account_id)
+                provider = self._clients.of_account(news.account_id)
             except NoCredential as error:
                 log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
                 provider = None
@@ -65,7 +70,7 @@ class Unplaced:
 
     def _begin(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
         priority = Priority.NEWS if news.our_payment else Priority.UNPLACED
-        permit = self._shops.admission.admit(provider.gate, priority)
+        permit = self._clients.admission.admit(provider.gate, priority)
         if isinstance(permit, Refusal):
             wait_s = permit.wait_s if news.our_payment else max(permit.wait_s, HELD_BACK_S)
             self._database.write(_look_again, news.id, now + timedelta(seconds=wait_s))

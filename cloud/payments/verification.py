@@ -1,4 +1,4 @@
-"""From a provider's answer to news an order may believe: compared with our own books first. Pure."""
+"""From a provider's answer to news an order may believe: compared with our own ledger first. Pure."""
 
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentNews, PaymentState

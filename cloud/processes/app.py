@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from cloud import buyer
 from cloud.background import heartbeat
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
 from cloud.courier.tmetr.price import TmetrPrices
@@ -50,9 +50,10 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     settings = cloud.settings
-    pool = Crew("checkout", OPENING_SLOTS)
+    pool = ThreadPool("checkout", OPENING_SLOTS)
     desk = checkout.Checkout(
-        cloud.database, cloud.shops, cloud.cashier(pool), cloud.clock, new_payment_id, lambda: cloud.ending.is_begun
+        cloud.database, cloud.clients, cloud.call_worker(pool), cloud.clock, new_payment_id,
+        lambda: cloud.ending.is_begun,
     )  # fmt: skip
     cloud.ending.waits_for(pool.close)
     room = buyer.create_room(
@@ -73,10 +74,10 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
             cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks
         )
     )  # fmt: skip
-    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.shops, cloud.clock))
-    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.shops, cloud.clock))
+    app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.clients, cloud.clock))
+    app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     app.register_blueprint(
-        metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.shops.unreadable)
+        metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )
     _add_health(app, cloud)
     _add_errors(app)
@@ -89,7 +90,7 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
     def health() -> Response:
         return jsonify(status="healthy", timestamp=cloud.clock().isoformat())
 
-    unaskable = Unaskable(cloud.database, cloud.shops)
+    unaskable = Unaskable(cloud.database, cloud.clients)
 
     @app.get("/ready")
     def ready() -> tuple[Response, int]:

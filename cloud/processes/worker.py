@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.background import heartbeat
-from cloud.background.loops import Crew, Loop
+from cloud.background.loops import Loop, ThreadPool
 from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
@@ -30,7 +30,7 @@ from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.renewals import Renewals
-from cloud.payments.status_poller import NEWS, Recheck
+from cloud.payments.status_poller import NEWS, StatusPoller
 from cloud.wiring import Cloud, jitter
 
 log = logging.getLogger("cloud.processes.worker")
@@ -38,9 +38,9 @@ log = logging.getLogger("cloud.processes.worker")
 STOP_WITHIN_S = 10.0
 ASKED_WITHIN_S = 20.0
 """Reconciliation asks in its loop's own thread: connect 5 s, answer 12 s."""
-RECEIPT_HANDS = 4
+RECEIPT_SLOTS = 4
 """Receipts hurry nobody: most of the provider's patience is for payments."""
-TMETR_HANDS = 8
+TMETR_SLOTS = 8
 """Calls to the Tmetr API under way at once; a make takes up to 15 s."""
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
@@ -63,26 +63,28 @@ class Worker:
             settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN, HEARTBEAT)),
             settings.mqtt_user, settings.mqtt_password,
         )  # fmt: skip
-        # One crew, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
-        callers = Crew("provider", SLOTS, lambda: bell.ring((news, money)))
-        cloud.shops.admission.freed = lambda: bell.ring((news, money))
-        self._makers: list[Crew] = []
-        self._crews = [callers, Crew("receipts", RECEIPT_HANDS, lambda: bell.ring((RECEIPTS,)))]
-        self._cashier = cloud.cashier(callers)
-        self._recheck = Recheck(database, cloud.shops, rules, callers, jitter, clock)
+        # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
+        callers = ThreadPool("provider", SLOTS, lambda: bell.ring((news, money)))
+        cloud.clients.admission.freed = lambda: bell.ring((news, money))
+        self._makers: list[ThreadPool] = []
+        self._pools = [callers, ThreadPool("receipts", RECEIPT_SLOTS, lambda: bell.ring((RECEIPTS,)))]
+        self._call_worker = cloud.call_worker(callers)
+        self._poller = StatusPoller(database, cloud.clients, rules, callers, jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
         publishing = Loop("publisher", self._publisher, bell, mail, clock)
         self._publisher.wake = self.link.on_answer = publishing.ring
         self.link.on_received = lambda: bell.ring((MQTT_IN,))
         self._heartbeat = Heartbeat(database, self.link, cloud.owner)
         self._patience = Patience()
-        reconciler = Reconciler(database, cloud.shops, clock, self._patience.wait)
+        reconciler = Reconciler(database, cloud.clients, clock, self._patience.wait)
         self.loops = [
             publishing,
-            Loop("cashier", self._cashier, bell, money, clock),
+            Loop("cashier", self._call_worker, bell, money, clock),
             Loop("openings", cloud.openings, bell, openings.TOPIC, clock),
-            Loop("recheck", self._recheck, bell, news, clock),
-            Loop("receipts", Registration(database, cloud.shops, self._crews[1], jitter, clock), bell, RECEIPTS, clock),
+            Loop("recheck", self._poller, bell, news, clock),
+            Loop(
+                "receipts", Registration(database, cloud.clients, self._pools[1], jitter, clock), bell, RECEIPTS, clock
+            ),
             Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
@@ -107,9 +109,9 @@ class Worker:
             loop.start()
         known = self._cloud.database.known
         order_tasks.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
-        order_tasks.know_at_hand(known, Lane.PROVIDER, self._cashier.at_hand())
-        self._recheck.at_hand(known, here=True)
-        for merchant, scenario, shop in sorted(self._cloud.shops.unreadable()):
+        order_tasks.know_at_hand(known, Lane.PROVIDER, self._call_worker.at_hand())
+        self._poller.at_hand(known, here=True)
+        for merchant, scenario, shop in sorted(self._cloud.clients.unreadable()):
             words = "the key of shop %s (%s of %s) cannot be read: nobody can be asked what was paid there"
             log.error(words, shop, scenario, merchant)
         log.info("worker started", extra={"worker": self._cloud.owner})
@@ -124,8 +126,8 @@ class Worker:
             return []
         database, clock, bell = cloud.database, cloud.clock, cloud.database.bell
         commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
-        makers = Crew("tmetr", TMETR_HANDS, lambda: bell.ring((commands,)))
-        lookers = Crew("tmetr-heartbeat", TMETR_HANDS, lambda: bell.ring((beats,)))
+        makers = ThreadPool("tmetr", TMETR_SLOTS, lambda: bell.ring((commands,)))
+        lookers = ThreadPool("tmetr-heartbeat", TMETR_SLOTS, lambda: bell.ring((beats,)))
         self._makers = [makers, lookers]
         sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
         return [
@@ -136,7 +138,7 @@ class Worker:
     def _ask_nothing_more(self) -> None:
         known = self._cloud.database.known
         order_tasks.know_at_hand(known, Lane.PROVIDER, None)
-        self._recheck.at_hand(known, here=False)
+        self._poller.at_hand(known, here=False)
         self._patience.end()
         for loop in self._asking:
             loop.stop()
@@ -145,14 +147,14 @@ class Worker:
         """Finish what is in hand and end. While providers are waited for, machines are served and leases renewed."""
         self._cloud.ending.finish()
         _join(self._asking, ASKED_WITHIN_S)
-        for crew in self._crews:
-            crew.close()
+        for pool in self._pools:
+            pool.close()
         order_tasks.know_at_hand(self._cloud.database.known, Lane.MQTT, None)
         for loop in self.loops:
             loop.stop()
         _join(self.loops, STOP_WITHIN_S)
-        for crew in self._makers:
-            crew.close()
+        for pool in self._makers:
+            pool.close()
         self.link.stop()
         self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.buyer.reservation import reserve, reserved_until
 from cloud.database.due import is_due
 from cloud.orders import outbox
@@ -13,8 +13,8 @@ from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import NoCredential, Shops
-from cloud.payments.status_poller import Recheck
+from cloud.payments.provider_clients import NoCredential, ProviderClients
+from cloud.payments.status_poller import StatusPoller
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, ONE_STAGE, START, World
 
@@ -65,11 +65,11 @@ def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id, ONE_STAGE)
     world.tell(payment_id, PaymentState.PENDING)
-    shops = Shops(world.database, world.vault, nobody, world.clock)
-    recheck = Recheck(world.database, shops, world.rules, Crew("recheck", 0), lambda: 0.0, world.clock)
+    shops = ProviderClients(world.database, world.vault, nobody, world.clock)
+    poller = StatusPoller(world.database, shops, world.rules, ThreadPool("recheck", 0), lambda: 0.0, world.clock)
 
     def tries() -> int:
-        recheck.step(world.now)
+        poller.step(world.now)
         return world.payment(order_id).checks
 
     assert tries() == 0

@@ -1,4 +1,4 @@
-"""A world whose money is at a simulated YooKassa, over real HTTP; cashier and recheck work when they are told to."""
+"""A world whose money is at a simulated YooKassa, over real HTTP; its workers work when they are told to."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import StoredNotification
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.status_poller import Recheck
+from cloud.payments.status_poller import StatusPoller
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.processes.app import create_app
 from cloud.settings import Settings
@@ -41,25 +41,25 @@ class Till:
         """Of clients not yet made: how often we call, and how many failures in a row open the circuit."""
         self.shop = TestShop(yookassa, ACCOUNT, SHOP_SECRET)
         self._url = connect_to or yookassa.url
-        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
+        self.shops = ProviderClients(world.database, world.vault, self._connect, lambda: world.now)
         self.cloud = self.a_cloud("till")
-        self.cashier = self.a_cashier("till")
-        self.recheck = self.a_recheck()
+        self.call_worker = self.a_call_worker("till")
+        self.poller = self.a_poller()
         self.app = create_app(self.cloud)
 
     def a_cloud(self, owner: str, **settings: Any) -> Cloud:
         chosen = Settings(SECRET_KEY, public_url="https://coffee.example.org", **settings)
         return Cloud(chosen, self.world.database, self.world.rules, self.shops, owner, self.world.clock)
 
-    def a_cashier(self, owner: str, hands: int = 0) -> CallWorker:
+    def a_call_worker(self, owner: str, slots: int = 0) -> CallWorker:
         return CallWorker(
-            self.world.database, self.shops, self.world.rules, "https://coffee.example.org", owner, Crew(owner, hands),
-            lambda: 0.0, self.world.clock,
+            self.world.database, self.shops, self.world.rules, "https://coffee.example.org", owner,
+            ThreadPool(owner, slots), lambda: 0.0, self.world.clock,
         )  # fmt: skip
 
-    def a_recheck(self, crew: Crew | None = None) -> Recheck:
-        crew = crew or Crew("recheck", 0)
-        return Recheck(self.world.database, self.shops, self.world.rules, crew, lambda: 0.0, self.world.clock)
+    def a_poller(self, pool: ThreadPool | None = None) -> StatusPoller:
+        pool = pool or ThreadPool("recheck", 0)
+        return StatusPoller(self.world.database, self.shops, self.world.rules, pool, lambda: 0.0, self.world.clock)
 
     def _connect(self, shop: Shop, _scenario: str) -> Provider:
         return YooKassaClient(
@@ -117,7 +117,7 @@ class Till:
         """Time passes; whatever is due is done until nothing is."""
         now, quiet = self.world.clock.advance(seconds), 0
         for _ in range(50):
-            wakes = [self.cashier.step(now), self.recheck.step(now)]
+            wakes = [self.call_worker.step(now), self.poller.step(now)]
             quiet = quiet + 1 if min(wakes) > now else 0
             if quiet == 2:  # each has seen what the other did
                 return

@@ -1,6 +1,6 @@
 """The real cloud in a world: `Worker`, `Checkout`, the webhook's store, on a database whose commits can be the last.
 
-Only the shells are replaced: a loop's thread by the scheduler, a hand of a crew by a task that sleeps in virtual time.
+Only the shells are replaced: a loop's thread by the scheduler, a hand of a pool by a task that sleeps in virtual time.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
-from cloud.background.loops import AFTER_ERROR_S, Clock, Crew, Steps
+from cloud.background.loops import AFTER_ERROR_S, Clock, Steps, ThreadPool
 from cloud.database.database import Database
 from cloud.database.group_commit import MAX_GROUP, GroupCommit, Piece
 from cloud.database.wakeup import Bell, Listener
@@ -22,7 +22,7 @@ from cloud.payments import inbox, openings
 from cloud.payments.checkout import Checkout
 from cloud.payments.inbox import Reception
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import TokenBucket
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.payments.yookassa.notification import parse_notification
@@ -43,7 +43,7 @@ RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credential
 """Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed."""
 PUNCTUAL = frozenset({"openings"})
 """Loops whose work no row of the database tells: stepped when they asked to be."""
-HANDS = 4
+CALL_SLOTS = 4
 log = logging.getLogger("cloud.background.loops")
 
 
@@ -87,7 +87,7 @@ class CloudProcess:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
         self._carry_rings(database.bell)
         settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
-        shops = Shops(database, self._vault, self._connect, self.clock)
+        shops = ProviderClients(database, self._vault, self._connect, self.clock)
         shops.admission.pause = world.scheduler.sleep
         owner = f"{self.process.name}-{self._starts}"
         self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
@@ -96,8 +96,8 @@ class CloudProcess:
             self.worker.start()
         else:
             WorldLoop("openings", self.cloud.openings, database.bell, openings.TOPIC, self.clock).start()
-        cashier = self.cloud.cashier(Crew("checkout", 0))
-        self.checkout = Checkout(database, shops, cashier, self.clock, world.new_payment_id)
+        call_worker = self.cloud.call_worker(ThreadPool("checkout", 0))
+        self.checkout = Checkout(database, shops, call_worker, self.clock, world.new_payment_id)
         self.is_open = True
 
     def clock(self) -> datetime:
@@ -218,14 +218,14 @@ class _Ear(Listener):
         self._on_ring()
 
 
-class WorldCrew(Crew):
+class WorldThreadPool(ThreadPool):
     """Stands in for `cloud.background.loops.Crew`: each hand is a task that sleeps while the provider thinks."""
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
         super().__init__(name, 0, freed)
         self._world = here()
         self._process = self._world.process
-        self._size = min(size, HANDS)
+        self._size = min(size, CALL_SLOTS)
 
     def submit(self, work: Callable[[], None]) -> None:
         with self._lock:

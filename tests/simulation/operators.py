@@ -138,7 +138,7 @@ class Bookkeeper:
 
     def _look(self, web: "CloudProcess") -> None:
         world, cloud = self._world, web.cloud
-        reconciler = Reconciler(cloud.database, cloud.shops, cloud.clock, world.scheduler.sleep)
+        reconciler = Reconciler(cloud.database, cloud.clients, cloud.clock, world.scheduler.sleep)
         day = Day.of(world.scheduler.true_time)
         open_ = []
         for key in reconciler.keys(day):

@@ -27,8 +27,8 @@ from cloud.payments.call_worker import CallWorker
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import Notification
 from cloud.payments.outcomes import Ok, Rejected, Unknown
-from cloud.payments.provider_clients import Shops
-from cloud.payments.status_poller import Recheck
+from cloud.payments.provider_clients import ProviderClients
+from cloud.payments.status_poller import StatusPoller
 from tests.simulation.here import here
 
 Patches = list[AbstractContextManager[Any]]
@@ -148,10 +148,10 @@ def settled_before_sent() -> Patches:
 
 
 def silence_is_cancelled() -> Patches:
-    check = Recheck._check
+    check = StatusPoller._check
 
-    def guess(self: Recheck, payment: Payment) -> None:
-        provider = self._shops.of_payment(payment)
+    def guess(self: StatusPoller, payment: Payment) -> None:
+        provider = self._clients.of_payment(payment)
         outcome = provider.fetch(payment.provider_payment_id or "")
         if isinstance(outcome, Ok):
             check(self, payment)
@@ -159,7 +159,7 @@ def silence_is_cancelled() -> Patches:
             news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
             self._database.write(paying.payment_news, payment.id, news, self._rules, self._clock())
 
-    return [patch.object(Recheck, "_check", guess)]
+    return [patch.object(StatusPoller, "_check", guess)]
 
 
 def refund_booked_twice() -> Patches:
@@ -180,23 +180,23 @@ def polls_take_it_all() -> Patches:
 
 
 def one_client() -> Patches:
-    client = Shops._client
+    client = ProviderClients._client
 
-    def shared(self: Shops, credential: Any) -> Any:
+    def shared(self: ProviderClients, credential: Any) -> Any:
         with self._lock:
             if self._clients:
                 return next(iter(self._clients.values()))[1]
         return client(self, credential)
 
-    return [patch.object(Shops, "_client", shared)]
+    return [patch.object(ProviderClients, "_client", shared)]
 
 
 def refunds_asked_later() -> Patches:
     """The answer is stored, which may end the asking, and only then its refunds are asked for."""
-    check = Recheck._check
+    check = StatusPoller._check
 
-    def in_two_commits(self: Recheck, payment: Payment) -> None:
-        provider = self._shops.of_payment(payment)
+    def in_two_commits(self: StatusPoller, payment: Payment) -> None:
+        provider = self._clients.of_payment(payment)
         outcome = provider.fetch(payment.provider_payment_id or "")
         if not isinstance(outcome, Ok):
             check(self, payment)
@@ -208,7 +208,7 @@ def refunds_asked_later() -> Patches:
                     paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock()
                 )
 
-    return [patch.object(Recheck, "_check", in_two_commits)]
+    return [patch.object(StatusPoller, "_check", in_two_commits)]
 
 
 def returned_money_pours() -> Patches:

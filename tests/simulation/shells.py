@@ -14,7 +14,7 @@ import cloud.database.sqlite
 import cloud.payments.yookassa.client
 import cloud.processes.worker
 import cloud.wiring
-from tests.simulation.cloud_process import WorldCrew, WorldLoop, WorldPutBy
+from tests.simulation.cloud_process import WorldLoop, WorldPutBy, WorldThreadPool
 from tests.simulation.here import here
 from tests.simulation.mqtt_client import Client
 from tests.simulation.provider import WorldTransport
@@ -36,7 +36,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.database.sqlite, "create_engine", create_engine),
             (cloud.database.database, "PutBy", WorldPutBy),
             (cloud.processes.worker, "Loop", WorldLoop),
-            (cloud.processes.worker, "Crew", WorldCrew),
+            (cloud.processes.worker, "ThreadPool", WorldThreadPool),
             (cloud.processes.worker, "jitter", _jitter),
             (cloud.wiring, "jitter", _jitter),
             (cloud.processes.worker, "client_id_of", lambda owner: owner),

@@ -47,7 +47,7 @@ make_verdict = 1.0
 query_reply = 0.5
 gate_patience = 3.0
 unknown_deadline = 10.0
-recheck = 2.0
+status poller = 2.0
 """
 TIMING = Timing(brew_s=1.5, boot_s=0.2, heating_s=0.0, heartbeat_s=0.5)
 
@@ -260,8 +260,8 @@ class World:
             self.wait_selling()
 
     def _stop_all(self) -> None:
-        with ThreadPoolExecutor(len(self.programs)) as hands:
-            list(hands.map(Restartable.stop, self.programs))
+        with ThreadPoolExecutor(len(self.programs)) as slots:
+            list(slots.map(Restartable.stop, self.programs))
 
     def once(self, *words: str) -> str:
         """A command of `coffee-cloud` that must end well; what it said."""

@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, Crew
+from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.database import Database
 from cloud.database.due import due, is_due
@@ -32,23 +32,23 @@ CONTROL = "tmetr-api"
 class TmetrHeartbeats:
     """The loop; several workers share the machines by `look_at`."""
 
-    def __init__(self, database: Database, client: TmetrClient, crew: Crew, clock: Clock) -> None:
+    def __init__(self, database: Database, client: TmetrClient, pool: ThreadPool, clock: Clock) -> None:
         self._database = database
         self._client = client
-        self._crew = crew
+        self._pool = pool
         self._clock = clock
         self._idle_until: datetime | None = None
         self._in_vain: dict[str, int] = {}
         """Looks that told nothing, by machine."""
 
     def step(self, now: datetime) -> datetime:
-        """Look at machines that are due, as hands are free; when to come again."""
+        """Look at machines that are due, as slots are free; when to come again."""
         if self._idle_until is not None and not is_due(self._idle_until, now, timedelta(seconds=IDLE_S)):
             return self._idle_until
-        free = self._crew.free
+        free = self._pool.free
         taken = self._database.write(_take, now, free) if free > 0 else []
         for device_uuid in taken:
-            self._crew.submit(partial(self._look, device_uuid))
+            self._pool.submit(partial(self._look, device_uuid))
         self._idle_until = now + timedelta(seconds=0 if len(taken) == free > 0 else IDLE_S)
         return self._idle_until
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, Crew
+from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.outgoing import OutgoingCommand, OutgoingCommands, command_of
 from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClient
 from cloud.courier.tmetr.http import NotTaken, Unknown
@@ -31,27 +31,27 @@ Answer = Forwarded | Refused | NotTaken | Unknown
 
 
 class TmetrSender:
-    """One per process; `owner` names its leases, `crew` makes the calls."""
+    """One per process; `owner` names its leases, `pool` makes the calls."""
 
     def __init__(
-        self, database: Database, client: TmetrClient, rules: Rules, owner: str, crew: Crew, clock: Clock
+        self, database: Database, client: TmetrClient, rules: Rules, owner: str, pool: ThreadPool, clock: Clock
     ) -> None:
         self._database = database
         self._client = client
         self._rules = rules
         self._owner = owner
-        self._crew = crew
+        self._pool = pool
         self._clock = clock
         self._rows = OutgoingCommands(Lane.TMETR, owner)
 
     def step(self, now: datetime) -> datetime:
-        """Take due commands as hands are free; when to look again."""
-        free = self._crew.free
+        """Take due commands as slots are free; when to look again."""
+        free = self._pool.free
         if free <= 0:
-            return now + timedelta(seconds=IDLE_S)  # a freed hand rings
+            return now + timedelta(seconds=IDLE_S)  # a freed slot rings
         rows, next_due = self._database.write(self._take, now, free)
         for row in rows:
-            self._crew.submit(partial(self._send, row))
+            self._pool.submit(partial(self._send, row))
         idle = now + timedelta(seconds=IDLE_S)
         return min(next_due or idle, idle)
 

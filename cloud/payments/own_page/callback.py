@@ -18,7 +18,7 @@ from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.own_page.ledger_view import CUSTOM
 from cloud.payments.own_page.objects import Told, Unreadable, note_of, told_of
 from cloud.payments.own_page.signature import NotSigned, Purpose, WronglySigned, check, payload_of
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 
 log = logging.getLogger("cloud.payments.own_page.callback")
 
@@ -37,14 +37,14 @@ class Refused(Exception):
         self.code = code
 
 
-def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprint:
+def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
     """The merchants' door."""
     blueprint = Blueprint("custom_callback", __name__)
 
     @blueprint.post(PATH, strict_slashes=False)
     def custom_callback() -> tuple[Response, int]:
         try:
-            told = _authentic(shops, request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1], clock())
+            told = _authentic(clients, request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1], clock())
             _take(database.write(inbox.receive, _notification(told), clock()))
         except Refused as refused:
             log.warning("callback refused: %s", refused.code, extra={"remote": request.remote_addr})
@@ -72,12 +72,12 @@ def _notification(told: Told) -> Notification:
     )  # fmt: skip
 
 
-def _authentic(shops: Shops, body: bytes, now: datetime) -> Told:
+def _authentic(clients: ProviderClients, body: bytes, now: datetime) -> Told:
     """What was said, certainly by the merchant it speaks for, and lately. Raises `Refused`."""
     try:
         payload, signature = payload_of(body)
         account = note_of(payload).account
-        check(_secret_of(shops, account), Purpose.CALLBACK, payload, signature)
+        check(_secret_of(clients, account), Purpose.CALLBACK, payload, signature)
         told = told_of(payload)
     except Unreadable as error:
         log.warning("callback cannot be read: %s", error)
@@ -93,10 +93,10 @@ def _authentic(shops: Shops, body: bytes, now: datetime) -> Told:
     return told
 
 
-def _secret_of(shops: Shops, account: str) -> str:
+def _secret_of(clients: ProviderClients, account: str) -> str:
     """The key this account signs with. A stranger is refused like a wrong signature: who is known is not told."""
     try:
-        client = shops.of_account(account, CUSTOM)
+        client = clients.of_account(account, CUSTOM)
     except NoCredential as error:
         log.error("%s", error)
         client = None

@@ -26,7 +26,7 @@ from cloud.payments.facts import (
 )
 from cloud.payments.outcomes import NotOurs, Ok, Outcome, Rejected, Unknown
 from cloud.payments.own_page import calls
-from cloud.payments.own_page.ledger_view import Addresses, Booked, Books
+from cloud.payments.own_page.ledger_view import Addresses, Booked, LedgerView
 from cloud.payments.own_page.objects import (
     Told,
     as_a_whole,
@@ -59,7 +59,7 @@ class CustomClient:
     """One merchant's own payment page; a `provider.Provider`. Any thread may call it."""
 
     def __init__(
-        self, shop: Shop, addresses: Addresses, books: Books, *, user_agent: str, callback_url: str,
+        self, shop: Shop, addresses: Addresses, ledger: LedgerView, *, user_agent: str, callback_url: str,
         connect_timeout_s: float = CONNECT_S, act_timeout_s: float = ACT_S, ask_timeout_s: float = ASK_S,
         bucket: TokenBucket | None = None, breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -68,7 +68,7 @@ class CustomClient:
     ) -> None:  # fmt: skip
         self._shop = shop
         self._addresses = addresses
-        self._books = books
+        self._ledger = ledger
         self._callback_url = callback_url
         self._now = now
         self._new_nonce = new_nonce
@@ -162,7 +162,7 @@ class CustomClient:
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
         """The return now, out of its payment."""
-        payment_id = self._books.payment_of_refund(refund_id)
+        payment_id = self._ledger.payment_of_refund(refund_id)
         if payment_id is None:
             return NotOurs("no return of ours")
         told = self._now_told(payment_id)
@@ -209,7 +209,7 @@ class CustomClient:
 
     def _now_told(self, payment_id: str) -> Told | Outcome[PaymentFacts]:
         """What the merchant says of a payment, or why it said nothing; Ok is our own conclusion from its silence."""
-        booked = self._books.payment(payment_id) if calls.is_payment_name(payment_id) else None
+        booked = self._ledger.payment(payment_id) if calls.is_payment_name(payment_id) else None
         if booked is None:
             return NotOurs("not an id of this account")
         if self._status is None:

@@ -1,4 +1,4 @@
-"""What our own books hold for merchants with their own payment page: its addresses, what a payment is to bring,
+"""What our own ledger holds for merchants with their own payment page: its addresses, what a payment is to bring,
 and what was called back. Reads; changes nothing.
 """
 
@@ -38,7 +38,7 @@ class Booked:
     heard: tuple[Told, ...] = ()
 
 
-class Books:
+class LedgerView:
     """Our payments of one merchant's account."""
 
     def __init__(self, database: Database, account_id: str) -> None:

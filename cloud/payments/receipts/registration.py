@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Clock, Crew
+from cloud.background.loops import Clock, ThreadPool
 from cloud.database.database import Database, UtcDateTime
 from cloud.database.due import due, is_due
 from cloud.orders import receipts
@@ -21,7 +21,7 @@ from cloud.payments.budget import Priority, Refusal
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.provider import Provider
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 
 log = logging.getLogger("cloud.payments.receipts.building")
 
@@ -75,24 +75,26 @@ def wait_s(asked: int, waited_s: float, jitter: float) -> float | None:
 class Registration:
     """One per process; several processes share the work by leases."""
 
-    def __init__(self, database: Database, shops: Shops, crew: Crew, jitter: Callable[[], float], clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clients: ProviderClients, pool: ThreadPool, jitter: Callable[[], float], clock: Clock
+    ) -> None:
         self._database = database
-        self._shops = shops
-        self._crew = crew
+        self._clients = clients
+        self._pool = pool
         self._jitter = jitter
         self._clock = clock
 
     def step(self, now: datetime) -> datetime:
-        """Look at what is due as hands are free; when to look again."""
+        """Look at what is due as slots are free; when to look again."""
         idle = now + timedelta(seconds=IDLE_S)
-        free = self._crew.free
+        free = self._pool.free
         if free <= 0:
-            return idle  # a freed hand rings
+            return idle  # a freed slot rings
         soonest = self._soonest()
         if soonest is None or not is_due(soonest, now, LONGEST_WAIT):
             return soonest or idle  # merchants without receipts cost one look at an index
         for receipt in self._database.write(self._take_due, now, free):
-            self._crew.submit(partial(self._follow, receipt))
+            self._pool.submit(partial(self._follow, receipt))
         return self._soonest() or idle
 
     def _soonest(self) -> datetime | None:
@@ -123,17 +125,17 @@ class Registration:
     def _told(self, receipt: Receipt, payment: Payment) -> str | Refusal | None:
         """What the provider says of the registration; None when it says nothing or cannot be asked."""
         try:
-            provider = self._shops.of_payment(payment)
+            provider = self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": receipt.order_id})
             return None
-        permit = self._shops.admission.admit(provider.gate, Priority.RECEIPT)
+        permit = self._clients.admission.admit(provider.gate, Priority.RECEIPT)
         if isinstance(permit, Refusal):
             return permit
         try:
             return _ask(provider, receipt, payment)
         finally:
-            self._shops.admission.end(permit)
+            self._clients.admission.end(permit)
 
     def _wait(self, session: Session, taken: Receipt, now: datetime) -> None:
         waited_s = (now - (taken.since or now)).total_seconds()

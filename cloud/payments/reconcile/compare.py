@@ -1,4 +1,4 @@
-"""One payment or refund as the provider tells it against one in our books: what is different, by name. Pure."""
+"""One payment or refund as the provider tells it against one in our ledger: what is different, by name. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,7 +32,7 @@ def compare_payment(facts: PaymentFacts, payment: Payment, shop_is_test: bool | 
 
 
 def unmatched_payment(facts: PaymentFacts, attempt: Payment | None) -> Finding | None:
-    """A payment whose id our books do not have; `attempt` is ours with its mark. None when it has no marks of ours."""
+    """A payment whose id our ledger lacks; `attempt` is ours with its mark. None when it has no marks of ours."""
     if not facts.metadata.keys() >= OUR_MARKS:
         return None
     here = attempt is not None and attempt.provider_payment_id is None
@@ -51,7 +51,7 @@ def unmatched_payment(facts: PaymentFacts, attempt: Payment | None) -> Finding |
 
 
 def unreadable_entry(entry: Unread, ours: Payment | None, day: str) -> Finding:
-    """What the provider's list has and nobody can read; with the money our books have of the payment it names."""
+    """What the provider's list has and nobody can read; with the money our ledger has of the payment it names."""
     subject = f"{day}:{entry.provider_payment_id or entry.why}"
     if ours is not None:
         return replace(_of(Kind.UNREADABLE, ours, _money_here(ours), detail=entry.why), subject=subject)
@@ -97,7 +97,7 @@ def _attributes(facts: PaymentFacts, payment: Payment) -> Iterable[Finding]:
     known = frozenset(payment.problem.split(","))
     for name in wrong:
         if name == "amount" and payment.state == _C and facts.captured == payment.captured:
-            continue  # taken in part, as our books say
+            continue  # taken in part, as our ledger says
         kind = _ATTRIBUTES.get(name, Kind.METADATA_DIFFERS)
         here, there = (payment.amount, facts.amount) if kind is Kind.AMOUNT_DIFFERS else (None, None)
         yield _of(kind, payment, here, there, name, excused=name in known)

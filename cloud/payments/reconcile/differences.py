@@ -37,7 +37,7 @@ class Difference:
 
 
 def open_differences(session: Session, counted: Collection[MoneyAtRisk]) -> list[Difference]:
-    """Oldest first; without what is at risk by our own books anyway (`counted`)."""
+    """Oldest first; without what is at risk by our own ledger anyway (`counted`)."""
     seen = {money.provider_payment_id for money in counted} - {""}
     of_money = FoundDifference.kind.not_in([kind.value for kind in NO_MONEY | STANDING])
     found = select(FoundDifference).where(FoundDifference.state.in_(list(_ACTION)), of_money)

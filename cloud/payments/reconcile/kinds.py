@@ -171,7 +171,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference. `here` and `there` are kopecks (or cups) by our books and by the other side."""
+    """One difference. `here` and `there` are kopecks (or cups) by our ledger and by the other side."""
 
     kind: Kind
     subject: str

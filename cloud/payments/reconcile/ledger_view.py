@@ -1,4 +1,4 @@
-"""What our own books say of one shop and day: the rows to be compared. Reads only, in batches, never a whole day."""
+"""What our own ledger says of one shop and day: the rows to be compared. Reads only, in batches, never a whole day."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class ShopKey:
 
 @dataclass(frozen=True)
 class Totals:
-    """Kopecks and payments of a day by our books."""
+    """Kopecks and payments of a day by our ledger."""
 
     payments: int
     taken: int

@@ -86,7 +86,7 @@ class FoundDifference(Base):
     """The provider's id of the payment, or of the refund."""
     device_uuid: Mapped[str] = mapped_column(String(64), default="")
     here: Mapped[int | None] = mapped_column(BigInteger, default=None)
-    """Kopecks, or cups, by our books."""
+    """Kopecks, or cups, by our ledger."""
     there: Mapped[int | None] = mapped_column(BigInteger, default=None)
     """The same by the provider's list, or the machine's counters."""
     detail: Mapped[str] = mapped_column(String(500), default="")

@@ -1,6 +1,6 @@
 """Reconciles one day of one shop, or of a merchant's machines: looks, keeps what it finds, lets mend what can be.
 
-Never moves money: a payment is asked about again, or taken into the books by its marks; what follows is the workflow's.
+Never moves money: a payment is asked about again, or entered by its marks; what follows is the workflow's.
 """
 
 import logging
@@ -18,7 +18,7 @@ from cloud.fleet.models import Device
 from cloud.orders import paying
 from cloud.orders.models import Payment
 from cloud.payments.facts import PaymentFacts
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.reconcile.asking import Asking
 from cloud.payments.reconcile.cups import compare_cups
 from cloud.payments.reconcile.days import Day
@@ -56,9 +56,11 @@ _AT_REST = (State.EXPLAINED.value, State.CLOSED.value)
 class Reconciler:
     """Looks at days; any number of them may look at the same day, what they keep is the same."""
 
-    def __init__(self, database: Database, shops: Shops, clock: Clock, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self, database: Database, clients: ProviderClients, clock: Clock, pause: Callable[[float], None]
+    ) -> None:
         self._database = database
-        self._shops = shops
+        self._clients = clients
         self._clock = clock
         self._pause = pause
 
@@ -83,8 +85,8 @@ class Reconciler:
         now = self._clock()
         asking = Asking(self._pause, self._keep_alive(key, day))
         try:
-            provider = self._shops.at((key.merchant_id, key.scenario, key.account_id))
-            asking = Asking(self._pause, self._keep_alive(key, day), self._shops.admission, provider.gate)
+            provider = self._clients.at((key.merchant_id, key.scenario, key.account_id))
+            asking = Asking(self._pause, self._keep_alive(key, day), self._clients.admission, provider.gate)
         except NoCredential as error:
             look = ShopDay(self._database, None, key, day, asking, now).see()
             if self._is_stored(key):

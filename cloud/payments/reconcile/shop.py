@@ -1,4 +1,4 @@
-"""One look at one day of one shop: the provider's lists against our books, both ways. Finds; mends and stores nothing.
+"""One look at one day of one shop: the provider's lists against our ledger, both ways. Finds; mends and stores nothing.
 
 A difference is believed only after a second look at both sides: the first two were not taken at the same moment.
 """
@@ -63,7 +63,7 @@ class Look:
 
 
 class ShopDay:
-    """Looks once. `provider` None: we no longer have the shop's key, so only our books can be looked at."""
+    """Looks once. `provider` None: we no longer have the shop's key, so only our ledger can be looked at."""
 
     def __init__(
         self, database: Database, provider: Provider | None, shop: ShopKey, day: Day, asking: Asking, now: datetime
@@ -170,7 +170,7 @@ class ShopDay:
                 self.look.note(finding)
 
     def _strange_refund(self, provider: Provider, refund: RefundFacts) -> None:
-        """Of a payment our books do not have: ours by its marks, or another seller's?"""
+        """Of a payment our ledger does not have: ours by its marks, or another seller's?"""
         of = self._asking.one(lambda: provider.fetch(refund.provider_payment_id))
         if isinstance(of, Ok) and of.value.metadata.keys() >= OUR_MARKS:
             self.look.note(
@@ -184,7 +184,7 @@ class ShopDay:
             self._strangers += 1
 
     def _unreadable(self, entries: Sequence[Unread]) -> None:
-        """An entry whose sum has vanished, say, is told with the payment it is about, and the sum our books have."""
+        """An entry whose sum has vanished, say, is told with the payment it is about, and the sum our ledger has."""
         if not entries:
             return
         with self._database.read() as session:
@@ -192,7 +192,7 @@ class ShopDay:
         for entry in entries:
             self.look.note(unreadable_entry(entry, ours.get(entry.provider_payment_id), f"{self._day.date}"))
 
-    # What our books tell
+    # What our ledger tells
 
     def _our_payments(self, provider: Provider) -> None:
         """What the list does not have is asked for by its id: a list may lag, and has edges."""

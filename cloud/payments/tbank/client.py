@@ -17,7 +17,7 @@ from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, Prepar
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
 from cloud.payments.tbank.answers import WRONG_STATUS
-from cloud.payments.tbank.ledger_view import Books
+from cloud.payments.tbank.ledger_view import LedgerView
 from cloud.payments.tbank.objects import (
     REFUNDING,
     Changed,
@@ -52,7 +52,7 @@ NO_LIST = Rejected(0, "no_list", None, "T-Bank lists no payments: ask about each
 class TBankClient:
     """One merchant's terminal at T-Bank; a `provider.Provider`. Any thread may call it; each has its own session.
 
-    `books` knows our payments by id; `news_url` is where notifications go. The longest chain of calls (an Init, the
+    `ledger` knows our payments by id; `news_url` is where notifications go. The longest chain of calls (an Init, the
     search for it, its cancellation) stays within the 60 s that a claimed call is leased for.
     """
 
@@ -62,7 +62,7 @@ class TBankClient:
         base_url: str,
         *,
         user_agent: str,
-        books: Books,
+        ledger: LedgerView,
         news_url: str,
         authorities: str = "",
         connect_timeout_s: float = CONNECT_S,
@@ -74,7 +74,7 @@ class TBankClient:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._shop = shop
-        self._books = books
+        self._ledger = ledger
         self._news_url = news_url
         self._now = now
         transport = Transport(
@@ -173,12 +173,12 @@ class TBankClient:
         return self._told(Ok(replace(told.value, status=changed.value.status)))
 
     def _refund(self, call: PreparedCall) -> Outcome[RefundFacts]:
-        """Give money of a taken payment back, unless the bank knows of a refund that our books do not."""
+        """Give money of a taken payment back, unless the bank knows of a refund that our ledger does not."""
         asked = _message(call)
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
-        state, booked = told.value, self._books(told.value.order_id)
+        state, booked = told.value, self._ledger(told.value.order_id)
         if payment_facts(state, booked).status is ProviderStatus.UNKNOWN_STATUS:
             return NotSent("a status we do not know")
         step = refund_step(state, booked)
@@ -206,7 +206,7 @@ class TBankClient:
         told = self._wire.state(payment_id)
         if not isinstance(told, Ok):
             return told
-        return Ok(refund_as_it_stands(told.value, self._books(told.value.order_id), int(total)))
+        return Ok(refund_as_it_stands(told.value, self._ledger(told.value.order_id), int(total)))
 
     def list_payments(
         self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
@@ -221,13 +221,13 @@ class TBankClient:
         created_lt: datetime | None = None,
         cursor: str | None = None,
     ) -> Outcome[Page[RefundFacts]]:
-        """One payment's refunds: ours, and what our books lack as one more. Without a payment: Rejected, no list."""
+        """One payment's refunds: ours, and what our ledger lacks as one more. Without a payment: Rejected, no list."""
         if payment_id is None:
             return NO_LIST
         told = self._wire.state(payment_id)
         if not isinstance(told, Ok):
             return told
-        return Ok(Page(refunds_until_now(told.value, self._books(told.value.order_id)), None))
+        return Ok(Page(refunds_until_now(told.value, self._ledger(told.value.order_id)), None))
 
     def me(self) -> Outcome[ShopFacts]:
         """Is the terminal accepted with this password? T-Bank has no call for that: an unknown order is asked for."""
@@ -271,7 +271,7 @@ class TBankClient:
         return changed
 
     def _told(self, told: Outcome[State]) -> Outcome[PaymentFacts]:
-        return Ok(payment_facts(told.value, self._books(told.value.order_id))) if isinstance(told, Ok) else told
+        return Ok(payment_facts(told.value, self._ledger(told.value.order_id))) if isinstance(told, Ok) else told
 
 
 def _message(call: PreparedCall) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What our own books add to T-Bank's answers: it gives back neither our marks, nor a list of refunds, nor what a
+"""What our own ledger adds to T-Bank's answers: it gives back neither our marks, nor a list of refunds, nor what a
 payment was before part of it was returned. Reads our payments; changes nothing.
 """
 
@@ -25,11 +25,11 @@ class Booked:
         return sum(self.returns.values())
 
 
-Books = Callable[[str], Booked | None]
+LedgerView = Callable[[str], Booked | None]
 """Our payment by its id, which is T-Bank's OrderId; None when it is none of ours."""
 
 
-def books_of(database: Database) -> Books:
+def ledger_view_of(database: Database) -> LedgerView:
     """The payments of this database."""
 
     def booked(payment_id: str) -> Booked | None:

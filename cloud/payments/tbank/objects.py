@@ -1,4 +1,4 @@
-"""T-Bank's answers read into our facts, leniently; what it does not say comes from our books (`tbank_books`). Pure.
+"""T-Bank's answers read into our facts, leniently; what it does not say comes from our ledger (`ledger_view`). Pure.
 
 Amounts are kopecks on both sides. T-Bank's `Amount` is what the operation stands at now: less, once part went back.
 """
@@ -109,7 +109,7 @@ def changed_by(told: object) -> Changed:
 
 
 def payment_facts(state: State, booked: Booked | None) -> PaymentFacts:
-    """What the payment is in our words. Its mark is the OrderId, our own payment id; the rest is our books' word."""
+    """What the payment is in our words. Its mark is the OrderId, our own payment id; the rest is our ledger's word."""
     status = _STATUS_OF.get(state.status, ProviderStatus.UNKNOWN_STATUS)
     amount = whole_amount(state, booked)
     gone = status is ProviderStatus.CANCELED
@@ -140,7 +140,7 @@ def whole_amount(state: State, booked: Booked | None) -> int:
 
 
 def refunded(state: State, booked: Booked | None) -> int:
-    """Kopecks gone back for certain. When T-Bank does not tell how much, no more than our books know already."""
+    """Kopecks gone back for certain. When T-Bank does not tell how much, no more than our ledger knows already."""
     known = booked.refunded if booked else 0
     whole = whole_amount(state, booked)
     if state.status == "REFUNDED":
@@ -154,7 +154,7 @@ def refund_facts(state: State, booked: Booked | None, total: int, status: Refund
     """The refund that brought, or brings, the sum returned to `total`. T-Bank has no ids of refunds.
 
     So `total` is its name: sums only grow, and whoever learns of the same refund names it the same. Its amount is
-    the one in our books, or what they lack.
+    the one in our ledger, or what it lacks.
     """
     name = f"{state.payment_id}-{total}"
     known = booked.returns if booked else {}
@@ -233,7 +233,7 @@ def _text(value: object, limit: int = TEXT_LIMIT) -> str | None:
 
 
 def _evidence(whole: dict[str, object]) -> str:
-    """The answer's JSON for the books, bounded, without card and payer details."""
+    """The answer's JSON for the ledger, bounded, without card and payer details."""
     kept = {name: value for name, value in whole.items() if name not in _CARD_AND_BUYER}
     text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
     return text[:RAW_LIMIT].encode("utf-8", "replace").decode("utf-8")

@@ -48,9 +48,9 @@ def cancel_step(state: State) -> Step:
 
 
 def refund_step(state: State, booked: Booked | None) -> Step:
-    """Give back what was taken. A refund that our books do not know is taken for this one: it may be.
+    """Give back what was taken. A refund that our ledger does not know is taken for this one: it may be.
 
-    If it was somebody else's, what is still owed shows in the books and is promised anew.
+    If it was somebody else's, what is still owed shows in the ledger and is promised anew.
     """
     if state.status in OPEN | PAYING | HELD | CONFIRMING | REVERSING | GONE:
         return Step.REFUSE
@@ -74,7 +74,7 @@ def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> R
 
 
 def refunds_until_now(state: State, booked: Booked | None) -> tuple[RefundFacts, ...]:
-    """Every refund the sum returned is made of, newest first: those in our books, and the rest as one."""
+    """Every refund the sum returned is made of, newest first: those in our ledger, and the rest as one."""
     total = refunded(state, booked)
     sums = {int(name.rpartition("-")[2]) for name in booked.returns} if booked else set()
     told = sorted({known for known in sums if known <= total} | {total} - {0}, reverse=True)

@@ -12,7 +12,7 @@ from cloud.database.database import Database
 from cloud.payments import inbox
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.tbank.client import TBankClient
 from cloud.payments.tbank.notification import Message, parse_message
 
@@ -21,7 +21,7 @@ log = logging.getLogger("cloud.payments.tbank.webhook")
 PATH = "/v1/tbank-webhook"
 
 
-def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprint:
+def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
     """The bank's door. Its networks are not published; the Token, made with the terminal's password, is the check."""
     blueprint = Blueprint("tbank_webhook", __name__)
 
@@ -32,7 +32,7 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
         except NotANotification as error:
             log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
             return _answer(400, str(error))
-        if not _is_genuine(shops, message):
+        if not _is_genuine(clients, message):
             log.warning("notification with a wrong token", extra={"remote": request.remote_addr})
             return _answer(403, "wrong token")
         if database.write(inbox.receive, message.notification(), clock()) is Reception.NO_ROOM:
@@ -42,10 +42,10 @@ def create_blueprint(database: Database, shops: Shops, clock: Clock) -> Blueprin
     return blueprint
 
 
-def _is_genuine(shops: Shops, message: Message) -> bool:
+def _is_genuine(clients: ProviderClients, message: Message) -> bool:
     """Signed with the password of the terminal it speaks for, and that terminal is a merchant's of ours."""
     try:
-        client = shops.of_account(message.terminal)
+        client = clients.of_account(message.terminal)
     except NoCredential as error:
         log.error("%s", error)
         return False

@@ -221,7 +221,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _evidence(whole: dict[str, object]) -> str:
-    """The object's JSON for the books, bounded, without card and payer details."""
+    """The object's JSON for the ledger, bounded, without card and payer details."""
     kept = dict(whole)
     if "payment_method" in kept:
         method = _part(kept, "payment_method")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from cloud.background.loops import Crew, Loop, utc_now
+from cloud.background.loops import Loop, ThreadPool, utc_now
 from cloud.database.wakeup import Bell
 from tests.waiting import wait_until
 
@@ -96,43 +96,43 @@ def test_a_loop_that_ended_listens_no_more(bell: Bell) -> None:
 
 
 def test_a_crew_of_none_does_the_work_itself_in_order() -> None:
-    crew, done = Crew("nobody", 0), list[int]()
+    pool, done = ThreadPool("nobody", 0), list[int]()
     for number in range(3):
-        crew.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # bound on purpose
+        pool.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # bound on purpose
     assert done == [0, 1, 2]
-    assert crew.free == 1
-    crew.close()
+    assert pool.free == 1
+    pool.close()
 
 
 def test_a_crew_counts_its_free_hands_and_tells_when_the_first_of_all_is_freed() -> None:
     freed, go_on = threading.Semaphore(0), threading.Event()
-    crew = Crew("hands", 2, freed.release)
+    pool = ThreadPool("hands", 2, freed.release)
 
     def wait() -> None:
         assert go_on.wait(30)
 
-    crew.submit(wait)
-    assert crew.free == 1
-    crew.submit(wait)
-    assert crew.free == 0
+    pool.submit(wait)
+    assert pool.free == 1
+    pool.submit(wait)
+    assert pool.free == 0
     go_on.set()
     assert freed.acquire(timeout=30)
-    crew.close()
-    assert crew.free == 2
+    pool.close()
+    assert pool.free == 2
     assert not freed.acquire(blocking=False), "nobody waits for the second hand"
 
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_work_that_raises_is_logged_and_frees_its_hand(size: int, caplog: pytest.LogCaptureFixture) -> None:
-    crew = Crew("clumsy", size)
+    pool = ThreadPool("clumsy", size)
 
     def drop() -> None:
         raise RuntimeError("dropped")
 
     with caplog.at_level(logging.ERROR):
-        crew.submit(drop)
-        wait_until(lambda: crew.free == 1 and "clumsy: a piece of work failed" in caplog.text)
-    crew.close()
+        pool.submit(drop)
+        wait_until(lambda: pool.free == 1 and "clumsy: a piece of work failed" in caplog.text)
+    pool.close()
 
 
 def test_closing_a_crew_lets_it_finish_what_it_holds() -> None:
@@ -144,9 +144,9 @@ def test_closing_a_crew_lets_it_finish_what_it_holds() -> None:
         go_on.wait(30)
         done.append("finished")
 
-    crew = Crew("careful", 1)
-    crew.submit(work)
+    pool = ThreadPool("careful", 1)
+    pool.submit(work)
     assert begun.wait(30)
     threading.Timer(0, go_on.set).start()
-    crew.close()
+    pool.close()
     assert done == ["finished"]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats
 from cloud.courier.tmetr.http import TmetrHttp
@@ -31,18 +31,18 @@ class TmetrRig:
     def __init__(self, world: World, tmetr: TmetrSimulator) -> None:
         self.world, self.tmetr = world, tmetr
         self.sender = self.a_sender("courier")
-        self.heartbeats = TmetrHeartbeats(world.database, self.client(), Crew("beats", 0), world.clock)
+        self.heartbeats = TmetrHeartbeats(world.database, self.client(), ThreadPool("beats", 0), world.clock)
         self.change(control="tmetr-api")
 
     def client(self, url: str = "") -> TmetrClient:
         return TmetrClient(TmetrHttp(url or self.tmetr.url, self.tmetr.token, "test"), answer_s=ANSWER_S)
 
-    def a_sender(self, owner: str, url: str = "", hands: int = 0) -> TmetrSender:
+    def a_sender(self, owner: str, url: str = "", slots: int = 0) -> TmetrSender:
         world = self.world
-        return TmetrSender(world.database, self.client(url), world.rules, owner, Crew(owner, hands), world.clock)
+        return TmetrSender(world.database, self.client(url), world.rules, owner, ThreadPool(owner, slots), world.clock)
 
     def a_look_elsewhere(self, url: str) -> TmetrHeartbeats:
-        return TmetrHeartbeats(self.world.database, self.client(url), Crew("elsewhere", 0), self.world.clock)
+        return TmetrHeartbeats(self.world.database, self.client(url), ThreadPool("elsewhere", 0), self.world.clock)
 
     def change(self, device: str = DEVICE, **values: Any) -> None:
         """The device as the fleet file would have it."""

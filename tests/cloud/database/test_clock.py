@@ -32,43 +32,43 @@ class Hands:
 
 
 @pytest.fixture
-def hands() -> Hands:
+def slots() -> Hands:
     return Hands()
 
 
-def test_until_it_is_set_it_is_the_hosts_own(hands: Hands) -> None:
-    assert hands.clock()() == NOON
+def test_until_it_is_set_it_is_the_hosts_own(slots: Hands) -> None:
+    assert slots.clock()() == NOON
 
 
-def test_set_it_goes_on_by_itself_whatever_becomes_of_the_hosts(hands: Hands) -> None:
-    clock = hands.clock()
+def test_set_it_goes_on_by_itself_whatever_becomes_of_the_hosts(slots: Hands) -> None:
+    clock = slots.clock()
     clock.set_by(lambda: NOON + OFF)
-    hands.pass_time(10)
+    slots.pass_time(10)
     assert clock() == NOON + OFF + timedelta(seconds=10)
-    hands.wall -= timedelta(hours=3)
+    slots.wall -= timedelta(hours=3)
     assert clock() == NOON + OFF + timedelta(seconds=10)
     assert clock.complaint() == "this host's clock is 10890 s behind the database's"
 
 
-def test_the_time_the_answer_took_is_no_difference(hands: Hands) -> None:
+def test_the_time_the_answer_took_is_no_difference(slots: Hands) -> None:
     """A slow answer was true somewhere in between; a better one is taken over."""
-    clock = hands.clock()
+    clock = slots.clock()
 
     def slow() -> datetime:
-        hands.pass_time(4)
+        slots.pass_time(4)
         return NOON + timedelta(seconds=3.9)
 
     clock.set_by(slow)
-    off = clock() - hands.wall
+    off = clock() - slots.wall
     assert abs(off) <= timedelta(seconds=2)
-    clock.set_by(lambda: hands.wall)
-    assert clock() == hands.wall
+    clock.set_by(lambda: slots.wall)
+    assert clock() == slots.wall
     clock.set_by(slow)
-    assert clock() == hands.wall, "within what it took: nothing new"
+    assert clock() == slots.wall, "within what it took: nothing new"
 
 
-def test_a_small_difference_is_no_complaint(hands: Hands) -> None:
-    clock = hands.clock()
+def test_a_small_difference_is_no_complaint(slots: Hands) -> None:
+    clock = slots.clock()
     clock.set_by(lambda: NOON + timedelta(seconds=4))
     assert clock.complaint() == ""
 

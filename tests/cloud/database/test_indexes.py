@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import UsualTimes
 from cloud.database.database import Database
@@ -31,12 +31,12 @@ from cloud.payments import due_calls
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.reconcile import cups, ledger_view
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import DeviceCount
-from cloud.payments.status_poller import Recheck
+from cloud.payments.status_poller import StatusPoller
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
 GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
@@ -122,9 +122,9 @@ def calls_due(world: World, session: Session) -> object:
 
 
 def questions_due(world: World, session: Session) -> object:
-    Recheck(
-        world.database, Shops(world.database, world.vault, no_client, world.clock), world.rules, Crew("r", 0),
-        lambda: 0.0, world.clock,
+    StatusPoller(
+        world.database, ProviderClients(world.database, world.vault, no_client, world.clock), world.rules,
+        ThreadPool("r", 0), lambda: 0.0, world.clock,
     ).step(world.now)  # fmt: skip
     return None
 

@@ -37,7 +37,7 @@ def test_orders_are_paid_and_poured_one_after_the_other(pooled_url: str) -> None
             world.publish(order_id)
             world.accept(order_id)
             world.report(order_id, Result.DONE)
-            till.cashier.step(world.now)
+            till.call_worker.step(world.now)
             Deadlines(world.database, world.rules).step(world.now)
             assert world.status(order_id) == "successful"
 

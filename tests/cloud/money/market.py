@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.database.database import Database
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.deadlines import Deadlines
@@ -29,9 +29,9 @@ from cloud.orders.tasks import Lane
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.status_poller import Recheck
+from cloud.payments.status_poller import StatusPoller
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.payments.yookassa.webhook import create_blueprint
 from simulator.yookassa import Shop as SimulatedShop
@@ -57,20 +57,20 @@ LONGEST_STRIDE_S = 3600.0
 
 
 class Market:
-    """`workers` is a cashier and a recheck for each of two worker processes."""
+    """`workers` is a call worker and a status poller for each of two worker processes."""
 
     def __init__(self, world: World, yookassa: YooKassaSimulator, over_http: bool = False) -> None:
         self.world, self.yookassa, self.over_http = world, yookassa, over_http
         self.database, self.clock = world.database, world.clock
         self.wire = Wire(yookassa, self._meanwhile)
-        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
-        self.workers = [(self._cashier(name), self._recheck(name)) for name in ("first", "second")]
+        self.shops = ProviderClients(world.database, world.vault, self._connect, lambda: world.now)
+        self.workers = [(self._call_worker(name), self._poller(name)) for name in ("first", "second")]
         self.at_work = 0
         self.failures_allowed = 10**6
         """In a row, before a shop's circuit opens; of clients not yet made."""
         ids = itertools.count(1)
         self.checkout = Checkout(
-            world.database, self.shops, self._cashier("web"), world.clock, lambda: f"pay{next(ids):04}"
+            world.database, self.shops, self._call_worker("web"), world.clock, lambda: f"pay{next(ids):04}"
         )
         self.deadlines = Deadlines(world.database, world.rules)
         self.letters: list[bytes] = []
@@ -79,13 +79,13 @@ class Market:
         self._door.register_blueprint(create_blueprint(world.database, world.clock, (), None))
         self._keys = itertools.count(1)
 
-    def _cashier(self, owner: str) -> CallWorker:
-        crew = Crew(owner, 0)
+    def _call_worker(self, owner: str) -> CallWorker:
+        pool = ThreadPool(owner, 0)
         rules, address = self.world.rules, "https://x"
-        return CallWorker(self.database, self.shops, rules, address, owner, crew, lambda: 0.0, self.clock)
+        return CallWorker(self.database, self.shops, rules, address, owner, pool, lambda: 0.0, self.clock)
 
-    def _recheck(self, owner: str) -> Recheck:
-        return Recheck(self.database, self.shops, self.world.rules, Crew(owner, 0), lambda: 0.0, self.clock)
+    def _poller(self, owner: str) -> StatusPoller:
+        return StatusPoller(self.database, self.shops, self.world.rules, ThreadPool(owner, 0), lambda: 0.0, self.clock)
 
     def _connect(self, shop: Shop, _scenario: str) -> Provider:
         client = YooKassaClient(
@@ -176,11 +176,11 @@ class Market:
     def work(self, seconds: float = 0.0) -> None:
         """Time passes; the worker at work does what is due until nothing is."""
         self.clock.advance(seconds)
-        cashier, recheck = self.workers[self.at_work]
+        call_worker, poller = self.workers[self.at_work]
         quiet = 0
         for _ in range(200):
             now = self.clock.now
-            quiet = quiet + 1 if min(cashier.step(now), recheck.step(now)) > now else 0
+            quiet = quiet + 1 if min(call_worker.step(now), poller.step(now)) > now else 0
             if quiet == 2:
                 return
         raise AssertionError("the loops do not come to rest")

@@ -151,8 +151,8 @@ def test_a_second_part_decided_while_the_firsts_answer_is_lost_goes_back_too(mar
     market.wire.fates.append(Fate.LOST_AFTER)
     market.work()
     market.hint(market.provider_id(order_id))
-    _, recheck = market.workers[0]
-    recheck.step(market.clock.now)
+    _, poller = market.workers[0]
+    poller.step(market.clock.now)
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
     decide(market, order_id, PART)
     market.work(5)

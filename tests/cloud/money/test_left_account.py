@@ -12,7 +12,7 @@ from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
-from cloud.payments.provider_clients import FRESH, Shops
+from cloud.payments.provider_clients import FRESH, ProviderClients
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, forget_left_accounts
 from cloud.payments.status_poller import LEAST_PATIENCE_S
 from cloud.processes.app import create_app
@@ -61,9 +61,9 @@ def warnings(market: Market) -> list[str]:
 
 def with_vault(market: Market, *keys: str) -> Market:
     """The cloud is started anew with these keys."""
-    market.shops = Shops(market.database, Vault(keys[0], keys[1:]), market._connect, lambda: market.clock.now)
-    market.checkout._shops = market.shops
-    market.workers = [(market._cashier("first"), market._recheck("first"))]
+    market.shops = ProviderClients(market.database, Vault(keys[0], keys[1:]), market._connect, lambda: market.clock.now)
+    market.checkout._clients = market.shops
+    market.workers = [(market._call_worker("first"), market._poller("first"))]
     market.world.vault = Vault(keys[0], keys[1:])
     return market
 

@@ -79,7 +79,7 @@ def test_many_workers_ask_about_a_payment_once(market: Market) -> None:
         market.press(market.scan(f"o-{number}"))
     before = len(market.wire.sent)
     now = market.clock.advance(2)
-    for _, recheck in [*market.workers, *market.workers] * 4:
-        recheck.step(now)
+    for _, poller in [*market.workers, *market.workers] * 4:
+        poller.step(now)
     asked = [sent.path for sent in market.wire.sent[before:]]
     assert sorted(asked) == sorted(f"/payments/{there.id}" for there in market.theirs())

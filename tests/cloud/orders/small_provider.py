@@ -39,7 +39,7 @@ class Purse:
 
 @dataclass
 class SmallProvider:
-    """Implements `Provider` as far as cashier and recheck use it. `faults` strike the next calls in turn."""
+    """Implements `Provider` as far as call worker and status poller use it. `faults` strike the next calls in turn."""
 
     shop: Shop
     hold: bool

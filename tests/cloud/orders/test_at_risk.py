@@ -126,7 +126,7 @@ def nobody_answers(world: World) -> None:
 
 
 def lose_the_answer(world: World) -> None:
-    """The cashier's word for a call whose outcome was never learnt."""
+    """The call worker's word for a call whose outcome was never learnt."""
     change(world, OutboxRow, settled_at=world.now, verdict="lost")
 
 

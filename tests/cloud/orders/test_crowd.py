@@ -58,7 +58,7 @@ class Crowd:
             self.world.database.write(paying.ask_soon, self.payments[order_id], self.world.now)
             self.world.tell(self.payments[order_id], chance.choice([PaymentState.PENDING, PaymentState.CAPTURED]))
 
-    def cashier_returns(self, seed: int) -> None:
+    def call_worker_returns(self, seed: int) -> None:
         """Claims refunds and gives the money back once for each key."""
         for _ in range(TURNS):
             for row in self.world.database.write(
@@ -88,7 +88,7 @@ def test_a_crowd_at_the_same_orders_comes_to_one_story(world: World) -> None:
     crowd = Crowd(world)
     work = [
         *(crowd.devices_speak, crowd.devices_speak, crowd.courier_sends, crowd.courier_sends),
-        *(crowd.provider_tells, crowd.provider_tells, crowd.cashier_returns, crowd.cashier_returns),
+        *(crowd.provider_tells, crowd.provider_tells, crowd.call_worker_returns, crowd.call_worker_returns),
         crowd.clock_looks,
     ]
     gate = threading.Barrier(len(work))
@@ -101,7 +101,7 @@ def test_a_crowd_at_the_same_orders_comes_to_one_story(world: World) -> None:
         for worker in [pool.submit(begin, number) for number in range(len(work))]:
             worker.result(100)
     for order_id in crowd.orders:
-        crowd.cashier_returns(99)
+        crowd.call_worker_returns(99)
         order, ledger = world.order(order_id), world.ledger(order_id)
         refunded = ledger.get("refunded", 0)
         assert ledger["captured"] == PRICE

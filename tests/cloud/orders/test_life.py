@@ -1,6 +1,6 @@
 """One order with everything that can happen to it, in any order: the promises hold at every step and at the end.
 
-Real database, workflow, cashier, recheck and publisher; a small provider, machine and broker; a clock moved by hand.
+Real database, workflow, call worker, status poller, publisher; small provider, machine, broker; a clock moved by hand.
 """
 
 import json
@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.courier.publisher import Publisher
 from cloud.database.database import Database
 from cloud.orders import making, paying
@@ -35,8 +35,8 @@ from cloud.payments import inbox
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.facts import RefundStatus
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.provider_clients import Shops
-from cloud.payments.status_poller import Recheck
+from cloud.payments.provider_clients import ProviderClients
+from cloud.payments.status_poller import StatusPoller
 from cloud.payments.yookassa.notification import parse_notification
 from protocol.messages import Accepted, Message, Outcome
 from protocol.reasons import Result
@@ -79,18 +79,20 @@ class Life(RuleBasedStateMachine):
         self.provider = SmallProvider(Shop(ACCOUNT, "s", mode), hold, clock)
         self.machine, self.broker = SmallMachine(clock), SmallBroker()
         client: Any = self.provider  # a `Provider` as far as it is used
-        shops = Shops(self.database, world.vault, lambda _shop, _scenario: client, lambda: world.now)
-        self.cashier = CallWorker(self.database, shops, world.rules, "http://x", "c", Crew("c", 0), lambda: 0.0, clock)
-        self.recheck = Recheck(self.database, shops, world.rules, Crew("r", 0), lambda: 0.0, clock)
+        shops = ProviderClients(self.database, world.vault, lambda _shop, _scenario: client, lambda: world.now)
+        self.call_worker = CallWorker(
+            self.database, shops, world.rules, "http://x", "c", ThreadPool("c", 0), lambda: 0.0, clock
+        )
+        self.poller = StatusPoller(self.database, shops, world.rules, ThreadPool("r", 0), lambda: 0.0, clock)
         self.publisher = Publisher(self.database, self.broker, world.rules, "p", clock)  # type: ignore[arg-type]  # as far as it is used
         self.told: list[Message] = []
         world.scan(ORDER)
-        for step in [self.open_page, self.pay_page, self.the_recheck_works, self.the_publisher_works][:stage]:
+        for step in [self.open_page, self.pay_page, self.the_poller_works, self.the_publisher_works][:stage]:
             step()
 
     def open_page(self) -> None:
         self.start_unsettled()
-        self.the_cashier_works()
+        self.the_call_worker_works()
 
     def pay_page(self) -> None:
         self.provider.pay(self.shown()[0])
@@ -194,12 +196,12 @@ class Life(RuleBasedStateMachine):
     # Our own loops, and time
 
     @rule()
-    def the_cashier_works(self) -> None:
-        self.cashier.step(self.clock())
+    def the_call_worker_works(self) -> None:
+        self.call_worker.step(self.clock())
 
     @rule()
-    def the_recheck_works(self) -> None:
-        self.recheck.step(self.clock())
+    def the_poller_works(self) -> None:
+        self.poller.step(self.clock())
 
     @rule()
     def the_publisher_works(self) -> None:
@@ -208,8 +210,8 @@ class Life(RuleBasedStateMachine):
     @rule(again=st.booleans())
     def everybody_works(self, again: bool) -> None:
         for _ in range(1 + again):
-            self.the_cashier_works()
-            self.the_recheck_works()
+            self.the_call_worker_works()
+            self.the_poller_works()
             self.the_publisher_works()
 
     @rule(seconds=st.sampled_from([2, 0.5, 5, 31, 61, 76, 301, 901, 1801]), looked=st.booleans())
@@ -279,8 +281,8 @@ class Life(RuleBasedStateMachine):
                 if self.clock().timestamp() % 7200 > 3600:
                     purse.state = "canceled"
             self.provider.settle_refunds(RefundStatus.SUCCEEDED)
-            self.cashier.step(self.clock())
-            self.recheck.step(self.clock())
+            self.call_worker.step(self.clock())
+            self.poller.step(self.clock())
             self.publisher.step(self.clock())
             while self.broker.waiting:
                 self.machine.take(self.broker.waiting.pop(0))
@@ -314,7 +316,7 @@ class Life(RuleBasedStateMachine):
     # Small words
 
     def start_unsettled(self) -> None:
-        """As the checkout does, but the call is left to the cashier's loop."""
+        """As the checkout does, but the call is left to the call worker's loop."""
         number = len(self.payments()) + 1
         self.database.write(paying.start_payment, ORDER, self.account, f"p{number}", self.clock())
 

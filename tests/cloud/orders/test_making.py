@@ -17,7 +17,7 @@ RETURNS = (Task.CANCEL, Task.REFUND)
 
 
 def try_returns(world: World, order_id: str) -> None:
-    """A cashier has begun to give the money back."""
+    """A call worker has begun to give the money back."""
     taken = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
     assert order_id in {row.order_id for row in taken}
 

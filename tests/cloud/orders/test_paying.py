@@ -332,14 +332,14 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
 
 
 def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World, mocker: MockerFixture) -> None:
-    """The cashier looks for work after the late done has read the refund and before that is committed."""
+    """The call worker looks for work after the late done has read the refund and before that is committed."""
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
     world.report(order_id, Result.REJECTED, "no_water")
     in_the_middle, looked = threading.Event(), threading.Event()
     taken: list[OutboxRow] = []
 
-    def cashier_comes() -> None:
+    def call_worker_comes() -> None:
         assert in_the_middle.wait(30)
         taken.extend(world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120)))
         looked.set()
@@ -352,10 +352,10 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
 
     withdraw = order_tasks.withdraw
     mocker.patch.object(order_tasks, "withdraw", side_effect=withdraw_slowly)
-    cashier = threading.Thread(target=cashier_comes)
-    cashier.start()
+    call_worker = threading.Thread(target=call_worker_comes)
+    call_worker.start()
     world.report(order_id, Result.DONE, revision=2)
-    cashier.join(30)
+    call_worker.join(30)
     [refund] = world.rows(order_id, Task.REFUND)
     assert (refund.verdict, refund.claimed_by) == ("withdrawn", "")
     assert [row.task for row in taken] == []

@@ -10,18 +10,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import StoredNotification
 from cloud.payments.own_page.callback import PATH
 from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import Books, addresses_of
+from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket
-from cloud.payments.status_poller import Recheck
+from cloud.payments.status_poller import StatusPoller
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import Cloud
@@ -45,12 +45,14 @@ class CustomTill:
         merchant.callbacks.post = self.call_back  # type: ignore[method-assign]  # the wire, without its port
         settings = Settings(SECRET_KEY, public_url=PUBLIC_URL)
         self.patience_s = 10.0
-        self.shops = Shops(world.database, world.vault, self._connect, lambda: world.now)
+        self.shops = ProviderClients(world.database, world.vault, self._connect, lambda: world.now)
         cloud = Cloud(settings, world.database, world.rules, self.shops, "till", world.clock)
-        self.cashier = CallWorker(
-            world.database, self.shops, world.rules, PUBLIC_URL, "till", Crew("till", 0), lambda: 0.0, world.clock
+        self.call_worker = CallWorker(
+            world.database, self.shops, world.rules, PUBLIC_URL, "till", ThreadPool("till", 0), lambda: 0.0, world.clock
         )
-        self.recheck = Recheck(world.database, self.shops, world.rules, Crew("re", 0), lambda: 0.0, world.clock)
+        self.poller = StatusPoller(
+            world.database, self.shops, world.rules, ThreadPool("re", 0), lambda: 0.0, world.clock
+        )
         self.app = create_app(cloud)
         self._buyer = requests.Session()
         self._buyer.trust_env = False
@@ -61,7 +63,7 @@ class CustomTill:
         assert scenario == "Custom"
         assert addresses is not None
         return CustomClient(
-            shop, addresses, Books(self.world.database, shop.account_id), user_agent="CoffeeRelay/test",
+            shop, addresses, LedgerView(self.world.database, shop.account_id), user_agent="CoffeeRelay/test",
             callback_url=PUBLIC_URL + PATH, act_timeout_s=self.patience_s, ask_timeout_s=self.patience_s,
             bucket=TokenBucket(1e6, 1e6), breaker=CircuitBreaker(failures=1000), now=self.world.clock,
             clock=lambda: self.world.now.timestamp(),
@@ -142,7 +144,7 @@ class CustomTill:
         """Time passes; whatever is due is done until nothing is."""
         now, quiet = self.world.clock.advance(seconds), 0
         for _ in range(50):
-            wakes = [self.cashier.step(now), self.recheck.step(now)]
+            wakes = [self.call_worker.step(now), self.poller.step(now)]
             quiet = quiet + 1 if min(wakes) > now else 0
             if quiet == 2:
                 return

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.orders.receipts import Receipt
 from cloud.orders.tasks import Task
@@ -33,7 +33,7 @@ class FiscalTill:
         self.till, self.world = till, till.world
         self.world.database.write(_set_up)
         self.registration = Registration(
-            self.world.database, till.shops, Crew("receipts", 0), lambda: 0.0, self.world.clock
+            self.world.database, till.shops, ThreadPool("receipts", 0), lambda: 0.0, self.world.clock
         )
 
     def set_terms(self, drink: dict[str, Any] | None = None, **merchant: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Waiting, Work
 from cloud.payments.budget import (
     BUSY,
@@ -259,7 +259,7 @@ def test_nothing_begins_once_the_process_ends_and_nobody_waits_for_it() -> None:
 def test_a_claim_that_fails_gives_its_permits_back() -> None:
     """Regression: each failure of the database closed one of the shop's slots for good (world 268)."""
     gate, admission = a_gate([0.0]), Admission()
-    dispatcher = Dispatcher(admission, lambda _of: gate, Crew("nobody", 0))
+    dispatcher = Dispatcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
     waiting = [Waiting("north", "Yookassa", "100500", Priority.NEWS, 1, START)]
 
     def fails(_of: Waiting, _limit: int) -> list[Work]:

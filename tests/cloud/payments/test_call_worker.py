@@ -1,4 +1,4 @@
-"""The cashier against a simulated YooKassa: whatever becomes of a call, money moves once and is known in the end."""
+"""The call worker and a simulated YooKassa: whatever becomes of a call, money moves once and is known in the end."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim
@@ -316,19 +316,19 @@ def not_yet(held: dict[str, Any]) -> Iterator[ScriptedProvider]:
         yield provider
 
 
-def test_the_cashier_sleeps_until_something_can_be_done(till: Till) -> None:
-    """A promise in another's hands, and a cashier without a free hand, are no reason to look again at once."""
+def test_the_call_worker_sleeps_until_something_can_be_done(till: Till) -> None:
+    """A promise in another's hands, and a call worker without a free hand, are no reason to look again at once."""
     world = till.world
-    assert till.cashier.step(world.now) == world.now + timedelta(seconds=IDLE_S)
+    assert till.call_worker.step(world.now) == world.now + timedelta(seconds=IDLE_S)
     ready_for(till, Task.REFUND)
     world.database.write(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
-    assert till.cashier.step(world.now) == world.now + timedelta(seconds=120)
+    assert till.call_worker.step(world.now) == world.now + timedelta(seconds=120)
 
 
-def test_a_cashier_with_both_hands_full_waits_for_one(sqlite_till: Till) -> None:
+def test_a_call_worker_with_both_hands_full_waits_for_one(sqlite_till: Till) -> None:
     till, world = sqlite_till, sqlite_till.world
 
-    class Busy(Crew):
+    class Busy(ThreadPool):
         free = 0
 
     ready_for(till, Task.REFUND)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
@@ -162,8 +162,8 @@ def test_an_unreachable_provider_is_503_and_the_payment_is_opened_later(sqlite_w
 def test_a_call_the_provider_would_certainly_refuse_is_not_stored(sqlite_world: World) -> None:
     """A public address nobody can come back to: nothing was begun, nothing is left behind."""
     with a_till(sqlite_world) as till:
-        till.cashier._public_url = "not an address"
-        counter = Checkout(sqlite_world.database, till.shops, till.cashier, sqlite_world.clock, lambda: "p1")
+        till.call_worker._public_url = "not an address"
+        counter = Checkout(sqlite_world.database, till.shops, till.call_worker, sqlite_world.clock, lambda: "p1")
         order_id = sqlite_world.scan()
         with pytest.raises(Refusal) as refused:
             counter.pay(order_id)
@@ -175,7 +175,7 @@ def test_a_call_the_provider_would_certainly_refuse_is_not_stored(sqlite_world: 
 def test_no_press_is_taken_by_a_process_that_ends(sqlite_world: World) -> None:
     with a_till(sqlite_world) as till:
         ending = Checkout(
-            sqlite_world.database, till.shops, till.cashier, sqlite_world.clock, lambda: "p1", lambda: True
+            sqlite_world.database, till.shops, till.call_worker, sqlite_world.clock, lambda: "p1", lambda: True
         )
         order_id = sqlite_world.scan()
         with pytest.raises(Refusal) as refused:
@@ -192,7 +192,9 @@ def test_a_web_process_that_died_while_calling_is_replaced_by_the_worker_within_
             raise SystemExit
 
     world = till.world
-    dying = Killed(world.database, till.shops, world.rules, "http://x", "web", Crew("web", 0), lambda: 0.0, world.clock)
+    dying = Killed(
+        world.database, till.shops, world.rules, "http://x", "web", ThreadPool("web", 0), lambda: 0.0, world.clock
+    )
     with pytest.raises(SystemExit):
         Checkout(world.database, till.shops, dying, world.clock, lambda: "p1").pay(order_id)
     assert till.payments_there() == []

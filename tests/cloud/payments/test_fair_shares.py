@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import Books, addresses_of
+from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from protocol.reasons import Result
@@ -87,7 +87,7 @@ def test_news_that_could_not_be_asked_about_at_once_still_goes_before_polls(till
     till.world.clock.advance(300)
     till.buyer_pays(mine)
     till.notify(mine)
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert seen[0] == till.provider_id(mine), "though others have been due for longer"
 
 
@@ -140,7 +140,7 @@ def test_news_of_our_own_payment_are_placed_before_all_forgeries(till: Till) -> 
     [there] = till.payments_there()
     till.yookassa.pay(there["id"])
     till.post(till.notification(there["id"]))
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     till.work()
     assert till.world.status(mine) == "paid"
 
@@ -183,7 +183,7 @@ def a_slow_merchant(till: Till, merchant: CustomSimulator) -> None:
             return yookassa(shop, scenario)
         addresses = addresses_of(till.world.database, shop.account_id)
         assert addresses is not None
-        books = Books(till.world.database, shop.account_id)
+        books = LedgerView(till.world.database, shop.account_id)
         return CustomClient(shop, addresses, books, user_agent="CoffeeRelay/test", callback_url="http://x/c",
                             now=till.world.clock, ask_timeout_s=60.0, bucket=TokenBucket(5.0, 1e6))  # fmt: skip
 
@@ -200,18 +200,18 @@ def test_a_slow_merchant_leaves_the_others_their_threads(till: Till) -> None:
             assert till.press(world.scan()).status_code == 200
         mine = world.scan(device=OTHER_DEVICE)
         assert till.press(mine).status_code == 200
-        crew = Crew("provider", 16)
-        recheck = till.a_recheck(crew)
+        pool = ThreadPool("provider", 16)
+        poller = till.a_poller(pool)
         world.clock.advance(3)
         for _ in range(20):
-            recheck.step(world.now)
-        wait_until(lambda: crew.free >= 13, what="only the slow merchant's share to be under way")
+            poller.step(world.now)
+        wait_until(lambda: pool.free >= 13, what="only the slow merchant's share to be under way")
         till.buyer_pays(mine)
         till.notify(mine)
-        wait_until(lambda: bool(recheck.step(world.now)) and world.status(mine) == "paid", what="the other to be paid")
-        assert 16 - crew.free <= 2, "his own slots, and one of them is kept for who has paid there"
+        wait_until(lambda: bool(poller.step(world.now)) and world.status(mine) == "paid", what="the other to be paid")
+        assert 16 - pool.free <= 2, "his own slots, and one of them is kept for who has paid there"
         merchant.close()
-        crew.close()
+        pool.close()
 
 
 # Illness

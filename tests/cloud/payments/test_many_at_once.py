@@ -1,4 +1,4 @@
-"""Webhooks, workers and cashiers at the same moment: poured once, money moved once, nobody's news written over."""
+"""Webhooks, workers and call workers at the same moment: poured once, money moved once, nobody's news written over."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
@@ -35,24 +35,24 @@ def test_a_hint_that_comes_while_we_ask_is_followed_too(till: Till, ahead: float
 
     provider.fetch = paid_and_told_while_asking  # type: ignore[method-assign]  # to come in between
     till.world.clock.advance(2)
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.world.status(order_id) == "pending"
     assert till.world.payment(order_id).next_check_at == till.world.now + timedelta(seconds=ahead)
-    till.recheck.step(till.world.clock.advance(ahead))
+    till.poller.step(till.world.clock.advance(ahead))
     assert till.world.status(order_id) == "paid"
 
 
-def test_the_recheck_sleeps_until_something_is_due(till: Till) -> None:
+def test_the_poller_sleeps_until_something_is_due(till: Till) -> None:
     world = till.world
-    assert till.recheck.step(world.now) == world.now + timedelta(seconds=60)
+    assert till.poller.step(world.now) == world.now + timedelta(seconds=60)
     till.open_payment()
-    assert till.recheck.step(world.now) == world.now + timedelta(seconds=2)
+    assert till.poller.step(world.now) == world.now + timedelta(seconds=2)
 
-    class Busy(Crew):
+    class Busy(ThreadPool):
         free = 0
 
     world.clock.advance(100)
-    busy = till.a_recheck(Busy("busy", 0))
+    busy = till.a_poller(Busy("busy", 0))
     assert busy.step(world.now) == world.now + timedelta(seconds=60)
 
 
@@ -62,8 +62,8 @@ def test_forty_webhooks_at_once_and_two_workers_pour_once_and_move_money_once(ti
     for order_id in orders:
         till.buyer_pays(order_id)
     bodies = [till.notification(till.provider_id(order_id)) for order_id in orders]
-    loops = [till.a_recheck(Crew(f"r{n}", 4)) for n in range(2)]
-    crews = [loop._crew for loop in loops]
+    loops = [till.a_poller(ThreadPool(f"r{n}", 4)) for n in range(2)]
+    pools = [loop._pool for loop in loops]
     gate, stop = threading.Barrier(42), threading.Event()
 
     def notify(number: int) -> int:
@@ -82,8 +82,8 @@ def test_forty_webhooks_at_once_and_two_workers_pour_once_and_move_money_once(ti
         stop.set()
         for worker in workers:
             worker.result(60)
-    for crew in crews:
-        crew.close()
+    for each in pools:
+        each.close()
     for order_id in orders:
         assert world.status(order_id) == "paid"
         assert len(world.commands(order_id)) == 1
@@ -92,24 +92,24 @@ def test_forty_webhooks_at_once_and_two_workers_pour_once_and_move_money_once(ti
     assert sorted(news.times for news in till.news()) == [13, 13, 14]
 
 
-def test_two_cashiers_at_once_move_money_once(till: Till) -> None:
+def test_two_call_workers_at_once_move_money_once(till: Till) -> None:
     world = till.world
     at_once(till)
     orders = [till.paid() for _ in range(6)]
     for order_id in orders:
         world.publish(order_id)
         world.report(order_id, Result.REJECTED, "no_water")
-    cashiers = [till.a_cashier(f"cashier-{number}", hands=3) for number in range(2)]
+    call_workers = [till.a_call_worker(f"cashier-{number}", slots=3) for number in range(2)]
     with ThreadPoolExecutor(2) as pool:
 
         def work(number: int) -> None:
             while any(world.promised(order_id, Task.REFUND) for order_id in orders):
-                cashiers[number].step(world.now)
+                call_workers[number].step(world.now)
 
         for worker in [pool.submit(work, number) for number in range(2)]:
             worker.result(60)
-    for cashier in cashiers:
-        cashier._crew.close()
+    for call_worker in call_workers:
+        call_worker._pool.close()
     assert len(till.refunds_there()) == 6
     for order_id in orders:
         assert world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
@@ -126,7 +126,7 @@ def test_a_payment_row_changed_by_a_webhook_is_not_written_over(till: Till) -> N
     till.world.database.write(webhooks_note)
     till.world.publish(order_id)
     till.world.report(order_id, Result.DONE)
-    till.cashier.step(till.world.now)
+    till.call_worker.step(till.world.now)
     assert till.world.payment(order_id).state == "captured"
     assert till.world.payment(order_id).next_check_at == till.world.now
     till.work()

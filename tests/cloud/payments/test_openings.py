@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.orders import outbox
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
@@ -32,7 +32,7 @@ def begun_by_the_dead(till: Till) -> str:
     world = till.world
     order_id = world.scan()
     dying = Dying(
-        world.database, till.shops, world.rules, "http://x", "dead", Crew("dead", 0), lambda: 0.0, world.clock
+        world.database, till.shops, world.rules, "http://x", "dead", ThreadPool("dead", 0), lambda: 0.0, world.clock
     )
     with pytest.raises(SystemExit):
         Checkout(world.database, till.shops, dying, world.clock, lambda: "p1").pay(order_id)

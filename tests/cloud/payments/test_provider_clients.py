@@ -11,7 +11,7 @@ from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
 from cloud.payments.provider import CaptureMode, Shop
-from cloud.payments.provider_clients import FRESH, NoCredential, Shops
+from cloud.payments.provider_clients import FRESH, NoCredential, ProviderClients
 from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, START, World
 
 
@@ -26,8 +26,8 @@ class Made:
 
 
 @pytest.fixture
-def shops(sqlite_world: World) -> Shops:
-    return Shops(sqlite_world.database, sqlite_world.vault, Made, lambda: sqlite_world.now)  # type: ignore[arg-type]  # as far as it is used
+def shops(sqlite_world: World) -> ProviderClients:
+    return ProviderClients(sqlite_world.database, sqlite_world.vault, Made, lambda: sqlite_world.now)  # type: ignore[arg-type]  # as far as it is used
 
 
 def add_south(world: World) -> None:
@@ -61,7 +61,7 @@ def payment_at(account_id: str) -> Payment:
     )  # fmt: skip
 
 
-def test_each_merchant_has_a_client_of_its_own(sqlite_world: World, shops: Shops) -> None:
+def test_each_merchant_has_a_client_of_its_own(sqlite_world: World, shops: ProviderClients) -> None:
     add_south(sqlite_world)
     _, north = shops.of("north", "Yookassa")
     credential, south = shops.of("south", "Yookassa")
@@ -75,7 +75,7 @@ def test_each_merchant_has_a_client_of_its_own(sqlite_world: World, shops: Shops
     assert shops.of("north", "Yookassa")[1] is north, "made once"
 
 
-def test_a_changed_credential_makes_a_new_client(sqlite_world: World, shops: Shops) -> None:
+def test_a_changed_credential_makes_a_new_client(sqlite_world: World, shops: ProviderClients) -> None:
     _, before = shops.of("north", "Yookassa")
     change(sqlite_world, secret=sqlite_world.vault.lock("rotated"))
     sqlite_world.wait(FRESH.total_seconds())
@@ -85,12 +85,12 @@ def test_a_changed_credential_makes_a_new_client(sqlite_world: World, shops: Sho
 
 
 @pytest.mark.parametrize(("merchant", "scenario"), [("nobody", "Yookassa"), ("north", "TBank")])
-def test_no_account_is_said_plainly(shops: Shops, merchant: str, scenario: str) -> None:
+def test_no_account_is_said_plainly(shops: ProviderClients, merchant: str, scenario: str) -> None:
     with pytest.raises(NoCredential, match=f"merchant {merchant} has no account for {scenario}"):
         shops.of(merchant, scenario)
 
 
-def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops: Shops) -> None:
+def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops: ProviderClients) -> None:
     assert shops.of_payment(payment_at(ACCOUNT)).shop.account_id == ACCOUNT
     change(sqlite_world, account_id="200600")
     sqlite_world.wait(FRESH.total_seconds())
@@ -98,7 +98,7 @@ def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops
         shops.of_payment(payment_at(ACCOUNT))
 
 
-def test_a_shop_is_found_by_the_providers_id_of_it(sqlite_world: World, shops: Shops) -> None:
+def test_a_shop_is_found_by_the_providers_id_of_it(sqlite_world: World, shops: ProviderClients) -> None:
     add_south(sqlite_world)
     found = shops.of_account("100501")
     assert found is not None
@@ -107,13 +107,13 @@ def test_a_shop_is_found_by_the_providers_id_of_it(sqlite_world: World, shops: S
     assert shops.of_account("999") is None
 
 
-def test_a_secret_nobody_can_read_is_no_credential_and_is_not_told(sqlite_world: World, shops: Shops) -> None:
+def test_a_secret_nobody_can_read_is_no_credential_and_is_not_told(sqlite_world: World, shops: ProviderClients) -> None:
     change(sqlite_world, secret=Vault("another key of thirty-two characters").lock("x"))
     with pytest.raises(NoCredential, match="COFFEE_SECRET_KEY"):
         shops.of("north", "Yookassa")
 
 
-def test_many_threads_get_the_same_client(shops: Shops) -> None:
+def test_many_threads_get_the_same_client(shops: ProviderClients) -> None:
     gate = threading.Barrier(8)
 
     def ask() -> object:
@@ -125,7 +125,7 @@ def test_many_threads_get_the_same_client(shops: Shops) -> None:
     assert len(clients) == 1
 
 
-def test_closing_closes_every_client(sqlite_world: World, shops: Shops) -> None:
+def test_closing_closes_every_client(sqlite_world: World, shops: ProviderClients) -> None:
     add_south(sqlite_world)
     clients: list[Any] = [shops.of(merchant, "Yookassa")[1] for merchant in ("north", "south")]
     shops.close()

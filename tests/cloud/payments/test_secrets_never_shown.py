@@ -24,7 +24,7 @@ from cloud.log import JsonLines, TextLines
 from cloud.operators import check
 from cloud.orders.tasks import Task
 from cloud.payments.provider import NewPayment, Shop
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings, SettingsError
 from protocol.reasons import Result
@@ -244,7 +244,9 @@ def test_a_stored_secret_that_cannot_be_read_is_not_shown(sqlite_world: World, o
         session.get_one(Credential, ("north", "Yookassa")).secret = locked
 
     sqlite_world.database.write(spoil)
-    shops = Shops(sqlite_world.database, sqlite_world.vault, lambda *_: pytest.fail("nothing to connect with"), utc_now)
+    shops = ProviderClients(
+        sqlite_world.database, sqlite_world.vault, lambda *_: pytest.fail("nothing to connect with"), utc_now
+    )
     overheard.failing(lambda: shops.of("north", "Yookassa"))
     overheard.note(rekey(sqlite_world.database, sqlite_world.vault), rekey(sqlite_world.database, other).words())
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.tasks import Task
-from cloud.payments.provider_clients import NoCredential, Shops
+from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.status_poller import LEASE_S
 from cloud.payments.unplaced import ADOPT_FOR_S
 from cloud.payments.yookassa.client import YooKassaClient
@@ -116,9 +116,9 @@ def test_news_before_our_create_was_answered_is_adopted(till: Till) -> None:
     till.post(till.notification(there["id"]))
     [news] = till.news()
     assert news.handled_at is None
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.news()[0].verdict == "adopted"
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.world.status(order_id) == "paid"
     till.work(5)
     assert till.world.status(order_id) == "paid"
@@ -153,10 +153,10 @@ def test_a_forged_notification_of_a_payment_not_yet_known_does_not_hide_the_real
     till.yookassa.pay(there["id"])
     real = till.notification(there["id"])
     till.post(real | {"object": real["object"] | {"recipient": {"account_id": "666"}}})
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.news()[0].verdict == "not ours"
     till.post(real)
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.news()[0].verdict == "adopted"
     till.work()
     assert till.world.status(order_id) == "paid"
@@ -181,11 +181,11 @@ def test_news_of_a_scenario_that_is_not_available_is_set_aside(sqlite_world: Wor
         raise NoCredential(f"payment scenario {scenario} is not available in this version")
 
     with a_till(sqlite_world) as till:
-        till.shops = Shops(sqlite_world.database, sqlite_world.vault, connect, lambda: sqlite_world.now)
-        recheck = till.a_recheck()
+        till.shops = ProviderClients(sqlite_world.database, sqlite_world.vault, connect, lambda: sqlite_world.now)
+        poller = till.a_poller()
         told = {"id": "2d-1", "status": "succeeded", "recipient": {"account_id": ACCOUNT}}
         till.post({"event": "payment.succeeded", "object": told})
-        recheck.step(sqlite_world.now)
+        poller.step(sqlite_world.now)
         assert till.news()[0].verdict == "not ours"
 
 
@@ -225,7 +225,7 @@ def test_a_refund_in_the_cabinet_is_found_though_we_die_asking_for_it(
         dying.setattr(YooKassaClient, "list_refunds", dies)
         with pytest.raises(Died):
             till.work()
-    till.recheck = till.a_recheck()
+    till.poller = till.a_poller()
     till.work(LEASE_S)
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
     assert till.world.order(order_id).goodwill
@@ -292,7 +292,7 @@ def test_money_that_does_not_fit_is_returned_and_the_order_fails(world: World, w
         till._url = provider.url
         till.be_patient()
         till.notify(order_id)
-        till.recheck.step(world.now)
+        till.poller.step(world.now)
         order = world.order(order_id)
         assert order.status == "failed"
         assert what in order.reason
@@ -333,13 +333,13 @@ def test_a_shaky_provider_is_asked_ever_more_rarely_and_a_good_answer_forgets_it
     waits = []
     till.world.clock.advance(2)
     for _ in range(3):
-        till.recheck.step(till.world.now)
+        till.poller.step(till.world.now)
         payment = till.world.payment(order_id)
         assert payment.next_check_at is not None
         waits.append((payment.next_check_at - till.world.now).total_seconds())
         till.world.clock.now = payment.next_check_at
     assert waits == [1.8, 2.0, 3.0], "the provider asked for 1.8 s itself"
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.world.payment(order_id).checks == 0
     assert till.world.status(order_id) == "pending", "no number of failed questions ends an order"
 

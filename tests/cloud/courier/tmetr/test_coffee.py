@@ -1,6 +1,6 @@
 """One coffee from a machine without an agent, the money at a simulated YooKassa: what becomes of both, each time.
 
-Pages, checkout, webhook, cashier, recheck, sender and heartbeats are real; provider and Tmetr speak real HTTP.
+All of the cloud is real, from the pages to the sender and the heartbeats; provider and Tmetr speak real HTTP.
 """
 
 import logging

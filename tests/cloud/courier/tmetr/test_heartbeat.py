@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
@@ -122,7 +122,7 @@ def test_machines_are_looked_at_in_turn_and_not_too_often(sqlite_rig: TmetrRig) 
 
 def test_several_workers_share_the_machines(rig: TmetrRig) -> None:
     rig.change(OTHER_DEVICE, control="tmetr-api")
-    others = TmetrHeartbeats(rig.world.database, rig.client(), Crew("others", 0), rig.world.clock)
+    others = TmetrHeartbeats(rig.world.database, rig.client(), ThreadPool("others", 0), rig.world.clock)
     for _ in range(2):
         for worker in (rig.heartbeats, others):
             worker.step(rig.world.now)

@@ -222,7 +222,7 @@ def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:
 
 
 def test_two_senders_never_send_the_same_command_twice(rig: TmetrRig) -> None:
-    senders = [rig.a_sender(f"courier-{n}", hands=4) for n in range(2)]
+    senders = [rig.a_sender(f"courier-{n}", slots=4) for n in range(2)]
     orders = [rig.world.pay() for _ in range(6)]
 
     def work() -> bool:
@@ -233,7 +233,7 @@ def test_two_senders_never_send_the_same_command_twice(rig: TmetrRig) -> None:
     wait_until(work, what="six coffees to be forwarded")
     assert [len(rig.tmetr.cups(order_id)) for order_id in orders] == [1] * 6
     for sender in senders:
-        sender._crew.close()
+        sender._pool.close()
 
 
 def test_what_is_due_at_the_broker_is_left_alone(sqlite_rig: TmetrRig) -> None:

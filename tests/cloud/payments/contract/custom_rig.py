@@ -12,7 +12,7 @@ from cloud.fleet.models import Credential
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
 from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import Addresses, Booked, Books
+from cloud.payments.own_page.ledger_view import Addresses, Booked, LedgerView
 from cloud.payments.own_page.objects import our_payment
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
@@ -25,7 +25,7 @@ from tests.cloud.payments.contract.wire import Wire
 from tests.cloud.worlds import World
 
 
-class RigBooks(Books):
+class RigBooks(LedgerView):
     """What our books would hold, without a database."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class CustomRig:
     def connect(self, shop: Shop, patience_s: float = 30.0) -> Provider:
         return self._connect(shop, self._books if shop.account_id == self.shop.account_id else RigBooks(), patience_s)
 
-    def _connect(self, shop: Shop, books: Books, patience_s: float) -> Provider:
+    def _connect(self, shop: Shop, books: LedgerView, patience_s: float) -> Provider:
         client = WithBuyer(
             shop, self._addresses(shop), books, user_agent="CoffeeRelay/contract",
             callback_url=f"https://coffee.example.org{self.news_path}", act_timeout_s=patience_s,
@@ -103,7 +103,7 @@ class CustomRig:
 
     def cloud_connect(self, shop: Shop, scenario: str) -> Provider:
         assert self._world is not None
-        return self._connect(shop, Books(self._world.database, shop.account_id), 30.0)
+        return self._connect(shop, LedgerView(self._world.database, shop.account_id), 30.0)
 
     def buyer_pays(self, payment_id: str) -> None:
         self.merchant.books.pay(payment_id)

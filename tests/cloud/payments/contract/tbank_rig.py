@@ -11,7 +11,7 @@ from cloud.payments.facts import RefundFacts
 from cloud.payments.provider import NewPayment, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank.client import TBankClient
-from cloud.payments.tbank.ledger_view import Booked, Books, books_of
+from cloud.payments.tbank.ledger_view import Booked, LedgerView, ledger_view_of
 from simulator.tbank import TBankSimulator, Terminal
 from simulator.tbank.control import forged
 from simulator.tbank.messages import notification
@@ -46,12 +46,12 @@ class TBankRig:
     def connect(self, shop: Shop, patience_s: float = 30.0) -> Provider:
         return self._connect(shop, self._books.get, patience_s)
 
-    def _connect(self, shop: Shop, books: Books, patience_s: float) -> Provider:
+    def _connect(self, shop: Shop, books: LedgerView, patience_s: float) -> Provider:
         client = TBankClient(
             shop,
             self.wire.url,
             user_agent="CoffeeRelay/contract",
-            books=books,
+            ledger=books,
             news_url=NEWS_URL,
             act_timeout_s=patience_s,
             ask_timeout_s=patience_s,
@@ -75,7 +75,7 @@ class TBankRig:
 
     def cloud_connect(self, shop: Shop, scenario: str) -> Provider:
         assert self._world is not None
-        return self._connect(shop, books_of(self._world.database), 30.0)
+        return self._connect(shop, ledger_view_of(self._world.database), 30.0)
 
     def buyer_pays(self, payment_id: str) -> None:
         self.bank.pay(payment_id)

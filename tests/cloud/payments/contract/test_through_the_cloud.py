@@ -88,7 +88,7 @@ def test_news_before_our_own_create_was_answered_is_adopted(till: ContractTill) 
     [payment_id] = till.rig.payments()
     till.rig.buyer_pays(payment_id)
     till.post(till.rig.news(payment_id))
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.payment_id(order_id) == payment_id
     till.work(10)
     assert till.world.status(order_id) in {Status.PAID, Status.MAKE_PENDING}

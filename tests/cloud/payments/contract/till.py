@@ -1,4 +1,4 @@
-"""The real parts of the cloud over one provider's rig: checkout, webhook, cashier and recheck on one clock."""
+"""The real cloud over one provider's rig: checkout, webhook, call worker and status poller on one clock."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Device
 from cloud.http.addresses import parse_senders
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.models import StoredNotification
 from cloud.payments.provider import CaptureMode, NewPayment
-from cloud.payments.provider_clients import Shops
-from cloud.payments.status_poller import Recheck
+from cloud.payments.provider_clients import ProviderClients
+from cloud.payments.status_poller import StatusPoller
 from cloud.processes.app import create_app
 from cloud.settings import YOOKASSA_SENDERS, Settings
 from cloud.wiring import Cloud
@@ -31,16 +31,16 @@ class ContractTill:
     def __init__(self, world: World, rig: ProviderRig) -> None:
         self.world, self.rig = world, rig
         world.database.write(self._sells_by, "on_dispense")
-        self.shops = Shops(world.database, world.vault, rig.cloud_connect, lambda: world.now)
+        self.shops = ProviderClients(world.database, world.vault, rig.cloud_connect, lambda: world.now)
         settings = Settings(
             SECRET_KEY, public_url=PUBLIC_URL, yookassa_webhook_networks=parse_senders(YOOKASSA_SENDERS)
         )
         self.app = create_app(Cloud(settings, world.database, world.rules, self.shops, "till", world.clock))
-        self.cashier = CallWorker(
-            world.database, self.shops, world.rules, PUBLIC_URL, "till", Crew("till", 0), lambda: 0.0, world.clock
+        self.call_worker = CallWorker(
+            world.database, self.shops, world.rules, PUBLIC_URL, "till", ThreadPool("till", 0), lambda: 0.0, world.clock
         )
-        self.recheck = Recheck(
-            world.database, self.shops, world.rules, Crew("recheck", 0), lambda: 0.0, world.clock
+        self.poller = StatusPoller(
+            world.database, self.shops, world.rules, ThreadPool("recheck", 0), lambda: 0.0, world.clock
         )  # fmt: skip
 
     def _sells_by(self, session: Session, capture: str) -> None:
@@ -104,7 +104,7 @@ class ContractTill:
         """Time passes; whatever is due is done until nothing is."""
         now, quiet = self.world.clock.advance(seconds), 0
         for _ in range(50):
-            wakes = [self.cashier.step(now), self.recheck.step(now)]
+            wakes = [self.call_worker.step(now), self.poller.step(now)]
             quiet = quiet + 1 if min(wakes) > now else 0
             if quiet == 2:
                 return

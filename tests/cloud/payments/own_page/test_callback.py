@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from cloud.background.loops import Crew
+from cloud.background.loops import ThreadPool
 from cloud.fleet.models import Credential, Merchant
 from cloud.payments import inbox
-from cloud.payments.status_poller import Recheck
+from cloud.payments.status_poller import StatusPoller
 from simulator.custom.callbacks import Mischief
 from simulator.custom.signing import envelope
 from tests.cloud.payments.custom_till import ACCOUNT, SECRET, CustomTill, a_custom_till
@@ -212,10 +212,10 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
     """Without a status address the callback is the fact: asked before the commit, the books do not hold it yet."""
     till = callbacks_only
     order_id = till.open_payment()
-    crew = Crew("at hand", 2)
-    poller = Recheck(till.world.database, till.shops, till.world.rules, crew, lambda: 0.0, till.world.clock)
+    pool = ThreadPool("at hand", 2)
+    poller = StatusPoller(till.world.database, till.shops, till.world.rules, pool, lambda: 0.0, till.world.clock)
     poller.at_hand(till.world.database.known, here=True)
-    submit = crew.submit
+    submit = pool.submit
 
     def submit_and_see(work: Callable[[], None]) -> None:
         done = threading.Event()
@@ -227,9 +227,9 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
         submit(work_and_say)
         done.wait(2)  # the answer waits for the commit on SQLite; whoever asks too early has read by then
 
-    crew.submit = submit_and_see  # type: ignore[method-assign]  # as slow as a thread may be
+    pool.submit = submit_and_see  # type: ignore[method-assign]  # as slow as a thread may be
     assert say(till, order_id) == (200, "stored")
-    crew.close()
+    pool.close()
     assert till.world.status(order_id) == "paid"
 
 

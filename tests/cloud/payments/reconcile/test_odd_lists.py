@@ -9,7 +9,7 @@ from cloud.fleet.accounts import Account
 from cloud.payments.facts import Page, Unread
 from cloud.payments.outcomes import Ok, Rejected
 from cloud.payments.provider import Provider
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.yookassa import client as yookassa
 from simulator.yookassa.faults import Endpoint, FaultKind
@@ -78,7 +78,7 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
 class BlurredShops:
     """The shops, with a provider whose list lacks the sum of every payment."""
 
-    def __init__(self, shops: Shops, provider: Provider) -> None:
+    def __init__(self, shops: ProviderClients, provider: Provider) -> None:
         self._shops, self._provider = shops, provider
         self.admission = shops.admission
 
@@ -112,7 +112,7 @@ def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
 class ListlessShops:
     """The shops, with a provider that has no lists."""
 
-    def __init__(self, shops: Shops, provider: Provider) -> None:
+    def __init__(self, shops: ProviderClients, provider: Provider) -> None:
         self._shops, self._provider = shops, provider
         self.admission = shops.admission
 

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from cloud.fleet.models import Credential
 from cloud.payments import inbox
-from cloud.payments.provider_clients import Shops
+from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.tbank.signature import token
 from cloud.processes.app import create_app
 from cloud.settings import Settings
@@ -97,7 +97,7 @@ def test_a_shop_of_another_provider_is_no_terminal(till: ContractTill) -> None:
     """YooKassa's key of a shop is known to YooKassa: it must not be able to speak as the bank."""
     settings = Settings(SECRET_KEY)
     database = till.world.database
-    shops = Shops(database, till.world.vault, connector(settings, database), lambda: till.world.now)
+    shops = ProviderClients(database, till.world.vault, connector(settings, database), lambda: till.world.now)
     app = create_app(Cloud(settings, database, till.world.rules, shops, "web", till.world.clock))
     message = {"TerminalKey": ACCOUNT, "PaymentId": "700", "Status": "CONFIRMED"}
     try:
@@ -156,7 +156,7 @@ def test_repeats_are_counted_and_other_news_is_other_news(till: ContractTill) ->
 def test_news_that_was_set_aside_is_looked_at_again_when_it_is_repeated(till: ContractTill) -> None:
     client = till.client()
     send(client, told(till))
-    till.recheck.step(till.world.now)
+    till.poller.step(till.world.now)
     assert till.news()[0].handled_at is not None
     send(client, told(till))
     assert till.news()[0].handled_at is None

@@ -10,7 +10,7 @@ from cloud.payments.facts import ProviderStatus
 from cloud.payments.outcomes import Ok
 from cloud.payments.provider import CaptureMode, Shop
 from cloud.payments.tbank.client import TBankClient
-from cloud.payments.tbank.ledger_view import Booked, books_of
+from cloud.payments.tbank.ledger_view import Booked, ledger_view_of
 from cloud.processes.app import create_app
 from cloud.settings import Settings, SettingsError
 from cloud.wiring import build
@@ -72,7 +72,7 @@ def test_a_merchant_sets_up_a_terminal_and_buys_through_it(sqlite_world: World, 
     apply_fleet(sqlite_world)
     cloud = build(settings_for(sqlite_world, bank), sqlite_world.clock)
     try:
-        credential, client = cloud.shops.of("north", "TBank")
+        credential, client = cloud.clients.of("north", "TBank")
         assert isinstance(client, TBankClient)
         assert client.shop == Shop(DEFAULT_TERMINAL.key, DEFAULT_TERMINAL.password, CaptureMode.IMMEDIATE)
         assert credential.secret != DEFAULT_TERMINAL.password
@@ -112,7 +112,7 @@ def test_the_check_says_whether_the_terminal_is_accepted(
 
 
 def test_the_books_tell_a_payment_its_order_and_its_returns(sqlite_world: World) -> None:
-    books = books_of(sqlite_world.database)
+    books = ledger_view_of(sqlite_world.database)
     assert books("nobody's") is None
     order_id = sqlite_world.pay(account=ONE_STAGE)
     payment = sqlite_world.payment(order_id)
