@@ -64,16 +64,18 @@ def judge(term: Term, now: Reading) -> Timeliness:
     """The strictest of the broker's expiry, the cloud's clock (ours while it is not known) and time since receipt.
 
     Our own clock alone never says fresh: a command without a broker's expiry may have waited there for hours.
+    One that is not born yet by the cloud's newest word was issued before its clock was set back: its age nobody knows.
     """
     deadline = term.latest
     waited = now.monotonic - term.waiting_since
     if now.monotonic >= _steadily_until(term):
         return Timeliness.EXPIRED
     if now.cloud is not None:
+        is_unborn = now.cloud < term.issued_at - CERTAINLY_WRONG
         may_be_old_news = now.heard_at < term.waiting_since - ASKED_LATELY_S
-        if may_be_old_news and waited < WELCOME_PATIENCE_S and contradicts(term.issued_at, term.deadline_at, now.cloud):
+        if may_be_old_news and (is_unborn or (waited < WELCOME_PATIENCE_S and now.cloud >= term.deadline_at)):
             return Timeliness.WAIT
-        return Timeliness.EXPIRED if now.cloud >= deadline else Timeliness.FRESH
+        return Timeliness.EXPIRED if is_unborn or now.cloud >= deadline else Timeliness.FRESH
     slow = now.wall < term.issued_at - CERTAINLY_WRONG
     if slow or term.broker_until is None or term.outlived_a_restart or waited < WELCOME_PATIENCE_S:
         return Timeliness.WAIT

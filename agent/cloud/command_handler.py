@@ -87,7 +87,7 @@ class Intake:
             known = self._journal.get(cancel.command_id)
             if known is None:
                 self._journal.bury(cancel, _CANCELLED, "cancelled before it came")
-            elif known.state is CommandState.RECEIVED:
+            elif known.state is CommandState.RECEIVED and not self._journal.doubts(known):
                 self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
                 log.info("cancelled", extra=about(known))
             elif known.is_finished:

@@ -29,6 +29,11 @@ class OutgoingCommand:
     command: MakeCommand
     order: Order
 
+    @property
+    def is_wanted_drink(self) -> bool:
+        """Somebody still waits for the drink it asks for."""
+        return self.row.task == Task.MAKE and self.command.live
+
     def log_fields(self) -> dict[str, object]:
         """Everything the command asks for."""
         return making.parameters(self.command, self.order) | {"task": self.row.task}

@@ -38,6 +38,7 @@ CANCEL_EXPIRY_S = 30
 """Or as long as the command it takes back, which the broker may hold as well."""
 LONGEST_QUERY_WAIT_S = 300.0
 """A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
+TOO_LATE = "not handed to the broker before its deadline"
 FAILED = 128
 """MQTT reason codes from here on are refusals."""
 NOBODY_SUBSCRIBED = 16
@@ -84,7 +85,9 @@ class Publisher:
         while self._handed_over:
             self._send_handed_over(self._handed_over.popleft(), now)
         if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, self._idle()):
-            publications, next_due = self._database.write(self._take, now)
+            publications, too_late, next_due = self._database.write(self._take, now)
+            for row in too_late:
+                self._database.write(self._never, row, TOO_LATE)
             for publication in publications:
                 self._send(publication)
             idle = now + self._idle()
@@ -117,18 +120,24 @@ class Publisher:
         publication = _message_of(given, now)
         if publication is not None:
             self._send(publication)
+        elif given.is_wanted_drink:
+            self._database.write(self._never, given.row, TOO_LATE)
         else:
             self._database.write(outbox.void, given.row, self._owner, now)
 
-    def _take(self, session: Session, now: datetime) -> tuple[list[Publication], datetime | None]:
-        publications = []
+    def _take(self, session: Session, now: datetime) -> tuple[list[Publication], list[OutboxRow], datetime | None]:
+        """What is to be sent, and drinks for which it is too late; what is pointless is settled here."""
+        publications, too_late = [], []
         for row in self._rows.claim(session, now):
-            publication = _message_of(command_of(session, row), now)
-            if publication is None:
-                outbox.void(session, row, self._owner, now)
-            else:
+            claimed = command_of(session, row)
+            publication = _message_of(claimed, now)
+            if publication is not None:
                 publications.append(publication)
-        return publications, self._rows.next_due(session)
+            elif claimed.is_wanted_drink:
+                too_late.append(row)
+            else:
+                outbox.void(session, row, self._owner, now)
+        return publications, too_late, self._rows.next_due(session)
 
     def _send(self, publication: Publication) -> None:
         try:
@@ -175,10 +184,14 @@ class Publisher:
         self._rows.retry(session, row, why, self._clock(), wait)
 
     def _never(self, session: Session, row: OutboxRow, why: str) -> None:
-        """It will not be sent at all."""
+        """It will not be sent (again). An earlier sending whose answer was lost may have been heard all the same."""
         now = self._clock()
         if self._rows.settle(session, row, REFUSED, now) and row.task == Task.MAKE:
-            making.not_sent(session, row.order_id, row.subject, True, why, self._rules, now)
+            docket = open_docket(session, row.order_id)
+            order_tasks.nothing_done(docket, row.key)
+            kept = order_tasks.of(docket, row.key)
+            is_certain = kept.undone == kept.attempts
+            making.not_sent(session, row.order_id, row.subject, is_certain, why, self._rules, now)
 
     def _lost(self, session: Session, row: OutboxRow, now: datetime) -> None:
         """The broker may have it, and may not."""
@@ -207,20 +220,23 @@ def _was_stopped(docket: Docket, publication: Publication) -> bool:
 
 
 def _message_of(sent: OutgoingCommand, now: datetime) -> Publication | None:
-    """The message of this row; None when it has become pointless."""
+    """The message of this row; None when it has become pointless, or when it is too late.
+
+    The broker keeps it for what is left of its deadline: a clock set back must not make hours of a minute.
+    """
     row, command, order = sent.row, sent.command, sent.order
     if row.task == Task.QUERY:
         if now - row.created_at >= timedelta(seconds=QUERY_EXPIRY_S):
             return None
         asked = Query(commands=[making.asked_about(command)])
         return Publication(row, command, order, asked, QUERY_EXPIRY_S)
-    left_s = (command.deadline_at - now).total_seconds()
+    left_s = making.seconds_left(command, now)
     if row.task == Task.CANCEL_MAKE and command.live:
         back = Cancel(
             command_id=command.id, order_id=order.id, issued_at=command.issued_at, deadline_at=command.deadline_at
         )
         return Publication(row, command, order, back, max(CANCEL_EXPIRY_S, int(left_s) + 1))
-    if row.task != Task.MAKE or not command.live or left_s <= 0:
+    if not sent.is_wanted_drink or left_s <= 0:
         return None
     make = Make(
         command_id=command.id, order_id=order.id, attempt=command.attempt, drink_no=order.drink_no, size=order.size,

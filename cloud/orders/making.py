@@ -15,13 +15,14 @@ from cloud.database.plain_rows import fresh
 from cloud.orders import order_tasks, trusted_outcome
 from cloud.orders.locked_order import Docket, open_docket
 from cloud.orders.models import MakeCommand, Order
+from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import log, move, note, tell, touch
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
-from protocol.reasons import AgentCode, DoubtCode, Result, Spout
+from protocol.reasons import AgentCode, DoubtCode, Phase, Result, Spout
 
 DAY = timedelta(days=1)
 CLOSED = "closed"
@@ -30,14 +31,10 @@ RETURNED = "returned"
 """Reason of an order whose money went back past us before its drink was begun."""
 ARRIVES = timedelta(seconds=10)
 """A command younger than this may still be on its way, and a question ahead of it would refuse it for ever."""
-
-
 ON_ITS_WAY = frozenset({Status.PAID, Status.MAKE_PENDING})
 """Statuses of an order whose command may still be carried out."""
-
-
-INFERRED = frozenset(AgentCode) - {AgentCode.CANCELLED}
-"""Codes by which the agent, not the machine, says that nothing was poured."""
+INFERRED = frozenset(AgentCode)
+"""Codes by which the agent says that nothing was poured; the machine's own word is told with its phase."""
 
 
 class NotPourable(Exception):
@@ -161,7 +158,8 @@ def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, no
         facts = {"order_id": docket.order.id, "device": device_uuid}
         tell(session, log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
         event, reason = Event.MACHINE_UNSURE, "unknown"
-    if said.result is Result.REJECTED and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
+    is_refused = event is Event.MACHINE_REFUSED and said.result is Result.REJECTED
+    if is_refused and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
         reason = RETURNED
     if event is Event.MACHINE_REFUSED and trusted_outcome.is_standing(docket):
         event = Event.TRUST_REFUTED
@@ -178,14 +176,21 @@ def _is_denied(issued: MakeCommand, said: Outcome) -> bool:
 
     What the machine itself says, a refusal, a failure or a cancelling, is its own word and no denial.
     """
+    is_cancelled_by_it = said.code == AgentCode.CANCELLED and said.evidence.phase is Phase.CANCELLED
     inferred = said.result in {Result.REJECTED, Result.FAILED} and said.code in INFERRED
-    return inferred and issued.accepted_at is not None
+    return inferred and not is_cancelled_by_it and issued.accepted_at is not None
 
 
 def _is_news(issued: MakeCommand, said: Outcome) -> bool:
     """A later word; or one as late, that knows what ours does not: an older copy of a journal counts from there."""
     knows_more = issued.result == Result.UNKNOWN and said.result is not Result.UNKNOWN
     return said.revision > issued.revision or (said.revision == issued.revision and knows_more)
+
+
+def seconds_left(issued: MakeCommand, now: datetime) -> float:
+    """Until the deadline; none when the clock was set back since: how old the command is nobody knows any more."""
+    is_unborn = issued.issued_at > now + SET_BACK
+    return 0.0 if is_unborn else max(0.0, (issued.deadline_at - now).total_seconds())
 
 
 def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) -> list[MakeCommand]:

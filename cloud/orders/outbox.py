@@ -79,15 +79,19 @@ LONGEST_WAIT = {
 }
 """No row of the lane is ever put off for longer."""
 LONGEST_LEASE = timedelta(minutes=2)
+SET_BACK = timedelta(seconds=5)
+"""What is dated further ahead than this was written before the clock was set back."""
 _table = table_of(OutboxRow)
 _c = _table.c
 _now = bindparam("now", type_=UtcDateTime())
 _open = and_(_c.lane == bindparam("of_lane", type_=String()), _c.settled_at.is_(None))
+_of_before_the_set_back = and_(_c.task == Task.MAKE.value, _c.created_at > bindparam("born_by", type_=UtcDateTime()))
+"""A drink whose command is not born yet by the clock as it is now: it must not wait until it seems to be in time."""
 _DUE = (
     select(_c.id)
     .where(
         _open,
-        due(_c.due_at, _now, bindparam("waits_no_longer", type_=UtcDateTime())),
+        or_(due(_c.due_at, _now, bindparam("waits_no_longer", type_=UtcDateTime())), _of_before_the_set_back),
         or_(_c.claimed_until.is_(None), due(_c.claimed_until, _now, bindparam("held_no_longer", type_=UtcDateTime()))),
     )
     .order_by(_c.due_at)
@@ -141,7 +145,11 @@ def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[Ou
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
     until = now + timedelta(seconds=by.lease_s)
     wanted = {"of_lane": lane.value, "now": now, "limit": by.limit, "owner": by.owner, "until": until}
-    wanted |= {"waits_no_longer": now + LONGEST_WAIT[lane], "held_no_longer": now + LONGEST_LEASE}
+    wanted |= {
+        "waits_no_longer": now + LONGEST_WAIT[lane],
+        "held_no_longer": now + LONGEST_LEASE,
+        "born_by": now + SET_BACK,
+    }
     taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
 

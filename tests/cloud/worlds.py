@@ -29,7 +29,7 @@ from cloud.orders.scanning import Scan, open_order
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
 from protocol.messages import Accepted, Evidence, Outcome, Progress
-from protocol.reasons import Result, Spout, Stage
+from protocol.reasons import Phase, Result, Spout, Stage
 from tests.cloud import migrated
 
 T = TypeVar("T")
@@ -146,12 +146,12 @@ class World:
 
     def report(
         self, order_id: str, result: Result, code: str = "", out: Spout = Spout.UNKNOWN, revision: int = 1,
-        device: str = DEVICE,
+        device: str = DEVICE, phase: Phase | None = None,
     ) -> None:  # fmt: skip
         """The machine says what happened."""
         said = Outcome(
             message_id=f"o{revision}", command_id=self.command(order_id).id, order_id=order_id, result=result,
-            code=code, out=out, revision=revision, at=self.now, evidence=Evidence(rule="said so"),
+            code=code, out=out, revision=revision, at=self.now, evidence=Evidence(rule="said so", phase=phase),
         )  # fmt: skip
         self.database.write(making.reported, device, said, self.rules, self.now)
 

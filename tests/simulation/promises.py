@@ -51,6 +51,7 @@ _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
 """
+_NEW_COMMANDS = "SELECT rowid, order_id, issued_at, deadline_at FROM make_commands WHERE rowid > ? ORDER BY rowid"
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
 _CERTAINLY_NOTHING = ("rejected:", "expired", "failed:never_")
 
@@ -74,6 +75,9 @@ class Promises:
         self.broken: list[Broken] = []
         self._world = world
         self._begun: dict[str, int] = {}
+        self._commands_seen = 0
+        self._commanded: dict[str, tuple[float, float]] = {}
+        """Of each order's newest command: when it was given and when it ended, true seconds, whatever its dates say."""
         self._unpaid_since: dict[str, float] = {}
         """Orders with money that is all back by our own books, since when."""
 
@@ -89,6 +93,7 @@ class Promises:
         """After each commit of the cloud: what may not be true for a moment."""
         for number, what, order_id in self._world.disk.look.execute(_NEVER_ANY):
             self.break_(number, what, order_id)
+        self._see_new_commands()
         if self._world.provider.by_hand_at:
             for (order_id,) in self._world.disk.look.execute(_UNPAID):
                 self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
@@ -96,6 +101,13 @@ class Promises:
             for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
                 if order_id in self._begun:
                     self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
+
+    def _see_new_commands(self) -> None:
+        now = self._world.scheduler.now
+        for row in self._world.disk.look.execute(_NEW_COMMANDS, (self._commands_seen,)):
+            life = datetime.fromisoformat(row["deadline_at"]) - datetime.fromisoformat(row["issued_at"])
+            self._commanded[row["order_id"]] = now, now + life.total_seconds()
+            self._commands_seen = row["rowid"]
 
     def message_goes_out(self, payload: bytes) -> None:
         """Somebody gives the broker a message."""
@@ -112,7 +124,7 @@ class Promises:
         self._begun[order_id] = self._begun.get(order_id, 0) + 1
         if self._begun[order_id] > 1:
             self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
-        self._check_deadline(device, order_id)
+        self._check_deadline(order_id)
         payments = self._world.provider.payments_of(order_id)
         is_there = any(
             payment.held or payment.captured - payment.refunded - self._going(payment) for payment in payments
@@ -127,23 +139,19 @@ class Promises:
     def _taken_back_after_the_command(self, order_id: str, payments: "list[Payment]") -> bool:
         """A person of the shop gave it back while the command was on its way: nobody can win that race."""
         world = self._world
-        issued = world.disk.look.execute(
-            "SELECT max(issued_at) AS issued FROM make_commands WHERE order_id = ?", (order_id,)
-        ).fetchone()["issued"]
-        since_command = world.seconds_since(issued) if issued else 0.0
+        issued, _ = self._commanded.get(order_id, (world.scheduler.now, 0.0))
+        since_command = world.scheduler.now - issued
         by_hand = [at for payment in payments if (at := world.provider.by_hand_at.get(payment.id)) is not None]
         return any(world.scheduler.now - at < since_command + HEARD_WITHIN_S for at in by_hand)
 
-    def _check_deadline(self, device: str, order_id: str) -> None:
+    def _check_deadline(self, order_id: str) -> None:
         world = self._world
-        row = world.disk.look.execute(
-            "SELECT max(deadline_at) AS deadline FROM make_commands WHERE order_id = ?", (order_id,)
-        ).fetchone()
-        if row["deadline"] is None:
+        if order_id not in self._commanded:
             self.break_(5, "a drink begins and no command was given", order_id)
             return
+        _, deadline = self._commanded[order_id]
         slack = CLOCK_SLACK_S + 2 * world.mix.cloud_skew
-        late = world.seconds_since(row["deadline"])
+        late = world.scheduler.now - deadline
         if late > slack:
             self.break_(2, f"a drink begins {late:.1f} s after its deadline", order_id)
 

@@ -165,21 +165,23 @@ class ProviderSide:
 
     def settle(self) -> None:
         """Let what is due happen, and look again when the next thing is."""
-        self._look()
+        due = self.books.settle()
+        if due is not None:
+            self._look_by((due - BIRTH).total_seconds() + 0.001)
 
     def _look_soon(self) -> None:
         self._look_by(self.scheduler.now + 0.001)
 
     def _look_by(self, when: float) -> None:
+        """Once for each moment: a thousand questions about open payments must not become a thousand looks."""
         if when < self._look_at:
             self._look_at = when
             self.scheduler.at(when, self._look)
 
     def _look(self) -> None:
-        self._look_at = float("inf")
-        due = self.books.settle()
-        if due is not None:
-            self._look_by((due - BIRTH).total_seconds() + 0.001)
+        if self.scheduler.now >= self._look_at:
+            self._look_at = float("inf")
+            self.settle()
 
     def _tell(self, event: Event, _now: datetime) -> None:
         subject = event.subject

@@ -17,14 +17,18 @@ import cloud.database.database
 import cloud.payments.yookassa.client
 from cloud.payments.outcomes import NotSent, Unknown
 from cloud.payments.transport import Question, Reply
+from simulator.yookassa.state import Status
+from simulator.yookassa.terms import Terms
+from tests.simulation import fleet
 from tests.simulation.faults import Faults
 from tests.simulation.mixes import FAMILIES
 from tests.simulation.planted import BUGS, hunt
-from tests.simulation.provider import Keys
+from tests.simulation.provider import Keys, ProviderSide
 from tests.simulation.recording import Sums, recorded
 from tests.simulation.runs import Report, run
 from tests.simulation.scheduler import Killed, NoAnswer, Process, Scheduler, Spinning
 from tests.simulation.shrinking import fewest
+from tests.simulation.timeline import Timeline
 from tests.simulation.workshop import Workshop
 from tests.simulation.world import World
 
@@ -78,6 +82,26 @@ def test_a_world_that_is_over_is_forgotten(workshop: Workshop, monkeypatch: pyte
         workshop.tell(seed)
     gc.collect()
     assert worlds[0]() is None
+
+
+def test_questions_about_open_payments_wake_the_provider_no_more_often(workshop: Workshop) -> None:
+    """Regression: an hour's questions were thousands of looks at the moment the payments expired (seed 1001)."""
+    scheduler, shop = Scheduler(lambda _process, _where: None, lambda: None), fleet.SHOPS["north"]
+    timeline = Timeline(lambda: scheduler.now)
+    side = ProviderSide(scheduler, Faults(1, {}), timeline, [shop], Terms(), seed=1)
+    body = (
+        b'{"amount":{"value":"179.00","currency":"RUB"},"confirmation":{"type":"redirect","return_url":"https://a.b"}}'
+    )
+    for number in range(2):
+        opened = side.serve((shop.id, shop.secret), Question("POST", "/payments", 5.0, body=body, key=str(number)))
+        assert opened.status == 200
+        for _ in range(100):
+            side.serve((shop.id, shop.secret), Question("GET", "/payments", 5.0))
+        scheduler.run(until=1.0 + number, is_over=lambda: False)
+    before = scheduler.steps
+    scheduler.run(until=2 * 3600.0, is_over=lambda: False)
+    assert {payment.status for payment in side.payments()} == {Status.CANCELED}
+    assert scheduler.steps - before < 20
 
 
 def test_without_its_faults_it_is_another(workshop: Workshop) -> None:

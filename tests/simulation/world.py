@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -277,10 +277,6 @@ class World:
 
     def machine_of(self, device: str) -> Machine:
         return self.agent_of(device).machine
-
-    def seconds_since(self, moment: str) -> float:
-        """True seconds since a moment as the database writes it."""
-        return (self.scheduler.true_time - datetime.fromisoformat(moment).replace(tzinfo=UTC)).total_seconds()
 
     def new_payment_id(self) -> str:
         self._payments += 1

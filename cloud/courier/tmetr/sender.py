@@ -75,7 +75,7 @@ class TmetrSender:
         if sent.row.attempts - sent.row.undone > 1:
             return Unknown(LOST)
         now = self._clock()
-        left_s = (sent.command.deadline_at - now).total_seconds()
+        left_s = making.seconds_left(sent.command, now)
         if left_s <= 0:
             return NotTaken(TOO_LATE)
         if sent.row.claimed_until is None or now >= sent.row.claimed_until:
@@ -106,7 +106,7 @@ class TmetrSender:
 
     def _again(self, session: Session, sent: OutgoingCommand, why: str, now: datetime) -> None:
         """Certainly nobody heard it: once more while the deadline lasts."""
-        if now >= sent.command.deadline_at:
+        if making.seconds_left(sent.command, now) <= 0:
             making.not_sent(session, sent.order.id, sent.command.id, True, why, self._rules, now)
             self._rows.settle(session, sent.row, "expired", now)
             return

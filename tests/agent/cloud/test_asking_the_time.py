@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from agent.clock import Reading
 from agent.cloud.link import Link
@@ -170,3 +171,32 @@ def test_an_old_command_is_refused_when_the_cloud_has_just_said_so(world: World,
 def test_old_news_of_the_time_makes_a_command_wait_a_little(waited: float, heard: float, expected: Timeliness) -> None:
     term = Term(ISSUED, ISSUED + timedelta(seconds=60), 100.0, False, 120.0)
     assert judge(term, Reading(ISSUED, 100.0 + waited, ISSUED + HOURS, heard)) is expected
+
+
+def test_a_command_of_before_the_clock_was_set_back_is_too_old(world: World, link: Link, wire: OpenWire) -> None:
+    """Regression: its deadline lay hours ahead by the clock set right, and its drink came minutes late, unpaid."""
+    answer(world, link, wire)
+    world.run(30)
+    stale = world.make()
+    ahead = {"issued_at": stale.issued_at + HOURS, "deadline_at": stale.deadline_at + HOURS}
+    deliver(link, structs.replace(stale, **ahead))
+    world.run(1)
+    assert world.outcomes() == [], "the news may be older than the command"
+    answer(world, link, wire)
+    assert world.outcome().code == "expired"
+    assert world.line.makes() == 0
+
+
+@pytest.mark.parametrize(
+    ("waited", "heard", "expected"),
+    [
+        (1.0, 50.0, Timeliness.WAIT),
+        (WELCOME_PATIENCE_S, 50.0, Timeliness.WAIT),
+        (60.0, 50.0, Timeliness.EXPIRED),
+        (1.0, 99.5, Timeliness.EXPIRED),
+        (1.0, 100.5, Timeliness.EXPIRED),
+    ],
+)
+def test_a_command_that_is_not_born_yet_is_never_fresh(waited: float, heard: float, expected: Timeliness) -> None:
+    term = Term(ISSUED, ISSUED + timedelta(seconds=60), 100.0, False, 120.0)
+    assert judge(term, Reading(ISSUED, 100.0 + waited, ISSUED - HOURS, heard)) is expected

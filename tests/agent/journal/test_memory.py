@@ -208,6 +208,20 @@ def test_an_older_copy_asks_the_machine(world: World, tmp_path: Path, by_query: 
     assert world.cups() == 1
 
 
+def test_an_older_copy_that_is_told_to_cancel_asks_the_machine(world: World, tmp_path: Path) -> None:
+    world.switch("without_dedup")
+    world.welcome()
+    world.run(3)
+    put_back = older_copy(world, tmp_path)
+    make = poured(world)
+    restart_anew(world, put_back)
+    world.welcome()
+    world.intake.take(make)
+    world.cancel()
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
 def test_an_older_copy_uses_no_message_id_again(world: World, tmp_path: Path) -> None:
     put_back = older_copy(world, tmp_path)
     said: dict[str, Message] = {}

@@ -111,6 +111,33 @@ def test_a_broker_that_is_away_is_waited_for_until_the_deadline(world: World, ca
     assert (told.__dict__["device"], told.__dict__["price"], told.__dict__["drink_no"]) == (DEVICE, PRICE, "latte")
 
 
+@pytest.mark.parametrize("back_s", [600.0, 3 * 3600.0])
+def test_a_command_of_before_the_clock_was_set_back_is_not_sent(sqlite_world: World, back_s: float) -> None:
+    """Regression: the broker was told to keep it for hours, and its drink came minutes late."""
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    publisher, link = with_small_broker(sqlite_world)
+    publisher.step(sqlite_world.clock.advance(-back_s))
+    order = sqlite_world.order(order_id)
+    assert link.waiting == []
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert sqlite_world.promised(order_id) == ["refund"]
+
+
+@pytest.mark.parametrize("ends", ["clock set back", "too late", "refused"])
+def test_what_an_earlier_sending_may_have_done_stays_uncertain(sqlite_world: World, ends: str) -> None:
+    """Its PUBACK was lost: the machine may have it, whatever becomes of the next sending."""
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    publisher, link = with_small_broker(sqlite_world, answer=-1)
+    publisher.step(sqlite_world.now)
+    assert len(link.waiting) == 1
+    link.connections, link.answer = 2, 135
+    publisher.step(sqlite_world.clock.advance({"clock set back": -600.0, "too late": 61.0, "refused": 1.0}[ends]))
+    publisher.step(sqlite_world.now)
+    order = sqlite_world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
+    assert order.return_after == sqlite_world.now + sqlite_world.rules.uncertain_grace
+
+
 def test_a_broker_that_comes_back_in_time_gets_the_command(sqlite_world: World) -> None:
     with Broker() as broker:
         port = broker.port

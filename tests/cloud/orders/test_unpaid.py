@@ -10,7 +10,7 @@ from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
 from cloud.orders.states import Status
 from cloud.orders.tasks import STOPPED, WITHDRAWN, Lane, Task
-from protocol.reasons import AgentCode, Result, Spout
+from protocol.reasons import AgentCode, Phase, Result, Spout
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 ACCOUNTS = pytest.mark.parametrize("account", [HOLD, ONE_STAGE], ids=["hold", "one stage"])
@@ -55,6 +55,20 @@ def test_a_command_that_went_out_is_cancelled_and_its_agent_decides(world: World
     world.report(order_id, Result.REJECTED, AgentCode.CANCELLED, Spout.NONE)
     assert ended(world, order_id) == ("make_failed", "returned", False)
     assert world.promised(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == [], "it is back already"
+
+
+@pytest.mark.parametrize(("phase", "uncertain"), [(Phase.CANCELLED, False), (Phase.UNKNOWN, True), (None, True)])
+def test_what_the_machine_had_taken_only_its_own_word_cancels(
+    sqlite_world: World, phase: Phase | None, uncertain: bool
+) -> None:
+    """Regression: folder and machine had both forgotten, and `cancelled` was believed while the cup was full."""
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    sqlite_world.publish(order_id)
+    sqlite_world.accept(order_id)
+    give_back(sqlite_world, order_id)
+    sqlite_world.report(order_id, Result.REJECTED, AgentCode.CANCELLED, Spout.NONE, phase=phase)
+    reason = "unknown" if uncertain else "returned"
+    assert ended(sqlite_world, order_id) == ("make_failed", reason, uncertain)
 
 
 def test_a_cancel_that_comes_too_late_is_a_drink_given_away(sqlite_world: World) -> None:

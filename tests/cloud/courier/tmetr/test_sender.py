@@ -53,6 +53,14 @@ def test_a_paid_order_is_forwarded_once_and_is_then_only_sent(rig: TmetrRig) -> 
     assert (rig.makes(), rig.verdict(order_id)) == (1, "done")
 
 
+def test_a_command_of_before_the_clock_was_set_back_is_not_forwarded(sqlite_rig: TmetrRig) -> None:
+    order_id = sqlite_rig.world.pay(account=ONE_STAGE)
+    sqlite_rig.send(-600.0)
+    order = sqlite_rig.world.order(order_id)
+    assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
+    assert sqlite_rig.makes() == 0
+
+
 def test_silence_after_forwarding_returns_the_money_after_the_grace(rig: TmetrRig) -> None:
     """The default policy: nobody can say that it was made, so it is not charged for."""
     order_id = rig.world.pay()
