@@ -90,6 +90,8 @@ BUGS = (
     _bug("sent again after a timeout", {1, 6, 8}, SELDOM, agent.sent_again, "machine", inabilities=DUMB,
          switches=("drop_verdict",)),
     _bug("no deadline check", {2}, SELDOM, agent.no_deadline, "agent crashes", strength=2.0),
+    _bug("a deadline of before the clock was set back is in time", {2}, SELDOM, agent.hours_ahead_is_in_time,
+         "set back", "outages", "network", strength=4.0, habits=PROMPT, most_buyers=5),
     _bug("a make is left on a line that stalls", {2}, ALWAYS, agent.make_left_on_the_line, "slow line", habits=PROMPT,
          most_buyers=5),
     _bug("a free drink taken for the order's", {10}, SELDOM, agent.free_is_sold, "service", "agent crashes", "machine",

@@ -2,9 +2,11 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
+from agent import deadline
 from agent.cloud.report_sender import Delivery, Line
 from agent.deadline import Timeliness
 from agent.journal import rows
@@ -15,6 +17,7 @@ from agent.machine.driver import Driver
 from agent.making import preconditions
 from agent.making.make_drink import Pouring
 from cloud.orders import making
+from cloud.orders.models import MakeCommand
 from protocol.reasons import Result
 
 Patches = list[AbstractContextManager[Any]]
@@ -38,6 +41,16 @@ def sent_again() -> Patches:
 
 def no_deadline() -> Patches:
     return [patch.object(preconditions, "judge", lambda *_: Timeliness.FRESH)]
+
+
+def hours_ahead_is_in_time() -> Patches:
+    """A deadline of before the clock was set back lies hours ahead: the broker keeps the command, and it is begun."""
+
+    def left(issued: MakeCommand, now: datetime) -> float:
+        return max(0.0, (issued.deadline_at - now).total_seconds())
+
+    day = timedelta(days=1)
+    return [patch.object(making, "seconds_left", left), patch.object(deadline, "CERTAINLY_WRONG", day)]
 
 
 def make_left_on_the_line() -> Patches:
