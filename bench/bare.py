@@ -22,7 +22,7 @@ from flask import Flask, Response, request
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bench import latency, maximum
 from bench.campaign import DEFAULT, FAKE_MACHINES, plans_of
@@ -34,6 +34,7 @@ from bench.report import machine, software
 from bench.stage import DATABASES, Deployment, Missing, Stage
 from bench.webhooks import PATH, Notifier
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from protocol.messages import Make, decode_command
@@ -87,7 +88,7 @@ def create_app() -> Flask:
     def webhook() -> Response:
         body = request.get_data()
         paid = order_id(number_of_payment(json.loads(body)["object"]["id"]))
-        device_uuid = database.write(_pay, paid, body)
+        device_uuid = database.transact(_pay, paid, body)
         now = datetime.now(UTC)
         make = Make(
             command_id=f"mk-{paid}", order_id=paid, attempt=1, drink_no=DRINK_NO, size=Size.MEDIUM, price=PRICE,
@@ -99,11 +100,11 @@ def create_app() -> Flask:
     return app
 
 
-def _pay(session: Session, paid: str, body: bytes) -> str:
-    session.execute(insert(BareNews).values(key=paid, body=body))
-    session.execute(update(BareOrder).where(BareOrder.id == paid).values(is_paid=True))
-    session.execute(insert(BareCommand).values(id=f"mk-{paid}", order_id=paid))
-    return session.scalars(select(BareOrder.device_uuid).where(BareOrder.id == paid)).one()
+def _pay(tx: Transaction, paid: str, body: bytes) -> str:
+    tx.session.execute(insert(BareNews).values(key=paid, body=body))
+    tx.session.execute(update(BareOrder).where(BareOrder.id == paid).values(is_paid=True))
+    tx.session.execute(insert(BareCommand).values(id=f"mk-{paid}", order_id=paid))
+    return tx.session.scalars(select(BareOrder.device_uuid).where(BareOrder.id == paid)).one()
 
 
 class BareAgent:

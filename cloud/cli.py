@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import click
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from cloud import __version__, log
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
+from cloud.database.transaction import Transaction
 from cloud.fleet import sessions
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
@@ -270,7 +270,7 @@ def settle(number: int, by: str, reason: str) -> None:
     """Close difference NUMBER of the reconciliation: a person has looked, and it will not open again."""
     cloud = _ready_made(_settings())
     try:
-        is_known = cloud.database.write(settle_by_hand, number, by, reason, cloud.clock())
+        is_known = cloud.database.transact(settle_by_hand, number, by, reason, cloud.clock())
     finally:
         cloud.close()
     if not is_known:
@@ -309,7 +309,7 @@ def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> 
     """Return the money of a poured drink, or of one that waits for a person's decision."""
     cloud = _ready_made(_settings())
     try:
-        promised = cloud.database.write(give_back, order_id, kopecks, by, reason, cloud.clock())
+        promised = cloud.database.transact(give_back, order_id, kopecks, by, reason, cloud.clock())
     except (UnknownOrder, NotReturnable) as error:
         click.echo(f"not returned: {error}", err=True)
         sys.exit(BAD)
@@ -325,7 +325,7 @@ def pour(order_id: str, by: str) -> None:
     """Pour an order that was paid too late to pour by itself (`manual_make`)."""
     cloud = _ready_made(_settings())
     try:
-        cloud.database.write(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
+        cloud.database.transact(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
     except (UnknownOrder, NotPourable) as error:
         click.echo(f"not poured: {error}", err=True)
         sys.exit(BAD)
@@ -343,7 +343,7 @@ def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
     settings = _settings()
     cloud = _ready_made(settings)
     try:
-        was_two = cloud.database.write(_let_sell, device_uuid, by, cloud.clock())
+        was_two = cloud.database.transact(_let_sell, device_uuid, by, cloud.clock())
         answer = jobs.resume(settings, device_uuid, by, cloud.clock(), accept_loss=accept_loss)
     except LookupError:
         _fail(f"there is no device {device_uuid} with an agent")
@@ -364,14 +364,14 @@ def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
             _fail("the agent does not answer; is it online? Nothing was changed there, ask again")
 
 
-def _let_sell(session: Session, device_uuid: str, by: str, now: datetime) -> bool:
+def _let_sell(tx: Transaction, device_uuid: str, by: str, now: datetime) -> bool:
     """Whether two agents had stopped the sale. Raises `LookupError` for a machine without an agent."""
-    device = session.get(Device, device_uuid)
-    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+    device = tx.session.get(Device, device_uuid)
+    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if device is None or live is None or device.control != "agent":
         raise LookupError(device_uuid)
     was_two = live.two_agents_since is not None
-    sessions.resume(session, live, by, now)
+    sessions.resume(tx, live, by, now)
     return was_two
 
 

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Boolean, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 
 EVERY_S = 5.0
 SQLITE_EVERY_S = 30.0
@@ -26,16 +28,16 @@ class WorkerLife(Base):
     broker_connected: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
-def beat(session: Session, worker: str, broker_connected: bool, now: datetime) -> datetime:
+def beat(tx: Transaction, worker: str, broker_connected: bool, now: datetime) -> datetime:
     """This worker is alive now; when it must say so again."""
-    session.merge(WorkerLife(id=worker, seen_at=now, broker_connected=broker_connected))
-    session.execute(delete(WorkerLife).where(WorkerLife.seen_at < now - timedelta(seconds=FORGOTTEN_AFTER_S)))
-    return now + every(session)
+    tx.session.merge(WorkerLife(id=worker, seen_at=now, broker_connected=broker_connected))
+    tx.session.execute(delete(WorkerLife).where(WorkerLife.seen_at < now - timedelta(seconds=FORGOTTEN_AFTER_S)))
+    return now + every(tx.session)
 
 
-def leave(session: Session, worker: str) -> None:
+def leave(tx: Transaction, worker: str) -> None:
     """This worker ends in order: nobody need wait to miss it."""
-    session.execute(delete(WorkerLife).where(WorkerLife.id == worker))
+    tx.session.execute(delete(WorkerLife).where(WorkerLife.id == worker))
 
 
 def every(session: Session) -> timedelta:

@@ -43,7 +43,7 @@ class Api:
             # The order stays as it is: better than a drink that fails.
             raise Trouble(503, "not_ready", view.device, order_id)
         try:
-            self._room.database.write(pour_now, order_id, "buyer", self._room.rules, self._room.clock())
+            self._room.database.transact(pour_now, order_id, "buyer", self._room.rules, self._room.clock())
         except UnknownOrder:
             raise Trouble(404, "unknown_order") from None
         except NotPourable:

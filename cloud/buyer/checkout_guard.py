@@ -77,7 +77,7 @@ class Till:
         ready = self._room.asking.of_order(order.id, presence=presser.presence)
         if not ready.code:
             now = self._room.clock()
-            until = self._room.database.write(reservation.reserve, order.device_uuid, order.id, now, presser)
+            until = self._room.database.transact(reservation.reserve, order.device_uuid, order.id, now, presser)
             if until is None:
                 return None
             ready = Readiness(RESERVED, until)

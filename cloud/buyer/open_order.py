@@ -117,6 +117,6 @@ def whose(room: Room, order_id: str, device_uuid: str) -> DeviceView | None:
 def _open(room: Room, scan: Scan, told_price: int | None) -> Order:
     how = (open_order, scan, asked_language(), room.rules, room.clock(), room.qr_keys, told_price, _holds(room))
     try:
-        return room.database.write(*how)
+        return room.database.transact(*how)
     except IntegrityError:  # the same code scanned twice at the same moment: the other one made it
-        return room.database.write(*how)
+        return room.database.transact(*how)

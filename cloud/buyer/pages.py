@@ -66,7 +66,7 @@ class Pages:
         with self._room.database.read() as session:
             order = session.get_one(Order, view.order_id)
         if view.status in PAYABLE and order.claimed_at is None and self._room.proof(order) is not None:
-            self._room.database.write(claim, order.id, self._room.clock())
+            self._room.database.transact(claim, order.id, self._room.clock())
         return replace(view, no_pour=self._room.why_no_pour(order))
 
     def _with_readiness(self, view: OrderView, patience: timedelta) -> OrderView:

@@ -112,7 +112,7 @@ class Asking:
     ) -> str | None:
         """The machine's own word; None when its silence says nothing. `only_carried`: that it is sent is enough."""
         device_uuid = device.device_uuid
-        asked = self._database.write(probes.ask, device_uuid, drink_no, size, uuid.uuid4().hex, self._clock())
+        asked = self._database.transact(probes.ask, device_uuid, drink_no, size, uuid.uuid4().hex, self._clock())
         ends = time.monotonic() + patience.total_seconds()
         with self._database.bell.listen(probes.topic_of(asked.probe_id)) as ear:
             while True:

@@ -12,9 +12,10 @@ from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.buyer.brew_time_estimate import UsualTimes
-from cloud.database.database import Base
+from cloud.database.base import Base
 from cloud.database.due import is_due
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.states import PAYABLE, Status
 
@@ -75,20 +76,20 @@ def reserved_until(
 
 
 def reserve(
-    session: Session, device_uuid: str, order_id: str, now: datetime, presser: Presser = ANYBODY
+    tx: Transaction, device_uuid: str, order_id: str, now: datetime, presser: Presser = ANYBODY
 ) -> datetime | None:
     """Keep the machine for this order's buyer; or, until when another one has it, who is as near to it."""
     new = {"device_uuid": device_uuid, "order_id": order_id, "taken_at": now, "until": now + RESERVED_FOR,
            "origin": presser.origin, "presence": presser.presence, "misses": 0}  # fmt: skip
-    if insert_if_new(session, Reservation, new):
+    if insert_if_new(tx.connection, Reservation, new):
         return None
-    row = session.get_one(Reservation, device_uuid, with_for_update=True, populate_existing=True)
-    taken = _until(session, row, order_id, now)
+    row = tx.session.get_one(Reservation, device_uuid, with_for_update=True, populate_existing=True)
+    taken = _until(tx.session, row, order_id, now)
     if taken is not None and presser.presence <= row.presence:
         return taken
     if row.order_id == order_id and timedelta(0) <= now - row.taken_at < DOUBLE_PRESS:
         return None
-    _take(row, order_id, presser, now, lapsed=taken is None and not _was_paid(session, row))
+    _take(row, order_id, presser, now, lapsed=taken is None and not _was_paid(tx.session, row))
     return None
 
 

@@ -20,10 +20,11 @@ from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected, Received
 from cloud.database.database import Database, Held
 from cloud.database.postgresql import is_locked
+from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events, probes, sessions
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
-from cloud.orders.locked_order import key_of
+from cloud.orders.locked_order import order_key
 from cloud.orders.rules import Rules
 from protocol.errors import WireError
 from protocol.messages import (
@@ -112,7 +113,9 @@ class Listener:
         self._try_at = now + HELD_AGAIN
         for one in list(self._held):
             try:
-                self._database.write_unless_held(self._handle, one.device_uuid, one.message, self._clock())
+                self._database.transact(
+                    self._handle, one.device_uuid, one.message, self._clock(), waits_for_locks=False
+                )
             except Held:
                 continue
             except SENSELESS as error:
@@ -148,11 +151,11 @@ class Listener:
         now = self._clock()
         stored: deque[tuple[Said, Callable[[], None]]] = deque()
         for one in said:
-            work = (_locked_by(one.device_uuid, one.message), self._handle, one.device_uuid, one.message, now)
+            work, key = (self._handle, one.device_uuid, one.message, now), _locked_by(one.device_uuid, one.message)
             if isinstance(one.message, ProbeReply):
-                stored.appendleft((one, partial(self._database.write_together, *work)))
+                stored.appendleft((one, partial(self._database.transact, *work, key=key)))
             else:
-                stored.append((one, self._database.write_soon(*work).result))
+                stored.append((one, self._database.transact(*work, key=key, deferred=True).result))
         held = []
         for one, end in stored:
             try:
@@ -170,28 +173,30 @@ class Listener:
         self.poison += 1
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
-    def _handle(self, session: Session, device_uuid: str, message: Message, now: datetime) -> None:
+    def _handle(self, tx: Transaction, device_uuid: str, message: Message, now: datetime) -> None:
         match message:
             case Accepted():
-                making.accepted(session, device_uuid, message, self._rules, now)
+                making.accepted(tx, device_uuid, message, self._rules, now)
             case Progress():
-                making.progressed(session, device_uuid, message, self._rules, now)
+                making.progressed(tx, device_uuid, message, self._rules, now)
             case Outcome():
-                making.reported(session, device_uuid, message, self._rules, now)
+                making.reported(tx, device_uuid, message, self._rules, now)
             case Presence():
-                _note_presence(session, device_uuid, message, now)
+                _note_presence(tx, device_uuid, message, now)
             case State():
-                _note_state(session, device_uuid, message, now)
+                _note_state(tx.session, device_uuid, message, now)
             case Event():
-                machine_events.keep(session, device_uuid, message, now)
+                machine_events.keep(tx, device_uuid, message, now)
             case ProbeReply():
                 why = "" if message.ready else message.code or "fault"
-                probes.answered(session, device_uuid, message.probe_id, why, now)
+                probes.answered(tx, device_uuid, message.probe_id, why, now)
             case Answer(asked=asked, status=status, code=code):
                 facts = {"device": device_uuid, "command": message.reference}
-                log.info("%s: %s %s", asked, status.value, code, extra=facts)
+                tx.log_after_commit(log.info, "%s: %s %s", asked, status.value, code, extra=facts)
             case Unsupported():
-                log.warning("agent does not know %s", message.unknown_kind, extra={"device": device_uuid})
+                tx.log_after_commit(
+                    log.warning, "agent does not know %s", message.unknown_kind, extra={"device": device_uuid}
+                )
 
     def _answer(self, said: Sequence[Said]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""
@@ -243,20 +248,22 @@ def _is_overtaken(one: Said, stored: Sequence[Said]) -> bool:
 def _locked_by(device_uuid: str, message: Message) -> str:
     """Workers that meet in two orders never wait for each other: everybody locks in this order."""
     order_id = getattr(message, "order_id", "")
-    return key_of(order_id) if order_id else f"device {device_uuid}"
+    return order_key(order_id) if order_id else f"device {device_uuid}"
 
 
-def _note_presence(session: Session, device_uuid: str, said: Presence, now: datetime) -> None:
-    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+def _note_presence(tx: Transaction, device_uuid: str, said: Presence, now: datetime) -> None:
+    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if live is None:
-        log.warning("presence of an unknown device", extra={"device": device_uuid})
+        tx.log_after_commit(log.warning, "presence of an unknown device", extra={"device": device_uuid})
         return
     if not said.online and said.session_id != live.session_id:
         return  # the last will of a session that has been replaced
-    if said.online and not sessions.begin(session, live, said, now):
+    if said.online and not sessions.begin(tx, live, said, now):
         return
     if live.online != said.online:
-        log.info("device %s", "online" if said.online else "offline", extra={"device": device_uuid})
+        tx.log_after_commit(
+            log.info, "device %s", "online" if said.online else "offline", extra={"device": device_uuid}
+        )
     live.online, live.session_id, live.seen_at = said.online, said.session_id, now
     live.agent_version = said.agent_version or live.agent_version
 

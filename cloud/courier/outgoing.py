@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox, unpaid
-from cloud.orders.locked_order import open_docket
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.tasks import Lane, Task
@@ -51,22 +52,22 @@ class OutgoingCommands:
         self._lane = lane
         self._owner = owner
 
-    def claim(self, session: Session, now: datetime, limit: int = 50) -> Sequence[OutboxRow]:
+    def claim(self, tx: Transaction, now: datetime, limit: int = 50) -> Sequence[OutboxRow]:
         """Take due rows that nobody holds."""
-        return outbox.claim(session, self._lane, now, Claim(self._owner, LEASE_S, limit))
+        return outbox.claim(tx, self._lane, now, Claim(self._owner, LEASE_S, limit))
 
     def next_due(self, session: Session) -> datetime | None:
         """When the next row wants to be taken."""
         return outbox.next_due(session, self._lane)
 
-    def settle(self, session: Session, row: OutboxRow, verdict: str, now: datetime) -> bool:
+    def settle(self, tx: Transaction, row: OutboxRow, verdict: str, now: datetime) -> bool:
         """Its end is known. False when the lease was lost."""
-        return order_tasks.settle(open_docket(session, row.order_id), row.key, self._owner, verdict, now)
+        return order_tasks.settle_task(lock_order(tx, row.order_id), row.key, self._owner, verdict, now)
 
-    def retry(self, session: Session, row: OutboxRow, why: str, now: datetime, wait_s: float = AGAIN_S) -> None:
+    def retry(self, tx: Transaction, row: OutboxRow, why: str, now: datetime, wait_s: float = AGAIN_S) -> None:
         """Certainly nobody has it: again after `wait_s`, if its drink is still paid for."""
-        docket = open_docket(session, row.order_id)
-        order_tasks.nothing_done(docket, row.key)
+        locked = lock_order(tx, row.order_id)
+        order_tasks.mark_no_effect(locked, row.key)
         if row.task == Task.MAKE:
-            unpaid.stop_what_nobody_pays_for(docket, now)
-        order_tasks.put_off(docket, row.key, self._owner, now + timedelta(seconds=wait_s), why)
+            unpaid.stop_what_nobody_pays_for(locked, now)
+        order_tasks.reschedule(locked, row.key, self._owner, now + timedelta(seconds=wait_s), why)

@@ -31,12 +31,12 @@ class Prober:
 
     def step(self, now: datetime) -> datetime:
         """Send what waits; when to look again."""
-        for probe in self._database.write(probes.claim, now):
+        for probe in self._database.transact(probes.claim, now):
             try:
                 self._send(probe)
             except (NotConnected, WireError, OSError) as error:
                 log.warning("a readiness question could not be sent: %s", error, extra={"device": probe.device_uuid})
-                self._database.write(probes.not_sent, probe.probe_id, self._clock())
+                self._database.transact(probes.not_sent, probe.probe_id, self._clock())
         return now + IDLE
 
     def _send(self, probe: probes.Probe) -> None:

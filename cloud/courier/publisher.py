@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from cloud.background.loops import Clock
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
 from cloud.courier.outgoing import AGAIN_S, LEASE_S, OutgoingCommand, OutgoingCommands, command_of
 from cloud.database.database import Database
+from cloud.database.deferred_writes import on_failure
 from cloud.database.due import is_due
-from cloud.database.group_commit import when_it_fails
+from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox
-from cloud.orders.locked_order import Docket, key_of, open_docket
-from cloud.orders.order_tasks import AtHand
+from cloud.orders.locked_order import LockedOrder, lock_order, order_key
+from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.status_change import tell
 from cloud.orders.tasks import DONE, REFUSED, STOPPED, Lane, Task
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
@@ -85,9 +83,9 @@ class Publisher:
         while self._handed_over:
             self._send_handed_over(self._handed_over.popleft(), now)
         if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, self._idle()):
-            publications, too_late, next_due = self._database.write(self._take, now)
+            publications, too_late, next_due = self._database.transact(self._take, now)
             for row in too_late:
-                self._database.write(self._never, row, TOO_LATE)
+                self._database.transact(self._never, row, TOO_LATE)
             for publication in publications:
                 self._send(publication)
             idle = now + self._idle()
@@ -98,14 +96,14 @@ class Publisher:
     def _idle(self) -> timedelta:
         return timedelta(seconds=self._database.bell.longest_sleep_s)
 
-    def at_hand(self) -> AtHand:
-        """For `promises.know_at_hand`: rows written in this process need not be looked for."""
-        return AtHand(Claim(self._owner, LEASE_S), self._prepare)
+    def lane_worker(self) -> LaneWorker:
+        """Given a task by `order_tasks.add_task`: rows written in this process need not be looked for."""
+        return LaneWorker(Claim(self._owner, LEASE_S), self._prepare)
 
-    def _prepare(self, docket: Docket, row: OutboxRow) -> Callable[[], None] | None:
+    def _prepare(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
         if not self._link.connected or len(self._handed_over) >= MAX_HANDED_OVER:
             return None
-        return partial(self._hand_over, OutgoingCommand(row, docket.command(row.subject), docket.order))
+        return partial(self._hand_over, OutgoingCommand(row, locked.command(row.subject), locked.order))
 
     def _hand_over(self, given: OutgoingCommand) -> None:
         self._handed_over.append(given)
@@ -114,30 +112,30 @@ class Publisher:
     def _hand_back(self) -> None:
         """What was given to us goes back unsent, and certainly so."""
         while self._handed_over:
-            self._database.write(self._again, self._handed_over.popleft().row, "no connection to the broker")
+            self._database.transact(self._again, self._handed_over.popleft().row, "no connection to the broker")
 
     def _send_handed_over(self, given: OutgoingCommand, now: datetime) -> None:
         publication = _message_of(given, now)
         if publication is not None:
             self._send(publication)
         elif given.is_wanted_drink:
-            self._database.write(self._never, given.row, TOO_LATE)
+            self._database.transact(self._never, given.row, TOO_LATE)
         else:
-            self._database.write(outbox.void, given.row, self._owner, now)
+            self._database.transact(outbox.void, given.row, self._owner, now)
 
-    def _take(self, session: Session, now: datetime) -> tuple[list[Publication], list[OutboxRow], datetime | None]:
+    def _take(self, tx: Transaction, now: datetime) -> tuple[list[Publication], list[OutboxRow], datetime | None]:
         """What is to be sent, and drinks for which it is too late; what is pointless is settled here."""
         publications, too_late = [], []
-        for row in self._rows.claim(session, now):
-            claimed = command_of(session, row)
+        for row in self._rows.claim(tx, now):
+            claimed = command_of(tx.session, row)
             publication = _message_of(claimed, now)
             if publication is not None:
                 publications.append(publication)
             elif claimed.is_wanted_drink:
                 too_late.append(row)
             else:
-                outbox.void(session, row, self._owner, now)
-        return publications, too_late, self._rows.next_due(session)
+                outbox.void(tx, row, self._owner, now)
+        return publications, too_late, self._rows.next_due(tx.session)
 
     def _send(self, publication: Publication) -> None:
         try:
@@ -145,10 +143,10 @@ class Publisher:
             self._awaiting[self._link.publish(to, encode(publication.message), publication.expiry_s)] = publication
         except (NotConnected, OSError) as error:
             log.error("make command not sent, will try until its deadline: %s", error, extra=publication.log_fields())
-            self._database.write(self._again, publication.row, str(error))
+            self._database.transact(self._again, publication.row, str(error))
         except Exception as error:  # a bug of ours must not leave a paid order waiting for its deadline
             log.exception("make command could not be sent", extra=publication.log_fields())
-            self._database.write(self._never, publication.row, f"{type(error).__name__}: {error}"[:200])
+            self._database.transact(self._never, publication.row, f"{type(error).__name__}: {error}"[:200])
 
     def _settle_answers(self) -> None:
         answers: list[Acknowledged] = []
@@ -160,42 +158,46 @@ class Publisher:
         for answer in answers:
             publication = self._awaiting.pop(answer.mid, None)
             if publication is not None:
-                settled = self._database.write_soon(
-                    key_of(publication.order.id), self._answered, publication, answer.code
+                settled = self._database.transact(
+                    self._answered, publication, answer.code, key=order_key(publication.order.id), deferred=True
                 )
-                when_it_fails(settled, partial(_not_stored, publication))
+                on_failure(settled, partial(_not_stored, publication))
 
-    def _answered(self, session: Session, publication: Publication, code: int) -> None:
-        docket = open_docket(session, publication.order.id)
+    def _answered(self, tx: Transaction, publication: Publication, code: int) -> None:
+        locked = lock_order(tx, publication.order.id)
         if code == NOBODY_SUBSCRIBED or code in PASSING:
-            tell(session, log.warning, "no machine took the command (code %d)", code, extra=publication.log_fields())
-            self._again(session, publication.row, f"broker code {code}")
+            tx.log_after_commit(
+                log.warning, "no machine took the command (code %d)", code, extra=publication.log_fields()
+            )
+            self._again(tx, publication.row, f"broker code {code}")
         elif code >= FAILED:
-            tell(session, log.error, "the broker refused the command (code %d)", code, extra=publication.log_fields())
-            self._never(session, publication.row, f"broker code {code}")
-        elif self._rows.settle(session, publication.row, DONE, self._clock()) or _was_stopped(docket, publication):
-            tell(session, log.info, "%s published", publication.row.task, extra=publication.log_fields())
+            tx.log_after_commit(
+                log.error, "the broker refused the command (code %d)", code, extra=publication.log_fields()
+            )
+            self._never(tx, publication.row, f"broker code {code}")
+        elif self._rows.settle(tx, publication.row, DONE, self._clock()) or _was_stopped(locked, publication):
+            tx.log_after_commit(log.info, "%s published", publication.row.task, extra=publication.log_fields())
             if publication.row.task == Task.MAKE:
-                making.published(session, publication.order.id, publication.command.id, self._rules, self._clock())
+                making.published(tx, publication.order.id, publication.command.id, self._rules, self._clock())
 
-    def _again(self, session: Session, row: OutboxRow, why: str) -> None:
+    def _again(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
         wait = AGAIN_S if row.task != Task.QUERY else min(AGAIN_S * 2 ** min(row.attempts, 10), LONGEST_QUERY_WAIT_S)
-        self._rows.retry(session, row, why, self._clock(), wait)
+        self._rows.retry(tx, row, why, self._clock(), wait)
 
-    def _never(self, session: Session, row: OutboxRow, why: str) -> None:
+    def _never(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """It will not be sent (again). An earlier sending whose answer was lost may have been heard all the same."""
         now = self._clock()
-        if self._rows.settle(session, row, REFUSED, now) and row.task == Task.MAKE:
-            docket = open_docket(session, row.order_id)
-            order_tasks.nothing_done(docket, row.key)
-            kept = order_tasks.of(docket, row.key)
+        if self._rows.settle(tx, row, REFUSED, now) and row.task == Task.MAKE:
+            locked = lock_order(tx, row.order_id)
+            order_tasks.mark_no_effect(locked, row.key)
+            kept = order_tasks.task_of(locked, row.key)
             is_certain = kept.undone == kept.attempts
-            making.not_sent(session, row.order_id, row.subject, is_certain, why, self._rules, now)
+            making.not_sent(tx, row.order_id, row.subject, is_certain, why, self._rules, now)
 
-    def _lost(self, session: Session, row: OutboxRow, now: datetime) -> None:
+    def _lost(self, tx: Transaction, row: OutboxRow, now: datetime) -> None:
         """The broker may have it, and may not."""
-        order_tasks.put_off(open_docket(session, row.order_id), row.key, self._owner, now, "connection lost")
+        order_tasks.reschedule(lock_order(tx, row.order_id), row.key, self._owner, now, "connection lost")
 
     def _recover_lost(self, now: datetime) -> None:
         """Publications whose answer will never come, because their connection is gone or their lease: sent again."""
@@ -204,7 +206,7 @@ class Publisher:
         for mid, publication in list(self._awaiting.items()):
             if not is_same:
                 self._look_at = None
-                self._database.write(self._lost, publication.row, now)
+                self._database.transact(self._lost, publication.row, now)
             if not is_same or is_due(publication.row.claimed_until or now, now, timedelta(seconds=LEASE_S)):
                 del self._awaiting[mid]
 
@@ -214,9 +216,9 @@ def _not_stored(publication: Publication, error: Exception) -> None:
     log.error("the broker's answer could not be stored", exc_info=error, extra=publication.log_fields())
 
 
-def _was_stopped(docket: Docket, publication: Publication) -> bool:
+def _was_stopped(locked: LockedOrder, publication: Publication) -> bool:
     """Nobody was to send it again, but this sending was on its way."""
-    return order_tasks.of(docket, publication.row.key).verdict == STOPPED
+    return order_tasks.task_of(locked, publication.row.key).verdict == STOPPED
 
 
 def _message_of(sent: OutgoingCommand, now: datetime) -> Publication | None:

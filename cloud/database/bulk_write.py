@@ -1,31 +1,28 @@
-"""What a transaction changes in plain rows (`plain_rows.py`), written at its end: one statement a kind of change.
+"""What a transaction changes in plain rows (`plain_rows.py`), written in bulk: one statement a kind of change.
 
 Rows read are compared with what the database holds of them; only what differs is written, and nothing is read again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Update, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cloud.database.database import Base
-from cloud.database.pipeline import together
+from cloud.database.base import Base
 from cloud.database.plain_rows import table_of
 
 _WHICH = "which_row"
 
 
-@dataclass
-class Changes:
-    """The rows of one owner: those read, and those to be added."""
+class PlainRows:
+    """The plain rows of one transaction: those read, and those to be added."""
 
-    _held: list[tuple[Base, dict[str, Any]]] = field(default_factory=list)
-    """Each row that is in the database, and what it holds there."""
-    _new: list[tuple[Base, bool]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._held: list[tuple[Base, dict[str, Any]]] = []
+        """Each row that is in the database, and what it holds there."""
+        self._new: list[tuple[Base, bool]] = []
 
     def watch(self, row: Base, values: dict[str, Any]) -> None:
         """A row just read; `values` is what the database holds of it."""
@@ -35,34 +32,46 @@ class Changes:
         """A new row. `once`: should a unique column hold it already, that one stays as it is."""
         self._new.append((row, once))
 
+    @property
+    def are_changed(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._new) or any(_changed(row, before) for row, before in self._held)
 
-def write(connection: Connection, all_changes: Iterable[Changes]) -> None:
-    """Write what these owners have changed and added since they were last written.
+    def write(self, connection: Connection) -> None:
+        """Write what was changed and added since the last time: one statement a kind of change.
 
-    Raises `IntegrityError` for what the database will not hold.
-    """
-    updates: dict[tuple[type[Base], tuple[str, ...]], list[dict[str, Any]]] = defaultdict(list)
-    inserts: dict[tuple[type[Base], bool], list[dict[str, Any]]] = defaultdict(list)
-    for changes in all_changes:
-        for place, (row, before) in enumerate(changes._held):
-            now = row.__dict__
-            changed = {name: now[name] for name, value in before.items() if now[name] != value}
+        Raises `IntegrityError` for what the database will not hold.
+        """
+        for (kind, names), values in self._updates().items():  # first: what was live makes room for what is
+            connection.execute(_update(kind, names), values if len(values) > 1 else values[0])
+        for (kind, once), values in sorted(self._inserts().items(), key=lambda item: _depth(item[0][0])):
+            adding = _insert_once(kind, connection.dialect.name) if once else _insert(kind)
+            connection.execute(adding, values if len(values) > 1 else values[0])
+
+    def _updates(self) -> dict[tuple[type[Base], tuple[str, ...]], list[dict[str, Any]]]:
+        updates = defaultdict(list)
+        for place, (row, before) in enumerate(self._held):
+            changed = _changed(row, before)
             if changed:
                 which = named_by(type(row))
                 updates[type(row), tuple(changed)].append({_WHICH: before[which], **changed})
-                changes._held[place] = (row, before | changed)
-        for row, once in changes._new:
+                self._held[place] = (row, before | changed)
+        return updates
+
+    def _inserts(self) -> dict[tuple[type[Base], bool], list[dict[str, Any]]]:
+        inserts = defaultdict(list)
+        for row, once in self._new:
             values = {name: row.__dict__[name] for name in _columns(type(row))}
             inserts[type(row), once].append(values)
             if named_by(type(row)):
-                changes.watch(row, values)
-        changes._new.clear()
-    with together(connection):
-        for (kind, names), rows in updates.items():  # first: what was live makes room for what is
-            connection.execute(_update(kind, names), rows if len(rows) > 1 else rows[0])
-        for (kind, once), rows in sorted(inserts.items(), key=lambda item: _depth(item[0][0])):
-            adding = _insert_once(kind, connection.dialect.name) if once else _insert(kind)
-            connection.execute(adding, rows if len(rows) > 1 else rows[0])
+                self.watch(row, values)
+        self._new.clear()
+        return inserts
+
+
+def _changed(row: Base, before: dict[str, Any]) -> dict[str, Any]:
+    now = row.__dict__
+    return {name: now[name] for name, value in before.items() if now[name] != value}
 
 
 @cache

@@ -1,8 +1,8 @@
-"""The database: typed base, UTC times, and the one way to change anything: `Database.write(work)`, all or nothing.
+"""The database, and the one way to change anything: `Database.transact(work)`, all or nothing.
 
 SQLite has one writer at a time, so there waiting work is committed in groups; PostgreSQL gets a plain transaction each.
-What concerns one order goes through `write_together`, what nobody waits for through `write_soon`: in groups on both,
-so that one statement does for many orders (`cloud/database/group_commit.py`).
+Work with a key (an order's, a machine's) and work that nobody waits for is done in groups on both, so that one
+statement does for many (`group_commit.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,28 +10,18 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
-from sqlalchemy import (
-    DateTime,
-    Dialect,
-    Engine,
-    Executable,
-    MetaData,
-    Row,
-    func,
-    make_url,
-    select,
-    text,
-)
+from sqlalchemy import Engine, Executable, Row, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.orm import Session
 
 from cloud.database import postgresql, sqlite
 from cloud.database.clock import SharedClock
-from cloud.database.group_commit import Done, GroupCommit, Piece, PutBy
+from cloud.database.deferred_writes import DeferredWrites
+from cloud.database.group_commit import GroupCommit, Piece
 from cloud.database.notify import Notices
+from cloud.database.transaction import Dispatchers, Transaction, WorkSession
 from cloud.database.wakeup import Bell
 
 T = TypeVar("T")
@@ -47,43 +37,6 @@ AT_ONCE_S = 0.05
 
 class Held(Exception):
     """Somebody else holds a row this work needs."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC datetimes on every database (SQLite hands back naive ones)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times here rather than store a lie."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime reached the database")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Always aware, always UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """Base of every table; constraint names are fixed so that migrations can name them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UtcDateTime()}  # noqa: RUF012  # SQLAlchemy reads a plain class attribute
 
 
 def normalise_url(url: str) -> str:
@@ -105,8 +58,8 @@ class Database:
         self.listen_url = make_url(normalise_url(listen_url)) if listen_url else self.url
         self.bell = Bell()
         self.clock = SharedClock()
-        self.known: dict[str, Any] = {}
-        """What every writing session finds in its `info`."""
+        self.dispatchers = Dispatchers()
+        """Workers of this process that every transaction may give work to."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: GroupCommit | None = None
         self.notices: Notices | None = None
@@ -114,73 +67,101 @@ class Database:
         if self.is_sqlite:
             self._make_folder()
             self.engine = sqlite.engine(self.url, "BEGIN", pool_size)
-            self._group = GroupCommit(sqlite.engine(self.url, "BEGIN IMMEDIATE", 1), self.known, self._tell)
-            self._together = put_by = self._group
+            self._group = GroupCommit(sqlite.engine(self.url, "BEGIN IMMEDIATE", 1), self.dispatchers, self._committed)
+            self._together = in_groups = self._group
         else:
             self.engine = postgresql.engine(self.url, pool_size)
             self._by_itself = self.engine.execution_options(**{postgresql.STATEMENT_ALONE: True})
             self._at_once = self.engine.execution_options(**{postgresql.LOCKED_OPTION: AT_ONCE_S})
             self.notices = Notices(self._by_itself)
             grouping = postgresql.engine(self.url, 2, LOCKED_S)
-            self._together, put_by = (GroupCommit(grouping, self.known, self._tell) for _ in range(2))
+            self._together, in_groups = (GroupCommit(grouping, self.dispatchers, self._committed) for _ in range(2))
         if patience_s is None:
             patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
-        self._put_by = PutBy(put_by, patience_s) if patience_s else None
+        self._deferred = DeferredWrites(in_groups, patience_s) if patience_s else None
 
-    def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run `work(session, *args, **kwargs)` in a transaction; its result once that is committed.
+    @overload
+    def transact(
+        self, work: Callable[..., T], *args: Any, key: str = ..., deferred: Literal[False] = ...,
+        waits_for_locks: bool = ..., **kwargs: Any,
+    ) -> T: ...  # fmt: skip
+
+    @overload
+    def transact(
+        self, work: Callable[..., T], *args: Any, key: str = ..., deferred: Literal[True], **kwargs: Any
+    ) -> "Future[T]": ...
+
+    def transact(
+        self, work: Callable[..., T], *args: Any, key: str = "", deferred: bool = False,
+        waits_for_locks: bool = True, **kwargs: Any,
+    ) -> "T | Future[T]":  # fmt: skip
+        """Run `work(tx, *args, **kwargs)` in a transaction; its result once that is committed.
 
         Whatever `work` raises undoes its changes and comes out here. `work` must do no I/O of its own.
-        """
-        if self._group is not None:
-            return self._group.write(lambda session: work(session, *args, **kwargs))
-        return self._write(self.engine, lambda session: work(session, *args, **kwargs))
 
-    def write_unless_held(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """`write` for one who has others to serve. Raises `Held` at once where somebody else holds a row it needs."""
+        `key` names what it locks (`order_key`): it shares a transaction with all else that waits, done in the order of
+        the keys, so that no two groups wait for each other, and for one key in the order it came.
+        `deferred`: nobody waits for it; within the patience, and a future tells its end.
+        `waits_for_locks=False`: raises `Held` at once where somebody else holds a row it needs.
+        """
+
+        def piece(tx: Transaction) -> T:
+            return work(tx, *args, **kwargs)
+
+        if deferred:
+            return self._defer(piece, key)
+        if not waits_for_locks:
+            return self._unless_held(piece)
+        if key:
+            return self._together.transact(piece, key)
+        return self._transact(piece)
+
+    def execute_alone(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
         if self._group is not None:
-            return self._group.write(lambda session: work(session, *args, **kwargs))
+            return self._group.transact(lambda tx: tx.connection.execute(statement, dict(values)).all())
+        with self._by_itself.connect() as connection:
+            return connection.execute(statement, dict(values)).all()
+
+    def _defer(self, work: Callable[[Transaction], T], key: str) -> "Future[T]":
+        future: Future[T] = Future()
+        if self._deferred is not None:
+            self._deferred.add(Piece(work, future, key))
+            return future
         try:
-            return self._write(self._at_once, lambda session: work(session, *args, **kwargs))
+            future.set_result(self._transact(work))
+        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
+            future.set_exception(error)
+        return future
+
+    def _unless_held(self, work: Callable[[Transaction], T]) -> T:
+        if self._group is not None:
+            return self._group.transact(work)
+        try:
+            return self._by_engine(self._at_once, work)
         except DBAPIError as error:
             if postgresql.is_locked(error):
                 raise Held from error
             raise
 
-    def write_one(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
-        """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
-        if self._group is not None:
-            return self._group.write(lambda session: session.connection().execute(statement, dict(values)).all())
-        with self._by_itself.connect() as connection:
-            return connection.execute(statement, dict(values)).all()
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
+        return self._group.transact(work) if self._group is not None else self._by_engine(self.engine, work)
 
-    def write_together(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """`write`, at once, in one transaction and one session with all else of the kind that waits.
-
-        `key` names what it locks; the work of a group is done in the order of the keys, so that no two groups wait for
-        each other, and that of one key in the order it came.
-        """
-        return self._together.write(lambda session: work(session, *args, **kwargs), key)
-
-    def write_soon(self, key: str, work: Callable[..., T], *args: Any, **kwargs: Any) -> "Future[T]":
-        """`write_together` for what nobody waits for: within the patience. The future tells its end."""
-        future: Future[T] = Future()
-        if self._put_by is not None:
-            self._put_by.add(Piece(lambda session: work(session, *args, **kwargs), future, key))
-            return future
-        try:
-            future.set_result(self.write(work, *args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
-            future.set_exception(error)
-        return future
-
-    def _write(self, engine: Engine, work: Callable[[Session], T]) -> T:
-        with Session(engine, expire_on_commit=False, info=self.known) as session:
-            result = work(session)
-            done = Done(session)
+    def _by_engine(self, engine: Engine, work: Callable[[Transaction], T]) -> T:
+        with WorkSession(engine, expire_on_commit=False) as session:
+            tx = Transaction(session, self.dispatchers)
+            result = work(tx)
+            tx.write()
             session.commit()
-        self._tell(done)
+        self._committed(tx)
         return result
+
+    def _committed(self, tx: Transaction) -> None:
+        """Wake whoever waits for what was done, here and in other processes."""
+        tx.run_after_commit()
+        self.bell.ring(tx.topics)
+        if tx.topics and self.notices is not None:
+            self.notices.tell(tx.topics)
 
     def set_clock(self) -> None:
         """Take over the server's time. A SQLite file is used by programs of one host, which have one clock.
@@ -209,11 +190,6 @@ class Database:
         """Whether other processes have changed this SQLite file since we were last asked."""
         return self._group is not None and self._group.changed_elsewhere()
 
-    def _tell(self, done: Done) -> None:
-        done.tell(self.bell)
-        if done.rings and self.notices is not None:
-            self.notices.tell(done.rings)
-
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for looking; what it might change is forgotten, what it loaded stays readable."""
@@ -221,9 +197,9 @@ class Database:
             yield session
 
     def close(self) -> None:
-        """Write what was put by, close every connection."""
-        if self._put_by is not None:
-            self._put_by.close()
+        """Write what was deferred, close every connection."""
+        if self._deferred is not None:
+            self._deferred.close()
         if self.notices is not None:
             self.notices.close()
         self.engine.dispose()

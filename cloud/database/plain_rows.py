@@ -1,4 +1,4 @@
-"""Rows without the ORM's tracking, in prepared Core statements: how the till reads and writes what it does all day.
+"""Rows without the ORM's tracking, in prepared Core statements: for what a cloud reads and writes all day.
 
 Changing such a row changes nothing but itself; whoever reads it writes it back.
 """
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, Table
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy import Row as SqlRow
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, class_mapper
+from sqlalchemy.orm import class_mapper
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 
 Row = TypeVar("Row", bound="Base")
 
@@ -33,7 +33,7 @@ def plain(kind: type[Row], values: SqlRow[Any] | Mapping[str, Any]) -> Row:
     return row
 
 
-def fresh(kind: type[Row], **values: Any) -> Row:
+def fresh(kind: type[Row], /, **values: Any) -> Row:
     """A new row, plain too: what was not said is the column's default, or nothing."""
     return plain(kind, _defaults(kind) | values)
 
@@ -47,10 +47,10 @@ def _defaults(kind: type[Base]) -> dict[str, Any]:
     }
 
 
-def insert_if_new(session: Session, table: type[Base], values: dict[str, Any]) -> bool:
+def insert_if_new(connection: Connection, table: type[Base], values: dict[str, Any]) -> bool:
     """Add one row unless a unique column holds its value already, also when another process adds it this moment."""
-    adding = _insert_if_new(table, session.get_bind().dialect.name == "sqlite")
-    return session.connection().execute(adding, values).first() is not None
+    adding = _insert_if_new(table, connection.dialect.name == "sqlite")
+    return connection.execute(adding, values).first() is not None
 
 
 @cache

@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
-
-from cloud.database.pipeline import as_sqlalchemys, is_read_only
 
 log = logging.getLogger("cloud.database.postgresql")
 
@@ -44,6 +42,7 @@ LOCKED_OPTION = "locked_s"
 STATEMENT_ALONE = "statement_alone"
 """Execution option: no BEGIN, the server commits each statement by itself."""
 _LOCK_NOT_AVAILABLE = "55P03"
+_READ_ONLY = "25006"
 _KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
 
@@ -133,6 +132,11 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and (isinstance(error, OperationalError) or error.connection_invalidated)
 
 
+def is_read_only(error: BaseException | None) -> bool:
+    """Whether the server refused to write: our session was left on one that does not, or does not any more."""
+    return getattr(error, "sqlstate", None) == _READ_ONLY
+
+
 def _limits(locked_s: float) -> str:
     """As one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
     limits = {"lock": locked_s, "statement": STATEMENT_S, "idle_in_transaction_session": ABANDONED_S}
@@ -163,7 +167,18 @@ def _begin_with(engine: Engine, words: Callable[[Connection], str]) -> None:
         try:
             _driver(connection.connection.driver_connection).execute(words(connection), prepare=False)
         except psycopg.Error as error:
-            raise as_sqlalchemys(connection, error) from error
+            raise _as_sqlalchemys(connection, error) from error
+
+
+def _as_sqlalchemys(connection: Connection, error: psycopg.Error) -> DBAPIError:
+    """What SQLAlchemy would have made of an error it did not see; a connection of no more use is dropped, as there."""
+    driver = connection.connection.driver_connection
+    is_lost = is_read_only(error) or driver is None or bool(driver.closed)
+    if is_lost:
+        connection.invalidate(error)
+    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
+    kind = next((kind for kind in kinds if kind is not None and issubclass(kind, DBAPIError)), DBAPIError)
+    return kind(None, None, error, hide_parameters=True, connection_invalidated=is_lost)
 
 
 def _ask_before_use(engine: Engine) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 from sqlalchemy import column, select, table
 from sqlalchemy.orm import Session
 
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
@@ -82,11 +84,11 @@ def apply(
     """
     file = read_fleet(source, environ)
 
-    def work(session: Session) -> Report:
-        _check_against_the_database(session, file)
-        _check_left_accounts(session, vault, file, unsettled_at)
+    def work(tx: Transaction) -> Report:
+        _check_against_the_database(tx.session, file)
+        _check_left_accounts(tx.session, vault, file, unsettled_at)
         file.refuse_if_wrong()
-        applying = _Applying(session, vault, file)
+        applying = _Applying(tx.session, vault, file)
         applying.all()
         report = Report(tuple(applying.entries), tuple(file.warnings), dry_run)
         if dry_run:
@@ -94,7 +96,7 @@ def apply(
         return report
 
     try:
-        return database.write(work)
+        return database.transact(work)
     except _OnlyLooking as looked:
         return looked.report
 

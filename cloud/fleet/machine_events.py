@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from protocol.messages import Event
 from protocol.reasons import Happening
@@ -49,10 +50,10 @@ class MachineEvent(Base):
     """How many this device's journal had to drop before it, ever."""
 
 
-def keep(session: Session, device_uuid: str, said: Event, now: datetime) -> None:
+def keep(tx: Transaction, device_uuid: str, said: Event, now: datetime) -> None:
     """Store it unless it is known; of a device that is not in the fleet nothing is kept."""
-    if session.get(Device, device_uuid) is None:
-        log.warning("an event of an unknown device", extra={"device": device_uuid})
+    if tx.session.get(Device, device_uuid) is None:
+        tx.log_after_commit(log.warning, "an event of an unknown device", extra={"device": device_uuid})
         return
     values = {
         "device_uuid": device_uuid,
@@ -65,9 +66,9 @@ def keep(session: Session, device_uuid: str, said: Event, now: datetime) -> None
         "evidence": dict(said.evidence),
         "lost": said.lost,
     }
-    if insert_if_new(session, MachineEvent, values):
-        log.info("%s %s %s", said.what, said.code, said.words, extra={"device": device_uuid})
-        _forget(session, device_uuid, now)
+    if insert_if_new(tx.connection, MachineEvent, values):
+        tx.log_after_commit(log.info, "%s %s %s", said.what, said.code, said.words, extra={"device": device_uuid})
+        _forget(tx, device_uuid, now)
 
 
 def latest(session: Session, device_uuid: str, limit: int) -> Sequence[MachineEvent]:
@@ -85,7 +86,7 @@ def counts(session: Session, since: datetime) -> dict[str, int]:
     return found
 
 
-def _forget(session: Session, device_uuid: str, now: datetime) -> None:
+def _forget(tx: Transaction, device_uuid: str, now: datetime) -> None:
     beyond = (
         select(MachineEvent.id)
         .where(MachineEvent.device_uuid == device_uuid)
@@ -93,9 +94,9 @@ def _forget(session: Session, device_uuid: str, now: datetime) -> None:
         .offset(KEPT_EACH)
         .limit(1)
     )
-    last = session.scalar(beyond)
+    last = tx.session.scalar(beyond)
     if last is not None:
         of_device = MachineEvent.device_uuid == device_uuid
-        session.execute(delete(MachineEvent).where(of_device, MachineEvent.id <= last))
+        tx.session.execute(delete(MachineEvent).where(of_device, MachineEvent.id <= last))
     old = select(MachineEvent.id).where(MachineEvent.received_at < now - KEPT_FOR).limit(SWEPT_AT_ONCE)
-    session.execute(delete(MachineEvent).where(MachineEvent.id.in_(old)))
+    tx.session.execute(delete(MachineEvent).where(MachineEvent.id.in_(old)))

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 
 DEVICE_STATUSES = ("active", "closed", "test")
 CONTROLS = ("agent", "tmetr-api")

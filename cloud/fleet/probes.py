@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.database import Base
-from cloud.database.group_commit import ring
+from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.fleet.availability import NOT_SENT
 
 TOPIC = "probes"
@@ -46,44 +46,44 @@ def topic_of(probe_id: str) -> str:
     return f"probe:{probe_id}"
 
 
-def ask(session: Session, device_uuid: str, drink_no: str, size: int, probe_id: str, now: datetime) -> Probe:
+def ask(tx: Transaction, device_uuid: str, drink_no: str, size: int, probe_id: str, now: datetime) -> Probe:
     """The question about this drink: a fresh answer, one under way, or a new one named `probe_id`."""
     new = {"device_uuid": device_uuid, "drink_no": drink_no, "size": size, "probe_id": probe_id, "asked_at": now}
-    if insert_if_new(session, Probe, {**new, "code": ""}):
-        ring(session, TOPIC)
-    probe = session.get_one(Probe, (device_uuid, drink_no), with_for_update=True, populate_existing=True)
+    if insert_if_new(tx.connection, Probe, {**new, "code": ""}):
+        tx.notify(TOPIC)
+    probe = tx.session.get_one(Probe, (device_uuid, drink_no), with_for_update=True, populate_existing=True)
     if _is_useful(probe, now):
         return probe
     probe.size, probe.probe_id, probe.asked_at = size, probe_id, now
     probe.sent_at = probe.settled_at = None
-    ring(session, TOPIC)
+    tx.notify(TOPIC)
     return probe
 
 
-def claim(session: Session, now: datetime) -> Sequence[Probe]:
+def claim(tx: Transaction, now: datetime) -> Sequence[Probe]:
     """Questions to be sent now; whoever asks next gets others."""
     waiting = select(Probe).where(Probe.sent_at.is_(None), Probe.settled_at.is_(None), Probe.asked_at > now - PATIENCE)
-    claimed = session.scalars(waiting.with_for_update(skip_locked=True)).all()
+    claimed = tx.session.scalars(waiting.with_for_update(skip_locked=True)).all()
     for probe in claimed:
         probe.sent_at = now
     return claimed
 
 
-def answered(session: Session, device_uuid: str, probe_id: str, code: str, now: datetime) -> None:
+def answered(tx: Transaction, device_uuid: str, probe_id: str, code: str, now: datetime) -> None:
     """The device says: it could (`code` empty), or why not. Late and foreign answers mean nothing."""
-    probe = _of(session, probe_id)
+    probe = _of(tx.session, probe_id)
     if probe is not None and probe.device_uuid == device_uuid:
         probe.settled_at = probe.heard_at = now
         probe.code = code
-        ring(session, topic_of(probe_id))
+        tx.notify(topic_of(probe_id))
 
 
-def not_sent(session: Session, probe_id: str, now: datetime) -> None:
+def not_sent(tx: Transaction, probe_id: str, now: datetime) -> None:
     """The question could not be put to the machine."""
-    probe = _of(session, probe_id)
+    probe = _of(tx.session, probe_id)
     if probe is not None and probe.settled_at is None:
         probe.settled_at, probe.code = now, NOT_SENT
-        ring(session, topic_of(probe_id))
+        tx.notify(topic_of(probe_id))
 
 
 def has_ever_answered(session: Session, device_uuid: str) -> bool:

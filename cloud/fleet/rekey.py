@@ -5,9 +5,8 @@ No secret changes and no worker needs to know: what is stored under either key r
 
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
-
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
@@ -38,12 +37,12 @@ class Rekeyed:
 
 def rekey(database: Database, vault: Vault) -> Rekeyed:
     """Lock everything anew that needs it, in one transaction. What no key reads is named and left as it is."""
-    return database.write(_rekey, vault)
+    return database.transact(_rekey, vault)
 
 
-def _rekey(session: Session, vault: Vault) -> Rekeyed:
+def _rekey(tx: Transaction, vault: Vault) -> Rekeyed:
     anew, already, unreadable = [], [], []
-    for credential in accounts.known(session, for_update=True):
+    for credential in accounts.known(tx.session, for_update=True):
         left = f", left shop {credential.account_id}" if isinstance(credential, FormerCredential) else ""
         name = f"payment {credential.scenario} of merchant {credential.merchant_id}{left}"
         if vault.is_present(credential.secret):

@@ -7,8 +7,8 @@ import logging
 from datetime import datetime
 
 from msgspec import UNSET
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events
 from cloud.fleet.models import DeviceLive
 from protocol.messages import Event, Presence
@@ -21,7 +21,7 @@ RESUME_ASKED = "resume_asked"
 log = logging.getLogger("cloud.fleet")
 
 
-def begin(session: Session, live: DeviceLive, said: Presence, now: datetime) -> bool:
+def begin(tx: Transaction, live: DeviceLive, said: Presence, now: datetime) -> bool:
     """An agent is online; false when the broker only says again what a later session has made untrue.
 
     An agent that counts no connects cannot be told from a message that came twice, and is believed.
@@ -34,7 +34,7 @@ def begin(session: Session, live: DeviceLive, said: Presence, now: datetime) -> 
     if before is not None and said.connection <= before:
         return said.session_id == latest
     if before is not None and said.session_id != latest:
-        _note_two(session, live, said.session_id, latest, now)
+        _note_two(tx, live, said.session_id, latest, now)
     known[said.session_id] = said.connection
     live.sessions = [[name, connection] for name, connection in known.items()][-KEPT:]
     return True
@@ -48,22 +48,28 @@ def rival(live: DeviceLive | None) -> str:
     return str(others[-1]) if others else ""
 
 
-def resume(session: Session, live: DeviceLive, by: str, now: datetime) -> None:
+def resume(tx: Transaction, live: DeviceLive, by: str, now: datetime) -> None:
     """A person has given each machine a name of its own; who speaks now is the one."""
     asked = Event(
         message_id=f"cloud-resume-{now.timestamp():.3f}", at=now, what=RESUME_ASKED, evidence={"by": by[:128]}
     )
-    machine_events.keep(session, live.device_uuid, asked, now)
+    machine_events.keep(tx, live.device_uuid, asked, now)
     live.two_agents_since = None
     live.sessions = [one for one in live.sessions or [] if one[0] == live.session_id]
 
 
-def _note_two(session: Session, live: DeviceLive, one: str, other: str, now: datetime) -> None:
+def _note_two(tx: Transaction, live: DeviceLive, one: str, other: str, now: datetime) -> None:
     if live.two_agents_since is not None:
         return
     live.two_agents_since = now
     device = live.device_uuid
-    log.error("two agents take turns under one name (%s, %s): nothing is sold", one, other, extra={"device": device})
+    tx.log_after_commit(
+        log.error,
+        "two agents take turns under one name (%s, %s): nothing is sold",
+        one,
+        other,
+        extra={"device": device},
+    )
     told = Event(
         message_id=f"cloud-two-agents-{now.timestamp():.3f}",
         at=now,
@@ -71,4 +77,4 @@ def _note_two(session: Session, live: DeviceLive, one: str, other: str, now: dat
         words=f"nothing is sold; give each machine its own name, then: coffee-cloud resume {device}",
         evidence={"session": one[:128], "rival_session": other[:128]},
     )
-    machine_events.keep(session, device, told, now)
+    machine_events.keep(tx, device, told, now)

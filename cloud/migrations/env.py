@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from alembic import context
 
-from cloud.database.database import UtcDateTime
+from cloud.database.base import UtcDateTime
 from cloud.migrations.migrate import TABLES
 
 

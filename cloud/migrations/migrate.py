@@ -31,7 +31,8 @@ import cloud.orders.receipts
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
 from cloud.database import postgresql, sqlite
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
 from cloud.migrations.append_only import unprotected
 
 TABLES = Base.metadata

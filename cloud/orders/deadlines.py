@@ -77,7 +77,7 @@ class Deadlines:
     def _judge(self, now: datetime, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
         """One order that cannot be judged must not keep all others waiting; it stays due."""
         try:
-            self._database.write_unless_held(rule, order_id, *facts)
+            self._database.transact(rule, order_id, *facts, waits_for_locks=False)
         except Held:
             log.warning("somebody else holds the order, its deadline must wait", extra={"order_id": order_id})
             self._held[order_id] = now + HELD_AGAIN

@@ -8,9 +8,11 @@ import logging
 from datetime import datetime, timedelta
 
 from sqlalchemy import String, delete, exists, insert, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
 from cloud.orders.states import Status
 
@@ -41,26 +43,26 @@ class Forgetting:
 
     def step(self, now: datetime) -> datetime:
         """Remove some; when to go on."""
-        forgotten = self._database.write(forget, now)
+        forgotten = self._database.transact(forget, now)
         if forgotten:
             log.info("%d orders that nobody paid are removed", forgotten)
         return now + (SOON if forgotten == BATCH else LATER)
 
 
-def forget(session: Session, now: datetime) -> int:
+def forget(tx: Transaction, now: datetime) -> int:
     """Remove up to `BATCH` orders, and numbers that are older than any code; how many orders."""
-    session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
+    tx.session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
     unpaid = ~exists().where(Payment.order_id == Order.id) & ~exists().where(MakeCommand.order_id == Order.id)
     over = select(Order.id, Order.opened_by).where(
         Order.status == Status.FAILED.value, Order.reason == "expired", Order.finished_at <= now - KEPT_FOR, unpaid
     )
-    rows = session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
+    rows = tx.session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
     if not rows:
         return 0
     numbers = [row.id for row in rows]
-    session.execute(
+    tx.session.execute(
         insert(ForgottenOrder), [{"order_id": row.id, "opened_by": row.opened_by, "at": now} for row in rows]
     )
-    session.execute(delete(OrderChange).where(OrderChange.order_id.in_(numbers)))
-    session.execute(delete(Order).where(Order.id.in_(numbers)))
+    tx.session.execute(delete(OrderChange).where(OrderChange.order_id.in_(numbers)))
+    tx.session.execute(delete(Order).where(Order.id.in_(numbers)))
     return len(numbers)

@@ -9,32 +9,33 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.database.plain_rows import insert_if_new, plain
-from cloud.orders.locked_order import Docket
+from cloud.database.plain_rows import fresh
+from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.tasks import Task
 
 
-def record(docket: Docket, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:
+def record(locked: LockedOrder, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:
     """Add one movement to the ledger, unless exactly this one is in it already."""
-    docket.add_once(plain(Movement, _movement(payment, kind, amount, now, reference)))
+    locked.add_once(fresh(Movement, **_movement(payment, kind, amount, now, reference)))
 
 
-def record_refund(session: Session, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
-    """A refund that is final at the provider, whoever asked for it; false when it is in it already."""
-    if not insert_if_new(session, Movement, _movement(payment, "refunded", amount, now, refund_id)):
+def record_refund(locked: LockedOrder, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:
+    """A refund that is final at the provider, whoever asked for it; false when it is in the ledger already."""
+    known = [move for move in locked.movements if (move.payment_id, move.kind) == (payment.id, "refunded")]
+    if any(move.reference == refund_id for move in known):
         return False
-    total = select(func.sum(Movement.amount)).where(Movement.payment_id == payment.id, Movement.kind == "refunded")
-    payment.refunded = int(session.scalar(total) or 0)
+    record(locked, payment, "refunded", amount, now, refund_id)
+    payment.refunded = amount + sum(move.amount for move in known)
     if payment.refunded >= payment.captured:
         payment.live = False
     return True
 
 
-def record_failed(docket: Docket, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
+def record_failed(locked: LockedOrder, payment: Payment, task: Task, amount: int, now: datetime, key: str) -> None:
     """A call that certainly moved nothing, or of which nobody can learn any more whether it did."""
-    record(docket, payment, f"{task.value}_failed", amount, now, key)
+    record(locked, payment, f"{task.value}_failed", amount, now, key)
 
 
 def balance(payment: Payment) -> int:

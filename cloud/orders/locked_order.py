@@ -1,8 +1,7 @@
-"""An order and what belongs to it, read once and written once a transaction: one statement a kind, only what changed.
+"""An order and what belongs to it: locked, read once a transaction, and written at its end, only what changed.
 
-The order's row is locked first, so that all workers lock in the same order. Where a transaction does the work of many
-orders, each statement is about all of them. What is read here is untracked by the session: whoever also looks through
-the session sees what `write` has written, and nothing before.
+Everything that changes an order does so through its `LockedOrder`. The order's row is locked first, so that all
+workers lock in the same order. Where a transaction does the work of many orders, each statement is about all of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,19 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, Row, Select, bindparam, select
-from sqlalchemy.orm import Session
 
-from cloud.database import bulk_write
-from cloud.database.bulk_write import Changes
-from cloud.database.database import Base
-from cloud.database.group_commit import before_commit, coming
+from cloud.database.base import Base
+from cloud.database.bulk_write import named_by
 from cloud.database.plain_rows import plain, table_of
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.outbox import OutboxRow
 
-Part = TypeVar("Part", Payment, MakeCommand, OutboxRow)
-_SHELF = "dockets"
+Part = TypeVar("Part", Payment, MakeCommand, OutboxRow, Movement)
 _KEY = "order "
 
 
@@ -43,39 +39,42 @@ def _about(asked: Select[Any], order_id: ColumnElement[str]) -> _Question:
     return _Question(asked.where(order_id == bindparam("id")), asked.where(order_id.in_(ids)))
 
 
-_order, _payment, _command, _promise = (table_of(kind) for kind in (Order, Payment, MakeCommand, OutboxRow))
+_order, _payment, _command, _task = (table_of(kind) for kind in (Order, Payment, MakeCommand, OutboxRow))
+_movement = table_of(Movement)
 _of_machine = Device.device_uuid == _order.c.device_uuid
 _control = select(Device.control).where(_of_machine).scalar_subquery()
 _closed = select(Device.status == "closed").where(_of_machine).scalar_subquery()
 _ORDERS = _about(
     select(_order, _control.label("control"), _closed.label("closed")).with_for_update(of=_order), _order.c.id
 )
-# Locked as well: webhooks move a payment's date, workers take a promise, without holding the order.
+# Locked as well: webhooks move a payment's date, workers claim a task, without holding the order.
 _PAYMENTS = _about(select(_payment).with_for_update(), _payment.c.order_id)
-_PROMISES = _about(select(_promise).with_for_update(), _promise.c.order_id)
+_TASKS = _about(select(_task).with_for_update(), _task.c.order_id)
 _COMMANDS = _about(select(_command), _command.c.order_id)
+_MOVEMENTS = _about(select(_movement), _movement.c.order_id)
 _PARTS: dict[type[Base], _Question] = {
     Payment: _Question(*(asked.order_by(_payment.c.started_at, _payment.c.id) for asked in _PAYMENTS)),
     MakeCommand: _Question(*(asked.order_by(_command.c.attempt) for asked in _COMMANDS)),
-    OutboxRow: _Question(*(asked.order_by(_promise.c.id) for asked in _PROMISES)),
+    OutboxRow: _Question(*(asked.order_by(_task.c.id) for asked in _TASKS)),
+    Movement: _Question(*(asked.order_by(_movement.c.id) for asked in _MOVEMENTS)),
 }
+_MOVEMENT = ("payment_id", "kind", "reference")
+"""Names a row of the ledger."""
 _ORDER_OF_PAYMENT = select(_payment.c.order_id).where(_payment.c.id == bindparam("id"))
 
 
 @dataclass(eq=False)
-class Docket:
-    """One locked order. Change its rows as you like: what changed is found and written before the commit."""
+class LockedOrder:
+    """One locked order. Change its rows as you like: what changed is found and written with the transaction."""
 
-    session: Session
+    tx: Transaction
     order: Order
     control: str
     """Who drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
     is_closed: bool
     """The order's machine sells nothing now."""
     was_paid: bool
-    """When this transaction read it. Before its first payment an order has no command."""
-    _shelf: "_Shelf"
-    _changes: Changes = field(default_factory=Changes)
+    """When this transaction read it. Before its first payment an order has no command and no movement."""
     _parts: dict[type[Base], list[Any]] = field(default_factory=dict)
     _added: list[Base] = field(default_factory=list)
 
@@ -85,19 +84,19 @@ class Docket:
         return self._all(Payment)
 
     @property
-    def payments_read(self) -> Sequence[Payment]:
-        """Those of `payments` that this transaction has read already."""
-        return self._parts.get(Payment, ())
-
-    @property
     def commands(self) -> Sequence[MakeCommand]:
         """Every make command of the order, by attempt."""
         return self._all(MakeCommand)
 
     @property
-    def promises(self) -> Sequence[OutboxRow]:
-        """Everything that was promised for this order, oldest first, each locked; `orders/promises.py` changes them."""
+    def tasks(self) -> Sequence[OutboxRow]:
+        """Every task there ever was for this order, oldest first, each locked; `order_tasks.py` changes them."""
         return self._all(OutboxRow)
+
+    @property
+    def movements(self) -> Sequence[Movement]:
+        """The order's rows of the ledger, oldest first."""
+        return self._all(Movement)
 
     @property
     def live_command(self) -> MakeCommand | None:
@@ -113,71 +112,95 @@ class Docket:
         return _only(self.commands, command_id, "command")
 
     def add(self, row: Payment | MakeCommand | OutboxRow | OrderChange) -> None:
-        """One more row (`rows.fresh`), written with the others."""
-        self._changes.add(row)
+        """One more row (`plain_rows.fresh`), written with the others."""
+        self._add(row)
+
+    def add_once(self, row: Movement) -> None:
+        """One more row, unless the ledger holds this movement already."""
+        self._add(row, once=True)
+
+    def has_read(self, payment_id: str) -> bool:
+        """Whether this transaction has read this payment of the order already."""
+        return any(payment.id == payment_id for payment in self._parts.get(Payment, ()))
+
+    def _add(self, row: Payment | MakeCommand | OutboxRow | OrderChange | Movement, *, once: bool = False) -> None:
+        self.tx.rows.add(row, once)
         self._added.append(row)
         if type(row) in self._parts:
             self._parts[type(row)].append(row)
 
-    def add_once(self, row: Movement) -> None:
-        """One more row, unless the ledger holds this movement already."""
-        self._changes.add(row, once=True)
-
-    def write(self) -> None:
-        """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""
-        bulk_write.write(self.session.connection(), [self._changes])
-
     def _all(self, kind: type[Part]) -> list[Part]:
         if kind not in self._parts:
-            self._shelf.read(kind)
+            self.tx.part(LockedOrders).read(kind)
         return self._parts[kind]
 
     def _take_in(self, kind: type[Part], found: Row[Any]) -> None:
         values = dict(found._mapping)
-        name = bulk_write.named_by(kind)
-        if any(type(row) is kind and row.__dict__[name] == values[name] for row in self._added):
-            return  # written by us a moment ago
         row = plain(kind, values)
-        self._changes.watch(row, values)
+        if any(type(added) is kind and _is_same(added, row) for added in self._added):
+            return  # written by us a moment ago
+        if named_by(kind):
+            self.tx.rows.watch(row, values)
         self._parts[kind].append(row)
 
 
-@dataclass(eq=False)
-class _Shelf:
-    """All the dockets of one transaction."""
+class LockedOrders:
+    """All the orders one transaction has locked, each once."""
 
-    session: Session
-    open: dict[str, Docket] = field(default_factory=dict)
-    """By order."""
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._locked: dict[str, LockedOrder] = {}
 
-    def fetch(self, order_ids: Iterable[str]) -> None:
-        """Lock and read those of these orders that exist."""
+    def lock(self, order_id: str) -> LockedOrder:
+        """The order; those of all work that shares the transaction are locked together. Raises `UnknownOrder`."""
+        if order_id not in self._locked:
+            theirs = {key.removeprefix(_KEY) for key in self._tx.keys if key.startswith(_KEY)}
+            self._fetch({order_id} | theirs - self._locked.keys())
+        if order_id not in self._locked:
+            raise UnknownOrder(order_id)
+        return self._locked[order_id]
+
+    def lock_by_payment(self, payment_id: str) -> LockedOrder:
+        """The order a payment belongs to. Raises `UnknownOrder`."""
+        for locked in self._locked.values():
+            if locked.has_read(payment_id):
+                return locked
+        order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
+        if order_id is None:
+            raise UnknownOrder(payment_id)
+        return self.lock(order_id)
+
+    def create(self, order: Order, control: str, *, is_closed: bool) -> LockedOrder:
+        """A new order; nobody else sees it before the commit, which fails where its number is taken meanwhile."""
+        self._tx.rows.add(order)
+        locked = LockedOrder(self._tx, order, control, is_closed, was_paid=False)
+        locked._parts.update({kind: [] for kind in _PARTS})
+        self._locked[order.id] = locked
+        return locked
+
+    def read(self, kind: type[Part]) -> None:
+        """Read what all of them hold of a kind."""
+        lacking = {order_id: locked for order_id, locked in self._locked.items() if kind not in locked._parts}
+        for locked in lacking.values():
+            locked._parts[kind] = []
+        needs_payment = issubclass(kind, MakeCommand)
+        wanted = [order_id for order_id, locked in lacking.items() if locked.was_paid or not needs_payment]
+        for found in self._ask(_PARTS[kind], wanted):
+            lacking[found.order_id]._take_in(kind, found)
+        for locked in lacking.values():
+            locked._parts[kind] += [row for row in locked._added if type(row) is kind]
+
+    def _fetch(self, order_ids: Iterable[str]) -> None:
         for found in self._ask(_ORDERS, sorted(order_ids)):
             values = dict(found._mapping)
             control = values.pop("control") or ""
             is_closed, was_paid = bool(values.pop("closed")), values["paid_at"] is not None
-            docket = Docket(self.session, plain(Order, values), control, is_closed, was_paid, self)
-            docket._changes.watch(docket.order, values)
-            self.open[docket.order.id] = docket
-
-    def read(self, kind: type[Part]) -> None:
-        """Read what all of them hold of a kind."""
-        lacking = {order_id: docket for order_id, docket in self.open.items() if kind not in docket._parts}
-        for docket in lacking.values():
-            docket._parts[kind] = []
-        is_of_paid = issubclass(kind, MakeCommand)
-        wanted = [order_id for order_id, docket in lacking.items() if docket.was_paid or not is_of_paid]
-        for found in self._ask(_PARTS[kind], wanted):
-            lacking[found.order_id]._take_in(kind, found)
-        for docket in lacking.values():
-            docket._parts[kind] += [row for row in docket._added if type(row) is kind]
-
-    def write(self) -> None:
-        """All that was changed, of all of them."""
-        bulk_write.write(self.session.connection(), [docket._changes for docket in self.open.values()])
+            locked = LockedOrder(self._tx, plain(Order, values), control, is_closed, was_paid)
+            self._tx.rows.watch(locked.order, values)
+            self._locked[locked.order.id] = locked
 
     def _ask(self, question: _Question, ids: Sequence[str]) -> Sequence[Row[Any]]:
-        connection = self.session.connection()
+        connection = self._tx.connection
         if len(ids) <= 1:
             return connection.execute(question.of_one, {"id": ids[0]}).all() if ids else ()
         as_many = 1 << (len(ids) - 1).bit_length()  # few different statements, so that each stays prepared
@@ -185,45 +208,25 @@ class _Shelf:
         return connection.execute(question.of_many, {"ids": padded}).all()
 
 
-def open_docket(session: Session, order_id: str) -> Docket:
-    """The order's docket, held against other workers until this transaction ends. Raises `UnknownOrder`.
-
-    The orders of all work that shares the transaction are opened together.
-    """
-    shelf = _shelf(session)
-    if order_id not in shelf.open:
-        theirs = {key.removeprefix(_KEY) for key in coming(session) if key.startswith(_KEY)}
-        shelf.fetch({order_id} | theirs - shelf.open.keys())
-    if order_id not in shelf.open:
-        raise UnknownOrder(order_id)
-    return shelf.open[order_id]
+def lock_order(tx: Transaction, order_id: str) -> LockedOrder:
+    """The order, held against other workers until this transaction ends. Raises `UnknownOrder`."""
+    return tx.part(LockedOrders).lock(order_id)
 
 
-def key_of(order_id: str) -> str:
-    """The docket's name for `Database.write_soon` and `write_together`: work of one order shares its docket."""
+def lock_order_of_payment(tx: Transaction, payment_id: str) -> tuple[LockedOrder, Payment]:
+    """The order of a payment, and the payment. Raises `UnknownOrder`."""
+    locked = tx.part(LockedOrders).lock_by_payment(payment_id)
+    return locked, locked.payment(payment_id)
+
+
+def order_key(order_id: str) -> str:
+    """The `key` of `Database.transact` for work on one order: such work shares transactions."""
     return _KEY + order_id
 
 
-def docket_of_payment(session: Session, payment_id: str) -> tuple[Docket, Payment]:
-    """The docket a payment is in, and the payment. Raises `UnknownOrder`."""
-    for docket in _shelf(session).open.values():
-        for payment in docket.payments_read:
-            if payment.id == payment_id:
-                return docket, payment
-    order_id = session.connection().execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
-    if order_id is None:
-        raise UnknownOrder(payment_id)
-    docket = open_docket(session, order_id)
-    return docket, docket.payment(payment_id)
-
-
-def _shelf(session: Session) -> _Shelf:
-    """This transaction's."""
-    shelf: _Shelf | None = session.info.get(_SHELF)
-    if shelf is None:
-        shelf = session.info[_SHELF] = _Shelf(session)
-        before_commit(session, shelf.write)
-    return shelf
+def _is_same(one: Base, other: Base) -> bool:
+    names = [named_by(type(one))] if named_by(type(one)) else _MOVEMENT
+    return all(one.__dict__[name] == other.__dict__[name] for name in names)
 
 
 def _only(rows: Sequence[Part], key: str, what: str) -> Part:

@@ -12,14 +12,15 @@ from sqlalchemy.orm import Session
 
 from cloud.database.due import is_due
 from cloud.database.plain_rows import fresh
+from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, trusted_outcome
-from cloud.orders.locked_order import Docket, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
-from cloud.orders.status_change import log, move, note, tell, touch
+from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Phase, Result, Spout
@@ -46,25 +47,25 @@ def command_id(order_id: str, attempt: int) -> str:
     return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
 
 
-def command(docket: Docket, rules: Rules, now: datetime) -> MakeCommand:
+def command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
     """Issue the next make command of a paid order and promise its sending."""
-    order, attempt = docket.order, 1 + len(docket.commands)
+    order, attempt = locked.order, 1 + len(locked.commands)
     issued = fresh(
         MakeCommand, id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid,
         attempt=attempt, issued_at=now, deadline_at=now + seconds(rules.make_deadline_s), live=True,
     )  # fmt: skip
-    docket.add(issued)
+    locked.add(issued)
     order.due_at = issued.deadline_at
-    order_tasks.promise(docket, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(docket))
+    order_tasks.add_task(locked, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(locked))
     return issued
 
 
-def pour_what_is_paid(docket: Docket, rules: Rules, now: datetime) -> None:
+def pour_what_is_paid(locked: LockedOrder, rules: Rules, now: datetime) -> None:
     """Paid in time: the drink is poured by itself, unless its machine was closed while the buyer paid."""
-    if not docket.is_closed:
-        command(docket, rules, now)
-    elif move(docket, Event.COMMAND_NOT_SENT, "merchant", now, CLOSED):
-        _failed(docket, False, rules, now)
+    if not locked.is_closed:
+        command(locked, rules, now)
+    elif apply_event(locked, Event.COMMAND_NOT_SENT, "merchant", now, CLOSED):
+        _failed(locked, False, rules, now)
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
@@ -76,99 +77,99 @@ def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
     }  # fmt: skip
 
 
-def pour_now(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+def pour_now(tx: Transaction, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
     """The buyer stands at the machine (or the operator does): pour a late-paid order. Raises `NotPourable`."""
-    docket = open_docket(session, order_id)
-    if docket.order.status != Status.MANUAL_MAKE:
-        raise NotPourable(docket.order.status)
-    if not is_paid_for(docket):
+    locked = lock_order(tx, order_id)
+    if locked.order.status != Status.MANUAL_MAKE:
+        raise NotPourable(locked.order.status)
+    if not is_paid_for(locked):
         raise NotPourable("its money has gone back")
-    move(docket, Event.MAKE_REQUESTED, actor, now)
-    command(docket, rules, now)
+    apply_event(locked, Event.MAKE_REQUESTED, actor, now)
+    command(locked, rules, now)
 
 
-def published(session: Session, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
+def published(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
     """The broker has it. Says nothing about the machine."""
-    docket = open_docket(session, order_id)
-    issued = docket.command(make_id)
+    locked = lock_order(tx, order_id)
+    issued = locked.command(make_id)
     if issued.published_at is not None or not issued.live:
         return
     issued.published_at = now
-    if move(docket, Event.COMMAND_PUBLISHED, "courier", now):
-        docket.order.stage = "sent"
-        docket.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
+    if apply_event(locked, Event.COMMAND_PUBLISHED, "courier", now):
+        locked.order.stage = "sent"
+        locked.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
 
 
 def not_sent(
-    session: Session, order_id: str, make_id: str, certain: bool, why: str, rules: Rules, now: datetime
+    tx: Transaction, order_id: str, make_id: str, certain: bool, why: str, rules: Rules, now: datetime
 ) -> None:
     """It could not be handed over in time. `certain`: no byte of it left us."""
-    docket = open_docket(session, order_id)
-    _not_sent(docket, docket.command(make_id), certain, why, rules, now)
+    locked = lock_order(tx, order_id)
+    _not_sent(locked, locked.command(make_id), certain, why, rules, now)
 
 
-def accepted(session: Session, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
+def accepted(tx: Transaction, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
     """The machine has taken the command."""
-    known = _of_device(session, device_uuid, said)
+    known = _of_device(tx, device_uuid, said)
     if known is None:
         return
     _taken(*known, rules, now)
 
 
-def progressed(session: Session, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
+def progressed(tx: Transaction, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
     """What the machine does to the cup: shown, and kept as its word that it has the command."""
-    known = _of_device(session, device_uuid, said)
+    known = _of_device(tx, device_uuid, said)
     if known is None:
         return
-    docket, issued = known
-    order = docket.order
-    _taken(docket, issued, rules, now)  # its acceptance may have been lost
+    locked, issued = known
+    order = locked.order
+    _taken(locked, issued, rules, now)  # its acceptance may have been lost
     if issued.live and order.status == Status.MAKE_PENDING:
         order.stage, order.progress = said.stage.value, max(order.progress, said.pct)
-        touch(docket)
+        mark_changed(locked)
 
 
-def _taken(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
     """By the machine's word it has this command: kept for ever."""
     if issued.accepted_at is not None:
         return
     issued.accepted_at = now
-    if issued.live and move(docket, Event.MACHINE_ACCEPTED, "device", now):
-        docket.order.stage = "accepted"
-        docket.order.due_at = now + seconds(rules.make_timeout_s)
+    if issued.live and apply_event(locked, Event.MACHINE_ACCEPTED, "device", now):
+        locked.order.stage = "accepted"
+        locked.order.due_at = now + seconds(rules.make_timeout_s)
 
 
-def reported(session: Session, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
+def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
     """What physically happened. A higher revision corrects an earlier one; the same again is nothing new."""
-    known = _of_device(session, device_uuid, said)
+    known = _of_device(tx, device_uuid, said)
     if known is None:
         return
-    docket, issued = known
+    locked, issued = known
     if issued.result == Result.DONE or not _is_news(issued, said):
         return
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     if issued.published_at is None:  # else its sending was settled in the transaction that said so
-        order_tasks.withdraw(docket, {Task.MAKE}, now, issued.id)
-    if trusted_outcome.is_to_be_trusted(session, device_uuid, said) and trusted_outcome.trust(docket, now):
+        order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
+    if trusted_outcome.is_to_be_trusted(tx.session, device_uuid, said) and trusted_outcome.trust(locked, now):
         return
     event, reason = _meaning(said)
     if _is_denied(issued, said):
-        facts = {"order_id": docket.order.id, "device": device_uuid}
-        tell(session, log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
+        facts = {"order_id": locked.order.id, "device": device_uuid}
+        tx.log_after_commit(log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
         event, reason = Event.MACHINE_UNSURE, "unknown"
     is_refused = event is Event.MACHINE_REFUSED and said.result is Result.REJECTED
-    if is_refused and docket.order.status in ON_ITS_WAY and not is_paid_for(docket):
+    if is_refused and locked.order.status in ON_ITS_WAY and not is_paid_for(locked):
         reason = RETURNED
-    if event is Event.MACHINE_REFUSED and trusted_outcome.is_standing(docket):
+    if event is Event.MACHINE_REFUSED and trusted_outcome.is_standing(locked):
         event = Event.TRUST_REFUTED
-    if not move(docket, event, "device", now, reason, issued.evidence):
+    if not apply_event(locked, event, "device", now, reason, issued.evidence):
         return
     if event is Event.MACHINE_DONE:
-        _poured(docket, now)
+        _poured(locked, now)
     else:
-        _failed(docket, event is Event.MACHINE_UNSURE, rules, now)
+        _failed(locked, event is Event.MACHINE_UNSURE, rules, now)
 
 
 def _is_denied(issued: MakeCommand, said: Outcome) -> bool:
@@ -209,75 +210,75 @@ def asked_about(issued: MakeCommand) -> Asked:
     )
 
 
-def deadline_passed(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
+def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
     """The order has waited long enough where it is; whatever it waited for did not come."""
-    docket = open_docket(session, order_id)
-    order, issued = docket.order, docket.live_command
+    locked = lock_order(tx, order_id)
+    order, issued = locked.order, locked.live_command
     if order.due_at is None or not is_due(order.due_at, now, rules.longest_wait):
         return
     match Status(order.status):
         case Status.CREATED:
-            move(docket, Event.ORDER_EXPIRED, "clock", now, "expired")
+            apply_event(locked, Event.ORDER_EXPIRED, "clock", now, "expired")
         case Status.MANUAL_MAKE:
-            move(docket, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
-            _failed(docket, False, rules, now)
+            apply_event(locked, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
+            _failed(locked, False, rules, now)
         case Status.PAID if issued is not None:
-            withdrawn = order_tasks.withdraw(docket, {Task.MAKE}, now, issued.id)
-            _not_sent(docket, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
+            withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
+            _not_sent(locked, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
         case Status.MAKE_PENDING if issued is not None:
-            _silence(docket, issued, rules, now)
+            _silence(locked, issued, rules, now)
         case _:
             order.due_at = None
 
 
-def grace_over(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
+def grace_over(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
     """No evidence came in the grace time: the buyer's money goes back now, unless this machine asks that too often."""
-    docket = open_docket(session, order_id)
-    order = docket.order
+    locked = lock_order(tx, order_id)
+    order = locked.order
     if order.return_after is None or not is_due(order.return_after, now, rules.uncertain_grace):
         return
     order.return_after = None
-    if is_paid_for(docket) and _uncertain_returns(session, order, now) >= rules.uncertain_returns_a_day:
+    if is_paid_for(locked) and _uncertain_returns(tx.session, order, now) >= rules.uncertain_returns_a_day:
         order.waits_for_person = True
-        note(docket, "return_waits_for_person", "clock", now)
+        add_note(locked, "return_waits_for_person", "clock", now)
         facts = {"order_id": order.id, "device": order.device_uuid}
-        tell(session, log.error, "a return waits for a person: too many of this machine's today", extra=facts)
-    settle_money(docket, now)
+        tx.log_after_commit(log.error, "a return waits for a person: too many of this machine's today", extra=facts)
+    settle_money(locked, now)
 
 
-def hold_closes(session: Session, order_id: str, now: datetime) -> None:
+def hold_closes(tx: Transaction, order_id: str, now: datetime) -> None:
     """The provider will not keep the hold much longer and no person has decided: in doubt the buyer keeps the money."""
-    docket = open_docket(session, order_id)
-    if docket.order.waits_for_person:
-        docket.order.waits_for_person = False
-        note(docket, "hold_closes", "clock", now)
-        settle_money(docket, now)
+    locked = lock_order(tx, order_id)
+    if locked.order.waits_for_person:
+        locked.order.waits_for_person = False
+        add_note(locked, "hold_closes", "clock", now)
+        settle_money(locked, now)
 
 
-def _not_sent(docket: Docket, issued: MakeCommand, certain: bool, why: str, rules: Rules, now: datetime) -> None:
+def _not_sent(locked: LockedOrder, issued: MakeCommand, certain: bool, why: str, rules: Rules, now: datetime) -> None:
     if not issued.live or issued.published_at is not None:
         return
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
-    tell(docket.session, log.error, "make command not sent: %s", why, extra=parameters(issued, docket.order))
-    if move(docket, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
+    locked.tx.log_after_commit(log.error, "make command not sent: %s", why, extra=parameters(issued, locked.order))
+    if apply_event(locked, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
         if not certain:
-            _ask(docket, issued, now)
-        _failed(docket, not certain, rules, now)
+            _ask(locked, issued, now)
+        _failed(locked, not certain, rules, now)
 
 
-def _silence(docket: Docket, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
-    move(docket, event, "clock", now, event.value)
-    _ask(docket, issued, now)
-    _failed(docket, True, rules, now)
+    apply_event(locked, event, "clock", now, event.value)
+    _ask(locked, issued, now)
+    _failed(locked, True, rules, now)
 
 
-def _ask(docket: Docket, issued: MakeCommand, now: datetime) -> None:
+def _ask(locked: LockedOrder, issued: MakeCommand, now: datetime) -> None:
     """The agent may know what nobody told us; where there is no agent, nobody does."""
-    if lane_of(docket) is not Lane.MQTT:
+    if lane_of(locked) is not Lane.MQTT:
         return
-    order_tasks.promise(docket, Task.QUERY, f"query-{issued.id}", issued.id, now)
+    order_tasks.add_task(locked, Task.QUERY, f"query-{issued.id}", issued.id, now)
 
 
 def _meaning(said: Outcome) -> tuple[Event, str]:
@@ -298,21 +299,21 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_UNSURE, "unknown"
 
 
-def _poured(docket: Docket, now: datetime) -> None:
-    order = docket.order
+def _poured(locked: LockedOrder, now: datetime) -> None:
+    order = locked.order
     order.uncertain, order.return_after, order.waits_for_person = False, None, False
     order.progress, order.stage = 100, "done"
-    settle_money(docket, now)
+    settle_money(locked, now)
     if order.goodwill:
-        tell(docket.session, log.warning, "poured after its return had begun", extra={"order_id": order.id})
+        locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 
 
-def _failed(docket: Docket, uncertain: bool, rules: Rules, now: datetime) -> None:
-    order = docket.order
+def _failed(locked: LockedOrder, uncertain: bool, rules: Rules, now: datetime) -> None:
+    order = locked.order
     order.uncertain, order.waits_for_person = uncertain, False
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
     order.stage = ""
-    settle_money(docket, now)
+    settle_money(locked, now)
 
 
 def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
@@ -323,22 +324,22 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
     return int(session.scalar(select(func.count()).where(of_the_day, returned)) or 0)
 
 
-def lane_of(docket: Docket) -> Lane:
+def lane_of(locked: LockedOrder) -> Lane:
     """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
-    return Lane.TMETR if docket.control == "tmetr-api" else Lane.MQTT
+    return Lane.TMETR if locked.control == "tmetr-api" else Lane.MQTT
 
 
 def _of_device(
-    session: Session, device_uuid: str, said: Accepted | Progress | Outcome
-) -> tuple[Docket, MakeCommand] | None:
+    tx: Transaction, device_uuid: str, said: Accepted | Progress | Outcome
+) -> tuple[LockedOrder, MakeCommand] | None:
     """The command if it was this device's: a device can only speak for itself (promise 5)."""
     try:
-        docket = open_docket(session, said.order_id)
-        issued = docket.command(said.command_id)
+        locked = lock_order(tx, said.order_id)
+        issued = locked.command(said.command_id)
     except LookupError:
         issued = None
     if issued is None or issued.device_uuid != device_uuid:
         facts = {"device": device_uuid, "command": said.command_id}
-        log.warning("report of a command that is not this device's", extra=facts)
+        tx.log_after_commit(log.warning, "report of a command that is not this device's", extra=facts)
         return None
-    return docket, issued
+    return locked, issued

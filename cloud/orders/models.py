@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 from cloud.orders.states import Status
 
 MOVED = ("held", "captured", "canceled", "refunded")

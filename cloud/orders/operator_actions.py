@@ -5,13 +5,12 @@ Pouring by hand is `making.pour_now`. A drink is never poured here, nothing is r
 
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
+from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
-from cloud.orders.locked_order import open_docket
+from cloud.orders.locked_order import lock_order
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Status
-from cloud.orders.status_change import note
+from cloud.orders.status_change import add_note
 
 LEAST = 100
 """Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
@@ -21,16 +20,16 @@ class NotReturnable(Exception):
     """There is nothing for a person to return, or not so much; the words say why."""
 
 
-def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why: str, now: datetime) -> int:
+def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why: str, now: datetime) -> int:
     """Return the money of a poured drink (`kopecks` of it, or what is left), or of one nobody knows about, now.
 
     Kopecks promised. Raises `UnknownOrder` and `NotReturnable`.
     """
-    docket = open_docket(session, order_id)
-    order = docket.order
+    locked = lock_order(tx, order_id)
+    order = locked.order
     if order.status == Status.SUCCESSFUL:
-        given = max(order.given_back, sum(payment.refunded for payment in docket.payments))
-        left = min(order.price - given, sum(balance(payment) for payment in docket.payments))
+        given = max(order.given_back, sum(payment.refunded for payment in locked.payments))
+        left = min(order.price - given, sum(balance(payment) for payment in locked.payments))
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")
@@ -44,6 +43,6 @@ def give_back(session: Session, order_id: str, kopecks: int | None, by: str, why
         order.waits_for_person, order.return_after = False, None
     else:
         raise NotReturnable(f"the order is {order.status}: its money needs no decision")
-    note(docket, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
-    settle_money(docket, now)
+    add_note(locked, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
+    settle_money(locked, now)
     return wanted

@@ -22,9 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.database import Base, UtcDateTime
+from cloud.database.base import Base, UtcDateTime
 from cloud.database.due import due, is_due
 from cloud.database.plain_rows import plain, table_of
+from cloud.database.transaction import Transaction
 from cloud.orders.tasks import Lane, Task
 
 KEY_REFUSED = "AuthError"
@@ -141,7 +142,7 @@ def topic(lane: Lane) -> str:
     return f"outbox:{lane.value}"
 
 
-def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[OutboxRow]:
+def claim(tx: Transaction, lane: Lane, now: datetime, by: Claim) -> Sequence[OutboxRow]:
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
     until = now + timedelta(seconds=by.lease_s)
     wanted = {"of_lane": lane.value, "now": now, "limit": by.limit, "owner": by.owner, "until": until}
@@ -150,19 +151,19 @@ def claim(session: Session, lane: Lane, now: datetime, by: Claim) -> Sequence[Ou
         "held_no_longer": now + LONGEST_LEASE,
         "born_by": now + SET_BACK,
     }
-    taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
+    taken = [plain(OutboxRow, row) for row in tx.connection.execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
 
 
-def free_all(session: Session) -> None:
+def free_all(tx: Transaction) -> None:
     """End every lease: nobody who held one is alive."""
     held = and_(_c.settled_at.is_(None), _c.claimed_until.is_not(None))
-    session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
+    tx.session.execute(update(_table).where(held).values(claimed_by="", claimed_until=None))
 
 
-def renew(session: Session, keys: Sequence[str], owner: str, until: datetime) -> None:
+def renew(tx: Transaction, keys: Sequence[str], owner: str, until: datetime) -> None:
     """Hold these longer, as far as they are still held by `owner`."""
-    session.connection().execute(_RENEW, {"keys": keys, "owner": owner, "until": until})
+    tx.connection.execute(_RENEW, {"keys": keys, "owner": owner, "until": until})
 
 
 def is_free(row: OutboxRow, now: datetime) -> bool:
@@ -171,15 +172,15 @@ def is_free(row: OutboxRow, now: datetime) -> bool:
     return row.settled_at is None and not held
 
 
-def void(session: Session, row: OutboxRow, owner: str, now: datetime) -> None:
+def void(tx: Transaction, row: OutboxRow, owner: str, now: datetime) -> None:
     """What was taken has become pointless. Not for who holds the order: `promises.settle` is."""
-    session.connection().execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
+    tx.connection.execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
 
 
-def write_down(session: Session, row: OutboxRow) -> None:
+def write_down(tx: Transaction, row: OutboxRow) -> None:
     """Keep the call as it is about to be sent: a later attempt sends the same bytes."""
     call = {"call_path": row.call_path, "call_body": row.call_body}
-    session.connection().execute(update(_table).where(_c.key == row.key).values(call))
+    tx.connection.execute(update(_table).where(_c.key == row.key).values(call))
 
 
 def of_order(session: Session, order_id: str, tasks: frozenset[Task]) -> list[OutboxRow]:

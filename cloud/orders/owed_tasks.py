@@ -12,12 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.orders import order_tasks, outbox
-from cloud.orders.locked_order import Docket
+from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.status_change import tell
 from cloud.orders.tasks import BY_HAND, DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
 
 log = logging.getLogger("cloud.orders.money")
@@ -27,23 +26,23 @@ FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
 
 
-def settle_money(docket: Docket, now: datetime) -> None:
+def settle_money(locked: LockedOrder, now: datetime) -> None:
     """Make the outbox promise exactly what is owed now."""
-    order = docket.order
-    if not docket.payments:
+    order = locked.order
+    if not locked.payments:
         return
-    payments = [as_paid_for(payment) for payment in docket.payments]
+    payments = [as_paid_for(payment) for payment in locked.payments]
     returns_from = order.return_after if order.uncertain else None
     dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
     if not dues and len(payments) == 1 and order.status in STILL_OPEN:
         return  # such an order has never owed anything
-    rows = [row for row in docket.promises if row.task in KEY_PREFIX]
+    rows = [row for row in locked.tasks if row.task in KEY_PREFIX]
     wanted = {(due.payment_id, due.task.value) for due in dues}
     for row in rows:
         if row.settled_at is None and (row.subject, row.task) not in wanted:
-            order_tasks.withdraw(docket, {Task(row.task)}, now, row.subject)
+            order_tasks.withdraw_tasks(locked, {Task(row.task)}, now, row.subject)
     for due in dues:
-        _promise(docket, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+        _promise(locked, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
     if order.status == Status.SUCCESSFUL:
         order.goodwill = _is_given_back(paying(payments), rows)
 
@@ -61,33 +60,33 @@ def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
     )
 
 
-def _promise(docket: Docket, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
-    session, order = docket.session, docket.order
+def _promise(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+    order = locked.order
     refusals = sum(row.verdict == REFUSED for row in earlier)
     wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
     due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
     standing = next((row for row in earlier if row.settled_at is None), None)
-    if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(docket, due, now):
+    if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(locked, due, now):
         standing = None
     if any(row.verdict in FOR_A_PERSON for row in earlier):
         return
     if standing is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
-        order_tasks.promise(docket, due.task, key, due.payment_id, now, due.amount, due_at)
+        order_tasks.add_task(locked, due.task, key, due.payment_id, now, due.amount, due_at)
         facts = {"order_id": order.id, "kopecks": due.amount}
-        tell(session, log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
+        locked.tx.log_after_commit(log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
-        order_tasks.amend(docket, standing, due.amount, due_at)
+        order_tasks.amend_task(locked, standing, due.amount, due_at)
 
 
-def _take_back(docket: Docket, due: Due, now: datetime) -> bool:
+def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:
     """Its bytes are written down for another sum: as long as they have certainly not been sent, they never will be."""
-    return order_tasks.withdraw(docket, {due.task}, now, due.payment_id)
+    return order_tasks.withdraw_tasks(locked, {due.task}, now, due.payment_id)
 
 
-def is_paid_for(docket: Docket) -> bool:
+def is_paid_for(locked: LockedOrder) -> bool:
     """The payment that pays the order still holds or has money of the buyer's."""
-    pays = paying([as_paid_for(payment) for payment in docket.payments])
+    pays = paying([as_paid_for(payment) for payment in locked.payments])
     return pays is not None and (pays.state is PaymentState.HELD or pays.captured > pays.refunded)
 
 
@@ -142,13 +141,13 @@ def _by_hand_expected_by(session: Session, payments: dict[str, Payment]) -> date
     return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
 
 
-def awaits_a_hand(docket: Docket, payment: Payment) -> bool:
+def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:
     """A person is to return money of this payment where we cannot, and it is not all back yet."""
-    order = docket.order
+    order = locked.order
     keeps_it = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
     if keeps_it or payment.refunded >= payment.captured:
         return False
-    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in docket.promises if row.task in RETURNS)
+    return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in locked.tasks if row.task in RETURNS)
 
 
 def _is_back(order: Order, payment: Payment) -> bool:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import fresh
+from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, receipts, unpaid
 from cloud.orders.ledger import record, record_refund
-from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import PAYABLE, Event, Status
-from cloud.orders.status_change import log, move, tell, touch
+from cloud.orders.status_change import apply_event, log, mark_changed
 from cloud.orders.tasks import Task
 
 EXPIRED = "expired"
@@ -57,15 +57,15 @@ class Account:
 
 
 def start_payment(
-    session: Session, order_id: str, account: Account, payment_id: str, now: datetime
+    tx: Transaction, order_id: str, account: Account, payment_id: str, now: datetime
 ) -> tuple[Payment, bool]:
     """The order's payment to open, and whether it is new. A second press finds the first payment.
 
     Raises `NotPayable`. The unique index on live payments holds even against code that forgets to ask.
     """
-    docket = open_docket(session, order_id)
-    order = docket.order
-    open_payment = next((payment for payment in docket.payments if payment.live), None)
+    locked = lock_order(tx, order_id)
+    order = locked.order
+    open_payment = next((payment for payment in locked.payments if payment.live), None)
     if order.status == Status.PENDING and open_payment is not None:
         return open_payment, False
     if Status(order.status) not in PAYABLE or open_payment is not None:
@@ -77,10 +77,9 @@ def start_payment(
         account_id=account.account_id, capture=account.capture, status_check=account.status_check,
         amount=order.price, state=PaymentState.CREATING.value, live=True, started_at=now,
     )  # fmt: skip
-    docket.add(payment)
-    move(docket, Event.PAYMENT_STARTED, "buyer", now)
-    docket.write()
-    order_tasks.promise(docket, Task.CREATE, create_key(payment_id), payment_id, now, order.price)
+    locked.add(payment)
+    apply_event(locked, Event.PAYMENT_STARTED, "buyer", now)
+    order_tasks.add_task(locked, Task.CREATE, create_key(payment_id), payment_id, now, order.price)
     return payment, True
 
 
@@ -89,19 +88,21 @@ def create_key(payment_id: str) -> str:
     return f"pay-{payment_id}"
 
 
-def payment_refused(session: Session, payment_id: str, why: str, now: datetime) -> None:
+def payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -> None:
     """The provider certainly opened nothing."""
-    docket, payment = docket_of_payment(session, payment_id)
+    locked, payment = lock_order_of_payment(tx, payment_id)
     if not moves_forward(PaymentState(payment.state), PaymentState.REFUSED) or payment.provider_payment_id:
         return
     payment.state, payment.live, payment.next_check_at = PaymentState.REFUSED.value, False, None
     payment.cancel_reason = why[:64]
-    move(docket, Event.PAYMENT_REFUSED, "provider", now, reason=why if why == EXPIRED else f"refused:{why}"[:128])
+    apply_event(
+        locked, Event.PAYMENT_REFUSED, "provider", now, reason=why if why == EXPIRED else f"refused:{why}"[:128]
+    )
 
 
-def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
+def payment_news(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
     """What the provider says now, whatever the order's status: late, early and repeated news included (promise 7)."""
-    docket, payment = docket_of_payment(session, payment_id)
+    locked, payment = lock_order_of_payment(tx, payment_id)
     payment.provider_payment_id = payment.provider_payment_id or news.provider_payment_id
     payment.confirmation_url = news.confirmation_url or payment.confirmation_url
     payment.method = news.method or payment.method
@@ -112,57 +113,57 @@ def payment_news(session: Session, payment_id: str, news: PaymentNews, rules: Ru
     before = PaymentState(payment.state)
     if moves_forward(before, news.state, had_money=payment.paid_at is not None):
         payment.state = news.state.value
-        facts = {"order_id": docket.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
-        tell(session, log.info, "payment %s -> %s", before.value, news.state.value, extra=facts)
-        _take_in(docket, payment, before, news, rules, now)
-        touch(docket)
-        settle_money(docket, now)
+        facts = {"order_id": locked.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
+        tx.log_after_commit(log.info, "payment %s -> %s", before.value, news.state.value, extra=facts)
+        _take_in(locked, payment, before, news, rules, now)
+        mark_changed(locked)
+        settle_money(locked, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
-        payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(docket, payment, now)
+        payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
 
 
-def refund_news(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+def refund_news(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund that succeeded at the provider, ours or made by people in its cabinet."""
-    docket, payment = docket_of_payment(session, payment_id)
-    if record_refund(session, payment, refund_id, amount, now):
-        touch(docket)
-        tell(session, log.info, "refunded", extra={"order_id": docket.order.id, "kopecks": amount})
-        receipts.expect_refund(session, payment_id, refund_id, amount, now)
-        unpaid.stop_what_nobody_pays_for(docket, now)
-        settle_money(docket, now)
+    locked, payment = lock_order_of_payment(tx, payment_id)
+    if record_refund(locked, payment, refund_id, amount, now):
+        mark_changed(locked)
+        tx.log_after_commit(log.info, "refunded", extra={"order_id": locked.order.id, "kopecks": amount})
+        receipts.expect_refund(tx, payment_id, refund_id, amount, now)
+        unpaid.stop_what_nobody_pays_for(locked, now)
+        settle_money(locked, now)
 
 
-def adopt(session: Session, payment_id: str, provider_payment_id: str, ask_at: datetime) -> Payment:
+def adopt(tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: datetime) -> Payment:
     """This is what a payment whose opening was never answered became there: to be asked about, returns and all."""
-    _, payment = docket_of_payment(session, payment_id)
+    _, payment = lock_order_of_payment(tx, payment_id)
     payment.provider_payment_id, payment.next_check_at = provider_payment_id, ask_at
     return payment
 
 
-def ask_soon(session: Session, payment_id: str, now: datetime) -> None:
+def ask_soon(tx: Transaction, payment_id: str, now: datetime) -> None:
     """Something casts doubt on what we hold of this payment, final or not: let the provider be asked."""
-    docket_of_payment(session, payment_id)[1].next_check_at = now
+    lock_order_of_payment(tx, payment_id)[1].next_check_at = now
 
 
-def ask_all_now(session: Session, now: datetime) -> None:
+def ask_all_now(tx: Transaction, now: datetime) -> None:
     """Ask about every payment that is still asked about: whoever was asking may have died with the answer."""
-    session.execute(update(Payment).where(Payment.next_check_at > now).values(next_check_at=now))
+    tx.session.execute(update(Payment).where(Payment.next_check_at > now).values(next_check_at=now))
 
 
-def check_failed(session: Session, payment_id: str, next_check_at: datetime, key_refused: bool | None = None) -> None:
+def check_failed(tx: Transaction, payment_id: str, next_check_at: datetime, key_refused: bool | None = None) -> None:
     """The provider could not be asked; nothing follows from that but another try.
 
     `key_refused` is what it said of our key; None when it said nothing.
     """
-    _, payment = docket_of_payment(session, payment_id)
+    _, payment = lock_order_of_payment(tx, payment_id)
     payment.checks += 1
     payment.key_refused = payment.key_refused if key_refused is None else key_refused
     payment.next_check_at = next_check_at
 
 
-def not_asked(session: Session, payment_id: str, next_check_at: datetime) -> None:
+def not_asked(tx: Transaction, payment_id: str, next_check_at: datetime) -> None:
     """We held the question back ourselves: nothing was tried, so nothing grows."""
-    docket_of_payment(session, payment_id)[1].next_check_at = next_check_at
+    lock_order_of_payment(tx, payment_id)[1].next_check_at = next_check_at
 
 
 def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None:
@@ -179,55 +180,55 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
     return now + seconds(min(growing, rules.payment_poll_slow_s))
 
 
-def _until_it_is_back(docket: Docket, payment: Payment, now: datetime) -> datetime | None:
+def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
     """Who returns it by hand need not tell us."""
-    if docket.order.status in STILL_OPEN or not awaits_a_hand(docket, payment):
+    if locked.order.status in STILL_OPEN or not awaits_a_hand(locked, payment):
         return None
     return now + timedelta(seconds=BY_HAND_CHECK_S)
 
 
 def _take_in(
-    docket: Docket, payment: Payment, before: PaymentState, news: PaymentNews, rules: Rules, now: datetime
+    locked: LockedOrder, payment: Payment, before: PaymentState, news: PaymentNews, rules: Rules, now: datetime
 ) -> None:
     if news.state is PaymentState.CANCELED:
-        _canceled(docket, payment, before, news, now)
+        _canceled(locked, payment, before, news, now)
         return
     if news.state is PaymentState.CAPTURED:
         payment.captured = news.captured
-        record(docket, payment, "captured", news.captured, now)
+        record(locked, payment, "captured", news.captured, now)
     elif news.state is PaymentState.HELD:
-        record(docket, payment, "held", payment.amount, now)
+        record(locked, payment, "held", payment.amount, now)
     if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
-        _paid(docket, payment, news, rules, now)
+        _paid(locked, payment, news, rules, now)
 
 
-def _paid(docket: Docket, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
-    order = docket.order
+def _paid(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
+    order = locked.order
     if payment.problem:
         wrong = {"order_id": order.id}
-        tell(docket.session, log.error, "money does not fit the order: %s", payment.problem, extra=wrong)
-        move(docket, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
+        locked.tx.log_after_commit(log.error, "money does not fit the order: %s", payment.problem, extra=wrong)
+        apply_event(locked, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
         return
     if 0 < news.captured <= news.refunded:  # by a person in the cabinet, before we heard of it at all
-        move(docket, Event.PAYMENT_WRONG, "provider", now, reason="returned")
+        apply_event(locked, Event.PAYMENT_WRONG, "provider", now, reason="returned")
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now
-    if move(docket, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
+    if apply_event(locked, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
-            making.pour_what_is_paid(docket, rules, now)
+            making.pour_what_is_paid(locked, rules, now)
         else:
             order.due_at = now + seconds(rules.manual_make_s)
 
 
-def _canceled(docket: Docket, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime) -> None:
+def _canceled(locked: LockedOrder, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime) -> None:
     payment.live = False
     payment.cancel_reason = news.cancel_reason
     if before is PaymentState.HELD:
-        record(docket, payment, "canceled", payment.amount, now)
-        if docket.order.status == Status.SUCCESSFUL:
-            tell(docket.session, log.error, "poured, but the hold is gone", extra={"order_id": docket.order.id})
-        unpaid.stop_what_nobody_pays_for(docket, now)
+        record(locked, payment, "canceled", payment.amount, now)
+        if locked.order.status == Status.SUCCESSFUL:
+            locked.tx.log_after_commit(log.error, "poured, but the hold is gone", extra={"order_id": locked.order.id})
+        unpaid.stop_what_nobody_pays_for(locked, now)
     else:
-        move(docket, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
+        apply_event(locked, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)

@@ -12,14 +12,15 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new
-from cloud.orders.locked_order import Docket, open_docket
+from cloud.database.transaction import Transaction
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.status_change import note, tell
+from cloud.orders.status_change import add_note
 from cloud.orders.tasks import Lane
 
 log = logging.getLogger("cloud.orders.receipts")
@@ -81,15 +82,15 @@ class Receipt(Base):
     """When to look again; None once nothing is left to do."""
 
 
-def begin(session: Session, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
+def begin(tx: Transaction, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
     """This payment will carry a receipt. The payment itself must be written already."""
-    session.add(
+    tx.session.add(
         Receipt(
             order_id=payment.order_id, payment_id=payment.id, amount=payment.amount, terms=dict(terms), email=email,
             state=ReceiptState.WAITING.value, next_check_at=now + timedelta(seconds=LOOK_AGAIN_S),
         )
     )  # fmt: skip
-    session.flush()
+    tx.session.flush()
 
 
 def of_payment(session: Session, payment_id: str) -> Receipt | None:
@@ -109,9 +110,9 @@ def state_of(session: Session, order_id: str) -> str:
     return session.scalar(newest) or ""
 
 
-def expect_refund(session: Session, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+def expect_refund(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund has succeeded: when its payment carried a receipt, so does it, and that is followed too."""
-    own = of_payment(session, payment_id)
+    own = of_payment(tx.session, payment_id)
     if own is None:
         return
     values = {
@@ -119,62 +120,64 @@ def expect_refund(session: Session, payment_id: str, refund_id: str, amount: int
         "terms": own.terms, "email": "", "state": ReceiptState.PENDING.value, "since": now, "overdue": False,
         "given_up": False, "checks": 0, "next_check_at": now,
     }  # fmt: skip
-    insert_if_new(session, Receipt, values)
+    insert_if_new(tx.connection, Receipt, values)
 
 
-def look(session: Session, receipt_id: int, now: datetime) -> Payment | None:
+def look(tx: Transaction, receipt_id: int, now: datetime) -> Payment | None:
     """What can be told without the provider; the payment to ask about when it cannot."""
-    docket, receipt = _held(session, receipt_id)
-    payment = docket.payment(receipt.payment_id)
+    locked, receipt = _held(tx, receipt_id)
+    payment = locked.payment(receipt.payment_id)
     if receipt.state == ReceiptState.WAITING:
         _watch_money(receipt, PaymentState(payment.state), now)
     if receipt.state == ReceiptState.PENDING and not receipt.given_up:
         return payment
     if receipt.given_up or receipt.state in SETTLED:
-        _close(docket, receipt, now)
+        _close(locked, receipt, now)
     return None
 
 
-def still_pending(session: Session, receipt_id: int, again_at: datetime) -> None:
+def still_pending(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
     """The provider has not said its last word."""
-    _, receipt = _held(session, receipt_id)
+    _, receipt = _held(tx, receipt_id)
     receipt.checks += 1
     receipt.next_check_at = again_at
 
 
-def not_asked(session: Session, receipt_id: int, again_at: datetime) -> None:
+def not_asked(tx: Transaction, receipt_id: int, again_at: datetime) -> None:
     """We held the question back ourselves: it counts as none."""
-    _held(session, receipt_id)[1].next_check_at = again_at
+    _held(tx, receipt_id)[1].next_check_at = again_at
 
 
-def overdue(session: Session, receipt_id: int, now: datetime) -> None:
+def overdue(tx: Transaction, receipt_id: int, now: datetime) -> None:
     """So long without registration that a person must ask the provider; told once."""
-    docket, receipt = _held(session, receipt_id)
+    locked, receipt = _held(tx, receipt_id)
     if not receipt.overdue:
         receipt.overdue = True
-        _write_history(docket, receipt, "receipt_overdue", now)
-        tell(session, log.error, "fiscal receipt is still not registered: ask the provider", extra=_facts(receipt))
+        _write_history(locked, receipt, "receipt_overdue", now)
+        tx.log_after_commit(
+            log.error, "fiscal receipt is still not registered: ask the provider", extra=_facts(receipt)
+        )
 
 
-def decided(session: Session, receipt_id: int, state: ReceiptState, now: datetime) -> None:
+def decided(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime) -> None:
     """The provider's last word on the registration."""
-    docket, receipt = _held(session, receipt_id)
+    locked, receipt = _held(tx, receipt_id)
     if receipt.state in SETTLED:
         return
     receipt.state = state.value
-    _write_history(docket, receipt, f"receipt_{state.value}", now)
+    _write_history(locked, receipt, f"receipt_{state.value}", now)
     if state is ReceiptState.CANCELED:
-        tell(session, log.error, "fiscal receipt was not registered: a person must act", extra=_facts(receipt))
+        tx.log_after_commit(log.error, "fiscal receipt was not registered: a person must act", extra=_facts(receipt))
     else:
-        tell(session, log.info, "fiscal receipt registered", extra=_facts(receipt))
-    _close(docket, receipt, now)
+        tx.log_after_commit(log.info, "fiscal receipt registered", extra=_facts(receipt))
+    _close(locked, receipt, now)
 
 
-def give_up(session: Session, receipt_id: int, now: datetime) -> None:
+def give_up(tx: Transaction, receipt_id: int, now: datetime) -> None:
     """Nobody asks about it any more; it stays as undecided as the provider left it."""
-    docket, receipt = _held(session, receipt_id)
+    locked, receipt = _held(tx, receipt_id)
     receipt.given_up = True
-    _close(docket, receipt, now)
+    _close(locked, receipt, now)
 
 
 def _watch_money(receipt: Receipt, money: PaymentState, now: datetime) -> None:
@@ -186,20 +189,20 @@ def _watch_money(receipt: Receipt, money: PaymentState, now: datetime) -> None:
         receipt.next_check_at = now + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def _close(docket: Docket, receipt: Receipt, now: datetime) -> None:
+def _close(locked: LockedOrder, receipt: Receipt, now: datetime) -> None:
     """Nothing is left to do once no address is kept; until the order is at rest it may be needed for a refund."""
     if receipt.email == "":
         receipt.next_check_at = None
-    elif _is_at_rest(docket, now):
-        _forget(docket.session, docket.order.id)
+    elif _is_at_rest(locked, now):
+        _forget(locked.tx, locked.order.id)
         receipt.next_check_at = None
     else:
         receipt.next_check_at = now + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def _is_at_rest(docket: Docket, now: datetime) -> bool:
+def _is_at_rest(locked: LockedOrder, now: datetime) -> bool:
     """No payment can be started, no money moves any more, and no receipt is waited for."""
-    order, session = docket.order, docket.session
+    order, session = locked.order, locked.tx.session
     retry_is_over = order.status == Status.NOT_PAID and now >= order.expires_at
     if Status(order.status) not in _ENDED and not retry_is_over:
         return False
@@ -212,27 +215,27 @@ def _is_at_rest(docket: Docket, now: datetime) -> bool:
     return not session.scalar(select(moving | awaited))
 
 
-def _forget(session: Session, order_id: str) -> None:
+def _forget(tx: Transaction, order_id: str) -> None:
     """Erase the address wherever it was written, the bytes of settled calls included: nobody sends those again."""
-    session.execute(update(Receipt).where(Receipt.order_id == order_id).values(email=""))
+    tx.session.execute(update(Receipt).where(Receipt.order_id == order_id).values(email=""))
     settled = (OutboxRow.order_id == order_id, OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.settled_at.is_not(None))
-    session.execute(update(OutboxRow).where(*settled).values(call_body=None))
-    tell(session, log.info, "the buyer's address is erased", extra={"order_id": order_id})
+    tx.session.execute(update(OutboxRow).where(*settled).values(call_body=None))
+    tx.log_after_commit(log.info, "the buyer's address is erased", extra={"order_id": order_id})
 
 
-def _write_history(docket: Docket, receipt: Receipt, event: str, now: datetime) -> None:
+def _write_history(locked: LockedOrder, receipt: Receipt, event: str, now: datetime) -> None:
     """A line in the order's history; its status stays."""
     what = {"payment": receipt.payment_id, "refund": receipt.reference, "kopecks": receipt.amount}
-    note(docket, event, "provider", now, evidence=what)
+    add_note(locked, event, "provider", now, evidence=what)
 
 
-def _held(session: Session, receipt_id: int) -> tuple[Docket, Receipt]:
+def _held(tx: Transaction, receipt_id: int) -> tuple[LockedOrder, Receipt]:
     """The receipt as it is now, its order locked first: everybody locks in this order."""
-    receipt = session.get_one(Receipt, receipt_id)
-    docket = open_docket(session, receipt.order_id)
-    session.flush()  # what is not written yet must not be read over
-    session.refresh(receipt)
-    return docket, receipt
+    receipt = tx.session.get_one(Receipt, receipt_id)
+    locked = lock_order(tx, receipt.order_id)
+    tx.session.flush()  # what is not written yet must not be read over
+    tx.session.refresh(receipt)
+    return locked, receipt
 
 
 def _facts(receipt: Receipt) -> dict[str, object]:

@@ -6,19 +6,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from cloud.database.plain_rows import fresh
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
 from cloud.orders.forgetting import ForgottenOrder
-from cloud.orders.locked_order import open_docket
+from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.numbers import Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
-from cloud.orders.status_change import note
+from cloud.orders.status_change import add_note
 
 log = logging.getLogger("cloud.orders")
 
@@ -117,33 +118,34 @@ def find_order(
 
 
 def open_order(
-    session: Session, scan: Scan, language: str, rules: Rules, now: datetime, keys: QrKeys | None = None,
+    tx: Transaction, scan: Scan, language: str, rules: Rules, now: datetime, keys: QrKeys | None = None,
     told_price: int | None = None, holds: Callable[[str], bool] = _no_phone,
 ) -> Order:  # fmt: skip
     """The order of this scan, new or known. Raises `NotForSale`.
 
     `told_price`: kopecks, what Tmetr says now, for a machine whose prices are Tmetr's; None is not known.
     """
-    found = find_order(session, scan, now, keys, holds)
+    found = find_order(tx.session, scan, now, keys, holds)
     if found.order is not None and not found.is_taken_over:
         return found.order
-    on_sale = _on_sale(session, found.scan, told_price, now)
+    on_sale = _on_sale(tx.session, found.scan, told_price, now)
     if found.order is not None:
-        return _taken_over(session, found, on_sale, rules, now)
-    return _made(session, found, on_sale, language, rules, now)
+        return _taken_over(tx, found, on_sale, rules, now)
+    return _made(tx, found, on_sale, language, rules, now)
 
 
-def claim(session: Session, order_id: str, now: datetime) -> None:
+def claim(tx: Transaction, order_id: str, now: datetime) -> None:
     """A phone that scanned it has come back: from now on only such a one says where its receipt goes."""
-    session.execute(update(Order).where(Order.id == order_id, Order.claimed_at.is_(None)).values(claimed_at=now))
+    order = lock_order(tx, order_id).order
+    order.claimed_at = order.claimed_at or now
 
 
 def _taken_over(
-    session: Session, found: Found, on_sale: tuple[Device, Drink, int], rules: Rules, now: datetime
+    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: Rules, now: datetime
 ) -> Order:
     """The machine's word comes after that of somebody who only knew its next number. Nobody has begun to pay."""
-    docket = open_docket(session, found.scan.order_id)
-    order, (device, drink, price) = docket.order, on_sale
+    locked = lock_order(tx, found.scan.order_id)
+    order, (device, drink, price) = locked.order, on_sale
     if order.status != Status.CREATED:
         raise NotForSale(Why.OTHER_ORDER)
     before = {"drink_no": order.drink_no, "size": order.size, "device": order.device_uuid}
@@ -152,32 +154,37 @@ def _taken_over(
     order.is_test, order.payment_scenario = device.status == "test", device.payment_scenario
     order.expires_at = order.due_at = now + seconds(rules.order_expiration_s)
     order.opened_by, order.claimed_at = found.tag, None
-    note(docket, "taken_over", "buyer", now, evidence={**found.scan.code.evidence(found.signature), "before": before})
-    log.info("order taken over", extra={"order_id": order.id, "device": order.device_uuid, "kopecks": order.price})
+    add_note(
+        locked, "taken_over", "buyer", now, evidence={**found.scan.code.evidence(found.signature), "before": before}
+    )
+    tx.log_after_commit(log.info, "order taken over", extra=_facts(order))
     return order
 
 
 def _made(
-    session: Session, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: Rules, now: datetime
+    tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], language: str, rules: Rules, now: datetime
 ) -> Order:
     (device, drink, price), scan = on_sale, found.scan
-    order = Order(
-        id=scan.order_id, device_uuid=device.device_uuid, merchant_id=device.merchant_id, drink_no=drink.drink_no,
-        drink_name=drink.name, size=scan.size, price=price, is_test=device.status == "test",
+    order = fresh(
+        Order, id=scan.order_id, device_uuid=device.device_uuid, merchant_id=device.merchant_id,
+        drink_no=drink.drink_no, drink_name=drink.name, size=scan.size, price=price, is_test=device.status == "test",
         payment_scenario=device.payment_scenario, status=Status.CREATED.value, created_at=now,
         expires_at=now + seconds(rules.order_expiration_s), due_at=now + seconds(rules.order_expiration_s),
         language=language, opened_by=found.tag,
     )  # fmt: skip
-    session.add(order)
-    session.flush()
-    session.add(
-        OrderChange(
-            order_id=order.id, version=1, at=now, actor="buyer", event="scanned",
+    locked = tx.part(LockedOrders).create(order, device.control, is_closed=False)
+    locked.add(
+        fresh(
+            OrderChange, order_id=order.id, version=order.version, at=now, actor="buyer", event="scanned",
             status_before="", status_after=order.status, evidence=scan.code.evidence(found.signature),
         )
     )  # fmt: skip
-    log.info("order scanned", extra={"order_id": order.id, "device": order.device_uuid, "kopecks": order.price})
+    tx.log_after_commit(log.info, "order scanned", extra=_facts(order))
     return order
+
+
+def _facts(order: Order) -> dict[str, object]:
+    return {"order_id": order.id, "device": order.device_uuid, "kopecks": order.price}
 
 
 def judge_code(session: Session, scan: Scan, is_known: bool, keys: QrKeys | None, now: datetime) -> Signature:

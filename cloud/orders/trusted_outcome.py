@@ -9,13 +9,14 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.silence import TRUST
-from cloud.orders.locked_order import Docket, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Event, Status
-from cloud.orders.status_change import move
+from cloud.orders.status_change import apply_event
 from protocol.messages import Outcome
 from protocol.reasons import DoubtCode, Result
 
@@ -30,28 +31,28 @@ def is_to_be_trusted(session: Session, device_uuid: str, said: Outcome) -> bool:
     return is_unobservable and _is_trusted(session, device_uuid)
 
 
-def forwarded(session: Session, order_id: str, make_id: str, now: datetime) -> None:
+def forwarded(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
     """The Tmetr API has taken a published command; no word will ever follow."""
-    docket = open_docket(session, order_id)
-    issued = docket.command(make_id)
-    if issued.live and issued.published_at is not None and _is_trusted(session, issued.device_uuid):
+    locked = lock_order(tx, order_id)
+    issued = locked.command(make_id)
+    if issued.live and issued.published_at is not None and _is_trusted(tx.session, issued.device_uuid):
         issued.live, issued.finished_at, issued.code = False, now, DoubtCode.UNOBSERVABLE.value
-        trust(docket, now)
+        trust(locked, now)
 
 
-def trust(docket: Docket, now: datetime) -> bool:
+def trust(locked: LockedOrder, now: datetime) -> bool:
     """The merchant's word in place of the machine's; false when it comes too late to mean anything."""
-    if not move(docket, Event.OUTCOME_TRUSTED, "merchant", now, evidence={"unobserved": TRUST}):
+    if not apply_event(locked, Event.OUTCOME_TRUSTED, "merchant", now, evidence={"unobserved": TRUST}):
         return False
-    order = docket.order
+    order = locked.order
     order.uncertain, order.return_after, order.stage = False, None, STAGE
-    settle_money(docket, now)
+    settle_money(locked, now)
     return True
 
 
-def is_standing(docket: Docket) -> bool:
+def is_standing(locked: LockedOrder) -> bool:
     """The order ended by trust alone."""
-    return docket.order.stage == STAGE
+    return locked.order.stage == STAGE
 
 
 def came_to(session: Session, device_uuid: str, since: datetime) -> tuple[int, float]:

@@ -5,18 +5,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from cloud.background.loops import Clock
 from cloud.database.database import Database
-from cloud.database.group_commit import when_it_fails
+from cloud.database.deferred_writes import on_failure
+from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, paying
 from cloud.orders.ledger import record_failed
-from cloud.orders.locked_order import Docket, key_of, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order, order_key
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.rules import Rules
-from cloud.orders.status_change import tell
 from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
 from cloud.payments.call_answers import Answer
 from cloud.payments.call_decision import Attempt, Final, NeedsPerson, Retry, Settled, call_of, within_patience
@@ -44,65 +42,69 @@ class CallResults:
         facts = answer.value if isinstance(answer, Ok) else None
         wait_s = self._wait_s(row, decision) if isinstance(decision, Retry) else 0.0
         if isinstance(facts, PaymentFacts) and row.task != Task.CREATE:
-            written = self._database.write_soon(key_of(row.order_id), self._write, row, decision, facts, wait_s)
-            when_it_fails(written, partial(_not_stored, row))
+            written = self._database.transact(
+                self._write, row, decision, facts, wait_s, key=order_key(row.order_id), deferred=True
+            )
+            on_failure(written, partial(_not_stored, row))
         else:
-            self._database.write(self._write, row, decision, facts, wait_s)
+            self._database.transact(self._write, row, decision, facts, wait_s)
 
     def _wait_s(self, row: OutboxRow, retry: Retry) -> float:
         if retry.attempt is Attempt.NONE:
             return retry.at_least_s or 0.0
         return retry.wait_s or next_ask(row.attempts, retry.at_least_s, self._jitter)
 
-    def _write(self, session: Session, row: OutboxRow, decision: Final, facts: Facts | None, wait_s: float) -> None:
-        now, docket = self._clock(), open_docket(session, row.order_id)
+    def _write(self, tx: Transaction, row: OutboxRow, decision: Final, facts: Facts | None, wait_s: float) -> None:
+        now, locked = self._clock(), lock_order(tx, row.order_id)
         if isinstance(decision, Retry):
-            decision = _retry(docket, row, decision, facts, now + timedelta(seconds=wait_s), now)
+            decision = _retry(locked, row, decision, facts, now + timedelta(seconds=wait_s), now)
         match decision:
             case Settled(verdict=verdict) if verdict == DONE:
-                self._done(docket, row, facts, now)
+                self._done(locked, row, facts, now)
             case Settled(verdict, code) | NeedsPerson(verdict, code):
-                _not_done(docket, row, verdict, code, now)
+                _not_done(locked, row, verdict, code, now)
 
-    def _done(self, docket: Docket, row: OutboxRow, facts: Facts | None, now: datetime) -> None:
-        order_tasks.settle(docket, row.key, row.claimed_by, DONE, now)
+    def _done(self, locked: LockedOrder, row: OutboxRow, facts: Facts | None, now: datetime) -> None:
+        order_tasks.settle_task(locked, row.key, row.claimed_by, DONE, now)
         if isinstance(facts, RefundFacts):
-            paying.refund_news(docket.session, row.subject, facts.provider_refund_id, facts.amount, now)
-            settle_money(docket, now)  # it may have been all that stood in the way of the next
-        elif facts is not None and (news := news_of(facts, docket.payment(row.subject))) is not None:
-            paying.payment_news(docket.session, row.subject, news, self._rules, now)
+            paying.refund_news(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
+            settle_money(locked, now)  # it may have been all that stood in the way of the next
+        elif facts is not None and (news := news_of(facts, locked.payment(row.subject))) is not None:
+            paying.payment_news(locked.tx, row.subject, news, self._rules, now)
 
 
-def _retry(docket: Docket, row: OutboxRow, retry: Retry, facts: Facts | None, due_at: datetime, now: datetime) -> Final:
+def _retry(
+    locked: LockedOrder, row: OutboxRow, retry: Retry, facts: Facts | None, due_at: datetime, now: datetime
+) -> Final:
     """Put it off, unless it is an opening that has waited long enough."""
     if retry.attempt is Attempt.DID_NOTHING:
-        order_tasks.nothing_done(docket, row.key)
+        order_tasks.mark_no_effect(locked, row.key)
     elif retry.attempt is Attempt.NONE:
-        order_tasks.not_begun(docket, row.key)
-    stored = order_tasks.of(docket, row.key)
-    final = within_patience(retry, call_of(stored, docket.order.expires_at, now))
+        order_tasks.mark_not_begun(locked, row.key)
+    stored = order_tasks.task_of(locked, row.key)
+    final = within_patience(retry, call_of(stored, locked.order.expires_at, now))
     if final is retry:
         if isinstance(facts, RefundFacts):
             stored.reference = facts.provider_refund_id
         if retry.ask_payment:
-            paying.ask_soon(docket.session, row.subject, now)
-        order_tasks.put_off(docket, row.key, row.claimed_by, due_at, retry.why)
+            paying.ask_soon(locked.tx, row.subject, now)
+        order_tasks.reschedule(locked, row.key, row.claimed_by, due_at, retry.why)
     return final
 
 
-def _not_done(docket: Docket, row: OutboxRow, verdict: str, code: str, now: datetime) -> None:
+def _not_done(locked: LockedOrder, row: OutboxRow, verdict: str, code: str, now: datetime) -> None:
     """The last word on this call. What is still owed is promised anew, later, under a new key, if a person need not."""
-    if not order_tasks.settle(docket, row.key, row.claimed_by, verdict, now):
+    if not order_tasks.settle_task(locked, row.key, row.claimed_by, verdict, now):
         return
     if verdict == LOST:  # sending it again could now do it twice; what a question can still tell is asked
         words = "%s: outcome never learnt, a person must look"
-        tell(docket.session, log.error, words, row.task, extra={"order_id": row.order_id})
-    record_failed(docket, docket.payment(row.subject), Task(row.task), row.amount, now, row.key)
+        locked.tx.log_after_commit(log.error, words, row.task, extra={"order_id": row.order_id})
+    record_failed(locked, locked.payment(row.subject), Task(row.task), row.amount, now, row.key)
     if row.task == Task.CREATE:
-        paying.payment_refused(docket.session, row.subject, code, now)
+        paying.payment_refused(locked.tx, row.subject, code, now)
         return
-    paying.ask_soon(docket.session, row.subject, now)
-    settle_money(docket, now)
+    paying.ask_soon(locked.tx, row.subject, now)
+    settle_money(locked, now)
 
 
 def _log(row: OutboxRow, decision: Final, answer: Answer | None) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, outbox, paying
-from cloud.orders.locked_order import Docket, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
-from cloud.orders.order_tasks import AtHand
+from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import REFUSED, Task
@@ -107,20 +108,20 @@ class CallWorker:
             if permit is not None:
                 admission.end(permit)
 
-    def at_hand(self) -> AtHand:
-        """For `promises.know_at_hand`: what is due at once is written with its call, and called after the commit."""
-        return AtHand(self._claim, self._prepare_at_once)
+    def lane_worker(self) -> LaneWorker:
+        """Given a task by `order_tasks.add_task`: it is written with its call, and called after the commit."""
+        return LaneWorker(self._claim, self._prepare_at_once)
 
-    def _prepare_at_once(self, docket: Docket, row: OutboxRow) -> Callable[[], None] | None:
+    def _prepare_at_once(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
         if row.task == Task.CREATE or self._pool.free <= 0:  # a new payment is the checkout's
             return None
-        payment = docket.payment(row.subject)
+        payment = locked.payment(row.subject)
         try:
-            provider = self._clients.of_payment(payment, docket.session)
-            prepare(docket.session, provider, row, payment, docket.order, self._public_url)
+            provider = self._clients.of_payment(payment, locked.tx.session)
+            prepare(locked.tx.session, provider, row, payment, locked.order, self._public_url)
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it
-        return partial(self._begin, row, payment, docket.order)
+        return partial(self._begin, row, payment, locked.order)
 
     def _begin(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         """Once a task that was taken in its own commit is written."""
@@ -134,30 +135,30 @@ class CallWorker:
             self._dispatcher.submit(permit, partial(self._carry_out, row, payment, order))
 
     def claim_new(
-        self, session: Session, payment: Payment, order: Order, provider: Provider, now: datetime
+        self, tx: Transaction, payment: Payment, order: Order, provider: Provider, now: datetime
     ) -> OutboxRow:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
-        row = order_tasks.of(open_docket(session, order.id), paying.create_key(payment.id))
-        prepare(session, provider, row, payment, order, self._public_url)
-        order_tasks.take(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        row = order_tasks.task_of(lock_order(tx, order.id), paying.create_key(payment.id))
+        prepare(tx.session, provider, row, payment, order, self._public_url)
+        order_tasks.claim_task(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
-    def take_over(self, session: Session, payment: Payment, now: datetime) -> OutboxRow | None:
+    def take_over(self, tx: Transaction, payment: Payment, now: datetime) -> OutboxRow | None:
         """An opening that nobody is at: taken, so that the caller opens it. Its bytes and key stay as they are."""
-        row = order_tasks.of(open_docket(session, payment.order_id), paying.create_key(payment.id))
+        row = order_tasks.task_of(lock_order(tx, payment.order_id), paying.create_key(payment.id))
         if not outbox.is_free(row, now):
             return None
-        order_tasks.take(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        order_tasks.claim_task(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
     def _take(self, now: datetime, of: Waiting, limit: int) -> Sequence[Work]:
-        subjects = self._database.write(self._claim_some, of, now, limit)
+        subjects = self._database.transact(self._claim_some, of, now, limit)
         return [partial(self._hold_and_carry_out, *subject) for subject in subjects]
 
-    def _claim_some(self, session: Session, of: Waiting, now: datetime, limit: int) -> list[Subject]:
+    def _claim_some(self, tx: Transaction, of: Waiting, now: datetime, limit: int) -> list[Subject]:
         lease_s = openings.LEASE_S if of.kind in {Task.CREATE, due_calls.STALE} else LEASE_S
-        rows = due_calls.claim(session, of, now, Claim(self._claim.owner, lease_s, limit))
-        return [_subject(session, row) for row in rows]
+        rows = due_calls.claim(tx, of, now, Claim(self._claim.owner, lease_s, limit))
+        return [_subject(tx.session, row) for row in rows]
 
     def _hold_and_carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> None:
         """An opening's lease is short, and renewed as long as it takes."""
@@ -213,7 +214,7 @@ class CallWorker:
         if row.call_body is None:
             with self._database.read() as session:
                 prepare(session, provider, row, payment, order, self._public_url)
-            self._database.write(outbox.write_down, row)
+            self._database.transact(outbox.write_down, row)
         return provider.send(prepared(row))
 
 

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.http.request_body import told_in
@@ -72,7 +73,7 @@ class Checkout:
             raise Refusal(503, "in_progress", "the service restarts, try again in a moment")
         credential, provider = self._account(order_id)
         try:
-            payment, call = self._database.write(self._start, order_id, email, credential, provider)
+            payment, call = self._database.transact(self._start, order_id, email, credential, provider)
         except UnknownOrder:
             raise Refusal(404, "unknown_order", "no such order") from None
         except NotPayable as error:
@@ -113,29 +114,29 @@ class Checkout:
             raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
 
     def _start(
-        self, session: Session, order_id: str, email: str, credential: Credential, provider: Provider
+        self, tx: Transaction, order_id: str, email: str, credential: Credential, provider: Provider
     ) -> tuple[Payment, OutboxRow | None]:
         now = self._clock()
         account = Account(credential.scenario, credential.account_id, credential.capture, credential.status_check)
-        payment, is_new = paying.start_payment(session, order_id, account, self._new_id(), now)
+        payment, is_new = paying.start_payment(tx, order_id, account, self._new_id(), now)
         if not is_new:
-            return payment, self._unopened(session, payment, now)
-        order = session.get_one(Order, order_id)
-        _refuse_if_it_cannot_be_made(session, order)
-        receipts_carried.begin(session, order, payment, credential, email, now)
-        return payment, self._call_worker.claim_new(session, payment, order, provider, now)
+            return payment, self._unopened(tx, payment, now)
+        order = tx.session.get_one(Order, order_id)
+        _refuse_if_it_cannot_be_made(tx.session, order)
+        receipts_carried.begin(tx, order, payment, credential, email, now)
+        return payment, self._call_worker.claim_new(tx, payment, order, provider, now)
 
-    def _unopened(self, session: Session, payment: Payment, now: datetime) -> OutboxRow | None:
+    def _unopened(self, tx: Transaction, payment: Payment, now: datetime) -> OutboxRow | None:
         """A payment begun before whose opening nobody is at: its process died, or its provider could not be reached.
 
         Raises `NotPayable` once the order is over: then nothing is opened any more.
         """
         if payment.state != PaymentState.CREATING:
             return None
-        order = session.get_one(Order, payment.order_id)
+        order = tx.session.get_one(Order, payment.order_id)
         if now >= order.expires_at:
             raise NotPayable(order, expired=True)
-        return self._call_worker.take_over(session, payment, now)
+        return self._call_worker.take_over(tx, payment, now)
 
     def _page(self, payment_id: str) -> str:
         with self._database.read() as session:

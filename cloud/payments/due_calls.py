@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Integer, Row, String, and_, bindparam, case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from cloud.database.database import UtcDateTime
+from cloud.database.base import UtcDateTime
 from cloud.database.due import due
 from cloud.database.plain_rows import plain, table_of
+from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, OutboxRow
 from cloud.orders.tasks import Lane, Task
@@ -87,14 +88,14 @@ def _group(row: Row[Any]) -> Waiting:
     return Waiting(merchant_id, scenario, account_id, PRIORITIES[kind], count, since, kind)
 
 
-def claim(session: Session, of: Waiting, now: datetime, by: Claim) -> Sequence[OutboxRow]:
+def claim(tx: Transaction, of: Waiting, now: datetime, by: Claim) -> Sequence[OutboxRow]:
     """Take due calls of one kind that nobody holds, the longest waiting first."""
     wanted = _moments(now) | {
         "limit": by.limit, "owner": by.owner, "until": now + timedelta(seconds=by.lease_s),
         "of_merchant_id": of.merchant_id, "of_scenario": of.scenario, "of_account_id": of.account_id,
         "of_kind": of.kind,
     }  # fmt: skip
-    taken = [plain(OutboxRow, row) for row in session.connection().execute(_CLAIM, wanted)]
+    taken = [plain(OutboxRow, row) for row in tx.connection.execute(_CLAIM, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))
 
 

@@ -10,11 +10,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from cloud.database.group_commit import ring
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.status_change import tell
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
 from cloud.payments.status_poller import NEWS, ask_at_once
@@ -37,28 +36,28 @@ class Reception(enum.Enum):
     KEY_USED = "key used"
 
 
-def receive(session: Session, notification: Notification, now: datetime) -> Reception:
+def receive(tx: Transaction, notification: Notification, now: datetime) -> Reception:
     """Keep a notification and have its payment asked about at once.
 
     A repeat is counted, and asks again: its key could have been forged ahead of the real one.
     """
-    payment = ask_at_once(session, notification, now) if notification.payment_id else None
+    payment = ask_at_once(tx, notification, now) if notification.payment_id else None
     is_unplaced = bool(notification.payment_id) and payment is None
-    ours = notification.our_payment if is_unplaced and has_payment(session, notification.our_payment) else ""
-    if is_unplaced and not ours and _is_full_for(session, notification):
+    ours = notification.our_payment if is_unplaced and has_payment(tx.session, notification.our_payment) else ""
+    if is_unplaced and not ours and _is_full_for(tx.session, notification):
         return Reception.NO_ROOM
     placing = {"account_id": notification.account_id, "our_payment": ours, "body": notification.body, "look_at": now}
     if is_unplaced:
-        ring(session, NEWS)
+        tx.notify(NEWS)
     new = {
         "provider": notification.provider, "dedupe_key": notification.dedupe_key,
         "provider_payment_id": notification.payment_id, "received_at": now, "times": 1,
         "handled_at": None if is_unplaced else now, "verdict": "asked" if payment is not None else "",
     }  # fmt: skip
-    if insert_if_new(session, StoredNotification, new | placing):
-        _tell(session, notification, payment)
+    if insert_if_new(tx.connection, StoredNotification, new | placing):
+        _tell(tx, notification, payment)
         return Reception.STORED
-    return _repeat(session, notification, placing if is_unplaced else {})
+    return _repeat(tx.session, notification, placing if is_unplaced else {})
 
 
 def _repeat(session: Session, notification: Notification, placing: dict[str, object]) -> Reception:
@@ -84,9 +83,9 @@ def _is_full_for(session: Session, notification: Notification) -> bool:
     return session.scalar(select(kept.id).where(kept.dedupe_key == notification.dedupe_key)) is None
 
 
-def _tell(session: Session, notification: Notification, payment: Payment | None) -> None:
+def _tell(tx: Transaction, notification: Notification, payment: Payment | None) -> None:
     order = {"order_id": payment.order_id} if payment is not None else {}
     facts = {"event": notification.event, "provider_payment": notification.payment_id} | order
-    tell(session, log.info, "notification stored", extra=facts)
+    tx.log_after_commit(log.info, "notification stored", extra=facts)
     if notification.says_paid and payment is not None and payment.state in _OVER:
-        tell(session, log.error, "money was taken for a payment that was over, a person must look", extra=order)
+        tx.log_after_commit(log.error, "money was taken for a payment that was over, a person must look", extra=order)

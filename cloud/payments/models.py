@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 
 
 class StoredNotification(Base):

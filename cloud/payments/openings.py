@@ -77,5 +77,5 @@ class Openings:
                 self._under_way[key].renew_at = now + timedelta(seconds=RENEW_S)
             next_at = min((opening.renew_at for opening in self._under_way.values()), default=None)
         if due:
-            self._database.write(outbox.renew, due, self._owner, now + timedelta(seconds=LEASE_S))
+            self._database.transact(outbox.renew, due, self._owner, now + timedelta(seconds=LEASE_S))
         return next_at or now + timedelta(seconds=IDLE_S)

@@ -7,10 +7,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, tuple_, update
-from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
-from cloud.database.group_commit import ring
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.orders import outbox
@@ -40,22 +39,22 @@ class Renewals:
                 known = {accounts.of(account): account.version for account in accounts.known(session)}
             changed = [account for account, version in known.items() if self._seen.get(account) != version]
             if changed:
-                self._database.write(try_anew, changed, now)
+                self._database.transact(try_anew, changed, now)
             self._seen, self._look_at = known, now + LOOK_EVERY
         return self._look_at
 
 
-def try_anew(session: Session, changed: Collection[Account], now: datetime) -> None:
+def try_anew(tx: Transaction, changed: Collection[Account], now: datetime) -> None:
     """What failed at these merchants' accounts is due as soon as nobody remembers the key before."""
     at = now + FRESH
     shops = sorted({(merchant_id, scenario) for merchant_id, scenario, _ in changed})
     theirs = tuple_(Payment.merchant_id, Payment.scenario).in_(shops)
     failed = update(Payment).where(theirs, Payment.checks > 0, Payment.next_check_at > at)
-    session.execute(failed.values(next_check_at=at), execution_options=_UNTRACKED)
+    tx.session.execute(failed.values(next_check_at=at), execution_options=_UNTRACKED)
     tried = update(OutboxRow).where(
         OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.settled_at.is_(None), OutboxRow.due_at > at,
         OutboxRow.attempts > 0, exists().where(Payment.id == OutboxRow.subject, theirs),
     )  # fmt: skip
-    session.execute(tried.values(due_at=at), execution_options=_UNTRACKED)
+    tx.session.execute(tried.values(due_at=at), execution_options=_UNTRACKED)
     for topic in (NEWS, outbox.topic(Lane.PROVIDER)):
-        ring(session, topic)
+        tx.notify(topic)

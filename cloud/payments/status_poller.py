@@ -7,18 +7,18 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Boolean, Integer, String, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, ThreadPool
-from cloud.database.database import Database, UtcDateTime
+from cloud.database.base import UtcDateTime
+from cloud.database.database import Database
 from cloud.database.due import due
-from cloud.database.group_commit import after_commit, ring
 from cloud.database.plain_rows import plain, table_of
+from cloud.database.transaction import Transaction
 from cloud.orders import paying
-from cloud.orders.locked_order import key_of, open_docket
+from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments import unplaced
@@ -99,7 +99,6 @@ _TOLD = (
     )
     .returning(*_payment.c)
 )
-_AT_HAND = "recheck"
 _TOLD_OF = "told of"
 
 
@@ -124,34 +123,30 @@ class StatusPoller:
         self._jitter = jitter
         self._clock = clock
 
-    def at_hand(self, known: dict[str, Any], here: bool) -> None:
-        """Sessions that find `known` in their `info` hand us payments in the commit that wants them asked about."""
-        known[_AT_HAND] = self if here else None
-
     @property
     def has_room(self) -> bool:
         """Whether a question could begin now, as far as threads go."""
         return self._pool.free > 0
 
-    def ask(self, session: Session, payment: Payment, *, is_read_back: bool) -> bool:
+    def ask(self, tx: Transaction, payment: Payment, *, is_read_back: bool) -> bool:
         """Ask about a payment taken in the caller's transaction. False when that may not begin now.
 
         Asking changes nothing, so it need not wait for the commit, but for `is_read_back`: what is being stored may be
         the answer. The answer is stored after it: SQLite has one writer, PostgreSQL locks the payment's row.
         """
         if not self._pool.is_apart:
-            after_commit(session, partial(self._ask_after, payment))
+            tx.after_commit(partial(self._ask_after, payment))
             return True
         if is_read_back:
-            after_commit(session, partial(self._pool.submit, partial(self._ask_after, payment)))
+            tx.after_commit(partial(self._pool.submit, partial(self._ask_after, payment)))
             return True
-        return self._begin(payment, session) is None
+        return self._begin(payment, tx.session) is None
 
     def _ask_after(self, payment: Payment) -> None:
         refusal = self._begin(payment)
         if refusal is not None:
             again = self._clock() + timedelta(seconds=refusal.wait_s)
-            self._pool.submit(partial(self._database.write, paying.not_asked, payment.id, again))
+            self._pool.submit(partial(self._database.transact, paying.not_asked, payment.id, again))
 
     def _begin(self, payment: Payment, session: Session | None = None) -> Refusal | None:
         """Ask now; why not, when that may not begin."""
@@ -186,7 +181,7 @@ class StatusPoller:
             "of_merchant_id": group.merchant_id, "of_scenario": group.scenario, "of_account_id": group.account_id,
             "told": group.kind == _TOLD_OF, "beyond": self._beyond(now),
         }  # fmt: skip
-        taken = self._database.write_one(_TAKE_DUE, wanted)
+        taken = self._database.execute_alone(_TAKE_DUE, wanted)
         return [partial(self._check, plain(Payment, row)) for row in taken]
 
     def _beyond(self, now: datetime) -> datetime:
@@ -197,19 +192,19 @@ class StatusPoller:
             provider = self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": payment.order_id})
-            self._database.write(self._unanswered, payment.id, 60.0)
+            self._database.transact(self._unanswered, payment.id, 60.0)
             return
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
             case Ok(facts):
                 refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
-                self._database.write_together(key_of(payment.order_id), self._answered, payment, facts, refunds)
+                self._database.transact(self._answered, payment, facts, refunds, key=order_key(payment.order_id))
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
-                self._database.write(self._unanswered, payment.id, 300.0, key_refused=False)
+                self._database.transact(self._unanswered, payment.id, 300.0, key_refused=False)
             case NotSent(held_back=True, retry_after_s=wait_s):
                 again = self._clock() + timedelta(seconds=wait_s or 0.0)
-                self._database.write(paying.not_asked, payment.id, again)
+                self._database.transact(paying.not_asked, payment.id, again)
             case _:
                 wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
                 log.warning(
@@ -217,7 +212,7 @@ class StatusPoller:
                     type(outcome).__name__,
                     extra={"order_id": payment.order_id, "again_s": wait},
                 )
-                self._database.write(
+                self._database.transact(
                     self._unanswered, payment.id, wait, key_refused=isinstance(outcome, AuthError) or None
                 )
 
@@ -230,51 +225,51 @@ class StatusPoller:
         )
 
     def _answered(
-        self, session: Session, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
+        self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
     ) -> None:
         """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
         payment_id = taken.id
-        payment = open_docket(session, taken.order_id).payment(payment_id)
+        payment = lock_order(tx, taken.order_id).payment(payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
         news = news_of(facts, payment)
         if news is None:
-            paying.check_failed(session, payment_id, now + timedelta(seconds=60), key_refused=False)
+            paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
         else:
-            paying.payment_news(session, payment_id, news, self._rules, now)
+            paying.payment_news(tx, payment_id, news, self._rules, now)
         for refund in refunds or ():
-            paying.refund_news(session, payment_id, refund.provider_refund_id, refund.amount, now)
+            paying.refund_news(tx, payment_id, refund.provider_refund_id, refund.amount, now)
         if refunds is None:
-            paying.check_failed(session, payment_id, now + timedelta(seconds=60))
+            paying.check_failed(tx, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # newer news came while we asked: this answer may be the older one
             payment.next_check_at = asked_again
         else:
             payment.told_at = None
 
-    def _unanswered(self, session: Session, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
-        paying.check_failed(session, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
+    def _unanswered(self, tx: Transaction, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
+        paying.check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
 
 
-def ask_at_once(session: Session, notification: Notification, now: datetime) -> Payment | None:
+def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> Payment | None:
     """Have the provider asked at once about the payment that a notification names.
 
     None when no payment of ours has this id; what is signed names payments of its own account only.
     """
-    asker: StatusPoller | None = session.info.get(_AT_HAND)
+    asker = tx.dispatcher(StatusPoller)
     if asker is not None and not asker.has_room:
         asker = None
     lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
     signer = notification.account_id if notification.is_signed else ""
     wanted = {"told_of": notification.payment_id, "signer": signer, "now": now, "ask_at": now + lease}
-    found = session.connection().execute(_TOLD, wanted).first()
+    found = tx.connection.execute(_TOLD, wanted).first()
     if found is None:
         return None
     payment = plain(Payment, found)
-    if asker is not None and not asker.ask(session, payment, is_read_back=notification.is_read_back):
+    if asker is not None and not asker.ask(tx, payment, is_read_back=notification.is_read_back):
         asker = None
-        session.connection().execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
+        tx.connection.execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
     if asker is None:
-        ring(session, NEWS)
+        tx.notify(NEWS)
     return payment
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.due import due
+from cloud.database.transaction import Transaction
 from cloud.orders import paying
 from cloud.orders.models import Payment
 from cloud.payments.admission import Dispatcher
@@ -57,7 +58,7 @@ class Unplaced:
 
     def step(self, now: datetime) -> None:
         """Look at some of what is due."""
-        for news in self._database.write(self._take, now):
+        for news in self._database.transact(self._take, now):
             try:
                 provider = self._clients.of_account(news.account_id)
             except NoCredential as error:
@@ -73,16 +74,16 @@ class Unplaced:
         permit = self._clients.admission.admit(provider.gate, priority)
         if isinstance(permit, Refusal):
             wait_s = permit.wait_s if news.our_payment else max(permit.wait_s, HELD_BACK_S)
-            self._database.write(_look_again, news.id, now + timedelta(seconds=wait_s))
+            self._database.transact(_look_again, news.id, now + timedelta(seconds=wait_s))
         else:
             self._dispatcher.submit(permit, partial(self._adopt, provider, news, now))
 
     @staticmethod
-    def _take(session: Session, now: datetime) -> Sequence[StoredNotification]:
+    def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:
         is_due = due(StoredNotification.look_at, now, now + timedelta(seconds=LEASE_S))
         open_news = select(StoredNotification).where(StoredNotification.handled_at.is_(None), is_due)
         first = open_news.order_by(StoredNotification.our_payment == "", StoredNotification.look_at).limit(AT_ONCE)
-        taken = session.scalars(first.with_for_update(skip_locked=True)).all()
+        taken = tx.session.scalars(first.with_for_update(skip_locked=True)).all()
         for news in taken:
             news.look_at = now + timedelta(seconds=LEASE_S)
         return taken
@@ -90,7 +91,7 @@ class Unplaced:
     def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
         outcome = provider.fetch(news.provider_payment_id)
         if isinstance(outcome, Ok):
-            adopted = self._database.write(self._place, news.id, outcome.value)
+            adopted = self._database.transact(self._place, news.id, outcome.value)
             if adopted is not None:
                 self._check(adopted)
         elif isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
@@ -98,22 +99,22 @@ class Unplaced:
 
     def _not_ours(self, news: StoredNotification) -> None:
         log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
-        self._database.write(self._set_aside, news.id, "not ours")
+        self._database.transact(self._set_aside, news.id, "not ours")
 
-    def _place(self, session: Session, news_id: int, facts: PaymentFacts) -> Payment | None:
+    def _place(self, tx: Transaction, news_id: int, facts: PaymentFacts) -> Payment | None:
         """The payment it turned out to be, taken to be asked about."""
         now = self._clock()
-        payment = session.get(Payment, facts.metadata.get("payment", ""))
+        payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
         news = news_of(facts, payment) if payment is not None else None
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
         if payment is not None and news is not None and mine:
-            self._set_aside(session, news_id, ADOPTED)
-            return paying.adopt(session, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
-        self._set_aside(session, news_id, "no such payment")
+            self._set_aside(tx, news_id, ADOPTED)
+            return paying.adopt(tx, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
+        self._set_aside(tx, news_id, "no such payment")
         return None
 
-    def _set_aside(self, session: Session, news_id: int, verdict: str) -> None:
-        news = session.get_one(StoredNotification, news_id)
+    def _set_aside(self, tx: Transaction, news_id: int, verdict: str) -> None:
+        news = tx.session.get_one(StoredNotification, news_id)
         news.handled_at, news.verdict = self._clock(), verdict
 
 
@@ -122,5 +123,5 @@ def has_payment(session: Session, named: str) -> bool:
     return bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
 
 
-def _look_again(session: Session, news_id: int, at: datetime) -> None:
-    session.get_one(StoredNotification, news_id).look_at = at
+def _look_again(tx: Transaction, news_id: int, at: datetime) -> None:
+    tx.session.get_one(StoredNotification, news_id).look_at = at

@@ -20,9 +20,10 @@ from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.courier.tmetr.sender import TmetrSender
 from cloud.database.database import Database
 from cloud.fleet import probes
-from cloud.orders import order_tasks, outbox, paying
+from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
+from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.tasks import Lane
 from cloud.payments import openings, renewals
 from cloud.payments.admission import SLOTS
@@ -56,7 +57,7 @@ class Worker:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         database, rules, clock, bell = cloud.database, cloud.rules, cloud.clock, cloud.database.bell
-        settings = cloud.settings
+        settings, self._dispatchers = cloud.settings, database.dispatchers
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
         self.link = BrokerLink(
@@ -100,17 +101,16 @@ class Worker:
     def start(self) -> None:
         """Connect and begin. Alone on a SQLite file, whatever is held is held by the dead: it is taken up at once."""
         if self._cloud.database.is_sqlite:
-            self._cloud.database.write(outbox.free_all)
-            self._cloud.database.write(paying.ask_all_now, self._cloud.clock())
+            self._cloud.database.transact(outbox.free_all)
+            self._cloud.database.transact(paying.ask_all_now, self._cloud.clock())
         if self._cloud.tmetr() is None:
-            self._cloud.database.write(nobody_is_online)
+            self._cloud.database.transact(nobody_is_online)
         self.link.start()
         for loop in self.loops:
             loop.start()
-        known = self._cloud.database.known
-        order_tasks.know_at_hand(known, Lane.MQTT, self._publisher.at_hand())
-        order_tasks.know_at_hand(known, Lane.PROVIDER, self._call_worker.at_hand())
-        self._poller.at_hand(known, here=True)
+        here = {Lane.MQTT: self._publisher.lane_worker(), Lane.PROVIDER: self._call_worker.lane_worker()}
+        self._dispatchers.add(LaneWorkers(here))
+        self._dispatchers.add(self._poller)
         for merchant, scenario, shop in sorted(self._cloud.clients.unreadable()):
             words = "the key of shop %s (%s of %s) cannot be read: nobody can be asked what was paid there"
             log.error(words, shop, scenario, merchant)
@@ -136,9 +136,8 @@ class Worker:
         ]
 
     def _ask_nothing_more(self) -> None:
-        known = self._cloud.database.known
-        order_tasks.know_at_hand(known, Lane.PROVIDER, None)
-        self._poller.at_hand(known, here=False)
+        self._dispatchers.add(LaneWorkers({Lane.MQTT: self._publisher.lane_worker()}))
+        self._dispatchers.remove(StatusPoller)
         self._patience.end()
         for loop in self._asking:
             loop.stop()
@@ -149,7 +148,7 @@ class Worker:
         _join(self._asking, ASKED_WITHIN_S)
         for pool in self._pools:
             pool.close()
-        order_tasks.know_at_hand(self._cloud.database.known, Lane.MQTT, None)
+        self._dispatchers.remove(LaneWorkers)
         for loop in self.loops:
             loop.stop()
         _join(self.loops, STOP_WITHIN_S)
@@ -180,13 +179,13 @@ class Heartbeat:
         """One beat, when it is time for one."""
         connected = self._link.connected
         if connected != self._told or not self._last <= now < self._next:  # the clock may have been set back
-            self._next = self._database.write(heartbeat.beat, self._owner, connected, now)
+            self._next = self._database.transact(heartbeat.beat, self._owner, connected, now)
             self._told, self._last = connected, now
         return self._next
 
     def end(self) -> None:
         """No more of them."""
         try:
-            self._database.write(heartbeat.leave, self._owner)
+            self._database.transact(heartbeat.leave, self._owner)
         except SQLAlchemyError as error:
             log.warning("the end could not be told: %s", type(error).__name__)

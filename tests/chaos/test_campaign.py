@@ -60,7 +60,7 @@ def test_a_broken_promise_is_found_and_the_story_of_its_order_told(campaign: Cam
     bought = world.buy()
     assert wait_kept(world, bought).status == "successful"
     lie = update(Order).where(Order.id == bought.order_id).values(goodwill=True)
-    world.database.write(lambda session: session.execute(lie))
+    world.database.transact(lambda tx: tx.session.execute(lie))
     result = campaign.settle(within_s=1.0)
     assert f"the merchant keeps {bought.price} of {bought.price}" in result.broken[bought.order_id]
     (payment,) = world.payments(bought)

@@ -54,11 +54,11 @@ def test_no_act_and_no_lease_does(world: World, lane: Lane, act: str) -> None:
         world.publish(order_id)
         world.report(order_id, Result.REJECTED, "no_water")
     if act == "taken":
-        assert world.database.write(outbox.claim, lane, world.now, Claim("who then dies", 30))
-        assert not world.database.write(outbox.claim, lane, world.now, Claim("another", 30))
+        assert world.database.transact(outbox.claim, lane, world.now, Claim("who then dies", 30))
+        assert not world.database.transact(outbox.claim, lane, world.now, Claim("another", 30))
     world.clock.advance(BACK_S)
-    assert len(world.database.write(outbox.claim, lane, world.now, Claim("another", 30))) == 1
-    assert not world.database.write(outbox.claim, lane, world.now, Claim("a third", 30)), "leases of today hold"
+    assert len(world.database.transact(outbox.claim, lane, world.now, Claim("another", 30))) == 1
+    assert not world.database.transact(outbox.claim, lane, world.now, Claim("a third", 30)), "leases of today hold"
 
 
 def test_no_payment_waits_for_them_to_be_asked_about(world: World) -> None:
@@ -84,7 +84,7 @@ def nobody(_shop: Shop, _scenario: str) -> Provider:
 
 def test_nobody_keeps_a_machine_for_hours(world: World) -> None:
     held, waiting = world.scan(), world.scan()
-    assert world.database.write(reserve, DEVICE, held, world.now) is None
+    assert world.database.transact(reserve, DEVICE, held, world.now) is None
     world.start(held, ONE_STAGE)
     with world.database.read() as session:
         assert reserved_until(session, DEVICE, waiting, world.now) is not None

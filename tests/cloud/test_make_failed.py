@@ -10,9 +10,9 @@ import pytest
 from pytest_mock import MockerFixture
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from cloud.courier.broker import NotConnected
+from cloud.database.transaction import Transaction
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 from simulator.broker import Broker
@@ -53,14 +53,14 @@ def failure_logged(caplog: pytest.LogCaptureFixture, order_id: str) -> logging.L
 def test_make_failed_is_among_the_allowed_statuses(world: World) -> None:
     order_id = world.scan()
 
-    def set_to(session: Session, status: str) -> None:
-        session.execute(update(Order).where(Order.id == order_id).values(status=status))
+    def set_to(tx: Transaction, status: str) -> None:
+        tx.session.execute(update(Order).where(Order.id == order_id).values(status=status))
 
     assert "make_failed" in [status.value for status in Status]
-    world.database.write(set_to, "make_failed")
+    world.database.transact(set_to, "make_failed")
     assert world.status(order_id) == "make_failed"
     with pytest.raises(IntegrityError):
-        world.database.write(set_to, "make_fail")
+        world.database.transact(set_to, "make_fail")
 
 
 def test_a_network_error_while_sending_is_logged_and_makes_the_order_make_failed(

@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders import making, order_tasks, paying
 from cloud.orders.deadlines import Deadlines
-from cloud.orders.locked_order import open_docket
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import Claim, OutboxRow
@@ -76,38 +76,38 @@ class World:
     def found(self) -> "World":
         """Create tables and fleet."""
         migrated.bring(self.database)
-        self.database.write(self._fleet)
+        self.database.transact(self._fleet)
         return self
 
-    def _fleet(self, session: Any) -> None:
-        heartbeat.beat(session, "always there", True, self.now + timedelta(days=365))
-        session.add(Merchant(id="north", name="ООО Север"))
-        session.flush()
-        session.add(
+    def _fleet(self, tx: Any) -> None:
+        heartbeat.beat(tx, "always there", True, self.now + timedelta(days=365))
+        tx.session.add(Merchant(id="north", name="ООО Север"))
+        tx.session.flush()
+        tx.session.add(
             Credential(
                 merchant_id="north", scenario="Yookassa", account_id=ACCOUNT, secret=self.vault.lock(SHOP_SECRET)
             )
         )
         for uuid in (DEVICE, OTHER_DEVICE):
-            session.add(Device(device_uuid=uuid, merchant_id="north", payment_scenario="Yookassa"))
-            session.flush()
-            session.add(DeviceLive(device_uuid=uuid, online=True, session_id="s1"))
-            session.add(Drink(device_uuid=uuid, drink_no="latte", name="Латте", price_medium=PRICE))
+            tx.session.add(Device(device_uuid=uuid, merchant_id="north", payment_scenario="Yookassa"))
+            tx.session.flush()
+            tx.session.add(DeviceLive(device_uuid=uuid, online=True, session_id="s1"))
+            tx.session.add(Drink(device_uuid=uuid, drink_no="latte", name="Латте", price_medium=PRICE))
 
     # What happens to an order
 
     def scan(self, order_id: str = "", device: str = DEVICE) -> str:
         """A buyer scans; the order's id."""
         scan = Scan(order_id or f"ord-{next(self._ids)}", device, "latte", 1)
-        return self.database.write(open_order, scan, "ru", self.rules, self.now).id
+        return self.database.transact(open_order, scan, "ru", self.rules, self.now).id
 
     def start(self, order_id: str, account: Account = HOLD) -> str:
         """The buyer presses "pay"; the payment's id."""
         payment_id = f"p{next(self._ids)}-{order_id}"[:32]
-        payment, is_new = self.database.write(paying.start_payment, order_id, account, payment_id, self.now)
+        payment, is_new = self.database.transact(paying.start_payment, order_id, account, payment_id, self.now)
         if is_new:
             [create] = [row for row in self.rows(order_id, Task.CREATE) if row.subject == payment.id]
-            self.in_docket(order_id, order_tasks.settle, create.key, "", "done", self.now)
+            self.in_docket(order_id, order_tasks.settle_task, create.key, "", "done", self.now)
         return payment.id
 
     def tell(self, payment_id: str, state: PaymentState, **more: Any) -> None:
@@ -115,11 +115,11 @@ class World:
         captured = PRICE if state is PaymentState.CAPTURED else 0
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
         news = PaymentNews(state=state, **(told | more))
-        self.database.write(paying.payment_news, payment_id, news, self.rules, self.now)
+        self.database.transact(paying.payment_news, payment_id, news, self.rules, self.now)
 
     def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
         """A refund succeeded at the provider."""
-        self.database.write(paying.refund_news, payment_id, refund_id, amount, self.now)
+        self.database.transact(paying.refund_news, payment_id, refund_id, amount, self.now)
 
     def pay(self, order_id: str = "", account: Account = HOLD) -> str:
         """A paid order, its command on its way; the order's id."""
@@ -130,19 +130,19 @@ class World:
         return order_id
 
     def in_docket(self, order_id: str, act: Callable[..., T], *facts: Any, **more: Any) -> T:
-        """What a use case does with an open docket, alone in a transaction."""
-        return self.database.write(lambda session: act(open_docket(session, order_id), *facts, **more))
+        """What a use case does with an open locked, alone in a transaction."""
+        return self.database.transact(lambda tx: act(lock_order(tx, order_id), *facts, **more))
 
     def publish(self, order_id: str) -> None:
-        self.database.write(publish, order_id, self.command(order_id).id, self.rules, self.now)
+        self.database.transact(publish, order_id, self.command(order_id).id, self.rules, self.now)
 
     def accept(self, order_id: str, device: str = DEVICE) -> None:
         said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.now)
-        self.database.write(making.accepted, device, said, self.rules, self.now)
+        self.database.transact(making.accepted, device, said, self.rules, self.now)
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> None:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.write(making.progressed, DEVICE, said, self.rules, self.now)
+        self.database.transact(making.progressed, DEVICE, said, self.rules, self.now)
 
     def report(
         self, order_id: str, result: Result, code: str = "", out: Spout = Spout.UNKNOWN, revision: int = 1,
@@ -153,7 +153,7 @@ class World:
             message_id=f"o{revision}", command_id=self.command(order_id).id, order_id=order_id, result=result,
             code=code, out=out, revision=revision, at=self.now, evidence=Evidence(rule="said so", phase=phase),
         )  # fmt: skip
-        self.database.write(making.reported, device, said, self.rules, self.now)
+        self.database.transact(making.reported, device, said, self.rules, self.now)
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the deadlines are looked at."""
@@ -246,11 +246,11 @@ def a_world(url: str) -> Iterator[World]:
         database.close()
 
 
-def publish(session: Session, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
+def publish(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
     """The broker has taken a make command, as the publisher notes it: both or nothing."""
-    docket = open_docket(session, order_id)
-    [row] = [row for row in docket.promises if (row.task, row.subject) == (Task.MAKE, make_id)]
+    locked = lock_order(tx, order_id)
+    [row] = [row for row in locked.tasks if (row.task, row.subject) == (Task.MAKE, make_id)]
     if row.settled_at is None:
-        order_tasks.take(row, Claim("publisher", 30.0), now)
-        order_tasks.settle(docket, row.key, "publisher", "done", now)
-    making.published(session, order_id, make_id, rules, now)
+        order_tasks.claim_task(row, Claim("publisher", 30.0), now)
+        order_tasks.settle_task(locked, row.key, "publisher", "done", now)
+    making.published(tx, order_id, make_id, rules, now)

@@ -101,3 +101,27 @@ def test_a_violation_of_an_import_contract_is_noticed(contract: dict[str, Any], 
     assert f"{contract['name']} BROKEN" in lint.stdout, lint.stdout + lint.stderr
     for importer, imported in seeds:
         assert re.search(rf"\b{importer}\b.* -> {imported}\b", lint.stdout), lint.stdout
+
+
+# Transactions: what is logged inside one must be true when it is undone, so it is logged after the commit.
+
+
+def logs_in_transactions(source: str) -> list[str]:
+    """The log calls of functions that work inside a transaction."""
+    return [
+        f"{function.name}: {ast.unparse(call)}"
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, ast.FunctionDef) and {"tx", "locked"} & {each.arg for each in function.args.args}
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(("log.", "logger."))
+    ]
+
+
+def test_nothing_inside_a_transaction_logs_before_its_commit() -> None:
+    assert logs_in_transactions("def pay(tx): log.info('paid')")
+    assert not {path: found for path in modules_of("cloud") if (found := logs_in_transactions(path.read_text()))}
+
+
+def test_no_state_travels_unseen_with_a_session() -> None:
+    keeping = re.compile(r"\bsession\.info\b")
+    assert not [path for path in modules_of("cloud") if keeping.search(path.read_text())]

@@ -110,19 +110,19 @@ class CloudProcess:
     # What arrives at its door
 
     def scan(self, scan: Scan) -> str:
-        return self.database.write(open_order, scan, "ru", self._world.rules, self.clock()).id
+        return self.database.transact(open_order, scan, "ru", self._world.rules, self.clock()).id
 
     def pay(self, order_id: str) -> str:
         """The payment page's address. Raises `checkout.Refusal`."""
         return self.checkout.pay(order_id)
 
     def pour_now(self, order_id: str) -> None:
-        self.database.write(making.pour_now, order_id, "buyer", self._world.rules, self.clock())
+        self.database.transact(making.pour_now, order_id, "buyer", self._world.rules, self.clock())
 
     def notified(self, body: bytes) -> int:
         """The webhook's answer to a notification from a believable address."""
         try:
-            reception = self.database.write(inbox.receive, parse_notification(body), self.clock())
+            reception = self.database.transact(inbox.receive, parse_notification(body), self.clock())
         except OperationalError:
             return 503
         return 503 if reception is Reception.NO_ROOM else 200
@@ -233,8 +233,8 @@ class WorldThreadPool(ThreadPool):
         self._world.scheduler.spawn(self._process, lambda: self._run(work))
 
 
-class WorldPutBy:
-    """Stands in for `group_commit.PutBy`: writes when the patience is over, or when somebody waits for an end."""
+class WorldDeferredWrites:
+    """Stands in for `DeferredWrites`: writes when the patience is over, or when somebody waits for an end."""
 
     def __init__(self, group: GroupCommit, patience_s: float) -> None:
         self._world = here()
@@ -261,7 +261,7 @@ class WorldPutBy:
     def _write(self) -> None:
         pieces, self._pieces = self._pieces, []
         for start in range(0, len(pieces), MAX_GROUP):
-            self._group.write_all(pieces[start : start + MAX_GROUP])
+            self._group.transact_all(pieces[start : start + MAX_GROUP])
 
 
 def world_rules() -> Any:

@@ -2,9 +2,8 @@
 
 import sqlite3
 
-from sqlalchemy.orm import Session
-
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from simulator.yookassa import Shop
@@ -20,19 +19,19 @@ MERCHANT_OF = {"m-001": "north", "m-002": "south"}
 def furnish(database: Database, vault: Vault) -> None:
     """Into an empty database."""
 
-    def fleet(session: Session) -> None:
+    def fleet(tx: Transaction) -> None:
         for merchant, shop in SHOPS.items():
-            session.add(Merchant(id=merchant, name=merchant))
-            session.flush()
+            tx.session.add(Merchant(id=merchant, name=merchant))
+            tx.session.flush()
             locked = vault.lock(shop.secret)
-            session.add(Credential(merchant_id=merchant, scenario=SCENARIO, account_id=shop.id, secret=locked))
+            tx.session.add(Credential(merchant_id=merchant, scenario=SCENARIO, account_id=shop.id, secret=locked))
         for device, merchant in MERCHANT_OF.items():
-            session.add(Device(device_uuid=device, merchant_id=merchant, payment_scenario=SCENARIO))
-            session.flush()
-            session.add(DeviceLive(device_uuid=device))
-            session.add(Drink(device_uuid=device, drink_no="americano", name="Американо", price_medium=PRICE))
+            tx.session.add(Device(device_uuid=device, merchant_id=merchant, payment_scenario=SCENARIO))
+            tx.session.flush()
+            tx.session.add(DeviceLive(device_uuid=device))
+            tx.session.add(Drink(device_uuid=device, drink_no="americano", name="Американо", price_medium=PRICE))
 
-    database.write(fleet)
+    database.transact(fleet)
 
 
 def accounts_of(merchant: str) -> tuple[str, str]:

@@ -51,7 +51,7 @@ class Operator:
         try:
             self._world.scheduler.ask(
                 web.process,
-                lambda: web.database.write(
+                lambda: web.database.transact(
                     operator_actions.give_back, order_id, None, "operator@example.org", "nobody knows", web.clock()
                 ),
             )

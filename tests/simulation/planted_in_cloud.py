@@ -8,12 +8,12 @@ from unittest.mock import patch
 
 import msgspec
 from sqlalchemy import false, select
-from sqlalchemy.orm import Session
 
 from cloud.courier import publisher
 from cloud.courier.outgoing import OutgoingCommand
+from cloud.database.transaction import Transaction
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
-from cloud.orders.locked_order import Docket, docket_of_payment, open_docket
+from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
@@ -37,12 +37,12 @@ Patches = list[AbstractContextManager[Any]]
 def webhook_believed() -> Patches:
     receive = inbox.receive
 
-    def believe(session: Session, told: Notification, now: datetime) -> Reception:
-        received = receive(session, told, now)
-        paid = session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
+    def believe(tx: Transaction, told: Notification, now: datetime) -> Reception:
+        received = receive(tx, told, now)
+        paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
             news = PaymentNews(PaymentState.HELD, told.payment_id)
-            paying.payment_news(session, paid, news, here().rules, now)
+            paying.payment_news(tx, paid, news, here().rules, now)
         return received
 
     return [patch.object(inbox, "receive", believe)]
@@ -74,12 +74,12 @@ def holds_left() -> Patches:
 def late_money_skipped() -> Patches:
     news_ = paying.payment_news
 
-    def skip(session: Session, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
-        docket, payment = docket_of_payment(session, payment_id)
-        if now > docket.order.expires_at:
+    def skip(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
+        locked, payment = lock_order_of_payment(tx, payment_id)
+        if now > locked.order.expires_at:
             payment.next_check_at = None
         else:
-            news_(session, payment_id, news, rules, now)
+            news_(tx, payment_id, news, rules, now)
 
     return [patch.object(paying, "payment_news", skip)]
 
@@ -97,12 +97,12 @@ def poller_stops() -> Patches:
 def manual_make_waits() -> Patches:
     passed = making.deadline_passed
 
-    def forget(session: Session, order_id: str, rules: Rules, now: datetime) -> None:
-        order = open_docket(session, order_id).order
+    def forget(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+        order = lock_order(tx, order_id).order
         if order.status == Status.MANUAL_MAKE:
             order.due_at = None
         else:
-            passed(session, order_id, rules, now)
+            passed(tx, order_id, rules, now)
 
     return [patch.object(making, "deadline_passed", forget)]
 
@@ -137,11 +137,11 @@ def key_per_try() -> Patches:
 def settled_before_sent() -> Patches:
     carry_out = CallWorker._carry_out
 
-    def settle(session: Session, row: OutboxRow, now: datetime) -> None:
-        order_tasks.settle(open_docket(session, row.order_id), row.key, row.claimed_by, "done", now)
+    def settle(tx: Transaction, row: OutboxRow, now: datetime) -> None:
+        order_tasks.settle_task(lock_order(tx, row.order_id), row.key, row.claimed_by, "done", now)
 
     def settle_first(self: CallWorker, row: OutboxRow, payment: Payment, order: Order) -> None:
-        self._database.write(settle, row, self._clock())
+        self._database.transact(settle, row, self._clock())
         carry_out(self, row, payment, order)
 
     return [patch.object(CallWorker, "_carry_out", settle_first)]
@@ -157,7 +157,7 @@ def silence_is_cancelled() -> Patches:
             check(self, payment)
         else:
             news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
-            self._database.write(paying.payment_news, payment.id, news, self._rules, self._clock())
+            self._database.transact(paying.payment_news, payment.id, news, self._rules, self._clock())
 
     return [patch.object(StatusPoller, "_check", guess)]
 
@@ -201,10 +201,10 @@ def refunds_asked_later() -> Patches:
         if not isinstance(outcome, Ok):
             check(self, payment)
             return
-        self._database.write(self._answered, payment.id, outcome.value, (), payment.next_check_at)
+        self._database.transact(self._answered, payment.id, outcome.value, (), payment.next_check_at)
         if outcome.value.refunded > payment.refunded:
             for told in status_poller._refunds_of(payment, provider) or ():
-                self._database.write(
+                self._database.transact(
                     paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock()
                 )
 
@@ -214,8 +214,8 @@ def refunds_asked_later() -> Patches:
 def returned_money_pours() -> Patches:
     paid = paying._paid
 
-    def pours(docket: Docket, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
-        paid(docket, payment, replace(news, refunded=0), rules, now)
+    def pours(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
+        paid(locked, payment, replace(news, refunded=0), rules, now)
 
     return [patch.object(paying, "_paid", pours)]
 
@@ -248,18 +248,18 @@ def command_id_per_sending() -> Patches:
 def silence_is_certainty() -> Patches:
     failed = making._failed
 
-    def certain(docket: Docket, _uncertain: bool, rules: Rules, now: datetime) -> None:
-        failed(docket, False, rules, now)
+    def certain(locked: LockedOrder, _uncertain: bool, rules: Rules, now: datetime) -> None:
+        failed(locked, False, rules, now)
 
     return [patch.object(making, "_failed", certain)]
 
 
 def poured_again() -> Patches:
-    def pour(session: Session, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
-        docket = open_docket(session, order_id)
-        if docket.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
-            status_change.move(docket, Event.MAKE_REQUESTED, actor, now)
-            making.command(docket, rules, now)
+    def pour(tx: Transaction, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
+        locked = lock_order(tx, order_id)
+        if locked.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
+            status_change.apply_event(locked, Event.MAKE_REQUESTED, actor, now)
+            making.command(locked, rules, now)
 
     wrong = {(_FAILED, Event.MAKE_REQUESTED): Status.PAID}
     return [patch.object(making, "pour_now", pour), patch.dict(states.TRANSITIONS, wrong)]

@@ -14,7 +14,7 @@ import cloud.database.sqlite
 import cloud.payments.yookassa.client
 import cloud.processes.worker
 import cloud.wiring
-from tests.simulation.cloud_process import WorldLoop, WorldPutBy, WorldThreadPool
+from tests.simulation.cloud_process import WorldDeferredWrites, WorldLoop, WorldThreadPool
 from tests.simulation.here import here
 from tests.simulation.mqtt_client import Client
 from tests.simulation.provider import WorldTransport
@@ -34,7 +34,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, stand_in in (
             (cloud.database.sqlite, "create_engine", create_engine),
-            (cloud.database.database, "PutBy", WorldPutBy),
+            (cloud.database.database, "DeferredWrites", WorldDeferredWrites),
             (cloud.processes.worker, "Loop", WorldLoop),
             (cloud.processes.worker, "ThreadPool", WorldThreadPool),
             (cloud.processes.worker, "jitter", _jitter),

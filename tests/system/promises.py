@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.background.loops import utc_now
-from cloud.database.database import Base
+from cloud.database.base import Base
+from cloud.database.transaction import Transaction
 from cloud.orders.models import FAILED_TO_MOVE, MakeCommand, Movement, Order, OrderChange
 from cloud.orders.models import Payment as OurPayment
 from cloud.orders.outbox import OutboxRow
@@ -134,8 +135,8 @@ def let_leases_run_out(world: World, *, of_the_living: bool = False) -> None:
 
     before = utc_now() - timedelta(seconds=1)
 
-    def run_out(session: Session, row: type[Base], row_id: object, **values: object) -> None:
-        session.execute(update(row).where(row.__table__.c.id == row_id).values(values))
+    def run_out(tx: Transaction, row: type[Base], row_id: object, **values: object) -> None:
+        tx.session.execute(update(row).where(row.__table__.c.id == row_id).values(values))
 
     with world.database.read() as session:
         held = session.execute(select(OutboxRow.id, OutboxRow.claimed_by).where(OutboxRow.claimed_by != "")).all()
@@ -143,9 +144,9 @@ def let_leases_run_out(world: World, *, of_the_living: bool = False) -> None:
     # Each by itself: who holds no order must not wait for one row while holding another.
     for row_id, owner in held:
         if owner.rsplit("-", 2)[1] not in alive:
-            world.database.write(run_out, OutboxRow, row_id, claimed_until=before)
+            world.database.transact(run_out, OutboxRow, row_id, claimed_until=before)
     for payment_id in asked:
-        world.database.write(run_out, OurPayment, payment_id, next_check_at=before)
+        world.database.transact(run_out, OurPayment, payment_id, next_check_at=before)
 
 
 def _refunds(world: World, payments: list[Payment]) -> list[Refund]:

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.database import Database
 from cloud.database.due import due, is_due
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive
 
 log = logging.getLogger("cloud.courier")
@@ -46,7 +46,7 @@ class TmetrHeartbeats:
         if self._idle_until is not None and not is_due(self._idle_until, now, timedelta(seconds=IDLE_S)):
             return self._idle_until
         free = self._pool.free
-        taken = self._database.write(_take, now, free) if free > 0 else []
+        taken = self._database.transact(_take, now, free) if free > 0 else []
         for device_uuid in taken:
             self._pool.submit(partial(self._look, device_uuid))
         self._idle_until = now + timedelta(seconds=0 if len(taken) == free > 0 else IDLE_S)
@@ -56,20 +56,20 @@ class TmetrHeartbeats:
         told = self._client.last_heartbeat(device_uuid)
         if told is None or isinstance(told, datetime):
             self._in_vain.pop(device_uuid, None)
-            self._database.write(_note, device_uuid, told, self._clock())
+            self._database.transact(_note, device_uuid, told, self._clock())
             return
         in_vain = self._in_vain[device_uuid] = self._in_vain.get(device_uuid, 0) + 1
         log.warning("no heartbeat could be read: %s", told.why, extra={"device": device_uuid})
-        self._database.write(_note_silence, device_uuid, in_vain >= BLIND_AFTER, self._clock())
+        self._database.transact(_note_silence, device_uuid, in_vain >= BLIND_AFTER, self._clock())
 
 
-def nobody_is_online(session: Session) -> None:
+def nobody_is_online(tx: Transaction) -> None:
     """There is no Tmetr to ask or to command: machines that need it are not on sale."""
     without = select(Device.device_uuid).where(Device.control == CONTROL)
-    session.execute(update(DeviceLive).where(DeviceLive.device_uuid.in_(without)).values(online=False))
+    tx.session.execute(update(DeviceLive).where(DeviceLive.device_uuid.in_(without)).values(online=False))
 
 
-def _take(session: Session, now: datetime, limit: int) -> list[str]:
+def _take(tx: Transaction, now: datetime, limit: int) -> list[str]:
     beyond = now + timedelta(seconds=EVERY_S)
     to_look_at = or_(DeviceLive.look_at.is_(None), due(DeviceLive.look_at, now, beyond))
     wanted = (
@@ -80,25 +80,27 @@ def _take(session: Session, now: datetime, limit: int) -> list[str]:
         .limit(limit)
         .with_for_update(skip_locked=True, of=DeviceLive)
     )
-    taken = session.scalars(wanted).all()
+    taken = tx.session.scalars(wanted).all()
     for live in taken:
         live.look_at = now + timedelta(seconds=EVERY_S)
     return [live.device_uuid for live in taken]
 
 
-def _note(session: Session, device_uuid: str, beat_at: datetime | None, now: datetime) -> None:
-    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+def _note(tx: Transaction, device_uuid: str, beat_at: datetime | None, now: datetime) -> None:
+    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if live is None:
         return
     if beat_at is not None and beat_at > now + timedelta(seconds=FRESH_S):
-        log.error("heartbeat from the future: a clock or a time zone is wrong", extra={"device": device_uuid})
+        tx.log_after_commit(
+            log.error, "heartbeat from the future: a clock or a time zone is wrong", extra={"device": device_uuid}
+        )
         beat_at = None
     live.seen_at = beat_at or live.seen_at
     _tell(live, beat_at is not None and now - beat_at < timedelta(seconds=FRESH_S))
 
 
-def _note_silence(session: Session, device_uuid: str, is_blind: bool, now: datetime) -> None:
-    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+def _note_silence(tx: Transaction, device_uuid: str, is_blind: bool, now: datetime) -> None:
+    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if live is None:
         return
     live.look_at = now + timedelta(seconds=AFTER_TROUBLE_S)

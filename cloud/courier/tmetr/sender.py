@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.outgoing import OutgoingCommand, OutgoingCommands, command_of
 from cloud.courier.tmetr.client import Forwarded, MakeOrder, Refused, TmetrClient
 from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.orders import making, trusted_outcome
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
@@ -49,14 +48,14 @@ class TmetrSender:
         free = self._pool.free
         if free <= 0:
             return now + timedelta(seconds=IDLE_S)  # a freed slot rings
-        rows, next_due = self._database.write(self._take, now, free)
+        rows, next_due = self._database.transact(self._take, now, free)
         for row in rows:
             self._pool.submit(partial(self._send, row))
         idle = now + timedelta(seconds=IDLE_S)
         return min(next_due or idle, idle)
 
-    def _take(self, session: Session, now: datetime, limit: int) -> tuple[Sequence[OutboxRow], datetime | None]:
-        return self._rows.claim(session, now, limit), self._rows.next_due(session)
+    def _take(self, tx: Transaction, now: datetime, limit: int) -> tuple[Sequence[OutboxRow], datetime | None]:
+        return self._rows.claim(tx, now, limit), self._rows.next_due(tx.session)
 
     def _send(self, row: OutboxRow) -> None:
         with self._database.read() as session:
@@ -66,7 +65,7 @@ class TmetrSender:
         except Exception as error:  # a bug of ours must not leave a paid order waiting; the call may have gone out
             log.exception("make command could not be sent", extra=sent.log_fields())
             answer = Unknown(f"{type(error).__name__}: {error}"[:200])
-        self._database.write(self._judge, sent, answer)
+        self._database.transact(self._judge, sent, answer)
 
     def _ask(self, sent: OutgoingCommand) -> Answer | None:
         """The only place that sends. None when nothing is wanted any more."""
@@ -84,31 +83,33 @@ class TmetrSender:
         asked = MakeOrder(sent.command.device_uuid, order.id, order.drink_no, order.size, order.price)
         return self._client.make(asked, connect_s=left_s)
 
-    def _judge(self, session: Session, sent: OutgoingCommand, answer: Answer | None) -> None:
+    def _judge(self, tx: Transaction, sent: OutgoingCommand, answer: Answer | None) -> None:
         """What one call proved holds for all."""
         now, order_id, make_id = self._clock(), sent.order.id, sent.command.id
         match answer:
             case None:
-                self._rows.settle(session, sent.row, "void", now)
+                self._rows.settle(tx, sent.row, "void", now)
             case Forwarded():
-                making.published(session, order_id, make_id, self._rules, now)
-                trusted_outcome.forwarded(session, order_id, make_id, now)
-                self._rows.settle(session, sent.row, "done", now)
-                log.info("make command forwarded", extra=sent.log_fields())
+                making.published(tx, order_id, make_id, self._rules, now)
+                trusted_outcome.forwarded(tx, order_id, make_id, now)
+                self._rows.settle(tx, sent.row, "done", now)
+                tx.log_after_commit(log.info, "make command forwarded", extra=sent.log_fields())
             case Refused(why=why):
-                making.not_sent(session, order_id, make_id, True, f"Tmetr refuses: {why}", self._rules, now)
-                self._rows.settle(session, sent.row, "refused", now)
+                making.not_sent(tx, order_id, make_id, True, f"Tmetr refuses: {why}", self._rules, now)
+                self._rows.settle(tx, sent.row, "refused", now)
             case NotTaken(why):
-                self._again(session, sent, why, now)
+                self._again(tx, sent, why, now)
             case Unknown(why):
-                making.not_sent(session, order_id, make_id, False, f"Tmetr may have heard it: {why}", self._rules, now)
-                self._rows.settle(session, sent.row, "unknown", now)
+                making.not_sent(tx, order_id, make_id, False, f"Tmetr may have heard it: {why}", self._rules, now)
+                self._rows.settle(tx, sent.row, "unknown", now)
 
-    def _again(self, session: Session, sent: OutgoingCommand, why: str, now: datetime) -> None:
+    def _again(self, tx: Transaction, sent: OutgoingCommand, why: str, now: datetime) -> None:
         """Certainly nobody heard it: once more while the deadline lasts."""
         if making.seconds_left(sent.command, now) <= 0:
-            making.not_sent(session, sent.order.id, sent.command.id, True, why, self._rules, now)
-            self._rows.settle(session, sent.row, "expired", now)
+            making.not_sent(tx, sent.order.id, sent.command.id, True, why, self._rules, now)
+            self._rows.settle(tx, sent.row, "expired", now)
             return
-        log.error("make command not sent, will try until its deadline: %s", why, extra=sent.log_fields())
-        self._rows.retry(session, sent.row, why, now)
+        tx.log_after_commit(
+            log.error, "make command not sent, will try until its deadline: %s", why, extra=sent.log_fields()
+        )
+        self._rows.retry(tx, sent.row, why, now)

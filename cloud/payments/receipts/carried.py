@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Drink, Merchant
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
 from cloud.orders import receipts as followed
@@ -23,7 +24,7 @@ class EmailMalformed(Exception):
     """No receipt can be sent to what was given."""
 
 
-def begin(session: Session, order: Order, payment: Payment, credential: Credential, email: str, now: datetime) -> None:
+def begin(tx: Transaction, order: Order, payment: Payment, credential: Credential, email: str, now: datetime) -> None:
     """Freeze what the new payment's receipts will say, and to whom. Raises EmailMissing, EmailMalformed.
 
     An address given for an earlier payment of the order is remembered.
@@ -32,12 +33,12 @@ def begin(session: Session, order: Order, payment: Payment, credential: Credenti
         return
     if email and not is_email(email):
         raise EmailMalformed
-    address = email or followed.remembered_email(session, order.id)
+    address = email or followed.remembered_email(tx.session, order.id)
     if not address and email_rule(credential.receipt) is EmailRule.REQUIRED:
         raise EmailMissing
-    drink = session.get(Drink, (order.device_uuid, order.drink_no))
+    drink = tx.session.get(Drink, (order.device_uuid, order.drink_no))
     terms = terms_of(credential.receipt, drink.receipt if drink is not None else None)
-    followed.begin(session, payment, terms | {"description": order.drink_name}, address, now)
+    followed.begin(tx, payment, terms | {"description": order.drink_name}, address, now)
 
 
 def for_payment(session: Session, payment: Payment) -> FiscalReceipt | None:

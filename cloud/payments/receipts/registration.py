@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Integer, bindparam, func, select, update
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, ThreadPool
-from cloud.database.database import Database, UtcDateTime
+from cloud.database.base import UtcDateTime
+from cloud.database.database import Database
 from cloud.database.due import due, is_due
+from cloud.database.transaction import Transaction
 from cloud.orders import receipts
 from cloud.orders.models import Payment
 from cloud.orders.receipts import Receipt, ReceiptState
@@ -93,7 +94,7 @@ class Registration:
         soonest = self._soonest()
         if soonest is None or not is_due(soonest, now, LONGEST_WAIT):
             return soonest or idle  # merchants without receipts cost one look at an index
-        for receipt in self._database.write(self._take_due, now, free):
+        for receipt in self._database.transact(self._take_due, now, free):
             self._pool.submit(partial(self._follow, receipt))
         return self._soonest() or idle
 
@@ -102,25 +103,25 @@ class Registration:
             return session.scalar(_SOONEST)
 
     @staticmethod
-    def _take_due(session: Session, now: datetime, limit: int) -> Sequence[Receipt]:
+    def _take_due(tx: Transaction, now: datetime, limit: int) -> Sequence[Receipt]:
         lease_until = now + timedelta(seconds=LEASE_S)
         wanted = {"now": now, "limit": limit, "lease_until": lease_until, "beyond": now + LONGEST_WAIT}
-        return session.scalars(_TAKE_DUE, wanted).all()
+        return tx.session.scalars(_TAKE_DUE, wanted).all()
 
     def _follow(self, taken: Receipt) -> None:
-        payment = self._database.write(receipts.look, taken.id, self._clock())
+        payment = self._database.transact(receipts.look, taken.id, self._clock())
         if payment is None:
             return
         told = self._told(taken, payment)
         if isinstance(told, Refusal):
             again_at = self._clock() + timedelta(seconds=max(told.wait_s, HELD_BACK_S))
-            self._database.write(receipts.not_asked, taken.id, again_at)
+            self._database.transact(receipts.not_asked, taken.id, again_at)
             return
         last_word = _LAST_WORDS.get(told or "")
         if last_word is not None:
-            self._database.write(receipts.decided, taken.id, last_word, self._clock())
+            self._database.transact(receipts.decided, taken.id, last_word, self._clock())
         else:
-            self._database.write(self._wait, taken, self._clock())
+            self._database.transact(self._wait, taken, self._clock())
 
     def _told(self, receipt: Receipt, payment: Payment) -> str | Refusal | None:
         """What the provider says of the registration; None when it says nothing or cannot be asked."""
@@ -137,15 +138,15 @@ class Registration:
         finally:
             self._clients.admission.end(permit)
 
-    def _wait(self, session: Session, taken: Receipt, now: datetime) -> None:
+    def _wait(self, tx: Transaction, taken: Receipt, now: datetime) -> None:
         waited_s = (now - (taken.since or now)).total_seconds()
         wait = wait_s(taken.checks, waited_s, self._jitter())
         if waited_s >= OVERDUE_S:
-            receipts.overdue(session, taken.id, now)
+            receipts.overdue(tx, taken.id, now)
         if wait is None:
-            receipts.give_up(session, taken.id, now)
+            receipts.give_up(tx, taken.id, now)
         else:
-            receipts.still_pending(session, taken.id, now + timedelta(seconds=wait))
+            receipts.still_pending(tx, taken.id, now + timedelta(seconds=wait))
 
 
 def _ask(provider: Provider, receipt: Receipt, payment: Payment) -> str | None:

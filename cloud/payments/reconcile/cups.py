@@ -11,6 +11,7 @@ from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import MakeCommand, Order
 from cloud.payments.reconcile.days import Day
@@ -25,28 +26,28 @@ TEST = "test"
 _MOVING = frozenset({MachineState.BREWING, MachineState.RINSING, MachineState.CLEANING, MachineState.BOOT})
 
 
-def keep_counts(session: Session, now: datetime) -> None:
+def keep_counts(tx: Transaction, now: datetime) -> None:
     """Write down the counters of every machine that is quiet and has none of today yet."""
     today = Day.of(now).date
     lacking = ~exists().where(DeviceCount.device_uuid == DeviceLive.device_uuid, DeviceCount.day == today)
     asked = select(DeviceLive.device_uuid, DeviceLive.state).where(DeviceLive.online.is_(True), lacking)
-    told = {device_uuid: counts for device_uuid, state in session.execute(asked) if (counts := _counts(state))}
+    told = {device_uuid: counts for device_uuid, state in tx.session.execute(asked) if (counts := _counts(state))}
     if not told:
         return
     lately = or_(MakeCommand.live.is_(True), MakeCommand.finished_at > now - timedelta(seconds=QUIET_S))
     of_a_day = and_(MakeCommand.device_uuid.in_(told), MakeCommand.issued_at > now - timedelta(days=1))
-    busy = set(session.scalars(select(MakeCommand.device_uuid).where(of_a_day, lately)))
+    busy = set(tx.session.scalars(select(MakeCommand.device_uuid).where(of_a_day, lately)))
     for device_uuid in sorted(told.keys() - busy):
         values = {"device_uuid": device_uuid, "day": today, "at": now, **told[device_uuid]}
-        insert_if_new(session, DeviceCount, values)
+        insert_if_new(tx.connection, DeviceCount, values)
 
 
-def compare_cups(session: Session, merchant_id: str, day: Day) -> list[Finding]:
+def compare_cups(tx: Transaction, merchant_id: str, day: Day) -> list[Finding]:
     """What a merchant's machines counted up to the day's end against what their orders say was poured."""
     found: list[Finding] = []
-    for before, after in _intervals(session, merchant_id, day):
+    for before, after in _intervals(tx.session, merchant_id, day):
         after.judged_for = day.date
-        if before is not None and (finding := _judge(session, before, after)):
+        if before is not None and (finding := _judge(tx, before, after)):
             found.append(finding)
     return found
 
@@ -76,12 +77,12 @@ def _intervals(session: Session, merchant_id: str, day: Day) -> Iterator[tuple[D
         yield session.scalars(earlier.order_by(DeviceCount.day.desc()).limit(1)).first(), after
 
 
-def _judge(session: Session, before: DeviceCount, after: DeviceCount) -> Finding | None:
+def _judge(tx: Transaction, before: DeviceCount, after: DeviceCount) -> Finding | None:
     subject, device = f"{after.device_uuid}:{after.day}", after.device_uuid
     if any(getattr(after, name) < getattr(before, name) for name in COUNTERS):
         return Finding(Kind.COUNTERS_UNUSABLE, subject, device_uuid=device)
     counted = (after.total - after.free - after.test) - (before.total - before.free - before.test)
-    poured, perhaps = _cups(session, before, after)
+    poured, perhaps = _cups(tx.session, before, after)
     if poured <= counted <= poured + perhaps:
         return None
     span = f"{before.at:%Y-%m-%d %H:%M} to {after.at:%Y-%m-%d %H:%M} UTC"

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.database.database import Database
 from cloud.database.due import due, is_due
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, FormerCredential
 from cloud.orders.at_risk import unsettled
@@ -69,16 +70,16 @@ class Nightly:
         """Look at one day that is due, if any is; when to look again."""
         if self._look_at is not None and not is_due(self._look_at, now, LOOK_EVERY):
             return self._look_at
-        self._database.write(keep_counts, now)
+        self._database.transact(keep_counts, now)
         self._plan(now)
-        taken = self._database.write(_take, now)
+        taken = self._database.transact(_take, now)
         if taken is None:
             self._look_at = now + LOOK_EVERY
             return self._look_at
         try:
             self._reconciler.reconcile(*taken)
         except Interrupted:
-            self._database.write(_give_back, *taken, now)
+            self._database.transact(_give_back, *taken, now)
         return now
 
     def _plan(self, now: datetime) -> None:
@@ -86,32 +87,36 @@ class Nightly:
         last = Day.of(now - DUE_AFTER).date - timedelta(days=1)
         if last == self._planned:
             return
-        self._database.write(_write_down, last, now)
-        self._database.write(forget_left_accounts, now)
+        self._database.transact(_write_down, last, now)
+        self._database.transact(forget_left_accounts, now)
         self._planned = last
 
 
-def forget_left_accounts(session: Session, now: datetime) -> None:
+def forget_left_accounts(tx: Transaction, now: datetime) -> None:
     """Those whose money has all come to its end, and whose last day can no longer be looked at by itself."""
-    for left in session.scalars(select(FormerCredential)):
+    for left in tx.session.scalars(select(FormerCredential)):
         account = accounts.of(left)
         shop = (Payment.merchant_id == left.merchant_id, Payment.scenario == left.scenario)
         begun = select(func.max(Payment.started_at)).where(*shop, Payment.account_id == left.account_id)
-        last = session.scalar(begun)
+        last = tx.session.scalar(begun)
         is_over = last is None or last < now - timedelta(days=CATCH_UP_DAYS + 1)
-        if is_over and unsettled(session, account) == (0, 0):
-            session.delete(left)
-            log.info("the key of a left account is forgotten: nothing of it is open", extra={"shop": left.account_id})
+        if is_over and unsettled(tx.session, account) == (0, 0):
+            tx.session.delete(left)
+            tx.log_after_commit(
+                log.info,
+                "the key of a left account is forgotten: nothing of it is open",
+                extra={"shop": left.account_id},
+            )
 
 
-def _write_down(session: Session, last: date, now: datetime) -> None:
-    for key, first in _spans(session, last):
+def _write_down(tx: Transaction, last: date, now: datetime) -> None:
+    for key, first in _spans(tx.session, last):
         begin = max(first, last - timedelta(days=CATCH_UP_DAYS - 1))
-        there = set(session.scalars(select(Reconciliation.day).where(_of(key), Reconciliation.day >= begin)))
+        there = set(tx.session.scalars(select(Reconciliation.day).where(_of(key), Reconciliation.day >= begin)))
         for number in range((last - begin).days + 1):
             day = begin + timedelta(days=number)
             if day not in there:
-                insert_if_new(session, Reconciliation, new_row(key, Day(day), now))
+                insert_if_new(tx.connection, Reconciliation, new_row(key, Day(day), now))
 
 
 def _spans(session: Session, last: date) -> list[Span]:
@@ -127,19 +132,19 @@ def _spans(session: Session, last: date) -> list[Span]:
     return [(key, day) for key, day in first if day <= last]
 
 
-def _take(session: Session, now: datetime) -> tuple[ShopKey, Day] | None:
+def _take(tx: Transaction, now: datetime) -> tuple[ShopKey, Day] | None:
     """The oldest day that is due, under a lease."""
     wanted = select(Reconciliation).where(due(Reconciliation.next_at, now, now + LONGEST_WAIT))
     oldest = wanted.order_by(Reconciliation.day, Reconciliation.id).limit(1).with_for_update(skip_locked=True)
-    row = session.scalar(oldest)
+    row = tx.session.scalar(oldest)
     if row is None:
         return None
     row.next_at = now + LEASE
     return ShopKey(row.merchant_id, row.scenario, row.account_id), Day(row.day)
 
 
-def _give_back(session: Session, key: ShopKey, day: Day, now: datetime) -> None:
-    row = session.scalar(select(Reconciliation).where(_of(key), Reconciliation.day == day.date).with_for_update())
+def _give_back(tx: Transaction, key: ShopKey, day: Day, now: datetime) -> None:
+    row = tx.session.scalar(select(Reconciliation).where(_of(key), Reconciliation.day == day.date).with_for_update())
     if row is not None:
         row.next_at = now
 

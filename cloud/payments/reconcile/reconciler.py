@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device
 from cloud.orders import paying
@@ -67,7 +68,7 @@ class Reconciler:
     def reconcile(self, key: ShopKey, day: Day) -> Report:
         """Look once, keep it, mend what mends; what a person must look at is logged as an error."""
         look = self._of_shop(key, day) if key.scenario else self._of_machines(key, day)
-        row, findings = self._database.write(keep, key, day, look, self._clock())
+        row, findings = self._database.transact(keep, key, day, look, self._clock())
         for finding in look.found.values():
             self._mend(finding, look.adoptable)
         report = Report(row, findings)
@@ -101,7 +102,7 @@ class Reconciler:
 
     def _of_machines(self, key: ShopKey, day: Day) -> Look:
         look = Look()
-        look.note(*self._database.write(compare_cups, key.merchant_id, day))
+        look.note(*self._database.transact(compare_cups, key.merchant_id, day))
         return look
 
     def _keep_alive(self, key: ShopKey, day: Day) -> Callable[[], None]:
@@ -113,7 +114,7 @@ class Reconciler:
             now = self._clock()
             if now - renewed >= RENEW_AFTER:
                 renewed = now
-                self._database.write(_renew, key, day, now)
+                self._database.transact(_renew, key, day, now)
 
         return alive
 
@@ -121,16 +122,16 @@ class Reconciler:
         if not finding.mends:
             return
         if facts := adoptable.get(finding.payment_id):
-            self._database.write(self._adopt, finding.payment_id, facts)
+            self._database.transact(self._adopt, finding.payment_id, facts)
         else:
-            self._database.write(paying.ask_soon, finding.payment_id, self._clock())
+            self._database.transact(paying.ask_soon, finding.payment_id, self._clock())
 
-    def _adopt(self, session: Session, payment_id: str, facts: PaymentFacts) -> None:
+    def _adopt(self, tx: Transaction, payment_id: str, facts: PaymentFacts) -> None:
         """A payment whose opening was never answered, as a notification of it would have had it adopted."""
-        payment = session.get(Payment, payment_id)
+        payment = tx.session.get(Payment, payment_id)
         news = news_of(facts, payment) if payment is not None else None
         if payment is not None and news is not None and payment.provider_payment_id is None:
-            paying.adopt(session, payment_id, facts.provider_payment_id, self._clock())
+            paying.adopt(tx, payment_id, facts.provider_payment_id, self._clock())
 
 
 def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:
@@ -146,8 +147,8 @@ def machines_of(session: Session) -> set[ShopKey]:
     return {ShopKey(merchant_id, "", "") for merchant_id in session.scalars(select(Device.merchant_id).distinct())}
 
 
-def _renew(session: Session, key: ShopKey, day: Day, now: datetime) -> None:
-    row = row_of(session, key, day)
+def _renew(tx: Transaction, key: ShopKey, day: Day, now: datetime) -> None:
+    row = row_of(tx.session, key, day)
     if row is not None and row.next_at is not None and row.next_at > now:
         row.next_at = now + LEASE
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding, Kind
 from cloud.payments.reconcile.ledger_view import ShopKey
@@ -30,15 +31,15 @@ _ORDER = {State.OPEN.value: 0, State.MENDING.value: 1, State.EXPLAINED.value: 2,
 
 
 def keep(
-    session: Session, key: ShopKey, day: Day, look: Look, now: datetime
+    tx: Transaction, key: ShopKey, day: Day, look: Look, now: datetime
 ) -> tuple[Reconciliation, Sequence[FoundDifference]]:
     """Keep one look; the day's row and its findings, the unexplained first."""
-    row = _locked_row(session, key, day, now)
+    row = _locked_row(tx.session, key, day, now)
     mends = any(finding.mends for finding in look.found.values())
     row.rounds = row.rounds + 1 if mends else 0
     in_order = sorted(look.found.values(), key=lambda finding: finding.fingerprint)  # as every look locks them
-    seen = [_keep_one(session, key, day, finding, row.rounds, now) for finding in in_order]
-    _close_the_rest(session, key, day, look, now)
+    seen = [_keep_one(tx.session, key, day, finding, row.rounds, now) for finding in in_order]
+    _close_the_rest(tx.session, key, day, look, now)
     row.ran_at, row.complete, row.problem = now, look.complete, look.problem
     row.payments_there, row.refunds_there = look.payments_there, look.refunds_there
     row.taken_there, row.returned_there = look.taken_there, look.returned_there
@@ -65,9 +66,9 @@ def new_row(key: ShopKey, day: Day, next_at: datetime | None) -> dict[str, objec
     }  # fmt: skip
 
 
-def settle_by_hand(session: Session, finding_id: int, by: str, note: str, now: datetime) -> bool:
+def settle_by_hand(tx: Transaction, finding_id: int, by: str, note: str, now: datetime) -> bool:
     """A person has looked: it is no longer open, and will not open again. False when there is no such finding."""
-    found = session.get(FoundDifference, finding_id, with_for_update=True)
+    found = tx.session.get(FoundDifference, finding_id, with_for_update=True)
     if found is None:
         return False
     found.state, found.closed_at = State.CLOSED.value, now
@@ -76,7 +77,7 @@ def settle_by_hand(session: Session, finding_id: int, by: str, note: str, now: d
 
 
 def _locked_row(session: Session, key: ShopKey, day: Day, now: datetime) -> Reconciliation:
-    insert_if_new(session, Reconciliation, new_row(key, day, max(now, day.due_at)))
+    insert_if_new(session.connection(), Reconciliation, new_row(key, day, max(now, day.due_at)))
     row = row_of(session, key, day)
     if row is None:
         raise LookupError(f"the row of {day.date} vanished")
@@ -87,7 +88,7 @@ def _keep_one(
     session: Session, key: ShopKey, day: Day, finding: Finding, rounds: int, now: datetime
 ) -> FoundDifference:
     insert_if_new(
-        session, FoundDifference,
+        session.connection(), FoundDifference,
         {
             "merchant_id": key.merchant_id, "scenario": key.scenario, "account_id": key.account_id,
             "fingerprint": finding.fingerprint, "day": day.date, "kind": finding.kind.value, "order_id": "",

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from cloud.buyer import reservation
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders import making, paying, scanning
@@ -50,48 +50,50 @@ class Orders:
     def __init__(self, database: Database, clock: TestClock) -> None:
         self.database = database
         self.clock = clock
-        database.write(_fleet)
+        database.transact(_fleet)
 
     # The fleet
 
     def change_device(self, **fields: Any) -> None:
-        def work(session: Session) -> None:
-            device = session.get_one(Device, DEVICE)
+        def work(tx: Transaction) -> None:
+            device = tx.session.get_one(Device, DEVICE)
             for name, value in fields.items():
                 setattr(device, name, value)
 
-        self.database.write(work)
+        self.database.transact(work)
 
     def change_merchant(self, **fields: Any) -> None:
-        def work(session: Session) -> None:
-            merchant = session.get_one(Merchant, "north")
+        def work(tx: Transaction) -> None:
+            merchant = tx.session.get_one(Merchant, "north")
             for name, value in fields.items():
                 setattr(merchant, name, value)
 
-        self.database.write(work)
+        self.database.transact(work)
 
     def machine_says(self, online: bool = True, **state: Any) -> None:
         whole = {"link": "up", "machine": "ready", "selling": True, "faults": [], **state}
 
-        def work(session: Session) -> None:
-            session.merge(DeviceLive(device_uuid=DEVICE, online=online, state=whole))
+        def work(tx: Transaction) -> None:
+            tx.session.merge(DeviceLive(device_uuid=DEVICE, online=online, state=whole))
 
-        self.database.write(work)
+        self.database.transact(work)
 
     def answers_probes(self, drink_no: str, code: str = "") -> None:
         """The machine has been asked about this drink, and answers now."""
 
-        def work(session: Session) -> None:
-            probe = probes.ask(session, DEVICE, drink_no, 1, f"probe-{drink_no}-{self.clock():%H%M%S%f}", self.clock())
-            probes.claim(session, self.clock())
-            probes.answered(session, DEVICE, probe.probe_id, code, self.clock())
+        def work(tx: Transaction) -> None:
+            probe = probes.ask(tx, DEVICE, drink_no, 1, f"probe-{drink_no}-{self.clock():%H%M%S%f}", self.clock())
+            probes.claim(tx, self.clock())
+            probes.answered(tx, DEVICE, probe.probe_id, code, self.clock())
 
-        self.database.write(work)
+        self.database.transact(work)
 
     def reserves(self, order_id: str) -> None:
         """Its buyer has pressed "pay" on the page."""
         assert (
-            self.database.write(reservation.reserve, DEVICE, order_id, self.clock(), reservation.Presser("a phone", 1))
+            self.database.transact(
+                reservation.reserve, DEVICE, order_id, self.clock(), reservation.Presser("a phone", 1)
+            )
             is None
         )
 
@@ -107,7 +109,7 @@ class Orders:
 
     def created(self, order_id: str = "o-1", drink_no: str = "cappuccino", size: int = 1) -> str:
         scan = Scan(order_id, DEVICE, drink_no, size)
-        self.database.write(scanning.open_order, scan, "ru", RULES, self.clock())
+        self.database.transact(scanning.open_order, scan, "ru", RULES, self.clock())
         return order_id
 
     def pending(self, order_id: str = "o-1") -> str:
@@ -117,7 +119,7 @@ class Orders:
     def pay_again(self, order_id: str) -> str:
         account = Account("Yookassa", "100500", "on_dispense", "polling")
         payment_id = f"p{len(self.payments(order_id))}-{order_id}"[:32]
-        self.database.write(paying.start_payment, order_id, account, payment_id, self.clock())
+        self.database.transact(paying.start_payment, order_id, account, payment_id, self.clock())
         self.news(order_id, PaymentState.PENDING, confirmation_url="https://pay.example.org/1")
         return order_id
 
@@ -129,7 +131,7 @@ class Orders:
     def expired(self, order_id: str = "o-1") -> str:
         self.created(order_id)
         self.clock.forward(RULES.order_expiration_s + 1)
-        self.database.write(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
         return order_id
 
     def failed(self, order_id: str = "o-1") -> str:
@@ -141,7 +143,7 @@ class Orders:
         """Given back in the cabinet before we heard that it was paid."""
         self.pending(order_id)
         self.news(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
-        self.database.write(paying.refund_news, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
+        self.database.transact(paying.refund_news, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
         return order_id
 
     def paid(self, order_id: str = "o-1", method: str = "bank_card", hold: bool = False) -> str:
@@ -160,18 +162,18 @@ class Orders:
 
     def sent(self, order_id: str = "o-1", **paid: Any) -> str:
         self.paid(order_id, **paid)
-        self.database.write(publish, order_id, self.command(order_id).id, RULES, self.clock())
+        self.database.transact(publish, order_id, self.command(order_id).id, RULES, self.clock())
         return order_id
 
     def accepted(self, order_id: str = "o-1", **paid: Any) -> str:
         self.sent(order_id, **paid)
         said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.clock())
-        self.database.write(making.accepted, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.accepted, DEVICE, said, RULES, self.clock())
         return order_id
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> str:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.write(making.progressed, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.progressed, DEVICE, said, RULES, self.clock())
         return order_id
 
     def making(self, order_id: str = "o-1", stage: Stage = Stage.BREW, pct: int = 55) -> str:
@@ -183,7 +185,7 @@ class Orders:
             message_id="m", command_id=self.command(order_id).id, order_id=order_id, result=result, code=code,
             out=out, revision=revision, at=self.clock(),
         )  # fmt: skip
-        self.database.write(making.reported, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.reported, DEVICE, said, RULES, self.clock())
         return order_id
 
     def successful(self, order_id: str = "o-1") -> str:
@@ -201,13 +203,13 @@ class Orders:
     def never_answered(self, order_id: str = "o-1") -> str:
         self.sent(order_id)
         self.clock.forward(RULES.ack_timeout_s + 1)
-        self.database.write(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
         return order_id
 
     def not_collected(self, order_id: str = "o-1") -> str:
         self.manual_make(order_id)
         self.clock.forward(RULES.manual_make_s + 1)
-        self.database.write(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
         return order_id
 
     # The money
@@ -215,9 +217,9 @@ class Orders:
     def returned(self, order_id: str) -> str:
         """The provider has given the money back, and we have heard of it."""
         payment = self.payments(order_id)[-1]
-        self.database.write(_settle_returns, order_id, self.clock())
+        self.database.transact(_settle_returns, order_id, self.clock())
         if payment.captured:
-            self.database.write(paying.refund_news, payment.id, "r-1", payment.captured, self.clock())
+            self.database.transact(paying.refund_news, payment.id, "r-1", payment.captured, self.clock())
         else:
             self.news(order_id, PaymentState.CANCELED)
         return order_id
@@ -241,27 +243,27 @@ class Orders:
     def news(self, order_id: str, state: PaymentState, **news: Any) -> None:
         payment = self.payments(order_id)[-1]
         told = replace(PaymentNews(state, f"yk-{payment.id}"), **news)
-        self.database.write(paying.payment_news, payment.id, told, RULES, self.clock())
+        self.database.transact(paying.payment_news, payment.id, told, RULES, self.clock())
 
 
-def _settle_returns(session: Session, order_id: str, now: datetime) -> None:
+def _settle_returns(tx: Transaction, order_id: str, now: datetime) -> None:
     returns = select(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task.in_(RETURNS))
-    for row in session.scalars(returns):
+    for row in tx.session.scalars(returns):
         if row.settled_at is None:
             row.attempts, row.first_tried_at, row.settled_at, row.verdict = 1, now, now, "done"
-    assert session.scalars(select(OutboxRow).where(OutboxRow.order_id == order_id)).all()
+    assert tx.session.scalars(select(OutboxRow).where(OutboxRow.order_id == order_id)).all()
 
 
-def _fleet(session: Session) -> None:
-    session.add(Merchant(id="north", name="ООО Север"))
-    session.flush()
+def _fleet(tx: Transaction) -> None:
+    tx.session.add(Merchant(id="north", name="ООО Север"))
+    tx.session.flush()
     for scenario in ("Yookassa", "YookassaReceipt"):
-        session.add(Credential(merchant_id="north", scenario=scenario, account_id="100500", secret="locked"))
-    session.add(
+        tx.session.add(Credential(merchant_id="north", scenario=scenario, account_id="100500", secret="locked"))
+    tx.session.add(
         Device(device_uuid=DEVICE, merchant_id="north", location="Невский проспект, 1, 2 этаж",
                payment_scenario="Yookassa")
     )  # fmt: skip
-    session.flush()
+    tx.session.flush()
     for position, (drink_no, name, prices) in enumerate(
         (
             ("cappuccino", "Капучино", (14900, PRICE, 20950)),
@@ -270,7 +272,7 @@ def _fleet(session: Session) -> None:
         )
     ):
         small, medium, large = prices
-        session.add(
+        tx.session.add(
             Drink(device_uuid=DEVICE, drink_no=drink_no, name=name, position=position, price_small=small,
                   price_medium=medium, price_large=large)
         )  # fmt: skip

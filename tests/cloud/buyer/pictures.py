@@ -20,7 +20,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from cloud.buyer import render_http_error
 from cloud.buyer.blueprint import create_blueprint
 from cloud.buyer.services import Room
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
 from tests.chromium import Pages, a_browser
 from tests.cloud.buyer.orders import DEVICE, RULES, Orders, TestClock
 from tests.cloud.buyer.phones import PhonesThatScanned

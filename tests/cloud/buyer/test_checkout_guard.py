@@ -107,7 +107,7 @@ def test_nobody_is_sold_what_nobody_could_send(
     orders.change_device(control=control)
     orders.machine_says()
     if is_alive:
-        orders.database.write(heartbeat.beat, "worker", has_broker, orders.clock())
+        orders.database.transact(heartbeat.beat, "worker", has_broker, orders.clock())
     watch_carriers(room)
     body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
 
@@ -126,7 +126,7 @@ def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
 ) -> None:
     """SQLite's workers beat each 30 s."""
     orders.machine_says()
-    orders.database.write(heartbeat.beat, "worker", True, orders.clock() - timedelta(seconds=8))
+    orders.database.transact(heartbeat.beat, "worker", True, orders.clock() - timedelta(seconds=8))
     object.__setattr__(room, "asks_machines", True)
     watch_carriers(room)
     body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})

@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from cloud.buyer.limits import RateLimit
 from cloud.buyer.services import Room
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Merchant
 from cloud.orders.models import Order
 from cloud.orders.states import Status
@@ -105,10 +105,10 @@ def test_a_closed_machine_says_so_and_whom_to_call(client: FlaskClient, orders: 
 
 
 def test_a_merchant_whose_contract_is_over_sells_nothing(client: FlaskClient, orders: Orders) -> None:
-    def end_contract(session: Session) -> None:
-        session.get_one(Merchant, "north").valid_until = START.date() - timedelta(days=1)
+    def end_contract(tx: Transaction) -> None:
+        tx.session.get_one(Merchant, "north").valid_until = START.date() - timedelta(days=1)
 
-    orders.database.write(end_contract)
+    orders.database.transact(end_contract)
 
     assert scan(client).status_code == 403
 

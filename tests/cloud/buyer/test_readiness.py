@@ -37,9 +37,9 @@ def a_machine_that_answers(database: Database, clock: TestClock, code: str) -> I
     def work() -> None:
         while not over.is_set():
             ear.wait(0.05)
-            for probe in database.write(probes.claim, clock()):
+            for probe in database.transact(probes.claim, clock()):
                 asked.append(probe.drink_no)
-                database.write(probes.answered, probe.device_uuid, probe.probe_id, code, clock())
+                database.transact(probes.answered, probe.device_uuid, probe.probe_id, code, clock())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -92,7 +92,7 @@ def test_a_machine_that_used_to_answer_and_is_silent_is_offline(
     orders.created()
     assert asking.of_order("o-1", SOON).code == CHECKING
 
-    database.write(probes.claim, clock())
+    database.transact(probes.claim, clock())
 
     assert asking.of_order("o-1").code == "offline"
 
@@ -102,7 +102,7 @@ def test_silence_of_one_that_never_answered_says_nothing(
 ) -> None:
     orders.created()
     assert asking.of_order("o-1", NO_TIME).code == ""
-    database.write(probes.claim, clock())
+    database.transact(probes.claim, clock())
 
     assert asking.of_order("o-1", SOON).code == ""
 
@@ -117,8 +117,8 @@ def test_without_a_worker_the_heartbeat_stands(asking: Asking, orders: Orders) -
 def test_our_own_broken_line_is_told(asking: Asking, orders: Orders, database: Database, clock: TestClock) -> None:
     orders.created()
     asking.of_order("o-1", NO_TIME)
-    for probe in database.write(probes.claim, clock()):
-        database.write(probes.not_sent, probe.probe_id, clock())
+    for probe in database.transact(probes.claim, clock()):
+        database.transact(probes.not_sent, probe.probe_id, clock())
 
     assert asking.of_order("o-1").code == "not_sent"
 
@@ -130,7 +130,7 @@ def test_who_cannot_answer_is_not_asked(
     orders.change_device(**fields)
 
     assert asking.of_order(orders.created()).code == ""
-    assert database.write(probes.claim, clock()) == []
+    assert database.transact(probes.claim, clock()) == []
 
 
 def test_nobody_answers_for_another_machine(
@@ -138,9 +138,9 @@ def test_nobody_answers_for_another_machine(
 ) -> None:
     orders.created()
     asking.of_order("o-1", NO_TIME)
-    [probe] = database.write(probes.claim, clock())
+    [probe] = database.transact(probes.claim, clock())
 
-    database.write(probes.answered, "m-666", probe.probe_id, "no_water", clock())
+    database.transact(probes.answered, "m-666", probe.probe_id, "no_water", clock())
 
     assert asking.of_order("o-1", NO_TIME).code == ""
 
@@ -168,9 +168,9 @@ def test_a_second_buyer_takes_no_slot_that_is_taken(room: Room, orders: Orders, 
     orders.reserves("o-1")
     orders.created("o-2")
 
-    assert orders.database.write(reservation.reserve, DEVICE, "o-2", clock()) is not None
+    assert orders.database.transact(reservation.reserve, DEVICE, "o-2", clock()) is not None
     clock.forward(61)
-    assert orders.database.write(reservation.reserve, DEVICE, "o-2", clock()) is None
+    assert orders.database.transact(reservation.reserve, DEVICE, "o-2", clock()) is None
 
 
 def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: TestClock) -> None:
@@ -178,7 +178,7 @@ def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: 
     names = [orders.created(f"o-{number}") for number in range(8)]
     threads = [
         threading.Thread(
-            target=lambda n=name: got.append(orders.database.write(reservation.reserve, DEVICE, n, clock()))
+            target=lambda n=name: got.append(orders.database.transact(reservation.reserve, DEVICE, n, clock()))
         )
         for name in names
     ]
@@ -195,7 +195,9 @@ def test_who_reserves_without_paying_keeps_nobody_away_for_long(orders: Orders, 
     """From afar, a new order each minute: the buyer who comes next is told to wait once, and never again."""
     far, waited = Presser("far"), []
     for number in range(5):
-        assert orders.database.write(reservation.reserve, DEVICE, orders.pending(f"far-{number}"), clock(), far) is None
+        assert (
+            orders.database.transact(reservation.reserve, DEVICE, orders.pending(f"far-{number}"), clock(), far) is None
+        )
         with orders.database.read() as session:
             until = reservation.reserved_until(session, DEVICE, "somebody else", clock())
         waited.append((until - clock()).total_seconds() if until else 0.0)
@@ -206,7 +208,7 @@ def test_who_reserves_without_paying_keeps_nobody_away_for_long(orders: Orders, 
 
 def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, clock: TestClock) -> None:
     def held(order_id: str, origin: str) -> float:
-        assert orders.database.write(reservation.reserve, DEVICE, order_id, clock(), Presser(origin)) is None
+        assert orders.database.transact(reservation.reserve, DEVICE, order_id, clock(), Presser(origin)) is None
         with orders.database.read() as session:
             until = reservation.reserved_until(session, DEVICE, "somebody else", clock())
         left = (until - clock()).total_seconds() if until else 0.0
@@ -220,14 +222,15 @@ def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, cloc
 
 def test_a_reservation_yields_to_who_stands_at_the_machine(orders: Orders, clock: TestClock) -> None:
     far, here = Presser("far", presence=1), Presser("here", presence=2)
-    assert orders.database.write(reservation.reserve, DEVICE, orders.pending("far-1"), clock(), far) is None
+    assert orders.database.transact(reservation.reserve, DEVICE, orders.pending("far-1"), clock(), far) is None
     assert (
-        orders.database.write(reservation.reserve, DEVICE, orders.created("far-2"), clock(), Presser("b", 1))
+        orders.database.transact(reservation.reserve, DEVICE, orders.created("far-2"), clock(), Presser("b", 1))
         is not None
     )
-    assert orders.database.write(reservation.reserve, DEVICE, orders.pending("here-1"), clock(), here) is None
+    assert orders.database.transact(reservation.reserve, DEVICE, orders.pending("here-1"), clock(), here) is None
     assert (
-        orders.database.write(reservation.reserve, DEVICE, "far-2", clock(), far) == clock() + reservation.RESERVED_FOR
+        orders.database.transact(reservation.reserve, DEVICE, "far-2", clock(), far)
+        == clock() + reservation.RESERVED_FOR
     )
 
 

@@ -67,7 +67,7 @@ def said_in_the_code() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             found: list[ast.expr] = []
             if isinstance(node, ast.Call):
-                is_move = isinstance(node.func, ast.Name) and node.func.id == "move"
+                is_move = isinstance(node.func, ast.Name) and node.func.id == "apply_event"
                 found = [k.value for k in node.keywords if k.arg == "reason"] if is_move else []
                 found += node.args[4:5] if is_move else []
                 is_outcome = isinstance(node.func, ast.Name) and node.func.id == "Outcome"

@@ -80,7 +80,7 @@ def test_a_loop_that_meets_one_says_so_and_not_that_the_database_is_away(
 
     class Stubborn:
         def step(self, _now: object) -> object:
-            world.database.write_together("order", lambda session: session.get(Order, order_id, with_for_update=True))
+            world.database.transact(lambda tx: tx.session.get(Order, order_id, with_for_update=True), key="order")
             return world.now
 
     with held(world, Order, order_id):

@@ -7,9 +7,9 @@ import pytest
 from msgspec import UNSET
 from pytest_mock import MockerFixture
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from cloud.courier.broker import NotConnected, Received
+from cloud.database.transaction import Transaction
 from cloud.fleet import sessions
 from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
@@ -220,9 +220,9 @@ def test_one_message_our_own_code_cannot_take_keeps_no_other_back(
 def test_a_database_that_fails_drops_the_connection_and_nothing_is_receipted(rig: Rig, mocker: MockerFixture) -> None:
     """A broker repeats nothing on a living connection; the device repeats what was not receipted."""
     machine, order_id = rig.machine(), sent_order(rig)
-    write = rig.world.database.write
+    write = rig.world.database.transact
     broken = mocker.patch.object(
-        rig.world.database, "write", side_effect=OperationalError("COMMIT", None, Exception("disk full"))
+        rig.world.database, "transact", side_effect=OperationalError("COMMIT", None, Exception("disk full"))
     )
     machine.say(outcome(rig, order_id))
     wait_until(lambda: rig.link.inbox.qsize() == 1)
@@ -329,10 +329,10 @@ def test_whoever_is_left_sells_again_when_a_person_says_so_and_only_then(sqlite_
     connect("a", 3)
     assert live(rig.world).two_agents_since is not None
 
-    def resume(session: Session) -> None:
-        sessions.resume(session, session.get_one(DeviceLive, DEVICE), "anna", rig.world.now)
+    def resume(tx: Transaction) -> None:
+        sessions.resume(tx, tx.session.get_one(DeviceLive, DEVICE), "anna", rig.world.now)
 
-    rig.world.database.write(resume)
+    rig.world.database.transact(resume)
     connect("a", 4)
     assert live(rig.world).two_agents_since is None
     connect("b", 7)

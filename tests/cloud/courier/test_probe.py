@@ -26,7 +26,7 @@ def rig(world: World, mosquitto: Mosquitto) -> Iterator[Rig]:
 
 
 def ask(world: World, probe_id: str = "p-1") -> None:
-    world.database.write(probes.ask, DEVICE, "latte", 1, probe_id, world.now)
+    world.database.transact(probes.ask, DEVICE, "latte", 1, probe_id, world.now)
 
 
 def row(world: World) -> probes.Probe:

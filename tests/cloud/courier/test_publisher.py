@@ -264,13 +264,13 @@ def test_a_machine_whose_name_no_topic_can_carry_fails_its_order_and_no_other(
 ) -> None:
     rig, world = sqlite_rig, sqlite_rig.world
 
-    def add(session: Any) -> None:
-        session.add(Device(device_uuid="a/b", merchant_id="north", payment_scenario="Yookassa"))
-        session.flush()
-        session.add(DeviceLive(device_uuid="a/b"))
-        session.add(Drink(device_uuid="a/b", drink_no="latte", name="Латте", price_medium=PRICE))
+    def add(tx: Any) -> None:
+        tx.session.add(Device(device_uuid="a/b", merchant_id="north", payment_scenario="Yookassa"))
+        tx.session.flush()
+        tx.session.add(DeviceLive(device_uuid="a/b"))
+        tx.session.add(Drink(device_uuid="a/b", drink_no="latte", name="Латте", price_medium=PRICE))
 
-    world.database.write(add)
+    world.database.transact(add)
     rig.machine()
     odd, good = world.scan("odd", "a/b"), world.scan("good")
     for order_id in (odd, good):

@@ -2,7 +2,8 @@
 
 from cloud.courier.outgoing import LEASE_S
 from cloud.courier.publisher import MAX_HANDED_OVER, Publisher
-from cloud.orders import order_tasks, outbox
+from cloud.orders import outbox
+from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
@@ -17,7 +18,7 @@ from tests.waiting import wait_until
 def test_a_dead_couriers_command_is_sent_by_another(rig: Rig) -> None:
     machine = rig.machine()
     order_id = rig.world.pay()
-    rig.world.database.write(outbox.claim, Lane.MQTT, rig.world.now, Claim("dead", LEASE_S))
+    rig.world.database.transact(outbox.claim, Lane.MQTT, rig.world.now, Claim("dead", LEASE_S))
     wake = rig.publish()
     assert machine.commands == []
     assert wake > rig.world.now, "nothing can be taken now"
@@ -29,7 +30,7 @@ def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_
     machine = rig.machine()
     rung: list[None] = []
     rig.publisher.wake = lambda: rung.append(None)
-    order_tasks.know_at_hand(rig.world.database.known, Lane.MQTT, rig.publisher.at_hand())
+    rig.world.database.dispatchers.add(LaneWorkers({Lane.MQTT: rig.publisher.lane_worker()}))
     order_id = rig.world.pay()
     assert rung
     assert rig.world.rows(order_id, Task.MAKE)[0].claimed_by == "courier"
@@ -41,7 +42,7 @@ def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_
 def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sqlite_world: World) -> None:
     world = sqlite_world
     publisher, link = with_small_broker(world)
-    order_tasks.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
+    world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
     order_id = world.pay(account=ONE_STAGE)
     link.connected = False
     publisher.step(world.now)
@@ -53,7 +54,7 @@ def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sq
 def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> None:
     world = sqlite_world
     publisher, _ = with_small_broker(world)
-    order_tasks.know_at_hand(world.database.known, Lane.MQTT, publisher.at_hand())
+    world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
     publisher._handed_over.extend([None] * (MAX_HANDED_OVER - 1))  # type: ignore[list-item]  # only counted
     taken, left = world.pay(), world.pay()
     assert [world.rows(order_id, Task.MAKE)[0].claimed_by for order_id in (taken, left)] == ["courier", ""]
@@ -61,7 +62,7 @@ def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> 
 
 def test_a_courier_without_a_broker_is_given_nothing(sqlite_world: World) -> None:
     publisher, _ = with_small_broker(sqlite_world, connected=False)
-    order_tasks.know_at_hand(sqlite_world.database.known, Lane.MQTT, publisher.at_hand())
+    sqlite_world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
     order_id = sqlite_world.pay()
     assert sqlite_world.rows(order_id, Task.MAKE)[0].claimed_by == ""
     assert sqlite_world.status(order_id) == Status.PAID

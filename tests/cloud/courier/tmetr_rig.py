@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.courier.tmetr.sender import TmetrSender
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive
 from simulator.tmetr import Machine, TmetrSimulator
 from simulator.tmetr.faults import Endpoint
@@ -47,7 +47,7 @@ class TmetrRig:
     def change(self, device: str = DEVICE, **values: Any) -> None:
         """The device as the fleet file would have it."""
         changing = update(Device).where(Device.device_uuid == device).values(**values)
-        self.world.database.write(Session.execute, changing)
+        self.world.database.transact(Transaction.execute, changing)
 
     def live(self, device: str = DEVICE) -> DeviceLive:
         with self.world.database.read() as session:

@@ -94,7 +94,7 @@ def hosts(migrated_postgres_url: str) -> Iterator[tuple[Cloud, Cloud]]:
 def test_two_hosts_180_seconds_apart_have_one_time_and_say_whose_clock_is_wrong(hosts: tuple[Cloud, Cloud]) -> None:
     worker, web = hosts
     assert abs(worker.clock() - web.clock()) < timedelta(seconds=5)
-    worker.database.write(heartbeat.beat, "w", True, worker.clock())
+    worker.database.transact(heartbeat.beat, "w", True, worker.clock())
     answer = create_app(web).test_client().get("/ready")
     assert answer.status_code == 200
     assert answer.json == {

@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from cloud.background.heartbeat import WorkerLife
-from cloud.database.database import Base, Database, UtcDateTime, normalise_url
-from cloud.database.group_commit import MAX_GROUP, ring
+from cloud.database.base import Base, UtcDateTime
+from cloud.database.database import Database, normalise_url
+from cloud.database.group_commit import MAX_GROUP
 from cloud.database.listen import Watch
+from cloud.database.transaction import Transaction
 from cloud.database.wakeup import Listener
 from tests.waiting import wait_until
 
@@ -47,11 +49,11 @@ def another(database: Database, database_url: str) -> Iterator[Database]:
     opened.close()
 
 
-def add(session: Session, name: str, trouble: Exception | None = None, topic: str = "") -> str:
-    session.add(WorkerLife(id=name, seen_at=NOON))
-    session.flush()
+def add(tx: Transaction, name: str, trouble: Exception | None = None, topic: str = "") -> str:
+    tx.session.add(WorkerLife(id=name, seen_at=NOON))
+    tx.session.flush()
     if topic:
-        ring(session, topic)
+        tx.notify(topic)
     if trouble is not None:
         raise trouble
     return name
@@ -71,7 +73,7 @@ class BusyWriter:
 
     def __init__(self, database: Database) -> None:
         self._begun, self._go_on = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=database.write, args=(self._hold,))
+        self._thread = threading.Thread(target=database.transact, args=(self._hold,))
 
     def _hold(self, _session: Session) -> None:
         self._begun.set()
@@ -87,23 +89,23 @@ class BusyWriter:
 
 
 def test_what_work_returns_comes_back_once_it_is_committed(database: Database, another: Database) -> None:
-    assert database.write(add, "one") == "one"
+    assert database.transact(add, "one") == "one"
     assert names(another) == {"one"}
 
 
 def test_what_work_raises_comes_out_and_undoes_its_changes(database: Database) -> None:
     with pytest.raises(Trouble):
-        database.write(add, "one", Trouble())
+        database.transact(add, "one", Trouble())
     assert names(database) == set()
 
 
 def test_objects_can_be_read_after_the_commit(database: Database) -> None:
-    def made(session: Session) -> WorkerLife:
+    def made(tx: Transaction) -> WorkerLife:
         life = WorkerLife(id="one", seen_at=NOON)
-        session.add(life)
+        tx.session.add(life)
         return life
 
-    life = database.write(made)
+    life = database.transact(made)
     assert (life.id, life.seen_at, life.broker_connected) == ("one", NOON, False)
 
 
@@ -116,16 +118,16 @@ def test_reading_changes_nothing(database: Database) -> None:
 
 def test_pieces_of_a_group_fail_alone(database: Database) -> None:
     """Of the pieces waiting together every third raises and every fifth breaks a constraint."""
-    database.write(add, "taken")
+    database.transact(add, "taken")
     with ThreadPoolExecutor(45) as pool, BusyWriter(database):
         results: list[Future[str]] = []
         for number in range(45):
             if number % 3 == 0:
-                results.append(pool.submit(database.write, add, f"w{number}", Trouble(number)))
+                results.append(pool.submit(database.transact, add, f"w{number}", Trouble(number)))
             elif number % 5 == 0:
-                results.append(pool.submit(database.write, add, "taken"))
+                results.append(pool.submit(database.transact, add, "taken"))
             else:
-                results.append(pool.submit(database.write, add, f"w{number}"))
+                results.append(pool.submit(database.transact, add, f"w{number}"))
     for number, result in enumerate(results):
         if number % 3 == 0:
             assert isinstance(result.exception(), Trouble)
@@ -140,33 +142,33 @@ def test_pieces_of_a_group_fail_alone(database: Database) -> None:
 def test_more_than_one_groups_worth_of_writers_all_get_their_results(database: Database) -> None:
     count = MAX_GROUP + 20 if database.is_sqlite else 15
     with ThreadPoolExecutor(count) as pool, BusyWriter(database):
-        results = [pool.submit(database.write, add, f"w{number}") for number in range(count)]
+        results = [pool.submit(database.transact, add, f"w{number}") for number in range(count)]
     assert [result.result() for result in results] == [f"w{number}" for number in range(count)]
     assert len(names(database)) == count
 
 
 def test_writers_without_pause_lose_no_update(database: Database) -> None:
-    database.write(add, "counter")
+    database.transact(add, "counter")
 
-    def later(session: Session) -> None:
-        life = session.get_one(WorkerLife, "counter", with_for_update=True)
+    def later(tx: Transaction) -> None:
+        life = tx.session.get_one(WorkerLife, "counter", with_for_update=True)
         life.seen_at += timedelta(seconds=1)
 
     with ThreadPoolExecutor(8) as pool:
-        for result in [pool.submit(lambda: [database.write(later) for _ in range(10)]) for _ in range(8)]:
+        for result in [pool.submit(lambda: [database.transact(later) for _ in range(10)]) for _ in range(8)]:
             result.result()
     with database.read() as session:
         assert session.get_one(WorkerLife, "counter").seen_at == NOON + timedelta(seconds=80)
 
 
 def test_a_savepoint_inside_a_piece_of_work_is_its_own(database: Database) -> None:
-    def partly(session: Session) -> None:
-        add(session, "kept")
-        with pytest.raises(Trouble), session.begin_nested():
-            add(session, "undone", Trouble())
-        add(session, "kept too")
+    def partly(tx: Transaction) -> None:
+        add(tx, "kept")
+        with pytest.raises(Trouble), tx.session.begin_nested():
+            add(tx, "undone", Trouble())
+        add(tx, "kept too")
 
-    database.write(partly)
+    database.transact(partly)
     assert names(database) == {"kept", "kept too"}
 
 
@@ -178,30 +180,30 @@ def test_a_group_that_cannot_be_committed_fails_everybody_in_it(tmp_path: object
         raw.execute("CREATE TABLE child (parent INTEGER REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)")
     raw.close()
 
-    def insert(session: Session, statement: str) -> str:
-        session.connection().exec_driver_sql(statement)
+    def insert(tx: Transaction, statement: str) -> str:
+        tx.connection.exec_driver_sql(statement)
         return "safe"
 
     with ThreadPoolExecutor(2) as pool, BusyWriter(database):
-        good = pool.submit(database.write, insert, "INSERT INTO parent VALUES (1)")
-        bad = pool.submit(database.write, insert, "INSERT INTO child VALUES (99)")
+        good = pool.submit(database.transact, insert, "INSERT INTO parent VALUES (1)")
+        bad = pool.submit(database.transact, insert, "INSERT INTO child VALUES (99)")
     assert isinstance(bad.exception(), IntegrityError)
     with database.read() as session:
         is_stored = bool(session.connection().exec_driver_sql("SELECT count(*) FROM parent").scalar())
     assert is_stored is (good.exception() is None), "told the truth about the commit"
-    assert database.write(insert, "INSERT INTO parent VALUES (2)") == "safe", "and the next group is well"
+    assert database.transact(insert, "INSERT INTO parent VALUES (2)") == "safe", "and the next group is well"
     database.close()
 
 
 def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
     heard_inside = []
 
-    def work(session: Session, ear: Listener) -> None:
-        ring(session, "news")
+    def work(tx: Transaction, ear: Listener) -> None:
+        tx.notify("news")
         heard_inside.append(rung(ear))
 
     with database.bell.listen("news") as ear, database.bell.listen("other") as other:
-        database.write(work, ear)
+        database.transact(work, ear)
         assert heard_inside == [False]
         assert rung(ear)
         assert not rung(other)
@@ -210,14 +212,14 @@ def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
 def test_undone_work_rings_nobody(database: Database) -> None:
     with database.bell.listen("news") as ear:
         with pytest.raises(Trouble):
-            database.write(add, "one", Trouble(), "news")
+            database.transact(add, "one", Trouble(), "news")
         assert not rung(ear)
 
 
 def test_a_wake_up_finds_the_change_there(database: Database) -> None:
     with database.bell.listen("news") as ear, ThreadPoolExecutor(1) as pool:
         seen = pool.submit(lambda: ear.wait(30) and names(database))
-        database.write(add, "one", None, "news")
+        database.transact(add, "one", None, "news")
         assert seen.result() == {"one"}
 
 
@@ -229,7 +231,7 @@ def test_another_processs_commit_wakes_this_one(database: Database, another: Dat
             number = iter(range(10_000))
 
             def committed_elsewhere_and_heard() -> bool:
-                another.write(add, f"w{next(number)}", None, "news")
+                another.transact(add, f"w{next(number)}", None, "news")
                 return ear.wait(0.2)
 
             wait_until(lambda: ear.wait(0.2) or True, what="the watch's first look")
@@ -248,7 +250,7 @@ def listening(url: str) -> Iterator[tuple[Database, Callable[[], bool]]]:
 
         def is_heard() -> bool:
             with suppress(OperationalError):  # its own connections may have been broken as well
-                there.write(add, f"w{next(numbers)}", None, "news")
+                there.transact(add, f"w{next(numbers)}", None, "news")
             return ear.wait(0.2)
 
         with here.bell.listen("news") as ear:
@@ -271,17 +273,17 @@ def test_notices_go_on_after_every_connection_was_broken(postgres_url: str) -> N
 def test_a_real_other_process_wakes_this_one(database: Database, database_url: str) -> None:
     program = (
         "import sys\n"
-        "from cloud.database.group_commit import ring\n"
+        "\n"
         "from cloud.database.database import Database\n"
         "database = Database(sys.argv[1])\n"
         "from cloud.background import heartbeat\n"
         "from cloud.background.loops import utc_now\n"
-        "def work(session, number):\n"
-        "    heartbeat.beat(session, f'other-{number}', True, utc_now())\n"
-        "    ring(session, 'news')\n"
+        "def work(tx, number):\n"
+        "    heartbeat.beat(tx, f'other-{number}', True, utc_now())\n"
+        "    tx.notify('news')\n"
         "for number in range(2000):\n"
         "    if sys.stdin.readline() != 'again\\n': break\n"
-        "    database.write(work, number)\n"
+        "    database.transact(work, number)\n"
         "database.close()\n"
     )
     watch = Watch(database)
@@ -327,10 +329,10 @@ class Moment(Ours):
 def test_times_come_back_aware_and_in_utc(database: Database) -> None:
     in_moscow = NOON.astimezone(timezone(timedelta(hours=3)))
 
-    def store(session: Session) -> None:
-        session.add_all([Moment(id=1, at=in_moscow), Moment(id=2, at=None)])
+    def store(tx: Transaction) -> None:
+        tx.session.add_all([Moment(id=1, at=in_moscow), Moment(id=2, at=None)])
 
-    database.write(store)
+    database.transact(store)
     with database.read() as session:
         at = session.get_one(Moment, 1).at
         assert at is not None
@@ -341,7 +343,7 @@ def test_times_come_back_aware_and_in_utc(database: Database) -> None:
 
 def test_a_naive_time_is_refused(database: Database) -> None:
     with pytest.raises(StatementError, match="naive"):
-        database.write(lambda session: session.add(Moment(id=1, at=datetime(2026, 3, 2))))  # noqa: DTZ001  # the point
+        database.transact(lambda tx: tx.session.add(Moment(id=1, at=datetime(2026, 3, 2))))  # noqa: DTZ001  # the point
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,9 @@ def test_a_server_that_says_nothing_is_given_up_and_found_again(
             return session.scalar(text("SELECT 1"))
 
     assert look() == 1
-    database.write_together("order", lambda session: session.scalar(text("SELECT 1")))
+    database.transact(lambda tx: tx.session.scalar(text("SELECT 1")), key="order")
     with server.frozen():
-        for ask in (look, lambda: database.write_together("order", lambda session: session.scalar(text("SELECT 1")))):
+        for ask in (look, lambda: database.transact(lambda tx: tx.session.scalar(text("SELECT 1")), key="order")):
             with pytest.raises(OperationalError):
                 ask()
         assert (app.test_client().get("/ready").json or {})["missing"] == ["the database does not answer"]

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from cloud.background.heartbeat import WorkerLife
 from cloud.courier.outgoing import LEASE_S
 from cloud.courier.publisher import Publisher
-from cloud.database.database import Base, Database
-from cloud.database.group_commit import after_commit, ring
+from cloud.database.base import Base
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.orders import making
-from cloud.orders.locked_order import key_of
+from cloud.orders.locked_order import order_key
 from protocol.messages import Accepted, Evidence, Outcome
 from protocol.reasons import Result, Spout
 from tests.cloud.database.test_database import NOON, Trouble
@@ -38,9 +39,9 @@ def opened(url: str, patience_s: float) -> Iterator[Database]:
         yield database
 
 
-def add(session: Session, name: str, *, fails: bool = False) -> str:
-    session.add(WorkerLife(id=name, seen_at=NOON))
-    session.flush()
+def add(tx: Transaction, name: str, *, fails: bool = False) -> str:
+    tx.session.add(WorkerLife(id=name, seen_at=NOON))
+    tx.session.flush()
     if fails:
         raise Trouble(name)
     return name
@@ -62,7 +63,7 @@ def commits_of(database: Database) -> list[object]:
 def test_what_has_come_is_written_in_one_commit(database_url: str) -> None:
     with opened(database_url, FOR_EVER_S) as database:
         commits = commits_of(database)
-        futures = [database.write_soon("order", add, f"w{number}") for number in range(5)]
+        futures = [database.transact(add, f"w{number}", key="order", deferred=True) for number in range(5)]
         assert not any(future.done() for future in futures)
         database.close()
         assert [future.result() for future in futures] == [f"w{number}" for number in range(5)]
@@ -74,7 +75,7 @@ def test_pieces_are_done_in_the_order_of_their_keys_and_those_of_one_key_as_they
     done: list[str] = []
     with opened(database_url, FOR_EVER_S) as database:
         for key, name in (("order b", "1"), ("order a", "2"), ("device z", "3"), ("order a", "4")):
-            database.write_soon(key, lambda _session, name=name: done.append(name))
+            database.transact(lambda _session, name=name: done.append(name), key=key, deferred=True)
     assert done == ["3", "2", "4", "1"]
 
 
@@ -82,7 +83,7 @@ def test_pieces_with_a_key_share_a_session_and_others_do_not(database_url: str) 
     sessions: list[Session] = []
     with opened(database_url, FOR_EVER_S) as database:
         for key in ("order a", "order b", "order a", "", ""):
-            database.write_soon(key, sessions.append)
+            database.transact(sessions.append, key=key, deferred=True)
     first, second, third, without, again = sessions
     assert first is second is third
     assert len({id(session) for session in (first, without, again)}) == 3
@@ -90,18 +91,18 @@ def test_pieces_with_a_key_share_a_session_and_others_do_not(database_url: str) 
 
 def test_a_piece_fails_alone(database_url: str) -> None:
     with opened(database_url, FOR_EVER_S) as database:
-        futures = [database.write_soon("", add, f"w{number}", fails=number == 1) for number in range(3)]
+        futures = [database.transact(add, f"w{number}", fails=number == 1, deferred=True) for number in range(3)]
     assert [type(future.exception()) for future in futures] == [type(None), Trouble, type(None)]
     assert names(database_url) == {"w0", "w2"}
 
 
 def test_it_is_written_by_itself_soon(database_url: str) -> None:
-    def told(session: Session) -> None:
-        add(session, "one")
-        ring(session, "news")
+    def told(tx: Transaction) -> None:
+        add(tx, "one")
+        tx.notify("news")
 
     with opened(database_url, SOON_S) as database, database.bell.listen("news") as ear:
-        database.write_soon("", told).result(30)
+        database.transact(told, deferred=True).result(30)
         wait_until(lambda: ear.wait(0.1), what="the wake-up")
         assert names(database_url) == {"one"}
 
@@ -113,27 +114,27 @@ def test_an_act_that_fails_after_the_commit_does_not_stop_the_writing(
         raise Trouble
 
     with opened(database_url, SOON_S) as database:
-        assert database.write_soon("", lambda session: after_commit(session, bad)).result(30) is None
-        assert database.write_soon("", add, "one").result(30) == "one"
+        assert database.transact(lambda tx: tx.after_commit(bad), deferred=True).result(30) is None
+        assert database.transact(add, "one", deferred=True).result(30) == "one"
     assert "what follows a commit failed" in caplog.text
 
 
 def test_after_the_end_it_is_written_at_once(database_url: str) -> None:
     with opened(database_url, FOR_EVER_S) as database:
-        database.write_soon("", add, "one")
+        database.transact(add, "one", deferred=True)
         database.close()
-        assert database.write_soon("", add, "two").result(0) == "two"
+        assert database.transact(add, "two", deferred=True).result(0) == "two"
     assert names(database_url) == {"one", "two"}
 
 
 def test_without_patience_it_is_written_at_once_by_the_caller(database_url: str) -> None:
-    def whose(session: Session) -> str:
-        add(session, "one")
+    def whose(tx: Transaction) -> str:
+        add(tx, "one")
         return threading.current_thread().name
 
     with opened(database_url, 0) as database:
-        assert database.write_soon("", whose).result(0) == threading.current_thread().name
-        assert isinstance(database.write_soon("", add, "one").exception(0), Exception)
+        assert database.transact(whose, deferred=True).result(0) == threading.current_thread().name
+        assert isinstance(database.transact(add, "one", deferred=True).exception(0), Exception)
         assert names(database_url) == {"one"}
 
 
@@ -146,7 +147,7 @@ def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> Non
     with closing(Database(world.database.url.render_as_string(False), patience_s=FOR_EVER_S)) as database:
         engine = database._together.engine
         event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
-        put_by = partial(database.write_soon, key_of(order_id))
+        put_by = partial(database.transact, key=order_key(order_id), deferred=True)
         put_by(publish, order_id, make.id, world.rules, world.now)
         put_by(making.accepted, make.device_uuid, Accepted(message_id="a", **ids), world.rules, world.now)
         put_by(making.reported, make.device_uuid, done, world.rules, world.now)
@@ -179,15 +180,15 @@ def test_what_somebody_else_holds_stops_nothing_else(postgres_url: str, mocker: 
     """An operator with an open transaction, say: whoever waits for that order fails, and comes again."""
     mocker.patch("cloud.database.database.LOCKED_S", 0.2)
 
-    def touch(session: Session, name: str) -> None:
-        session.execute(update(WorkerLife).where(WorkerLife.id == name).values(seen_at=NOON))
+    def touch(tx: Transaction, name: str) -> None:
+        tx.session.execute(update(WorkerLife).where(WorkerLife.id == name).values(seen_at=NOON))
 
     with opened(postgres_url, FOR_EVER_S) as database, closing(Database(postgres_url)) as operators:
         for name in ("a", "b"):
-            database.write(add, name)
+            database.transact(add, name)
         with operators.engine.connect() as operator:
             operator.execute(select(WorkerLife.id).where(WorkerLife.id == "a").with_for_update())
-            held, free = (database.write_soon(name, touch, name) for name in ("a", "b"))
+            held, free = (database.transact(touch, name, key=name, deferred=True) for name in ("a", "b"))
             database.close()
             assert free.exception(0) is None
             assert "lock timeout" in str(held.exception(0))

@@ -7,12 +7,11 @@ import psycopg
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
 from cloud.database import postgresql
 from cloud.database.database import Database
-from cloud.database.group_commit import before_commit
+from cloud.database.transaction import Transaction
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
@@ -52,17 +51,17 @@ def left_behind(server: Server, migrated_postgres_url: str) -> Iterator[Database
 
 def put(database: Database, name: str) -> None:
     """As in `write_one`: a transaction that is one statement."""
-    database.write_one(
+    database.execute_alone(
         text("INSERT INTO workers (id, seen_at, broker_connected) VALUES (:id, now(), true) RETURNING id"),
         {"id": name},
     )
 
 
 WAYS: dict[str, Callable[[Database, str], object]] = {
-    "write": lambda database, name: database.write(add, name),
+    "write": lambda database, name: database.transact(add, name),
     "write_one": put,
-    "write_together": lambda database, name: database.write_together("order", add, name),
-    "write_soon": lambda database, name: database.write_soon("order", add, name).result(30),
+    "write_together": lambda database, name: database.transact(add, name, key="order"),
+    "write_soon": lambda database, name: database.transact(add, name, key="order", deferred=True).result(30),
 }
 
 
@@ -78,20 +77,14 @@ def test_who_meets_a_server_that_only_reads_comes_to_another(
     assert names(left_behind) == {"stored"}
 
 
-def test_also_when_the_refusal_comes_with_the_commit_of_many(left_behind: Database, server: Server) -> None:
-    """Docket rows are written at the end, in one trip with COMMIT, past SQLAlchemy's eyes."""
-
-    def touch(session: Session) -> None:
-        session.connection().execute(update(heartbeat.WorkerLife).values(broker_connected=True))
-
-    def late(session: Session) -> None:
-        session.scalar(text("SELECT 1"))
-        before_commit(session, lambda: touch(session))
+def test_also_when_a_group_is_refused(left_behind: Database, server: Server) -> None:
+    def touch(tx: Transaction) -> None:
+        tx.connection.execute(update(heartbeat.WorkerLife).values(broker_connected=True))
 
     with pytest.raises(DBAPIError, match="read-only"):
-        left_behind.write_together("order", late)
+        left_behind.transact(touch, key="order")
     server.become(read_only=False)
-    left_behind.write_together("order", late)
+    left_behind.transact(touch, key="order")
 
 
 def test_sessions_that_only_look_leave_it_as_well(
@@ -115,7 +108,7 @@ def test_notices_leave_it_as_well(left_behind: Database, server: Server, migrate
     left_behind.notices.tell(["news"])
     wait_until(lambda: left_behind.engine.pool.checkedin() == 1, what="the notice")  # type: ignore[attr-defined]  # a QueuePool
     with pytest.raises(DBAPIError, match="read-only"):
-        left_behind.write(add, "lost")
+        left_behind.transact(add, "lost")
     server.become(read_only=False)
     with closing(psycopg.connect(migrated_postgres_url.replace("+psycopg", ""), autocommit=True)) as listener:
         listener.execute("LISTEN coffee_relay")
@@ -134,5 +127,5 @@ def test_ready_names_the_database_not_the_worker(server: Server, migrated_postgr
         assert missing() == ["the database is read-only"]
         server.become(read_only=False)
         wait_until(lambda: missing() == ["no worker is alive"], what="the database to be writable")
-        cloud.database.write(heartbeat.beat, "w", True, cloud.clock())
+        cloud.database.transact(heartbeat.beat, "w", True, cloud.clock())
         assert missing() == []

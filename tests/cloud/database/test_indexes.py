@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import UsualTimes
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.operators import metrics
 from cloud.orders import making, outbox
@@ -42,7 +42,7 @@ from tests.cloud.worlds import ACCOUNT, DEVICE, World
 GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
 """Tables that get a row with each order, and never lose one."""
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
-Ask = Callable[[World, Session], object]
+Ask = Callable[[World, Transaction], object]
 
 
 @dataclass
@@ -102,26 +102,26 @@ def listening(database: Database) -> Iterator[Plans]:
             plans.plans.append("\n".join(str(line[-1]) for line in lines))
 
 
-def queue(world: World, session: Session) -> object:
-    return reservation.queue_before(session, session.get_one(Order, "mine"), UsualTimes(), world.now)
+def queue(world: World, tx: Transaction) -> object:
+    return reservation.queue_before(tx.session, tx.session.get_one(Order, "mine"), UsualTimes(), world.now)
 
 
-def the_money_at_risk(world: World, session: Session) -> object:
-    return at_risk(session, world.now)
+def the_money_at_risk(world: World, tx: Transaction) -> object:
+    return at_risk(tx.session, world.now)
 
 
-def claim(world: World, session: Session) -> object:
-    outbox.next_due(session, Lane.PROVIDER)
-    return outbox.claim(session, Lane.PROVIDER, world.now, Claim("till", 60.0))
+def claim(world: World, tx: Transaction) -> object:
+    outbox.next_due(tx.session, Lane.PROVIDER)
+    return outbox.claim(tx, Lane.PROVIDER, world.now, Claim("till", 60.0))
 
 
-def calls_due(world: World, session: Session) -> object:
-    due_calls.waiting(session, world.now)
+def calls_due(world: World, tx: Transaction) -> object:
+    due_calls.waiting(tx.session, world.now)
     of = Waiting(SHOP.merchant_id, SHOP.scenario, SHOP.account_id, Priority.CREATE, 1, world.now, Task.CREATE.value)
-    return due_calls.claim(session, of, world.now, Claim("till", 60.0))
+    return due_calls.claim(tx, of, world.now, Claim("till", 60.0))
 
 
-def questions_due(world: World, session: Session) -> object:
+def questions_due(world: World, tx: Transaction) -> object:
     StatusPoller(
         world.database, ProviderClients(world.database, world.vault, no_client, world.clock), world.rules,
         ThreadPool("r", 0), lambda: 0.0, world.clock,
@@ -133,57 +133,57 @@ def no_client(_shop: Shop, _scenario: str) -> Provider:
     raise NoCredential("nobody is asked")
 
 
-def deadlines(world: World, _session: Session) -> object:
+def deadlines(world: World, _tx: Transaction) -> object:
     return Deadlines(world.database, world.rules, lambda: True).step(world.now)
 
 
-def hello(world: World, session: Session) -> object:
-    return making.unheard_of(session, DEVICE, world.now, 10)
+def hello(world: World, tx: Transaction) -> object:
+    return making.unheard_of(tx.session, DEVICE, world.now, 10)
 
 
-def gauges(world: World, session: Session) -> object:
-    return metrics._gauges(session, world.now)
+def gauges(world: World, tx: Transaction) -> object:
+    return metrics._gauges(tx.session, world.now)
 
 
-def way_back(_world: World, session: Session) -> object:
-    return return_of(session, session.get_one(Order, "mine"))
+def way_back(_world: World, tx: Transaction) -> object:
+    return return_of(tx.session, tx.session.get_one(Order, "mine"))
 
 
-def counters(world: World, session: Session) -> object:
+def counters(world: World, tx: Transaction) -> object:
     """One machine has told its counters, and none of today are kept yet."""
-    session.get_one(DeviceLive, DEVICE).state = {"counters": dict.fromkeys(cups.COUNTERS, 7), "machine": "ready"}
-    session.flush()
-    cups.keep_counts(session, world.now)
+    tx.session.get_one(DeviceLive, DEVICE).state = {"counters": dict.fromkeys(cups.COUNTERS, 7), "machine": "ready"}
+    tx.session.flush()
+    cups.keep_counts(tx, world.now)
     return None
 
 
-def cups_of_the_day(world: World, session: Session) -> object:
+def cups_of_the_day(world: World, tx: Transaction) -> object:
     """Between the counts of two days."""
     for days in (0, 1):
         at = world.now + timedelta(days=days)
-        session.add(DeviceCount(device_uuid=DEVICE, day=at.date(), at=at, **dict.fromkeys(cups.COUNTERS, days)))
-    session.flush()
-    return cups.compare_cups(session, "north", Day.of(world.now))
+        tx.session.add(DeviceCount(device_uuid=DEVICE, day=at.date(), at=at, **dict.fromkeys(cups.COUNTERS, days)))
+    tx.session.flush()
+    return cups.compare_cups(tx, "north", Day.of(world.now))
 
 
-def payments_of_the_day(world: World, _session: Session) -> object:
+def payments_of_the_day(world: World, _tx: Transaction) -> object:
     return list(ledger_view.payments_begun(world.database, SHOP, Day.of(world.now)))
 
 
-def returns_of_the_day(world: World, _session: Session) -> object:
+def returns_of_the_day(world: World, _tx: Transaction) -> object:
     return list(ledger_view.returns_booked(world.database, SHOP, Day.of(world.now)))
 
 
-def sums_of_the_day(world: World, session: Session) -> object:
-    return ledger_view.totals(session, SHOP, Day.of(world.now))
+def sums_of_the_day(world: World, tx: Transaction) -> object:
+    return ledger_view.totals(tx.session, SHOP, Day.of(world.now))
 
 
-def poured_for_nothing(world: World, session: Session) -> object:
-    return ledger_view.poured_without_money(session, SHOP, Day.of(world.now))
+def poured_for_nothing(world: World, tx: Transaction) -> object:
+    return ledger_view.poured_without_money(tx.session, SHOP, Day.of(world.now))
 
 
-def grace(world: World, session: Session) -> object:
-    return making._uncertain_returns(session, session.get_one(Order, "mine"), world.now)
+def grace(world: World, tx: Transaction) -> object:
+    return making._uncertain_returns(tx.session, tx.session.get_one(Order, "mine"), world.now)
 
 
 INDEXES: dict[Ask, set[str]] = {
@@ -217,7 +217,7 @@ def test_no_question_reads_every_order_there_ever_was(world: World, ask: Ask) ->
     world.clock.advance(1)
     world.pay("mine")
     with listening(world.database) as plans:
-        world.database.write(lambda session: ask(world, session))
+        world.database.transact(lambda tx: ask(world, tx))
     assert plans.asked
     assert plans.whole_tables == []
     assert {name for name in INDEXES[ask] if name not in plans.text} == set(), plans.text

@@ -93,25 +93,25 @@ def fill_first_revision(database: Database) -> None:
 
 
 def sell_one(database: Database, status: str = "paid", price: int = 17900) -> None:
-    def work(session: Any) -> None:
-        session.add(Merchant(id="north", name="Север"))
-        session.flush()
-        session.add(Device(device_uuid="m-001", merchant_id="north", payment_scenario="Yookassa"))
-        session.flush()
-        session.add(
+    def work(tx: Any) -> None:
+        tx.session.add(Merchant(id="north", name="Север"))
+        tx.session.flush()
+        tx.session.add(Device(device_uuid="m-001", merchant_id="north", payment_scenario="Yookassa"))
+        tx.session.flush()
+        tx.session.add(
             Order(id="order-1", device_uuid="m-001", merchant_id="north", drink_no="americano", drink_name="Американо",
                   size=1, price=price, payment_scenario="Yookassa", status=status, created_at=NOW, expires_at=NOW)
         )  # fmt: skip
-        session.flush()
-        session.add(OrderChange(order_id="order-1", version=1, at=NOW, actor="buyer", event="scanned",
+        tx.session.flush()
+        tx.session.add(OrderChange(order_id="order-1", version=1, at=NOW, actor="buyer", event="scanned",
                                 status_before="", status_after="created"))  # fmt: skip
-        session.add(Payment(id="p1", order_id="order-1", merchant_id="north", scenario="Yookassa", account_id="100500",
-                            capture="on_dispense", status_check="polling", amount=17900, state="held",
-                            started_at=NOW))  # fmt: skip
-        session.flush()
-        session.add(Movement(payment_id="p1", order_id="order-1", kind="held", amount=17900, at=NOW))
+        tx.session.add(Payment(id="p1", order_id="order-1", merchant_id="north", scenario="Yookassa",
+                            account_id="100500", capture="on_dispense", status_check="polling",
+                            amount=17900, state="held", started_at=NOW))  # fmt: skip
+        tx.session.flush()
+        tx.session.add(Movement(payment_id="p1", order_id="order-1", kind="held", amount=17900, at=NOW))
 
-    database.write(work)
+    database.transact(work)
 
 
 def test_a_migrated_database_is_what_the_models_say(database: Database) -> None:

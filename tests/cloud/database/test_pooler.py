@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
 from cloud.database.database import Database, Held
 from cloud.database.listen import Watch
+from cloud.database.transaction import Transaction
 from cloud.orders.deadlines import Deadlines
 from protocol.reasons import Result
 from tests.cloud.database.test_database import add, names
@@ -44,22 +44,22 @@ def test_orders_are_paid_and_poured_one_after_the_other(pooled_url: str) -> None
 
 def test_every_way_to_write_works_again_and_again(pooled: Database) -> None:
     for number in range(MORE_THAN_ENOUGH):
-        pooled.write(add, f"w{number}")
-        pooled.write_together("order 1", add, f"t{number}")
-        pooled.write_soon("order 1", add, f"s{number}").result(30)
+        pooled.transact(add, f"w{number}")
+        pooled.transact(add, f"t{number}", key="order 1")
+        pooled.transact(add, f"s{number}", key="order 1", deferred=True).result(30)
     assert len(names(pooled)) == 3 * MORE_THAN_ENOUGH
 
 
 def test_a_limit_holds_in_its_transaction_and_stays_behind_in_no_session(pooled: Database, pooled_url: str) -> None:
-    pooled.write(add, "one")
+    pooled.transact(add, "one")
 
-    def touch(session: Session) -> None:
-        session.execute(update(heartbeat.WorkerLife).values(broker_connected=True))
+    def touch(tx: Transaction) -> None:
+        tx.session.execute(update(heartbeat.WorkerLife).values(broker_connected=True))
 
     with closing(Database(pooled_url)) as operators, operators.engine.connect() as operator:
         operator.execute(select(heartbeat.WorkerLife.id).with_for_update())
         with pytest.raises(Held):
-            pooled.write_unless_held(touch)
+            pooled.transact(touch, waits_for_locks=False)
     for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
         with pooled._by_itself.connect() as connection:
             assert connection.execute(text(f"SHOW {limit}")).scalar() == "0"
@@ -76,7 +76,7 @@ def test_commits_elsewhere_are_heard_or_known_not_to_be(
         numbers = iter(range(10_000))
 
         def heard_or_told() -> bool:
-            there.write(add, f"w{next(numbers)}", None, "news")
+            there.transact(add, f"w{next(numbers)}", None, "news")
             return "through this pooler" in caplog.text or (pooled.bell.hears and ear.wait(0.2))
 
         try:
@@ -96,7 +96,7 @@ def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_po
         numbers = iter(range(10_000))
 
         def is_heard() -> bool:
-            there.write(add, f"w{next(numbers)}", None, "news")
+            there.transact(add, f"w{next(numbers)}", None, "news")
             return ear.wait(0.2) and here.bell.hears
 
         try:
@@ -112,6 +112,6 @@ def test_sessions_that_nobody_uses_go_to_other_programs(migrated_postgres_url: s
         greedy, other = (stack.enter_context(closing(Database(url))) for _ in range(2))
         with ThreadPoolExecutor(3) as threads:
             together = threading.Barrier(3)
-            list(threads.map(lambda _: greedy.write(lambda session: (session.connection(), together.wait(30))), "abc"))
-        assert other.write(add, "one") == "one"
-        assert other.write_together("order", add, "two") == "two"
+            list(threads.map(lambda _: greedy.transact(lambda tx: (tx.connection, together.wait(30))), "abc"))
+        assert other.transact(add, "one") == "one"
+        assert other.transact(add, "two", key="order") == "two"

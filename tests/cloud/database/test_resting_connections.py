@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from cloud.database import postgresql
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def database(postgres_url: str) -> Iterator[Database]:
     opened.close()
 
 
-def backend(session: Session) -> int:
-    return int(session.scalar(text("SELECT pg_backend_pid()")) or 0)
+def backend(tx: Transaction) -> int:
+    return int(tx.session.scalar(text("SELECT pg_backend_pid()")) or 0)
 
 
 def end_backend(database: Database, pid: int) -> None:
@@ -31,14 +31,14 @@ def end_backend(database: Database, pid: int) -> None:
 def test_a_connection_that_died_at_rest_is_replaced_unnoticed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = database.write(backend)
+    first = database.transact(backend)
     end_backend(database, first)
     monkeypatch.setattr(postgresql, "TRUSTED_S", 0.0)
-    assert database.write(backend) != first
+    assert database.transact(backend) != first
 
 
 def test_a_connection_used_a_moment_ago_is_used_again_as_it_is(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "TRUSTED_S", 3600.0)
-    assert database.write(backend) == database.write(backend)
+    assert database.transact(backend) == database.transact(backend)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud.database.database import Base, Database
+from cloud.database.base import Base
+from cloud.database.database import Database
 from cloud.database.listen import Watch
 from tests.cloud.database.test_database import add, names
 from tests.waiting import wait_until
@@ -32,10 +33,10 @@ def test_what_this_process_commits_to_a_sqlite_file_wakes_nobody_who_did_not_ask
             ear.wait(0)
             for number in range(5):
                 before = len(looks)
-                here.write(add, f"h{number}", None, "own")
+                here.transact(add, f"h{number}", None, "own")
                 wait_until(lambda before=before: len(looks) > before, what="the watch to see it")  # type: ignore[misc]  # a default binds the loop's value
             assert not ear.wait(0)
-            there.write(add, "t")
+            there.transact(add, "t")
             wait_until(lambda: ear.wait(0.1), what="the other's commit")
         finally:
             watch.stop()
@@ -49,7 +50,7 @@ def test_a_sqlite_file_is_its_owners_alone(tmp_path: Path, mask: int) -> None:
     try:
         with closing(Database(f"sqlite:///{file}")) as database:
             Base.metadata.create_all(database.engine)
-            database.write(add, "one")
+            database.transact(add, "one")
             assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == dict.fromkeys(
                 ("coffee.db", "coffee.db-wal", "coffee.db-shm"), "0o600"
             )
@@ -61,11 +62,11 @@ def test_a_sqlite_file_of_before_is_closed_to_others_while_it_is_in_use(tmp_path
     file = tmp_path / "coffee.db"
     with closing(Database(f"sqlite:///{file}")) as running:
         Base.metadata.create_all(running.engine)
-        running.write(add, "one")
+        running.transact(add, "one")
         for path in tmp_path.iterdir():
             path.chmod(0o644)
         with closing(Database(f"sqlite:///{file}")) as newer:
             assert names(newer) == {"one"}
         assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
-        running.write(add, "two")
+        running.transact(add, "two")
         assert names(running) == {"one", "two"}

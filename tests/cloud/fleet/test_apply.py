@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
@@ -54,13 +54,13 @@ def everything(database: Database) -> dict[str, list[Any]]:
 
 
 def order(database: Database) -> None:
-    def work(session: Session) -> None:
-        session.add(
+    def work(tx: Transaction) -> None:
+        tx.session.add(
             Order(id="o1", device_uuid="m-001", merchant_id="north", drink_no="latte", drink_name="Латте", size=1,
                   price=21900, payment_scenario="Yookassa", created_at=NOW, expires_at=NOW)
         )  # fmt: skip
 
-    database.write(work)
+    database.transact(work)
 
 
 def test_an_empty_database_gets_all_of_the_file(database: Database) -> None:

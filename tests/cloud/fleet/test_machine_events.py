@@ -21,7 +21,7 @@ def told(message_id: str = "j-1", what: str = "fault_set", **more: object) -> Ev
 
 def hear(world: World, *events: Event, device_uuid: str = DEVICE) -> None:
     for event in events:
-        world.database.write(keep, device_uuid, event, world.now)
+        world.database.transact(keep, device_uuid, event, world.now)
 
 
 def kept(world: World, device_uuid: str = DEVICE) -> list[MachineEvent]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from cloud.cli import main
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.fleet.rekey import Rekeyed, rekey
 from cloud.fleet.vault import SecretUnreadable, Vault
@@ -46,11 +46,11 @@ def test_doing_it_twice_changes_nothing(world: World) -> None:
 
 
 def test_what_no_key_reads_is_named_and_left_as_it_is(world: World) -> None:
-    def add(session: Session) -> None:
+    def add(tx: Transaction) -> None:
         lost = Vault("a key that nobody remembers any longer").lock("x")
-        session.add(Credential(merchant_id="north", scenario="TBank", account_id="1", secret=lost))
+        tx.session.add(Credential(merchant_id="north", scenario="TBank", account_id="1", secret=lost))
 
-    world.database.write(add)
+    world.database.transact(add)
     before = stored(world)
     done = rekey(world.database, Vault(NEW, (SECRET_KEY,)))
     assert (done.locked_anew, done.unreadable) == ((NAME,), ("payment TBank of merchant north",))

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet import silence
 from cloud.fleet.apply import apply
 from cloud.fleet.models import Device, DeviceLive
@@ -41,10 +41,10 @@ def test_who_never_tells(control: str, state: dict[str, Any] | None, is_silent: 
 def is_silent(world: World) -> None:
     """Its agent has said of its machine what `tmetr-legacy` can."""
 
-    def say(session: Session) -> None:
-        session.get_one(DeviceLive, DEVICE).state = {"link": "open", "selling": True, "capabilities": []}
+    def say(tx: Transaction) -> None:
+        tx.session.get_one(DeviceLive, DEVICE).state = {"link": "open", "selling": True, "capabilities": []}
 
-    world.database.write(say)
+    world.database.transact(say)
 
 
 def choose(world: World, word: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order, Payment
@@ -105,7 +106,7 @@ class Market:
 
     def scan(self, order_id: str, merchant: str = "north") -> str:
         scan = Scan(order_id, DEVICES[merchant], "latte", 1)
-        return self.database.write(open_order, scan, "ru", self.world.rules, self.clock.now).id
+        return self.database.transact(open_order, scan, "ru", self.world.rules, self.clock.now).id
 
     def press(self, order_id: str) -> str:
         """The page to pay at, or the code of the refusal."""
@@ -132,21 +133,21 @@ class Market:
             getattr(self.yookassa.provider, act)(call, provider_id)
 
     def change_credential(self, merchant: str, **values: Any) -> None:
-        def change(session: Session) -> None:
-            credential = session.get_one(Credential, (merchant, "Yookassa"))
+        def change(tx: Transaction) -> None:
+            credential = tx.session.get_one(Credential, (merchant, "Yookassa"))
             for name, value in values.items():
                 setattr(credential, name, value)
             credential.version += 1
 
-        self.database.write(change)
+        self.database.transact(change)
 
     def spoil_credential(self, merchant: str, how: str) -> None:
         """It is `removed`, `mistyped` or of `another_account`; `right` mends it."""
         secret, account = SECRETS[merchant], ACCOUNTS[merchant]
         if how == "removed":
-            self.database.write(lambda session: _remove_credential(session, merchant))
+            self.database.transact(lambda tx: _remove_credential(tx.session, merchant))
             return
-        self.database.write(lambda session: _add_credential(session, self.world, merchant))
+        self.database.transact(lambda tx: _add_credential(tx.session, self.world, merchant))
         wrong = {"mistyped": {"secret": self.world.vault.lock("mistyped")}, "another_account": {"account_id": "777"}}
         right = {"secret": self.world.vault.lock(secret), "account_id": account}
         self.change_credential(merchant, **(right | wrong.get(how, {})))
@@ -267,19 +268,19 @@ def founded() -> bytes:
     """A database with tables and both merchants, made once."""
     with TemporaryDirectory() as folder:
         with a_world(f"sqlite:///{folder}/made.db") as world:
-            world.database.write(found_south, world)
+            world.database.transact(found_south, world)
         return Path(folder, "made.db").read_bytes()
 
 
-def found_south(session: Session, world: World) -> None:
+def found_south(tx: Transaction, world: World) -> None:
     """The second merchant, as the first one is in every world."""
-    session.add(Merchant(id=SOUTH, name="ООО Юг"))
-    session.flush()
-    _add_credential(session, world, SOUTH)
-    session.add(Device(device_uuid=SOUTH_DEVICE, merchant_id=SOUTH, payment_scenario="Yookassa"))
-    session.flush()
-    session.add(DeviceLive(device_uuid=SOUTH_DEVICE, online=True, session_id="s1"))
-    session.add(Drink(device_uuid=SOUTH_DEVICE, drink_no="latte", name="Латте", price_medium=PRICE))
+    tx.session.add(Merchant(id=SOUTH, name="ООО Юг"))
+    tx.session.flush()
+    _add_credential(tx.session, world, SOUTH)
+    tx.session.add(Device(device_uuid=SOUTH_DEVICE, merchant_id=SOUTH, payment_scenario="Yookassa"))
+    tx.session.flush()
+    tx.session.add(DeviceLive(device_uuid=SOUTH_DEVICE, online=True, session_id="s1"))
+    tx.session.add(Drink(device_uuid=SOUTH_DEVICE, drink_no="latte", name="Латте", price_medium=PRICE))
 
 
 def _add_credential(session: Session, world: World, merchant: str) -> None:

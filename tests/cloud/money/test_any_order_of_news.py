@@ -24,10 +24,10 @@ def test_a_hold_in_a_one_stage_shop_is_money_and_is_taken_when_the_drink_is_made
     order_id = market.scan("o-1")
     market.press(order_id)
 
-    def one_stage_by_our_books(session: object) -> None:
-        session.get_one(Payment, market.world.payment(order_id).id).capture = "immediate"  # type: ignore[attr-defined]  # a session
+    def one_stage_by_our_books(tx: object) -> None:
+        tx.session.get_one(Payment, market.world.payment(order_id).id).capture = "immediate"  # type: ignore[attr-defined]  # a session
 
-    market.database.write(one_stage_by_our_books)
+    market.database.transact(one_stage_by_our_books)
     market.yookassa.pay(market.provider_id(order_id))
     market.work(2)
     assert market.world.status(order_id) == "paid"

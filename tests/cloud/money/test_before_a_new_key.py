@@ -34,7 +34,7 @@ def order_id(market: Market) -> str:
 
 
 def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.write(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    market.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
 
 
 def verdicts(market: Market, order_id: str) -> list[str]:

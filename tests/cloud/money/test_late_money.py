@@ -29,7 +29,7 @@ def paid_late(market: Market, capture: str, after_s: float = 301) -> str:
 
 
 def pour(market: Market, order_id: str, who: str) -> None:
-    market.database.write(making.pour_now, order_id, who, market.world.rules, market.clock.now)
+    market.database.transact(making.pour_now, order_id, who, market.world.rules, market.clock.now)
 
 
 @CAPTURES

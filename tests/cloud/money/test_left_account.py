@@ -116,11 +116,11 @@ def test_the_old_key_is_forgotten_when_nothing_of_it_is_open(market: Market) -> 
     order_id = market.buys("o-1")
     moves_to(market)
     market.clock.advance((CATCH_UP_DAYS + 2) * 86_400.0)
-    market.database.write(forget_left_accounts, market.clock.now)
+    market.database.transact(forget_left_accounts, market.clock.now)
     assert left(market) == [ACCOUNT], "a hold is open there"
     market.world.report(order_id, Result.DONE)
     market.rest()
-    market.database.write(forget_left_accounts, market.clock.now)
+    market.database.transact(forget_left_accounts, market.clock.now)
     assert left(market) == []
 
 

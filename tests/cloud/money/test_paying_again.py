@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.orders.models import MakeCommand, Movement, Order, Payment
 from cloud.orders.states import Status
 from simulator.yookassa.instruments import DECLINED_CARDS
@@ -89,12 +89,12 @@ def test_the_database_itself_refuses(world: World, what: str) -> None:
 def test_no_more_than_the_price_is_given_back_nor_less_than_nothing(world: World, kopecks: int) -> None:
     order_id = world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
 
-    def careless(session: Session) -> None:
-        session.get_one(Order, order_id).given_back = kopecks
+    def careless(tx: Transaction) -> None:
+        tx.session.get_one(Order, order_id).given_back = kopecks
 
     with pytest.raises(IntegrityError):
-        world.database.write(careless)
+        world.database.transact(careless)
 
 
 def refuse(world: World, table: Any, values: dict[str, Any]) -> None:
-    world.database.write(lambda session: session.execute(insert(table).values(values)))
+    world.database.transact(lambda tx: tx.session.execute(insert(table).values(values)))

@@ -99,7 +99,7 @@ def test_the_failed_attempts_are_in_the_ledger_and_move_nothing(market: Market) 
 
 
 def give(market: Market, order_id: str, kopecks: int | None) -> int:
-    return market.database.write(
+    return market.database.transact(
         operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now
     )
 

@@ -52,7 +52,7 @@ def poured_and_part_returned(market: Market) -> str:
 
 
 def decide(market: Market, order_id: str, kopecks: int) -> None:
-    market.database.write(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
+    market.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", market.clock.now)
 
 
 def row_of(market: Market, order_id: str, task: Task) -> OutboxRow:

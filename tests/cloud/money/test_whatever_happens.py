@@ -107,7 +107,7 @@ class Business(RuleBasedStateMachine):
     @rule(which=ORDERS, who=st.sampled_from(["buyer", "op@example.org"]))
     def somebody_pours_now(self, which: int, who: str) -> None:
         with suppress(making.NotPourable):
-            self.market.database.write(
+            self.market.database.transact(
                 making.pour_now, self.chosen(which), who, self.world.rules, self.market.clock.now
             )
 
@@ -239,7 +239,7 @@ class Business(RuleBasedStateMachine):
         order_id = self.chosen(which, lambda order_id: self.world.status(order_id) == Status.SUCCESSFUL)
         poured = self.world.status(order_id) == Status.SUCCESSFUL
         with suppress(operator_actions.NotReturnable):
-            promised = self.market.database.write(
+            promised = self.market.database.transact(
                 operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", self.market.clock.now
             )
             self.truth.decided[order_id] += promised if poured else 0
@@ -285,7 +285,7 @@ class Business(RuleBasedStateMachine):
         self.market.end()
         for order_id in waiting_for_a_person(self.market):  # and the person decides
             with suppress(operator_actions.NotReturnable):
-                self.market.database.write(
+                self.market.database.transact(
                     operator_actions.give_back, order_id, None, "op@example.org", "nobody knows", self.market.clock.now
                 )
         self.market.end()

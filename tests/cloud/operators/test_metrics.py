@@ -62,7 +62,7 @@ def test_money_at_risk_is_there_by_action_also_when_there_is_none(till: Till) ->
 def test_events_of_machines_are_counted_by_what_happened_for_an_hour(till: Till) -> None:
     for number, what in enumerate(("line_down", "line_down", "of a newer agent")):
         event = Event(message_id=f"j-{number}", at=till.world.now, what=what.replace(" ", "_"))
-        till.world.database.write(machine_events.keep, DEVICE, event, till.world.now)
+        till.world.database.transact(machine_events.keep, DEVICE, event, till.world.now)
     found = figures(till)
     assert found['coffee_machine_events{what="line_down"}'] == 2
     assert found['coffee_machine_events{what="line_up"}'] == 0
@@ -76,8 +76,8 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     world.bring_to(Status.SUCCESSFUL)
     world.bring_to(Status.MAKE_FAILED)
     world.clock.advance(7)
-    world.database.write(heartbeat.beat, "w1", True, world.now)
-    world.database.write(heartbeat.beat, "w2", False, world.now)
+    world.database.transact(heartbeat.beat, "w1", True, world.now)
+    world.database.transact(heartbeat.beat, "w2", False, world.now)
     told = figures(till)
     assert told['coffee_orders{status="successful"}'] == 1
     assert told['coffee_orders{status="make_failed"}'] == 1

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.operators.at_risk_report import as_json, as_text
 from cloud.orders import outbox
@@ -37,11 +37,11 @@ def actions(world: World) -> dict[Next, int]:
 
 
 def change(world: World, table: Any, **values: Any) -> None:
-    world.database.write(lambda session: session.execute(update(table).values(**values)))
+    world.database.transact(lambda tx: tx.session.execute(update(table).values(**values)))
 
 
-def begin_all(session: Session, world: World) -> None:
-    outbox.claim(session, Lane.PROVIDER, world.now, Claim("till", 60.0))
+def begin_all(tx: Transaction, world: World) -> None:
+    outbox.claim(tx, Lane.PROVIDER, world.now, Claim("till", 60.0))
 
 
 @pytest.mark.parametrize("status", [Status.CREATED, Status.PENDING, Status.NOT_PAID, Status.FAILED])
@@ -86,7 +86,7 @@ def test_evidence_is_waited_for_then_the_return_is_promised_then_asked_for(world
     assert actions(world) == {Next.WAITING_FOR_EVIDENCE: PRICE}
     world.wait(world.rules.uncertain_grace_s + 1)
     assert actions(world) == {Next.RETURN_PROMISED: PRICE}
-    world.database.write(begin_all, world)
+    world.database.transact(begin_all, world)
     assert actions(world) == {Next.RETURN_ASKED: PRICE}
     world.refunded(world.payment(order_id).id)
     assert risks(world) == []
@@ -114,7 +114,7 @@ def test_money_that_does_not_fit_its_order_goes_back(world: World) -> None:
 
 
 def forget_the_key(world: World) -> None:
-    world.database.write(lambda session: session.execute(delete(Credential)))
+    world.database.transact(lambda tx: tx.session.execute(delete(Credential)))
 
 
 def change_the_shop(world: World) -> None:
@@ -133,9 +133,9 @@ def lose_the_answer(world: World) -> None:
 def refuse_often(world: World) -> None:
     [standing] = [row for row in world.rows("ord-1") if row.settled_at is None]
 
-    def work(session: Session) -> None:
+    def work(tx: Transaction) -> None:
         for number in range(REFUSALS_FOR_A_PERSON):
-            session.add(
+            tx.session.add(
                 OutboxRow(
                     lane=standing.lane, task=standing.task, key=f"refused-{number}", order_id=standing.order_id,
                     subject=standing.subject, created_at=world.now, due_at=world.now, settled_at=world.now,
@@ -143,7 +143,7 @@ def refuse_often(world: World) -> None:
                 )
             )  # fmt: skip
 
-    world.database.write(work)
+    world.database.transact(work)
 
 
 @pytest.mark.parametrize("mishap", [forget_the_key, change_the_shop, nobody_answers, lose_the_answer, refuse_often])

@@ -55,23 +55,25 @@ class Crowd:
         chance = random.Random(seed)
         for _ in range(TURNS):
             order_id = chance.choice(self.orders)
-            self.world.database.write(paying.ask_soon, self.payments[order_id], self.world.now)
+            self.world.database.transact(paying.ask_soon, self.payments[order_id], self.world.now)
             self.world.tell(self.payments[order_id], chance.choice([PaymentState.PENDING, PaymentState.CAPTURED]))
 
     def call_worker_returns(self, seed: int) -> None:
         """Claims refunds and gives the money back once for each key."""
         for _ in range(TURNS):
-            for row in self.world.database.write(
+            for row in self.world.database.transact(
                 outbox.claim, Lane.PROVIDER, self.world.now, Claim(f"cashier-{seed}", 600)
             ):
                 self.world.refunded(row.subject, f"refund-of-{row.key}", row.amount)
-                self.world.in_docket(row.order_id, order_tasks.settle, row.key, row.claimed_by, "done", self.world.now)
+                self.world.in_docket(
+                    row.order_id, order_tasks.settle_task, row.key, row.claimed_by, "done", self.world.now
+                )
 
     def clock_looks(self, _seed: int) -> None:
         for _ in range(TURNS):
             for order_id in self.orders:
-                self.world.database.write(making.deadline_passed, order_id, self.world.rules, self.world.now)
-                self.world.database.write(making.grace_over, order_id, self.world.rules, self.world.now)
+                self.world.database.transact(making.deadline_passed, order_id, self.world.rules, self.world.now)
+                self.world.database.transact(making.grace_over, order_id, self.world.rules, self.world.now)
 
     def _accepted(self, order_id: str) -> Accepted:
         return Accepted(message_id="a", command_id=self.commands[order_id], order_id=order_id, at=self.world.now)

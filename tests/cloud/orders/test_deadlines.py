@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox
 from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
-from cloud.orders.locked_order import open_docket
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
 from cloud.orders.outbox import Claim
 from cloud.orders.states import FINAL, Status
@@ -40,13 +40,13 @@ def test_a_command_nobody_took_to_the_broker_is_certainly_not_sent(world: World)
 def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
 
-    def found_nobody(session: Session) -> None:
-        [row] = outbox.claim(session, Lane.MQTT, world.now, Claim("courier", 30))
-        docket = open_docket(session, order_id)
-        order_tasks.nothing_done(docket, row.key)
-        order_tasks.put_off(docket, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
+    def found_nobody(tx: Transaction) -> None:
+        [row] = outbox.claim(tx, Lane.MQTT, world.now, Claim("courier", 30))
+        locked = lock_order(tx, order_id)
+        order_tasks.mark_no_effect(locked, row.key)
+        order_tasks.reschedule(locked, row.key, "courier", world.now + timedelta(seconds=2), "broker code 16")
 
-    world.database.write(found_nobody)
+    world.database.transact(found_nobody)
     world.wait(60)
     assert not world.order(order_id).uncertain
     assert world.promised(order_id, Task.QUERY, *RETURNS) == ["refund"]
@@ -54,7 +54,7 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
 
 def test_a_command_whose_sending_nobody_heard_of_again_is_uncertain(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
-    world.database.write(outbox.claim, Lane.MQTT, world.now, Claim("dead courier", 30))
+    world.database.transact(outbox.claim, Lane.MQTT, world.now, Claim("dead courier", 30))
     world.wait(60)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
@@ -117,8 +117,8 @@ def test_a_deadline_that_was_met_in_between_does_nothing(sqlite_world: World) ->
     world.publish(order_id)
     world.clock.advance(76)
     world.report(order_id, Result.DONE)
-    world.database.write(making.deadline_passed, order_id, world.rules, world.now)
-    world.database.write(making.grace_over, order_id, world.rules, world.now)
+    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.transact(making.grace_over, order_id, world.rules, world.now)
     assert world.status(order_id) == "successful"
 
 
@@ -145,10 +145,10 @@ def test_the_loop_wakes_for_the_next_deadline_and_never_in_the_past(world: World
     assert deadlines.step(world.now) == START + timedelta(seconds=1)
     order_id = world.scan()
 
-    def soon(session: Session) -> None:
-        session.get_one(Order, order_id).due_at = START + timedelta(seconds=0.25)
+    def soon(tx: Transaction) -> None:
+        tx.session.get_one(Order, order_id).due_at = START + timedelta(seconds=0.25)
 
-    world.database.write(soon)
+    world.database.transact(soon)
     assert deadlines.step(world.now) == START + timedelta(seconds=0.25)
     world.clock.advance(0.25)
     assert deadlines.step(world.now) > world.now
@@ -163,7 +163,7 @@ def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
 
     make_id = world.command(broken).id
     world.in_docket(
-        broken, order_tasks.promise, Task.QUERY, f"query-{make_id}", make_id, world.now
+        broken, order_tasks.add_task, Task.QUERY, f"query-{make_id}", make_id, world.now
     )  # the key of its question is taken, so its deadline cannot be written
     deadlines = Deadlines(world.database, world.rules)
     now = world.clock.advance(76)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.orders import forgetting, making
 from cloud.orders.forgetting import KEPT_FOR, NUMBERS_KEPT_FOR, Forgetting, ForgottenOrder
 from cloud.orders.models import Order, OrderChange
@@ -18,9 +18,9 @@ SCAN = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="dice"))
 
 
 def expired(world: World, scan: Scan = SCAN) -> str:
-    order_id = world.database.write(open_order, scan, "ru", world.rules, world.now).id
+    order_id = world.database.transact(open_order, scan, "ru", world.rules, world.now).id
     world.clock.advance(world.rules.order_expiration_s + 1)
-    world.database.write(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
     return order_id
 
 
@@ -49,10 +49,10 @@ def test_its_old_code_is_over_and_anothers_is_not(world: World) -> None:
     expired(world)
     after(world, KEPT_FOR)
     with pytest.raises(NotForSale) as refused:
-        world.database.write(open_order, SCAN, "ru", world.rules, world.now)
+        world.database.transact(open_order, SCAN, "ru", world.rules, world.now)
     assert refused.value.why is Why.EXPIRED
     others = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="other dice"))
-    assert world.database.write(open_order, others, "ru", world.rules, world.now).id.startswith("ord-old-")
+    assert world.database.transact(open_order, others, "ru", world.rules, world.now).id.startswith("ord-old-")
     after(world, NUMBERS_KEPT_FOR)
     after(world, timedelta(seconds=1))
     with world.database.read() as session:
@@ -73,13 +73,13 @@ def test_the_database_itself_forbids_the_rest(world: World) -> None:
     expired(world)
     world.pay("ord-paid")
 
-    def forget(session: Session, order_id: str) -> None:
-        session.execute(insert(ForgottenOrder), [{"order_id": order_id, "at": world.now}])
+    def forget(tx: Transaction, order_id: str) -> None:
+        tx.session.execute(insert(ForgottenOrder), [{"order_id": order_id, "at": world.now}])
 
-    def erase(session: Session) -> None:
-        session.execute(delete(OrderChange).where(OrderChange.order_id == "ord-old"))
+    def erase(tx: Transaction) -> None:
+        tx.session.execute(delete(OrderChange).where(OrderChange.order_id == "ord-old"))
 
     with pytest.raises(DatabaseError, match="with a payment"):
-        world.database.write(forget, "ord-paid")
+        world.database.transact(forget, "ord-paid")
     with pytest.raises(DatabaseError, match="only grows"):
-        world.database.write(erase)
+        world.database.transact(erase)

@@ -123,7 +123,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def buyer_asks_to_pour(self) -> None:
         try:
-            self.database.write(making.pour_now, ORDER, "buyer", self.world.rules, self.clock())
+            self.database.transact(making.pour_now, ORDER, "buyer", self.world.rules, self.clock())
         except making.NotPourable:
             assert self.status() is not Status.MANUAL_MAKE
 
@@ -318,14 +318,14 @@ class Life(RuleBasedStateMachine):
     def start_unsettled(self) -> None:
         """As the checkout does, but the call is left to the call worker's loop."""
         number = len(self.payments()) + 1
-        self.database.write(paying.start_payment, ORDER, self.account, f"p{number}", self.clock())
+        self.database.transact(paying.start_payment, ORDER, self.account, f"p{number}", self.clock())
 
     def hear(self, said: Message) -> None:
         rules, now = self.world.rules, self.clock()
         if isinstance(said, Accepted):
-            self.database.write(making.accepted, DEVICE, said, rules, now)
+            self.database.transact(making.accepted, DEVICE, said, rules, now)
         elif isinstance(said, Outcome):
-            self.database.write(making.reported, DEVICE, said, rules, now)
+            self.database.transact(making.reported, DEVICE, said, rules, now)
 
     def order(self) -> Order:
         return self.world.order(ORDER)
@@ -343,7 +343,7 @@ class Life(RuleBasedStateMachine):
     def notified(self, event: str, object_id: str, **more: str) -> None:
         told = {"id": object_id, "status": event.split(".")[1], "recipient": {"account_id": ACCOUNT}} | more
         notification = parse_notification(json.dumps({"event": event, "object": told}).encode())
-        self.database.write(inbox.receive, notification, self.clock())
+        self.database.transact(inbox.receive, notification, self.clock())
 
     def purses(self) -> list[Purse]:
         return list(self.provider.purses.values()) if hasattr(self, "provider") else []

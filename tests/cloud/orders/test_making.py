@@ -18,7 +18,7 @@ RETURNS = (Task.CANCEL, Task.REFUND)
 
 def try_returns(world: World, order_id: str) -> None:
     """A call worker has begun to give the money back."""
-    taken = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    taken = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
     assert order_id in {row.order_id for row in taken}
 
 
@@ -271,11 +271,11 @@ def test_an_acceptance_after_the_end_moves_nothing(sqlite_world: World) -> None:
 def test_pouring_by_hand_is_for_late_paid_orders_only(world: World) -> None:
     order_id = world.bring_to(Status.MANUAL_MAKE)
     assert world.commands(order_id) == []
-    world.database.write(making.pour_now, order_id, "buyer", world.rules, world.now)
+    world.database.transact(making.pour_now, order_id, "buyer", world.rules, world.now)
     assert world.status(order_id) == "paid"
     assert len(world.commands(order_id)) == 1
     with pytest.raises(NotPourable):
-        world.database.write(making.pour_now, order_id, "buyer", world.rules, world.now)
+        world.database.transact(making.pour_now, order_id, "buyer", world.rules, world.now)
     assert len(world.commands(order_id)) == 1
 
 
@@ -284,14 +284,18 @@ def test_nothing_else_can_be_poured_by_hand(sqlite_world: World, status: Status)
     order_id = sqlite_world.bring_to(status)
     commands = len(sqlite_world.commands(order_id))
     with pytest.raises(NotPourable):
-        sqlite_world.database.write(making.pour_now, order_id, "ops@example.org", sqlite_world.rules, sqlite_world.now)
+        sqlite_world.database.transact(
+            making.pour_now, order_id, "ops@example.org", sqlite_world.rules, sqlite_world.now
+        )
     assert len(sqlite_world.commands(order_id)) == commands
 
 
 def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
-    world.database.write(making.not_sent, command.order_id, command.id, True, "broker code 135", world.rules, world.now)
+    world.database.transact(
+        making.not_sent, command.order_id, command.id, True, "broker code 135", world.rules, world.now
+    )
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
     assert world.promised(order_id, Task.REFUND, Task.QUERY) == ["refund"]
@@ -301,7 +305,7 @@ def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -
 def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
-    world.database.write(making.not_sent, command.order_id, command.id, False, "no answer", world.rules, world.now)
+    world.database.transact(making.not_sent, command.order_id, command.id, False, "no answer", world.rules, world.now)
     order = world.order(order_id)
     assert (order.reason, order.uncertain) == ("not_sent", True)
     assert set(world.promised(order_id, Task.REFUND, Task.QUERY)) == {"refund", "query"}
@@ -313,7 +317,7 @@ def test_what_was_published_cannot_be_called_not_sent(sqlite_world: World) -> No
     order_id = sqlite_world.pay()
     sqlite_world.publish(order_id)
     command = sqlite_world.command(order_id)
-    sqlite_world.database.write(
+    sqlite_world.database.transact(
         making.not_sent, command.order_id, command.id, True, "?", sqlite_world.rules, sqlite_world.now
     )
     assert sqlite_world.status(order_id) == "make_pending"

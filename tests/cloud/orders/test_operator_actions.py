@@ -33,7 +33,7 @@ def silent(world: World) -> str:
 
 
 def decide(world: World, order_id: str, kopecks: int | None = None) -> int:
-    return world.database.write(operator_actions.give_back, order_id, kopecks, *BY, world.now)
+    return world.database.transact(operator_actions.give_back, order_id, kopecks, *BY, world.now)
 
 
 def test_a_part_of_a_poured_drink_is_returned_and_the_rest_stays_paid(world: World) -> None:
@@ -64,7 +64,7 @@ def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(w
     order_id = poured(world)
     decide(world, order_id, 5000)
     [first] = world.rows(order_id, Task.REFUND)
-    world.in_docket(order_id, order_tasks.settle, first.key, "", "done", world.now)
+    world.in_docket(order_id, order_tasks.settle_task, first.key, "", "done", world.now)
     world.refunded(world.payment(order_id).id, "rf-1", 5000)
     decide(world, order_id, 2000)
     assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000, 2000]
@@ -150,8 +150,8 @@ def test_the_ledger_only_knows_its_own_kinds(world: World) -> None:
     order_id = poured(world)
     payment = world.payment(order_id)
     with pytest.raises(Exception, match="ck_movements_kind"):
-        world.database.write(
-            lambda session: session.add(
+        world.database.transact(
+            lambda tx: tx.session.add(
                 Movement(payment_id=payment.id, order_id=order_id, kind="lent", amount=1, reference="", at=world.now)
             )
         )

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from cloud.orders import order_tasks, outbox
-from cloud.orders.locked_order import Docket
+from cloud.orders.locked_order import LockedOrder
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.tasks import Lane, Task
 from tests.cloud.worlds import OTHER_DEVICE, START, World
@@ -25,26 +25,26 @@ def an_order(world: World) -> None:
 
 def promise(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
     due_at = START + timedelta(seconds=due_in)
-    world.in_docket(ORDER, order_tasks.promise, task, key, "p-1", START, 100, due_at)
+    world.in_docket(ORDER, order_tasks.add_task, task, key, "p-1", START, 100, due_at)
     with world.database.read() as session:
         return session.scalars(select(OutboxRow.id).where(OutboxRow.key == key)).one()
 
 
 def settle(world: World, row_id: int, owner: str) -> bool:
-    return world.in_docket(ORDER, order_tasks.settle, row(world, row_id).key, owner, "done", world.now)
+    return world.in_docket(ORDER, order_tasks.settle_task, row(world, row_id).key, owner, "done", world.now)
 
 
 def put_off(world: World, row_id: int, owner: str, seconds: float, why: str) -> bool:
     until = world.now + timedelta(seconds=seconds)
-    return world.in_docket(ORDER, order_tasks.put_off, row(world, row_id).key, owner, until, why)
+    return world.in_docket(ORDER, order_tasks.reschedule, row(world, row_id).key, owner, until, why)
 
 
 def withdraw(world: World, order_id: str = ORDER, task: Task = Task.REFUND, subject: str | None = None) -> bool:
-    return world.in_docket(order_id, order_tasks.withdraw, {task}, world.now, subject)
+    return world.in_docket(order_id, order_tasks.withdraw_tasks, {task}, world.now, subject)
 
 
 def claimed(world: World, by: Claim, lane: Lane = Lane.PROVIDER) -> list[int]:
-    return [row.id for row in world.database.write(outbox.claim, lane, world.now, by)]
+    return [row.id for row in world.database.transact(outbox.claim, lane, world.now, by)]
 
 
 def next_due(world: World, lane: Lane = Lane.PROVIDER) -> datetime | None:
@@ -137,9 +137,9 @@ def test_a_promise_nobody_began_can_be_withdrawn_and_one_begun_cannot(world: Wor
 def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: World) -> None:
     row_id = promise(world)
 
-    def certainly_not_done(docket: Docket) -> None:
-        order_tasks.nothing_done(docket, "k-1")
-        order_tasks.put_off(docket, "k-1", "anna", world.now, "not connected")
+    def certainly_not_done(locked: LockedOrder) -> None:
+        order_tasks.mark_no_effect(locked, "k-1")
+        order_tasks.reschedule(locked, "k-1", "anna", world.now, "not connected")
 
     claimed(world, ANNA)
     assert not withdraw(world)
@@ -172,7 +172,7 @@ def test_the_oldest_due_come_first_and_no_more_than_asked_for(world: World) -> N
 def test_times_of_any_zone_mean_the_same_moment(world: World) -> None:
     promise(world)
     in_moscow = world.now.astimezone(timezone(timedelta(hours=3)))
-    [taken] = world.database.write(outbox.claim, Lane.PROVIDER, in_moscow, ANNA)
+    [taken] = world.database.transact(outbox.claim, Lane.PROVIDER, in_moscow, ANNA)
     assert row(world, taken.id).first_tried_at == START
     assert row(world, taken.id).claimed_until == START + timedelta(seconds=30)
     assert (taken.due_at.tzinfo, taken.due_at) == (UTC, START)

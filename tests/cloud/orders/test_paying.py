@@ -8,10 +8,10 @@ import pytest
 from pytest_mock import MockerFixture
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, owed_tasks, paying
-from cloud.orders.locked_order import Docket, UnknownOrder
+from cloud.orders.locked_order import LockedOrder, UnknownOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, OutboxRow, claim
@@ -111,8 +111,8 @@ def test_the_database_itself_refuses_a_second_live_payment(world: World) -> None
     order_id = world.scan()
     world.start(order_id)
 
-    def careless(session: Session) -> None:
-        session.execute(
+    def careless(tx: Transaction) -> None:
+        tx.session.execute(
             insert(Payment).values(
                 id="second", order_id=order_id, merchant_id="north", scenario="Yookassa", account_id=ACCOUNT,
                 capture="immediate", status_check="polling", amount=1, state="creating", live=True, started_at=START,
@@ -121,7 +121,7 @@ def test_the_database_itself_refuses_a_second_live_payment(world: World) -> None
         )  # fmt: skip
 
     with pytest.raises(IntegrityError):
-        world.database.write(careless)
+        world.database.transact(careless)
 
 
 def test_money_seen_in_time_is_poured_by_itself_and_later_waits_for_a_person(world: World) -> None:
@@ -199,7 +199,7 @@ def test_a_problem_once_seen_is_not_forgotten(sqlite_world: World) -> None:
 def test_money_on_a_payment_thought_refused_goes_back(world: World, state: P) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id)
-    world.database.write(paying.payment_refused, payment_id, "unreachable", world.now)
+    world.database.transact(paying.payment_refused, payment_id, "unreachable", world.now)
     assert world.status(order_id) == "failed"
     world.tell(payment_id, state)
     assert world.status(order_id) == "failed"
@@ -210,7 +210,7 @@ def test_a_refusal_after_the_payment_was_seen_means_nothing(sqlite_world: World)
     order_id = sqlite_world.scan()
     payment_id = sqlite_world.start(order_id)
     sqlite_world.tell(payment_id, P.PENDING)
-    sqlite_world.database.write(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
+    sqlite_world.database.transact(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
     assert sqlite_world.status(order_id) == "pending"
 
 
@@ -262,12 +262,12 @@ def test_a_refund_of_a_drink_that_was_poured_is_goodwill(sqlite_world: World) ->
 def test_the_ledger_cannot_be_rewritten(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
 
-    def cook(session: Session) -> None:
-        for movement in session.query(Movement).filter_by(order_id=order_id):
+    def cook(tx: Transaction) -> None:
+        for movement in tx.session.query(Movement).filter_by(order_id=order_id):
             movement.amount = 1
 
     with pytest.raises(Exception, match="only grows"):
-        world.database.write(cook)
+        world.database.transact(cook)
 
 
 def test_how_often_a_payment_is_asked_about(sqlite_world: World) -> None:
@@ -277,7 +277,7 @@ def test_how_often_a_payment_is_asked_about(sqlite_world: World) -> None:
     world.tell(payment_id, P.PENDING)
     assert next_check_in(world, order_id) == 2, "the buyer waits"
     world.clock.advance(300)
-    world.database.write(paying.check_failed, payment_id, world.now + timedelta(seconds=60))
+    world.database.transact(paying.check_failed, payment_id, world.now + timedelta(seconds=60))
     world.tell(payment_id, P.PENDING)
     assert next_check_in(world, order_id) == 60, "and for long after the order expired"
     world.tell(payment_id, P.HELD)
@@ -298,7 +298,7 @@ def test_a_hint_not_yet_followed_survives_other_news(sqlite_world: World) -> Non
     """A webhook says "look" while the answer to another call is being written down."""
     order_id = sqlite_world.bring_to(Status.SUCCESSFUL)
     payment_id = sqlite_world.payment(order_id).id
-    sqlite_world.database.write(paying.ask_soon, payment_id, sqlite_world.now)
+    sqlite_world.database.transact(paying.ask_soon, payment_id, sqlite_world.now)
     sqlite_world.clock.advance(1)
     sqlite_world.tell(payment_id, P.CAPTURED)
     assert next_check_in(sqlite_world, order_id) == -1
@@ -310,12 +310,12 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
     payment_id = world.payment(order_id).id
     in_the_middle, hinted = threading.Event(), threading.Event()
 
-    def hint(session: Session) -> None:
-        session.execute(update(Payment).where(Payment.id == payment_id).values(next_check_at=world.now))
+    def hint(tx: Transaction) -> None:
+        tx.session.execute(update(Payment).where(Payment.id == payment_id).values(next_check_at=world.now))
 
     def webhook_comes() -> None:
         assert in_the_middle.wait(30)
-        world.database.write(hint)
+        world.database.transact(hint)
         hinted.set()
 
     def judge_slowly(before: PaymentState, after: PaymentState, had_money: bool) -> bool:
@@ -341,16 +341,16 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
 
     def call_worker_comes() -> None:
         assert in_the_middle.wait(30)
-        taken.extend(world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120)))
+        taken.extend(world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120)))
         looked.set()
 
-    def withdraw_slowly(docket: Docket, tasks: Collection[Task], now: datetime, subject: str) -> bool:
-        assert [row.attempts for row in docket.promises if row.task in tasks] == [0]
+    def withdraw_slowly(locked: LockedOrder, tasks: Collection[Task], now: datetime, subject: str) -> bool:
+        assert [row.attempts for row in locked.tasks if row.task in tasks] == [0]
         in_the_middle.set()
         looked.wait(0.5)  # SQLite lets it look only when we are done
-        return withdraw(docket, tasks, now, subject)
+        return withdraw(locked, tasks, now, subject)
 
-    withdraw = order_tasks.withdraw
+    withdraw = order_tasks.withdraw_tasks
     mocker.patch.object(order_tasks, "withdraw", side_effect=withdraw_slowly)
     call_worker = threading.Thread(target=call_worker_comes)
     call_worker.start()
@@ -376,7 +376,7 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
     world.report(order_id, Result.UNKNOWN)
     assert told(order_id) == ("waiting", PRICE)
     world.clock.advance(301)
-    [row] = world.database.write(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
     assert told(order_id) == ("in_progress", PRICE)
-    world.in_docket(order_id, order_tasks.settle, row.key, "cashier", "lost", world.now)
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", "lost", world.now)
     assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"

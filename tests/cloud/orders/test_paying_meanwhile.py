@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from cloud.database.database import Base
+from cloud.database.base import Base
 from cloud.fleet.models import Device, Drink, Merchant
 from cloud.orders.money import PaymentState
 from cloud.orders.paying import Account
@@ -15,7 +15,7 @@ from tests.cloud.worlds import HOLD, ONE_STAGE, World
 
 
 def change_fleet(world: World, kind: type[Base], **values: Any) -> None:
-    world.database.write(lambda session: session.execute(update(kind).values(**values)))
+    world.database.transact(lambda tx: tx.session.execute(update(kind).values(**values)))
 
 
 @pytest.mark.parametrize("account", [HOLD, ONE_STAGE], ids=["hold", "one stage"])
@@ -34,7 +34,7 @@ def test_a_drink_sold_before_the_contracts_end_or_off_the_menu_is_poured(sqlite_
     order_id = sqlite_world.scan()
     payment_id = sqlite_world.start(order_id)
     change_fleet(sqlite_world, Merchant, valid_until=sqlite_world.now.date() - timedelta(days=1))
-    sqlite_world.database.write(lambda session: session.execute(delete(Drink)))
+    sqlite_world.database.transact(lambda tx: tx.session.execute(delete(Drink)))
     sqlite_world.tell(payment_id, PaymentState.HELD)
     assert (sqlite_world.status(order_id), sqlite_world.promised(order_id)) == ("paid", ["make"])
 

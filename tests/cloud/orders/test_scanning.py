@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.orders.models import Order
 from cloud.orders.scanning import NotForSale, Scan, Why, open_order
@@ -16,7 +17,7 @@ LATTE = Scan("ord-1", DEVICE, "latte", 1)
 
 
 def opened(world: World, scan: Scan = LATTE) -> Order:
-    return world.database.write(open_order, scan, "ru", world.rules, world.now)
+    return world.database.transact(open_order, scan, "ru", world.rules, world.now)
 
 
 def test_a_scan_is_an_order_at_our_price_for_a_quarter_of_an_hour(world: World) -> None:
@@ -41,7 +42,7 @@ def test_one_phone_cannot_use_an_orders_id_for_another_drink(sqlite_world: World
     opened(sqlite_world)
     world, is_holder = sqlite_world, (lambda order_id: order_id == "ord-1")
     with pytest.raises(NotForSale) as refused:
-        world.database.write(open_order, other, "ru", world.rules, world.now, None, None, is_holder)
+        world.database.transact(open_order, other, "ru", world.rules, world.now, None, None, is_holder)
     assert refused.value.why is Why.OTHER_ORDER
 
 
@@ -56,9 +57,9 @@ def test_another_phone_gets_another_id(world: World) -> None:
     )
 
 
-def change(model: type[Any], key: object, **values: object) -> Callable[[Session], None]:
-    def work(session: Session) -> None:
-        row = session.get_one(model, key)
+def change(model: type[Any], key: object, **values: object) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        row = tx.session.get_one(model, key)
         for name, value in values.items():
             setattr(row, name, value)
 
@@ -80,7 +81,7 @@ def test_what_cannot_be_sold_is_refused_with_its_reason(
     world: World, spoil: Callable[[Session], None] | None, scan: Scan, why: Why
 ) -> None:
     if spoil is not None:
-        world.database.write(spoil)
+        world.database.transact(spoil)
     with pytest.raises(NotForSale) as refused:
         opened(world, scan)
     assert refused.value.why is why
@@ -89,27 +90,27 @@ def test_what_cannot_be_sold_is_refused_with_its_reason(
 
 
 def test_the_contracts_last_day_still_counts(sqlite_world: World) -> None:
-    sqlite_world.database.write(change(Merchant, "north", valid_until=START.date()))
+    sqlite_world.database.transact(change(Merchant, "north", valid_until=START.date()))
     assert opened(sqlite_world).status == "created"
 
 
 def test_a_price_changed_later_does_not_change_the_order(sqlite_world: World) -> None:
     opened(sqlite_world)
-    sqlite_world.database.write(change(Drink, (DEVICE, "latte"), price_medium=1))
+    sqlite_world.database.transact(change(Drink, (DEVICE, "latte"), price_medium=1))
     assert opened(sqlite_world).price == PRICE
 
 
 def test_a_test_machines_orders_are_marked(sqlite_world: World) -> None:
-    sqlite_world.database.write(change(Device, DEVICE, status="test"))
+    sqlite_world.database.transact(change(Device, DEVICE, status="test"))
     assert opened(sqlite_world).is_test
 
 
 def test_a_known_order_is_found_even_when_nothing_is_sold_any_more(sqlite_world: World) -> None:
     opened(sqlite_world)
-    sqlite_world.database.write(change(Device, DEVICE, status="closed"))
+    sqlite_world.database.transact(change(Device, DEVICE, status="closed"))
 
-    def remove(session: Session) -> None:
-        session.delete(session.get_one(Credential, ("north", "Yookassa")))
+    def remove(tx: Transaction) -> None:
+        tx.session.delete(tx.session.get_one(Credential, ("north", "Yookassa")))
 
-    sqlite_world.database.write(remove)
+    sqlite_world.database.transact(remove)
     assert opened(sqlite_world).status == "created"

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from cloud.database.database import Database
 from cloud.orders import making, paying
-from cloud.orders.locked_order import key_of, open_docket
+from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.money import PaymentNews, PaymentState
 from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
@@ -91,13 +91,13 @@ def test_in_one_transaction_each_order_ends_as_it_would_have_alone(world: World,
     world.clock.advance(5)
     for number, order_id in enumerate(alone):
         for step in steps_of(world, order_id, random.Random(f"{seed} {number}")):
-            world.database.write(step.rule, *step.facts)
+            world.database.transact(step.rule, *step.facts)
     url = world.database.url.render_as_string(hide_password=False)
     commits: list[object] = []
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:
         event.listen(database._together.engine, "commit", commits.append)
         told = [
-            partial(database.write_soon, key_of(twin), step.rule, *step.facts)
+            partial(database.transact, step.rule, *step.facts, key=order_key(twin), deferred=True)
             for number, twin in enumerate(shared)
             for step in steps_of(world, twin, random.Random(f"{seed} {number}"))
         ]
@@ -113,15 +113,15 @@ def test_one_order_that_cannot_be_written_keeps_no_other_from_it(world: World) -
     make_id = world.command(bad).id
     url = world.database.url.render_as_string(hide_password=False)
 
-    def twice(session: Any) -> None:
-        publish(session, bad, make_id, world.rules, world.now)
-        making.command(open_docket(session, bad), world.rules, world.now).live = True
+    def twice(tx: Any) -> None:
+        publish(tx, bad, make_id, world.rules, world.now)
+        making.command(lock_order(tx, bad), world.rules, world.now).live = True
 
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:
-        published = database.write_soon(
-            key_of(good), publish, good, world.command(good).id, world.rules, world.now
-        )  # fmt: skip
-        refused = database.write_soon(key_of(bad), twice)
+        published = database.transact(
+            publish, good, world.command(good).id, world.rules, world.now, key=order_key(good), deferred=True
+        )
+        refused = database.transact(twice, key=order_key(bad), deferred=True)
     assert published.exception(0) is None
     assert "unique" in str(refused.exception(0)).lower()
     assert (world.status(good), world.status(bad)) == ("make_pending", "paid")
@@ -131,10 +131,18 @@ def test_an_order_nobody_knows_is_no_trouble_for_the_others(world: World) -> Non
     order_id = world.pay()
     url = world.database.url.render_as_string(hide_password=False)
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:
-        published = database.write_soon(
-            key_of(order_id), publish, order_id, world.command(order_id).id, world.rules, world.now
-        )  # fmt: skip
+        published = database.transact(
+            publish,
+            order_id,
+            world.command(order_id).id,
+            world.rules,
+            world.now,
+            key=order_key(order_id),
+            deferred=True,
+        )
         said = Accepted(message_id="a", command_id="mk-none", order_id="nobody's", at=world.now)
-        unknown = database.write_soon(key_of("nobody's"), making.accepted, DEVICE, said, world.rules, world.now)
+        unknown = database.transact(
+            making.accepted, DEVICE, said, world.rules, world.now, key=order_key("nobody's"), deferred=True
+        )
     assert (published.exception(0), unknown.exception(0)) == (None, None)
     assert world.status(order_id) == "make_pending"

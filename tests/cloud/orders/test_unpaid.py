@@ -27,7 +27,7 @@ def give_back(world: World, order_id: str) -> None:
 
 def taken(world: World) -> None:
     """The courier has the command in hand."""
-    assert world.database.write(claim, Lane.MQTT, world.now, Claim("courier", 30))
+    assert world.database.transact(claim, Lane.MQTT, world.now, Claim("courier", 30))
 
 
 def ended(world: World, order_id: str) -> tuple[str, str, bool]:
@@ -97,7 +97,7 @@ def test_what_turns_out_not_to_have_been_sent_ends_at_once(world: World) -> None
     taken(world)
     give_back(world, order_id)
     [make] = world.rows(order_id, Task.MAKE)
-    world.in_docket(order_id, order_tasks.nothing_done, make.key)
+    world.in_docket(order_id, order_tasks.mark_no_effect, make.key)
     world.in_docket(order_id, unpaid.stop_what_nobody_pays_for, world.now)
     assert ended(world, order_id) == ("make_failed", "returned", False)
 

@@ -7,10 +7,10 @@ from typing import Any
 import requests
 from flask.testing import FlaskClient
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
@@ -56,7 +56,7 @@ class CustomTill:
         self.app = create_app(cloud)
         self._buyer = requests.Session()
         self._buyer.trust_env = False
-        world.database.write(self._account, offers)
+        world.database.transact(self._account, offers)
 
     def _connect(self, shop: Shop, scenario: str) -> Provider:
         addresses = addresses_of(self.world.database, shop.account_id)
@@ -69,11 +69,11 @@ class CustomTill:
             clock=lambda: self.world.now.timestamp(),
         )  # fmt: skip
 
-    def _account(self, session: Session, offers: dict[str, str]) -> None:
+    def _account(self, tx: Transaction, offers: dict[str, str]) -> None:
         values = {"page_url": f"{self.merchant.address}/page", "status_url": "", "action_url": ""} | offers
         locked = self.world.vault.lock(SECRET)
-        session.add(Credential(merchant_id="north", scenario="Custom", account_id=ACCOUNT, secret=locked, **values))
-        session.get_one(Device, DEVICE).payment_scenario = "Custom"
+        tx.session.add(Credential(merchant_id="north", scenario="Custom", account_id=ACCOUNT, secret=locked, **values))
+        tx.session.get_one(Device, DEVICE).payment_scenario = "Custom"
 
     def close(self) -> None:
         self._buyer.close()

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.orders.receipts import Receipt
 from cloud.orders.tasks import Task
@@ -31,7 +31,7 @@ class FiscalTill:
 
     def __init__(self, till: Till) -> None:
         self.till, self.world = till, till.world
-        self.world.database.write(_set_up)
+        self.world.database.transact(_set_up)
         self.registration = Registration(
             self.world.database, till.shops, ThreadPool("receipts", 0), lambda: 0.0, self.world.clock
         )
@@ -39,22 +39,22 @@ class FiscalTill:
     def set_terms(self, drink: dict[str, Any] | None = None, **merchant: Any) -> None:
         """What receipts say from now on, the merchant's and the latte's."""
 
-        def change(session: Session) -> None:
-            credential = session.get_one(Credential, ("north", SCENARIO))
+        def change(tx: Transaction) -> None:
+            credential = tx.session.get_one(Credential, ("north", SCENARIO))
             credential.receipt = TERMS | merchant
             credential.version += 1
-            session.get_one(Drink, (DEVICE, "latte")).receipt = drink
+            tx.session.get_one(Drink, (DEVICE, "latte")).receipt = drink
 
-        self.world.database.write(change)
+        self.world.database.transact(change)
 
     def take_at_once(self) -> None:
         """The merchant takes money at once instead of holding it."""
 
-        def change(session: Session) -> None:
-            credential = session.get_one(Credential, ("north", SCENARIO))
+        def change(tx: Transaction) -> None:
+            credential = tx.session.get_one(Credential, ("north", SCENARIO))
             credential.capture, credential.version = "immediate", credential.version + 1
 
-        self.world.database.write(change)
+        self.world.database.transact(change)
 
     def press(self, order_id: str, email: str | None = BUYER) -> TestResponse:
         asked = {"order_id": order_id} | ({} if email is None else {"email": email})
@@ -135,13 +135,13 @@ def a_fiscal_till(world: World) -> Iterator[FiscalTill]:
         yield FiscalTill(till)
 
 
-def _set_up(session: Session) -> None:
-    session.get_one(Merchant, "north").contact_email = CONTACT
-    plain = session.get_one(Credential, ("north", "Yookassa"))
-    session.add(
+def _set_up(tx: Transaction) -> None:
+    tx.session.get_one(Merchant, "north").contact_email = CONTACT
+    plain = tx.session.get_one(Credential, ("north", "Yookassa"))
+    tx.session.add(
         Credential(
             merchant_id="north", scenario=SCENARIO, account_id=plain.account_id, secret=plain.secret, receipt=TERMS
         )
     )
-    session.flush()
-    session.get_one(Device, DEVICE).payment_scenario = SCENARIO
+    tx.session.flush()
+    tx.session.get_one(Device, DEVICE).payment_scenario = SCENARIO

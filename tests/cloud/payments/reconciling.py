@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders.models import Payment
 from cloud.payments.provider_clients import FRESH
@@ -79,14 +79,14 @@ def refund_in_cabinet(till: Till, order_id: str, value: str | None = None) -> No
 def change_payment(till: Till, order_id: str, **values: Any) -> None:
     """Our books are made to differ, as a bug or a restored backup would."""
 
-    def work(session: Session) -> None:
-        session.execute(update(Payment).where(Payment.order_id == order_id).values(**values))
+    def work(tx: Transaction) -> None:
+        tx.session.execute(update(Payment).where(Payment.order_id == order_id).values(**values))
 
-    till.world.database.write(work)
+    till.world.database.transact(work)
 
 
 def forget_credential(till: Till) -> None:
-    till.world.database.write(lambda session: session.execute(delete(Credential)))
+    till.world.database.transact(lambda tx: tx.session.execute(delete(Credential)))
     till.world.clock.advance(FRESH.total_seconds())
 
 

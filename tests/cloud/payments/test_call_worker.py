@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim
@@ -45,13 +45,13 @@ WAYS = [f"{kind.value}{'_after' if more else ''}" for kind, more in SHAKY]
 def change_credential(till: Till, **values: Any) -> None:
     """Changed, and by now noticed."""
 
-    def change(session: Session) -> None:
-        credential = session.get_one(Credential, ("north", "Yookassa"))
+    def change(tx: Transaction) -> None:
+        credential = tx.session.get_one(Credential, ("north", "Yookassa"))
         for name, value in values.items():
             setattr(credential, name, value)
         credential.version += 1
 
-    till.world.database.write(change)
+    till.world.database.transact(change)
     till.world.wait(FRESH.total_seconds())
 
 
@@ -163,7 +163,7 @@ def test_the_same_bytes_go_again_under_the_same_key(sqlite_world: World) -> None
 
 def test_a_worker_that_died_while_calling_is_replaced_and_its_call_repeated(till: Till) -> None:
     order_id = ready_for(till, Task.REFUND)
-    taken = till.world.database.write(outbox.claim, Lane.PROVIDER, till.world.now, Claim("dead", 120))
+    taken = till.world.database.transact(outbox.claim, Lane.PROVIDER, till.world.now, Claim("dead", 120))
     assert [row.task for row in taken] == ["refund"]
     till.work(119)
     assert till.refunds_there() == []
@@ -321,7 +321,7 @@ def test_the_call_worker_sleeps_until_something_can_be_done(till: Till) -> None:
     world = till.world
     assert till.call_worker.step(world.now) == world.now + timedelta(seconds=IDLE_S)
     ready_for(till, Task.REFUND)
-    world.database.write(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("another", 120))
     assert till.call_worker.step(world.now) == world.now + timedelta(seconds=120)
 
 

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
@@ -106,10 +106,10 @@ def test_a_call_the_provider_would_refuse_is_not_made(sqlite_till: Till) -> None
     till = sqlite_till
     order_id = ready_for(till, Task.REFUND)
 
-    def spoil(session: Session) -> None:
-        session.get_one(Payment, till.world.payment(order_id).id).provider_payment_id = "not/an/id"
+    def spoil(tx: Transaction) -> None:
+        tx.session.get_one(Payment, till.world.payment(order_id).id).provider_payment_id = "not/an/id"
 
-    till.world.database.write(spoil)
+    till.world.database.transact(spoil)
     till.work()
     assert till.verdicts(order_id, Task.REFUND)[0] == "refused"
     assert till.refunds_there() == []

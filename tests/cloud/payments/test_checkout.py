@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
@@ -129,10 +129,10 @@ def test_a_payment_paid_while_its_page_was_asked_for_is_409(sqlite_till: Till) -
 def test_without_an_account_it_is_503_and_the_order_stays_payable(till: Till) -> None:
     order_id = till.world.scan()
 
-    def remove(session: Session) -> None:
-        session.delete(session.get_one(Credential, ("north", "Yookassa")))
+    def remove(tx: Transaction) -> None:
+        tx.session.delete(tx.session.get_one(Credential, ("north", "Yookassa")))
 
-    till.world.database.write(remove)
+    till.world.database.transact(remove)
     assert code_of(till.press(order_id)) == (503, "no_payment")
     assert till.world.status(order_id) == "created"
 

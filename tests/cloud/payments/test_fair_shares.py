@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.own_page.client import CustomClient
@@ -165,17 +165,17 @@ def test_who_repeats_the_same_news_for_ever_waits_with_the_polls(till: Till) -> 
 def a_slow_merchant(till: Till, merchant: CustomSimulator) -> None:
     """Machine DEVICE sells through the merchant's own page from now on."""
 
-    def account(session: Session) -> None:
-        session.add(
+    def account(tx: Transaction) -> None:
+        tx.session.add(
             Credential(
                 merchant_id="north", scenario="Custom", account_id=SLOW_ACCOUNT,
                 secret=till.world.vault.lock(SLOW_SECRET), page_url=f"{merchant.address}/page",
                 status_url=f"{merchant.address}/status",
             )
         )  # fmt: skip
-        session.get_one(Device, DEVICE).payment_scenario = "Custom"
+        tx.session.get_one(Device, DEVICE).payment_scenario = "Custom"
 
-    till.world.database.write(account)
+    till.world.database.transact(account)
     yookassa = till.shops._connect
 
     def connect(shop: Shop, scenario: str) -> Provider:

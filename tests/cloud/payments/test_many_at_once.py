@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
@@ -120,10 +120,10 @@ def test_a_payment_row_changed_by_a_webhook_is_not_written_over(till: Till) -> N
     order_id = till.paid()
     payment_id = till.world.payment(order_id).id
 
-    def webhooks_note(session: Session) -> None:
-        session.get_one(Payment, payment_id).next_check_at = till.world.now
+    def webhooks_note(tx: Transaction) -> None:
+        tx.session.get_one(Payment, payment_id).next_check_at = till.world.now
 
-    till.world.database.write(webhooks_note)
+    till.world.database.transact(webhooks_note)
     till.world.publish(order_id)
     till.world.report(order_id, Result.DONE)
     till.call_worker.step(till.world.now)

@@ -88,7 +88,7 @@ def test_nobody_renews_what_another_has_taken_over(till: Till) -> None:
     clock.advance(LEASE_S)
     assert till.press(order_id).status_code == 200
     settled = opening_of(till, order_id)
-    till.world.database.write(outbox.renew, [settled.key], "dead", clock() + timedelta(hours=1))
+    till.world.database.transact(outbox.renew, [settled.key], "dead", clock() + timedelta(hours=1))
     assert opening_of(till, order_id).claimed_until == settled.claimed_until
 
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
@@ -31,27 +31,27 @@ def shops(sqlite_world: World) -> ProviderClients:
 
 
 def add_south(world: World) -> None:
-    def add(session: Session) -> None:
-        session.add(Merchant(id="south", name="South"))
-        session.flush()
+    def add(tx: Transaction) -> None:
+        tx.session.add(Merchant(id="south", name="South"))
+        tx.session.flush()
         secret = world.vault.lock("south_secret")
-        session.add(
+        tx.session.add(
             Credential(
                 merchant_id="south", scenario="Yookassa", account_id="100501", secret=secret, capture="immediate"
             )
         )
 
-    world.database.write(add)
+    world.database.transact(add)
 
 
 def change(world: World, **values: Any) -> None:
-    def work(session: Session) -> None:
-        credential = session.get_one(Credential, ("north", "Yookassa"))
+    def work(tx: Transaction) -> None:
+        credential = tx.session.get_one(Credential, ("north", "Yookassa"))
         for name, value in values.items():
             setattr(credential, name, value)
         credential.version += 1
 
-    world.database.write(work)
+    world.database.transact(work)
 
 
 def payment_at(account_id: str) -> Payment:

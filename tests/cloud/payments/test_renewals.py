@@ -2,9 +2,8 @@
 
 from datetime import timedelta
 
-from sqlalchemy.orm import Session
-
 from cloud.buyer.services import ACTS_BURST
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders.tasks import Task
 from cloud.payments.renewals import Renewals
@@ -18,11 +17,11 @@ from tests.cloud.worlds import SHOP_SECRET
 def key_is(till: Till, secret: str) -> None:
     """The merchant's key as it was applied."""
 
-    def change(session: Session) -> None:
-        credential = session.get_one(Credential, ("north", "Yookassa"))
+    def change(tx: Transaction) -> None:
+        credential = tx.session.get_one(Credential, ("north", "Yookassa"))
         credential.secret, credential.version = till.world.vault.lock(secret), credential.version + 1
 
-    till.world.database.write(change)
+    till.world.database.transact(change)
 
 
 def test_a_new_key_wakes_who_waits_for_it(till: Till) -> None:

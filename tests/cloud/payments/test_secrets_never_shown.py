@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import utc_now
 from cloud.cli import main
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
 from cloud.fleet.apply import apply, format_report
 from cloud.fleet.fleet_file import FleetFileError, read_fleet
 from cloud.fleet.models import Credential
@@ -154,12 +154,12 @@ def test_nor_when_the_key_itself_is_mistyped(overheard: Overheard) -> None:
 
 
 def use(world: World, secret: str) -> None:
-    def change(session: Session) -> None:
-        credential = session.get_one(Credential, ("north", "Yookassa"))
+    def change(tx: Transaction) -> None:
+        credential = tx.session.get_one(Credential, ("north", "Yookassa"))
         credential.secret = world.vault.lock(secret)
         credential.version += 1
 
-    world.database.write(change)
+    world.database.transact(change)
 
 
 def through_everything(till: Till, kind: FaultKind) -> None:
@@ -240,10 +240,10 @@ def test_a_stored_secret_that_cannot_be_read_is_not_shown(sqlite_world: World, o
             work(locked)
         overheard.failing(partial(work, locked))
 
-    def spoil(session: Session) -> None:
-        session.get_one(Credential, ("north", "Yookassa")).secret = locked
+    def spoil(tx: Transaction) -> None:
+        tx.session.get_one(Credential, ("north", "Yookassa")).secret = locked
 
-    sqlite_world.database.write(spoil)
+    sqlite_world.database.transact(spoil)
     shops = ProviderClients(
         sqlite_world.database, sqlite_world.vault, lambda *_: pytest.fail("nothing to connect with"), utc_now
     )

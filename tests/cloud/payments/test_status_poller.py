@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders.scanning import Scan, open_order
 from cloud.orders.tasks import Task
@@ -371,22 +371,22 @@ def test_a_changed_credential_is_not_used_for_an_old_payment(till: Till) -> None
 
 
 def test_each_merchants_payment_is_asked_with_its_own_key(world: World) -> None:
-    def second_merchant(session: Session) -> None:
-        session.add(Merchant(id="south", name="South"))
-        session.flush()
+    def second_merchant(tx: Transaction) -> None:
+        tx.session.add(Merchant(id="south", name="South"))
+        tx.session.flush()
         locked = world.vault.lock("south_secret")
-        session.add(Credential(merchant_id="south", scenario="Yookassa", account_id="100501", secret=locked))
-        session.add(Device(device_uuid="s-001", merchant_id="south", payment_scenario="Yookassa"))
-        session.flush()
-        session.add(DeviceLive(device_uuid="s-001", online=True))
-        session.add(Drink(device_uuid="s-001", drink_no="latte", name="Latte", price_medium=PRICE))
+        tx.session.add(Credential(merchant_id="south", scenario="Yookassa", account_id="100501", secret=locked))
+        tx.session.add(Device(device_uuid="s-001", merchant_id="south", payment_scenario="Yookassa"))
+        tx.session.flush()
+        tx.session.add(DeviceLive(device_uuid="s-001", online=True))
+        tx.session.add(Drink(device_uuid="s-001", drink_no="latte", name="Latte", price_medium=PRICE))
 
-    world.database.write(second_merchant)
+    world.database.transact(second_merchant)
     shops = [SimulatedShop(id=ACCOUNT, secret=SHOP_SECRET), SimulatedShop(id="100501", secret="south_secret")]
     with a_till(world, shops=shops) as till:
         north = till.open_payment()
         south = "south-1"
-        world.database.write(open_order, Scan(south, "s-001", "latte", 1), "en", world.rules, world.now)
+        world.database.transact(open_order, Scan(south, "s-001", "latte", 1), "en", world.rules, world.now)
         assert till.press(south).status_code == 200
         for order_id in (north, south):
             till.buyer_pays(order_id)

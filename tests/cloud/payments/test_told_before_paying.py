@@ -25,7 +25,7 @@ def test_no_payment_is_opened_for_a_machine_that_cannot_pour(
     till: Till, online: bool, state: dict[str, Any], code: str
 ) -> None:
     order_id = till.world.scan()
-    till.world.database.write(_let_the_machine_be, online, state)
+    till.world.database.transact(_let_the_machine_be, online, state)
 
     answer = till.press(order_id)
 
@@ -36,10 +36,10 @@ def test_no_payment_is_opened_for_a_machine_that_cannot_pour(
 
 def test_the_machine_being_well_again_the_same_order_is_sold(till: Till) -> None:
     order_id = till.world.scan()
-    till.world.database.write(_let_the_machine_be, False, {})
+    till.world.database.transact(_let_the_machine_be, False, {})
     assert till.press(order_id).status_code == 503
 
-    till.world.database.write(_let_the_machine_be, True, {"link": "up", "machine": "ready"})
+    till.world.database.transact(_let_the_machine_be, True, {"link": "up", "machine": "ready"})
 
     assert till.press(order_id).status_code == 200
 
@@ -48,11 +48,11 @@ def test_the_machine_being_well_again_the_same_order_is_sold(till: Till) -> None
 def test_what_passes_before_the_buyer_has_paid_stops_nobody(till: Till, machine: str) -> None:
     """The machine's own word of it comes with a heartbeat, up to 5 s after the last cup is out."""
     order_id = till.world.scan()
-    till.world.database.write(_let_the_machine_be, True, {"link": "up", "machine": machine, "busy_order": None})
+    till.world.database.transact(_let_the_machine_be, True, {"link": "up", "machine": machine, "busy_order": None})
 
     assert till.press(order_id).status_code == 200
 
 
-def _let_the_machine_be(session: Any, online: bool, state: dict[str, Any]) -> None:
-    live = session.get_one(DeviceLive, DEVICE)
+def _let_the_machine_be(tx: Any, online: bool, state: dict[str, Any]) -> None:
+    live = tx.session.get_one(DeviceLive, DEVICE)
     live.online, live.state = online, state

@@ -35,7 +35,7 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
         )  # fmt: skip
         cloud = build(settings, clock=world.clock)
         order_id = world.pay()
-        taken = world.database.write(outbox.claim, Lane.MQTT, world.now, Claim("dead", 3600.0))
+        taken = world.database.transact(outbox.claim, Lane.MQTT, world.now, Claim("dead", 3600.0))
         assert [row.order_id for row in taken] == [order_id]
         worker = Worker(cloud)
         worker.start()
@@ -52,7 +52,7 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
 def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenever_woken(sqlite_world: World) -> None:
     world, link = sqlite_world, SmallBroker(connected=False)
     beats: list[bool] = []
-    world.database.write(heartbeat.leave, "always there")
+    world.database.transact(heartbeat.leave, "always there")
     pulse = Heartbeat(world.database, link, "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def woken() -> int:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig, failure_told
@@ -28,7 +28,7 @@ def rig(till: Till) -> Iterator[TmetrRig]:
 
 
 def take_money_at_once(till: Till) -> None:
-    till.world.database.write(Session.execute, update(Credential).values(capture="immediate"))
+    till.world.database.transact(Transaction.execute, update(Credential).values(capture="immediate"))
 
 
 def pass_time(till: Till, rig: TmetrRig, seconds: float) -> None:

@@ -19,14 +19,14 @@ from tests.programs import free_port
 @pytest.fixture
 def rig(world: World) -> Iterator[TmetrRig]:
     with a_tmetr_rig(world) as made:
-        made.world.database.write(nobody_is_online)
+        made.world.database.transact(nobody_is_online)
         yield made
 
 
 @pytest.fixture
 def sqlite_rig(sqlite_world: World) -> Iterator[TmetrRig]:
     with a_tmetr_rig(sqlite_world) as made:
-        made.world.database.write(nobody_is_online)
+        made.world.database.transact(nobody_is_online)
         yield made
 
 
@@ -141,9 +141,9 @@ def test_machines_with_an_agent_and_closed_ones_are_left_alone(sqlite_rig: Tmetr
 def test_what_an_agent_once_said_of_the_machine_counts_no_more(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
 
-    def remember(session: object) -> None:
-        session.get_one(DeviceLive, DEVICE).state = {"link": "down"}  # type: ignore[attr-defined]  # a Session
+    def remember(tx: object) -> None:
+        tx.session.get_one(DeviceLive, DEVICE).state = {"link": "down"}  # type: ignore[attr-defined]  # a Session
 
-    rig.world.database.write(remember)
+    rig.world.database.transact(remember)
     look(rig)
     assert why_not(rig) == ""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from pytest_mock import MockerFixture
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
 from cloud.courier.tmetr.client import TmetrClient
+from cloud.database.transaction import Transaction
 from cloud.orders import making
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Lane, Task
@@ -222,7 +222,7 @@ def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
     command = rig.world.command(order_id)
-    rig.world.database.write(
+    rig.world.database.transact(
         making.not_sent, command.order_id, command.id, True, "taken back", rig.world.rules, rig.world.now
     )
     rig.send()
@@ -255,7 +255,7 @@ def test_what_is_due_at_the_broker_is_left_alone(sqlite_rig: TmetrRig) -> None:
 def test_a_lease_that_ran_out_before_the_call_is_not_used(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
-    rows, _ = rig.world.database.write(rig.sender._take, rig.world.now, 1)
+    rows, _ = rig.world.database.transact(rig.sender._take, rig.world.now, 1)
     rig.world.clock.advance(31)
     rig.sender._send(rows[0])
     assert (rig.makes(), rig.world.status(order_id)) == (0, "paid")
@@ -266,8 +266,8 @@ def test_a_lease_that_ran_out_before_the_call_is_not_used(sqlite_rig: TmetrRig) 
 def test_a_row_of_an_earlier_attempt_without_an_answer_is_judged_not_sent(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
-    rig.world.database.write(
-        Session.execute,
+    rig.world.database.transact(
+        Transaction.execute,
         update(OutboxRow).where(OutboxRow.order_id == order_id, OutboxRow.task == "make").values(attempts=3, undone=2),
     )
     rig.send()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.apply import FleetFileError, apply
 from cloud.fleet.models import Device, DeviceLive
 from cloud.operators import check
@@ -38,8 +38,8 @@ def tmetr() -> Iterator[TmetrSimulator]:
 
 
 def drive_over_tmetr(world: World) -> None:
-    world.database.write(
-        Session.execute, update(Device).where(Device.device_uuid == DEVICE).values(control="tmetr-api")
+    world.database.transact(
+        Transaction.execute, update(Device).where(Device.device_uuid == DEVICE).values(control="tmetr-api")
     )
 
 

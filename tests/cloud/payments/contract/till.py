@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.http.addresses import parse_senders
 from cloud.payments.call_worker import CallWorker
@@ -30,7 +30,7 @@ class ContractTill:
 
     def __init__(self, world: World, rig: ProviderRig) -> None:
         self.world, self.rig = world, rig
-        world.database.write(self._sells_by, "on_dispense")
+        world.database.transact(self._sells_by, "on_dispense")
         self.shops = ProviderClients(world.database, world.vault, rig.cloud_connect, lambda: world.now)
         settings = Settings(
             SECRET_KEY, public_url=PUBLIC_URL, yookassa_webhook_networks=parse_senders(YOOKASSA_SENDERS)
@@ -43,17 +43,17 @@ class ContractTill:
             world.database, self.shops, world.rules, ThreadPool("recheck", 0), lambda: 0.0, world.clock
         )  # fmt: skip
 
-    def _sells_by(self, session: Session, capture: str) -> None:
+    def _sells_by(self, tx: Transaction, capture: str) -> None:
         credential = self.rig.credential(self.rig.shop)
         credential.secret = self.world.vault.lock(self.rig.shop.secret_key)
         credential.capture = capture
         credential.version = 1 + (capture == "immediate")
-        session.merge(credential)
-        session.execute(update(Device).values(payment_scenario=self.rig.scenario))
+        tx.session.merge(credential)
+        tx.session.execute(update(Device).values(payment_scenario=self.rig.scenario))
 
     def one_stage(self) -> None:
         """From now on money is taken at once."""
-        self.world.database.write(self._sells_by, "immediate")
+        self.world.database.transact(self._sells_by, "immediate")
 
     def client(self) -> FlaskClient:
         return self.app.test_client()

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
 from cloud.payments import inbox
 from cloud.payments.status_poller import StatusPoller
@@ -153,15 +153,15 @@ def test_a_callback_of_one_merchant_says_nothing_of_anothers_payment(callbacks_o
     till = callbacks_only
     order_id = till.open_payment()
 
-    def add(session: Session) -> None:
-        session.add(Merchant(id="south", name="South"))
-        session.flush()
+    def add(tx: Transaction) -> None:
+        tx.session.add(Merchant(id="south", name="South"))
+        tx.session.flush()
         locked = till.world.vault.lock(OTHER_SECRET)
-        session.add(
+        tx.session.add(
             Credential(merchant_id="south", scenario="Custom", account_id="south", secret=locked, page_url="https://x/")
         )
 
-    till.world.database.write(add)
+    till.world.database.transact(add)
     assert say(till, order_id, OTHER_SECRET, account="south") == (200, "stored")
     assert say(till, order_id, OTHER_SECRET)[0] == 403
     assert till.world.payment(order_id).told_at is None, "nobody is asked for it"
@@ -214,7 +214,7 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
     order_id = till.open_payment()
     pool = ThreadPool("at hand", 2)
     poller = StatusPoller(till.world.database, till.shops, till.world.rules, pool, lambda: 0.0, till.world.clock)
-    poller.at_hand(till.world.database.known, here=True)
+    till.world.database.dispatchers.add(poller)
     submit = pool.submit
 
     def submit_and_see(work: Callable[[], None]) -> None:

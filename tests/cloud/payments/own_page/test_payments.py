@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
@@ -80,13 +80,13 @@ def test_a_hold_is_let_go_when_nothing_was_poured(till: CustomTill) -> None:
 
 
 def change_account(till: CustomTill, **values: str) -> None:
-    def change(session: Session) -> None:
-        credential = session.get_one(Credential, ("north", "Custom"))
+    def change(tx: Transaction) -> None:
+        credential = tx.session.get_one(Credential, ("north", "Custom"))
         for name, value in values.items():
             setattr(credential, name, value)
         credential.version += 1
 
-    till.world.database.write(change)
+    till.world.database.transact(change)
 
 
 def moved(till: CustomTill, order_id: str) -> dict[str, int]:
@@ -293,7 +293,7 @@ def test_a_part_a_person_decided_to_return_there_is_a_persons_task_too(callbacks
     order_id = till.paid()
     till.world.publish(order_id)
     till.world.report(order_id, Result.DONE)
-    till.world.database.write(operator_actions.give_back, order_id, 5000, "op@example.org", "sour", till.world.now)
+    till.world.database.transact(operator_actions.give_back, order_id, 5000, "op@example.org", "sour", till.world.now)
     till.work()
     till.work(7200)
     assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.operators import check
 from cloud.orders import receipts
@@ -338,9 +338,9 @@ def test_news_of_a_receipt_that_has_its_last_word_changes_nothing(sqlite_fiscal:
     sqlite_fiscal.follow(300)
     [receipt] = sqlite_fiscal.receipts(order_id)
     world = sqlite_fiscal.world
-    world.database.write(receipts.decided, receipt.id, receipts.ReceiptState.CANCELED, world.now)
-    world.database.write(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
-    world.database.write(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
+    world.database.transact(receipts.decided, receipt.id, receipts.ReceiptState.CANCELED, world.now)
+    world.database.transact(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
+    world.database.transact(receipts.expect_refund, receipt.payment_id, "rf-1", 100, world.now)
     assert sqlite_fiscal.states(order_id) == ["succeeded", "pending"]
 
 
@@ -348,10 +348,10 @@ def test_news_of_a_receipt_that_has_its_last_word_changes_nothing(sqlite_fiscal:
 
 
 def sell_without_receipts(fiscal: FiscalTill) -> None:
-    def change(session: Session) -> None:
-        session.get_one(Device, DEVICE).payment_scenario = "Yookassa"
+    def change(tx: Transaction) -> None:
+        tx.session.get_one(Device, DEVICE).payment_scenario = "Yookassa"
 
-    fiscal.world.database.write(change)
+    fiscal.world.database.transact(change)
 
 
 def found(fiscal: FiscalTill, monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Finding]:

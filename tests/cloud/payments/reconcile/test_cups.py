@@ -31,10 +31,10 @@ class Counting:
     def tell(self, **state: Any) -> None:
         told = {"counters": dict(self.counters), "machine": "ready", "busy_order": None} | state
         work = update(DeviceLive).where(DeviceLive.device_uuid == DEVICE).values(state=told)
-        self.world.database.write(lambda session: session.execute(work))
+        self.world.database.transact(lambda tx: tx.session.execute(work))
 
     def keep(self) -> None:
-        self.world.database.write(keep_counts, self.world.now)
+        self.world.database.transact(keep_counts, self.world.now)
 
     def counts(self, **grown: int) -> None:
         for name, number in grown.items():
@@ -113,7 +113,7 @@ def test_a_cup_nobody_is_sure_of_may_have_been_counted_or_not(
 
 def test_a_test_device_is_not_compared(counting: Counting) -> None:
     work = update(Device).values(status="test")
-    counting.world.database.write(lambda session: session.execute(work))
+    counting.world.database.transact(lambda tx: tx.session.execute(work))
     counting.counts(total=9, paid=9)
     counting.next_day()
     assert counting.judged().findings == []

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
@@ -157,12 +157,12 @@ def test_what_is_unexplained_is_an_error_in_the_log(till: Till, caplog: pytest.L
 def test_what_a_person_has_settled_stays_settled(till: Till) -> None:
     change_payment(till, sold(till), captured=1)
     [found] = reconciled(till).findings
-    assert till.world.database.write(settle_by_hand, found.id, "ops@example.org", "a test of ours", till.world.now)
+    assert till.world.database.transact(settle_by_hand, found.id, "ops@example.org", "a test of ours", till.world.now)
     report = reconciled(till)
     assert kinds(report) == {"amount_differs": "closed"}
     assert report.is_clean
     assert report.findings[0].closed_note == "a test of ours"
-    assert not till.world.database.write(settle_by_hand, 999, "ops@example.org", "", till.world.now)
+    assert not till.world.database.transact(settle_by_hand, 999, "ops@example.org", "", till.world.now)
 
 
 def test_a_worker_that_stops_leaves_the_day_to_others(till: Till) -> None:
@@ -199,11 +199,11 @@ def test_where_nothing_was_ever_sold_nobody_is_asked(till: Till) -> None:
 
 
 def test_machines_that_count_are_compared_too(till: Till) -> None:
-    def told(session: Session) -> None:
+    def told(tx: Transaction) -> None:
         counters = {"total": 10, "paid": 9, "free": 1, "test": 0}
-        session.execute(update(DeviceLive).values(state={"counters": counters}))
+        tx.session.execute(update(DeviceLive).values(state={"counters": counters}))
 
-    till.world.database.write(told)
+    till.world.database.transact(told)
     nightly = a_nightly(till)
     for moment in (at(1), at(12), at(25), at(27, 5)):
         till.world.clock.now = moment

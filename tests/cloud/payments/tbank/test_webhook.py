@@ -112,11 +112,11 @@ def test_a_password_that_was_changed_is_believed_at_once_and_the_old_one_no_more
     before = told(till)
     assert send(till.client(), before).status_code == 200
 
-    def change(session: Any) -> None:
-        credential = session.get_one(Credential, ("north", "TBank"))
+    def change(tx: Any) -> None:
+        credential = tx.session.get_one(Credential, ("north", "TBank"))
         credential.secret, credential.version = till.world.vault.lock("a new password"), 9
 
-    till.world.database.write(change)
+    till.world.database.transact(change)
     assert send(till.client(), before).status_code == 403
     after = told(till)
     assert send(till.client(), after | {"Token": token(after, "a new password")}).status_code == 200
@@ -178,9 +178,9 @@ def test_a_question_at_the_door_is_no_notification(till: ContractTill) -> None:
 
 
 def test_a_secret_nobody_can_read_any_more_lets_nothing_in(till: ContractTill) -> None:
-    def spoil(session: Any) -> None:
-        credential = session.get_one(Credential, ("north", "TBank"))
+    def spoil(tx: Any) -> None:
+        credential = tx.session.get_one(Credential, ("north", "TBank"))
         credential.secret, credential.version = "no longer readable", 9
 
-    till.world.database.write(spoil)
+    till.world.database.transact(spoil)
     assert send(till.client(), told(till)).status_code == 403

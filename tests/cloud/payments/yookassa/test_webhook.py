@@ -172,16 +172,16 @@ def test_strangers_news_cannot_fill_the_house(world: World, till: Till, monkeypa
     monkeypatch.setattr(inbox, "MAX_UNPLACED", 3)
     order_id = till.open_payment()
 
-    def fill(session: Any) -> None:
+    def fill(tx: Any) -> None:
         for number in range(3):
-            session.execute(
+            tx.session.execute(
                 insert(StoredNotification).values(
                     provider="yookassa", dedupe_key=f"k{number}", provider_payment_id=f"x{number}", body="{}",
                     received_at=world.now, look_at=world.now, times=1, verdict="",
                 )
             )  # fmt: skip
 
-    world.database.write(fill)
+    world.database.transact(fill)
     assert till.post(HINT).status_code == 503, "comes again"
     assert till.notify(order_id).status_code == 200
     assert len(till.news()) == 4

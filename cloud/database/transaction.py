@@ -1,0 +1,119 @@
+"""One unit of work: what a use case reads, what it changes, and what is to happen once that is committed.
+
+Use cases take a `Transaction`; nothing of it outlives its commit, and of the process it sees the dispatchers only.
+Rows come in two kinds: tracked by the ORM session, and plain ones (`plain_rows.py`) that `rows` writes back. There is
+one truth: before the session asks anything, plain rows that were changed are written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
+
+from sqlalchemy import Connection, CursorResult, Executable, event
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from cloud.database.bulk_write import PlainRows
+
+T = TypeVar("T")
+
+
+class Part(Protocol):
+    """What a room keeps for one transaction, such as the orders it has locked."""
+
+    def __init__(self, tx: "Transaction") -> None: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Dispatchers:
+    """Workers of this very process, by type: they may be given work in the commit that writes it."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[type, object] = {}
+
+    def add(self, dispatcher: object) -> None:
+        """Let transactions find it; one of a type."""
+        self._by_type[type(dispatcher)] = dispatcher
+
+    def remove(self, kind: type) -> None:
+        """Transactions begun from now on do not find it."""
+        self._by_type.pop(kind, None)
+
+    def find(self, kind: type[T]) -> T | None:
+        """The dispatcher of this type; None where such workers run in another process."""
+        return cast("T | None", self._by_type.get(kind))
+
+
+class WorkSession(Session):
+    """The ORM session of a transaction."""
+
+    rows: PlainRows
+
+
+@event.listens_for(WorkSession, "do_orm_execute")
+def _write_plain_rows_first(state: ORMExecuteState) -> None:
+    session = state.session
+    if isinstance(session, WorkSession) and session.rows.are_changed:
+        session.flush()
+        session.rows.write(session.connection())
+
+
+class Transaction:
+    """What use cases take. `keys` names what all the work that shares it is about: who reads for one reads for all."""
+
+    def __init__(self, session: WorkSession, dispatchers: Dispatchers, keys: Sequence[str] = ()) -> None:
+        self.session: Session = session
+        """The ORM's. Never commit it: whoever runs the work does."""
+        self.rows = session.rows = PlainRows()
+        """Plain rows read or added; what changed of them is written at the end."""
+        self.keys = keys
+        self.topics: set[str] = set()
+        self._dispatchers = dispatchers
+        self._parts: dict[type, Any] = {}
+        self._after_commit: list[Callable[[], None]] = []
+
+    @property
+    def connection(self) -> Connection:
+        """For prepared statements about rows that no plain row of this transaction is a copy of."""
+        return self.session.connection()
+
+    def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+        """Run a prepared statement on the rows as this transaction has them now."""
+        self.write()
+        return self.connection.execute(statement, values or {})
+
+    def part(self, kind: type[P]) -> P:
+        """This transaction's one object of a type; made when first asked for."""
+        if kind not in self._parts:
+            self._parts[kind] = kind(self)
+        found: P = self._parts[kind]
+        return found
+
+    def dispatcher(self, kind: type[T]) -> T | None:
+        """The worker of this process that may be given work at once."""
+        return self._dispatchers.find(kind)
+
+    def notify(self, topic: str) -> None:
+        """Wake those who wait for `topic`, in every process, once this is committed."""
+        self.topics.add(topic)
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Have `act` called in this process once this is committed. It must return at once and not fail."""
+        self._after_commit.append(act)
+
+    def log_after_commit(
+        self, say: Callable[..., None], words: str, *parts: object, extra: Mapping[str, object]
+    ) -> None:
+        """Log what this transaction did, once it is done: what is undone, or done again, is logged as it ended."""
+        self.after_commit(partial(say, words, *parts, extra=extra))
+
+    def write(self) -> None:
+        """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""
+        self.session.flush()
+        self.rows.write(self.connection)
+
+    def run_after_commit(self) -> None:
+        """Call what was to be called; for whoever has committed it."""
+        for act in self._after_commit:
+            act()
