@@ -361,6 +361,21 @@ def test_no_value_that_is_taken_keeps_the_job_that_repairs_it_waiting(tmp_path: 
     world.close()
 
 
+def test_a_job_goes_before_a_greeting_that_is_due(tmp_path: Path) -> None:
+    """A silent machine is greeted for ten seconds at a time; the job that repairs this may not live so long."""
+    world = World(tmp_path / "state", profile=profile_overrides.laid_over(BASE, longest()), hot=False)
+    world.switch("silent")
+    world.run(120)
+    while world.worker._due.greet <= world.clock.monotonic():
+        world.run(1)
+    world.welcome()
+    desk = Desk(world)
+    world.worker._due.greet = world.clock.monotonic()
+    desk.settings({})
+    assert desk.wait(within=1) == [(STARTED, "")]
+    world.close()
+
+
 def test_what_cannot_be_set_from_afar_is_named() -> None:
     with pytest.raises(BadProfile, match="only timers and counting can"):
         profile_overrides.laid_over(BASE, {"keys.orderUuid": "x"})
