@@ -46,9 +46,8 @@ class Tally:
             self._was_away = is_settled
 
     def forget(self) -> None:
-        """A person has looked: whatever was counted until now is explained."""
+        """A person has looked: whatever was counted until now is explained; a drink on its way is still expected."""
         self._base = None
-        self._expected.clear()
 
     def sent(self, now: float) -> None:
         """The machine may count one more from now on."""

@@ -154,7 +154,11 @@ def _weigh(stage: _Stage) -> None:
 
 
 def _calm(stage: _Stage) -> None:
-    """A clean line, a person who has looked: it must answer, settle what is open, and pour."""
+    """A clean line, a person who has looked: it must answer, settle what is open, and pour.
+
+    Counters that the mangler invented are only contradicted by the first true ones, which may stop the selling once
+    more: the person looks again until the first drink. From then on all it heard is true, and it needs nobody.
+    """
     stage.mangler.is_clean = True
     name = f"calm-{stage.found.calms}"
     try:
@@ -162,7 +166,8 @@ def _calm(stage: _Stage) -> None:
         stage.cloud.command(Probe(probe_id=name, drink_no="americano", size=1))
         wait_until(lambda: any(one.probe_id == name for one in stage.cloud.all_of(ProbeReply)), what="an answer")
         wait_until(lambda: not _open(stage), 60, what="every order to end")
-        wait_until(lambda: _pours(stage, name), 60, what="a drink")
+        wait_until(lambda: _sells(stage) and _pours(stage, name), 60, what="a drink")
+        wait_until(lambda: _pours(stage, f"{name}-again"), 60, what="a drink with nobody looking")
     except AssertionError as error:
         states = stage.cloud.all_of(State)
         stage.found.wrong.append(f"{error}; last state {states[-1] if states else None}")

@@ -96,6 +96,15 @@ def test_after_a_person_has_looked_everything_is_explained() -> None:
     assert tally.read(reading(9), 1).strays == 0
 
 
+def test_a_drink_on_its_way_while_a_person_looks_is_still_expected() -> None:
+    tally = Tally(100)
+    tally.read(reading(5), 0)
+    tally.sent(1)
+    tally.forget()
+    tally.read(reading(5), 2)
+    assert tally.read(reading(6), 3) == Movement(1, 1, True)
+
+
 # In the machine
 
 
