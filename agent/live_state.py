@@ -24,8 +24,8 @@ MAX_LIMITS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """The whole board at one instant."""
+class LiveView:
+    """All of it at one instant."""
 
     link: str = "down"
     """`up`, `quiet` or `down`: the serial line; `open` when the machine never speaks."""
@@ -46,13 +46,13 @@ class View:
     """Bytes of a make's frame for what is ordered (`Profile.make_room`)."""
 
 
-class Board:
+class LiveState:
     """Changed by the worker, read by everybody; each change rings the bell of whoever publishes."""
 
     def __init__(self, bell: Bell) -> None:
         self._lock = threading.Lock()
         self._bell = bell
-        self._view = View()
+        self._view = LiveView()
         self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
         self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
         self._probes: deque[Probe] = deque()
@@ -63,10 +63,10 @@ class Board:
         self._troubles: dict[str, str] = {}
 
     @property
-    def view(self) -> View:
+    def view(self) -> LiveView:
         return self._view
 
-    def change(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         """Set fields of the view; says nothing when nothing is new."""
         with self._lock:
             self._stopped = changes.get("stopped", self._stopped)
@@ -77,24 +77,24 @@ class Board:
             self._view = changed
         self._bell.ring()
 
-    def trouble(self, where: str, why: str) -> None:
+    def set_trouble(self, where: str, why: str) -> None:
         """A part of the agent fails, and nothing is sold while it does; "": it works again."""
         with self._lock:
             if why:
                 self._troubles[where] = why
             else:
                 self._troubles.pop(where, None)
-        self.change()
+        self.update()
 
     def set_fault(self, fault: Fault) -> None:
         faults = dict(self._view.faults)
         if fault.code in faults or len(faults) < MAX_FAULTS:
-            self.change(faults={**faults, fault.code: fault})
+            self.update(faults={**faults, fault.code: fault})
 
     def clear_fault(self, code: str) -> None:
-        self.change(faults={kept: fault for kept, fault in self._view.faults.items() if kept != code})
+        self.update(faults={kept: fault for kept, fault in self._view.faults.items() if kept != code})
 
-    def tell_progress(self, progress: Progress) -> None:
+    def add_progress(self, progress: Progress) -> None:
         with self._lock:
             self._progress.append(progress)
         self._bell.ring()
@@ -106,7 +106,7 @@ class Board:
             self._progress.clear()
         return taken
 
-    def answer(self, answer: Answer) -> None:
+    def add_answer(self, answer: Answer) -> None:
         """For the cloud; forgotten when the agent ends."""
         with self._lock:
             self._answers.append(answer)
@@ -119,7 +119,7 @@ class Board:
             self._answers.clear()
         return taken
 
-    def ask(self, job: Job) -> bool:
+    def add_job(self, job: Job) -> bool:
         """A job for the worker; False when too many wait already."""
         with self._lock:
             if len(self._jobs) >= MAX_JOBS:
@@ -132,12 +132,12 @@ class Board:
         """A job waits, perhaps the one that repairs what keeps us from the machine."""
         return bool(self._jobs)
 
-    def next_job(self) -> Job | None:
+    def pop_job(self) -> Job | None:
         """The oldest job; taken with this call."""
         with self._lock:
             return self._jobs.popleft() if self._jobs else None
 
-    def ask_ready(self, probe: Probe) -> bool:
+    def add_probe(self, probe: Probe) -> bool:
         """A question for the worker; False when too many wait already."""
         with self._lock:
             if len(self._probes) >= MAX_PROBES:
@@ -152,26 +152,26 @@ class Board:
             self._probes.clear()
         return taken
 
-    def reply(self, reply: ProbeReply) -> None:
+    def add_probe_reply(self, reply: ProbeReply) -> None:
         """For the cloud; a buyer waits for it."""
         with self._lock:
             self._replies.append(reply)
         self._bell.ring()
 
-    def take_replies(self) -> list[ProbeReply]:
+    def take_probe_replies(self) -> list[ProbeReply]:
         """Replies not yet taken, oldest first."""
         with self._lock:
             taken = list(self._replies)
             self._replies.clear()
         return taken
 
-    def limit(self, message_id: str, until: float) -> None:
+    def set_expiry(self, message_id: str, until: float) -> None:
         """What the broker left of a message's life when it handed it over: steady seconds."""
         with self._lock:
             self._limits.setdefault(message_id, until)
             while len(self._limits) > MAX_LIMITS:
                 del self._limits[next(iter(self._limits))]
 
-    def limit_of(self, message_id: str) -> float | None:
+    def expiry_of(self, message_id: str) -> float | None:
         """None when the broker said nothing."""
         return self._limits.get(message_id)

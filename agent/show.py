@@ -14,7 +14,7 @@ from agent.journal.records import Command, CommandState
 from agent.journal.report_queue import EVENTS_WAITING, REPORTS_WAITING
 from agent.journal.rows import read_command, steps
 from agent.journal.sales_block import needs_person
-from agent.journal.sqlite_file import LEAST_FREE, JournalFailed, looking
+from agent.journal.sqlite_file import LEAST_FREE, JournalFailed, open_read_only
 from protocol.reasons import AgentCode, RejectCode, Spout
 
 _SAID = {
@@ -110,7 +110,7 @@ def _plain(value: Any) -> str:
 def _figures(state_dir: Path) -> tuple[list[str], list[str]]:
     """What the journal holds, and what is wrong with it."""
     try:
-        with looking(state_dir) as connection:
+        with open_read_only(state_dir) as connection:
             states = connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
             waiting = connection.execute(f"SELECT {REPORTS_WAITING}").fetchone()[0]
             events = connection.execute(f"SELECT {EVENTS_WAITING}").fetchone()[0]
@@ -137,7 +137,7 @@ def why_stopped(connection: sqlite3.Connection) -> str:
 
 def commands(state_dir: Path, limit: int) -> list[str]:
     """The newest commands, a line each and one that explains it. Raises `JournalFailed`."""
-    with looking(state_dir) as connection:
+    with open_read_only(state_dir) as connection:
         rows = connection.execute("SELECT * FROM command ORDER BY place DESC LIMIT ?", (limit,)).fetchall()
         stopped = why_stopped(connection)
     found = [read_command(row) for row in rows]
@@ -148,7 +148,7 @@ def commands(state_dir: Path, limit: int) -> list[str]:
 def command(state_dir: Path, wanted: str) -> list[str]:
     """Everything about one command, or about every command of one order. Raises `JournalFailed`."""
     lines: list[str] = []
-    with looking(state_dir) as connection:
+    with open_read_only(state_dir) as connection:
         sql = "SELECT * FROM command WHERE command_id = ? OR order_id = ? ORDER BY place"
         for row in connection.execute(sql, (wanted, wanted)).fetchall():
             one = read_command(row)

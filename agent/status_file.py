@@ -32,7 +32,7 @@ class StatusFile:
         self._touched = 0.0
         self._left, self._refilled = float(BURST), 0.0
 
-    def tell(self, said: Mapping[str, Any], at: str, now: float) -> None:
+    def write_if_changed(self, said: Mapping[str, Any], at: str, now: float) -> None:
         """`at` for people; `now` in steady seconds."""
         fresh = dict(said)
         try:

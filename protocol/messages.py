@@ -219,7 +219,7 @@ class Event(Message, frozen=True, kw_only=True, tag="event"):
     message_id: Id
     at: Moment
     what: Code
-    """One of `reasons.Happening`; text, so that a newer agent's word is stored too."""
+    """One of `reasons.EventKind`; text, so that a newer agent's word is stored too."""
     code: Code = ""
     """Which fault, or which reason."""
     words: Words = ""

@@ -140,7 +140,7 @@ class JobCode(StrEnum):
     """It names what cannot be set, or gives it an impossible value."""
 
 
-class Happening(StrEnum):
+class EventKind(StrEnum):
     """What an event tells of. New ones may be added: a reader keeps one it does not know as it came."""
 
     AGENT_STARTED = "agent_started"

@@ -5,11 +5,11 @@ Runs inside the broker's callback: one commit, no waiting. Never talks to the ma
 
 import logging
 
-from agent import readiness
+from agent import refusal
 from agent.clock import Bell
 from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, refused
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.log import about
 from protocol.heads import Named
 from protocol.messages import Answer, Asked, Cancel, CommandMessage, Job, Make, Probe, ProbeReply, Query
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 _CANCELLED, _NEVER_RECEIVED = AgentCode.CANCELLED, AgentCode.NEVER_RECEIVED
 
 
-class Intake:
+class CommandHandler:
     """Takes commands in; `bell` wakes the worker."""
 
-    def __init__(self, journal: Journal, board: Board, bell: Bell) -> None:
+    def __init__(self, journal: Journal, live_state: LiveState, bell: Bell) -> None:
         self._journal = journal
-        self._board = board
+        self._live_state = live_state
         self._bell = bell
 
-    def take(self, message: CommandMessage) -> ProbeReply | Answer | None:
+    def handle(self, message: CommandMessage) -> ProbeReply | Answer | None:
         """Returns when it is safe to acknowledge. Raises `JournalFailed`; then it must not be acknowledged."""
         match message:
             case Make():
@@ -40,7 +40,7 @@ class Intake:
                         self._answer(asked)
             case Probe():
                 return self._probe(message)
-            case Job() if not self._board.ask(message):
+            case Job() if not self._live_state.add_job(message):
                 kind = str(message.__struct_config__.tag)
                 return Answer(reference=message.job_id, asked=kind, status=AnswerStatus.REFUSED, code=RejectCode.BUSY)
         self._bell.ring()
@@ -51,7 +51,7 @@ class Intake:
         with self._journal.transaction():
             if self._journal.get(named.command_id) is None:
                 asked = Asked(command_id=named.command_id, order_id=named.order_id)
-                self._journal.bury(asked, RejectCode.BAD_BODY, "a make that cannot be read")
+                self._journal.refuse_unseen(asked, RejectCode.BAD_BODY, "a make that cannot be read")
         self._bell.ring()
 
     def _make(self, make: Make) -> None:
@@ -64,7 +64,7 @@ class Intake:
 
     def _accept(self, make: Make) -> None:
         earlier = self._journal.of_order(make.order_id)
-        self._journal.insert(make, CommandState.RECEIVED)
+        self._journal.insert_command(make, CommandState.RECEIVED)
         log.info("received: drink %s size %s, by %s", make.drink_no, make.size, make.deadline_at, extra=about(make))
         if any(not _is_certainly_nothing(command) for command in earlier):
             self._journal.finish(
@@ -78,7 +78,7 @@ class Intake:
     def _repeat(self, known: Command, make: Make) -> None:
         """The first one counts. A refusal under the same command id would be a lie about the drink being poured."""
         if known.issued_at is not None and not _is_same(known, make):
-            self._journal.note(known.command_id, "came again with another body; the first one counts")
+            self._journal.add_note(known.command_id, "came again with another body; the first one counts")
             log.error("the same command with another body; the first one counts", extra=about(known))
         self._journal.report_again(known)
 
@@ -86,29 +86,29 @@ class Intake:
         with self._journal.transaction():
             known = self._journal.get(cancel.command_id)
             if known is None:
-                self._journal.bury(cancel, _CANCELLED, "cancelled before it came")
-            elif known.state is CommandState.RECEIVED and not self._journal.doubts(known):
+                self._journal.refuse_unseen(cancel, _CANCELLED, "cancelled before it came")
+            elif known.state is CommandState.RECEIVED and not self._journal.mark_doubted(known):
                 self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
                 log.info("cancelled", extra=about(known))
             elif known.is_finished:
                 self._journal.report_again(known)
             else:
-                self._journal.ask_cancel(known.command_id)
+                self._journal.requests.ask_cancel(known.command_id)
 
     def _answer(self, asked: Asked) -> None:
         with self._journal.transaction():
             known = self._journal.get(asked.command_id)
             if known is None:
-                self._journal.bury(asked, _NEVER_RECEIVED, "asked about, never received")
+                self._journal.refuse_unseen(asked, _NEVER_RECEIVED, "asked about, never received")
                 return
             self._journal.report_again(known)
             if known.was_sent and (known.verdict is None or known.verdict.result is not Result.DONE):
-                self._journal.ask_about(known.command_id)
+                self._journal.requests.ask_about(known.command_id)
 
     def _probe(self, probe: Probe) -> ProbeReply | None:
         """What stands in the way is known at once; that nothing does, only the machine can say."""
-        code = readiness.refusal(self._board.view, probe.drink_no)
-        if code or not self._board.ask_ready(probe):
+        code = refusal.refusal_code(self._live_state.view, probe.drink_no)
+        if code or not self._live_state.add_probe(probe):
             return ProbeReply(probe_id=probe.probe_id, ready=False, code=code or RejectCode.BUSY)
         self._bell.ring()
         return None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.journal.report_queue import Outgoing, Report
+from agent.journal.report_queue import Report, ReportQueue
 
 WINDOW = 10
 """Reports the broker has not confirmed: half of what paho lets out at once, so no answer queues behind a backlog."""
@@ -35,11 +35,11 @@ class _Turn:
     pause: float
 
 
-class Delivery:
+class ReportSender:
     """For one link; told when a connection is made and lost."""
 
-    def __init__(self, outgoing: Outgoing) -> None:
-        self._outgoing = outgoing
+    def __init__(self, report_queue: ReportQueue) -> None:
+        self._report_queue = report_queue
         self._published = 0
         """The last report looked at on this connection."""
         self._told = 0
@@ -53,7 +53,7 @@ class Delivery:
     def connected(self) -> None:
         """Everything waiting is due again, suspects at their own time."""
         self._published = self._told = 0
-        self._outgoing.takes_events = False
+        self._report_queue.takes_events = False
         self._turns.clear()
         self._in_flight.clear()
 
@@ -91,7 +91,7 @@ class Delivery:
 
     def _send_new(self, line: Line, now: float) -> None:
         while (room := WINDOW - len(self._in_flight)) > 0:
-            reports = self._outgoing.after(self._published, room)
+            reports = self._report_queue.after(self._published, room)
             if not reports:
                 return
             self._published = reports[-1].seq
@@ -99,8 +99,8 @@ class Delivery:
 
     def _send_events(self, line: Line, now: float) -> None:
         """So many at a time, and a drink's report never waits for more of them, nor with one for a lost connection."""
-        while self._outgoing.takes_events and not self._in_flight:
-            events = self._outgoing.events_after(self._told, WINDOW)
+        while self._report_queue.takes_events and not self._in_flight:
+            events = self._report_queue.events_after(self._told, WINDOW)
             if not events:
                 return
             self._told = events[-1].seq
@@ -116,7 +116,7 @@ class Delivery:
         for seq in [seq for seq, turn in self._turns.items() if now >= turn.due and seq not in self._in_flight]:
             if len(self._in_flight) >= WINDOW:
                 return
-            payload = self._outgoing.payload(seq)
+            payload = self._report_queue.payload(seq)
             if payload is None:
                 del self._turns[seq]
                 self._losses.pop(seq, None)
@@ -128,7 +128,7 @@ class Delivery:
 
     def _send_one_suspect(self, line: Line, now: float) -> None:
         for seq in [seq for seq, turn in self._suspects.items() if now >= turn.due]:
-            payload = self._outgoing.payload(seq)
+            payload = self._report_queue.payload(seq)
             if payload is not None:
                 self._suspects[seq].due = now + self._suspects[seq].pause
                 self._send(line, seq, payload)

@@ -1,4 +1,4 @@
-"""The board as the `state` message: whole where it fits, else cut so that it closes no less than it should. Pure."""
+"""The live state as the `state` message: whole where it fits, else cut so that it closes no less. Pure."""
 
 import logging
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from agent import AGENT_VERSION
-from agent.live_state import View
+from agent.live_state import LiveView
 from protocol.errors import WireError
 from protocol.messages import MAX_FAULTS, Fault, State, encode
 from protocol.reasons import FaultLevel
@@ -18,7 +18,7 @@ BRIEF = "the machine's state could not be put into a message; it is in the agent
 log = logging.getLogger(__name__)
 
 
-def encoded(view: View, profile: str, at: datetime) -> bytes:
+def encoded(view: LiveView, profile: str, at: datetime) -> bytes:
     """Ready to be published; never raises for what a machine has said."""
     full = _state(view, profile, at)
     why = ""
@@ -35,7 +35,7 @@ def encoded(view: View, profile: str, at: datetime) -> bytes:
     return encode(State(at=at, link=view.link, selling=False, reason=BRIEF))
 
 
-def _state(view: View, profile: str, at: datetime) -> State:
+def _state(view: LiveView, profile: str, at: datetime) -> State:
     return State(
         at=at,
         link=view.link,

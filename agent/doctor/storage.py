@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.doctor.findings import BAD, GOOD, WARN, Finding
-from agent.journal.sqlite_file import FILE, LEAST_FREE, JournalFailed, OtherVersion, looking
+from agent.journal.sqlite_file import FILE, LEAST_FREE, JournalFailed, OtherVersion, open_read_only
 from agent.show import why_stopped
 
 ENOUGH_BYTES = 50 * 1024 * 1024
@@ -79,7 +79,7 @@ def _journal(state_dir: Path) -> Iterator[Finding]:
         yield Finding(GOOD, "journal", "none yet")
         return
     try:
-        with looking(state_dir) as connection:
+        with open_read_only(state_dir) as connection:
             verdict = _check(connection)
             stopped = why_stopped(connection) if verdict == "ok" else ""
     except OtherVersion as other:

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from agent.journal.records import UNSETTLED, Command, CommandState, Step
 from agent.journal.rows import read_command, steps
 from agent.journal.sales_block import SalesBlock
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 from protocol.reasons import DoubtCode, Result
 
 AGE = "seconds_since(finished_session, finished_second)"
 """Seconds that have certainly passed since a command was finished (`Memory.at_least`)."""
 
 
-class Commands:
+class CommandQueries:
     """Raises `JournalFailed` everywhere."""
 
-    def __init__(self, database: Database, sales_block: SalesBlock) -> None:
+    def __init__(self, database: SqliteFile, sales_block: SalesBlock) -> None:
         self._database = database
         self.sales_block = sales_block
 
@@ -55,7 +55,7 @@ class Commands:
         """How many makes went out after this one."""
         later = "place > (SELECT place FROM command WHERE command_id = ?)"
         sql = f"SELECT count(*) FROM command WHERE sent_at IS NOT NULL AND {later}"  # noqa: S608  (our own words)
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute(sql, (command.command_id,)).fetchone()[0])
 
     def last_sent(self) -> Command | None:
@@ -69,7 +69,7 @@ class Commands:
 
         Each with the seconds that have certainly passed since. One that nobody can ever observe counts for nothing.
         """
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(
                 f"SELECT {AGE}, result FROM command"  # noqa: S608  (our own words)
                 " WHERE sent_at IS NOT NULL AND result IS NOT NULL AND code <> ? AND place > ?"
@@ -80,16 +80,15 @@ class Commands:
             return [(age, Result(result)) for age, result in rows]
 
     def history(self, command_id: str) -> list[Step]:
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return steps(connection, command_id)
 
     def _in(self, states: Iterable[CommandState]) -> list[Command]:
-        found: list[Command] = []
-        for state in states:
-            found += self._commands("state = ? ORDER BY place", state)
-        return found
+        wanted = tuple(states)
+        marks = ", ".join("?" * len(wanted))
+        return self._commands(f"state IN ({marks}) ORDER BY place", *wanted)
 
     def _commands(self, where: str, *values: str) -> list[Command]:
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(f"SELECT * FROM command WHERE {where}", values)  # noqa: S608  (our own words)
             return [read_command(row) for row in rows]

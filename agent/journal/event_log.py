@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 
 from agent.clock import Clock
 from agent.journal import report_message
-from agent.journal.records import Happened
-from agent.journal.report_queue import Outgoing
-from agent.journal.sqlite_file import Database
+from agent.journal.records import PendingEvent
+from agent.journal.report_queue import ReportQueue
+from agent.journal.sqlite_file import SqliteFile
 from agent.rate_limit import Pace
 from protocol.fields import Fact
-from protocol.reasons import Happening
+from protocol.reasons import EventKind
 
 PENDING = 64
 """Events kept in memory; the oldest goes first, and is counted as lost."""
@@ -41,22 +41,22 @@ class _Often:
     silenced: int = 0
 
 
-class Chronicle:
+class EventLog:
     """Anybody may tell it something, at any time, from any thread; only the worker has it written down."""
 
     def __init__(
-        self, outgoing: Outgoing, database: Database, clock: Clock, reported_at: Callable[[], datetime]
+        self, report_queue: ReportQueue, database: SqliteFile, clock: Clock, reported_at: Callable[[], datetime]
     ) -> None:
-        self._outgoing = outgoing
+        self._report_queue = report_queue
         self._database = database
         self._clock = clock
         self._reported_at = reported_at
         self._lock = threading.Lock()
-        self._pending: deque[Happened] = deque()
+        self._pending: deque[PendingEvent] = deque()
         self._often: OrderedDict[tuple[str, str], _Often] = OrderedDict()
         self._unheard = 0
 
-    def tell(self, what: Happening, code: str = "", words: str = "", **evidence: Fact) -> None:
+    def record_event(self, what: EventKind, code: str = "", words: str = "", **evidence: Fact) -> None:
         """In memory only. Facts of evidence that are too long are cut."""
         now = self._clock.monotonic()
         with self._lock:
@@ -65,7 +65,7 @@ class Chronicle:
                 return
             if silenced:
                 evidence["silenced"] = silenced
-            self._pending.append(Happened(what, code, words, evidence, now))
+            self._pending.append(PendingEvent(what, code, words, evidence, now))
             if len(self._pending) > PENDING:
                 self._pending.popleft()
                 self._unheard += 1
@@ -79,13 +79,13 @@ class Chronicle:
         """It has waited long enough for a moment of rest."""
         return bool(self._pending) and now - self._pending[0].mono >= LONGEST_WAIT_S
 
-    def write(self) -> None:
+    def commit_events(self) -> None:
         """In a commit of its own. Raises `JournalFailed`; then all of it is still to be written."""
         with self._lock:
             pending, lost = list(self._pending), self._unheard
         if not pending:
             return
-        with self._database.write() as connection:
+        with self._database.transaction() as connection:
             for place, happened in enumerate(pending):
                 self._queue(connection, happened, 0 if place else lost)
         written = set(map(id, pending))
@@ -93,14 +93,14 @@ class Chronicle:
             self._unheard -= lost
             self._pending = deque(one for one in self._pending if id(one) not in written)
 
-    def _queue(self, connection: sqlite3.Connection, happened: Happened, unheard: int) -> None:
+    def _queue(self, connection: sqlite3.Connection, happened: PendingEvent, unheard: int) -> None:
         ago = timedelta(seconds=self._clock.monotonic() - happened.mono)
         at = self._reported_at() - ago
 
         def build(message_id: str, lost: int) -> bytes:
             return report_message.event(message_id, happened, at, lost)
 
-        self._outgoing.add_event(connection, build, unheard)
+        self._report_queue.add_event(connection, build, unheard)
 
     def _silenced(self, what: str, code: str, now: float) -> int | None:
         """How many of this were not told before this one; None when it is not to be told itself."""

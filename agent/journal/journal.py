@@ -13,17 +13,19 @@ from msgspec import UNSET
 
 from agent.clock import Bell, Clock, CloudClock
 from agent.journal import report_message
-from agent.journal.command_queries import AGE, Commands
-from agent.journal.event_log import Chronicle
+from agent.journal.command_queries import AGE
+from agent.journal.command_requests import CommandRequests
+from agent.journal.command_table import CommandTable
+from agent.journal.event_log import EventLog
 from agent.journal.fault_memory import FaultMemory
 from agent.journal.memory import FORGOTTEN_FOR_S, Absence, Memory
-from agent.journal.records import FINISHED, STATE_OF, Command, CommandState, Snapshot, Verdict, Word, refused
-from agent.journal.report_queue import Outgoing
+from agent.journal.records import FINISHED, Command, CommandState, Snapshot, Verdict, Word, refused
+from agent.journal.report_queue import ReportQueue
 from agent.journal.rows import steps
 from agent.journal.sales_block import SalesBlock
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 from protocol.messages import Asked, Cancel, Make
-from protocol.reasons import AgentCode, Happening
+from protocol.reasons import AgentCode, EventKind
 
 KEEP_COMMANDS = 10_000
 """A finished command of which nothing waits to be sent is forgotten beyond this count, or after `FORGOTTEN_FOR_S`."""
@@ -33,33 +35,27 @@ MAX_NOTES = 64
 """Lines of a command's history beyond which a mere note is not added."""
 
 
-class Journal(Commands):
+class Journal(CommandTable):
     """Commands and their history, and the words that outlive a restart. Safe to share between threads."""
 
     def __init__(
         self,
-        database: Database,
+        database: SqliteFile,
         clock: Clock,
         new_id: Callable[[], str],
         cloud: CloudClock,
-        outgoing_bell: Bell,
+        report_bell: Bell,
     ) -> None:
-        self.session = new_id()
-        """This run of the agent."""
-        self.outgoing = Outgoing(database, self.session, outgoing_bell)
-        self.memory = Memory(database, clock, cloud, self.session)
-        self._clock = clock
+        memory = Memory(database, clock, cloud, session=new_id())
+        super().__init__(database, SalesBlock(database, clock), memory, clock)
+        self.report_queue = ReportQueue(database, self.session, report_bell)
+        self.requests = CommandRequests()
         self._cloud = cloud
         self._reported_at = cloud.best
-        self._cancels: set[str] = set()
-        self._questions: set[str] = set()
-        """Ids of commands in the journal."""
-        self.transaction = database.write
-        super().__init__(database, SalesBlock(database, clock))
         self.faults = FaultMemory(self.sales_block, clock)
-        self.chronicle = Chronicle(self.outgoing, database, clock, cloud.best)
+        self.event_log = EventLog(self.report_queue, database, clock, cloud.best)
         if database.damaged:
-            self.chronicle.tell(Happening.JOURNAL_LOST, words=f"put aside as {database.damaged}")
+            self.event_log.record_event(EventKind.JOURNAL_LOST, words=f"put aside as {database.damaged}")
 
     @classmethod
     def open(
@@ -68,10 +64,10 @@ class Journal(Commands):
         clock: Clock,
         new_id: Callable[[], str],
         cloud: CloudClock,
-        outgoing_bell: Bell,
+        report_bell: Bell,
     ) -> "Journal":
         """Raises `JournalFailed`."""
-        return cls(Database.open(folder, clock.wall()), clock, new_id, cloud, outgoing_bell)
+        return cls(SqliteFile.open(folder, clock.wall()), clock, new_id, cloud, report_bell)
 
     def close(self) -> None:
         self._database.close()
@@ -90,7 +86,7 @@ class Journal(Commands):
 
     # Doubted commands
 
-    def doubts(self, command: Command) -> bool:
+    def mark_doubted(self, command: Command) -> bool:
         """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
         now, issued_at = self._cloud.best(), command.issued_at
         if command.doubted or issued_at is None or command.state is not CommandState.RECEIVED:
@@ -98,10 +94,10 @@ class Journal(Commands):
         absence = self.memory.absence(issued_at, command.deadline_at, now)
         if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now):
             return False
-        sent = {"doubted": AgentCode.EXPIRED, "sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
-        return self._advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), absence.value, **sent)
+        sent = {"doubted": AgentCode.EXPIRED} | self.sent_now()
+        return self.advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), absence.value, **sent)
 
-    def existed(self, command: Command) -> bool:
+    def existed_at_issue(self, command: Command) -> bool:
         """Was this journal there when the command was issued?"""
         now = self._cloud.best()
         return self.memory.absence(command.issued_at, command.deadline_at, now) is not Absence.BEFORE
@@ -110,14 +106,21 @@ class Journal(Commands):
         """What was doubted was never sent: it waits its turn like any other."""
         unsent = {"sent_at": None, "sent_session": None, "sent_second": None}
         note = "it had not been sent before"
-        return self._advance(command.command_id, CommandState.RECEIVED, (CommandState.SENT,), note, **unsent)
+        return self.advance(command.command_id, CommandState.RECEIVED, (CommandState.SENT,), note, **unsent)
+
+    def elapsed(self, command: Command) -> float:
+        """Seconds that have certainly passed since it was sent, by what the journal knows of it now."""
+        row = self.get(command.command_id) or command
+        return self.memory.at_least(row.sent)
+
+    def questions(self) -> list[Command]:
+        """What the machine is to be asked about, though it is told already."""
+        asked = (self.get(command_id) for command_id in self.requests.asked_about())
+        return [command for command in asked if command is not None and command.is_finished]
 
     # Commands, moved on
 
-    def is_cancel_asked(self, command_id: str) -> bool:
-        return command_id in self._cancels
-
-    def insert(self, make: Make, state: CommandState, note: str = "") -> None:
+    def insert_command(self, make: Make, state: CommandState, note: str = "") -> None:
         """A command seen for the first time."""
         self._insert(
             make.command_id,
@@ -131,7 +134,7 @@ class Journal(Commands):
             deadline_at=make.deadline_at.isoformat(),
         )
 
-    def bury(self, named: Asked | Cancel, code: str, rule: str) -> None:
+    def refuse_unseen(self, named: Asked | Cancel, code: str, rule: str) -> None:
         """A command that never came is refused from now on; of what may be older the machine is asked first."""
         absence = self._absence(named)
         bare = {"drink_no": "", "size": 0, "price": 0}
@@ -143,42 +146,17 @@ class Journal(Commands):
                 note = absence.value
                 self._insert(named.command_id, named.order_id, CommandState.SENT, note, **bare, doubted=code)
 
-    def ask_about(self, command_id: str) -> None:
-        """Somebody wants to know what became of it: the machine is to be asked, and not only this journal."""
-        self._questions.add(command_id)
-
-    def is_asked_about(self, command_id: str) -> bool:
-        return command_id in self._questions
-
-    def answered(self, command_id: str) -> None:
-        """The machine is asked now."""
-        self._questions.discard(command_id)
-
-    def questions(self) -> list[Command]:
-        """What the machine is to be asked about, though it is told already."""
-        asked = (self.get(command_id) for command_id in sorted(self._questions))
-        return [command for command in asked if command is not None and command.is_finished]
-
-    def ask_cancel(self, command_id: str) -> None:
-        """Whoever is driving this command finds it here."""
-        self._cancels.add(command_id)
-
-    def drop_cancel(self, command_id: str) -> None:
-        """The wish was passed on, or came too late."""
-        self._cancels.discard(command_id)
-
-    def intend(self, command_id: str, snapshot: Snapshot) -> bool:
+    def mark_intent(self, command_id: str, snapshot: Snapshot) -> bool:
         """False when it was taken back meanwhile."""
         kept = msgspec.json.encode(snapshot).decode()
-        return self._advance(command_id, CommandState.INTENT, (CommandState.RECEIVED,), snapshot=kept)
+        return self.advance(command_id, CommandState.INTENT, (CommandState.RECEIVED,), snapshot=kept)
 
     def mark_sent(self, command_id: str) -> bool:
         """Commit this, then write the bytes. False when it was taken back meanwhile."""
         with self.transaction():
-            if command_id in self._cancels:
+            if self.requests.is_cancel_asked(command_id):
                 return False
-            sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
-            return self._advance(command_id, CommandState.SENT, (CommandState.INTENT,), **sent)
+            return self.advance(command_id, CommandState.SENT, (CommandState.INTENT,), **self.sent_now())
 
     def mark_resent(self, command_id: str) -> bool:
         """Commit this, then write the same bytes again. False the second time, and once the machine has the order."""
@@ -186,28 +164,27 @@ class Journal(Commands):
             command = self.get(command_id)
             if command is None or command.resent or command.word > Word.NOTHING:
                 return False
-            return self._advance(command_id, command.state, (command.state,), "sent again", resent=1)
+            return self.advance(command_id, command.state, (command.state,), "sent again", resent=1)
 
     def mark_taken(self, command_id: str, note: str) -> bool:
         """Not begun, and the machine says that it has it: sent, though not by what this journal knows."""
-        sent = {"sent_at": self._clock.wall().isoformat()} | self._stamped("sent")
-        return self._advance(command_id, CommandState.SENT, (CommandState.RECEIVED,), note, **sent)
+        return self.advance(command_id, CommandState.SENT, (CommandState.RECEIVED,), note, **self.sent_now())
 
     def mark_accepted(self, command_id: str, note: str = "") -> None:
         """The machine has taken it; queued for the cloud."""
         with self.transaction() as connection:
-            self.keep_word(command_id, Word.TAKEN)
-            if self._advance(command_id, CommandState.ACCEPTED, (CommandState.SENT,), note):
+            self.raise_word(command_id, Word.TAKEN)
+            if self.advance(command_id, CommandState.ACCEPTED, (CommandState.SENT,), note):
                 self._report_accepted(connection, command_id)
 
     def mark_brewing(self, command_id: str) -> None:
         """Something moves; a verdict that was lost on the way is thereby known."""
         with self.transaction():
             self.mark_accepted(command_id, "seen by its progress")
-            self.keep_word(command_id, Word.MOVING)
-            self._advance(command_id, CommandState.BREWING, (CommandState.ACCEPTED,))
+            self.raise_word(command_id, Word.MOVING)
+            self.advance(command_id, CommandState.BREWING, (CommandState.ACCEPTED,))
 
-    def keep_word(self, command_id: str, word: Word) -> None:
+    def raise_word(self, command_id: str, word: Word) -> None:
         """What the machine has said of having this order, for ever; never lowered."""
         with self.transaction() as connection:
             connection.execute(
@@ -220,22 +197,22 @@ class Journal(Commands):
             command = self.get(command_id)
             if command is None or not command.would_correct(verdict):
                 return False
-            self._write_verdict(connection, command, verdict)
+            self.write_verdict(connection, command, verdict)
             self._report_outcome(connection, command_id)
-        self._cancels.discard(command_id)
+        self.requests.drop_cancel(command_id)
         return True
 
-    def note(self, command_id: str, note: str) -> None:
+    def add_note(self, command_id: str, note: str) -> None:
         """A line in the history, without a new state."""
         with self.transaction() as connection:
             command = self.get(command_id)
             if command is not None and len(steps(connection, command_id)) < MAX_NOTES:
-                self._remember(connection, command_id, command.state, note)
+                self.add_history(connection, command_id, command.state, note)
 
     def report_again(self, command: Command) -> None:
         """Queue the latest word on this command anew, in place of what waits for it."""
         with self.transaction() as connection:
-            self.outgoing.forget(connection, command.command_id)
+            self.report_queue.forget(connection, command.command_id)
             if command.is_finished:
                 self._report_outcome(connection, command.command_id)
             elif command.state in (CommandState.ACCEPTED, CommandState.BREWING):
@@ -260,77 +237,22 @@ class Journal(Commands):
         return self.memory.absence(issued_at, deadline_at, self._cloud.now())
 
     def _insert(self, command_id: str, order_id: str, state: CommandState, note: str, **columns: Any) -> None:
-        now = self._clock.wall().isoformat()
-        columns |= {
-            "command_id": command_id,
-            "order_id": order_id,
-            "state": state,
-            "session": self.session,
-            "received_at": now,
-            "received_mono": self._clock.monotonic(),
-            "sent_at": now if state is CommandState.SENT else None,
-        } | (self._stamped("sent") if state is CommandState.SENT else {})
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        with self.transaction() as connection:
-            connection.execute(
-                f"INSERT INTO command ({names}, place)"  # noqa: S608  (our own column names)
-                f" VALUES ({marks}, (SELECT coalesce(max(place), 0) + 1 FROM command))",
-                tuple(columns.values()),
-            )
-            self._remember(connection, command_id, state, note)
-            if connection.execute("SELECT max(place) FROM command").fetchone()[0] % PRUNE_EVERY == 0:
+        with self.transaction():
+            place = self.insert_row(command_id, order_id, state, note, **columns)
+            if place % PRUNE_EVERY == 0:
                 self.prune()
-
-    def _advance(
-        self, command_id: str, to: CommandState, allowed: tuple[CommandState, ...], note: str = "", **columns: Any
-    ) -> bool:
-        sets = "".join(f", {name} = ?" for name in columns)
-        marks = ", ".join("?" * len(allowed))
-        with self.transaction() as connection:
-            cursor = connection.execute(
-                f"UPDATE command SET state = ?{sets} WHERE command_id = ? AND state IN ({marks})",  # noqa: S608  (ours)
-                (to, *columns.values(), command_id, *allowed),
-            )
-            if cursor.rowcount:
-                self._remember(connection, command_id, to, note)
-            return bool(cursor.rowcount)
-
-    def _remember(self, connection: sqlite3.Connection, command_id: str, state: str, note: str) -> None:
-        now = (self._clock.wall().isoformat(), self._clock.monotonic())
-        connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", (command_id, state, *now, note))
-
-    def _stamped(self, what: str) -> dict[str, Any]:
-        """The columns that say when, for as long as anybody may ask."""
-        return dict(zip((f"{what}_session", f"{what}_second"), self.memory.stamp(), strict=True))
-
-    def _write_verdict(self, connection: sqlite3.Connection, command: Command, verdict: Verdict) -> None:
-        state = STATE_OF[verdict.result]
-        connection.execute(
-            "UPDATE command SET state = ?, result = ?, code = ?, out = ?, evidence = ?, revision = ?,"
-            " finished_at = ?, finished_session = ?, finished_second = ? WHERE command_id = ?",
-            (
-                state,
-                verdict.result,
-                verdict.code,
-                verdict.out,
-                msgspec.json.encode(verdict.evidence).decode(),
-                command.revision_of(verdict),
-                self._clock.wall().isoformat(),
-                *self.memory.stamp(),
-                command.command_id,
-            ),
-        )
-        self._remember(connection, command.command_id, state, verdict.code or verdict.evidence.rule)
 
     def _report_accepted(self, connection: sqlite3.Connection, command_id: str) -> None:
         command, at = self._known(command_id), self._reported_at()
-        self.outgoing.add(connection, command_id, lambda message_id: report_message.accepted(message_id, command, at))
+        self.report_queue.add(
+            connection, command_id, lambda message_id: report_message.accepted(message_id, command, at)
+        )
 
     def _report_outcome(self, connection: sqlite3.Connection, command_id: str) -> None:
         command, at, history = self._known(command_id), self._reported_at(), steps(connection, command_id)
         verdict = command.verdict
         if verdict is not None:
-            self.outgoing.add(
+            self.report_queue.add(
                 connection,
                 command_id,
                 lambda message_id: report_message.outcome(message_id, command, verdict, history, at),

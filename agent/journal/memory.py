@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from agent.clock import Clock, CloudClock, Stamp
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 
 FORGOTTEN_FOR_S = 90 * 24 * 3600.0
 """A finished command is forgotten when it is certainly older."""
@@ -52,14 +52,14 @@ class Run:
 class Memory:
     """The runs of this journal, the present one included."""
 
-    def __init__(self, database: Database, clock: Clock, cloud: CloudClock, session: str) -> None:
+    def __init__(self, database: SqliteFile, clock: Clock, cloud: CloudClock, session: str) -> None:
         self.session = session
         self._database = database
         self._clock = clock
         self._cloud = cloud
         self._began = clock.monotonic()
         self._kept: Run | None = None
-        with database.read() as connection:
+        with database.reading() as connection:
             connection.create_function("seconds_since", 2, self._seconds_since)
             rows = connection.execute("SELECT session, began, seen, zero FROM run").fetchall()
         self._runs = {row["session"]: Run(row["began"], row["seen"], _moment(row["zero"])) for row in rows}
@@ -101,7 +101,7 @@ class Memory:
         run = self._runs.get(session)
         return run is not None and run.first <= moment
 
-    def keep(self, *, at_the_end: bool = False) -> None:
+    def keep_run(self, *, at_the_end: bool = False) -> None:
         """Write down that this run lasts, and its date, when that is news. Raises `JournalFailed`."""
         now, steady = self._cloud.now(), self._clock.monotonic()
         if now is None:
@@ -111,7 +111,7 @@ class Memory:
         if kept is not None and not (drifted or at_the_end or steady - kept.seen >= KEEP_EVERY_S):
             return
         run = Run(self._began, steady, zero) if kept is None or drifted else replace(kept, seen=steady)
-        with self._database.write() as connection:
+        with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO run (session, began, seen, zero) VALUES (?, ?, ?, ?) ON CONFLICT (session)"
                 " DO UPDATE SET seen = excluded.seen, zero = excluded.zero",

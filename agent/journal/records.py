@@ -69,9 +69,17 @@ class Snapshot(Struct, frozen=True):
     boots: int = 0
 
     @classmethod
-    def of(cls, reply: CountersReply, drink_no: str) -> "Snapshot":
+    def from_reply(cls, reply: CountersReply, drink_no: str) -> "Snapshot":
         drink = reply.by_drink.get(drink_no, 0) if reply.by_drink else None
-        return cls(reply.boot_id, True, reply.total, reply.free, reply.test, drink, reply.boots)
+        return cls(
+            boot_id=reply.boot_id,
+            counted=True,
+            total=reply.total,
+            free=reply.free,
+            test=reply.test,
+            drink=drink,
+            boots=reply.boots,
+        )
 
     @property
     def count(self) -> int | None:
@@ -201,7 +209,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class PendingEvent:
     """One event, not written yet. `mono` in steady seconds: by it the time is reckoned when it is written."""
 
     what: str

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from agent.journal.records import Command, Happened, Step, Verdict
+from agent.journal.records import Command, PendingEvent, Step, Verdict
 from agent.log import about
 from protocol.errors import WireError
 from protocol.fields import Fact
@@ -52,7 +52,7 @@ def outcome(message_id: str, command: Command, verdict: Verdict, history: Sequen
         return encode(msgspec.structs.replace(full, code="", evidence=Evidence(rule=BRIEF)))
 
 
-def event(message_id: str, happened: Happened, at: datetime, lost: int) -> bytes:
+def event(message_id: str, happened: PendingEvent, at: datetime, lost: int) -> bytes:
     """Something that happened; `lost` before it."""
     facts = {name: _short(fact) for name, fact in list(happened.evidence.items())[:MOST_FACTS]}
     full = Event(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from agent.clock import Bell
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 
 CAP = 5_000
 """Reports. A month of a busy machine without a cloud; about 5 MB."""
@@ -27,10 +27,10 @@ class Report(NamedTuple):
     payload: bytes
 
 
-class Outgoing:
+class ReportQueue:
     """The queue; each addition rings the bell of whoever publishes (who then waits at the lock for the commit)."""
 
-    def __init__(self, database: Database, session: str, bell: Bell) -> None:
+    def __init__(self, database: SqliteFile, session: str, bell: Bell) -> None:
         """`session` begins the ids of what this run says: an older copy of the journal must not use one again."""
         self._database = database
         self._bell = bell
@@ -68,34 +68,34 @@ class Outgoing:
 
     def confirm(self, message_ids: Sequence[str]) -> None:
         """The cloud holds these."""
-        with self._database.write() as connection:
+        with self._database.transaction() as connection:
             connection.executemany("DELETE FROM outgoing WHERE message_id = ?", [(one,) for one in message_ids])
 
     def after(self, seq: int, limit: int) -> list[Report]:
         """The oldest reports behind `seq`, in the order in which they happened; no events."""
         sql = "SELECT seq, payload FROM outgoing WHERE seq > ? AND command_id <> ? ORDER BY seq LIMIT ?"
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return [Report(*row) for row in connection.execute(sql, (seq, _EVENT, limit))]
 
     def events_after(self, seq: int, limit: int) -> list[Report]:
         """The oldest events behind `seq`."""
         sql = "SELECT seq, payload FROM outgoing WHERE command_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return [Report(*row) for row in connection.execute(sql, (_EVENT, seq, limit))]
 
     def payload(self, seq: int) -> bytes | None:
         """One report or event, or None when the cloud holds it meanwhile."""
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             row = connection.execute("SELECT payload FROM outgoing WHERE seq = ?", (seq,)).fetchone()
         return bytes(row[0]) if row else None
 
     def count(self) -> int:
         """Reports waiting; events are no reports on a drink."""
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute(f"SELECT {REPORTS_WAITING}").fetchone()[0])
 
     def count_events(self) -> int:
-        with self._database.read() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute(f"SELECT {EVENTS_WAITING}").fetchone()[0])
 
     @property

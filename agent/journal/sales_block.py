@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from agent.clock import Clock
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 from protocol.messages import Fault
 from protocol.reasons import AgentCode
 
@@ -36,11 +36,11 @@ def needs_person(get: Callable[[str], str]) -> str:
 class SalesBlock:
     """May this machine sell, and what stands in the way."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: SqliteFile, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         if database.damaged:
-            with database.write():
+            with database.transaction():
                 database.put(_LOST_AT, clock.wall().isoformat())
                 database.put(_LOSS_ACCEPTED_AT, "")
             database.is_whole()
@@ -48,10 +48,6 @@ class SalesBlock:
     def needs_person(self) -> str:
         """Why nothing may be sold until a person has decided, or ""."""
         return needs_person(self._database.get)
-
-    def why_stopped(self) -> str:
-        """Why nothing may be sold now, or ""."""
-        return self.needs_person() or self.shortage()
 
     def shortage(self) -> str:
         """Why there is too little room to begin anything, or ""."""
@@ -83,7 +79,7 @@ class SalesBlock:
 
     def resume_selling(self) -> None:
         """A person has looked at the machine; what became of the commands until now counts no more."""
-        with self._database.write() as connection:
+        with self._database.transaction() as connection:
             last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
             self._database.put(_STOPPED, "")
             self._database.put(_RESUMED_AFTER, str(last))

@@ -98,7 +98,7 @@ class OtherVersion(JournalFailed):
     """The journal is sound and another version of the agent wrote it."""
 
 
-class Database:
+class SqliteFile:
     """The one connection of this process. Transactions nest: the outermost commits."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path, damaged: str) -> None:
@@ -106,6 +106,8 @@ class Database:
         self._folder = folder
         self._lock = threading.RLock()
         self._depth = 0
+        self._words: dict[str, str] | None = None
+        """The table `meta` as this process, its only writer, left it; None: to be read again."""
         self.damaged = damaged
         """Where the damaged file was put aside just now; "" when all is well."""
         self.failure = ""
@@ -151,7 +153,7 @@ class Database:
         return "" if free >= LEAST_FREE else f"only {free // 1024} KiB free at {self._folder}"
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction: on the disk when the block ends, gone when it raises. Raises `JournalFailed`."""
         with self._lock:
             outermost = self._depth == 0
@@ -165,6 +167,8 @@ class Database:
                     self._connection.execute("COMMIT")
                     self.failure = ""
             except BaseException as error:
+                if outermost:
+                    self._words = None
                 if outermost and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
@@ -174,7 +178,7 @@ class Database:
                 self._depth -= 1
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for a look. Raises `JournalFailed`."""
         with self._lock:
             try:
@@ -200,13 +204,16 @@ class Database:
 
     def get(self, key: str) -> str:
         """A remembered word; "" when there is none."""
-        with self.read() as connection:
-            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return str(row[0]) if row else ""
+        with self.reading() as connection:
+            if self._words is None:
+                self._words = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
+            return self._words.get(key, "")
 
     def put(self, key: str, value: str) -> None:
-        with self.write() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            if self._words is not None:
+                self._words[key] = value
 
     def close(self) -> None:
         with self._lock:
@@ -222,7 +229,7 @@ class Database:
 
 
 @contextmanager
-def looking(folder: Path) -> Iterator[sqlite3.Connection]:
+def open_read_only(folder: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection, for programs that only look at the journal. Raises `JournalFailed`."""
     path = folder / FILE
     try:
@@ -281,13 +288,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
     verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]  # indexes too: a lost entry denies a drink
     if verdict != "ok":
         raise sqlite3.DatabaseError(f"integrity_check: {verdict}")
+    _check_version(connection)
+    _add_what_is_new(connection)
+    _keep_reserve(connection)
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         raise sqlite3.DatabaseError("the file is there but empty: its memory is gone")
     if version != SCHEMA_VERSION:
         raise sqlite3.OperationalError(f"written by another version of the agent ({version})")
-    _add_what_is_new(connection)
-    _keep_reserve(connection)
 
 
 def _add_what_is_new(connection: sqlite3.Connection) -> None:

@@ -1,6 +1,7 @@
 """Conversations with the machine as plain top-to-bottom code that never blocks.
 
-A talk is a generator: it yields what it waits for and is resumed with what was heard, or None when the time is up.
+A conversation is a generator. It yields what it waits for, and is resumed with what was heard, or with None when the
+time is up.
 Whoever steps it owns the clock, so a simulation steps the same code in virtual time.
 """
 
@@ -14,7 +15,7 @@ from protocol.machine import MachineMessage
 
 
 class Sign(Enum):
-    """What a talk can hear besides the machine."""
+    """What a conversation can hear besides the machine."""
 
     OPENED = "the line was opened"
     NUDGE = "something may have changed; look again"
@@ -39,7 +40,7 @@ Heard = MachineMessage | Sign
 
 
 class LineLost(Exception):
-    """The line went away. Raised into a talk wherever it waits, and by a write."""
+    """The line went away. Raised into a conversation wherever it waits, and by a write."""
 
     def __init__(self, why: str, *, wrote_nothing: bool = False) -> None:
         super().__init__(why)
@@ -56,4 +57,4 @@ class Wait:
 
 
 T = TypeVar("T")
-Talk = Generator[Wait, Heard | None, T]
+Conversation = Generator[Wait, Heard | None, T]

@@ -1,6 +1,6 @@
 """What can be asked of the machine, and how its answers are matched: request, reply, retries of questions only.
 
-A make is written once per call and never retried here. Waiting is the caller's: every question is a talk.
+A make is written once per call and never retried here. Waiting is the caller's: every question is a conversation.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeVar
 from agent.clock import Clock
 from agent.machine import capability_rules
 from agent.machine.capability_rules import Duty
-from agent.machine.conversation import Heard, LineLost, LineNews, Talk, Wait
+from agent.machine.conversation import Conversation, Heard, LineLost, LineNews, Wait
 from agent.machine.profile import Profile
 from protocol.errors import TooLarge, UnknownKind
 from protocol.frames import Frame
@@ -45,7 +45,7 @@ Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, Can
 class Line(Protocol):
     """The serial line as the worker sees it: never blocks for reading."""
 
-    def take(self) -> list[LineNews]:
+    def take_news(self) -> list[LineNews]:
         """What happened since the last call, in order."""
 
     def send(self, frame: Frame, session: int) -> None:
@@ -134,7 +134,7 @@ class Driver:
         """Whose drink a frame that cannot be read speaks of."""
         return self._codec.order_in(frame)
 
-    def greet(self) -> Talk[bool]:
+    def greet(self) -> Conversation[bool]:
         """Learn who is there, as far as this machine can tell; False when nobody answers."""
         if self._introduces_itself:
             return (yield from self._ask_who())
@@ -150,7 +150,7 @@ class Driver:
     def _introduces_itself(self) -> bool:
         return self._codec.knows(Hello, HelloReply)
 
-    def _ask_who(self) -> Talk[bool]:
+    def _ask_who(self) -> Conversation[bool]:
         reply = yield from self._ask(lambda msg_id: Hello(msg_id=msg_id), HelloReply)
         if reply is None:
             return False
@@ -169,20 +169,20 @@ class Driver:
         abilities = self._profile.abilities(frozenset(announced))
         self.abilities = abilities | {capability_rules.STATUS} if self._codec.knows(Status, StatusReply) else abilities
 
-    def status(self) -> Talk[StatusReply | None]:
+    def status(self) -> Conversation[StatusReply | None]:
         return (yield from self._ask(lambda msg_id: Status(msg_id=msg_id), StatusReply))
 
-    def counters(self) -> Talk[CountersReply | None]:
+    def counters(self) -> Conversation[CountersReply | None]:
         return (yield from self._ask(lambda msg_id: CountersQuery(msg_id=msg_id), CountersReply))
 
-    def lookup(self, order_id: str) -> Talk[OrderReply | None]:
+    def lookup(self, order_id: str) -> Conversation[OrderReply | None]:
         """What the machine remembers of one order; None when it does not answer."""
         return (yield from self._ask(lambda msg_id: OrderQuery(msg_id=msg_id, order_uuid=order_id), OrderReply))
 
-    def cancel(self, order_id: str) -> Talk[CancelReply | None]:
+    def cancel(self, order_id: str) -> Conversation[CancelReply | None]:
         return (yield from self._ask(lambda msg_id: CancelDrink(msg_id=msg_id, order_uuid=order_id), CancelReply))
 
-    def rinse(self, job_id: str, kind: Literal["rinse", "clean"]) -> Talk[RinseReply | None]:
+    def rinse(self, job_id: str, kind: Literal["rinse", "clean"]) -> Conversation[RinseReply | None]:
         """Asked again under the same id, a machine starts nothing twice."""
         return (yield from self._ask(lambda msg_id: Rinse(msg_id=msg_id, job_uuid=job_id, kind=kind), RinseReply))
 
@@ -219,7 +219,7 @@ class Driver:
         except (LineLost, TooLarge) as lost:
             log.debug("event %s of boot %s not acknowledged: %s", evt, boot_id, lost)
 
-    def _ask(self, question: Callable[[int], MachineMessage], answer: type[Reply]) -> Talk[Reply | None]:
+    def _ask(self, question: Callable[[int], MachineMessage], answer: type[Reply]) -> Conversation[Reply | None]:
         """Ask until answered, at most `query_tries` times; a late answer to an earlier try counts."""
         asked: set[int] = set()
 

@@ -10,7 +10,7 @@ KEEP_DUMPS = 20
 """Files; the oldest goes first, so that a bad night does not fill the disk."""
 
 
-class Recorder:
+class FrameDump:
     """A ring of frames; deque appends are atomic, so reader and worker may both write."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,7 +17,7 @@ import serial
 
 from agent.clock import Bell, Clock
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened
-from agent.machine.frame_dump import Recorder
+from agent.machine.frame_dump import FrameDump
 from agent.machine.framing import Decoder
 from agent.machine.profile import Profile
 from protocol.frames import Frame
@@ -78,7 +78,7 @@ class SerialLine:
         url: str,
         profile: Profile,
         *,
-        recorder: Recorder,
+        frame_dump: FrameDump,
         clock: Clock,
         random: Random,
         bell: Bell,
@@ -87,7 +87,7 @@ class SerialLine:
         self._url = url
         self._profile = profile
         self._layout = profile.layout
-        self._recorder = recorder
+        self._frame_dump = frame_dump
         self._clock = clock
         self._random = random
         self._bell = bell
@@ -111,7 +111,7 @@ class SerialLine:
         if self._thread.is_alive():
             self._thread.join(5.0)
 
-    def take(self) -> list[LineNews]:
+    def take_news(self) -> list[LineNews]:
         taken: list[LineNews] = []
         while self._news:
             taken.append(self._news.popleft())
@@ -123,7 +123,7 @@ class SerialLine:
             port = self._port
             if port is None or session != self._session:
                 raise LineLost("the port is closed", wrote_nothing=True)
-            self._recorder.saw(self._clock.monotonic(), ">", data)
+            self._frame_dump.saw(self._clock.monotonic(), ">", data)
             try:
                 port.write(data)
                 if self._profile.serial.flow != "none":
@@ -226,7 +226,7 @@ class SerialLine:
 
     def _hear(self, frame: Frame, now: float) -> None:
         data = self._layout.encode(frame)
-        self._recorder.saw(now, "<", data)
+        self._frame_dump.saw(now, "<", data)
         log.debug("< %s", data.hex())
         if len(self._news) < MAX_QUEUE:
             self._dropped = 0

@@ -7,8 +7,8 @@ from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.journal.records import Snapshot
 from agent.machine.profile import Profile
-from agent.making.unordered_drinks import Tally
-from protocol.reasons import Happening
+from agent.making.unordered_drinks import UnorderedDrinks
+from protocol.reasons import EventKind
 
 LOCAL_SALE = "local_sale"
 """The code of a drink that the machine sold by itself."""
@@ -19,21 +19,20 @@ log = logging.getLogger(__name__)
 class CounterWatch:
     """Weighs each movement by what the profile knows of this machine."""
 
-    tally: Tally
+    unordered: UnorderedDrinks
     journal: Journal
     profile: Profile
     clock: Clock
 
-    def read(self, reading: Snapshot) -> None:
+    def weigh_reading(self, reading: Snapshot) -> None:
         """A sale of its own stops nothing, but takes the counter's word away; a drink beside ours stops the selling."""
-        moved = self.tally.read(reading, self.clock.monotonic())
+        moved = self.unordered.count(reading, self.clock.monotonic())
         if not moved.strays:
             return
         is_local = moved.is_local_sale if (sells := self.profile.counting.local_sales) is None else sells
         code, counted, ordered = LOCAL_SALE if is_local else "", moved.counted, moved.ordered
-        self.journal.chronicle.tell(
-            Happening.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total
-        )
+        record_event = self.journal.event_log.record_event
+        record_event(EventKind.COUNTER_MOVED, code, counted=counted, ordered=ordered, total=reading.total)
         if is_local:
             self.journal.sales_block.note_local_sale()
             return

@@ -26,37 +26,37 @@ def concerns(heard: Heard, order_id: str, driver: Driver) -> bool:
     return not driver.is_greeted or is_about(heard, order_id)
 
 
-class Vigil:
+class DrinkWatch:
     """From the make, or from the first question about it, to its end."""
 
     def __init__(self, command: Command, journal: Journal, driver: Driver, profile: Profile, clock: Clock) -> None:
         self._command_id = command.command_id
         self._order_id = command.order_id
         self._max_brew = profile.max_brew(command.drink_no)
-        self._journal = journal
+        self._requests = journal.requests
         self._driver = driver
         self._timers = profile.timers
         self._clock = clock
         self._told_at = self._asked_at = clock.monotonic()
 
-    def asks(self) -> None:
+    def begin_inquiry(self) -> None:
         """The machine is asked about it now."""
         self._asked_at = self._clock.monotonic()
-        self._journal.answered(self._command_id)
+        self._requests.drop_question(self._command_id)
 
-    def wants(self, heard: Heard) -> bool:
+    def is_of_interest(self, heard: Heard) -> bool:
         """Worth waking up for."""
         if is_about(heard, self._order_id):
             self._told_at = self._clock.monotonic()
-        is_wish = self._journal.is_cancel_asked(self._command_id) or self._journal.is_asked_about(self._command_id)
+        is_wish = self._requests.is_cancel_asked(self._command_id) or self._requests.is_asked_about(self._command_id)
         return is_wish or concerns(heard, self._order_id, self._driver) or self._speaks_against(heard)
 
-    def is_to_be_asked(self, heard: Heard | None) -> bool:
+    def must_ask(self, heard: Heard | None) -> bool:
         """After so long a silence (None), or because of what was heard."""
-        is_question = self._journal.is_asked_about(self._command_id)
+        is_question = self._requests.is_asked_about(self._command_id)
         return heard is None or not self._driver.is_greeted or is_question or self._speaks_against(heard)
 
-    def until(self, row: Command) -> float:
+    def listen_until(self, row: Command) -> float:
         """How long to listen before asking, steady seconds."""
         patience = self._max_brew if row.state is CommandState.BREWING else self._timers.accepted_to_brewing
         if self._driver.must(Duty.CLAIM_NO_SUCCESS) or self._driver.must(Duty.POLL_STATUS):

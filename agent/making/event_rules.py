@@ -1,26 +1,26 @@
-"""What of the board's changes is worth an event: the line down or up, noisy or clean, selling stopped or resumed."""
+"""Which changes of the live state are worth an event: the line down or up, noisy or clean, selling stopped, resumed."""
 
-from agent.journal.event_log import Chronicle
-from agent.live_state import View
-from protocol.reasons import AgentCode, Happening
+from agent.journal.event_log import EventLog
+from agent.live_state import LiveView
+from protocol.reasons import AgentCode, EventKind
 
 NOISY, CLEAN = 0.1, 0.02
 """Shares of damaged frames; the first as in docs/machine-protocol.md 2, the second keeps it from flapping."""
 NOISY_FOR_S = 30.0
 """A line just opened in the middle of a frame is not a bad cable."""
-STARTING = View().stopped
+STARTING = LiveView().stopped
 
 
-class Noticing:
-    """Looks at each view and tells the chronicle what is new. One thread's."""
+class EventRules:
+    """Looks at each view and tells the event log what is new. One thread's."""
 
-    def __init__(self, chronicle: Chronicle) -> None:
-        self._chronicle = chronicle
-        self._last = View()
+    def __init__(self, event_log: EventLog) -> None:
+        self._event_log = event_log
+        self._last = LiveView()
         self._noisy_since: float | None = None
         self._is_noisy = False
 
-    def look(self, view: View, now: float) -> None:
+    def compare(self, view: LiveView, now: float) -> None:
         """`now` in steady seconds."""
         if view is not self._last:
             self._line(view)
@@ -28,20 +28,20 @@ class Noticing:
             self._last = view
         self._noise(view.frame_error_ratio, now)
 
-    def _line(self, view: View) -> None:
+    def _line(self, view: LiveView) -> None:
         was_down, is_down = self._last.link == "down", view.link == "down"
         if is_down and not was_down:
-            self._chronicle.tell(Happening.LINE_DOWN)
+            self._event_log.record_event(EventKind.LINE_DOWN)
         elif was_down and not is_down:
-            self._chronicle.tell(Happening.LINE_UP, words=view.model)
+            self._event_log.record_event(EventKind.LINE_UP, words=view.model)
 
-    def _selling(self, view: View) -> None:
+    def _selling(self, view: LiveView) -> None:
         before, why = self._last.stopped, view.stopped
         if why and (not before or before == STARTING) and why != STARTING:
             code = AgentCode.STORAGE if why.startswith(AgentCode.STORAGE) else AgentCode.NOT_SELLING
-            self._chronicle.tell(Happening.SELLING_STOPPED, code, why)
+            self._event_log.record_event(EventKind.SELLING_STOPPED, code, why)
         elif before and before != STARTING and not why:
-            self._chronicle.tell(Happening.SELLING_RESUMED)
+            self._event_log.record_event(EventKind.SELLING_RESUMED)
 
     def _noise(self, ratio: float, now: float) -> None:
         if ratio < NOISY:
@@ -51,7 +51,7 @@ class Noticing:
         is_lasting = self._noisy_since is not None and now - self._noisy_since >= NOISY_FOR_S
         if is_lasting and not self._is_noisy:
             self._is_noisy = True
-            self._chronicle.tell(Happening.LINE_NOISY, ratio=ratio)
+            self._event_log.record_event(EventKind.LINE_NOISY, ratio=ratio)
         elif self._is_noisy and ratio <= CLEAN:
             self._is_noisy = False
-            self._chronicle.tell(Happening.LINE_CLEAN, ratio=ratio)
+            self._event_log.record_event(EventKind.LINE_CLEAN, ratio=ratio)

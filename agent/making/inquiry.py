@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.journal.records import Command, Snapshot, Verdict, Word
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine.capability_rules import STATUS, Duty
-from agent.machine.conversation import Talk
+from agent.machine.conversation import Conversation
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making import outcome_table
@@ -32,16 +32,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Enquiry:
+class Inquiry:
     """Everything that counts as evidence, collected for one command."""
 
     journal: Journal
     driver: Driver
-    board: Board
+    live_state: LiveState
     clock: Clock
     profile: Profile
 
-    def ask(self, command: Command) -> Talk[Finding | None]:
+    def inquire(self, command: Command) -> Conversation[Finding | None]:
         """None when the machine does not answer. Raises `LineLost`."""
         if not self.driver.is_greeted and not (yield from self.driver.greet()):
             return None
@@ -55,7 +55,7 @@ class Enquiry:
         now = yield from self._count(command)
         return self._weigh(command, order, now)
 
-    def _lookup(self, order_id: str) -> Talk[OrderReply | None]:
+    def _lookup(self, order_id: str) -> Conversation[OrderReply | None]:
         """An answer of another boot than the one greeted is not believed before it is given twice."""
         order = yield from self.driver.lookup(order_id)
         if order is None or self.driver.is_greeted:
@@ -64,11 +64,11 @@ class Enquiry:
             return None
         return (yield from self.driver.lookup(order_id))
 
-    def _count(self, command: Command) -> Talk[Snapshot | None]:
+    def _count(self, command: Command) -> Conversation[Snapshot | None]:
         if not self.driver.can("counters"):
             return None
         reply = yield from self.driver.counters()
-        return None if reply is None else Snapshot.of(reply, command.drink_no)
+        return None if reply is None else Snapshot.from_reply(reply, command.drink_no)
 
     def _weigh(self, command: Command, order: OrderReply | None, now: Snapshot | None) -> Finding:
         """With all that the machine has said by this moment, also while it was being asked."""
@@ -126,7 +126,7 @@ class Enquiry:
 
     def _is_idle(self, command: Command) -> bool:
         """What it says of itself is just heard, for it is asked each time."""
-        since = self.board.view.at_rest_since
+        since = self.live_state.view.at_rest_since
         if since is None:
             return False
         at_rest_for = min(self.clock.monotonic() - since, self.journal.memory.at_least(command.sent))
@@ -134,4 +134,4 @@ class Enquiry:
 
     def _waited_out(self, command: Command) -> bool:
         elapsed = self.journal.memory.at_least(command.sent)
-        return self.board.view.machine is MachineState.READY and elapsed >= self.profile.max_brew(command.drink_no)
+        return self.live_state.view.machine is MachineState.READY and elapsed >= self.profile.max_brew(command.drink_no)

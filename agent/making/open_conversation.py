@@ -1,33 +1,33 @@
-"""The one talk with the machine that is open: resumed by what is heard, told of a lost line, dropped after an error."""
+"""The one open conversation with the machine: resumed by what is heard, told of a lost line, dropped after an error."""
 
 import logging
 
 from agent.journal.records import Command
 from agent.log import about
-from agent.machine.conversation import Heard, LineLost, Talk, Wait
+from agent.machine.conversation import Conversation, Heard, LineLost, Wait
 
 log = logging.getLogger(__name__)
 
 
-class Conversation:
+class OpenConversation:
     """Owned by the worker. `subject`: the command it is about, if it is about one."""
 
     def __init__(self) -> None:
-        self._talk: Talk[None] | None = None
+        self._conversation: Conversation[None] | None = None
         self._wait: Wait | None = None
         self.subject: Command | None = None
 
     @property
     def is_open(self) -> bool:
-        return self._talk is not None
+        return self._conversation is not None
 
     @property
     def until(self) -> float:
         """When it wants to be resumed though nothing was heard, steady seconds."""
         return self._wait.until if self._wait is not None else float("inf")
 
-    def start(self, talk: Talk[None], subject: Command | None = None) -> bool:
-        self._talk, self.subject = talk, subject
+    def start(self, conversation: Conversation[None], subject: Command | None = None) -> bool:
+        self._conversation, self.subject = conversation, subject
         self._resume(None)
         return True
 
@@ -40,31 +40,31 @@ class Conversation:
             self._resume(None)
 
     def throw(self, lost: LineLost) -> None:
-        if self._talk is None:
+        if self._conversation is None:
             return
-        talk = self._talk
+        conversation = self._conversation
         try:
-            self._wait = talk.throw(lost)
+            self._wait = conversation.throw(lost)
         except (StopIteration, LineLost):
             self._end()
 
     def drop(self, why: str) -> Command | None:
         """What it was about."""
-        talk, subject = self._talk, self.subject
+        conversation, subject = self._conversation, self.subject
         self._end()
-        if talk is not None:
+        if conversation is not None:
             log.error("stopped in the middle: %s", why, extra=about(subject) if subject is not None else {})
-            talk.close()
+            conversation.close()
         return subject
 
     def _resume(self, heard: Heard | None) -> None:
-        if self._talk is None:
+        if self._conversation is None:
             return
-        talk = self._talk
+        conversation = self._conversation
         try:
-            self._wait = talk.send(heard)
+            self._wait = conversation.send(heard)
         except (StopIteration, LineLost):
             self._end()
 
     def _end(self) -> None:
-        self._talk = self._wait = self.subject = None
+        self._conversation = self._wait = self.subject = None

@@ -17,11 +17,12 @@ from agent.deadline import WELCOME_PATIENCE_S, Term, Timeliness, judge
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.sales_block import SalesBlock
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine import profile_overrides
-from agent.machine.conversation import LineLost, Sign, Talk, Wait
+from agent.machine.conversation import Conversation, LineLost, Sign, Wait
 from agent.machine.driver import MAX_MSG_ID, Driver
 from agent.machine.profile import BadProfile, Profile
+from agent.making.unordered_drinks import UnorderedDrinks
 from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
 from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings
@@ -42,24 +43,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Upkeep:
+class OperatorJobs:
     """Jobs one at a time. `restart` ends this run of the agent; whoever started it starts it again."""
 
     driver: Driver
-    board: Board
+    live_state: LiveState
     clock: Clock
     cloud: CloudClock
     profile: Profile
     base: Profile
     """Without what an operator has set."""
     sales_block: SalesBlock
+    unordered: UnorderedDrinks
     state_dir: Path
     restart: Callable[[], None]
     leaves_at: float | None = None
     """Steady seconds; from the moment it is set nothing new is begun."""
     _answered: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
 
-    def begin(self) -> None:
+    def answer_restart(self) -> None:
         """Once at the start: was it a job that ended the last run?"""
         path = self.state_dir / FILE
         try:
@@ -67,7 +69,18 @@ class Upkeep:
             answer = Answer(reference=said["job_id"], asked=said["asked"], status=AnswerStatus.DONE)
         except (OSError, ValueError, KeyError, TypeError):
             return
-        self._tell(answer)
+        self._give_answer(answer)
+
+    def act_on_decisions(self) -> None:
+        """What was decided at the machine's own command line, or in a job of ours. Raises `JournalFailed`."""
+        for decision, path in operator_decisions.waiting(self.state_dir):
+            if decision is Decision.RESUME_SELLING:
+                self.sales_block.resume_selling()
+                self.unordered.forgive()
+            else:
+                self.sales_block.accept_loss()
+            path.unlink(missing_ok=True)
+            log.warning("a person decided: %s", decision)
 
     def leave_if_due(self, now: float) -> None:
         if self.leaves_at is not None and now >= self.leaves_at:
@@ -82,19 +95,19 @@ class Upkeep:
 
     def answer(self, job: Job, status: AnswerStatus, code: str = "", words: str = "") -> None:
         said = Answer(reference=job.job_id, asked=_kind(job), status=status, code=code, words=words[:WORDS])
-        self._tell(said)
+        self._give_answer(said)
 
     def repeat(self, job: Job) -> bool:
         """True when the job was answered before; the answer is given again and nothing else happens."""
         known = self._answered.get(job.job_id)
         if known is not None:
-            self.board.answer(known)
+            self.live_state.add_answer(known)
         return known is not None
 
-    def do(self, job: Job) -> Talk[None]:
+    def run_job(self, job: Job) -> Conversation[None]:
         """One job, unless it came too late."""
         began = self.clock.monotonic()
-        while (timeliness := self._judge(job, began)) is Timeliness.WAIT:
+        while (timeliness := self._timeliness(job, began)) is Timeliness.WAIT:
             if self.clock.monotonic() - began > PATIENCE_S:
                 self.refuse(job, AgentCode.EXPIRED, "the time is not known, so it may have come too late")
                 return
@@ -112,17 +125,17 @@ class Upkeep:
             case Settings():
                 self._set(job)
 
-    def heard(self, event: DoneEvent | FailedEvent, job_id: str) -> None:
+    def end_rinse(self, event: DoneEvent | FailedEvent, job_id: str) -> None:
         """The machine has come to the end of a rinse."""
         known = self._answered.get(job_id)
         if known is None or known.asked != Rinse.__struct_config__.tag:
             log.info("a rinse nobody asked for has ended: %s", event)
         elif isinstance(event, DoneEvent):
-            self._tell(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.DONE))
+            self._give_answer(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.DONE))
         else:
-            self._tell(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.FAILED, code=event.code))
+            self._give_answer(Answer(reference=job_id, asked=known.asked, status=AnswerStatus.FAILED, code=event.code))
 
-    def _rinse(self, job: Rinse) -> Talk[None]:
+    def _rinse(self, job: Rinse) -> Conversation[None]:
         if not self.driver.can("rinse"):
             self.refuse(job, RejectCode.UNSUPPORTED, "this machine cannot be rinsed from afar")
             return
@@ -172,7 +185,7 @@ class Upkeep:
         except OSError as error:
             self.refuse(job, AgentCode.STORAGE, str(error))
             return
-        self.board.change(rival="")
+        self.live_state.update(rival="")
         self.answer(job, AnswerStatus.DONE)
 
     def _leave(self, job: Job, first: Callable[[], None] = lambda: None) -> None:
@@ -188,23 +201,23 @@ class Upkeep:
         self.answer(job, AnswerStatus.STARTED)
         self.leaves_at = self.clock.monotonic() + LEAVE_AFTER_S
 
-    def _judge(self, job: Job, began: float) -> Timeliness:
+    def _timeliness(self, job: Job, began: float) -> Timeliness:
         term = Term(
             issued_at=job.issued_at,
             deadline_at=job.deadline_at,
             waiting_since=began,
             outlived_a_restart=False,
             freshness_s=LONGEST_LIFE_S,
-            broker_until=self.board.limit_of(job.job_id),
+            broker_until=self.live_state.expiry_of(job.job_id),
         )
         return judge(term, self.cloud.reading())
 
     def _note(self, job: Job, status: AnswerStatus) -> None:
         self._remember(Answer(reference=job.job_id, asked=_kind(job), status=status))
 
-    def _tell(self, answer: Answer) -> None:
+    def _give_answer(self, answer: Answer) -> None:
         self._remember(answer)
-        self.board.answer(answer)
+        self.live_state.add_answer(answer)
 
     def _remember(self, answer: Answer) -> None:
         self._answered[answer.reference] = answer

@@ -16,7 +16,7 @@ REMEMBERED = 64
 log = logging.getLogger(__name__)
 
 
-class Failures:
+class CommandFailures:
     """Counts them by command and kind of error."""
 
     def __init__(self, journal: Journal) -> None:
@@ -43,5 +43,6 @@ class Failures:
             return
         log.error("put away: %s", why, extra=about(command))
         certain, unsure = refused(AgentCode.NEVER_SENT, why), Verdict(Result.UNKNOWN, evidence=Evidence(rule=why))
-        self._journal.finish(command_id, unsure if command.was_sent else certain)
-        self._journal.sales_block.stop_selling(f"{why}, order {command.order_id[:80]}")
+        with self._journal.transaction():
+            self._journal.finish(command_id, unsure if command.was_sent else certain)
+            self._journal.sales_block.stop_selling(f"{why}, order {command.order_id[:80]}")

@@ -3,40 +3,38 @@
 Ends with a snapshot of a machine that is ready, or with a refusal that is certain. Writes no make.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent import readiness
 from agent.clock import Clock, CloudClock
 from agent.deadline import Term, Timeliness, expires_at, judge
 from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, Snapshot
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine.capability_rules import STATUS
-from agent.machine.conversation import Heard, LineLost, Sign, Talk, Wait
+from agent.machine.conversation import Conversation, Heard, LineLost, Sign, Wait
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
+from agent.making.finish_command import CommandFinisher
+from agent.making.readiness import Readiness
 from protocol.reasons import AgentCode
 
 LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Preparing:
-    """For one command at a time."""
+class Preconditions:
+    """Of every make, one command at a time."""
 
     journal: Journal
     driver: Driver
-    board: Board
+    live_state: LiveState
     clock: Clock
     cloud: CloudClock
     profile: Profile
     started: float
     """When this process began, steady seconds."""
-    look: Callable[[], None]
-    """Brings the board up to date."""
-    refuse: Callable[[Command, str, str], None]
-    """Finishes a command: certainly nothing was poured."""
+    readiness: Readiness
+    finisher: CommandFinisher
 
     def timeliness(self, command: Command) -> Timeliness:
         """May it still start, at this very moment?"""
@@ -57,61 +55,62 @@ class Preparing:
             waiting_since=self._waiting_since(command),
             outlived_a_restart=command.session != self.journal.session,
             freshness_s=self.profile.timers.make_freshness,
-            broker_until=self.board.limit_of(command.command_id),
+            broker_until=self.live_state.expiry_of(command.command_id),
         )
 
-    def until_ready(self, command: Command) -> Talk[Snapshot | None]:
+    def is_stale(self, command: Command) -> bool:
+        """Too late for it, whatever the machine may be able to do."""
+        return self.timeliness(command) is Timeliness.EXPIRED
+
+    def until_ready(self, command: Command) -> Conversation[Snapshot | None]:
         """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""
         patient_until = self._waiting_since(command) + self.profile.timers.gate_patience
-        asked = False
+        has_asked = False
         while self._is_waiting(command):
             timeliness = self.timeliness(command)
-            if timeliness is not Timeliness.WAIT and self.journal.doubts(command):
-                return None
-            if timeliness is Timeliness.EXPIRED:
-                self.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
-                return None
             if timeliness is Timeliness.WAIT:
                 yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
                 continue
-            code = self._why_not(command)
-            is_offline = code == AgentCode.MACHINE_OFFLINE
+            if self._is_over(command, timeliness):
+                return None
+            code = self.readiness.refusal(command.drink_no)
+            is_patient = self.clock.monotonic() < patient_until
             try:
                 if not code:
                     snapshot = yield from self._snapshot(command)
-                    if snapshot is None:
-                        is_offline = True
-                    elif not self._why_not(command):
+                    if snapshot is not None and not self.readiness.refusal(command.drink_no):
                         return snapshot
-                    else:
+                    if snapshot is not None or self.clock.monotonic() < patient_until:
                         continue
-                elif is_offline and self.clock.monotonic() < patient_until:
+                elif code == AgentCode.MACHINE_OFFLINE and is_patient:
                     yield from self._await_machine(patient_until)
                     continue
-                elif not is_offline and code != AgentCode.NOT_SELLING and not asked:
-                    asked = True
+                elif code not in (AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING) and not has_asked:
+                    has_asked = True
                     yield from self.driver.status()
                     continue
             except LineLost:
                 continue
-            if is_offline and self.clock.monotonic() < patient_until:
-                continue
-            self.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
+            self.finisher.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
             return None
         return None
 
-    def _why_not(self, command: Command) -> str:
-        self.look()
-        return readiness.refusal(self.board.view, command.drink_no)
+    def _is_over(self, command: Command, timeliness: Timeliness) -> bool:
+        """It came too late, and is refused; or it is from before our memory, and the machine is asked first."""
+        if self.journal.mark_doubted(command):
+            return True
+        if timeliness is Timeliness.EXPIRED:
+            self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
+        return timeliness is Timeliness.EXPIRED
 
-    def _await_machine(self, until: float) -> Talk[None]:
+    def _await_machine(self, until: float) -> Conversation[None]:
         """The line is down, or nobody has answered on it yet."""
         if self.driver.is_open and (yield from self.driver.greet()):
             yield from self.driver.status()
         else:
             yield Wait(min(until, self.clock.monotonic() + LOOK_AGAIN_S), _opened)
 
-    def _snapshot(self, command: Command) -> Talk[Snapshot | None]:
+    def _snapshot(self, command: Command) -> Conversation[Snapshot | None]:
         """Boot and counters of this moment; None when the machine does not answer or was not the one we greeted."""
         if not self.driver.can("counters"):
             is_there = not self.driver.can(STATUS) or (yield from self.driver.status()) is not None
@@ -119,7 +118,7 @@ class Preparing:
         reply = yield from self.driver.counters()
         if reply is None or reply.boot_id != self.driver.boot_id:
             return None
-        return Snapshot.of(reply, command.drink_no)
+        return Snapshot.from_reply(reply, command.drink_no)
 
     def _waiting_since(self, command: Command) -> float:
         return command.received_mono if command.session == self.journal.session else self.started

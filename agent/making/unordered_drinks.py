@@ -27,7 +27,7 @@ class Movement(NamedTuple):
         return self.strays > 0 and not self.is_beside_ours
 
 
-class Tally:
+class UnorderedDrinks:
     """`patience`: seconds after which a drink that was sent is no longer expected to be counted."""
 
     def __init__(self, patience: float) -> None:
@@ -45,15 +45,16 @@ class Tally:
             self._expected = [sent_at]
             self._was_away = is_settled
 
-    def forget(self) -> None:
+    def forgive(self) -> None:
         """A person has looked: whatever was counted until now is explained; a drink on its way is still expected."""
         self._base = None
+        self._base = None
 
-    def sent(self, now: float) -> None:
+    def expect_drink(self, now: float) -> None:
         """The machine may count one more from now on."""
         self._expected.append(now)
 
-    def read(self, reading: Snapshot, now: float) -> Movement:
+    def count(self, reading: Snapshot, now: float) -> Movement:
         """What was counted since the last reading."""
         base, self._base = self._base, sold(reading)
         moved = 0 if base is None else max(0, self._base - base)  # counters set back prove nothing

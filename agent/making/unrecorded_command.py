@@ -1,8 +1,13 @@
-"""A command of before this journal's memory: what the machine's answer about it means. Pure."""
+"""A command of before this journal's memory: what the machine's answer about it means, and whether it is made yet."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from agent.deadline import Timeliness
+from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
+from agent.machine.capability_rules import Duty
+from agent.machine.driver import Driver
+from agent.making.preconditions import Preconditions
 from protocol.reasons import AgentCode, Result
 
 
@@ -20,3 +25,19 @@ def in_its_words(command: Command, verdict: Verdict) -> Verdict:
     if not command.is_hearsay or verdict.code != AgentCode.NEVER_STARTED:
         return verdict
     return replace(verdict, result=Result.REJECTED, code=command.doubted)
+
+
+@dataclass(frozen=True, slots=True)
+class UnrecordedCommands:
+    """Begins such a command as any other where it was certainly never sent."""
+
+    journal: Journal
+    driver: Driver
+    preconditions: Preconditions
+
+    def begin_again(self, row: Command, *, is_unseen: bool) -> bool:
+        """True when it is in time and waits its turn like any other."""
+        keeps_record, is_ours = not self.driver.must(Duty.USE_COUNTERS), self.journal.existed_at_issue(row)
+        if not may_begin(row, is_unseen=is_unseen, keeps_record=keeps_record, is_ours=is_ours):
+            return False
+        return self.preconditions.timeliness(row) is Timeliness.FRESH and self.journal.begin_again(row)

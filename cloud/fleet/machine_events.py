@@ -16,7 +16,7 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from protocol.messages import Event
-from protocol.reasons import Happening
+from protocol.reasons import EventKind
 
 KEPT_EACH = 1_000
 """Of one device; the oldest go first. Months of an ordinary machine, and all that a mad one can ever take."""
@@ -80,7 +80,7 @@ def latest(session: Session, device_uuid: str, limit: int) -> Sequence[MachineEv
 def counts(session: Session, since: datetime) -> dict[str, int]:
     """How many were heard of since then, by what happened; what we have no word for is `other`."""
     asked = select(MachineEvent.what, func.count()).where(MachineEvent.received_at > since)
-    found = dict.fromkeys((*(one.value for one in Happening), OTHER), 0)
+    found = dict.fromkeys((*(one.value for one in EventKind), OTHER), 0)
     for what, number in session.execute(asked.group_by(MachineEvent.what)):
         found[what if what in found else OTHER] += number
     return found

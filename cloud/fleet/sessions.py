@@ -12,7 +12,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events
 from cloud.fleet.models import DeviceLive
 from protocol.messages import Event, Presence
-from protocol.reasons import Happening
+from protocol.reasons import EventKind
 
 KEPT = 8
 """Sessions remembered of a device; its agent would have to start so often between two turns of another to go unseen."""
@@ -73,7 +73,7 @@ def _note_two(tx: Transaction, live: DeviceLive, one: str, other: str, now: date
     told = Event(
         message_id=f"cloud-two-agents-{now.timestamp():.3f}",
         at=now,
-        what=Happening.TWO_AGENTS,
+        what=EventKind.TWO_AGENTS,
         words=f"nothing is sold; give each machine its own name, then: coffee-cloud resume {device}",
         evidence={"session": one[:128], "rival_session": other[:128]},
     )

@@ -6,28 +6,28 @@ from datetime import timedelta
 
 from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.sessions import RESUME_ASKED
-from protocol.reasons import Happening
+from protocol.reasons import EventKind
 
 LATE = timedelta(minutes=5)
 """Heard of so much later than it happened, the second time is told too."""
 MEANINGS: dict[str, str] = {
-    Happening.AGENT_STARTED: "the agent started",
-    Happening.MACHINE_BOOTED: "the machine restarted",
-    Happening.LINE_DOWN: "the machine does not answer the agent",
-    Happening.LINE_UP: "the machine answers the agent",
-    Happening.LINE_NOISY: "many damaged frames: look at the cable",
-    Happening.LINE_CLEAN: "the line is clean again",
-    Happening.FAULT_SET: "fault",
-    Happening.FAULT_CLEARED: "fault gone",
-    Happening.COUNTER_MOVED: "the machine counted drinks that nobody ordered here",
-    Happening.STRAY_OUTCOME: "the machine ended an order that its agent did not send",
-    Happening.SELLING_STOPPED: "selling stopped",
-    Happening.SELLING_RESUMED: "selling goes on",
-    Happening.JOURNAL_LOST: "the agent's journal was damaged and put aside",
+    EventKind.AGENT_STARTED: "the agent started",
+    EventKind.MACHINE_BOOTED: "the machine restarted",
+    EventKind.LINE_DOWN: "the machine does not answer the agent",
+    EventKind.LINE_UP: "the machine answers the agent",
+    EventKind.LINE_NOISY: "many damaged frames: look at the cable",
+    EventKind.LINE_CLEAN: "the line is clean again",
+    EventKind.FAULT_SET: "fault",
+    EventKind.FAULT_CLEARED: "fault gone",
+    EventKind.COUNTER_MOVED: "the machine counted drinks that nobody ordered here",
+    EventKind.STRAY_OUTCOME: "the machine ended an order that its agent did not send",
+    EventKind.SELLING_STOPPED: "selling stopped",
+    EventKind.SELLING_RESUMED: "selling goes on",
+    EventKind.JOURNAL_LOST: "the agent's journal was damaged and put aside",
     RESUME_ASKED: "an operator let it sell again",
-    Happening.TWO_AGENTS: "two agents take turns under this name: a copied card",
-    Happening.CLOCK_WRONG: "the clock of the agent's computer is wrong",
-    Happening.CLOCK_RIGHT: "the clock of the agent's computer is right again",
+    EventKind.TWO_AGENTS: "two agents take turns under this name: a copied card",
+    EventKind.CLOCK_WRONG: "the clock of the agent's computer is wrong",
+    EventKind.CLOCK_RIGHT: "the clock of the agent's computer is right again",
 }
 
 

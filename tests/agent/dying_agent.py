@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from agent import cli
-from agent.cloud.command_handler import Intake
+from agent.cloud.command_handler import CommandHandler
 from agent.journal.journal import Journal
-from agent.journal.report_queue import Outgoing
+from agent.journal.report_queue import ReportQueue
 from agent.machine.driver import Driver
 
 STEPS: dict[str, tuple[type, str, str]] = {
-    "received, not acknowledged": (Intake, "take", "after"),
-    "before intent": (Journal, "intend", "before"),
-    "intent, not sent": (Journal, "intend", "after"),
+    "received, not acknowledged": (CommandHandler, "handle", "after"),
+    "before intent": (Journal, "mark_intent", "before"),
+    "intent, not sent": (Journal, "mark_intent", "after"),
     "sent, no byte": (Driver, "make", "before"),
     "bytes written": (Driver, "make", "after"),
     "before accepted": (Journal, "mark_accepted", "before"),
@@ -30,13 +30,13 @@ STEPS: dict[str, tuple[type, str, str]] = {
 }
 
 ROUNDABOUT: dict[str, tuple[type, str, str]] = {
-    "before received": (Journal, "insert", "before"),
+    "before received": (Journal, "insert_command", "before"),
     "before sent": (Journal, "mark_sent", "before"),
     "before brewing": (Journal, "mark_brewing", "before"),
     "about to ask": (Driver, "lookup", "before"),
     "about to count": (Driver, "counters", "before"),
     "sent again": (Journal, "mark_resent", "after"),
-    "receipted": (Outgoing, "confirm", "after"),
+    "receipted": (ReportQueue, "confirm", "after"),
 }
 """Steps that a drink does not always pass, or passes more than once."""
 

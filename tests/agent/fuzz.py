@@ -16,7 +16,7 @@ from random import Random
 
 from agent.journal.operator_decisions import Decision, leave
 from agent.journal.records import UNSETTLED
-from agent.journal.sqlite_file import looking
+from agent.journal.sqlite_file import open_read_only
 from bench.programs import weigh
 from protocol.messages import Outcome, Probe, ProbeReply, State
 from protocol.reasons import Result
@@ -184,7 +184,7 @@ def _sells(stage: _Stage) -> bool:
 
 def _open(stage: _Stage) -> int:
     marks = ", ".join("?" * len(UNSETTLED))
-    with looking(stage.folder / "state") as connection:
+    with open_read_only(stage.folder / "state") as connection:
         row = connection.execute(f"SELECT count(*) FROM command WHERE state IN ({marks})", UNSETTLED).fetchone()
     return int(row[0])
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import cli
-from agent.cloud import link
-from agent.cloud.command_handler import Intake
+from agent.cloud import link, state_sender
+from agent.cloud.command_handler import CommandHandler
 from agent.cloud.link import Link
 from agent.cloud.mqtt import Connection
 from agent.machine.serial_port import SerialLine
@@ -22,7 +22,7 @@ PARTS: dict[str, tuple[type, str]] = {
     "worker": (Worker, "step"),
     "link": (Link, "step"),
     "network": (Connection, "_came_round"),
-    "broker's callback": (Intake, "take"),
+    "broker's callback": (CommandHandler, "handle"),
 }
 NAMED = {"reader": "serial", "worker": "worker", "link": "link", "network": "network", "broker's callback": "network"}
 """As the agent calls them when it complains."""
@@ -45,6 +45,6 @@ def arm(part: str, switch: Path) -> None:
 
 
 if __name__ == "__main__":
-    link.DEAF_S, link.STATE_EVERY_S = DEAF_S, STATE_EVERY_S
+    link.DEAF_S, state_sender.STATE_EVERY_S = DEAF_S, STATE_EVERY_S
     arm(sys.argv[1], Path(os.environ["COFFEE_AGENT_STATE_DIR"]) / "hang")
     sys.exit(cli.main(["run"]))

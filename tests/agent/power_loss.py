@@ -55,7 +55,7 @@ class PowerLossWorld(World):
     def cut_power_when(self, is_it: Callable[[int, Picture], bool], instant: Instant = Instant.AFTER) -> None:
         """At the first commit that `is_it`, told its number from now and the disk before it. Once."""
         database = self.journal._database
-        original = database.write
+        original = database.transaction
         count = 0
 
         @contextmanager
@@ -70,7 +70,7 @@ class PowerLossWorld(World):
                     self.disk = _disk(instant, before, self.picture())
                     raise Crash
 
-        database.write = counted  # type: ignore[method-assign]  # the only seam at which a cut can be placed exactly
+        database.transaction = counted  # type: ignore[method-assign]  # the only seam at which a cut can be placed exactly
         self.journal.transaction = counted
 
     def lose_commits(self, number: int, lost: int) -> None:

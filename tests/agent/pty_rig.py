@@ -13,18 +13,14 @@ from pathlib import Path
 from random import Random
 
 from agent.clock import Bell, CloudClock, SystemClock
-from agent.cloud.command_handler import Intake
+from agent.cloud.command_handler import CommandHandler
 from agent.journal.journal import Journal
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine.driver import Driver
-from agent.machine.frame_dump import Recorder
+from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile
 from agent.machine.serial_port import SerialLine
-from agent.making.machine_events import Events
-from agent.making.make_drink import Pouring
-from agent.making.operator_jobs import Upkeep
-from agent.making.unordered_drinks import Tally
-from agent.making.worker import Worker
+from agent.making.build import Surroundings, build_machine_side
 from protocol.messages import Make, Outcome, decode_report
 from tests.waiting import wait_until
 
@@ -67,50 +63,30 @@ class Rig:
         cloud = CloudClock(self.clock)
         cloud.learn(datetime.now(UTC), self.clock.monotonic())
         self.journal = Journal.open(folder, self.clock, lambda: next(ids), cloud, Bell())
-        self.board = Board(Bell())
+        self.live_state = LiveState(Bell())
         random = Random(5)
-        recorder = Recorder(folder / "frames")
+        frame_dump = FrameDump(folder / "frames")
         self.beats = 0
         self.line = SerialLine(
-            port, profile, recorder=recorder, clock=self.clock, random=random, bell=self.bell, beat=self._beat
+            port, profile, frame_dump=frame_dump, clock=self.clock, random=random, bell=self.bell, beat=self._beat
         )
         self.driver = Driver(self.line, profile, self.clock, random)
-        pouring = Pouring(
-            journal=self.journal,
-            driver=self.driver,
-            board=self.board,
-            clock=self.clock,
-            cloud=cloud,
-            profile=profile,
-            recorder=recorder,
-            tally=Tally(profile.timers.unknown_deadline),
-            started=self.clock.monotonic(),
-            look=lambda: self.worker.look(),
-        )
-        self.upkeep = Upkeep(
-            driver=self.driver,
-            board=self.board,
-            clock=self.clock,
-            cloud=cloud,
-            profile=profile,
-            base=profile,
-            sales_block=self.journal.sales_block,
-            state_dir=folder,
-            restart=lambda: None,
-        )
-        self.worker = Worker(
-            line=self.line,
-            driver=self.driver,
-            events=Events(self.journal, self.board, self.driver, profile),
-            journal=self.journal,
-            board=self.board,
-            pouring=pouring,
-            upkeep=self.upkeep,
-            profile=profile,
-            clock=self.clock,
-            state_dir=folder,
-        )
-        self.intake = Intake(self.journal, self.board, self.bell)
+        self.worker = build_machine_side(
+            Surroundings(
+                line=self.line,
+                driver=self.driver,
+                journal=self.journal,
+                live_state=self.live_state,
+                clock=self.clock,
+                cloud=cloud,
+                profile=profile,
+                base_profile=profile,
+                frame_dump=frame_dump,
+                state_dir=folder,
+                restart=lambda: None,
+            )
+        ).worker
+        self.command_handler = CommandHandler(self.journal, self.live_state, self.bell)
         self.line.start()
 
     def close(self) -> None:
@@ -133,7 +109,9 @@ class Rig:
         wait_until(stepped, timeout, what)
 
     def run_until_ready(self) -> None:
-        self.run_until(lambda: (self.board.view.link, self.board.view.machine) == ("up", "ready"), what="readiness")
+        self.run_until(
+            lambda: (self.live_state.view.link, self.live_state.view.machine) == ("up", "ready"), what="readiness"
+        )
 
     def order(self, command_id: str = "c1", order_id: str = "o1", *, drink_no: str = "americano") -> None:
         now = datetime.now(UTC)
@@ -147,10 +125,10 @@ class Rig:
             issued_at=now,
             deadline_at=now + timedelta(seconds=60),
         )
-        self.intake.take(make)
+        self.command_handler.handle(make)
 
     def outcomes(self, command_id: str = "c1") -> list[Outcome]:
-        said = [decode_report(report.payload) for report in self.journal.outgoing.after(0, 10_000)]
+        said = [decode_report(report.payload) for report in self.journal.report_queue.after(0, 10_000)]
         return [one for one in said if isinstance(one, Outcome) and one.command_id == command_id]
 
     def outcome(self, command_id: str = "c1", timeout: float = 30.0) -> Outcome:

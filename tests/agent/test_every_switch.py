@@ -66,7 +66,7 @@ def story(watch: Watch) -> None:
     world = watch.world
     for number in (1, 2, 3):
         leave(world.folder, Decision.RESUME_SELLING)
-        watch.until(20, lambda: world.board.view.machine == "ready")
+        watch.until(20, lambda: world.live_state.view.machine == "ready")
         world.order(f"c{number}", f"o{number}")
         if number == 2:
             watch.until(3)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import readiness
+from agent import refusal
 from agent.machine.profile import load
 from agent.making import outcome_table
 from protocol.messages import Rinse
@@ -46,7 +46,7 @@ def test_a_drink_is_made_in_its_own_words(kawa: Kawa, rig: Rig) -> None:
     assert kawa.cups("o1") == 1
     assert (0x4D, {"ord": "o1", "sku": "1001", "cup": "M", "kop": 17900}) in kawa.heard
     assert (outcome.evidence.boot_now, outcome.evidence.count_before) == ("run-0", 0)
-    rig.run_until(lambda: rig.board.view.counters and rig.board.view.counters.total == 1, what="the counter")
+    rig.run_until(lambda: rig.live_state.view.counters and rig.live_state.view.counters.total == 1, what="the counter")
 
 
 def test_what_it_can_do_is_what_it_says_and_the_profile_does_not_deny(rig: Rig) -> None:
@@ -62,10 +62,10 @@ def test_a_refusal_comes_through_in_our_code(kawa: Kawa, rig: Rig) -> None:
 
 def test_its_alarm_closes_the_drinks_the_profile_names_and_no_other(kawa: Kawa, rig: Rig) -> None:
     kawa.faults.turn_on("no_milk")
-    rig.run_until(lambda: "no_milk" in rig.board.view.faults, what="the alarm")
+    rig.run_until(lambda: "no_milk" in rig.live_state.view.faults, what="the alarm")
 
-    assert readiness.refusal(rig.board.view, "latte") == "no_milk"
-    assert readiness.refusal(rig.board.view, "americano") == ""
+    assert refusal.refusal_code(rig.live_state.view, "latte") == "no_milk"
+    assert refusal.refusal_code(rig.live_state.view, "americano") == ""
 
 
 def test_a_failure_in_the_middle_is_told(kawa: Kawa, rig: Rig) -> None:
@@ -96,11 +96,11 @@ def test_a_power_cut_in_mid_pour_is_unknown_because_it_forgets(kawa: Kawa, rig: 
 def test_it_is_rinsed_in_its_own_words(kawa: Kawa, rig: Rig) -> None:
     now = datetime.now(UTC)
     soon = now + timedelta(seconds=30)
-    rig.intake.take(Rinse(job_id="j1", issued_at=now, deadline_at=soon, program=RinseProgram.RINSE))
+    rig.command_handler.handle(Rinse(job_id="j1", issued_at=now, deadline_at=soon, program=RinseProgram.RINSE))
     said = []
 
     def is_done() -> bool:
-        said.extend(rig.board.take_answers())
+        said.extend(rig.live_state.take_answers())
         return bool(said) and said[-1].status is AnswerStatus.DONE
 
     rig.run_until(is_done, what="the end of the rinse")

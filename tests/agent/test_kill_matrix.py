@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal.sqlite_file import looking
+from agent.journal.sqlite_file import open_read_only
 from protocol.messages import Make, Outcome, State
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
@@ -95,7 +95,7 @@ class Campaign:
         (self._folder / "state" / "has-died").touch()
 
     def states(self, command_id: str) -> set[str]:
-        with looking(self._folder / "state") as connection:
+        with open_read_only(self._folder / "state") as connection:
             rows = connection.execute("SELECT state FROM command WHERE command_id = ?", (command_id,)).fetchall()
         return {state for (state,) in rows}
 

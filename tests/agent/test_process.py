@@ -11,7 +11,7 @@ import pytest
 
 from agent import show
 from agent.folder_lock import is_running
-from agent.journal.sqlite_file import looking
+from agent.journal.sqlite_file import open_read_only
 from protocol.messages import Presence
 from protocol.reasons import Result, Spout
 from simulator.machine import MachineSimulator, Timing
@@ -70,7 +70,7 @@ def test_killed_at_any_step_it_pours_at_most_once_and_tells_the_truth(
     assert machine.cups("o1") <= 1
     assert machine.cups("o2") <= 1
     assert outcome.result is Result.DONE or outcome.out is Spout.NONE
-    with looking(tmp_path / "state") as connection:
+    with open_read_only(tmp_path / "state") as connection:
         states = connection.execute("SELECT state FROM command").fetchall()
     assert {state for (state,) in states} <= {"done", "failed", "rejected"}
 

@@ -17,7 +17,7 @@ from pytest_mock import MockerFixture
 from agent import show
 from agent.doctor.examination import examine
 from agent.folder_lock import LOCK_FILE
-from agent.journal.sqlite_file import LEAST_FREE, Database
+from agent.journal.sqlite_file import LEAST_FREE, SqliteFile
 from agent.status_file import BURST, EVERY_S, NAME, ON_CARD_EVERY_S, StatusFile
 from tests.programs import free_port
 
@@ -25,7 +25,7 @@ from tests.programs import free_port
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Path]:
     """The folder of an agent that runs."""
-    Database.open(tmp_path, datetime.now(UTC)).close()
+    SqliteFile.open(tmp_path, datetime.now(UTC)).close()
     with (tmp_path / LOCK_FILE).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield tmp_path
@@ -72,7 +72,7 @@ def test_what_stands_in_the_way_is_named(running: Path, said: dict[str, Any], wo
 
 
 def test_an_agent_that_was_killed_sells_nothing(tmp_path: Path) -> None:
-    Database.open(tmp_path, datetime.now(UTC)).close()
+    SqliteFile.open(tmp_path, datetime.now(UTC)).close()
     say(tmp_path)
     lines, is_good = show.status(tmp_path)
     assert not is_good
@@ -102,21 +102,21 @@ def test_the_file_is_written_when_it_has_changed_and_else_seldom_touched(tmp_pat
     (state / NAME).write_text("{}")
     file = StatusFile(state, {"RUNTIME_DIRECTORY": str(memory)} if in_memory else {})
     home = memory if in_memory else state
-    file.tell({"line": "up"}, "12:00", 0.0)
+    file.write_if_changed({"line": "up"}, "12:00", 0.0)
     written = (home / NAME).stat()
     assert (state / NAME).is_symlink() is in_memory
     every = EVERY_S if in_memory else ON_CARD_EVERY_S
     for second in range(1, int(every)):
-        file.tell({"line": "up"}, "12:01", float(second))
+        file.write_if_changed({"line": "up"}, "12:01", float(second))
     assert (home / NAME).stat() == written
     os.utime(home / NAME, (1.0, 1.0))
-    file.tell({"line": "up"}, "12:02", every)
+    file.write_if_changed({"line": "up"}, "12:02", every)
     assert (home / NAME).stat().st_ino == written.st_ino
     assert (home / NAME).stat().st_mtime > 1.0
-    file.tell({"line": "down"}, "12:03", every + 1)
+    file.write_if_changed({"line": "down"}, "12:03", every + 1)
     assert json.loads((state / NAME).read_text())["line"] == "down"
     file = StatusFile(state, {})
-    file.tell({"line": "up"}, "12:04", 0.0)
+    file.write_if_changed({"line": "up"}, "12:04", 0.0)
     assert not (state / NAME).is_symlink()
 
 
@@ -132,11 +132,11 @@ def test_changes_are_told_as_they_come_but_a_flapping_line_spares_the_card(
     file = StatusFile(tmp_path, {})
     write = mocker.spy(file, "_write")
     for second in range(100):
-        file.tell({"running": True, "line": second % 2}, "", float(second))
+        file.write_if_changed({"running": True, "line": second % 2}, "", float(second))
         if second < BURST:
             assert json.loads((tmp_path / NAME).read_text())["line"] == second % 2
     assert write.call_count <= BURST + 100 / EVERY_S + 1
-    file.tell({"running": False, "line": 0}, "", 100.0)
+    file.write_if_changed({"running": False, "line": 0}, "", 100.0)
     assert json.loads((tmp_path / NAME).read_text())["running"] is False, "its end is always told"
 
 

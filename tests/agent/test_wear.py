@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from agent.clock import Bell
-from agent.cloud.link import STATE_BURST, STATE_CALM_S, Link
-from agent.journal.command_queries import Commands
+from agent.cloud.link import Link
+from agent.cloud.state_sender import STATE_BURST, STATE_CALM_S
+from agent.journal.command_queries import CommandQueries
 from agent.journal.fault_memory import BURST
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.log import KINDS_KNOWN, Moderation
 from protocol.frames import Frame
 from protocol.machine import EventAck, FaultEvent
@@ -28,7 +29,7 @@ from tests.agent.world import AMERICANO, VirtualClock, World
 def counted_commits(world: World) -> Iterator[list[int]]:
     """How often the disk was waited for."""
     database, commits = world.journal._database, [0]
-    original = database.write
+    original = database.transaction
 
     @contextmanager
     def counted() -> Iterator[Connection]:
@@ -38,12 +39,12 @@ def counted_commits(world: World) -> Iterator[list[int]]:
             is_change = connection.total_changes != before
         commits[0] += is_change and database._depth == 0
 
-    database.write = counted  # type: ignore[method-assign]
+    database.transaction = counted  # type: ignore[method-assign]
     world.journal.transaction = counted
     try:
         yield commits
     finally:
-        database.write = world.journal.transaction = original  # type: ignore[method-assign]
+        database.transaction = world.journal.transaction = original  # type: ignore[method-assign]
 
 
 def test_a_bouncing_contact_does_not_wear_the_card(world: World) -> None:
@@ -54,7 +55,7 @@ def test_a_bouncing_contact_does_not_wear_the_card(world: World) -> None:
             world.run(0.1)
         world.run(120)
     assert commits[0] <= 15
-    assert world.board.view.faults == world.journal.sales_block.faults() == {}
+    assert world.live_state.view.faults == world.journal.sales_block.faults() == {}
 
 
 def test_what_was_acknowledged_closes_as_much_after_a_crash(world: World) -> None:
@@ -116,13 +117,13 @@ def test_a_nights_backlog_is_refused_in_one_go(world: World, monkeypatch: pytest
     for number in range(200):
         world.tell(world.make(f"c{number}", f"o{number}", age=500))
     read = [0]
-    received = Commands.received
+    received = CommandQueries.received
 
-    def counted(self: Commands) -> object:
+    def counted(self: CommandQueries) -> object:
         read[0] += 1
         return received(self)
 
-    monkeypatch.setattr(Commands, "received", counted)
+    monkeypatch.setattr(CommandQueries, "received", counted)
     with counted_commits(world) as commits:
         world.run(30, lambda: world.outcomes("c199"))
     assert {one.code for number in range(200) for one in world.outcomes(f"c{number}")} == {AgentCode.EXPIRED}
@@ -139,22 +140,23 @@ def test_states_are_told_at_their_pace_and_the_last_one_always(world: World) -> 
                 told.append(decode_state(payload))
             return super().publish(where, payload, retain=retain)
 
-    board = Board(Bell())
+    live_state = LiveState(Bell())
     link = Link(
-        device_uuid="m", profile="x", dial=lambda *_: Listening(), journal=world.journal, intake=world.intake,
-        board=board, clock=world.clock, cloud=world.cloud, random=Random(1), new_id=lambda: "h", worker_bell=Bell(),
+        device_uuid="m", profile="x", dial=lambda *_: Listening(), journal=world.journal,
+        command_handler=world.command_handler, live_state=live_state, clock=world.clock, cloud=world.cloud,
+        random=Random(1), new_id=lambda: "h", worker_bell=Bell(),
     )  # fmt: skip
     link.step(world.clock.seconds)
     for number in range(100):
         world.clock.seconds += 0.1
         if number % 2 == 0:
-            board.set_fault(Fault(code="door_open", level="block"))
+            live_state.set_fault(Fault(code="door_open", level="block"))
         else:
-            board.clear_fault("door_open")
+            live_state.clear_fault("door_open")
         wake = link.step(world.clock.seconds)
         assert wake > world.clock.seconds
     assert len(told) <= STATE_BURST + 10 / STATE_CALM_S + 1
-    board.set_fault(Fault(code="door_open", level="block", drinks=[AMERICANO]))
+    live_state.set_fault(Fault(code="door_open", level="block", drinks=[AMERICANO]))
     for _ in range(5):
         world.clock.seconds = max(world.clock.seconds + 0.2, link.step(world.clock.seconds))
     assert told[-1].faults[0].drinks == [AMERICANO]

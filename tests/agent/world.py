@@ -1,6 +1,6 @@
-"""The agent's real worker, driver, intake and journal against the simulated machine, in virtual time, in one thread.
+"""The agent's real worker, driver, command handler and journal against the simulated machine, in virtual time.
 
-Only the clock and the threads are missing. A crash loses everything but the journal's file.
+Only the clock and the threads are missing: one thread does it all. A crash loses everything but the journal's file.
 """
 
 import sqlite3
@@ -11,18 +11,14 @@ from pathlib import Path
 from random import Random
 
 from agent.clock import Bell, CloudClock
-from agent.cloud.command_handler import Intake
+from agent.cloud.command_handler import CommandHandler
 from agent.journal.journal import Journal
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened
 from agent.machine.driver import Driver
-from agent.machine.frame_dump import Recorder
+from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile, load
-from agent.making.machine_events import Events
-from agent.making.make_drink import Pouring
-from agent.making.operator_jobs import Upkeep
-from agent.making.unordered_drinks import Tally
-from agent.making.worker import Worker
+from agent.making.build import Surroundings, build_machine_side
 from protocol.frames import Frame, FrameDecoder, encode
 from protocol.machine import CODES
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
@@ -70,7 +66,7 @@ class WireLine:
         self.written: list[Frame] = []
         self.on_write: Callable[[Frame], None] = lambda _: None
 
-    def take(self) -> list[LineNews]:
+    def take_news(self) -> list[LineNews]:
         news, self._news = self._news, []
         return news
 
@@ -149,51 +145,32 @@ class World:
         self._build()
         if hot:
             self.run(5)
-            assert self.board.view.machine == "ready"
+            assert self.live_state.view.machine == "ready"
 
     def _build(self) -> None:
         self.bell, self.link_bell = Bell(), Bell()
         self.cloud = CloudClock(self.clock)
         self.journal = Journal.open(self.folder, self.clock, lambda: f"id{next(self._ids)}", self.cloud, self.link_bell)
-        self.board = Board(self.link_bell)
+        self.live_state = LiveState(self.link_bell)
         self.driver = Driver(self.line, self.profile, self.clock, self.random)
-        self.recorder = Recorder(self.folder / "frames")
-        pouring = Pouring(
-            journal=self.journal,
-            driver=self.driver,
-            board=self.board,
-            clock=self.clock,
-            cloud=self.cloud,
-            profile=self.profile,
-            recorder=self.recorder,
-            tally=Tally(self.profile.timers.unknown_deadline),
-            started=self.clock.monotonic(),
-            look=lambda: self.worker.look(),
-        )
-        self.events = Events(self.journal, self.board, self.driver, self.profile)
-        self.worker = Worker(
-            line=self.line,
-            driver=self.driver,
-            events=self.events,
-            journal=self.journal,
-            board=self.board,
-            pouring=pouring,
-            upkeep=Upkeep(
+        self.frame_dump = FrameDump(self.folder / "frames")
+        built = build_machine_side(
+            Surroundings(
+                line=self.line,
                 driver=self.driver,
-                board=self.board,
+                journal=self.journal,
+                live_state=self.live_state,
                 clock=self.clock,
                 cloud=self.cloud,
                 profile=self.profile,
-                base=self.profile,
-                sales_block=self.journal.sales_block,
+                base_profile=self.profile,
+                frame_dump=self.frame_dump,
                 state_dir=self.folder,
                 restart=lambda: self.restarts_asked.append(self.clock.seconds),
-            ),
-            profile=self.profile,
-            clock=self.clock,
-            state_dir=self.folder,
+            )
         )
-        self.intake = Intake(self.journal, self.board, self.bell)
+        self.worker, self.events, self.readiness = built.worker, built.events, built.readiness
+        self.command_handler = CommandHandler(self.journal, self.live_state, self.bell)
 
     def close(self) -> None:
         self.worker.abandon()
@@ -231,12 +208,12 @@ class World:
         while self.clock.seconds < end:
             wake = self.line.turn()
             self.clock.seconds = min(end, max(self.clock.seconds + 1e-4, wake))
-        self.line.take()
+        self.line.take_news()
 
     def crash_after_commit(self, number: int) -> None:
         """Kill the agent right after this many commits from now; what follows is a new process."""
         database = self.journal._database
-        original = database.write
+        original = database.transaction
         left = number
 
         @contextmanager
@@ -249,7 +226,7 @@ class World:
                 if left == 0:
                     raise Crash
 
-        database.write = counted  # type: ignore[method-assign]  # the only seam at which a kill can be placed exactly
+        database.transaction = counted  # type: ignore[method-assign]  # the only seam at which a kill can be placed exactly
         self.journal.transaction = counted
 
     def deliver(self, make: Make) -> None:
@@ -275,7 +252,7 @@ class World:
         self.cloud.learn(self.clock.true_time(), self.clock.monotonic())
 
     def tell(self, message: CommandMessage) -> None:
-        self.intake.take(message)
+        self.command_handler.handle(message)
 
     def make(self, command_id: str = "c1", order_id: str = "o1", *, within: float = 60.0, age: float = 0.0) -> Make:
         """A make command of the present moment, not delivered yet."""
@@ -299,16 +276,16 @@ class World:
         self.tell(Cancel(command_id=command_id, order_id=order_id))
 
     def reports(self) -> Sequence[object]:
-        return [decode_report(report.payload) for report in self.journal.outgoing.after(0, 10_000)]
+        return [decode_report(report.payload) for report in self.journal.report_queue.after(0, 10_000)]
 
     def confirm_all(self) -> None:
         """The cloud's receipt for everything it was told."""
         reports = [one for one in self.reports() if isinstance(one, Outcome | Accepted)]
-        self.journal.outgoing.confirm([one.message_id for one in reports])
+        self.journal.report_queue.confirm([one.message_id for one in reports])
 
     def told(self) -> list[Event]:
         """Written down and not receipted, oldest first."""
-        said = [decode_report(report.payload) for report in self.journal.outgoing.events_after(0, 10_000)]
+        said = [decode_report(report.payload) for report in self.journal.report_queue.events_after(0, 10_000)]
         return [one for one in said if isinstance(one, Event)]
 
     def told_of(self, what: str) -> list[Event]:

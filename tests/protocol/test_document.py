@@ -15,9 +15,9 @@ from protocol.reasons import (
     AgentCode,
     AnswerStatus,
     DoubtCode,
+    EventKind,
     FaultCode,
     FaultLevel,
-    Happening,
     JobCode,
     MachineState,
     Phase,
@@ -87,7 +87,7 @@ def test_every_code_is_in_the_list_of_codes(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel, *RinseProgram, *AnswerStatus, *Happening]
+    "name", [*Result, *Spout, *Phase, *Stage, *MachineState, *FaultLevel, *RinseProgram, *AnswerStatus, *EventKind]
 )
 def test_every_word_of_a_closed_list_is_named(name: str) -> None:
     assert f"`{name}`" in TEXT

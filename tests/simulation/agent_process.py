@@ -1,4 +1,4 @@
-"""The real agent in a world: journal, intake, link, worker and driver as they are, stepped by the scheduler.
+"""The real agent in a world: journal, command handler, link, worker and driver as they are, stepped by the scheduler.
 
 Built as `agent.service.Service` builds them; only its threads, its port and its clocks are replaced.
 """
@@ -14,20 +14,17 @@ from random import Random
 from sqlite3 import Connection, OperationalError
 
 from agent.clock import Bell, CloudClock
-from agent.cloud.command_handler import Intake
-from agent.cloud.link import Link, Taker
+from agent.cloud.command_handler import CommandHandler
+from agent.cloud.link import Link
 from agent.cloud.mqtt import Connection as BrokerConnection
+from agent.cloud.wire import Receive
 from agent.journal.journal import Journal
-from agent.journal.sqlite_file import Database, JournalFailed
-from agent.live_state import Board
+from agent.journal.sqlite_file import JournalFailed, SqliteFile
+from agent.live_state import LiveState
 from agent.machine.driver import Driver
-from agent.machine.frame_dump import Recorder
+from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile
-from agent.making.machine_events import Events
-from agent.making.make_drink import Pouring
-from agent.making.operator_jobs import Upkeep
-from agent.making.unordered_drinks import Tally
-from agent.making.worker import Worker
+from agent.making.build import Surroundings, build_machine_side
 from agent.settings import BrokerAddress
 from protocol.topics import Channel, topic
 from tests.simulation.here import here
@@ -39,7 +36,7 @@ IDLE_S = 30.0
 """A loop that waits for nothing comes round this often, unless something rings. The real one does so each second."""
 AFTER_ERROR_S = 1.0
 AGENT_IDS = 100_000
-log = logging.getLogger("agent.service")
+log = logging.getLogger("agent.loop")
 
 
 @dataclass
@@ -114,27 +111,19 @@ class AgentProcess:
         self.journal = Journal.open(self._folder, clock, self._new_id, cloud, link_bell)
         self.process.at_death = self._close_files
         self._watch_commits()
-        self.board = board = Board(link_bell)
+        self.live_state = live_state = LiveState(link_bell)
         driver = Driver(self.machine.line, profile, clock, self._random)
-        recorder = Recorder(self._folder / "frames")
-        pouring = Pouring(
-            journal=self.journal, driver=driver, board=board, clock=clock, cloud=cloud, profile=profile,
-            recorder=recorder, tally=Tally(profile.timers.unknown_deadline), started=clock.monotonic(),
-            look=lambda: self.worker.look(),
-        )  # fmt: skip
-        upkeep = Upkeep(
-            driver=driver, board=board, clock=clock, cloud=cloud, profile=profile, base=profile,
-            sales_block=self.journal.sales_block, state_dir=self._folder, restart=lambda: None,
-        )  # fmt: skip
-        self.worker = Worker(
-            line=self.machine.line, driver=driver, events=Events(self.journal, board, driver, profile),
-            journal=self.journal, board=board, pouring=pouring, upkeep=upkeep, profile=profile, clock=clock,
-            state_dir=self._folder,
-        )  # fmt: skip
+        frame_dump = FrameDump(self._folder / "frames")
+        built = build_machine_side(Surroundings(
+            line=self.machine.line, driver=driver, journal=self.journal, live_state=live_state, clock=clock,
+            cloud=cloud, profile=profile, base_profile=profile, frame_dump=frame_dump, state_dir=self._folder,
+            restart=lambda: None,
+        ))  # fmt: skip
+        self.worker, self._checks, self._driver = built.worker, built.checks, driver
         self.link = Link(
             device_uuid=self.device, profile=profile.name, dial=self._dial, journal=self.journal,
-            intake=Intake(self.journal, board, worker_bell), board=board, clock=clock, cloud=cloud,
-            random=self._random, new_id=self._new_id, worker_bell=worker_bell,
+            command_handler=CommandHandler(self.journal, live_state, worker_bell), live_state=live_state,
+            clock=clock, cloud=cloud, random=self._random, new_id=self._new_id, worker_bell=worker_bell,
         )  # fmt: skip
         worker_bell.on_ring = lambda: self._soon("worker")
         link_bell.on_ring = lambda: self._soon("link")
@@ -148,15 +137,15 @@ class AgentProcess:
         """Nothing is being made, nothing waits to be told."""
         if not self.process.alive or not self.is_built:
             return False
-        busy = self.board.view.busy_order or self.journal.unsettled() or self.journal.received()
-        return not busy and self.journal.outgoing.count() == 0
+        busy = self.live_state.view.busy_order or self.journal.unsettled() or self.journal.received()
+        return not busy and self.journal.report_queue.count() == 0
 
-    def _dial(self, mqtt5: bool, will: bytes, take: Taker) -> BrokerConnection:
+    def _dial(self, mqtt5: bool, will: bytes, receive: Receive) -> BrokerConnection:
         return BrokerConnection(
             BrokerAddress("broker.example.org", 1883, False, None, None, None, None, None), self.device,
             mqtt5=mqtt5 and self._mqtt5,
             subscriptions=[topic(self.device, Channel.COMMAND), topic(self.device, Channel.RECEIPT)],
-            will=(topic(self.device, Channel.PRESENCE), will), on_message=take, on_change=lambda: self._soon("link"),
+            will=(topic(self.device, Channel.PRESENCE), will), on_message=receive, on_change=lambda: self._soon("link"),
         )  # fmt: skip
 
     # Its folder
@@ -219,22 +208,20 @@ class AgentProcess:
 
     def _until_a_duty(self, now: float) -> float:
         """A machine that says nothing by itself is asked as often as in truth, else it would count as silent."""
-        worker, due = self.worker, self.worker._due
-        poll = max(due.poll, worker._heard_at + worker._poll_after())
-        return min(IDLE_S, max(1.0, min(poll, due.count, due.recheck) - now))
+        return min(IDLE_S, max(1.0, self._checks.next_at() - now))
 
     def _has_time(self, name: str) -> bool:
         """It would only look round."""
         if name == "worker":
-            return self.worker.is_idle and self.worker._driver.is_greeted
-        return self.link.is_connected and self.journal.outgoing.count() == 0 and self.link._hello is None
+            return self.worker.is_idle and self._driver.is_greeted
+        return self.link.is_connected and self.journal.report_queue.count() == 0 and self.link.is_welcome
 
     # Its end
 
     def _watch_commits(self) -> None:
         """It may die right before a commit of its journal, or right after."""
         database = self.journal._database
-        original = database.write
+        original = database.transaction
 
         @contextmanager
         def write() -> Iterator[Connection]:
@@ -247,7 +234,7 @@ class AgentProcess:
             if database._depth == 0:
                 self.process.die_here("after a commit of its journal")
 
-        database.write = write  # type: ignore[method-assign]  # the only seam at which a kill can be placed exactly
+        database.transaction = write  # type: ignore[method-assign]  # the only seam at which a kill can be placed exactly
         self.journal.transaction = write
 
     def _close_files(self) -> None:
@@ -261,7 +248,7 @@ class AgentProcess:
 
 def make_journal(folder: Path) -> Path:
     """An empty journal, to be copied into each world."""
-    Database.open(folder, BIRTH).close()
+    SqliteFile.open(folder, BIRTH).close()
     return folder
 
 

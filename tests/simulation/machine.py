@@ -149,7 +149,7 @@ class MachineLine:
         self._held_back = None
         self._news.clear()
 
-    def take(self) -> list[LineNews]:
+    def take_news(self) -> list[LineNews]:
         news, self._news = self._news, []
         return news
 

@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from agent import deadline
-from agent.cloud.report_sender import Delivery, Line
+from agent.cloud.report_sender import Line, ReportSender
 from agent.deadline import Timeliness
 from agent.journal import rows
 from agent.journal.journal import Journal
@@ -15,7 +15,9 @@ from agent.journal.memory import Absence, Memory
 from agent.journal.records import Command, Snapshot, Verdict, Word
 from agent.machine.driver import Driver
 from agent.making import preconditions
-from agent.making.make_drink import Pouring
+from agent.making.finish_command import CommandFinisher
+from agent.making.follow_drink import DrinkFollower
+from agent.making.send_make import MakeSender
 from cloud.orders import making
 from cloud.orders.models import MakeCommand
 from protocol.reasons import Result
@@ -25,18 +27,18 @@ Patches = list[AbstractContextManager[Any]]
 
 def sent_again() -> Patches:
     """No verdict in time: write the make once more."""
-    verdict = Pouring._verdict
+    verdict = DrinkFollower._await_verdict
 
-    def again(self: Pouring, command: Command) -> Any:
+    def again(self: DrinkFollower, command: Command) -> Any:
         in_doubt = yield from verdict(self, command)
         row = self._unfinished(command)
         if in_doubt and row is not None and not row.resent:
             self.journal.mark_resent(row.command_id)
-            self._write(row)
+            self.sender.write_make(row)
             in_doubt = yield from verdict(self, command)
         return in_doubt
 
-    return [patch.object(Pouring, "_verdict", again)]
+    return [patch.object(DrinkFollower, "_await_verdict", again)]
 
 
 def no_deadline() -> Patches:
@@ -60,13 +62,13 @@ def make_left_on_the_line() -> Patches:
 
 def bytes_before_commit() -> Patches:
     """The make goes out, then the journal says so."""
-    mark_sent, write = Journal.mark_sent, Pouring._write
+    mark_sent, write = Journal.mark_sent, MakeSender.write_make
 
-    def send(self: Pouring, command: Command) -> bool:
+    def send(self: MakeSender, command: Command) -> bool:
         is_written = write(self, command)
         return mark_sent(self.journal, command.command_id) and is_written
 
-    return [patch.object(Pouring, "_send", send)]
+    return [patch.object(MakeSender, "send_make", send)]
 
 
 def restart_pours_again() -> Patches:
@@ -88,14 +90,14 @@ def restart_pours_again() -> Patches:
 
 def told_once() -> Patches:
     """A report is done with as soon as it was handed to the broker."""
-    send = Delivery._send
+    send = ReportSender._send
 
-    def forget(self: Delivery, line: Line, seq: int, payload: bytes) -> None:
+    def forget(self: ReportSender, line: Line, seq: int, payload: bytes) -> None:
         send(self, line, seq, payload)
-        with self._outgoing._database.write() as connection:
+        with self._report_queue._database.transaction() as connection:
             connection.execute("DELETE FROM outgoing WHERE seq = ?", (seq,))
 
-    return [patch.object(Delivery, "_send", forget)]
+    return [patch.object(ReportSender, "_send", forget)]
 
 
 def free_is_sold() -> Patches:
@@ -113,12 +115,12 @@ def word_forgotten() -> Patches:
 
 
 def silence_is_done() -> Patches:
-    finish = Pouring._finish
+    finish = CommandFinisher.finish
 
-    def guess(self: Pouring, command: Command, verdict: Verdict) -> None:
+    def guess(self: CommandFinisher, command: Command, verdict: Verdict) -> None:
         finish(self, command, replace(verdict, result=Result.DONE) if verdict.result is Result.UNKNOWN else verdict)
 
-    return [patch.object(Pouring, "_finish", guess)]
+    return [patch.object(CommandFinisher, "finish", guess)]
 
 
 def empty_journal_knows() -> Patches:

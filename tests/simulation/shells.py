@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import paho.mqtt.client
 
-import agent.cloud.link
+import agent.cloud.state_sender
 import cloud.courier.broker
 import cloud.database.database
 import cloud.database.sqlite
@@ -43,7 +43,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.courier.broker, "Client", Client),
             (paho.mqtt.client, "Client", Client),
             (cloud.payments.yookassa.client, "Transport", WorldTransport),
-            (agent.cloud.link, "STATE_EVERY_S", STATE_EVERY_S),
+            (agent.cloud.state_sender, "STATE_EVERY_S", STATE_EVERY_S),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

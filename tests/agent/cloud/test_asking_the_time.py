@@ -63,8 +63,8 @@ def link(world: World, wire: OpenWire) -> Link:
         profile="companion-v1",
         dial=lambda *_: wire,
         journal=world.journal,
-        intake=world.intake,
-        board=world.board,
+        command_handler=world.command_handler,
+        live_state=world.live_state,
         clock=world.clock,
         cloud=world.cloud,
         random=world.random,
@@ -79,11 +79,11 @@ def link(world: World, wire: OpenWire) -> Link:
 def answer(world: World, link: Link, wire: OpenWire, ahead: timedelta = timedelta()) -> None:
     """As the cloud does, whose clock may be wrong."""
     said = Welcome(hello_id=wire.hellos[-1].hello_id, cloud_time=world.clock.true_time() + ahead)
-    link.take(topic(DEVICE, Channel.RECEIPT), encode(said), False)
+    link.receiver.receive(topic(DEVICE, Channel.RECEIPT), encode(said), False)
 
 
 def deliver(link: Link, make: Make) -> None:
-    link.take(topic(DEVICE, Channel.COMMAND), encode(make), False, 60)
+    link.receiver.receive(topic(DEVICE, Channel.COMMAND), encode(make), False, 60)
 
 
 def test_a_cloud_that_was_not_listening_yet_is_asked_again_soon(world: World, link: Link, wire: OpenWire) -> None:
@@ -120,7 +120,7 @@ def test_a_cloud_that_has_just_come_is_told_hello(world: World, link: Link, wire
     world.clock.seconds += 5
     greeting = encode(Welcome(hello_id=GREETING, cloud_time=world.clock.true_time() + HOURS))
     for _ in range(3):
-        link.take(topic(DEVICE, Channel.RECEIPT), greeting, False)
+        link.receiver.receive(topic(DEVICE, Channel.RECEIPT), greeting, False)
     assert len(wire.hellos) == 2
     assert world.cloud.now() is None, "how long it was on its way nobody knows"
 

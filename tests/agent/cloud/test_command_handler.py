@@ -3,18 +3,18 @@
 import msgspec
 import pytest
 
-from agent import readiness
+from agent import refusal
 from agent.journal.records import CommandState
-from agent.live_state import View
+from agent.live_state import LiveView
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
 from tests.agent.world import AMERICANO, World
 
-READY = View(link="up", machine=MachineState.READY, stopped="")
+READY = LiveView(link="up", machine=MachineState.READY, stopped="")
 
 
-def with_fault(level: str, drinks: list[str]) -> View:
-    return View(
+def with_fault(level: str, drinks: list[str]) -> LiveView:
+    return LiveView(
         link="up",
         machine=MachineState.READY,
         stopped="",
@@ -26,22 +26,22 @@ def with_fault(level: str, drinks: list[str]) -> View:
     ("view", "code"),
     [
         (READY, ""),
-        (View(), "not_selling"),
-        (View(link="down", stopped=""), "machine_offline"),
-        (View(link="quiet", machine=MachineState.READY, stopped=""), "machine_offline"),
-        (View(link="up", machine=MachineState.HEATING, stopped=""), "heating"),
-        (View(link="up", machine=MachineState.RINSING, stopped=""), "busy"),
-        (View(link="up", machine=MachineState.SERVICE, stopped=""), "service"),
-        (View(link="up", machine=MachineState.FAULT, stopped=""), "fault"),
-        (View(link="up", machine=MachineState.READY, stopped="", busy_order="o9"), "busy"),
+        (LiveView(), "not_selling"),
+        (LiveView(link="down", stopped=""), "machine_offline"),
+        (LiveView(link="quiet", machine=MachineState.READY, stopped=""), "machine_offline"),
+        (LiveView(link="up", machine=MachineState.HEATING, stopped=""), "heating"),
+        (LiveView(link="up", machine=MachineState.RINSING, stopped=""), "busy"),
+        (LiveView(link="up", machine=MachineState.SERVICE, stopped=""), "service"),
+        (LiveView(link="up", machine=MachineState.FAULT, stopped=""), "fault"),
+        (LiveView(link="up", machine=MachineState.READY, stopped="", busy_order="o9"), "busy"),
         (with_fault("block", []), "no_milk"),
         (with_fault("block", [AMERICANO]), "no_milk"),
         (with_fault("block", ["cappuccino"]), ""),
         (with_fault("warn", []), ""),
     ],
 )
-def test_the_gate_names_the_reason(view: View, code: str) -> None:
-    assert readiness.refusal(view, AMERICANO) == code
+def test_the_gate_names_the_reason(view: LiveView, code: str) -> None:
+    assert refusal.refusal_code(view, AMERICANO) == code
 
 
 def test_the_same_command_with_another_body_changes_nothing_and_is_not_called_refused(world: World) -> None:

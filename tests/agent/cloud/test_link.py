@@ -49,7 +49,7 @@ def test_a_drink_through_the_broker(agents: Agents, cloud: CloudSide, machine: M
     assert cloud.outcome().result is Result.DONE
     assert machine.cups("o1") == 1
     assert [one.command_id for one in cloud.all_of(Accepted)] == ["c1"]
-    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipts")
+    wait_until(lambda: service._journal.report_queue.count() == 0, what="the receipts")
 
 
 def test_it_presents_itself_and_parts_in_order(agents: Agents, cloud: CloudSide) -> None:
@@ -72,7 +72,7 @@ def test_a_report_is_repeated_until_the_cloud_says_that_it_has_it(agents: Agents
     wait_until(lambda: len(cloud.outcomes("c9")) >= 3, what="repeats")
     assert len({one.message_id for one in cloud.outcomes("c9")}) == 1
     cloud.raw(encode(Receipt(message_ids=[cloud.outcomes("c9")[0].message_id])), Channel.RECEIPT)
-    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipt")
+    wait_until(lambda: service._journal.report_queue.count() == 0, what="the receipt")
 
 
 def test_events_are_told_until_a_cloud_that_takes_them_has_them(
@@ -88,7 +88,7 @@ def test_events_are_told_until_a_cloud_that_takes_them_has_them(
     assert list(told.values()).count("fault_set") == 1
     assert {"agent_started", "line_up"} <= set(told.values())
     cloud.receipts = True
-    wait_until(lambda: service._journal.outgoing.count_events() == 0, what="their receipts")
+    wait_until(lambda: service._journal.report_queue.count_events() == 0, what="their receipts")
 
 
 def test_an_older_cloud_is_told_no_events_and_a_newer_one_hears_all_that_was_kept(
@@ -96,15 +96,15 @@ def test_an_older_cloud_is_told_no_events_and_a_newer_one_hears_all_that_was_kep
 ) -> None:
     service = agents.start()
     cloud.wait_ready()
-    wait_until(lambda: service._journal.outgoing.count_events() >= 2, what="events to tell")
+    wait_until(lambda: service._journal.report_queue.count_events() >= 2, what="events to tell")
     cloud.make()
     assert cloud.outcome().result is Result.DONE
-    wait_until(lambda: service._journal.outgoing.count() == 0, what="the receipts")
+    wait_until(lambda: service._journal.report_queue.count() == 0, what="the receipts")
     assert cloud.all_of(Event) == []
     cloud.takes = ["event", "poem"]
     mosquitto.kill()
     mosquitto.start()
-    wait_until(lambda: service._journal.outgoing.count_events() == 0, 30, what="the events' receipts")
+    wait_until(lambda: service._journal.report_queue.count_events() == 0, 30, what="the events' receipts")
     assert {"agent_started", "line_up"} <= {one.what for one in cloud.all_of(Event)}
 
 
@@ -116,7 +116,7 @@ def test_a_clock_that_is_wrong_by_the_clouds_is_told_once(agents: Agents, cloud:
     assert isinstance(ahead := wrong.evidence["ahead_s"], int)
     assert -3605 <= ahead <= -3595
     assert wrong.at > datetime.now(UTC) + timedelta(minutes=59)
-    wait_until(lambda: service._journal.outgoing.count_events() == 0, what="the receipts")
+    wait_until(lambda: service._journal.report_queue.count_events() == 0, what="the receipts")
 
 
 def test_what_was_not_receipted_is_told_again_after_a_restart(agents: Agents, cloud: CloudSide) -> None:
@@ -206,11 +206,11 @@ def test_an_outcome_waits_for_no_state(
         assert cloud.outcome("c9").result is Result.REJECTED
         service = agents.running
         assert service is not None
-        wait_until(lambda: "the agent's link fails" in service._board.view.stopped, what="the trouble")
+        wait_until(lambda: "the agent's link fails" in service._live_state.view.stopped, what="the trouble")
         cloud.command(Probe(probe_id="p1", drink_no="americano", size=1))
         wait_until(lambda: cloud.all_of(ProbeReply), what="the answer")
         assert cloud.all_of(ProbeReply)[0].code == "not_selling"
-    wait_until(lambda: not service._board.view.stopped, what="the trouble to be over")
+    wait_until(lambda: not service._live_state.view.stopped, what="the trouble to be over")
     cloud.make()
     assert cloud.outcome().result is Result.DONE
 

@@ -9,12 +9,13 @@ import pytest
 
 from agent.clock import Bell, CloudClock
 from agent.cloud import link as link_module
-from agent.cloud.command_handler import Intake
-from agent.cloud.link import DEAF_S, LONGEST_PAUSE_S, Link, Taker
+from agent.cloud.command_handler import CommandHandler
+from agent.cloud.link import DEAF_S, LONGEST_PAUSE_S, Link
 from agent.cloud.mqtt import Refused
+from agent.cloud.wire import Receive
 from agent.journal.journal import Journal
-from agent.journal.sqlite_file import Database
-from agent.live_state import Board
+from agent.journal.sqlite_file import SqliteFile
+from agent.live_state import LiveState
 from agent.service import Service
 from protocol.messages import Accepted, Probe, ProbeReply, State
 from protocol.reasons import Result
@@ -72,16 +73,16 @@ class Meeting:
         self.dialled_at: list[float] = []
         bell = Bell()
         cloud = CloudClock(self.clock)
-        self.database = Database.open(folder, self.clock.wall())
+        self.database = SqliteFile.open(folder, self.clock.wall())
         self.journal = Journal(self.database, self.clock, lambda: "id", cloud, bell)
-        self.board = Board(bell)
+        self.live_state = LiveState(bell)
         self.link = Link(
             device_uuid=DEVICE,
             profile="companion-v1",
             dial=self._dial,
             journal=self.journal,
-            intake=Intake(self.journal, self.board, bell),
-            board=self.board,
+            command_handler=CommandHandler(self.journal, self.live_state, bell),
+            live_state=self.live_state,
             clock=self.clock,
             cloud=cloud,
             random=Random(seed),
@@ -89,7 +90,7 @@ class Meeting:
             worker_bell=bell,
         )
 
-    def _dial(self, _: bool, __: bytes, ___: Taker) -> FakeWire:
+    def _dial(self, _: bool, __: bytes, ___: Receive) -> FakeWire:
         wire = FakeWire(self.refuses)
         self.wires.append(wire)
         self.dialled_at.append(self.clock.seconds)

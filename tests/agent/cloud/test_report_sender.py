@@ -13,12 +13,12 @@ import pytest
 from agent.clock import Bell
 from agent.cloud import link as link_module
 from agent.cloud import report_sender as delivery_module
-from agent.cloud.report_sender import LOSSES_TO_SUSPECT, REPEAT_AFTER_S, WINDOW, Delivery
+from agent.cloud.report_sender import LOSSES_TO_SUSPECT, REPEAT_AFTER_S, WINDOW, ReportSender
 from agent.journal import report_message
 from agent.journal.records import CommandState, Verdict
-from agent.journal.report_queue import Outgoing
+from agent.journal.report_queue import ReportQueue
 from agent.journal.rows import UNREADABLE
-from agent.journal.sqlite_file import Database
+from agent.journal.sqlite_file import SqliteFile
 from agent.machine.profile import Profile
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
@@ -31,20 +31,20 @@ from tests.waiting import wait_until
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.open(tmp_path, datetime(2026, 5, 1, tzinfo=UTC)) as opened:
+def database(tmp_path: Path) -> Iterator[SqliteFile]:
+    with SqliteFile.open(tmp_path, datetime(2026, 5, 1, tzinfo=UTC)) as opened:
         yield opened
 
 
 @pytest.fixture
-def outgoing(database: Database) -> Outgoing:
-    return Outgoing(database, "j", Bell())
+def report_queue(database: SqliteFile) -> ReportQueue:
+    return ReportQueue(database, "j", Bell())
 
 
-def put(database: Database, outgoing: Outgoing, *words: str) -> None:
-    with database.write() as connection:
+def put(database: SqliteFile, report_queue: ReportQueue, *words: str) -> None:
+    with database.transaction() as connection:
         for word in words:
-            outgoing.add(connection, f"c-{word}", lambda _, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            report_queue.add(connection, f"c-{word}", lambda _, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
 
 
 def never_issued(command_id: str) -> Asked:
@@ -72,10 +72,10 @@ class FakeLine:
         self.confirmed |= set(range(1, len(self.sent) + 1))
 
 
-def test_a_backlog_goes_out_in_order_and_a_few_at_a_time(database: Database, outgoing: Outgoing) -> None:
+def test_a_backlog_goes_out_in_order_and_a_few_at_a_time(database: SqliteFile, report_queue: ReportQueue) -> None:
     words = [f"{number:03}" for number in range(3 * WINDOW)]
-    put(database, outgoing, *words)
-    delivery, line = Delivery(outgoing), FakeLine()
+    put(database, report_queue, *words)
+    delivery, line = ReportSender(report_queue), FakeLine()
     delivery.connected()
     for rounds in (1, 2, 3):
         delivery.step(line, 0.0)
@@ -84,9 +84,11 @@ def test_a_backlog_goes_out_in_order_and_a_few_at_a_time(database: Database, out
         line.confirm_all()
 
 
-def test_what_the_cloud_does_not_receipt_is_repeated_ever_more_seldom(database: Database, outgoing: Outgoing) -> None:
-    put(database, outgoing, "a")
-    delivery, line = Delivery(outgoing), FakeLine()
+def test_what_the_cloud_does_not_receipt_is_repeated_ever_more_seldom(
+    database: SqliteFile, report_queue: ReportQueue
+) -> None:
+    put(database, report_queue, "a")
+    delivery, line = ReportSender(report_queue), FakeLine()
     delivery.connected()
     times = []
     for now in range(2000):
@@ -97,16 +99,16 @@ def test_what_the_cloud_does_not_receipt_is_repeated_ever_more_seldom(database: 
             times.append(now)
     assert times[:5] == [0, 10, 30, 70, 150]
     assert all(later - earlier <= 300 for earlier, later in itertools.pairwise(times))
-    outgoing.confirm(["j-1"])
+    report_queue.confirm(["j-1"])
     delivery.step(line, 10_000.0)
     assert len(line.sent) == len(times)
 
 
 def test_a_report_that_takes_the_line_down_is_sent_last_alone_and_ever_more_seldom(
-    database: Database, outgoing: Outgoing
+    database: SqliteFile, report_queue: ReportQueue
 ) -> None:
-    put(database, outgoing, "poison", "b", "c")
-    delivery = Delivery(outgoing)
+    put(database, report_queue, "poison", "b", "c")
+    delivery = ReportSender(report_queue)
     now, deaths = 0.0, 0
     received: list[str] = []
     while now < 3 * 3600:
@@ -129,24 +131,26 @@ def test_a_report_that_takes_the_line_down_is_sent_last_alone_and_ever_more_seld
     assert deaths <= LOSSES_TO_SUSPECT + 3 * 3600 / REPEAT_AFTER_S / 10
 
 
-def put_events(database: Database, outgoing: Outgoing, *words: str) -> None:
-    with database.write() as connection:
+def put_events(database: SqliteFile, report_queue: ReportQueue, *words: str) -> None:
+    with database.transaction() as connection:
         for word in words:
-            outgoing.add_event(connection, lambda _, __, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            report_queue.add_event(connection, lambda _, __, word=word: word.encode())  # type: ignore[misc]  # mypy cannot infer a lambda's default
 
 
-def test_events_wait_for_a_cloud_that_takes_them_and_for_every_report(database: Database, outgoing: Outgoing) -> None:
-    put_events(database, outgoing, "e1", "e2")
-    put(database, outgoing, *(f"{number:03}" for number in range(WINDOW + 1)))
-    delivery, line = Delivery(outgoing), FakeLine()
+def test_events_wait_for_a_cloud_that_takes_them_and_for_every_report(
+    database: SqliteFile, report_queue: ReportQueue
+) -> None:
+    put_events(database, report_queue, "e1", "e2")
+    put(database, report_queue, *(f"{number:03}" for number in range(WINDOW + 1)))
+    delivery, line = ReportSender(report_queue), FakeLine()
     delivery.connected()
     for _ in range(3):
         delivery.step(line, 0.0)
         line.confirm_all()
     assert len(line.sent) == WINDOW + 1
     assert not {"e1", "e2"} & set(line.sent)
-    outgoing.takes_events = True
-    put(database, outgoing, "another")
+    report_queue.takes_events = True
+    put(database, report_queue, "another")
     delivery.step(line, 0.0)
     assert line.sent[-1] == "another"
     delivery.step(line, 0.0)
@@ -157,34 +161,34 @@ def test_events_wait_for_a_cloud_that_takes_them_and_for_every_report(database: 
 
 
 def test_the_next_connection_may_be_to_a_cloud_that_does_not_take_events(
-    database: Database, outgoing: Outgoing
+    database: SqliteFile, report_queue: ReportQueue
 ) -> None:
-    put_events(database, outgoing, "e1")
-    delivery = Delivery(outgoing)
+    put_events(database, report_queue, "e1")
+    delivery = ReportSender(report_queue)
     for takes, expected in ((True, ["e1"]), (False, []), (True, ["e1"])):
         line = FakeLine()
         delivery.connected()
-        outgoing.takes_events = takes
+        report_queue.takes_events = takes
         delivery.step(line, 0.0)
         assert line.sent == expected
         line.confirm_all()
         delivery.lost(line, 0.0)
-    outgoing.confirm(["j-1"])
-    assert outgoing.count_events() == 0
+    report_queue.confirm(["j-1"])
+    assert report_queue.count_events() == 0
 
 
 def test_an_event_that_takes_the_line_down_stops_neither_reports_nor_events(
-    database: Database, outgoing: Outgoing
+    database: SqliteFile, report_queue: ReportQueue
 ) -> None:
-    put_events(database, outgoing, "poison", "e1", "e2")
-    put(database, outgoing, "a", "b")
-    delivery = Delivery(outgoing)
+    put_events(database, report_queue, "poison", "e1", "e2")
+    put(database, report_queue, "a", "b")
+    delivery = ReportSender(report_queue)
     received: list[str] = []
     now = 0.0
     for _ in range(12):
         line = FakeLine()
         delivery.connected()
-        outgoing.takes_events = True
+        report_queue.takes_events = True
         for _ in range(3):
             before = len(line.sent)
             delivery.step(line, now)
@@ -198,9 +202,9 @@ def test_an_event_that_takes_the_line_down_stops_neither_reports_nor_events(
     assert {"a", "b", "e1", "e2"} <= set(received)
 
 
-def test_a_suspect_that_gets_through_is_one_no_more(database: Database, outgoing: Outgoing) -> None:
-    put(database, outgoing, "a")
-    delivery = Delivery(outgoing)
+def test_a_suspect_that_gets_through_is_one_no_more(database: SqliteFile, report_queue: ReportQueue) -> None:
+    put(database, report_queue, "a")
+    delivery = ReportSender(report_queue)
     for _ in range(LOSSES_TO_SUSPECT):
         line = FakeLine()
         delivery.connected()
@@ -215,7 +219,7 @@ def test_a_suspect_that_gets_through_is_one_no_more(database: Database, outgoing
     line.confirm_all()
     delivery.step(line, 1001.0)
     assert (line.sent, delivery.suspects) == (["a"], [])
-    outgoing.confirm(["j-1"])
+    report_queue.confirm(["j-1"])
     delivery.step(line, 5000.0)
     assert line.sent == ["a"]
 
@@ -277,12 +281,12 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
         with a_cloud_side(mosquitto.url) as cloud:
             service._cloud.learn(datetime.now(UTC), service._clock.monotonic())
             asked = [never_issued("c-poison"), *(never_issued(f"c{n}") for n in range(30))]
-            service._link._intake.take(Query(commands=asked))
+            service._link.receiver._command_handler.handle(Query(commands=asked))
             service.start()
             wait_until(lambda: all(cloud.outcomes(f"c{n}") for n in range(30)), what="the thirty others")
             assert cloud.outcomes("c-poison") == []
             assert door.hung_up >= LOSSES_TO_SUSPECT
-            wait_until(lambda: service._journal.outgoing.count() == 1, what="their receipts")
+            wait_until(lambda: service._journal.report_queue.count() == 1, what="their receipts")
     finally:
         service.stop()
         door.close()
@@ -296,7 +300,7 @@ def test_a_poisonous_report_does_not_keep_the_others_from_the_cloud(
     ],
 )
 def test_an_outcome_that_fits_no_message_is_told_in_brief(world: World, verdict: Verdict, rule: str) -> None:
-    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make(), CommandState.SENT)
     assert world.journal.finish("c1", verdict)
     outcome = world.outcomes()[0]
     assert (outcome.result, outcome.out) == (Result.FAILED, Spout.NONE)
@@ -304,10 +308,10 @@ def test_an_outcome_that_fits_no_message_is_told_in_brief(world: World, verdict:
 
 
 def test_a_long_line_of_history_is_cut_and_not_the_report(world: World) -> None:
-    world.journal.insert(world.make(), CommandState.SENT)
-    world.journal.note("c1", "y" * 2000)
+    world.journal.insert_command(world.make(), CommandState.SENT)
+    world.journal.add_note("c1", "y" * 2000)
     world.journal.finish("c1", Verdict(Result.DONE, "", Spout.FULL))
-    payload = world.journal.outgoing.after(0, 1)[0].payload
+    payload = world.journal.report_queue.after(0, 1)[0].payload
     outcome = decode_report(payload)
     assert isinstance(outcome, Outcome)
     assert len(outcome.evidence.journal[1]) == report_message.LONGEST_LINE
@@ -320,4 +324,4 @@ def test_a_question_about_many_is_one_commit(world: World, monkeypatch: pytest.M
     world.cloud.learn(datetime.now(UTC), world.clock.monotonic())
     world.tell(Query(commands=[never_issued(f"c{n}") for n in range(50)]))
     assert len(commits) == 1
-    assert world.journal.outgoing.count() == 50
+    assert world.journal.report_queue.count() == 50

@@ -21,7 +21,7 @@ from agent.doctor import machine as serial_line
 from agent.doctor.examination import examine
 from agent.doctor.findings import BAD, GOOD, WARN, WRONG, Finding
 from agent.journal.sales_block import SalesBlock
-from agent.journal.sqlite_file import FILE, LEAST_FREE, SCHEMA_VERSION, Database, JournalFailed
+from agent.journal.sqlite_file import FILE, LEAST_FREE, SCHEMA_VERSION, JournalFailed, SqliteFile
 from agent.machine import profile
 from agent.machine.serial_port import open_port
 from simulator.machine import MachineSimulator
@@ -124,7 +124,7 @@ def test_what_this_user_may_not_write_is_named_with_its_owner(
     env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever runs the tests owns what they make, and root may write everything: so the refusal is made up."""
-    Database.open(tmp_path / "state", NOW).close()
+    SqliteFile.open(tmp_path / "state", NOW).close()
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != FILE)
     finding = found(env, "permissions")
     assert finding.mark == BAD
@@ -135,7 +135,7 @@ def test_what_this_user_may_not_write_is_named_with_its_owner(
 
 def test_a_sound_folder(env: dict[str, str], tmp_path: Path) -> None:
     assert found(env, "journal").words == "none yet"
-    Database.open(tmp_path / "state", NOW).close()
+    SqliteFile.open(tmp_path / "state", NOW).close()
     assert (found(env, "journal").words, found(env, "permissions").mark) == ("sound", GOOD)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_journal(env: dict[str, str], tmp_path: Path) -> None:
 
 def test_a_newer_journal_is_neither_sound_nor_damaged(env: dict[str, str], tmp_path: Path) -> None:
     state = tmp_path / "state"
-    Database.open(state, NOW).close()
+    SqliteFile.open(state, NOW).close()
     newer = sqlite3.connect(state / FILE)
     newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()
@@ -157,13 +157,13 @@ def test_a_newer_journal_is_neither_sound_nor_damaged(env: dict[str, str], tmp_p
     assert "written by a newer agent" in finding.words
     assert "install that version" in finding.words
     with pytest.raises(JournalFailed, match="another version"):
-        Database.open(state, NOW)
+        SqliteFile.open(state, NOW)
 
 
 def test_selling_that_waits_for_a_person(env: dict[str, str], tmp_path: Path) -> None:
     state = tmp_path / "state"
     (state / FILE).write_bytes(b"no database" * 1000)
-    with Database.open(state, NOW) as opened:
+    with SqliteFile.open(state, NOW) as opened:
         sales_block = SalesBlock(opened, VirtualClock())
         assert "put aside" in found(env, "journal").words
         assert "--accept-loss" in found(env, "selling").words

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import report_queue as outgoing_module
+from agent.journal import report_queue as report_queue_module
 from agent.journal import sqlite_file as database_module
 from agent.journal.event_log import BURST, CALM_S, LONGEST_WAIT_S, PENDING
 from agent.journal.records import CommandState, Verdict
 from agent.journal.report_message import BRIEF
 from agent.journal.sqlite_file import FILE
-from agent.live_state import View
+from agent.live_state import LiveView
 from agent.machine.profile import Counting, Profile
-from agent.making.event_rules import NOISY_FOR_S, Noticing
+from agent.making.event_rules import NOISY_FOR_S, EventRules
 from protocol.machine import MakeDrink
-from protocol.reasons import Happening, Result, Spout
+from protocol.reasons import EventKind, Result, Spout
 from tests.agent.world import World
 
 AT_FIRST = ["agent_started", "machine_booted", "line_up"]
@@ -25,7 +25,7 @@ DONE = Verdict(Result.DONE, "", Spout.FULL)
 def test_a_start_and_the_machines_first_answer_are_told(world: World) -> None:
     assert [event.what for event in world.told()] == AT_FIRST
     assert world.told()[0].evidence == {"session": world.journal.session}
-    assert world.told()[-1].words == world.board.view.model
+    assert world.told()[-1].words == world.live_state.view.model
 
 
 def test_a_fault_is_told_when_it_comes_and_when_it_goes(world: World) -> None:
@@ -94,7 +94,7 @@ def test_where_the_machine_also_sells_by_itself_that_is_told_and_stops_nothing(t
     world.outcome()
     world.run(10)
     assert [event.code for event in world.told_of("counter_moved")] == ["local_sale"]
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.close()
 
 
@@ -119,9 +119,9 @@ def test_a_journal_put_aside_is_told_by_the_next_one(world: World) -> None:
 
 
 def test_a_noisy_line_is_told_after_a_while_and_once(world: World) -> None:
-    noticing = Noticing(world.journal.chronicle)
-    noticing.look(View(frame_error_ratio=0.5), 0.0)
-    noticing.look(View(frame_error_ratio=0.01), 5.0)
+    event_rules = EventRules(world.journal.event_log)
+    event_rules.compare(LiveView(frame_error_ratio=0.5), 0.0)
+    event_rules.compare(LiveView(frame_error_ratio=0.01), 5.0)
     for ratio, seconds in (
         (0.3, 10.0),
         (0.3, 10.0 + NOISY_FOR_S),
@@ -130,7 +130,7 @@ def test_a_noisy_line_is_told_after_a_while_and_once(world: World) -> None:
         (0.4, 200.0),
         (0.02, 210.0),
     ):
-        noticing.look(View(frame_error_ratio=ratio), seconds)
+        event_rules.compare(LiveView(frame_error_ratio=ratio), seconds)
     world.run(5)
     assert [event.what for event in world.told()] == [*AT_FIRST, "line_noisy", "line_clean"]
     assert world.told_of("line_noisy")[0].evidence == {"ratio": 0.3}
@@ -138,7 +138,7 @@ def test_a_noisy_line_is_told_after_a_while_and_once(world: World) -> None:
 
 def test_no_event_is_written_between_a_command_and_its_first_byte(world: World) -> None:
     known = len(world.told())
-    world.journal.chronicle.tell(Happening.CLOCK_WRONG)
+    world.journal.event_log.record_event(EventKind.CLOCK_WRONG)
     written: list[int] = []
     world.line.on_write = lambda frame: (
         written.append(len(world.told())) if frame.command == MakeDrink.command else None
@@ -157,7 +157,7 @@ def test_a_drink_that_takes_long_does_not_keep_the_news_in_memory(tmp_path: Path
     world = World(tmp_path, brew_s=90)
     world.order()
     world.run(10)
-    world.journal.chronicle.tell(Happening.CLOCK_WRONG)
+    world.journal.event_log.record_event(EventKind.CLOCK_WRONG)
     world.run(LONGEST_WAIT_S + 5)
     assert world.journal.unsettled()
     assert len(world.told_of("clock_wrong")) == 1
@@ -167,8 +167,8 @@ def test_a_drink_that_takes_long_does_not_keep_the_news_in_memory(tmp_path: Path
 def test_events_that_come_together_are_one_commit(world: World) -> None:
     commits: list[str] = []
     world.journal._database._connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
-    for happening in (Happening.CLOCK_WRONG, Happening.CLOCK_RIGHT, Happening.LINE_NOISY):
-        world.journal.chronicle.tell(happening)
+    for happening in (EventKind.CLOCK_WRONG, EventKind.CLOCK_RIGHT, EventKind.LINE_NOISY):
+        world.journal.event_log.record_event(happening)
     world.run(5)
     assert len(commits) == 1
     assert len(world.told()) == len(AT_FIRST) + 3
@@ -176,21 +176,21 @@ def test_events_that_come_together_are_one_commit(world: World) -> None:
 
 def test_one_and_the_same_thing_again_and_again_is_told_ever_more_seldom(world: World) -> None:
     for number in range(100):
-        world.journal.chronicle.tell(Happening.FAULT_SET, "door_open", number=number)
+        world.journal.event_log.record_event(EventKind.FAULT_SET, "door_open", number=number)
         world.run(2)
     assert len(world.told_of("fault_set")) == BURST
-    world.journal.chronicle.tell(Happening.FAULT_SET, "no_water")
+    world.journal.event_log.record_event(EventKind.FAULT_SET, "no_water")
     world.run(CALM_S)
-    world.journal.chronicle.tell(Happening.FAULT_SET, "door_open")
+    world.journal.event_log.record_event(EventKind.FAULT_SET, "door_open")
     world.run(2)
     assert [event.code for event in world.told_of("fault_set")][BURST:] == ["no_water", "door_open"]
     assert world.told_of("fault_set")[-1].evidence["silenced"] == 100 - BURST
 
 
 def test_beyond_its_cap_the_oldest_event_goes_and_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outgoing_module, "EVENT_CAP", 4)
+    monkeypatch.setattr(report_queue_module, "EVENT_CAP", 4)
     for number in range(6):
-        world.journal.chronicle.tell(Happening.FAULT_SET, f"vendor:e{number}")
+        world.journal.event_log.record_event(EventKind.FAULT_SET, f"vendor:e{number}")
         world.run(2)
     assert [event.code for event in world.told()] == [f"vendor:e{number}" for number in (2, 3, 4, 5)]
     assert [event.lost for event in world.told()] == [2, 3, 4, 5]
@@ -201,7 +201,7 @@ def test_beyond_its_cap_the_oldest_event_goes_and_is_counted(world: World, monke
 
 def test_more_than_memory_holds_at_once_is_counted_as_lost(world: World) -> None:
     for number in range(PENDING + 5):
-        world.journal.chronicle.tell(Happening.FAULT_SET, f"vendor:e{number}")
+        world.journal.event_log.record_event(EventKind.FAULT_SET, f"vendor:e{number}")
     world.run(2)
     told = world.told_of("fault_set")
     assert (len(told), told[0].code) == (PENDING, "vendor:e5")
@@ -211,19 +211,19 @@ def test_more_than_memory_holds_at_once_is_counted_as_lost(world: World) -> None
 def test_no_number_of_events_drops_a_report_on_a_drink_nor_the_other_way_round(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outgoing_module, "CAP", 3)
-    monkeypatch.setattr(outgoing_module, "EVENT_CAP", 5)
+    monkeypatch.setattr(report_queue_module, "CAP", 3)
+    monkeypatch.setattr(report_queue_module, "EVENT_CAP", 5)
     for number in range(3):
-        world.journal.insert(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
         world.journal.finish(f"c{number}", DONE)
     for number in range(20):
-        world.journal.chronicle.tell(Happening.FAULT_SET, f"vendor:e{number}")
-        world.journal.chronicle.write()
-    assert (world.journal.outgoing.count(), world.journal.outgoing.count_events()) == (3, 5)
-    world.journal.insert(world.make("c3", "o3"), CommandState.SENT)
+        world.journal.event_log.record_event(EventKind.FAULT_SET, f"vendor:e{number}")
+        world.journal.event_log.commit_events()
+    assert (world.journal.report_queue.count(), world.journal.report_queue.count_events()) == (3, 5)
+    world.journal.insert_command(world.make("c3", "o3"), CommandState.SENT)
     world.journal.finish("c3", DONE)
     assert [bool(world.outcomes(f"c{number}")) for number in range(4)] == [False, True, True, True]
-    assert world.journal.outgoing.count_events() == 5
+    assert world.journal.report_queue.count_events() == 5
 
 
 def test_on_a_full_disk_events_wait_and_leave_the_room_to_the_drinks(
@@ -244,7 +244,7 @@ def test_what_could_not_be_committed_is_written_once_when_it_can(world: World) -
     connection.execute(
         "CREATE TEMP TRIGGER full BEFORE INSERT ON outgoing BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
     )
-    world.journal.chronicle.tell(Happening.CLOCK_WRONG)
+    world.journal.event_log.record_event(EventKind.CLOCK_WRONG)
     world.run(3)
     assert "disk is full" in world.journal.failure
     assert world.told_of("clock_wrong") == []
@@ -255,8 +255,8 @@ def test_what_could_not_be_committed_is_written_once_when_it_can(world: World) -
 
 
 def test_an_event_that_fits_no_message_is_told_in_brief(world: World) -> None:
-    world.journal.chronicle.tell(Happening.FAULT_SET, "no such code!", "nul \0", drinks="x" * 500)
-    world.journal.chronicle.tell(Happening.FAULT_CLEARED, "ok", "y" * 900, drinks="x" * 500)
+    world.journal.event_log.record_event(EventKind.FAULT_SET, "no such code!", "nul \0", drinks="x" * 500)
+    world.journal.event_log.record_event(EventKind.FAULT_CLEARED, "ok", "y" * 900, drinks="x" * 500)
     world.run(2)
     bad, long = world.told()[-2:]
     assert (bad.what, bad.code, bad.words) == ("fault_set", "", BRIEF)

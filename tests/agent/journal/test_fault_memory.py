@@ -20,16 +20,16 @@ from tests.real_parts import missing
 def test_after_a_restart_a_fault_still_closes_its_drinks_and_no_others(world: World) -> None:
     world.switch("no_milk")
     world.run(5)
-    before = world.board.view.faults
+    before = world.live_state.view.faults
     assert before["no_milk"].drinks
     world.restart()
     world.run(5)
-    assert world.board.view.faults == before
+    assert world.live_state.view.faults == before
     world.switch_off("no_milk")
     world.run(5)
     world.restart()
     world.run(5)
-    assert world.board.view.faults == {}
+    assert world.live_state.view.faults == {}
 
 
 def test_faults_are_written_down_only_when_they_change(world: World) -> None:
@@ -64,7 +64,7 @@ def received(world: World) -> None:
 
 
 def sent(world: World) -> None:
-    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make(), CommandState.SENT)
 
 
 def ended(result: Result, code: str, out: Spout) -> Callable[[World], None]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent.journal import journal as journal_module
-from agent.journal import report_queue as outgoing_module
+from agent.journal import report_queue as report_queue_module
 from agent.journal.records import CommandState, Snapshot, Verdict, refused
-from agent.journal.sqlite_file import FILE, Database, JournalFailed, looking
+from agent.journal.sqlite_file import FILE, JournalFailed, SqliteFile, open_read_only
 from agent.show import command, commands
 from protocol.machine import CountersReply
 from protocol.messages import Asked, Query
@@ -46,7 +46,7 @@ def fill_completely(world: World) -> Callable[[], None]:
             world.journal._database.put(f"filler-{number}", "x" * 3000)
     with suppress(JournalFailed):
         for number in itertools.count():
-            world.journal.insert(world.make(f"filler-{number}", f"filler-{number}"), CommandState.REJECTED)
+            world.journal.insert_command(world.make(f"filler-{number}", f"filler-{number}"), CommandState.REJECTED)
     return make_room
 
 
@@ -68,7 +68,7 @@ def fill_completely(world: World) -> Callable[[], None]:
     ],
 )
 def test_late_truth_corrects_and_doubt_does_not(world: World, first: Verdict, second: Verdict, changes: bool) -> None:
-    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make(), CommandState.SENT)
     assert world.journal.finish("c1", first)
     assert world.journal.finish("c1", second) is changes
     assert [outcome.revision for outcome in world.outcomes()] == ([1, 2] if changes else [1])
@@ -79,10 +79,10 @@ def test_the_receipt_of_the_cloud_and_nothing_else_empties_the_outgoing_queue(wo
     world.outcome()
     ids = [world.accepted()[0].message_id, world.outcomes()[0].message_id]
     assert len(set(ids)) == 2
-    world.journal.outgoing.confirm(["somebody-else-1"])
-    assert world.journal.outgoing.count() == 2
-    world.journal.outgoing.confirm(ids)
-    assert world.journal.outgoing.count() == 0
+    world.journal.report_queue.confirm(["somebody-else-1"])
+    assert world.journal.report_queue.count() == 2
+    world.journal.report_queue.confirm(ids)
+    assert world.journal.report_queue.count() == 0
 
 
 def test_message_ids_are_never_used_again_not_even_after_a_restart(world: World) -> None:
@@ -97,9 +97,9 @@ def test_message_ids_are_never_used_again_not_even_after_a_restart(world: World)
 
 
 def test_an_unfinished_command_cannot_skip_back(world: World) -> None:
-    world.journal.insert(world.make(), CommandState.RECEIVED)
-    assert world.journal.intend("c1", Snapshot("b0"))
-    assert not world.journal.intend("c1", Snapshot("b0"))
+    world.journal.insert_command(world.make(), CommandState.RECEIVED)
+    assert world.journal.mark_intent("c1", Snapshot("b0"))
+    assert not world.journal.mark_intent("c1", Snapshot("b0"))
     assert world.journal.mark_sent("c1")
     assert not world.journal.mark_sent("c1")
     assert world.journal.mark_resent("c1")
@@ -108,7 +108,7 @@ def test_an_unfinished_command_cannot_skip_back(world: World) -> None:
 
 def test_a_failed_transaction_leaves_nothing(world: World) -> None:
     with pytest.raises(JournalFailed), world.journal.transaction() as connection:  # noqa: PT012  (the block is the transaction)
-        world.journal.insert(world.make(), CommandState.RECEIVED)
+        world.journal.insert_command(world.make(), CommandState.RECEIVED)
         connection.execute("INSERT INTO no_such_table VALUES (1)")
     assert world.journal.get("c1") is None
     assert world.journal.failure
@@ -121,11 +121,11 @@ def test_with_a_full_disk_a_make_is_not_taken_and_nothing_is_poured(world: World
     with pytest.raises(JournalFailed):
         world.tell(world.make("c" * 200, "o" * 200))  # more than what may be left inside the last page
     world.run(2)
-    assert world.board.view.stopped.startswith("storage")
+    assert world.live_state.view.stopped.startswith("storage")
     assert world.line.makes() == 0
     make_room()
     world.run(10)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.order()
     assert world.outcome().result is Result.DONE
 
@@ -170,7 +170,7 @@ def test_a_damaged_journal_is_kept_aside_and_nothing_is_sold_until_a_person_deci
     world.line.reopen()
     world.run(5)
     assert len(list(world.folder.glob(f"{FILE}.damaged-*"))) == 1
-    assert "accept-loss" in world.board.view.stopped
+    assert "accept-loss" in world.live_state.view.stopped
     world.order("c2", "o2")
     assert world.outcome("c2").out is Spout.NONE
     assert world.cups("o2") == 0
@@ -199,32 +199,32 @@ def test_after_a_lost_journal_the_machine_is_asked_before_an_order_is_denied(wor
 
 
 def test_a_page_damaged_in_the_middle_is_noticed_at_the_start(tmp_path: Path) -> None:
-    with Database.open(tmp_path, datetime.now(UTC)) as database:
+    with SqliteFile.open(tmp_path, datetime.now(UTC)) as database:
         for number in range(500):
             database.put(f"key-{number}", "x" * 100)
     path = tmp_path / FILE
     content = bytearray(path.read_bytes())
     content[8192:16384] = b"\xff" * 8192
     path.write_bytes(content)
-    with Database.open(tmp_path, datetime.now(UTC)) as database:
+    with SqliteFile.open(tmp_path, datetime.now(UTC)) as database:
         assert database.damaged
         assert database.get("key-1") == ""
 
 
 def test_a_journal_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
-    Database.open(tmp_path, datetime.now(UTC)).close()
+    SqliteFile.open(tmp_path, datetime.now(UTC)).close()
     connection = sqlite3.connect(tmp_path / FILE)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(JournalFailed, match="another version"):
-        Database.open(tmp_path, datetime.now(UTC))
+        SqliteFile.open(tmp_path, datetime.now(UTC))
     assert list(tmp_path.glob("*.damaged-*")) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalFailed, match="file"):
-        Database.open(tmp_path / "file" / "state", datetime.now(UTC))
+        SqliteFile.open(tmp_path / "file" / "state", datetime.now(UTC))
 
 
 def test_every_commit_is_on_the_disk(world: World) -> None:
@@ -236,10 +236,12 @@ def test_every_commit_is_on_the_disk(world: World) -> None:
 def test_old_finished_commands_are_forgotten_and_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "KEEP_COMMANDS", 3)
     for number in range(6):
-        world.journal.insert(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
         if number != 0:
             world.journal.finish(f"c{number}", DONE)
-    world.journal.outgoing.confirm([one.message_id for number in (2, 3, 4, 5) for one in world.outcomes(f"c{number}")])
+    world.journal.report_queue.confirm(
+        [one.message_id for number in (2, 3, 4, 5) for one in world.outcomes(f"c{number}")]
+    )
     world.journal.prune()
     left = [number for number in range(6) if world.journal.get(f"c{number}")]
     assert left == [0, 1, 3, 4, 5]  # 0 is not finished, 1 is not told yet
@@ -252,11 +254,11 @@ def test_old_finished_commands_are_forgotten_and_nothing_else(world: World, monk
 
 
 def test_the_outgoing_queue_is_bounded_and_the_row_still_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outgoing_module, "CAP", 3)
+    monkeypatch.setattr(report_queue_module, "CAP", 3)
     for number in range(6):
-        world.journal.insert(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
         world.journal.finish(f"c{number}", DONE)
-    assert world.journal.outgoing.count() == 3
+    assert world.journal.report_queue.count() == 3
     assert world.outcomes("c0") == []
     world.tell(Query(commands=[Asked(command_id="c0", order_id="o0")]))
     assert world.outcomes("c0")[0].result is Result.DONE
@@ -265,7 +267,7 @@ def test_the_outgoing_queue_is_bounded_and_the_row_still_answers(world: World, m
 def test_another_program_may_look_but_not_touch(world: World) -> None:
     world.order()
     world.outcome()
-    with pytest.raises(JournalFailed), looking(world.folder) as connection:
+    with pytest.raises(JournalFailed), open_read_only(world.folder) as connection:
         connection.execute("DELETE FROM command")
     assert "poured" in "\n".join(command(world.folder, "o1"))
     assert "c1" in "\n".join(commands(world.folder, 10))
@@ -277,7 +279,7 @@ def counters(total: int, free: int = 0, test: int = 0, americano: int | None = N
     reply = CountersReply(
         msg_id=1, boot_id="b", boots=1, total=total, paid=total, free=free, test=test, by_drink=by_drink
     )
-    return Snapshot.of(reply, "americano")
+    return Snapshot.from_reply(reply, "americano")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from agent.journal import journal as journal_module
 from agent.journal import memory as memory_module
 from agent.journal.records import CommandState, Snapshot, Verdict
 from agent.journal.sqlite_file import FILE
-from agent.machine.frame_dump import KEEP_DUMPS, Recorder
-from agent.making.breaker import IN_A_DAY, commit_verdict
+from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
+from agent.making.breaker import IN_A_DAY
+from agent.making.finish_command import commit_verdict
 from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
 from tests.agent.world import BIRTH, World
@@ -101,7 +102,7 @@ def test_what_nobody_knew_is_corrected_whatever_the_clock_said_then_or_says_now(
 
 def test_what_is_certainly_over_by_the_clouds_time_is_over_in_a_later_run_too(world: World) -> None:
     world.welcome()
-    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make(), CommandState.SENT)
     world.journal.finish("c1", UNKNOWN)
     world.confirm_all()
     world.run(3)
@@ -118,19 +119,19 @@ def test_three_unknown_drinks_are_three_in_a_day_whatever_the_clock_says(world: 
     for number in range(IN_A_DAY):
         world.clock.skew = timedelta(days=400 * number)
         for name, verdict in ((f"c{number}", UNKNOWN), (f"d{number}", DONE)):
-            world.journal.insert(world.make(name, name), CommandState.RECEIVED)
-            world.journal.intend(name, Snapshot("b0"))
+            world.journal.insert_command(world.make(name, name), CommandState.RECEIVED)
+            world.journal.mark_intent(name, Snapshot("b0"))
             world.journal.mark_sent(name)
             commit_verdict(world.journal, name, verdict)
-    assert "within a day" in world.journal.sales_block.why_stopped()
+    assert "within a day" in world.journal.sales_block.needs_person()
 
 
 def test_a_dump_of_frames_stays_though_the_clock_is_behind_all_others(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path)
+    frame_dump = FrameDump(tmp_path)
     for number in range(KEEP_DUMPS):
         (tmp_path / f"20260501T1200{number:02}-older-agent.txt").touch()
-    first = recorder.dump("first", BIRTH)
-    never_set = recorder.dump("second", BIRTH - timedelta(days=20_000))
+    first = frame_dump.dump("first", BIRTH)
+    never_set = frame_dump.dump("second", BIRTH - timedelta(days=20_000))
     assert first is not None
     assert never_set is not None
     left = list(tmp_path.iterdir())
@@ -216,7 +217,7 @@ def test_an_older_copy_that_is_told_to_cancel_asks_the_machine(world: World, tmp
     make = poured(world)
     restart_anew(world, put_back)
     world.welcome()
-    world.intake.take(make)
+    world.command_handler.handle(make)
     world.cancel()
     assert world.outcome().result is Result.DONE
     assert world.cups() == 1
@@ -306,5 +307,5 @@ def test_runs_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None
         world.restart()
         world.welcome()
         world.run(3)
-    with world.journal._database.read() as connection:
+    with world.journal._database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM run").fetchone()[0] == 3

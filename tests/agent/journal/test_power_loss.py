@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal.sqlite_file import FILE
-from agent.making.machine_events import DENIED
+from agent.making.order_events import DENIED
 from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, Status
 from protocol.messages import Outcome
 from protocol.reasons import Result, Spout
@@ -40,7 +40,7 @@ def finish(world: PowerLossWorld) -> None:
     world.run(400)
     assert_truthful(world, world.outcomes()[-1])
     assert world.journal.unsettled() == []
-    assert world.journal.sales_block.why_stopped() == ""
+    assert world.journal.sales_block.needs_person() == ""
 
 
 @pytest.mark.parametrize("instant", Instant)
@@ -100,7 +100,7 @@ def test_while_the_log_is_folded_into_the_file(world: PowerLossWorld, instant: I
         if world.restarts:
             break
     assert world.restarts == 1, "no commit folded the log"
-    assert world.journal.sales_block.why_stopped() == ""
+    assert world.journal.sales_block.needs_person() == ""
     assert [world.cups(f"o{before}") for before in range(number)] == [1] * number
 
 
@@ -208,7 +208,7 @@ def test_the_stop_of_selling_outlives_a_power_cut_right_after_it(world: PowerLos
         assert world.outcome(f"c{number}").result is Result.UNKNOWN
         world.run(10)
     assert world.restarts == 1
-    assert "needs a person" in world.board.view.stopped
+    assert "needs a person" in world.live_state.view.stopped
     world.order("c3", "o3")
     assert world.outcome("c3").code == "not_selling"
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from agent.journal import journal, sqlite_file
 from agent.journal.records import CommandState, Verdict
 from agent.journal.sales_block import SalesBlock
-from agent.journal.sqlite_file import FILE, MARK, Database, JournalFailed
+from agent.journal.sqlite_file import FILE, MARK, JournalFailed, SqliteFile
 from agent.machine.profile import Profile
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
@@ -100,7 +101,7 @@ def test_a_hundred_orders_are_refused_on_a_full_disk_and_each_refusal_is_on_it(d
 def test_short_of_room_nothing_new_is_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_file, "LEAST_FREE", 2**62)
     world.run(2)
-    assert "KiB free" in world.board.view.stopped
+    assert "KiB free" in world.live_state.view.stopped
     world.order()
     assert world.outcome().code == "storage"
     assert world.line.makes() == 0
@@ -110,7 +111,7 @@ def test_short_of_room_nothing_new_is_begun(world: World, monkeypatch: pytest.Mo
 
 
 def fill_pages(folder: Path) -> None:
-    with Database.open(folder, NOW) as made, made.write():
+    with SqliteFile.open(folder, NOW) as made, made.transaction():
         for number in range(2000):
             made.put(f"key-{number}", "x" * 1000)
 
@@ -123,17 +124,17 @@ def spoil(folder: Path, start: int = 300_000, size: int = 400_000) -> None:
 
 def test_damage_found_in_use_stops_everything_until_a_new_start_puts_the_file_aside(tmp_path: Path) -> None:
     fill_pages(tmp_path)
-    with Database.open(tmp_path, NOW) as opened:
-        with opened.read() as connection:
+    with SqliteFile.open(tmp_path, NOW) as opened:
+        with opened.reading() as connection:
             connection.execute("PRAGMA cache_size = 10")
             connection.execute("PRAGMA shrink_memory")
         spoil(tmp_path)
-        with pytest.raises(JournalFailed), opened.read() as connection:
+        with pytest.raises(JournalFailed), opened.reading() as connection:
             connection.execute("SELECT count(value), max(value) FROM meta WHERE value > 'a'").fetchall()
         assert opened.is_damaged
         with pytest.raises(JournalFailed):
             opened.put("anything", "at all")
-    with Database.open(tmp_path, NOW) as fresh:
+    with SqliteFile.open(tmp_path, NOW) as fresh:
         assert FILE in fresh.damaged
         assert fresh.get("key-1") == ""
     assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
@@ -141,7 +142,7 @@ def test_damage_found_in_use_stops_everything_until_a_new_start_puts_the_file_as
 
 def test_a_lost_entry_of_an_index_is_damage_too(tmp_path: Path) -> None:
     """An order would not be found, and be poured again."""
-    with Database.open(tmp_path, NOW) as made, made.write() as connection:
+    with SqliteFile.open(tmp_path, NOW) as made, made.transaction() as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO meta VALUES ('a', 'b')")
         connection.execute(
@@ -151,7 +152,7 @@ def test_a_lost_entry_of_an_index_is_damage_too(tmp_path: Path) -> None:
             "INSERT INTO command (command_id, order_id, drink_no, size, price, state, session, received_at,"
             " received_mono, place) VALUES ('c1', 'o1', 'x', 1, 1, 'done', 's', 't', 0.0, 5)"
         )
-    with Database.open(tmp_path, NOW) as opened:
+    with SqliteFile.open(tmp_path, NOW) as opened:
         assert opened.damaged
 
 
@@ -182,7 +183,7 @@ def die_after_renaming(folder: Path) -> None:
 def die_before_remembering(folder: Path) -> None:
     (folder / MARK).touch()
     (folder / FILE).unlink()
-    with Database.open(folder, NOW):
+    with SqliteFile.open(folder, NOW):
         pass  # the mark is taken away by whoever has written down the loss
 
 
@@ -190,24 +191,24 @@ def die_before_remembering(folder: Path) -> None:
 def test_a_power_cut_while_a_damaged_journal_is_put_aside_forgets_nothing(
     die: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    Database.open(tmp_path, NOW).close()
+    SqliteFile.open(tmp_path, NOW).close()
     lose(tmp_path)
     die(tmp_path)
     for _ in range(2):
-        with Database.open(tmp_path, NOW) as opened:
+        with SqliteFile.open(tmp_path, NOW) as opened:
             assert "--accept-loss" in SalesBlock(opened, VirtualClock()).needs_person()
     assert not (tmp_path / MARK).exists()
 
 
 def test_a_start_cut_short_before_the_first_journal_was_whole_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / f"{FILE}.new").write_bytes(b"half a journ")
-    with Database.open(tmp_path, NOW) as opened:
+    with SqliteFile.open(tmp_path, NOW) as opened:
         assert not opened.damaged
 
 
 def test_a_journal_whose_log_alone_is_left_is_damage(tmp_path: Path) -> None:
     (tmp_path / f"{FILE}-wal").write_bytes(b"what was to become of it")
-    with Database.open(tmp_path, NOW) as opened:
+    with SqliteFile.open(tmp_path, NOW) as opened:
         assert opened.damaged
 
 
@@ -218,7 +219,7 @@ def test_a_flood_of_commands_is_forgotten_as_it_comes(world: World, monkeypatch:
     monkeypatch.setattr(journal, "KEEP_COMMANDS", 20)
     monkeypatch.setattr(journal, "PRUNE_EVERY", 10)
     for number in range(100):
-        world.journal.insert(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
         world.journal.finish(f"c{number}", Verdict(Result.DONE, "", Spout.FULL))
         world.confirm_all()
     kept = [number for number in range(100) if world.journal.get(f"c{number}")]
@@ -232,3 +233,14 @@ def test_a_command_that_keeps_coming_with_another_body_does_not_grow_its_history
     for price in range(200):
         world.tell(msgspec.structs.replace(world.make(), price=price))
     assert len(world.journal.history("c1")) <= journal.MAX_NOTES
+
+
+def test_a_word_that_was_rolled_back_is_not_remembered(tmp_path: Path) -> None:
+    with SqliteFile.open(tmp_path, datetime.now(UTC)) as database:
+        database.put("word", "old")
+        assert database.get("word") == "old"
+        with suppress(KeyError), database.transaction():
+            database.put("word", "new")
+            assert database.get("word") == "new"
+            raise KeyError
+        assert database.get("word") == "old"

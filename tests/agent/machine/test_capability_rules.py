@@ -147,7 +147,7 @@ def test_without_heartbeat_the_state_is_asked_for(tmp_path: Path) -> None:
         before = world.line.said(Status)
         world.run(60)
         assert world.line.said(Status) >= before + 4
-        assert world.board.view.link == "up"
+        assert world.live_state.view.link == "up"
 
 
 def test_with_a_heartbeat_it_is_not(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_with_a_heartbeat_it_is_not(tmp_path: Path) -> None:
 
 def test_without_heartbeat_and_status_only_the_port_is_called_open(tmp_path: Path) -> None:
     with a_world(tmp_path, profile=load("tmetr-legacy")) as world:
-        view = world.board.view
+        view = world.live_state.view
         assert (view.link, view.machine, view.stopped) == ("open", None, "")
         world.run(3600)
-        assert (world.board.view.link, world.board.view.machine) == ("open", None)
+        assert (world.live_state.view.link, world.live_state.view.machine) == ("open", None)
         world.switch("unplugged")
         world.run(1)
-        assert world.board.view.link == "down"
+        assert world.live_state.view.link == "down"
 
 
 # tmetr-legacy: only the make frame
@@ -219,7 +219,7 @@ def test_legacy_sells_on_however_many_outcomes_nobody_saw(tmp_path: Path) -> Non
             world.order(f"c{number}", f"o{number}")
             assert world.outcome(f"c{number}").code == "unobservable"
             world.run(100)
-        assert world.board.view.stopped == ""
+        assert world.live_state.view.stopped == ""
         assert world.line.makes() == 5
 
 
@@ -234,7 +234,7 @@ def test_legacy_refuses_with_certainty_what_never_left(tmp_path: Path) -> None:
 
 def test_legacy_claims_no_ability(tmp_path: Path) -> None:
     with a_world(tmp_path, profile=load("tmetr-legacy")) as world:
-        assert world.board.view.capabilities == ()
+        assert world.live_state.view.capabilities == ()
 
 
 # companion-ack-only
@@ -293,4 +293,4 @@ def test_ack_only_without_counters_is_accepted_and_then_unknown_once_the_machine
 
 
 def test_what_the_machine_can_do_is_on_the_board(world: World) -> None:
-    assert set(world.board.view.capabilities) == EVERYTHING
+    assert set(world.live_state.view.capabilities) == EVERYTHING

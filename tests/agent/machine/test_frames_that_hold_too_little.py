@@ -27,7 +27,7 @@ def test_a_make_that_fits_no_frame_is_refused_and_the_line_untouched(small: Worl
     assert (outcome.result, outcome.code) == (Result.REJECTED, RejectCode.BAD_BODY)
     small.order("c2", "o2")
     assert small.outcome("c2").result is Result.DONE
-    assert (small.line.makes(), small.board.view.link) == (1, "up")
+    assert (small.line.makes(), small.live_state.view.link) == (1, "up")
 
 
 def test_a_rinse_of_too_long_a_name_is_refused(small: World) -> None:
@@ -36,13 +36,13 @@ def test_a_rinse_of_too_long_a_name_is_refused(small: World) -> None:
     job = Rinse(job_id="j" * 255, issued_at=made.issued_at, deadline_at=made.deadline_at, program=RinseProgram.RINSE)
     small.tell(job)
     said: list[Answer] = []
-    small.run(10, lambda: said.extend(small.board.take_answers()))
+    small.run(10, lambda: said.extend(small.live_state.take_answers()))
     assert [(one.status, one.code) for one in said] == [(AnswerStatus.REFUSED, RejectCode.BAD_BODY)]
-    assert small.board.view.link == "up"
+    assert small.live_state.view.link == "up"
 
 
 def test_the_cloud_is_told_how_much_fits(small: World) -> None:
-    room = small.board.view.make_room
+    room = small.live_state.view.make_room
     assert room is not None
     for length, fits in (
         (room - len("americano") - len("17900"), True),

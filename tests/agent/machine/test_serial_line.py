@@ -83,7 +83,7 @@ def frames(rig: Rig) -> Callable[[], list[Frame]]:
     news: list[object] = []
 
     def taken() -> list[Frame]:
-        news.extend(rig.line.take())
+        news.extend(rig.line.take_news())
         return [one for one in news if isinstance(one, Frame)]
 
     return taken
@@ -141,7 +141,7 @@ def test_a_flood_fills_no_memory_and_stops_no_frame_after_it(cable: Cable, rig: 
     for _ in range(20):
         os.write(cable.machine, flood)
     wait_until(lambda: len(rig.line._news) == MAX_QUEUE, what="a full queue")
-    assert len(rig.line.take()) <= MAX_QUEUE
+    assert len(rig.line.take_news()) <= MAX_QUEUE
     taken = frames(rig)
     last = Heartbeat(boot_id="after", state=MachineState.READY, up=1)
 
@@ -157,7 +157,7 @@ def test_a_silent_machine_is_down_and_nothing_is_sold(cable: Cable, rig: Rig) ->
     rig.order()
     outcome = rig.outcome()
     assert (outcome.result, outcome.code) == (Result.REJECTED, "machine_offline")
-    assert rig.board.view.link == "down"
+    assert rig.live_state.view.link == "down"
     assert rig.beats > 0
 
 
@@ -180,7 +180,7 @@ def test_the_share_of_damaged_frames_is_on_the_board(cable: Cable, rig: Rig, ans
     rig.run_until_ready()
     for _ in range(20):
         os.write(cable.machine, with_wrong_crc(BEAT))
-    rig.run_until(lambda: rig.board.view.frame_error_ratio > 0.3, what="the ratio on the board")
+    rig.run_until(lambda: rig.live_state.view.frame_error_ratio > 0.3, what="the ratio on the live state")
 
 
 # Ports that go
@@ -194,7 +194,7 @@ def test_a_port_pulled_in_mid_pour_comes_back_as_another_and_the_drink_is_told(
         before = os.readlink(machine.tty)
         machine.controls.switch_on("unplug_mid_brew")
         rig.order()
-        rig.run_until(lambda: rig.board.view.link == "down", what="the loss")
+        rig.run_until(lambda: rig.live_state.view.link == "down", what="the loss")
         assert rig.outcome().result is Result.DONE
         assert os.readlink(machine.tty) != before
     assert machine.cups("o1") == 1
@@ -205,7 +205,7 @@ def test_after_each_opening_the_machine_is_greeted_anew(cable: Cable, rig: Rig, 
     assert answering.greetings() == 1
     answering.close()
     cable.pull()
-    rig.run_until(lambda: rig.board.view.link == "down", what="the loss")
+    rig.run_until(lambda: rig.live_state.view.link == "down", what="the loss")
     cable.plug()
     another = Answering(cable)
     another.boot_id = "b8"
@@ -222,7 +222,7 @@ def test_an_input_output_error_closes_the_port_and_it_is_opened_again(cable: Cab
     news: list[object] = []
 
     def is_lost() -> bool:
-        news.extend(rig.line.take())
+        news.extend(rig.line.take_news())
         return any(isinstance(one, Closed) for one in news)
 
     wait_until(is_lost, what="the loss")
@@ -233,7 +233,9 @@ def test_an_input_output_error_closes_the_port_and_it_is_opened_again(cable: Cab
     cable.machine = -1
     cable.name.unlink()
     cable.plug()
-    wait_until(lambda: any(isinstance(one, Opened) for one in rig.line.take()), PATIENT, what="the port to open again")
+    wait_until(
+        lambda: any(isinstance(one, Opened) for one in rig.line.take_news()), PATIENT, what="the port to open again"
+    )
 
 
 def test_a_port_that_may_not_be_opened_is_tried_until_it_may(
@@ -244,8 +246,8 @@ def test_a_port_that_may_not_be_opened_is_tried_until_it_may(
             wait_until(lambda: "Permission denied" in caplog.text, what="the refusal")
             before = rig.beats
             wait_until(lambda: rig.beats > before + 2, what="further tries")
-            assert rig.line.take() == []
-        wait_until(lambda: Opened(1) in rig.line.take(), PATIENT, what="the port to open")
+            assert rig.line.take_news() == []
+        wait_until(lambda: Opened(1) in rig.line.take_news(), PATIENT, what="the port to open")
 
 
 @contextmanager
@@ -284,9 +286,11 @@ def test_a_port_held_by_another_process_is_not_shared(
         assert holder.stdout.readline() == "open\n"
         with a_rig(tmp_path / "state", str(cable.name)) as rig:
             wait_until(lambda: "cannot open" in caplog.text, what="the refusal")
-            assert rig.line.take() == []
+            assert rig.line.take_news() == []
             holder.communicate("")
-            wait_until(lambda: Opened(1) in rig.line.take(), PATIENT, what="the port to open once the other has gone")
+            wait_until(
+                lambda: Opened(1) in rig.line.take_news(), PATIENT, what="the port to open once the other has gone"
+            )
 
 
 def test_a_killed_owner_leaves_no_lock_behind(cable: Cable) -> None:

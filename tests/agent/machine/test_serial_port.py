@@ -12,7 +12,7 @@ import pytest
 
 from agent.clock import Bell, SystemClock
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened
-from agent.machine.frame_dump import KEEP_DUMPS, Recorder
+from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
 from agent.machine.profile import Profile
 from agent.machine.serial_port import SerialLine
 from agent.machine.timers import Timers
@@ -63,11 +63,11 @@ class Heard:
         self.news: list[LineNews] = []
 
     def frames(self) -> list[Frame]:
-        self.news += self.line.take()
+        self.news += self.line.take_news()
         return [one for one in self.news if isinstance(one, Frame)]
 
     def count(self, kind: type) -> int:
-        self.news += self.line.take()
+        self.news += self.line.take_news()
         return sum(isinstance(one, kind) for one in self.news)
 
 
@@ -84,7 +84,7 @@ def a_line(url: str, tmp_path: Path) -> SerialLine:
     line = SerialLine(
         url,
         Profile(name="test", timers=Timers(inter_byte_gap=0.05)),
-        recorder=Recorder(tmp_path / "frames"),
+        frame_dump=FrameDump(tmp_path / "frames"),
         clock=SystemClock(),
         random=Random(1),
         bell=Bell(),
@@ -180,11 +180,11 @@ def test_a_serial_port_with_nothing_left_to_send_is_not_closed_by_a_recall(cable
 
 
 def test_dumps_of_frames_are_bounded(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "frames")
-    recorder.saw(1.0, ">", b"\xaa\x55")
+    frame_dump = FrameDump(tmp_path / "frames")
+    frame_dump.saw(1.0, ">", b"\xaa\x55")
     clock = SystemClock()
     for number in range(KEEP_DUMPS + 5):
-        path = recorder.dump(f"../order {number}", clock.wall())
+        path = frame_dump.dump(f"../order {number}", clock.wall())
         assert path is not None
         assert path.parent == tmp_path / "frames"
         assert path.read_text() == "1.000 > aa55\n"

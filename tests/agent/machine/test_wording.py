@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent import readiness
+from agent import refusal
 from agent.machine.profile import load
 from agent.machine.wording import word
 from protocol.errors import Malformed
@@ -101,11 +101,11 @@ def test_a_fault_in_the_makers_words_closes_the_machine(world: World) -> None:
     world.switch("own_words", when="on")
     world.switch("door_open")
     world.run(3)
-    assert readiness.refusal(world.board.view, AMERICANO)
+    assert refusal.refusal_code(world.live_state.view, AMERICANO)
     world.order()
     assert world.outcome().result is Result.REJECTED
     world.switch_off("door_open")
-    assert world.run(60, lambda: not readiness.refusal(world.board.view, AMERICANO))
+    assert world.run(60, lambda: not refusal.refusal_code(world.live_state.view, AMERICANO))
     world.order("c2", "o2")
     assert world.outcome("c2").result is Result.DONE
 

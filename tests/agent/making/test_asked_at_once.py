@@ -84,7 +84,7 @@ def test_a_query_about_an_unknown_outcome_does_not_wait_for_the_next_round(world
     world.tell(QUERY)
     world.run(0.5)
     assert world.line.said(OrderQuery) == asked + 1
-    assert not world.journal.is_asked_about("c1")
+    assert not world.journal.requests.is_asked_about("c1")
 
 
 def test_a_query_about_a_drink_that_is_made_asks_nobody(world: World) -> None:

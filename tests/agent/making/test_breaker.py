@@ -10,7 +10,7 @@ from agent.journal.operator_decisions import Decision, leave
 from agent.journal.records import Snapshot
 from agent.machine.profile import Counting, Profile
 from agent.making.breaker import why_stop
-from agent.making.unordered_drinks import Movement, Tally
+from agent.making.unordered_drinks import Movement, UnorderedDrinks
 from protocol.messages import Resume, Rinse
 from protocol.reasons import Result, RinseProgram
 from simulator.machine.jobs import Sale
@@ -48,52 +48,52 @@ def test_three_in_more_than_a_day_do_not() -> None:
     assert why_stop(outcomes) == ""
 
 
-# The tally
+# The count
 
 
 def test_the_first_reading_proves_nothing() -> None:
-    assert Tally(100).read(reading(500), 0).strays == 0
+    assert UnorderedDrinks(100).count(reading(500), 0).strays == 0
 
 
 def test_a_drink_that_was_sent_explains_one_and_only_one() -> None:
-    tally = Tally(100)
-    tally.read(reading(5), 0)
-    tally.sent(1)
-    assert tally.read(reading(6), 2) == Movement(1, 1, True)
-    assert tally.read(reading(7), 3) == Movement(1, 0)
-    tally.sent(4)
-    assert tally.read(reading(9), 5) == Movement(2, 1, True)
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(1)
+    assert unordered.count(reading(6), 2) == Movement(1, 1, True)
+    assert unordered.count(reading(7), 3) == Movement(1, 0)
+    unordered.expect_drink(4)
+    assert unordered.count(reading(9), 5) == Movement(2, 1, True)
 
 
 def test_a_drink_may_be_counted_late_but_not_for_ever() -> None:
-    tally = Tally(100)
-    tally.read(reading(5), 0)
-    tally.sent(0)
-    assert tally.read(reading(5), 90).strays == 0
-    assert tally.read(reading(6), 1000).strays == 0
-    tally.sent(1000)
-    tally.read(reading(6), 1101)
-    assert tally.read(reading(7), 1102).strays == 1
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(0)
+    assert unordered.count(reading(5), 90).strays == 0
+    assert unordered.count(reading(6), 1000).strays == 0
+    unordered.expect_drink(1000)
+    unordered.count(reading(6), 1101)
+    assert unordered.count(reading(7), 1102).strays == 1
 
 
 def test_free_and_test_drinks_are_nobodys_orders_and_no_strays() -> None:
-    tally = Tally(100)
-    tally.read(reading(5), 0)
-    assert tally.read(reading(5, free=3, test=4), 1) == Movement(0, 0)
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(5), 0)
+    assert unordered.count(reading(5, free=3, test=4), 1) == Movement(0, 0)
 
 
 def test_counters_set_back_prove_nothing_and_are_counted_on_from_there() -> None:
-    tally = Tally(100)
-    tally.read(reading(500), 0)
-    assert tally.read(reading(0), 1).strays == 0
-    assert tally.read(reading(1), 2).strays == 1
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(500), 0)
+    assert unordered.count(reading(0), 1).strays == 0
+    assert unordered.count(reading(1), 2).strays == 1
 
 
 def test_after_a_person_has_looked_everything_is_explained() -> None:
-    tally = Tally(100)
-    tally.read(reading(5), 0)
-    tally.forget()
-    assert tally.read(reading(9), 1).strays == 0
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(5), 0)
+    unordered.forgive()
+    assert unordered.count(reading(9), 1).strays == 0
 
 
 def test_a_drink_on_its_way_while_a_person_looks_is_still_expected() -> None:
@@ -127,12 +127,12 @@ def test_a_local_sale_of_a_machine_nobody_has_described_stops_nothing(world: Wor
     world.run(5)
     drink_for_cash(world)
     world.run(200)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     drink_for_cash(world)
     world.restart(after=30)
     world.welcome()
     world.run(90)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     assert world.journal.sales_block.has_sold_by_itself
     world.order()
     assert world.outcome().result is DONE
@@ -145,7 +145,7 @@ def test_what_it_sold_while_the_agent_was_down_stops_nothing_either(world: World
     drink_for_cash(world)
     world.restart(after=30)
     world.run(130)
-    assert (world.board.view.stopped, world.journal.sales_block.has_sold_by_itself) == ("", True)
+    assert (world.live_state.view.stopped, world.journal.sales_block.has_sold_by_itself) == ("", True)
 
 
 def test_a_counter_is_no_proof_once_the_machine_has_sold_by_itself(world: World) -> None:
@@ -165,8 +165,8 @@ def test_a_counter_is_no_proof_once_the_machine_has_sold_by_itself(world: World)
 def test_a_drink_nobody_ordered_stops_the_selling_within_the_watch(watched: World) -> None:
     world = watched
     drink_for_cash(world)
-    assert world.run(world.profile.timers.counter_watch + 20, lambda: world.board.view.stopped)
-    assert world.board.view.stopped.startswith("the counter moved by 1 and 0 drinks were ordered; needs a person")
+    assert world.run(world.profile.timers.counter_watch + 20, lambda: world.live_state.view.stopped)
+    assert world.live_state.view.stopped.startswith("the counter moved by 1 and 0 drinks were ordered; needs a person")
     world.order()
     assert world.outcome().code == "not_selling"
     assert world.line.makes() == 0
@@ -176,7 +176,7 @@ def test_a_drink_nobody_ordered_is_seen_at_the_latest_before_the_next_order(watc
     world = watched
     drink_for_cash(world)
     world.run_machine(10)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.order()
     assert world.outcome().code == "not_selling"
     assert world.line.makes() == 0
@@ -186,17 +186,17 @@ def test_a_drink_nobody_ordered_during_one_of_ours_stops_the_selling(world: Worl
     world.switch("local_drink")
     world.order()
     world.outcome()
-    assert world.run(90, lambda: world.board.view.stopped)
-    assert "counter moved by" in world.board.view.stopped
+    assert world.run(90, lambda: world.live_state.view.stopped)
+    assert "counter moved by" in world.live_state.view.stopped
 
 
 @pytest.mark.parametrize("sale", [Sale.TEST, Sale.FREE])
 def test_test_and_free_drinks_stop_nothing(world: World, sale: Sale) -> None:
     drink_for_cash(world, sale)
     world.run(200)
-    assert world.board.view.counters is not None
-    assert world.board.view.counters.total == 1
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 1
+    assert world.live_state.view.stopped == ""
 
 
 def test_a_rinse_stops_nothing(world: World) -> None:
@@ -205,14 +205,14 @@ def test_a_rinse_stops_nothing(world: World) -> None:
     soon = now + timedelta(seconds=30)
     world.tell(Rinse(job_id="j", issued_at=now, deadline_at=soon, program=RinseProgram.CLEAN))
     world.run(200)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
 
 
 def test_a_machine_that_also_sells_by_itself_is_not_watched(tmp_path: Path) -> None:
     world = World(tmp_path, profile=Profile(name="companion-v1", counting=Counting(local_sales=True)))
     drink_for_cash(world)
     world.run(200)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.order()
     assert world.outcome().result is DONE
     world.close()
@@ -227,7 +227,7 @@ def test_orders_of_every_ending_stop_nothing_by_their_counts(world: World) -> No
         world.outcome(f"c{number}")
         world.run(5)
     world.run(400)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     assert sum(world.cups(f"o{number}") for number in range(len(faults))) == 4
 
 
@@ -238,7 +238,7 @@ def test_a_drink_made_while_the_agent_was_down_is_seen_by_the_next_start(watched
     world.run(5)
     drink_for_cash(world)
     world.restart(after=30)
-    assert world.run(90, lambda: "counter moved" in world.board.view.stopped)
+    assert world.run(90, lambda: "counter moved" in world.live_state.view.stopped)
 
 
 def test_a_restart_alone_stops_nothing(world: World) -> None:
@@ -248,7 +248,7 @@ def test_a_restart_alone_stops_nothing(world: World) -> None:
         world.restart()
         world.welcome()
         world.run(130)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
 
 
 @pytest.mark.parametrize("by_job", [False, True])
@@ -258,7 +258,7 @@ def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(
     world.order("c0", "o0")
     world.outcome("c0")
     drink_for_cash(world)
-    assert world.run(90, lambda: world.board.view.stopped)
+    assert world.run(90, lambda: world.live_state.view.stopped)
     if by_job:
         now = world.clock.true_time()
         world.tell(Resume(job_id="j", issued_at=now, deadline_at=now + timedelta(seconds=30), by="anna"))
@@ -267,7 +267,7 @@ def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(
     world.run(5)
     world.restart()
     world.run(130)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.order()
     assert world.outcome().result is DONE
 
@@ -279,6 +279,6 @@ def test_counters_lost_in_a_reboot_stop_nothing(world: World) -> None:
     world.switch("lose_counters")
     world.machine.cut_power(world.clock.seconds)
     world.run(200)
-    assert world.board.view.counters is not None
-    assert world.board.view.counters.total == 0
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 0
+    assert world.live_state.view.stopped == ""

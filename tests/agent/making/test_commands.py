@@ -139,14 +139,14 @@ def test_a_make_the_machine_already_knows_is_asked_about_at_once(world: World, t
 
 
 def test_a_cancel_between_intent_and_sent_still_comes_in_time(world: World) -> None:
-    intend = world.journal.intend
+    intend = world.journal.mark_intent
 
     def intend_and_cancel(command_id: str, snapshot: Snapshot) -> bool:
         done = intend(command_id, snapshot)
         world.cancel()
         return done
 
-    world.journal.intend = intend_and_cancel  # type: ignore[method-assign]  # a moment no timing could hit
+    world.journal.mark_intent = intend_and_cancel  # type: ignore[method-assign]  # a moment no timing could hit
     world.order()
     outcome = world.outcome()
     assert (outcome.result, outcome.code) == (Result.REJECTED, "cancelled")

@@ -12,7 +12,7 @@ import pytest
 
 from agent.journal.records import CommandState, Word
 from agent.journal.sqlite_file import FILE, SCHEMA, SCHEMA_VERSION
-from agent.making.machine_events import DENIED
+from agent.making.order_events import DENIED
 from protocol.frames import Frame
 from protocol.machine import Booted, DoneEvent, MakeReply, OrderQuery, ProgressEvent, StatusReply, to_frame
 from protocol.reasons import MachineState, Phase, Result, Spout, Stage

@@ -89,7 +89,7 @@ def test_one_that_cannot_leaves_what_the_counters_prove(name: str, world: World)
     world.run(300)
     assert [(one.result, one.evidence.rule) for one in world.outcomes("c3")] == [(doubt.blind, doubt.rule)]
     assert_truthful(world, outcome)
-    assert ("counter moved" in world.board.view.stopped) is doubt.stops
+    assert ("counter moved" in world.live_state.view.stopped) is doubt.stops
     assert world.line.makes() == 3
 
 

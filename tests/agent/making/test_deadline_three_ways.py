@@ -13,7 +13,7 @@ from agent.clock import Bell, CloudClock, Reading
 from agent.cloud.link import Link
 from agent.cloud.mqtt import Connection
 from agent.deadline import CERTAINLY_WRONG, Term, Timeliness, judge
-from agent.live_state import MAX_LIMITS, Board
+from agent.live_state import MAX_LIMITS, LiveState
 from agent.settings import BrokerAddress
 from protocol.frames import Frame
 from protocol.machine import MakeDrink
@@ -70,8 +70,8 @@ def link(world: World) -> Link:
         profile="companion-v1",
         dial=lambda *_: pytest.fail("nobody is called"),
         journal=world.journal,
-        intake=world.intake,
-        board=world.board,
+        command_handler=world.command_handler,
+        live_state=world.live_state,
         clock=world.clock,
         cloud=world.cloud,
         random=world.random,
@@ -81,7 +81,7 @@ def link(world: World) -> Link:
 
 
 def deliver(link: Link, make: Make, expires_in: float | None) -> None:
-    assert link.take("coffee/v1/m-001/command", encode(make), False, expires_in)
+    assert link.receiver.receive("coffee/v1/m-001/command", encode(make), False, expires_in)
 
 
 @pytest.mark.parametrize(("expires_in", "result"), [(60, Result.DONE), (0, Result.REJECTED), (None, Result.DONE)])
@@ -109,18 +109,18 @@ def test_the_brokers_budget_is_counted_by_the_steady_clock(world: World, link: L
 
 
 def test_a_command_that_comes_again_gets_no_more_time(world: World, link: Link) -> None:
-    world.board.limit("c1", world.clock.monotonic() - 1)
+    world.live_state.set_expiry("c1", world.clock.monotonic() - 1)
     world.welcome()
     deliver(link, world.make(), 60)
     assert world.outcome().code == "expired"
 
 
 def test_what_brokers_left_is_forgotten_in_the_end() -> None:
-    board = Board(Bell())
+    live_state = LiveState(Bell())
     for number in range(MAX_LIMITS + 10):
-        board.limit(f"c{number}", float(number))
-    assert board.limit_of("c0") is None
-    assert board.limit_of(f"c{MAX_LIMITS + 9}") == MAX_LIMITS + 9
+        live_state.set_expiry(f"c{number}", float(number))
+    assert live_state.expiry_of("c0") is None
+    assert live_state.expiry_of(f"c{MAX_LIMITS + 9}") == MAX_LIMITS + 9
 
 
 # The clocks

@@ -156,8 +156,8 @@ def test_a_fault_seen_before_refuses_the_drink_without_asking_the_machine_to_mak
 
 
 def test_a_fault_that_went_unheard_is_noticed_before_refusing(world: World) -> None:
-    """The board says the machine is rinsing; a fresh status says that it is ready."""
-    world.board.change(machine="rinsing")
+    """The live state says the machine is rinsing; a fresh status says that it is ready."""
+    world.live_state.update(machine="rinsing")
     world.order()
     assert world.outcome().result is Result.DONE
 
@@ -194,7 +194,7 @@ def test_a_make_is_not_sent_again_after_its_deadline(world: World) -> None:
 
 def test_a_machine_silent_for_ever_ends_unknown_and_the_truth_comes_later(world: World) -> None:
     world.order()
-    world.run(2, lambda: world.board.view.busy_order)
+    world.run(2, lambda: world.live_state.view.busy_order)
     world.run(1)
     world.switch("mute")
     outcome = world.outcome(within=250)
@@ -240,13 +240,13 @@ def test_two_unknown_in_a_row_stop_the_selling_until_a_person_decides(world: Wor
         world.order(f"c{number}", f"o{number}")
         assert world.outcome(f"c{number}").result is Result.UNKNOWN
         world.run(10)
-    assert "needs a person" in world.board.view.stopped
+    assert "needs a person" in world.live_state.view.stopped
     world.order("c3", "o3")
     assert world.outcome("c3").code == "not_selling"
     (world.folder / "decisions").mkdir()
     (world.folder / "decisions" / "resume-selling").touch()
     world.run(2)
-    assert world.board.view.stopped == ""
+    assert world.live_state.view.stopped == ""
     world.order("c4", "o4")
     assert world.outcome("c4").result is Result.DONE
 
@@ -256,7 +256,7 @@ def test_two_drinks_counted_for_one_order_stop_the_selling(world: World) -> None
     world.order()
     assert world.outcome().result is Result.DONE
     world.run(2)
-    assert "counter moved by 2" in world.board.view.stopped
+    assert "counter moved by 2" in world.live_state.view.stopped
 
 
 def test_done_for_an_order_we_never_sent_is_acknowledged_and_changes_nothing(world: World) -> None:
@@ -270,9 +270,9 @@ def test_done_for_an_order_we_never_sent_is_acknowledged_and_changes_nothing(wor
 
 def test_a_late_truth_about_an_orders_first_command_stops_the_second_before_its_first_byte(world: World) -> None:
     """It came while certainly nothing was poured, and waits for the cloud's clock; then the machine says otherwise."""
-    world.journal.insert(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make(), CommandState.SENT)
     world.journal.finish("c1", Verdict(Result.FAILED, "never_started", Spout.NONE))
-    world.board.limit("c2", world.clock.monotonic() + 60)
+    world.live_state.set_expiry("c2", world.clock.monotonic() + 60)
     world.tell(world.make("c2"))
     world.run(0.5)
     world.machine._voice.announce(world.clock.seconds, DoneEvent, order_uuid="o1", total=1)
@@ -300,22 +300,22 @@ def test_a_machine_that_comes_back_soon_still_pours_a_waiting_command(world: Wor
 def test_the_board_shows_the_order_being_made(world: World) -> None:
     world.order()
     world.run(3)
-    view = world.board.view
+    view = world.live_state.view
     assert (view.busy_order, view.link) == ("o1", "up")
-    assert [progress.order_id for progress in world.board.take_progress()][:1] == ["o1"]
+    assert [progress.order_id for progress in world.live_state.take_progress()][:1] == ["o1"]
     world.outcome()
     world.run(1)
-    assert world.board.view.busy_order is None
-    assert world.board.view.counters is not None
-    assert world.board.view.counters.total == 1
+    assert world.live_state.view.busy_order is None
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 1
     assert world.machine.memory.counters.by_drink == {AMERICANO: 1}
 
 
 def test_an_old_failure_told_again_is_not_taken_for_the_next_attempt(world: World) -> None:
     failed = FailedEvent(boot_id=world.machine.boot_id, evt=77, order_uuid="o1", code="brewer", out=Spout.NONE)
-    world.journal.insert(world.make("c1", "o1"), CommandState.SENT)
+    world.journal.insert_command(world.make("c1", "o1"), CommandState.SENT)
     world.events.hear(failed)
-    world.journal.insert(world.make("c2", "o1"), CommandState.SENT)
+    world.journal.insert_command(world.make("c2", "o1"), CommandState.SENT)
     world.events.hear(failed)
     assert [outcome.result for outcome in world.outcomes("c1")] == [Result.FAILED]
     assert world.outcomes("c2") == []
@@ -336,10 +336,10 @@ def test_a_counter_moved_by_later_orders_proves_nothing_about_an_earlier_one(wor
 
 
 def test_an_order_too_far_back_may_have_been_forgotten_by_any_machine(world: World) -> None:
-    world.journal.insert(world.make("c0", "o0"), CommandState.SENT)
+    world.journal.insert_command(world.make("c0", "o0"), CommandState.SENT)
     assert world.journal.finish("c0", Verdict(Result.UNKNOWN))
     for number in range(1, REMEMBERED_ORDERS + 1):
-        world.journal.insert(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
         world.journal.finish(f"c{number}", Verdict(Result.DONE, "", Spout.FULL))
     world.restart()
     world.run(10)

@@ -39,12 +39,12 @@ class Desk:
         self.ask(Settings(job_id=job_id, values=values or {}, **self._times(0.0)))
 
     def ask(self, job: Job) -> None:
-        answer = self.world.intake.take(job)  # type: ignore[arg-type]  # every job there is, is a command
+        answer = self.world.command_handler.handle(job)  # type: ignore[arg-type]  # every job there is, is a command
         if isinstance(answer, Answer):
             self.answers.append(answer)
 
     def said(self) -> list[tuple[AnswerStatus, str]]:
-        self.answers += self.world.board.take_answers()
+        self.answers += self.world.live_state.take_answers()
         return [(one.status, one.code) for one in self.answers]
 
     def wait(self, count: int = 1, within: float = 30.0) -> list[tuple[AnswerStatus, str]]:
@@ -72,7 +72,7 @@ JOBS = ("rinse", "restart", "settings")
 def test_a_job_is_refused_while_a_drink_is_made_and_told_why(desk: Desk, job: str) -> None:
     world = desk.world
     world.order()
-    world.run(2, lambda: world.board.view.busy_order)
+    world.run(2, lambda: world.live_state.view.busy_order)
     getattr(desk, job)()
     assert desk.wait(within=1) == [(REFUSED, "busy")]
     assert (desk.answers[0].reference, desk.answers[0].asked) == ("j1", job)
@@ -92,7 +92,7 @@ def test_a_job_is_refused_while_an_earlier_order_is_being_settled(desk: Desk, jo
     world.restart()
     world.welcome()
     world.run(2)
-    assert world.board.view.busy_order == "o1"
+    assert world.live_state.view.busy_order == "o1"
     getattr(desk, job)()
     assert desk.wait(within=1) == [(REFUSED, "busy")]
 
@@ -100,7 +100,7 @@ def test_a_job_is_refused_while_an_earlier_order_is_being_settled(desk: Desk, jo
 def test_a_refused_job_may_be_asked_for_again_under_another_name(desk: Desk) -> None:
     world = desk.world
     world.order()
-    world.run(2, lambda: world.board.view.busy_order)
+    world.run(2, lambda: world.live_state.view.busy_order)
     desk.rinse("j1")
     desk.wait()
     world.outcome()
@@ -130,7 +130,7 @@ def test_a_machine_that_cannot_cancel_is_not_asked_and_the_answer_is_the_same(tm
     world.run(4)
     world.cancel()
     world.run(1)
-    assert [one.code for one in world.board.take_answers()] == ["too_late"]
+    assert [one.code for one in world.live_state.take_answers()] == ["too_late"]
     assert world.line.said(machine.CancelDrink) == 0
     assert world.outcome().result is Result.DONE
     world.close()
@@ -150,7 +150,7 @@ def test_a_cancel_in_time_is_answered_by_the_outcome_alone(desk: Desk) -> None:
 def test_a_rinse_begins_and_ends(desk: Desk, program: RinseProgram) -> None:
     desk.rinse(program=program)
     assert desk.wait() == [(STARTED, "")]
-    assert desk.world.board.view.machine == ("rinsing" if program == "rinse" else "cleaning")
+    assert desk.world.live_state.view.machine == ("rinsing" if program == "rinse" else "cleaning")
     assert desk.wait(2) == [(STARTED, ""), (DONE, "")]
 
 
@@ -217,7 +217,7 @@ def test_a_rinse_that_comes_too_late_lets_no_hot_water_flow(desk: Desk) -> None:
 
 
 def test_a_rinse_the_broker_would_have_dropped_by_now_is_too_late(desk: Desk) -> None:
-    desk.world.board.limit("j1", desk.world.clock.monotonic())
+    desk.world.live_state.set_expiry("j1", desk.world.clock.monotonic())
     desk.rinse()
     assert desk.wait() == [(REFUSED, "expired")]
 

@@ -160,7 +160,7 @@ def test_two_more_than_before_is_unknown_and_stops_the_selling(world: World) -> 
     outcome = world.outcome()
     assert (outcome.result, outcome.evidence.rule) == (UNKNOWN, "something else is dispensing")
     world.run(5)
-    assert world.board.view.stopped
+    assert world.live_state.view.stopped
     world.order("c2", "o2")
     assert world.outcome("c2").code == "not_selling"
 

@@ -11,7 +11,7 @@ from cloud.fleet import machine_events
 from cloud.fleet.machine_events import KEPT_FOR, MachineEvent, keep, latest
 from cloud.operators import events_report
 from protocol.messages import Event
-from protocol.reasons import Happening
+from protocol.reasons import EventKind
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, START, World
 
 
@@ -76,8 +76,8 @@ def test_what_is_too_old_goes_with_the_next_one_of_any_machine(world: World) -> 
     assert [one.message_id for one in kept(world, OTHER_DEVICE)] == ["young-1", "new-1"]
 
 
-@pytest.mark.parametrize("happening", Happening)
-def test_every_happening_has_a_sentence(happening: Happening) -> None:
+@pytest.mark.parametrize("happening", EventKind)
+def test_every_happening_has_a_sentence(happening: EventKind) -> None:
     assert events_report.MEANINGS[happening]
 
 

@@ -143,7 +143,7 @@ def test_a_stale_command_waits_for_a_welcome_that_is_on_its_way(world: World) ->
 
 
 def test_without_any_welcome_a_set_clock_is_believed_within_the_brokers_expiry(world: World) -> None:
-    world.board.limit("c1", world.clock.monotonic() + 60)
+    world.live_state.set_expiry("c1", world.clock.monotonic() + 60)
     world.tell(world.make())
     assert world.outcome().result is Result.DONE
 

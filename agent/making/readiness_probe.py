@@ -3,12 +3,12 @@
 from collections import deque
 from typing import NamedTuple
 
-from agent import readiness
 from agent.journal.journal import Journal
-from agent.live_state import Board
+from agent.live_state import LiveState
 from agent.machine.capability_rules import STATUS
-from agent.machine.conversation import Talk
+from agent.machine.conversation import Conversation
 from agent.machine.driver import Driver
+from agent.making.readiness import Readiness
 from protocol.messages import Probe, ProbeReply
 from protocol.reasons import AgentCode, RejectCode
 
@@ -21,24 +21,27 @@ class _Waiting(NamedTuple):
     since: float
 
 
-class Probing:
+class ReadinessProbe:
     """The worker's. `patience`: how long the machine may take to answer."""
 
-    def __init__(self, journal: Journal, board: Board, driver: Driver, patience: float) -> None:
+    def __init__(
+        self, journal: Journal, live_state: LiveState, driver: Driver, readiness: Readiness, patience: float
+    ) -> None:
         self._journal = journal
-        self._board = board
+        self._live_state = live_state
         self._driver = driver
+        self._readiness = readiness
         self._patience = patience
         self._waiting: deque[_Waiting] = deque()
 
-    def step(self, now: float, heard_at: float) -> None:
-        """Answer what can be answered. `heard_at`: when the machine last said anything; steady seconds."""
-        self._waiting.extend(_Waiting(probe, now) for probe in self._board.take_probes())
-        for one in [one for one in self._waiting if self._is_known(one, now, heard_at)]:
+    def step(self, now: float) -> None:
+        """Answer what can be answered; `now` in steady seconds."""
+        self._waiting.extend(_Waiting(probe, now) for probe in self._live_state.take_probes())
+        for one in [one for one in self._waiting if self._answer_if_known(one, now)]:
             self._waiting.remove(one)
 
     @property
-    def asks(self) -> bool:
+    def must_ask(self) -> bool:
         """The machine is to be asked for its state."""
         return bool(self._waiting) and self._driver.is_greeted and self._driver.can(STATUS)
 
@@ -47,16 +50,14 @@ class Probing:
         """When to look again, steady seconds."""
         return self._waiting[0].since + self._patience if self._waiting else float("inf")
 
-    def ask(self) -> Talk[None]:
+    def ask_machine(self) -> Conversation[None]:
         yield from self._driver.status()
 
-    def _is_known(self, one: _Waiting, now: float, heard_at: float) -> bool:
-        code = readiness.refusal(self._board.view, one.probe.drink_no) or (
-            RejectCode.BUSY if self._journal.next_received() else ""
-        )
-        if not code and self._driver.can(STATUS) and heard_at < one.since - WORD_S:
+    def _answer_if_known(self, one: _Waiting, now: float) -> bool:
+        code = self._readiness.refusal(one.probe.drink_no) or (RejectCode.BUSY if self._journal.next_received() else "")
+        if not code and self._driver.can(STATUS) and self._readiness.heard_at < one.since - WORD_S:
             if now < one.since + self._patience:
                 return False
             code = AgentCode.MACHINE_OFFLINE
-        self._board.reply(ProbeReply(probe_id=one.probe.probe_id, ready=not code, code=code))
+        self._live_state.add_probe_reply(ProbeReply(probe_id=one.probe.probe_id, ready=not code, code=code))
         return True

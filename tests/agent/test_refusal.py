@@ -5,16 +5,15 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from agent import readiness
-from agent.live_state import View
+from agent import refusal
+from agent.live_state import LiveView
 from agent.machine.profile import Faults, Profile
-from agent.making.machine_events import Events
 from protocol.machine import StatusReply
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
 from tests.agent.world import World
 
-READY = View(link="up", machine=MachineState.READY, stopped="")
+READY = LiveView(link="up", machine=MachineState.READY, stopped="")
 
 
 @pytest.mark.parametrize(
@@ -32,21 +31,21 @@ READY = View(link="up", machine=MachineState.READY, stopped="")
     ],
 )
 def test_every_state_of_the_machine_has_its_answer(state: MachineState, code: str) -> None:
-    assert readiness.refusal(replace(READY, machine=state), "latte") == code
+    assert refusal.refusal_code(replace(READY, machine=state), "latte") == code
 
 
 def test_the_table_of_states_is_whole() -> None:
-    assert set(readiness._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
+    assert set(refusal._CODE_OF_STATE) | {MachineState.READY} == set(MachineState)
 
 
 @pytest.mark.parametrize("link", ["down", "quiet"])
 def test_a_machine_that_is_not_heard_makes_nothing(link: str) -> None:
-    assert readiness.refusal(replace(READY, link=link), "latte") == "machine_offline"
+    assert refusal.refusal_code(replace(READY, link=link), "latte") == "machine_offline"
 
 
 def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
-    assert readiness.refusal(View(link="open", machine=None, stopped=""), "latte") == ""
-    assert readiness.refusal(View(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
+    assert refusal.refusal_code(LiveView(link="open", machine=None, stopped=""), "latte") == ""
+    assert refusal.refusal_code(LiveView(link="open", machine=None, stopped="", busy_order="o"), "latte") == "busy"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_a_machine_that_never_speaks_is_asked_nothing() -> None:
 )
 def test_a_fault_closes_the_drinks_it_names_and_no_other(fault: Fault, latte: str, espresso: str) -> None:
     view = replace(READY, faults={fault.code: fault})
-    assert (readiness.refusal(view, "latte"), readiness.refusal(view, "espresso")) == (latte, espresso)
+    assert (refusal.refusal_code(view, "latte"), refusal.refusal_code(view, "espresso")) == (latte, espresso)
 
 
 def order(world: World, command_id: str, drink_no: str) -> None:
@@ -87,10 +86,12 @@ def test_when_the_milk_is_back_so_is_the_latte(world: World) -> None:
     assert world.outcome("c1").result is Result.DONE
 
 
-def test_a_fault_the_machine_only_names_closes_what_the_profile_says(world: World) -> None:
+def test_a_fault_the_machine_only_names_closes_what_the_profile_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faults = Faults(block=frozenset(["no_water"]), closes={"no_milk": ["latte"]})
-    events = Events(world.journal, world.board, world.driver, Profile(name="x", faults=faults))
+    monkeypatch.setattr(world.events._faults, "_profile", Profile(name="x", faults=faults))
     named = StatusReply(msg_id=1, boot_id="b0", state=MachineState.READY, order_uuid=None, faults=["no_milk", "other"])
-    events.hear(named)
-    assert readiness.refusal(world.board.view, "latte") == "no_milk"
-    assert readiness.refusal(world.board.view, "espresso") == ""
+    world.events.hear(named)
+    assert refusal.refusal_code(world.live_state.view, "latte") == "no_milk"
+    assert refusal.refusal_code(world.live_state.view, "espresso") == ""

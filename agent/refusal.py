@@ -1,6 +1,6 @@
-"""Could this drink be made right now? Pure: one answer for the readiness probe and for the make itself."""
+"""Could this drink be made, by what is known this moment? Pure: one answer for the readiness probe and for the make."""
 
-from agent.live_state import View
+from agent.live_state import LiveView
 from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 
 _CODE_OF_STATE = {
@@ -15,7 +15,7 @@ _CODE_OF_STATE = {
 }
 
 
-def refusal(view: View, drink_no: str) -> str:
+def refusal_code(view: LiveView, drink_no: str) -> str:
     """The code of why not; "" when it could be made."""
     if view.stopped:
         return AgentCode.NOT_SELLING
@@ -28,7 +28,7 @@ def refusal(view: View, drink_no: str) -> str:
     return blocking_fault(view, drink_no) or state
 
 
-def blocking_fault(view: View, drink_no: str) -> str:
+def blocking_fault(view: LiveView, drink_no: str) -> str:
     """The code of a fault that closes this drink, or ""."""
     for code, fault in view.faults.items():
         if fault.level == FaultLevel.BLOCK and (not fault.drinks or drink_no in fault.drinks):

@@ -15,18 +15,18 @@ PROBE = Probe(probe_id="p1", drink_no=AMERICANO, size=1)
 
 def replies(world: World, probe: Probe = PROBE, within: float = 1.5) -> list[tuple[bool, str]]:
     """What is answered, at once or by the worker."""
-    told = world.intake.take(probe)
+    told = world.command_handler.handle(probe)
     found = waited_for(world, within) if told is None else [told]
     return [(one.ready, one.code) for one in found if isinstance(one, ProbeReply)]
 
 
 def waited_for(world: World, within: float) -> list[ProbeReply]:
-    world.run(within, lambda: world.board._replies)
-    return world.board.take_replies()
+    world.run(within, lambda: world.live_state._replies)
+    return world.live_state.take_probe_replies()
 
 
 def last_word_ago(world: World, seconds: float) -> None:
-    world.run(60, lambda: world.clock.seconds - world.worker._heard_at < 0.01)
+    world.run(60, lambda: world.clock.seconds - world.readiness.heard_at < 0.01)
     world.run(seconds)
 
 
@@ -48,7 +48,7 @@ def test_an_older_word_is_asked_for_anew(world: World) -> None:
 def test_a_machine_that_has_died_since_is_not_ready(world: World, dead: str) -> None:
     last_word_ago(world, 1.5)
     world.switch(dead)
-    assert world.board.view.link == "up"
+    assert world.live_state.view.link == "up"
     assert replies(world) == [(False, "machine_offline")]
 
 
@@ -72,7 +72,7 @@ def test_while_a_command_waits_it_is_busy(world: World) -> None:
 
 def test_too_many_questions_at_once_are_turned_away(world: World) -> None:
     for _ in range(MAX_PROBES):
-        assert world.intake.take(PROBE) is None
+        assert world.command_handler.handle(PROBE) is None
     assert replies(world, within=0) == [(False, "busy")]
     assert len(waited_for(world, 1)) == MAX_PROBES
 
@@ -81,7 +81,7 @@ def test_an_echo_is_no_word_of_the_machine(world: World) -> None:
     world.switch("echo")
     world.switch("silent")
     world.run(world.profile.timers.down + 2)
-    assert world.board.view.link == "down"
+    assert world.live_state.view.link == "down"
     assert replies(world) == [(False, "machine_offline")]
 
 

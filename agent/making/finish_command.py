@@ -1,0 +1,52 @@
+"""How a command ends: its outcome committed, with the stop of all selling where it is one unknown too many."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from agent.clock import Clock
+from agent.journal.journal import Journal
+from agent.journal.records import Command, Verdict, refused
+from agent.log import about
+from agent.machine.driver import Driver
+from agent.machine.frame_dump import FrameDump
+from agent.making import breaker
+from protocol.reasons import DoubtCode, Result
+
+log = logging.getLogger(__name__)
+
+
+def commit_verdict(journal: Journal, command_id: str, verdict: Verdict) -> bool:
+    """Commit the outcome and what the sales breaker makes of it, in one. False when it changes nothing."""
+    with journal.transaction():
+        if not journal.finish(command_id, verdict):
+            return False
+        may_matter = verdict.result is Result.UNKNOWN and verdict.code != DoubtCode.UNOBSERVABLE
+        if may_matter and not journal.sales_block.is_stopped:
+            reason = breaker.why_stop(journal.recent_outcomes(breaker.LOOK_BACK))
+            if reason:
+                journal.sales_block.stop_selling(reason)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFinisher:
+    """For the worker's commands: says why in the log, and keeps the last frames of what nobody can explain."""
+
+    journal: Journal
+    driver: Driver
+    frame_dump: FrameDump
+    clock: Clock
+
+    def finish(self, command: Command, verdict: Verdict) -> None:
+        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable and not command.is_hearsay:
+            verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
+        if not commit_verdict(self.journal, command.command_id, verdict):
+            return
+        log.info("%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command))
+        if verdict.result is Result.UNKNOWN:
+            self.frame_dump.dump(command.command_id, self.clock.wall())
+
+    def refuse(self, command: Command, code: str, rule: str) -> None:
+        """Certainly nothing was poured, unless it is from before our memory."""
+        if not self.journal.mark_doubted(command):
+            self.finish(command, refused(code, rule))

@@ -1,0 +1,60 @@
+"""The machine's faults as it sets, clears and names them: on the live state, in the journal, as events."""
+
+import logging
+
+from msgspec import UNSET
+
+from agent.journal.journal import Journal
+from agent.live_state import LiveState
+from agent.machine.profile import Profile
+from protocol.fields import Fact
+from protocol.machine import FaultEvent, StatusReply
+from protocol.messages import Fault
+from protocol.reasons import EventKind, FaultLevel
+
+log = logging.getLogger(__name__)
+
+
+class MachineFaults:
+    """The worker's."""
+
+    def __init__(self, journal: Journal, live_state: LiveState, profile: Profile) -> None:
+        self._journal = journal
+        self._live_state = live_state
+        self._profile = profile
+        self._known = journal.faults.faults
+
+    def apply_event(self, event: FaultEvent) -> bool:
+        """Whether it may be acknowledged."""
+        log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
+        if event.on:
+            self._live_state.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
+        else:
+            self._live_state.clear_fault(event.code)
+        return self._keep_faults()
+
+    def apply_status(self, reply: StatusReply) -> None:
+        """A status names faults without their reach; what an event said about one before is kept."""
+        if reply.faults is UNSET:
+            self._live_state.update(machine=reply.state)
+            return
+        known = {**self._known, **self._live_state.view.faults}
+        faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
+        self._live_state.update(machine=reply.state, faults=faults)
+        self._keep_faults()
+
+    def _keep_faults(self) -> bool:
+        before, self._known = self._known, dict(self._live_state.view.faults)
+        event_log = self._journal.event_log
+        for code in sorted(self._known.keys() - before.keys()):
+            fault = self._known[code]
+            reach: dict[str, Fact] = {"closes": len(fault.drinks), "drinks": ", ".join(fault.drinks)}
+            event_log.record_event(EventKind.FAULT_SET, code, "", level=fault.level, **(reach if fault.drinks else {}))
+        for code in sorted(before.keys() - self._known.keys()):
+            event_log.record_event(EventKind.FAULT_CLEARED, code)
+        return self._journal.faults.keep(self._known)
+
+    def _fault_by_name(self, code: str) -> Fault:
+        drinks = self._profile.faults.closes.get(code, [])
+        level = FaultLevel.BLOCK if drinks or code in self._profile.faults.block else FaultLevel.WARN
+        return Fault(code=code, level=level, drinks=drinks)

@@ -1,0 +1,58 @@
+"""What an earlier run of the agent left: intents without a byte, drinks perhaps still pouring, the last count."""
+
+from dataclasses import dataclass
+
+from agent import AGENT_VERSION
+from agent.clock import Clock
+from agent.journal.journal import Journal
+from agent.journal.records import Command, Verdict
+from agent.machine.driver import Driver
+from agent.machine.profile import Profile
+from agent.making.unordered_drinks import UnorderedDrinks
+from protocol.messages import Evidence
+from protocol.reasons import AgentCode, EventKind, Result, Spout
+
+
+@dataclass(slots=True)
+class Recovery:
+    """The worker's."""
+
+    journal: Journal
+    driver: Driver
+    profile: Profile
+    clock: Clock
+    unordered: UnorderedDrinks
+    never_sent: list[Command]
+    """Where commands go that an earlier run is thought never to have sent: the machine is asked about them later."""
+    _is_done: bool = False
+    _has_looked_back: bool = False
+
+    def recover_once(self) -> bool:
+        """True at the first call that succeeds. Raises `JournalFailed`."""
+        if self._is_done:
+            return False
+        self.settle_begun()
+        last = self.journal.last_sent()
+        if last is not None and last.snapshot is not None:
+            self.unordered.start_from(last.snapshot, self.clock.monotonic(), is_settled=last.is_finished)
+        who = f"version {AGENT_VERSION}, profile {self.profile.name}"
+        self.journal.event_log.record_event(EventKind.AGENT_STARTED, words=who, session=self.journal.session)
+        self._is_done = True
+        return True
+
+    def settle_begun(self) -> None:
+        """An intent that nobody drives any more, without a sent byte, was never sent."""
+        for command in self.journal.begun():
+            evidence = Evidence(rule="the agent stopped before the first byte")
+            self.journal.finish(command.command_id, Verdict(Result.FAILED, AgentCode.NEVER_SENT, Spout.NONE, evidence))
+            if command.session != self.journal.session:
+                self.never_sent.append(command)
+
+    def still_pouring(self) -> Command | None:
+        """Once, of a machine that says nothing: what an earlier run of ours sent it moments ago."""
+        if self._has_looked_back or not self.driver.is_blind:
+            return None
+        self._has_looked_back = True
+        late = self.journal.doubtful(self.profile.timers.max_brew)
+        ours = [one for one in late if one.session != self.journal.session and not one.is_hearsay]
+        return ours[-1] if ours else None

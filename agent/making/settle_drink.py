@@ -1,0 +1,73 @@
+"""A make whose outcome nobody followed to its end: what became of it is found out, asked again, or left alone."""
+
+import logging
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.journal.journal import Journal
+from agent.journal.records import Command, Verdict
+from agent.machine.conversation import Conversation, LineLost, Sign, Wait
+from agent.machine.driver import Driver
+from agent.machine.profile import Profile
+from agent.making.finish_command import CommandFinisher
+from agent.making.follow_drink import DrinkFollower
+from agent.making.inquiry import Inquiry
+from agent.making.unrecorded_command import UnrecordedCommands
+from protocol.messages import Evidence
+from protocol.reasons import Phase, Result, Spout
+
+LAST_CHANCE_S = 10.0
+"""After a restart every unsettled order gets at least this long to be answered for."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LateSettler:
+    """After a restart, after an error of ours, and once more later about what stayed unknown."""
+
+    journal: Journal
+    driver: Driver
+    clock: Clock
+    profile: Profile
+    finisher: CommandFinisher
+    inquiry: Inquiry
+    unrecorded: UnrecordedCommands
+    follower: DrinkFollower
+
+    def settle(self, command: Command) -> Conversation[None]:
+        """To its end: by the machine's word, or unknown at the deadline."""
+        if self.driver.is_blind:
+            if not self.unrecorded.begin_again(command, is_unseen=False):
+                yield from self.leave_alone(command)
+            return
+        deadline = self.profile.timers.unknown_deadline
+        left = max(LAST_CHANCE_S, deadline - self.journal.elapsed(command))
+        yield from self.follower.follow_doubted(command, self.clock.monotonic() + min(left, deadline))
+
+    def leave_alone(self, command: Command) -> Conversation[None]:
+        """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent."""
+        sent = "it may have been sent" if command.is_hearsay else "sent"
+        evidence = Evidence(rule=f"{sent}; this machine never says what becomes of a drink")
+        self.finisher.finish(command, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
+        while (left := self.profile.max_brew(command.drink_no) - self.journal.elapsed(command)) > 0:
+            try:
+                yield Wait(self.clock.monotonic() + left, lambda heard: heard is Sign.NUDGE)
+            except LineLost as lost:
+                log.info("the line was lost while the machine may be pouring: %s", lost)
+
+    def recheck(self, command: Command) -> Conversation[bool]:
+        """Ask once more about an outcome nobody knew, or that a lost commit may have falsified; True when answered.
+
+        Only a certain answer changes it. Of what the journal never sent only the machine's own memory can tell.
+        """
+        if self.driver.is_unobservable:
+            return True
+        try:
+            finding = yield from self.inquiry.inquire(command)
+        except LineLost:
+            return False
+        if finding is None or finding.verdict is None:
+            return False
+        if command.was_sent or finding.phase in (Phase.DONE, Phase.FAILED):
+            self.finisher.finish(command, finding.verdict)
+        return True
