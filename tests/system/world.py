@@ -47,7 +47,7 @@ make_verdict = 1.0
 query_reply = 0.5
 gate_patience = 3.0
 unknown_deadline = 10.0
-status poller = 2.0
+recheck = 2.0
 """
 TIMING = Timing(brew_s=1.5, boot_s=0.2, heating_s=0.0, heartbeat_s=0.5)
 
