@@ -48,7 +48,6 @@ class UnorderedDrinks:
     def forgive(self) -> None:
         """A person has looked: whatever was counted until now is explained; a drink on its way is still expected."""
         self._base = None
-        self._base = None
 
     def expect_drink(self, now: float) -> None:
         """The machine may count one more from now on."""

@@ -97,12 +97,12 @@ def test_after_a_person_has_looked_everything_is_explained() -> None:
 
 
 def test_a_drink_on_its_way_while_a_person_looks_is_still_expected() -> None:
-    tally = Tally(100)
-    tally.read(reading(5), 0)
-    tally.sent(1)
-    tally.forget()
-    tally.read(reading(5), 2)
-    assert tally.read(reading(6), 3) == Movement(1, 1, True)
+    unordered = UnorderedDrinks(100)
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(1)
+    unordered.forgive()
+    unordered.count(reading(5), 2)
+    assert unordered.count(reading(6), 3) == Movement(1, 1, True)
 
 
 # In the machine
