@@ -366,11 +366,11 @@ def test_a_job_goes_before_a_greeting_that_is_due(tmp_path: Path) -> None:
     world = World(tmp_path / "state", profile=profile_overrides.laid_over(BASE, longest()), hot=False)
     world.switch("silent")
     world.run(120)
-    while world.worker._due.greet <= world.clock.monotonic():
+    while world.worker._checks._due.greet <= world.clock.monotonic():
         world.run(1)
     world.welcome()
     desk = Desk(world)
-    world.worker._due.greet = world.clock.monotonic()
+    world.worker._checks._due.greet = world.clock.monotonic()
     desk.settings({})
     assert desk.wait(within=1) == [(STARTED, "")]
     world.close()
