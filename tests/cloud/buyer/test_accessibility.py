@@ -28,9 +28,9 @@ def test_every_state_can_be_used_by_everyone(pages: Pages, site: str, orders: Or
 def test_so_can_the_menu_and_the_errors(pages: Pages, site: str, orders: Orders, path: str, scheme: str) -> None:
     orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
     page = pages.open(color_scheme=scheme, is_mobile=False, device_scale_factor=1)
+    page.goto(site + path)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 740})
-        page.goto(site + path)
         assert complaints(page) == [], width
 
 

@@ -205,7 +205,7 @@ def test_no_fault_of_a_merchants_own_page_shows_the_agreed_key(
         client = till.shops.of("north", "Custom")[1]
         overheard.note(client, client.shop)
         for where in Where:
-            till.merchant.faults.add(Fault(kind, where, times=2))
+            till.merchant.faults.add(Fault(kind, where, times=2, seconds=0.3))
         order_id = till.open_payment()
         till.press(order_id, "pay")
         till.hear()

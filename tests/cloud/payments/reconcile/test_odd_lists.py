@@ -8,7 +8,6 @@ import pytest
 from cloud.fleet.accounts import Account
 from cloud.payments.facts import Page, Unread
 from cloud.payments.outcomes import Ok, Rejected
-from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.reconcile import shop as reconcile_shop
 from cloud.payments.yookassa import client as yookassa
@@ -61,11 +60,47 @@ def test_a_provider_that_does_not_answer_leaves_the_day_unfinished(till: Till) -
     assert kinds(reconciled(till)) == {"amount_differs": "open"}
 
 
+class OddLists:
+    """The clients, all of them the one provider's, whose lists are odd in a way of the kind's own."""
+
+    def __init__(self, clients: ProviderClients) -> None:
+        self._clients = clients
+        self._provider = clients.of("north", "Yookassa")[1]
+        self.admission = clients.admission
+
+    def at(self, _account: Account) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    def close(self) -> None:
+        self._clients.close()
+
+
+class NoLists(OddLists):
+    """The provider has none."""
+
+    def list_payments(self, *_window: Any) -> Rejected:
+        return Rejected(0, "no_list")
+
+    list_refunds = list_payments
+
+
+class NoSums(OddLists):
+    """The list of payments lacks the sum of each."""
+
+    def list_payments(self, *window: Any) -> Any:
+        told = self._provider.list_payments(*window)
+        assert isinstance(told, Ok)
+        unread = (Unread("no readable amount", facts.provider_payment_id, facts.metadata) for facts in told.value.items)
+        return Ok(Page((), None, tuple(unread)))
+
+
 def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> None:
     first, second = sold(till), sold(till)
     change_payment(till, second, captured=1)
-    provider = till.shops.of("north", "Yookassa")[1]
-    till.shops = ListlessShops(till.shops, provider)  # type: ignore[assignment]  # stands in for the shops
+    till.shops = NoLists(till.shops)  # type: ignore[assignment]  # stands in for the shops
     report = reconciled(till)
     assert kinds(report) == {"amount_differs": "open", "no_list": "explained"}
     assert report.row.problem == "no list"
@@ -75,30 +110,10 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
     assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
 
 
-class BlurredShops:
-    """The shops, with a provider whose list lacks the sum of every payment."""
-
-    def __init__(self, shops: ProviderClients, provider: Provider) -> None:
-        self._shops, self._provider = shops, provider
-        self.admission = shops.admission
-
-    def at(self, _account: Account) -> Any:
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._provider, name)
-
-    def list_payments(self, *window: Any) -> Any:
-        told = self._provider.list_payments(*window)
-        assert isinstance(told, Ok)
-        unread = (Unread("no readable amount", facts.provider_payment_id, facts.metadata) for facts in told.value.items)
-        return Ok(Page((), None, tuple(unread)))
-
-
 def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
     order_id = sold(till)
     payment_id, provider_id = till.world.payment(order_id).id, till.provider_id(order_id)
-    till.shops = BlurredShops(till.shops, till.shops.of("north", "Yookassa")[1])  # type: ignore[assignment]  # as far as it is used
+    till.shops = NoSums(till.shops)  # type: ignore[assignment]  # as far as it is used
     [found] = reconciled(till).findings
     assert (found.kind, found.order_id, found.payment_id, found.provider_id) == (
         "unreadable", order_id, payment_id, provider_id,
@@ -107,28 +122,6 @@ def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
     change_payment(till, order_id, provider_payment_id=None)
     [lost] = [one for one in reconciled(till).findings if one.state == "open"]
     assert (lost.order_id, lost.payment_id, lost.here) == (order_id, payment_id, None), "by its marks"
-
-
-class ListlessShops:
-    """The shops, with a provider that has no lists."""
-
-    def __init__(self, shops: ProviderClients, provider: Provider) -> None:
-        self._shops, self._provider = shops, provider
-        self.admission = shops.admission
-
-    def at(self, _account: Account) -> Any:
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._provider, name)
-
-    def list_payments(self, *_window: Any) -> Rejected:
-        return Rejected(0, "no_list")
-
-    list_refunds = list_payments
-
-    def close(self) -> None:
-        self._shops.close()
 
 
 def test_long_lists_are_read_to_their_end(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
