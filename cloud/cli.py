@@ -128,11 +128,11 @@ def web(processes: int) -> None:
 @main.command()
 def worker() -> None:
     """Everything in the background: payments, the broker, deadlines. No HTTP."""
-    from cloud.database.listen import Watch
+    from cloud.database.listen import ChangeListener
     from cloud.processes.worker import Worker
 
     cloud = _ready_made_in_time(_settings())
-    watch, work = Watch(cloud.database), Worker(cloud)
+    watch, work = ChangeListener(cloud.database), Worker(cloud)
     watch.start()
     work.start()
     spare_what_stays()

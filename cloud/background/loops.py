@@ -1,4 +1,4 @@
-"""The outermost shell of the worker: threads that call `step(now)` and sleep until its next wake, or until rung.
+"""The outermost shell of the worker: threads that call `step(now)` and sleep until its next wake, or until woken.
 
 No rule lives here. A step that raises is logged and tried again after a pause: a loop never dies quietly.
 """
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cloud.database.clock import utc_now
 from cloud.database.postgresql import is_away, is_locked
-from cloud.database.wakeup import Bell, Listener
+from cloud.database.wakeup import Waiter, Wakeups
 
 __all__ = ["Clock", "Loop", "Steps", "ThreadPool", "utc_now"]
 
@@ -35,12 +35,12 @@ class Steps(Protocol):
 class Loop:
     """One thread stepping one thing."""
 
-    def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock = utc_now) -> None:
+    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str, clock: Clock = utc_now) -> None:
         self.name = name
         self._steps = steps
         self._clock = clock
-        self._bell = bell
-        self._ear: Listener = bell.listen(topic)
+        self._wakeups = wakeups
+        self._waiter: Waiter = wakeups.waiter(topic)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -48,19 +48,19 @@ class Loop:
         """Begin stepping."""
         self._thread.start()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Have it step now."""
-        self._ear.ring()
+        self._waiter.wake()
 
     def stop(self) -> None:
         """Ask it to end after the step it is in."""
         self._stopping.set()
-        self._ear.ring()
+        self._waiter.wake()
 
     def join(self, timeout: float) -> None:
         """Wait for its end."""
         self._thread.join(timeout)
-        self._ear.close()
+        self._waiter.close()
 
     @property
     def alive(self) -> bool:
@@ -78,7 +78,7 @@ class Loop:
             except Exception:  # the loop must outlive any one step; what failed stays due in the database
                 log.exception("%s: a step failed", self.name)
                 pause = AFTER_ERROR_S
-            self._ear.wait(min(max(pause, 0.0), self._bell.longest_sleep_s))  # polling is the truth
+            self._waiter.wait(min(max(pause, 0.0), self._wakeups.longest_sleep_s))  # polling is the truth
 
 
 def _said_of(error: DBAPIError) -> str:

@@ -114,7 +114,7 @@ class Asking:
         device_uuid = device.device_uuid
         asked = self._database.transact(probes.ask, device_uuid, drink_no, size, uuid.uuid4().hex, self._clock())
         ends = time.monotonic() + patience.total_seconds()
-        with self._database.bell.listen(probes.topic_of(asked.probe_id)) as ear:
+        with self._database.wakeups.waiter(probes.topic_of(asked.probe_id)) as waiter:
             while True:
                 with self._database.read() as session:
                     probe = session.get_one(probes.Probe, (device_uuid, drink_no))
@@ -126,7 +126,7 @@ class Asking:
                 left = ends - time.monotonic()
                 if left <= 0:
                     break
-                ear.wait(min(left, LOOK_S))
+                waiter.wait(min(left, LOOK_S))
         if patience < probes.PATIENCE and knows_how:
             return CHECKING
         if probe.sent_at is None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import select
 
 from cloud.database.database import Database
-from cloud.database.wakeup import Bell, Listener
+from cloud.database.wakeup import Waiter, Wakeups
 from cloud.orders.models import Order
 from cloud.orders.status_change import order_topic
 
@@ -79,17 +79,17 @@ class Versions:
     @contextmanager
     def follow(self, order_id: str) -> Iterator[Follower]:
         """Be told of this order's changes; begin before looking at it, so that nothing falls between."""
-        follower, ear = Follower(), _Ear(self._database.bell, self, order_id)
+        follower, waiter = Follower(), _OrderWaiter(self._database.wakeups, self, order_id)
         with self._lock:
             self._followers[order_id].append(follower)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look_on, name="versions", daemon=True)
                 self._thread.start()
-        self._database.bell.admit(ear)
+        self._database.wakeups.admit(waiter)
         try:
             yield follower
         finally:
-            ear.close()
+            waiter.close()
             self._forget(order_id, follower)
 
     def end(self) -> None:
@@ -100,7 +100,7 @@ class Versions:
         for follower in followers:
             follower.end()
 
-    def ring(self, order_id: str) -> None:
+    def wake(self, order_id: str) -> None:
         """This order may have changed."""
         with self._lock:
             self._rung.add(order_id)
@@ -141,14 +141,14 @@ class Versions:
                 follower.tell(version)
 
 
-class _Ear(Listener):
-    """Hears one order's bell for all of its followers."""
+class _OrderWaiter(Waiter):
+    """Hears one order's wakeups for all of its followers."""
 
-    def __init__(self, bell: Bell, versions: Versions, order_id: str) -> None:
-        super().__init__(bell, order_topic(order_id))
+    def __init__(self, wakeups: Wakeups, versions: Versions, order_id: str) -> None:
+        super().__init__(wakeups, order_topic(order_id))
         self._versions = versions
         self._order_id = order_id
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """No thread waits on this one: the one that looks is woken."""
-        self._versions.ring(self._order_id)
+        self._versions.wake(self._order_id)

@@ -68,7 +68,7 @@ class Publisher:
         self._rows = OutgoingCommands(Lane.MQTT, owner)
         self._handed_over: deque[OutgoingCommand] = deque()
         """Claimed for us by those who wrote them; nobody has to look for these."""
-        self._mail = database.bell.listen(outbox.topic(Lane.MQTT))
+        self._mail = database.wakeups.waiter(outbox.topic(Lane.MQTT))
         self._look_at: datetime | None = None
         self.wake: Callable[[], None] = lambda: None
         """Called when something was given to us: step soon."""
@@ -79,7 +79,7 @@ class Publisher:
         self._recover_lost(now)
         if not self._link.connected:
             self._hand_back()
-            return now + self._idle()  # the link rings when it is back
+            return now + self._idle()  # the link wakes us when it is back
         while self._handed_over:
             self._send_handed_over(self._handed_over.popleft(), now)
         if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, self._idle()):
@@ -94,7 +94,7 @@ class Publisher:
         return self._look_at
 
     def _idle(self) -> timedelta:
-        return timedelta(seconds=self._database.bell.longest_sleep_s)
+        return timedelta(seconds=self._database.wakeups.longest_sleep_s)
 
     def lane_worker(self) -> LaneWorker:
         """Given a task by `order_tasks.add_task`: rows written in this process need not be looked for."""

@@ -20,9 +20,9 @@ from cloud.database import postgresql, sqlite
 from cloud.database.clock import SharedClock
 from cloud.database.deferred_writes import DeferredWrites
 from cloud.database.group_commit import GroupCommit, Piece
-from cloud.database.notify import Notices
+from cloud.database.notify import Notifier
 from cloud.database.transaction import Dispatchers, Transaction, WorkSession
-from cloud.database.wakeup import Bell
+from cloud.database.wakeup import Wakeups
 
 T = TypeVar("T")
 PATIENCE_S = 0.1
@@ -48,21 +48,21 @@ def normalise_url(url: str) -> str:
 
 
 class Database:
-    """One database, its bell, its clock, reading and writing. Safe from any thread.
+    """One database, its wakeups, its clock, reading and writing. Safe from any thread.
 
-    `listen_url`: where other processes' notices are heard, when not at `url` (behind a pooler they are not).
+    `listen_url`: where other processes' notifier are heard, when not at `url` (behind a pooler they are not).
     """
 
     def __init__(self, url: str, pool_size: int = 10, patience_s: float | None = None, listen_url: str = "") -> None:
         self.url = make_url(normalise_url(url))
         self.listen_url = make_url(normalise_url(listen_url)) if listen_url else self.url
-        self.bell = Bell()
+        self.wakeups = Wakeups()
         self.clock = SharedClock()
         self.dispatchers = Dispatchers()
         """Workers of this process that every transaction may give work to."""
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._group: GroupCommit | None = None
-        self.notices: Notices | None = None
+        self.notifier: Notifier | None = None
         """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
             self._make_folder()
@@ -73,7 +73,7 @@ class Database:
             self.engine = postgresql.engine(self.url, pool_size)
             self._by_itself = self.engine.execution_options(**{postgresql.STATEMENT_ALONE: True})
             self._at_once = self.engine.execution_options(**{postgresql.LOCKED_OPTION: AT_ONCE_S})
-            self.notices = Notices(self._by_itself)
+            self.notifier = Notifier(self._by_itself)
             grouping = postgresql.engine(self.url, 2, LOCKED_S)
             self._together, in_groups = (GroupCommit(grouping, self.dispatchers, self._committed) for _ in range(2))
         if patience_s is None:
@@ -159,9 +159,9 @@ class Database:
     def _committed(self, tx: Transaction) -> None:
         """Wake whoever waits for what was done, here and in other processes."""
         tx.run_after_commit()
-        self.bell.ring(tx.topics)
-        if tx.topics and self.notices is not None:
-            self.notices.tell(tx.topics)
+        self.wakeups.wake(tx.topics)
+        if tx.topics and self.notifier is not None:
+            self.notifier.send(tx.topics)
 
     def set_clock(self) -> None:
         """Take over the server's time. A SQLite file is used by programs of one host, which have one clock.
@@ -200,8 +200,8 @@ class Database:
         """Write what was deferred, close every connection."""
         if self._deferred is not None:
             self._deferred.close()
-        if self.notices is not None:
-            self.notices.close()
+        if self.notifier is not None:
+            self.notifier.close()
         self.engine.dispose()
         self._together.engine.dispose()
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.database import postgresql
 from cloud.database.clock import MEASURED_EVERY_S
 from cloud.database.database import Database
-from cloud.database.notify import CHANNEL, Notices, unpacked
+from cloud.database.notify import CHANNEL, Notifier, unpacked
 
 log = logging.getLogger("cloud.database.listen")
 
@@ -29,16 +29,16 @@ LISTEN_SLICE_S = 1.0
 PROVED_EVERY_S = 15.0
 """A notice of our own must come back to us: a server left behind by a failover stays silent, and a pooler always."""
 PROOF_WITHIN_S = 5.0
-DEAF_S = 300.0
-"""Through a pooler that carries no notices it is tried again this rarely."""
+NOT_HEARD_S = 300.0
+"""Through a pooler that carries no notifier it is tried again this rarely."""
 
 
-class Deaf(Exception):
+class NotHeard(Exception):
     """Our own notice did not come back."""
 
     def __init__(self, is_pooled: bool) -> None:
         super().__init__(
-            "notices do not come through this pooler, changes are found by polling: COFFEE_DATABASE_LISTEN_URL"
+            "notifier do not come through this pooler, changes are found by polling: COFFEE_DATABASE_LISTEN_URL"
             if is_pooled
             else "no notice comes from the database any more, listening anew"
         )
@@ -46,14 +46,14 @@ class Deaf(Exception):
         """Nor ever will: a pooler stands between, and none came yet."""
 
 
-class Watch:
-    """Rings this process's bell for what other processes commit."""
+class ChangeListener:
+    """Rings this process's wakeups for what other processes commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._stopping = threading.Event()
-        notices = database.notices
-        look = self._watch_sqlite if notices is None else lambda: self._watch_postgresql(notices)
+        notifier = database.notifier
+        look = self._watch_sqlite if notifier is None else lambda: self._watch_postgresql(notifier)
         self._thread = threading.Thread(target=look, name="watch", daemon=True)
         self._ask_time_at = 0.0
         self._has_complained = False
@@ -72,8 +72,8 @@ class Watch:
         """True once what others commit is known to be heard."""
         return self._hearing.wait(timeout)
 
-    def _hears(self, hears: bool) -> None:
-        self._database.bell.hears = hears
+    def _set_notified(self, hears: bool) -> None:
+        self._database.wakeups.are_notified = hears
         if hears:
             self._hearing.set()
 
@@ -86,7 +86,7 @@ class Watch:
                 self._look(path)
             except (sqlite3.Error, SQLAlchemyError) as error:
                 log.warning("waking by the database is interrupted: %s", error)
-                self._hears(False)
+                self._set_notified(False)
                 self._stopping.wait(RECONNECT_S)
 
     def _look(self, path: str) -> None:
@@ -98,41 +98,41 @@ class Watch:
                 now = connection.execute("PRAGMA data_version").fetchone()
                 if now != seen and (self._database.changed_elsewhere() or seen is None):
                     changed_at = time.monotonic()
-                    self._database.bell.ring_all()
+                    self._database.wakeups.wake_all()
                 seen = now
-                self._hears(True)
+                self._set_notified(True)
                 pause = SQLITE_LOOK_S if time.monotonic() - changed_at < RESTS_AFTER_S else SQLITE_RESTING_LOOK_S
 
     # PostgreSQL
 
-    def _watch_postgresql(self, notices: Notices) -> None:
+    def _watch_postgresql(self, notifier: Notifier) -> None:
         while not self._stopping.is_set():
             pause = RECONNECT_S
             try:
-                self._listen(notices)
-            except Deaf as deaf:
-                pause = DEAF_S if deaf.is_pooled else RECONNECT_S
-                log.warning(str(deaf))
+                self._listen(notifier)
+            except NotHeard as error:
+                pause = NOT_HEARD_S if error.is_pooled else RECONNECT_S
+                log.warning(str(error))
             except (psycopg.Error, SQLAlchemyError) as error:
                 log.warning("waking by the database is interrupted: %s", type(error).__name__)
-            self._hears(False)
-            self._database.bell.ring_all()
+            self._set_notified(False)
+            self._database.wakeups.wake_all()
             self._rest(pause)
 
-    def _listen(self, notices: Notices) -> None:
+    def _listen(self, notifier: Notifier) -> None:
         with contextlib.closing(postgresql.listener(self._database.listen_url)) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
-            self._database.bell.ring_all()
-            proof = _Proof(notices, connection)
+            self._database.wakeups.wake_all()
+            proof = _Proof(notifier, connection)
             while not self._stopping.is_set():
                 self._keep_time()
                 proof.look()
                 for notice in connection.notifies(timeout=LISTEN_SLICE_S):
                     sender, topics = unpacked(notice.payload)
-                    if sender == notices.sender:
+                    if sender == notifier.sender:
                         proof.came()
-                        self._hears(True)
-                    self._database.bell.ring(topics if sender != notices.sender else ())
+                        self._set_notified(True)
+                    self._database.wakeups.wake(topics if sender != notifier.sender else ())
                     if self._stopping.is_set():
                         return
 
@@ -155,10 +155,10 @@ class Watch:
 
 
 class _Proof:
-    """Whether what is told in the database arrives at this connection. Raises `Deaf`."""
+    """Whether what is told in the database arrives at this connection. Raises `NotHeard`."""
 
-    def __init__(self, notices: Notices, connection: postgresql.Unlimited) -> None:
-        self._notices = notices
+    def __init__(self, notifier: Notifier, connection: postgresql.Unlimited) -> None:
+        self._notices = notifier
         self._connection = connection
         self._is_pooled = connection.is_pooled
         self._asked_at: float | None = None
@@ -172,7 +172,7 @@ class _Proof:
         elif self._asked_at is not None and now - self._asked_at > PROOF_WITHIN_S:
             with contextlib.suppress(psycopg.Error):
                 self._connection.execute("UNLISTEN *")  # the session may be somebody else's next
-            raise Deaf(self._is_pooled)
+            raise NotHeard(self._is_pooled)
 
     def came(self) -> None:
         self._asked_at, self._due_at, self._is_pooled = None, time.monotonic() + PROVED_EVERY_S, False

@@ -23,7 +23,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, told) FROM unnest(CAST(:told AS text[
 _SENT_BY = "@"
 
 
-class Notices:
+class Notifier:
     """One thread, begun with the first topic; what is committed while it tells is told together.
 
     `engine` commits each statement by itself.
@@ -39,7 +39,7 @@ class Notices:
         self.sender = uuid.uuid4().hex
         """Names this process: our own notices need not wake us again."""
 
-    def tell(self, topics: Iterable[str]) -> None:
+    def send(self, topics: Iterable[str]) -> None:
         """Have other processes woken for these; returns at once."""
         with self._changed:
             if len(self._topics) < MAX_WAITING:

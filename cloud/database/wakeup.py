@@ -7,88 +7,88 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
-DEAF_SLEEP_S = 1.0
+POLLING_SLEEP_S = 1.0
 """So long may sleep who cannot be sure to be woken: a lost wake-up costs no more."""
-HEARING_SLEEP_S = 5.0
-"""And so long, where what others commit is known to be heard."""
+NOTIFIED_SLEEP_S = 5.0
+"""And so long, where other processes' commits are known to reach us."""
 
 
-class Listener:
-    """One waiter's ear; created before looking, so that nothing falls between the look and the wait."""
+class Waiter:
+    """Waits for one topic. Made before looking, so that nothing falls between the look and the wait."""
 
-    def __init__(self, bell: "Bell", topic: str) -> None:
-        self._bell = bell
+    def __init__(self, wakeups: "Wakeups", topic: str) -> None:
+        self._wakeups = wakeups
         self.topic = topic
-        self._rung = threading.Event()
+        self._is_woken = threading.Event()
 
     def wait(self, timeout: float) -> bool:
-        """True when rung since the last wait; false after `timeout` seconds."""
-        rung = self._rung.wait(max(0.0, timeout))
-        self._rung.clear()
-        return rung
+        """True when woken since the last wait; false after `timeout` seconds."""
+        is_woken = self._is_woken.wait(max(0.0, timeout))
+        self._is_woken.clear()
+        return is_woken
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake this one only."""
-        self._rung.set()
+        self._is_woken.set()
 
     def close(self) -> None:
-        """Stop listening."""
-        self._bell.forget(self.topic, self)
+        """Wait no more."""
+        self._wakeups.forget(self)
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> "Waiter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class Bell:
+class Wakeups:
     """All the waiters of one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: dict[str, set[Listener]] = defaultdict(set)
-        self.hears = False
-        """Everything that is committed, in other processes too, rings here for all we know."""
+        self._waiters: dict[str, set[Waiter]] = defaultdict(set)
+        self.are_notified = False
+        """Whatever is committed, in other processes too, wakes its waiters here for all we know."""
 
-    def listen(self, topic: str) -> Listener:
-        """An ear for one topic; close it."""
-        listener = Listener(self, topic)
-        self.admit(listener)
-        return listener
+    def waiter(self, topic: str) -> Waiter:
+        """Wait for one topic; close it."""
+        waiter = Waiter(self, topic)
+        self.admit(waiter)
+        return waiter
 
-    def admit(self, listener: Listener) -> None:
-        """Let a listener made elsewhere hear; close it."""
+    def admit(self, waiter: Waiter) -> None:
+        """Wake a waiter made elsewhere, too; close it."""
         with self._lock:
-            self._listeners[listener.topic].add(listener)
+            self._waiters[waiter.topic].add(waiter)
 
-    def forget(self, topic: str, listener: Listener) -> None:
-        """Undo `listen`."""
+    def forget(self, waiter: Waiter) -> None:
+        """Wake it no more."""
         with self._lock:
-            self._listeners[topic].discard(listener)
-            if not self._listeners[topic]:
-                del self._listeners[topic]
+            self._waiters[waiter.topic].discard(waiter)
+            if not self._waiters[waiter.topic]:
+                del self._waiters[waiter.topic]
 
     @property
     def longest_sleep_s(self) -> float:
         """How long one may sleep who waits to be woken."""
-        return HEARING_SLEEP_S if self.hears else DEAF_SLEEP_S
+        return NOTIFIED_SLEEP_S if self.are_notified else POLLING_SLEEP_S
 
     @property
     def topics(self) -> int:
         """How many topics anybody waits for."""
         with self._lock:
-            return len(self._listeners)
+            return len(self._waiters)
 
-    def ring(self, topics: Iterable[str]) -> None:
+    def wake(self, topics: Iterable[str]) -> None:
         """Wake all who wait for any of these topics in this process."""
         with self._lock:
-            waiting = [listener for topic in topics for listener in self._listeners.get(topic, ())]
-        for listener in waiting:
-            listener.ring()
+            waiting = [waiter for topic in topics for waiter in self._waiters.get(topic, ())]
+        for waiter in waiting:
+            waiter.wake()
 
-    def ring_all(self) -> None:
+    def wake_all(self) -> None:
         """Something changed, nobody knows what: let everyone look."""
         with self._lock:
-            topics = list(self._listeners)
-        self.ring(topics)
+            topics = list(self._waiters)
+        self.wake(topics)

@@ -11,7 +11,7 @@ from cloud.courier.broker import BrokerLink, client_id_of
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.database.database import Database
-from cloud.database.listen import Watch
+from cloud.database.listen import ChangeListener
 from cloud.fleet import accounts, silence
 from cloud.fleet.accounts import Known
 from cloud.fleet.models import Credential, Device, DeviceLive, FormerCredential
@@ -81,7 +81,7 @@ def _notices(database: Database) -> list[Finding]:
     """Programs on one SQLite file look at the file instead."""
     if database.is_sqlite:
         return []
-    watch = Watch(database)
+    watch = ChangeListener(database)
     watch.start()
     hears = watch.wait_hearing(NOTICE_WAIT_S)
     watch.stop()

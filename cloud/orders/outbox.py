@@ -138,7 +138,7 @@ class Claim:
 
 
 def topic(lane: Lane) -> str:
-    """What the bell rings when a row of this lane is written."""
+    """The topic of who waits for this: woken when a row of this lane is written."""
     return f"outbox:{lane.value}"
 
 

@@ -70,7 +70,7 @@ class CallWorker:
         """Begin due calls as they may begin; when to look again."""
         idle = now + timedelta(seconds=IDLE_S)
         if self._pool.free <= 0:
-            return idle  # a freed slot rings
+            return idle  # a freed slot wakes us
         with self._database.read() as session:
             waiting, later = due_calls.waiting(session, now)
         again = self._dispatcher.begin(waiting, now, partial(self._take, now))

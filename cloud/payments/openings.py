@@ -53,7 +53,7 @@ class Openings:
             is_first = not self._under_way
             self._under_way.setdefault(key, _Opening(renew_at, threading.Event()))
         if is_first:
-            self._database.bell.ring((TOPIC,))
+            self._database.wakeups.wake((TOPIC,))
 
     def let_go(self, key: str) -> None:
         """It is over, however it went."""

@@ -36,7 +36,7 @@ from cloud.payments.verification import news_of
 log = logging.getLogger("cloud.payments.status_poller")
 
 NEWS = "news"
-"""What the bell rings when something may be worth asking about."""
+"""The topic of who waits for this: woken when something may be worth asking about."""
 LEASE_S = 45.0
 """Longer than the slowest answers (5 s to connect, 12 s to read, the refunds the same): what a dying worker held is
 asked again after it.
@@ -163,7 +163,7 @@ class StatusPoller:
         """Ask what is due as it may begin; when to look again."""
         idle = now + timedelta(seconds=60)
         if self._pool.free <= 0:
-            return idle  # a freed slot rings
+            return idle  # a freed slot wakes us
         with self._database.read() as session:
             asked = {"now": now, "beyond": self._beyond(now)}
             waiting = [_waiting(*row) for row in session.connection().execute(_WAITING, asked)]

@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.background.loops import Loop
-from cloud.database.listen import Watch
+from cloud.database.listen import ChangeListener
 from cloud.http.whole_requests import WholeRequests
 from cloud.payments import openings
 from cloud.processes.app import STREAMS, create_app
@@ -123,10 +123,10 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._worker = Worker(self._cloud)
             self._worker.start()
         else:
-            bell = self._cloud.database.bell
-            self._renewing = Loop("openings", self._cloud.openings, bell, openings.TOPIC, self._cloud.clock)
+            wakeups = self._cloud.database.wakeups
+            self._renewing = Loop("openings", self._cloud.openings, wakeups, openings.TOPIC, self._cloud.clock)
             self._renewing.start()
-        Watch(self._cloud.database).start()
+        ChangeListener(self._cloud.database).start()
         app = create_app(self._cloud, self._streams)
         spare_what_stays()
         return app

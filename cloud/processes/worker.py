@@ -56,43 +56,47 @@ class Worker:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        database, rules, clock, bell = cloud.database, cloud.rules, cloud.clock, cloud.database.bell
+        database, rules, clock, wakeups = cloud.database, cloud.rules, cloud.clock, cloud.database.wakeups
         settings, self._dispatchers = cloud.settings, database.dispatchers
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
         self.link = BrokerLink(
-            settings.mqtt_url, client_id_of(cloud.owner), lambda: bell.ring((mail, MQTT_IN, HEARTBEAT)),
+            settings.mqtt_url, client_id_of(cloud.owner), lambda: wakeups.wake((mail, MQTT_IN, HEARTBEAT)),
             settings.mqtt_user, settings.mqtt_password,
         )  # fmt: skip
         # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
-        callers = ThreadPool("provider", SLOTS, lambda: bell.ring((news, money)))
-        cloud.clients.admission.freed = lambda: bell.ring((news, money))
+        callers = ThreadPool("provider", SLOTS, lambda: wakeups.wake((news, money)))
+        cloud.clients.admission.freed = lambda: wakeups.wake((news, money))
         self._makers: list[ThreadPool] = []
-        self._pools = [callers, ThreadPool("receipts", RECEIPT_SLOTS, lambda: bell.ring((RECEIPTS,)))]
+        self._pools = [callers, ThreadPool("receipts", RECEIPT_SLOTS, lambda: wakeups.wake((RECEIPTS,)))]
         self._call_worker = cloud.call_worker(callers)
         self._poller = StatusPoller(database, cloud.clients, rules, callers, jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
-        publishing = Loop("publisher", self._publisher, bell, mail, clock)
-        self._publisher.wake = self.link.on_answer = publishing.ring
-        self.link.on_received = lambda: bell.ring((MQTT_IN,))
+        publishing = Loop("publisher", self._publisher, wakeups, mail, clock)
+        self._publisher.wake = self.link.on_answer = publishing.wake
+        self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
         self._heartbeat = Heartbeat(database, self.link, cloud.owner)
         self._patience = Patience()
         reconciler = Reconciler(database, cloud.clients, clock, self._patience.wait)
         self.loops = [
             publishing,
-            Loop("cashier", self._call_worker, bell, money, clock),
-            Loop("openings", cloud.openings, bell, openings.TOPIC, clock),
-            Loop("recheck", self._poller, bell, news, clock),
+            Loop("cashier", self._call_worker, wakeups, money, clock),
+            Loop("openings", cloud.openings, wakeups, openings.TOPIC, clock),
+            Loop("recheck", self._poller, wakeups, news, clock),
             Loop(
-                "receipts", Registration(database, cloud.clients, self._pools[1], jitter, clock), bell, RECEIPTS, clock
+                "receipts",
+                Registration(database, cloud.clients, self._pools[1], jitter, clock),
+                wakeups,
+                RECEIPTS,
+                clock,
             ),
-            Loop("listener", Listener(database, self.link, rules, clock), bell, MQTT_IN, clock),
-            Loop("prober", Prober(database, self.link, clock), bell, probes.TOPIC, clock),
-            Loop("deadlines", Deadlines(database, rules, self._is_listening), bell, DEADLINES, clock),
-            Loop("forgetting", Forgetting(database), bell, "forgetting", clock),
-            Loop("heartbeat", self._heartbeat, bell, HEARTBEAT, clock),
-            Loop("credentials", Renewals(database), bell, renewals.TOPIC, clock),
-            Loop("reconcile", Nightly(database, reconciler), bell, "reconcile", clock),
+            Loop("listener", Listener(database, self.link, rules, clock), wakeups, MQTT_IN, clock),
+            Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
+            Loop("deadlines", Deadlines(database, rules, self._is_listening), wakeups, DEADLINES, clock),
+            Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
+            Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
+            Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),
+            Loop("reconcile", Nightly(database, reconciler), wakeups, "reconcile", clock),
             *self._of_tmetr(cloud),
         ]
         self._asking = [loop for loop in self.loops if loop.name in ASKING]
@@ -124,15 +128,15 @@ class Worker:
         client = cloud.tmetr()
         if client is None:
             return []
-        database, clock, bell = cloud.database, cloud.clock, cloud.database.bell
+        database, clock, wakeups = cloud.database, cloud.clock, cloud.database.wakeups
         commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
-        makers = ThreadPool("tmetr", TMETR_SLOTS, lambda: bell.ring((commands,)))
-        lookers = ThreadPool("tmetr-heartbeat", TMETR_SLOTS, lambda: bell.ring((beats,)))
+        makers = ThreadPool("tmetr", TMETR_SLOTS, lambda: wakeups.wake((commands,)))
+        lookers = ThreadPool("tmetr-heartbeat", TMETR_SLOTS, lambda: wakeups.wake((beats,)))
         self._makers = [makers, lookers]
         sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
         return [
-            Loop("tmetr", sender, bell, commands, clock),
-            Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), bell, beats, clock),
+            Loop("tmetr", sender, wakeups, commands, clock),
+            Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), wakeups, beats, clock),
         ]
 
     def _ask_nothing_more(self) -> None:

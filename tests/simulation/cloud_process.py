@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from cloud.background.loops import AFTER_ERROR_S, Clock, Steps, ThreadPool
 from cloud.database.database import Database
 from cloud.database.group_commit import MAX_GROUP, GroupCommit, Piece
-from cloud.database.wakeup import Bell, Listener
+from cloud.database.wakeup import Waiter, Wakeups
 from cloud.fleet.vault import Vault
 from cloud.orders import making
 from cloud.orders.scanning import Scan, open_order
@@ -85,7 +85,7 @@ class CloudProcess:
         self.process.at_death = self._close_connections
         if world.has_several_workers:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
-        self._carry_rings(database.bell)
+        self._carry_rings(database.wakeups)
         settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
         shops = ProviderClients(database, self._vault, self._connect, self.clock)
         shops.admission.pause = world.scheduler.sleep
@@ -95,7 +95,7 @@ class CloudProcess:
             self.worker = Worker(self.cloud)
             self.worker.start()
         else:
-            WorldLoop("openings", self.cloud.openings, database.bell, openings.TOPIC, self.clock).start()
+            WorldLoop("openings", self.cloud.openings, database.wakeups, openings.TOPIC, self.clock).start()
         call_worker = self.cloud.call_worker(ThreadPool("checkout", 0))
         self.checkout = Checkout(database, shops, call_worker, self.clock, world.new_payment_id)
         self.is_open = True
@@ -136,9 +136,9 @@ class CloudProcess:
             clock=lambda: self._world.scheduler.now,
         )  # fmt: skip
 
-    def _carry_rings(self, bell: Bell) -> None:
+    def _carry_rings(self, wakeups: Wakeups) -> None:
         """What this process commits wakes the others, too; a wake-up may be lost."""
-        ring = bell.ring
+        ring = wakeups.wake
 
         def ring_everywhere(topics: Any) -> None:
             named = sorted(topics)
@@ -146,7 +146,7 @@ class CloudProcess:
             if named:
                 self._world.carry_rings(self, named)
 
-        bell.ring = ring_everywhere  # type: ignore[method-assign]  # NOTIFY, and LISTEN in the others
+        wakeups.wake = ring_everywhere  # type: ignore[method-assign]  # NOTIFY, and LISTEN in the others
 
     def _close_connections(self) -> None:
         self.is_open = False
@@ -157,7 +157,7 @@ class CloudProcess:
 class WorldLoop:
     """Stands in for `cloud.background.loops.Loop`: steps when rung, when something is due, and now and then."""
 
-    def __init__(self, name: str, steps: Steps, bell: Bell, topic: str, clock: Clock) -> None:
+    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str, clock: Clock) -> None:
         world = here()
         self.name = name
         self.process = world.process
@@ -168,14 +168,14 @@ class WorldLoop:
         self._planned = float("inf")
         self._rank = 10 + len(world.cloud_of(self.process).loops)
         world.cloud_of(self.process).loops.append(self)
-        bell.admit(_Ear(bell, topic, self.ring))
+        wakeups.admit(_LoopWaiter(wakeups, topic, self.wake))
 
     def start(self) -> None:
         self._is_started = True
         if self.name not in RESTING:
             self._plan(self._world.scheduler.now)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         if self._is_started and self.name not in RESTING:
             self._plan(self._world.scheduler.now)
 
@@ -207,15 +207,15 @@ class WorldLoop:
         self.expect(wake_at if self.name in PUNCTUAL else self._world.due.of(self.name))
 
 
-class _Ear(Listener):
+class _LoopWaiter(Waiter):
     """Steps a loop at once instead of waking its thread."""
 
-    def __init__(self, bell: Bell, topic: str, on_ring: Callable[[], None]) -> None:
-        super().__init__(bell, topic)
-        self._on_ring = on_ring
+    def __init__(self, wakeups: Wakeups, topic: str, on_wake: Callable[[], None]) -> None:
+        super().__init__(wakeups, topic)
+        self._on_wake = on_wake
 
-    def ring(self) -> None:
-        self._on_ring()
+    def wake(self) -> None:
+        self._on_wake()
 
 
 class WorldThreadPool(ThreadPool):

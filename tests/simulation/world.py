@@ -300,8 +300,8 @@ class World:
         """To the other processes of the cloud; one may be lost."""
         for cloud in self.clouds:
             if cloud is not sender and cloud.process.alive and cloud.is_open and not self.faults.strikes("wake.lost"):
-                bell = cloud.database.bell
-                self.scheduler.after(0.005, lambda bell=bell: type(bell).ring(bell, topics), cloud.process)  # type: ignore[misc]  # bound
+                wakeups = cloud.database.wakeups
+                self.scheduler.after(0.005, lambda wakeups=wakeups: type(wakeups).wake(wakeups, topics), cloud.process)  # type: ignore[misc]  # bound
 
     def cut_lines_of(self, process: Process) -> None:
         """The system closes a dead process's sockets."""

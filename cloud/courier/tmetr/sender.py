@@ -47,7 +47,7 @@ class TmetrSender:
         """Take due commands as slots are free; when to look again."""
         free = self._pool.free
         if free <= 0:
-            return now + timedelta(seconds=IDLE_S)  # a freed slot rings
+            return now + timedelta(seconds=IDLE_S)  # a freed slot wakes us
         rows, next_due = self._database.transact(self._take, now, free)
         for row in rows:
             self._pool.submit(partial(self._send, row))

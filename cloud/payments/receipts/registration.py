@@ -27,7 +27,7 @@ from cloud.payments.provider_clients import NoCredential, ProviderClients
 log = logging.getLogger("cloud.payments.receipts.building")
 
 RECEIPTS = "receipts"
-"""What the bell rings when a receipt may be worth looking at."""
+"""The topic of who waits for this: woken when a receipt may be worth looking at."""
 IDLE_S = 60.0
 """Nothing new is due sooner, but for refunds: the loop's own look each second finds those."""
 LEASE_S = 30.0
@@ -90,7 +90,7 @@ class Registration:
         idle = now + timedelta(seconds=IDLE_S)
         free = self._pool.free
         if free <= 0:
-            return idle  # a freed slot rings
+            return idle  # a freed slot wakes us
         soonest = self._soonest()
         if soonest is None or not is_due(soonest, now, LONGEST_WAIT):
             return soonest or idle  # merchants without receipts cost one look at an index

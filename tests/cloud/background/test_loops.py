@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cloud.background.loops import Loop, ThreadPool, utc_now
-from cloud.database.wakeup import Bell
+from cloud.database.wakeup import Wakeups
 from tests.waiting import wait_until
 
 
@@ -28,8 +28,8 @@ class Counted:
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def wakeups() -> Wakeups:
+    return Wakeups()
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def counted() -> Counted:
 
 
 @pytest.fixture
-def loop(bell: Bell, counted: Counted) -> Iterator[Loop]:
-    made = Loop("counter", counted, bell, "work", utc_now)
+def loop(wakeups: Wakeups, counted: Counted) -> Iterator[Loop]:
+    made = Loop("counter", counted, wakeups, "work", utc_now)
     made.start()
     yield made
     made.stop()
@@ -47,11 +47,11 @@ def loop(bell: Bell, counted: Counted) -> Iterator[Loop]:
     assert not made.alive
 
 
-def test_a_loop_steps_at_once_and_again_when_rung(bell: Bell, counted: Counted, loop: Loop) -> None:
+def test_a_loop_steps_at_once_and_again_when_rung(wakeups: Wakeups, counted: Counted, loop: Loop) -> None:
     wait_until(lambda: counted.steps >= 1)
 
     def rung() -> bool:
-        bell.ring(["work"])
+        wakeups.wake(["work"])
         return counted.steps >= 20
 
     wait_until(rung, what="steps by ringing alone")
@@ -62,10 +62,10 @@ def test_polling_is_the_truth_and_a_lost_wake_up_costs_a_second(counted: Counted
 
 
 def test_a_step_that_raises_is_logged_and_tried_again(
-    bell: Bell, counted: Counted, loop: Loop, caplog: pytest.LogCaptureFixture
+    wakeups: Wakeups, counted: Counted, loop: Loop, caplog: pytest.LogCaptureFixture
 ) -> None:
     counted.trouble = RuntimeError("no database")
-    bell.ring(["work"])
+    wakeups.wake(["work"])
     wait_until(lambda: "counter: a step failed" in caplog.text)
     counted.trouble = None
     steps = counted.steps
@@ -73,12 +73,12 @@ def test_a_step_that_raises_is_logged_and_tried_again(
     assert loop.alive
 
 
-def test_a_naive_wake_time_does_not_end_a_loop(bell: Bell, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_naive_wake_time_does_not_end_a_loop(wakeups: Wakeups, caplog: pytest.LogCaptureFixture) -> None:
     class Naive:
         def step(self, now: datetime) -> datetime:
             return now.replace(tzinfo=None)
 
-    loop = Loop("naive", Naive(), bell, "work", utc_now)
+    loop = Loop("naive", Naive(), wakeups, "work", utc_now)
     loop.start()
     wait_until(lambda: "naive: a step failed" in caplog.text)
     assert loop.alive
@@ -86,13 +86,13 @@ def test_a_naive_wake_time_does_not_end_a_loop(bell: Bell, caplog: pytest.LogCap
     loop.join(10)
 
 
-def test_a_loop_that_ended_listens_no_more(bell: Bell) -> None:
-    loop = Loop("brief", Counted(), bell, "work", utc_now)
+def test_a_loop_that_ended_listens_no_more(wakeups: Wakeups) -> None:
+    loop = Loop("brief", Counted(), wakeups, "work", utc_now)
     loop.start()
     loop.stop()
     loop.join(10)
     assert not loop.alive
-    assert bell.topics == 0
+    assert wakeups.topics == 0
 
 
 def test_a_crew_of_none_does_the_work_itself_in_order() -> None:

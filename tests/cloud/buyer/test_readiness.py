@@ -32,7 +32,7 @@ def a_machine_that_answers(database: Database, clock: TestClock, code: str) -> I
     """Carries every question and answers it at once; gives the drinks that were asked about."""
     asked: list[str] = []
     over = threading.Event()
-    ear = database.bell.listen(probes.TOPIC)
+    ear = database.wakeups.waiter(probes.TOPIC)
 
     def work() -> None:
         while not over.is_set():

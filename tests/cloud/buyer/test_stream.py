@@ -136,7 +136,7 @@ def test_a_reader_who_missed_something_is_told_at_once(orders: Orders, follow: F
 
 
 def test_news_come_without_any_wake_up(orders: Orders, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders.database.bell, "ring", lambda topics: None)
+    monkeypatch.setattr(orders.database.wakeups, "wake", lambda topics: None)
     orders.sent()
     with follow("o-1") as reader:
         wait_until(lambda: reader.events, what="the present state")

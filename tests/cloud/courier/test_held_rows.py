@@ -84,7 +84,7 @@ def test_a_loop_that_meets_one_says_so_and_not_that_the_database_is_away(
             return world.now
 
     with held(world, Order, order_id):
-        loop = Loop("stubborn", Stubborn(), world.database.bell, "work")  # type: ignore[arg-type]  # steps as a loop does
+        loop = Loop("stubborn", Stubborn(), world.database.wakeups, "work")  # type: ignore[arg-type]  # steps as a loop does
         loop.start()
         wait_until(lambda: "stubborn: somebody else holds what it needs" in caplog.text, what="its complaint")
         loop.stop()

@@ -20,9 +20,9 @@ from cloud.background.heartbeat import WorkerLife
 from cloud.database.base import Base, UtcDateTime
 from cloud.database.database import Database, normalise_url
 from cloud.database.group_commit import MAX_GROUP
-from cloud.database.listen import Watch
+from cloud.database.listen import ChangeListener
 from cloud.database.transaction import Transaction
-from cloud.database.wakeup import Listener
+from cloud.database.wakeup import Waiter
 from tests.waiting import wait_until
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -64,7 +64,7 @@ def names(database: Database) -> set[str]:
         return set(session.scalars(select(WorkerLife.id)))
 
 
-def rung(ear: Listener) -> bool:
+def rung(ear: Waiter) -> bool:
     return ear.wait(0)
 
 
@@ -198,11 +198,11 @@ def test_a_group_that_cannot_be_committed_fails_everybody_in_it(tmp_path: object
 def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
     heard_inside = []
 
-    def work(tx: Transaction, ear: Listener) -> None:
+    def work(tx: Transaction, ear: Waiter) -> None:
         tx.notify("news")
         heard_inside.append(rung(ear))
 
-    with database.bell.listen("news") as ear, database.bell.listen("other") as other:
+    with database.wakeups.waiter("news") as ear, database.wakeups.waiter("other") as other:
         database.transact(work, ear)
         assert heard_inside == [False]
         assert rung(ear)
@@ -210,22 +210,22 @@ def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
 
 
 def test_undone_work_rings_nobody(database: Database) -> None:
-    with database.bell.listen("news") as ear:
+    with database.wakeups.waiter("news") as ear:
         with pytest.raises(Trouble):
             database.transact(add, "one", Trouble(), "news")
         assert not rung(ear)
 
 
 def test_a_wake_up_finds_the_change_there(database: Database) -> None:
-    with database.bell.listen("news") as ear, ThreadPoolExecutor(1) as pool:
+    with database.wakeups.waiter("news") as ear, ThreadPoolExecutor(1) as pool:
         seen = pool.submit(lambda: ear.wait(30) and names(database))
         database.transact(add, "one", None, "news")
         assert seen.result() == {"one"}
 
 
 def test_another_processs_commit_wakes_this_one(database: Database, another: Database) -> None:
-    watch = Watch(database)
-    with database.bell.listen("news") as ear:
+    watch = ChangeListener(database)
+    with database.wakeups.waiter("news") as ear:
         watch.start()
         try:
             number = iter(range(10_000))
@@ -246,14 +246,14 @@ def listening(url: str) -> Iterator[tuple[Database, Callable[[], bool]]]:
     with closing(Database(url)) as here, closing(Database(url)) as there:
         Base.metadata.create_all(here.engine)
         numbers = iter(range(10_000))
-        watch = Watch(here)
+        watch = ChangeListener(here)
 
         def is_heard() -> bool:
             with suppress(OperationalError):  # its own connections may have been broken as well
                 there.transact(add, f"w{next(numbers)}", None, "news")
             return ear.wait(0.2)
 
-        with here.bell.listen("news") as ear:
+        with here.wakeups.waiter("news") as ear:
             watch.start()
             try:
                 yield there, is_heard
@@ -286,7 +286,7 @@ def test_a_real_other_process_wakes_this_one(database: Database, database_url: s
         "    database.transact(work, number)\n"
         "database.close()\n"
     )
-    watch = Watch(database)
+    watch = ChangeListener(database)
     watch.start()
     with subprocess.Popen(
         [sys.executable, "-c", program, database_url],
@@ -303,7 +303,7 @@ def test_a_real_other_process_wakes_this_one(database: Database, database_url: s
             return ear.wait(0.3)
 
         try:
-            with database.bell.listen("news") as ear:
+            with database.wakeups.waiter("news") as ear:
                 wait_until(heard, timeout=60, what="the other process's wake-up")
                 wait_until(lambda: any(name.startswith("other-") for name in names(database)), what="its row")
         finally:

@@ -101,7 +101,7 @@ def test_it_is_written_by_itself_soon(database_url: str) -> None:
         add(tx, "one")
         tx.notify("news")
 
-    with opened(database_url, SOON_S) as database, database.bell.listen("news") as ear:
+    with opened(database_url, SOON_S) as database, database.wakeups.waiter("news") as ear:
         database.transact(told, deferred=True).result(30)
         wait_until(lambda: ear.wait(0.1), what="the wake-up")
         assert names(database_url) == {"one"}

@@ -104,15 +104,15 @@ def test_sessions_that_only_look_leave_it_as_well(
 
 def test_notices_leave_it_as_well(left_behind: Database, server: Server, migrated_postgres_url: str) -> None:
     """They hold no session between two of them, so they go where the others go."""
-    assert left_behind.notices is not None
-    left_behind.notices.tell(["news"])
+    assert left_behind.notifier is not None
+    left_behind.notifier.send(["news"])
     wait_until(lambda: left_behind.engine.pool.checkedin() == 1, what="the notice")  # type: ignore[attr-defined]  # a QueuePool
     with pytest.raises(DBAPIError, match="read-only"):
         left_behind.transact(add, "lost")
     server.become(read_only=False)
     with closing(psycopg.connect(migrated_postgres_url.replace("+psycopg", ""), autocommit=True)) as listener:
         listener.execute("LISTEN coffee_relay")
-        left_behind.notices.tell(["news"])
+        left_behind.notifier.send(["news"])
         assert [notice.payload.endswith("\nnews") for notice in listener.notifies(timeout=30, stop_after=1)] == [True]
 
 

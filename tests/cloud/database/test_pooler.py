@@ -10,7 +10,7 @@ from sqlalchemy import select, text, update
 
 from cloud.background import heartbeat
 from cloud.database.database import Database, Held
-from cloud.database.listen import Watch
+from cloud.database.listen import ChangeListener
 from cloud.database.transaction import Transaction
 from cloud.orders.deadlines import Deadlines
 from protocol.reasons import Result
@@ -70,14 +70,14 @@ def test_commits_elsewhere_are_heard_or_known_not_to_be(
 ) -> None:
     """A session that is lent for a transaction hears nothing, and that must not pass for quiet."""
     monkeypatch.setattr("cloud.database.listen.PROOF_WITHIN_S", 0.5)
-    with closing(Database(pooled_url)) as there, pooled.bell.listen("news") as ear:
-        watch = Watch(pooled)
+    with closing(Database(pooled_url)) as there, pooled.wakeups.waiter("news") as ear:
+        watch = ChangeListener(pooled)
         watch.start()
         numbers = iter(range(10_000))
 
         def heard_or_told() -> bool:
             there.transact(add, f"w{next(numbers)}", None, "news")
-            return "through this pooler" in caplog.text or (pooled.bell.hears and ear.wait(0.2))
+            return "through this pooler" in caplog.text or (pooled.wakeups.are_notified and ear.wait(0.2))
 
         try:
             wait_until(heard_or_told, what="a notice, or word that none comes")
@@ -89,15 +89,15 @@ def test_notices_come_by_an_address_past_the_pooler(pooled_url: str, migrated_po
     with (
         closing(Database(pooled_url, listen_url=migrated_postgres_url)) as here,
         closing(Database(pooled_url)) as there,
-        here.bell.listen("news") as ear,
+        here.wakeups.waiter("news") as ear,
     ):
-        watch = Watch(here)
+        watch = ChangeListener(here)
         watch.start()
         numbers = iter(range(10_000))
 
         def is_heard() -> bool:
             there.transact(add, f"w{next(numbers)}", None, "news")
-            return ear.wait(0.2) and here.bell.hears
+            return ear.wait(0.2) and here.wakeups.are_notified
 
         try:
             wait_until(is_heard, what="a notice")

@@ -8,7 +8,7 @@ import pytest
 
 from cloud.database.base import Base
 from cloud.database.database import Database
-from cloud.database.listen import Watch
+from cloud.database.listen import ChangeListener
 from tests.cloud.database.test_database import add, names
 from tests.waiting import wait_until
 
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 def test_what_this_process_commits_to_a_sqlite_file_wakes_nobody_who_did_not_ask(tmp_path: Path) -> None:
     """It would wake the loops, whose sign of life is a commit, which would wake them: for ever, at full speed."""
     url = f"sqlite:///{tmp_path}/coffee.db"
-    with closing(Database(url)) as here, closing(Database(url)) as there, here.bell.listen("others") as ear:
+    with closing(Database(url)) as here, closing(Database(url)) as there, here.wakeups.waiter("others") as ear:
         Base.metadata.create_all(here.engine)
         looks: list[bool] = []
         look = here.changed_elsewhere
@@ -26,7 +26,7 @@ def test_what_this_process_commits_to_a_sqlite_file_wakes_nobody_who_did_not_ask
             return looks[-1]
 
         here.changed_elsewhere = counted  # type: ignore[method-assign]  # to know when it has looked
-        watch = Watch(here)
+        watch = ChangeListener(here)
         watch.start()
         try:
             assert watch.wait_hearing(30)

@@ -47,7 +47,7 @@ def test_nothing_follows_what_was_undone(world: World) -> None:
         if fails:
             raise ZeroDivisionError
 
-    with world.database.bell.listen("news") as ear:
+    with world.database.wakeups.waiter("news") as ear:
         with pytest.raises(ZeroDivisionError):
             world.database.transact(work, fails=True)
         assert (followed, ear.wait(0)) == ([], False)

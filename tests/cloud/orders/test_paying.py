@@ -351,7 +351,7 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
         return withdraw(locked, tasks, now, subject)
 
     withdraw = order_tasks.withdraw_tasks
-    mocker.patch.object(order_tasks, "withdraw", side_effect=withdraw_slowly)
+    mocker.patch.object(order_tasks, "withdraw_tasks", side_effect=withdraw_slowly)
     call_worker = threading.Thread(target=call_worker_comes)
     call_worker.start()
     world.report(order_id, Result.DONE, revision=2)

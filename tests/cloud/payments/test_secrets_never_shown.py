@@ -70,7 +70,7 @@ class Overheard:
         assert not [line for line in self.lines if any(secret in line for secret in self.secrets)]
 
 
-class _Ear(logging.Handler):
+class _LoopWaiter(logging.Handler):
     def __init__(self, overheard: Overheard) -> None:
         super().__init__(logging.DEBUG)
         self._overheard = overheard
@@ -83,7 +83,7 @@ class _Ear(logging.Handler):
 def overheard(capfd: pytest.CaptureFixture[str]) -> Iterator[Overheard]:
     """Listens to every logger, libraries' too, down to DEBUG, and to what is printed."""
     heard = Overheard()
-    root, ear = logging.getLogger(), _Ear(heard)
+    root, ear = logging.getLogger(), _LoopWaiter(heard)
     level = root.level
     root.addHandler(ear)
     root.setLevel(logging.DEBUG)

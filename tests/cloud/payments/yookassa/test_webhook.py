@@ -59,7 +59,7 @@ def test_the_provider_is_not_asked_while_the_webhook_waits(sqlite_till: Till) ->
 
 
 def test_a_notification_wakes_the_worker_and_a_repeat_does_so_again(till: Till) -> None:
-    with till.world.database.bell.listen(NEWS) as ear:
+    with till.world.database.wakeups.waiter(NEWS) as ear:
         for _ in range(2):
             assert till.post(HINT).status_code == 200
             assert ear.wait(0)
