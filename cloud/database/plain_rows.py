@@ -18,6 +18,7 @@ from cloud.database.base import Base
 Row = TypeVar("Row", bound="Base")
 
 
+@cache
 def table_of(kind: type[Base]) -> Table:
     """The table of a mapped class."""
     table = kind.__table__

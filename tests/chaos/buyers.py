@@ -138,7 +138,7 @@ class Buyer:
         """The answer of any web process, as from behind a proxy: the other one where one is gone; None from neither."""
         urls = [url] if url else self._random.sample(self._world.urls, len(self._world.urls))
         for address in urls:
-            with suppress(requests.ConnectionError):
+            with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):  # killed in mid-answer
                 return self._ask_one(method, f"{address}{path}", body)
         return None
 
