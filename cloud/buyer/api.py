@@ -8,8 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
 from cloud.buyer.open_order import lead_to
-from cloud.buyer.order_view import OrderView
-from cloud.buyer.readiness import RESERVED
+from cloud.buyer.order_view import RESERVED, OrderView
 from cloud.buyer.services import Room
 from cloud.buyer.status_json import as_json
 from cloud.orders.locked_order import UnknownOrder

@@ -16,8 +16,9 @@ from cloud.buyer.capability import NOT_YOURS
 from cloud.buyer.errors import Trouble, asked_language, render_trouble, wants_json
 from cloud.buyer.headers import is_own
 from cloud.buyer.open_order import lead_to
+from cloud.buyer.order_view import RESERVED
 from cloud.buyer.qr import can_be_id
-from cloud.buyer.readiness import RESERVED, Readiness
+from cloud.buyer.readiness import Readiness
 from cloud.buyer.reservation import Presser
 from cloud.buyer.services import Room
 from cloud.buyer.texts import Texts, why_key

@@ -11,7 +11,8 @@ from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
 from cloud.buyer.open_order import find_device, lead_to, open_or_find, waiting_here
-from cloud.buyer.order_view import DeviceView, view_device
+from cloud.buyer.order_reader import view_device
+from cloud.buyer.order_view import DeviceView
 from cloud.buyer.poster import as_pdf, as_svg, draw
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.services import Room

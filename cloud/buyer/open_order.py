@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.capability import Capability
 from cloud.buyer.errors import Trouble, asked_language
-from cloud.buyer.order_view import DeviceView, view_device
+from cloud.buyer.order_reader import view_device
+from cloud.buyer.order_view import DeviceView
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.services import Room
 from cloud.fleet.models import Device

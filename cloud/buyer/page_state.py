@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from cloud.buyer.order_view import OrderView
-from cloud.buyer.readiness import CHECKING, RESERVED
+from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
-from cloud.orders.states import Status
-from cloud.orders.trusted_outcome import STAGE as UNOBSERVED
+from cloud.orders.states import UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
 REFRESH_PAYABLE_S = 10

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, PASSES_BY_ITSELF, TWO_AGENTS, can_be_sold
@@ -20,10 +21,6 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
 
-RESERVED = "reserved"
-"""Another buyer is paying at this machine."""
-CHECKING = "checking"
-"""The machine has been asked and has not answered yet."""
 AT_FIRST_SIGHT = timedelta(seconds=0.3)
 """A page's first picture waits this long for the machine; it looks again at once."""
 SURE_FOR = timedelta(seconds=7)

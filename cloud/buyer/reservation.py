@@ -12,6 +12,7 @@ from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.order_view import Queue
 from cloud.database.base import Base
 from cloud.database.due import is_due
 from cloud.database.plain_rows import insert_if_new
@@ -57,14 +58,6 @@ class Presser:
 
 
 ANYBODY = Presser()
-
-
-@dataclass(frozen=True)
-class Queue:
-    """Drinks that this machine pours first. `over_by` is when it has probably finished; None when nobody can say."""
-
-    ahead: int
-    over_by: datetime | None
 
 
 def reserved_until(

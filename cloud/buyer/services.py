@@ -14,7 +14,8 @@ from cloud.buyer.brew_time_estimate import UsualTimes
 from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
 from cloud.buyer.errors import Trouble, wants_json
 from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
-from cloud.buyer.order_view import OrderView, load_order
+from cloud.buyer.order_reader import load_order
+from cloud.buyer.order_view import OrderView
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
 from cloud.buyer.versions import Versions

@@ -7,9 +7,8 @@ from markupsafe import Markup
 
 from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import asked_language
-from cloud.buyer.order_view import OrderView
+from cloud.buyer.order_view import CHECKING, OrderView
 from cloud.buyer.page_state import Scene, money_says, scene
-from cloud.buyer.readiness import CHECKING
 from cloud.buyer.texts import Texts
 from cloud.orders.states import PAYABLE, Status
 

@@ -152,3 +152,13 @@ def arrives_by(task: Task, method: str, asked_at: datetime) -> datetime:
     if task is Task.CANCEL:
         return asked_at
     return asked_at + timedelta(days=_ARRIVES_WITHIN_DAYS.get(method, _ARRIVES_DEFAULT_DAYS))
+
+
+@dataclass(frozen=True)
+class Return:
+    """How the money's way back stands, for the buyer."""
+
+    status: str
+    """`waiting` (evidence is awaited), `in_progress`, `done`."""
+    amount: int
+    expected_by: datetime | None

@@ -4,9 +4,9 @@ Machines make numbers from the time and a short text: they can be guessed, so a 
 """
 
 import hashlib
+from dataclasses import dataclass
 from enum import Enum, auto
 
-from cloud.orders.models import Order
 from cloud.orders.qr_signature import QrCode, Signature
 from cloud.orders.states import Status
 
@@ -14,6 +14,16 @@ SIGNED = "signed"
 """The tag of every code its machine has signed: they are all the machine's own word."""
 LONGEST = 255
 _DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The order that has the number already."""
+
+    by: str | None
+    """The tag of the code that opened it; None for an order older than tags."""
+    status: Status
+    was_paid: bool
 
 
 class Whose(Enum):
@@ -36,17 +46,16 @@ def tag_of(code: QrCode, signature: Signature) -> str:
     return hashlib.blake2b(code.marks.encode(errors="replace"), digest_size=12).hexdigest() if code.marks else ""
 
 
-def whose(order: Order, tag: str, *, same_drink: bool, is_holder: bool) -> Whose:
+def whose(order: Opened, tag: str, *, same_drink: bool, is_holder: bool) -> Whose:
     """`tag` is the scanned code's; `is_holder`: this phone scanned the order before."""
-    is_known = order.opened_by is None or order.opened_by == tag
-    if same_drink and (is_known or order.opened_by == SIGNED):
+    is_known = order.by is None or order.by == tag
+    if same_drink and (is_known or order.by == SIGNED):
         return Whose.SAME
-    if order.opened_by == SIGNED:
+    if order.by == SIGNED:
         return Whose.CONFLICT
-    was_paid = order.paid_at is not None
     if tag == SIGNED and order.status == Status.CREATED:
         return Whose.TAKEN_OVER
-    if same_drink and (is_holder or was_paid):
+    if same_drink and (is_holder or order.was_paid):
         return Whose.SAME
     return Whose.CONFLICT if is_holder else Whose.OTHER_NUMBER
 

@@ -5,7 +5,6 @@ Runs after every change of an order or a payment, in the same transaction. One a
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Wish, arrives_by, owed, paying
+from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import BY_HAND, DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
@@ -101,16 +100,6 @@ def as_paid_for(payment: Payment) -> PaidFor:
         problem=payment.problem,
         paid_at=payment.paid_at,
     )
-
-
-@dataclass(frozen=True)
-class Return:
-    """How the money's way back stands, for the buyer."""
-
-    status: str
-    """`waiting` (evidence is awaited), `in_progress`, `done`."""
-    amount: int
-    expected_by: datetime | None
 
 
 def return_of(session: Session, order: Order) -> Return | None:

@@ -15,7 +15,7 @@ from cloud.fleet.qr_key import SIGNED, QrKeys
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order, OrderChange
-from cloud.orders.numbers import Whose, other_number, tag_of, whose
+from cloud.orders.numbers import Opened, Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
@@ -106,7 +106,8 @@ def find_order(
                 raise NotForSale(Why.EXPIRED)
         else:
             same = (known.device_uuid, known.drink_no, known.size) == (scan.device_uuid, scan.drink_no, scan.size)
-            verdict = whose(known, tag, same_drink=same, is_holder=holds(known.id))
+            opened = Opened(known.opened_by, Status(known.status), known.paid_at is not None)
+            verdict = whose(opened, tag, same_drink=same, is_holder=holds(known.id))
             if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
                 return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
             if verdict is Whose.CONFLICT:

@@ -52,6 +52,9 @@ class Event(StrEnum):
     MANUAL_MAKE_EXPIRED = "manual_make_expired"
 
 
+UNOBSERVED = "unobserved"
+"""The stage of an order that ended successful by trust: no machine has said that the drink is ready."""
+
 S, E = Status, Event
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {

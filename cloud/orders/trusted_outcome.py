@@ -15,14 +15,13 @@ from cloud.fleet.silence import TRUST
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order
 from cloud.orders.owed_tasks import settle_money
-from cloud.orders.states import Event, Status
+from cloud.orders.states import UNOBSERVED, Event, Status
 from cloud.orders.status_change import apply_event
 from protocol.messages import Outcome
 from protocol.reasons import DoubtCode, Result
 
 REASON = f"unknown:{DoubtCode.UNOBSERVABLE}"
 """Why such an order is `make_failed`: nothing went wrong that anybody knows of."""
-STAGE = "unobserved"
 
 
 def is_to_be_trusted(session: Session, device_uuid: str, said: Outcome) -> bool:
@@ -45,19 +44,19 @@ def trust(locked: LockedOrder, now: datetime) -> bool:
     if not apply_event(locked, Event.OUTCOME_TRUSTED, "merchant", now, evidence={"unobserved": TRUST}):
         return False
     order = locked.order
-    order.uncertain, order.return_after, order.stage = False, None, STAGE
+    order.uncertain, order.return_after, order.stage = False, None, UNOBSERVED
     settle_money(locked, now)
     return True
 
 
 def is_standing(locked: LockedOrder) -> bool:
     """The order ended by trust alone."""
-    return locked.order.stage == STAGE
+    return locked.order.stage == UNOBSERVED
 
 
 def came_to(session: Session, device_uuid: str, since: datetime) -> tuple[int, float]:
     """How many of its paid drinks since then ended without a word, and their roubles: returned or trusted."""
-    unsaid = or_(Order.stage == STAGE, and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
+    unsaid = or_(Order.stage == UNOBSERVED, and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
     asked = select(func.count(), func.coalesce(func.sum(Order.price), 0)).where(
         Order.device_uuid == device_uuid, Order.finished_at > since, unsaid
     )

@@ -18,6 +18,7 @@ from cloud.orders.rules import Rules
 from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
 from cloud.payments.call_answers import Answer
 from cloud.payments.call_decision import Attempt, Final, NeedsPerson, Retry, Settled, call_of, within_patience
+from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Rejected, next_ask
 from cloud.payments.verification import news_of
@@ -69,7 +70,7 @@ class CallResults:
         if isinstance(facts, RefundFacts):
             paying.refund_news(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
             settle_money(locked, now)  # it may have been all that stood in the way of the next
-        elif facts is not None and (news := news_of(facts, locked.payment(row.subject))) is not None:
+        elif facts is not None and (news := news_of(facts, expected_of(locked.payment(row.subject)))) is not None:
             paying.payment_news(locked.tx, row.subject, news, self._rules, now)
 
 

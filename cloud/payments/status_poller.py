@@ -24,6 +24,7 @@ from cloud.orders.rules import Rules
 from cloud.payments import unplaced
 from cloud.payments.admission import Dispatcher, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
+from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
@@ -232,7 +233,7 @@ class StatusPoller:
         payment_id = taken.id
         payment = lock_order(tx, taken.order_id).payment(payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
-        news = news_of(facts, payment)
+        news = news_of(facts, expected_of(payment))
         if news is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
         else:

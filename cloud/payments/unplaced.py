@@ -20,6 +20,7 @@ from cloud.orders import paying
 from cloud.orders.models import Payment
 from cloud.payments.admission import Dispatcher
 from cloud.payments.budget import Priority, Refusal
+from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
@@ -105,7 +106,7 @@ class Unplaced:
         """The payment it turned out to be, taken to be asked about."""
         now = self._clock()
         payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
-        news = news_of(facts, payment) if payment is not None else None
+        news = news_of(facts, expected_of(payment)) if payment is not None else None
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
         if payment is not None and news is not None and mine:
             self._set_aside(tx, news_id, ADOPTED)

@@ -1,6 +1,5 @@
 """From a provider's answer to news an order may believe: compared with our own ledger first. Pure."""
 
-from cloud.orders.models import Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, differences
 
@@ -12,13 +11,12 @@ _STATES = {
 }
 
 
-def news_of(facts: PaymentFacts, payment: Payment) -> PaymentNews | None:
-    """What the facts mean for this payment; None for a status we do not know: ask again, decide nothing."""
+def news_of(facts: PaymentFacts, expected: Expected) -> PaymentNews | None:
+    """What the facts mean for the expected payment; None for a status we do not know: ask again, decide nothing."""
     state = _STATES.get(facts.status)
     if state is None:
         return None
-    marks = {"order_id": payment.order_id, "payment": payment.id}
-    wrong = differences(facts, Expected(payment.account_id, payment.amount, marks))
+    wrong = differences(facts, expected)
     return PaymentNews(
         state=state,
         provider_payment_id=facts.provider_payment_id,

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, Unread, differences
+from cloud.payments.expected import expected_of
+from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, Unread, differences
 from cloud.payments.reconcile.kinds import Finding, Kind
 
 RECEIPT_REFUSED = "canceled"
@@ -92,8 +93,7 @@ def money_of(facts: PaymentFacts) -> int:
 
 
 def _attributes(facts: PaymentFacts, payment: Payment) -> Iterable[Finding]:
-    marks = {"order_id": payment.order_id, "payment": payment.id}
-    wrong = differences(facts, Expected(payment.account_id, payment.amount, marks))
+    wrong = differences(facts, expected_of(payment))
     known = frozenset(payment.problem.split(","))
     for name in wrong:
         if name == "amount" and payment.state == _C and facts.captured == payment.captured:

@@ -18,6 +18,7 @@ from cloud.fleet import accounts
 from cloud.fleet.models import Device
 from cloud.orders import paying
 from cloud.orders.models import Payment
+from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.reconcile.asking import Asking
@@ -129,7 +130,7 @@ class Reconciler:
     def _adopt(self, tx: Transaction, payment_id: str, facts: PaymentFacts) -> None:
         """A payment whose opening was never answered, as a notification of it would have had it adopted."""
         payment = tx.session.get(Payment, payment_id)
-        news = news_of(facts, payment) if payment is not None else None
+        news = news_of(facts, expected_of(payment)) if payment is not None else None
         if payment is not None and news is not None and payment.provider_payment_id is None:
             paying.adopt(tx, payment_id, facts.provider_payment_id, self._clock())
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from cloud.buyer import reservation
-from cloud.buyer.readiness import CHECKING, RESERVED, Asking
+from cloud.buyer.order_view import CHECKING, RESERVED
+from cloud.buyer.readiness import Asking
 from cloud.buyer.reservation import Presser
 from cloud.buyer.services import Room
 from cloud.database.database import Database

@@ -12,7 +12,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
 from cloud.buyer import texts
-from cloud.buyer.readiness import CHECKING, RESERVED
+from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.buyer.texts import SENTENCES, Texts, declined_key, language_of, why_key
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE
 from cloud.orders.scanning import Why
