@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +19,16 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
-from cloud.payments import budget, call_decision, call_worker, inbox, provider_clients, status_poller
+from cloud.payments import (
+    budget,
+    call_decision,
+    call_worker,
+    due_calls,
+    inbox,
+    openings,
+    provider_clients,
+    status_poller,
+)
 from cloud.payments.budget import Priority
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Call, Decision
@@ -229,7 +238,14 @@ def left_shop_forgotten() -> Patches:
 
 
 def lease_for_ever() -> Patches:
-    return [patch.object(call_worker, "LEASE_S", 1e7), patch.object(outbox, "free_all", lambda _session: None)]
+    """And no lease is too long to be true."""
+    of_modules: list[tuple[Any, str, Any]] = [
+        (call_worker, "LEASE_S", 1e7),
+        (openings, "LEASE_S", 1e7),
+        (outbox, "free_all", lambda _tx: None),
+    ]
+    of_modules += [(module, "LONGEST_LEASE", timedelta(days=1000)) for module in (outbox, due_calls)]
+    return [patch.object(*each) for each in of_modules]
 
 
 def command_id_per_sending() -> Patches:
