@@ -9,7 +9,7 @@ from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.headers import is_own
 from cloud.buyer.open_order import lead_to
 from cloud.buyer.order_view import RESERVED, OrderView
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.buyer.status_json import as_json
 from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
@@ -22,27 +22,27 @@ log = logging.getLogger("cloud.buyer")
 class Api:
     """The JSON views."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def status(self, order_id: str) -> Response:
         """The order, now."""
-        return jsonify(as_json(self._room.order(order_id), asked_language()))
+        return jsonify(as_json(self._services.order(order_id), asked_language()))
 
     def make(self, order_id: str) -> BaseResponse:
         """The buyer stands at the machine: pour the late-paid drink now. A plain form is led back to the page."""
-        if not is_own(request, self._room.public_url):
+        if not is_own(request, self._services.public_url):
             raise Trouble(403, "foreign")
-        view = self._room.order(order_id)
-        if not self._room.allows_act(order_id):
+        view = self._services.order(order_id)
+        if not self._services.allows_act(order_id):
             raise Trouble(429, "too_many", view.device, order_id)
         self._refuse_strangers(view)
         is_waiting = view.status is Status.MANUAL_MAKE
-        if is_waiting and self._room.asking.of_order(order_id).code not in {"", RESERVED}:
+        if is_waiting and self._services.asking.of_order(order_id).code not in {"", RESERVED}:
             # The order stays as it is: better than a drink that fails.
             raise Trouble(503, "not_ready", view.device, order_id)
         try:
-            self._room.database.transact(pour_now, order_id, "buyer", self._room.rules, self._room.clock())
+            self._services.database.transact(pour_now, order_id, "buyer", self._services.rules, self._services.clock())
         except UnknownOrder:
             raise Trouble(404, "unknown_order") from None
         except NotPourable:
@@ -55,8 +55,8 @@ class Api:
         """Of a drink that waits: only who scanned it and stands at the machine has it poured."""
         if view.status is not Status.MANUAL_MAKE:
             return
-        with self._room.database.read() as session:
-            why = self._room.why_no_pour(session.get_one(Order, view.order_id))
+        with self._services.database.read() as session:
+            why = self._services.why_no_pour(session.get_one(Order, view.order_id))
         if why:
             log.info("not poured: %s", why, extra={"order_id": view.order_id, "device": view.device.device_uuid})
             raise Trouble(403, why, view.device, view.order_id)

@@ -1,4 +1,4 @@
-"""The room's own style, script and pictures: addresses that name the content, and the style that pages bring along."""
+"""The buyer's own style, script and pictures: addresses that name the content, and the style that pages bring along."""
 
 import base64
 import hashlib

@@ -13,14 +13,14 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.api import Api
 from cloud.buyer.capability import Seal
-from cloud.buyer.checkout_guard import Till
+from cloud.buyer.checkout_guard import CheckoutGuard
 from cloud.buyer.errors import WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
 from cloud.buyer.open_order import whose
 from cloud.buyer.pages import Pages
-from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Room
+from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Services
 from cloud.buyer.stream import Events
 from cloud.database.database import Database
 from cloud.fleet.models import Device
@@ -39,7 +39,7 @@ class OrderIdConverter(BaseConverter):
         return quote(value, safe="")
 
 
-def create_room(
+def create_services(
     database: Database,
     rules: Rules,
     clock: Callable[[], datetime],
@@ -53,38 +53,38 @@ def create_room(
     carrier_seen: Callable[[Device], datetime | None] | None = None,
     told_price: Callable[[str, str, int], int | None] = lambda *_: None,
     seal: Seal,
-) -> Room:
+) -> Services:
     """What all of the buyer's views share.
 
     `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at
     once; each holds one of the server's threads, so it must be well below their number. `visitor` tells who asks.
     """
     seats = Seats(streams, STREAMS_PER_ADDRESS)
-    return Room(
+    return Services(
         database, rules, clock, public_url, new_id, visitor, qr_keys=qr_keys, asks_machines=asks_machines,
         carrier_seen=carrier_seen, streams=seats, told_price=told_price, seal=seal,
     )  # fmt: skip
 
 
-def guard(checkout: Blueprint, room: Room) -> Blueprint:
-    """The checkout with the buyer's till before it."""
-    till = Till(room)
-    checkout.before_request(till.admit)
-    checkout.after_request(till.give_back)
+def guard(checkout: Blueprint, services: Services) -> Blueprint:
+    """Put the checkout guard before the checkout."""
+    its_guard = CheckoutGuard(services)
+    checkout.before_request(its_guard.admit)
+    checkout.after_request(its_guard.give_back)
     return checkout
 
 
-def create_blueprint(room: Room) -> Blueprint:
+def create_blueprint(services: Services) -> Blueprint:
     """Everything the buyer sees."""
     blueprint = Blueprint(
         "buyer", __name__, static_folder="static", static_url_path="/static/buyer", template_folder="templates"
     )
     blueprint.record_once(_teach_order_ids)
-    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, room)}))
+    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, services)}))
     blueprint.register_error_handler(Trouble, render_trouble)
-    blueprint.before_request(partial(_not_too_often, room))
-    blueprint.after_request(partial(protect, policy=content_policy(room.public_url)))
-    pages, menu, api, events = Pages(room), Menu(room), Api(room), Events(room)
+    blueprint.before_request(partial(_not_too_often, services))
+    blueprint.after_request(partial(protect, policy=content_policy(services.public_url)))
+    pages, menu, api, events = Pages(services), Menu(services), Api(services), Events(services)
     for path in ("/v1/pay", "/v1/yook-pay", "/v1/tbank-pay"):
         blueprint.add_url_rule(path, "pay", pages.pay, methods=["GET"])
     blueprint.add_url_rule("/v1/order-status-page", "status_page", pages.status_page)
@@ -101,8 +101,8 @@ def create_blueprint(room: Room) -> Blueprint:
     return blueprint
 
 
-def _not_too_often(room: Room) -> BaseResponse | None:
-    if request.endpoint == "buyer.static" or room.looks.allows(room.visitor(), room.clock()):
+def _not_too_often(services: Services) -> BaseResponse | None:
+    if request.endpoint == "buyer.static" or services.looks.allows(services.visitor(), services.clock()):
         return None
     return render_trouble(Trouble(429, "too_many"))
 

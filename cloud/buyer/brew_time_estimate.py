@@ -21,7 +21,7 @@ FRESH_FOR = timedelta(minutes=10)
 _Drink = tuple[str, str, int]
 
 
-class UsualTimes:
+class BrewTimeEstimates:
     """Remembers, for a while, the median time from "accepted" to "done" of each machine's drinks."""
 
     def __init__(self) -> None:

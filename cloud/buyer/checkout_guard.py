@@ -20,7 +20,7 @@ from cloud.buyer.order_view import RESERVED
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Readiness
 from cloud.buyer.reservation import Presser
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
 from cloud.http.request_body import told_in
 from cloud.orders.models import Order
@@ -31,28 +31,28 @@ log = logging.getLogger("cloud.buyer")
 AGAIN_S = 5
 
 
-class Till:
+class CheckoutGuard:
     """Stands before POST /v1/initiate-payment."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def admit(self) -> BaseResponse | None:
         """None to go on; else the answer."""
-        if not is_own(request, self._room.public_url):
+        if not is_own(request, self._services.public_url):
             return render_trouble(Trouble(403, "foreign"))
         told = told_in(request)
         order_id = told.get("order_id")
         if not isinstance(order_id, str) or not can_be_id("uuid", order_id):
             return None  # the checkout says what is wrong with it
-        if not self._room.allows_act(order_id):
+        if not self._services.allows_act(order_id):
             return render_trouble(Trouble(429, "too_many", order_id=order_id))
-        if self._room.is_forgotten(order_id):
+        if self._services.is_forgotten(order_id):
             return render_trouble(Trouble(410, "expired"))
         order = self._may_be_paid(order_id)
         if order is None:
             return None
-        if told.get("email") and order.claimed_at is not None and self._room.proof(order) is None:
+        if told.get("email") and order.claimed_at is not None and self._services.proof(order) is None:
             return self._not_theirs(order)
         return self._for_page(order) if "slot" in told else self._for_program(order)
 
@@ -60,7 +60,7 @@ class Till:
         """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
         order_id = told_in(request).get("order_id")
         if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(order_id, str):
-            self._room.give_back_act(order_id)
+            self._services.give_back_act(order_id)
         return response
 
     def _not_theirs(self, order: Order) -> BaseResponse:
@@ -69,16 +69,16 @@ class Till:
         return render_trouble(Trouble(403, NOT_YOURS, order_id=order.id))
 
     def _for_program(self, order: Order) -> BaseResponse | None:
-        ready = self._room.asking.told_of(order.id)
+        ready = self._services.asking.told_of(order.id)
         return self._refused(order, ready) if ready.code else None
 
     def _for_page(self, order: Order) -> BaseResponse | None:
-        presence = self._room.held().presence(order.device_uuid, self._room.clock())
-        presser = Presser(self._room.origin(), presence)
-        ready = self._room.asking.of_order(order.id, presence=presser.presence)
+        presence = self._services.held().presence(order.device_uuid, self._services.clock())
+        presser = Presser(self._services.origin(), presence)
+        ready = self._services.asking.of_order(order.id, presence=presser.presence)
         if not ready.code:
-            now = self._room.clock()
-            until = self._room.database.transact(reservation.reserve, order.device_uuid, order.id, now, presser)
+            now = self._services.clock()
+            until = self._services.database.transact(reservation.reserve, order.device_uuid, order.id, now, presser)
             if until is None:
                 return None
             ready = Readiness(RESERVED, until)
@@ -86,10 +86,10 @@ class Till:
 
     def _may_be_paid(self, order_id: str) -> Order | None:
         """The order if it waits for a new payment of a machine that is checked. Another press finds the first."""
-        view = self._room.find(order_id)
-        if view is None or not view.can_be_paid(self._room.clock()) or view.status is Status.PENDING:
+        view = self._services.find(order_id)
+        if view is None or not view.can_be_paid(self._services.clock()) or view.status is Status.PENDING:
             return None
-        with self._room.database.read() as session:
+        with self._services.database.read() as session:
             return session.get(Order, order_id)
 
     def _refused(self, order: Order, ready: Readiness) -> BaseResponse:
@@ -97,7 +97,7 @@ class Till:
         log.info("not now: %s", ready.code, extra={"order_id": order.id, "device": order.device_uuid})
         if not wants_json():
             return lead_to(order.id)
-        left = (ready.until - self._room.clock()).total_seconds() if ready.until is not None else AGAIN_S
+        left = (ready.until - self._services.clock()).total_seconds() if ready.until is not None else AGAIN_S
         says = str(Texts(asked_language())(why_key(ready.code)))
         answer = jsonify(error={"code": ready.code, "message": says, "says": says})
         answer.status_code = 409 if ready.code == RESERVED else 503

@@ -38,7 +38,7 @@ def render_trouble(trouble: Trouble) -> Response:
 
 
 def render_http_error(error: HTTPException) -> Response:
-    """The answer to werkzeug's errors (404, 405, 413, ...) and those of other rooms that say `why`; keeps headers."""
+    """Answer werkzeug's errors (404, 405, 413, ...) and other blueprints' that say `why`; keep their headers."""
     why, order_id = getattr(error, "why", ""), getattr(error, "order_id", "")
     response = render_error(error.code or 500, why, order_id=order_id)
     for name, value in error.get_headers(request.environ):
@@ -115,7 +115,7 @@ def _page(texts: Texts, family: int, text_key: str, device: DeviceView | None, o
         title_key=f"error.{family}.title",
         text_key=text_key,
         device=device,
-        note=Markup(device.notes["client_error_info"]) if device else "",  # noqa: S704  # cleaned in presenting
+        note=Markup(device.notes["client_error_info"]) if device else "",  # noqa: S704  # cleaned in order_reader
         order_id=order_id,
         order_url=url_for("buyer.status_page", order_id=order_id) if order_id else "",
         to_menu=device is not None and device.has_menu and (family == GONE or not order_id),

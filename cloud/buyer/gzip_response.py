@@ -13,7 +13,7 @@ KEPT_FILES = 16
 _TEXT = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml", "application/json"})
 
 
-def squeeze(response: Response) -> Response:
+def gzip_response(response: Response) -> Response:
     """The same answer, compressed if that helps. Nothing secret is in it beside what its address says."""
     if response.mimetype not in _TEXT or (response.is_streamed and not response.direct_passthrough):
         return response
@@ -24,16 +24,16 @@ def squeeze(response: Response) -> Response:
     whole = response.get_data()
     if len(whole) >= SMALLEST and "Content-Encoding" not in response.headers:
         is_file = request.endpoint is not None and request.endpoint.endswith(".static")
-        response.set_data(_squeezed_once(whole) if is_file else _squeezed(whole))
+        response.set_data(_gzipped_once(whole) if is_file else _gzipped(whole))
         response.headers["Content-Encoding"] = "gzip"
         response.headers.pop("ETag", None)
     return response
 
 
-def _squeezed(whole: bytes) -> bytes:
+def _gzipped(whole: bytes) -> bytes:
     return gzip.compress(whole, LEVEL, mtime=0)
 
 
 @lru_cache(KEPT_FILES)
-def _squeezed_once(whole: bytes) -> bytes:
+def _gzipped_once(whole: bytes) -> bytes:
     return gzip.compress(whole, 9, mtime=0)

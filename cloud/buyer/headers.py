@@ -3,7 +3,7 @@
 from flask import Request, Response, request
 
 from cloud.buyer.assets import style_hash
-from cloud.buyer.gzip_response import squeeze
+from cloud.buyer.gzip_response import gzip_response
 from cloud.http.addresses import origin_of
 
 ASSET_MAX_AGE_S = 365 * 24 * 3600
@@ -28,7 +28,7 @@ def content_policy(public_url: str) -> str:
 
 
 def protect(response: Response, policy: str) -> Response:
-    """Headers of every answer of this room."""
+    """Set the headers of every answer to a buyer."""
     response.headers.setdefault("Content-Security-Policy", policy)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     # The address names the order: it stays with us. "no-referrer" would take the Origin from our own forms.
@@ -38,7 +38,7 @@ def protect(response: Response, policy: str) -> Response:
     else:
         response.headers.setdefault("Cache-Control", "no-store")
         response.vary.update(("Accept-Language", "Accept"))
-    return squeeze(response)
+    return gzip_response(response)
 
 
 def asks_a_person(asked: Request) -> bool:

@@ -15,7 +15,7 @@ from cloud.buyer.order_reader import view_device
 from cloud.buyer.order_view import DeviceView
 from cloud.buyer.poster import as_pdf, as_svg, draw
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
 from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, TWO_AGENTS, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
@@ -48,15 +48,15 @@ class Offer:
 class Menu:
     """The views of the menu."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def show(self, device_uuid: str) -> BaseResponse:
         """What the machine sells, and what of it cannot be made now; or the paid drink that waits for this phone."""
         device, offers, whole_why = self._offers(device_uuid)
-        held = self._room.held().at_machine(device_uuid, self._room.clock(), is_signed=False)
-        if waiting := waiting_here(self._room, device_uuid):
-            return self._room.remember(lead_to(waiting, 302), held)
+        held = self._services.held().at_machine(device_uuid, self._services.clock(), is_signed=False)
+        if waiting := waiting_here(self._services, device_uuid):
+            return self._services.remember(lead_to(waiting, 302), held)
         texts = Texts(asked_language())
         page = render_template(
             "buyer/menu.html",
@@ -66,17 +66,17 @@ class Menu:
             device=device,
             offers=offers,
             whole_why=whole_why,
-            note=Markup(device.notes["client_info"]),  # noqa: S704  # cleaned in presenting
+            note=Markup(device.notes["client_info"]),  # noqa: S704  # cleaned in order_reader
             other_language="en" if texts.language == "ru" else "ru",
         )
-        return self._room.remember(make_response(page), held)
+        return self._services.remember(make_response(page), held)
 
     def poster(self, device_uuid: str, kind: str) -> Response:
         """The printed code that leads here, as a page to print."""
-        device = find_device(self._room, device_uuid)
+        device = find_device(self._services, device_uuid)
         if device is None:
             raise Trouble(404, "unknown_device")
-        address = self._room.public_url + url_for("buyer.menu", device_uuid=device_uuid)
+        address = self._services.public_url + url_for("buyer.menu", device_uuid=device_uuid)
         shapes = draw(address, device.location, device.device_uuid, Texts(asked_language()))
         body = as_svg(shapes) if kind == "svg" else as_pdf(shapes)
         response = Response(body, mimetype="image/svg+xml" if kind == "svg" else "application/pdf")
@@ -85,20 +85,20 @@ class Menu:
 
     def choose(self, device_uuid: str) -> BaseResponse:
         """Make the order of this drink and go to its page."""
-        if not is_own(request, self._room.public_url):
-            raise Trouble(403, "foreign", find_device(self._room, device_uuid))
-        chosen = {"uuid": self._room.new_id(), "deviceUuid": device_uuid}
+        if not is_own(request, self._services.public_url):
+            raise Trouble(403, "foreign", find_device(self._services, device_uuid))
+        chosen = {"uuid": self._services.new_id(), "deviceUuid": device_uuid}
         try:
             scan = read_scan(
                 {"drinkNo": request.form.get("drink_no", ""), "size": request.form.get("size", ""), **chosen}
             )
         except BadScan:
-            raise Trouble(400, "bad_scan", find_device(self._room, device_uuid)) from None
-        order_id, held = open_or_find(self._room, replace(scan, code=QrCode(marks=OF_A_MENU)))
-        return self._room.remember(lead_to(order_id), held)
+            raise Trouble(400, "bad_scan", find_device(self._services, device_uuid)) from None
+        order_id, held = open_or_find(self._services, replace(scan, code=QrCode(marks=OF_A_MENU)))
+        return self._services.remember(lead_to(order_id), held)
 
     def _offers(self, device_uuid: str) -> tuple[DeviceView, list[Offer], str]:
-        with self._room.database.read() as session:
+        with self._services.database.read() as session:
             device = session.get(Device, device_uuid) if can_be_id("deviceUuid", device_uuid) else None
             if device is None:
                 raise Trouble(404, "unknown_device")
@@ -110,7 +110,7 @@ class Menu:
 
     def _on_sale(self, device: Device) -> tuple[DeviceView, list[Offer], str]:
         """The machine is asked about its first drink: one that does not answer makes none of them."""
-        with self._room.database.read() as session:
+        with self._services.database.read() as session:
             live = session.get(DeviceLive, device.device_uuid)
             its_drinks = select(Drink).where(Drink.device_uuid == device.device_uuid)
             drinks = [d for d in session.scalars(its_drinks.order_by(Drink.position, Drink.name)) if _prices(d)]
@@ -118,7 +118,7 @@ class Menu:
         # What stands in the way of a drink nobody sells stands in the way of all of them.
         whole = obstacle(device, live, "")
         if drinks:
-            first = self._room.asking.of_drink(device, drinks[0].drink_no, SIZES[0])
+            first = self._services.asking.of_drink(device, drinks[0].drink_no, SIZES[0])
             if first in OF_THE_WHOLE or first == whole:
                 whole = first
             elif not first:  # its word now corrects what was said before

@@ -13,7 +13,7 @@ from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.order_reader import view_device
 from cloud.buyer.order_view import DeviceView
 from cloud.buyer.qr import can_be_id
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.fleet.models import Device
 from cloud.orders.models import Order
 from cloud.orders.qr_signature import Signature
@@ -38,45 +38,45 @@ STATUS_OF = {
 }
 
 
-def open_or_find(room: Room, scan: Scan, *, may_make: bool = True) -> tuple[str, Capability]:
+def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tuple[str, Capability]:
     """The id of this scan's order, new or known, and what the phone that scanned holds now. Raises `Trouble`.
 
     A phone whose paid drink waits at this machine is led to that. The id is "" for an order that `may_make` forbids.
     """
     try:
-        with room.database.read() as session:
-            found = find_order(session, scan, room.clock(), room.qr_keys, _holds(room))
+        with services.database.read() as session:
+            found = find_order(session, scan, services.clock(), services.qr_keys, _holds(services))
         is_signed = found.signature is Signature.GOOD
-        if found.is_new and (waiting := waiting_here(room, scan.device_uuid)):
-            return waiting, room.held().at_machine(scan.device_uuid, room.clock(), is_signed=is_signed)
+        if found.is_new and (waiting := waiting_here(services, scan.device_uuid)):
+            return waiting, services.held().at_machine(scan.device_uuid, services.clock(), is_signed=is_signed)
         if found.is_new and not may_make:
-            return "", room.held()
-        if found.is_new and not room.allows_order(scan.device_uuid, is_signed=is_signed):
+            return "", services.held()
+        if found.is_new and not services.allows_order(scan.device_uuid, is_signed=is_signed):
             log.warning("too many new orders from one address or at one machine", extra={"device": scan.device_uuid})
-            raise Trouble(429, "too_many", find_device(room, scan.device_uuid))
-        price = room.told_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
-        order = _open(room, scan, price)
+            raise Trouble(429, "too_many", find_device(services, scan.device_uuid))
+        price = services.told_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
+        order = _open(services, scan, price)
     except NotForSale as refused:
         log.info("not for sale: %s", refused.why.value, extra={"order_id": scan.order_id, "device": scan.device_uuid})
-        device = find_device(room, scan.device_uuid)
-        known = scan.order_id if room.find(scan.order_id) is not None else ""
+        device = find_device(services, scan.device_uuid)
+        known = scan.order_id if services.find(scan.order_id) is not None else ""
         raise Trouble(STATUS_OF[refused.why], refused.why.value, device, known) from None
-    return order.id, _held_after(room, order, found)
+    return order.id, _held_after(services, order, found)
 
 
-def waiting_here(room: Room, device_uuid: str) -> str:
+def waiting_here(services: Services, device_uuid: str) -> str:
     """The id of a paid drink that waits at this machine for the phone that asks now; "" when there is none."""
-    held = room.held()
+    held = services.held()
     if not held.orders:
         return ""
     waits = select(Order.id).where(Order.device_uuid == device_uuid, Order.status == Status.MANUAL_MAKE.value)
-    with room.database.read() as session:
+    with services.database.read() as session:
         return next((order_id for order_id in session.scalars(waits) if held.of_order(order_id) is not None), "")
 
 
-def _held_after(room: Room, order: Order, found: Found) -> Capability:
+def _held_after(services: Services, order: Order, found: Found) -> Capability:
     """A code that the machine did not sign proves an order only if it is the one that opened it."""
-    held, now = room.held(), room.clock()
+    held, now = services.held(), services.clock()
     is_signed = found.signature is Signature.GOOD
     if found.signature is not Signature.STALE:
         held = held.at_machine(order.device_uuid, now, is_signed=is_signed)
@@ -84,16 +84,16 @@ def _held_after(room: Room, order: Order, found: Found) -> Capability:
     return held.holding(order.id, now, is_signed=is_signed) if is_its_own else held
 
 
-def _holds(room: Room) -> Callable[[str], bool]:
-    held = room.held()
+def _holds(services: Services) -> Callable[[str], bool]:
+    held = services.held()
     return lambda order_id: held.of_order(order_id) is not None
 
 
-def find_device(room: Room, device_uuid: str) -> DeviceView | None:
+def find_device(services: Services, device_uuid: str) -> DeviceView | None:
     """The machine, if there is one of this name."""
     if not can_be_id("deviceUuid", device_uuid):
         return None
-    with room.database.read() as session:
+    with services.database.read() as session:
         device = session.get(Device, device_uuid)
         return view_device(device) if device is not None else None
 
@@ -105,19 +105,28 @@ def lead_to(order_id: str, status: int = 303) -> BaseResponse:
     return answer
 
 
-def whose(room: Room, order_id: str, device_uuid: str) -> DeviceView | None:
+def whose(services: Services, order_id: str, device_uuid: str) -> DeviceView | None:
     """The machine of this order, or of this name. A page about an error needs it, and must come without it too."""
     try:
-        view = room.find(order_id) if order_id else None
-        return view.device if view is not None else find_device(room, device_uuid)
+        view = services.find(order_id) if order_id else None
+        return view.device if view is not None else find_device(services, device_uuid)
     except (SQLAlchemyError, LookupError) as error:  # what broke the request may break this too; the page comes
         log.error("the machine of an error page is not found: %s", type(error).__name__)
         return None
 
 
-def _open(room: Room, scan: Scan, told_price: int | None) -> Order:
-    how = (open_order, scan, asked_language(), room.rules, room.clock(), room.qr_keys, told_price, _holds(room))
+def _open(services: Services, scan: Scan, told_price: int | None) -> Order:
+    how = (
+        open_order,
+        scan,
+        asked_language(),
+        services.rules,
+        services.clock(),
+        services.qr_keys,
+        told_price,
+        _holds(services),
+    )
     try:
-        return room.database.transact(*how)
+        return services.database.transact(*how)
     except IntegrityError:  # the same code scanned twice at the same moment: the other one made it
-        return room.database.transact(*how)
+        return services.database.transact(*how)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.order_view import NOBODY, DeviceView, OrderView, Queue, ReceiptView
 from cloud.buyer.reservation import queue_before
 from cloud.fleet.availability import CLOSED, obstacle
@@ -25,7 +25,7 @@ from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
 FAILURES = frozenset({Status.FAILED, Status.MAKE_FAILED})
 
 
-def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime) -> OrderView | None:
+def load_order(session: Session, order_id: str, brew_times: BrewTimeEstimates, now: datetime) -> OrderView | None:
     """The order as it is now; None when there is none."""
     order = session.get(Order, order_id)
     if order is None:
@@ -49,7 +49,7 @@ def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime
         expires_at=order.expires_at,
         due_at=order.due_at,
         return_after=order.return_after,
-        ready_by=_ready_by(session, order, commands[-1] if commands else None, usual, now),
+        ready_by=_ready_by(session, order, commands[-1] if commands else None, brew_times, now),
         payment_scenario=order.payment_scenario,
         was_paid=paying is not None,
         was_commanded=bool(commands),
@@ -61,7 +61,7 @@ def load_order(session: Session, order_id: str, usual: UsualTimes, now: datetime
         obstacle=_obstacle(session, device, order),
         device=view_device(device),
         receipt=_receipt(session, order),
-        queue=_queue(session, order, usual, now),
+        queue=_queue(session, order, brew_times, now),
         waits_for_person=order.waits_for_person,
         never_tells=_never_tells(device, order),
         contact=session.get_one(Merchant, order.merchant_id).contact_email if status in FAILURES else "",
@@ -106,16 +106,16 @@ def _obstacle(session: Session, device: Device, order: Order) -> str:
     return obstacle(device, session.get(DeviceLive, device.device_uuid), order.drink_no, order.id)
 
 
-def _queue(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
+def _queue(session: Session, order: Order, brew_times: BrewTimeEstimates, now: datetime) -> Queue:
     """Once the machine has accepted the order, it is next."""
     waits = order.status == Status.PAID or (order.status == Status.MAKE_PENDING and order.stage in {"", "sent"})
-    return queue_before(session, order, usual, now) if waits else NOBODY
+    return queue_before(session, order, brew_times, now) if waits else NOBODY
 
 
 def _ready_by(
-    session: Session, order: Order, command: MakeCommand | None, usual: UsualTimes, now: datetime
+    session: Session, order: Order, command: MakeCommand | None, brew_times: BrewTimeEstimates, now: datetime
 ) -> datetime | None:
     if order.status != Status.MAKE_PENDING or command is None or command.accepted_at is None:
         return None
-    takes = usual.of(session, order, now)
+    takes = brew_times.of(session, order, now)
     return command.accepted_at + takes if takes is not None else None

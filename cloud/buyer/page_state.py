@@ -1,4 +1,4 @@
-"""What the page says and offers for each status, stage and return: pure, one `Scene` for one `OrderView`.
+"""What the page says and offers for each status, stage and return: pure, one `PageState` for one `OrderView`.
 
 Holds the order of things on the page; the sentences are in `texts_*.py`, the looks in the templates.
 """
@@ -39,7 +39,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Scene:
+class PageState:
     """One state of the page. Names ending in `_key` name sentences."""
 
     title_key: str
@@ -65,74 +65,74 @@ class Scene:
     """This order is over before it was paid: a new one can be begun."""
 
 
-def scene(view: OrderView, now: datetime) -> Scene:
+def page_state(view: OrderView, now: datetime) -> PageState:
     """The page for this order now."""
     match view.status:
         case Status.CREATED | Status.NOT_PAID:
             return _payable(view, now)
         case Status.PENDING:
-            return Scene("pending.title", ("pending.text",), step=0, action="continue", note="client_info_pending",
-                         follow=True)  # fmt: skip
+            return PageState("pending.title", ("pending.text",), step=0, action="continue", note="client_info_pending",
+                             follow=True)  # fmt: skip
         case Status.PAID:
             return _in_line(
-                view, Scene("paid.title", ("paid.text",), step=1, note="client_info_paid", follow=True), now
+                view, PageState("paid.title", ("paid.text",), step=1, note="client_info_paid", follow=True), now
             )
         case Status.MAKE_PENDING:
             return _making(view, now)
         case Status.MANUAL_MAKE:
             return _waiting_for_buyer(view, now)
         case Status.SUCCESSFUL if view.stage == UNOBSERVED:  # "ready" is never said without the machine's word
-            return Scene("unobserved.title", ("unobserved.text",), mood="waiting", step=2,
-                         note="client_info_make_pending", refresh_s=_return_refresh(view))  # fmt: skip
+            return PageState("unobserved.title", ("unobserved.text",), mood="waiting", step=2,
+                             note="client_info_make_pending", refresh_s=_return_refresh(view))  # fmt: skip
         case Status.SUCCESSFUL:
-            return Scene("successful.title", ("successful.text",), mood="ready", level=100, step=4,
-                         note="client_info_successful", refresh_s=_return_refresh(view))  # fmt: skip
+            return PageState("successful.title", ("successful.text",), mood="ready", level=100, step=4,
+                             note="client_info_successful", refresh_s=_return_refresh(view))  # fmt: skip
         case Status.FAILED:
             return _failed(view)
         case Status.MAKE_FAILED:
             return _make_failed(view)
 
 
-def _payable(view: OrderView, now: datetime) -> Scene:
+def _payable(view: OrderView, now: datetime) -> PageState:
     declined = view.status is Status.NOT_PAID
     note = "client_info_not_paid" if declined else "client_info"
     if not view.can_be_paid(now):
-        return Scene("created.over.title", (*_not_charged(view), "created.over.text"), mood="over", note=note,
-                     follow=not declined, refresh_s=_return_refresh(view), to_menu=True)  # fmt: skip
+        return PageState("created.over.title", (*_not_charged(view), "created.over.text"), mood="over", note=note,
+                         follow=not declined, refresh_s=_return_refresh(view), to_menu=True)  # fmt: skip
     left = Left("created.left", seconds_until(view.expires_at, now))
     if view.obstacle in _OTHERS:
         return _others_first(view, note, now)
     if view.obstacle:
-        return Scene("created.blocked.title", (*_not_charged(view), "created.blocked.text"), mood="over", step=0,
-                     note=note, left=left, why_key=why_key(view.obstacle), follow=not declined,
-                     refresh_s=REFRESH_BLOCKED_S)  # fmt: skip
+        return PageState("created.blocked.title", (*_not_charged(view), "created.blocked.text"), mood="over", step=0,
+                         note=note, left=left, why_key=why_key(view.obstacle), follow=not declined,
+                         refresh_s=REFRESH_BLOCKED_S)  # fmt: skip
     if declined:
         why = declined_key(view.cancel_reason)
         texts = _not_charged(view) if why else (*_not_charged(view), "not_paid.text")
-        return Scene("not_paid.title", texts, mood="empty", step=0, action="again", note=note, left=left, why_key=why,
-                     refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
-    return Scene("created.title", ("created.text",), mood="empty", step=0, action="pay", note=note, left=left,
-                 follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
+        return PageState("not_paid.title", texts, mood="empty", step=0, action="again", note=note, left=left,
+                         why_key=why, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
+    return PageState("created.title", ("created.text",), mood="empty", step=0, action="pay", note=note, left=left,
+                     follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
 
 
 _OTHERS = frozenset({CHECKING, RESERVED, RejectCode.BUSY})
 """Not this machine's fault: a moment's patience, and a word about how long."""
 
 
-def _others_first(view: OrderView, note: str, now: datetime) -> Scene:
+def _others_first(view: OrderView, note: str, now: datetime) -> PageState:
     """No button while it would lie: it comes by itself."""
     if view.obstacle == CHECKING:
-        return Scene("checking.title", ("checking.text",), mood="empty", step=0, note=note, follow=True,
-                     refresh_s=REFRESH_CHECKING_S)  # fmt: skip
+        return PageState("checking.title", ("checking.text",), mood="empty", step=0, note=note, follow=True,
+                         refresh_s=REFRESH_CHECKING_S)  # fmt: skip
     about = "reserved" if view.obstacle == RESERVED else "busy"
     left = None
     if view.until is not None:
         left = Left(f"{about}.left" if view.until > now else f"{about}.soon", seconds_until(view.until, now))
-    return Scene(f"{about}.title", (f"{about}.text",), mood="waiting", step=0, note=note, left=left, follow=True,
-                 refresh_s=REFRESH_WAITING_S)  # fmt: skip
+    return PageState(f"{about}.title", (f"{about}.text",), mood="waiting", step=0, note=note, left=left, follow=True,
+                     refresh_s=REFRESH_WAITING_S)  # fmt: skip
 
 
-def _in_line(view: OrderView, alone: Scene, now: datetime) -> Scene:
+def _in_line(view: OrderView, alone: PageState, now: datetime) -> PageState:
     """Other drinks come first: say how many, and how long that takes where it is known."""
     if not view.queue.ahead:
         return alone
@@ -147,19 +147,19 @@ def _not_charged(view: OrderView) -> tuple[str, ...]:
     return () if view.was_paid else ("money.none",)
 
 
-def _making(view: OrderView, now: datetime) -> Scene:
+def _making(view: OrderView, now: datetime) -> PageState:
     note = "client_info_make_pending"
     if view.stage in set(Stage):
         mood: Mood = "waiting" if view.stage in BEFORE_THE_FIRST_DROP else "pouring"
-        return Scene(f"{view.stage}.title", ("making.text",), mood=mood, level=min(view.progress, 99), step=2,
-                     note=note, left=_time_to_ready(view, now), follow=True, moves=True)  # fmt: skip
+        return PageState(f"{view.stage}.title", ("making.text",), mood=mood, level=min(view.progress, 99), step=2,
+                         note=note, left=_time_to_ready(view, now), follow=True, moves=True)  # fmt: skip
     if view.stage == "accepted":
-        return Scene("accepted.title", ("accepted.text",), step=2, note=note, left=_time_to_ready(view, now),
-                     follow=True)  # fmt: skip
+        return PageState("accepted.title", ("accepted.text",), step=2, note=note, left=_time_to_ready(view, now),
+                         follow=True)  # fmt: skip
     if view.never_tells:
-        return _in_line(view, Scene("unobserved.title", ("unobserved.sent",), step=1, note=note, follow=True), now)
+        return _in_line(view, PageState("unobserved.title", ("unobserved.sent",), step=1, note=note, follow=True), now)
     left = Left("sent.left", seconds_until(view.due_at, now)) if view.due_at and view.due_at > now else None
-    return _in_line(view, Scene("sent.title", ("sent.text",), step=1, note=note, left=left, follow=True), now)
+    return _in_line(view, PageState("sent.title", ("sent.text",), step=1, note=note, left=left, follow=True), now)
 
 
 def _time_to_ready(view: OrderView, now: datetime) -> Left | None:
@@ -173,38 +173,38 @@ def _time_to_ready(view: OrderView, now: datetime) -> Left | None:
     return Left("making.late", seconds_until(view.due_at, now))
 
 
-def _waiting_for_buyer(view: OrderView, now: datetime) -> Scene:
+def _waiting_for_buyer(view: OrderView, now: datetime) -> PageState:
     left = Left("manual_make.left", seconds_until(view.due_at, now)) if view.due_at else None
     note = "client_info_manual_make"
     if view.no_pour:
-        return Scene("manual_make.title", (f"manual_make.{view.no_pour}",), mood="waiting", step=1, note=note,
-                     left=left, follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
+        return PageState("manual_make.title", (f"manual_make.{view.no_pour}",), mood="waiting", step=1, note=note,
+                         left=left, follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
     if view.obstacle not in {"", RESERVED}:  # this buyer has paid: who is paying now comes after
         soon = REFRESH_CHECKING_S if view.obstacle == CHECKING else REFRESH_BLOCKED_S
-        return Scene("manual_make.title", ("manual_make.blocked",), mood="waiting", step=1, note=note, left=left,
-                     why_key=why_key(view.obstacle), follow=True, refresh_s=soon)  # fmt: skip
-    return Scene("manual_make.title", ("manual_make.text",), mood="waiting", step=1, action="pour", note=note,
-                 left=left, follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
+        return PageState("manual_make.title", ("manual_make.blocked",), mood="waiting", step=1, note=note, left=left,
+                         why_key=why_key(view.obstacle), follow=True, refresh_s=soon)  # fmt: skip
+    return PageState("manual_make.title", ("manual_make.text",), mood="waiting", step=1, action="pour", note=note,
+                     left=left, follow=True, refresh_s=REFRESH_PAYABLE_S)  # fmt: skip
 
 
-def _failed(view: OrderView) -> Scene:
+def _failed(view: OrderView) -> PageState:
     if view.reason == "expired" and not view.was_paid:
-        return Scene("created.over.title", ("money.none", "created.over.text"), mood="over",
-                     note="client_error_info", to_menu=True)  # fmt: skip
-    return Scene("failed.title", mood="over", why_key=why_key(view.reason), note="client_error_info",
-                 refresh_s=_return_refresh(view))  # fmt: skip
+        return PageState("created.over.title", ("money.none", "created.over.text"), mood="over",
+                         note="client_error_info", to_menu=True)  # fmt: skip
+    return PageState("failed.title", mood="over", why_key=why_key(view.reason), note="client_error_info",
+                     refresh_s=_return_refresh(view))  # fmt: skip
 
 
-def _make_failed(view: OrderView) -> Scene:
+def _make_failed(view: OrderView) -> PageState:
     """No pay and no retry; the order is not followed any more, its return is (docs/buyer-page.md)."""
     if view.never_tells and view.uncertain:
-        return Scene("unobserved.title", ("unobserved.returned",), mood="waiting", step=1,
-                     note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
+        return PageState("unobserved.title", ("unobserved.returned",), mood="waiting", step=1,
+                         note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
     not_collected = view.reason == "expired" and not view.was_commanded
     title = "make_failed.unsure.title" if view.uncertain else "make_failed.title"
     why = "why.not_collected" if not_collected else why_key(view.reason)
-    return Scene(title, ("make_failed.text",), mood="warning", is_warning=True, why_key=why,
-                 note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
+    return PageState(title, ("make_failed.text",), mood="warning", is_warning=True, why_key=why,
+                     note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
 
 
 def money_says(view: OrderView, now: datetime) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from cloud.buyer import reservation
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.database.database import Database
 from cloud.fleet import probes
@@ -49,12 +49,12 @@ class Asking:
     """
 
     def __init__(
-        self, database: Database, clock: Callable[[], datetime], usual: UsualTimes, *, is_live: bool = True,
+        self, database: Database, clock: Callable[[], datetime], brew_times: BrewTimeEstimates, *, is_live: bool = True,
         carrier_seen: Callable[[Device], datetime | None] | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._clock = clock
-        self._usual = usual
+        self._brew_times = brew_times
         self._is_live = is_live
         self._carrier_seen = carrier_seen
 
@@ -134,7 +134,7 @@ class Asking:
         """Other buyers of this machine: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
-            queue = reservation.queue_before(session, order, self._usual, now)
+            queue = reservation.queue_before(session, order, self._brew_times, now)
             if queue.ahead:
                 return Readiness(RejectCode.BUSY, queue.over_by)
         if not code:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.order_view import Queue
 from cloud.database.base import Base
 from cloud.database.due import is_due
@@ -103,12 +103,12 @@ def _was_paid(session: Session, row: Reservation) -> bool:
     return holder is not None and holder.paid_at is not None
 
 
-def queue_before(session: Session, order: Order, usual: UsualTimes, now: datetime) -> Queue:
+def queue_before(session: Session, order: Order, brew_times: BrewTimeEstimates, now: datetime) -> Queue:
     """What this order's machine still has to pour before it."""
     first = _commands_before(session, order, now)
     over_by: datetime | None = now
     for command, other in first:
-        takes = usual.of(session, other, now)
+        takes = brew_times.of(session, other, now)
         if over_by is None or takes is None:
             over_by = None
             continue

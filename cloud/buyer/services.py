@@ -1,4 +1,4 @@
-"""What every view of the buyer's room works with: the database, the clock, the limits. One for each application."""
+"""What every view of the buyer's works with: the database, the clock, the limits. One for each application."""
 
 import hashlib
 import secrets
@@ -10,7 +10,7 @@ from functools import cached_property
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
 from cloud.buyer.errors import Trouble, wants_json
 from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
@@ -52,7 +52,7 @@ STREAMS_PER_ADDRESS = 20
 
 
 @dataclass(frozen=True)
-class Room:
+class Services:
     """Shared by all views; safe from any thread."""
 
     database: Database
@@ -63,7 +63,7 @@ class Room:
     """Ids of orders made from a menu."""
     visitor: Callable[[], str] = lambda: request.remote_addr or ""
     """The address of who asks now; empty when it cannot be told, and then limits for one address do not apply."""
-    usual_times: UsualTimes = field(default_factory=UsualTimes)
+    brew_times: BrewTimeEstimates = field(default_factory=BrewTimeEstimates)
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
     of_network: RateLimit = field(default_factory=lambda: RateLimit(NETWORK_BURST, NETWORK_PER_S))
     of_device: RateLimit = field(default_factory=lambda: RateLimit(DEVICE_BURST, DEVICE_PER_S))
@@ -86,7 +86,7 @@ class Room:
     def asking(self) -> Asking:
         """Whether a machine could make a drink now."""
         return Asking(
-            self.database, self.clock, self.usual_times, is_live=self.asks_machines, carrier_seen=self.carrier_seen
+            self.database, self.clock, self.brew_times, is_live=self.asks_machines, carrier_seen=self.carrier_seen
         )
 
     @cached_property
@@ -156,7 +156,7 @@ class Room:
         if not can_be_id("uuid", order_id):
             return None
         with self.database.read() as session:
-            return load_order(session, order_id, self.usual_times, self.clock())
+            return load_order(session, order_id, self.brew_times, self.clock())
 
     def order(self, order_id: str) -> OrderView:
         """The order as it is now. Raises `Trouble` 404."""

@@ -11,7 +11,7 @@ from flask import Response, request, stream_with_context
 
 from cloud.buyer.errors import RETRY_AFTER_S, asked_language, render_error
 from cloud.buyer.order_view import OrderView
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.buyer.status_json import as_json
 from cloud.buyer.template_context import BEAT_S, key_of, needs_the_machine, render_part
 from cloud.buyer.texts import Language
@@ -29,19 +29,19 @@ BROWSER_RETRY_MS = 2000
 class Events:
     """The event stream's view."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def stream(self, order_id: str) -> Response:
         """The stream of one order."""
-        self._room.order(order_id)
-        leave = self._room.streams.take(self._room.visitor())
+        self._services.order(order_id)
+        leave = self._services.streams.take(self._services.visitor())
         if leave is None:
             response = render_error(503, "too_many_streams")
             response.headers["Retry-After"] = str(RETRY_AFTER_S[503])
             return response
         known = request.headers.get("Last-Event-ID") or request.args.get("known", "")
-        follower = _Follower(self._room, order_id, asked_language(), wants_views="view" in request.args)
+        follower = _Follower(self._services, order_id, asked_language(), wants_views="view" in request.args)
         body = follower.events(int(known) if known.isdecimal() else None)
         response = Response(stream_with_context(body), mimetype="text/event-stream")
         response.headers["Cache-Control"] = "no-cache"
@@ -53,8 +53,8 @@ class Events:
 class _Follower:
     """Follows one order for one reader: a program, or our page, which gets what it shows in the same breath."""
 
-    def __init__(self, room: Room, order_id: str, language: Language, *, wants_views: bool) -> None:
-        self._room = room
+    def __init__(self, services: Services, order_id: str, language: Language, *, wants_views: bool) -> None:
+        self._services = services
         self._order_id = order_id
         self._language = language
         self._wants_views = wants_views
@@ -63,14 +63,14 @@ class _Follower:
     def events(self, known: int | None) -> Iterator[str]:
         """What the reader has not seen, as it happens; `known` is the version it has."""
         yield f"retry: {BROWSER_RETRY_MS}\n\n"
-        with self._room.versions.follow(self._order_id) as follower:
+        with self._services.versions.follow(self._order_id) as follower:
             yield from self._follow(follower, known)
 
     def _follow(self, follower: Follower, known: int | None) -> Iterator[str]:
         ends_at = time.monotonic() + LONGEST_S
         told = ""
         while time.monotonic() < ends_at:
-            view = self._room.find(self._order_id)
+            view = self._services.find(self._order_id)
             if view is None:
                 return
             follower.seen(view.version)
@@ -81,7 +81,7 @@ class _Follower:
             if view.is_final and not view.returning:
                 yield f'id: {view.version}\nevent: end\ndata: {{"version": {view.version}}}\n\n'
                 return
-            if self._room.versions.is_over:
+            if self._services.versions.is_over:
                 return
             yield from self._wait(follower, view, ends_at)
 
@@ -90,7 +90,7 @@ class _Follower:
         key, self._key = self._key, key_of(view)
         if not self._wants_views or key == self._key or needs_the_machine(view):
             return f"id: {view.version}\ndata: {data}\n\n"
-        lines = render_part(view, self._room.clock()).splitlines()
+        lines = render_part(view, self._services.clock()).splitlines()
         part = "\n".join(f"data: {line}" for line in lines if line.strip())
         return f"id: {view.version}\nevent: view\n{part}\n\n"
 

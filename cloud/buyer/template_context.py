@@ -8,7 +8,7 @@ from markupsafe import Markup
 from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import asked_language
 from cloud.buyer.order_view import CHECKING, OrderView
-from cloud.buyer.page_state import Scene, money_says, scene
+from cloud.buyer.page_state import PageState, money_says, page_state
 from cloud.buyer.texts import Texts
 from cloud.orders.states import PAYABLE, Status
 
@@ -27,7 +27,7 @@ def key_of(view: OrderView) -> str:
 
 def render_part(view: OrderView, now: datetime) -> str:
     """What changes on the page while the order lives."""
-    return render_template("buyer/order_view.html", **shown(view, now))
+    return render_template("buyer/order_view.html", **template_context(view, now))
 
 
 def needs_the_machine(view: OrderView) -> bool:
@@ -35,10 +35,10 @@ def needs_the_machine(view: OrderView) -> bool:
     return view.status in PAYABLE | {Status.MANUAL_MAKE}
 
 
-def shown(view: OrderView, now: datetime) -> dict[str, object]:
-    """The templates' values."""
+def template_context(view: OrderView, now: datetime) -> dict[str, object]:
+    """Give the templates their values."""
     texts = Texts(asked_language())
-    its_scene = scene(view, now)
+    state = page_state(view, now)
     money_key, money_left = money_says(view, now)
     back = view.money_back
     return {
@@ -47,8 +47,8 @@ def shown(view: OrderView, now: datetime) -> dict[str, object]:
         "style": style,
         "beat_s": BEAT_S,
         "order": view,
-        "scene": its_scene,
-        "note": Markup(view.device.notes[its_scene.note]) if its_scene.note else "",  # noqa: S704  # cleaned in presenting
+        "state": state,
+        "note": Markup(view.device.notes[state.note]) if state.note else "",  # noqa: S704  # cleaned in order_reader
         "money_key": money_key,
         "money": {
             "amount": texts.price(back.amount if back else view.price),
@@ -57,15 +57,15 @@ def shown(view: OrderView, now: datetime) -> dict[str, object]:
             "left": texts.left(money_left),
         },
         "key": key_of(view),
-        "again_s": _looks_again_after(view, its_scene, now),
+        "again_s": _looks_again_after(view, state, now),
         "other_language": "en" if texts.language == "ru" else "ru",
     }
 
 
-def _looks_again_after(view: OrderView, shown: Scene, now: datetime) -> int:
+def _looks_again_after(view: OrderView, state: PageState, now: datetime) -> int:
     """Seconds until a page without scripts reloads itself; 0 for never."""
     if view.obstacle == CHECKING:
-        return shown.refresh_s
-    if view.can_be_paid(now) and (view.receipt is not None or not shown.follow):
+        return state.refresh_s
+    if view.can_be_paid(now) and (view.receipt is not None or not state.follow):
         return int((view.expires_at - now).total_seconds()) + AFTER_EXPIRY_S  # someone may be typing
-    return shown.refresh_s or (WITHOUT_SCRIPTS_S if shown.follow else 0)
+    return state.refresh_s or (WITHOUT_SCRIPTS_S if state.follow else 0)

@@ -1,4 +1,4 @@
-"""The Flask application: blueprints, limits, headers. Each room brings its own routes; only health lives here."""
+"""The Flask application: blueprints, limits, headers. Each package brings its own routes; only health lives here."""
 
 import logging
 from typing import Any
@@ -56,7 +56,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         lambda: cloud.ending.is_begun,
     )  # fmt: skip
     cloud.ending.waits_for(pool.close)
-    room = buyer.create_room(
+    services = buyer.create_services(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
         streams=streams, visitor=lambda: _visitor(settings),
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
@@ -66,9 +66,9 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         ),
         told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip
-    cloud.ending.at_once(lambda: room.versions.end())
-    app.register_blueprint(buyer.create_blueprint(room))
-    app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), room))
+    cloud.ending.at_once(lambda: services.versions.end())
+    app.register_blueprint(buyer.create_blueprint(services))
+    app.register_blueprint(buyer.guard(checkout.create_blueprint(desk), services))
     app.register_blueprint(
         webhook.create_blueprint(
             cloud.database, cloud.clock, settings.trusted_proxies, settings.yookassa_webhook_networks

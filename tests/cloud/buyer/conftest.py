@@ -1,4 +1,4 @@
-"""The buyer's room as a small application of its own, over a real database, on a real port where a test asks for it."""
+"""The buyer's pages as a small application, over a real database, on a real port where a test asks for it."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer import render_http_error
 from cloud.buyer.blueprint import create_blueprint, guard
 from cloud.buyer.limits import RateLimit, Seats
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.database.database import Database
 from tests.cloud import migrated
 from tests.cloud.buyer.orders import RULES, Orders, TestClock
@@ -56,10 +56,10 @@ def orders(database: Database, clock: TestClock) -> Orders:
 
 
 @pytest.fixture
-def room(database: Database, clock: TestClock) -> Room:
+def services(database: Database, clock: TestClock) -> Services:
     ids = iter(f"menu-{number}" for number in range(1000))
     limit, seats = RateLimit(burst=5, per_s=1), Seats(total=3, per_address=2)
-    return Room(database, RULES, clock, PUBLIC_URL, lambda: next(ids), new_orders=limit, streams=seats)
+    return Services(database, RULES, clock, PUBLIC_URL, lambda: next(ids), new_orders=limit, streams=seats)
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def counter() -> Counter:
 
 
 @pytest.fixture
-def app(room: Room, counter: Counter, clock: TestClock) -> Flask:
+def app(services: Services, counter: Counter, clock: TestClock) -> Flask:
     app = Flask("buyer-alone", static_folder=None)
-    app.register_blueprint(create_blueprint(room))
+    app.register_blueprint(create_blueprint(services))
     app.register_error_handler(HTTPException, render_http_error)
     checkout = Blueprint("checkout", __name__)
 
@@ -87,8 +87,8 @@ def app(room: Room, counter: Counter, clock: TestClock) -> Flask:
             return jsonify(redirect_url=request.host_url + "provider"), 200
         return redirect("/provider", 303)
 
-    app.register_blueprint(guard(checkout, room))
-    app.wsgi_app = PhonesThatScanned(app, room, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
+    app.register_blueprint(guard(checkout, services))
+    app.wsgi_app = PhonesThatScanned(app, services, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
 
     @app.get("/provider")
     def provider() -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask
 
 from cloud.buyer.capability import COOKIE, NOTHING
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from tests.cloud.buyer.orders import DEVICE, START, TestClock
 
 STRANGER = "tests.stranger"
@@ -15,8 +15,8 @@ USUAL = ("o-1", "a/b")
 class PhonesThatScanned:
     """Every phone here has scanned the usual orders at their machine, unless it says that it is a stranger's."""
 
-    def __init__(self, app: Flask, room: Room, clock: TestClock) -> None:
-        self._wsgi, self._room, self._clock = app.wsgi_app, room, clock
+    def __init__(self, app: Flask, services: Services, clock: TestClock) -> None:
+        self._wsgi, self._services, self._clock = app.wsgi_app, services, clock
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         cookies = environ.get("HTTP_COOKIE", "")
@@ -24,5 +24,5 @@ class PhonesThatScanned:
             held = NOTHING.at_machine(DEVICE, self._clock(), is_signed=False)
             for order_id in USUAL:
                 held = held.holding(order_id, START, is_signed=False)
-            environ["HTTP_COOKIE"] = "; ".join(filter(None, (cookies, f"{COOKIE}={self._room.seal.write(held)}")))
+            environ["HTTP_COOKIE"] = "; ".join(filter(None, (cookies, f"{COOKIE}={self._services.seal.write(held)}")))
         return self._wsgi(environ, start_response)

@@ -19,7 +19,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from cloud.buyer import render_http_error
 from cloud.buyer.blueprint import create_blueprint
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.database.base import Base
 from cloud.database.database import Database
 from tests.chromium import Pages, a_browser
@@ -120,9 +120,9 @@ def _a_site() -> Iterator[tuple[Orders, str]]:
         database = Database(f"sqlite:///{folder}/coffee.db")
         Base.metadata.create_all(database.engine)
         app = Flask("buyer-alone", static_folder=None)
-        room = Room(database, RULES, clock, "http://localhost", lambda: "menu-1")
-        app.register_blueprint(create_blueprint(room))
-        app.wsgi_app = PhonesThatScanned(app, room, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
+        services = Services(database, RULES, clock, "http://localhost", lambda: "menu-1")
+        app.register_blueprint(create_blueprint(services))
+        app.wsgi_app = PhonesThatScanned(app, services, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
         app.register_error_handler(HTTPException, render_http_error)
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever)

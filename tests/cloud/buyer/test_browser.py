@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, Route, expect
 
 from cloud.buyer import page_state, stream, template_context, versions
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.orders.money import PaymentState
 from cloud.orders.states import Status
 from protocol.reasons import Result, Spout, Stage
@@ -77,8 +77,14 @@ def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders,
 
 @pytest.mark.parametrize("by", ["streams", "polling"])
 def test_make_failed_says_so_and_stops_asking(
-    pages: Pages, site: str, orders: Orders, counter: Counter, room: Room, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
+    pages: Pages,
+    site: str,
+    orders: Orders,
+    counter: Counter,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:  # fmt: skip
     monkeypatch.setattr(page_state, "REFRESH_RETURN_S", 1)
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(versions, "LOOK_S", 0.1)
@@ -99,7 +105,7 @@ def test_make_failed_says_so_and_stops_asking(
     expect(page.locator(".sign")).to_contain_text("⚠")
     expect(page.locator(".note b")).to_have_text("812")
     expect(page.locator("button")).to_have_count(0)
-    wait_until(lambda: _turn(page) and room.streams.taken == 0, what="the stream being left")
+    wait_until(lambda: _turn(page) and services.streams.taken == 0, what="the stream being left")
     polls, streams, parts = counter.of("/v1/order-status/"), counter.of("/events"), counter.of("part=1")
     wait_until(lambda: _turn(page) and counter.of("part=1") >= parts + 3, what="the return being looked after")
     assert (counter.of("/v1/order-status/"), counter.of("/events")) == (polls, streams)

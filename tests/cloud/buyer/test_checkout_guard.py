@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
 from cloud.background import heartbeat
-from cloud.buyer import services as room_of
+from cloud.buyer import services as buyer_services
 from cloud.buyer.headers import is_own
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.settings import Settings
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import Orders
@@ -101,14 +101,14 @@ def test_a_program_does_not_wait_for_other_buyers(client: FlaskClient, orders: O
     ],
 )
 def test_nobody_is_sold_what_nobody_could_send(
-    client: FlaskClient, room: Room, orders: Orders, counter: Counter, way: str, is_alive: bool, has_broker: bool,
-    control: str, code: str,
+    client: FlaskClient, services: Services, orders: Orders, counter: Counter, way: str, is_alive: bool,
+    has_broker: bool, control: str, code: str,
 ) -> None:  # fmt: skip
     orders.change_device(control=control)
     orders.machine_says()
     if is_alive:
         orders.database.transact(heartbeat.beat, "worker", has_broker, orders.clock())
-    watch_carriers(room)
+    watch_carriers(services)
     body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
 
     answer = client.post(PAY, json=body)
@@ -122,13 +122,13 @@ def test_nobody_is_sold_what_nobody_could_send(
 
 @pytest.mark.parametrize("way", ["the page", "the API"])
 def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
-    client: FlaskClient, room: Room, orders: Orders, counter: Counter, way: str
+    client: FlaskClient, services: Services, orders: Orders, counter: Counter, way: str
 ) -> None:
     """SQLite's workers beat each 30 s."""
     orders.machine_says()
     orders.database.transact(heartbeat.beat, "worker", True, orders.clock() - timedelta(seconds=8))
-    object.__setattr__(room, "asks_machines", True)
-    watch_carriers(room)
+    object.__setattr__(services, "asks_machines", True)
+    watch_carriers(services)
     body = {"order_id": orders.created()} | ({"slot": "1"} if way == "the page" else {})
 
     answer = client.post(PAY, json=body)
@@ -137,15 +137,15 @@ def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
     assert counter.checkout_got == []
 
 
-def watch_carriers(room: Room) -> None:
+def watch_carriers(services: Services) -> None:
     object.__setattr__(
-        room, "carrier_seen",
-        lambda device: heartbeat.carrier_seen(room.database, room.clock(), by_broker=device.control == "agent"),
+        services, "carrier_seen",
+        lambda device: heartbeat.carrier_seen(services.database, services.clock(), by_broker=device.control == "agent"),
     )  # fmt: skip
 
 
-def test_a_test_machine_is_sold_whatever_is_away(client: FlaskClient, room: Room, orders: Orders) -> None:
-    object.__setattr__(room, "carrier_seen", lambda _: None)
+def test_a_test_machine_is_sold_whatever_is_away(client: FlaskClient, services: Services, orders: Orders) -> None:
+    object.__setattr__(services, "carrier_seen", lambda _: None)
     orders.change_device(status="test")
 
     assert client.post(PAY, json={"order_id": orders.created()}).status_code == 200
@@ -175,9 +175,9 @@ def test_a_browser_that_tells_only_its_origin_is_known_behind_a_proxy(written: s
 def test_one_order_is_not_pressed_without_end(client: FlaskClient, orders: Orders) -> None:
     orders.created("o-1")
     orders.created("o-2")
-    statuses = [client.post(PAY, json={"order_id": "o-1"}).status_code for _ in range(room_of.ACTS_BURST + 1)]
+    statuses = [client.post(PAY, json={"order_id": "o-1"}).status_code for _ in range(buyer_services.ACTS_BURST + 1)]
 
-    assert statuses == [200] * room_of.ACTS_BURST + [429]
+    assert statuses == [200] * buyer_services.ACTS_BURST + [429]
     assert client.post(PAY, json={"order_id": "o-2"}).status_code == 200
 
 

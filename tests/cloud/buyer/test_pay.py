@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cloud.buyer.limits import RateLimit
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Merchant
@@ -203,13 +203,13 @@ def test_only_a_person_makes_an_order(
 
 
 def test_one_machine_is_not_given_orders_without_end_from_many_networks(
-    app: Flask, room: Room, orders: Orders, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    app: Flask, services: Services, orders: Orders, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(room.__dict__, "of_device", RateLimit(burst=3, per_s=1))
-    monkeypatch.setitem(room.__dict__, "of_network", RateLimit(burst=2, per_s=1))
+    monkeypatch.setitem(services.__dict__, "of_device", RateLimit(burst=3, per_s=1))
+    monkeypatch.setitem(services.__dict__, "of_network", RateLimit(burst=2, per_s=1))
 
     def status(number: int, address: str) -> int:
-        monkeypatch.setitem(room.__dict__, "visitor", lambda: address)
+        monkeypatch.setitem(services.__dict__, "visitor", lambda: address)
         return scan(app.test_client(), uuid=f"far-{number}").status_code
 
     assert [status(n, f"2001:db8:1:{n}::1") for n in range(3)] == [302, 302, 429], "one network"
@@ -218,7 +218,7 @@ def test_one_machine_is_not_given_orders_without_end_from_many_networks(
     assert status(99, "192.0.2.1") == 302
 
 
-def test_a_page_in_english_was_asked_for_in_english(client: FlaskClient, orders: Orders, room: Room) -> None:
+def test_a_page_in_english_was_asked_for_in_english(client: FlaskClient, orders: Orders, services: Services) -> None:
     response = client.get("/v1/pay", query_string={**SCAN, "size": "9"}, headers={"Accept-Language": "en-GB"})
 
     assert "This link is damaged" in response.text

@@ -11,7 +11,7 @@ from cloud.buyer import reservation
 from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.buyer.readiness import Asking
 from cloud.buyer.reservation import Presser
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.orders.money import PaymentState
@@ -23,9 +23,9 @@ SOON = timedelta(seconds=0.2)
 
 
 @pytest.fixture
-def asking(room: Room, orders: Orders) -> Asking:
+def asking(services: Services, orders: Orders) -> Asking:
     orders.machine_says()
-    return Asking(room.database, room.clock, room.usual_times)
+    return Asking(services.database, services.clock, services.brew_times)
 
 
 @contextmanager
@@ -149,22 +149,22 @@ def test_nobody_answers_for_another_machine(
 # One slot, one buyer
 
 
-def test_the_second_buyer_waits_and_sees_how_long(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_the_second_buyer_waits_and_sees_how_long(services: Services, orders: Orders, clock: TestClock) -> None:
     orders.pending("o-1")
     orders.reserves("o-1")
     clock.forward(20)
     orders.created("o-2")
 
-    told = room.asking.of_order("o-2")
+    told = services.asking.of_order("o-2")
 
     assert told.code == RESERVED
     assert told.until == clock() + reservation.RESERVED_FOR - timedelta(seconds=20)
-    assert room.asking.of_order("o-1").code == ""
+    assert services.asking.of_order("o-1").code == ""
     clock.forward(41)
-    assert room.asking.of_order("o-2").code == ""
+    assert services.asking.of_order("o-2").code == ""
 
 
-def test_a_second_buyer_takes_no_slot_that_is_taken(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_a_second_buyer_takes_no_slot_that_is_taken(services: Services, orders: Orders, clock: TestClock) -> None:
     orders.pending("o-1")
     orders.reserves("o-1")
     orders.created("o-2")
@@ -174,7 +174,7 @@ def test_a_second_buyer_takes_no_slot_that_is_taken(room: Room, orders: Orders, 
     assert orders.database.transact(reservation.reserve, DEVICE, "o-2", clock()) is None
 
 
-def test_two_at_the_same_moment_get_one_slot(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_two_at_the_same_moment_get_one_slot(services: Services, orders: Orders, clock: TestClock) -> None:
     got: list[object] = []
     names = [orders.created(f"o-{number}") for number in range(8)]
     threads = [
@@ -235,59 +235,61 @@ def test_a_reservation_yields_to_who_stands_at_the_machine(orders: Orders, clock
     )
 
 
-def test_a_declined_payment_frees_the_slot_at_once(room: Room, orders: Orders) -> None:
+def test_a_declined_payment_frees_the_slot_at_once(services: Services, orders: Orders) -> None:
     orders.created("o-2")
     orders.pending("o-1")
     orders.reserves("o-1")
-    assert room.asking.of_order("o-2").code == RESERVED
+    assert services.asking.of_order("o-2").code == RESERVED
 
     orders.news("o-1", PaymentState.CANCELED)
 
-    assert room.asking.of_order("o-2").code == ""
+    assert services.asking.of_order("o-2").code == ""
 
 
-def test_whoever_never_got_to_the_payment_blocks_for_seconds_only(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_whoever_never_reached_the_payment_blocks_for_seconds(
+    services: Services, orders: Orders, clock: TestClock
+) -> None:
     orders.created("o-1")
     orders.created("o-2")
     orders.reserves("o-1")
-    assert room.asking.of_order("o-2").code == RESERVED
+    assert services.asking.of_order("o-2").code == RESERVED
 
     clock.forward(16)
 
-    assert room.asking.of_order("o-2").code == ""
+    assert services.asking.of_order("o-2").code == ""
 
 
 def test_a_drink_being_poured_is_waited_for_as_long_as_such_a_drink_takes(
-    room: Room, orders: Orders, clock: TestClock
+    services: Services, orders: Orders, clock: TestClock
 ) -> None:
     orders.usual_cups(40)
     orders.accepted("o-1")
     clock.forward(10)
     orders.created("o-2")
 
-    told = room.asking.of_order("o-2")
+    told = services.asking.of_order("o-2")
 
     assert (told.code, told.until) == ("busy", clock() + timedelta(seconds=30))
     orders.outcome("o-1", Result.DONE, out=Spout.FULL)
-    assert room.asking.of_order("o-2").code == ""
+    assert services.asking.of_order("o-2").code == ""
 
 
-def test_the_place_in_the_queue_counts_those_before(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_the_place_in_the_queue_counts_those_before(services: Services, orders: Orders, clock: TestClock) -> None:
     for number in range(3):
         orders.sent(f"o-{number}")
         clock.forward(1)
 
-    assert [room.order(f"o-{number}").queue.ahead for number in range(3)] == [0, 1, 2]
+    assert [services.order(f"o-{number}").queue.ahead for number in range(3)] == [0, 1, 2]
     orders.outcome("o-0", Result.DONE, out=Spout.FULL)
-    assert [room.order(f"o-{number}").queue.ahead for number in (1, 2)] == [0, 1]
+    assert [services.order(f"o-{number}").queue.ahead for number in (1, 2)] == [0, 1]
 
 
-def test_an_order_that_is_not_answered_leaves_the_queue(room: Room, orders: Orders, clock: TestClock) -> None:
+def test_an_order_that_is_not_answered_leaves_the_queue(services: Services, orders: Orders, clock: TestClock) -> None:
     orders.never_answered("o-1")
     orders.sent("o-2")
 
     assert RULES.ack_timeout_s
-    assert room.order("o-2").queue.ahead == 0
+    assert services.order("o-2").queue.ahead == 0
 
 
 def test_an_order_that_fits_no_frame_of_the_machine_is_not_sold(

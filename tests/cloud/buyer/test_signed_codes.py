@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.database.database import Database
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.models import Order, OrderChange, Payment
@@ -21,9 +21,9 @@ SCAN = {"deviceUuid": DEVICE, "drinkNo": "cappuccino", "size": "1", "uuid": "q-1
 
 
 @pytest.fixture
-def room(room: Room) -> Room:
-    object.__setattr__(room, "qr_keys", KEYS)
-    return room
+def services(services: Services) -> Services:
+    object.__setattr__(services, "qr_keys", KEYS)
+    return services
 
 
 @pytest.fixture
@@ -131,9 +131,9 @@ def test_the_printed_menu_is_closed_where_the_machine_must_sign(
 
 
 def test_a_program_without_keys_sells_nothing_where_the_machine_must_sign(
-    client: FlaskClient, signing: Orders, database: Database, room: Room
+    client: FlaskClient, signing: Orders, database: Database, services: Services
 ) -> None:
-    object.__setattr__(room, "qr_keys", None)
+    object.__setattr__(services, "qr_keys", None)
     assert scan(client, signed()).status_code == 403
     assert orders_there(database) == 0
 

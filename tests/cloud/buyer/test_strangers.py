@@ -7,10 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from cloud.buyer import services as room_of
+from cloud.buyer import services as buyer_services
 from cloud.buyer.capability import COOKIE, NOTHING, PRESENT_FOR, Seal
 from cloud.buyer.limits import RateLimit
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders import making
 from cloud.orders.forgetting import KEPT_FOR, Forgetting
@@ -56,9 +56,9 @@ def buyer(stranger: FlaskClient) -> FlaskClient:
 
 
 @pytest.fixture
-def signing(room: Room) -> Room:
-    object.__setattr__(room, "qr_keys", KEYS)
-    return room
+def signing(services: Services) -> Services:
+    object.__setattr__(services, "qr_keys", KEYS)
+    return services
 
 
 def scan(client: FlaskClient, said: dict[str, str]) -> TestResponse:
@@ -135,7 +135,7 @@ def test_the_printed_menu_leads_to_the_drink_that_waits(buyer: FlaskClient, orde
 
 
 def test_where_the_machine_signs_only_its_own_code_counts(
-    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Room
+    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Services
 ) -> None:
     scan(stranger, code())
     scan(buyer, signed(code(), clock))
@@ -175,7 +175,7 @@ def test_nor_with_the_same_drink_nor_when_a_payment_is_open(
 
 
 def test_what_the_machine_signed_takes_its_number_back(
-    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Room
+    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Services
 ) -> None:
     scan(stranger, code(size="2"))
     clock.forward(600)
@@ -189,7 +189,7 @@ def test_what_the_machine_signed_takes_its_number_back(
 
 
 def test_what_others_pay_for_already_is_left_to_them(
-    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Room
+    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Services
 ) -> None:
     scan(stranger, code(size="2"))
     orders.pay_again("q-1")
@@ -249,19 +249,19 @@ def test_a_program_without_cookies_goes_on_naming_it(stranger: FlaskClient, orde
 def test_presses_of_a_stranger_lock_nobody_out(buyer: FlaskClient, stranger: FlaskClient, orders: Orders) -> None:
     scan(buyer, code())
     buyer.environ_base["REMOTE_ADDR"] = stranger.environ_base["REMOTE_ADDR"] = "203.0.113.9"
-    pressed = [stranger.post(PAY, json={"order_id": "q-1"}).status_code for _ in range(room_of.ACTS_BURST + 5)]
+    pressed = [stranger.post(PAY, json={"order_id": "q-1"}).status_code for _ in range(buyer_services.ACTS_BURST + 5)]
 
     assert pressed[-1] == 429
     assert buyer.post(PAY, json={"order_id": "q-1"}).status_code == 200
 
 
 def test_a_flood_from_elsewhere_leaves_a_machine_to_its_buyers(
-    stranger: FlaskClient, room: Room, orders: Orders, monkeypatch: pytest.MonkeyPatch
+    stranger: FlaskClient, services: Services, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(room.__dict__, "of_device", RateLimit(burst=3, per_s=0))
+    monkeypatch.setitem(services.__dict__, "of_device", RateLimit(burst=3, per_s=0))
 
     def status(number: int, address: str) -> int:
-        monkeypatch.setitem(room.__dict__, "visitor", lambda: address)
+        monkeypatch.setitem(services.__dict__, "visitor", lambda: address)
         stranger.delete_cookie(COOKIE)
         return scan(stranger, code(f"far-{number}")).status_code
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from cloud.buyer import stream, versions
-from cloud.buyer.services import Room
+from cloud.buyer.services import Services
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.buyer.orders import Orders
 from tests.waiting import wait_until
@@ -181,7 +181,7 @@ def test_an_unknown_order_has_no_stream(orders: Orders, follow: Follow) -> None:
         assert reader.response.status == 404
 
 
-def test_there_are_only_so_many_seats_and_they_are_given_back(orders: Orders, follow: Follow, room: Room) -> None:
+def test_there_are_so_many_seats_and_they_are_given_back(orders: Orders, follow: Follow, services: Services) -> None:
     orders.sent()
     with follow("o-1") as first, follow("o-1"):
         wait_until(lambda: first.events, what="the first stream")
@@ -190,7 +190,7 @@ def test_there_are_only_so_many_seats_and_they_are_given_back(orders: Orders, fo
             assert int(third.response.headers["Retry-After"]) > 0
             assert json.loads(third.response.read())["error"]["code"] == "too_many_streams"
 
-    wait_until(lambda: room.streams.taken == 0, what="the seats given back")
+    wait_until(lambda: services.streams.taken == 0, what="the seats given back")
     with follow("o-1") as again:
         assert again.response.status == 200
 

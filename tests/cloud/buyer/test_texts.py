@@ -21,7 +21,7 @@ from protocol.reasons import AgentCode, FaultCode, RejectCode, Stage
 
 CODES = sorted({*RejectCode, *AgentCode, *FaultCode})
 REASONS = ["no_ack", "no_outcome", "unknown", "not_sent", "expired"]
-ROOM = Path(texts.__file__).parent
+BUYER = Path(texts.__file__).parent
 
 
 def test_both_languages_have_the_same_sentences() -> None:
@@ -63,7 +63,7 @@ KINDS = ("rejected:", "failed:", "refused:", "wrong_")
 
 def said_in_the_code() -> Iterator[tuple[str, str]]:
     """Every reason and code that the cloud itself writes down somewhere: where, and what."""
-    for path in sorted(ROOM.parent.rglob("*.py")):
+    for path in sorted(BUYER.parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             found: list[ast.expr] = []
             if isinstance(node, ast.Call):
@@ -127,8 +127,8 @@ def test_every_stage_of_the_machine_has_a_title(stage: Stage) -> None:
 
 
 def test_every_sentence_the_code_names_exists() -> None:
-    sources = [(ROOM / name).read_text() for name in ("page_state.py", "pages.py", "menu.py")]
-    sources += [path.read_text() for path in (ROOM / "templates").rglob("*.html")]
+    sources = [(BUYER / name).read_text() for name in ("page_state.py", "pages.py", "menu.py")]
+    sources += [path.read_text() for path in (BUYER / "templates").rglob("*.html")]
     families = {key.partition(".")[0] for key in SENTENCES["ru"]}
     named = {key for source in sources for key in re.findall(r"[\"']([a-z_]+(?:\.[a-z_]+)+)[\"']", source)}
     named = {key for key in named if key.partition(".")[0] in families and not key.endswith((".html", ".svg"))}

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.readiness import Asking
 from cloud.courier.broker import BrokerLink
 from cloud.courier.listener import Listener
@@ -84,6 +84,6 @@ def test_without_the_broker_the_buyer_is_told_so(world: World) -> None:
     Prober(world.database, link, world.clock).step(world.now)
     order_id = world.scan()
 
-    asking = Asking(world.database, world.clock, UsualTimes())
+    asking = Asking(world.database, world.clock, BrewTimeEstimates())
 
     assert asking.of_order(order_id).code == "not_sent"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event
 
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
-from cloud.buyer.brew_time_estimate import UsualTimes
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
@@ -103,7 +103,7 @@ def listening(database: Database) -> Iterator[Plans]:
 
 
 def queue(world: World, tx: Transaction) -> object:
-    return reservation.queue_before(tx.session, tx.session.get_one(Order, "mine"), UsualTimes(), world.now)
+    return reservation.queue_before(tx.session, tx.session.get_one(Order, "mine"), BrewTimeEstimates(), world.now)
 
 
 def the_money_at_risk(world: World, tx: Transaction) -> object:
