@@ -21,7 +21,7 @@ from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.http.request_body import told_in
 from cloud.orders import paying
-from cloud.orders.locked_order import UnknownOrder
+from cloud.orders.locked_order import UnknownOrder, lock_order
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
@@ -121,7 +121,7 @@ class Checkout:
         payment, is_new = paying.start_payment(tx, order_id, account, self._new_id(), now)
         if not is_new:
             return payment, self._unopened(tx, payment, now)
-        order = tx.session.get_one(Order, order_id)
+        order = lock_order(tx, order_id).order
         _refuse_if_it_cannot_be_made(tx.session, order)
         receipts_carried.begin(tx, order, payment, credential, email, now)
         return payment, self._call_worker.claim_new(tx, payment, order, provider, now)
@@ -133,7 +133,7 @@ class Checkout:
         """
         if payment.state != PaymentState.CREATING:
             return None
-        order = tx.session.get_one(Order, payment.order_id)
+        order = lock_order(tx, payment.order_id).order
         if now >= order.expires_at:
             raise NotPayable(order, expired=True)
         return self._call_worker.take_over(tx, payment, now)
