@@ -309,13 +309,13 @@ def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> 
     """Return the money of a poured drink, or of one that waits for a person's decision."""
     cloud = _ready_made(_settings())
     try:
-        promised = cloud.database.transact(give_back, order_id, kopecks, by, reason, cloud.clock())
+        owed = cloud.database.transact(give_back, order_id, kopecks, by, reason, cloud.clock())
     except (UnknownOrder, NotReturnable) as error:
         click.echo(f"not returned: {error}", err=True)
         sys.exit(BAD)
     finally:
         cloud.close()
-    click.echo(f"{promised} kopecks will be returned by the worker.")
+    click.echo(f"{owed} kopecks will be returned by the worker.")
 
 
 @main.command()

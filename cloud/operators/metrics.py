@@ -140,7 +140,7 @@ def _orders(session: Session) -> Gauge:
 
 
 def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
-    count = Gauge("coffee_outbox_unsettled", "Promises whose outcome is not known, by lane.")
+    count = Gauge("coffee_outbox_unsettled", "Tasks whose outcome is not known, by lane.")
     oldest = Gauge("coffee_outbox_oldest_seconds", "How long the oldest of them has been due; 0 when none is.")
     asked = select(OutboxRow.lane, func.count(), func.min(OutboxRow.due_at)).where(OutboxRow.settled_at.is_(None))
     found = {lane: (number, due) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}
@@ -153,8 +153,8 @@ def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
 
 def _reconciliation(session: Session) -> Iterator[Gauge]:
     findings = Gauge("coffee_reconciliation_findings", "Differences nobody has explained yet, by kind and state.")
-    standing = FoundDifference.state.in_((State.OPEN.value, State.MENDING.value))
-    asked = select(FoundDifference.kind, FoundDifference.state, func.count()).where(standing)
+    is_open = FoundDifference.state.in_((State.OPEN.value, State.MENDING.value))
+    asked = select(FoundDifference.kind, FoundDifference.state, func.count()).where(is_open)
     for kind, state, number in session.execute(asked.group_by(FoundDifference.kind, FoundDifference.state)):
         findings.add(number, kind=kind, state=state)
     total = Gauge("coffee_reconciliation_unexplained", "All of them that a person must look at.")

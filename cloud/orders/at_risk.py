@@ -56,7 +56,7 @@ class Next(StrEnum):
     WAITING_FOR_EVIDENCE = "waiting_for_evidence"
     CAPTURE_DUE = "capture_due"
     """Poured; the hold is to be taken."""
-    RETURN_PROMISED = "return_promised"
+    RETURN_PROMISED = "return_has_open_task"
     RETURN_ASKED = "return_asked"
     """Sent to the provider, whose answer is not final."""
     PERSON = "person"
@@ -123,10 +123,10 @@ _OWES = and_(_POURED, _DECIDED)
 """Of a poured drink a person decided to return more than is back."""
 _OPEN_STATES = (PaymentState.CREATING.value, PaymentState.PENDING.value)
 _of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
-_standing = and_(_of_payment, OutboxRow.settled_at.is_(None))
-_promised = exists().where(_standing)
-_begun = exists().where(_standing, OutboxRow.attempts > OutboxRow.undone)
-_key_is_refused = or_(Payment.key_refused, exists().where(_standing, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
+_is_open_task = and_(_of_payment, OutboxRow.settled_at.is_(None))
+_has_open_task = exists().where(_is_open_task)
+_begun = exists().where(_is_open_task, OutboxRow.attempts > OutboxRow.undone)
+_key_is_refused = or_(Payment.key_refused, exists().where(_is_open_task, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
 _is_known = or_(
     *(
@@ -265,7 +265,7 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         Payment.state.in_(_OPEN_STATES),
         _nobody_to_ask(unreadable),
         _key_is_refused,
-        and_(_promised, _refusals >= REFUSALS_FOR_A_PERSON),
+        and_(_has_open_task, _refusals >= REFUSALS_FOR_A_PERSON),
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )
     evidence_is_awaited = and_(Order.uncertain.is_(True), Order.return_after > now, ~_begun)
@@ -273,7 +273,7 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         (hopeless, literal(Next.PERSON.value)),
         (and_(_pays, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
         (and_(_pays, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
-        (~_promised, literal(Next.PERSON.value)),
+        (~_has_open_task, literal(Next.PERSON.value)),
         (and_(_pays, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),

@@ -48,7 +48,7 @@ def command_id(order_id: str, attempt: int) -> str:
 
 
 def command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
-    """Issue the next make command of a paid order and promise its sending."""
+    """Issue the next make command of a paid order and add the task that sends it."""
     order, attempt = locked.order, 1 + len(locked.commands)
     issued = fresh(
         MakeCommand, id=command_id(order.id, attempt), order_id=order.id, device_uuid=order.device_uuid,
@@ -162,7 +162,7 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     is_refused = event is Event.MACHINE_REFUSED and said.result is Result.REJECTED
     if is_refused and locked.order.status in ON_ITS_WAY and not is_paid_for(locked):
         reason = RETURNED
-    if event is Event.MACHINE_REFUSED and trusted_outcome.is_standing(locked):
+    if event is Event.MACHINE_REFUSED and trusted_outcome.ended_by_trust(locked):
         event = Event.TRUST_REFUTED
     if not apply_event(locked, event, "device", now, reason, issued.evidence):
         return

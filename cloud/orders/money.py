@@ -1,6 +1,6 @@
 """What is owed to whom, and why: pure rules over an order's status and its payments. Kopecks everywhere; no I/O.
 
-The one answer is `owed()`; `settlement.py` turns it into promises in the outbox.
+The one answer is `owed()`; `owed_tasks.py` turns it into tasks in the outbox.
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ class NotReturnable(Exception):
 def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why: str, now: datetime) -> int:
     """Return the money of a poured drink (`kopecks` of it, or what is left), or of one nobody knows about, now.
 
-    Kopecks promised. Raises `UnknownOrder` and `NotReturnable`.
+    Return the kopecks that are now owed. Raises `UnknownOrder` and `NotReturnable`.
     """
     locked = lock_order(tx, order_id)
     order = locked.order

@@ -1,4 +1,4 @@
-"""What must be done elsewhere, promised in the same commit as the change that wants it: claim, act outside, settle.
+"""What must be done elsewhere, written in the same commit as the change that wants it: claim, act outside, settle.
 
 A row is claimed with a lease and done at least once: its `key` makes the repeat harmless. The work is done elsewhere.
 """
@@ -33,7 +33,7 @@ KEY_REFUSED = "AuthError"
 
 
 class OutboxRow(Base):
-    """One promise. Unsettled until its outcome is known for certain; `verdict` says which."""
+    """One task. Unsettled until its outcome is known for certain; `verdict` says which."""
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -173,7 +173,7 @@ def is_free(row: OutboxRow, now: datetime) -> bool:
 
 
 def void(tx: Transaction, row: OutboxRow, owner: str, now: datetime) -> None:
-    """What was taken has become pointless. Not for who holds the order: `promises.settle` is."""
+    """What was taken has become pointless. Not for who holds the order: `order_tasks.settle_task` is."""
     tx.connection.execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
 
 

@@ -1,6 +1,6 @@
-"""Turns what is owed (`money.owed`) into promises in the outbox, and takes back those no longer right.
+"""Turn what is owed (`money.owed`) into tasks in the outbox, and withdraw those no longer right.
 
-Runs after every change of an order or a payment, in the same transaction. One act is never promised twice.
+Runs after every change of an order or a payment, in the same transaction. No act gets two open tasks.
 """
 
 import logging
@@ -26,7 +26,7 @@ LAST_RETRY_S = 3600.0
 
 
 def settle_money(locked: LockedOrder, now: datetime) -> None:
-    """Make the outbox promise exactly what is owed now."""
+    """Make the open tasks of the order's money exactly those that are owed now."""
     order = locked.order
     if not locked.payments:
         return
@@ -41,7 +41,7 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
         if row.settled_at is None and (row.subject, row.task) not in wanted:
             order_tasks.withdraw_tasks(locked, {Task(row.task)}, now, row.subject)
     for due in dues:
-        _promise(locked, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
+        _add_or_amend(locked, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
     if order.status == Status.SUCCESSFUL:
         order.goodwill = _is_given_back(paying(payments), rows)
 
@@ -59,23 +59,23 @@ def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
     )
 
 
-def _promise(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
     order = locked.order
     refusals = sum(row.verdict == REFUSED for row in earlier)
     wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
     due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
-    standing = next((row for row in earlier if row.settled_at is None), None)
-    if standing is not None and standing.amount != due.amount and standing.attempts and _take_back(locked, due, now):
-        standing = None
+    open_task = next((row for row in earlier if row.settled_at is None), None)
+    if open_task is not None and open_task.amount != due.amount and open_task.attempts and _take_back(locked, due, now):
+        open_task = None
     if any(row.verdict in FOR_A_PERSON for row in earlier):
         return
-    if standing is None:
+    if open_task is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
         order_tasks.add_task(locked, due.task, key, due.payment_id, now, due.amount, due_at)
         facts = {"order_id": order.id, "kopecks": due.amount}
         locked.tx.log_after_commit(log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
-        order_tasks.amend_task(locked, standing, due.amount, due_at)
+        order_tasks.amend_task(locked, open_task, due.amount, due_at)
 
 
 def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:

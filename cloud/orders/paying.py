@@ -84,7 +84,7 @@ def start_payment(
 
 
 def create_key(payment_id: str) -> str:
-    """Under which the opening of a payment is promised, and asked for at the provider."""
+    """The key of the task that opens a payment, at the provider too."""
     return f"pay-{payment_id}"
 
 

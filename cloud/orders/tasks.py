@@ -41,4 +41,4 @@ LOST = "lost"
 BY_HAND = "by_hand"
 """Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
 FOR_A_PERSON = frozenset({LOST, BY_HAND})
-"""Verdicts after which nothing is promised anew, whatever happens later: with a new key money could go twice."""
+"""Verdicts after which no new task is added, whatever happens later: with a new key money could go twice."""

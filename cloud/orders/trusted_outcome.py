@@ -49,8 +49,8 @@ def trust(locked: LockedOrder, now: datetime) -> bool:
     return True
 
 
-def is_standing(locked: LockedOrder) -> bool:
-    """The order ended by trust alone."""
+def ended_by_trust(locked: LockedOrder) -> bool:
+    """Whether the order ended by trust alone."""
     return locked.order.stage == UNOBSERVED
 
 

@@ -94,7 +94,7 @@ def _retry(
 
 
 def _not_done(locked: LockedOrder, row: OutboxRow, verdict: str, code: str, now: datetime) -> None:
-    """The last word on this call. What is still owed is promised anew, later, under a new key, if a person need not."""
+    """The last word on this call. What is still owed gets a new task, under a new key, unless a person must act."""
     if not order_tasks.settle_task(locked, row.key, row.claimed_by, verdict, now):
         return
     if verdict == LOST:  # sending it again could now do it twice; what a question can still tell is asked

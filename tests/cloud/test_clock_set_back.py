@@ -44,7 +44,7 @@ def test_no_return_waits_for_them(world: World) -> None:
     assert world.order(order_id).return_after is not None
     world.wait(BACK_S)
     assert world.order(order_id).return_after is None
-    assert world.promised(order_id, Task.REFUND) == [Task.REFUND]
+    assert world.open_tasks(order_id, Task.REFUND) == [Task.REFUND]
 
 
 @pytest.mark.parametrize(("lane", "act"), [(Lane.MQTT, "put off"), (Lane.MQTT, "taken"), (Lane.PROVIDER, "taken")])

@@ -219,8 +219,8 @@ class World:
             found = select(OutboxRow).where(OutboxRow.order_id == order_id).order_by(OutboxRow.id)
             return [row for row in session.scalars(found) if not tasks or Task(row.task) in tasks]
 
-    def promised(self, order_id: str, *tasks: Task) -> list[str]:
-        """The names of the order's promises still to be kept."""
+    def open_tasks(self, order_id: str, *tasks: Task) -> list[str]:
+        """The names of the order's unsettled tasks."""
         return [row.task for row in self.rows(order_id, *tasks) if row.settled_at is None]
 
     def history(self, order_id: str) -> list[OrderChange]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cloud.orders.at_risk import MoneyAtRisk, Next
 from cloud.payments.reconcile.kinds import NO_MONEY, Kind
 from cloud.payments.reconcile.models import FoundDifference, State
-from cloud.payments.reconcile.store import STANDING
+from cloud.payments.reconcile.store import OF_ANY_DAY
 
 _ACTION = {State.OPEN.value: Next.DIFFERENCE, State.MENDING.value: Next.ASKED_AGAIN}
 MOST = 10_000
@@ -39,7 +39,7 @@ class Difference:
 def open_differences(session: Session, counted: Collection[MoneyAtRisk]) -> list[Difference]:
     """Oldest first; without what is at risk by our own ledger anyway (`counted`)."""
     seen = {money.provider_payment_id for money in counted} - {""}
-    of_money = FoundDifference.kind.not_in([kind.value for kind in NO_MONEY | STANDING])
+    of_money = FoundDifference.kind.not_in([kind.value for kind in NO_MONEY | OF_ANY_DAY])
     found = select(FoundDifference).where(FoundDifference.state.in_(list(_ACTION)), of_money)
     rows = session.scalars(found.order_by(FoundDifference.first_seen_at, FoundDifference.id).limit(MOST))
     return [_difference(row) for row in rows if _kopecks(row) and row.provider_id not in seen]

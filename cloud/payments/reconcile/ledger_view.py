@@ -149,7 +149,7 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
     ]
 
 
-def standing(session: Session, shop: ShopKey, now: datetime, *, can_be_asked: bool) -> list[Finding]:
+def unsettled_money(session: Session, shop: ShopKey, now: datetime, *, can_be_asked: bool) -> list[Finding]:
     """The shop's money, of whatever day, that nothing moves, or that has been on its way for long."""
     account = (shop.merchant_id, shop.scenario, shop.account_id)
     waiting = each_at_risk(session, now, account, frozenset() if can_be_asked else frozenset({account}))

@@ -88,7 +88,7 @@ class ShopDay:
         with self._database.read() as session:
             self.look.note(*ledger_view.poured_without_money(session, self._shop, self._day))
             can_be_asked = self._provider is not None
-            self.look.note(*ledger_view.standing(session, self._shop, self._now, can_be_asked=can_be_asked))
+            self.look.note(*ledger_view.unsettled_money(session, self._shop, self._now, can_be_asked=can_be_asked))
             self.look.here = ledger_view.totals(session, self._shop, self._day)
         if self._provider is None and self.look.here.payments:
             self.look.problem = "no key of this shop"

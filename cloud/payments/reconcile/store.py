@@ -25,7 +25,7 @@ TRY_AGAIN = timedelta(hours=1)
 """After a look that did not come to its end."""
 ITSELF = "reconciliation"
 
-STANDING = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
+OF_ANY_DAY = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
 """Seen by every look at their shop, whatever its day."""
 _ORDER = {State.OPEN.value: 0, State.MENDING.value: 1, State.EXPLAINED.value: 2, State.CLOSED.value: 3}
 
@@ -119,8 +119,8 @@ def _close_the_rest(session: Session, key: ShopKey, day: Day, look: Look, now: d
     """What this look would have seen and did not, is gone. An unfinished look closes only what needs no list."""
     if Kind.TOO_MANY in look.found:
         return
-    standing = FoundDifference.kind.in_([kind.value for kind in STANDING])
-    in_sight = or_(standing, FoundDifference.day == day.date) if look.complete else standing
+    is_of_any_day = FoundDifference.kind.in_([kind.value for kind in OF_ANY_DAY])
+    in_sight = or_(is_of_any_day, FoundDifference.day == day.date) if look.complete else is_of_any_day
     unseen = FoundDifference.fingerprint.not_in(list(look.found))
     wanted = and_(_of(key), in_sight, unseen, FoundDifference.state != State.CLOSED.value)
     for found in session.scalars(select(FoundDifference).where(wanted)):

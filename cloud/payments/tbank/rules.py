@@ -50,7 +50,7 @@ def cancel_step(state: State) -> Step:
 def refund_step(state: State, booked: Booked | None) -> Step:
     """Give back what was taken. A refund that our ledger does not know is taken for this one: it may be.
 
-    If it was somebody else's, what is still owed shows in the ledger and is promised anew.
+    If it was somebody else's, what is still owed shows in the ledger and gets a new task.
     """
     if state.status in OPEN | PAYING | HELD | CONFIRMING | REVERSING | GONE:
         return Step.REFUSE

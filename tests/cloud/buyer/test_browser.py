@@ -77,13 +77,8 @@ def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders,
 
 @pytest.mark.parametrize("by", ["streams", "polling"])
 def test_make_failed_says_so_and_stops_asking(
-    pages: Pages,
-    site: str,
-    orders: Orders,
-    counter: Counter,
-    services: Services,
+    pages: Pages, site: str, orders: Orders, counter: Counter, services: Services, by: str,
     monkeypatch: pytest.MonkeyPatch,
-    by: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(page_state, "REFRESH_RETURN_S", 1)
     monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)

@@ -124,7 +124,7 @@ def test_a_repeat_is_receipted_again_and_changes_nothing(rig: Rig) -> None:
     for number in range(3):
         machine.say(outcome(rig, order_id, Result.REJECTED, f"o-{number}", code="no_water", out=Spout.NONE))
     rig.hear_until(lambda: receipted(machine) == {"o-0", "o-1", "o-2"})
-    assert rig.world.promised(order_id) == ["refund"]
+    assert rig.world.open_tasks(order_id) == ["refund"]
     assert [change.event for change in rig.world.history(order_id)].count("machine_refused") == 1
 
 

@@ -88,7 +88,7 @@ def test_a_machine_that_stays_away_ends_as_not_sent_for_certain(rig: Rig, caplog
         rig.world.wait(60)
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert rig.world.promised(order_id) == ["refund"]
+    assert rig.world.open_tasks(order_id) == ["refund"]
     assert errors_with_parameters(caplog, order_id)
 
 
@@ -106,7 +106,7 @@ def test_a_broker_that_is_away_is_waited_for_until_the_deadline(world: World, ca
             world.wait(10)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert world.promised(order_id) == ["refund"]
+    assert world.open_tasks(order_id) == ["refund"]
     [told] = errors_with_parameters(caplog, order_id)
     assert (told.__dict__["device"], told.__dict__["price"], told.__dict__["drink_no"]) == (DEVICE, PRICE, "latte")
 
@@ -120,7 +120,7 @@ def test_a_command_of_before_the_clock_was_set_back_is_not_sent(sqlite_world: Wo
     order = sqlite_world.order(order_id)
     assert link.waiting == []
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert sqlite_world.promised(order_id) == ["refund"]
+    assert sqlite_world.open_tasks(order_id) == ["refund"]
 
 
 @pytest.mark.parametrize("ends", ["clock set back", "too late", "refused"])
@@ -162,7 +162,7 @@ def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, wa
     rig.publish()
     rig.world.clock.advance(waits_s)
     rig.world.refunded(rig.world.payment(order_id).id)
-    rig.publish_until(lambda: rig.world.promised(order_id) == [])
+    rig.publish_until(lambda: rig.world.open_tasks(order_id) == [])
     wait_until(lambda: len(machine.commands) == 2, what="command and cancel")
     command = rig.world.command(order_id)
     assert machine.commands[1] == Cancel(
@@ -201,7 +201,7 @@ def test_a_broker_that_forbids_it_fails_the_order_at_once(
         rig.publish_until(lambda: rig.world.status(order_id) == "make_failed")
     order = rig.world.order(order_id)
     assert (order.reason, order.uncertain) == ("not_sent", False)
-    assert rig.world.promised(order_id) == ["refund"]
+    assert rig.world.open_tasks(order_id) == ["refund"]
     assert errors_with_parameters(caplog, order_id)
     assert rig.world.history(order_id)[-1].evidence == {"why": "broker code 135"}
 
@@ -236,7 +236,7 @@ def test_an_unexpected_error_fails_the_order_at_once_and_the_others_are_sent(
         rig.publish_until(lambda: rig.world.status(lucky) == "make_pending")
     order = rig.world.order(unlucky)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert rig.world.promised(unlucky) == ["refund"]
+    assert rig.world.open_tasks(unlucky) == ["refund"]
     assert any(record.exc_info for record in errors_with_parameters(caplog, unlucky))
     wait_until(lambda: machine.commands)
     assert [command.order_id for command in machine.commands if isinstance(command, Make)] == [lucky]
@@ -353,7 +353,7 @@ def test_silence_is_asked_about(rig: Rig) -> None:
     order_id = rig.world.pay()
     published(rig, order_id)
     rig.world.wait(76)
-    rig.publish_until(lambda: rig.world.promised(order_id, Task.QUERY) == [])
+    rig.publish_until(lambda: rig.world.open_tasks(order_id, Task.QUERY) == [])
     wait_until(lambda: len(machine.commands) == 2)
     query = machine.commands[1]
     assert isinstance(query, Query)

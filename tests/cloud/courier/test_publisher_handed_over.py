@@ -48,7 +48,7 @@ def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sq
     publisher.step(world.now)
     world.wait(60)
     assert not world.order(order_id).uncertain, "not a byte left us"
-    assert world.promised(order_id) == ["refund"]
+    assert world.open_tasks(order_id) == ["refund"]
 
 
 def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> None:

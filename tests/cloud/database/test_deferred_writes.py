@@ -155,7 +155,7 @@ def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> Non
     assert [change.event for change in world.history(order_id)][-3:] == [
         "command_published", "machine_accepted", "machine_done",
     ]  # fmt: skip
-    assert world.promised(order_id) == ["capture"]
+    assert world.open_tasks(order_id) == ["capture"]
     assert [sum(text.startswith(start) for text in asked) for start in ("SELECT orders.", "UPDATE orders")] == [1, 1]
 
 

@@ -43,7 +43,7 @@ def test_money_that_comes_after_the_provider_said_canceled_goes_back(world: Worl
     order_id = world.bring_to(Status.NOT_PAID)
     world.tell(world.payment(order_id).id, state)
     assert world.status(order_id) == "not_paid"
-    assert world.promised(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
+    assert world.open_tasks(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
     assert world.commands(order_id) == []
 
 
@@ -69,7 +69,7 @@ def test_a_hold_seen_again_after_it_was_given_back_is_old_news(world: World) -> 
     world.tell(payment_id, P.CANCELED)
     world.tell(payment_id, P.HELD)
     assert world.payment(order_id).state == "canceled"
-    assert world.promised(order_id, *RETURNS) == []
+    assert world.open_tasks(order_id, *RETURNS) == []
 
 
 @pytest.mark.parametrize("capture", ["on_dispense", "immediate"])
@@ -83,7 +83,7 @@ def test_fields_and_methods_nobody_has_documented_change_nothing(market: Market,
     market.world.report(order_id, result, "" if result is Result.DONE else "no_water")
     market.work()
     assert market.kept(order_id) == (PRICE if result is Result.DONE else 0)
-    assert market.world.promised(order_id, Task.CAPTURE, *RETURNS) == []
+    assert market.world.open_tasks(order_id, Task.CAPTURE, *RETURNS) == []
 
 
 def test_wrong_money_alerts_and_is_never_poured_for(market: Market, caplog: pytest.LogCaptureFixture) -> None:
@@ -95,7 +95,7 @@ def test_wrong_money_alerts_and_is_never_poured_for(market: Market, caplog: pyte
     assert "money does not fit the order: currency" in caplog.text
     assert (market.world.status(order_id), market.world.order(order_id).reason) == ("failed", "wrong_currency")
     assert market.world.commands(order_id) == []
-    assert market.world.promised(order_id, *RETURNS) == ["refund"]
+    assert market.world.open_tasks(order_id, *RETURNS) == ["refund"]
 
 
 def test_every_notification_in_any_order_tells_one_story(market: Market) -> None:

@@ -98,7 +98,7 @@ def test_after_a_refusal_that_lied_the_books_there_are_asked_first(market: Marke
     market.end()
     assert returned(market) == [PART]
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
-    assert market.world.promised(order_id, Task.REFUND) == []
+    assert market.world.open_tasks(order_id, Task.REFUND) == []
 
 
 def test_after_a_refusal_that_lied_a_return_under_way_is_waited_for(market: Market, order_id: str) -> None:
@@ -109,7 +109,7 @@ def test_after_a_refusal_that_lied_a_return_under_way_is_waited_for(market: Mark
     for _ in range(5):
         market.work(3600)
     assert returned(market) == [PART]
-    assert market.world.promised(order_id, Task.REFUND) == ["refund"], "nothing new is sent before its end is known"
+    assert market.world.open_tasks(order_id, Task.REFUND) == ["refund"], "nothing new is sent before its end is known"
     market.end()
     assert returned(market) == [PART]
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
@@ -123,7 +123,7 @@ def test_while_the_books_there_cannot_be_asked_no_new_key_is_used(market: Market
     for _ in range(10):
         market.work(3600)
     assert market.wire.keys("ref") == []
-    assert market.world.promised(order_id, Task.REFUND) == ["refund"]
+    assert market.world.open_tasks(order_id, Task.REFUND) == ["refund"]
     assert risks(market) == {Next.RETURN_PROMISED: PART}, "and it is seen to stand open"
     market.wire.standing = Fate.WELL
     market.end()

@@ -88,7 +88,7 @@ def test_nothing_is_poured_for_late_money_that_went_back_by_hand(
         pour(market, order_id, "buyer")
     market.deadlines.step(market.clock.now)
     assert market.world.status(order_id) == "make_failed", "and the order waits no longer"
-    assert market.world.promised(order_id, *RETURNS) == []
+    assert market.world.open_tasks(order_id, *RETURNS) == []
 
 
 @CAPTURES

@@ -32,7 +32,7 @@ def not_poured(market: Market, capture: str = "immediate", method: str = "bank_c
 @pytest.mark.parametrize(("capture", "task"), [("on_dispense", Task.CANCEL), ("immediate", Task.REFUND)])
 def test_a_hold_is_cancelled_and_taken_money_refunded(market: Market, capture: str, task: Task) -> None:
     order_id = not_poured(market, capture)
-    assert market.world.promised(order_id, *RETURNS) == [task.value]
+    assert market.world.open_tasks(order_id, *RETURNS) == [task.value]
     market.end()
     assert market.kept(order_id) == 0
     assert len(market.refunds()) == (1 if task is Task.REFUND else 0), "a cancelled hold costs nobody anything"
@@ -118,7 +118,7 @@ def test_a_part_the_provider_would_never_return_is_not_promised(market: Market, 
     order_id = poured(market)
     with pytest.raises(NotReturnable):
         give(market, order_id, kopecks)
-    assert market.world.promised(order_id, Task.REFUND) == []
+    assert market.world.open_tasks(order_id, Task.REFUND) == []
 
 
 def test_parts_add_up_to_the_price_and_no_further(market: Market) -> None:

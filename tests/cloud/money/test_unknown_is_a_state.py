@@ -125,7 +125,7 @@ def test_after_its_key_has_died_a_hold_is_looked_at_before_it_is_touched(
     assert there.captured == (PRICE if task is Task.CAPTURE else 0)
     assert there.held == 0
     assert len(market.wire.keys(LETTERS[task])) == 1, "what was not done is asked anew, and only once"
-    assert market.world.promised(order_id, task) == []
+    assert market.world.open_tasks(order_id, task) == []
 
 
 @pytest.mark.parametrize("delay", [None, 48 * 3600.0])
@@ -140,7 +140,7 @@ def test_a_part_returned_is_not_returned_again_when_its_key_has_died(market: Mar
     market.end()
     assert [refund.amount for refund in market.refunds()] == [PART]
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
-    assert market.world.promised(order_id, Task.REFUND) == []
+    assert market.world.open_tasks(order_id, Task.REFUND) == []
 
 
 def test_a_part_certainly_not_returned_while_its_key_lived_is_asked_for_anew(market: Market) -> None:
@@ -201,7 +201,7 @@ def test_what_was_lost_for_good_is_a_persons_and_no_later_event_asks_for_it_anew
     market.hint(market.provider_id(order_id))
     market.work(3600)
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": refund.amount}
-    assert market.world.promised(order_id) == []
+    assert market.world.open_tasks(order_id) == []
     with market.database.read() as session:
         [risk] = at_risk(session, market.clock.now)
     assert (risk.action, risk.kopecks) == (Next.PERSON, PRICE - PART)
@@ -211,7 +211,7 @@ def test_a_late_done_after_a_return_was_lost_promises_nothing_either(market: Mar
     order_id = lost_for_good(market)
     market.world.report(order_id, Result.DONE, revision=2)
     market.work(3600)
-    assert market.world.promised(order_id) == []
+    assert market.world.open_tasks(order_id) == []
     assert len(market.wire.keys("ref")) <= 1
 
 

@@ -34,7 +34,7 @@ def test_a_command_nobody_took_to_the_broker_is_certainly_not_sent(world: World)
     world.wait(60)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert world.promised(order_id) == ["refund"], "the command is withdrawn"
+    assert world.open_tasks(order_id) == ["refund"], "the command is withdrawn"
 
 
 def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: World) -> None:
@@ -49,7 +49,7 @@ def test_a_command_that_found_nobody_each_time_is_certainly_not_sent(world: Worl
     world.database.transact(found_nobody)
     world.wait(60)
     assert not world.order(order_id).uncertain
-    assert world.promised(order_id, Task.QUERY, *RETURNS) == ["refund"]
+    assert world.open_tasks(order_id, Task.QUERY, *RETURNS) == ["refund"]
 
 
 def test_a_command_whose_sending_nobody_heard_of_again_is_uncertain(world: World) -> None:
@@ -58,7 +58,7 @@ def test_a_command_whose_sending_nobody_heard_of_again_is_uncertain(world: World
     world.wait(60)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
-    assert set(world.promised(order_id, Task.QUERY, *RETURNS)) == {"query", "refund"}
+    assert set(world.open_tasks(order_id, Task.QUERY, *RETURNS)) == {"query", "refund"}
     [refund] = world.rows(order_id, Task.REFUND)
     assert refund.due_at == world.now + timedelta(seconds=300)
 
@@ -72,7 +72,7 @@ def test_silence_after_the_command_is_no_ack_and_the_agent_is_asked(world: World
     world.wait(1)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "no_ack", True)
-    assert "query" in world.promised(order_id)
+    assert "query" in world.open_tasks(order_id)
     assert not world.command(order_id).live
 
 
@@ -86,7 +86,7 @@ def test_silence_after_the_acceptance_is_no_outcome(world: World) -> None:
     world.wait(1)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "no_outcome", True)
-    assert "query" in world.promised(order_id)
+    assert "query" in world.open_tasks(order_id)
 
 
 def test_a_late_paid_order_nobody_collects_is_returned(world: World) -> None:

@@ -28,7 +28,7 @@ def test_a_paid_order_gets_one_command_with_a_deadline(world: World) -> None:
     assert command.id == command_id("ord-1", 1)
     assert (command.live, command.deadline_at) == (True, START + timedelta(seconds=60))
     assert world.order(order_id).due_at == command.deadline_at
-    assert world.promised(order_id) == ["make"], "the money waits for the outcome"
+    assert world.open_tasks(order_id) == ["make"], "the money waits for the outcome"
 
 
 def test_a_commands_id_tells_order_and_attempt_apart() -> None:
@@ -64,7 +64,7 @@ def test_a_machine_that_is_done_before_our_note_keeps_its_word(world: World) -> 
     world.report(order_id, Result.DONE)
     world.publish(order_id)
     assert world.status(order_id) == "successful"
-    assert world.promised(order_id, Task.MAKE) == []
+    assert world.open_tasks(order_id, Task.MAKE) == []
 
 
 def test_stages_are_shown_and_never_go_back(sqlite_world: World) -> None:
@@ -84,7 +84,7 @@ def test_stages_are_shown_and_never_go_back(sqlite_world: World) -> None:
 @pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
 def test_done_takes_the_hold_or_keeps_the_money(world: World, account: object) -> None:
     order_id = world.bring_to(Status.SUCCESSFUL, account)  # type: ignore[arg-type]  # one of two accounts
-    assert world.promised(order_id, Task.CAPTURE, *RETURNS) == (["capture"] if account is HOLD else [])
+    assert world.open_tasks(order_id, Task.CAPTURE, *RETURNS) == (["capture"] if account is HOLD else [])
     order = world.order(order_id)
     assert (order.progress, order.due_at, order.finished_at) == (100, None, START)
 
@@ -129,7 +129,7 @@ def test_an_uncertain_end_waits_for_evidence_before_money_goes_back(
 
 def test_a_hold_is_let_go_instead_of_refunded(sqlite_world: World) -> None:
     order_id = sqlite_world.bring_to(Status.MAKE_FAILED)
-    assert sqlite_world.promised(order_id, *RETURNS) == ["cancel"]
+    assert sqlite_world.open_tasks(order_id, *RETURNS) == ["cancel"]
 
 
 def test_a_device_speaks_only_for_itself(world: World) -> None:
@@ -159,7 +159,7 @@ def test_a_higher_revision_corrects_an_unknown(world: World) -> None:
     world.report(order_id, Result.DONE, revision=2)
     order = world.order(order_id)
     assert (order.status, order.uncertain, order.return_after, order.goodwill) == ("successful", False, None, False)
-    assert world.promised(order_id, *RETURNS) == []
+    assert world.open_tasks(order_id, *RETURNS) == []
     assert world.rows(order_id, Task.REFUND)[0].verdict == "withdrawn"
 
 
@@ -183,7 +183,7 @@ def test_an_older_revision_and_any_word_after_done_are_too_late(sqlite_world: Wo
     world.report(order_id, Result.REJECTED, "busy", revision=1)
     world.report(order_id, Result.FAILED, "flow", revision=3)
     assert world.status(order_id) == "successful"
-    assert world.promised(order_id, *RETURNS) == []
+    assert world.open_tasks(order_id, *RETURNS) == []
     assert (world.command(order_id).result, world.command(order_id).revision) == ("done", 2)
 
 
@@ -228,7 +228,7 @@ def test_a_late_done_before_the_return_began_withdraws_it(world: World) -> None:
     world.report(order_id, Result.DONE)
     order = world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", False)
-    assert world.promised(order_id, Task.CAPTURE, *RETURNS) == ["capture"]
+    assert world.open_tasks(order_id, Task.CAPTURE, *RETURNS) == ["capture"]
 
 
 @pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
@@ -238,7 +238,7 @@ def test_a_late_done_after_the_return_began_is_goodwill(world: World, account: o
     world.report(order_id, Result.DONE, revision=2)
     order = world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", True)
-    assert set(world.promised(order_id, *RETURNS)) == {"cancel" if account is HOLD else "refund"}, "carried through"
+    assert set(world.open_tasks(order_id, *RETURNS)) == {"cancel" if account is HOLD else "refund"}, "carried through"
 
 
 def test_a_late_done_never_starts_another_drink(world: World) -> None:
@@ -298,7 +298,7 @@ def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -
     )
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert world.promised(order_id, Task.REFUND, Task.QUERY) == ["refund"]
+    assert world.open_tasks(order_id, Task.REFUND, Task.QUERY) == ["refund"]
     assert not world.command(order_id).live
 
 
@@ -308,7 +308,7 @@ def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
     world.database.transact(making.not_sent, command.order_id, command.id, False, "no answer", world.rules, world.now)
     order = world.order(order_id)
     assert (order.reason, order.uncertain) == ("not_sent", True)
-    assert set(world.promised(order_id, Task.REFUND, Task.QUERY)) == {"refund", "query"}
+    assert set(world.open_tasks(order_id, Task.REFUND, Task.QUERY)) == {"refund", "query"}
     [refund] = world.rows(order_id, Task.REFUND)
     assert refund.due_at == START + timedelta(seconds=300)
 

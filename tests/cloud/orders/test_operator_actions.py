@@ -75,9 +75,9 @@ def test_a_hold_is_captured_before_a_part_of_it_is_returned(world: World) -> Non
     world.publish(order_id)
     world.report(order_id, Result.DONE)
     decide(world, order_id, 5000)
-    assert world.promised(order_id) == ["capture"]
+    assert world.open_tasks(order_id) == ["capture"]
     world.tell(world.payment(order_id).id, PaymentState.CAPTURED)
-    assert "refund" in world.promised(order_id)
+    assert "refund" in world.open_tasks(order_id)
 
 
 def test_money_on_its_way_needs_no_decision(world: World) -> None:
@@ -89,10 +89,10 @@ def test_money_on_its_way_needs_no_decision(world: World) -> None:
 def test_the_first_uncertain_returns_of_a_day_happen_by_themselves_and_the_next_waits(world: World) -> None:
     world.rules = Rules(uncertain_returns_a_day=2)
     orders = [silent(world) for _ in range(3)]
-    assert [world.promised(order_id, Task.REFUND) for order_id in orders] == [["refund"], ["refund"], []]
+    assert [world.open_tasks(order_id, Task.REFUND) for order_id in orders] == [["refund"], ["refund"], []]
     assert world.order(orders[2]).waits_for_person
     decide(world, orders[2])
-    assert world.promised(orders[2], Task.REFUND) == ["refund"]
+    assert world.open_tasks(orders[2], Task.REFUND) == ["refund"]
     assert not world.order(orders[2]).waits_for_person
 
 
@@ -100,7 +100,7 @@ def test_a_day_later_the_machine_is_believed_again(world: World) -> None:
     world.rules = Rules(uncertain_returns_a_day=1)
     silent(world)
     world.wait(24 * 3600)
-    assert world.promised(silent(world), Task.REFUND) == ["refund"]
+    assert world.open_tasks(silent(world), Task.REFUND) == ["refund"]
 
 
 def test_certain_returns_are_not_counted(world: World) -> None:
@@ -109,7 +109,7 @@ def test_certain_returns_are_not_counted(world: World) -> None:
         order_id = world.pay(account=ONE_STAGE)
         world.publish(order_id)
         world.report(order_id, Result.REJECTED, "no_water")
-    assert world.promised(silent(world), Task.REFUND) == ["refund"]
+    assert world.open_tasks(silent(world), Task.REFUND) == ["refund"]
 
 
 @pytest.mark.parametrize("result", [Result.DONE, Result.REJECTED])
@@ -118,7 +118,7 @@ def test_late_truth_settles_what_waits_for_a_person(world: World, result: Result
     order_id = silent(world)
     world.report(order_id, result, "no_water" if result is Result.REJECTED else "")
     assert not world.order(order_id).waits_for_person
-    assert world.promised(order_id, Task.REFUND) == ([] if result is Result.DONE else ["refund"])
+    assert world.open_tasks(order_id, Task.REFUND) == ([] if result is Result.DONE else ["refund"])
 
 
 def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_lets_it_go(world: World) -> None:
@@ -130,9 +130,9 @@ def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_l
     world.wait(world.rules.ack_timeout_s)
     world.wait(world.rules.uncertain_grace_s)
     world.wait(5.9 * 24 * 3600)
-    assert world.promised(order_id, Task.CANCEL) == []
+    assert world.open_tasks(order_id, Task.CANCEL) == []
     world.wait(0.2 * 24 * 3600)
-    assert world.promised(order_id, Task.CANCEL) == ["cancel"]
+    assert world.open_tasks(order_id, Task.CANCEL) == ["cancel"]
 
 
 def test_a_return_still_waiting_for_evidence_can_be_decided_at_once(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Promises in the outbox: taken by one, given back, taken over from the dead, withdrawn before anybody began."""
+"""Tasks in the outbox: taken by one, given back, taken over from the dead, withdrawn before anybody began."""
 
 import threading
 from collections import Counter
@@ -23,7 +23,7 @@ def an_order(world: World) -> None:
     world.scan(ORDER)
 
 
-def promise(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
+def a_task(world: World, key: str = "k-1", task: Task = Task.REFUND, due_in: float = 0.0) -> int:
     due_at = START + timedelta(seconds=due_in)
     world.in_docket(ORDER, order_tasks.add_task, task, key, "p-1", START, 100, due_at)
     with world.database.read() as session:
@@ -57,8 +57,8 @@ def row(world: World, row_id: int) -> OutboxRow:
         return session.get_one(OutboxRow, row_id)
 
 
-def test_a_due_promise_is_taken_by_one_worker_only(world: World) -> None:
-    row_id = promise(world)
+def test_a_due_task_is_taken_by_one_worker_only(world: World) -> None:
+    row_id = a_task(world)
     assert claimed(world, ANNA) == [row_id]
     assert claimed(world, BORIS) == []
     taken = row(world, row_id)
@@ -66,15 +66,15 @@ def test_a_due_promise_is_taken_by_one_worker_only(world: World) -> None:
 
 
 def test_nothing_is_taken_before_it_is_due_nor_from_another_lane(world: World) -> None:
-    row_id = promise(world, due_in=60)
-    promise(world, "k-2", Task.MAKE)
+    row_id = a_task(world, due_in=60)
+    a_task(world, "k-2", Task.MAKE)
     assert claimed(world, ANNA) == []
     world.clock.advance(60)
     assert claimed(world, ANNA) == [row_id]
 
 
-def test_a_dead_workers_promise_is_taken_over_after_its_lease(world: World) -> None:
-    row_id = promise(world)
+def test_a_dead_workers_task_is_taken_over_after_its_lease(world: World) -> None:
+    row_id = a_task(world)
     claimed(world, ANNA)
     world.clock.advance(29)
     assert claimed(world, BORIS) == []
@@ -85,7 +85,7 @@ def test_a_dead_workers_promise_is_taken_over_after_its_lease(world: World) -> N
 
 
 def test_whoever_lost_the_lease_settles_nothing(world: World) -> None:
-    row_id = promise(world)
+    row_id = a_task(world)
     claimed(world, ANNA)
     world.clock.advance(30)
     claimed(world, BORIS)
@@ -96,8 +96,8 @@ def test_whoever_lost_the_lease_settles_nothing(world: World) -> None:
     assert row(world, row_id).verdict == "done"
 
 
-def test_a_settled_promise_is_never_taken_again(world: World) -> None:
-    row_id = promise(world)
+def test_a_settled_task_is_never_taken_again(world: World) -> None:
+    row_id = a_task(world)
     claimed(world, ANNA)
     settle(world, row_id, "anna")
     world.clock.advance(3600)
@@ -105,8 +105,8 @@ def test_a_settled_promise_is_never_taken_again(world: World) -> None:
     assert next_due(world) is None
 
 
-def test_a_promise_put_off_is_free_and_due_later(world: World) -> None:
-    row_id = promise(world)
+def test_a_task_put_off_is_free_and_due_later(world: World) -> None:
+    row_id = a_task(world)
     claimed(world, ANNA)
     put_off(world, row_id, "anna", 5, "busy" * 100)
     assert claimed(world, BORIS) == []
@@ -119,23 +119,23 @@ def test_a_promise_put_off_is_free_and_due_later(world: World) -> None:
 def test_a_worker_is_woken_when_something_can_be_taken_and_not_before(world: World) -> None:
     """A row that is held wants nobody before its lease ends: looking at once, again and again, would only heat."""
     assert next_due(world) is None
-    promise(world)
+    a_task(world)
     assert next_due(world) == START
     claimed(world, ANNA)
     assert next_due(world) == START + timedelta(seconds=30)
-    promise(world, "k-2", due_in=10)
+    a_task(world, "k-2", due_in=10)
     assert next_due(world) == START + timedelta(seconds=10)
 
 
-def test_a_promise_nobody_began_can_be_withdrawn_and_one_begun_cannot(world: World) -> None:
-    fresh, begun = promise(world, "k-1", due_in=60), promise(world, "k-2")
+def test_a_task_nobody_began_can_be_withdrawn_and_one_begun_cannot(world: World) -> None:
+    fresh, begun = a_task(world, "k-1", due_in=60), a_task(world, "k-2")
     claimed(world, ANNA)
     assert withdraw(world)
     assert (row(world, fresh).verdict, row(world, begun).verdict) == ("withdrawn", "")
 
 
 def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: World) -> None:
-    row_id = promise(world)
+    row_id = a_task(world)
 
     def certainly_not_done(locked: LockedOrder) -> None:
         order_tasks.mark_no_effect(locked, "k-1")
@@ -149,7 +149,7 @@ def test_what_was_tried_and_certainly_not_done_can_still_be_withdrawn(world: Wor
 
 
 def test_withdrawing_names_order_task_and_subject(world: World) -> None:
-    row_id = promise(world)
+    row_id = a_task(world)
     assert not withdraw(world, world.scan("another", OTHER_DEVICE), Task.REFUND, "p-1")
     assert not withdraw(world, ORDER, Task.CANCEL, "p-1")
     assert not withdraw(world, ORDER, Task.REFUND, "p-2")
@@ -157,20 +157,20 @@ def test_withdrawing_names_order_task_and_subject(world: World) -> None:
 
 
 def test_a_key_names_one_act(world: World) -> None:
-    promise(world)
+    a_task(world)
     with pytest.raises(IntegrityError):
-        promise(world)
+        a_task(world)
 
 
 def test_the_oldest_due_come_first_and_no_more_than_asked_for(world: World) -> None:
-    late, early = promise(world, "k-1", due_in=2), promise(world, "k-2", due_in=1)
+    late, early = a_task(world, "k-1", due_in=2), a_task(world, "k-2", due_in=1)
     world.clock.advance(5)
     assert claimed(world, Claim("anna", 30.0, limit=1)) == [early]
     assert claimed(world, Claim("anna", 30.0, limit=1)) == [late]
 
 
 def test_times_of_any_zone_mean_the_same_moment(world: World) -> None:
-    promise(world)
+    a_task(world)
     in_moscow = world.now.astimezone(timezone(timedelta(hours=3)))
     [taken] = world.database.transact(outbox.claim, Lane.PROVIDER, in_moscow, ANNA)
     assert row(world, taken.id).first_tried_at == START
@@ -178,8 +178,8 @@ def test_times_of_any_zone_mean_the_same_moment(world: World) -> None:
     assert (taken.due_at.tzinfo, taken.due_at) == (UTC, START)
 
 
-def test_many_workers_at_once_never_share_a_promise(world: World) -> None:
-    wanted = {promise(world, f"k-{number}") for number in range(60)}
+def test_many_workers_at_once_never_share_a_task(world: World) -> None:
+    wanted = {a_task(world, f"k-{number}") for number in range(60)}
     taken: Counter[int] = Counter()
     lock, gate = threading.Lock(), threading.Barrier(4)
 

@@ -147,7 +147,7 @@ def test_money_after_the_orders_expiry_is_neither_kept_nor_lost(world: World, st
     world.wait(1801)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "expired", False)
-    assert world.promised(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
+    assert world.open_tasks(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
 
 
 def test_old_news_after_new_and_the_same_twice_change_nothing(world: World) -> None:
@@ -192,7 +192,7 @@ def test_a_problem_once_seen_is_not_forgotten(sqlite_world: World) -> None:
     world.tell(payment_id, P.PENDING, problem="account_id")
     world.tell(payment_id, P.CAPTURED)
     assert world.status(order_id) == "failed"
-    assert world.promised(order_id, *RETURNS) == ["refund"]
+    assert world.open_tasks(order_id, *RETURNS) == ["refund"]
 
 
 @pytest.mark.parametrize("state", [P.HELD, P.CAPTURED])
@@ -203,7 +203,7 @@ def test_money_on_a_payment_thought_refused_goes_back(world: World, state: P) ->
     assert world.status(order_id) == "failed"
     world.tell(payment_id, state)
     assert world.status(order_id) == "failed"
-    assert world.promised(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
+    assert world.open_tasks(order_id, *RETURNS) == ["cancel" if state is P.HELD else "refund"]
 
 
 def test_a_refusal_after_the_payment_was_seen_means_nothing(sqlite_world: World) -> None:
@@ -219,7 +219,7 @@ def test_a_hold_that_ended_by_itself_after_the_cup_is_goodwill(world: World) -> 
     world.tell(world.payment(order_id).id, P.CANCELED, cancel_reason="expired_on_capture")
     order = world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", True)
-    assert world.promised(order_id, Task.CAPTURE) == [], "there is nothing left to take"
+    assert world.open_tasks(order_id, Task.CAPTURE) == [], "there is nothing left to take"
     assert world.ledger(order_id) == {"held": PRICE, "canceled": PRICE}
 
 
@@ -229,9 +229,9 @@ def test_a_refund_made_in_the_cabinet_is_not_made_again(world: World) -> None:
     world.report(order_id, Result.UNKNOWN)
     payment_id = world.payment(order_id).id
     world.refunded(payment_id, "rf-cabinet")
-    assert world.promised(order_id, Task.REFUND) == []
+    assert world.open_tasks(order_id, Task.REFUND) == []
     world.wait(301)
-    assert world.promised(order_id, Task.REFUND) == []
+    assert world.open_tasks(order_id, Task.REFUND) == []
     assert world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
 
 
@@ -256,7 +256,7 @@ def test_a_refund_of_a_drink_that_was_poured_is_goodwill(sqlite_world: World) ->
     order_id = sqlite_world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
     sqlite_world.refunded(sqlite_world.payment(order_id).id)
     assert sqlite_world.order(order_id).goodwill
-    assert sqlite_world.promised(order_id, *RETURNS) == []
+    assert sqlite_world.open_tasks(order_id, *RETURNS) == []
 
 
 def test_the_ledger_cannot_be_rewritten(world: World) -> None:

@@ -27,7 +27,7 @@ def test_a_machine_closed_while_the_buyer_pays_pours_nothing(world: World, accou
     world.tell(payment_id, PaymentState.HELD if account is HOLD else PaymentState.CAPTURED)
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "closed", False)
-    assert (world.commands(order_id), world.promised(order_id)) == ([], ["cancel" if account is HOLD else "refund"])
+    assert (world.commands(order_id), world.open_tasks(order_id)) == ([], ["cancel" if account is HOLD else "refund"])
 
 
 def test_a_drink_sold_before_the_contracts_end_or_off_the_menu_is_poured(sqlite_world: World) -> None:
@@ -36,7 +36,7 @@ def test_a_drink_sold_before_the_contracts_end_or_off_the_menu_is_poured(sqlite_
     change_fleet(sqlite_world, Merchant, valid_until=sqlite_world.now.date() - timedelta(days=1))
     sqlite_world.database.transact(lambda tx: tx.session.execute(delete(Drink)))
     sqlite_world.tell(payment_id, PaymentState.HELD)
-    assert (sqlite_world.status(order_id), sqlite_world.promised(order_id)) == ("paid", ["make"])
+    assert (sqlite_world.status(order_id), sqlite_world.open_tasks(order_id)) == ("paid", ["make"])
 
 
 def test_a_command_given_before_the_closing_goes_on(sqlite_world: World) -> None:

@@ -41,7 +41,7 @@ def test_a_command_nobody_has_sent_is_withdrawn(world: World, account: Account) 
     give_back(world, order_id)
     assert ended(world, order_id) == ("make_failed", "returned", False)
     assert [row.verdict for row in world.rows(order_id, Task.MAKE)] == [WITHDRAWN]
-    assert (world.command(order_id).live, world.promised(order_id)) == (False, []), "nothing is left to do"
+    assert (world.command(order_id).live, world.open_tasks(order_id)) == (False, []), "nothing is left to do"
     assert [change.event for change in world.history(order_id)][-1] == "money_returned"
 
 
@@ -51,10 +51,10 @@ def test_a_command_that_went_out_is_cancelled_and_its_agent_decides(world: World
     world.publish(order_id)
     give_back(world, order_id)
     give_back(world, order_id)
-    assert (world.status(order_id), world.promised(order_id)) == ("make_pending", ["cancel_make"])
+    assert (world.status(order_id), world.open_tasks(order_id)) == ("make_pending", ["cancel_make"])
     world.report(order_id, Result.REJECTED, AgentCode.CANCELLED, Spout.NONE)
     assert ended(world, order_id) == ("make_failed", "returned", False)
-    assert world.promised(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == [], "it is back already"
+    assert world.open_tasks(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == [], "it is back already"
 
 
 @pytest.mark.parametrize(("phase", "uncertain"), [(Phase.CANCELLED, False), (Phase.UNKNOWN, True), (None, True)])
@@ -85,7 +85,7 @@ def test_what_may_have_been_sent_is_not_sent_again(world: World) -> None:
     taken(world)
     give_back(world, order_id)
     assert [row.verdict for row in world.rows(order_id, Task.MAKE)] == [STOPPED]
-    assert (world.status(order_id), world.promised(order_id)) == ("paid", ["cancel_make"])
+    assert (world.status(order_id), world.open_tasks(order_id)) == ("paid", ["cancel_make"])
     world.wait(world.rules.make_deadline_s)
     assert ended(world, order_id) == ("make_failed", "not_sent", True)
     world.report(order_id, Result.REJECTED, AgentCode.NEVER_RECEIVED, Spout.NONE)
@@ -105,7 +105,7 @@ def test_what_turns_out_not_to_have_been_sent_ends_at_once(world: World) -> None
 def test_a_part_given_back_in_the_cabinet_stops_nothing(sqlite_world: World) -> None:
     order_id = sqlite_world.pay(account=ONE_STAGE)
     sqlite_world.refunded(sqlite_world.payment(order_id).id, "rf-part", PRICE - 1000)
-    assert (sqlite_world.status(order_id), sqlite_world.promised(order_id)) == ("paid", ["make"])
+    assert (sqlite_world.status(order_id), sqlite_world.open_tasks(order_id)) == ("paid", ["make"])
 
 
 def test_a_late_paid_order_ends_as_returned(sqlite_world: World) -> None:

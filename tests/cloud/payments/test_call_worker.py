@@ -102,7 +102,7 @@ def test_each_task_is_done_and_entered(till: Till, task: Task) -> None:
     attempt(till, task, order_id)
     assert money(till, order_id) == AFTER[task]
     assert till.verdicts(order_id, task) == ["done"]
-    assert till.world.promised(order_id, *ENDPOINT) == []
+    assert till.world.open_tasks(order_id, *ENDPOINT) == []
     ledger = till.world.ledger(order_id)
     assert ledger.get("captured", 0) - ledger.get("refunded", 0) == AFTER[task][1] - AFTER[task][2]
 
@@ -222,7 +222,7 @@ def test_a_question_unanswered_about_a_refund_of_yesterday_is_asked_again(sqlite
     assert till.verdicts(order_id, Task.REFUND) == ["done"]
 
 
-def test_a_refund_the_shop_has_no_money_for_is_promised_again_under_a_new_key(till: Till) -> None:
+def test_a_refund_the_shop_has_no_money_for_is_asked_again_under_a_new_key(till: Till) -> None:
     order_id = ready_for(till, Task.REFUND)
     till.yookassa.behaviour = Behaviour(refund_failure="insufficient_funds", refund_delay=1.0)
     till.work()
@@ -262,7 +262,7 @@ def test_a_capture_refused_because_the_hold_is_gone_ends_as_goodwill(till: Till)
     till.work(61)
     order = till.world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", True)
-    assert till.world.promised(order_id, *ENDPOINT) == []
+    assert till.world.open_tasks(order_id, *ENDPOINT) == []
     assert till.world.ledger(order_id) == {"held": PRICE, "canceled": PRICE}
 
 
@@ -271,7 +271,7 @@ def test_a_refund_refused_because_the_cabinet_was_first_is_found_and_not_made_ag
     assert till.shop.refund(till.provider_id(order_id), f"{PRICE / 100:.2f}").status_code == 200
     till.work()
     assert till.verdicts(order_id, Task.REFUND)[0] == "refused"
-    assert till.world.promised(order_id, Task.REFUND) == []
+    assert till.world.open_tasks(order_id, Task.REFUND) == []
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
     assert len(till.refunds_there()) == 1
 
@@ -285,7 +285,7 @@ def test_a_return_refused_after_the_cup_was_poured_is_no_goodwill(till: Till) ->
     till.work(5)
     order = till.world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", False)
-    assert till.world.promised(order_id, Task.REFUND) == []
+    assert till.world.open_tasks(order_id, Task.REFUND) == []
 
 
 def test_an_answer_that_says_not_yet_is_asked_for_again(sqlite_world: World) -> None:

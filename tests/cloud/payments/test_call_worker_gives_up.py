@@ -62,7 +62,7 @@ def test_a_payment_never_sent_by_the_orders_expiry_is_refused(sqlite_world: Worl
         order = sqlite_world.order(order_id)
         assert (order.status, order.reason) == ("failed", "expired")
         assert sqlite_world.payment(order_id).state == "refused"
-        assert sqlite_world.promised(order_id) == []
+        assert sqlite_world.open_tasks(order_id) == []
 
 
 def test_a_payment_that_may_have_been_opened_is_not_given_up_at_the_expiry(sqlite_till: Till) -> None:

@@ -103,7 +103,7 @@ def test_two_call_workers_at_once_move_money_once(till: Till) -> None:
     with ThreadPoolExecutor(2) as pool:
 
         def work(number: int) -> None:
-            while any(world.promised(order_id, Task.REFUND) for order_id in orders):
+            while any(world.open_tasks(order_id, Task.REFUND) for order_id in orders):
                 call_workers[number].step(world.now)
 
         for worker in [pool.submit(work, number) for number in range(2)]:

@@ -38,7 +38,7 @@ def test_a_new_key_wakes_who_waits_for_it(till: Till) -> None:
         till.work(60)
         renewals.step(world.now)
     assert world.status(paid) == "pending"
-    assert world.promised(poured, Task.REFUND) == [Task.REFUND]
+    assert world.open_tasks(poured, Task.REFUND) == [Task.REFUND]
     key_is(till, SHOP_SECRET)
     renewals.step(world.clock.advance(2))
     till.work(1)

@@ -198,7 +198,7 @@ def test_a_refund_made_in_the_cabinet_is_found_and_not_made_again(till: Till) ->
     till.post({"type": "notification", "event": "refund.succeeded", "object": refund})
     till.work()
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.promised(order_id, Task.REFUND) == []
+    assert till.world.open_tasks(order_id, Task.REFUND) == []
     till.work(600)
     assert len(till.refunds_there()) == 1
 
@@ -271,7 +271,7 @@ def test_a_refund_of_a_poured_cup_is_noted_as_goodwill(till: Till) -> None:
     order = till.world.order(order_id)
     assert (order.status, order.goodwill) == ("successful", True)
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": 10000}
-    assert till.world.promised(order_id, Task.REFUND) == [], "what people in the cabinet decided stays so"
+    assert till.world.open_tasks(order_id, Task.REFUND) == [], "what people in the cabinet decided stays so"
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -69,7 +69,7 @@ def test_silence_after_forwarding_returns_the_money_after_the_grace(rig: TmetrRi
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "no_ack", True)
     rig.world.wait(rig.world.rules.uncertain_grace_s + 1)
-    assert "cancel" in rig.world.promised(order_id)
+    assert "cancel" in rig.world.open_tasks(order_id)
     rig.send(60)
     assert rig.makes() == 1
 
@@ -84,7 +84,7 @@ def test_a_refusal_fails_the_order_at_once_with_everything_in_the_log(
         rig.send()
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert rig.world.promised(order_id) == ["refund"]
+    assert rig.world.open_tasks(order_id) == ["refund"]
     [told] = failure_told(caplog, order_id)
     assert (vars(told)["device"], vars(told)["price"], vars(told)["drink_no"]) == (DEVICE, PRICE, "latte")
     rig.send(10)
@@ -103,7 +103,7 @@ def test_a_tmetr_that_cannot_be_reached_is_tried_until_the_deadline(
         rig.world.wait(15)
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert rig.world.promised(order_id) == ["cancel"]
+    assert rig.world.open_tasks(order_id) == ["cancel"]
     assert len(failure_told(caplog, order_id)) >= 2
     rig.sender = rig.a_sender("courier")
     rig.send(5)
@@ -143,7 +143,7 @@ def test_a_command_that_may_have_been_heard_is_uncertain_and_never_sent_again(
         rig.send()
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", True)
-    assert "cancel" not in rig.world.promised(order_id) or order.return_after is not None
+    assert "cancel" not in rig.world.open_tasks(order_id) or order.return_after is not None
     assert failure_told(caplog, order_id)
     for _ in range(4):
         rig.send(20)
@@ -215,7 +215,7 @@ def test_a_command_found_after_its_deadline_is_not_sent(sqlite_rig: TmetrRig) ->
     rig.send(rig.world.rules.make_deadline_s)
     order = rig.world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
-    assert (rig.makes(), rig.world.promised(order_id)) == (0, ["cancel"])
+    assert (rig.makes(), rig.world.open_tasks(order_id)) == (0, ["cancel"])
 
 
 def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:

@@ -56,7 +56,7 @@ def test_trusted_and_forwarded_the_money_is_taken_and_nothing_is_called_ready(ti
     assert till.booked(order_id)["captured"] == PRICE
     assert till.world.ledger(order_id) == {"held": PRICE, "captured": PRICE}
     assert len(rig.tmetr.cups(order_id)) == rig.makes() == 1
-    assert till.world.promised(order_id) == []
+    assert till.world.open_tasks(order_id) == []
 
 
 def test_the_history_names_the_merchant_and_no_machine(till: Till, rig: TmetrRig) -> None:
@@ -112,7 +112,7 @@ def test_an_agent_that_can_only_send_is_trusted_too(legacy_world: World) -> None
     report(legacy_world, order_id, Result.UNKNOWN, DoubtCode.UNOBSERVABLE)
     order = legacy_world.order(order_id)
     assert (order.status, order.stage) == ("successful", "unobserved")
-    assert legacy_world.promised(order_id) == ["capture"]
+    assert legacy_world.open_tasks(order_id) == ["capture"]
 
 
 def test_without_the_merchants_word_the_money_goes_back(legacy_world: World) -> None:
@@ -122,7 +122,7 @@ def test_without_the_merchants_word_the_money_goes_back(legacy_world: World) -> 
     report(legacy_world, order_id, Result.UNKNOWN, DoubtCode.UNOBSERVABLE)
     legacy_world.wait(legacy_world.rules.uncertain_grace_s + 1)
     assert legacy_world.status(order_id) == "make_failed"
-    assert "cancel" in legacy_world.promised(order_id)
+    assert "cancel" in legacy_world.open_tasks(order_id)
 
 
 @pytest.mark.parametrize("code", ["", "interrupted"])
@@ -149,7 +149,7 @@ def test_the_machines_late_word_that_nothing_was_poured_ends_the_trust(legacy_wo
     report(legacy_world, order_id, Result.FAILED, "never_started", revision=2)
     order = legacy_world.order(order_id)
     assert (order.status, order.stage, order.uncertain) == ("make_failed", "", False)
-    assert legacy_world.promised(order_id) == ["cancel"]
+    assert legacy_world.open_tasks(order_id) == ["cancel"]
 
 
 def test_the_same_report_again_is_nothing_new(legacy_world: World) -> None:

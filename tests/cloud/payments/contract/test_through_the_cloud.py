@@ -156,7 +156,7 @@ def test_lost_answers_to_the_capture_take_the_money_once(till: ContractTill) -> 
         till.work(30)
     assert till.money(order_id) == Money(taken=PRICE)
     assert till.world.ledger(order_id) == {"held": PRICE, "captured": PRICE}
-    assert till.world.promised(order_id) == []
+    assert till.world.open_tasks(order_id) == []
 
 
 def test_lost_answers_to_the_refund_return_the_money_once(till: ContractTill) -> None:
@@ -169,7 +169,7 @@ def test_lost_answers_to_the_refund_return_the_money_once(till: ContractTill) ->
         till.work(3600)
     assert till.money(order_id) == Money(taken=PRICE, returned=PRICE)
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.promised(order_id) == []
+    assert till.world.open_tasks(order_id) == []
 
 
 def test_money_returned_by_people_in_the_cabinet_is_seen(till: ContractTill) -> None:
@@ -179,4 +179,4 @@ def test_money_returned_by_people_in_the_cabinet_is_seen(till: ContractTill) -> 
     till.tell(order_id)
     till.work()
     assert till.world.ledger(order_id)["refunded"] == 5000
-    assert till.world.promised(order_id) == []
+    assert till.world.open_tasks(order_id) == []

@@ -117,7 +117,7 @@ def test_a_return_that_takes_its_time_is_followed_to_its_end(till: CustomTill) -
     till.merchant.books.slow_refunds = True
     order_id = taken_and_failed(till)
     till.work()
-    assert till.world.promised(order_id, Task.REFUND) == ["refund"]
+    assert till.world.open_tasks(order_id, Task.REFUND) == ["refund"]
     assert till.world.ledger(order_id) == {"captured": PRICE}
     till.merchant.books.finish_refunds(till.name(order_id))
     till.work(60)
@@ -315,7 +315,7 @@ def test_with_a_status_address_alone_a_return_by_hand_is_found_by_asking(status_
     till.merchant.books.refund(till.name(order_id), "by-anna-7", PRICE)
     till.work(3600)
     assert moved(till, order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.promised(order_id, Task.REFUND) == []
+    assert till.world.open_tasks(order_id, Task.REFUND) == []
 
 
 def test_a_payment_never_called_back_is_over_a_day_after_its_time(callbacks_only: CustomTill) -> None:
