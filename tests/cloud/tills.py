@@ -1,7 +1,8 @@
 """A world whose money is at a simulated YooKassa, over real HTTP; its workers work when they are told to."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +30,15 @@ from tests.simulator.yookassa.shop import TestShop
 
 WEBHOOK = "/v1/yook-pay-webhook"
 PATIENCE_S = 30.0
+
+
+def opened(press: Callable[[], TestResponse]) -> TestResponse:
+    """Press as the page does: again while the payment is being opened, which may take long on a busy machine."""
+    deadline = time.monotonic() + PATIENCE_S
+    answer = press()
+    while answer.status_code == 503 and "in_progress" in answer.text and time.monotonic() < deadline:
+        answer = press()
+    return answer
 
 
 class Till:
@@ -94,7 +104,7 @@ class Till:
     def open_payment(self, order_id: str = "") -> str:
         """An order whose payment page is open; the order's id."""
         order_id = self.world.scan(order_id)
-        answer = self.press(order_id)
+        answer = opened(lambda: self.press(order_id))
         assert answer.status_code == 200, answer.text
         return order_id
 

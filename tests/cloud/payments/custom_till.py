@@ -27,6 +27,7 @@ from cloud.settings import Settings
 from cloud.wiring import Cloud
 from simulator.custom import CustomSimulator
 from simulator.custom.books import Payment as TheirPayment
+from tests.cloud.tills import opened
 from tests.cloud.worlds import DEVICE, SECRET_KEY, World
 
 ACCOUNT = "north-coffee"
@@ -87,7 +88,7 @@ class CustomTill:
     def open_payment(self, order_id: str = "") -> str:
         """Scanned, and the merchant's page open in the buyer's hand; the order's id."""
         order_id = self.world.scan(order_id)
-        answer = self.client().post("/v1/initiate-payment", json={"order_id": order_id})
+        answer = opened(lambda: self.client().post("/v1/initiate-payment", json={"order_id": order_id}))
         assert answer.status_code == 200, answer.text
         assert self.visit(answer.json["redirect_url"]).status_code == 200  # type: ignore[index]  # it is JSON
         return order_id
