@@ -124,6 +124,8 @@ class LockedOrder:
         return any(payment.id == payment_id for payment in self._parts.get(Payment, ()))
 
     def _add(self, row: Payment | MakeCommand | OutboxRow | OrderChange | Movement, *, once: bool = False) -> None:
+        if once and any(_is_same(known, row) for known in self._parts.get(type(row), ())):
+            return
         self.tx.rows.add(row, once)
         self._added.append(row)
         if type(row) in self._parts:

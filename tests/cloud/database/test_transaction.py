@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from cloud.background.heartbeat import WorkerLife
 from cloud.database.plain_rows import fresh, table_of
 from cloud.database.transaction import Dispatchers, Transaction
+from cloud.orders.ledger import record
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
 from cloud.orders.outbox import OutboxRow
@@ -36,6 +37,20 @@ def test_what_was_changed_under_the_lock_is_read_as_changed(world: World, way: s
         return WAYS[way](tx, order_id)
 
     assert world.database.transact(work)
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_a_movement_that_is_in_the_ledger_is_read_once(world: World, is_read_before: bool) -> None:
+    order_id = world.pay()
+
+    def again(tx: Transaction) -> list[str]:
+        locked = lock_order(tx, order_id)
+        known = locked.movements if is_read_before else []
+        record(locked, locked.payments[0], "held", 17900, world.now)
+        assert len(known) <= 1
+        return [movement.kind for movement in locked.movements]
+
+    assert world.database.transact(again) == ["held"]
 
 
 def test_nothing_follows_what_was_undone(world: World) -> None:
