@@ -256,8 +256,8 @@ def hold_closes(tx: Transaction, order_id: str, now: datetime) -> None:
 
 
 def _not_sent(locked: LockedOrder, issued: MakeCommand, certain: bool, why: str, rules: Rules, now: datetime) -> None:
-    if not issued.live or issued.published_at is not None:
-        return
+    if not issued.live or issued.published_at is not None or issued.accepted_at is not None:
+        return  # the machine has it, whatever became of the broker's answer
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
     locked.tx.log_after_commit(log.error, "make command not sent: %s", why, extra=parameters(issued, locked.order))
     if apply_event(locked, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):

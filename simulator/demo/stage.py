@@ -73,7 +73,9 @@ class Stage:
         return "\n".join(ends)
 
     def log_lines_about(self, order_id: str) -> list[str]:
-        """What cloud and agent have logged about an order, oldest first."""
+        """What cloud and agent have logged about an order, oldest first. Ends both first: they may still write."""
+        self.agent.stop()
+        self.cloud.stop()
         return log_lines.about(order_id, (self.folder / "cloud" / "cloud.log", self.folder / "agent" / "agent.log"))
 
     def _end(self) -> None:

@@ -302,6 +302,18 @@ def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -
     assert not world.command(order_id).live
 
 
+def test_what_the_machine_has_taken_was_sent_whatever_the_broker_says(world: World) -> None:
+    """The broker's answer was lost, and the drink is on its way: too late to send it again ends nothing."""
+    order_id = world.pay(account=ONE_STAGE)
+    command = world.command(order_id)
+    world.accept(order_id)
+    world.database.transact(making.not_sent, order_id, command.id, False, "too late", world.rules, world.now)
+    assert (world.status(order_id), world.command(order_id).live) == ("make_pending", True)
+    world.wait(world.rules.make_timeout_s + 1)
+    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    assert (world.status(order_id), world.order(order_id).uncertain) == ("make_failed", True)
+
+
 def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
