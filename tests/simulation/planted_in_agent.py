@@ -72,7 +72,7 @@ def bytes_before_commit() -> Patches:
 
 
 def restart_pours_again() -> Patches:
-    """What a crash left open is begun anew."""
+    """What a crash left open is begun anew, as if it had just come."""
     unsettled = Journal.unsettled
 
     def begin_anew(self: Journal) -> list[Command]:
@@ -85,7 +85,7 @@ def restart_pours_again() -> Patches:
                 )
         return unsettled(self)
 
-    return [patch.object(Journal, "unsettled", begin_anew)]
+    return [patch.object(Journal, "unsettled", begin_anew), *no_deadline()]
 
 
 def told_once() -> Patches:

@@ -205,10 +205,10 @@ def test_a_locked_phone_catches_up_when_it_wakes(pages: Pages, site: str, orders
     expect(page.locator("h1")).to_have_text("Готово!")
 
 
-def test_a_lost_connection_is_told_and_found_again(pages: Pages, site: str, orders: Orders) -> None:
+def test_a_lost_connection_is_told_and_found_again(pages: Pages, site: str, orders: Orders, counter: Counter) -> None:
     orders.sent()
     page = pages.open(address(site, "o-1"))
-    expect(page.locator("#lost")).to_be_hidden()
+    wait_until(lambda: _turn(page) and counter.of("/events"), what="the stream")
 
     page.context.set_offline(True)
     expect(page.locator("#lost")).to_contain_text("Нет связи")
