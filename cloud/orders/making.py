@@ -225,8 +225,11 @@ def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime)
         case Status.PAID if issued is not None:
             withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
             _not_sent(locked, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
-        case Status.MAKE_PENDING if issued is not None:
-            _silence(locked, issued, rules, now)
+        case Status.MAKE_PENDING:
+            if issued is None:  # a bug of ours: whatever became of it, the buyer must not wait for ever
+                facts = {"order_id": order.id, "device": order.device_uuid}
+                tx.log_after_commit(log.error, "it waits for a command that is over", extra=facts)
+            _silence(locked, issued or locked.commands[-1], rules, now)
         case _:
             order.due_at = None
 

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from cloud.database.transaction import Transaction
 from cloud.orders import making
+from cloud.orders.locked_order import lock_order
 from cloud.orders.making import NotPourable, command_id
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, claim
@@ -312,6 +314,21 @@ def test_what_the_machine_has_taken_was_sent_whatever_the_broker_says(world: Wor
     world.wait(world.rules.make_timeout_s + 1)
     world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
     assert (world.status(order_id), world.order(order_id).uncertain) == ("make_failed", True)
+
+
+def test_no_order_waits_for_ever_for_a_command_that_is_over(world: World) -> None:
+    """Whatever mistake of ours ended it: nobody knows what became of the drink, and the money comes right."""
+    order_id = world.pay(account=ONE_STAGE)
+    world.accept(order_id)
+
+    def over(tx: Transaction) -> None:
+        lock_order(tx, order_id).commands[0].live = False
+
+    world.database.transact(over)
+    world.wait(world.rules.make_timeout_s + 1)
+    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    assert (world.status(order_id), world.order(order_id).uncertain) == ("make_failed", True)
+    assert world.open_tasks(order_id, Task.REFUND, Task.QUERY) == ["query", "refund"]
 
 
 def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
