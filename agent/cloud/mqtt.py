@@ -19,7 +19,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.settings import BrokerAddress
 
-KEEPALIVE_S = 20
+KEEPALIVE_S = 10
+"""A machine whose plug is pulled is missed by the broker after one and a half of these."""
 SESSION_EXPIRY_S = 7 * 24 * 3600
 """The broker keeps our session, and commands that have not expired, through a week without us."""
 CONNECT_TIMEOUT_S = 5.0

@@ -14,14 +14,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected, Received
 from cloud.database.database import Database, Held
 from cloud.database.postgresql import is_locked
 from cloud.database.transaction import Transaction
-from cloud.fleet import machine_events, probes, sessions
+from cloud.fleet import machine_events, presence_history, probes, sessions
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
 from cloud.orders.locked_order import order_key
@@ -184,7 +183,7 @@ class Listener:
             case Presence():
                 _note_presence(tx, device_uuid, message, now)
             case State():
-                _note_state(tx.session, device_uuid, message, now)
+                _note_state(tx, device_uuid, message, now)
             case Event():
                 machine_events.keep(tx, device_uuid, message, now)
             case ProbeReply():
@@ -266,11 +265,13 @@ def _note_presence(tx: Transaction, device_uuid: str, said: Presence, now: datet
         )
     live.online, live.session_id, live.seen_at = said.online, said.session_id, now
     live.agent_version = said.agent_version or live.agent_version
+    presence_history.note(tx, [live], now)
 
 
-def _note_state(session: Session, device_uuid: str, said: State, now: datetime) -> None:
-    live = session.get(DeviceLive, device_uuid, with_for_update=True)
+def _note_state(tx: Transaction, device_uuid: str, said: State, now: datetime) -> None:
+    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if live is None:
         return
     live.state, live.seen_at = msgspec.to_builtins(said), now
     live.frame_error_ratio = said.frame_error_ratio
+    presence_history.note(tx, [live], now)

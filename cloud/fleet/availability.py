@@ -51,6 +51,14 @@ def obstacle(
     return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state, patient)
 
 
+def standing_obstacle(live: DeviceLive) -> str:
+    """The code of why this machine can make nothing at all, though its agent is there; "" for what soon passes."""
+    if live.two_agents_since is not None:
+        return TWO_AGENTS
+    state = {key: value for key, value in (live.state or {}).items() if key != "busy_order"}
+    return _of_machine(state, "") or _of_faults(state, "") or _of_state(state, patient=True)
+
+
 def can_be_sold(device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "", *, can_send: bool) -> str:
     """The code of why this machine cannot be sold from now, "" when it can: one rule for pages and for programs.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec import UNSET
 
 from cloud.database.transaction import Transaction
-from cloud.fleet import machine_events
+from cloud.fleet import machine_events, presence_history
 from cloud.fleet.models import DeviceLive
 from protocol.messages import Event, Presence
 from protocol.reasons import EventKind
@@ -56,6 +56,7 @@ def resume(tx: Transaction, live: DeviceLive, by: str, now: datetime) -> None:
     machine_events.keep(tx, live.device_uuid, asked, now)
     live.two_agents_since = None
     live.sessions = [one for one in live.sessions or [] if one[0] == live.session_id]
+    presence_history.note(tx, [live], now)
 
 
 def _note_two(tx: Transaction, live: DeviceLive, one: str, other: str, now: datetime) -> None:

@@ -24,6 +24,7 @@ import cloud.background.heartbeat
 import cloud.buyer.reservation
 import cloud.fleet.machine_events
 import cloud.fleet.models
+import cloud.fleet.presence_history
 import cloud.fleet.probes
 import cloud.orders.models
 import cloud.orders.outbox

@@ -108,7 +108,7 @@ class Worker:
             self._cloud.database.transact(outbox.free_all)
             self._cloud.database.transact(paying.ask_all_now, self._cloud.clock())
         if self._cloud.tmetr() is None:
-            self._cloud.database.transact(nobody_is_online)
+            self._cloud.database.transact(nobody_is_online, self._cloud.clock())
         self.link.start()
         for loop in self.loops:
             loop.start()

@@ -17,7 +17,7 @@ from tests.simulation.timeline import Timeline
 GOOD, NOBODY_SUBSCRIBED = 0, 16
 MOST_IN_FLIGHT = 20
 """Unacknowledged messages Mosquitto lets out to one client."""
-KEEPALIVE_NOTICE_S = 30.0
+KEEPALIVE_NOTICE_S = 15.0
 SHARED = "$share/"
 
 

@@ -8,13 +8,14 @@ import logging
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.database import Database
 from cloud.database.due import due, is_due
 from cloud.database.transaction import Transaction
+from cloud.fleet import presence_history
 from cloud.fleet.models import Device, DeviceLive
 
 log = logging.getLogger("cloud.courier")
@@ -63,10 +64,14 @@ class TmetrHeartbeats:
         self._database.transact(_note_silence, device_uuid, in_vain >= BLIND_AFTER, self._clock())
 
 
-def nobody_is_online(tx: Transaction) -> None:
+def nobody_is_online(tx: Transaction, now: datetime) -> None:
     """There is no Tmetr to ask or to command: machines that need it are not on sale."""
     without = select(Device.device_uuid).where(Device.control == CONTROL)
-    tx.session.execute(update(DeviceLive).where(DeviceLive.device_uuid.in_(without)).values(online=False))
+    online = select(DeviceLive).where(DeviceLive.device_uuid.in_(without), DeviceLive.online)
+    gone = tx.session.scalars(online.with_for_update()).all()
+    for live in gone:
+        live.online = False
+    presence_history.note(tx, gone, now)
 
 
 def _take(tx: Transaction, now: datetime, limit: int) -> list[str]:
@@ -96,7 +101,7 @@ def _note(tx: Transaction, device_uuid: str, beat_at: datetime | None, now: date
         )
         beat_at = None
     live.seen_at = beat_at or live.seen_at
-    _tell(live, beat_at is not None and now - beat_at < timedelta(seconds=FRESH_S))
+    _tell(tx, live, beat_at is not None and now - beat_at < timedelta(seconds=FRESH_S), now)
 
 
 def _note_silence(tx: Transaction, device_uuid: str, is_blind: bool, now: datetime) -> None:
@@ -105,11 +110,12 @@ def _note_silence(tx: Transaction, device_uuid: str, is_blind: bool, now: dateti
         return
     live.look_at = now + timedelta(seconds=AFTER_TROUBLE_S)
     fresh = live.seen_at is not None and now - live.seen_at < timedelta(seconds=FRESH_S)
-    _tell(live, live.online and fresh and not is_blind)
+    _tell(tx, live, live.online and fresh and not is_blind, now)
 
 
-def _tell(live: DeviceLive, online: bool) -> None:
+def _tell(tx: Transaction, live: DeviceLive, online: bool, now: datetime) -> None:
     live.state = None  # of an agent that may have driven this machine before
     if live.online != online:
         log.info("device %s", "online" if online else "offline", extra={"device": live.device_uuid})
     live.online = online
+    presence_history.note(tx, [live], now)

@@ -19,14 +19,14 @@ from tests.programs import free_port
 @pytest.fixture
 def rig(world: World) -> Iterator[TmetrRig]:
     with a_tmetr_rig(world) as made:
-        made.world.database.transact(nobody_is_online)
+        made.world.database.transact(nobody_is_online, made.world.now)
         yield made
 
 
 @pytest.fixture
 def sqlite_rig(sqlite_world: World) -> Iterator[TmetrRig]:
     with a_tmetr_rig(sqlite_world) as made:
-        made.world.database.transact(nobody_is_online)
+        made.world.database.transact(nobody_is_online, made.world.now)
         yield made
 
 
