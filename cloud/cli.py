@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cloud import __version__, log
+from cloud import __version__, cli_orders, log
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
 from cloud.database.transaction import Transaction
@@ -32,9 +32,6 @@ from cloud.operators import at_risk_report, events_report
 from cloud.operators import reconcile_report as reconcile_report
 from cloud.operators.check import checkup, receipt_warnings
 from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk, summed, unsettled
-from cloud.orders.locked_order import UnknownOrder
-from cloud.orders.making import NotPourable, pour_now
-from cloud.orders.operator_actions import NotReturnable, give_back
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.reconciler import Reconciler
@@ -298,42 +295,6 @@ def events(device_uuid: str, limit: int, as_json: bool) -> None:
     click.echo(events_report.as_json(told) if as_json else events_report.as_text(told))
 
 
-@main.command(name="return")
-@click.argument("order_id")
-@click.option(
-    "--kopecks", type=click.IntRange(min=1), help="a part of a poured drink's price; without it all that is left"
-)
-@click.option("--by", required=True, help="who decides; stays in the order's history")
-@click.option("--reason", required=True, help="why; stays in the order's history")
-def return_command(order_id: str, kopecks: int | None, by: str, reason: str) -> None:
-    """Return the money of a poured drink, or of one that waits for a person's decision."""
-    cloud = _ready_made(_settings())
-    try:
-        owed = cloud.database.transact(give_back, order_id, kopecks, by, reason, cloud.clock())
-    except (UnknownOrder, NotReturnable) as error:
-        click.echo(f"not returned: {error}", err=True)
-        sys.exit(BAD)
-    finally:
-        cloud.close()
-    click.echo(f"{owed} kopecks will be returned by the worker.")
-
-
-@main.command()
-@click.argument("order_id")
-@click.option("--by", required=True, help="who stands at the machine; stays in the order's history")
-def pour(order_id: str, by: str) -> None:
-    """Pour an order that was paid too late to pour by itself (`manual_make`)."""
-    cloud = _ready_made(_settings())
-    try:
-        cloud.database.transact(pour_now, order_id, by[:64], cloud.rules, cloud.clock())
-    except (UnknownOrder, NotPourable) as error:
-        click.echo(f"not poured: {error}", err=True)
-        sys.exit(BAD)
-    finally:
-        cloud.close()
-    click.echo("The command goes out by the worker.")
-
-
 @main.command()
 @click.argument("device_uuid")
 @click.option("--by", required=True, help="who has looked at the machine; stays among its events")
@@ -391,3 +352,7 @@ def _wait_for_the_end() -> None:
     ended.wait()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait for providers
+
+
+for order_command in cli_orders.commands(lambda: _ready_made(_settings())):
+    main.add_command(order_command)

@@ -63,6 +63,9 @@ class Settings:
     manual_make_s: float = 1800
     payment_poll_fast_s: float = 2
     payment_poll_slow_s: float = 60
+    return_limit: float = 500
+    """Roubles one person returns of one order without a second; `return_day_limit`: in any 24 hours."""
+    return_day_limit: float = 3000
     log: str = "text"
     metrics_token: str = field(default="", repr=False)
     """Who shows it may read `/metrics`; empty: only this machine itself may."""

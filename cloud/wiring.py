@@ -14,6 +14,7 @@ from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.database.database import Database
 from cloud.fleet.vault import Vault
+from cloud.orders.return_rules import Limits
 from cloud.orders.rules import Rules
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.openings import Openings
@@ -51,6 +52,11 @@ class Cloud:
         self.openings = Openings(self.database, self.owner, self.clock)
         self.ending = Ending()
         self.ending.at_once(self.clients.begin_nothing)
+
+    @property
+    def limits(self) -> Limits:
+        """What one person may return without another."""
+        return Limits(round(self.settings.return_limit * 100), round(self.settings.return_day_limit * 100))
 
     def call_worker(self, pool: ThreadPool) -> CallWorker:
         """A caller of providers whose calls are made in the threads of `pool`."""

@@ -26,9 +26,11 @@ import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.presence_history
 import cloud.fleet.probes
+import cloud.orders.claims
 import cloud.orders.models
 import cloud.orders.outbox
 import cloud.orders.receipts
+import cloud.orders.return_requests
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
 from cloud.database import postgresql, sqlite

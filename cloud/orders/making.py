@@ -160,7 +160,8 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
         tx.log_after_commit(log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
         event, reason = Event.MACHINE_UNSURE, "unknown"
     is_refused = event is Event.MACHINE_REFUSED and said.result is Result.REJECTED
-    if is_refused and locked.order.status in ON_ITS_WAY and not is_paid_for(locked):
+    was_paid_for = locked.payments and not is_paid_for(locked)  # a free drink has no money that could go back
+    if is_refused and locked.order.status in ON_ITS_WAY and was_paid_for:
         reason = RETURNED
     if event is Event.MACHINE_REFUSED and trusted_outcome.ended_by_trust(locked):
         event = Event.TRUST_REFUTED

@@ -38,7 +38,10 @@ class Order(Base):
         CheckConstraint("size IN (0, 1, 2)", name="size"),
         CheckConstraint("price >= 0", name="price"),
         CheckConstraint("given_back >= 0 AND given_back <= price", name="given_back"),
-        Index("ix_orders_status", "status"),
+        Index("ix_orders_status", "status", "created_at", "id"),
+        Index("ix_orders_created", "created_at", "id"),
+        Index("ix_orders_merchant", "merchant_id", "created_at", "id"),
+        Index("ix_orders_device", "device_uuid", "created_at", "id"),
         Index("ix_orders_drink", "device_uuid", "drink_no", "size", "created_at"),
         Index("ix_orders_waits_for_person", "id", **_where("waits_for_person", "waits_for_person = 1")),
         Index("ix_orders_given_back", "id", **_where(GIVEN_BACK)),
@@ -46,7 +49,7 @@ class Order(Base):
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
     device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"))
-    merchant_id: Mapped[str] = mapped_column(String(64), index=True)
+    merchant_id: Mapped[str] = mapped_column(String(64))
     drink_no: Mapped[str] = mapped_column(String(128))
     drink_name: Mapped[str] = mapped_column(String(255))
     size: Mapped[int] = mapped_column(Integer)

@@ -7,13 +7,14 @@ from datetime import datetime
 
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
-from cloud.orders.locked_order import lock_order
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.owed_tasks import settle_money
 from cloud.orders.states import Status
 from cloud.orders.status_change import add_note
 
 LEAST = 100
 """Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
+NOTE_LIMIT = 1000
 
 
 class NotReturnable(Exception):
@@ -26,23 +27,40 @@ def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why:
     Return the kopecks that are now owed. Raises `UnknownOrder` and `NotReturnable`.
     """
     locked = lock_order(tx, order_id)
+    order, wanted = locked.order, wanted_of(locked, kopecks)
+    if order.status == Status.SUCCESSFUL:
+        order.given_back = _given(locked) + wanted
+    else:
+        order.waits_for_person, order.return_after = False, None
+    add_note(locked, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
+    settle_money(locked, now)
+    return wanted
+
+
+def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
+    """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
     order = locked.order
     if order.status == Status.SUCCESSFUL:
-        given = max(order.given_back, sum(payment.refunded for payment in locked.payments))
-        left = min(order.price - given, sum(balance(payment) for payment in locked.payments))
+        left = min(order.price - _given(locked), sum(balance(payment) for payment in locked.payments))
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")
         if wanted != left and not LEAST <= wanted < left - LEAST:
             raise NotReturnable("of a part, providers return and leave no less than a rouble")
-        order.given_back = given + wanted
-    elif order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
+        return wanted
+    if order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
         if kopecks not in {None, order.price}:
             raise NotReturnable("nobody knows that anything was poured: the whole price is returned")
-        wanted = order.price
-        order.waits_for_person, order.return_after = False, None
-    else:
-        raise NotReturnable(f"the order is {order.status}: its money needs no decision")
-    add_note(locked, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
-    settle_money(locked, now)
-    return wanted
+        return order.price
+    raise NotReturnable(f"the order is {order.status}: its money needs no decision")
+
+
+def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> None:
+    """Keep a person's words with the order. Raises `UnknownOrder`."""
+    told = words.strip()[:NOTE_LIMIT]
+    if told:
+        add_note(lock_order(tx, order_id), "noted", by[:64], now, evidence={"words": told})
+
+
+def _given(locked: LockedOrder) -> int:
+    return max(locked.order.given_back, sum(payment.refunded for payment in locked.payments))

@@ -24,6 +24,7 @@ from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
 from cloud.orders.order_tasks import LaneWorkers
+from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Lane
 from cloud.payments import openings, renewals
 from cloud.payments.admission import SLOTS
@@ -93,6 +94,7 @@ class Worker:
             Loop("listener", Listener(database, self.link, rules, clock), wakeups, MQTT_IN, clock),
             Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), wakeups, DEADLINES, clock),
+            Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
             Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
             Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),

@@ -1,0 +1,144 @@
+"""The commands of `coffee-cloud` about one order: return its money, pour it, decide requests. Acts through use cases.
+
+Who sits at the server is taken at his word: `--by` is a name, the console asks for a login.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+import click
+from sqlalchemy import select
+
+from cloud.operators.at_risk_report import roubles
+from cloud.orders import return_requests
+from cloud.orders.locked_order import UnknownOrder
+from cloud.orders.making import NotPourable
+from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.pour_again import pour_again
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
+from cloud.orders.return_rules import RequestState, ReturnReason
+from cloud.wiring import Cloud
+
+BAD = 1
+_REFUSED = (UnknownOrder, NotReturnable, NotAllowed)
+_by = click.option("--by", required=True, help="who decides; stays in the order's history")
+_reason = click.option("--reason", required=True, help="why; stays in the order's history")
+
+
+def commands(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
+    """Each command, over the cloud that `ready_made` opens."""
+    return _returning(ready_made), _pouring(ready_made), _listing(ready_made), *_deciding(ready_made)
+
+
+def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
+    @click.command(name="return")
+    @click.argument("order_id")
+    @click.option(
+        "--kopecks", type=click.IntRange(min=1), help="a part of a poured drink's price; without it all that is left"
+    )
+    @click.option("--kind", type=click.Choice([*ReturnReason]), default="other", show_default=True, help="for counting")
+    @_by
+    @_reason
+    def command(order_id: str, kopecks: int | None, kind: str, by: str, reason: str) -> None:
+        """Return the money of a poured drink, or of one that waits for a person's decision.
+
+        Above the limits (COFFEE_RETURN_LIMIT, COFFEE_RETURN_DAY_LIMIT) it waits for a second person: `approve`.
+        """
+        cloud = ready_made()
+        try:
+            wish = Wish(ReturnReason(kind), reason, kopecks)
+            act = (return_requests.ask, order_id, wish, Asker(by), cloud.limits, cloud.clock())
+            asked = cloud.database.transact(*act)
+        except _REFUSED as error:
+            _fail(f"not returned: {error}")
+        finally:
+            cloud.close()
+        if asked.state == RequestState.REQUESTED:
+            click.echo(f"{asked.kopecks} kopecks are above the limit: request {asked.id} waits for a second person.")
+        else:
+            click.echo(f"{asked.kopecks} kopecks will be returned by the worker.")
+
+    return command
+
+
+def _pouring(ready_made: Callable[[], Cloud]) -> click.Command:
+    @click.command()
+    @click.argument("order_id")
+    @click.option("--by", required=True, help="who stands at the machine; stays in the order's history")
+    @click.option("--reason", default="", help="why; stays in the order's history")
+    def pour(order_id: str, by: str, reason: str) -> None:
+        """Pour an order that was paid too late to pour by itself, or, free of charge, one that went wrong again."""
+        cloud = ready_made()
+        try:
+            poured = cloud.database.transact(pour_again, order_id, by, reason, cloud.rules, cloud.clock())
+        except (UnknownOrder, NotPourable) as error:
+            _fail(f"not poured: {error}")
+        finally:
+            cloud.close()
+        own = "" if poured == order_id else f" as the free order {poured}"
+        click.echo(f"The command goes out by the worker{own}.")
+
+    return pour
+
+
+def _listing(ready_made: Callable[[], Cloud]) -> click.Command:
+    @click.command()
+    def returns() -> None:
+        """Requests to return money that wait for a second person."""
+        cloud = ready_made()
+        try:
+            waits = ReturnRequest.state == RequestState.REQUESTED.value
+            with cloud.database.read() as session:
+                found = list(session.scalars(select(ReturnRequest).where(waits).order_by(ReturnRequest.id)))
+        finally:
+            cloud.close()
+        for request in found:
+            until = request.expires_at.isoformat(timespec="minutes")
+            told = f"{request.reason}: {request.words}" if request.words else request.reason
+            click.echo(
+                f"{request.id}  {roubles(request.kopecks)}  order {request.order_id}  {request.requested_by}  "
+                f"until {until}  {told}"
+            )
+        if not found:
+            click.echo("None waits.")
+
+    return returns
+
+
+def _deciding(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
+    @click.command()
+    @click.argument("number", type=click.IntRange(1))
+    @_by
+    def approve(number: int, by: str) -> None:
+        """Approve request NUMBER: another person than who asked. The worker then returns the money."""
+        cloud = ready_made()
+        try:
+            decided = cloud.database.transact(return_requests.approve, number, by, cloud.clock())
+        except _REFUSED as error:
+            _fail(f"not approved: {error}")
+        finally:
+            cloud.close()
+        click.echo(f"{decided.kopecks} kopecks will be returned by the worker.")
+
+    @click.command()
+    @click.argument("number", type=click.IntRange(1))
+    @_by
+    @_reason
+    def decline(number: int, by: str, reason: str) -> None:
+        """Decline request NUMBER, or take one's own back."""
+        cloud = ready_made()
+        try:
+            cloud.database.transact(return_requests.decline, number, by, reason, cloud.clock())
+        except _REFUSED as error:
+            _fail(f"not declined: {error}")
+        finally:
+            cloud.close()
+        click.echo(f"Request {number} is declined.")
+
+    return approve, decline
+
+
+def _fail(words: str) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(BAD)

@@ -1,0 +1,105 @@
+"""A drink poured once more for a buyer whose first one went wrong: an order of its own, free, and no sale.
+
+The first order keeps its one drink and its money (promise 1). Never while what became of it is open: the machine may
+still be pouring, or have poured, and a second cup would prove the first one wrong.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from cloud.database.plain_rows import fresh
+from cloud.database.transaction import Transaction
+from cloud.orders.locked_order import LockedOrder, LockedOrders, lock_order
+from cloud.orders.making import NotPourable, command, pour_now
+from cloud.orders.models import Order, OrderChange
+from cloud.orders.rules import Rules, seconds
+from cloud.orders.states import Status
+from cloud.orders.status_change import add_note
+
+AGAIN_EACH = 3
+"""Free drinks for one order."""
+AGAIN_A_DAY = 10
+"""Free drinks of one machine in any 24 hours: whoever pours them, they are the merchant's beans."""
+FREE = "free"
+"""What opened such an order (`Order.opened_by`)."""
+DAY = timedelta(days=1)
+
+
+def pour_again(tx: Transaction, order_id: str, by: str, why: str, rules: Rules, now: datetime) -> str:
+    """Pour the drink for its buyer now; the id of the order that does it. Raises `UnknownOrder` and `NotPourable`.
+
+    A drink that was paid late and not poured yet is poured as itself, any other as a free order.
+    """
+    locked = lock_order(tx, order_id)
+    if locked.order.status == Status.MANUAL_MAKE:
+        pour_now(tx, order_id, by[:64], rules, now)
+        return order_id
+    number = _next_number(tx, locked, now)
+    again_id = again_order_id(order_id, number)
+    again = _free_order(locked.order, again_id, rules, now)
+    its = tx.part(LockedOrders).create(again, locked.control, is_closed=False)
+    its.add(
+        fresh(
+            OrderChange, order_id=again_id, version=again.version, at=now, actor=by[:64], event="poured_again",
+            status_before="", status_after=again.status, reason=why[:128], evidence={"instead_of": order_id},
+        )
+    )  # fmt: skip
+    tx.write()  # the command refers to it
+    command(its, rules, now)
+    add_note(locked, "poured_again", by[:64], now, why[:128], {"order": again_id})
+    return again_id
+
+
+def again_order_id(order_id: str, number: int) -> str:
+    """The same order and number always give the same; short enough for every machine's frame."""
+    return "again-" + hashlib.sha256(f"{number}\n{order_id}".encode()).hexdigest()[:20]
+
+
+def why_not_again(order: Order) -> str:
+    """Why the drink of this order cannot be poured once more, as a code; "" when it can."""
+    status = Status(order.status)
+    if status is Status.MAKE_FAILED and order.uncertain:
+        return "outcome_open"
+    if status in {Status.PAID, Status.MAKE_PENDING}:
+        return "outcome_open"
+    if status in {Status.SUCCESSFUL, Status.MAKE_FAILED, Status.MANUAL_MAKE} and order.opened_by != FREE:
+        return ""
+    return "unpaid"
+
+
+def _next_number(tx: Transaction, locked: LockedOrder, now: datetime) -> int:
+    order = locked.order
+    if code := why_not_again(order):
+        raise NotPourable(code)
+    number = 1
+    while number <= AGAIN_EACH:
+        earlier = tx.session.get(Order, again_order_id(order.id, number))
+        if earlier is None:
+            break
+        if (code := why_not_again_after(earlier)) != "":
+            raise NotPourable(code)
+        number += 1
+    of_machine = (Order.device_uuid == order.device_uuid) & (Order.created_at > now - DAY) & (Order.opened_by == FREE)
+    poured = int(tx.session.scalar(select(func.count()).where(of_machine)) or 0)
+    if number > AGAIN_EACH or poured >= AGAIN_A_DAY:
+        raise NotPourable("too_many")
+    return number
+
+
+def why_not_again_after(earlier: Order) -> str:
+    """The same, of the free drink that was poured before."""
+    is_open = earlier.uncertain or earlier.status not in {Status.SUCCESSFUL, Status.MAKE_FAILED}
+    return "outcome_open" if is_open else ""
+
+
+def _free_order(order: Order, again_id: str, rules: Rules, now: datetime) -> Order:
+    """Paid with nothing: no payment, no sale."""
+    expires_at = now + seconds(rules.order_expiration_s)
+    return fresh(
+        Order, id=again_id, device_uuid=order.device_uuid, merchant_id=order.merchant_id, drink_no=order.drink_no,
+        drink_name=order.drink_name, size=order.size, price=0, is_test=True, status=Status.PAID.value,
+        payment_scenario=order.payment_scenario, created_at=now, expires_at=expires_at, paid_at=now,
+        language=order.language, opened_by=FREE,
+    )  # fmt: skip

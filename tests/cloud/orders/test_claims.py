@@ -1,0 +1,78 @@
+"""What a buyer says of an order, and what a person answers."""
+
+import pytest
+
+from cloud.orders import claims
+from cloud.orders.claims import ClaimKind, NotClaimable
+from cloud.orders.states import Status
+from tests.cloud.orders.test_operator_actions import poured
+from tests.cloud.worlds import World
+
+
+def say(world: World, order_id: str, words: str = "", kind: ClaimKind | None = ClaimKind.NOT_POURED) -> int:
+    return world.database.transact(claims.say, order_id, kind, words, "ru", world.now).id
+
+
+def answer(world: World, claim_id: int, words: str, resolves: bool = False) -> None:
+    world.database.transact(claims.answer, claim_id, "anna@example.org", words, world.now, resolves=resolves)
+
+
+def told(world: World, claim_id: int) -> list[tuple[str, str]]:
+    with world.database.read() as session:
+        return [(message.by, message.words) for message in claims.messages_of(session, claim_id)]
+
+
+def states(world: World, order_id: str) -> list[str]:
+    with world.database.read() as session:
+        return [claim.state for claim in claims.claims_of(session, order_id)]
+
+
+def test_a_claim_is_a_conversation_that_ends_when_it_is_resolved(world: World) -> None:
+    order_id = poured(world)
+    claim = say(world, order_id, " Ничего не\r\nналило\x07 ")
+    answer(world, claim, "Вернём деньги")
+    assert states(world, order_id) == ["answered"]
+    assert say(world, order_id, "Спасибо", kind=None) == claim
+    assert states(world, order_id) == ["open"]
+    answer(world, claim, "", resolves=True)
+    assert states(world, order_id) == ["resolved"]
+    assert told(world, claim) == [
+        ("", "Ничего не\nналило"), ("anna@example.org", "Вернём деньги"), ("", "Спасибо")
+    ]  # fmt: skip
+    with pytest.raises(NotClaimable, match="resolved"):
+        answer(world, claim, "more")
+
+
+def test_one_is_open_at_a_time_and_three_are_all(world: World) -> None:
+    order_id = poured(world)
+    for number in range(claims.CLAIMS_EACH):
+        claim = say(world, order_id, str(number))
+        world.database.transact(claims.mark_resolved, order_id, "anna@example.org", "talked", world.now)
+        assert states(world, order_id) == ["resolved"] * (number + 1)
+    with pytest.raises(NotClaimable, match="too_many"):
+        say(world, order_id)
+    assert claim
+
+
+def test_what_a_stranger_could_grow_is_limited(world: World) -> None:
+    order_id = poured(world)
+    for _ in range(claims.MESSAGES_EACH):
+        say(world, order_id, "again")
+    with pytest.raises(NotClaimable, match="too_many"):
+        say(world, order_id, "again")
+    with pytest.raises(NotClaimable, match="too_long"):
+        say(world, order_id, "x" * (claims.TEXT_LIMIT + 1))
+
+
+def test_of_what_was_never_begun_to_be_paid_nothing_is_claimed(world: World) -> None:
+    with pytest.raises(NotClaimable, match="unpaid"):
+        say(world, world.bring_to(Status.CREATED))
+
+
+def test_the_first_word_names_a_kind_and_the_next_ones_need_words(world: World) -> None:
+    order_id = poured(world)
+    with pytest.raises(NotClaimable, match="kind_needed"):
+        say(world, order_id, "hm", kind=None)
+    say(world, order_id)
+    with pytest.raises(NotClaimable, match="words_needed"):
+        say(world, order_id, kind=None)

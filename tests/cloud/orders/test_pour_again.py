@@ -1,0 +1,81 @@
+"""A drink poured once more: an order of its own, free, and never while the first outcome is open."""
+
+import pytest
+
+from cloud.orders import pour_again as again
+from cloud.orders.making import NotPourable
+from cloud.orders.states import Status
+from cloud.orders.tasks import Task
+from protocol.reasons import Result
+from tests.cloud.orders.test_operator_actions import poured, silent
+from tests.cloud.worlds import World
+
+BY = ("anna@example.org", "it was cold")
+
+
+def pour(world: World, order_id: str) -> str:
+    return world.database.transact(again.pour_again, order_id, *BY, world.rules, world.now)
+
+
+def test_a_poured_order_gets_a_free_one_that_is_no_sale(world: World) -> None:
+    order_id = poured(world)
+    new = world.order(pour(world, order_id))
+    assert (new.price, new.is_test, new.status, new.drink_no) == (0, True, "paid", "latte")
+    assert world.open_tasks(new.id, Task.MAKE) == ["make"]
+    assert world.history(order_id)[-1].evidence == {"order": new.id}
+    world.publish(new.id)
+    world.report(new.id, Result.DONE)
+    assert world.status(new.id) == "successful"
+    assert (world.ledger(new.id), world.open_tasks(new.id)) == ({}, [])
+
+
+@pytest.mark.parametrize("status", [Status.PAID, Status.MAKE_PENDING])
+def test_never_while_the_first_drink_may_still_come(world: World, status: Status) -> None:
+    with pytest.raises(NotPourable, match="outcome_open"):
+        pour(world, world.bring_to(status))
+
+
+def test_never_while_nobody_knows_what_became_of_the_first(world: World) -> None:
+    with pytest.raises(NotPourable, match="outcome_open"):
+        pour(world, silent(world))
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.PENDING, Status.NOT_PAID, Status.FAILED])
+def test_what_was_not_paid_is_not_poured(world: World, status: Status) -> None:
+    with pytest.raises(NotPourable, match="unpaid"):
+        pour(world, world.bring_to(status))
+
+
+def test_a_refused_one_says_why_and_another_may_follow(world: World) -> None:
+    order_id = world.bring_to(Status.MAKE_FAILED)
+    first = pour(world, order_id)
+    with pytest.raises(NotPourable, match="outcome_open"):
+        pour(world, order_id)
+    world.publish(first)
+    world.report(first, Result.REJECTED, "no_water")
+    assert world.order(first).reason == "rejected:no_water"
+    assert pour(world, order_id) != first
+
+
+def test_three_for_one_order_are_enough(world: World) -> None:
+    order_id = poured(world)
+    for _ in range(again.AGAIN_EACH):
+        new = pour(world, order_id)
+        world.publish(new)
+        world.report(new, Result.DONE)
+    with pytest.raises(NotPourable, match="too_many"):
+        pour(world, order_id)
+
+
+def test_a_late_paid_drink_is_poured_as_itself(world: World) -> None:
+    order_id = world.bring_to(Status.MANUAL_MAKE)
+    assert pour(world, order_id) == order_id
+    assert world.status(order_id) == "paid"
+
+
+def test_a_free_drink_is_not_poured_again_by_itself(world: World) -> None:
+    new = pour(world, poured(world))
+    world.publish(new)
+    world.report(new, Result.DONE)
+    with pytest.raises(NotPourable, match="unpaid"):
+        pour(world, new)
