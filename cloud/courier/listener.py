@@ -219,9 +219,16 @@ class Listener:
         self._tell(device_uuid, welcome)
 
     def _ask_what_became(self, device_uuid: str) -> None:
-        """A device that has just connected may know of commands that we do not: all in one question."""
+        """A device that has just connected may know of commands that we do not: all in one question.
+
+        Not of those it can still begin: it may have lost them, and a question would have it refuse them for ever.
+        """
+        now = self._clock()
         with self._database.read() as session:
-            commands = making.unheard_of(session, device_uuid, self._clock(), MAX_BATCH)
+            commands = making.unheard_of(session, device_uuid, now, MAX_BATCH)
+        for lost in [command for command in commands if making.is_undelivered(command, now)]:
+            self._database.transact(making.send_again, lost.order_id, lost.id, now, key=order_key(lost.order_id))
+            commands.remove(lost)
         if commands:
             asked = [making.asked_about(command) for command in commands]
             self._tell(device_uuid, Query(commands=asked), Channel.COMMAND)

@@ -32,8 +32,8 @@ class OutgoingCommand:
 
     @property
     def is_wanted_drink(self) -> bool:
-        """Somebody still waits for the drink it asks for."""
-        return self.row.task == Task.MAKE and self.command.live
+        """Somebody still waits for the drink it asks for, and its machine has not taken it."""
+        return self.row.task == Task.MAKE and self.command.live and self.command.accepted_at is None
 
     def log_fields(self) -> dict[str, object]:
         """Everything the command asks for."""

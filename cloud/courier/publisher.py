@@ -1,6 +1,7 @@
-"""From the outbox to the broker: commands and questions with the expiry of their deadline; settled after PUBACK.
+"""From the outbox to the broker: commands and questions with the expiry of their deadline.
 
-"Published" is never "delivered": from here on the deadline and the device's own word decide (architecture 4).
+"Published" is never "delivered", and a broker may lose what it has acknowledged: a drink is sent again, under the same
+id, until its machine has spoken or its deadline has passed (docs/orders.md).
 """
 
 import logging
@@ -36,6 +37,8 @@ CANCEL_EXPIRY_S = 30
 """Or as long as the command it takes back, which the broker may hold as well."""
 LONGEST_QUERY_WAIT_S = 300.0
 """A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
+RESEND_S = 3.0
+"""A drink the machine has not spoken of is sent again after so long, then after twice that, and so on."""
 TOO_LATE = "not handed to the broker before its deadline"
 FAILED = 128
 """MQTT reason codes from here on are refusals."""
@@ -155,6 +158,8 @@ class Publisher:
                 answers.append(self._link.acknowledged.get_nowait())
             except queue.Empty:
                 break
+        if answers and self._look_at is not None:  # for what may have to be sent again
+            self._look_at = min(self._look_at, self._clock() + timedelta(seconds=RESEND_S))
         for answer in answers:
             publication = self._awaiting.pop(answer.mid, None)
             if publication is not None:
@@ -175,10 +180,19 @@ class Publisher:
                 log.error, "the broker refused the command (code %d)", code, extra=publication.log_fields()
             )
             self._never(tx, publication.row, f"broker code {code}")
-        elif self._rows.settle(tx, publication.row, DONE, self._clock()) or _was_stopped(locked, publication):
+        elif self._was_sent(locked, publication) or _was_ended(locked, publication):
             tx.log_after_commit(log.info, "%s published", publication.row.task, extra=publication.log_fields())
             if publication.row.task == Task.MAKE:
                 making.published(tx, publication.order.id, publication.command.id, self._rules, self._clock())
+
+    def _was_sent(self, locked: LockedOrder, publication: Publication) -> bool:
+        """The broker has it, and may forget it: what the machine has not spoken of is sent again in good time."""
+        row, now = order_tasks.task_of(locked, publication.row.key), self._clock()
+        issued = locked.command(publication.command.id)
+        if row.task not in making.SENDINGS or not making.is_undelivered(issued, now):
+            return self._rows.settle(locked.tx, publication.row, DONE, now)
+        pause = timedelta(seconds=RESEND_S * 2 ** min(max(row.attempts - row.undone - 1, 0), 10))
+        return order_tasks.reschedule(locked, row.key, self._owner, min(now + pause, issued.deadline_at), "")
 
     def _again(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """Certainly nothing was delivered: again while the deadline lasts."""
@@ -188,8 +202,10 @@ class Publisher:
     def _never(self, tx: Transaction, row: OutboxRow, why: str) -> None:
         """It will not be sent (again). An earlier sending whose answer was lost may have been heard all the same."""
         now = self._clock()
-        if self._rows.settle(tx, row, REFUSED, now) and row.task == Task.MAKE:
-            locked = lock_order(tx, row.order_id)
+        locked = lock_order(tx, row.order_id)
+        if row.task in making.SENDINGS and locked.command(row.subject).published_at is not None:
+            self._rows.settle(tx, row, DONE, now)  # it was sent, and now it is too late to send it once more
+        elif self._rows.settle(tx, row, REFUSED, now) and row.task == Task.MAKE:
             order_tasks.mark_no_effect(locked, row.key)
             kept = order_tasks.task_of(locked, row.key)
             is_certain = kept.undone == kept.attempts
@@ -216,9 +232,9 @@ def _not_stored(publication: Publication, error: Exception) -> None:
     log.error("the broker's answer could not be stored", exc_info=error, extra=publication.log_fields())
 
 
-def _was_stopped(locked: LockedOrder, publication: Publication) -> bool:
-    """Nobody was to send it again, but this sending was on its way."""
-    return order_tasks.task_of(locked, publication.row.key).verdict == STOPPED
+def _was_ended(locked: LockedOrder, publication: Publication) -> bool:
+    """Nobody was to send it again, but this sending was on its way; or its machine was quicker than the broker."""
+    return order_tasks.task_of(locked, publication.row.key).verdict in {STOPPED, DONE}
 
 
 def _message_of(sent: OutgoingCommand, now: datetime) -> Publication | None:

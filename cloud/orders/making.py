@@ -30,10 +30,10 @@ CLOSED = "closed"
 """Reason of an order whose machine was closed between the start of its payment and the money."""
 RETURNED = "returned"
 """Reason of an order whose money went back past us before its drink was begun."""
-ARRIVES = timedelta(seconds=10)
-"""A command younger than this may still be on its way, and a question ahead of it would refuse it for ever."""
 ON_ITS_WAY = frozenset({Status.PAID, Status.MAKE_PENDING})
 """Statuses of an order whose command may still be carried out."""
+SENDINGS = frozenset({Task.MAKE, Task.CANCEL_MAKE})
+"""Tasks that send a command, or take it back: again and again until the machine's word, or the deadline."""
 INFERRED = frozenset(AgentCode)
 """Codes by which the agent says that nothing was poured; the machine's own word is told with its phase."""
 
@@ -134,6 +134,7 @@ def _taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime
     if issued.accepted_at is not None:
         return
     issued.accepted_at = now
+    order_tasks.finish_tasks(locked, {Task.MAKE}, issued.id, now)
     if issued.live and apply_event(locked, Event.MACHINE_ACCEPTED, "device", now):
         locked.order.stage = "accepted"
         locked.order.due_at = now + seconds(rules.make_timeout_s)
@@ -150,8 +151,7 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     issued.live, issued.finished_at, issued.revision = False, now, said.revision
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
-    if issued.published_at is None:  # else its sending was settled in the transaction that said so
-        order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
+    order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
     if trusted_outcome.is_to_be_trusted(tx.session, device_uuid, said) and trusted_outcome.trust(locked, now):
         return
     event, reason = _meaning(said)
@@ -196,12 +196,24 @@ def seconds_left(issued: MakeCommand, now: datetime) -> float:
 
 
 def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) -> list[MakeCommand]:
-    """The device's commands of a day whose outcome nobody knows, published long enough ago to have arrived."""
+    """The device's commands of a day whose outcome nobody knows: those that were published, or may have been."""
     uncertain = select(Order.id).where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
     open_ones = or_(MakeCommand.live, MakeCommand.order_id.in_(uncertain))
-    told = and_(MakeCommand.published_at <= now - ARRIVES, MakeCommand.issued_at > now - DAY)
+    told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - DAY)
     found = select(MakeCommand).where(MakeCommand.device_uuid == device_uuid, told, open_ones)
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
+
+
+def is_undelivered(issued: MakeCommand, now: datetime) -> bool:
+    """The drink can still be begun, and its machine has said nothing: sent again, for a question would refuse it."""
+    return issued.live and issued.accepted_at is None and seconds_left(issued, now) > 0
+
+
+def send_again(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
+    """Its machine has just connected, and a broker may have lost what it was sent: not to be waited for."""
+    locked = lock_order(tx, order_id)
+    if is_undelivered(locked.command(make_id), now):
+        order_tasks.hasten_tasks(locked, SENDINGS, make_id, now)
 
 
 def asked_about(issued: MakeCommand) -> Asked:
@@ -273,6 +285,7 @@ def _not_sent(locked: LockedOrder, issued: MakeCommand, certain: bool, why: str,
 def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
+    order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
     apply_event(locked, event, "clock", now, event.value)
     _ask(locked, issued, now)
     _failed(locked, True, rules, now)

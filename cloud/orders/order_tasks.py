@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.outbox import Claim, OutboxRow, topic
-from cloud.orders.tasks import LANE_OF, STOPPED, WITHDRAWN, Lane, Task
+from cloud.orders.tasks import DONE, LANE_OF, STOPPED, WITHDRAWN, Lane, Task
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,24 @@ def stop_task(locked: LockedOrder, task: Task, subject: str, now: datetime) -> b
     for row in filter(_is_open, rows):
         row.settled_at, row.verdict = now, WITHDRAWN if row.attempts == row.undone else STOPPED
     return all(row.attempts == row.undone for row in rows)
+
+
+def finish_tasks(locked: LockedOrder, tasks: Collection[Task], subject: str, now: datetime) -> None:
+    """What they were to bring about is known: nobody need try them again, whoever holds them."""
+    for row in _open_ones(locked, tasks, subject):
+        row.settled_at, row.verdict, row.last_error = now, DONE if row.attempts > row.undone else WITHDRAWN, ""
+
+
+def hasten_tasks(locked: LockedOrder, tasks: Collection[Task], subject: str, now: datetime) -> None:
+    """Have those tried now that wait for a later try."""
+    for row in _open_ones(locked, tasks, subject):
+        if row.claimed_until is None and row.due_at > now:
+            row.due_at = now
+            locked.tx.notify(topic(Lane(row.lane)))
+
+
+def _open_ones(locked: LockedOrder, tasks: Collection[Task], subject: str) -> list[OutboxRow]:
+    return [row for row in locked.tasks if Task(row.task) in tasks and row.subject == subject and _is_open(row)]
 
 
 def _let_go(locked: LockedOrder, key: str, owner: str) -> OutboxRow | None:

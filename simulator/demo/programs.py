@@ -24,8 +24,7 @@ allow_anonymous true
 set_tcp_nodelay true
 persistence true
 persistence_location {folder}/
-autosave_interval 1
-autosave_on_changes true
+autosave_interval 60
 log_dest none
 """
 

@@ -204,15 +204,14 @@ def test_the_agent_comes_in_with_the_settings_of_its_example(broker: ShippedBrok
     assert heard_by(cloud, 1) == [(topic(FIRST, Channel.PRESENCE), b"gone")]
 
 
-def test_a_command_and_the_session_it_waits_in_outlive_a_killed_broker(
+def test_a_command_and_the_session_it_waits_in_outlive_a_broker_that_is_stopped(
     broker: ShippedBroker, cloud: BrokerLink
 ) -> None:
+    """One that is killed may forget both: the cloud sends the command again."""
     with Member(broker, FIRST) as machine:
         machine.subscribe(topic(FIRST, Channel.COMMAND))
     assert accepted(cloud, topic(FIRST, Channel.COMMAND), b"pour this")
-    # Mosquitto saves after each turn of its loop: acknowledging the next message means that the first is on the disk.
-    assert accepted(cloud, topic(SECOND, Channel.COMMAND), b"pour that")
-    broker.kill()
+    broker.stop()
 
     broker.start()
 

@@ -167,7 +167,7 @@ class Broker:
         """A message has arrived; the reason code of its acknowledgement."""
         if is_kept:
             self._retained[letter.topic] = letter
-        if self._faults.strikes("broker.loses"):
+        if self._faults.strikes("broker.loses") or self._faults.strikes("broker.forgets"):
             return GOOD
         takers = self._takers(letter.topic)
         for session in takers:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-FAMILIES: Mapping[str, Mapping[str, float]] = {
+FAMILIES: dict[str, Mapping[str, float]] = {
     "cloud crashes": {
         "crash.cloud.between two steps": 0.002,
         "crash.cloud.before a commit: it is lost": 0.012,
@@ -66,6 +66,9 @@ FAMILIES: Mapping[str, Mapping[str, float]] = {
     "set back": {"storm.set_back": 0.02},
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
 }
+FORGETFUL_BROKER = "forgetful broker"
+FORGETFUL_RATES = {"broker.forgets": 0.15, "storm.broker_blink": 0.05}
+"""It takes messages and loses some, and is gone for a moment with all it knew: nobody but us need hold anything."""
 MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "silent": {"seconds": 20},
     "mute": {"seconds": 25},
@@ -111,6 +114,8 @@ HABITS: Mapping[str, int] = {
 }
 HOURS_AHEAD = 3 * 3600.0
 """As a hardware clock in Moscow's time that is taken for UTC."""
+FORGETS = 0.05
+"""How many worlds have such a broker beside whatever else they have."""
 CROWDED, CROWD = 0.02, 25
 """How many worlds have many open payment pages, and how many these are."""
 INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
@@ -165,6 +170,9 @@ def mix_of(seed: int) -> Mix:
     for name in families:
         strength = random.choice((0.5, 1.0, 1.0, 2.5))
         rates |= {kind: min(0.9, rate * strength) for kind, rate in FAMILIES[name].items()}
+    if Random(f"forgetful/{seed}").random() < FORGETS:
+        families += (FORGETFUL_BROKER,)
+        rates |= FORGETFUL_RATES
     lies = "machine" in families and random.random() < 0.3
     devices = ("m-001", "m-002")[: random.choice((1, 1, 2))]
     able = random.random() < 0.65
@@ -209,7 +217,8 @@ _TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, _TWO_OF_EACH)
 
 def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **changes: object) -> Mix:
     """The world of this seed with these families of faults and no other, and whatever else is said."""
-    rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in FAMILIES[family].items()}
+    known = FAMILIES | {FORGETFUL_BROKER: FORGETFUL_RATES}
+    rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in known[family].items()}
     ahead = HOURS_AHEAD if "set back" in families else 0.0
     given = {"machine_lies": False, "cloud_ahead": ahead, **changes}
     return replace(mix_of(seed), families=families, rates=rates, **given)  # type: ignore[arg-type]  # names of fields

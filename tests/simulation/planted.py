@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.simulation import planted_in_agent as agent
 from tests.simulation import planted_in_cloud as cloud
-from tests.simulation.mixes import focused
+from tests.simulation.mixes import FORGETFUL_BROKER, focused
 from tests.simulation.told import Told
 from tests.simulation.workshop import Workshop
 
@@ -86,6 +86,10 @@ BUGS = (
     _bug("a new command id for each sending", {8}, SELDOM, cloud.command_id_per_sending, "network"),
     _bug("silence is certainty", {6}, SELDOM, cloud.silence_is_certainty, "machine"),
     _bug("poured again after a failure", {1, 5}, SELDOM, cloud.poured_again, "machine"),
+    _bug("what a broker forgets is never sent again", {0}, ALWAYS, cloud.settled_at_puback, FORGETFUL_BROKER,
+         habits=PROMPT, most_buyers=5),
+    _bug("a hello has a drink refused that could still be poured", {0}, SELDOM, cloud.hello_refuses, FORGETFUL_BROKER,
+         habits=PROMPT, most_buyers=5),
     # The agent
     _bug("sent again after a timeout", {1, 6, 8}, SELDOM, agent.sent_again, "machine", inabilities=DUMB,
          switches=("drop_verdict",)),

@@ -10,7 +10,9 @@ import msgspec
 from sqlalchemy import false, select
 
 from cloud.courier import publisher
+from cloud.courier.listener import Listener
 from cloud.courier.outgoing import OutgoingCommand
+from cloud.courier.publisher import Publication, Publisher
 from cloud.database.transaction import Transaction
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
@@ -19,6 +21,7 @@ from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
+from cloud.orders.tasks import DONE
 from cloud.payments import (
     budget,
     call_decision,
@@ -38,6 +41,8 @@ from cloud.payments.notification import Notification
 from cloud.payments.outcomes import Ok, Rejected, Unknown
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.status_poller import StatusPoller
+from protocol.messages import Query
+from protocol.topics import Channel
 from tests.simulation.here import here
 
 Patches = list[AbstractContextManager[Any]]
@@ -55,6 +60,24 @@ def webhook_believed() -> Patches:
         return received
 
     return [patch.object(inbox, "receive", believe)]
+
+
+def settled_at_puback() -> Patches:
+    def settle(self: Publisher, locked: LockedOrder, publication: Publication) -> bool:
+        key = publication.row.key
+        return order_tasks.settle_task(locked, key, self._owner, DONE, self._clock())
+
+    return [patch.object(Publisher, "_was_sent", settle)]
+
+
+def hello_refuses() -> Patches:
+    def ask(self: Listener, device_uuid: str) -> None:
+        with self._database.read() as session:
+            commands = making.unheard_of(session, device_uuid, self._clock(), 50)
+        if commands:
+            self._tell(device_uuid, Query(commands=[making.asked_about(one) for one in commands]), Channel.COMMAND)
+
+    return [patch.object(Listener, "_ask_what_became", ask)]
 
 
 def late_done_ignored() -> Patches:

@@ -14,6 +14,7 @@ from cloud.orders.at_risk import each_at_risk
 from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
 from tests.simulation.fleet import accounts_of
+from tests.simulation.mixes import FORGETFUL_BROKER
 
 if TYPE_CHECKING:
     from simulator.yookassa.state import Payment
@@ -53,6 +54,8 @@ AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never
 """
 _NEW_COMMANDS = "SELECT rowid, order_id, issued_at, deadline_at FROM make_commands WHERE rowid > ? ORDER BY rowid"
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
+_NOBODY_HEARD = frozenset({"no_ack", "not_sent", "rejected:never_received"})
+"""Reasons no order may end with where nothing worse happens than that a broker forgets."""
 _CERTAINLY_NOTHING = ("rejected:", "expired", "failed:never_")
 
 
@@ -186,6 +189,8 @@ class Promises:
         certain = order["reason"].startswith(_CERTAINLY_NOTHING) and not order["uncertain"]
         if order["status"] == Status.MAKE_FAILED and certain and touched and not world.machine_may_lie:
             self.break_(6, f"make_failed for {order['reason']}, and something was poured", order_id)
+        if order["reason"] in _NOBODY_HEARD and world.mix.families == (FORGETFUL_BROKER,):
+            self.break_(0, f"{order['reason']}, and all that happened is that a broker forgot", order_id)
         self._check_history(order)
         live = look.execute("SELECT count(*) FROM make_commands WHERE order_id = ? AND live", (order_id,)).fetchone()
         if live[0]:

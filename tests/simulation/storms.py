@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2.0
 CALM_LOOK_S = 10.0
+BLINK_EVERY_S = 40.0
 MERCHANTS = tuple(fleet.SHOPS)
 FORGED = ("payment.succeeded", "payment.waiting_for_capture", "payment.canceled", "refund.succeeded")
 
@@ -29,6 +30,7 @@ class Storms:
 
     def __init__(self, world: "World") -> None:
         self._world = world
+        self._blinked_at = float("-inf")
         self._acts: dict[str, Callable[[Random], None]] = {
             "storm.cut": self._cut,
             "storm.half_open": self._half_open,
@@ -55,6 +57,7 @@ class Storms:
             "storm.folder_put_back": lambda random: self._exchange(random, AgentProcess.put_folder_back),
             "storm.set_back": lambda _random: world.set_back_the_clouds(),
             "storm.cloud_clock": self._cloud_clock,
+            "storm.broker_blink": self._blink,
         }
 
     def begin(self) -> None:
@@ -93,6 +96,12 @@ class Storms:
     def _restart(self, random: Random, *, forgets: bool) -> None:
         if self._world.broker.is_up:
             self._world.broker.restart(random.choice((0.5, 5.0, 40.0, 100.0)), forgets=forgets)
+
+    def _blink(self, random: Random) -> None:
+        """Gone for a moment, its memory for ever; seldom enough that agents come back in between."""
+        if self._world.broker.is_up and self._world.scheduler.now - self._blinked_at > BLINK_EVERY_S:
+            self._blinked_at = self._world.scheduler.now
+            self._world.broker.restart(random.uniform(0.1, 2.0), forgets=True)
 
     def _agent_power(self, random: Random) -> None:
         """The computer in the machine, perhaps with the machine."""

@@ -14,6 +14,7 @@ from cloud.fleet import sessions
 from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
+from cloud.orders.tasks import Task
 from protocol.messages import (
     GREETING,
     Accepted,
@@ -251,7 +252,24 @@ def test_a_device_that_connects_is_asked_once_for_everything_nobody_knows(sqlite
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     rig.hear_until(lambda: bool([c for c in machine.commands if isinstance(c, Query)]))
     [query] = [c for c in machine.commands if isinstance(c, Query)]
-    assert [asked.order_id for asked in query.commands] == [silent], f"{fresh} may still be on its way"
+    assert [asked.order_id for asked in query.commands] == [silent], f"{fresh} can still be poured"
+
+
+def test_a_drink_the_machine_can_still_begin_is_sent_again_and_not_asked_about(sqlite_rig: Rig) -> None:
+    """Regression: asked about what a broker had lost, the agent refused it for ever, with its buyer waiting."""
+    rig = sqlite_rig
+    order_id = rig.world.pay()
+    machine = rig.machine()
+    rig.publish_until(lambda: rig.world.status(order_id) == "make_pending")
+    machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
+    rig.hear_until(lambda: machine.receipts)
+    assert [row.due_at for row in rig.world.rows(order_id, Task.MAKE)] == [rig.world.now]
+    rig.publish_until(lambda: len(machine.commands) == 2)
+    assert machine.commands[0] == machine.commands[1]
+    rig.world.clock.advance(rig.world.rules.make_deadline_s)
+    machine.say(Hello(hello_id="h-2", agent_version="0.1", profile="companion-v1"))
+    rig.hear_until(lambda: len(machine.commands) == 3)
+    assert isinstance(machine.commands[2], Query), "now it may be refused: it is too late to begin it"
 
 
 def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:

@@ -14,13 +14,13 @@ from cloud.courier.publisher import Publisher
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.orders.money import PaymentState
 from cloud.orders.tasks import Task
-from protocol.messages import Cancel, Make, Query
+from protocol.messages import Cancel, Make, Query, decode_command
 from protocol.reasons import Result
 from protocol.topics import Channel, topic
 from simulator.broker import Broker
 from tests.cloud.courier.rig import Rig, a_rig
 from tests.cloud.orders.small_machine import SmallBroker
-from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
+from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, START, World
 from tests.waiting import wait_until
 
 PARAMETERS = {"order_id", "device", "command", "attempt", "drink_no", "size", "price", "issued_at", "deadline_at"}
@@ -58,8 +58,67 @@ def test_a_command_is_published_and_the_order_says_sent(rig: Rig) -> None:
     [expiry] = machine.expiries()
     assert 0 < expiry <= 50, "the broker forgets it with its deadline"
     assert command.published_at == rig.world.now
-    assert [row.verdict for row in rig.world.rows(order_id, Task.MAKE)] == ["done"]
+    assert [(row.verdict, row.claimed_by) for row in rig.world.rows(order_id, Task.MAKE)] == [("", "")]
     assert rig.world.order(order_id).stage == "sent"
+
+
+def sent_at(world: World, publisher: Publisher, link: SmallBroker, seconds: int) -> list[int]:
+    """The seconds at which something went out, of so many."""
+    moments, began = [], len(link.waiting)
+    for second in range(seconds):
+        world.clock.now = START + timedelta(seconds=second)
+        publisher.step(world.now)
+        moments += [second] * (len(link.waiting) - began)
+        began = len(link.waiting)
+    return moments
+
+
+def test_what_a_broker_loses_is_sent_again_until_the_deadline(sqlite_world: World) -> None:
+    """Regression: settled at the PUBACK, a command lost with a dying node was never sent again."""
+    order_id = sqlite_world.pay()
+    publisher, link = with_small_broker(sqlite_world)
+    assert sent_at(sqlite_world, publisher, link, 75) == [0, 3, 9, 21, 45]
+    assert len({decode_command(payload).command_id for payload in link.waiting}) == 1  # type: ignore[union-attr]  # all are makes
+    assert [row.verdict for row in sqlite_world.rows(order_id, Task.MAKE)] == ["done"]
+    assert sqlite_world.status(order_id) == "make_pending", "silence is for the deadline to judge"
+
+
+@pytest.mark.parametrize("says", ["accepted", "refused", "gone"])
+def test_what_its_machine_has_spoken_of_is_not_sent_again(sqlite_world: World, says: str) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    publisher, link = with_small_broker(sqlite_world)
+    publisher.step(sqlite_world.now)
+    publisher.step(sqlite_world.now)
+    match says:
+        case "accepted":
+            sqlite_world.accept(order_id)
+        case "refused":
+            sqlite_world.report(order_id, Result.REJECTED, "no_water")
+        case _:
+            sqlite_world.wait(76)
+    for row in sqlite_world.rows(order_id, Task.MAKE):
+        assert (row.verdict, row.settled_at) == ("done", sqlite_world.now)
+    sent_at(sqlite_world, publisher, link, 75)
+    assert [type(decode_command(payload)) for payload in link.waiting].count(Make) == 1
+
+
+def test_a_machine_that_speaks_before_the_broker_answers_was_sent_to(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay()
+    publisher, _ = with_small_broker(sqlite_world)
+    publisher.step(sqlite_world.now)
+    sqlite_world.accept(order_id)
+    publisher.step(sqlite_world.now)
+    assert sqlite_world.command(order_id).published_at == sqlite_world.now
+
+
+def test_a_lost_cancel_is_sent_again_as_well(sqlite_world: World) -> None:
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    publisher, link = with_small_broker(sqlite_world)
+    for _ in range(2):
+        publisher.step(sqlite_world.now)
+    sqlite_world.refunded(sqlite_world.payment(order_id).id)
+    sent_at(sqlite_world, publisher, link, 60)
+    assert [type(decode_command(payload)) for payload in link.waiting] == [Make, *[Cancel] * 5]
 
 
 def test_a_command_is_for_its_own_machine_only(sqlite_rig: Rig) -> None:
@@ -162,7 +221,7 @@ def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, wa
     rig.publish()
     rig.world.clock.advance(waits_s)
     rig.world.refunded(rig.world.payment(order_id).id)
-    rig.publish_until(lambda: rig.world.open_tasks(order_id) == [])
+    rig.publish_until(lambda: [row.claimed_by for row in rig.world.rows(order_id, Task.CANCEL_MAKE)] == [""])
     wait_until(lambda: len(machine.commands) == 2, what="command and cancel")
     command = rig.world.command(order_id)
     assert machine.commands[1] == Cancel(
