@@ -77,6 +77,7 @@ LONGEST_WAIT = {
     Lane.MQTT: timedelta(minutes=10),
     Lane.TMETR: timedelta(minutes=10),
     Lane.PROVIDER: timedelta(hours=1, minutes=5),
+    Lane.NOTIFY: timedelta(hours=25),
 }
 """No row of the lane is ever put off for longer."""
 LONGEST_LEASE = timedelta(minutes=2)

@@ -4,11 +4,13 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """Who takes the row: the courier at the broker or at the Tmetr API, or the caller of providers."""
+    """Who takes the row: the courier at the broker or at the Tmetr API, the caller of providers, or who sends alerts."""
 
     MQTT = "mqtt"
     TMETR = "tmetr"
     PROVIDER = "provider"
+    NOTIFY = "notify"
+    """Messages to operators, about no order in particular."""
 
 
 class Task(StrEnum):
@@ -22,9 +24,11 @@ class Task(StrEnum):
     CAPTURE = "capture"
     CANCEL = "cancel"
     REFUND = "refund"
+    NOTIFY = "notify"
 
 
 LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.CANCEL_MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
+LANE_OF[Task.NOTIFY] = Lane.NOTIFY
 """The lane of a task for which nobody names another."""
 RETURNS = frozenset({Task.CANCEL, Task.REFUND})
 """Tasks that give money back."""

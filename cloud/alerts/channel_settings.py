@@ -1,0 +1,125 @@
+"""Channels as people set them up: added, changed, tested, removed."""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, time
+from email.utils import parseaddr
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cloud.alerts.kinds import Severity
+from cloud.alerts.models import AlertMessage, Channel
+from cloud.alerts.sendings import want
+from cloud.alerts.wording import SENTENCES
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import Vault
+
+KINDS = ("telegram", "max", "email", "webhook")
+MOST_OF_A_MERCHANT = 20
+
+
+class ChannelWrong(ValueError):
+    """What was given makes no channel; the words name the field."""
+
+
+@dataclass(frozen=True)
+class ChannelTerms:
+    """Everything a person can set."""
+
+    kind: str
+    name: str
+    address: str
+    language: str = "ru"
+    zone: str = "Europe/Moscow"
+    least: str = Severity.NOTICE.value
+    is_second: bool = False
+    summary: bool = True
+    quiet_begin: time | None = None
+    quiet_end: time | None = None
+    pierces: bool = True
+
+    def check(self) -> None:
+        """Raise `ChannelWrong` for the first field that cannot be."""
+        if self.kind not in KINDS:
+            raise ChannelWrong("kind")
+        if not 0 < len(self.name.strip()) <= 64:
+            raise ChannelWrong("name")
+        if not _is_address(self.kind, self.address):
+            raise ChannelWrong("address")
+        if self.language not in SENTENCES:
+            raise ChannelWrong("language")
+        if self.least not in set(Severity):
+            raise ChannelWrong("least")
+        if (self.quiet_begin is None) != (self.quiet_end is None):
+            raise ChannelWrong("quiet hours")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ChannelWrong("zone") from error
+
+
+def add(tx: Transaction, merchant_id: str, terms: ChannelTerms, vault: Vault, now: datetime) -> tuple[Channel, str]:
+    """A new channel, and its signing secret if it has one: shown now and never again. Raises `ChannelWrong`."""
+    terms.check()
+    if tx.session.query(Channel).filter(Channel.merchant_id == merchant_id).count() >= MOST_OF_A_MERCHANT:
+        raise ChannelWrong("too many channels")
+    secret = secrets.token_urlsafe(32) if terms.kind == "webhook" else ""
+    locked = vault.lock(secret) if secret else ""
+    channel = Channel(
+        id=uuid.uuid4().hex, merchant_id=merchant_id, secret=locked, created_at=now, **vars(terms)
+    )  # fmt: skip
+    tx.session.add(channel)
+    tx.session.flush()
+    return channel, secret
+
+
+def change(tx: Transaction, channel_id: str, terms: ChannelTerms) -> None:
+    """Set it up anew; its kind and its secret stay. Raises `ChannelWrong` and `LookupError`."""
+    terms.check()
+    channel = of_id(tx, channel_id)
+    if channel.kind != terms.kind:
+        raise ChannelWrong("kind")
+    for name, value in vars(terms).items():
+        setattr(channel, name, value)
+    channel.broken_since, channel.broken_why = None, ""
+
+
+def remove(tx: Transaction, channel_id: str) -> None:
+    """Nothing goes there any more; its log goes with it."""
+    tx.session.delete(of_id(tx, channel_id))
+
+
+def test(tx: Transaction, channel_id: str, now: datetime) -> str:
+    """Have a test message sent; its id. One that arrives mends a channel that was broken."""
+    channel = of_id(tx, channel_id)
+    said = SENTENCES[channel.language]
+    return once(tx, channel, "test", said["test.subject"], said["test.text"], now)
+
+
+def once(tx: Transaction, channel: Channel, purpose: str, subject: str, body: str, now: datetime) -> str:
+    """Have something sent that is about no incident; the message's id."""
+    message = AlertMessage(
+        id=uuid.uuid4().hex, channel_id=channel.id, purpose=purpose, subject=subject, body=body, sendings=0
+    )
+    tx.session.add(message)
+    want(tx, message, now, now)
+    return message.id
+
+
+def of_id(tx: Transaction, channel_id: str) -> Channel:
+    """The channel. Raises `LookupError`."""
+    channel = tx.session.get(Channel, channel_id)
+    if channel is None:
+        raise LookupError(channel_id)
+    return channel
+
+
+def _is_address(kind: str, address: str) -> bool:
+    if kind == "email":
+        name, mailbox = parseaddr(address)
+        return not name and mailbox == address and 3 < len(address) <= 254 and 0 < address.find("@") < len(address) - 1
+    if kind == "webhook":
+        parts = urlsplit(address)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.username is None and len(address) <= 1024
+    return address.removeprefix("-").removeprefix("@").replace("_", "").isalnum() and len(address) <= 64

@@ -1,0 +1,127 @@
+"""One bounded HTTP question to somebody else's server: time, size, no redirect, nothing from the environment.
+
+An address given by a merchant may not lead into our own network: that is judged by the address connected to.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from cloud.alerts.channels.sender import NotNow, Refused, Sending, Unknown
+from protocol import json_text
+
+CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 10.0, 20.0
+MOST_BYTES = 64 * 1024
+AGAIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: Mapping[str, Any]
+    retry_after_s: float | None = None
+
+
+class _NotPublic(NewConnectionError):
+    """The address leads into our own network."""
+
+
+class _PublicConnection(HTTPConnection):
+    """A connection that is not begun with an address of our own network."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        if not ipaddress.ip_address(sock.getpeername()[0]).is_global:
+            sock.close()
+            raise _NotPublic(self, "the address is not a public one")
+        return sock
+
+
+class _PublicTlsConnection(_PublicConnection, HTTPSConnection):
+    """The same under TLS."""
+
+
+class _PublicPool(HTTPConnectionPool):
+    ConnectionCls = _PublicConnection
+
+
+class _PublicTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicTlsConnection
+
+
+class _PublicOnly(HTTPAdapter):
+    def init_poolmanager(self, *sizes: Any, **named: Any) -> None:
+        super().init_poolmanager(*sizes, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PublicPool, "https": _PublicTlsPool}
+
+
+@dataclass(frozen=True)
+class Http:
+    """How to reach a kind of channel."""
+
+    proxy: str = ""
+    public_only: bool = False
+    """Refuse addresses that are not public."""
+
+    def ask(
+        self, verb: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None, answer_s: float = ANSWER_S,
+    ) -> Answer | Sending:  # fmt: skip
+        """The whole answer, or what its absence proves: `NotNow` when nothing left us, `Unknown` else."""
+        with requests.Session() as session:
+            session.trust_env = False
+            if self.public_only:
+                session.mount("https://", _PublicOnly())
+                session.mount("http://", _PublicOnly())
+            proxies = {"https": self.proxy, "http": self.proxy} if self.proxy else None
+            try:
+                reply = session.request(
+                    verb, url, data=body, headers=dict(headers or {}), params=params, proxies=proxies,
+                    timeout=(CONNECT_S, answer_s), allow_redirects=False, stream=True,
+                )  # fmt: skip
+                return Answer(reply.status_code, _read(reply, answer_s), _retry_after(reply))
+            except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
+                return NotNow(AGAIN_S, type(error).__name__)
+            except requests.RequestException as error:
+                return _of_error(error)
+            except (OSError, ValueError) as error:
+                return Unknown(type(error).__name__)
+
+
+def _of_error(error: requests.RequestException) -> Sending:
+    """Addresses and tokens are part of the exception's text: only its kind is told."""
+    reason, name = getattr(error.args[0] if error.args else None, "reason", None), type(error).__name__
+    if isinstance(reason, _NotPublic):
+        return Refused("the address is not a public one")
+    if isinstance(reason, NewConnectionError | NameResolutionError):
+        return NotNow(AGAIN_S, "no connection")
+    return Unknown(name)
+
+
+def _read(reply: requests.Response, answer_s: float) -> Mapping[str, Any]:
+    until, whole = time.monotonic() + max(WHOLE_S, answer_s), b""
+    for piece in reply.iter_content(4096):
+        whole += piece
+        if len(whole) > MOST_BYTES or time.monotonic() > until:
+            raise ValueError("the answer is too long")
+    try:
+        told = json_text.decode(whole, dict[str, Any])
+    except json_text.NotJson:
+        return {}
+    return told
+
+
+def _retry_after(reply: requests.Response) -> float | None:
+    text = reply.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None

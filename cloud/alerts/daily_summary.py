@@ -1,0 +1,126 @@
+"""The day before, summed up for each merchant at nine in the morning: also when all is well."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.alerts.channel_settings import once
+from cloud.alerts.incident import LIVE
+from cloud.alerts.machine_conditions import DEFAULT_ZONE
+from cloud.alerts.models import Channel, DailySummary, IncidentRow
+from cloud.alerts.wording import Reader
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device, Merchant
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.states import Status
+
+AT_HOUR = 9
+EVERY = timedelta(minutes=5)
+MOST_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Day:
+    """One merchant's day. Sums are kopecks."""
+
+    cups: int
+    kopecks: int
+    returns: int
+    returned: int
+    top_reason: str
+    silent: Sequence[str]
+    """Machines on sale that sold nothing."""
+
+
+class DailySummaries:
+    """The loop that writes them; the lane `notify` sends them."""
+
+    def __init__(self, database: Database, console_url: str) -> None:
+        self._database = database
+        self._console_url = console_url
+
+    def step(self, now: datetime) -> datetime:
+        """Every merchant whose morning it is. Raises what the database raises."""
+        with self._database.read() as session:
+            merchants = session.scalars(select(Merchant)).all()
+        for merchant in merchants:
+            local = now.astimezone(zone_of(merchant))
+            if local.hour >= AT_HOUR:
+                self._database.transact(self._sum_up, merchant, local.date() - timedelta(days=1), now)
+        return now + EVERY
+
+    def _sum_up(self, tx: Transaction, merchant: Merchant, day: date, now: datetime) -> None:
+        if tx.session.get(DailySummary, (merchant.id, day), with_for_update=True) is not None:
+            return
+        listening = select(Channel).where(Channel.merchant_id == merchant.id, Channel.summary.is_(True))
+        channels = tx.session.scalars(listening).all()
+        if not channels:
+            return
+        tx.session.add(DailySummary(merchant_id=merchant.id, day=day))
+        tx.session.flush()  # of two workers one gets here
+        zone = zone_of(merchant)
+        is_now, before = (day_of(tx.session, merchant.id, each, zone) for each in (day, day - timedelta(days=7)))
+        live = [state.value for state in LIVE]
+        troubles = select(func.count()).where(IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live))
+        open_ones = tx.session.scalar(troubles) or 0
+        for channel in channels:
+            reader = Reader(channel.language, zone, self._console_url, "")
+            subject = reader.say("summary.subject", day=day.strftime("%d.%m"))
+            once(tx, channel, "summary", subject, f"{subject}\n\n{text(is_now, before, open_ones, reader)}", now)
+
+
+def text(is_now: Day, before: Day, troubles: int, reader: Reader) -> str:
+    """What the summary says."""
+    lines = [
+        reader.say(
+            "summary.sales", cups=is_now.cups, money=reader.money(is_now.kopecks), cups_before=before.cups,
+            money_before=reader.money(before.kopecks),
+        ),
+    ]  # fmt: skip
+    if is_now.returns:
+        money, why = reader.money(is_now.returned), reader.why(is_now.top_reason)
+        lines.append(reader.say("summary.returns", returns=is_now.returns, money=money, why=why))
+    else:
+        lines.append(reader.say("summary.no_returns"))
+    if is_now.silent:
+        more = "…" if len(is_now.silent) > MOST_NAMED else ""
+        lines.append(reader.say("summary.silent", machines=", ".join(is_now.silent[:MOST_NAMED]) + more))
+    lines.append(reader.say("summary.troubles", n=troubles) if troubles else reader.say("summary.well"))
+    return "\n".join(lines)
+
+
+def day_of(session: Session, merchant_id: str, day: date, zone: ZoneInfo) -> Day:
+    """What the merchant's machines did on that day of its zone."""
+    begins, ends = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
+    within = (Order.created_at >= begins, Order.created_at < ends)
+    ours = (Order.merchant_id == merchant_id, Order.is_test.is_(False))
+    sold = session.execute(
+        select(Order.device_uuid, func.count(), func.sum(Order.price))
+        .where(*ours, *within, Order.status == Status.SUCCESSFUL.value)
+        .group_by(Order.device_uuid)
+    ).all()
+    back = session.execute(
+        select(Order.reason, Movement.amount)
+        .join(Payment, Payment.id == Movement.payment_id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(*ours, Movement.kind.in_(("refunded", "canceled")), Movement.at >= begins, Movement.at < ends)
+        .where(Order.paid_at.is_not(None))
+    ).all()
+    reasons = Counter(reason for reason, _ in back)
+    selling = select(Device.device_uuid).where(Device.merchant_id == merchant_id, Device.status == "active")
+    silent = sorted(set(session.scalars(selling)) - {row[0] for row in sold})
+    return Day(
+        sum(row[1] for row in sold), sum(row[2] for row in sold), len(back), sum(row[1] for row in back),
+        reasons.most_common(1)[0][0] if reasons else "", silent,
+    )  # fmt: skip
+
+
+def zone_of(merchant: Merchant) -> ZoneInfo:
+    """The merchant's time zone."""
+    return ZoneInfo(getattr(merchant, "zone", "") or DEFAULT_ZONE)

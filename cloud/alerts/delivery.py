@@ -1,0 +1,254 @@
+"""Sends what channels are to be told: claims a task, judges anew what is to be said, says it, settles.
+
+Killed at any step, it is done again when the lease ends: nothing is lost, and what may have arrived before says so.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cloud.alerts import sendings
+from cloud.alerts.buttons import ButtonSeal, Press
+from cloud.alerts.channels.sender import Address, Button, Delivered, Letter, Moved, NotNow, Refused, Sender, Unknown
+from cloud.alerts.channels.sender import Sending as Outcome
+from cloud.alerts.incident import Incident
+from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
+from cloud.alerts.sendings import Sending
+from cloud.alerts.store import incident_of, listener_of, told_of
+from cloud.alerts.telling import Telling, Word, tell
+from cloud.alerts.wording import Reader, letter, one_line
+from cloud.background.loops import Clock, ThreadPool
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import SecretUnreadable, Vault
+from cloud.orders import outbox
+from cloud.orders.outbox import Claim
+from cloud.orders.tasks import REFUSED, Lane
+
+log = logging.getLogger("cloud.alerts")
+
+LEASE_S = 90.0
+"""Longer than any sender takes: connecting, asking and answering are bounded (`channels/http.py`, `letters.py`)."""
+SLOTS = 4
+AT_ONCE = 20
+GIVEN_UP_AFTER = timedelta(hours=24)
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One message to send: read in one transaction, sent outside, settled in another."""
+
+    sending: Sending
+    channel_id: str
+    kind: str
+    address: Address
+    letter: Letter
+    telling: Telling
+    revision: int
+    unstable: bool
+    ref: str
+    digest: Sequence[Sending] = ()
+    """Other tasks that this one letter does as well."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where links lead."""
+
+    console_url: str
+    runbook_url: str
+
+
+class Notifier:
+    """The lane `notify`."""
+
+    def __init__(
+        self, database: Database, senders: Mapping[str, Sender], vault: Vault, seal: ButtonSeal, site: Site, owner: str,
+        pool: ThreadPool, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._senders = senders
+        self._vault = vault
+        self._seal = seal
+        self._site = site
+        self._owner = owner
+        self._pool = pool
+        self._clock = clock
+
+    def step(self, now: datetime) -> datetime:
+        """Begin what is due, as far as there are hands for it. Raises what the database raises."""
+        free = min(self._pool.free, AT_ONCE)
+        if free > 0:
+            for job in self._database.transact(self._claimed, free, now):
+                self._pool.submit(self._sender_of(job))
+        with self._database.read() as session:
+            wanted = outbox.next_due(session, Lane.NOTIFY)
+        return now + timedelta(minutes=1) if wanted is None or free <= 0 else max(wanted, now + timedelta(seconds=1))
+
+    def _claimed(self, tx: Transaction, limit: int, now: datetime) -> list[_Job]:
+        rows = outbox.claim(tx, Lane.NOTIFY, now, Claim(self._owner, LEASE_S, limit))
+        jobs = [job for job in (self._prepared(tx, sendings.of_row(row), now) for row in rows) if job is not None]
+        return self._with_digests(tx, jobs, now)
+
+    def _prepared(self, tx: Transaction, sending: Sending, now: datetime) -> _Job | None:
+        message = tx.session.get(AlertMessage, sending.message_id)
+        channel = tx.session.get(Channel, message.channel_id) if message is not None else None
+        if message is None or channel is None:
+            sendings.drop(tx, sending.key, now)
+            return None
+        if message.incident_id is None:
+            return self._once(message, channel, sending)
+        row = tx.session.get(IncidentRow, message.incident_id)
+        telling = tell(incident_of(row), listener_of(channel), told_of(message), now) if row is not None else None
+        if row is None or telling is None or channel.broken_since is not None:
+            sendings.withdraw(tx, message, sending.key, now)
+            return None
+        if telling.at > now:
+            sendings.put_off(tx, message, sending.key, telling.at, "", undone=True)
+            return None
+        return self._about(incident_of(row), message, channel, sending, telling, now)
+
+    def _about(
+        self,
+        incident: Incident,
+        message: AlertMessage,
+        channel: Channel,
+        sending: Sending,
+        telling: Telling,
+        now: datetime,
+    ) -> _Job:
+        reader = self._reader(channel)
+        buttons = [
+            Button(reader.say(f"button.{name}"), self._seal.seal(press, incident.id, channel.id, now))
+            for press, name in ((Press.ACKNOWLEDGE, "acknowledge"), (Press.SNOOZE, "snooze"))
+            if incident.is_live and incident.acknowledged_at is None
+        ]
+        said = letter(
+            incident, telling.word, reader, sending.key, now, buttons,
+            repeated=sending.may_have_arrived and not telling.is_change,
+        )  # fmt: skip
+        return _Job(
+            sending, channel.id, channel.kind, self._address(channel), said, replace(telling, held=message.held),
+            incident.revision, incident.unstable, message.ref,
+        )  # fmt: skip
+
+    def _once(self, message: AlertMessage, channel: Channel, sending: Sending) -> _Job:
+        said = Letter(
+            sending.key, message.subject, message.body, facts={"purpose": message.purpose},
+            repeated=sending.may_have_arrived,
+        )  # fmt: skip
+        telling = Telling(Word.OPEN, message.task_due_at or self._clock())
+        return _Job(sending, channel.id, channel.kind, self._address(channel), said, telling, 0, False, "")
+
+    def _with_digests(self, tx: Transaction, jobs: list[_Job], now: datetime) -> list[_Job]:
+        """What waited for the end of a channel's quiet hours goes there as one letter."""
+        by_channel: dict[str, list[_Job]] = {}
+        for job in jobs:
+            by_channel.setdefault(job.channel_id if job.telling.held else job.sending.key, []).append(job)
+        return [held[0] if len(held) == 1 else self._digest(tx, held, now) for held in by_channel.values()]
+
+    def _digest(self, tx: Transaction, held: Sequence[_Job], now: datetime) -> _Job:
+        first = held[0]
+        channel = tx.session.get_one(Channel, first.channel_id)
+        reader = self._reader(channel)
+        lines = []
+        for job in held:
+            message = tx.session.get_one(AlertMessage, job.sending.message_id)
+            incident = incident_of(tx.session.get_one(IncidentRow, message.incident_id))
+            lines.append(one_line(incident, job.telling.word, reader, now))
+        subject = reader.say("digest.subject", n=len(held))
+        text = "\n".join([reader.say("digest.title"), "", *lines])
+        facts = {"purpose": "digest", "incidents": [dict(job.letter.facts) for job in held]}
+        said = Letter(first.sending.key, subject, text, f"{self._site.console_url}/alerts", facts=facts)
+        return replace(first, letter=said, digest=[job.sending for job in held[1:]])
+
+    def _sender_of(self, job: _Job) -> Callable[[], None]:
+        def send() -> None:
+            sender = self._senders.get(job.kind)
+            if sender is None:
+                outcome: Outcome = Refused("this kind of channel is not set up on this server")
+            elif job.telling.is_change:
+                outcome = sender.change(job.address, job.ref, job.letter)
+            else:
+                outcome = sender.send(job.address, job.letter)
+            self._database.transact(self._settle, job, outcome, self._clock())
+
+        return send
+
+    def _settle(self, tx: Transaction, job: _Job, outcome: Outcome, now: datetime) -> None:
+        channel = tx.session.get(Channel, job.channel_id)
+        if channel is None:
+            return
+        _log_delivery(tx, job, outcome, now)
+        for sending in (job.sending, *job.digest):
+            message = tx.session.get(AlertMessage, sending.message_id)
+            if message is not None and sendings.is_held(tx, sending.key, self._owner):
+                _settle_one(tx, message, channel, sending, job, outcome, now)
+
+    def _reader(self, channel: Channel) -> Reader:
+        return Reader(channel.language, ZoneInfo(channel.zone), self._site.console_url, self._site.runbook_url)
+
+    def _address(self, channel: Channel) -> Address:
+        try:
+            return Address(channel.address, self._vault.open(channel.secret) if channel.secret else "")
+        except SecretUnreadable:
+            return Address(channel.address)
+
+
+def _settle_one(
+    tx: Transaction,
+    message: AlertMessage,
+    channel: Channel,
+    sending: Sending,
+    job: _Job,
+    outcome: Outcome,
+    now: datetime,
+) -> None:
+    match outcome:
+        case Delivered(ref):
+            _mark_told(message, job, "" if job.digest else ref, now)
+            sendings.settle(tx, message, sending.key, now)
+            channel.broken_since, channel.broken_why = (None, "")
+        case Moved(to):
+            channel.address = to
+            sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
+        case NotNow(after_s, why):
+            _try_later(tx, message, sending, now, after_s, why, undone=True)
+        case Unknown(why):
+            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(sending.attempts - 1, 10))
+            _try_later(tx, message, sending, now, pause, why, undone=False)
+        case Refused(why):
+            sendings.settle(tx, message, sending.key, now, REFUSED)
+            channel.broken_since, channel.broken_why = channel.broken_since or now, why[:128]
+
+
+def _try_later(
+    tx: Transaction, message: AlertMessage, sending: Sending, now: datetime, after_s: float, why: str, *, undone: bool
+) -> None:
+    if now - sending.created_at > GIVEN_UP_AFTER:
+        sendings.settle(tx, message, sending.key, now, "given_up")
+        return
+    sendings.put_off(tx, message, sending.key, now + timedelta(seconds=after_s), why, undone=undone)
+
+
+def _mark_told(message: AlertMessage, job: _Job, ref: str, now: datetime) -> None:
+    message.word, message.told_revision, message.told_unstable = job.telling.word.value, job.revision, job.unstable
+    message.changed_at, message.held = now, False
+    if not job.telling.is_change:
+        message.told_at, message.ref = now, ref
+        message.can_change = not job.digest
+    elif ref:
+        message.ref = ref
+
+
+def _log_delivery(tx: Transaction, job: _Job, outcome: Outcome, now: datetime) -> None:
+    result = type(outcome).__name__.lower()
+    detail = getattr(outcome, "why", "")
+    tx.session.add(
+        Delivery(channel_id=job.channel_id, at=now, what=job.letter.key[:64], result=result, detail=detail[:128])
+    )
+    facts = {"channel": job.channel_id, "task": job.sending.key, "detail": detail}
+    tx.log_after_commit(log.info, "alert %s", result, extra=facts)

@@ -1,0 +1,155 @@
+"""What is wrong with machines now, read from what they said and sold."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import Session, aliased
+
+from cloud.alerts.incident import Condition
+from cloud.alerts.kinds import Kind
+from cloud.alerts.missed_cups import LEAST_DAYS, UsualWeek, is_silent
+from cloud.alerts.models import UsualHour
+from cloud.fleet.machine_events import MachineEvent
+from cloud.fleet.models import Device
+from cloud.fleet.presence_history import Presence, PresenceSpell
+from cloud.orders.models import Order
+from cloud.orders.states import Status
+from protocol.reasons import AgentCode, EventKind
+
+LATELY = timedelta(minutes=15)
+"""A drink that was not made is a trouble for so long after the last one."""
+A_DAY = timedelta(days=1)
+LEAST_ORDERS, TOO_MANY_FAILED = 10, 0.2
+"""Of so many paid drinks a day at least, this share was not made."""
+DEFAULT_ZONE = "Europe/Moscow"
+_ON_SALE = Device.status == "active"
+
+
+def absent_or_faulted(session: Session, now: datetime) -> list[Condition]:
+    """Machines that are away, cannot make anything, or whose agent cannot write down what it does."""
+    asked = (
+        select(Device, PresenceSpell.state, PresenceSpell.reason, PresenceSpell.since)
+        .join(PresenceSpell, and_(PresenceSpell.device_uuid == Device.device_uuid, PresenceSpell.until.is_(None)))
+        .where(_ON_SALE, PresenceSpell.state != Presence.ONLINE.value)
+    )
+    return [
+        _of(device, _kind(state, reason), since, **({"reason": reason} if reason else {}))
+        for device, state, reason, since in session.execute(asked)
+    ]
+
+
+def _kind(state: str, reason: str) -> Kind:
+    if state == Presence.OFFLINE:
+        return Kind.OFFLINE
+    return Kind.AGENT_TROUBLE if reason == AgentCode.STORAGE else Kind.FAULT
+
+
+def wrong_clocks(session: Session, now: datetime) -> list[Condition]:
+    """Machines whose agent last said that its clock is wrong."""
+    later = aliased(MachineEvent)
+    righted = (
+        select(later.id)
+        .where(later.device_uuid == MachineEvent.device_uuid, later.id > MachineEvent.id)
+        .where(later.what.in_((EventKind.CLOCK_RIGHT.value, EventKind.CLOCK_WRONG.value)))
+    )
+    asked = (
+        select(Device, MachineEvent.received_at)
+        .join(MachineEvent, MachineEvent.device_uuid == Device.device_uuid)
+        .where(_ON_SALE, MachineEvent.what == EventKind.CLOCK_WRONG.value, ~righted.exists())
+    )
+    return [_of(device, Kind.CLOCK_WRONG, since) for device, since in session.execute(asked)]
+
+
+def drinks_not_made(session: Session, now: datetime) -> list[Condition]:
+    """Machines that failed to make a paid drink lately."""
+    asked = (
+        select(Device, func.min(Order.finished_at), func.count(), func.max(Order.reason), func.max(Order.id))
+        .join(Order, Order.device_uuid == Device.device_uuid)
+        .where(
+            _ON_SALE, Order.status == Status.MAKE_FAILED.value, Order.is_test.is_(False),
+            Order.created_at > now - A_DAY, Order.finished_at > now - LATELY,
+        )
+        .group_by(*Device.__table__.c)
+    )  # fmt: skip
+    return [
+        _of(device, Kind.MAKE_FAILED, since, drinks=number, reason=reason, order=order)
+        for device, since, number, reason, order in session.execute(asked)
+        if since is not None
+    ]
+
+
+def failure_rates(session: Session, now: datetime) -> list[Condition]:
+    """Machines of whose paid drinks too many were not made, over a day."""
+    asked = (
+        select(Order.device_uuid, Order.status, Order.reason, func.count())
+        .where(Order.created_at > now - A_DAY, Order.paid_at.is_not(None), Order.is_test.is_(False))
+        .where(Order.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)))
+        .group_by(Order.device_uuid, Order.status, Order.reason)
+    )
+    made: dict[str, int] = {}
+    failed: dict[str, dict[str, int]] = {}
+    for device_uuid, status, reason, number in session.execute(asked):
+        if status == Status.SUCCESSFUL:
+            made[device_uuid] = made.get(device_uuid, 0) + number
+        else:
+            failed.setdefault(device_uuid, {})[reason] = number
+    return _of_rates(session, made, failed, now)
+
+
+def _of_rates(
+    session: Session, made: dict[str, int], failed: dict[str, dict[str, int]], now: datetime
+) -> list[Condition]:
+    found = []
+    for device in _devices(session, failed):
+        reasons = failed[device.device_uuid]
+        bad = sum(reasons.values())
+        total = bad + made.get(device.device_uuid, 0)
+        if total >= LEAST_ORDERS and bad >= TOO_MANY_FAILED * total:
+            share, top = round(100 * bad / total), max(reasons, key=lambda reason: reasons[reason])
+            found.append(_of(device, Kind.FAILURE_RATE, now - A_DAY, percent=share, drinks=total, reason=top))
+    return found
+
+
+def silent_machines(session: Session, now: datetime) -> list[Condition]:
+    """Machines that are there and sell nothing, though at these hours of their week they usually do."""
+    usual: dict[str, dict[int, float]] = {}
+    for device_uuid, hour, cups in session.execute(select(UsualHour.device_uuid, UsualHour.hour, UsualHour.cups)):
+        usual.setdefault(device_uuid, {})[hour] = cups
+    sold = _last_sales(session, usual, now)
+    found = []
+    for device in _devices(session, sold):
+        week = UsualWeek(usual[device.device_uuid], ZoneInfo(zone_of(device)))
+        last = sold[device.device_uuid]
+        if is_silent(week, last, now):
+            found.append(_of(device, Kind.NO_SALES, last, cups_a_day=round(week.cups_a_day)))
+    return found
+
+
+def _last_sales(session: Session, devices: dict[str, dict[int, float]], now: datetime) -> dict[str, datetime]:
+    if not devices:
+        return {}
+    since = now - timedelta(days=LEAST_DAYS)
+    asked = (
+        select(Order.device_uuid, func.max(Order.created_at))
+        .where(Order.device_uuid.in_(devices), Order.created_at > since, Order.paid_at.is_not(None))
+        .where(Order.is_test.is_(False))
+        .group_by(Order.device_uuid)
+    )
+    return {row[0]: row[1] for row in session.execute(asked)}
+
+
+def zone_of(device: Device) -> str:
+    """The time zone of the machine's place."""
+    return getattr(device, "zone", "") or DEFAULT_ZONE
+
+
+def _devices(
+    session: Session, known: dict[str, object] | dict[str, datetime] | dict[str, dict[str, int]]
+) -> list[Device]:
+    return list(session.scalars(select(Device).where(Device.device_uuid.in_(list(known)), _ON_SALE))) if known else []
+
+
+def _of(device: Device, kind: Kind, since: datetime, **facts: object) -> Condition:
+    place = {"place": device.location} if device.location else {}
+    return Condition(kind, device.merchant_id, device.device_uuid, since, {**place, **facts})

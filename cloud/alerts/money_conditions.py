@@ -1,0 +1,109 @@
+"""What is wrong with money, receipts and contracts now."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud.alerts.incident import Condition
+from cloud.alerts.kinds import PLATFORM, Kind
+from cloud.fleet.accounts import Account
+from cloud.fleet.models import Merchant
+from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk
+from cloud.orders.models import Order, Payment
+from cloud.orders.receipts import Receipt, ReceiptState
+from cloud.payments.reconcile.models import FoundDifference, State
+
+WAITS_FOR_PERSON = timedelta(minutes=10)
+STUCK_AFTER = timedelta(hours=1)
+"""A return is a matter of minutes at the provider; longer, somebody should look."""
+ENDING_WITHIN = timedelta(days=14)
+RECEIPTS_LOOKED_AT = timedelta(days=7)
+FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
+"""A provider is down when so many payments were each asked about so often in vain."""
+
+Unreadable = Callable[[], Collection[Account]]
+
+
+def money_at_risk(session: Session, now: datetime, unreadable: Unreadable = tuple) -> list[Condition]:
+    """Money that waits for a person, returns that hang, keys that are refused: one trouble a merchant (or shop)."""
+    waiting: dict[str, list[MoneyAtRisk]] = {}
+    stuck: dict[str, list[MoneyAtRisk]] = {}
+    refused: dict[tuple[str, str], list[MoneyAtRisk]] = {}
+    for money in each_at_risk(session, now, unreadable=unreadable()):
+        if money.key_is_refused or not money.has_credential:
+            refused.setdefault((money.merchant_id, money.account_id), []).append(money)
+        elif money.action is Next.PERSON and now - money.since >= WAITS_FOR_PERSON:
+            waiting.setdefault(money.merchant_id, []).append(money)
+        elif money.action in {Next.RETURN_PROMISED, Next.RETURN_ASKED} and now - money.since >= STUCK_AFTER:
+            stuck.setdefault(money.merchant_id, []).append(money)
+    return [
+        *(_sum(Kind.MONEY_WAITS, merchant, "", money) for merchant, money in waiting.items()),
+        *(_sum(Kind.RETURN_STUCK, merchant, "", money) for merchant, money in stuck.items()),
+        *(_sum(Kind.KEY_REFUSED, merchant, shop, money) for (merchant, shop), money in refused.items()),
+    ]
+
+
+def differences(session: Session, now: datetime) -> list[Condition]:
+    """What reconciliation found and nobody has explained."""
+    asked = (
+        select(FoundDifference.merchant_id, func.count(), func.min(FoundDifference.first_seen_at))
+        .where(FoundDifference.state == State.OPEN.value)
+        .group_by(FoundDifference.merchant_id)
+    )
+    return [
+        Condition(Kind.DIFFERENCE, merchant, "", since, {"findings": number})
+        for merchant, number, since in session.execute(asked)
+    ]
+
+
+def refused_receipts(session: Session, now: datetime) -> list[Condition]:
+    """Fiscal receipts that were certainly not registered."""
+    asked = (
+        select(Order.merchant_id, func.count(), func.max(Receipt.order_id), func.min(Order.created_at))
+        .join(Order, Order.id == Receipt.order_id)
+        .where(Receipt.state == ReceiptState.CANCELED.value, Order.created_at > now - RECEIPTS_LOOKED_AT)
+        .group_by(Order.merchant_id)
+    )
+    return [
+        Condition(Kind.RECEIPT_REFUSED, merchant, "", since, {"receipts": number, "order": order})
+        for merchant, number, order, since in session.execute(asked)
+    ]
+
+
+def ending_contracts(session: Session, now: datetime) -> list[Condition]:
+    """Merchants whose contract ends soon; after its last day nothing is sold."""
+    soon = (now + ENDING_WITHIN).date()
+    asked = select(Merchant.id, Merchant.valid_until).where(Merchant.valid_until <= soon)
+    return [
+        Condition(
+            Kind.VALIDITY_ENDING, merchant, "", datetime.combine(last, time(), UTC) - ENDING_WITHIN,
+            {"last_day": last.isoformat()},
+        )
+        for merchant, last in session.execute(asked)
+        if last is not None
+    ]  # fmt: skip
+
+
+def silent_providers(session: Session, now: datetime) -> list[Condition]:
+    """Payment providers that answer nobody, whoever's the shop."""
+    asked = (
+        select(Payment.scenario, func.count(), func.min(Payment.started_at))
+        .where(Payment.next_check_at.is_not(None), Payment.checks >= FAILED_ASKS, Payment.key_refused.is_(False))
+        .group_by(Payment.scenario)
+    )
+    return [
+        Condition(Kind.PROVIDER_DOWN, PLATFORM, scenario, since, {"payments": number})
+        for scenario, number, since in session.execute(asked)
+        if number >= PAYMENTS_AFFECTED
+    ]
+
+
+def _sum(kind: Kind, merchant: str, subject: str, money: Iterable[MoneyAtRisk]) -> Condition:
+    oldest_first = sorted(money, key=lambda each: each.since)
+    facts = {
+        "payments": len(oldest_first), "kopecks": sum(each.kopecks for each in oldest_first),
+        "order": oldest_first[0].order_id,
+    }  # fmt: skip
+    return Condition(kind, merchant, subject, oldest_first[0].since, facts)

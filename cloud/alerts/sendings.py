@@ -1,0 +1,98 @@
+"""The outbox's lane `notify`: one open task a message at most; its key names the sending.
+
+A task says "bring this message up to date": what is to be told is judged when it is taken, not when it was written.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, select, update
+
+from cloud.alerts.models import AlertMessage
+from cloud.database.transaction import Transaction
+from cloud.orders.outbox import OutboxRow, topic
+from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task
+
+NOTIFY = topic(Lane.NOTIFY)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A claimed task."""
+
+    key: str
+    message_id: str
+    attempts: int
+    undone: int
+    created_at: datetime
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether an earlier attempt may have done it."""
+        return self.attempts - 1 > self.undone
+
+
+def of_row(row: OutboxRow) -> Sending:
+    """The task as it was claimed."""
+    return Sending(row.key, row.subject, row.attempts, row.undone, row.created_at)
+
+
+def want(tx: Transaction, message: AlertMessage, now: datetime, due_at: datetime) -> None:
+    """Have the message brought up to date at `due_at`; sooner than planned if need be."""
+    if message.task_due_at is not None:
+        if due_at < message.task_due_at:
+            _change(tx, key_of(message), due_at=due_at)
+            message.task_due_at = due_at
+            tx.notify(NOTIFY)
+        return
+    message.sendings += 1
+    message.task_due_at = due_at
+    tx.session.add(
+        OutboxRow(
+            lane=Lane.NOTIFY.value, task=Task.NOTIFY.value, key=key_of(message), order_id="", subject=message.id,
+            created_at=now, due_at=due_at,
+        )
+    )  # fmt: skip
+    tx.notify(NOTIFY)
+
+
+def key_of(message: AlertMessage) -> str:
+    """The key of its last task."""
+    return f"notify-{message.id}-{message.sendings}"
+
+
+def is_held(tx: Transaction, key: str, owner: str) -> bool:
+    """Whether `owner` still holds the task."""
+    held = and_(OutboxRow.key == key, OutboxRow.claimed_by == owner, OutboxRow.settled_at.is_(None))
+    return tx.session.scalar(select(OutboxRow.id).where(held).with_for_update()) is not None
+
+
+def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verdict: str = DONE) -> None:
+    """It is done with."""
+    _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
+    if key == key_of(message):
+        message.task_due_at = None
+
+
+def withdraw(tx: Transaction, message: AlertMessage, key: str, now: datetime) -> None:
+    """There is nothing to tell any more."""
+    settle(tx, message, key, now, WITHDRAWN)
+
+
+def drop(tx: Transaction, key: str, now: datetime) -> None:
+    """Its message is gone, with its channel."""
+    _change(tx, key, settled_at=now, verdict=WITHDRAWN, claimed_by="", claimed_until=None)
+
+
+def put_off(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, why: str, *, undone: bool) -> None:
+    """Again at `due_at`; `undone`: the attempt certainly did nothing."""
+    _change(
+        tx, key, due_at=due_at, claimed_by="", claimed_until=None, last_error=why[:255],
+        undone=OutboxRow.undone + int(undone),
+    )  # fmt: skip
+    message.task_due_at = due_at
+
+
+def _change(tx: Transaction, key: str, **values: object) -> None:
+    open_one = and_(OutboxRow.key == key, OutboxRow.settled_at.is_(None))
+    tx.session.execute(update(OutboxRow).where(open_one).values(**values))

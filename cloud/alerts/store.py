@@ -1,0 +1,75 @@
+"""Incidents and what was told of them, between rows and the values the pure rules judge."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from cloud.alerts.incident import REOPENS_WITHIN, Incident, State
+from cloud.alerts.kinds import Kind, Severity
+from cloud.alerts.models import AlertMessage, Channel, IncidentRow
+from cloud.alerts.quiet_hours import QuietHours
+from cloud.alerts.telling import Listener, Told, Word
+
+EDITS = frozenset({"telegram", "max", "webhook"})
+"""Kinds of channels that change what they have sent; a program that is called is told of each change."""
+_PLAIN = [field.name for field in fields(Incident) if field.name not in {"kind", "state", "flips", "facts"}]
+
+
+def open_incidents(session: Session, now: datetime) -> dict[str, Incident]:
+    """By fingerprint: those that are not over, or so lately that they may come back."""
+    recent = or_(IncidentRow.state != State.RESOLVED.value, IncidentRow.resolved_at > now - REOPENS_WITHIN)
+    rows = session.scalars(select(IncidentRow).where(recent).order_by(IncidentRow.changed_at))
+    return {row.fingerprint: incident_of(row) for row in rows}
+
+
+def incident_of(row: IncidentRow) -> Incident:
+    """The incident as the rules know it."""
+    return Incident(
+        kind=Kind(row.kind), state=State(row.state), facts=row.facts,
+        flips=tuple(datetime.fromisoformat(flip) for flip in row.flips),
+        **{name: getattr(row, name) for name in _PLAIN},
+    )  # fmt: skip
+
+
+def write(session: Session, incident: Incident) -> None:
+    """Store it as it is now."""
+    values = {name: getattr(incident, name) for name in _PLAIN}
+    session.merge(
+        IncidentRow(
+            fingerprint=incident.fingerprint, kind=incident.kind.value, state=incident.state.value,
+            facts=dict(incident.facts), flips=[flip.isoformat() for flip in incident.flips], **values,
+        )
+    )  # fmt: skip
+
+
+def listener_of(channel: Channel) -> Listener:
+    """What a channel wants to hear."""
+    quiet = None
+    if channel.quiet_begin is not None and channel.quiet_end is not None:
+        quiet = QuietHours(channel.quiet_begin, channel.quiet_end, ZoneInfo(channel.zone))
+    return Listener(
+        channel.merchant_id, Severity(channel.least), channel.kind in EDITS, channel.is_second, quiet, channel.pierces
+    )
+
+
+def told_of(message: AlertMessage | None) -> Told | None:
+    """What a channel was told of an incident; None when nothing yet."""
+    if message is None or not message.word or message.told_at is None:
+        return None
+    changed_at = message.changed_at or message.told_at
+    return Told(
+        Word(message.word), message.told_revision, message.told_at, changed_at, message.told_unstable,
+        message.can_change and bool(message.ref),
+    )  # fmt: skip
+
+
+def messages_of(session: Session, incident_ids: set[str]) -> Mapping[tuple[str, str], AlertMessage]:
+    """By incident and channel."""
+    if not incident_ids:
+        return {}
+    rows = session.scalars(select(AlertMessage).where(AlertMessage.incident_id.in_(incident_ids)))
+    return {(row.incident_id or "", row.channel_id): row for row in rows}

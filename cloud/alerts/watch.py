@@ -1,0 +1,214 @@
+"""The loop that looks at everything, makes incidents of what it sees, and wants channels told. Sends nothing itself.
+
+One worker looks at a time. What it saw, what it made of it and what is to be sent are one transaction.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
+from cloud.alerts.crowd import crowd
+from cloud.alerts.incident import Condition, Incident, State, advance, begun, is_over
+from cloud.alerts.kinds import PLATFORM, TERMS, Kind
+from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
+from cloud.alerts.sendings import want
+from cloud.alerts.store import listener_of, messages_of, open_incidents, told_of, write
+from cloud.alerts.telling import tell
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
+
+log = logging.getLogger("cloud.alerts")
+
+EVERY = timedelta(seconds=10)
+SELDOM = timedelta(minutes=5)
+"""What needs to read many orders is looked at so often."""
+KEPT_FOR = timedelta(days=90)
+NAME = "incidents"
+
+Look = Callable[[Session, datetime], list[Condition]]
+OFTEN: tuple[Look, ...] = (
+    machine_conditions.absent_or_faulted, machine_conditions.wrong_clocks, machine_conditions.drinks_not_made,
+    money_conditions.differences, money_conditions.silent_providers, platform_conditions.broken_workers,
+    platform_conditions.broken_channels,
+)  # fmt: skip
+RARE: tuple[Look, ...] = (
+    machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.refused_receipts,
+    money_conditions.ending_contracts,
+)  # fmt: skip
+
+
+@dataclass
+class _Seen:
+    """What was seen, and when."""
+
+    conditions: list[Condition]
+    at: datetime
+
+
+class IncidentWatch:
+    """Looks every few seconds."""
+
+    def __init__(self, database: Database, unreadable: money_conditions.Unreadable, new_id: Callable[[], str]) -> None:
+        self._database = database
+        self._unreadable = unreadable
+        self._new_id = new_id
+        self._rare: _Seen | None = None
+
+    def step(self, now: datetime) -> datetime:
+        """One look. Raises what the database raises."""
+        with self._database.read() as session:
+            conditions = [found for look in OFTEN for found in look(session, now)]
+            conditions += money_conditions.money_at_risk(session, now, self._unreadable)
+            conditions += self._seldom_seen(session, now)
+        self._database.transact(self._judge, conditions, now)
+        return now + EVERY
+
+    def _seldom_seen(self, session: Session, now: datetime) -> list[Condition]:
+        if self._rare is None or not self._rare.at <= now < self._rare.at + SELDOM:
+            self._rare = _Seen([found for look in RARE for found in look(session, now)], now)
+        return self._rare.conditions
+
+    def _judge(self, tx: Transaction, conditions: Sequence[Condition], now: datetime) -> None:
+        if not turns.is_alone(tx) and not turns.take(tx, NAME, EVERY / 2, now):
+            return
+        session = tx.session
+        known = open_incidents(session, now)
+        wrong = {each.fingerprint: each for each in _as_ruled(session, conditions, now)}
+        wrong |= _crowds(session, wrong.values(), known, now)
+        incidents = self._advanced(known, wrong, now)
+        for incident in incidents:
+            if incident != known.get(incident.fingerprint):
+                _store(tx, incident, known.get(incident.fingerprint), now)
+        _want_told(tx, incidents, now)
+        _forget(session, now)
+
+    def _advanced(self, known: Mapping[str, Incident], wrong: Mapping[str, Condition], now: datetime) -> list[Incident]:
+        inhibited = _inhibited(known.values())
+        incidents = []
+        for name in sorted({*known, *wrong}):
+            incident = known.get(name)
+            if incident is None or (is_over(incident, now) and name in wrong):
+                incident = begun(wrong[name], self._new_id(), now)
+            larger = incident.kind in inhibited
+            if larger and name not in wrong:
+                incidents.append(incident)  # it cannot be seen now whether it is over
+                continue
+            incidents.append(advance(incident, wrong.get(name), now, inhibited=larger))
+        return _grouped(incidents)
+
+
+def _as_ruled(session: Session, conditions: Iterable[Condition], now: datetime) -> list[Condition]:
+    """Without what the merchant has switched off, and what waits longer by its rule."""
+    rules = {(rule.merchant_id, rule.kind): rule for rule in session.scalars(select(Rule))}
+    kept = []
+    for each in conditions:
+        rule = rules.get((each.merchant_id, each.kind.value))
+        if rule is None or (rule.enabled and _has_lasted(each, rule, now)):
+            kept.append(each)
+    return kept
+
+
+def _has_lasted(condition: Condition, rule: Rule, now: datetime) -> bool:
+    longer = (rule.pending_s or 0.0) - TERMS[condition.kind].pending.total_seconds()
+    return longer <= 0 or now - condition.since >= timedelta(seconds=longer)
+
+
+def _crowds(
+    session: Session, wrong: Iterable[Condition], known: Mapping[str, Incident], now: datetime
+) -> dict[str, Condition]:
+    offline: dict[str, list[Condition]] = {}
+    for each in wrong:
+        if each.kind is Kind.OFFLINE:
+            offline.setdefault(each.merchant_id, []).append(each)
+    if not offline:
+        return {}
+    counted = select(Device.merchant_id, func.count()).where(Device.status == "active").group_by(Device.merchant_id)
+    machines: dict[str, int] = {row[0]: row[1] for row in session.execute(counted)}
+    found = {}
+    for merchant, away in offline.items():
+        one = crowd(merchant, away, machines.get(merchant, 0), _members(known, merchant, now), _spoken_of(known))
+        if one is not None:
+            found[one.fingerprint] = one
+    return found
+
+
+def _members(known: Mapping[str, Incident], merchant: str, now: datetime) -> Collection[str]:
+    held = known.get(f"{merchant}/{Kind.MANY_OFFLINE.value}/")
+    return held.facts["machines"] if held is not None and not is_over(held, now) else ()
+
+
+def _spoken_of(known: Mapping[str, Incident]) -> Collection[str]:
+    return {each.subject for each in known.values() if each.kind is Kind.OFFLINE and each.is_live and not each.group_id}
+
+
+def _grouped(incidents: Sequence[Incident]) -> list[Incident]:
+    """Machines of a crowd are told of by the crowd's incident, unless they were told of before."""
+    crowds = {each.merchant_id: each for each in incidents if each.kind is Kind.MANY_OFFLINE}
+    grouped = []
+    for each in incidents:
+        held = crowds.get(each.merchant_id) if each.kind is Kind.OFFLINE else None
+        if held is not None and not each.group_id and each.subject in held.facts["machines"]:
+            grouped.append(replace(each, group_id=held.id))
+        else:
+            grouped.append(each)
+    return grouped
+
+
+def _inhibited(incidents: Iterable[Incident]) -> frozenset[Kind]:
+    lasting = [each for each in incidents if each.state is not State.RESOLVED and each.merchant_id == PLATFORM]
+    return frozenset().union(*(each.terms.inhibits for each in lasting))
+
+
+def _store(tx: Transaction, incident: Incident, before: Incident | None, now: datetime) -> None:
+    if is_over(incident, now) and incident.opened_at is None:
+        tx.session.execute(delete(IncidentRow).where(IncidentRow.id == incident.id))
+        return
+    write(tx.session, incident)
+    if before is None or before.state is not incident.state:
+        facts = {"incident": incident.id, "kind": incident.kind.value, "merchant": incident.merchant_id}
+        subject = {"subject": incident.subject}
+        tx.log_after_commit(log.info, "incident %s", incident.state.value, extra=facts | subject)
+
+
+def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) -> None:
+    """A task for each channel that is to be told something by now."""
+    session = tx.session
+    open_ones = [each for each in incidents if each.opened_at is not None]
+    channels = session.scalars(select(Channel).where(Channel.broken_since.is_(None))).all()
+    messages = messages_of(session, {each.id for each in open_ones})
+    mutes = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now)).all()
+    muted = {(merchant, device) for merchant, device in mutes}
+    for incident in open_ones:
+        is_muted = {(incident.merchant_id, ""), (incident.merchant_id, incident.subject)} & muted
+        for channel in channels:
+            message = messages.get((incident.id, channel.id))
+            if is_muted and (message is None or not message.word):
+                continue
+            telling = tell(incident, listener_of(channel), told_of(message), now)
+            if telling is None:
+                continue
+            if message is None:
+                message = AlertMessage(
+                    id=_message_id(incident, channel), channel_id=channel.id, incident_id=incident.id,
+                    purpose="incident", sendings=0,
+                )  # fmt: skip
+                session.add(message)
+            message.held = telling.held
+            want(tx, message, now, telling.at)
+
+
+def _message_id(incident: Incident, channel: Channel) -> str:
+    return f"{incident.id[:16]}{channel.id[:16]}"
+
+
+def _forget(session: Session, now: datetime) -> None:
+    over = select(IncidentRow.id).where(IncidentRow.resolved_at < now - KEPT_FOR).limit(100)
+    session.execute(delete(IncidentRow).where(IncidentRow.id.in_(over)))
+    old = select(Delivery.id).where(Delivery.at < now - KEPT_FOR).limit(100)
+    session.execute(delete(Delivery).where(Delivery.id.in_(old)))

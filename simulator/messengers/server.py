@@ -1,0 +1,65 @@
+"""The simulated messengers as one object."""
+
+from typing import Any
+
+from simulator.messengers.bots import Bots
+from simulator.messengers.chats import Chats, Message
+from simulator.messengers.faults import Fault, FaultKind
+from simulator.messengers.mailbox import Mailbox
+from simulator.shell.clock import Clock, real_clock
+from simulator.shell.faults import FaultBoard
+from simulator.shell.service import Service, build_app
+
+DEFAULT_TOKEN = "7:test"  # noqa: S105  # opens nothing but this simulator
+
+
+class Messengers(Service):
+    """Telegram under the address itself, MAX under `/max`, programs under `/program/NAME`, and a mailbox."""
+
+    def __init__(self, *, port: int = 0, token: str = DEFAULT_TOKEN, clock: Clock = real_clock) -> None:
+        super().__init__(port, clock)
+        self.token = token
+        self.chats = Chats()
+        self.faults: FaultBoard[Fault] = FaultBoard()
+        self.mailbox = Mailbox(self.chats, self.faults)
+        self._serve(build_app(__name__, (Bots(token, self.chats, self.faults).blueprint(),)))
+
+    def start(self) -> "Messengers":
+        self.mailbox.start()
+        super().start()
+        return self
+
+    def close(self) -> None:
+        """Stop answering."""
+        super().close()
+        self.mailbox.close()
+
+    def messages(self, chat: str = "") -> list[Message]:
+        """What arrived, oldest first."""
+        return self.chats.messages(chat)
+
+    def fault(self, kind: FaultKind, **more: Any) -> None:
+        """Switch on one fault; `more` are the fields of `Fault`."""
+        self.faults.add(Fault(kind=kind, **more))
+
+    def press(self, message: Message, label: str, by: str) -> None:
+        """Somebody presses a button in Telegram."""
+        data = next(each["data"] for each in message.buttons if each["text"] == label)
+        self.chats.happen(
+            lambda number: {
+                "update_id": number,
+                "callback_query": {
+                    "id": f"press-{number}", "from": {"id": int(by)}, "data": data,
+                    "message": {"message_id": int(message.ref), "chat": {"id": message.chat}},
+                },
+            }
+        )  # fmt: skip
+
+    def write(self, chat: str, by: str, text: str) -> None:
+        """Somebody writes to the bot in Telegram."""
+        self.chats.happen(
+            lambda number: {
+                "update_id": number,
+                "message": {"chat": {"id": chat}, "from": {"id": int(by)}, "text": text},
+            }
+        )
