@@ -70,6 +70,21 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     """Who shows it may read `/metrics`; empty: only this machine itself may."""
 
+    telegram_token: str = field(default="", repr=False)
+    """The bot that alerts come from (docs/alerts.md); empty: no Telegram."""
+    telegram_url: str = "https://api.telegram.org"
+    max_token: str = field(default="", repr=False)
+    max_url: str = "https://platform-api.max.ru"
+    alerts_proxy: str = field(default="", repr=False)
+    """The proxy towards messengers, where they cannot be reached directly."""
+    smtp_url: str = field(default="", repr=False)
+    alerts_from: str = ""
+    """Whom letters come from."""
+    runbook_url: str = ""
+    """Where `docs/runbook.md` of this repository can be read; goes before that path in every alert."""
+    watcher_url: str = field(default="", repr=False)
+    """Called each minute while all is well, so that somebody outside misses us."""
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read `COFFEE_...`; raises `SettingsError` naming everything that is wrong."""
@@ -95,12 +110,23 @@ class Settings:
             "tmetr_token": reader.matching("TMETR_TOKEN", "", "[!-~]*", "ASCII characters without spaces"),
             "trusted_proxies": reader.networks("TRUSTED_PROXIES", "") or (),
             "metrics_token": reader.matching("METRICS_TOKEN", "", "|[!-~]{16,}", "16 ASCII characters or more"),
+            "telegram_token": reader.matching("TELEGRAM_TOKEN", "", r"|\d+:[\w-]+", "NUMBER:TEXT of BotFather"),
+            "telegram_url": reader.web("TELEGRAM_URL", cls.telegram_url),
+            "max_token": reader.text("MAX_TOKEN", ""),
+            "max_url": reader.web("MAX_URL", cls.max_url),
+            "alerts_proxy": reader.url("ALERTS_PROXY", "", ("http", "https")),
+            "smtp_url": reader.url("SMTP_URL", "", ("smtp", "smtps")),
+            "alerts_from": reader.matching("ALERTS_FROM", "", r"|[^@\s<>]+@[^@\s<>]+", "an e-mail address"),
+            "runbook_url": reader.matching("RUNBOOK_URL", "", r"|https?://\S+/", "a URL that ends with /"),
+            "watcher_url": reader.url("WATCHER_URL", "", ("http", "https")),
             "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
         if len(str(values["secret_key"])) < MIN_SECRET:
             problems.append(f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more")
         if 0 < values["ack_timeout_s"] <= values["make_deadline_s"]:  # type: ignore[operator]  # both are floats
             problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
+        if values["smtp_url"] and not values["alerts_from"]:
+            problems.append("COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)")
         if problems:
             raise SettingsError("\n".join(problems))
         return cls(**values)  # type: ignore[arg-type]  # the names above are the fields below

@@ -29,10 +29,9 @@ from cloud.orders.tasks import REFUSED, Lane
 
 log = logging.getLogger("cloud.alerts")
 
-LEASE_S = 90.0
+LEASE_S = 110.0
 """Longer than any sender takes: connecting, asking and answering are bounded (`channels/http.py`, `letters.py`)."""
-SLOTS = 4
-AT_ONCE = 20
+AT_ONCE = 12
 GIVEN_UP_AFTER = timedelta(hours=24)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
 
@@ -80,16 +79,16 @@ class Notifier:
 
     def step(self, now: datetime) -> datetime:
         """Begin what is due, as far as there are hands for it. Raises what the database raises."""
-        free = min(self._pool.free, AT_ONCE)
+        free = self._pool.free
         if free > 0:
-            for job in self._database.transact(self._claimed, free, now):
+            for job in self._database.transact(self._claimed, now):
                 self._pool.submit(self._sender_of(job))
         with self._database.read() as session:
             wanted = outbox.next_due(session, Lane.NOTIFY)
         return now + timedelta(minutes=1) if wanted is None or free <= 0 else max(wanted, now + timedelta(seconds=1))
 
-    def _claimed(self, tx: Transaction, limit: int, now: datetime) -> list[_Job]:
-        rows = outbox.claim(tx, Lane.NOTIFY, now, Claim(self._owner, LEASE_S, limit))
+    def _claimed(self, tx: Transaction, now: datetime) -> list[_Job]:
+        rows = outbox.claim(tx, Lane.NOTIFY, now, Claim(self._owner, LEASE_S, AT_ONCE))
         jobs = [job for job in (self._prepared(tx, sendings.of_row(row), now) for row in rows) if job is not None]
         return self._with_digests(tx, jobs, now)
 

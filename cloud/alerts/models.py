@@ -15,9 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
-    false,
     text,
-    true,
 )
 from sqlalchemy import Time as TimeOfDay
 from sqlalchemy.orm import Mapped, mapped_column
@@ -80,12 +78,12 @@ class Channel(Base):
     language: Mapped[str] = mapped_column(String(8), default="ru")
     zone: Mapped[str] = mapped_column(String(64), default="Europe/Moscow")
     least: Mapped[str] = mapped_column(String(16), default=Severity.NOTICE.value)
-    is_second: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
-    summary: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
+    is_second: Mapped[bool] = mapped_column(Boolean, default=False)
+    summary: Mapped[bool] = mapped_column(Boolean, default=True)
     """Whether the daily summary goes here."""
     quiet_begin: Mapped[time | None] = mapped_column(TimeOfDay, default=None)
     quiet_end: Mapped[time | None] = mapped_column(TimeOfDay, default=None)
-    pierces: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
+    pierces: Mapped[bool] = mapped_column(Boolean, default=True)
     created_at: Mapped[datetime]
     broken_since: Mapped[datetime | None] = mapped_column(default=None)
     """It refused a message for good; a test that arrives ends that."""
@@ -122,6 +120,8 @@ class AlertMessage(Base):
     """How many tasks it has had; the last one's key ends with this number."""
     task_due_at: Mapped[datetime | None] = mapped_column(default=None)
     """When the open task is due; empty: there is none."""
+    not_before: Mapped[datetime | None] = mapped_column(default=None)
+    """An attempt failed: when to try again at the earliest."""
 
 
 class Delivery(Base):

@@ -39,6 +39,7 @@ def of_row(row: OutboxRow) -> Sending:
 
 def want(tx: Transaction, message: AlertMessage, now: datetime, due_at: datetime) -> None:
     """Have the message brought up to date at `due_at`; sooner than planned if need be."""
+    due_at = max(due_at, message.not_before or due_at)
     if message.task_due_at is not None:
         if due_at < message.task_due_at:
             _change(tx, key_of(message), due_at=due_at)
@@ -71,7 +72,7 @@ def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verd
     """It is done with."""
     _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
     if key == key_of(message):
-        message.task_due_at = None
+        message.task_due_at = message.not_before = None
 
 
 def withdraw(tx: Transaction, message: AlertMessage, key: str, now: datetime) -> None:
@@ -90,7 +91,7 @@ def put_off(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, 
         tx, key, due_at=due_at, claimed_by="", claimed_until=None, last_error=why[:255],
         undone=OutboxRow.undone + int(undone),
     )  # fmt: skip
-    message.task_due_at = due_at
+    message.task_due_at = message.not_before = due_at
 
 
 def _change(tx: Transaction, key: str, **values: object) -> None:

@@ -3,6 +3,7 @@
 One worker looks at a time. What it saw, what it made of it and what is to be sent are one transaction.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,6 +191,8 @@ def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) ->
             message = messages.get((incident.id, channel.id))
             if is_muted and (message is None or not message.word):
                 continue
+            if incident.kind is Kind.CHANNEL_BROKEN and incident.subject == channel.id:
+                continue
             telling = tell(incident, listener_of(channel), told_of(message), now)
             if telling is None:
                 continue
@@ -199,12 +202,12 @@ def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) ->
                     purpose="incident", sendings=0,
                 )  # fmt: skip
                 session.add(message)
-            message.held = telling.held
+            message.held = message.held or telling.held
             want(tx, message, now, telling.at)
 
 
 def _message_id(incident: Incident, channel: Channel) -> str:
-    return f"{incident.id[:16]}{channel.id[:16]}"
+    return hashlib.sha256(f"{incident.id}:{channel.id}".encode()).hexdigest()[:32]
 
 
 def _forget(session: Session, now: datetime) -> None:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """Who takes the row: the courier at the broker or at the Tmetr API, the caller of providers, or who sends alerts."""
+    """Who takes the row: the courier (at the broker, at the Tmetr API), the caller of providers, the notifier."""
 
     MQTT = "mqtt"
     TMETR = "tmetr"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
 from cloud.courier.broker import BrokerLink, client_id_of
@@ -69,7 +70,11 @@ class Worker:
         callers = ThreadPool("provider", SLOTS, lambda: wakeups.wake((news, money)))
         cloud.clients.admission.freed = lambda: wakeups.wake((news, money))
         self._makers: list[ThreadPool] = []
-        self._pools = [callers, ThreadPool("receipts", RECEIPT_SLOTS, lambda: wakeups.wake((RECEIPTS,)))]
+        self._pools = [
+            callers,
+            ThreadPool("receipts", RECEIPT_SLOTS, lambda: wakeups.wake((RECEIPTS,))),
+            ThreadPool("notify", ALERTS_SLOTS, lambda: wakeups.wake((outbox.topic(Lane.NOTIFY),))),
+        ]
         self._call_worker = cloud.call_worker(callers)
         self._poller = StatusPoller(database, cloud.clients, rules, callers, jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
@@ -99,6 +104,7 @@ class Worker:
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
             Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), wakeups, "reconcile", clock),
+            *alert_loops(cloud, self._pools[2]),
             *self._of_tmetr(cloud),
         ]
         self._asking = [loop for loop in self.loops if loop.name in ASKING]

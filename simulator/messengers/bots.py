@@ -35,7 +35,7 @@ class Bots:
             return jsonify(ok=False, error_code=401, description="Unauthorized"), 401
         said: dict[str, Any] = json_text.decode(request.get_data(), dict[str, Any])
         if method == "getUpdates":
-            return jsonify(ok=True, result=self._chats.updates(int(said.get("offset", 1)) - 1))
+            return jsonify(ok=True, result=self._chats.updates(max(0, int(said.get("offset", 0)) - 1)))
         if method == "answerCallbackQuery":
             self._chats.answers.append(said)
             return jsonify(ok=True, result=True)

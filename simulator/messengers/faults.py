@@ -25,3 +25,7 @@ class Fault(Switch, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: FaultKind
     to: str = ""
+
+    def is_aimed_at(self, call: str) -> bool:
+        """A mailbox is refused when it is named (`rcpt`), everything else strikes the letter (`data`)."""
+        return call not in {"rcpt", "data"} or (call == "rcpt") == (self.kind is FaultKind.REFUSED)

@@ -22,7 +22,6 @@ class Letters:
     url: str = field(repr=False)
     sender: str
     now: Clock
-    edits: bool = False
 
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send a letter."""

@@ -19,7 +19,6 @@ class MaxMessenger:
     token: str
     url: str
     http: Http
-    edits: bool = True
 
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send a new message."""

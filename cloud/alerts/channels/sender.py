@@ -78,9 +78,6 @@ Sending = Delivered | NotNow | Moved | Refused | Unknown
 class Sender(Protocol):
     """One kind of channel. Any thread may use it; it never raises for what the other side does."""
 
-    edits: bool
-    """Whether what was sent can be changed."""
-
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send a new message."""
 

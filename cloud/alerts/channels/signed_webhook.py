@@ -20,8 +20,6 @@ class SignedWebhook:
 
     http: Http
     now: Clock
-    edits: bool = True
-    """A receiver is told of each change: a program is disturbed by nothing."""
 
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send one call; what is not 2xx is tried again, unless it says that it never will take it (410, 401, 403)."""

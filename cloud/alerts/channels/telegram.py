@@ -25,7 +25,6 @@ class Telegram:
     token: str
     url: str
     http: Http
-    edits: bool = True
 
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send a new message."""

@@ -1,0 +1,72 @@
+"""Builds the loops of alerts from the settings: what looks, what sends, what listens to buttons, what sums up."""
+
+import uuid
+from collections.abc import Mapping
+
+from cloud.alerts.buttons import ButtonSeal
+from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.letters import Letters
+from cloud.alerts.channels.max_messenger import MaxMessenger
+from cloud.alerts.channels.sender import Sender
+from cloud.alerts.channels.signed_webhook import SignedWebhook
+from cloud.alerts.channels.telegram import Telegram
+from cloud.alerts.daily_summary import DailySummaries
+from cloud.alerts.delivery import Notifier, Site
+from cloud.alerts.outside_watcher import OutsideWatcher
+from cloud.alerts.presses import Bot, MaxBot, Presses, TelegramBot
+from cloud.alerts.sendings import NOTIFY
+from cloud.alerts.usual_weeks import UsualWeeks
+from cloud.alerts.watch import IncidentWatch
+from cloud.background.loops import Loop, Steps, ThreadPool
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import Vault
+from cloud.wiring import Cloud
+
+ALERTS_SLOTS = 4
+"""Messages sent at once."""
+
+
+def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
+    """All of them; messages are sent in the threads of `pool`."""
+    settings, database = cloud.settings, cloud.database
+    vault = Vault(settings.secret_key, settings.old_secret_keys)
+    seal, console = ButtonSeal(settings.secret_key), f"{settings.public_url}/console"
+    senders, bots = _senders(cloud)
+    watch = IncidentWatch(database, cloud.clients.unreadable, lambda: uuid.uuid4().hex)
+    notifier = Notifier(
+        database, senders, vault, seal, Site(console, settings.runbook_url), cloud.owner, pool, cloud.clock
+    )
+    steps: dict[str, Steps] = {
+        "alerts": watch, "usual-weeks": UsualWeeks(database), "summaries": DailySummaries(database, console),
+    }  # fmt: skip
+    steps |= {f"presses-{bot.messenger}": Presses(database, bot, seal, _may_act, cloud.owner) for bot in bots}
+    if settings.watcher_url:
+        steps["watcher"] = OutsideWatcher(database, settings.watcher_url, Http())
+    return [
+        Loop("notify", notifier, database.wakeups, NOTIFY, cloud.clock),
+        *(Loop(name, each, database.wakeups, name, cloud.clock) for name, each in steps.items()),
+    ]
+
+
+def _senders(cloud: Cloud) -> tuple[Mapping[str, Sender], list[Bot]]:
+    """What this server can send with; a channel of another kind is told so."""
+    settings = cloud.settings
+    senders: dict[str, Sender] = {"webhook": SignedWebhook(Http(public_only=True), cloud.clock)}
+    bots: list[Bot] = []
+    abroad = Http(settings.alerts_proxy)
+    if settings.telegram_token:
+        telegram = Telegram(settings.telegram_token, settings.telegram_url, abroad)
+        senders["telegram"] = telegram
+        bots.append(TelegramBot(telegram))
+    if settings.max_token:
+        messenger = MaxMessenger(settings.max_token, settings.max_url, abroad)
+        senders["max"] = messenger
+        bots.append(MaxBot(messenger))
+    if settings.smtp_url:
+        senders["email"] = Letters(settings.smtp_url, settings.alerts_from, cloud.clock)
+    return senders, bots
+
+
+def _may_act(tx: Transaction, who: str, merchant_id: str) -> bool:
+    """Whether somebody may acknowledge and snooze for a merchant."""
+    return False

@@ -1,0 +1,127 @@
+"""Alerts on a real database with simulated messengers: time moves by hand, each step is one look and one sending."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import select
+
+from cloud.alerts import channel_settings
+from cloud.alerts.buttons import ButtonSeal
+from cloud.alerts.channel_settings import ChannelTerms
+from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.letters import Letters
+from cloud.alerts.channels.max_messenger import MaxMessenger
+from cloud.alerts.channels.sender import Sender
+from cloud.alerts.channels.signed_webhook import SignedWebhook
+from cloud.alerts.channels.telegram import Telegram
+from cloud.alerts.delivery import Notifier, Site
+from cloud.alerts.models import Channel, Delivery, IncidentRow
+from cloud.alerts.presses import Presses, TelegramBot
+from cloud.alerts.watch import IncidentWatch
+from cloud.background.loops import ThreadPool
+from cloud.database.transaction import Transaction
+from cloud.fleet import presence_history
+from cloud.fleet.models import Device, DeviceLive
+from simulator.messengers.chats import Message
+from simulator.messengers.server import Messengers
+from tests.cloud.worlds import SECRET_KEY, World
+
+GROUP = "-100500"
+
+
+@dataclass
+class Desk:
+    """A world, its messengers and the alerts between them."""
+
+    world: World
+    messengers: Messengers
+    owner: str = "w1"
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        clock, plain = self.world.clock, Http()
+        bot = Telegram(self.messengers.token, self.messengers.address, plain)
+        self.senders: dict[str, Sender] = {
+            "telegram": bot,
+            "max": MaxMessenger(self.messengers.token, f"{self.messengers.address}/max", plain),
+            "email": Letters(self.messengers.mailbox.url, "alerts@example.org", clock),
+            "webhook": SignedWebhook(plain, clock),
+        }
+        seal, site = ButtonSeal(SECRET_KEY), Site("https://coffee.example/console", "")
+        self.watch = IncidentWatch(self.world.database, tuple, lambda: f"{next(self.ids):032x}")
+        self.notifier = Notifier(
+            self.world.database, self.senders, self.world.vault, seal, site, self.owner, ThreadPool("notify", 0), clock
+        )
+        self.presses = Presses(
+            self.world.database, TelegramBot(bot), seal, lambda tx, who, merchant: merchant == "north", self.owner
+        )
+
+    def channel(self, kind: str = "telegram", address: str = GROUP, merchant: str = "north", **terms: object) -> str:
+        """A new channel; its id."""
+        wanted = ChannelTerms(kind, f"{kind} of ours", address, **terms)  # type: ignore[arg-type]
+        return self.world.database.transact(
+            channel_settings.add, merchant, wanted, self.world.vault, self.world.now
+        )[0].id  # fmt: skip
+
+    def pass_time(self, seconds: float, every: float = 10.0) -> None:
+        """Look and send every few seconds, as the loops do."""
+        until = self.world.clock.now.timestamp() + seconds
+        while self.world.clock.now.timestamp() < until:
+            now = self.world.clock.advance(every)
+            self.watch.step(now)
+            self.notifier.step(now)
+
+    def presence(self, device: str, *, online: bool) -> None:
+        """A machine comes or goes."""
+
+        def heard(tx: Transaction) -> None:
+            live = tx.session.get_one(DeviceLive, device)
+            live.online = online
+            presence_history.note(tx, [live], self.world.now)
+
+        self.world.database.transact(heard)
+
+    def machines(self, number: int) -> list[str]:
+        """So many more machines, online."""
+        names = [f"n-{each:03}" for each in range(number)]
+
+        def build(tx: Transaction) -> None:
+            for name in names:
+                tx.session.add(Device(device_uuid=name, merchant_id="north", payment_scenario="Yookassa"))
+            tx.session.flush()
+            for name in names:
+                tx.session.add(DeviceLive(device_uuid=name, online=True, session_id="s1"))
+
+        self.world.database.transact(build)
+        return names
+
+    def messages(self, chat: str = GROUP) -> list[Message]:
+        """What arrived in a chat."""
+        return self.messengers.messages(chat)
+
+    def incidents(self) -> list[tuple[str, str, str]]:
+        """Kind, subject and state of each."""
+        asked = select(IncidentRow.kind, IncidentRow.subject, IncidentRow.state).order_by(IncidentRow.kind)
+        with self.world.database.read() as session:
+            return [(kind, subject, state) for kind, subject, state in session.execute(asked)]
+
+    def deliveries(self) -> list[str]:
+        """How each attempt ended."""
+        with self.world.database.read() as session:
+            return list(session.scalars(select(Delivery.result).order_by(Delivery.id)))
+
+    def broken(self, channel_id: str) -> tuple[datetime | None, str]:
+        """Whether a channel is broken, and why."""
+        with self.world.database.read() as session:
+            channel = session.get_one(Channel, channel_id)
+            return channel.broken_since, channel.broken_why
+
+
+@contextmanager
+def a_desk(world: World) -> Iterator[Desk]:
+    """Everything, for one test."""
+    with Messengers() as messengers:
+        yield Desk(world, messengers)

@@ -1,0 +1,166 @@
+"""What each rule sees, out of a real database: sales, money, our own service; and the morning's summary."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, update
+
+from cloud.alerts import machine_conditions, money_conditions, platform_conditions, usual_weeks
+from cloud.alerts.daily_summary import DailySummaries
+from cloud.alerts.incident import Condition
+from cloud.alerts.kinds import PLATFORM, Kind
+from cloud.alerts.watch import Look
+from cloud.background.heartbeat import WorkerLife
+from cloud.database.transaction import Transaction
+from cloud.fleet import machine_events
+from cloud.fleet.models import Device, Merchant
+from cloud.orders.models import Order, Payment
+from protocol.messages import Event
+from protocol.reasons import Result, Spout
+from tests.cloud.alerts.desk import GROUP, Desk
+from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, World
+
+
+def _seen(world: World, look: Look) -> list[Condition]:
+    with world.database.read() as session:
+        return look(session, world.now)
+
+
+def _pour(world: World) -> str:
+    order_id = world.pay(account=ONE_STAGE)
+    world.accept(order_id)
+    world.report(order_id, Result.DONE, out=Spout.FULL)
+    return order_id
+
+
+def _fail(world: World) -> str:
+    order_id = world.pay(account=ONE_STAGE)
+    world.report(order_id, Result.REJECTED, "no_water", Spout.NONE)
+    return order_id
+
+
+def test_a_paid_drink_that_was_not_made(world: World) -> None:
+    _fail(world)
+    [seen] = _seen(world, machine_conditions.drinks_not_made)
+    assert (seen.kind, seen.subject, seen.facts["drinks"]) == (Kind.MAKE_FAILED, DEVICE, 1)
+    world.wait(16 * 60)
+    assert _seen(world, machine_conditions.drinks_not_made) == []
+
+
+def test_too_many_failures_in_a_day(world: World) -> None:
+    for _ in range(8):
+        _pour(world)
+    _fail(world)
+    assert _seen(world, machine_conditions.failure_rates) == []
+    _fail(world)
+    [seen] = _seen(world, machine_conditions.failure_rates)
+    assert (seen.facts["percent"], seen.facts["drinks"]) == (20, 10)
+
+
+def test_a_machine_that_sells_nothing_at_its_hours(world: World) -> None:
+    sold_at = [world.now - timedelta(days=day, hours=-hour) for day in range(1, 57) for hour in range(8)]
+
+    def history(tx: Transaction) -> None:
+        for number, at in enumerate(sold_at):
+            order = {
+                "id": f"h-{number}", "device_uuid": DEVICE, "merchant_id": "north", "drink_no": "latte", "size": 1,
+                "drink_name": "Латте", "price": 100, "payment_scenario": "Yookassa", "status": "successful",
+                "created_at": at, "expires_at": at, "paid_at": at, "finished_at": at,
+            }  # fmt: skip
+            tx.session.add(Order(**order))
+        tx.session.flush()
+        usual_weeks.refresh(tx, tx.session.get_one(Device, DEVICE), world.now)
+
+    world.database.transact(history)
+    assert _seen(world, machine_conditions.silent_machines) == []
+    world.wait(2 * 86400)
+    [seen] = _seen(world, machine_conditions.silent_machines)
+    assert (seen.kind, seen.subject, seen.facts["cups_a_day"]) == (Kind.NO_SALES, DEVICE, 8)
+
+
+def test_a_short_history_is_no_usual_week(world: World) -> None:
+    sold = [world.now - timedelta(days=day) for day in range(10)]
+    assert usual_weeks.usual_week(sold, ZoneInfo("UTC"), world.now) == {}
+
+
+def test_money_that_waits_and_returns_that_hang(world: World) -> None:
+    _fail(world)
+    assert _seen(world, money_conditions.money_at_risk) == []
+    world.wait(3700)
+    [seen] = _seen(world, money_conditions.money_at_risk)
+    assert (seen.kind, seen.merchant_id, seen.facts["kopecks"]) == (Kind.RETURN_STUCK, "north", 17900)
+    world.database.transact(lambda tx: tx.session.execute(update(Payment).values(key_refused=True)))
+    [seen] = _seen(world, money_conditions.money_at_risk)
+    assert (seen.kind, seen.subject) == (Kind.KEY_REFUSED, "100500")
+
+
+def test_a_provider_that_answers_about_nobody(world: World) -> None:
+    for _ in range(3):
+        world.start(world.scan())
+        world.database.transact(
+            lambda tx: tx.session.execute(update(Payment).values(checks=3, next_check_at=world.now))
+        )
+        world.wait(1)
+    found = _seen(world, money_conditions.silent_providers)
+    assert [(each.kind, each.merchant_id, each.subject) for each in found] == [
+        (Kind.PROVIDER_DOWN, PLATFORM, "Yookassa")
+    ]
+
+
+def test_a_contract_that_ends(world: World) -> None:
+    ends = world.now.date() + timedelta(days=10)
+    world.database.transact(lambda tx: tx.session.execute(update(Merchant).values(valid_until=ends)))
+    [seen] = _seen(world, money_conditions.ending_contracts)
+    assert (seen.kind, seen.facts["last_day"]) == (Kind.VALIDITY_ENDING, ends.isoformat())
+
+
+def test_a_clock_is_wrong_until_it_is_right(world: World) -> None:
+    for number, (what, wrong) in enumerate([("clock_wrong", True), ("clock_right", False), ("clock_wrong", True)]):
+        said = Event(message_id=f"e{number}", at=world.now, what=what)
+        world.database.transact(machine_events.keep, OTHER_DEVICE, said, world.now)
+        found = _seen(world, machine_conditions.wrong_clocks)
+        assert [each.subject for each in found] == [OTHER_DEVICE] * wrong
+
+
+def test_our_own_way_to_the_broker(world: World) -> None:
+    assert _seen(world, platform_conditions.broken_workers) == []
+    world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=False)))
+    assert [each.kind for each in _seen(world, platform_conditions.broken_workers)] == [Kind.BROKER_DOWN]
+    world.database.transact(lambda tx: tx.session.execute(delete(WorkerLife)))
+    assert [each.kind for each in _seen(world, platform_conditions.broken_workers)] == [Kind.WORKER_DOWN]
+
+
+def test_without_the_broker_machines_are_told_of_to_nobody(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    desk.channel(address="-1", merchant=PLATFORM)
+    desk.world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=False)))
+    desk.pass_time(20)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(600, every=20)
+    assert [len(desk.messages(chat)) for chat in (GROUP, "-1")] == [0, 1]
+    desk.world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=True)))
+    desk.pass_time(400, every=20)
+    assert [len(desk.messages(chat)) for chat in (GROUP, "-1")] == [1, 1]
+
+
+def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None:
+    desk.channel()
+    desk.channel("email", "quiet@example.org", summary=False)
+    for _ in range(2):
+        _pour(desk.world)
+    desk.world.refunded(desk.world.payment(_fail(desk.world)).id)
+    summaries = DailySummaries(desk.world.database, "https://c.example/console")
+    summaries.step(desk.world.clock.advance(86400 - 3 * 3600 - 60))
+    for _ in range(3):
+        summaries.step(desk.world.clock.advance(60))
+        desk.notifier.step(desk.world.clock.advance(10))
+    [summary] = desk.messages()
+    assert summary.text.splitlines() == [
+        "Итоги дня 02.03", "",
+        "Чашек: 2, на 358,00\u00a0₽. Неделей раньше: 0, на 0,00\u00a0₽.",
+        "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: нет воды.",
+        "Ничего не продали: m-002.",
+        "Все автоматы на связи.",
+    ]  # fmt: skip
+    assert desk.messages("quiet@example.org") == []

@@ -1,0 +1,263 @@
+"""From a condition to a message in a real HTTP or SMTP server, whatever that server does."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from datetime import time, timedelta
+
+import pytest
+
+from cloud.alerts import channel_settings, handling, people
+from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.sender import Address, Letter, Refused
+from cloud.alerts.channels.sender import Sending as Outcome
+from cloud.alerts.channels.signed_webhook import SignedWebhook
+from cloud.alerts.models import Channel
+from cloud.database.transaction import Transaction
+from simulator.messengers.faults import FaultKind
+from tests.cloud.alerts.desk import GROUP, Desk
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE
+
+
+def test_an_unplugged_machine_is_one_message_that_changes(desk: Desk) -> None:
+    desk.channel()
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(130)
+    assert desk.messages() == []
+    desk.pass_time(20)
+    [message] = desk.messages()
+    assert message.text.startswith("🔴 Автомат не на связи: m-001")
+    assert "docs/runbook.md#offline" in message.text
+    assert [each["text"] for each in message.buttons] == ["Принято", "Отложить на час"]
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(330)
+    [message] = desk.messages()
+    assert message.text.startswith("🟢 Всё в порядке.")
+    assert message.buttons == []
+    assert desk.incidents() == [("offline", DEVICE, "resolved")]
+
+
+def test_forty_at_once_are_one_message(desk: Desk) -> None:
+    desk.channel()
+    names = desk.machines(40)
+    for name in names:
+        desk.presence(name, online=False)
+        desk.world.clock.advance(1)
+    desk.pass_time(200)
+    [message] = desk.messages()
+    assert "Сразу 40 из 42 автоматов не на связи" in message.text
+    for name in names[:30]:
+        desk.presence(name, online=True)
+    desk.pass_time(60)
+    [message] = desk.messages()
+    assert message.text.splitlines()[3] == f"Всё ещё не на связи: {', '.join(names[30:])}"
+
+
+def test_each_channel_says_it_in_its_own_way(desk: Desk) -> None:
+    desk.channel("max", "-77", language="en")
+    desk.channel("email", "ops@example.org")
+    hook = desk.channel("webhook", "https://merchant.example/hook")
+    desk.world.database.transact(_lead, hook, f"{desk.messengers.address}/program/ours")
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(330)
+    [in_max] = desk.messages("-77")
+    assert in_max.texts[0].startswith("🔴 Machine offline: m-001")
+    assert in_max.text.startswith("🟢 All well.")
+    [opened] = desk.messages("ops@example.org")
+    assert opened.facts["subject"] == "🔴 Автомат не на связи: m-001"
+    calls = desk.messages("ours")
+    assert [call.facts["said"]["word"] for call in calls] == ["open", "resolved"]
+    desk.pass_time(1800, every=60)
+    assert [letter.facts["subject"][:1] for letter in desk.messages("ops@example.org")] == ["🔴", "🟢"]
+
+
+def test_a_call_to_a_program_is_signed(sqlite_desk: Desk) -> None:
+    terms = channel_settings.ChannelTerms("webhook", "ours", "https://merchant.example/hook")
+    channel, secret = sqlite_desk.world.database.transact(
+        channel_settings.add, "north", terms, sqlite_desk.world.vault, sqlite_desk.world.now
+    )
+    sqlite_desk.world.database.transact(_lead, channel.id, f"{sqlite_desk.messengers.address}/program/ours")
+    sqlite_desk.world.database.transact(channel_settings.test, channel.id, sqlite_desk.world.now)
+    sqlite_desk.pass_time(20)
+    [call] = sqlite_desk.messages("ours")
+    at, signed = (part.partition("=")[2] for part in call.facts["signature"].split(","))
+    wanted = hmac.new(secret.encode(), f"{at}.".encode() + call.facts["body"], hashlib.sha256).hexdigest()
+    assert signed == wanted
+    assert secret not in json.dumps(vars(channel), default=str)
+
+
+def test_a_merchants_address_does_not_lead_into_our_network(sqlite_desk: Desk) -> None:
+    hook = SignedWebhook(Http(public_only=True), sqlite_desk.world.clock)
+    answer = hook.send(Address(f"{sqlite_desk.messengers.address}/program/ours", "s"), Letter("k", "s", "t"))
+    assert answer == Refused("the address is not a public one")
+    assert sqlite_desk.messages("ours") == []
+
+
+@pytest.mark.parametrize("kind", ["telegram", "max", "email"])
+def test_an_answer_that_was_lost_is_sent_again_and_says_so(sqlite_desk: Desk, kind: str) -> None:
+    to = {"telegram": GROUP, "max": "-77", "email": "ops@example.org"}[kind]
+    sqlite_desk.channel(kind, to)
+    sqlite_desk.messengers.fault(FaultKind.LOST_ANSWER)
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(220)
+    first, second = sqlite_desk.messages(to)
+    assert "возможно, уже приходило" not in first.text
+    assert "возможно, уже приходило" in second.text
+    assert first.facts.get("message-id") == second.facts.get("message-id")
+    assert sqlite_desk.deliveries() == ["unknown", "delivered"]
+
+
+def test_too_many_messages_wait_as_long_as_they_are_told(sqlite_desk: Desk) -> None:
+    sqlite_desk.channel()
+    sqlite_desk.messengers.fault(FaultKind.TOO_MANY, seconds=100.0)
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(230)
+    assert sqlite_desk.messages() == []
+    sqlite_desk.pass_time(40)
+    [message] = sqlite_desk.messages()
+    assert "возможно" not in message.text  # certainly not sent before
+
+
+def test_a_group_that_moved_is_followed(sqlite_desk: Desk) -> None:
+    sqlite_desk.channel()
+    sqlite_desk.messengers.fault(FaultKind.MOVED, to="-1009999")
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(180)
+    assert [len(sqlite_desk.messages(chat)) for chat in (GROUP, "-1009999")] == [0, 1]
+
+
+def test_a_dead_channel_is_told_over_another_and_mended_by_a_test(sqlite_desk: Desk) -> None:
+    dead = sqlite_desk.channel()
+    sqlite_desk.channel("email", "ops@example.org")
+    sqlite_desk.messengers.fault(FaultKind.REFUSED)
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(220)
+    subjects = [letter.facts["subject"] for letter in sqlite_desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    assert sqlite_desk.broken(dead)[1] == "Forbidden: bot was kicked from the group chat"
+    sqlite_desk.world.database.transact(channel_settings.test, dead, sqlite_desk.world.now)
+    sqlite_desk.pass_time(60)
+    assert sqlite_desk.broken(dead) == (None, "")
+    assert [message.text.split()[0] for message in sqlite_desk.messages()] == ["Это", "🔴"]  # then what it had missed
+
+
+def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
+    sqlite_desk.channel(quiet_begin=time(11), quiet_end=time(13))  # it is noon in Moscow
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(600)
+    sqlite_desk.presence(OTHER_DEVICE, online=False)
+    sqlite_desk.pass_time(2900, every=60)
+    assert sqlite_desk.messages() == []
+    sqlite_desk.pass_time(300)
+    [digest] = sqlite_desk.messages()
+    assert digest.text.splitlines()[0] == "За тихие часы:"
+    assert [line[:1] for line in digest.text.splitlines()[2:]] == ["🔴", "🔴"]
+
+
+def test_over_goes_only_where_open_went(sqlite_desk: Desk) -> None:
+    sqlite_desk.channel("email", "early@example.org")
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(200)
+    sqlite_desk.presence(DEVICE, online=True)
+    sqlite_desk.pass_time(400)
+    sqlite_desk.channel("email", "late@example.org")
+    sqlite_desk.pass_time(2400, every=60)
+    assert [len(sqlite_desk.messages(to)) for to in ("early@example.org", "late@example.org")] == [2, 0]
+
+
+class _Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_killed_while_sending_it_is_sent_when_the_lease_ends(
+    desk: Desk, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.channel()
+    desk.presence(DEVICE, online=False)
+    telegram = desk.senders["telegram"]
+    really = telegram.send
+
+    def dying(address: Address, letter: Letter) -> Outcome:
+        if step == "after":
+            really(address, letter)
+        raise _Killed
+
+    desk.pass_time(130)
+    with monkeypatch.context() as patched:
+        patched.setitem(desk.senders, "telegram", _Dying(dying))
+        with pytest.raises(_Killed):
+            desk.pass_time(30)
+    desk.pass_time(120)
+    messages = desk.messages()
+    assert len(messages) == (2 if step == "after" else 1)
+    assert "возможно, уже приходило" in messages[-1].text
+
+
+class _Dying:
+    def __init__(self, send: Callable[[Address, Letter], Outcome]) -> None:
+        self.send = send
+
+    def change(self, address: Address, ref: str, letter: Letter) -> Outcome:
+        return self.send(address, letter)
+
+
+def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    [message] = desk.messages()
+    desk.messengers.press(message, "Принято", by="42")
+    desk.presses.step(desk.world.now)
+    assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своей учётной записи в консоли"
+    code = desk.world.database.transact(people.new_code, "person", "anna@example.org", desk.world.now)
+    desk.messengers.write("42", "42", f"/start {code.lower()}")
+    desk.presses.step(desk.world.now)
+    desk.messengers.press(message, "Принято", by="42")
+    desk.presses.step(desk.world.now)
+    assert desk.messengers.chats.answers[-1]["text"] == "Принято"
+    desk.pass_time(30)
+    assert "Принял: anna@example.org." in desk.messages()[0].text
+    desk.pass_time(5 * 3600, every=600)
+    assert len(desk.messages()) == 1  # no repeats
+
+
+def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    other = desk.channel(address="-100600")
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    [message] = desk.messages()
+    code = desk.world.database.transact(people.new_code, "person", "anna@example.org", desk.world.now)
+    desk.messengers.write("42", "42", f"/start {code}")
+    desk.world.clock.advance(601)
+    desk.messengers.press(message, "Принято", by="42")
+    stolen = desk.messages("-100600")[0]
+    stolen.buttons = message.buttons
+    desk.messengers.press(stolen, "Принято", by="42")
+    desk.presses.step(desk.world.now)
+    said = [answer["text"] for answer in desk.messengers.chats.answers[-2:]]
+    assert said == ["Кнопка устарела, откройте консоль", "Сначала привяжите этот чат к своей учётной записи в консоли"]
+    assert other
+
+
+def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    until = desk.world.now + timedelta(hours=1)
+    desk.world.database.transact(handling.mute, "north", DEVICE, until, "anna", "descaling", desk.world.now)
+    desk.presence(DEVICE, online=False)
+    desk.presence(OTHER_DEVICE, online=False)
+    desk.pass_time(600)
+    assert [OTHER_DEVICE in message.text for message in desk.messages()] == [True]
+    desk.pass_time(3300, every=60)
+    assert len(desk.messages()) == 2
+
+
+def _lead(tx: Transaction, channel_id: str, url: str) -> None:
+    tx.session.get_one(Channel, channel_id).address = url

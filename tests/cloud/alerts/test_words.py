@@ -1,0 +1,71 @@
+"""Every kind of alert has its words in both languages, its page in the runbook, and fits into a button."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from string import Formatter
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cloud.alerts.buttons import LIVES, ButtonSeal, NotOurs, Press
+from cloud.alerts.incident import Condition, Incident, advance, begun
+from cloud.alerts.kinds import TERMS, Kind, page_of
+from cloud.alerts.telling import Word
+from cloud.alerts.texts_en import EN
+from cloud.alerts.texts_ru import RU
+from cloud.alerts.wording import SENTENCES, Reader, letter
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FACTS = {
+    "place": "Невский 1", "machines": ["m1", "m2"], "of": 9, "reason": "rejected:no_water", "drinks": 3, "percent": 30,
+    "cups_a_day": 40, "payments": 2, "order": "o-1", "kopecks": 123456, "findings": 1, "receipts": 1,
+    "last_day": "2026-03-09", "name": "дежурные", "why": "403",
+}  # fmt: skip
+
+
+def test_both_languages_say_the_same_with_the_same_blanks() -> None:
+    assert RU.keys() == EN.keys()
+    for key in RU:
+        assert _blanks(RU[key]) == _blanks(EN[key]), key
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_terms_and_its_page_in_the_runbook(kind: Kind) -> None:
+    assert kind in TERMS
+    path, _, anchor = page_of(kind).partition("#")
+    assert f'<a id="{anchor}"></a>' in (ROOT / path).read_text()
+    assert f"`{kind.value}`" in (ROOT / "docs/alerts.md").read_text()
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_is_said_whole(kind: Kind, language: str) -> None:
+    reader = Reader(language, ZoneInfo("Europe/Moscow"), "https://c.example/console", "https://git.example/main/")
+    said = letter(_open(kind), Word.OPEN, reader, "k", NOW, repeated=False)
+    assert not re.search(r"[{}]", said.text)
+    assert f"https://git.example/main/docs/runbook.md#{kind.value.replace('_', '-')}" in said.text
+
+
+def test_a_button_fits_and_is_bound_to_its_channel() -> None:
+    seal = ButtonSeal("a secret text of more than thirty-two characters")
+    text = seal.seal(Press.SNOOZE, "f" * 32, "channel", NOW)
+    assert len(text.encode()) <= 64  # Telegram takes no more
+    pressed = seal.open(text, "channel")
+    assert (pressed.press, pressed.incident_id, pressed.is_alive(NOW + LIVES / 2)) == (Press.SNOOZE, "f" * 32, True)
+    assert not pressed.is_alive(NOW + LIVES + timedelta(seconds=1))
+    for wrong in (text.replace("s", "a", 1), text[:-1], "", "s", "x" * 60 + ".é"):
+        with pytest.raises(NotOurs):
+            seal.open(wrong, "channel")
+    with pytest.raises(NotOurs):
+        seal.open(text, "another channel")
+
+
+def _open(kind: Kind) -> Incident:
+    condition = Condition(kind, "north", "m1", NOW - timedelta(hours=30), FACTS)
+    return advance(begun(condition, "f" * 32, NOW), condition, NOW)
+
+
+def _blanks(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
