@@ -14,7 +14,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer.api import Api
 from cloud.buyer.capability import Seal
 from cloud.buyer.checkout_guard import CheckoutGuard
-from cloud.buyer.errors import WHOSE, Trouble, render_trouble
+from cloud.buyer.claim_page import ClaimPage
+from cloud.buyer.errors import CLAIM_PATH, WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
@@ -88,6 +89,9 @@ def create_blueprint(services: Services) -> Blueprint:
     for path in ("/v1/pay", "/v1/yook-pay", "/v1/tbank-pay"):
         blueprint.add_url_rule(path, "pay", pages.pay, methods=["GET"])
     blueprint.add_url_rule("/v1/order-status-page", "status_page", pages.status_page)
+    claim = ClaimPage(services)
+    blueprint.add_url_rule(CLAIM_PATH, "claim", claim.show, methods=["GET"])
+    blueprint.add_url_rule(CLAIM_PATH, "claim_say", claim.say, methods=["POST"])
     blueprint.add_url_rule("/m/<device_uuid>", "menu", menu.show)
     blueprint.add_url_rule("/m/<device_uuid>/poster.<any(svg, pdf):kind>", "poster", menu.poster)
     blueprint.add_url_rule("/m/<device_uuid>", "choose", menu.choose, methods=["POST"])

@@ -12,8 +12,8 @@ from cloud.fleet.vault import derive
 from cloud.orders.numbers import SIGNED as BY_MACHINE
 
 COOKIE = "coffee_scans"
-KEPT_FOR = timedelta(days=1)
-"""An order lives for minutes, a payment's page for an hour, a drink that waits for its buyer for half of one."""
+KEPT_FOR = timedelta(days=30)
+"""An order lives for minutes; what its buyer says is wrong with it, and the answer, take days."""
 PRESENT_FOR = timedelta(minutes=15)
 """So long a scan says that somebody stands at the machine; an order lives as long."""
 NOWHERE, SCANNED, SIGNED = 0, 1, 2

@@ -18,7 +18,8 @@ KNOWN = frozenset({400, 403, 404, 405, 409, 410, 413, 429, 500, 503})
 """Status codes with sentences of their own; others borrow from their class."""
 GONE = 410
 RETRY_AFTER_S = {429: 30, 503: 5}
-_PAGES = frozenset({"/v1/pay", "/v1/yook-pay", "/v1/tbank-pay", "/v1/order-status-page"})
+CLAIM_PATH = "/v1/order-claim"
+_PAGES = frozenset({"/v1/pay", "/v1/yook-pay", "/v1/tbank-pay", "/v1/order-status-page", CLAIM_PATH})
 
 
 class Trouble(Exception):

@@ -93,6 +93,8 @@ class OrderView:
     """Why the phone that looks may not have the late-paid drink poured; "" when it may."""
     contact: str = ""
     """The merchant's e-mail address, for a drink that failed: somebody must be there to turn to."""
+    claim: str = ""
+    """How the claim of the phone that looks stands (`claims.ClaimState`); "" when it has none."""
 
     @property
     def needs_email(self) -> bool:
@@ -103,6 +105,11 @@ class OrderView:
     def returning(self) -> bool:
         """Money is on its way back, and not there yet."""
         return self.money_back is not None and self.money_back.status != "done"
+
+    @property
+    def can_be_claimed(self) -> bool:
+        """Whether there is money that something can be wrong with."""
+        return self.was_paid or self.status in {Status.PENDING, Status.NOT_PAID}
 
     @property
     def is_final(self) -> bool:

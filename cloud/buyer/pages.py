@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from flask import Response, make_response, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from cloud.buyer.claim_page import claim_state
 from cloud.buyer.errors import Trouble
 from cloud.buyer.headers import asks_a_person
 from cloud.buyer.open_order import lead_to, open_or_find
@@ -54,6 +55,8 @@ class Pages:
             raise Trouble(400, "bad_scan")
         view = self._with_rights(self._services.order(order_id))
         is_part = "part" in request.args
+        if view.can_be_claimed:
+            view = replace(view, claim=claim_state(self._services, order_id))
         view = self._with_readiness(view, probes.PATIENCE if is_part else AT_FIRST_SIGHT)
         now = self._services.clock()
         html = render_part(view, now) if is_part else render_template("buyer/order.html", **template_context(view, now))

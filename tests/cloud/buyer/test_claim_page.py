@@ -1,0 +1,97 @@
+"""The buyer says what is wrong, without a login and without scripts, and reads the answer."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask.testing import FlaskClient
+from playwright.sync_api import expect
+
+from cloud.database.database import Database
+from cloud.orders import claims
+from tests.chromium import Pages
+from tests.cloud.buyer.accessibility import complaints
+from tests.cloud.buyer.orders import Orders, TestClock
+
+PATH = "/v1/order-claim"
+
+
+def say(client: FlaskClient, order_id: str, **form: str) -> int:
+    return client.post(PATH, data={"order_id": order_id, **form}).status_code
+
+
+def answer(database: Database, words: str, clock: TestClock, resolves: bool = False) -> None:
+    database.transact(claims.answer, 1, "anna@example.org", words, clock(), resolves=resolves)
+
+
+def test_a_claim_and_its_answer_are_read_on_the_page(
+    client: FlaskClient, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    order_id = orders.successful()
+    assert "Сообщить о проблеме" in client.get(f"/v1/order-status-page?order_id={order_id}").text
+    assert say(client, order_id, kind="half_poured", words="Налило <b>половину</b>") == 303
+    html = client.get(f"{PATH}?order_id={order_id}").text
+    assert "Налило &lt;b&gt;половину&lt;/b&gt;" in html
+    assert "Налило не до конца" in html
+    answer(database, "Вернём 179 ₽", clock)
+    assert "Поддержка ответила" in client.get(f"/v1/order-status-page?order_id={order_id}").text
+    assert "Вернём 179 ₽" in client.get(f"{PATH}?order_id={order_id}").text
+    answer(database, "", clock, resolves=True)
+    assert "обращение закрыто" in client.get(f"/v1/order-status-page?order_id={order_id}&lang=ru").text
+
+
+def test_a_stranger_who_knows_the_number_neither_reads_nor_writes(
+    client: FlaskClient, stranger: FlaskClient, orders: Orders, database: Database
+) -> None:
+    order_id = orders.successful()
+    say(client, order_id, kind="other", words="secret")
+    assert stranger.get(f"{PATH}?order_id={order_id}").status_code == 403
+    assert say(stranger, order_id, words="spam") == 403
+    assert "обращение отправлено" not in stranger.get(f"/v1/order-status-page?order_id={order_id}").text
+    with database.read() as session:
+        assert [message.words for message in claims.messages_of(session, 1)] == ["secret"]
+
+
+def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:
+    form = {"order_id": orders.successful(), "kind": "other"}
+    assert client.post(PATH, data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_what_is_said_too_often_or_too_long_is_refused_and_what_was_typed_stays(
+    client: FlaskClient, orders: Orders
+) -> None:
+    order_id = orders.successful()
+    refused = client.post(PATH, data={"order_id": order_id, "words": "hello"})
+    assert (refused.status_code, ">hello</textarea>" in refused.text) == (400, True)
+    assert say(client, order_id, kind="other", words="x" * 1001) == 400
+    assert [say(client, order_id, kind="other", words="x") for _ in range(9)][-1] == 429
+
+
+@pytest.mark.parametrize("state", ["created", "expired"])
+def test_of_what_nobody_paid_there_is_nothing_to_report(client: FlaskClient, orders: Orders, state: str) -> None:
+    order_id = getattr(orders, state)()
+    assert client.get(f"{PATH}?order_id={order_id}").status_code == 409
+    assert "order-claim" not in client.get(f"/v1/order-status-page?order_id={order_id}").text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "language"), [(360, "ru"), (1280, "en")])
+def test_in_a_browser_without_scripts_it_is_said_read_and_finds_no_complaints(
+    pages: Pages, site: str, orders: Orders, database: Database, clock: TestClock, tmp_path: Path, width: int,
+    language: str,
+) -> None:  # fmt: skip
+    order_id = orders.make_failed()
+    size = {"width": width, "height": 800}
+    page = pages.open(viewport=size, java_script_enabled=False)
+    page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
+    page.click("a[href*=order-claim]")
+    page.check("input[value=not_poured]")
+    page.fill("textarea", "Стою у автомата, стакан пустой.")
+    page.click("button.main")
+    expect(page.locator(".mine .words")).to_have_text("Стою у автомата, стакан пустой.")
+    answer(database, "Проверили: автомат без воды, деньги уже возвращаются.", clock)
+    again = pages.open(viewport=size, bypass_csp=True)
+    again.goto(f"{site}{PATH}?order_id={order_id}&lang={language}")
+    expect(again.locator(".ours")).to_be_visible()
+    assert complaints(again) == []
+    assert Axe().run(again).violations_count == 0
