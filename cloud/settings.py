@@ -38,6 +38,10 @@ class Settings:
     mqtt_url: str = field(default="mqtt://127.0.0.1:1883", repr=False)
     mqtt_user: str = ""
     mqtt_password: str = field(default="", repr=False)
+    mqtt_ca: str = ""
+    """PEM file of the authorities to trust for the broker; empty: the usual ones."""
+    mqtt_cert: str = ""
+    mqtt_key: str = ""
     public_url: str = "http://127.0.0.1:8080"
     bind: str = "127.0.0.1:8080"
     yookassa_url: str = "https://api.yookassa.ru/v3"
@@ -97,9 +101,12 @@ class Settings:
             "database_listen_url": reader.matching(
                 "DATABASE_LISTEN_URL", "", f"|{_SERVER}", "postgresql+psycopg://..."
             ),
-            "mqtt_url": reader.url("MQTT_URL", cls.mqtt_url, ("mqtt", "mqtts")),
+            "mqtt_url": reader.brokers("MQTT_URL", cls.mqtt_url),
             "mqtt_user": reader.text("MQTT_USER", ""),
             "mqtt_password": reader.text("MQTT_PASSWORD", ""),
+            "mqtt_ca": reader.file("MQTT_CA"),
+            "mqtt_cert": reader.file("MQTT_CERT"),
+            "mqtt_key": reader.file("MQTT_KEY"),
             "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
             "yookassa_url": reader.web("YOOKASSA_URL", cls.yookassa_url),
@@ -127,6 +134,8 @@ class Settings:
             problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
         if values["smtp_url"] and not values["alerts_from"]:
             problems.append("COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)")
+        if bool(values["mqtt_cert"]) != bool(values["mqtt_key"]):
+            problems.append("COFFEE_MQTT_CERT and COFFEE_MQTT_KEY go together")
         if problems:
             raise SettingsError("\n".join(problems))
         return cls(**values)  # type: ignore[arg-type]  # the names above are the fields below
@@ -179,6 +188,19 @@ class _Reader:
             )
         return text
 
+    def brokers(self, name: str, default: str) -> str:
+        """Addresses parted by commas."""
+        text = self.text(name, default)
+        if not all(_is_broker(url.strip()) for url in text.split(",")):
+            self.problems.append(f"COFFEE_{name} must be URLs beginning with mqtt:// or mqtts://, parted by commas")
+        return text
+
+    def file(self, name: str) -> str:
+        path = self.text(name, "")
+        if path and not Path(path).is_file():
+            self.problems.append(f"COFFEE_{name}: there is no file {path}")
+        return path
+
     def web(self, name: str, default: str) -> str:
         """Where paths are added to: in its normal form, without a slash at the end."""
         text = self.text(name, default)
@@ -208,6 +230,14 @@ class _Reader:
         except ValueError as error:
             self.problems.append(f"COFFEE_{name}: {error}")
             return ()
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def read_dotenv(folder: Path, environ: dict[str, str]) -> None:

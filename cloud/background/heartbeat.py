@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Boolean, String, delete, select
+from sqlalchemy import Boolean, Float, String, delete, select, true
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
@@ -16,6 +16,9 @@ SQLITE_EVERY_S = 30.0
 MISSED_AFTER = 2.5
 """Beats."""
 FORGOTTEN_AFTER_S = 24 * 3600.0
+FAR_BEHIND_S = 10.0
+"""What machines said waits so long to be read: nobody who pays now would be told in time how it went."""
+LONGEST_TROUBLE = 200
 
 
 class WorkerLife(Base):
@@ -26,11 +29,23 @@ class WorkerLife(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     seen_at: Mapped[datetime]
     broker_connected: Mapped[bool] = mapped_column(Boolean, default=False)
+    hears_devices: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
+    """Subscribed to what they say; without shared subscriptions one worker of many is."""
+    lag_s: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    """For how long the oldest message of theirs has been waiting for it."""
+    broker_trouble: Mapped[str] = mapped_column(String(LONGEST_TROUBLE), default="", server_default="")
 
 
-def beat(tx: Transaction, worker: str, broker_connected: bool, now: datetime) -> datetime:
-    """This worker is alive now; when it must say so again."""
-    tx.session.merge(WorkerLife(id=worker, seen_at=now, broker_connected=broker_connected))
+def beat(
+    tx: Transaction, worker: str, broker_connected: bool, now: datetime, *, hears_devices: bool = True,
+    lag_s: float = 0.0, trouble: str = "",
+) -> datetime:  # fmt: skip
+    """This worker is alive now, and stands so with the broker; when it must say so again."""
+    life = WorkerLife(
+        id=worker, seen_at=now, broker_connected=broker_connected, hears_devices=hears_devices, lag_s=lag_s,
+        broker_trouble=trouble[:LONGEST_TROUBLE],
+    )  # fmt: skip
+    tx.session.merge(life)
     tx.session.execute(delete(WorkerLife).where(WorkerLife.seen_at < now - timedelta(seconds=FORGOTTEN_AFTER_S)))
     return now + every(tx.session)
 
@@ -52,13 +67,15 @@ def alive(session: Session, now: datetime) -> Sequence[WorkerLife]:
 
 
 def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datetime | None:
-    """When somebody who could carry a command last gave it; None when nobody could.
+    """When somebody who could carry a command last gave it; None when nobody could, or nobody would hear the answer.
 
     Machines without an agent need no broker for it.
     """
     with database.read() as session:
-        carriers = [worker for worker in alive(session, now) if worker.broker_connected or not by_broker]
-    return max((worker.seen_at for worker in carriers), default=None)
+        workers = alive(session, now)
+    if by_broker and _without_broker(workers):
+        return None
+    return max((worker.seen_at for worker in workers if worker.broker_connected or not by_broker), default=None)
 
 
 def missing(database: Database, now: datetime) -> list[str]:
@@ -69,4 +86,20 @@ def missing(database: Database, now: datetime) -> list[str]:
         workers = alive(session, now)
     if not workers:
         return ["no worker is alive"]
-    return [] if any(worker.broker_connected for worker in workers) else ["no worker reaches the broker"]
+    lacking = _without_broker(workers)
+    return [lacking] if lacking else []
+
+
+def _without_broker(workers: Sequence[WorkerLife]) -> str:
+    """What is missing between the workers and the machines; empty when nothing is."""
+    connected = [worker for worker in workers if worker.broker_connected]
+    if not connected:
+        said = next((worker.broker_trouble for worker in workers if worker.broker_trouble), "")
+        return f"no worker reaches the broker: {said}" if said else "no worker reaches the broker"
+    hearing = [worker for worker in connected if worker.hears_devices]
+    if not hearing:
+        return "no worker hears the machines"
+    behind = max(worker.lag_s for worker in hearing)
+    if behind > FAR_BEHIND_S:
+        return f"what machines said waits {behind:.0f} s to be read"
+    return ""

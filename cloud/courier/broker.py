@@ -1,41 +1,38 @@
-"""The cloud's one connection to the MQTT broker: a quiet shell around paho. Knows no order and no message.
+"""The cloud's way to the MQTT broker: dials, again and again, each address in turn; content with what a broker can do.
 
-paho waits with `select` and so fails above 1024 open files: it lives in the worker, never beside the event streams.
+Publishes with QoS 1, hands received messages to a bounded queue. Knows no order and no message.
 """
 
-import contextlib
 import logging
 import queue
 import random
-import socket
-import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.client import MQTTMessage
 
+from cloud.courier import broker_address
+from cloud.courier.broker_address import USUAL, Tls
+from cloud.courier.broker_session import SHARED_GROUP, Abilities, CannotConnect, Session
+from cloud.settings import Settings
 from protocol.topics import Channel, every
 
 log = logging.getLogger("cloud.courier.broker")
 
-KEEPALIVE_S = 20
-RECONNECT_S = (1, 2)
-"""Seconds between two tries, the first ones and the later: a broker that is back is wanted at once, and we are few."""
-MAX_IN_FLIGHT = 200
+PAUSES_S = (1.0, 2.0)
+"""Before the next round through the addresses, the first ones and the later: we are few, and a broker that is back is
+wanted at once."""
+LOOK_S, QUIET_S = 1.0, 30.0
+"""How often a connection is looked at, on its way and once it stands; when it is lost it says so."""
+READY_WITHIN_LOOKS = 10
 MAX_INBOX = 5000
 """Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
-SHARED_GROUP = "$share/workers/"
-"""One worker of many gets each report; presence and state go to all, they are retained."""
+MIDS = 1 << 16
 ALL_DEVICES = (SHARED_GROUP + every(Channel.REPORT), every(Channel.PRESENCE), every(Channel.STATE))
-"""What a worker hears. Whoever else connects must not join the group: its share of the reports would be lost."""
+"""What a worker hears: one worker of many gets each report; presence and state go to all, they are retained. Whoever
+else connects must not join the group: its share of the reports would be lost."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,10 @@ class Received:
     qos: int
     retained: bool = False
     """Said before we were here."""
+    connection: int = 0
+    """The session it came over: on another its number means something else."""
+    arrived: float = field(default=0.0, compare=False)
+    """In steady seconds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class NotConnected(ConnectionError):
 
 
 class BrokerLink:
-    """Connects, stays connected, publishes with QoS 1, hands received messages to a bounded queue."""
+    """Connects, stays connected; what it lacks is told in `trouble`."""
 
     def __init__(
         self,
@@ -73,7 +74,9 @@ class BrokerLink:
         user: str = "",
         password: str = "",
         listens_to: Sequence[str] = ALL_DEVICES,
+        tls: Tls = USUAL,
     ) -> None:
+        """`url`: addresses parted by commas."""
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.acknowledged: queue.Queue[Acknowledged] = queue.Queue()
         self.on_change = on_change
@@ -84,122 +87,247 @@ class BrokerLink:
         """Something is in `acknowledged`."""
         self.connections = 0
         """How often the broker has accepted us; what was sent over an earlier connection is answered no more."""
-        self._listens_to = listens_to
+        self.trouble = "no connection to the broker yet"
+        """Why there is no connection; empty while there is one."""
+        self._client_id = client_id
+        self._listens_to = list(listens_to)
+        self._tls = tls
+        self._places = [(address, Abilities()) for address in broker_address.addresses(url, user, password)]
+        self._turned_away = [0] * len(self._places)
+        """How often in a row each has hung up on us without a word."""
+        self._next = self._dialled = self._failed = self._looks = 0
+        self._ready_number = -1
+        self._is_reader = True
+        self._session: Session | None = None
         self._connected = threading.Event()
-        self._client = self._make(url, client_id, user, password)
+        self._redialling = Redialling(self._step)
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us."""
+        """Whether the broker has accepted us, and our subscriptions."""
         return self._connected.is_set()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether devices are heard here; without shared subscriptions one worker of many hears them."""
+        session = self._session
+        return self.connected and session is not None and session.is_listening
+
+    @property
+    def lacks_shares(self) -> bool:
+        """Connected to a broker that cannot share messages out among workers: one of them must read all."""
+        session = self._session
+        return self.connected and session is not None and not session.able.has_shares
+
+    def lag_s(self) -> float:
+        """For how long the oldest message has been waiting to be read."""
+        with self.inbox.mutex:
+            oldest = self.inbox.queue[0] if self.inbox.queue else None
+        return time.monotonic() - oldest.arrived if oldest is not None and oldest.arrived else 0.0
 
     def start(self) -> None:
         """Connect in the background, for ever."""
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S)
-        self._client.loop_start()
+        self._redialling.start()
 
     def stop(self) -> None:
         """Disconnect cleanly."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._redialling.end()
         self._connected.clear()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def wait_connected(self, timeout: float) -> bool:
         """True once connected."""
         return self._connected.wait(timeout)
 
+    def read_alone(self, is_reader: bool) -> None:
+        """At a broker without shared subscriptions: be the one who hears the devices, or leave it to another."""
+        self._is_reader = is_reader
+        session = self._session
+        if session is None or not self.lacks_shares or is_reader == session.is_listening:
+            return
+        if is_reader:
+            session.listen()
+        else:
+            session.drop("another worker reads for all")
+
     def publish(self, topic: str, payload: bytes, expiry_s: int) -> int:
         """Send with QoS 1; the answer comes into `acknowledged` under the number given back.
 
-        Raises `NotConnected`: nothing was sent. The broker drops the message after `expiry_s` seconds.
+        Raises `NotConnected`: nothing was sent. A broker with MQTT 5 drops the message after `expiry_s` seconds.
         """
-        if not self.connected:
+        session = self._session
+        if session is None or not self.connected:
             raise NotConnected("no connection to the broker")
-        info = self._client.publish(topic, payload, qos=1, properties=_expires_in(expiry_s))
-        if info.rc != MQTT_ERR_SUCCESS:
-            raise NotConnected(f"the client would not send (code {info.rc})")
-        return info.mid
+        mid = session.publish(topic, payload, expiry_s)
+        if mid is None:
+            raise NotConnected("the client would not send")
+        return _number(session, mid)
 
     def drop(self) -> None:
         """Break the connection: a broker does not repeat on a live one what we could not store."""
-        connection = self._client.socket()
-        if isinstance(connection, socket.socket):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        if (session := self._session) is not None:
+            session.drop("dropped, to get again what could not be stored")
 
     def ack(self, received: Received) -> None:
         """What the message said is safely stored."""
-        self._client.ack(received.mid, received.qos)
+        session = self._session
+        if session is not None and received.connection == session.number:
+            session.ack(received.mid, received.qos)
 
-    def _make(self, url: str, client_id: str, user: str, password: str) -> Client:
-        parts = urlsplit(url)
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=True)
-        if parts.scheme == "mqtts":
-            client.tls_set_context(ssl.create_default_context())
-        name = user or unquote(parts.username or "")
-        if name:
-            client.username_pw_set(name, password or unquote(parts.password or ""))
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
-        client.reconnect_delay_set(*RECONNECT_S)
-        client.on_socket_open = _no_delay
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.on_publish = self._on_publish
-        return client
+    # Dialling, in a thread of its own
 
-    def _on_connect(self, client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        if code.is_failure:
-            log.error("the broker refuses us: %s", code)
-            return
-        client.drop_out_messages()  # paho would send old commands again, each with its whole expiry anew
-        self.connections += 1
-        if self._listens_to:
-            client.subscribe([(topic, 1) for topic in self._listens_to])
-        self._connected.set()
-        log.info("connected to the broker")
-        self.on_change()
+    def _step(self) -> float:
+        """Do what is due; in how many seconds to look again."""
+        session = self._session
+        if session is None:
+            return self._dial()
+        session.look()
+        if session.is_lost:
+            return self._hang_up(session)
+        self._looks = 0 if session.is_ready else self._looks + 1
+        if self._looks > READY_WITHIN_LOOKS:
+            session.drop(f"{session.address}: no answer to our connect")
+        return QUIET_S if session.is_ready else LOOK_S
 
-    def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        if self._connected.is_set():
-            log.warning("connection to the broker lost: %s", code)
-        self._connected.clear()
-        self.on_change()
-
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+    def _dial(self) -> float:
+        where = self._next % len(self._places)
+        address, able = self._places[where]
+        is_silent = self._turned_away[where] % 4 == 3 and not able.is_proven  # it may be too old to say that it is
+        tries = Abilities(mqtt5=False) if is_silent else able
+        self._dialled += 1
         try:
-            self.inbox.put_nowait(
-                Received(message.topic, bytes(message.payload), message.mid, message.qos, message.retain)
-            )
+            session = Session(address, self._tls, tries, self._client_id, self._dialled, self._wanted, self)
+            self._session, self._looks = session, 0
+            session.open()
+        except (CannotConnect, OSError) as error:
+            self._session = None
+            return self._failed_at(str(error))
+        if self._redialling.has_ended:
+            session.close()
+        return LOOK_S
+
+    def _wanted(self, is_shared: bool) -> list[str]:
+        if is_shared:
+            return self._listens_to
+        return [topic.removeprefix(SHARED_GROUP) for topic in self._listens_to] if self._is_reader else []
+
+    def _hang_up(self, session: Session) -> float:
+        self._session = None
+        session.close()
+        where = self._next % len(self._places)
+        self._turned_away[where] = 0 if session.was_spoken_to else self._turned_away[where] + 1
+        if session.number == self._ready_number:  # it had worked: once more the same, then the others
+            self._failed = 0
+            return PAUSES_S[0]
+        return self._failed_at(session.why)
+
+    def _failed_at(self, why: str) -> float:
+        """On to the next address; a pause when all were tried."""
+        if why != self.trouble:
+            log.error("no connection to the broker: %s", why)
+        self.trouble = why
+        self._next += 1
+        self._failed += 1
+        self.on_change()
+        if self._failed % len(self._places):
+            return 0.0
+        return PAUSES_S[min(self._failed // len(self._places), len(PAUSES_S)) - 1]
+
+    # Told by a session, from paho's thread
+
+    def session_ready(self, session: Session) -> None:
+        if session.number != self._ready_number:
+            self._ready_number = session.number
+            self.connections += 1
+            self.trouble, self._failed = "", 0
+            self._connected.set()
+            log.info("connected to the broker %s%s", session.address, _manner(session.able))
+        self.on_change()
+
+    def session_lost(self, session: Session) -> None:
+        if session is self._session and self._connected.is_set():
+            self.trouble = session.why
+            log.warning("connection to the broker lost: %s", session.why)
+            self._connected.clear()
+        self.on_change()
+        self._redialling.ring()
+
+    def session_received(self, session: Session, message: MQTTMessage) -> None:
+        received = Received(
+            message.topic, bytes(message.payload), message.mid, message.qos, message.retain, session.number,
+            time.monotonic(),
+        )  # fmt: skip
+        try:
+            self.inbox.put_nowait(received)
         except queue.Full:
             log.error("inbox is full, connecting anew to get this again", extra={"topic": message.topic})
-            self.drop()
+            session.drop("our inbox is full")
             return
         self.on_received()
 
-    def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
-        self.acknowledged.put(Acknowledged(mid, code.value))
+    def session_answered(self, session: Session, mid: int, code: int) -> None:
+        self.acknowledged.put(Acknowledged(_number(session, mid), code))
         self.on_answer()
 
 
-@lru_cache
-def _expires_in(seconds: int) -> Properties:
-    """Made once: paho only reads it, and making one costs more than packing it."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's own
-    properties.MessageExpiryInterval = seconds
-    return properties
+class Redialling:
+    """The thread that steps a link; a step may take as long as a name server and a connect do."""
+
+    def __init__(self, step: Callable[[], float]) -> None:
+        self._step = step
+        self._bell = threading.Event()
+        self.has_ended = False
+        self._thread = threading.Thread(target=self._run, name="broker link", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Step now."""
+        self._bell.set()
+
+    def end(self) -> None:
+        """No more steps; one that is under way finds out by itself."""
+        self.has_ended = True
+        self._bell.set()
+        if self._thread.is_alive():
+            self._thread.join(LOOK_S)
+
+    def _run(self) -> None:
+        while not self.has_ended:
+            self._bell.clear()
+            try:
+                pause = self._step()
+            except Exception:  # the way to the broker must outlive any one step
+                log.exception("a step of the broker link failed")
+                pause = PAUSES_S[-1]
+            self._bell.wait(pause)
+
+
+def _number(session: Session, mid: int) -> int:
+    """Each session counts anew; ours must not."""
+    return session.number * MIDS + mid
+
+
+def _manner(able: Abilities) -> str:
+    if able.has_shares:
+        return ""
+    return ", without shared subscriptions" if able.mqtt5 else ", by MQTT 3.1.1"
+
+
+def link_of(
+    settings: Settings, client_id: str, on_change: Callable[[], None] = lambda: None,
+    listens_to: Sequence[str] = ALL_DEVICES,
+) -> BrokerLink:  # fmt: skip
+    """The link that these settings describe."""
+    tls = Tls(settings.mqtt_ca, settings.mqtt_cert, settings.mqtt_key)
+    return BrokerLink(
+        settings.mqtt_url, client_id, on_change, settings.mqtt_user, settings.mqtt_password, listens_to, tls
+    )
 
 
 def client_id_of(owner: str) -> str:
     """One id for each worker process: two with the same id would throw each other out."""
     return f"coffee-cloud-{owner}-{random.SystemRandom().randrange(2**32):08x}"
-
-
-def _no_delay(_client: Client, _data: Any, connection: Any) -> None:
-    """Without this a QoS 1 round trip takes 44 ms instead of 0.4 (Nagle against delayed acknowledgement)."""
-    try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError as error:  # a socket without the option still carries messages
-        log.warning("TCP_NODELAY could not be set: %s", error)

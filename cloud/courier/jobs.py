@@ -8,7 +8,7 @@ import time
 import uuid
 from datetime import datetime, timedelta
 
-from cloud.courier.broker import BrokerLink, NotConnected, client_id_of
+from cloud.courier.broker import BrokerLink, NotConnected, client_id_of, link_of
 from cloud.settings import Settings
 from protocol.errors import WireError
 from protocol.messages import Answer, Resume, Unsupported, decode_report, encode
@@ -31,17 +31,11 @@ def resume(settings: Settings, device_uuid: str, by: str, now: datetime, *, acce
         by=by,
         accept_loss=accept_loss,
     )
-    link = BrokerLink(
-        settings.mqtt_url,
-        client_id_of("job"),
-        user=settings.mqtt_user,
-        password=settings.mqtt_password,
-        listens_to=[topic(device_uuid, Channel.REPORT)],
-    )
+    link = link_of(settings, client_id_of("job"), listens_to=[topic(device_uuid, Channel.REPORT)])
     link.start()
     try:
         if not link.wait_connected(CONNECT_S):
-            raise NotConnected("no connection to the broker")
+            raise NotConnected(link.trouble)
         link.publish(topic(device_uuid, Channel.COMMAND), encode(job), int(PATIENCE_S))
         return _answer(link, job.job_id)
     finally:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 import cloud.alerts.models
 import cloud.background.heartbeat
 import cloud.buyer.reservation
+import cloud.courier.reader_lease
 import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.presence_history

@@ -7,7 +7,8 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloud.courier.broker import BrokerLink, client_id_of
+from cloud.courier.broker import client_id_of, link_of
+from cloud.courier.broker_session import SHARED_GROUP
 from cloud.courier.tmetr.client import Refused
 from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.database.database import Database
@@ -24,10 +25,13 @@ from cloud.payments.provider_clients import NoCredential
 from cloud.payments.yookassa.receipts import setup_problem
 from cloud.settings import Settings
 from cloud.wiring import Cloud, build
+from protocol.topics import Channel, topic
 
 BROKER_WAIT_S = 5.0
 NOTICE_WAIT_S = 3.0
 SILENT_DAYS = timedelta(days=30)
+NOBODY = "coffee-cloud-check"
+"""A device whose channels carry nothing."""
 ASKED_AT_ONCE = 8
 """Shops asked at the same time: a fleet of hundreds of merchants is looked through in seconds."""
 
@@ -92,21 +96,18 @@ def _notices(database: Database) -> list[Finding]:
 
 
 def _broker(settings: Settings) -> Finding:
-    link = BrokerLink(
-        settings.mqtt_url,
-        client_id_of("check"),
-        user=settings.mqtt_user,
-        password=settings.mqtt_password,
-        listens_to=(),
-    )
+    """Each thing a worker needs of it: to be let in, and to subscribe."""
+    wanted = [SHARED_GROUP + topic(NOBODY, Channel.REPORT), topic(NOBODY, Channel.PRESENCE)]
+    link = link_of(settings, client_id_of("check"), listens_to=wanted)
     link.start()
     try:
-        connected = link.wait_connected(BROKER_WAIT_S)
+        connected, trouble = link.wait_connected(BROKER_WAIT_S), link.trouble
+        lacking = "; no shared subscriptions there: one worker of many hears the machines" if link.lacks_shares else ""
     finally:
         link.stop()
-    return Finding(
-        connected, "MQTT broker accepts us" if connected else "MQTT broker cannot be reached: COFFEE_MQTT_URL"
-    )
+    if not connected:
+        return Finding(False, f"MQTT broker cannot be reached ({trouble}): COFFEE_MQTT_URL")
+    return Finding(True, f"MQTT broker accepts us{lacking}")
 
 
 def _tmetr(cloud: Cloud) -> list[Finding]:

@@ -6,17 +6,19 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 import logging
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
-from cloud.courier.broker import BrokerLink, client_id_of
+from cloud.courier import reader_lease
+from cloud.courier.broker import BrokerLink, client_id_of, link_of
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
 from cloud.courier.publisher import Publisher
+from cloud.courier.reader_lease import Reader
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.courier.tmetr.sender import TmetrSender
 from cloud.database.database import Database
@@ -50,6 +52,8 @@ DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
 ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile"})
 """The loops that call providers."""
+LOOK_EVERY = timedelta(seconds=5)
+"""The link is looked at so often, whether or not that is worth a beat."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,10 +66,9 @@ class Worker:
         settings, self._dispatchers = cloud.settings, database.dispatchers
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
-        self.link = BrokerLink(
-            settings.mqtt_url, client_id_of(cloud.owner), lambda: wakeups.wake((mail, MQTT_IN, HEARTBEAT)),
-            settings.mqtt_user, settings.mqtt_password,
-        )  # fmt: skip
+        changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC)
+        self.link = link_of(settings, client_id_of(cloud.owner), lambda: wakeups.wake(changed))
+        self._reader = Reader(database, self.link, cloud.owner)
         # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
         callers = ThreadPool("provider", SLOTS, lambda: wakeups.wake((news, money)))
         cloud.clients.admission.freed = lambda: wakeups.wake((news, money))
@@ -97,6 +100,7 @@ class Worker:
                 clock,
             ),
             Loop("listener", Listener(database, self.link, rules, clock), wakeups, MQTT_IN, clock),
+            Loop("reader", self._reader, wakeups, reader_lease.TOPIC, clock),
             Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening), wakeups, DEADLINES, clock),
             Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
@@ -166,9 +170,16 @@ class Worker:
         _join(self.loops, STOP_WITHIN_S)
         for pool in self._makers:
             pool.close()
+        self._leave()
         self.link.stop()
         self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
+
+    def _leave(self) -> None:
+        try:
+            self._reader.end()
+        except SQLAlchemyError as error:  # it ends by itself soon
+            log.warning("the reader's lease could not be given back: %s", type(error).__name__)
 
 
 def _join(loops: Iterable[Loop], within_s: float) -> None:
@@ -184,16 +195,20 @@ class Heartbeat:
         self._database = database
         self._link = link
         self._owner = owner
-        self._told: bool | None = None
+        self._told: tuple[bool, ...] | None = None
         self._last = self._next = EPOCH
 
     def step(self, now: datetime) -> datetime:
-        """One beat, when it is time for one."""
-        connected = self._link.connected
-        if connected != self._told or not self._last <= now < self._next:  # the clock may have been set back
-            self._next = self._database.transact(heartbeat.beat, self._owner, connected, now)
-            self._told, self._last = connected, now
-        return self._next
+        """One beat, when it is time for one, or when machines can be sold from no more, or again."""
+        link = self._link
+        connected, hears, lag_s = link.connected, link.is_listening, link.lag_s()
+        tells = (connected, hears, lag_s > heartbeat.FAR_BEHIND_S)
+        if tells != self._told or not self._last <= now < self._next:  # the clock may have been set back
+            self._next = self._database.transact(
+                heartbeat.beat, self._owner, connected, now, hears_devices=hears, lag_s=lag_s, trouble=str(link.trouble)
+            )
+            self._told, self._last = tells, now
+        return min(self._next, now + LOOK_EVERY)
 
     def end(self) -> None:
         """No more of them."""

@@ -8,6 +8,7 @@ from simulator.broker import packets, topics, wire
 from simulator.broker import properties as props
 from simulator.broker.faults import WITHHELD
 from simulator.broker.hub import Access, Hub
+from simulator.broker.limits import Sharing
 from simulator.broker.packets import (
     Ack,
     Connect,
@@ -130,6 +131,8 @@ class Conversation:
             self._hub.switchboard.close(session, now, with_will=with_will)
 
     def _connect(self, connect: Connect, now: float) -> None:
+        if connect.version == 5 and not self._hub.limits.mqtt5:
+            raise Violation(Reason.UNSUPPORTED_VERSION, "MQTT 5 is not spoken here")
         self.version = connect.version
         refusal = self._objection(connect)
         if refusal is not None:
@@ -151,6 +154,8 @@ class Conversation:
             assigned_client_id=None if connect.client_id else client_id,
             topic_alias_maximum=self._hub.limits.topic_aliases,
             maximum_packet_size=self._hub.limits.packet_bytes,
+            receive_maximum=self._hub.limits.receive_maximum,
+            shared_available=0 if self._hub.limits.sharing is Sharing.UNKNOWN else None,
         )
         welcome = packets.connack(self.version, Reason.SUCCESS, session_present=is_present, properties=properties)
         self._line.write(welcome)
@@ -253,7 +258,9 @@ class Conversation:
                 self._hub.switchboard.offer_retained(session, wish, now, is_new=is_new)
 
     def _grant(self, session: Session, wish: Wish, identifier: int | None) -> int:
-        _, wanted = topics.split_share(wish.filter)
+        group, wanted = topics.split_share(wish.filter)
+        if group is not None and self._hub.limits.sharing is not Sharing.KNOWN:
+            return Reason.NO_SHARED_SUBSCRIPTIONS
         if not self._may(session, "subscribe", wanted):
             return Reason.NOT_AUTHORIZED
         return self._hub.switchboard.subscribe(session, wish, identifier)

@@ -1,6 +1,15 @@
 """How much a client may make the broker keep. A development broker: generous, but never without end."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Sharing(Enum):
+    """Shared subscriptions: known, not known as CONNACK says, or refused without having been announced."""
+
+    KNOWN = auto()
+    UNKNOWN = auto()
+    UNANNOUNCED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,5 +33,10 @@ class Limits:
     """Written but not read by the client; above it the client gets nothing more and is not read either."""
     topic_aliases: int = 16
     """Per connection."""
+    receive_maximum: int | None = None
+    """Messages a client may have under way to us at once."""
+    mqtt5: bool = True
+    sharing: Sharing = Sharing.KNOWN
+    """Like the version, less than usual to play a poorer broker."""
     silence_before_connect_s: float = 10.0
     """How long a connection may take to introduce itself."""

@@ -94,6 +94,7 @@ class Properties:
     topic_alias: int | None = _one(35, _Kind.SHORT, Place.PUBLISH)
     user: tuple[tuple[str, str], ...] = _many(38, _Kind.PAIR, Place.ANYWHERE)
     maximum_packet_size: int | None = _one(39, _Kind.LONG, Place.CONNECT)
+    shared_available: int | None = _one(42, _Kind.FLAG, Place.NOWHERE)
 
 
 NONE = Properties()

@@ -4,6 +4,7 @@ The real `BrokerLink` and the real `Connection` work with it as with paho, its m
 """
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +103,7 @@ class Client:
         self.line: Line | None = None
         self.connect_timeout = 5.0
         self.on_connect = self.on_disconnect = self.on_message = self.on_publish = self.on_subscribe = _ignore
-        self.on_socket_open = _ignore
+        self.on_socket_open = self.on_log = _ignore
 
     def max_inflight_messages_set(self, _most: int) -> None: ...
 
@@ -245,6 +246,39 @@ class Client:
         if self._again:
             self._dial_again(self._delay)
             self._delay = min(self._delay * 2, self._delays[1])
+
+
+class WorldRedialling:
+    """Stands in for the thread that steps a `BrokerLink`."""
+
+    def __init__(self, step: Callable[[], float]) -> None:
+        self._step = step
+        self._world = here()
+        self._process = self._world.process
+        self._planned = float("inf")
+        self._is_started = self.has_ended = False
+
+    def start(self) -> None:
+        self._is_started = True
+        self._plan(0.0)
+
+    def ring(self) -> None:
+        if self._is_started:
+            self._plan(0.0)
+
+    def end(self) -> None:
+        self.has_ended = True
+
+    def _plan(self, after: float) -> None:
+        when = self._world.scheduler.now + after
+        if when < self._planned:
+            self._planned = when
+            self._world.scheduler.at(when, lambda: self._due(when), self._process)
+
+    def _due(self, when: float) -> None:
+        if self._planned == when and not self.has_ended:
+            self._planned = float("inf")
+            self._plan(self._step())
 
 
 def half_open(line: Line) -> None:

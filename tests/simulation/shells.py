@@ -9,6 +9,7 @@ import paho.mqtt.client
 
 import agent.cloud.state_sender
 import cloud.courier.broker
+import cloud.courier.broker_session
 import cloud.database.database
 import cloud.database.sqlite
 import cloud.payments.yookassa.client
@@ -16,7 +17,7 @@ import cloud.processes.worker
 import cloud.wiring
 from tests.simulation.cloud_process import WorldDeferredWrites, WorldLoop, WorldThreadPool
 from tests.simulation.here import here
-from tests.simulation.mqtt_client import Client
+from tests.simulation.mqtt_client import Client, WorldRedialling
 from tests.simulation.provider import WorldTransport
 
 STATE_EVERY_S = 300.0
@@ -40,7 +41,8 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.processes.worker, "jitter", _jitter),
             (cloud.wiring, "jitter", _jitter),
             (cloud.processes.worker, "client_id_of", lambda owner: owner),
-            (cloud.courier.broker, "Client", Client),
+            (cloud.courier.broker, "Redialling", WorldRedialling),
+            (cloud.courier.broker_session, "Client", Client),
             (paho.mqtt.client, "Client", Client),
             (cloud.payments.yookassa.client, "Transport", WorldTransport),
             (agent.cloud.state_sender, "STATE_EVERY_S", STATE_EVERY_S),

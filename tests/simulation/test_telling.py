@@ -12,7 +12,7 @@ from pathlib import Path
 import paho.mqtt.client
 import pytest
 
-import cloud.courier.broker
+import cloud.courier.broker_session
 import cloud.database.database
 import cloud.payments.yookassa.client
 from cloud.payments.outcomes import NotSent, Unknown
@@ -61,7 +61,7 @@ def test_a_world_told_with_exactly_the_faults_it_had_is_the_same_world(workshop:
 
 def test_between_worlds_the_real_code_stands(workshop: Workshop) -> None:
     """The other tests of this process must not be given a client of a world that is over."""
-    rooms = (paho.mqtt.client, cloud.courier.broker, cloud.database.database, cloud.payments.yookassa.client)
+    rooms = (paho.mqtt.client, cloud.courier.broker_session, cloud.database.database, cloud.payments.yookassa.client)
     before = [dict(vars(room)) for room in rooms]
     workshop.tell(BUSY_SEED)
     assert [dict(vars(room)) for room in rooms] == before

@@ -21,6 +21,10 @@ class SmallBroker:
     """Reason code of the next answers; -1 gives none at all."""
     delivers: bool = True
     trouble: Exception | None = None
+    is_listening: bool = True
+
+    def lag_s(self) -> float:
+        return 0.0
 
     def __post_init__(self) -> None:
         self.acknowledged: Queue[Acknowledged] = Queue()
