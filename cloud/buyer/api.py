@@ -2,7 +2,7 @@
 
 import logging
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.errors import Trouble, asked_language
@@ -10,7 +10,7 @@ from cloud.buyer.headers import is_own
 from cloud.buyer.open_order import lead_to
 from cloud.buyer.order_view import RESERVED, OrderView
 from cloud.buyer.services import Services
-from cloud.buyer.status_json import as_json
+from cloud.buyer.status_json import encoded, is_known, tag_of
 from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable, pour_now
 from cloud.orders.models import Order
@@ -26,8 +26,14 @@ class Api:
         self._services = services
 
     def status(self, order_id: str) -> Response:
-        """The order, now."""
-        return jsonify(as_json(self._services.order(order_id), asked_language()))
+        """The order, now; nothing but that when it is what the one who asks has."""
+        view = self._services.order(order_id)
+        body = encoded(view, asked_language())
+        tag = tag_of(view.version, body)
+        knows = request.method == "GET" and is_known(tag, request.headers.get("If-None-Match", ""))
+        response = Response(None if knows else body, 304 if knows else 200, mimetype="application/json")
+        response.headers["ETag"] = tag
+        return response
 
     def make(self, order_id: str) -> BaseResponse:
         """The buyer stands at the machine: pour the late-paid drink now. A plain form is led back to the page."""

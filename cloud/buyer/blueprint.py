@@ -1,9 +1,11 @@
 """The buyer's addresses (docs/http.md), each to its view."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Blueprint, request
@@ -16,17 +18,21 @@ from cloud.buyer.capability import Seal
 from cloud.buyer.checkout_guard import CheckoutGuard
 from cloud.buyer.claim_page import ClaimPage
 from cloud.buyer.errors import CLAIM_PATH, WHOSE, Trouble, render_trouble
-from cloud.buyer.headers import content_policy, protect
+from cloud.buyer.headers import content_policy, of_json, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
 from cloud.buyer.open_order import whose
 from cloud.buyer.pages import Pages
 from cloud.buyer.services import STREAMS, STREAMS_PER_ADDRESS, Services
+from cloud.buyer.status_door import StatusDoor
 from cloud.buyer.stream import Events
 from cloud.database.database import Database
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.rules import Rules
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 class OrderIdConverter(BaseConverter):
@@ -48,7 +54,7 @@ def create_services(
     *,
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     streams: int = STREAMS,
-    visitor: Callable[[], str] = lambda: request.remote_addr or "",
+    visitor_of: Callable[[str, str | None], str] = lambda address, _forwarded_for: address,
     qr_keys: QrKeys | None = None,
     asks_machines: bool = False,
     carrier_seen: Callable[[Device], datetime | None] | None = None,
@@ -58,11 +64,11 @@ def create_services(
     """What all of the buyer's views share.
 
     `new_id` names the orders made from a menu. `streams` is how many event streams this process may hold open at
-    once; each holds one of the server's threads, so it must be well below their number. `visitor` tells who asks.
+    once; each holds one of the server's threads, so it must be well below their number. `visitor_of` tells who asks.
     """
     seats = Seats(streams, STREAMS_PER_ADDRESS)
     return Services(
-        database, rules, clock, public_url, new_id, visitor, qr_keys=qr_keys, asks_machines=asks_machines,
+        database, rules, clock, public_url, new_id, visitor_of, qr_keys=qr_keys, asks_machines=asks_machines,
         carrier_seen=carrier_seen, streams=seats, told_price=told_price, seal=seal,
     )  # fmt: skip
 
@@ -73,6 +79,13 @@ def guard(checkout: Blueprint, services: Services) -> Blueprint:
     checkout.before_request(its_guard.admit)
     checkout.after_request(its_guard.give_back)
     return checkout
+
+
+def status_door(
+    app: "WSGIApplication", services: Services, headers: Mapping[str, str] = MappingProxyType({})
+) -> StatusDoor:
+    """The application behind the door that answers questions about one order; `headers` it gives every answer."""
+    return StatusDoor(app, services, {**headers, **of_json(content_policy(services.public_url))})
 
 
 def create_blueprint(services: Services) -> Blueprint:

@@ -18,7 +18,8 @@ REMEMBERED = 2000
 """Drinks whose usual time is kept in memory."""
 FRESH_FOR = timedelta(minutes=10)
 
-_Drink = tuple[str, str, int]
+Drink = tuple[str, str, int]
+"""Of which machine, its number there, its size."""
 
 
 class BrewTimeEstimates:
@@ -26,11 +27,10 @@ class BrewTimeEstimates:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[_Drink, tuple[datetime, timedelta | None]] = OrderedDict()
+        self._known: OrderedDict[Drink, tuple[datetime, timedelta | None]] = OrderedDict()
 
-    def of(self, session: Session, order: Order, now: datetime) -> timedelta | None:
-        """The usual time of this order's drink, None when too few were made."""
-        drink = (order.device_uuid, order.drink_no, order.size)
+    def of(self, session: Session, drink: Drink, now: datetime) -> timedelta | None:
+        """The usual time of this drink, None when too few were made."""
         with self._lock:
             looked_at, usual = self._known.get(drink, (None, None))
         if looked_at is not None and now - looked_at < FRESH_FOR:
@@ -43,7 +43,7 @@ class BrewTimeEstimates:
         return usual
 
 
-def _median(session: Session, drink: _Drink) -> timedelta | None:
+def _median(session: Session, drink: Drink) -> timedelta | None:
     device_uuid, drink_no, size = drink
     cups = session.execute(
         select(MakeCommand.accepted_at, MakeCommand.finished_at)

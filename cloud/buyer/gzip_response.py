@@ -26,7 +26,8 @@ def gzip_response(response: Response) -> Response:
         is_file = request.endpoint is not None and request.endpoint.endswith(".static")
         response.set_data(_gzipped_once(whole) if is_file else _gzipped(whole))
         response.headers["Content-Encoding"] = "gzip"
-        response.headers.pop("ETag", None)
+        if not response.headers.get("ETag", "").startswith("W/"):  # it would name other bytes than these
+            response.headers.pop("ETag", None)
     return response
 
 

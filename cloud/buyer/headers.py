@@ -27,17 +27,33 @@ def content_policy(public_url: str) -> str:
     )
 
 
+_DEPENDS_ON = ("Accept-Language", "Accept")
+
+
+def always(policy: str) -> dict[str, str]:
+    """The headers of every answer to a buyer."""
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        # The address names the order: it stays with us. "no-referrer" would take the Origin from our own forms.
+        "Referrer-Policy": "same-origin",
+    }
+
+
+def of_json(policy: str) -> dict[str, str]:
+    """The headers of an answer to a program: as long as it is not asked again, nobody may show it."""
+    return {**always(policy), "Cache-Control": "no-store", "Vary": ", ".join((*_DEPENDS_ON, "Accept-Encoding"))}
+
+
 def protect(response: Response, policy: str) -> Response:
     """Set the headers of every answer to a buyer."""
-    response.headers.setdefault("Content-Security-Policy", policy)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    # The address names the order: it stays with us. "no-referrer" would take the Origin from our own forms.
-    response.headers.setdefault("Referrer-Policy", "same-origin")
+    for name, value in always(policy).items():
+        response.headers.setdefault(name, value)
     if request.endpoint is not None and request.endpoint.endswith(".static") and "v" in request.args:
         response.headers["Cache-Control"] = f"public, max-age={ASSET_MAX_AGE_S}, immutable"
     else:
         response.headers.setdefault("Cache-Control", "no-store")
-        response.vary.update(("Accept-Language", "Accept"))
+        response.vary.update(_DEPENDS_ON)
     return gzip_response(response)
 
 

@@ -58,14 +58,15 @@ class OrderView:
     progress: int
     reason: str
     uncertain: bool
+    drink_no: str
     drink_name: str
     size: int
     price: int
     expires_at: datetime
     due_at: datetime | None
     return_after: datetime | None
-    ready_by: datetime | None
-    """When such a drink is usually ready; None when nobody can honestly say."""
+    accepted_at: datetime | None
+    """When the machine took the newest command."""
     payment_scenario: str
     was_paid: bool
     was_commanded: bool
@@ -76,13 +77,15 @@ class OrderView:
     """It was released, whoever asked for it."""
     cancel_reason: str
     money_back: Return | None
-    obstacle: str
-    """Why it cannot be made now; only looked for while the buyer can still decide."""
     device: DeviceView
     receipt: ReceiptView | None = None
     """None where the merchant sends none."""
+    obstacle: str = ""
+    """Why it cannot be made now; only looked for while the buyer can still decide."""
     until: datetime | None = None
     """When the obstacle is over, where somebody can honestly say."""
+    ready_by: datetime | None = None
+    """When such a drink is usually ready; None when nobody can honestly say."""
     queue: Queue = NOBODY
     """What the machine pours before this paid order."""
     waits_for_person: bool = False

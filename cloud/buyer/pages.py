@@ -58,7 +58,7 @@ class Pages:
         if view.can_be_claimed:
             view = replace(view, claim=claim_state(self._services, order_id))
         view = self._with_readiness(view, probes.PATIENCE if is_part else AT_FIRST_SIGHT)
-        now = self._services.clock()
+        view, now = self._services.with_forecast(view), self._services.clock()
         html = render_part(view, now) if is_part else render_template("buyer/order.html", **template_context(view, now))
         return make_response(html)
 

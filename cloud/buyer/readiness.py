@@ -134,7 +134,7 @@ class Asking:
         """Other buyers of this machine: the one it pours for, and the one who is paying."""
         now = self._clock()
         if code in {"", RejectCode.BUSY}:
-            queue = reservation.queue_before(session, order, self._brew_times, now)
+            queue = reservation.queue_before(session, order.id, order.device_uuid, self._brew_times, now)
             if queue.ahead:
                 return Readiness(RejectCode.BUSY, queue.over_by)
         if not code:

@@ -103,12 +103,14 @@ def _was_paid(session: Session, row: Reservation) -> bool:
     return holder is not None and holder.paid_at is not None
 
 
-def queue_before(session: Session, order: Order, brew_times: BrewTimeEstimates, now: datetime) -> Queue:
+def queue_before(
+    session: Session, order_id: str, device_uuid: str, brew_times: BrewTimeEstimates, now: datetime
+) -> Queue:
     """What this order's machine still has to pour before it."""
-    first = _commands_before(session, order, now)
+    first = _commands_before(session, order_id, device_uuid, now)
     over_by: datetime | None = now
     for command, other in first:
-        takes = brew_times.of(session, other, now)
+        takes = brew_times.of(session, (other.device_uuid, other.drink_no, other.size), now)
         if over_by is None or takes is None:
             over_by = None
             continue
@@ -117,15 +119,17 @@ def queue_before(session: Session, order: Order, brew_times: BrewTimeEstimates, 
     return Queue(len(first), over_by if first else None)
 
 
-def _commands_before(session: Session, order: Order, now: datetime) -> Sequence[tuple[MakeCommand, Order]]:
+def _commands_before(
+    session: Session, order_id: str, device_uuid: str, now: datetime
+) -> Sequence[tuple[MakeCommand, Order]]:
     mine = session.scalar(
-        select(MakeCommand.issued_at).where(MakeCommand.order_id == order.id, MakeCommand.live.is_(True))
+        select(MakeCommand.issued_at).where(MakeCommand.order_id == order_id, MakeCommand.live.is_(True))
     )
     others = (
         select(MakeCommand, Order)
         .join(Order, Order.id == MakeCommand.order_id)
-        .where(MakeCommand.device_uuid == order.device_uuid, MakeCommand.issued_at > now - LATELY)
-        .where(MakeCommand.live.is_(True), Order.id != order.id)
+        .where(MakeCommand.device_uuid == device_uuid, MakeCommand.issued_at > now - LATELY)
+        .where(MakeCommand.live.is_(True), Order.id != order_id)
         .order_by(MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
     )
     if mine is not None:

@@ -13,8 +13,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
 from cloud.buyer.errors import Trouble, wants_json
+from cloud.buyer.forecast import with_forecast
 from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
-from cloud.buyer.order_reader import load_order
+from cloud.buyer.order_reader import OrderReader
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.readiness import Asking
@@ -61,8 +62,10 @@ class Services:
     public_url: str
     new_id: Callable[[], str]
     """Ids of orders made from a menu."""
-    visitor: Callable[[], str] = lambda: request.remote_addr or ""
-    """The address of who asks now; empty when it cannot be told, and then limits for one address do not apply."""
+    visitor_of: Callable[[str, str | None], str] = lambda address, _forwarded_for: address
+    """Who asks, by the connection's address and what proxies say; empty when it cannot be told, and then limits for one
+    address do not apply.
+    """
     brew_times: BrewTimeEstimates = field(default_factory=BrewTimeEstimates)
     new_orders: RateLimit = field(default_factory=lambda: RateLimit(NEW_ORDERS_BURST, NEW_ORDERS_PER_S))
     of_network: RateLimit = field(default_factory=lambda: RateLimit(NETWORK_BURST, NETWORK_PER_S))
@@ -83,6 +86,10 @@ class Services:
     streams: Seats = field(default_factory=lambda: Seats(STREAMS, STREAMS_PER_ADDRESS))
 
     @cached_property
+    def _orders(self) -> OrderReader:
+        return OrderReader(self.database)
+
+    @cached_property
     def asking(self) -> Asking:
         """Whether a machine could make a drink now."""
         return Asking(
@@ -93,6 +100,10 @@ class Services:
     def versions(self) -> Versions:
         """Which version orders are at, asked for all streams together."""
         return Versions(self.database)
+
+    def visitor(self) -> str:
+        """The address of who asks now."""
+        return self.visitor_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"))
 
     def allows_order(self, device_uuid: str, *, is_signed: bool = False) -> bool:
         """Whether the one who asks now may make another new order at this machine; the machine's own word always may.
@@ -155,8 +166,7 @@ class Services:
         """The order as it is now."""
         if not can_be_id("uuid", order_id):
             return None
-        with self.database.read() as session:
-            return load_order(session, order_id, self.brew_times, self.clock())
+        return self._orders.find(order_id)
 
     def order(self, order_id: str) -> OrderView:
         """The order as it is now. Raises `Trouble` 404."""
@@ -166,6 +176,10 @@ class Services:
         if self.is_forgotten(order_id) and not wants_json():
             raise Trouble(410, "expired")
         raise Trouble(404, "unknown_order")
+
+    def with_forecast(self, view: OrderView) -> OrderView:
+        """The same order with what a page says of how long it takes."""
+        return with_forecast(self.database, view, self.brew_times, self.clock())
 
     def is_forgotten(self, order_id: str) -> bool:
         """Whether it expired long ago, never paid."""

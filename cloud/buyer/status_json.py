@@ -1,6 +1,9 @@
 """The order as JSON (docs/http.md): the keys existing integrations read, and those added since."""
 
+from hashlib import blake2b
 from typing import Any
+
+import msgspec
 
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.texts import Language, Texts
@@ -11,8 +14,28 @@ DEVICE_NOTES = (
 )
 
 
+_encode = msgspec.json.Encoder().encode
+
+
+def encoded(view: OrderView, language: Language) -> bytes:
+    """The answer to a program, and the data of an event."""
+    return _encode(as_json(view, language))
+
+
+def tag_of(version: int, body: bytes) -> str:
+    """Names this very answer (`ETag`): a return, a receipt, a machine's note and the language change it too."""
+    return f'W/"{version}-{blake2b(body, digest_size=9).hexdigest()}"'
+
+
+def is_known(tag: str, told: str) -> bool:
+    """Whether who asks has this answer: its tag is among those told (`If-None-Match`)."""
+    return tag[2:] in told
+
+
 def as_json(view: OrderView, language: Language) -> dict[str, Any]:
-    """Money in roubles, times in ISO 8601 with their zone, the size in words, notes as clean HTML."""
+    """Money in roubles, times in ISO 8601 with their zone, the size in words, notes as clean HTML. No time is left in
+    it that runs by itself.
+    """
     return {
         "order_id": view.order_id,
         "status": view.status.value,

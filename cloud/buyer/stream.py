@@ -3,7 +3,6 @@
 A stream holds a thread, so seats are counted; whoever gets none is told to come back and polls meanwhile.
 """
 
-import json
 import time
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ from flask import Response, request, stream_with_context
 from cloud.buyer.errors import RETRY_AFTER_S, asked_language, render_error
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.services import Services
-from cloud.buyer.status_json import as_json
+from cloud.buyer.status_json import encoded
 from cloud.buyer.template_context import BEAT_S, key_of, needs_the_machine, render_part
 from cloud.buyer.texts import Language
 from cloud.buyer.versions import Follower
@@ -74,7 +73,7 @@ class _Follower:
             if view is None:
                 return
             follower.seen(view.version)
-            data = json.dumps(as_json(view, self._language), ensure_ascii=False)
+            data = encoded(view, self._language).decode()
             if data != told and (told or view.version != known):
                 yield self._news(view, data)
             told = data
@@ -90,7 +89,7 @@ class _Follower:
         key, self._key = self._key, key_of(view)
         if not self._wants_views or key == self._key or needs_the_machine(view):
             return f"id: {view.version}\ndata: {data}\n\n"
-        lines = render_part(view, self._services.clock()).splitlines()
+        lines = render_part(self._services.with_forecast(view), self._services.clock()).splitlines()
         part = "\n".join(f"data: {line}" for line in lines if line.strip())
         return f"id: {view.version}\nevent: view\n{part}\n\n"
 

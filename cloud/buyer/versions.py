@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cloud.database.database import Database
 from cloud.database.wakeup import Waiter, Wakeups
@@ -26,6 +26,7 @@ MOST_AT_ONCE = 500
 REST_S_PER_ORDER = 0.00005
 """Rest after looking for many: woken for everything (SQLite between processes), a thousand are looked for 20 times a
 second at most."""
+_VERSIONS = select(Order.id, Order.version).where(Order.id.in_(bindparam("some", expanding=True)))
 
 
 class Follower:
@@ -133,8 +134,8 @@ class Versions:
     def _look(self, order_ids: list[str]) -> None:
         for start in range(0, len(order_ids), MOST_AT_ONCE):
             some = order_ids[start : start + MOST_AT_ONCE]
-            with self._database.read() as session:
-                found = session.execute(select(Order.id, Order.version).where(Order.id.in_(some))).all()
+            with self._database.engine.connect() as connection:
+                found = connection.execute(_VERSIONS, {"some": some}).all()
             with self._lock:
                 told = [(follower, version) for order, version in found for follower in self._followers.get(order, ())]
             for follower, version in told:

@@ -4,7 +4,7 @@ Runs after every change of an order or a payment, in the same transaction. No ac
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -16,7 +16,8 @@ from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.tasks import BY_HAND, DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
+from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Task
+from cloud.orders.way_back import Paid, refunded, way_back
 
 log = logging.getLogger("cloud.orders.money")
 
@@ -105,26 +106,17 @@ def as_paid_for(payment: Payment) -> PaidFor:
 def return_of(session: Session, order: Order) -> Return | None:
     """The return of an order's money; None when none is owed or was made."""
     payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
-    returns = [
-        r
-        for r in outbox.of_order(session, order.id, frozenset(KEY_PREFIX))
-        if Task(r.task) in RETURNS and r.verdict != WITHDRAWN
-    ]
-    refunded = sum(payment.refunded for payment in payments.values())
-    for row in reversed(returns):
-        if row.verdict == REFUSED:
-            continue
-        asked_at = row.first_tried_at or row.due_at
-        expected_by = arrives_by(Task(row.task), payments[row.subject].method, asked_at)
-        if row.verdict == DONE or (row.verdict in FOR_A_PERSON and _is_back(order, payments[row.subject])):
-            return Return("done", max(refunded, row.amount), expected_by)
-        waiting = row.attempts == 0 and order.uncertain and order.return_after is not None
-        return Return("waiting" if waiting else "in_progress", row.amount, expected_by)
-    return Return("done", refunded, _by_hand_expected_by(session, payments)) if refunded else None
+    back = way_back(order, payments, outbox.of_order(session, order.id, RETURNS))
+    return back or by_hand(session, payments)
 
 
-def _by_hand_expected_by(session: Session, payments: dict[str, Payment]) -> datetime | None:
-    """Of what was given back in the cabinet: it was begun no later than we heard of it."""
+def by_hand(session: Session, payments: Mapping[str, Paid]) -> Return | None:
+    """What was given back in the cabinet, by no task of ours: it was begun no later than we heard of it."""
+    sum_back = refunded(payments)
+    return Return("done", sum_back, _by_hand_expected_by(session, payments)) if sum_back else None
+
+
+def _by_hand_expected_by(session: Session, payments: Mapping[str, Paid]) -> datetime | None:
     heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
     last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
     return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
@@ -137,9 +129,3 @@ def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:
     if keeps_it or payment.refunded >= payment.captured:
         return False
     return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in locked.tasks if row.task in RETURNS)
-
-
-def _is_back(order: Order, payment: Payment) -> bool:
-    """A person has ended by hand what was to be returned of this payment."""
-    owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
-    return payment.state == PaymentState.CANCELED.value or payment.refunded >= owed_back > 0

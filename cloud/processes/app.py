@@ -1,6 +1,8 @@
 """The Flask application: blueprints, limits, headers. Each package brings its own routes; only health lives here."""
 
 import logging
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -30,6 +32,8 @@ log = logging.getLogger("cloud.processes.app")
 STREAMS = 200
 """Event streams one process holds open; each takes a thread of the server, which has some more than these."""
 
+VISITORS = 1024
+"""Addresses remembered as they are written."""
 OPENING_SLOTS = 16
 """Payments one process opens at once."""
 
@@ -58,7 +62,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     cloud.ending.waits_for(pool.close)
     services = buyer.create_services(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
-        streams=streams, visitor=lambda: _visitor(settings),
+        streams=streams, visitor_of=_visitors(settings),
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
         seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
         carrier_seen=lambda device: heartbeat.carrier_seen(
@@ -82,6 +86,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
+    app.wsgi_app = buyer.status_door(app.wsgi_app, services, HEADERS)  # type: ignore[method-assign]  # Flask's way to wrap an app
     return app
 
 
@@ -118,10 +123,15 @@ def _add_errors(app: Flask) -> None:
         return render_error(503 if is_database else 500, looks_up=not is_database)
 
 
-def _visitor(settings: Settings) -> str:
+def _visitors(settings: Settings) -> Callable[[str, str | None], str]:
     """Who asks, for limits by address. Empty behind a proxy of this machine that nobody named: all would be one."""
-    address = client_address(request.remote_addr, request.headers.get("X-Forwarded-For"), settings.trusted_proxies)
-    return "" if address is None or address.is_loopback else str(address)
+
+    @lru_cache(VISITORS)
+    def visitor_of(remote_address: str, forwarded_for: str | None) -> str:
+        address = client_address(remote_address, forwarded_for, settings.trusted_proxies)
+        return "" if address is None or address.is_loopback else str(address)
+
+    return visitor_of
 
 
 def _harden(response: Response) -> Response:

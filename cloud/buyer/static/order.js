@@ -27,6 +27,7 @@
   let refreshTimer = 0;
   let failures = 0;
   let refreshing = null;
+  let known = { tag: "", news: null }; // the last answer to a question, and its name
 
   const view = () => place.firstElementChild;
   const follows = () => view().dataset.follow === "1";
@@ -192,9 +193,10 @@
     pollTimer = 0;
     if (!follows() || document.hidden) return;
     try {
-      const answer = await ask(order.dataset.statusUrl);
-      if (!answer.ok) throw new Error(String(answer.status));
-      await received(await answer.json());
+      const answer = await ask(order.dataset.statusUrl, known.tag ? { headers: { "If-None-Match": known.tag } } : {});
+      if (!answer.ok && answer.status !== 304) throw new Error(String(answer.status));
+      if (answer.ok) known = { tag: answer.headers.get("ETag") || "", news: await answer.json() };
+      await received(known.news);
     } catch {
       missed();
     }

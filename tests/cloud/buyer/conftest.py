@@ -1,10 +1,12 @@
 """The buyer's pages as a small application, over a real database, on a real port where a test asks for it."""
 
+from __future__ import annotations
+
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Blueprint, Flask, Response, jsonify, redirect, request
@@ -14,13 +16,16 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer import render_http_error
-from cloud.buyer.blueprint import create_blueprint, guard
+from cloud.buyer.blueprint import create_blueprint, guard, status_door
 from cloud.buyer.limits import RateLimit, Seats
 from cloud.buyer.services import Services
 from cloud.database.database import Database
 from tests.cloud import migrated
 from tests.cloud.buyer.orders import RULES, Orders, TestClock
 from tests.cloud.buyer.phones import STRANGER, PhonesThatScanned
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PUBLIC_URL = "http://localhost"
 
@@ -32,6 +37,15 @@ class Counter:
     paths: list[str] = field(default_factory=list)
     checkout_status: int = 200
     checkout_got: list[dict[str, Any]] = field(default_factory=list)
+
+    def before(self, app: WSGIApplication) -> WSGIApplication:
+        """The application, each of whose requests is counted."""
+
+        def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            self.paths.append(f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}")
+            return app(environ, start_response)
+
+        return counted
 
     def of(self, part: str) -> int:
         return sum(part in path for path in list(self.paths))
@@ -74,10 +88,6 @@ def app(services: Services, counter: Counter, clock: TestClock) -> Flask:
     app.register_error_handler(HTTPException, render_http_error)
     checkout = Blueprint("checkout", __name__)
 
-    @app.before_request
-    def count() -> None:
-        counter.paths.append(request.full_path)
-
     @checkout.post("/v1/initiate-payment")
     def initiate_payment() -> tuple[Response, int] | BaseResponse:
         counter.checkout_got.append(dict(request.get_json() if request.is_json else request.form))
@@ -88,7 +98,8 @@ def app(services: Services, counter: Counter, clock: TestClock) -> Flask:
         return redirect("/provider", 303)
 
     app.register_blueprint(guard(checkout, services))
-    app.wsgi_app = PhonesThatScanned(app, services, clock)  # type: ignore[method-assign]  # Flask's way to wrap an app
+    asked = PhonesThatScanned(app, services, clock)
+    app.wsgi_app = counter.before(status_door(asked, services))  # type: ignore[method-assign, assignment]  # Flask's way to wrap an app
 
     @app.get("/provider")
     def provider() -> str:

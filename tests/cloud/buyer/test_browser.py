@@ -68,7 +68,10 @@ def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders,
     page = pages.open()
     page.route("**/events*", lambda route: route.abort())
     page.goto(address(site, "o-1"))
-    wait_until(lambda: _turn(page) and counter.of("/v1/order-status/") >= 2, what="polling")
+    answers: list[int] = []
+    page.on("response", lambda answer: answers.append(answer.status) if "/v1/order-status/" in answer.url else None)
+    wait_until(lambda: _turn(page) and counter.of("/v1/order-status/") >= 3, what="polling")
+    assert 304 in answers, "what the page has already came again"
 
     orders.outcome("o-1", Result.DONE, out=Spout.FULL)
 

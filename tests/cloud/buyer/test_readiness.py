@@ -279,9 +279,9 @@ def test_the_place_in_the_queue_counts_those_before(services: Services, orders: 
         orders.sent(f"o-{number}")
         clock.forward(1)
 
-    assert [services.order(f"o-{number}").queue.ahead for number in range(3)] == [0, 1, 2]
+    assert [services.with_forecast(services.order(f"o-{number}")).queue.ahead for number in range(3)] == [0, 1, 2]
     orders.outcome("o-0", Result.DONE, out=Spout.FULL)
-    assert [services.order(f"o-{number}").queue.ahead for number in (1, 2)] == [0, 1]
+    assert [services.with_forecast(services.order(f"o-{number}")).queue.ahead for number in (1, 2)] == [0, 1]
 
 
 def test_an_order_that_is_not_answered_leaves_the_queue(services: Services, orders: Orders, clock: TestClock) -> None:

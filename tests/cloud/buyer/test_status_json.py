@@ -1,10 +1,16 @@
 """GET /v1/order-status/<order_id>: the keys others hold on to, and those added since."""
 
+from collections.abc import Callable
+from contextlib import closing
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from cloud.buyer.blueprint import create_blueprint
+from cloud.buyer.services import Services
+from cloud.database.database import Database
 from cloud.orders.states import Status
 from protocol.reasons import Stage
 from tests.cloud.buyer.orders import Orders
@@ -137,3 +143,92 @@ def test_nobody_keeps_a_copy(client: FlaskClient, orders: Orders) -> None:
     response = client.get(f"/v1/order-status/{orders.created()}")
 
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_who_has_the_answer_is_told_only_that(client: FlaskClient, orders: Orders) -> None:
+    address = f"/v1/order-status/{orders.created()}"
+    first = client.get(address)
+
+    again = client.get(address, headers={"If-None-Match": f'"other", {first.headers["ETag"]}'})
+
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert client.get(address, headers={"If-None-Match": 'W/"1-other"'}).status_code == 200
+
+
+CHANGES: dict[str, Callable[[Orders], object]] = {
+    "the order": lambda orders: orders.pay_again("o-1"),
+    "the machine's note": lambda orders: orders.change_device(client_info_paid="soon"),
+    "the logo": lambda orders: orders.change_device(logo_url="https://example.org/new.svg"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_changes_the_answer_changes_its_name(client: FlaskClient, orders: Orders, what: str) -> None:
+    orders.created()
+    known = client.get("/v1/order-status/o-1").headers["ETag"]
+
+    CHANGES[what](orders)
+
+    assert client.get("/v1/order-status/o-1", headers={"If-None-Match": known}).status_code == 200
+
+
+def test_a_return_that_goes_on_changes_the_answers_name_though_not_the_orders_version(
+    client: FlaskClient, orders: Orders
+) -> None:
+    order_id = orders.make_failed()
+    first = client.get(f"/v1/order-status/{order_id}")
+
+    orders.returned(order_id)
+
+    told = client.get(f"/v1/order-status/{order_id}", headers={"If-None-Match": first.headers["ETag"]})
+    assert told.status_code == 200
+    assert told.get_json()["return"]["status"] == "done"
+
+
+def test_another_language_is_another_answer(client: FlaskClient, orders: Orders) -> None:
+    address = f"/v1/order-status/{orders.created()}"
+    russian = client.get(address).headers["ETag"]
+    for asked in ({"query_string": "lang=en"}, {"headers": {"Accept-Language": "en"}}):
+        assert client.get(address, **asked).headers["ETag"] != russian
+
+
+@pytest.mark.parametrize("note", ["", "<b>" + "кофе " * 500], ids=["short", "long"])
+def test_in_front_of_flask_and_behind_it_the_answer_is_the_same(
+    app: Flask, services: Services, orders: Orders, note: str
+) -> None:
+    """Long ones go on to Flask, which makes them smaller."""
+    orders.change_device(client_info=note)
+    address = f"/v1/order-status/{orders.created()}"
+    alone = Flask("no-door", static_folder=None)
+    alone.register_blueprint(create_blueprint(services))
+    headers = {"Accept-Encoding": "gzip"}
+
+    answers = [asked.test_client().get(address, headers=headers) for asked in (app, alone)]
+
+    assert answers[0].data == answers[1].data
+    assert dict(answers[0].headers) == dict(answers[1].headers)
+    assert ("Content-Encoding" in answers[0].headers) == bool(note)
+    for asked in (app, alone):
+        known = headers | {"If-None-Match": answers[0].headers["ETag"]}
+        assert asked.test_client().get(address, headers=known).status_code == 304
+
+
+def test_one_address_asks_no_more_often_than_it_may(client: FlaskClient, services: Services, orders: Orders) -> None:
+    address = f"/v1/order-status/{orders.created()}"
+    while services.looks.allows("127.0.0.1", services.clock()):
+        pass
+
+    assert client.get(address).status_code == 429
+
+
+def test_an_order_is_read_by_one_statement(client: FlaskClient, database: Database, orders: Orders) -> None:
+    address = f"/v1/order-status/{orders.make_failed()}"
+    client.get(address)
+    asked: list[str] = []
+    with closing(database.engine.raw_connection()) as connection:
+        driver = connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(asked.append)
+    client.get(address)
+    assert len(asked) == 1

@@ -103,7 +103,7 @@ def listening(database: Database) -> Iterator[Plans]:
 
 
 def queue(world: World, tx: Transaction) -> object:
-    return reservation.queue_before(tx.session, tx.session.get_one(Order, "mine"), BrewTimeEstimates(), world.now)
+    return reservation.queue_before(tx.session, "mine", DEVICE, BrewTimeEstimates(), world.now)
 
 
 def the_money_at_risk(world: World, tx: Transaction) -> object:

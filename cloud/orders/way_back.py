@@ -1,0 +1,79 @@
+"""How the return of an order's money stands for its buyer, from its payments and its tasks. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from cloud.orders.money import PaymentState, Return, arrives_by
+from cloud.orders.states import Status
+from cloud.orders.tasks import DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
+
+
+class Returned(Protocol):
+    """What is asked of the order."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def uncertain(self) -> bool: ...
+    @property
+    def return_after(self) -> datetime | None: ...
+    @property
+    def given_back(self) -> int: ...
+
+
+class Paid(Protocol):
+    """What is asked of each of its payments."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def captured(self) -> int: ...
+    @property
+    def refunded(self) -> int: ...
+
+
+class ReturnTask(Protocol):
+    """What is asked of each of its tasks; `subject` is the payment."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def due_at(self) -> datetime: ...
+    @property
+    def first_tried_at(self) -> datetime | None: ...
+    @property
+    def verdict(self) -> str: ...
+
+
+def way_back(order: Returned, payments: Mapping[str, Paid], tasks: Sequence[ReturnTask]) -> Return | None:
+    """The return by our own tasks, oldest first; None when none of them gives money back."""
+    returns = [task for task in tasks if task.task in RETURNS and task.verdict not in {WITHDRAWN, REFUSED}]
+    if not returns:
+        return None
+    last = returns[-1]
+    payment = payments[last.subject]
+    expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
+    if last.verdict == DONE or (last.verdict in FOR_A_PERSON and _is_back(order, payment)):
+        return Return("done", max(refunded(payments), last.amount), expected_by)
+    waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
+    return Return("waiting" if waiting else "in_progress", last.amount, expected_by)
+
+
+def refunded(payments: Mapping[str, Paid]) -> int:
+    """Kopecks that went back, whoever asked for it."""
+    return sum(payment.refunded for payment in payments.values())
+
+
+def _is_back(order: Returned, payment: Paid) -> bool:
+    """A person has ended by hand what was to be returned of this payment."""
+    owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
+    return payment.state == PaymentState.CANCELED.value or payment.refunded >= owed_back > 0
