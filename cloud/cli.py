@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cloud import __version__, cli_orders, log
+from cloud import __version__, cli_orders, cli_users, log
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
 from cloud.database.transaction import Transaction
@@ -339,6 +339,9 @@ def _let_sell(tx: Transaction, device_uuid: str, by: str, now: datetime) -> bool
 def _fail(words: str) -> NoReturn:
     click.echo(words, err=True)
     sys.exit(BAD)
+
+
+cli_users.add_to(main, lambda: _ready_made(_settings()))
 
 
 def _wait_for_the_end() -> None:

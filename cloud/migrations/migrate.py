@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.pool import NullPool
 
+import cloud.access.models
 import cloud.alerts.models
 import cloud.background.heartbeat
 import cloud.buyer.reservation

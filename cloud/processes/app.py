@@ -14,6 +14,7 @@ from cloud.background import heartbeat
 from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
+from cloud.console import create_blueprint as create_console
 from cloud.courier.tmetr.price import TmetrPrices
 from cloud.fleet.qr_key import QrKeys
 from cloud.http.addresses import client_address
@@ -83,6 +84,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )
+    app.register_blueprint(create_console(cloud, lambda: _visitor(settings)))
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)

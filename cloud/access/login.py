@@ -1,0 +1,119 @@
+"""Logging in, step by step, and showing again who one is. Passwords are compared outside transactions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud.access import passwords, second_factor, sessions, throttle, users
+from cloud.access.journal import Author, Entry, Subject, record
+from cloud.access.models import User
+from cloud.access.person import Person
+from cloud.access.second_factor import Locks
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+
+
+class Refused(Exception):
+    """Not let in: `wrong`, or `wait` (with `until`) after too many attempts."""
+
+    def __init__(self, why: str, until: datetime | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.until = until
+
+
+@dataclass(frozen=True)
+class Entered:
+    """The first step is taken; `asks_code` where a second one follows."""
+
+    token: str
+    asks_code: bool
+
+
+class Login:
+    """Lets people in."""
+
+    def __init__(self, database: Database, locks: Locks, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._locks = locks
+        self._clock = clock
+
+    def enter(self, email: str, password: str, address: str, agent: str) -> Entered:
+        """First step. Raises `Refused`, alike for a wrong password and for nobody."""
+        keys = throttle.keys_of(email, address)
+        with self._database.read() as session:
+            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+            user = users.by_email(session, email)
+        good = passwords.fits(password, "" if user is None or user.disabled_at is not None else user.password)
+        if user is None or not good:
+            self._database.transact(throttle.failed, keys, self._clock())
+            raise Refused("wrong")
+        token = self._database.transact(self._begin, user, keys, address, agent)
+        return Entered(token, bool(user.totp))
+
+    def second_step(self, person: Person, code: str) -> str:
+        """The new token of a session that is complete now. Raises `Refused`."""
+        self._take(person, code)
+        return self._database.transact(sessions.complete, person.session_id, self._clock())
+
+    def confirm(self, person: Person, password: str, code: str) -> None:
+        """He shows again who he is: by a code where he has a second factor, else by his password. Raises `Refused`."""
+        if person.has_second_factor:
+            self._take(person, code)
+        else:
+            self._fits_password(person, password)
+        self._database.transact(sessions.confirm, person.session_id, self._clock())
+
+    def change_password(self, person: Person, old: str, new: str) -> str:
+        """What is wrong with the new one, "" when it is changed. Raises `Refused` for a wrong old one."""
+        self._fits_password(person, old)
+        problem = passwords.problem(new, person.email)
+        if not problem:
+            fresh = passwords.hash_of(new)
+            self._database.transact(self._change, person, fresh)
+        return problem
+
+    def _change(self, tx: Transaction, person: Person, fresh: str) -> None:
+        now = self._clock()
+        users.set_password(tx, person.user_id, fresh, now, keep=person.session_id)
+        record(tx, Entry("password", Author.of(person), Subject("user", person.user_id)), now)
+
+    def _fits_password(self, person: Person, password: str) -> None:
+        keys = throttle.keys_of(person.email, person.address)
+        with self._database.read() as session:
+            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+            stored = session.get_one(User, person.user_id).password
+        if not passwords.fits(password, stored):
+            self._database.transact(throttle.failed, keys, self._clock())
+            raise Refused("wrong")
+
+    def _take(self, person: Person, code: str) -> None:
+        keys = throttle.keys_of(person.email, person.address)
+        with self._database.read() as session:
+            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+        if not self._database.transact(self._use_code, person, code, keys):
+            raise Refused("wrong_code")
+
+    def _use_code(self, tx: Transaction, person: Person, code: str, keys: tuple[str, ...]) -> bool:
+        now = self._clock()
+        kind = second_factor.take(tx, person.user_id, self._locks, code, now)
+        if not kind:
+            throttle.failed(tx, keys, now)
+            return False
+        if kind == "recovery":
+            record(tx, Entry("recovery_code", Author.of(person), Subject("user", person.user_id)), now)
+        throttle.succeeded(tx, keys)
+        return True
+
+    def _begin(self, tx: Transaction, user: User, keys: tuple[str, ...], address: str, agent: str) -> str:
+        now = self._clock()
+        if not user.totp:
+            throttle.succeeded(tx, keys)
+        author = Author(user.id, user.name or user.email, address)
+        record(tx, Entry("login", author, Subject("user", user.id)), now)
+        return sessions.begin(tx, user, address, agent, now, complete=not user.totp)
+
+    @staticmethod
+    def _not_too_often(until: datetime | None) -> None:
+        if until is not None:
+            raise Refused("wait", until)

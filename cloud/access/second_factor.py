@@ -1,0 +1,83 @@
+"""The second factor: codes of an authenticator (TOTP), and recovery codes for who has lost it."""
+
+from datetime import datetime
+from typing import Protocol
+
+import pyotp
+from sqlalchemy import delete, select
+
+from cloud.access.models import RecoveryCode, User
+from cloud.access.tokens import hashed, new_code, plain
+from cloud.database.transaction import Transaction
+
+STEP_S = 30
+DRIFT = 1
+"""Steps a phone's clock may be off."""
+ISSUER = "Coffee Relay"
+RECOVERY_CODES = 10
+RECOVERY_LENGTH = 10
+
+
+class Locks(Protocol):
+    """Keeps secrets at rest (`fleet.vault.Vault`)."""
+
+    def lock(self, secret: str) -> str: ...
+
+    def open(self, locked: str) -> str: ...
+
+
+def new_secret() -> str:
+    return pyotp.random_base32()
+
+
+def address(secret: str, email: str) -> str:
+    """What an authenticator reads from the QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER)
+
+
+def step_of(secret: str, code: str, now: datetime, after: int = 0) -> int | None:
+    """The time step whose code this is, later than `after`; None for a wrong code, or one taken before."""
+    code = plain(code)
+    present = int(now.timestamp()) // STEP_S
+    totp = pyotp.TOTP(secret)
+    for step in range(present - DRIFT, present + DRIFT + 1):
+        if step > after and pyotp.utils.strings_equal(totp.generate_otp(step), code):
+            return step
+    return None
+
+
+def set_up(tx: Transaction, user_id: str, locks: Locks, secret: str, step: int) -> tuple[str, ...]:
+    """Keep a secret whose code was just shown; its recovery codes, told this once."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    user.totp, user.totp_step = locks.lock(secret), step
+    return new_recovery_codes(tx, user_id)
+
+
+def new_recovery_codes(tx: Transaction, user_id: str) -> tuple[str, ...]:
+    """Make the old ones worthless; the new ones, told this once."""
+    tx.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    codes = tuple(new_code(RECOVERY_LENGTH) for _ in range(RECOVERY_CODES))
+    tx.session.add_all([RecoveryCode(user_id=user_id, code=hashed(code)) for code in codes])
+    return codes
+
+
+def take(tx: Transaction, user_id: str, locks: Locks, code: str, now: datetime) -> str:
+    """Use a code up: "totp" or "recovery" by what it was, "" for a wrong one."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    step = step_of(locks.open(user.totp), code, now, user.totp_step) if user.totp else None
+    if step is not None:
+        user.totp_step = step
+        return "totp"
+    wanted = (RecoveryCode.user_id == user_id, RecoveryCode.code == hashed(plain(code)))
+    row = tx.session.scalar(select(RecoveryCode).where(*wanted, RecoveryCode.used_at.is_(None)).with_for_update())
+    if row is None:
+        return ""
+    row.used_at = now
+    return "recovery"
+
+
+def take_away(tx: Transaction, user_id: str) -> None:
+    """Who has lost phone and codes sets up anew."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    user.totp, user.totp_step = "", 0
+    tx.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))

@@ -1,0 +1,148 @@
+"""Users and their roles: who is invited, given a role, disabled. Whether the one who asks may is checked here too."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.access import second_factor, sessions
+from cloud.access.acts import GRANTS, Role, may_grant
+from cloud.access.models import Membership, User
+from cloud.access.person import Person
+from cloud.access.tokens import hashed, new_id, new_token
+from cloud.database.transaction import Transaction
+
+INVITED_FOR = timedelta(hours=72)
+
+
+class NotAllowed(Exception):
+    """Who asks may not give, or take, this role; the text names a sentence."""
+
+
+class UnknownUser(Exception):
+    """There is no such user."""
+
+
+def by_email(session: Session, email: str) -> User | None:
+    return session.scalar(select(User).where(User.email == email.strip().lower()))
+
+
+def add(tx: Transaction, email: str, name: str, now: datetime, *, is_admin: bool = False,
+        asks_second_factor: bool = True) -> User:  # fmt: skip
+    """A user without roles and without a password. One who exists is found, not changed."""
+    known = by_email(tx.session, email)
+    if known is not None:
+        return known
+    user = User(
+        id=new_id(), email=email.strip().lower(), name=name.strip(), is_admin=is_admin,
+        asks_second_factor=asks_second_factor, created_at=now,
+    )  # fmt: skip
+    tx.session.add(user)
+    tx.session.flush()
+    return user
+
+
+def invite(tx: Transaction, user_id: str, now: datetime) -> str:
+    """A link's token by which he chooses a password, told this once. An earlier one is worth nothing any more."""
+    user = tx.session.get_one(User, user_id)
+    token = new_token()
+    user.invitation, user.invited_until = hashed(token), now + INVITED_FOR
+    return token
+
+
+def invited(session: Session, token: str, now: datetime) -> User | None:
+    """Whose invitation this is; None for one that is unknown, used or too old."""
+    user = session.scalar(select(User).where(User.invitation == hashed(token)))
+    fresh = user is not None and user.invited_until is not None and user.invited_until > now
+    return user if fresh and user is not None and user.disabled_at is None else None
+
+
+def take_invitation(tx: Transaction, token: str, password_hash: str, now: datetime) -> User | None:
+    """Set his password and end every session he has; None where the link is worth nothing (any more)."""
+    user = invited(tx.session, token, now)
+    if user is None:
+        return None
+    set_password(tx, user.id, password_hash, now)
+    return user
+
+
+def set_password(tx: Transaction, user_id: str, password_hash: str, now: datetime, *, keep: str = "") -> None:
+    """Change it. Whoever was logged in by the old one is no more, but for the session `keep`."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    user.password, user.invitation, user.invited_until = password_hash, None, None
+    sessions.end(tx, user_id, now, but=keep)
+
+
+def reset(tx: Transaction, user_id: str, now: datetime, *, with_second_factor: bool) -> str:
+    """He chooses a new password by the link whose token this returns; he is logged out everywhere at once."""
+    tx.session.get_one(User, user_id, with_for_update=True).password = ""
+    sessions.end(tx, user_id, now)
+    if with_second_factor:
+        second_factor.take_away(tx, user_id)
+    return invite(tx, user_id, now)
+
+
+def disable(tx: Transaction, user_id: str, now: datetime) -> None:
+    """Refuse him from now on; the journal keeps his name."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    user.disabled_at, user.invitation = now, None
+    sessions.end(tx, user_id, now)
+
+
+def enable(tx: Transaction, user_id: str) -> None:
+    tx.session.get_one(User, user_id, with_for_update=True).disabled_at = None
+
+
+def give_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machines: Iterable[str] | None = None,
+              by: Person | None = None) -> Membership:  # fmt: skip
+    """His one role at a merchant. Raises `NotAllowed` where `by` has not all of it himself."""
+    row = _membership(tx.session, user_id, merchant_id)
+    _may_touch(by, user_id, merchant_id, row, role)
+    if row is None:
+        row = Membership(user_id=user_id, merchant_id=merchant_id, role=role)
+        tx.session.add(row)
+    row.role, row.machines = str(role), None if machines is None else sorted(set(machines))
+    return row
+
+
+def take_role(tx: Transaction, user_id: str, merchant_id: str, by: Person | None = None) -> None:
+    """He is nothing to this merchant any more. Raises `NotAllowed`."""
+    row = _membership(tx.session, user_id, merchant_id)
+    if row is not None:
+        _may_touch(by, user_id, merchant_id, row, Role(row.role))
+        tx.session.delete(row)
+
+
+def may_manage(by: Person, session: Session, user_id: str) -> bool:
+    """Whether `by` may disable or reset this user: every role he has anywhere is one `by` could have given."""
+    user = session.get(User, user_id)
+    if user is None or user_id == by.user_id:
+        return False
+    if by.is_admin:
+        return True
+    rows = session.scalars(select(Membership).where(Membership.user_id == user_id)).all()
+    return not user.is_admin and bool(rows) and all(
+        may_grant(by.roles(row.merchant_id), Role(row.role)) for row in rows
+    )  # fmt: skip
+
+
+def grantable(by: Person, merchant_id: str) -> list[Role]:
+    """The roles `by` may give at this merchant."""
+    return [role for role in GRANTS if by.is_admin or may_grant(by.roles(merchant_id), role)]
+
+
+def _may_touch(by: Person | None, user_id: str, merchant_id: str, row: Membership | None, wanted: Role) -> None:
+    if by is None:
+        return  # a shell's user holds the database itself
+    if user_id == by.user_id:
+        raise NotAllowed("own_role")
+    roles = grantable(by, merchant_id)
+    if wanted not in roles or (row is not None and Role(row.role) not in roles):
+        raise NotAllowed("above_own_role")
+
+
+def _membership(session: Session, user_id: str, merchant_id: str) -> Membership | None:
+    return session.scalar(
+        select(Membership).where(Membership.user_id == user_id, Membership.merchant_id == merchant_id)
+    )

@@ -1,0 +1,1 @@
+"""One's own account: name and tastes, password, second factor, sessions."""

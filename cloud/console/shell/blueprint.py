@@ -1,0 +1,97 @@
+"""The console's blueprint: every room's routes behind the guard, the same strict headers on every answer."""
+
+from collections.abc import Callable, Sequence
+
+from flask import Blueprint, Response, request
+from flask.blueprints import BlueprintSetupState
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import HTTPException, NotFound
+
+from cloud.access.login import Login
+from cloud.buyer.blueprint import OrderIdConverter
+from cloud.buyer.gzip_response import gzip_response
+from cloud.buyer.headers import ASSET_MAX_AGE_S
+from cloud.console.rooms import ROOMS
+from cloud.console.shell import cookies
+from cloud.console.shell.desk import NeedsConfirmation
+from cloud.console.shell.entrance import Entrance
+from cloud.console.shell.errors import Errors
+from cloud.console.shell.frame import Frame
+from cloud.console.shell.guard import Guard
+from cloud.console.shell.room import Room
+from cloud.fleet.vault import Vault, derive
+from cloud.settings import Settings
+from cloud.wiring import Cloud
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "frame-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+FORMS = "coffee_forms"
+"""The cookie that holds the forms' token and what the next page is to say."""
+
+
+def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[Room] = ROOMS) -> Blueprint:
+    """The whole console at `/console`. `visitor` tells from which address it is asked."""
+    blueprint = Blueprint(
+        "console", "cloud.console", url_prefix=cookies.PATH, static_folder="static", template_folder="templates"
+    )
+    frame, csrf = Frame(cloud, rooms), CSRFProtect()
+    guard, errors = Guard(cloud, frame, csrf, visitor), Errors(cloud, frame)
+    vault = Vault(cloud.settings.secret_key, cloud.settings.old_secret_keys)
+    blueprint.record_once(lambda state: _prepare(state, cloud.settings, csrf))
+    blueprint.before_request(guard.no_strangers)
+    blueprint.after_request(_protect)
+    blueprint.register_error_handler(HTTPException, errors.known)
+    blueprint.register_error_handler(NeedsConfirmation, errors.confirmation)
+    blueprint.register_error_handler(Exception, errors.unknown)
+    Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock)).add_to(blueprint)
+    for room in rooms:
+        for route in room.routes:
+            name = f"{room.name}_{route.name}"
+            view = guard.stand_before(route, name)
+            blueprint.add_url_rule(route.path, name, view, methods=[route.method], merge_slashes=False)
+    blueprint.add_url_rule("/<path:_rest>", "shell_nothing", _nothing)
+    return blueprint
+
+
+def _prepare(state: BlueprintSetupState, settings: Settings, csrf: CSRFProtect) -> None:
+    app = state.app
+    app.url_map.converters["order_id"] = OrderIdConverter
+    app.config.update(
+        SECRET_KEY=derive(settings.secret_key, b"console forms"),
+        SESSION_COOKIE_NAME=FORMS,
+        SESSION_COOKIE_PATH=cookies.PATH,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https:"),
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_CHECK_DEFAULT=False,  # only here: providers post without a page of ours
+        WTF_CSRF_TIME_LIMIT=None,  # a page may stay open all day; its token ends with the cookie
+        WTF_CSRF_SSL_STRICT=False,  # Sec-Fetch-Site and Origin are checked instead of the Referer
+    )
+    csrf.init_app(app)
+
+
+def _nothing(_rest: str) -> Response:
+    raise NotFound
+
+
+def _protect(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", POLICY)
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("X-Frame-Options", "DENY")
+    if request.endpoint == "console.static" and "v" in request.args:
+        headers["Cache-Control"] = f"public, max-age={ASSET_MAX_AGE_S}, immutable"
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+    return gzip_response(response)

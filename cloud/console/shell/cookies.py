@@ -1,0 +1,49 @@
+"""The console's cookies: who is logged in, and the two tastes of who is not yet (language, light or dark)."""
+
+from flask import request
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.sessions import LIVES
+from cloud.buyer.texts import Language, language_of
+
+PATH = "/console"
+TOKEN, LANGUAGE, THEME = "coffee_console", "coffee_language", "coffee_theme"
+THEMES = ("light", "dark")
+TASTES_LAST_S = 365 * 24 * 3600
+
+
+def token() -> str:
+    """What the browser shows."""
+    return request.cookies.get(TOKEN, "")
+
+
+def give_token(response: BaseResponse, secret: str, *, secure: bool) -> BaseResponse:
+    # Lax, not Strict: who follows an alert's link is still logged in; nothing is changed by a GET.
+    response.set_cookie(
+        TOKEN, secret, max_age=LIVES, path=PATH, httponly=True, secure=secure, samesite="Lax"
+    )  # fmt: skip
+    return response
+
+
+def take_token(response: BaseResponse, *, secure: bool) -> BaseResponse:
+    response.delete_cookie(TOKEN, path=PATH, httponly=True, secure=secure, samesite="Lax")
+    return response
+
+
+def keep_taste(response: BaseResponse, name: str, value: str, *, secure: bool) -> BaseResponse:
+    response.set_cookie(
+        name, value, max_age=TASTES_LAST_S, path=PATH, httponly=True, secure=secure, samesite="Lax"
+    )  # fmt: skip
+    return response
+
+
+def language(chosen: str = "") -> Language:
+    """By the address, the person's choice, the cookie, the browser; in this order."""
+    asked = request.args.get("lang") or chosen or request.cookies.get(LANGUAGE)
+    return language_of(asked, request.accept_languages)
+
+
+def theme(chosen: str = "") -> str:
+    """`light`, `dark`, or "" for what the system likes."""
+    asked = chosen or request.cookies.get(THEME, "")
+    return asked if asked in THEMES else ""

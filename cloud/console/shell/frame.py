@@ -1,0 +1,113 @@
+"""What every page of the console shows around its content: navigation by rights, merchants, support accesses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import request
+from sqlalchemy import select
+
+from cloud.access.acts import Act
+from cloud.access.person import Person
+from cloud.access.support import open_now
+from cloud.buyer.texts import LANGUAGES, Language
+from cloud.console.shell import cookies
+from cloud.console.shell.assets import asset
+from cloud.console.shell.desk import MERCHANT, Desk, address
+from cloud.console.shell.icons import icon
+from cloud.console.shell.room import Room
+from cloud.console.shell.texts import SHELL, ConsoleTexts
+from cloud.fleet.models import Merchant
+from cloud.wiring import Cloud
+
+MANY_MERCHANTS = 200
+"""A longer list is no menu any more."""
+SEARCH = "orders_list"
+"""The view that answers the search field; without it there is no such field."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry of the navigation."""
+
+    room: str
+    where: str
+    icon: str
+
+
+class Frame:
+    """Knows the rooms, and draws what is around them."""
+
+    def __init__(self, cloud: Cloud, rooms: Sequence[Room]) -> None:
+        self._cloud = cloud
+        self._rooms = rooms
+        self._names = frozenset(f"{room.name}_{route.name}" for room in rooms for route in room.routes)
+        self._sentences: Mapping[Language, Mapping[str, str]] = {
+            language: {**SHELL[language], **_all(room.texts[language] for room in rooms)} for language in LANGUAGES
+        }
+
+    def texts(self, language: Language, now: datetime) -> ConsoleTexts:
+        return ConsoleTexts(language, self._sentences[language], now)
+
+    def outside(self, texts: ConsoleTexts) -> dict[str, Any]:
+        """What pages have that nobody is logged in at."""
+        return {
+            "t": texts, "asset": asset, "to": address, "icon": icon, "theme": cookies.theme(), "desk": None,
+            "other_language": "en" if texts.language == "ru" else "ru",
+        }  # fmt: skip
+
+    def context(self, desk: Desk) -> dict[str, Any]:
+        """What every page has."""
+        person = desk.person
+        return {
+            **self.outside(desk.texts),
+            "desk": desk,
+            "person": person,
+            "may": desk.may,
+            "Act": Act,
+            "now": desk.now,
+            "theme": cookies.theme(person.theme),
+            "places": self.places(person),
+            "here": (request.endpoint or "").removeprefix("console.").partition("_")[0],
+            "merchants": self._merchants(person),
+            "merchant": request.args.get(MERCHANT, ""),
+            "searches": SEARCH in self._names and person.may_somewhere(Act.SEE_ORDERS),
+            "supports": self._supports(desk),
+            "is_fragment": "HX-Request" in request.headers and "HX-Boosted" not in request.headers,
+        }
+
+    def places(self, person: Person) -> list[Place]:
+        """The rooms this person has something to do in."""
+        shown = [(room.nav.order, room.name, room.nav) for room in self._rooms if room.nav is not None]
+        return [
+            Place(name, address(nav.view), nav.icon) for _, name, nav in sorted(shown, key=lambda one: one[0])
+            if person.may_somewhere(nav.act)
+        ]  # fmt: skip
+
+    def home(self, person: Person) -> str:
+        """The first page of this person."""
+        return next((place.where for place in self.places(person)), address("account.show"))
+
+    def _merchants(self, person: Person) -> list[tuple[str, str]]:
+        scope = person.scope(Act.SEE_NOW)
+        if not scope.everything and len(person.held) < 2:
+            return []
+        with self._cloud.database.read() as session:
+            query = select(Merchant.id, Merchant.name).order_by(Merchant.name).limit(MANY_MERCHANTS)
+            ids = [one.merchant_id for one in person.held]
+            rows = session.execute(query if scope.everything else query.where(Merchant.id.in_(ids))).all()
+        return [(row.id, row.name) for row in rows] if len(rows) > 1 else []
+
+    def _supports(self, desk: Desk) -> list[tuple[Any, str]]:
+        """Support accesses this person should know of, with their merchant's name."""
+        with desk.read() as session:
+            accesses = open_now(session, desk.person.scope(Act.SEE_NOW), desk.now)
+            ids = {one.merchant_id for one in accesses}
+            query = select(Merchant.id, Merchant.name).where(Merchant.id.in_(ids))
+            names = {row.id: row.name for row in session.execute(query)} if ids else {}
+        return [(one, names.get(one.merchant_id, one.merchant_id)) for one in accesses]
+
+
+def _all(dictionaries: Any) -> dict[str, str]:
+    return {key: words for one in dictionaries for key, words in one.items()}

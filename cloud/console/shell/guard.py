@@ -1,0 +1,127 @@
+"""What stands before every page: same origin and CSRF for forms, a live session, and the right its route declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+from flask import g, redirect, request
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access import sessions
+from cloud.access.acts import Act
+from cloud.access.journal import Subject
+from cloud.access.person import NOTHING, Person
+from cloud.buyer.headers import is_own
+from cloud.console.shell import cookies
+from cloud.console.shell.desk import MERCHANT, Desk, NeedsConfirmation, address
+from cloud.console.shell.frame import Frame
+from cloud.console.shell.room import Route
+from cloud.wiring import Cloud
+
+FRAGMENT = "HX-Request"
+SETS_UP = frozenset({"account_second_factor_page", "account_set_up_second_factor", "account_taste"})
+"""What is open to who must set up a second factor first."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Looks at every request before its view does."""
+
+    cloud: Cloud
+    frame: Frame
+    csrf: CSRFProtect
+    visitor: Callable[[], str]
+
+    def no_strangers(self) -> None:
+        """A form is taken only from a page of ours, with the token that page was given."""
+        if request.method in {"GET", "HEAD", "OPTIONS"}:
+            return
+        if not is_own(request, self.cloud.settings.public_url):
+            raise Forbidden
+        self.csrf.protect()
+
+    def who(self) -> sessions.Seen | None:
+        """Who asks now; found once for a request."""
+        if "seen" not in g:
+            now = self.cloud.clock()
+            with self.cloud.database.read() as session:
+                g.seen = sessions.find(session, cookies.token(), now)
+            if g.seen is not None and g.seen.is_due:
+                self.cloud.database.transact(sessions.touch, g.seen.person.session_id, now)
+        seen: sessions.Seen | None = g.seen
+        return seen
+
+    def person(self) -> Person | None:
+        """Who is fully logged in."""
+        seen = self.who()
+        return replace(seen.person, address=self.visitor()) if seen is not None and seen.is_complete else None
+
+    def half(self) -> Person | None:
+        """Who has taken the first step of two."""
+        seen = self.who()
+        return replace(seen.person, address=self.visitor()) if seen is not None and not seen.is_complete else None
+
+    def stand_before(self, route: Route, name: str) -> Callable[..., Any]:
+        """The view of a route, behind its guard."""
+
+        @wraps(route.view)
+        def guarded(**named: str) -> Any:
+            person = self.person()
+            if person is None:
+                return to_login(half=self.half() is not None)
+            if person.must_set_up and name not in SETS_UP:
+                return leave_for(address("account.second_factor_page"))
+            desk = self._desk(route, person, named)
+            if route.confirmed and not person.has_just_confirmed(desk.now):
+                raise NeedsConfirmation
+            return route.view(desk, **named)
+
+        return guarded
+
+    def _desk(self, route: Route, person: Person, named: dict[str, str]) -> Desk:
+        now = self.cloud.clock()
+        subject = self._subject(route, named)
+        self._check(route.act, person, subject)
+        scope = person.scope(route.act)
+        if chosen := request.args.get(MERCHANT, ""):
+            scope = scope.only(chosen)
+        if route.act is Act.OWN_ACCOUNT:
+            scope = NOTHING
+        texts = self.frame.texts(cookies.language(person.language), now)
+        return Desk(self.cloud, person, now, texts, scope, subject, self.frame.context)
+
+    def _subject(self, route: Route, named: dict[str, str]) -> Subject | None:
+        if route.of is None:
+            return None
+        with self.cloud.database.read() as session:
+            subject = route.of.find(session, named[route.of.argument])
+        if subject is None:
+            raise NotFound
+        return subject
+
+    @staticmethod
+    def _check(act: Act, person: Person, subject: Subject | None) -> None:
+        if subject is None:
+            if not person.may_somewhere(act):
+                raise Forbidden
+        elif not person.may(act, subject.merchant_id, subject.device_uuid):
+            knows = person.is_admin or any(one.merchant_id == subject.merchant_id for one in person.held)
+            raise Forbidden if knows else NotFound  # of a stranger's things not even that they are
+
+
+def to_login(*, half: bool) -> BaseResponse:
+    """Who is not logged in does that first, and then comes back."""
+    back = request.full_path.rstrip("?") if request.method == "GET" and FRAGMENT not in request.headers else None
+    return leave_for(address("shell.second_step" if half else "shell.login", next=back))
+
+
+def leave_for(where: str) -> BaseResponse:
+    """Lead the whole page there, also when only a part of it was asked for."""
+    if FRAGMENT in request.headers:
+        response = BaseResponse(status=204)
+        response.headers["HX-Redirect"] = where
+        return response
+    return redirect(where, 303)

@@ -1,0 +1,108 @@
+"""A cloud with its console for tests: two merchants with machines, and somebody in every role at the first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from cloud.access import sessions, users
+from cloud.access.acts import Role
+from cloud.access.models import User
+from cloud.access.person import Person
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device, Merchant
+from cloud.processes.app import create_app
+from cloud.settings import Settings
+from cloud.wiring import Cloud, build
+from tests.cloud.worlds import DEVICE, SECRET_KEY, HandClock, World
+
+OWN, FOREIGN = "north", "south"
+FOREIGN_DEVICE = "m-900"
+PASSWORD = "a good password"
+
+
+@dataclass
+class Console:
+    """One application, and people who are logged in to it."""
+
+    cloud: Cloud
+    app: flask.Flask
+    clock: HandClock
+    world: World
+    ids: dict[str, str] = field(default_factory=dict)
+    """User ids by who they are: `owner@north`, `admin`."""
+
+    def client(self, who: str = "", *, confirmed: bool = True) -> FlaskClient:
+        """A browser of somebody; of nobody without a name."""
+        client = self.app.test_client()
+        if who:
+            token = self.cloud.database.transact(self._log_in, self.ids[who], confirmed)
+            client.set_cookie("coffee_console", token, path="/console")
+        return client
+
+    def _log_in(self, tx: Transaction, user_id: str, confirmed: bool) -> str:
+        user = tx.session.get_one(User, user_id)
+        began = self.clock.now if confirmed else datetime.min.replace(tzinfo=self.clock.now.tzinfo, year=2000)
+        token = sessions.begin(tx, user, "192.0.2.1", "test", self.clock.now, complete=True)
+        if not confirmed:
+            for row in sessions.live_of(tx.session, user_id, self.clock.now):
+                row.confirmed_at = began
+        return token
+
+    def person(self, who: str) -> Person:
+        """Who this is, as a request of his finds him."""
+        token = self.cloud.database.transact(self._log_in, self.ids[who], True)
+        with self.cloud.database.read() as session:
+            seen = sessions.find(session, token, self.clock.now)
+        assert seen is not None
+        return seen.person
+
+    def add_user(self, who: str, merchant: str | None, role: Role | None, machines: list[str] | None = None) -> str:
+        def work(tx: Transaction) -> str:
+            user = users.add(tx, email_of(who), who.title(), self.clock.now, is_admin=who == "admin",
+                             asks_second_factor=False)  # fmt: skip
+            if merchant and role:
+                users.give_role(tx, user.id, merchant, role, machines)
+            return user.id
+
+        self.ids[who] = self.cloud.database.transact(work)
+        return self.ids[who]
+
+
+def post(client: FlaskClient, path: str, /, **form: str) -> TestResponse:
+    """As a page of ours does: with the token it was given."""
+    shown = client.get("/console/account", follow_redirects=True).get_data(as_text=True)
+    token = shown.partition('name="csrf_token" value="')[2].partition('"')[0]
+    return client.post(path, data={"csrf_token": token, **form})
+
+
+def email_of(who: str) -> str:
+    return f"{who}.example.com" if "@" in who else f"{who}@example.com"
+
+
+@contextmanager
+def a_console(world: World) -> Iterator[Console]:
+    """The application over a world's database, with its clock."""
+    url = str(world.database.url.render_as_string(hide_password=False))
+    cloud = build(Settings(secret_key=SECRET_KEY, database_url=url), world.clock)
+    app = create_app(cloud, streams=2)
+    console = Console(cloud, app, world.clock, world)
+    cloud.database.transact(_a_second_merchant)
+    for role in Role:
+        for merchant, machine in ((OWN, DEVICE), (FOREIGN, FOREIGN_DEVICE)):
+            console.add_user(f"{role}@{merchant}", merchant, role, [machine] if role is Role.TECHNICIAN else None)
+    console.add_user("admin", None, None)
+    try:
+        yield console
+    finally:
+        cloud.close()
+
+
+def _a_second_merchant(tx: Transaction) -> None:
+    tx.session.add(Merchant(id=FOREIGN, name="ООО Юг"))
+    tx.session.flush()
+    tx.session.add(Device(device_uuid=FOREIGN_DEVICE, merchant_id=FOREIGN, payment_scenario="Yookassa"))

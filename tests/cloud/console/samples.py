@@ -1,0 +1,14 @@
+"""One thing of the merchant `north` for every kind of thing that routes are about. A room with a kind of its own adds
+how to make one here; the walk in `test_every_route.py` then holds its routes.
+"""
+
+from collections.abc import Callable
+
+from tests.cloud.console.building import OWN, Console
+from tests.cloud.worlds import DEVICE
+
+SAMPLES: dict[str, Callable[[Console], str]] = {
+    "device": lambda _: DEVICE,
+    "merchant": lambda _: OWN,
+    "order": lambda console: console.world.pay(),
+}

@@ -1,0 +1,102 @@
+"""Every route of every room, asked by every role, by strangers' people, the platform's admin and nobody.
+
+Generated from the rooms: a new route is walked without a test of its own. It needs a sample (`samples.py`) where it is
+about a kind of thing that no other route is about.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud.access.acts import ANYBODYS, GRANTS, MONEY_ACTS, OF_A_MACHINE, Role
+from cloud.console.rooms import ROOMS
+from cloud.console.shell.room import Room, Route
+from tests.cloud.console.building import FOREIGN, OWN, Console, a_console, post
+from tests.cloud.console.samples import SAMPLES
+from tests.cloud.worlds import a_world
+
+ROUTES = [(room, route) for room in ROOMS for route in room.routes]
+REFUSED = {403, 404}
+OF_NORTH = ("m-001", "m-002", "ООО Север")
+"""No stranger's page holds these."""
+each_route = pytest.mark.parametrize(("room", "route"), ROUTES, ids=[f"{m.name}.{r.name}" for m, r in ROUTES])
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    folder: Path = tmp_path_factory.mktemp("walk")
+    with a_world(f"sqlite:///{folder}/coffee.db") as world, a_console(world) as console:
+        yield console
+
+
+def ask(console: Console, room: Room, route: Route, who: str) -> tuple[int, str, str]:
+    """The answer's status, text and where it leads; of a fresh sample, since acts may use it up."""
+    named = {route.of.argument: SAMPLES[route.of.name](console)} if route.of else {}
+    with console.app.test_request_context("/console"):
+        path = console.app.url_for(f"console.{room.name}_{route.name}", **named)
+    client = console.client(who)
+    answer = client.get(path) if route.method == "GET" else post(client, path)
+    return answer.status_code, answer.get_data(as_text=True), answer.headers.get("Location", "")
+
+
+def has(role: Role, route: Route) -> bool:
+    granted = GRANTS[role] & OF_A_MACHINE if role is Role.TECHNICIAN else GRANTS[role]
+    return route.act in granted | ANYBODYS
+
+
+@each_route
+def test_own_people_are_let_in_by_their_role_and_only_by_it(walked: Console, room: Room, route: Route) -> None:
+    for role in Role:
+        status, _, where = ask(walked, room, route, f"{role}@{OWN}")
+        if has(role, route):
+            is_missing = status == 404 and route.of is None  # a form that names no such thing
+            assert status < 400 or status in {400, 409, 422} or is_missing, f"{role}: {status}"
+            assert "/login" not in where, role
+        else:
+            assert status in REFUSED, f"{role}: {status}"
+
+
+@each_route
+def test_another_merchants_people_reach_and_read_nothing_of_this_one(walked: Console, room: Room, route: Route) -> None:
+    for role in Role:
+        status, text, _ = ask(walked, room, route, f"{role}@{FOREIGN}")
+        if route.of is not None:
+            assert status in REFUSED, f"{role}: {status}"
+        assert not [word for word in OF_NORTH if word in text], role
+
+
+@each_route
+def test_an_admin_touches_no_money_without_a_support_access(walked: Console, room: Room, route: Route) -> None:
+    status, _, _ = ask(walked, room, route, "admin")
+
+    assert (status in REFUSED) if route.act in MONEY_ACTS else (status not in {403, 500, 503})
+
+
+@each_route
+def test_nobody_is_sent_to_the_login(walked: Console, room: Room, route: Route) -> None:
+    status, _, where = ask(walked, room, route, "")
+
+    assert status == 303
+    assert where.startswith("/console/login")
+
+
+@each_route
+def test_a_form_of_another_site_or_without_its_token_is_refused(walked: Console, room: Room, route: Route) -> None:
+    if route.method == "GET":
+        return
+    named = {route.of.argument: SAMPLES[route.of.name](walked)} if route.of else {}
+    with walked.app.test_request_context("/console"):
+        path = walked.app.url_for(f"console.{room.name}_{route.name}", **named)
+    client = walked.client(f"owner@{OWN}")
+
+    assert client.post(path).status_code == 400
+    assert client.post(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_the_walk_knows_every_route_there_is(walked: Console) -> None:
+    known = {f"console.{room.name}_{route.name}" for room, route in ROUTES}
+    open_to_all = {"login", "second_step", "confirm", "welcome", "logout", "taste", "home", "nothing"}
+    there = {rule.endpoint for rule in walked.app.url_map.iter_rules() if rule.endpoint.startswith("console.")}
+
+    assert there - known == {"console.static"} | {f"console.shell_{name}" for name in open_to_all}

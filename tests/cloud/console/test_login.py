@@ -1,0 +1,173 @@
+"""Logging in and out in a browser's steps: password, second factor, recovery, confirming, revoking, throttle."""
+
+import re
+from datetime import timedelta
+
+import pyotp
+import pytest
+from flask.testing import FlaskClient
+
+from cloud.access import passwords, sessions, users
+from cloud.access.models import JournalRow, LoginSession
+from cloud.database.transaction import Transaction
+from tests.cloud.console.building import OWN, PASSWORD, Console, post
+
+OWNER = f"owner@{OWN}"
+EMAIL = f"{OWNER}.example.com"
+
+
+@pytest.fixture
+def owner(console: Console) -> FlaskClient:
+    """A browser whose user has a password, and is not logged in."""
+    fresh = passwords.hash_of(PASSWORD)
+    console.cloud.database.transact(users.set_password, console.ids[OWNER], fresh, console.clock.now)
+    return console.client()
+
+
+def log_in(client: FlaskClient, password: str = PASSWORD, **more: str) -> str:
+    answer = send(client, "/console/login", email=EMAIL, password=password, **more)
+    return answer if isinstance(answer, str) else ""
+
+
+def send(client: FlaskClient, path: str, **form: str) -> str:
+    """Where the answer leads; for a page shown again its status."""
+    answer = post(client, path, **form)
+    return answer.headers.get("Location") or str(answer.status_code)
+
+
+def set_up(console: Console, client: FlaskClient) -> tuple[pyotp.TOTP, list[str]]:
+    """Turn the second factor on; the authenticator, and the recovery codes."""
+    secret = re.findall(r'name="secret" value="(\w+)"', client.get("/console/account/second-factor").text)[0]
+    totp = pyotp.TOTP(secret)
+    shown = post(client, "/console/account/second-factor", secret=secret, code=totp.at(console.clock.now)).text
+    return totp, [a + b for a, b in re.findall(r'<li class="code">(\w+) (\w+)</li>', shown)]
+
+
+def test_who_has_the_password_is_let_in_and_comes_to_where_he_wanted(owner: FlaskClient) -> None:
+    assert owner.get("/console/account").headers["Location"] == "/console/login?next=/console/account"
+    assert log_in(owner, next="/console/account") == "/console/account"
+    assert owner.get("/console/account").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "foreign", ["https://evil.example", "//evil.example", "/console/\\evil", "/v1/pay", "/consolex"]
+)
+def test_the_login_leads_nowhere_else(owner: FlaskClient, foreign: str) -> None:
+    assert log_in(owner, next=foreign) == "/console/"
+
+
+def test_a_wrong_password_and_nobody_are_told_alike(owner: FlaskClient) -> None:
+    wrong = post(owner, "/console/login", email=EMAIL, password="another password")
+    nobody = post(owner, "/console/login", email="nobody@example.com", password="another password")
+
+    assert wrong.status_code == nobody.status_code == 400
+    assert (
+        wrong.text.replace(EMAIL, "") == nobody.text.replace("nobody@example.com", "") or 'role="alert"' in nobody.text
+    )
+
+
+def test_an_account_waits_after_failures_and_its_owner_gets_in_a_minute_later(
+    console: Console, owner: FlaskClient
+) -> None:
+    for _ in range(5):
+        assert log_in(owner, "another password") == "400"
+    assert log_in(owner) == "429"
+
+    console.clock.advance(61)
+
+    assert log_in(owner) == "/console/"
+
+
+def test_the_second_factor_is_asked_for_and_no_code_counts_twice(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    totp, _ = set_up(console, owner)
+    browser = console.client()
+    console.clock.advance(60)
+
+    assert log_in(browser) == "/console/second-step"
+    assert browser.get("/console/account").headers["Location"].startswith("/console/second-step")
+    assert send(browser, "/console/second-step", code="000000") == "400"
+    code = totp.at(console.clock.now)
+    assert send(browser, "/console/second-step", code=code) == "/console/"
+    assert browser.get("/console/account").status_code == 200
+    another = console.client()
+    log_in(another)
+    assert send(another, "/console/second-step", code=code) == "400"
+
+
+def test_a_recovery_code_stands_in_once_and_is_journalled(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    _, codes = set_up(console, owner)
+    assert len(codes) == 10
+    for expected in ("/console/", "400"):
+        browser = console.client()
+        log_in(browser)
+        assert send(browser, "/console/second-step", code=codes[0].lower()) == expected
+    with console.cloud.database.read() as session:
+        acts = [row.act for row in session.query(JournalRow)]
+    assert acts.count("recovery_code") == 1
+
+
+def test_whose_role_needs_a_second_factor_sets_it_up_before_anything_else(console: Console) -> None:
+    def asks(tx: Transaction) -> None:
+        tx.session.get_one(users.User, console.ids[OWNER]).asks_second_factor = True
+
+    console.cloud.database.transact(asks)
+    client = console.client(OWNER)
+
+    assert client.get("/console/account").headers["Location"] == "/console/account/second-factor"
+    assert client.get("/console/account/second-factor").status_code == 200
+
+
+def test_an_ended_session_and_a_disabled_user_are_refused_at_once(console: Console) -> None:
+    client, other = console.client(OWNER), console.client(OWNER)
+    assert post(other, "/console/account/sessions/end").status_code == 303
+    assert client.get("/console/account").status_code == 303
+    assert other.get("/console/account").status_code == 200
+
+    console.cloud.database.transact(users.disable, console.ids[OWNER], console.clock.now)
+
+    assert other.get("/console/account").status_code == 303
+
+
+def test_a_session_ends_unused_after_a_day_and_used_after_a_fortnight(console: Console) -> None:
+    client = console.client(OWNER)
+    console.clock.advance(timedelta(hours=25).total_seconds())
+    assert client.get("/console/account").status_code == 303
+    client = console.client(OWNER)
+    for _ in range(14):
+        assert client.get("/console/account").status_code == 200
+        console.clock.advance(timedelta(hours=24).total_seconds())
+    assert client.get("/console/account").status_code == 303
+
+
+def test_an_invitation_works_once_and_logs_everybody_else_out(console: Console) -> None:
+    token = console.cloud.database.transact(users.invite, console.ids[OWNER], console.clock.now)
+    before, browser = console.client(OWNER), console.client()
+
+    assert send(browser, f"/console/welcome/{token}", password="short") == "200"
+    assert send(browser, f"/console/welcome/{token}", password=PASSWORD) == "/console/login"
+    assert browser.get(f"/console/welcome/{token}").status_code == 410
+    assert before.get("/console/account").status_code == 303
+    assert log_in(browser) == "/console/"
+
+
+def test_new_recovery_codes_ask_first_who_one_is(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    console.clock.advance(601)
+    assert send(owner, "/console/account/recovery-codes").startswith("/console/confirm")
+    assert send(owner, "/console/confirm", password="another password") == "400"
+    assert send(owner, "/console/confirm", password=PASSWORD, next="/console/account") == "/console/account"
+    assert post(owner, "/console/account/recovery-codes").status_code == 200
+
+
+def test_tokens_lie_in_the_database_as_hashes_and_cookies_are_kept_from_scripts(
+    console: Console, owner: FlaskClient
+) -> None:
+    log_in(owner)
+    cookie = owner.get_cookie("coffee_console", path="/console")
+    assert cookie is not None
+    assert cookie.http_only
+    with console.cloud.database.read() as session:
+        assert cookie.decoded_value not in {row.token for row in session.query(LoginSession)}
+        assert sessions.find(session, cookie.decoded_value, console.clock.now) is not None

@@ -1,0 +1,54 @@
+"""Both languages of every room say everything, in their own letters, under the room's own name."""
+
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from cloud.console import rooms
+from cloud.console.rooms import ROOMS
+from cloud.console.shell.texts import SHELL, plural
+
+DICTIONARIES = {"shell": SHELL, **{room.name: room.texts for room in ROOMS}}
+KEYS = [(name, key) for name, texts in DICTIONARIES.items() for key in texts["ru"]]
+CONSOLE = Path(rooms.__file__).parent
+
+
+@pytest.mark.parametrize("name", DICTIONARIES)
+def test_both_languages_have_the_same_sentences_under_the_rooms_name(name: str) -> None:
+    texts = DICTIONARIES[name]
+    assert texts["ru"].keys() == texts["en"].keys()
+    assert not [key for key in texts["ru"] if not key.startswith(f"{name}.")]
+
+
+def test_a_sentence_and_its_translation_ask_for_the_same_values_in_their_own_letters() -> None:
+    for name, key in KEYS:
+        ru, en = DICTIONARIES[name]["ru"][key], DICTIONARIES[name]["en"][key]
+        asked = [{field for _, field, _, _ in Formatter().parse(words) if field} for words in (ru, en)]
+        assert asked[0] == asked[1], key
+        assert not re.search("[а-яё]", en, re.IGNORECASE), key
+        assert ru.strip(), key
+
+
+def test_every_sentence_a_template_names_is_there() -> None:
+    known = {key for _, key in KEYS}
+    for template in CONSOLE.rglob("*.html"):
+        for key in re.findall(r"""\bt\(["']([a-z_.0-9]+)["'][,)]""", template.read_text(encoding="utf-8")):
+            assert key in known, f"{template.name}: {key}"
+
+
+@pytest.mark.parametrize(
+    ("n", "form"),
+    [(1, "one"), (2, "few"), (5, "many"), (11, "many"), (21, "one"), (104, "few"), (112, "many"), (0, "many")],
+)
+def test_russian_counts(n: int, form: str) -> None:
+    assert plural("ru", n) == form
+
+
+def test_templates_keep_to_the_content_policy() -> None:
+    for template in CONSOLE.rglob("*.html"):
+        text = template.read_text(encoding="utf-8")
+        assert not re.search(r"\sstyle=|<style|\son[a-z]+=|<script(?![^>]*\ssrc=)|hx-on|javascript:", text), (
+            template.name
+        )
