@@ -61,7 +61,7 @@ class Entrance:
             )  # fmt: skip
         except Refused as refused:
             return self._page("login", refused, email=form.get("email", "")[:255])
-        where = address("shell.second_step", next=_next()) if entered.asks_code else self._where()
+        where = address("shell.second_step", next=_next() or None) if entered.asks_code else self._where()
         return cookies.give_token(redirect(where, 303), entered.token, secure=self._secure)
 
     def second_step(self) -> BaseResponse:

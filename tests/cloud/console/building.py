@@ -25,7 +25,7 @@ FOREIGN_DEVICE = "m-900"
 PASSWORD = "a good password"
 
 
-@dataclass
+@dataclass(eq=False)
 class Console:
     """One application, and people who are logged in to it."""
 
@@ -73,11 +73,15 @@ class Console:
         return self.ids[who]
 
 
+def form_token(client: FlaskClient) -> str:
+    """What a page of ours puts into its forms."""
+    shown = client.get("/console/account", follow_redirects=True).get_data(as_text=True)
+    return shown.partition('name="csrf_token" value="')[2].partition('"')[0]
+
+
 def post(client: FlaskClient, path: str, /, **form: str) -> TestResponse:
     """As a page of ours does: with the token it was given."""
-    shown = client.get("/console/account", follow_redirects=True).get_data(as_text=True)
-    token = shown.partition('name="csrf_token" value="')[2].partition('"')[0]
-    return client.post(path, data={"csrf_token": token, **form})
+    return client.post(path, data={"csrf_token": form_token(client), **form})
 
 
 def email_of(who: str) -> str:

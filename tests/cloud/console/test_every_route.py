@@ -5,14 +5,17 @@ about a kind of thing that no other route is about.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from cloud.access.acts import ANYBODYS, GRANTS, MONEY_ACTS, OF_A_MACHINE, Role
 from cloud.console.rooms import ROOMS
 from cloud.console.shell.room import Room, Route
-from tests.cloud.console.building import FOREIGN, OWN, Console, a_console, post
+from tests.cloud.console.building import FOREIGN, OWN, Console, a_console, form_token
 from tests.cloud.console.samples import SAMPLES
 from tests.cloud.worlds import a_world
 
@@ -30,13 +33,25 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield console
 
 
+@cache
+def known(console: Console, who: str) -> tuple[FlaskClient, str]:
+    """His browser, and the token of its forms."""
+    client = console.client(who)
+    return client, form_token(client)
+
+
+def path_of(console: Console, room: Room, route: Route) -> str:
+    """Its address, for a fresh sample of what it is about."""
+    named: dict[str, Any] = {route.of.argument: SAMPLES[route.of.name](console)} if route.of else {}
+    with console.app.test_request_context("/console"):
+        return console.app.url_for(f"console.{room.name}_{route.name}", **named)
+
+
 def ask(console: Console, room: Room, route: Route, who: str) -> tuple[int, str, str]:
     """The answer's status, text and where it leads; of a fresh sample, since acts may use it up."""
-    named = {route.of.argument: SAMPLES[route.of.name](console)} if route.of else {}
-    with console.app.test_request_context("/console"):
-        path = console.app.url_for(f"console.{room.name}_{route.name}", **named)
-    client = console.client(who)
-    answer = client.get(path) if route.method == "GET" else post(client, path)
+    path = path_of(console, room, route)
+    client, token = known(console, who)
+    answer = client.get(path) if route.method == "GET" else client.post(path, data={"csrf_token": token})
     return answer.status_code, answer.get_data(as_text=True), answer.headers.get("Location", "")
 
 
@@ -85,9 +100,7 @@ def test_nobody_is_sent_to_the_login(walked: Console, room: Room, route: Route) 
 def test_a_form_of_another_site_or_without_its_token_is_refused(walked: Console, room: Room, route: Route) -> None:
     if route.method == "GET":
         return
-    named = {route.of.argument: SAMPLES[route.of.name](walked)} if route.of else {}
-    with walked.app.test_request_context("/console"):
-        path = walked.app.url_for(f"console.{room.name}_{route.name}", **named)
+    path = path_of(walked, room, route)
     client = walked.client(f"owner@{OWN}")
 
     assert client.post(path).status_code == 400
