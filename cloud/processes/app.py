@@ -84,7 +84,8 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )
-    app.register_blueprint(create_console(cloud, lambda: _visitor(settings)))
+    visitor_of = _visitors(settings)
+    app.register_blueprint(create_console(cloud, lambda: visitor_of(request.remote_addr or "", _forwarded_for())))
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
@@ -134,6 +135,10 @@ def _visitors(settings: Settings) -> Callable[[str, str | None], str]:
         return "" if address is None or address.is_loopback else str(address)
 
     return visitor_of
+
+
+def _forwarded_for() -> str | None:
+    return request.headers.get("X-Forwarded-For")
 
 
 def _harden(response: Response) -> Response:
