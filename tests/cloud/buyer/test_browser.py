@@ -65,13 +65,11 @@ def test_from_sent_to_ready_without_a_reload(pages: Pages, site: str, orders: Or
 
 def test_without_streams_the_page_polls(pages: Pages, site: str, orders: Orders) -> None:
     orders.sent()
-    page = pages.open()
+    page, answers = pages.open(), list[int]()
     page.route("**/events*", lambda route: route.abort())
     page.goto(address(site, "o-1"))
-    answers: list[int] = []
     page.on("response", lambda answer: answers.append(answer.status))
     wait_until(lambda: _turn(page) and 304 in answers, what="polling")
-
     orders.outcome("o-1", Result.DONE, out=Spout.FULL)
 
     expect(page.locator("h1")).to_have_text("Готово!")
