@@ -7,7 +7,7 @@ statement does for many (`group_commit.py`).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -21,7 +21,7 @@ from cloud.database.clock import SharedClock
 from cloud.database.deferred_writes import DeferredWrites
 from cloud.database.group_commit import GroupCommit, Piece
 from cloud.database.notify import Notifier
-from cloud.database.transaction import Dispatchers, Transaction, WorkSession
+from cloud.database.transaction import Dispatchers, Transaction
 from cloud.database.wakeup import Wakeups
 
 T = TypeVar("T")
@@ -148,11 +148,9 @@ class Database:
         return self._group.transact(work) if self._group is not None else self._by_engine(self.engine, work)
 
     def _by_engine(self, engine: Engine, work: Callable[[Transaction], T]) -> T:
-        with WorkSession(engine, expire_on_commit=False) as session:
-            tx = Transaction(session, self.dispatchers)
+        with engine.begin() as connection, closing(Transaction(connection, self.dispatchers)) as tx:
             result = work(tx)
             tx.write()
-            session.commit()
         self._committed(tx)
         return result
 

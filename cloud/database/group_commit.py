@@ -8,14 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.orm.session import JoinTransactionMode
+from sqlalchemy import Engine
 
-from cloud.database.transaction import Dispatchers, Transaction, WorkSession
+from cloud.database.transaction import Dispatchers, Transaction
 
 T = TypeVar("T")
 MAX_GROUP = 64
@@ -100,8 +100,8 @@ class GroupCommit:
         finished: list[_Finished] = []
         with self.engine.connect() as connection, connection.begin():
             for pieces in _sharing(group):
-                with self._session(connection, "rollback_only") as session:
-                    tx = Transaction(session, self._dispatchers, [piece.key for piece in pieces if piece.key])
+                keys = [piece.key for piece in pieces if piece.key]
+                with closing(Transaction(connection, self._dispatchers, keys)) as tx:
                     results = [piece.work(tx) for piece in pieces]
                     tx.write()
                     finished.append((pieces, results, tx))
@@ -113,27 +113,20 @@ class GroupCommit:
         try:
             with self.engine.connect() as connection, connection.begin():
                 for piece in chain.from_iterable(_sharing(group)):
-                    with self._session(connection, "create_savepoint") as session:
-                        tx = Transaction(session, self._dispatchers)
-                        try:
+                    try:
+                        with connection.begin_nested(), closing(Transaction(connection, self._dispatchers)) as tx:
                             result = piece.work(tx)
                             tx.write()
-                            session.commit()
-                        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
-                            session.rollback()
-                            piece.future.set_exception(error)
-                        else:
-                            finished.append(([piece], [result], tx))
+                    except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
+                        piece.future.set_exception(error)
+                    else:
+                        finished.append(([piece], [result], tx))
         except BaseException as error:
             _failed(group, error)
             if not isinstance(error, Exception):
                 raise
             return []
         return finished
-
-    @staticmethod
-    def _session(connection: Connection, mode: JoinTransactionMode) -> WorkSession:
-        return WorkSession(connection, expire_on_commit=False, join_transaction_mode=mode)
 
 
 def _sharing(group: Sequence[Piece]) -> Iterator[list[Piece]]:

@@ -1,8 +1,8 @@
 """One unit of work: what a use case reads, what it changes, and what is to happen once that is committed.
 
 Use cases take a `Transaction`; nothing of it outlives its commit, and of the process it sees the dispatchers only.
-Rows come in two kinds: tracked by the ORM session, and plain ones (`plain_rows.py`) that `rows` writes back. There is
-one truth: before the session asks anything, plain rows that were changed are written.
+Rows come in two kinds: tracked by the ORM session, which is made for who asks for it, and plain ones (`plain_rows.py`)
+that `rows` writes back. There is one truth: before the session asks anything, plain rows that were changed are written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from cloud.database.bulk_write import PlainRows
+from cloud.database.storage import PlainRows
 
 T = TypeVar("T")
 
@@ -46,37 +46,40 @@ class Dispatchers:
 
 
 class WorkSession(Session):
-    """The ORM session of a transaction."""
+    """The ORM session of a transaction. It never commits: whoever runs the work does."""
 
-    rows: PlainRows
+    def __init__(self, tx: "Transaction") -> None:
+        super().__init__(tx.connection, expire_on_commit=False, join_transaction_mode="rollback_only")
+        self.tx = tx
 
 
 @event.listens_for(WorkSession, "do_orm_execute")
 def _write_plain_rows_first(state: ORMExecuteState) -> None:
-    session = state.session
-    if isinstance(session, WorkSession) and session.rows.are_changed:
-        session.flush()
-        session.rows.write(session.connection())
+    if isinstance(state.session, WorkSession) and state.session.tx.rows.are_changed:
+        state.session.tx.write()
 
 
 class Transaction:
     """What use cases take. `keys` names what all the work that shares it is about: who reads for one reads for all."""
 
-    def __init__(self, session: WorkSession, dispatchers: Dispatchers, keys: Sequence[str] = ()) -> None:
-        self.session: Session = session
-        """The ORM's. Never commit it: whoever runs the work does."""
-        self.rows = session.rows = PlainRows()
+    def __init__(self, connection: Connection, dispatchers: Dispatchers, keys: Sequence[str] = ()) -> None:
+        self.connection = connection
+        """For prepared statements about rows that no plain row of this transaction is a copy of."""
+        self.rows = PlainRows(connection)
         """Plain rows read or added; what changed of them is written at the end."""
         self.keys = keys
         self.topics: set[str] = set()
+        self._session: WorkSession | None = None
         self._dispatchers = dispatchers
         self._parts: dict[type, Any] = {}
         self._after_commit: list[Callable[[], None]] = []
 
     @property
-    def connection(self) -> Connection:
-        """For prepared statements about rows that no plain row of this transaction is a copy of."""
-        return self.session.connection()
+    def session(self) -> Session:
+        """The ORM's."""
+        if self._session is None:
+            self._session = WorkSession(self)
+        return self._session
 
     def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> CursorResult[Any]:
         """Run a prepared statement on the rows as this transaction has them now."""
@@ -110,8 +113,14 @@ class Transaction:
 
     def write(self) -> None:
         """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""
-        self.session.flush()
-        self.rows.write(self.connection)
+        if self._session is not None:
+            self._session.flush()
+        self.rows.write()
+
+    def close(self) -> None:
+        """No more is read or changed; the rows that the session gave stay readable."""
+        if self._session is not None:
+            self._session.close()
 
     def run_after_commit(self) -> None:
         """Call what was to be called; for whoever has committed it."""

@@ -6,13 +6,13 @@ workers lock in the same order. Where a transaction does the work of many orders
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, bindparam, select
+from sqlalchemy import bindparam, select
 
 from cloud.database.base import Base
-from cloud.database.bulk_write import named_by
-from cloud.database.plain_rows import plain, table_of
+from cloud.database.plain_rows import kind_of, table_of
+from cloud.database.storage import Question, named_by
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
@@ -26,37 +26,17 @@ class UnknownOrder(LookupError):
     """No order has this id."""
 
 
-class _Question(NamedTuple):
-    """The same about one order and about many."""
-
-    of_one: Select[Any]
-    of_many: Select[Any]
-
-
-def _about(asked: Select[Any], order_id: ColumnElement[str]) -> _Question:
-    asked = asked.order_by(order_id)
-    ids: BindParameter[Any] = bindparam("ids", expanding=True)
-    return _Question(asked.where(order_id == bindparam("id")), asked.where(order_id.in_(ids)))
-
-
 _order, _payment, _command, _task = (table_of(kind) for kind in (Order, Payment, MakeCommand, OutboxRow))
-_movement = table_of(Movement)
-_of_machine = Device.device_uuid == _order.c.device_uuid
-_control = select(Device.control).where(_of_machine).scalar_subquery()
-_closed = select(Device.status == "closed").where(_of_machine).scalar_subquery()
-_ORDERS = _about(
-    select(_order, _control.label("control"), _closed.label("closed")).with_for_update(of=_order), _order.c.id
-)
+_device, _movement = table_of(Device), table_of(Movement)
+_with_machine = select(_order, _device.c.control, _device.c.status).outerjoin(_device)
+_ORDERS = Question(Order, _with_machine.with_for_update(of=_order), _order.c.id)
 # Locked as well: webhooks move a payment's date, workers claim a task, without holding the order.
-_PAYMENTS = _about(select(_payment).with_for_update(), _payment.c.order_id)
-_TASKS = _about(select(_task).with_for_update(), _task.c.order_id)
-_COMMANDS = _about(select(_command), _command.c.order_id)
-_MOVEMENTS = _about(select(_movement), _movement.c.order_id)
-_PARTS: dict[type[Base], _Question] = {
-    Payment: _Question(*(asked.order_by(_payment.c.started_at, _payment.c.id) for asked in _PAYMENTS)),
-    MakeCommand: _Question(*(asked.order_by(_command.c.attempt) for asked in _COMMANDS)),
-    OutboxRow: _Question(*(asked.order_by(_task.c.id) for asked in _TASKS)),
-    Movement: _Question(*(asked.order_by(_movement.c.id) for asked in _MOVEMENTS)),
+_locked_payments, _locked_tasks = select(_payment).with_for_update(), select(_task).with_for_update()
+_PARTS: dict[type[Base], Question] = {
+    Payment: Question(Payment, _locked_payments, _payment.c.order_id, _payment.c.started_at, _payment.c.id),
+    MakeCommand: Question(MakeCommand, select(_command), _command.c.order_id, _command.c.attempt),
+    OutboxRow: Question(OutboxRow, _locked_tasks, _task.c.order_id, _task.c.id),
+    Movement: Question(Movement, select(_movement), _movement.c.order_id, _movement.c.id),
 }
 _MOVEMENT = ("payment_id", "kind", "reference")
 """Names a row of the ledger."""
@@ -124,25 +104,23 @@ class LockedOrder:
         return any(payment.id == payment_id for payment in self._parts.get(Payment, ()))
 
     def _add(self, row: Payment | MakeCommand | OutboxRow | OrderChange | Movement, *, once: bool = False) -> None:
-        if once and any(_is_same(known, row) for known in self._parts.get(type(row), ())):
+        if once and any(_is_same(known, row) for known in self._parts.get(kind_of(row), ())):
             return
         self.tx.rows.add(row, once)
         self._added.append(row)
-        if type(row) in self._parts:
-            self._parts[type(row)].append(row)
+        if kind_of(row) in self._parts:
+            self._parts[kind_of(row)].append(row)
 
     def _all(self, kind: type[Part]) -> list[Part]:
         if kind not in self._parts:
             self.tx.part(LockedOrders).read(kind)
         return self._parts[kind]
 
-    def _take_in(self, kind: type[Part], found: Row[Any]) -> None:
-        values = dict(found._mapping)
-        row = plain(kind, values)
-        if any(type(added) is kind and _is_same(added, row) for added in self._added):
+    def _take_in(self, kind: type[Part], row: Part) -> None:
+        if any(kind_of(added) is kind and _is_same(added, row) for added in self._added):
             return  # written by us a moment ago
         if named_by(kind):
-            self.tx.rows.watch(row, values)
+            self.tx.rows.watch(row)
         self._parts[kind].append(row)
 
 
@@ -187,27 +165,16 @@ class LockedOrders:
             locked._parts[kind] = []
         needs_payment = issubclass(kind, MakeCommand)
         wanted = [order_id for order_id, locked in lacking.items() if locked.was_paid or not needs_payment]
-        for found in self._ask(_PARTS[kind], wanted):
-            lacking[found.order_id]._take_in(kind, found)
+        for (row,) in _PARTS[kind].ask(self._tx.connection, wanted):
+            lacking[row.order_id]._take_in(kind, row)
         for locked in lacking.values():
-            locked._parts[kind] += [row for row in locked._added if type(row) is kind]
+            locked._parts[kind] += [row for row in locked._added if kind_of(row) is kind]
 
     def _fetch(self, order_ids: Iterable[str]) -> None:
-        for found in self._ask(_ORDERS, sorted(order_ids)):
-            values = dict(found._mapping)
-            control = values.pop("control") or ""
-            is_closed, was_paid = bool(values.pop("closed")), values["paid_at"] is not None
-            locked = LockedOrder(self._tx, plain(Order, values), control, is_closed, was_paid)
-            self._tx.rows.watch(locked.order, values)
-            self._locked[locked.order.id] = locked
-
-    def _ask(self, question: _Question, ids: Sequence[str]) -> Sequence[Row[Any]]:
-        connection = self._tx.connection
-        if len(ids) <= 1:
-            return connection.execute(question.of_one, {"id": ids[0]}).all() if ids else ()
-        as_many = 1 << (len(ids) - 1).bit_length()  # few different statements, so that each stays prepared
-        padded = [*ids, *[ids[-1]] * (as_many - len(ids))]
-        return connection.execute(question.of_many, {"ids": padded}).all()
+        for order, control, status in _ORDERS.ask(self._tx.connection, sorted(order_ids)):
+            self._tx.rows.watch(order)
+            locked = LockedOrder(self._tx, order, control or "", status == "closed", order.paid_at is not None)
+            self._locked[order.id] = locked
 
 
 def lock_order(tx: Transaction, order_id: str) -> LockedOrder:
@@ -227,12 +194,13 @@ def order_key(order_id: str) -> str:
 
 
 def _is_same(one: Base, other: Base) -> bool:
-    names = [named_by(type(one))] if named_by(type(one)) else _MOVEMENT
-    return all(one.__dict__[name] == other.__dict__[name] for name in names)
+    name = named_by(kind_of(one))
+    names = [name] if name else _MOVEMENT
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _only(rows: Sequence[Part], key: str, what: str) -> Part:
     for row in rows:
-        if row.__dict__["id"] == key:
+        if row.id == key:
             return row
     raise LookupError(f"no {what} {key}")
