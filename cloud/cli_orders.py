@@ -3,13 +3,18 @@
 Who sits at the server is taken at his word: `--by` is a name, the console asks for a login.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 import click
 from sqlalchemy import select
 
+from cloud.access.signing import Signer
+from cloud.console.orders.evidence import NotEvidence
+from cloud.console.orders.evidence import verify as verify_evidence
 from cloud.operators.at_risk_report import roubles
 from cloud.orders import return_requests
 from cloud.orders.locked_order import UnknownOrder
@@ -18,9 +23,11 @@ from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.pour_again import pour_again
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason
+from cloud.settings import Settings, SettingsError, read_dotenv
 from cloud.wiring import Cloud
 
 BAD = 1
+WRONG_USAGE = 2
 _REFUSED = (UnknownOrder, NotReturnable, NotAllowed)
 _by = click.option("--by", required=True, help="who decides; stays in the order's history")
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
@@ -28,7 +35,7 @@ _reason = click.option("--reason", required=True, help="why; stays in the order'
 
 def commands(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
     """Each command, over the cloud that `ready_made` opens."""
-    return _returning(ready_made), _pouring(ready_made), _listing(ready_made), *_deciding(ready_made)
+    return _returning(ready_made), _pouring(ready_made), _listing(ready_made), *_deciding(ready_made), evidence
 
 
 def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
@@ -137,6 +144,42 @@ def _deciding(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
         click.echo(f"Request {number} is declined.")
 
     return approve, decline
+
+
+@click.group()
+def evidence() -> None:
+    """Files that prove what happened to an order; the console makes them."""
+
+
+@evidence.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def verify(file: Path) -> None:
+    """Tell whether FILE was signed by us and not changed since. Needs the settings, no database."""
+    try:
+        document = verify_evidence(file.read_text(encoding="utf-8"), _signer())
+    except (NotEvidence, UnicodeDecodeError) as error:
+        _fail(f"NOT TRUE: {error}")
+    order = document["order"]
+    click.echo(f"true: order {order['id']}, made {document['made_at']}, signed by us and not changed since")
+    for words in document["verdict"].values():
+        click.echo(words)
+
+
+@evidence.command()
+def key() -> None:
+    """Print the public key with which anybody can check such a file (Ed25519, base64)."""
+    click.echo(_signer().public_key)
+
+
+def _signer() -> Signer:
+    environ = dict(os.environ)
+    read_dotenv(Path.cwd(), environ)
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as error:
+        click.echo(f"Settings are wrong:\n{error}", err=True)
+        sys.exit(WRONG_USAGE)
+    return Signer(settings.secret_key, settings.old_secret_keys)
 
 
 def _fail(words: str) -> NoReturn:

@@ -1,6 +1,12 @@
 """The rooms of the console. A room that is not named here has no page."""
 
 from cloud.console.account.routes import room as account
+from cloud.console.claims.routes import room as claims
+from cloud.console.orders.routes import room as orders
 from cloud.console.shell.room import Room
 
-ROOMS: tuple[Room, ...] = (account,)
+ROOMS: tuple[Room, ...] = (
+    orders,
+    claims,
+    account,
+)

@@ -1,0 +1,155 @@
+"""Buyers' claims and the returns that wait for a second person: one page, and the acts on both."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.journal import Subject
+from cloud.console.claims.readers import ListedClaim, ListedRequest, claims_in, requests_in
+from cloud.console.claims.texts_en import EN
+from cloud.console.claims.texts_ru import RU
+from cloud.console.orders.acting import asker, attempt
+from cloud.console.orders.facts import Told
+from cloud.console.orders.sentence import sentence
+from cloud.console.orders.verdict import verdict
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.paging import AFTER, Key, Listed
+from cloud.console.shell.room import Kind, Nav, Room
+from cloud.database.transaction import Transaction
+from cloud.orders import claims, return_requests
+from cloud.orders.claims import Claim, ClaimState
+from cloud.orders.models import Order
+from cloud.orders.return_requests import Asker, ReturnRequest
+from cloud.orders.return_rules import StepUpNeeded, is_same_person
+
+
+def _claim(session: Session, claim_id: str) -> Subject | None:
+    found = session.get(Claim, int(claim_id)) if claim_id.isdecimal() and len(claim_id) < 10 else None
+    return None if found is None else Subject("claim", claim_id, found.merchant_id, found.device_uuid)
+
+
+def _request(session: Session, request_id: str) -> Subject | None:
+    if not request_id.isdecimal() or len(request_id) > 9:
+        return None
+    asked = select(Order.merchant_id, Order.device_uuid).join(ReturnRequest, ReturnRequest.order_id == Order.id)
+    found = session.execute(asked.where(ReturnRequest.id == int(request_id))).first()
+    return None if found is None else Subject("return_request", request_id, found.merchant_id, found.device_uuid)
+
+
+CLAIM = Kind("claim", "claim_id", _claim)
+REQUEST = Kind("return_request", "request_id", _request)
+room = Room("claims", {"ru": RU, "en": EN}, Nav("claims.list", Act.SEE_CLAIMS, "claims", 40))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One of the list with its order's truth in words."""
+
+    of: Any
+    told: Told
+    says: str
+    sums: bool
+    may_decide: bool = False
+
+    @property
+    def claim(self) -> Any:
+        return self.of.claim
+
+    @property
+    def request(self) -> Any:
+        return self.of.request
+
+    @property
+    def words(self) -> str:
+        return str(self.of.words)
+
+
+@room.page("/claims", Act.SEE_CLAIMS)
+def list(desk: Desk) -> str:
+    """What waits for a person's word."""
+    wanted = request.args.get("state", "")
+    state = ClaimState(wanted) if wanted in set(ClaimState) else ClaimState.OPEN
+    with desk.read() as session:
+        found = claims_in(session, desk.scope, state, Key.read(request.args.get(AFTER, "")))
+        waiting = requests_in(session, desk.scope, desk.now)
+    shown = Listed([_shown(desk, one) for one in found.items], found.next)
+    return desk.render("claims/list.html", found=shown, requests=[_shown(desk, one) for one in waiting],
+                       states=[one.value for one in ClaimState], chosen=state.value)  # fmt: skip
+
+
+@room.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
+def answer(desk: Desk, claim_id: str) -> BaseResponse:
+    """Answer the buyer, and close the claim if he wants."""
+    resolves = request.form.get("then") == "resolved"
+    words = request.form.get("answer", "")
+
+    def work(tx: Transaction) -> Done[str]:
+        by = desk.person.name or desk.person.email
+        claim = claims.answer(tx, int(claim_id), by, words, desk.now, resolves=resolves)
+        return Done(claim.order_id, None, {"order": claim.order_id, "state": claim.state})
+
+    order_id = attempt(desk, Act.ANSWER_CLAIM, "", work)
+    if order_id is not None:
+        desk.say(f"claims.done.{'resolved' if resolves else 'answered'}")
+        return desk.go("orders.show", order_id=order_id)
+    with desk.read() as session:
+        return desk.go("orders.show", order_id=session.get_one(Claim, int(claim_id)).order_id)
+
+
+@room.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)
+def approve(desk: Desk, request_id: str) -> BaseResponse:
+    """A second person says yes; the only one there is, having shown again who he is."""
+    asked, by = _asked(desk, int(request_id))
+
+    def work(tx: Transaction) -> Done[ReturnRequest]:
+        if is_same_person(asked.requested_by, by.name) and by.is_alone:
+            if not by.stepped_up:
+                raise StepUpNeeded
+            decided = return_requests.approve_alone(tx, asked.id, by, desk.now)
+        else:
+            decided = return_requests.approve(tx, asked.id, by.name, desk.now)
+        return Done(decided, {"state": asked.state}, _told(decided))
+
+    return _decided(desk, asked, attempt(desk, Act.APPROVE_RETURN, "", work), "approved")
+
+
+@room.act("/claims/requests/<request_id>/decline", Act.REQUEST_RETURN, REQUEST)
+def decline(desk: Desk, request_id: str) -> BaseResponse:
+    """Who may approve says no; who asked takes it back."""
+    asked, by = _asked(desk, int(request_id))
+    words = request.form.get("words", "")
+
+    def work(tx: Transaction) -> Done[ReturnRequest]:
+        if not is_same_person(asked.requested_by, by.name) and not desk.may(Act.APPROVE_RETURN):
+            raise return_requests.NotAllowed("second_person", "who may approve declines")
+        decided = return_requests.decline(tx, asked.id, by.name, words, desk.now)
+        return Done(decided, {"state": asked.state}, _told(decided))
+
+    return _decided(desk, asked, attempt(desk, Act.REQUEST_RETURN, words, work), "declined")
+
+
+def _asked(desk: Desk, number: int) -> tuple[ReturnRequest, Asker]:
+    with desk.read() as session:
+        return session.get_one(ReturnRequest, number), asker(desk, session, desk.about().merchant_id)
+
+
+def _told(decided: ReturnRequest) -> dict[str, object]:
+    return {"order": decided.order_id, "state": decided.state, "kopecks": decided.kopecks}
+
+
+def _decided(desk: Desk, asked: ReturnRequest, decided: ReturnRequest | None, how: str) -> BaseResponse:
+    if decided is not None:
+        desk.say(f"claims.done.{how}", price=desk.texts.price(decided.kopecks))
+    return desk.go("orders.show", order_id=asked.order_id)
+
+
+def _shown(desk: Desk, one: ListedClaim | ListedRequest) -> Shown:
+    told = one.told
+    sums = desk.person.may(Act.SEE_SUMS, told.merchant_id, told.device_uuid)
+    may_decide = desk.person.may(Act.APPROVE_RETURN, told.merchant_id, told.device_uuid)
+    return Shown(one, told, sentence(desk.texts, verdict(told.facts), sums=sums), sums, may_decide)

@@ -1,0 +1,128 @@
+"""The acts of the order's page: each through the desk's one door, each told in words, also when it is refused."""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.access.acts import Act, Role, grants
+from cloud.access.journal import Subject
+from cloud.access.models import Membership, User
+from cloud.console.shell.desk import Desk, Done, NeedsConfirmation
+from cloud.database.transaction import Transaction
+from cloud.orders import claims, operator_actions, pour_again, return_requests
+from cloud.orders.making import NotPourable
+from cloud.orders.models import Order
+from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
+from cloud.orders.return_rules import RequestState, ReturnReason, StepUpNeeded
+
+T = TypeVar("T")
+_ROUBLES = re.compile(r"(\d{1,6})(?:[.,](\d{1,2}))?")
+
+
+def roubles_in(text: str) -> int | None:
+    """Kopecks of what was typed; None for nothing, which means all of it; 0 for what is no sum."""
+    typed = text.replace("\u00a0", "").replace("\u202f", "").replace(" ", "").strip("₽")
+    if not typed:
+        return None
+    found = _ROUBLES.fullmatch(typed)
+    return 0 if found is None else int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))
+
+
+def perform_return(desk: Desk, order_id: str, reason: ReturnReason, words: str, kopecks: int | None) -> None:
+    """Return money, or ask for a second person."""
+
+    def work(tx: Transaction) -> Done[ReturnRequest]:
+        before = _money(tx.session, order_id)
+        by = asker(desk, tx.session, desk.about().merchant_id)
+        request = return_requests.ask(tx, order_id, Wish(reason, words, kopecks), by, desk.cloud.limits, desk.now)
+        after = _money(tx.session, order_id) | {"request": request.id, "state": request.state}
+        return Done(request, before, after | {"kopecks": request.kopecks})
+
+    request = attempt(desk, Act.REQUEST_RETURN, f"{reason.value}: {words}" if words else reason.value, work)
+    if request is not None:
+        key = "orders.done.requested" if request.state == RequestState.REQUESTED else "orders.done.returned"
+        desk.say(key, price=desk.texts.price(request.kopecks))
+
+
+def perform_pour(desk: Desk, order_id: str, words: str) -> str:
+    """Pour again; the order to show next."""
+
+    def work(tx: Transaction) -> Done[str]:
+        poured = pour_again.pour_again(tx, order_id, desk.person.email, words, desk.cloud.rules, desk.now)
+        return Done(poured, None, {"order": poured})
+
+    poured = attempt(desk, Act.POUR_AGAIN, words, work)
+    if poured is not None:
+        desk.say("orders.done.poured")
+    return poured or order_id
+
+
+def perform_resolve(desk: Desk, order_id: str, words: str) -> None:
+    """Mark as resolved."""
+
+    def work(tx: Transaction) -> Done[bool]:
+        claims.mark_resolved(tx, order_id, desk.person.email, words, desk.now)
+        return Done(True, None, {"resolved": True})
+
+    if attempt(desk, Act.RESOLVE, words, work):
+        desk.say("orders.done.resolved")
+
+
+def perform_note(desk: Desk, order_id: str, words: str) -> None:
+    """Keep a note."""
+
+    def work(tx: Transaction) -> Done[bool]:
+        operator_actions.note(tx, order_id, desk.person.email, words, desk.now)
+        return Done(True, None, {"words": words[:200]})
+
+    if not words.strip():
+        return
+    if attempt(desk, Act.NOTE_ORDER, "", work):
+        desk.say("orders.done.noted")
+
+
+def attempt(
+    desk: Desk, act: Act, why: str, work: Callable[[Transaction], Done[T]], subject: Subject | None = None
+) -> T | None:
+    """What the act gave; None when it was refused, which the next page tells. Raises `NeedsConfirmation`."""
+    try:
+        return desk.perform(act, subject or desk.about(), why, work)
+    except StepUpNeeded:
+        raise NeedsConfirmation from None
+    except NotReturnable:
+        desk.say("orders.bad.not_returnable", good=False)
+    except (NotAllowed, claims.NotClaimable) as refused:
+        desk.say(f"orders.bad.{refused.code}", good=False)
+    except NotPourable as refused:
+        desk.say(f"orders.bad.{refused}", good=False)
+    return None
+
+
+def asker(desk: Desk, session: Session, merchant_id: str) -> Asker:
+    """Who sits at the desk, and whether anybody else of this merchant could approve."""
+    person = desk.person
+    can_approve = person.may(Act.APPROVE_RETURN, merchant_id)
+    is_alone = can_approve and not _others(session, merchant_id, person.user_id)
+    return Asker(person.email, is_alone, person.has_just_confirmed(desk.now))
+
+
+def _others(session: Session, merchant_id: str, user_id: str) -> bool:
+    approving = [role.value for role in Role if Act.APPROVE_RETURN in grants(role)]
+    found = (
+        select(Membership.id)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.merchant_id == merchant_id, Membership.user_id != user_id, Membership.role.in_(approving),
+            Membership.machines.is_(None), User.disabled_at.is_(None),
+        )
+    )  # fmt: skip
+    return session.scalar(found.limit(1)) is not None
+
+
+def _money(session: Session, order_id: str) -> dict[str, object]:
+    order = session.execute(select(Order.status, Order.given_back).where(Order.id == order_id)).one()
+    return {"status": order.status, "given_back": order.given_back}

@@ -1,0 +1,81 @@
+"""The facts a verdict rests on, read for one order or for a page of them: four questions, however many orders."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.console.orders.verdict import Facts, Returning
+from cloud.fleet.models import Device
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.owed_tasks import as_paid_for
+from cloud.orders.pour_again import FREE
+from cloud.orders.states import Status
+from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
+
+MONEY_TASKS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One order as a list tells it."""
+
+    order_id: str
+    merchant_id: str
+    device_uuid: str
+    location: str
+    drink_name: str
+    price: int
+    facts: Facts
+
+
+def told_of(session: Session, order_ids: Sequence[str]) -> dict[str, Told]:
+    """Each of these orders."""
+    ids = sorted(set(order_ids))
+    payments, moves = _by_order(session, Payment, ids), _by_order(session, Movement, ids)
+    tasks = _by_order(session, OutboxRow, ids)
+    asked = select(Order, Device.location).join(Device, Device.device_uuid == Order.device_uuid)
+    return {
+        order.id: Told(
+            order.id, order.merchant_id, order.device_uuid, location, order.drink_name, order.price,
+            facts_of(order, payments[order.id], tasks[order.id], moves[order.id]),
+        )
+        for order, location in session.execute(asked.where(Order.id.in_(ids)))
+    }  # fmt: skip
+
+
+def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRow], moves: Sequence[Movement]) -> Facts:
+    """What the verdict rests on."""
+    back = [row for row in tasks if row.task in RETURNS and row.verdict != WITHDRAWN]
+    open_ones = [row for row in back if row.settled_at is None]
+    returning = Returning(
+        is_open=bool(open_ones),
+        has_begun=any(row.attempts > row.undone for row in open_ones),
+        refusals=sum(row.verdict == REFUSED for row in back),
+        is_for_person=any(row.verdict in FOR_A_PERSON for row in back),
+    )
+    return Facts(
+        status=Status(order.status),
+        price=order.price,
+        reason=order.reason,
+        stage=order.stage,
+        uncertain=order.uncertain,
+        waits_for_person=order.waits_for_person,
+        is_free=order.opened_by == FREE,
+        payments=[as_paid_for(payment) for payment in payments],
+        returning=returning,
+        finished_at=order.finished_at,
+        money_at=max((move.at for move in moves), default=None),
+        returns_at=order.return_after,
+    )
+
+
+def _by_order(session: Session, kind: Any, ids: list[str]) -> dict[str, list[Any]]:
+    found = defaultdict(list)
+    for row in session.scalars(select(kind).where(kind.order_id.in_(ids)).order_by(kind.id)):
+        found[row.order_id].append(row)
+    return found

@@ -1,0 +1,106 @@
+"""What a person types into the one search field, understood: order, payment, amount, moment, last characters. Pure.
+
+Words are read in any order: "149 вчера 12:40", "14:05", "…9a3f", a number copied whole. What could mean two things is
+looked for as both. Cards are never looked for: no digit of one is stored here (docs/console.md).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+
+LONGEST = 300
+AROUND = timedelta(minutes=20)
+"""People remember a time so well."""
+TAIL_AT_LEAST = 4
+_DAYS = {"сегодня": 0, "today": 0, "вчера": 1, "yesterday": 1, "позавчера": 2}
+_MONEY = re.compile(r"(\d{1,6})(?:[.,](\d{2}))?(₽|р|р\.|руб|руб\.|rub)?", re.IGNORECASE)
+_UNITS = frozenset({"₽", "р", "р.", "руб", "руб.", "rub"})
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?")
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}|\d{2}))?")
+_NAME = re.compile(r"[^\s]{4,255}")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for; each part narrows, but a name and its tail are two ways to find one order."""
+
+    name: str = ""
+    """An order's number, or a payment's, whole or its beginning."""
+    tail: str = ""
+    """The last characters of an order's number."""
+    kopecks: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == NOTHING
+
+
+NOTHING = Query()
+
+
+def parse(text: str, now: datetime, zone: tzinfo) -> Query:
+    """What `text` asks for, on the clock of `zone`."""
+    words = text.strip()[:LONGEST].split()
+    name = tail = ""
+    kopecks: int | None = None
+    day: date | None = None
+    moment: time | None = None
+    for word in words:
+        if word.casefold() in _UNITS:
+            continue
+        if (read_time := _time(word)) is not None:
+            moment = read_time
+        elif (read_day := _day(word, now.astimezone(zone).date())) is not None:
+            day = read_day
+        elif (read_money := _kopecks(word)) is not None:
+            kopecks = read_money
+            tail = word if word.isdecimal() and len(word) >= TAIL_AT_LEAST else tail
+        elif word[0] in "…*" or word.startswith("..."):
+            tail = word.lstrip("…*.")[-64:]
+        elif _NAME.fullmatch(word):
+            name = tail = word
+    since, until = _span(day, moment, now, zone)
+    return Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, since, until)
+
+
+def _time(word: str) -> time | None:
+    found = _TIME.fullmatch(word)
+    return None if found is None else time(int(found[1]), int(found[2]))
+
+
+def _day(word: str, today: date) -> date | None:
+    if word.casefold() in _DAYS:
+        return today - timedelta(days=_DAYS[word.casefold()])
+    try:
+        if found := _ISO.fullmatch(word):
+            return date(int(found[1]), int(found[2]), int(found[3]))
+        if found := _DATE.fullmatch(word):
+            year = int(found[3] or today.year)
+            day = date(year + 2000 if year < 100 else year, int(found[2]), int(found[1]))
+            return day if found[3] or day <= today else day.replace(year=day.year - 1)
+    except ValueError:  # no such day: 149.50 is an amount
+        return None
+    return None
+
+
+def _kopecks(word: str) -> int | None:
+    found = _MONEY.fullmatch(word)
+    return None if found is None else int(found[1]) * 100 + int(found[2] or 0)
+
+
+def _span(
+    day: date | None, moment: time | None, now: datetime, zone: tzinfo
+) -> tuple[datetime | None, datetime | None]:
+    """A day, or a while around a moment: of today, or of yesterday when it has not come yet."""
+    if moment is None:
+        if day is None:
+            return None, None
+        start = datetime.combine(day, time(), zone)
+        return start, datetime.combine(day + timedelta(days=1), time(), zone)
+    at = datetime.combine(day or now.astimezone(zone).date(), moment, zone)
+    if day is None and at - AROUND > now:
+        at = datetime.combine(at.date() - timedelta(days=1), moment, zone)
+    return at - AROUND, at + AROUND

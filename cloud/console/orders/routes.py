@@ -1,0 +1,121 @@
+"""Pages and acts about orders: find one, see its truth, act on it."""
+
+from flask import Response, request
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.signing import Signer
+from cloud.console.orders import evidence as files
+from cloud.console.orders import query as queries
+from cloud.console.orders.acting import perform_note, perform_pour, perform_resolve, perform_return, roubles_in
+from cloud.console.orders.rows import Chip, Filters, listed, machines, named, rows_of
+from cloud.console.orders.sentence import sentence
+from cloud.console.orders.texts_en import EN
+from cloud.console.orders.texts_ru import RU
+from cloud.console.orders.verdict import verdict
+from cloud.console.orders.whole import WholeOrder, whole_order
+from cloud.console.shell.desk import Desk
+from cloud.console.shell.kinds import ORDER
+from cloud.console.shell.paging import AFTER, Key
+from cloud.console.shell.room import Nav, Room
+from cloud.console.shell.texts import DEFAULT_ZONE
+from cloud.orders.pour_again import why_not_again
+from cloud.orders.return_rules import ReturnReason
+from cloud.orders.states import FINAL, Status
+
+room = Room("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORDERS, "orders", 30))
+
+
+@room.page("/orders", Act.SEE_ORDERS)
+def list(desk: Desk) -> str | BaseResponse:
+    """Orders, newest first; one field finds any of them. Exactly one found is shown at once."""
+    asked = request.args
+    text = asked.get("q", "").strip()[: queries.LONGEST]
+    query = queries.parse(text, desk.now, DEFAULT_ZONE)
+    chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
+    filters = Filters(chip, query, asked.get("machine", "")[:64])
+    with desk.read() as session:
+        names = named(session, desk.scope, query.name)
+        if len(names) == 1:
+            return desk.go("orders.show", order_id=names[0])
+        after = Key.read(asked.get(AFTER, ""))
+        found = rows_of(session, desk.scope, names) if names else listed(session, desk.scope, filters, after, desk.now)
+        places = machines(session, desk.scope)
+    sums = desk.person.scope(Act.SEE_SUMS)
+    return desk.render("orders/list.html", found=found, filters=filters, q=text, chips=[*Chip], machines=places,
+                       sums=sums)  # fmt: skip
+
+
+@room.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
+def show(desk: Desk, order_id: str) -> str:
+    """One order: the verdict, the acts, the stream."""
+    whole = _read(desk, order_id)
+    sums = desk.may(Act.SEE_SUMS)
+    return desk.render(
+        "orders/show.html", whole=whole, order=whole.order, sums=sums, verdict=verdict(whole.facts),
+        limits=desk.cloud.limits,
+        says=sentence(desk.texts, verdict(whole.facts), sums=sums),
+        reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
+        can_pour=why_not_again(whole.order) == "", is_moving=_is_moving(whole), zone=DEFAULT_ZONE.key,
+    )  # fmt: skip
+
+
+@room.page("/orders/<order_id:order_id>/evidence.json", Act.SEE_SUMS, ORDER)
+def evidence(desk: Desk, order_id: str) -> Response:
+    """The same as a signed file."""
+    whole = _read(desk, order_id)
+    settings = desk.cloud.settings
+    told: dict[str, str] = {desk.texts.language: sentence(desk.texts, verdict(whole.facts))}
+    document = files.document_of(whole, told, desk.now)
+    text = files.sealed(document, Signer(settings.secret_key, settings.old_secret_keys))
+    response = Response(text, mimetype="application/json")
+    response.headers["Content-Disposition"] = "attachment; filename=evidence.json"
+    return response
+
+
+@room.act("/orders/<order_id:order_id>/return", Act.REQUEST_RETURN, ORDER)
+def give_back(desk: Desk, order_id: str) -> BaseResponse:
+    """Return money, or ask a second person to."""
+    form = request.form
+    kopecks = roubles_in(form.get("roubles", ""))
+    reason = form.get("reason", "")
+    if kopecks == 0 or reason not in set(ReturnReason):
+        desk.say("orders.bad.sum", good=False)
+    else:
+        perform_return(desk, order_id, ReturnReason(reason), form.get("words", ""), kopecks)
+    return desk.go("orders.show", order_id=order_id)
+
+
+@room.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
+def pour(desk: Desk, order_id: str) -> BaseResponse:
+    """Pour the drink once more, free of charge."""
+    return desk.go("orders.show", order_id=perform_pour(desk, order_id, request.form.get("pour_words", "")))
+
+
+@room.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
+def resolve(desk: Desk, order_id: str) -> BaseResponse:
+    """The order's trouble is dealt with."""
+    perform_resolve(desk, order_id, request.form.get("resolve_words", ""))
+    return desk.go("orders.show", order_id=order_id)
+
+
+@room.act("/orders/<order_id:order_id>/note", Act.NOTE_ORDER, ORDER)
+def note(desk: Desk, order_id: str) -> BaseResponse:
+    """Words that stay with the order."""
+    perform_note(desk, order_id, request.form.get("note_words", ""))
+    return desk.go("orders.show", order_id=order_id)
+
+
+def _read(desk: Desk, order_id: str) -> WholeOrder:
+    with desk.read() as session:
+        whole = whole_order(session, desk.scope, order_id, desk.now)
+    if whole is None:
+        raise NotFound
+    return whole
+
+
+def _is_moving(whole: WholeOrder) -> bool:
+    """Whether the page looks again by itself."""
+    open_request = whole.open_request is not None or whole.facts.returning.is_open
+    return open_request or Status(whole.order.status) not in FINAL

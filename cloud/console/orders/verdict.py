@@ -1,0 +1,167 @@
+"""The truth about an order in one sentence: what became of the drink, and where its money is. Pure.
+
+"Poured" is never said without the machine's word, "back" never without the provider's (promise 6).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from cloud.orders.money import PaidFor, PaymentState, paying
+from cloud.orders.states import UNOBSERVED, Status
+
+Light = Literal["good", "warn", "bad", ""]
+STUCK_AFTER = 3
+"""The provider's "no" so often will not change by itself."""
+
+
+class MoneyIs(StrEnum):
+    """Where the buyer's money is."""
+
+    NONE = "none"
+    ASKED = "asked"
+    """A payment is open; nothing has come."""
+    HELD = "held"
+    TAKEN = "taken"
+    WAITING = "waiting"
+    """Evidence is awaited; it goes back by itself."""
+    PERSON = "person"
+    RETURNING = "returning"
+    RETURNED = "returned"
+    LET_GO = "let_go"
+    PART = "part"
+    STUCK = "stuck"
+    """It should go back, and does not."""
+
+
+@dataclass(frozen=True)
+class Returning:
+    """The calls that give the money back, in short."""
+
+    is_open: bool = False
+    has_begun: bool = False
+    refusals: int = 0
+    is_for_person: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All the verdict rests on."""
+
+    status: Status
+    price: int = 0
+    reason: str = ""
+    stage: str = ""
+    uncertain: bool = False
+    waits_for_person: bool = False
+    is_free: bool = False
+    payments: Sequence[PaidFor] = field(default=())
+    returning: Returning = Returning()
+    finished_at: datetime | None = None
+    money_at: datetime | None = None
+    """When its money moved last."""
+    returns_at: datetime | None = None
+    """When it goes back by itself."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One half of the sentence: its key, and what is filled in."""
+
+    key: str
+    at: datetime | None = None
+    kopecks: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The sentence, and how bad it is."""
+
+    first: Phrase
+    second: Phrase
+    light: Light
+
+
+def verdict(facts: Facts) -> Verdict:
+    """What became of the order. Where something went wrong, money is what people ask about: it comes first."""
+    drink, money, where = drink_phrase(facts), money_phrase(facts), money_is(facts)
+    light = _light(facts, where)
+    went_wrong = facts.status in {Status.MAKE_FAILED, Status.FAILED} and where is not MoneyIs.NONE
+    return Verdict(money, drink, light) if went_wrong else Verdict(drink, money, light)
+
+
+def money_is(facts: Facts) -> MoneyIs:
+    """Where the money of the payment that pays is, or of any other that brought some."""
+    payment = paying(facts.payments) or _other(facts.payments)
+    if payment is None:
+        is_open = any(p.state in {PaymentState.CREATING, PaymentState.PENDING} for p in facts.payments)
+        return MoneyIs.ASKED if is_open else MoneyIs.NONE
+    if payment.state is PaymentState.CANCELED and payment.captured <= payment.refunded:
+        return MoneyIs.RETURNED if payment.refunded else MoneyIs.LET_GO
+    if payment.refunded >= payment.captured > 0:
+        return MoneyIs.RETURNED
+    return _of_money_here(facts, payment)
+
+
+def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
+    returning = facts.returning
+    if returning.refusals >= STUCK_AFTER or returning.is_for_person:
+        return MoneyIs.STUCK
+    if facts.waits_for_person:
+        return MoneyIs.PERSON
+    if returning.is_open:
+        return MoneyIs.WAITING if facts.returns_at is not None and not returning.has_begun else MoneyIs.RETURNING
+    if payment.refunded:
+        return MoneyIs.PART
+    if facts.status in {Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID}:
+        return MoneyIs.STUCK
+    return MoneyIs.HELD if payment.state is PaymentState.HELD else MoneyIs.TAKEN
+
+
+def drink_phrase(facts: Facts) -> Phrase:
+    """What became of the drink, as far as the machine has said."""
+    status, key = facts.status, f"orders.drink.{facts.status.value}"
+    match status:
+        case Status.SUCCESSFUL:
+            return Phrase("orders.drink.unobserved" if facts.stage == UNOBSERVED else key, at=facts.finished_at)
+        case Status.MAKE_FAILED:
+            return Phrase("orders.drink.uncertain" if facts.uncertain else key, reason=facts.reason)
+        case Status.FAILED:
+            is_over = facts.reason == "expired"
+            return Phrase("orders.drink.expired" if is_over else key, reason=facts.reason)
+        case Status.MAKE_PENDING:
+            return Phrase("orders.drink.sent" if facts.stage in {"", "sent"} else key)
+        case _:
+            return Phrase(key)
+
+
+def money_phrase(facts: Facts) -> Phrase:
+    """Where the money is."""
+    if facts.is_free:
+        return Phrase("orders.money.free")
+    where = money_is(facts)
+    payment = paying(facts.payments) or _other(facts.payments)
+    back = payment.refunded if payment is not None else 0
+    at = facts.returns_at if where is MoneyIs.WAITING else facts.money_at
+    return Phrase(f"orders.money.{where.value}", at=at, kopecks=back if where is MoneyIs.PART else facts.price)
+
+
+def _other(payments: Sequence[PaidFor]) -> PaidFor | None:
+    """A payment that brought money and cannot pay the order."""
+    had = [p for p in payments if p.captured or p.state is PaymentState.HELD]
+    return had[-1] if had else None
+
+
+def _light(facts: Facts, where: MoneyIs) -> Light:
+    if where in {MoneyIs.STUCK, MoneyIs.PERSON}:
+        return "bad"
+    if facts.status is Status.MAKE_FAILED:
+        return "bad" if where in {MoneyIs.HELD, MoneyIs.TAKEN, MoneyIs.PART} else "warn"
+    if facts.status is Status.SUCCESSFUL:
+        return "good" if where in {MoneyIs.TAKEN, MoneyIs.HELD, MoneyIs.NONE} else "warn"
+    if facts.status is Status.MANUAL_MAKE:
+        return "warn"
+    return ""

@@ -1,0 +1,31 @@
+"""Orders with something to decide about them, for tests of the console's pages."""
+
+from cloud.orders import claims, return_requests
+from cloud.orders.claims import ClaimKind
+from cloud.orders.return_requests import Asker, Wish
+from cloud.orders.return_rules import Limits, ReturnReason
+from protocol.reasons import Result
+from tests.cloud.console.building import Console
+from tests.cloud.worlds import ONE_STAGE, World
+
+
+def poured(world: World) -> str:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    return order_id
+
+
+def a_claim(console: Console) -> str:
+    """A claim of a poured order, still to be answered."""
+    world = console.world
+    said = (claims.say, poured(world), ClaimKind.NOT_POURED, "пусто", "ru", world.now)
+    return str(world.database.transact(*said).id)
+
+
+def a_request(console: Console) -> str:
+    """A return that waits for a second person."""
+    world = console.world
+    wish, by = Wish(ReturnReason.BAD_DRINK, "cold"), Asker("somebody@example.com")
+    asked = world.database.transact(return_requests.ask, poured(world), wish, by, Limits(1, 1), world.now)
+    return str(asked.id)

@@ -1,0 +1,81 @@
+"""The evidence file proves itself: what was changed, or signed by another, is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cloud.access.signing import Signer
+from cloud.cli import main
+from cloud.console.orders.evidence import NotEvidence, verify
+from protocol.reasons import Result
+from tests.cloud.console.building import Console
+from tests.cloud.console.made import poured
+from tests.cloud.worlds import SECRET_KEY
+
+OURS = Signer(SECRET_KEY)
+
+
+def the_file(console: Console) -> str:
+    order_id = poured(console.world)
+    return console.client("support@north").get(f"/console/orders/{order_id}/evidence.json").text
+
+
+def test_the_file_tells_everything_and_verifies(console: Console, tmp_path: Path) -> None:
+    text = the_file(console)
+    document = verify(text, OURS)
+    assert document["order"]["status"] == "successful"
+    assert document["happened"][0]["what"] == "scanned"
+    assert any(line["what"] == "machine_done" and line["who"] == "machine" for line in document["happened"])
+    assert verify(text, Signer("another secret key of more than thirty-two letters", (SECRET_KEY,))) == document
+    file = tmp_path / "evidence.json"
+    file.write_text(text, encoding="utf-8")
+    environ = {"COFFEE_SECRET_KEY": SECRET_KEY}
+    told = CliRunner().invoke(main, ["evidence", "verify", str(file)], env=environ)
+    assert (told.exit_code, "true: order" in told.output) == (0, True)
+    file.write_text(text.replace("successful", "make_failed"), encoding="utf-8")
+    assert CliRunner().invoke(main, ["evidence", "verify", str(file)], env=environ).exit_code == 1
+    assert OURS.public_key in CliRunner().invoke(main, ["evidence", "key"], env=environ).output
+
+
+def _changed(whole: dict[str, Any]) -> None:
+    whole["document"]["order"]["price"] += 1
+
+
+def _unsigned(whole: dict[str, Any]) -> None:
+    del whole["signature"]
+
+
+def _other(whole: dict[str, Any]) -> None:
+    whole["document"]["kind"] = "something else"
+
+
+@pytest.mark.parametrize("spoil", [_changed, _unsigned, _other])
+def test_what_is_not_ours_to_the_letter_is_no_evidence(console: Console, spoil: Any) -> None:
+    whole = json.loads(the_file(console))
+    spoil(whole)
+    with pytest.raises(NotEvidence):
+        verify(json.dumps(whole), OURS)
+
+
+def test_another_key_is_not_ours(console: Console) -> None:
+    with pytest.raises(NotEvidence, match="signature"):
+        verify(the_file(console), Signer("another secret key of more than thirty-two letters"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "no json", '{"document": 1, "signature": 2}'])
+def test_rubbish_is_no_evidence(text: str) -> None:
+    with pytest.raises(NotEvidence):
+        verify(text, OURS)
+
+
+def test_no_technician_takes_sums_home(console: Console) -> None:
+    order_id = console.world.pay()
+    console.world.publish(order_id)
+    console.world.report(order_id, Result.DONE)
+    technician = console.client("technician@north")
+    assert technician.get(f"/console/orders/{order_id}/evidence.json").status_code == 403
+    page = technician.get(f"/console/orders/{order_id}").text
+    assert page.count("179") == 0

@@ -1,0 +1,63 @@
+"""The one search field: whatever a caller remembers is understood."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cloud.console.orders.query import AROUND, LONGEST, Query, parse
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+NOW = datetime(2026, 11, 28, 13, 0, tzinfo=MOSCOW)
+
+
+def around(day: int, hour: int, minute: int) -> tuple[datetime, datetime]:
+    at = datetime(2026, 11, day, hour, minute, tzinfo=MOSCOW)
+    return at - AROUND, at + AROUND
+
+
+def day(number: int, month: int = 11, year: int = 2026) -> tuple[datetime, datetime]:
+    start = datetime(year, month, number, tzinfo=MOSCOW)
+    return start, start + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", Query()),
+        ("149", Query(kopecks=14900)),
+        ("149 ₽", Query(kopecks=14900)),
+        ("149,50", Query(kopecks=14950)),
+        ("149.50р", Query(kopecks=14950)),
+        ("1490", Query(tail="1490", kopecks=149000)),
+        ("…9a3f", Query(tail="9a3f")),
+        ("*9a3f", Query(tail="9a3f")),
+        ("9a3", Query()),
+        (
+            "20261123044945471c8a70-9ace-cndn",
+            Query(name="20261123044945471c8a70-9ace-cndn", tail="20261123044945471c8a70-9ace-cndn"),
+        ),
+        ("12:40", Query("", "", None, *around(28, 12, 40))),
+        ("14:05", Query("", "", None, *around(27, 14, 5))),
+        ("вчера 149 12:40", Query("", "", 14900, *around(27, 12, 40))),
+        ("yesterday", Query("", "", None, *day(27))),
+        ("20.11", Query("", "", None, *day(20))),
+        ("20.12", Query("", "", None, *day(20, 12, 2025))),
+        ("20.11.25 200", Query("", "", 20000, *day(20, 11, 2025))),
+        ("2026-11-20", Query("", "", None, *day(20))),
+        ("31.02", Query(kopecks=3102)),
+    ],
+)
+def test_what_is_typed_is_understood(text: str, found: Query) -> None:
+    assert parse(text, NOW, MOSCOW) == found
+
+
+def test_the_clock_is_the_places_own() -> None:
+    asked = parse("00:30", datetime(2026, 11, 27, 23, 0, tzinfo=UTC), MOSCOW)
+    assert asked.since == datetime(2026, 11, 28, 0, 10, tzinfo=MOSCOW)
+
+
+@pytest.mark.parametrize("text", ["\x00", "' OR 1=1 --", "%%%%", "9" * 999, "🙂🙂🙂🙂", "99:99", "0.0.0"])
+def test_nothing_typed_is_a_fault(text: str) -> None:
+    asked = parse(text, NOW, MOSCOW)
+    assert len(asked.name) <= LONGEST

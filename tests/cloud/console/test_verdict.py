@@ -1,0 +1,131 @@
+"""One sentence for every order there can be, true in both languages."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from cloud.console.orders.sentence import sentence
+from cloud.console.orders.texts_en import EN
+from cloud.console.orders.texts_ru import RU
+from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase, money_is, verdict
+from cloud.console.shell.texts import SHELL, ConsoleTexts
+from cloud.orders.money import PaidFor, PaymentState
+from cloud.orders.states import UNOBSERVED, Status
+
+NOW = datetime(2026, 3, 2, 9, 4, tzinfo=UTC)
+PRICE = 17900
+TEXTS = {
+    "ru": ConsoleTexts("ru", {**SHELL["ru"], **RU}, NOW),
+    "en": ConsoleTexts("en", {**SHELL["en"], **EN}, NOW),
+}
+
+
+def paid(state: PaymentState, captured: int = 0, refunded: int = 0, problem: str = "", at: bool = True) -> PaidFor:
+    return PaidFor("p", state, PRICE, captured, refunded, problem, NOW if at else None)
+
+
+PAYMENTS = {
+    "nothing": (),
+    "asked": (paid(PaymentState.PENDING, at=False),),
+    "declined": (paid(PaymentState.CANCELED, at=False),),
+    "held": (paid(PaymentState.HELD),),
+    "let go": (paid(PaymentState.CANCELED),),
+    "taken": (paid(PaymentState.CAPTURED, PRICE),),
+    "part back": (paid(PaymentState.CAPTURED, PRICE, 5000),),
+    "back": (paid(PaymentState.CAPTURED, PRICE, PRICE),),
+    "wrong": (paid(PaymentState.CAPTURED, 100, problem="amount"),),
+}
+RETURNS = {
+    "none": Returning(),
+    "open": Returning(is_open=True),
+    "begun": Returning(is_open=True, has_begun=True),
+    "refused": Returning(is_open=True, has_begun=True, refusals=3),
+    "by hand": Returning(is_for_person=True),
+}
+OUTCOMES = {
+    "plain": {},
+    "uncertain": {"uncertain": True, "reason": "no_outcome", "returns_at": NOW},
+    "for a person": {"uncertain": True, "reason": "unknown", "waits_for_person": True},
+    "refused": {"reason": "rejected:no_water"},
+    "mad": {"reason": "failed:what_is_this"},
+    "trusted": {"stage": UNOBSERVED},
+    "brewing": {"stage": "brew"},
+    "expired": {"reason": "expired"},
+}
+EVERY = list(itertools.product(Status, PAYMENTS, RETURNS, OUTCOMES))
+
+
+def facts(status: Status, payments: str = "taken", returning: str = "none", outcome: str = "plain") -> Facts:
+    whole = Facts(status, PRICE, payments=PAYMENTS[payments], returning=RETURNS[returning], finished_at=NOW,
+                  money_at=NOW)  # fmt: skip
+    return replace(whole, **OUTCOMES[outcome])  # type: ignore[arg-type]  # a table of fields
+
+
+def said(of: Facts, language: str = "ru") -> str:
+    return sentence(TEXTS[language], verdict(of))
+
+
+def test_every_status_money_and_outcome_has_one_whole_sentence_in_both_languages() -> None:
+    for case in EVERY:
+        for language in TEXTS:
+            words = said(facts(*case), language)
+            assert words[0].isupper() or words[0].isdigit(), (case, words)
+            assert words.endswith("."), (case, words)
+            assert words.count(".") == 1, (case, words)
+            assert "{" not in words, (case, words)
+
+
+def test_poured_is_never_said_without_the_machines_word_nor_back_without_the_providers() -> None:
+    for case in EVERY:
+        of = facts(*case)
+        poured = of.status is Status.SUCCESSFUL and of.stage != UNOBSERVED
+        assert (drink_phrase(of).key == "orders.drink.successful") == poured, case
+        payment = of.payments[0] if of.payments else None
+        is_back = payment is not None and payment.refunded >= payment.captured > 0
+        assert (money_is(of) is MoneyIs.RETURNED) == is_back, case
+
+
+def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> None:
+    for case in EVERY:
+        of = facts(*case)
+        if money_is(of) in {MoneyIs.STUCK, MoneyIs.PERSON}:
+            assert verdict(of).light == "bad", case
+
+
+@pytest.mark.parametrize(
+    ("of", "ru", "en"),
+    [
+        (
+            facts(Status.MAKE_FAILED, "back", outcome="refused"),
+            "Деньги вернулись в 12:04; напиток не налит: в автомате закончилась вода.",
+            "The money went back at 12:04; the drink was not poured: the machine is out of water.",
+        ),
+        (
+            facts(Status.SUCCESSFUL),
+            "Автомат налил напиток в 12:04; 179\u00a0₽ получены.",
+            "The machine poured the drink at 12:04; 179\u00a0₽ were received.",
+        ),
+        (
+            facts(Status.MAKE_FAILED, "taken", "open", "uncertain"),
+            "Деньги вернутся сами в 12:04; налит ли напиток, неизвестно: автомат принял заказ, но не сообщил, "
+            "чем всё закончилось.",
+            "The money goes back by itself at 12:04; nobody knows whether the drink was poured: the machine took "
+            "the order but never said how it ended.",
+        ),
+        (
+            facts(Status.MAKE_FAILED, "taken", outcome="for a person"),
+            "Деньги ждут решения человека; налит ли напиток, неизвестно: автомат не смог сказать, чем всё закончилось.",
+            "The money waits for a person to decide; nobody knows whether the drink was poured: the machine could not "
+            "say how it ended.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, "part back"),
+            "Автомат налил напиток в 12:04; вернули 50\u00a0₽.",
+            "The machine poured the drink at 12:04; 50\u00a0₽ were returned.",
+        ),
+    ],
+)
+def test_the_sentences_people_ask_about(of: Facts, ru: str, en: str) -> None:
+    assert (said(of), said(of, "en")) == (ru, en)
