@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import threading
+from collections import deque
 from collections.abc import Mapping
 from random import SystemRandom
 from typing import Any
@@ -47,6 +48,9 @@ class Service:
     def __init__(self, settings: Settings, profile: Profile, env: Mapping[str, str]) -> None:
         """Raises `folder_lock.AlreadyRunning`, `JournalFailed`, `OSError`."""
         self._settings = settings
+        self._brokers = deque([settings.broker, *settings.other_brokers])
+        """Who is dialled next is the first."""
+        self._dialled: Dialled | None = None
         self._env = env
         self._stop: threading.Event | None = None
         self.is_to_restart = False
@@ -200,8 +204,10 @@ class Service:
 
     def _dial(self, mqtt5: bool, will: bytes, receive: Receive) -> Dialled:
         name = self._settings.device_uuid
-        return Dialled(
-            self._settings.broker,
+        if self._dialled is not None and not self._dialled.was_ready:
+            self._brokers.rotate(-1)
+        self._dialled = Dialled(
+            self._brokers[0],
             name,
             mqtt5=mqtt5,
             subscriptions=[topic(name, Channel.COMMAND), topic(name, Channel.RECEIPT)],
@@ -211,6 +217,7 @@ class Service:
             pulse=self._pulse,
             patience=self._patience,
         )
+        return self._dialled
 
 
 def _new_id() -> str:

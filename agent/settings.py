@@ -47,6 +47,8 @@ class Settings:
     profile: str
     """Name of a shipped profile, or the path of a TOML file."""
     state_dir: Path
+    other_brokers: tuple[BrokerAddress, ...] = ()
+    """More addresses of the broker; each is tried in turn."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -58,15 +60,16 @@ class Settings:
                 check_device_uuid(device_uuid)
             except Malformed as error:
                 problems.append(f"{PREFIX}DEVICE_UUID: {error}")
-        broker = _broker(env, device_uuid, problems)
+        brokers = _brokers(env, device_uuid, problems)
         serial = _required(env, "SERIAL", "a device path or a pyserial URL", problems)
         problems += _folder_problems(env)
         problems += log.problems(env)
-        if problems or broker is None:
+        if problems or not brokers:
             raise BadSettings(problems)
         return cls(
             device_uuid=device_uuid,
-            broker=broker,
+            broker=brokers[0],
+            other_brokers=tuple(brokers[1:]),
             serial=serial,
             profile=env.get(f"{PREFIX}PROFILE") or DEFAULT_PROFILE,
             state_dir=_state_dir(env),
@@ -128,10 +131,20 @@ def _required(env: Mapping[str, str], name: str, meaning: str, problems: list[st
     return value
 
 
-def _broker(env: Mapping[str, str], device_uuid: str, problems: list[str]) -> BrokerAddress | None:
-    url = _required(env, "MQTT_URL", "mqtt://host:1883 or mqtts://host:8883", problems)
-    if not url:
-        return None
+def _brokers(env: Mapping[str, str], device_uuid: str, problems: list[str]) -> list[BrokerAddress]:
+    urls = _required(env, "MQTT_URL", "mqtt://host:1883 or mqtts://host:8883", problems)
+    if not urls:
+        return []
+    files = {name: _file(env, f"MQTT_{name}", problems) for name in ("CA", "CERT", "KEY")}
+    if (files["CERT"] is None) != (files["KEY"] is None):
+        problems.append(f"{PREFIX}MQTT_CERT and {PREFIX}MQTT_KEY go together")
+    found = [_broker(env, url.strip(), device_uuid, files, problems) for url in urls.split(",")]
+    return [address for address in found if address is not None]
+
+
+def _broker(
+    env: Mapping[str, str], url: str, device_uuid: str, files: Mapping[str, str | None], problems: list[str]
+) -> BrokerAddress | None:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -143,9 +156,6 @@ def _broker(env: Mapping[str, str], device_uuid: str, problems: list[str]) -> Br
         return None
     password = env.get(f"{PREFIX}MQTT_PASSWORD") or (unquote(parts.password) if parts.password else None)
     user = env.get(f"{PREFIX}MQTT_USER") or (unquote(parts.username) if parts.username else None)
-    files = {name: _file(env, f"MQTT_{name}", problems) for name in ("CA", "CERT", "KEY")}
-    if (files["CERT"] is None) != (files["KEY"] is None):
-        problems.append(f"{PREFIX}MQTT_CERT and {PREFIX}MQTT_KEY go together")
     return BrokerAddress(
         host=parts.hostname,
         port=port or _DEFAULT_PORTS[parts.scheme],

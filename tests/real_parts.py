@@ -1,4 +1,4 @@
-"""Where this machine's real parts are: Mosquitto, PostgreSQL, PgBouncer, Chromium, Caddy. It looks; it starts nothing.
+"""Where this machine's real parts are: Mosquitto, PostgreSQL, Chromium and more. It looks; it starts nothing.
 
 An address in the environment goes before a program found on this machine.
 """
@@ -101,4 +101,17 @@ CHROMIUM = RealPart(
     advice="install chromium or google-chrome",
 )
 CADDY = RealPart(name="Caddy", where=_first_program(["caddy"]), advice="install caddy", version_option="version")
-ALL_PARTS = (MOSQUITTO, POSTGRES, PGBOUNCER, CHROMIUM, CADDY)
+HAPROXY = RealPart(
+    name="HAProxy",
+    where=_first_program(["haproxy"], [Path("/usr/sbin")]),
+    advice="install haproxy",
+    version_option="-v",
+)
+EJABBERD = RealPart(
+    name="ejabberd",
+    where=next((str(found) for found in Path("/usr/lib").glob("*/ejabberd-*/ebin")), None)
+    if _first_program(["erl"])
+    else None,
+    advice="install ejabberd",
+)
+ALL_PARTS = (MOSQUITTO, POSTGRES, PGBOUNCER, CHROMIUM, CADDY, HAPROXY)

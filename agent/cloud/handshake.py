@@ -51,6 +51,9 @@ class Handshake:
         self._due = 0.0
         self._unanswered = 0
         """Hellos, on this connection."""
+        self._first = ""
+        """The first hello of this connection."""
+        self._is_heard = self._is_missed = False
         self._asked_at = float("-inf")
         self._is_clock_wrong = False
 
@@ -60,6 +63,12 @@ class Handshake:
 
     def begin_connection(self, now: float) -> None:
         self._due, self._unanswered = now, 0
+        self._first, self._is_heard, self._is_missed = "", False, False
+
+    def take_missed(self) -> bool:
+        """Whether who welcomed us had not heard our first hello, so nor what we said beside it; once a connection."""
+        missed, self._is_missed = self._is_missed, False
+        return missed
 
     def say_hello_if_due(self, now: float) -> None:
         if now >= self._due:
@@ -81,6 +90,8 @@ class Handshake:
         self._note_rival("" if welcome.rival_session is UNSET else welcome.rival_session)
         if self._cloud.learn(welcome.cloud_time, hello[1]):
             self._compare_clocks()
+            self._is_missed = self._is_missed or (not self._is_heard and welcome.hello_id != self._first)
+            self._is_heard = True
             self._hello, self._unanswered = None, 0
             self._due = self._clock.monotonic() + CLOCK_CHECK_S
             self._worker_bell.ring()
@@ -92,6 +103,7 @@ class Handshake:
     def _say_hello(self) -> None:
         now = self._clock.monotonic()
         hello_id = self._new_id()
+        self._first = self._first or hello_id
         self._hello, self._asked_at = (hello_id, now), now
         self._due = now + HELLO_PAUSES_S[min(self._unanswered, len(HELLO_PAUSES_S) - 1)]
         self._unanswered += 1

@@ -176,6 +176,9 @@ class Link:
             self._state_sender.begin_connection()
             self._handshake.begin_connection(now)
             wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
+        elif self._handshake.take_missed():  # a cluster of brokers may keep nothing for who subscribes at another node
+            self._state_sender.begin_connection()
+            wire.publish(self._topics[Channel.PRESENCE], self._presence(online=True), retain=True)
         self._handshake.say_hello_if_due(now)
         try:
             self._report_sender.step(ReportLine(wire, self._topics[Channel.REPORT]), now)

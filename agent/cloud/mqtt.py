@@ -65,6 +65,7 @@ class Connection:
         self._beat = beat
         self.is_ready = False
         """Connected and subscribed."""
+        self.was_ready = False
         self.is_opening = self.is_unreachable = False
         self.why_lost = ""
         self.why_refused = ""
@@ -148,8 +149,11 @@ class Connection:
             self._client.disconnect()
             with self._delivered:
                 self._delivered.wait_for(lambda: self.is_lost, GOODBYE_S)
+        line = self._client.socket()
         self._cut()
         self._client.loop_stop()
+        if isinstance(line, socket.socket):
+            line.close()  # paho leaves it open where the broker has refused us
 
     def _cut(self) -> None:
         line = self._client.socket()
@@ -183,6 +187,7 @@ class Connection:
         client.on_message = self._message
         client.on_publish = self._published
         client.on_disconnect = self._disconnected
+        client.on_log = self._logged
         return client
 
     def _watched(self, end_round: Callable[[], MQTTErrorCode]) -> Callable[[], MQTTErrorCode]:
@@ -207,14 +212,16 @@ class Connection:
         if self._subscriptions:
             client.subscribe([(topic, AT_LEAST_ONCE) for topic in self._subscriptions])
         else:
-            self.is_ready = True
-            self._on_change()
+            self._ready()
 
     def _subscribed(self, _: Any, __: Any, ___: int, reasons: list[ReasonCode], ____: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self.drop("the broker refused our subscriptions")
+        if refused := [str(reason) for reason in reasons if reason.is_failure]:
+            self.drop(f"the broker refused our subscriptions: {refused[0]}")
             return
-        self.is_ready = True
+        self._ready()
+
+    def _ready(self) -> None:
+        self.is_ready = self.was_ready = True
         self._on_change()
 
     def _message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
@@ -246,9 +253,14 @@ class Connection:
     def _disconnected(self, _: Any, __: Any, ___: Any, reason: ReasonCode, ____: Any) -> None:
         self._lose(str(reason))
 
+    def _logged(self, _: Any, __: Any, level: int, said: str) -> None:
+        """paho tells only its log that TLS broke after the handshake, as it does where our certificate is refused."""
+        if level == paho.MQTT_LOG_ERR and "[SSL" in said:
+            self.why_lost = self.why_lost or said[said.index("[SSL") :]
+
     def _lose(self, why: str) -> None:
         if not self._lost:
-            self.why_lost = why
+            self.why_lost = self.why_lost or why
         self._lost = True
         self.is_ready = False
         with self._delivered:

@@ -139,7 +139,10 @@ class Session:
         """Part in order, unless it is over already; ends paho's thread."""
         if not self.is_lost:
             self._client.disconnect()
+        line = self._client.socket()
         self._client.loop_stop()
+        if isinstance(line, socket.socket):
+            line.close()  # paho leaves it open where the broker has refused us
         self.is_ready = self.is_listening = False
         self.is_lost = True
 

@@ -48,6 +48,15 @@ def test_the_port_has_a_default(url: str, port: int) -> None:
     assert (broker.port, broker.user) == (port, None)
 
 
+def test_several_addresses_are_tried_in_turn_and_know_the_same_password() -> None:
+    url = "mqtts://one.example, mqtts://two.example:8884"
+    settings = Settings.from_env({**GOOD, "COFFEE_AGENT_MQTT_URL": url, "COFFEE_AGENT_MQTT_PASSWORD": "p"})
+    addresses = [settings.broker, *settings.other_brokers]
+    assert [(one.host, one.port, one.password) for one in addresses] == [
+        ("one.example", 8883, "p"), ("two.example", 8884, "p"),
+    ]  # fmt: skip
+
+
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(BadSettings) as bad:
         Settings.from_env({"COFFEE_AGENT_DEVICE_UUID": "a/b", "COFFEE_AGENT_MQTT_URL": "http://x"})

@@ -56,7 +56,7 @@ class Flags:
 
 
 class _Plug(socket.socket):
-    """Something to pull: the only thing anybody does with a client's socket."""
+    """Something to pull, and to close when all is over: nobody does more with a client's socket."""
 
     def __init__(self, client: "Client") -> None:
         self._client = client
@@ -65,6 +65,8 @@ class _Plug(socket.socket):
         line = self._client.line
         if line is not None:
             line.cut("cut by its own end", 0.0, 0.01)
+
+    def close(self) -> None: ...
 
 
 @dataclass

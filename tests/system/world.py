@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -22,7 +22,6 @@ from simulator.machine import MachineSimulator, Timing
 from simulator.shell.webhooks import Mischief
 from simulator.yookassa import Shop, YooKassaSimulator
 from simulator.yookassa.state import Payment
-from tests.mosquitto import Mosquitto
 from tests.programs import free_port
 from tests.system.fleet import KEY_VARIABLE, SHOP, SHOP_KEY, fleet_toml
 from tests.system.gate import Gate
@@ -52,6 +51,20 @@ recheck = 2.0
 TIMING = Timing(brew_s=1.5, boot_s=0.2, heating_s=0.0, heartbeat_s=0.5)
 
 
+class Broker(Protocol):
+    """Whatever MQTT broker the world has."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def is_running(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Bought:
     """An order of a buyer."""
@@ -71,7 +84,7 @@ class World:
     def __init__(
         self,
         folder: Path,
-        broker: Mosquitto,
+        broker: Broker,
         database_url: str,
         *,
         webs: int = 1,

@@ -27,12 +27,14 @@ class OpenWire:
 
     def __init__(self) -> None:
         self.reports: list[object] = []
+        self.presences = 0
 
     def open(self) -> None: ...
 
     def publish(self, where: str, payload: bytes, *, retain: bool = False) -> int | None:
         if where == topic(DEVICE, Channel.REPORT):
             self.reports.append(decode_report(payload))
+        self.presences += where == topic(DEVICE, Channel.PRESENCE)
         return len(self.reports)
 
     def is_confirmed(self, _: int) -> bool:
@@ -95,6 +97,21 @@ def test_a_cloud_that_was_not_listening_yet_is_asked_again_soon(world: World, li
         link.step(world.clock.seconds)
         asked += [world.clock.seconds - began] * (len(wire.hellos) - before)
     assert asked == [1, 3, 7, 15, 25, 35]
+
+
+@pytest.mark.parametrize("hellos", [1, 3])
+def test_who_did_not_hear_the_first_hello_is_told_presence_once_more(
+    hellos: int, world: World, link: Link, wire: OpenWire
+) -> None:
+    """A broker may keep nothing for it."""
+    while len(wire.hellos) < hellos:
+        world.clock.seconds += 1
+        link.step(world.clock.seconds)
+    assert wire.presences == 1
+    answer(world, link, wire)
+    for _ in range(3):
+        link.step(world.clock.seconds)
+    assert wire.presences == (1 if hellos == 1 else 2)
 
 
 def test_a_command_that_waits_for_the_time_has_it_asked_for_at_once(world: World, link: Link, wire: OpenWire) -> None:

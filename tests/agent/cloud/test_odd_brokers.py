@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from agent.cloud import link as link_module
 from agent.cloud.mqtt import Connection
 from agent.service import Service
 from agent.settings import BrokerAddress, Settings
+from simulator.broker import Broker
 from tests.agent.agents import IMPATIENT
 from tests.agent.cloud_side import DEVICE
 from tests.mosquitto import Mosquitto
@@ -65,6 +66,18 @@ def test_a_broker_without_mqtt_5_gets_3_1_1(tmp_path: Path, monkeypatch: pytest.
     with an_agent_at(old, tmp_path):
         wait_until(lambda: len(old.versions) >= 2, what="two connects")
     assert old.versions[:2] == [5, 4]
+
+
+def test_another_address_is_dialled_when_one_does_not_take_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "SHORTEST_PAUSE_S", 0.05)
+    refusing = ScriptedBroker(lambda _: bytes([0x20, 0x03, 0x00, 0x87, 0x00]))
+    with Broker() as good, closing(refusing):
+        addresses = BrokerAddress("127.0.0.1", refusing.port), BrokerAddress("127.0.0.1", good.port)
+        port, profile, folder = str(tmp_path / "no-port"), "x", tmp_path / "s"
+        service = Service(Settings(DEVICE, addresses[0], port, profile, folder, addresses[1:]), IMPATIENT, {})
+        service.start()
+        wait_until(lambda: DEVICE in good.clients, what="the agent at the other address")
+        service.stop()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
