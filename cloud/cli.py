@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cloud import __version__, cli_orders, cli_users, log
+from cloud import __version__, cli_alerts, cli_orders, cli_users, log
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
 from cloud.database.transaction import Transaction
@@ -359,3 +359,4 @@ def _wait_for_the_end() -> None:
 
 for order_command in cli_orders.commands(lambda: _ready_made(_settings())):
     main.add_command(order_command)
+main.add_command(cli_alerts.group(lambda: _ready_made(_settings())))

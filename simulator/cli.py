@@ -9,6 +9,7 @@ from simulator.broker import command as broker
 from simulator.custom import command as custom
 from simulator.demo import command as demo
 from simulator.machine import command as machine
+from simulator.messengers import command as messengers
 from simulator.tbank import command as tbank
 from simulator.tmetr import command as tmetr
 from simulator.yookassa import command as yookassa
@@ -20,6 +21,7 @@ COMMANDS = {
     "tbank": (tbank, "T-Bank, the second payment provider, over HTTP; no money moves"),
     "tmetr": (tmetr, "the Tmetr API for machines without an agent, over HTTP; counts its cups"),
     "custom": (custom, "a merchant with a payment page of its own; no money moves"),
+    "messengers": (messengers, "Telegram, MAX, a mailbox and a program that is called: where alerts go"),
     "broker": (broker, "an MQTT broker for development, loopback only"),
 }
 

@@ -58,13 +58,14 @@ class DailySummaries:
     def _sum_up(self, tx: Transaction, merchant: Merchant, day: date, now: datetime) -> None:
         if tx.session.get(DailySummary, (merchant.id, day), with_for_update=True) is not None:
             return
-        listening = select(Channel).where(Channel.merchant_id == merchant.id, Channel.summary.is_(True))
+        zone = zone_of(merchant)
+        was_there = Channel.created_at < datetime.combine(day + timedelta(days=1), time(), zone)
+        listening = select(Channel).where(Channel.merchant_id == merchant.id, Channel.summary.is_(True), was_there)
         channels = tx.session.scalars(listening).all()
         if not channels:
             return
         tx.session.add(DailySummary(merchant_id=merchant.id, day=day))
         tx.session.flush()  # of two workers one gets here
-        zone = zone_of(merchant)
         is_now, before = (day_of(tx.session, merchant.id, each, zone) for each in (day, day - timedelta(days=7)))
         live = [state.value for state in LIVE]
         troubles = select(func.count()).where(IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live))

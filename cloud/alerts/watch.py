@@ -162,7 +162,8 @@ def _grouped(incidents: Sequence[Incident]) -> list[Incident]:
 
 
 def _inhibited(incidents: Iterable[Incident]) -> frozenset[Kind]:
-    lasting = [each for each in incidents if each.state is not State.RESOLVED and each.merchant_id == PLATFORM]
+    ours = [each for each in incidents if each.merchant_id == PLATFORM]
+    lasting = [each for each in ours if each.is_live or (each.state is State.PENDING and each.present)]
     return frozenset().union(*(each.terms.inhibits for each in lasting))
 
 

@@ -83,7 +83,8 @@ def _for_a_person(args: argparse.Namespace) -> int:
     port = free_port(args.port)
     capture = "immediate" if args.one_stage else "on_dispense"
     stage = Stage(
-        PATIENT, BREW_S, home_port=port, capture=capture, own_broker=args.own_broker, usual_ports=args.port != 0
+        PATIENT, BREW_S, home_port=port, capture=capture, own_broker=args.own_broker, usual_ports=args.port != 0,
+        has_operator=True,
     )  # fmt: skip
     with stage:
         stage.wait_selling()

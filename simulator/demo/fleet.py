@@ -6,12 +6,13 @@ from protocol.reasons import Size
 from simulator.machine.menu import Menu
 
 DEVICE = "m-001"
+MERCHANT = "north"
 SHOP = "100500"
 KEY_VARIABLE = "DEMO_YOOKASSA_KEY"
 
 _HEAD = f"""\
 [[merchant]]
-id = "north"
+id = "{MERCHANT}"
 name = "ООО Север"
 contact_email = "ops@example.org"
 valid_until = 2030-12-31
@@ -24,7 +25,7 @@ status_check = "polling"
 
 [[device]]
 device_uuid = "{DEVICE}"
-merchant = "north"
+merchant = "{MERCHANT}"
 location = "Невский 1, 2 этаж"
 payment_scenario = "Yookassa"
 control = "agent"

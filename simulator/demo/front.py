@@ -21,7 +21,7 @@ def create_app(stage: Stage) -> Flask:
     def front() -> str:
         return render_template(
             "front.html", machine=stage.machine.url, cloud=stage.cloud_url, menu=f"{stage.cloud_url}/m/{DEVICE}",
-            books=f"{stage.yookassa.address}/sim/books", broker=stage.broker,
+            books=f"{stage.yookassa.address}/sim/books", broker=stage.broker, messengers=stage.messengers.address,
         )  # fmt: skip
 
     @app.after_request

@@ -11,16 +11,19 @@ import requests
 
 from simulator.broker.server import Broker
 from simulator.demo import log_lines
-from simulator.demo.fleet import DEVICE, KEY_VARIABLE, SHOP, fleet_toml
+from simulator.demo.fleet import DEVICE, KEY_VARIABLE, MERCHANT, SHOP, fleet_toml
 from simulator.demo.presence import Ear
 from simulator.demo.programs import DidNotStart, Program, answers, free_port, mosquitto, ours, undisturbed
 from simulator.machine.menu import STANDARD_MENU
 from simulator.machine.power import Timing
 from simulator.machine.simulator import MachineSimulator
+from simulator.messengers.server import Messengers
 from simulator.yookassa.server import YooKassaSimulator
 from simulator.yookassa.shops import Shop
 
 START_WITHIN_S = 60.0
+CHAT = "-100500"
+"""The chat in which the operator is told of troubles."""
 
 PATIENT = {"COFFEE_MAKE_DEADLINE_S": "20", "COFFEE_ACK_TIMEOUT_S": "30", "COFFEE_MAKE_TIMEOUT_S": "60",
            "COFFEE_UNCERTAIN_GRACE_S": "15"}  # fmt: skip
@@ -35,13 +38,14 @@ class Stage:
 
     def __init__(
         self, limits: dict[str, str], brew_s: float, home_port: int = 0, capture: str = "on_dispense",
-        own_broker: bool = False, usual_ports: bool = False,
+        own_broker: bool = False, usual_ports: bool = False, has_operator: bool = False,
     ) -> None:  # fmt: skip
         self._limits = limits
         self._brew_s = brew_s
         self._capture = capture
         self._own_broker = own_broker
         self._usual_ports = usual_ports
+        self._has_operator = has_operator
         self._closing = contextlib.ExitStack()
         self.home = f"http://127.0.0.1:{home_port}" if home_port else None
         self.broker = ""
@@ -95,6 +99,8 @@ class Stage:
             webhook_url=f"{self.cloud_url}/v1/yook-pay-webhook",
         )
         self._closing.enter_context(self.yookassa)
+        self.messengers = Messengers(port=self._port(8093))
+        self._closing.enter_context(self.messengers)
         self.machine = MachineSimulator(
             tty=self.folder / "machine.tty", http=self._port(8070), device_uuid=DEVICE, cloud_url=self.cloud_url,
             home_url=self.home, timing=Timing(brew_s=self._brew_s),
@@ -131,11 +137,16 @@ class Stage:
             "COFFEE_BIND": f"127.0.0.1:{port}",
             "COFFEE_YOOKASSA_URL": self.yookassa.url,
             "COFFEE_YOOKASSA_WEBHOOK_NETWORKS": "127.0.0.1/32",
+            "COFFEE_TELEGRAM_URL": self.messengers.address,
+            "COFFEE_TELEGRAM_TOKEN": self.messengers.token,
             "COFFEE_LOG": "json",
             KEY_VARIABLE: key,
         }
         (folder / "fleet.toml").write_text(fleet_toml(STANDARD_MENU, self._capture), encoding="utf-8")
-        for step in (["migrate"], ["apply", "fleet.toml"]):
+        steps = [["migrate"], ["apply", "fleet.toml"]]
+        if self._has_operator:
+            steps.append(["alerts", "add", MERCHANT, "telegram", "--", CHAT])
+        for step in steps:
             self._finish(ours("cloud", step, f"cloud-{step[0]}", folder, settings))
         self.cloud = ours("cloud", ["run"], "cloud", folder, settings)
         self._run(self.cloud)

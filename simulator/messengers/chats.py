@@ -54,6 +54,27 @@ class Chats:
         with self._lock:
             return [message for message in self._messages.values() if chat in {"", message.chat}]
 
+    def press(self, message: Message, data: str, by: str) -> None:
+        """Somebody presses a button in Telegram."""
+        self.happen(
+            lambda number: {
+                "update_id": number,
+                "callback_query": {
+                    "id": f"press-{number}", "from": {"id": int(by)}, "data": data,
+                    "message": {"message_id": int(message.ref), "chat": {"id": message.chat}},
+                },
+            }
+        )  # fmt: skip
+
+    def write(self, chat: str, by: str, text: str) -> None:
+        """Somebody writes to the bot in Telegram."""
+        self.happen(
+            lambda number: {
+                "update_id": number,
+                "message": {"chat": {"id": chat}, "from": {"id": int(by)}, "text": text},
+            }
+        )
+
     def happen(self, make: Callable[[int], dict[str, Any]]) -> None:
         """Somebody presses or writes something: `make` gets the number of the update."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from simulator.messengers import page
 from simulator.messengers.bots import Bots
 from simulator.messengers.chats import Chats, Message
 from simulator.messengers.faults import Fault, FaultKind
@@ -22,7 +23,8 @@ class Messengers(Service):
         self.chats = Chats()
         self.faults: FaultBoard[Fault] = FaultBoard()
         self.mailbox = Mailbox(self.chats, self.faults)
-        self._serve(build_app(__name__, (Bots(token, self.chats, self.faults).blueprint(),)))
+        bots = Bots(token, self.chats, self.faults).blueprint()
+        self._serve(build_app(__name__, (bots, page.create_blueprint(self.chats))))
 
     def start(self) -> "Messengers":
         self.mailbox.start()
@@ -45,21 +47,8 @@ class Messengers(Service):
     def press(self, message: Message, label: str, by: str) -> None:
         """Somebody presses a button in Telegram."""
         data = next(each["data"] for each in message.buttons if each["text"] == label)
-        self.chats.happen(
-            lambda number: {
-                "update_id": number,
-                "callback_query": {
-                    "id": f"press-{number}", "from": {"id": int(by)}, "data": data,
-                    "message": {"message_id": int(message.ref), "chat": {"id": message.chat}},
-                },
-            }
-        )  # fmt: skip
+        self.chats.press(message, data, by)
 
     def write(self, chat: str, by: str, text: str) -> None:
         """Somebody writes to the bot in Telegram."""
-        self.chats.happen(
-            lambda number: {
-                "update_id": number,
-                "message": {"chat": {"id": chat}, "from": {"id": int(by)}, "text": text},
-            }
-        )
+        self.chats.write(chat, by, text)

@@ -144,6 +144,19 @@ def test_without_the_broker_machines_are_told_of_to_nobody(sqlite_desk: Desk) ->
     assert [len(desk.messages(chat)) for chat in (GROUP, "-1")] == [1, 1]
 
 
+def test_a_blip_of_our_own_holds_nothing_up(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    for connected in (False, True):
+        desk.world.database.transact(
+            lambda tx, now=connected: tx.session.execute(update(WorkerLife).values(broker_connected=now))
+        )
+        desk.pass_time(10)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(150)
+    assert len(desk.messages()) == 1
+
+
 def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None:
     desk.channel()
     desk.channel("email", "quiet@example.org", summary=False)
