@@ -23,6 +23,8 @@ log = logging.getLogger("cloud.alerts")
 WAITS_S = 5
 """So long a bot's server holds the question when nothing happened."""
 TURN = timedelta(seconds=30)
+PAUSE = timedelta(seconds=1)
+"""Between two questions to a server that does not hold them."""
 AFTER_TROUBLE = timedelta(seconds=15)
 
 
@@ -129,7 +131,7 @@ class Presses:
             words = self._database.transact(self._done, update_, now)
             if words:
                 self._bot.answer(update_, words)
-        return now
+        return now if updates else now + PAUSE
 
     def _is_our_turn(self, tx: Transaction, now: datetime) -> bool:
         name = f"presses:{self._bot.messenger}"
