@@ -85,6 +85,12 @@ def again(session: Session, session_id: str, now: datetime) -> Person | None:
     return None if user.disabled_at is not None else _person(session, row, user, now)
 
 
+def elsewhere(session: Session, user_id: str, now: datetime) -> Person | None:
+    """A user who acts without a session of the console: from a messenger that is linked to him."""
+    user = session.get(User, user_id)
+    return None if user is None or user.disabled_at is not None else _person(session, None, user, now)
+
+
 def touch(tx: Transaction, session_id: str, now: datetime) -> None:
     """Note that it was used."""
     tx.session.execute(update(LoginSession).where(LoginSession.id == session_id).values(seen_at=now))
@@ -109,7 +115,7 @@ def _live_of(user_id: str) -> Select[LoginSession]:
     return select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None))
 
 
-def _person(session: Session, row: LoginSession, user: User, now: datetime) -> Person:
+def _person(session: Session, row: LoginSession | None, user: User, now: datetime) -> Person:
     members = session.scalars(select(Membership).where(Membership.user_id == user.id)).all()
     held = tuple(
         Held(one.merchant_id, Role(one.role), None if one.machines is None else frozenset(one.machines))
@@ -117,9 +123,9 @@ def _person(session: Session, row: LoginSession, user: User, now: datetime) -> P
     )
     asks = user.is_admin or any(one.role in ASKS_SECOND_FACTOR for one in held)
     return Person(
-        user.id, user.email, user.name, row.id, user.is_admin, held,
-        _supported(session, user, now), row.confirmed_at, bool(user.totp),
-        asks and user.asks_second_factor and not user.totp, user.language, user.theme, row.address,
+        user.id, user.email, user.name, row.id if row else "", user.is_admin, held,
+        _supported(session, user, now), row.confirmed_at if row else None, bool(user.totp),
+        asks and user.asks_second_factor and not user.totp, user.language, user.theme, row.address if row else "",
     )  # fmt: skip
 
 

@@ -64,6 +64,10 @@ class Terms:
 
 
 _OF_MACHINES = frozenset({Kind.OFFLINE, Kind.MANY_OFFLINE, Kind.NO_SALES})
+OF_A_MACHINE = frozenset(
+    {Kind.OFFLINE, Kind.FAULT, Kind.MAKE_FAILED, Kind.FAILURE_RATE, Kind.NO_SALES, Kind.CLOCK_WRONG, Kind.AGENT_TROUBLE}
+)
+"""Kinds whose subject is a machine."""
 _MINUTE = timedelta(minutes=1)
 
 TERMS: Mapping[Kind, Terms] = MappingProxyType({

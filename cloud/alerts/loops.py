@@ -18,7 +18,6 @@ from cloud.alerts.sendings import NOTIFY
 from cloud.alerts.usual_weeks import UsualWeeks
 from cloud.alerts.watch import IncidentWatch
 from cloud.background.loops import Loop, Steps, ThreadPool
-from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
 from cloud.wiring import Cloud
 
@@ -39,7 +38,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
     steps: dict[str, Steps] = {
         "alerts": watch, "usual-weeks": UsualWeeks(database), "summaries": DailySummaries(database, console),
     }  # fmt: skip
-    steps |= {f"presses-{bot.messenger}": Presses(database, bot, seal, _may_act, cloud.owner) for bot in bots}
+    steps |= {f"presses-{bot.messenger}": Presses(database, bot, seal, cloud.owner) for bot in bots}
     if settings.watcher_url:
         steps["watcher"] = OutsideWatcher(database, settings.watcher_url, Http())
     return [
@@ -65,8 +64,3 @@ def _senders(cloud: Cloud) -> tuple[Mapping[str, Sender], list[Bot]]:
     if settings.smtp_url:
         senders["email"] = Letters(settings.smtp_url, settings.alerts_from, cloud.clock)
     return senders, bots
-
-
-def _may_act(tx: Transaction, who: str, merchant_id: str) -> bool:
-    """Whether somebody may acknowledge and snooze for a merchant."""
-    return False

@@ -199,12 +199,12 @@ class LinkCode(Base):
     purpose: Mapped[str] = mapped_column(String(16))
     """`person` or `channel`."""
     value: Mapped[str] = mapped_column(String(255))
-    """Who, or the channel's id."""
+    """The user's id, or the channel's."""
     expires_at: Mapped[datetime]
 
 
 class LinkedPerson(Base):
-    """Somebody of a messenger whom we know by another name. Only they may press buttons."""
+    """Which user somebody of a messenger is (`who`: the user's id). Only they may press buttons."""
 
     __tablename__ = "alert_people"
 

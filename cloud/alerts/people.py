@@ -24,7 +24,7 @@ class Linked:
 
 
 def new_code(tx: Transaction, purpose: str, value: str, now: datetime) -> str:
-    """A code for a person (by name) or a channel (by id); earlier ones for the same are void."""
+    """A code for a person (by user id) or a channel (by id); earlier ones for the same are void."""
     tx.session.execute(delete(LinkCode).where((LinkCode.expires_at <= now) | (LinkCode.value == value)))
     code = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
     tx.session.add(LinkCode(code_hash=_hash(code), purpose=purpose, value=value, expires_at=now + LIVES))
@@ -49,14 +49,14 @@ def link(tx: Transaction, messenger: str, user: str, chat: str, code: str, now: 
 
 
 def who_is(tx: Transaction, messenger: str, user: str) -> str | None:
-    """The name we know this person by; None for a stranger."""
+    """The user this is; None for a stranger."""
     asked = select(LinkedPerson.who).where(LinkedPerson.messenger == messenger, LinkedPerson.user == user)
     return tx.session.scalar(asked)
 
 
-def unlink(tx: Transaction, who: str) -> None:
+def unlink(tx: Transaction, user_id: str) -> None:
     """This person presses nothing any more, in any messenger."""
-    tx.session.execute(delete(LinkedPerson).where(LinkedPerson.who == who))
+    tx.session.execute(delete(LinkedPerson).where(LinkedPerson.who == user_id))
 
 
 def _hash(code: str) -> str:

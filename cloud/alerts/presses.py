@@ -1,24 +1,25 @@
 """Buttons pressed and codes written in Telegram and MAX: asked for, judged, answered. Acknowledge and snooze only."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import select
 
+from cloud.access import sessions
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, record
 from cloud.alerts import handling, people, turns
 from cloud.alerts.buttons import ButtonSeal, NotOurs, Press
 from cloud.alerts.channels.http import Answer
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel, IncidentRow
+from cloud.alerts.store import subject_of
 from cloud.alerts.wording import SENTENCES
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-
-log = logging.getLogger("cloud.alerts")
 
 WAITS_S = 5
 """So long a bot's server holds the question when nothing happened."""
@@ -109,15 +110,10 @@ class MaxBot:
 class Presses:
     """The loop of one bot. One worker asks at a time: a bot's server gives each update to whoever asks."""
 
-    def __init__(
-        self, database: Database, bot: Bot, seal: ButtonSeal, may_act: Callable[[Transaction, str, str], bool],
-        owner: str,
-    ) -> None:  # fmt: skip
+    def __init__(self, database: Database, bot: Bot, seal: ButtonSeal, owner: str) -> None:
         self._database = database
         self._bot = bot
         self._seal = seal
-        self._may_act = may_act
-        """Whether this person (by name) may act on incidents of this merchant."""
         self._owner = owner
 
     def step(self, now: datetime) -> datetime:
@@ -157,25 +153,29 @@ class Presses:
         return SENTENCES["ru"]["said.linked" if linked is not None else "said.no_code"]
 
     def _acted(self, tx: Transaction, said: Update, channel: Channel, now: datetime) -> str:
-        who = people.who_is(tx, self._bot.messenger, said.user)
+        user_id = people.who_is(tx, self._bot.messenger, said.user)
+        person = sessions.elsewhere(tx.session, user_id, now) if user_id else None
         try:
             pressed = self._seal.open(said.data, channel.id)
         except NotOurs:
             return "said.stranger"
-        incident = tx.session.get(IncidentRow, pressed.incident_id)
-        if who is None or incident is None or not self._may_act(tx, who, incident.merchant_id):
+        row = tx.session.get(IncidentRow, pressed.incident_id)
+        if person is None or row is None:
+            return "said.stranger"
+        subject = subject_of(row)
+        if not person.may(Act.ACKNOWLEDGE, subject.merchant_id, subject.device_uuid):
             return "said.stranger"
         if not pressed.is_alive(now):
             return "said.late"
+        author = replace(Author.of(person), address=self._bot.messenger)
         try:
             if pressed.press is Press.ACKNOWLEDGE:
-                handling.acknowledge(tx, pressed.incident_id, who, now)
+                handling.acknowledge(tx, row.id, author.name, now)
             else:
-                handling.snooze(tx, pressed.incident_id, now + handling.SNOOZE, now)
+                handling.snooze(tx, row.id, now + handling.SNOOZE, now)
         except handling.Over:
             return "said.over"
-        facts = {"incident": pressed.incident_id, "press": pressed.press.name, "by": self._bot.messenger}
-        tx.log_after_commit(log.info, "a button was pressed", extra=facts)
+        record(tx, Entry(Act.ACKNOWLEDGE, author, subject, after={"pressed": pressed.press.name.lower()}), now)
         return "said.acknowledged" if pressed.press is Press.ACKNOWLEDGE else "said.snoozed"
 
 

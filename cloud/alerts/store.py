@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from cloud.access.journal import Subject
 from cloud.alerts.incident import REOPENS_WITHIN, Incident, State
-from cloud.alerts.kinds import Kind, Severity
+from cloud.alerts.kinds import OF_A_MACHINE, Kind, Severity
 from cloud.alerts.models import AlertMessage, Channel, IncidentRow
 from cloud.alerts.quiet_hours import QuietHours
 from cloud.alerts.telling import Listener, Told, Word
@@ -33,6 +34,12 @@ def incident_of(row: IncidentRow) -> Incident:
         flips=tuple(datetime.fromisoformat(flip) for flip in row.flips),
         **{name: getattr(row, name) for name in _PLAIN},
     )  # fmt: skip
+
+
+def subject_of(row: IncidentRow) -> Subject:
+    """What acts on it are journalled under. A machine's trouble is a matter of who has that machine."""
+    device = row.subject if Kind(row.kind) in OF_A_MACHINE else ""
+    return Subject("incident", row.id, row.merchant_id, device)
 
 
 def write(session: Session, incident: Incident) -> None:

@@ -46,7 +46,7 @@ class Listed(Generic[T]):
     next: str = ""
 
 
-def newest_first(session: Session, query: Select[Any], at: Column, row: Column, after: Key | None,
+def newest_first(session: Session, query: Select[*tuple[Any, ...]], at: Column, row: Column, after: Key | None,
                  limit: int = PAGE) -> tuple[list[Any], str]:  # fmt: skip
     """The rows of one page of `query`, by time and id descending, and the next page's key; "" at the end.
 

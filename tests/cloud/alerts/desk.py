@@ -55,9 +55,7 @@ class Desk:
         self.notifier = Notifier(
             self.world.database, self.senders, self.world.vault, seal, site, self.owner, ThreadPool("notify", 0), clock
         )
-        self.presses = Presses(
-            self.world.database, TelegramBot(bot), seal, lambda tx, who, merchant: merchant == "north", self.owner
-        )
+        self.presses = Presses(self.world.database, TelegramBot(bot), seal, self.owner)
 
     def channel(self, kind: str = "telegram", address: str = GROUP, merchant: str = "north", **terms: object) -> str:
         """A new channel; its id."""

@@ -4,10 +4,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
+from cloud.access import users
+from cloud.access.acts import Role
 from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.sender import Address, Letter, Refused
@@ -214,14 +216,14 @@ def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk) -> None:
     desk.messengers.press(message, "Принято", by="42")
     desk.presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своей учётной записи в консоли"
-    code = desk.world.database.transact(people.new_code, "person", "anna@example.org", desk.world.now)
+    code = desk.world.database.transact(_annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code.lower()}")
     desk.presses.step(desk.world.now)
     desk.messengers.press(message, "Принято", by="42")
     desk.presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Принято"
     desk.pass_time(30)
-    assert "Принял: anna@example.org." in desk.messages()[0].text
+    assert "Принял: Анна." in desk.messages()[0].text
     desk.pass_time(5 * 3600, every=600)
     assert len(desk.messages()) == 1  # no repeats
 
@@ -233,7 +235,7 @@ def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: D
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     [message] = desk.messages()
-    code = desk.world.database.transact(people.new_code, "person", "anna@example.org", desk.world.now)
+    code = desk.world.database.transact(_annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code}")
     desk.world.clock.advance(601)
     desk.messengers.press(message, "Принято", by="42")
@@ -261,3 +263,9 @@ def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
 
 def _lead(tx: Transaction, channel_id: str, url: str) -> None:
     tx.session.get_one(Channel, channel_id).address = url
+
+
+def _annas_code(tx: Transaction, now: datetime) -> str:
+    user = users.add(tx, "anna@example.org", "Анна", now)
+    users.give_role(tx, user.id, "north", Role.SUPPORT)
+    return people.new_code(tx, "person", user.id, now)

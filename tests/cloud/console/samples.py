@@ -2,15 +2,46 @@
 how to make one here; the walk in `test_every_route.py` then holds its routes.
 """
 
+import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
+from sqlalchemy import delete
+
+from cloud.alerts import channel_settings
+from cloud.alerts.channel_settings import ChannelTerms
+from cloud.alerts.incident import Condition, advance, begun
+from cloud.alerts.kinds import Kind
+from cloud.alerts.models import Channel, IncidentRow
+from cloud.alerts.store import write
 from tests.cloud.console.building import OWN, Console
 from tests.cloud.console.made import a_claim, a_request
 from tests.cloud.worlds import DEVICE
 
+
+def _incident(console: Console) -> str:
+    now = console.world.now
+    condition = Condition(Kind.OFFLINE, OWN, DEVICE, now - timedelta(hours=1))
+    known = advance(begun(condition, uuid.uuid4().hex, now), condition, now)
+    console.world.database.transact(lambda tx: tx.session.execute(delete(IncidentRow)))
+    console.world.database.transact(lambda tx: write(tx.session, known))
+    return known.id
+
+
+def _channel(console: Console) -> str:
+    terms = ChannelTerms("email", "duty", "duty@example.org")
+    console.world.database.transact(lambda tx: tx.session.execute(delete(Channel)))
+    made, _ = console.world.database.transact(
+        channel_settings.add, OWN, terms, console.world.vault, console.world.now
+    )  # fmt: skip
+    return made.id
+
+
 SAMPLES: dict[str, Callable[[Console], str]] = {
     "claim": a_claim,
     "return_request": a_request,
+    "channel": _channel,
+    "incident": _incident,
     "device": lambda _: DEVICE,
     "merchant": lambda _: OWN,
     "order": lambda console: console.world.pay(),

@@ -1,0 +1,1 @@
+"""Troubles and who is told of them: incidents, channels, rules, maintenance."""

@@ -1,0 +1,142 @@
+"""What the pages about alerts show, read within a person's scope."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from cloud.access.journal import Subject
+from cloud.access.person import Scope
+from cloud.alerts.incident import LIVE, Incident, State
+from cloud.alerts.kinds import TERMS, Kind
+from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
+from cloud.alerts.store import incident_of, subject_of
+from cloud.console.shell.paging import Key, Listed, newest_first
+from cloud.console.shell.room import Kind as KindOfThing
+from cloud.fleet.models import Device, Merchant
+
+MOST_OPEN, MOST_ATTEMPTS = 200, 50
+
+
+def _incident(session: Session, incident_id: str) -> Subject | None:
+    row = session.get(IncidentRow, incident_id)
+    return None if row is None else subject_of(row)
+
+
+def _channel(session: Session, channel_id: str) -> Subject | None:
+    owner = session.scalar(select(Channel.merchant_id).where(Channel.id == channel_id))
+    return None if owner is None else Subject("channel", channel_id, owner)
+
+
+INCIDENT = KindOfThing("incident", "incident_id", _incident)
+CHANNEL = KindOfThing("channel", "channel_id", _channel)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one channel was told of an incident."""
+
+    channel: str
+    word: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class RuleOfKind:
+    """One kind, and what a merchant has made of it. Minutes."""
+
+    kind: Kind
+    enabled: bool
+    pending_min: float
+    default_min: float
+
+
+def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
+    """What is wrong now, worst and newest first; what a crowd stands for is told with the crowd."""
+    live = _seen(scope).where(IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "")
+    found = [incident_of(row) for row in session.scalars(live.order_by(IncidentRow.since.desc()).limit(MOST_OPEN))]
+    return sorted(found, key=lambda each: _urgency(each), reverse=True)
+
+
+def past_incidents(session: Session, scope: Scope, after: Key | None) -> Listed[Incident]:
+    """What is over, newest first."""
+    asked = select(IncidentRow, IncidentRow.opened_at.label("at"), IncidentRow.id.label("id")).where(
+        scope.where(IncidentRow.merchant_id, IncidentRow.subject),
+        IncidentRow.state == State.RESOLVED.value, IncidentRow.opened_at.is_not(None), IncidentRow.group_id == "",
+    )  # fmt: skip
+    rows, more = newest_first(session, asked, IncidentRow.opened_at, IncidentRow.id, after)
+    return Listed([incident_of(row.IncidentRow) for row in rows], more)
+
+
+def incident(session: Session, incident_id: str) -> Incident:
+    """The one of this id. Raises `NoResultFound`."""
+    return incident_of(session.get_one(IncidentRow, incident_id))
+
+
+def told_about(session: Session, incident_id: str) -> Sequence[Said]:
+    """Who was told what."""
+    asked = (
+        select(Channel.name, AlertMessage.word, AlertMessage.changed_at)
+        .join(AlertMessage, AlertMessage.channel_id == Channel.id)
+        .where(AlertMessage.incident_id == incident_id)
+        .order_by(Channel.name)
+    )
+    return [Said(name, word, at) for name, word, at in session.execute(asked)]
+
+
+def channels(session: Session, scope: Scope) -> Sequence[Channel]:
+    """All of them, by merchant."""
+    asked = select(Channel).where(scope.where(Channel.merchant_id))
+    return session.scalars(asked.order_by(Channel.merchant_id, Channel.created_at)).all()
+
+
+def attempts(session: Session, channel_id: str) -> Sequence[Delivery]:
+    """The channel's log, newest first."""
+    asked = select(Delivery).where(Delivery.channel_id == channel_id).order_by(Delivery.id.desc())
+    return session.scalars(asked.limit(MOST_ATTEMPTS)).all()
+
+
+def merchants(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
+    """Id and name of each."""
+    asked = select(Merchant.id, Merchant.name).where(scope.where(Merchant.id)).order_by(Merchant.name)
+    return [(row[0], row[1]) for row in session.execute(asked)]
+
+
+def rules(session: Session, merchant_id: str) -> Sequence[RuleOfKind]:
+    """Every kind that concerns a merchant, as it stands there."""
+    changed = {rule.kind: rule for rule in session.scalars(select(Rule).where(Rule.merchant_id == merchant_id))}
+    found = []
+    for kind in Kind:
+        if kind in OF_THE_PLATFORM:
+            continue
+        default, rule = TERMS[kind].pending.total_seconds() / 60, changed.get(kind.value)
+        pending = default if rule is None or rule.pending_s is None else max(default, rule.pending_s / 60)
+        found.append(RuleOfKind(kind, rule is None or rule.enabled, pending, default))
+    return found
+
+
+def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:
+    """Maintenance under way."""
+    asked = select(Mute).where(scope.where(Mute.merchant_id, Mute.device_uuid), Mute.until > now)
+    return session.scalars(asked.order_by(Mute.until)).all()
+
+
+def places(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
+    """Machines to choose from: id, and where it stands."""
+    asked = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
+    return [(row[0], row[1] or row[0]) for row in session.execute(asked.order_by(Device.location).limit(500))]
+
+
+OF_THE_PLATFORM = frozenset({Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN})
+
+
+def _seen(scope: Scope) -> Select[Any]:
+    return select(IncidentRow).where(scope.where(IncidentRow.merchant_id, IncidentRow.subject))
+
+
+def _urgency(incident: Incident) -> tuple[int, datetime]:
+    worst = ["notice", "warning", "critical"].index(incident.terms.severity.value)
+    return worst if incident.acknowledged_at is None else -1, incident.since
