@@ -46,6 +46,7 @@ class Kind(StrEnum):
     """Disk or journal of an agent: it refuses to sell."""
     CHANNEL_BROKEN = "channel_broken"
     """A channel of alerts itself; told over the others."""
+    CERTIFICATE_ENDING = "certificate_ending"
     WORKER_DOWN = "worker_down"
     BROKER_DOWN = "broker_down"
     PROVIDER_DOWN = "provider_down"
@@ -68,6 +69,8 @@ OF_A_MACHINE = frozenset(
     {Kind.OFFLINE, Kind.FAULT, Kind.MAKE_FAILED, Kind.FAILURE_RATE, Kind.NO_SALES, Kind.CLOCK_WRONG, Kind.AGENT_TROUBLE}
 )
 """Kinds whose subject is a machine."""
+OF_THE_PLATFORM = frozenset({Kind.CERTIFICATE_ENDING, Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN})
+"""Kinds that concern no merchant."""
 _MINUTE = timedelta(minutes=1)
 
 TERMS: Mapping[Kind, Terms] = MappingProxyType({
@@ -86,6 +89,7 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.CLOCK_WRONG: Terms(Severity.WARNING, 5 * _MINUTE),
     Kind.AGENT_TROUBLE: Terms(Severity.WARNING, _MINUTE),
     Kind.CHANNEL_BROKEN: Terms(Severity.WARNING, timedelta()),
+    Kind.CERTIFICATE_ENDING: Terms(Severity.WARNING, timedelta()),
     Kind.WORKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.BROKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.PROVIDER_DOWN: Terms(

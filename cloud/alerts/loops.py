@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 
+from cloud.alerts import certificates
 from cloud.alerts.buttons import ButtonSeal
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.letters import Letters
@@ -31,7 +32,10 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     seal, console = ButtonSeal(settings.secret_key), f"{settings.public_url}/console"
     senders, bots = _senders(cloud)
-    watch = IncidentWatch(database, cloud.clients.unreadable, lambda: uuid.uuid4().hex)
+    watch = IncidentWatch(
+        database, cloud.clients.unreadable, lambda: uuid.uuid4().hex,
+        lambda now: certificates.ending(settings.public_url, (settings.mqtt_cert,), now),
+    )  # fmt: skip
     notifier = Notifier(
         database, senders, vault, seal, Site(console, settings.runbook_url), cloud.owner, pool, cloud.clock
     )

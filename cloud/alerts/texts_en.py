@@ -26,6 +26,8 @@ EN = {
     "key_refused.text": "In doubt: {money}, payments: {payments}. Since {since}.",
     "validity_ending.title": "The contract ends on {last_day}",
     "validity_ending.text": "After that day nothing is sold.",
+    "certificate_ending.title": "A certificate ends on {last_day}: {subject}",
+    "certificate_ending.text": "It should have been renewed: after that day connections fail.",
     "clock_wrong.title": "A machine's clock is wrong: {place}",
     "clock_wrong.text": "Since {since}.",
     "agent_trouble.title": "A machine cannot keep its journal: {place}",

@@ -26,6 +26,8 @@ RU = {
     "key_refused.text": "Под вопросом {money}, платежей: {payments}. С {since}.",
     "validity_ending.title": "Договор кончается {last_day}",
     "validity_ending.text": "После этого дня продажи остановятся.",
+    "certificate_ending.title": "Сертификат кончается {last_day}: {subject}",
+    "certificate_ending.text": "Его пора было обновить: после этого дня соединения прервутся.",
     "clock_wrong.title": "Часы автомата врут: {place}",
     "clock_wrong.text": "С {since}.",
     "agent_trouble.title": "Автомат не может вести журнал: {place}",

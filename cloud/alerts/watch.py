@@ -55,9 +55,13 @@ class _Seen:
 class IncidentWatch:
     """Looks every few seconds."""
 
-    def __init__(self, database: Database, unreadable: money_conditions.Unreadable, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, database: Database, unreadable: money_conditions.Unreadable, new_id: Callable[[], str],
+        certificates: Callable[[datetime], list[Condition]] = lambda _: [],
+    ) -> None:  # fmt: skip
         self._database = database
         self._unreadable = unreadable
+        self._certificates = certificates
         self._new_id = new_id
         self._rare: _Seen | None = None
 
@@ -72,7 +76,8 @@ class IncidentWatch:
 
     def _seldom_seen(self, session: Session, now: datetime) -> list[Condition]:
         if self._rare is None or not self._rare.at <= now < self._rare.at + SELDOM:
-            self._rare = _Seen([found for look in RARE for found in look(session, now)], now)
+            found = [found for look in RARE for found in look(session, now)]
+            self._rare = _Seen(found + self._certificates(now), now)
         return self._rare.conditions
 
     def _judge(self, tx: Transaction, conditions: Sequence[Condition], now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.alerts.incident import LIVE, Incident, State
-from cloud.alerts.kinds import TERMS, Kind
+from cloud.alerts.kinds import OF_THE_PLATFORM, TERMS, Kind
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
 from cloud.alerts.store import incident_of, subject_of
 from cloud.console.shell.paging import Key, Listed, newest_first
@@ -128,9 +128,6 @@ def places(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
     """Machines to choose from: id, and where it stands."""
     asked = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
     return [(row[0], row[1] or row[0]) for row in session.execute(asked.order_by(Device.location).limit(500))]
-
-
-OF_THE_PLATFORM = frozenset({Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN})
 
 
 def _seen(scope: Scope) -> Select[Any]:
