@@ -11,7 +11,18 @@ from zoneinfo import ZoneInfo
 
 from cloud.alerts import sendings
 from cloud.alerts.buttons import ButtonSeal, Press
-from cloud.alerts.channels.sender import Address, Button, Delivered, Letter, Moved, NotNow, Refused, Sender, Unknown
+from cloud.alerts.channels.sender import (
+    REPEATED,
+    Address,
+    Button,
+    Delivered,
+    Letter,
+    Moved,
+    NotNow,
+    Refused,
+    Sender,
+    Unknown,
+)
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
@@ -135,9 +146,9 @@ class Notifier:
         )  # fmt: skip
 
     def _once(self, message: AlertMessage, channel: Channel, sending: Sending) -> _Job:
+        body = message.body + _mark(channel, sending)
         said = Letter(
-            sending.key, message.subject, message.body, facts={"purpose": message.purpose},
-            repeated=sending.may_have_arrived,
+            sending.key, message.subject, body, facts={"purpose": message.purpose}, repeated=sending.may_have_arrived,
         )  # fmt: skip
         telling = Telling(Word.OPEN, message.task_due_at or self._clock())
         return _Job(sending, channel.id, channel.kind, self._address(channel), said, telling, 0, False, "")
@@ -159,7 +170,7 @@ class Notifier:
             incident = incident_of(tx.session.get_one(IncidentRow, message.incident_id))
             lines.append(one_line(incident, job.telling.word, reader, now))
         subject = reader.say("digest.subject", n=len(held))
-        text = "\n".join([reader.say("digest.title"), "", *lines])
+        text = "\n".join([reader.say("digest.title"), "", *lines]) + _mark(channel, first.sending)
         facts = {"purpose": "digest", "incidents": [dict(job.letter.facts) for job in held]}
         said = Letter(first.sending.key, subject, text, f"{self._site.console_url}/alerts", facts=facts)
         return replace(first, letter=said, digest=[job.sending for job in held[1:]])
@@ -195,6 +206,11 @@ class Notifier:
             return Address(channel.address, self._vault.open(channel.secret) if channel.secret else "")
         except SecretUnreadable:
             return Address(channel.address)
+
+
+def _mark(channel: Channel, sending: Sending) -> str:
+    """Says of a message that it may be a duplicate."""
+    return f"\n{REPEATED[channel.language]}" if sending.may_have_arrived else ""
 
 
 def _settle_one(

@@ -43,6 +43,8 @@ class Condition:
     subject: str
     since: datetime
     facts: Mapping[str, Any] = field(default_factory=dict)
+    pending: timedelta | None = None
+    """So long it must last, where a merchant's rule says otherwise than its kind."""
 
     @property
     def fingerprint(self) -> str:
@@ -112,7 +114,8 @@ def advance(incident: Incident, condition: Condition | None, now: datetime, *, i
     `inhibited`: something larger explains it, so that it does not open now.
     """
     seen = _with_flip(_with_facts(incident, condition), condition, now)
-    state = _next_state(seen, now, inhibited=inhibited)
+    pending = incident.terms.pending if condition is None or condition.pending is None else condition.pending
+    state = _next_state(seen, pending, now, inhibited=inhibited)
     if state is seen.state:
         return seen
     moved = replace(seen, state=state)
@@ -132,12 +135,12 @@ def is_over(incident: Incident, now: datetime) -> bool:
     return incident.state is State.PENDING and not incident.present and now - incident.changed_at >= FLAPPING_WITHIN
 
 
-def _next_state(incident: Incident, now: datetime, *, inhibited: bool) -> State:
+def _next_state(incident: Incident, pending: timedelta, now: datetime, *, inhibited: bool) -> State:
     match incident.state:
         case State.PENDING if inhibited:
             return State.PENDING
         case State.PENDING:
-            is_lasting = incident.present and now - incident.since >= incident.terms.pending
+            is_lasting = incident.present and now - incident.since >= pending
             return State.OPEN if is_lasting or incident.unstable else State.PENDING
         case State.OPEN:
             return State.OPEN if incident.present else State.RECOVERING

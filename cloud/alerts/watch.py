@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
 from cloud.alerts.crowd import crowd
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, is_over
-from cloud.alerts.kinds import PLATFORM, TERMS, Kind
+from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
 from cloud.alerts.sendings import want
 from cloud.alerts.store import listener_of, messages_of, open_incidents, told_of, write
@@ -85,7 +85,7 @@ class IncidentWatch:
             return
         session = tx.session
         known = open_incidents(session, now)
-        wrong = {each.fingerprint: each for each in _as_ruled(session, conditions, now)}
+        wrong = {each.fingerprint: each for each in _as_ruled(session, conditions)}
         wrong |= _crowds(session, wrong.values(), known, now)
         incidents = self._advanced(known, wrong, now)
         for incident in incidents:
@@ -109,20 +109,18 @@ class IncidentWatch:
         return _grouped(incidents)
 
 
-def _as_ruled(session: Session, conditions: Iterable[Condition], now: datetime) -> list[Condition]:
-    """Without what the merchant has switched off, and what waits longer by its rule."""
+def _as_ruled(session: Session, conditions: Iterable[Condition]) -> list[Condition]:
+    """Without what the merchant has switched off, and waiting as long as its rules say."""
     rules = {(rule.merchant_id, rule.kind): rule for rule in session.scalars(select(Rule))}
     kept = []
     for each in conditions:
         rule = rules.get((each.merchant_id, each.kind.value))
-        if rule is None or (rule.enabled and _has_lasted(each, rule, now)):
+        if rule is None:
             kept.append(each)
+        elif rule.enabled:
+            pending = None if rule.pending_s is None else timedelta(seconds=rule.pending_s)
+            kept.append(replace(each, pending=pending))
     return kept
-
-
-def _has_lasted(condition: Condition, rule: Rule, now: datetime) -> bool:
-    longer = (rule.pending_s or 0.0) - TERMS[condition.kind].pending.total_seconds()
-    return longer <= 0 or now - condition.since >= timedelta(seconds=longer)
 
 
 def _crowds(

@@ -1,5 +1,6 @@
 """The two bot APIs and the merchant's program, as far as alerts use them, over HTTP."""
 
+import threading
 from typing import Any
 
 from flask import Blueprint, jsonify, request
@@ -11,12 +12,15 @@ from simulator.messengers.faults import Fault, FaultKind
 from simulator.shell.faults import FaultBoard
 from simulator.shell.service import break_connection
 
+DONE_ALL_THE_SAME = frozenset({FaultKind.LOST_ANSWER, FaultKind.HANGS})
+
 
 class Bots:
     """Answers as the real ones do."""
 
-    def __init__(self, token: str, chats: Chats, faults: FaultBoard[Fault]) -> None:
+    def __init__(self, token: str, chats: Chats, faults: FaultBoard[Fault], closing: threading.Event) -> None:
         self._token = token
+        self._closing = closing
         self._chats = chats
         self._faults = faults
 
@@ -40,22 +44,21 @@ class Bots:
             self._chats.answers.append(said)
             return jsonify(ok=True, result=True)
         fault = self._faults.strike(method)
-        if fault is not None and fault.kind is not FaultKind.LOST_ANSWER:
+        if fault is not None and fault.kind not in DONE_ALL_THE_SAME:
             return _telegram_fault(fault)
         keyboard = said.get("reply_markup", {}).get("inline_keyboard", [])
         buttons = [{"text": each["text"], "data": each["callback_data"]} for row in keyboard for each in row]
         message = self._done(said.get("chat_id", ""), str(said.get("message_id", "")), said["text"], buttons)
         if message is None:
             return jsonify(ok=False, error_code=400, description="Bad Request: message to edit not found"), 400
-        if fault is not None:
-            break_connection()
+        self._lose_answer(fault)
         return jsonify(ok=True, result={"message_id": int(message.ref)})
 
     def _max(self) -> ResponseReturnValue:
         if request.headers.get("Authorization") != self._token:
             return jsonify(code="verify.token", message="Invalid access_token"), 401
         fault = self._faults.strike("messages")
-        if fault is not None and fault.kind is not FaultKind.LOST_ANSWER:
+        if fault is not None and fault.kind not in DONE_ALL_THE_SAME:
             return _max_fault(fault)
         said: dict[str, Any] = json_text.decode(request.get_data(), dict[str, Any])
         rows = [row for part in said.get("attachments", []) for row in part["payload"]["buttons"]]
@@ -63,8 +66,7 @@ class Bots:
         message = self._done(request.args.get("chat_id", ""), request.args.get("message_id", ""), said["text"], buttons)
         if message is None:
             return jsonify(code="not.found", message="message not found"), 404
-        if fault is not None:
-            break_connection()
+        self._lose_answer(fault)
         return jsonify(success=True, message={"body": {"mid": message.ref}})
 
     def _max_updates(self) -> ResponseReturnValue:
@@ -78,15 +80,20 @@ class Bots:
 
     def _program(self, name: str) -> ResponseReturnValue:
         fault = self._faults.strike("program")
-        if fault is not None and fault.kind is not FaultKind.LOST_ANSWER:
+        if fault is not None and fault.kind not in DONE_ALL_THE_SAME:
             return "", {FaultKind.TOO_MANY: 429, FaultKind.REFUSED: 410}.get(fault.kind, 500)
         signed = request.headers.get("Coffee-Signature", "")
         body = request.get_data()
         said: dict[str, Any] = json_text.decode(body, dict[str, Any])
         self._chats.post(name, said["text"], [], signature=signed, body=body, said=said)
+        self._lose_answer(fault)
+        return ""
+
+    def _lose_answer(self, fault: Fault | None) -> None:
+        if fault is not None and fault.kind is FaultKind.HANGS:
+            self._closing.wait(fault.seconds)
         if fault is not None:
             break_connection()
-        return ""
 
     def _done(self, chat: str, ref: str, text: str, buttons: list[dict[str, str]]) -> Message | None:
         return self._chats.change(ref, text, buttons) if ref else self._chats.post(chat, text, buttons)

@@ -16,6 +16,8 @@ class FaultKind(StrEnum):
     """The bot was thrown out, or the address does not exist."""
     LOST_ANSWER = "lost_answer"
     """It is done, and the answer never arrives."""
+    HANGS = "hangs"
+    """It is done, and the answer waits until the simulator closes."""
     DOWN = "down"
     """500, nothing done."""
 

@@ -23,7 +23,7 @@ class Messengers(Service):
         self.chats = Chats()
         self.faults: FaultBoard[Fault] = FaultBoard()
         self.mailbox = Mailbox(self.chats, self.faults)
-        bots = Bots(token, self.chats, self.faults).blueprint()
+        bots = Bots(token, self.chats, self.faults, self._closing).blueprint()
         self._serve(build_app(__name__, (bots, page.create_blueprint(self.chats))))
 
     def start(self) -> "Messengers":

@@ -51,7 +51,6 @@ class RuleOfKind:
     kind: Kind
     enabled: bool
     pending_min: float
-    default_min: float
 
 
 def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
@@ -113,8 +112,8 @@ def rules(session: Session, merchant_id: str) -> Sequence[RuleOfKind]:
         if kind in OF_THE_PLATFORM:
             continue
         default, rule = TERMS[kind].pending.total_seconds() / 60, changed.get(kind.value)
-        pending = default if rule is None or rule.pending_s is None else max(default, rule.pending_s / 60)
-        found.append(RuleOfKind(kind, rule is None or rule.enabled, pending, default))
+        pending = default if rule is None or rule.pending_s is None else rule.pending_s / 60
+        found.append(RuleOfKind(kind, rule is None or rule.enabled, pending))
     return found
 
 

@@ -15,7 +15,7 @@ from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.sender import Address, Letter, Refused
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
-from cloud.alerts.models import Channel
+from cloud.alerts.models import Channel, Rule
 from cloud.database.transaction import Transaction
 from simulator.messengers.faults import FaultKind
 from tests.cloud.alerts.desk import GROUP, Desk
@@ -246,6 +246,20 @@ def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: D
     said = [answer["text"] for answer in desk.messengers.chats.answers[-2:]]
     assert said == ["Кнопка устарела, откройте консоль", "Сначала привяжите этот чат к своей учётной записи в консоли"]
     assert other
+
+
+def test_a_merchants_rule_waits_shorter_or_is_off(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    rule = Rule(merchant_id="north", kind="offline", enabled=True, pending_s=10.0)
+    desk.world.database.transact(lambda tx: tx.session.merge(rule))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(40)
+    assert len(desk.messages()) == 1
+    desk.world.database.transact(lambda tx: setattr(tx.session.get_one(Rule, ("north", "offline")), "enabled", False))
+    desk.presence(OTHER_DEVICE, online=False)
+    desk.pass_time(400)
+    assert [message.text[:1] for message in desk.messages()] == ["🟢"]
 
 
 def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
