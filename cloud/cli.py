@@ -1,7 +1,5 @@
 """`coffee-cloud` on the command line. Exit codes: 0 good, 1 it ran and the answer is bad, 2 wrong usage or settings."""
 
-import logging
-import os
 import signal
 import sys
 import threading
@@ -12,9 +10,9 @@ from types import FrameType
 from typing import NoReturn
 
 import click
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cloud import __version__, cli_alerts, cli_orders, cli_users, log
+from cloud import __version__, cli_alerts, cli_orders, cli_users
+from cloud.backup.commands import backup, restore, restored
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
 from cloud.database.transaction import Transaction
@@ -32,21 +30,20 @@ from cloud.operators import at_risk_report, events_report
 from cloud.operators import reconcile_report as reconcile_report
 from cloud.operators.check import checkup, receipt_warnings
 from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk, summed, unsettled
+from cloud.orders.restores import what_is_lacking
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.reconcile.store import settle_by_hand
 from cloud.processes.gc_tuning import spare_what_stays
-from cloud.settings import Settings, SettingsError, read_dotenv
-from cloud.wiring import Cloud, build
+from cloud.starting import BAD
+from cloud.starting import environ as _environ
+from cloud.starting import ready_made as _ready_made
+from cloud.starting import ready_made_in_time as _ready_made_in_time
+from cloud.starting import settings_of_environ as _settings
+from cloud.wiring import build
 from protocol.messages import Answer, Unsupported
 from protocol.reasons import AnswerStatus
-
-logger = logging.getLogger("cloud.cli")
-
-BAD = 1
-WRONG_USAGE = 2
-AWAY_LOOK_S = 2.0
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,60 +52,8 @@ def main() -> None:
     """The cloud of Coffee Relay. Settings come from the environment (COFFEE_...) and from .env in this folder."""
 
 
-def _environ() -> dict[str, str]:
-    environ = dict(os.environ)
-    read_dotenv(Path.cwd(), environ)
-    return environ
-
-
-def _settings() -> Settings:
-    try:
-        settings = Settings.from_env(_environ())
-    except SettingsError as error:
-        click.echo(f"Settings are wrong:\n{error}", err=True)
-        sys.exit(WRONG_USAGE)
-    log.start(settings.log)
-    return settings
-
-
-def _ready_made(settings: Settings) -> Cloud:
-    """The cloud on a database of this version; a SQLite file is brought to it, a server's database never by itself."""
-    cloud = build(settings)
-    try:
-        wrong = _wrong_with(cloud)
-    except SQLAlchemyError as error:
-        wrong = [f"the database does not answer ({type(error).__name__}): COFFEE_DATABASE_URL"]
-    if wrong:
-        click.echo("\n".join(wrong), err=True)
-        sys.exit(BAD)
-    return cloud
-
-
-def _ready_made_in_time(settings: Settings) -> Cloud:
-    """`_ready_made` for a program that stays: while its database is away it waits, and says so."""
-    cloud = build(settings)
-    has_waited = False
-    while True:
-        try:
-            cloud.database.set_clock()
-        except OperationalError as error:
-            said = (str(error.orig).strip().splitlines() or [""])[-1].strip()
-            logger.error("the database does not answer, waiting for it: COFFEE_DATABASE_URL (%s)", said)
-            has_waited = True
-            time.sleep(AWAY_LOOK_S)
-            continue
-        if has_waited:
-            logger.info("the database answers")
-        cloud.close()
-        return _ready_made(settings)
-
-
-def _wrong_with(cloud: Cloud) -> list[str]:
-    """Raises what the database raises."""
-    if cloud.database.is_sqlite:
-        migrate.upgrade(cloud.database)
-    cloud.database.set_clock()
-    return migrate.check(cloud.database)
+for of_backup in (backup, restore, restored):
+    main.add_command(of_backup)
 
 
 @main.command()
@@ -250,13 +195,13 @@ def at_risk_command(as_json: bool) -> None:
         now, unreadable = cloud.clock(), cloud.clients.unreadable()
         with cloud.database.read() as session:
             each = each_at_risk(session, now, unreadable=unreadable)
-            found = open_differences(session, each)
+            found, lacking = open_differences(session, each), what_is_lacking(session)
     finally:
         cloud.close()
     sums = summed([*each, *found], now)
     tell = at_risk_report.as_json if as_json else at_risk_report.as_text
-    click.echo(tell(sums, each, found))
-    sys.exit(BAD if any(risk.action in WAITS_FOR_PERSON for risk in sums) else 0)
+    click.echo(tell(sums, each, found, lacking))
+    sys.exit(BAD if lacking or any(risk.action in WAITS_FOR_PERSON for risk in sums) else 0)
 
 
 @main.command()

@@ -33,6 +33,7 @@ import cloud.orders.claims
 import cloud.orders.models
 import cloud.orders.outbox
 import cloud.orders.receipts
+import cloud.orders.restores
 import cloud.orders.return_requests
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
@@ -73,6 +74,11 @@ def current(database: Database) -> str | None:
 def head() -> str | None:
     """The revision this code was written for."""
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def is_known(revision: str) -> bool:
+    """Whether this code can bring a database from this revision to its own."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def check(database: Database) -> list[str]:

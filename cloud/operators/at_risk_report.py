@@ -23,14 +23,22 @@ MEANINGS = {
 }
 
 
-def as_text(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = ()) -> str:
+NOT_ALL = "NOT ALL IS KNOWN YET: after a restore the providers' lists are being read, and what was paid comes back."
+
+
+def as_text(
+    sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = (), lacking: Sequence[str] = ()
+) -> str:
     """For a terminal."""
-    return "\n".join(_lines(sums, each, found))
+    return "\n".join([*([NOT_ALL, *lacking] if lacking else []), *_lines(sums, each, found)])
 
 
-def as_json(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = ()) -> str:
+def as_json(
+    sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference] = (), lacking: Sequence[str] = ()
+) -> str:
     """For a program; kopecks, seconds, times as ISO 8601 in UTC. `payments` and `differences` are the oldest."""
     told = {
+        "restores": list(lacking),
         "kopecks": sum(risk.kopecks for risk in sums),
         "oldest_s": max((risk.oldest_s for risk in sums), default=0.0),
         "actions": [asdict(risk) for risk in sums],

@@ -34,6 +34,7 @@ from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
+from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
 from cloud.orders.tasks import REFUSED, Task
 
@@ -269,10 +270,12 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )
     evidence_is_awaited = and_(Order.uncertain.is_(True), Order.return_after > now, ~_begun)
+    machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~_has_open_task)
     return case(
         (hopeless, literal(Next.PERSON.value)),
         (and_(_pays, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
         (and_(_pays, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
+        (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (~_has_open_task, literal(Next.PERSON.value)),
         (and_(_pays, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),

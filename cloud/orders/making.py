@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.database.due import is_due
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
-from cloud.orders import order_tasks, trusted_outcome
+from cloud.orders import order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
@@ -141,9 +141,13 @@ def _taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime
 
 
 def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
-    """What physically happened. A higher revision corrects an earlier one; the same again is nothing new."""
+    """What physically happened. A higher revision corrects an earlier one; the same again is nothing new.
+
+    Of a command that is not here it is kept: a database put back to an earlier state may find the order again.
+    """
     known = _of_device(tx, device_uuid, said)
     if known is None:
+        restores.keep_unclaimed(tx, device_uuid, said, now)
         return
     locked, issued = known
     if issued.result == Result.DONE or not _is_news(issued, said):
@@ -165,12 +169,21 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
         reason = RETURNED
     if event is Event.MACHINE_REFUSED and trusted_outcome.ended_by_trust(locked):
         event = Event.TRUST_REFUTED
-    if not apply_event(locked, event, "device", now, reason, issued.evidence):
+    was_awaited = _answers_a_restore(locked)
+    if not apply_event(locked, event, "device", now, reason, issued.evidence) and not was_awaited:
         return
     if event is Event.MACHINE_DONE:
         _poured(locked, now)
     else:
         _failed(locked, event is Event.MACHINE_UNSURE, rules, now)
+
+
+def _answers_a_restore(locked: LockedOrder) -> bool:
+    """Since a restore the machine's word was waited for, and nothing else; now it has come."""
+    order = locked.order
+    was_awaited = order.restored_at is not None and order.uncertain and order.status == Status.MAKE_FAILED
+    order.restored_at = None
+    return was_awaited
 
 
 def _is_denied(issued: MakeCommand, said: Outcome) -> bool:
@@ -327,8 +340,9 @@ def _poured(locked: LockedOrder, now: datetime) -> None:
 
 def _failed(locked: LockedOrder, uncertain: bool, rules: Rules, now: datetime) -> None:
     order = locked.order
-    order.uncertain, order.waits_for_person = uncertain, False
-    order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain else None
+    is_forgotten = uncertain and order.restored_at is not None
+    order.uncertain, order.waits_for_person = uncertain, is_forgotten
+    order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain and not is_forgotten else None
     order.stage = ""
     settle_money(locked, now)
 

@@ -79,6 +79,8 @@ class Order(Base):
     """Uncertain, and this machine has had its returns of the day: a person decides, or the closing hold does."""
     given_back: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Kopecks a person decided to return though the drink was poured; part of the price or all of it."""
+    restored_at: Mapped[datetime | None] = mapped_column(default=None)
+    """Since then our database may have forgotten what became of it: only its machine's word decides (`in_doubt.py`)."""
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
-from cloud.orders import making, order_tasks, receipts, unpaid
+from cloud.orders import in_doubt, making, order_tasks, receipts, unpaid
 from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
@@ -215,7 +215,9 @@ def _paid(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now
-    if apply_event(locked, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
+    if order.restored_at is not None and not (in_time and order.status == Status.PENDING and order.drink_no):
+        in_doubt.doubt(locked, rules, now)
+    elif apply_event(locked, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
             making.pour_what_is_paid(locked, rules, now)
         else:

@@ -47,6 +47,8 @@ class Event(StrEnum):
     """Trusted, and now the machine says after all that there is no proper drink."""
     MONEY_RETURNED = "money_returned"
     """Its money went back past us, and the drink has certainly not been begun."""
+    RESTORED = "restored"
+    """Paid, and our database was restored to a state from before its end: nobody here knows whether it was poured."""
     NO_ACK = "no_ack"
     NO_OUTCOME = "no_outcome"
     MANUAL_MAKE_EXPIRED = "manual_make_expired"
@@ -86,6 +88,10 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     (S.MANUAL_MAKE, E.MAKE_REQUESTED): S.PAID,
     (S.MANUAL_MAKE, E.MANUAL_MAKE_EXPIRED): S.MAKE_FAILED,
     (S.MANUAL_MAKE, E.MONEY_RETURNED): S.MAKE_FAILED,
+    (S.PENDING, E.RESTORED): S.MAKE_FAILED,
+    (S.NOT_PAID, E.RESTORED): S.MAKE_FAILED,
+    (S.FAILED, E.RESTORED): S.MAKE_FAILED,
+    (S.MANUAL_MAKE, E.RESTORED): S.MAKE_FAILED,
     # Late truth corrects the ledger; it never starts a drink.
     (S.MAKE_FAILED, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_FAILED, E.MACHINE_REFUSED): S.MAKE_FAILED,

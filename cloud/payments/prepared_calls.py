@@ -56,4 +56,6 @@ def _new_payment(session: Session, payment: Payment, order: Order, public_url: s
         description=f"{order.drink_name}, заказ {order.id}"[:128],
         return_url=f"{public_url}{status_page_path(order.id)}",
         receipt=receipts_carried.for_payment(session, payment),
+        drink_no=order.drink_no,
+        size=order.size,
     )

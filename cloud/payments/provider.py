@@ -81,10 +81,14 @@ class NewPayment:
     return_url: str
     method: str | None = None
     receipt: FiscalReceipt | None = None
+    drink_no: str = ""
+    size: int | None = None
 
     def metadata(self) -> dict[str, str]:
         """What comes back with every answer, so that a payment whose create answer was lost can be adopted."""
-        return {"order_id": self.order_id, "device_uuid": self.device_uuid, "payment": self.payment}
+        marks = {"order_id": self.order_id, "device_uuid": self.device_uuid, "payment": self.payment}
+        drink = {"drink_no": self.drink_no, "size": str(self.size)} if self.drink_no and self.size is not None else {}
+        return marks | drink
 
 
 class Provider(Protocol):

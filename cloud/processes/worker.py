@@ -29,8 +29,9 @@ from cloud.orders.forgetting import Forgetting
 from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Lane
-from cloud.payments import openings, renewals
+from cloud.payments import adoption, openings, renewals
 from cloud.payments.admission import SLOTS
+from cloud.payments.adoption import Adoption
 from cloud.payments.receipts.registration import RECEIPTS, Registration
 from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
@@ -50,7 +51,7 @@ TMETR_SLOTS = 8
 MQTT_IN = "mqtt:in"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
-ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile"})
+ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile", "adoption"})
 """The loops that call providers."""
 LOOK_EVERY = timedelta(seconds=5)
 """The link is looked at so often, whether or not that is worth a beat."""
@@ -109,6 +110,13 @@ class Worker:
             Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), wakeups, "reconcile", clock),
             *alert_loops(cloud, self._pools[2]),
+            Loop(
+                "adoption",
+                Adoption(database, cloud.clients, rules, clock, self._patience.wait),
+                wakeups,
+                adoption.TOPIC,
+                clock,
+            ),
             *self._of_tmetr(cloud),
         ]
         self._asking = [loop for loop in self.loops if loop.name in ASKING]

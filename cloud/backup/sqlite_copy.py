@@ -1,0 +1,67 @@
+"""A SQLite database copied while it is in use, and put in the place of another that is not."""
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import create_engine, insert
+from sqlalchemy.pool import NullPool
+
+from cloud.backup.archive import BackupError
+from cloud.orders.restores import Restore
+
+
+def copy(database: Path, to: Path) -> None:
+    """All that is committed, by SQLite's own online backup."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
+        to.chmod(0o600)
+        source.backup(target)  # in one step: in WAL mode nobody waits for it
+        target.execute("PRAGMA journal_mode=DELETE").close()
+    check(to)
+
+
+def check(database: Path) -> None:
+    """Raises `BackupError` when the file is not whole."""
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise BackupError(f"the copy is no whole database: {error}") from error
+    if verdict != "ok":
+        raise BackupError(f"the copy is no whole database: {verdict}")
+
+
+def tables_in(database: Path) -> int:
+    """How many there are; 0 of a file that is not there."""
+    if not database.exists():
+        return 0
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+
+
+def mark(database: Path, as_of: datetime, now: datetime) -> None:
+    """Write into a copy that it is one, before anybody can take it for the present."""
+    engine = create_engine(f"sqlite:///{database}", poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(insert(Restore).values(as_of=as_of, restored_at=now))
+    engine.dispose()
+
+
+def put_in_place(copied: Path, database: Path) -> None:
+    """In one step. Raises `BackupError` while a program has the old one open."""
+    if database.exists():
+        _let_go(database)
+    os.replace(copied, database)
+
+
+def _let_go(database: Path) -> None:
+    """Its write-ahead log must not outlive it: it would be read as part of the new one."""
+    with closing(sqlite3.connect(database, timeout=1.0)) as connection:
+        try:
+            mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise BackupError(f"a program has {database} open ({error}): stop web, worker and run first") from error
+    if mode != "delete":
+        raise BackupError(f"a program has {database} open: stop web, worker and run first")

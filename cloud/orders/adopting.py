@@ -1,0 +1,165 @@
+"""Use cases after a restore: what was open may have ended since the backup, and what was paid since is not here.
+
+`begin` runs once, before any program works; `adopt` takes in what a provider lists under our own marks.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, case, func, or_, select, update
+
+from cloud.database.plain_rows import fresh
+from cloud.database.transaction import Transaction
+from cloud.fleet import accounts
+from cloud.fleet.models import Device, Drink
+from cloud.orders import in_doubt, paying
+from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
+from cloud.orders.models import Order, OrderChange, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.restores import Restore, RestoredShop
+from cloud.orders.rules import Rules, seconds
+from cloud.orders.states import Event, Status
+from cloud.orders.status_change import add_note, apply_event, log
+
+_OPEN = [status.value for status in (Status.CREATED, Status.PENDING, Status.PAID, Status.MAKE_PENDING)]
+
+
+class UnknownMachine(LookupError):
+    """The order's machine is not in this database."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A payment with our marks, as its provider lists it, and where."""
+
+    order_id: str
+    payment_id: str
+    device_uuid: str
+    provider_payment_id: str
+    amount: int
+    created_at: datetime
+    account: accounts.Account
+    capture: str
+    """How the shop takes money now; the payment itself says only whether it is held."""
+    drink_no: str = ""
+    size: int = 0
+
+
+def note_restore(tx: Transaction, as_of: datetime, now: datetime) -> None:
+    """This database is as it was at `as_of`."""
+    tx.session.add(Restore(as_of=as_of, restored_at=now))
+
+
+def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> int:
+    """Mark whatever may have gone on since the backup; how many restores were begun. Again changes nothing."""
+    fresh_ones = tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all()
+    for restore in fresh_ones:
+        _believe_no_sending(tx)
+        _mark_open_orders(tx, restore, rules, now)
+        paying.ask_all_now(tx, now)
+        for account in accounts.known(tx.session):
+            merchant_id, scenario, account_id = accounts.of(account)
+            tx.session.add(
+                RestoredShop(
+                    restore_id=restore.id, merchant_id=merchant_id, scenario=scenario, account_id=account_id,
+                    next_at=now,
+                )
+            )  # fmt: skip
+        restore.begun_at = now
+    return len(fresh_ones)
+
+
+def _believe_no_sending(tx: Transaction) -> None:
+    """A task that was open then may have been done since: none of them has certainly done nothing."""
+    was_idle = OutboxRow.attempts == OutboxRow.undone
+    tx.session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.settled_at.is_(None))
+        .values(
+            claimed_by="", claimed_until=None,
+            attempts=case((was_idle, OutboxRow.attempts + 1), else_=OutboxRow.attempts),
+            first_tried_at=func.coalesce(OutboxRow.first_tried_at, OutboxRow.created_at),
+        )
+        .execution_options(synchronize_session=False)
+    )  # fmt: skip
+
+
+def _mark_open_orders(tx: Transaction, restore: Restore, rules: Rules, now: datetime) -> None:
+    retried = and_(Order.status == Status.NOT_PAID.value, Order.expires_at > restore.as_of)
+    tx.session.execute(
+        update(Order)
+        .where(or_(Order.status.in_(_OPEN), retried))
+        .values(restored_at=restore.restored_at)
+        .execution_options(synchronize_session=False)
+    )
+    undecided = and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
+    decided_here = or_(Order.status == Status.MANUAL_MAKE.value, undecided)
+    for order_id in tx.session.scalars(select(Order.id).where(decided_here).order_by(Order.id)).all():
+        _doubt_of(lock_order(tx, order_id), restore, rules, now)
+
+
+def _doubt_of(locked: LockedOrder, restore: Restore, rules: Rules, now: datetime) -> None:
+    locked.order.restored_at = restore.restored_at
+    add_note(locked, "database_restored", "clock", now, evidence={"as_of": restore.as_of.isoformat()})
+    in_doubt.doubt(locked, rules, now)
+    for payment in locked.payments:
+        if payment.provider_payment_id:
+            payment.next_check_at = now
+
+
+def adopt(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> None:
+    """Take in a payment that our database has forgotten, and its order; the provider is asked what became of it.
+
+    Raises `UnknownMachine`.
+    """
+    if tx.session.get(Payment, listed.payment_id) is not None:
+        paying.adopt(tx, listed.payment_id, listed.provider_payment_id, now)
+        return
+    try:
+        locked = lock_order(tx, listed.order_id)
+    except UnknownOrder:
+        locked = _forgotten_order(tx, listed, rules, now)
+    order = locked.order
+    order.restored_at = order.restored_at or now
+    has_live = any(payment.live for payment in locked.payments)
+    locked.add(_forgotten_payment(listed, order, is_live=not has_live, now=now))
+    if order.status in {Status.CREATED, Status.NOT_PAID}:
+        apply_event(locked, Event.PAYMENT_STARTED, "provider", now, evidence={"adopted": listed.provider_payment_id})
+    else:
+        add_note(locked, "payment_adopted", "provider", now, evidence={"adopted": listed.provider_payment_id})
+    facts = {"order_id": order.id, "device": order.device_uuid, "provider_payment": listed.provider_payment_id}
+    tx.log_after_commit(log.warning, "payment of a forgotten time adopted", extra=facts)
+
+
+def _forgotten_order(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> LockedOrder:
+    device = tx.session.get(Device, listed.device_uuid)
+    if device is None:
+        raise UnknownMachine(listed.device_uuid)
+    drink = tx.session.get(Drink, (listed.device_uuid, listed.drink_no))
+    merchant_id, scenario, _ = listed.account
+    order = fresh(
+        Order, id=listed.order_id, device_uuid=device.device_uuid, merchant_id=merchant_id,
+        drink_no=listed.drink_no, drink_name=drink.name if drink is not None else listed.drink_no, size=listed.size,
+        price=listed.amount, is_test=device.status == "test", payment_scenario=scenario,
+        status=Status.CREATED.value, created_at=listed.created_at,
+        expires_at=listed.created_at + seconds(rules.order_expiration_s),
+    )  # fmt: skip
+    locked = tx.part(LockedOrders).create(order, device.control, is_closed=device.status == "closed")
+    locked.add(
+        fresh(
+            OrderChange, order_id=order.id, version=order.version, at=now, actor="provider", event="adopted",
+            status_before="", status_after=order.status, evidence={"adopted": listed.provider_payment_id},
+        )
+    )  # fmt: skip
+    return locked
+
+
+def _forgotten_payment(listed: Listed, order: Order, *, is_live: bool, now: datetime) -> Payment:
+    merchant_id, scenario, account_id = listed.account
+    return fresh(
+        Payment, id=listed.payment_id, order_id=order.id, merchant_id=merchant_id, scenario=scenario,
+        account_id=account_id, capture=listed.capture, status_check="polling", amount=order.price,
+        state=PaymentState.PENDING.value, live=is_live, provider_payment_id=listed.provider_payment_id,
+        started_at=listed.created_at, next_check_at=now,
+    )  # fmt: skip
