@@ -48,6 +48,10 @@ manual_make   money_returned       make_failed
 make_failed   machine_done         successful
 make_failed   machine_refused      make_failed
 successful    trust_refuted        make_failed
+pending       restored             make_failed
+not_paid      restored             make_failed
+failed        restored             make_failed
+manual_make   restored             make_failed
 """
 EXPECTED = {(S(now), E(event)): S(then) for now, event, then in map(str.split, MEANINGFUL.strip().splitlines())}
 
@@ -86,13 +90,15 @@ def test_nothing_leaves_success_but_a_trust_the_machine_refutes() -> None:
     assert [event for (now, event) in TRANSITIONS if now is S.SUCCESSFUL] == [E.TRUST_REFUTED]
 
 
-def test_a_final_status_is_left_only_by_a_new_payment_or_by_late_truth() -> None:
+def test_a_final_status_is_left_only_by_a_new_payment_late_truth_or_a_restore() -> None:
     leaving = {(now, event) for (now, event), then in TRANSITIONS.items() if now in FINAL and then is not now}
     assert leaving == {
         (S.NOT_PAID, E.PAYMENT_STARTED),
         (S.NOT_PAID, E.PAYMENT_WRONG),
         (S.MAKE_FAILED, E.MACHINE_DONE),
         (S.SUCCESSFUL, E.TRUST_REFUTED),
+        (S.NOT_PAID, E.RESTORED),  # money of a time that the database has forgotten
+        (S.FAILED, E.RESTORED),
     }
 
 
