@@ -155,6 +155,8 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """Kinds of reports this cloud stores that older ones did not know: `event`. An agent keeps the others to itself."""
     rival_session: Id | UnsetType = UNSET
     """The session of another agent that speaks under this device's name in turns with this one: sell nothing."""
+    spread_s: Annotated[float, Meta(ge=0, le=600)] | UnsetType = UNSET
+    """Over how many seconds this fleet is to spread what all of it does at once: coming back, answering a greeting."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):

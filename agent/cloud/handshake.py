@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from random import Random
 
 from msgspec import UNSET
 
@@ -14,8 +15,10 @@ from agent.live_state import LiveState
 from protocol.messages import GREETING, Event, Hello, Job, Make, Welcome
 from protocol.reasons import EventKind
 
-HELLO_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""Between hellos that nobody answers: the cloud may not have been listening yet."""
+HELLO_PAUSE_S, LONGEST_HELLO_PAUSE_S = 4.0, 120.0
+"""Between hellos that nobody answers, twice as long each time: a cloud that is behind is not helped by more of them."""
+REMEMBERED = 16
+"""Hellos that an answer is still taken to."""
 CLOCK_CHECK_S = 600.0
 CLOCK_WRONG_S, CLOCK_RIGHT_S = 60.0, 30.0
 """By how much the wall clock may differ from the cloud's before an operator hears of it, and when it is right again."""
@@ -24,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Handshake:
-    """For one device; `new_id` gives the ids of hellos."""
+    """For one device; `new_id` gives the ids of hellos, `random` spreads what a fleet does at once."""
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Handshake:
         live_state: LiveState,
         clock: Clock,
         cloud: CloudClock,
+        random: Random,
         new_id: Callable[[], str],
         worker_bell: Bell,
     ) -> None:
@@ -44,25 +48,27 @@ class Handshake:
         self._live_state = live_state
         self._clock = clock
         self._cloud = cloud
+        self._random = random
         self._new_id = new_id
         self._worker_bell = worker_bell
-        self._hello: tuple[str, float] | None = None
-        """The id of the last hello and when it left; None when it is answered."""
+        self._said: dict[str, float] = {}
+        """The last hellos not answered, oldest first, and when each left: also those of an earlier connection."""
+        self.is_unanswered = False
+        self.spread_s = 0.0
+        """As the cloud last asked."""
         self._due = 0.0
         self._unanswered = 0
         """Hellos, on this connection."""
+        self._began = 0.0
         self._first = ""
         """The first hello of this connection."""
         self._is_heard = self._is_missed = False
         self._asked_at = float("-inf")
         self._is_clock_wrong = False
 
-    @property
-    def is_unanswered(self) -> bool:
-        return self._hello is not None
-
     def begin_connection(self, now: float) -> None:
         self._due, self._unanswered = now, 0
+        self._began = now
         self._first, self._is_heard, self._is_missed = "", False, False
 
     def take_missed(self) -> bool:
@@ -81,20 +87,32 @@ class Handshake:
             self._ask_time()
 
     def hear_welcome(self, welcome: Welcome) -> None:
+        """Any hello of ours will do; not one from before a hello that is answered, for its answer is older."""
+        spread_s = 0.0 if welcome.spread_s is UNSET else welcome.spread_s
         if welcome.hello_id == GREETING:
-            self._ask_time()
-        hello = self._hello
-        if hello is None or hello[0] != welcome.hello_id:
+            self._answer_greeting(spread_s)
+        if welcome.spread_s is not UNSET:
+            self.spread_s = spread_s
+        said_at = self._said.get(welcome.hello_id)
+        if said_at is None:
             return
+        self._said = {hello: at for hello, at in self._said.items() if at > said_at}
         self._journal.report_queue.takes_events = welcome.takes is not UNSET and EVENT in welcome.takes
         self._note_rival("" if welcome.rival_session is UNSET else welcome.rival_session)
-        if self._cloud.learn(welcome.cloud_time, hello[1]):
+        if self._cloud.learn(welcome.cloud_time, said_at):
             self._compare_clocks()
-            self._is_missed = self._is_missed or (not self._is_heard and welcome.hello_id != self._first)
-            self._is_heard = True
-            self._hello, self._unanswered = None, 0
-            self._due = self._clock.monotonic() + CLOCK_CHECK_S
+            if said_at >= self._began and not self._is_heard:
+                self._is_heard, self._is_missed = True, welcome.hello_id != self._first
+            self.is_unanswered, self._unanswered = False, 0
+            self._due = self._clock.monotonic() + CLOCK_CHECK_S * self._random.uniform(0.75, 1.25)
             self._worker_bell.ring()
+
+    def _answer_greeting(self, spread_s: float) -> None:
+        """At once when it is for us alone; with a spread the whole fleet hears one at this moment."""
+        if spread_s <= 0:
+            self._ask_time()
+        else:
+            self._due = min(self._due, self._clock.monotonic() + self._random.uniform(0.0, spread_s))
 
     def _ask_time(self) -> None:
         if self._clock.monotonic() - self._asked_at >= ASKED_LATELY_S:
@@ -104,8 +122,10 @@ class Handshake:
         now = self._clock.monotonic()
         hello_id = self._new_id()
         self._first = self._first or hello_id
-        self._hello, self._asked_at = (hello_id, now), now
-        self._due = now + HELLO_PAUSES_S[min(self._unanswered, len(HELLO_PAUSES_S) - 1)]
+        self._said = dict([*self._said.items(), (hello_id, now)][-REMEMBERED:])
+        self.is_unanswered, self._asked_at = True, now
+        pause = min(LONGEST_HELLO_PAUSE_S, HELLO_PAUSE_S * 2 ** min(self._unanswered, 10))
+        self._due = now + pause * self._random.uniform(0.75, 1.25)
         self._unanswered += 1
         self._speaker.say(Hello(hello_id=hello_id, agent_version=AGENT_VERSION, profile=self._profile))
 

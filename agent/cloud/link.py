@@ -62,7 +62,7 @@ class Link:
         self._speaker = speaker = Speaker(self._topics[Channel.REPORT])
         self._handshake = handshake = Handshake(
             profile=profile, speaker=speaker, journal=journal, live_state=live_state, clock=clock, cloud=cloud,
-            new_id=new_id, worker_bell=worker_bell,
+            random=random, new_id=new_id, worker_bell=worker_bell,
         )  # fmt: skip
         self.receiver = Receiver(
             topics=self._topics, journal=journal, command_handler=command_handler, handshake=handshake,
@@ -151,6 +151,8 @@ class Link:
         if self._greeted and now - self._dialled_at > STEADY_S:
             self._pause = SHORTEST_PAUSE_S
         pause = self._pause * self._random.uniform(0.5, 1.0)
+        if self._greeted and not self.receiver.holds_back:  # the whole fleet may have lost it at this moment
+            pause += self._random.uniform(0.0, self._handshake.spread_s)
         self._dial_after = now + pause
         self._pause = min(LONGEST_PAUSE_S, self._pause * 2)
         if TAKEN_OVER in wire.why_lost:

@@ -18,6 +18,8 @@ MISSED_AFTER = 2.5
 FORGOTTEN_AFTER_S = 24 * 3600.0
 FAR_BEHIND_S = 10.0
 """What machines said waits so long to be read: nobody who pays now would be told in time how it went."""
+UNREAD_S = 1.0
+"""What waits no longer is being read this moment."""
 LONGEST_TROUBLE = 200
 
 
@@ -76,6 +78,14 @@ def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datet
     if by_broker and _without_broker(workers):
         return None
     return max((worker.seen_at for worker in workers if worker.broker_connected or not by_broker), default=None)
+
+
+def behind_s(database: Database, now: datetime, besides: str) -> float:
+    """For how long, by their last signs of life, other living workers leave unread what machines said."""
+    with database.read() as session:
+        others = [worker for worker in alive(session, now) if worker.id != besides]
+    behind = [(now - worker.seen_at).total_seconds() + worker.lag_s for worker in others if worker.lag_s > UNREAD_S]
+    return max(behind, default=0.0)
 
 
 def missing(database: Database, now: datetime) -> list[str]:

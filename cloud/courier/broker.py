@@ -30,9 +30,12 @@ READY_WITHIN_LOOKS = 10
 MAX_INBOX = 5000
 """Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
 MIDS = 1 << 16
-ALL_DEVICES = (SHARED_GROUP + every(Channel.REPORT), every(Channel.PRESENCE), every(Channel.STATE))
-"""What a worker hears: one worker of many gets each report; presence and state go to all, they are retained. Whoever
-else connects must not join the group: its share of the reports would be lost."""
+REPORTS = (SHARED_GROUP + every(Channel.REPORT),)
+"""What a worker hears of drinks: one worker of many gets each. Whoever else connects must not join the group: its share
+would be lost."""
+PRESENCE_AND_STATE = (every(Channel.PRESENCE), every(Channel.STATE))
+"""Retained, which no shared subscription is given: one worker of many hears them all."""
+ALL_DEVICES = REPORTS + PRESENCE_AND_STATE
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,10 @@ class BrokerLink:
         password: str = "",
         listens_to: Sequence[str] = ALL_DEVICES,
         tls: Tls = USUAL,
+        *,
+        for_one_reader: bool = False,
     ) -> None:
-        """`url`: addresses parted by commas."""
+        """`url`: addresses parted by commas. `for_one_reader`: one worker of many hears it, whatever the broker."""
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
         self.acknowledged: queue.Queue[Acknowledged] = queue.Queue()
         self.on_change = on_change
@@ -98,6 +103,7 @@ class BrokerLink:
         self._next = self._dialled = self._failed = self._looks = 0
         self._ready_number = -1
         self._is_reader = True
+        self._for_one_reader = for_one_reader
         self._session: Session | None = None
         self._connected = threading.Event()
         self._redialling = Redialling(self._step)
@@ -115,9 +121,9 @@ class BrokerLink:
 
     @property
     def lacks_shares(self) -> bool:
-        """Connected to a broker that cannot share messages out among workers: one of them must read all."""
+        """Connected, and this cannot be shared out among workers: one of them must read all."""
         session = self._session
-        return self.connected and session is not None and not session.able.has_shares
+        return self.connected and session is not None and (self._for_one_reader or not session.able.has_shares)
 
     def lag_s(self) -> float:
         """For how long the oldest message has been waiting to be read."""
@@ -209,7 +215,7 @@ class BrokerLink:
         return LOOK_S
 
     def _wanted(self, is_shared: bool) -> list[str]:
-        if is_shared:
+        if is_shared and not self._for_one_reader:
             return self._listens_to
         return [topic.removeprefix(SHARED_GROUP) for topic in self._listens_to] if self._is_reader else []
 
@@ -319,12 +325,19 @@ def _manner(able: Abilities) -> str:
 
 def link_of(
     settings: Settings, client_id: str, on_change: Callable[[], None] = lambda: None,
-    listens_to: Sequence[str] = ALL_DEVICES,
+    listens_to: Sequence[str] = ALL_DEVICES, *, for_one_reader: bool = False,
 ) -> BrokerLink:  # fmt: skip
     """The link that these settings describe."""
     tls = Tls(settings.mqtt_ca, settings.mqtt_cert, settings.mqtt_key)
     return BrokerLink(
-        settings.mqtt_url, client_id, on_change, settings.mqtt_user, settings.mqtt_password, listens_to, tls
+        settings.mqtt_url,
+        client_id,
+        on_change,
+        settings.mqtt_user,
+        settings.mqtt_password,
+        listens_to,
+        tls,
+        for_one_reader=for_one_reader,
     )
 
 

@@ -1,7 +1,7 @@
-"""Who hears the devices at a broker without shared subscriptions: one worker, by a lease in the database.
+"""Who hears what cannot be shared out among workers: one of them, by a lease in the database.
 
-Two at once do no harm (each message is judged twice, the second time for nothing); nobody would. With shared
-subscriptions, and with SQLite's one worker, no lease is needed and none is written.
+Presence and state always, for they are retained; reports at a broker without shared subscriptions. Two readers at once
+do no harm (each message is judged twice, the second time for nothing); none would. SQLite's one worker needs no lease.
 """
 
 import logging
@@ -20,12 +20,13 @@ log = logging.getLogger("cloud.courier")
 LEASE_S = 6.0
 RENEWED_EVERY_S = 2.0
 IDLE_S = 60.0
-THE_ONE = 1
+REPORTS, PRESENCE = 1, 2
+"""What there is a lease for."""
 TOPIC = "mqtt:reader"
 
 
 class ReaderLease(Base):
-    """The one row: who reads, and until when it may."""
+    """Who reads it, and until when it may."""
 
     __tablename__ = "reader_lease"
 
@@ -37,7 +38,8 @@ class ReaderLease(Base):
 class Reader:
     """Keeps the lease, or waits for it, while the broker needs somebody to have it. Wake it when the link changed."""
 
-    def __init__(self, database: Database, link: BrokerLink, owner: str) -> None:
+    def __init__(self, database: Database, link: BrokerLink, owner: str, what: int = REPORTS) -> None:
+        self._what = what
         self._database = database
         self._link = link
         self._owner = owner
@@ -51,9 +53,10 @@ class Reader:
             self._release()
             return now + timedelta(seconds=IDLE_S)
         had = self._has_it
-        self._has_it = self._database.transact(take, self._owner, now)
+        self._has_it = self._database.transact(take, self._what, self._owner, now)
         if self._has_it != had:
-            log.info("this worker %s for all", "hears the machines" if self._has_it else "no longer hears the machines")
+            what = "reports" if self._what == REPORTS else "presence and state"
+            log.info("this worker %s of all machines: %s", "hears" if self._has_it else "no longer hears", what)
         self._link.read_alone(self._has_it)
         return now + timedelta(seconds=RENEWED_EVERY_S)
 
@@ -65,14 +68,14 @@ class Reader:
         if self._has_it:
             self._has_it = False
             self._link.read_alone(False)
-            self._database.transact(leave, self._owner)
+            self._database.transact(leave, self._what, self._owner)
 
 
-def take(tx: Transaction, owner: str, now: datetime) -> bool:
+def take(tx: Transaction, what: int, owner: str, now: datetime) -> bool:
     """Whether this worker reads from now on."""
-    lease = tx.session.get(ReaderLease, THE_ONE, with_for_update=True)
+    lease = tx.session.get(ReaderLease, what, with_for_update=True)
     if lease is None:
-        lease = ReaderLease(id=THE_ONE, owner=owner, until=now)
+        lease = ReaderLease(id=what, owner=owner, until=now)
         tx.session.add(lease)
     elif lease.owner != owner and now < lease.until <= now + timedelta(seconds=LEASE_S):
         return False
@@ -80,8 +83,8 @@ def take(tx: Transaction, owner: str, now: datetime) -> bool:
     return True
 
 
-def leave(tx: Transaction, owner: str) -> None:
+def leave(tx: Transaction, what: int, owner: str) -> None:
     """Give it up."""
-    lease = tx.session.get(ReaderLease, THE_ONE, with_for_update=True)
+    lease = tx.session.get(ReaderLease, what, with_for_update=True)
     if lease is not None and lease.owner == owner:
         tx.session.delete(lease)

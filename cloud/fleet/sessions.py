@@ -4,9 +4,12 @@ They throw each other out at the broker and take each other's orders: nothing is
 """
 
 import logging
+from collections.abc import Collection
 from datetime import datetime
 
 from msgspec import UNSET
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events, presence_history
@@ -46,6 +49,12 @@ def rival(live: DeviceLive | None) -> str:
         return ""
     others = [name for name, _ in live.sessions or [] if name != live.session_id]
     return str(others[-1]) if others else ""
+
+
+def rivals(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
+    """Of these machines those whose agent takes turns with another, and that one's session."""
+    asked = select(DeviceLive).where(DeviceLive.device_uuid.in_(device_uuids), DeviceLive.two_agents_since.is_not(None))
+    return {live.device_uuid: rival(live) for live in session.scalars(asked)}
 
 
 def resume(tx: Transaction, live: DeviceLive, by: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ After all workers were away a device's word may be on its way to us: for a momen
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -35,12 +36,17 @@ DEAF_AT_MOST = timedelta(seconds=60)
 class Deadlines:
     """The loop over `due_at` and `return_after`; many workers may run it, each order is judged under its lock.
 
-    `is_listening` tells whether devices can reach this process; without it they always could.
+    `is_listening` tells whether devices can reach this process; without it they always could. `lag_s` tells how old the
+    oldest of their words is that was not read yet: what is unread here is no silence of theirs.
     """
 
-    def __init__(self, database: Database, rules: Rules, is_listening: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, database: Database, rules: Rules, is_listening: Callable[[], bool] | None = None,
+        lag_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:  # fmt: skip
         self._database = database
         self._rules = rules
+        self._lag_s = lag_s
         self._silence = None if is_listening is None else _Silence(is_listening)
         self._held: dict[str, datetime] = {}
         """Orders somebody else holds, and when they are tried again."""
@@ -48,23 +54,23 @@ class Deadlines:
     def step(self, now: datetime) -> datetime:
         """Move what is due; when to look again."""
         later = now + timedelta(seconds=LOOK_AT_LEAST_S)
-        heard_since = self._heard_since(now)
+        heard = _Heard(self._heard_since(now))
         soonest = self._soonest(now)
         if soonest is None or soonest > now:
             return min(later, soonest or later)
+        heard = heard._replace(until=self._heard_until(now))
         self._held = {
             order_id: again_at for order_id, again_at in self._held.items() if now < again_at <= now + HELD_AGAIN
         }
         judged = [
-            self._judge(now, order_id, making.deadline_passed, self._rules, now)
-            for order_id in self._due(now, heard_since)
+            self._judge(now, order_id, making.deadline_passed, self._rules, now) for order_id in self._due(now, heard)
         ]
         judged += [
             self._judge(now, order_id, making.grace_over, self._rules, now)
-            for order_id in self._graces_over(now, heard_since)
+            for order_id in self._graces_over(now, heard)
         ]
         judged += [self._judge(now, order_id, making.hold_closes, now) for order_id in self._holds_closing(now)]
-        if self._held or heard_since is not None or not all(judged):
+        if self._held or heard != _Heard() or not all(judged):
             return later
         return min(later, self._soonest(now) or later) if judged else later
 
@@ -73,6 +79,12 @@ class Deadlines:
         if self._silence is not None and self._silence.is_over(now):
             self._silence = None
         return None if self._silence is None else self._silence.until or now
+
+    def _heard_until(self, now: datetime) -> datetime | None:
+        """What devices said later may not be read yet; None when all of it is. Unread for too long, it is waited for no
+        more."""
+        lag = min(timedelta(seconds=self._lag_s()), DEAF_AT_MOST)
+        return now - lag if lag else None
 
     def _judge(self, now: datetime, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
         """One order that cannot be judged must not keep all others waiting; it stays due."""
@@ -87,14 +99,15 @@ class Deadlines:
             return False
         return True
 
-    def _due(self, now: datetime, heard_since: datetime | None) -> list[str]:
-        by_itself = or_(Order.status != Status.MAKE_PENDING.value, _may_be_judged(heard_since))
+    def _due(self, now: datetime, heard: "_Heard") -> list[str]:
+        by_itself = or_(Order.status != Status.MAKE_PENDING.value, _may_be_judged(heard, Order.due_at))
         with self._database.read() as session:
             found = select(Order.id).where(self._is_due(now), by_itself, self._is_free(Order.id))
             return list(session.scalars(found.order_by(Order.due_at).limit(BATCH)))
 
-    def _graces_over(self, now: datetime, heard_since: datetime | None) -> list[str]:
-        found = select(Order.id).where(self._is_over(now), _may_be_judged(heard_since), self._is_free(Order.id))
+    def _graces_over(self, now: datetime, heard: "_Heard") -> list[str]:
+        may_be = _may_be_judged(heard, Order.return_after)
+        found = select(Order.id).where(self._is_over(now), may_be, self._is_free(Order.id))
         with self._database.read() as session:
             return list(session.scalars(found.order_by(Order.return_after).limit(BATCH)))
 
@@ -127,6 +140,15 @@ class Deadlines:
         return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)
 
 
+class _Heard(NamedTuple):
+    """What devices said and we may not have heard; nothing, where both are empty."""
+
+    since: datetime | None = None
+    """Of commands issued before this: said while nobody listened."""
+    until: datetime | None = None
+    """After this: arrived here, and waits to be read."""
+
+
 class _Silence:
     """From our start until devices have repeated what they said while nobody listened."""
 
@@ -152,8 +174,9 @@ def _closing_holds(now: datetime) -> Select[str]:
     return select(Payment.order_id).where(of_a_person, closing)
 
 
-def _may_be_judged(heard_since: datetime | None) -> ColumnElement[bool]:
-    """Whatever was said of the order's commands has been heard, for all we know."""
-    if heard_since is None:
-        return true()
-    return ~exists().where(MakeCommand.order_id == Order.id, MakeCommand.issued_at <= heard_since)
+def _may_be_judged(heard: _Heard, due_at: InstrumentedAttribute[datetime | None]) -> ColumnElement[bool]:
+    """Whatever was said of the order's commands until it was due has been heard, for all we know."""
+    is_read = true() if heard.until is None else due_at <= heard.until
+    if heard.since is None:
+        return is_read
+    return and_(is_read, ~exists().where(MakeCommand.order_id == Order.id, MakeCommand.issued_at <= heard.since))

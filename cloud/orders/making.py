@@ -4,6 +4,7 @@ One live command per order; its id derives from order and attempt, so whoever se
 """
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -208,12 +209,12 @@ def seconds_left(issued: MakeCommand, now: datetime) -> float:
     return 0.0 if is_unborn else max(0.0, (issued.deadline_at - now).total_seconds())
 
 
-def unheard_of(session: Session, device_uuid: str, now: datetime, limit: int) -> list[MakeCommand]:
-    """The device's commands of a day whose outcome nobody knows: those that were published, or may have been."""
+def unheard_of(session: Session, device_uuids: Collection[str], now: datetime, limit: int) -> list[MakeCommand]:
+    """These devices' commands of a day whose outcome nobody knows: those that were published, or may have been."""
     uncertain = select(Order.id).where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
     open_ones = or_(MakeCommand.live, MakeCommand.order_id.in_(uncertain))
     told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - DAY)
-    found = select(MakeCommand).where(MakeCommand.device_uuid == device_uuid, told, open_ones)
+    found = select(MakeCommand).where(MakeCommand.device_uuid.in_(device_uuids), told, open_ones)
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
 
 

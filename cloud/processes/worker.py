@@ -5,7 +5,7 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,13 +14,15 @@ from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
 from cloud.courier import reader_lease
-from cloud.courier.broker import BrokerLink, client_id_of, link_of
+from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink, client_id_of, link_of
 from cloud.courier.listener import Listener
+from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.probe import Prober
 from cloud.courier.publisher import Publisher
 from cloud.courier.reader_lease import Reader
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.courier.tmetr.sender import TmetrSender
+from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.orders import outbox, paying
@@ -48,7 +50,7 @@ RECEIPT_SLOTS = 4
 """Receipts hurry nobody: most of the provider's patience is for payments."""
 TMETR_SLOTS = 8
 """Calls to the Tmetr API under way at once; a make takes up to 15 s."""
-MQTT_IN = "mqtt:in"
+MQTT_IN, PRESENCE_IN = "mqtt:in", "mqtt:presence"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
 ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile", "adoption"})
@@ -68,8 +70,18 @@ class Worker:
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
         changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC)
-        self.link = link_of(settings, client_id_of(cloud.owner), lambda: wakeups.wake(changed))
-        self._reader = Reader(database, self.link, cloud.owner)
+        client_id = client_id_of(cloud.owner)
+        self.link = link_of(settings, client_id, lambda: wakeups.wake(changed), REPORTS)
+        self.presence_link = link_of(
+            settings, f"{client_id}-presence", lambda: wakeups.wake((PRESENCE_IN, reader_lease.TOPIC)),
+            PRESENCE_AND_STATE, for_one_reader=True,
+        )  # fmt: skip
+        self._readers = [
+            Reader(database, self.link, cloud.owner),
+            Reader(database, self.presence_link, cloud.owner, reader_lease.PRESENCE),
+        ]
+        welcomes = Welcomes(database, self.link, clock)
+        self._listener = Listener(database, self.link, rules, welcomes, clock)
         # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
         callers = ThreadPool("provider", SLOTS, lambda: wakeups.wake((news, money)))
         cloud.clients.admission.freed = lambda: wakeups.wake((news, money))
@@ -85,7 +97,8 @@ class Worker:
         publishing = Loop("publisher", self._publisher, wakeups, mail, clock)
         self._publisher.wake = self.link.on_answer = publishing.wake
         self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
-        self._heartbeat = Heartbeat(database, self.link, cloud.owner)
+        self.presence_link.on_received = lambda: wakeups.wake((PRESENCE_IN,))
+        self._heartbeat = Heartbeat(database, self.link, self._listener.lag_s, cloud.owner)
         self._patience = Patience()
         reconciler = Reconciler(database, cloud.clients, clock, self._patience.wait)
         self.loops = [
@@ -100,10 +113,13 @@ class Worker:
                 RECEIPTS,
                 clock,
             ),
-            Loop("listener", Listener(database, self.link, rules, clock), wakeups, MQTT_IN, clock),
-            Loop("reader", self._reader, wakeups, reader_lease.TOPIC, clock),
+            Loop("listener", self._listener, wakeups, MQTT_IN, clock),
+            Loop(
+                "presence", PresenceListener(database, self.presence_link, welcomes, clock), wakeups, PRESENCE_IN, clock
+            ),
+            *(Loop("reader", reader, wakeups, reader_lease.TOPIC, clock) for reader in self._readers),
             Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
-            Loop("deadlines", Deadlines(database, rules, self._is_listening), wakeups, DEADLINES, clock),
+            Loop("deadlines", Deadlines(database, rules, self._is_listening, self._lag_s), wakeups, DEADLINES, clock),
             Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
             Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
@@ -130,6 +146,7 @@ class Worker:
         if self._cloud.tmetr() is None:
             self._cloud.database.transact(nobody_is_online, self._cloud.clock())
         self.link.start()
+        self.presence_link.start()
         for loop in self.loops:
             loop.start()
         here = {Lane.MQTT: self._publisher.lane_worker(), Lane.PROVIDER: self._call_worker.lane_worker()}
@@ -142,6 +159,11 @@ class Worker:
 
     def _is_listening(self) -> bool:
         return self.link.connections > 0
+
+    def _lag_s(self) -> float:
+        """How old the oldest word of a machine is that no worker has read yet."""
+        others = heartbeat.behind_s(self._cloud.database, self._cloud.clock(), besides=self._cloud.owner)
+        return max(self._listener.lag_s(), others)
 
     def _of_tmetr(self, cloud: Cloud) -> list[Loop]:
         """The loops for machines without an agent; none when no Tmetr API is set up."""
@@ -180,12 +202,14 @@ class Worker:
             pool.close()
         self._leave()
         self.link.stop()
+        self.presence_link.stop()
         self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
 
     def _leave(self) -> None:
         try:
-            self._reader.end()
+            for reader in self._readers:
+                reader.end()
         except SQLAlchemyError as error:  # it ends by itself soon
             log.warning("the reader's lease could not be given back: %s", type(error).__name__)
 
@@ -199,9 +223,10 @@ def _join(loops: Iterable[Loop], within_s: float) -> None:
 class Heartbeat:
     """Writes the worker's sign of life: now and then, and when the broker came or went. Woken for nothing, it waits."""
 
-    def __init__(self, database: Database, link: BrokerLink, owner: str) -> None:
+    def __init__(self, database: Database, link: BrokerLink, lag_s: Callable[[], float], owner: str) -> None:
         self._database = database
         self._link = link
+        self._lag_s = lag_s
         self._owner = owner
         self._told: tuple[bool, ...] | None = None
         self._last = self._next = EPOCH
@@ -209,7 +234,7 @@ class Heartbeat:
     def step(self, now: datetime) -> datetime:
         """One beat, when it is time for one, or when machines can be sold from no more, or again."""
         link = self._link
-        connected, hears, lag_s = link.connected, link.is_listening, link.lag_s()
+        connected, hears, lag_s = link.connected, link.is_listening, self._lag_s()
         tells = (connected, hears, lag_s > heartbeat.FAR_BEHIND_S)
         if tells != self._told or not self._last <= now < self._next:  # the clock may have been set back
             self._next = self._database.transact(

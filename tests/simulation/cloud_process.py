@@ -39,8 +39,10 @@ SECRET_KEY = "a secret text of more than thirty-two characters"
 POLL_S = 1.0
 LONG_POLL_S = 600.0
 """A loop that has nothing due comes round this often; the real one each second, and finds as little."""
-RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credentials"})
-"""Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed."""
+RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credentials", "reader"})
+RESTING |= {"notify", "alerts", "usual-weeks", "summaries"}
+"""Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed, nobody is
+alerted, and each worker hears all that machines say of themselves."""
 PUNCTUAL = frozenset({"openings"})
 """Loops whose work no row of the database tells: stepped when they asked to be."""
 CALL_SLOTS = 4
@@ -93,6 +95,7 @@ class CloudProcess:
         self.cloud = Cloud(settings, database, world.rules, shops, owner, self.clock)
         if self.has_worker:
             self.worker = Worker(self.cloud)
+            self.worker.presence_link.read_alone(True)
             self.worker.start()
         else:
             WorldLoop("openings", self.cloud.openings, database.wakeups, openings.TOPIC, self.clock).start()

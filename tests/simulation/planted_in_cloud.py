@@ -1,5 +1,6 @@
 """The planted bugs of the cloud, each as patches of real functions."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,13 +11,13 @@ import msgspec
 from sqlalchemy import false, select
 
 from cloud.courier import publisher
-from cloud.courier.listener import Listener
 from cloud.courier.outgoing import OutgoingCommand
 from cloud.courier.publisher import Publication, Publisher
+from cloud.courier.welcomes import Welcomes, tell
 from cloud.database.transaction import Transaction
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
-from cloud.orders.models import Order, Payment
+from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
@@ -71,13 +72,12 @@ def settled_at_puback() -> Patches:
 
 
 def hello_refuses() -> Patches:
-    def ask(self: Listener, device_uuid: str) -> None:
-        with self._database.read() as session:
-            commands = making.unheard_of(session, device_uuid, self._clock(), 50)
-        if commands:
-            self._tell(device_uuid, Query(commands=[making.asked_about(one) for one in commands]), Channel.COMMAND)
+    def ask(self: Welcomes, commands: Sequence[MakeCommand], _now: datetime) -> None:
+        for command in commands:
+            question = Query(commands=[making.asked_about(command)])
+            tell(self._link, command.device_uuid, question, Channel.COMMAND)
 
-    return [patch.object(Listener, "_ask_what_became", ask)]
+    return [patch.object(Welcomes, "_find_out", ask)]
 
 
 def late_done_ignored() -> Patches:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import paho.mqtt.client
 
 import agent.cloud.state_sender
+import cloud.alerts.loops
 import cloud.courier.broker
 import cloud.courier.broker_session
 import cloud.database.database
@@ -37,6 +38,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.database.sqlite, "create_engine", create_engine),
             (cloud.database.database, "DeferredWrites", WorldDeferredWrites),
             (cloud.processes.worker, "Loop", WorldLoop),
+            (cloud.alerts.loops, "Loop", WorldLoop),
             (cloud.processes.worker, "ThreadPool", WorldThreadPool),
             (cloud.processes.worker, "jitter", _jitter),
             (cloud.wiring, "jitter", _jitter),

@@ -1,6 +1,8 @@
 """When the agent asks the cloud what time it is: soon again, at once when a command waits for it or contradicts it."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -78,9 +80,11 @@ def link(world: World, wire: OpenWire) -> Link:
     return made
 
 
-def answer(world: World, link: Link, wire: OpenWire, ahead: timedelta = timedelta()) -> None:
+def answer(
+    world: World, link: Link, wire: OpenWire, ahead: timedelta = timedelta(), hello: int = -1, **more: Any
+) -> None:
     """As the cloud does, whose clock may be wrong."""
-    said = Welcome(hello_id=wire.hellos[-1].hello_id, cloud_time=world.clock.true_time() + ahead)
+    said = Welcome(hello_id=wire.hellos[hello].hello_id, cloud_time=world.clock.true_time() + ahead, **more)
     link.receiver.receive(topic(DEVICE, Channel.RECEIPT), encode(said), False)
 
 
@@ -88,15 +92,64 @@ def deliver(link: Link, make: Make) -> None:
     link.receiver.receive(topic(DEVICE, Channel.COMMAND), encode(make), False, 60)
 
 
-def test_a_cloud_that_was_not_listening_yet_is_asked_again_soon(world: World, link: Link, wire: OpenWire) -> None:
+def seconds_of_hellos(world: World, link: Link, wire: OpenWire, seconds: int) -> list[float]:
+    """When each further hello was said, of so many seconds."""
     began = world.clock.seconds
     asked: list[float] = []
-    for _ in range(40):
+    for _ in range(seconds):
         world.clock.seconds += 1
         before = len(wire.hellos)
         link.step(world.clock.seconds)
         asked += [world.clock.seconds - began] * (len(wire.hellos) - before)
-    assert asked == [1, 3, 7, 15, 25, 35]
+    return asked
+
+
+def test_a_cloud_that_does_not_answer_is_asked_again_ever_more_seldom(world: World, link: Link, wire: OpenWire) -> None:
+    asked = seconds_of_hellos(world, link, wire, 600)
+    pauses = [later - earlier for earlier, later in itertools.pairwise([0.0, *asked])]
+    for pause, wanted in zip(pauses, [4, 8, 16, 32, 64, 120, 120], strict=False):
+        assert 0.75 * wanted <= pause <= 1.25 * wanted + 1
+    assert len(asked) <= 9
+
+
+def test_the_answer_to_any_hello_is_one(world: World, link: Link, wire: OpenWire) -> None:
+    """Regression: behind by more than the pause between two hellos, a cloud never answered the latest, and never
+    could."""
+    while len(wire.hellos) < 2:
+        world.clock.seconds += 0.5
+        link.step(world.clock.seconds)
+    answer(world, link, wire, hello=0, takes=["event"])
+    assert world.cloud.now() is not None
+    assert world.journal.report_queue.takes_events
+    assert seconds_of_hellos(world, link, wire, 400) == []
+
+
+def test_an_answer_that_took_too_long_tells_no_time_and_calls_for_no_hello_the_sooner(
+    world: World, link: Link, wire: OpenWire
+) -> None:
+    asked = seconds_of_hellos(world, link, wire, 55)
+    answer(world, link, wire, hello=0, takes=["event"])
+    assert world.cloud.now() is None
+    assert world.journal.report_queue.takes_events
+    assert len(asked) <= 4
+
+
+def test_an_answer_older_than_one_that_is_known_says_nothing(world: World, link: Link, wire: OpenWire) -> None:
+    while len(wire.hellos) < 2:
+        world.clock.seconds += 0.5
+        link.step(world.clock.seconds)
+    answer(world, link, wire, hello=1)
+    answer(world, link, wire, hello=0, rival_session="another")
+    assert world.live_state.view.rival == ""
+
+
+def test_a_large_fleet_answers_a_greeting_one_after_the_other(world: World, link: Link, wire: OpenWire) -> None:
+    answer(world, link, wire)
+    greeting = Welcome(hello_id=GREETING, cloud_time=world.clock.true_time(), spread_s=20.0)
+    link.receiver.receive(topic(DEVICE, Channel.RECEIPT), encode(greeting), False)
+    assert len(wire.hellos) == 1
+    [said] = seconds_of_hellos(world, link, wire, 21)[:1]
+    assert 1 <= said <= 21
 
 
 @pytest.mark.parametrize("hellos", [1, 3])

@@ -17,8 +17,9 @@ from agent.journal.journal import Journal
 from agent.journal.sqlite_file import SqliteFile
 from agent.live_state import LiveState
 from agent.service import Service
-from protocol.messages import Accepted, Probe, ProbeReply, State
+from protocol.messages import Accepted, Probe, ProbeReply, State, Welcome, encode
 from protocol.reasons import Result
+from protocol.topics import Channel, topic
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.agents import Agents
 from tests.agent.cloud_side import DEVICE, CloudSide, a_cloud_side
@@ -107,6 +108,29 @@ def meeting(tmp_path: Path) -> Iterator[Meeting]:
     made = Meeting(tmp_path / "state")
     yield made
     made.database.close()
+
+
+def test_a_fleet_that_loses_its_broker_comes_back_one_after_the_other(tmp_path: Path) -> None:
+    """As the cloud asked for; one that was told nothing comes back within two seconds, as ever."""
+    told, untold = (
+        [back_after(tmp_path / f"{seed}-{spread}", seed, spread) for seed in range(30)] for spread in (15.0, 0.0)
+    )
+    assert max(untold) <= 1 + link_module.LONGEST_SLEEP_S
+    assert max(told) - min(told) > 10
+    assert max(told) <= 16 + link_module.LONGEST_SLEEP_S
+
+
+def back_after(folder: Path, seed: int, spread_s: float) -> float:
+    meeting = Meeting(folder, seed)
+    meeting.refuses = False
+    meeting.run(60)
+    welcome = Welcome(hello_id="another's", cloud_time=meeting.clock.wall(), spread_s=spread_s)
+    meeting.link.receiver.receive(topic(DEVICE, Channel.RECEIPT), encode(welcome), False)
+    meeting.wires[0].drop("the broker is gone")
+    lost = meeting.clock.seconds
+    meeting.run(60, until=lambda: len(meeting.wires) == 2)
+    meeting.database.close()
+    return meeting.dialled_at[1] - lost
 
 
 def pauses(meeting: Meeting) -> list[float]:

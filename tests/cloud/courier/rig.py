@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from cloud.courier.broker import BrokerLink
+from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink
 from cloud.courier.listener import Listener
+from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.publisher import Publisher
+from cloud.courier.welcomes import Welcomes
 from protocol.messages import (
     CommandMessage,
     Message,
@@ -58,16 +60,22 @@ class Machine:
 class Rig:
     """`link` is the cloud's connection to `port`."""
 
-    def __init__(self, world: World, port: int) -> None:
+    def __init__(self, world: World, port: int, name: str) -> None:
         self.world, self.port = world, port
-        self.link = BrokerLink(f"mqtt://127.0.0.1:{port}", "cloud-under-test")
+        url = f"mqtt://127.0.0.1:{port}"
+        self.link = BrokerLink(url, name, listens_to=REPORTS)
+        self.presence_link = BrokerLink(url, f"{name}-presence", listens_to=PRESENCE_AND_STATE, for_one_reader=True)
         self.publisher = Publisher(world.database, self.link, world.rules, "courier", world.clock)
-        self.listener = Listener(world.database, self.link, world.rules, world.clock)
+        welcomes = Welcomes(world.database, self.link, world.clock)
+        self.listener = Listener(world.database, self.link, world.rules, welcomes, world.clock)
+        self.presence = PresenceListener(world.database, self.presence_link, welcomes, world.clock)
         self.machines: list[Machine] = []
 
     def connect(self) -> "Rig":
-        self.link.start()
+        for link in (self.link, self.presence_link):
+            link.start()
         assert self.link.wait_connected(30)
+        assert self.presence_link.wait_connected(30)
         return self
 
     def machine(self, device_uuid: str = DEVICE, listening: bool = True) -> Machine:
@@ -88,10 +96,11 @@ class Rig:
         wait_until(look, what=what)
 
     def hear_until(self, reached: Callable[[], object], what: str = "the listener's work") -> None:
-        """Step the listener as its loop would until `reached`."""
+        """Step the listeners as their loops would until `reached`."""
 
         def look() -> object:
             self.listener.step(self.world.now)
+            self.presence.step(self.world.now)
             return reached()
 
         wait_until(look, what=what)
@@ -100,12 +109,13 @@ class Rig:
         for machine in self.machines:
             machine.client.disconnect()
         self.link.stop()
+        self.presence_link.stop()
 
 
 @contextmanager
-def a_rig(world: World, port: int) -> Iterator[Rig]:
+def a_rig(world: World, port: int, name: str = "cloud-under-test") -> Iterator[Rig]:
     """A rig, taken down at the end."""
-    rig = Rig(world, port)
+    rig = Rig(world, port, name)
     try:
         yield rig
     finally:

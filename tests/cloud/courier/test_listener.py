@@ -1,38 +1,32 @@
 """From devices to the books: stored before it is receipted, nonsense passed over, nobody speaks for another."""
 
-import logging
+import time
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 from pytest_mock import MockerFixture
 from sqlalchemy.exc import OperationalError
 
 from cloud.courier.broker import NotConnected, Received
-from cloud.database.transaction import Transaction
-from cloud.fleet import sessions
 from cloud.fleet.machine_events import latest
 from cloud.fleet.models import DeviceLive
 from cloud.orders import making
+from cloud.orders.deadlines import Deadlines
 from cloud.orders.tasks import Task
 from protocol.messages import (
-    GREETING,
     Accepted,
     Event,
     Hello,
     Outcome,
-    Presence,
     Progress,
     Query,
     Receipt,
-    State,
     Welcome,
     encode,
 )
 from protocol.reasons import Result, Spout, Stage
 from protocol.topics import Channel, topic
-from simulator.broker import Broker
-from tests.cloud.courier.rig import Machine, Rig, a_rig
+from tests.cloud.courier.rig import Machine, Rig
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, START, World
 from tests.waiting import wait_until
 
@@ -74,26 +68,6 @@ def test_the_machines_word_makes_the_order_and_is_receipted(rig: Rig) -> None:
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
     wait_until(lambda: receipted(machine) == {"a-1", "o-1"})
-
-
-def present(machine: Machine, session_id: str, *, online: bool = True) -> None:
-    said = encode(Presence(online=online, session_id=session_id))
-    machine.client.publish(topic(machine.device_uuid, Channel.PRESENCE), said, retain=True)
-
-
-def test_a_device_that_was_there_before_the_cloud_is_greeted_and_no_other(sqlite_world: World) -> None:
-    """Its hello found nobody; one that connects later says hello to a cloud that hears it."""
-    with Broker() as broker, a_rig(sqlite_world, broker.port) as rig:
-        early, gone = rig.machine(), rig.machine(OTHER_DEVICE)
-        present(early, "s")
-        present(gone, "s", online=False)
-        rig.connect()
-        rig.hear_until(lambda: early.receipts)
-        assert [one.hello_id for one in early.receipts if isinstance(one, Welcome)] == [GREETING]
-        present(early, "t")
-        rig.hear_until(lambda: live(rig.world).session_id == "t")
-        assert len(early.receipts) == 1
-        assert gone.receipts == []
 
 
 def test_a_whole_cup_said_at_once_is_taken_in_order(rig: Rig) -> None:
@@ -178,12 +152,10 @@ def test_messages_that_make_no_sense_are_counted_and_stop_nothing(
     machine, order_id = rig.machine(), sent_order(rig)
     for payload in POISON.values():
         machine.say(payload)
-    machine.say(POISON["noise"], Channel.PRESENCE)
-    machine.say(POISON["noise"], Channel.STATE)
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
-    assert rig.listener.poison == len(POISON) + 2
-    assert caplog.text.count("makes no sense") == len(POISON) + 2
+    assert rig.listener.poison == len(POISON)
+    assert caplog.text.count("makes no sense") == len(POISON)
     assert rig.link.connections == 1
 
 
@@ -277,105 +249,7 @@ def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:
     machine = rig.machine()
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     rig.hear_until(lambda: machine.receipts)
-    assert machine.receipts == [Welcome(hello_id="h-1", cloud_time=rig.world.now, takes=["event"])]
-
-
-def presence(session_id: str, online: bool = True) -> Presence:
-    return Presence(online=online, session_id=session_id, agent_version="0.1")
-
-
-def test_presence_is_the_devices_own_word(rig: Rig) -> None:
-    machine = rig.machine()
-    machine.say(presence("s-1"), Channel.PRESENCE)
-    rig.hear_until(lambda: live(rig.world).session_id == "s-1")
-    assert (live(rig.world).online, live(rig.world).agent_version) == (True, "0.1")
-    assert live(rig.world).seen_at == rig.world.now
-    assert live(rig.world, OTHER_DEVICE).seen_at is None
-    machine.say(presence("s-1", online=False), Channel.PRESENCE)
-    rig.hear_until(lambda: not live(rig.world).online)
-
-
-def test_the_last_will_of_a_session_already_replaced_is_ignored(rig: Rig) -> None:
-    machine = rig.machine()
-    machine.say(presence("s-1"), Channel.PRESENCE)
-    machine.say(presence("s-2"), Channel.PRESENCE)
-    machine.say(presence("s-1", online=False), Channel.PRESENCE)
-    machine.say(Hello(hello_id="after", agent_version="0.1", profile="p"))
-    rig.hear_until(lambda: machine.receipts)
-    assert (live(rig.world).online, live(rig.world).session_id) == (True, "s-2")
-
-
-A1, A2, B1, B2, C1 = ("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1)
-
-
-@pytest.mark.parametrize(
-    ("heard", "online", "are_two"),
-    [
-        ([A1, A2, A2], "a", False),  # one agent, its line comes and goes
-        ([A1, B1, C1], "c", False),  # one agent that starts anew
-        ([A1, B1, A1, B1], "b", False),  # the broker says again what was not acknowledged
-        ([A1, B1, A2], "a", True),
-        ([A1, B1, A2, B2], "b", True),
-        ([A1, B1, C1, A2], "a", True),
-    ],
-)
-def test_two_sessions_that_take_turns_are_two_agents(
-    sqlite_rig: Rig, heard: list[tuple[str, int]], online: str, are_two: bool
-) -> None:
-    rig = sqlite_rig
-    machine = rig.machine()
-    for name, connection in heard:
-        machine.say(Presence(online=True, session_id=name, connection=connection), Channel.PRESENCE)
-    machine.say(Hello(hello_id="after", agent_version="0.1", profile="p"))
-    rig.hear_until(lambda: machine.receipts)
-    assert (live(rig.world).session_id, live(rig.world).two_agents_since is not None) == (online, are_two)
-    [welcome] = machine.receipts
-    assert isinstance(welcome, Welcome)
-    rival = next(name for name, _ in reversed(heard) if name != online) if are_two else UNSET
-    assert welcome.rival_session == rival
-    with rig.world.database.read() as session:
-        told = latest(session, DEVICE, 10)
-    assert [event.what for event in told] == ["two_agents"] * are_two
-
-
-def test_whoever_is_left_sells_again_when_a_person_says_so_and_only_then(sqlite_rig: Rig) -> None:
-    rig = sqlite_rig
-    machine = rig.machine()
-
-    def connect(name: str, connection: int) -> None:
-        machine.say(Presence(online=True, session_id=name, connection=connection), Channel.PRESENCE)
-        rig.hear_until(lambda: dict(live(rig.world).sessions or []).get(name) == connection)
-
-    for turn in (A1, B1, A2):
-        connect(*turn)
-    connect("a", 3)
-    assert live(rig.world).two_agents_since is not None
-
-    def resume(tx: Transaction) -> None:
-        sessions.resume(tx, tx.session.get_one(DeviceLive, DEVICE), "anna", rig.world.now)
-
-    rig.world.database.transact(resume)
-    connect("a", 4)
-    assert live(rig.world).two_agents_since is None
-    connect("b", 7)
-    connect("a", 5)
-    assert live(rig.world).two_agents_since is not None, "and the other is still there"
-
-
-def test_state_is_kept_whole_and_of_known_devices_only(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    machine = rig.machine()
-    stranger = rig.machine("m-999")
-    stranger.say(presence("s-1"), Channel.PRESENCE)
-    stranger.say(State(at=START, link="up", selling=True), Channel.STATE)
-    said = State(at=START, link="up", selling=False, reason="доливают воду", frame_error_ratio=0.25)
-    machine.say(said, Channel.STATE)
-    rig.hear_until(lambda: live(rig.world).state)
-    kept = live(rig.world).state
-    assert kept is not None
-    assert (kept["selling"], kept["reason"]) == (False, "доливают воду")
-    assert live(rig.world).frame_error_ratio == 0.25
-    with caplog.at_level(logging.WARNING):
-        rig.hear_until(lambda: "presence of an unknown device" in caplog.text)
+    assert machine.receipts == [Welcome(hello_id="h-1", cloud_time=rig.world.now, takes=["event"], spread_s=0.0)]
 
 
 def test_a_receipt_nobody_can_be_given_harms_nothing(rig: Rig, mocker: MockerFixture) -> None:
@@ -398,3 +272,29 @@ def test_a_long_batch_is_receipted_in_several(sqlite_rig: Rig) -> None:
     rig.listener.step(rig.world.now)
     wait_until(lambda: len(receipted(machine)) == 60)
     assert rig.world.order(order_id).stage == "accepted"
+
+
+def test_what_is_unread_here_is_no_silence_of_the_machine(sqlite_rig: Rig) -> None:
+    """Regression: a coffee was poured, and called `no_ack` while its "accepted" waited in our own queue."""
+    rig, world = sqlite_rig, sqlite_rig.world
+    order_id, other = sent_order(rig), sent_order(rig)
+    deadlines = Deadlines(world.database, world.rules, lag_s=rig.listener.lag_s)
+    to = topic(DEVICE, Channel.REPORT)
+    arrived = time.monotonic() - 5
+    rig.link.inbox.put(Received(to, encode(accepted(rig, order_id)), 0, 0, arrived=arrived))
+    deadlines.step(world.clock.advance(world.rules.ack_timeout_s + 1))
+    assert [world.status(one) for one in (order_id, other)] == ["make_pending"] * 2
+    rig.listener.step(world.now)
+    assert rig.listener.lag_s() == 0
+    deadlines.step(world.now)
+    assert [world.status(one) for one in (order_id, other)] == ["make_pending", "make_failed"]
+
+
+def test_no_order_waits_for_ever_for_a_listener_that_is_stuck(sqlite_rig: Rig) -> None:
+    world = sqlite_rig.world
+    order_id = sent_order(sqlite_rig)
+    deadlines = Deadlines(world.database, world.rules, lag_s=lambda: 3600.0)
+    deadlines.step(world.clock.advance(world.rules.ack_timeout_s + 59))
+    assert world.status(order_id) == "make_pending"
+    deadlines.step(world.clock.advance(2))
+    assert world.status(order_id) == "make_failed"

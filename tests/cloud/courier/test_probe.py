@@ -10,6 +10,7 @@ from cloud.buyer.readiness import Asking
 from cloud.courier.broker import BrokerLink
 from cloud.courier.listener import Listener
 from cloud.courier.probe import Prober
+from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.fleet import probes
 from protocol.messages import Probe, ProbeReply
@@ -21,7 +22,6 @@ from tests.mosquitto import Mosquitto
 @pytest.fixture
 def rig(world: World, mosquitto: Mosquitto) -> Iterator[Rig]:
     with a_rig(world, mosquitto.port) as rig:
-        rig.listener = Listener(world.database, rig.link, world.rules, world.clock)
         yield rig
 
 
@@ -73,7 +73,8 @@ def test_the_answer_is_taken_in_at_once_for_a_buyer_waits_for_it(rig: Rig, world
     machine = rig.machine()
     ask(world)
     with closing(Database(world.database.url.render_as_string(False), patience_s=for_ever_s)) as database:
-        rig.listener = Listener(database, rig.link, world.rules, world.clock)
+        welcomes = Welcomes(database, rig.link, world.clock)
+        rig.listener = Listener(database, rig.link, world.rules, welcomes, world.clock)
         machine.say(ProbeReply(probe_id="p-1", ready=True, code=""))
         rig.hear_until(lambda: row(world).settled_at, "the answer")
 

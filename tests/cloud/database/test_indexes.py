@@ -138,7 +138,7 @@ def deadlines(world: World, _tx: Transaction) -> object:
 
 
 def hello(world: World, tx: Transaction) -> object:
-    return making.unheard_of(tx.session, DEVICE, world.now, 10)
+    return making.unheard_of(tx.session, [DEVICE], world.now, 10)
 
 
 def gauges(world: World, tx: Transaction) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 from cloud.courier.broker import Received
 from cloud.courier.listener import Listener
 from cloud.courier.publisher import Publisher
+from cloud.courier.welcomes import Welcomes
 from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim
@@ -36,7 +37,8 @@ class Crowd:
     def devices_speak(self, seed: int) -> None:
         inbox: queue.Queue[Received] = queue.Queue()
         link: Any = SimpleNamespace(inbox=inbox, ack=lambda _: None, publish=lambda *_: 0, drop=lambda: None)
-        listener = Listener(self.world.database, link, self.world.rules, self.world.clock)
+        welcomes = Welcomes(self.world.database, link, self.world.clock)
+        listener = Listener(self.world.database, link, self.world.rules, welcomes, self.world.clock)
         chance = random.Random(seed)
         for _ in range(TURNS):
             for order_id in chance.sample(self.orders, ORDERS):

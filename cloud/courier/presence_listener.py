@@ -1,0 +1,178 @@
+"""What machines say of themselves, presence and state: the newest of it, many in one transaction.
+
+Beside the listener of reports and on a connection of its own, so that no order waits behind it. One worker of many
+hears it (`reader_lease.py`); all of it is retained, so whoever takes over is told all of it anew.
+"""
+
+import logging
+import queue
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count, islice
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError
+
+from cloud.background.loops import Clock
+from cloud.courier.broker import BrokerLink, Received
+from cloud.courier.welcomes import Welcomes
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet import device_condition, presence_history
+from cloud.fleet.models import DeviceLive
+from protocol.errors import WireError
+from protocol.messages import Presence, State, decode_presence, decode_state
+from protocol.topics import Channel, parse
+
+BATCH = 200
+MOST_WAITING = 20_000
+"""Beyond it nothing is taken from the broker, which keeps the newest of each topic."""
+IDLE = timedelta(seconds=60)
+HELD_AGAIN = timedelta(seconds=1)
+SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
+"""What a message raises that can never be taken in."""
+log = logging.getLogger("cloud.courier")
+
+
+class Said(NamedTuple):
+    """A message that makes sense."""
+
+    topic: str
+    device_uuid: str
+    message: Presence | State
+    retained: bool
+
+
+class PresenceListener:
+    """One per process."""
+
+    def __init__(self, database: Database, link: BrokerLink, welcomes: Welcomes, clock: Clock) -> None:
+        self._database = database
+        self._link = link
+        self._welcomes = welcomes
+        self._clock = clock
+        self._waiting: dict[int, Said] = {}
+        """Numbered in the order of coming."""
+        self._latest: dict[str, int] = {}
+        """Of each topic, among those waiting."""
+        self._numbers = count()
+        self._held: set[str] = set()
+        """Machines whose row somebody else holds."""
+        self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
+        self._early: list[str] = []
+        """Machines that were there before us, to be greeted once we can."""
+        self.poison = 0
+        """Messages that made no sense, since the start."""
+
+    def step(self, now: datetime) -> datetime:
+        """Handle what has arrived; when to look again."""
+        self._take_in()
+        if not self._try_at - HELD_AGAIN <= now < self._try_at:  # the clock may have been set back
+            self._held.clear()
+        batch = dict(islice(((n, one) for n, one in self._waiting.items() if one.device_uuid not in self._held), BATCH))
+        if not batch:
+            self._greet()
+            return now + (HELD_AGAIN if self._held or self._early else IDLE)
+        free = self._store(list(batch.values()))
+        for number, said in batch.items():
+            if said.device_uuid in free:
+                self._forget(number)
+            else:
+                self._held.add(said.device_uuid)
+                self._try_at = now + HELD_AGAIN
+        self._early += [said.device_uuid for said in batch.values() if said.device_uuid in free and _was_there(said)]
+        self._greet()
+        return now
+
+    def _take_in(self) -> None:
+        """Acknowledged at once: the broker keeps the last of each for whoever subscribes next."""
+        while len(self._waiting) < MOST_WAITING:
+            try:
+                received = self._link.inbox.get_nowait()
+            except queue.Empty:
+                return
+            said = self._understand(received)
+            self._link.ack(received)
+            if said is not None:
+                self._keep(said)
+
+    def _keep(self, said: Said) -> None:
+        before = self._latest.get(said.topic)
+        if before is not None and _is_overtaken(self._waiting[before].message, said.message):
+            self._forget(before)
+        number = self._latest[said.topic] = next(self._numbers)
+        self._waiting[number] = said
+
+    def _forget(self, number: int) -> None:
+        said = self._waiting.pop(number)
+        if self._latest[said.topic] == number:
+            del self._latest[said.topic]
+
+    def _understand(self, received: Received) -> Said | None:
+        try:
+            device_uuid, channel = parse(received.topic)
+            decode = decode_presence if channel is Channel.PRESENCE else decode_state
+            return Said(received.topic, device_uuid, decode(received.payload), received.retained)
+        except WireError as error:
+            self.poison += 1
+            log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
+            return None
+
+    def _store(self, batch: Sequence[Said]) -> Collection[str]:
+        """In one transaction; each by itself only when one makes no sense. Gives whose row nobody else held."""
+        try:
+            return self._database.transact(self._note, batch, self._clock())
+        except SENSELESS as error:
+            if len(batch) > 1:
+                return {device for said in batch for device in self._store([said])}
+            self.poison += 1
+            facts = {"device": batch[0].device_uuid}
+            log.error("message could not be taken in: %s", type(error).__name__, extra=facts)
+            return {batch[0].device_uuid}
+
+    def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:
+        devices = {said.device_uuid for said in batch}
+        locked = select(DeviceLive).where(DeviceLive.device_uuid.in_(devices)).order_by(DeviceLive.device_uuid)
+        lives = {live.device_uuid: live for live in tx.session.scalars(locked.with_for_update(skip_locked=True))}
+        for said in batch:
+            live = lives.get(said.device_uuid)
+            if live is None:
+                continue
+            if isinstance(said.message, State):
+                device_condition.note_state(live, said.message, now)
+                continue
+            was_one = live.two_agents_since is None
+            device_condition.note_presence(tx, live, said.message, now)
+            if was_one and live.two_agents_since is not None:  # the answer to its next hello stops the sale
+                tx.after_commit(partial(self._welcomes.greet, [live.device_uuid], all_at_once=False))
+        presence_history.note(tx, lives.values(), now)
+        return devices - _held_by_others(tx, devices - lives.keys())
+
+    def _greet(self) -> None:
+        """Their hellos may have found nobody."""
+        if self._early and self._welcomes.can_be_told:
+            early, self._early = self._early, []
+            self._welcomes.greet(early, all_at_once=True)
+
+
+def _is_overtaken(before: Presence | State, newer: Presence | State) -> bool:
+    """Nobody need read it any more. Sessions that take turns are two agents: each turn is read."""
+    if isinstance(before, State) or isinstance(newer, State):
+        return True
+    return (before.session_id, before.online) == (newer.session_id, newer.online)
+
+
+def _was_there(said: Said) -> bool:
+    return said.retained and isinstance(said.message, Presence) and said.message.online
+
+
+def _held_by_others(tx: Transaction, lacking: Collection[str]) -> set[str]:
+    """Of machines whose row was not to be had; the others are in no fleet of ours."""
+    if not lacking:
+        return set()
+    known = set(tx.session.scalars(select(DeviceLive.device_uuid).where(DeviceLive.device_uuid.in_(lacking))))
+    for device_uuid in sorted(set(lacking) - known):
+        tx.log_after_commit(log.warning, "presence of an unknown device", extra={"device": device_uuid})
+    return known
