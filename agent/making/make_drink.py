@@ -1,4 +1,4 @@
-"""One command from its turn to its end, as a conversation with the machine: prepare it, commit the intent, send it.
+"""One command from its turn to its end, as a conversation with the machine: prepare it, commit it as sent, send it.
 
 Every state is committed before its act; after the first byte only the machine's word or the table decides.
 """
@@ -39,10 +39,10 @@ class DrinkMaker:
             self.finisher.refuse(command, RejectCode.BAD_BODY, "no frame of this machine holds it")
             return
         snapshot = yield from self.preconditions.until_ready(command)
-        if snapshot is None or not self.journal.mark_intent(command.command_id, snapshot):
+        if snapshot is None:
             return
         with self._busy_with(command):
-            if self.sender.send_make(command):
+            if self.sender.send_make(command, snapshot):
                 if self.driver.is_blind:
                     yield from self.settler.leave_alone(command)
                 else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.deadline import Timeliness
 from agent.journal.journal import Journal
-from agent.journal.records import Command
+from agent.journal.records import Command, Snapshot
 from agent.log import about
 from agent.machine.capability_rules import Duty
 from agent.machine.conversation import LineLost
@@ -36,18 +36,29 @@ class MakeSender:
         """Is there a frame of this machine that holds it?"""
         return self.driver.fits(_drink(command))
 
-    def send_make(self, command: Command) -> bool:
-        """False when it is certain that no byte was written; then the command is refused."""
+    def send_make(self, command: Command, snapshot: Snapshot) -> bool:
+        """False when it is certain that no byte was written; then the command is over."""
+        if not self._commit_sending(command, snapshot):
+            return False
         if self.preconditions.timeliness(command) is not Timeliness.FRESH:
-            self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline passed while preparing")
-        elif self._has_rival(command):
-            self.finisher.refuse(command, AgentCode.CONFLICT, "another command of this order has poured since it came")
-        elif not self.journal.mark_sent(command.command_id):
-            self.finisher.refuse(command, AgentCode.CANCELLED, "taken back before the first byte")
-        elif self.preconditions.timeliness(command) is not Timeliness.FRESH:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline passed during the commit")
-        else:
-            return self.write_make(command)
+            return False
+        return self.write_make(command)
+
+    def _commit_sending(self, command: Command, snapshot: Snapshot) -> bool:
+        """The intent with its snapshot, and "sent", in one commit: nothing is done between them."""
+        with self.journal.transaction():
+            if not self.journal.mark_intent(command.command_id, snapshot):
+                return False  # taken back while it was prepared
+            if self.preconditions.timeliness(command) is not Timeliness.FRESH:
+                self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline passed while preparing")
+            elif self._has_rival(command):
+                rule = "another command of this order has poured since it came"
+                self.finisher.refuse(command, AgentCode.CONFLICT, rule)
+            elif not self.journal.mark_sent(command.command_id):
+                self.finisher.refuse(command, AgentCode.CANCELLED, "taken back before the first byte")
+            else:
+                return True
         return False
 
     def write_make(self, command: Command) -> bool:

@@ -1,5 +1,6 @@
 """What a bouncing contact, a babbling line and a night's backlog may cost: card, broker, log, processor."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,3 +161,26 @@ def test_states_are_told_at_their_pace_and_the_last_one_always(world: World) -> 
     for _ in range(5):
         world.clock.seconds = max(world.clock.seconds + 0.2, link.step(world.clock.seconds))
     assert told[-1].faults[0].drinks == [AMERICANO]
+
+
+def test_a_drink_costs_five_waits_for_the_disk(world: World) -> None:
+    """Received, sent, accepted, brewing, done: each before what must not happen without it (docs/decisions.md)."""
+    world.welcome()
+    world.run(30)
+    modes: list[str] = []
+    database = world.journal._database
+
+    def note(statement: str) -> None:
+        if statement.startswith(("PRAGMA synchronous", "COMMIT")):
+            modes.append(statement)
+
+    database._connection.set_trace_callback(note)
+    world.order()
+    assert world.outcome().code == ""
+    world.confirm_all()
+    database._connection.set_trace_callback(None)
+    relaxed = "PRAGMA synchronous = NORMAL"
+    waits = [before != relaxed for before, said in itertools.pairwise(["", *modes]) if said == "COMMIT"]
+    assert sum(waits) == 5
+    assert len(waits) > 5, "the receipts"
+    assert modes[-1] == "PRAGMA synchronous = FULL"

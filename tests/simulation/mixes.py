@@ -67,7 +67,7 @@ FAMILIES: dict[str, Mapping[str, float]] = {
     "clocks": {"storm.agent_clock": 0.01, "storm.cloud_clock": 0.005, "wake.lost": 0.1},
 }
 FORGETFUL_BROKER = "forgetful broker"
-FORGETFUL_RATES = {"broker.forgets": 0.15, "storm.broker_blink": 0.05}
+FORGETFUL_RATES = {"broker.forgets": 0.2, "storm.broker_blink": 0.05, "storm.cut": 0.1}
 """It takes messages and loses some, and is gone for a moment with all it knew: nobody but us need hold anything."""
 MACHINE_SWITCHES: Mapping[str, Mapping[str, object]] = {
     "silent": {"seconds": 20},

@@ -2,13 +2,14 @@
 
 import pytest
 
+from agent.journal.records import Snapshot
 from protocol.frames import Frame
 from protocol.machine import EventAck, MakeDrink
 from protocol.reasons import Result, Spout
 from tests.agent.world import Crash, World, assert_truthful
 
-COMMITS = range(1, 7)
-"""A drink's life is six commits: received, intent, sent, accepted, brewing, done."""
+COMMITS = range(1, 6)
+"""A drink's life is five commits: received, sent with its intent, accepted, brewing, done."""
 
 
 def die_before(world: World, kind: type, nth: int = 1) -> None:
@@ -57,10 +58,11 @@ def test_killed_between_received_and_intent_it_expires_when_nobody_knows_the_tim
     assert world.line.makes() == 0
 
 
-def test_killed_between_intent_and_sent_nothing_was_sent(world: World) -> None:
-    world.welcome()
-    world.crash_after_commit(2)
-    world.deliver(world.make())
+def test_what_an_older_agent_left_between_intent_and_sent_was_not_sent(world: World) -> None:
+    """It committed the two apart."""
+    world.tell(world.make())
+    world.journal.mark_intent("c1", Snapshot("b0"))
+    world.restart()
     outcome = world.outcome()
     assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, "never_sent", Spout.NONE)
     assert world.line.makes() == 0

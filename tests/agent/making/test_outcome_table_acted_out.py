@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from agent.journal.records import Snapshot
 from agent.making.outcome_table import TABLE
 from protocol.reasons import Result, Spout
 from tests.agent.world import World, assert_truthful
@@ -100,9 +101,9 @@ def test_the_row(name: str, world: World) -> None:
 
 def test_received_or_intent_is_never_sent(world: World) -> None:
     """The first row; every commit before the first byte is tried in test_crashes.py."""
-    world.welcome()
-    world.crash_after_commit(2)
-    world.deliver(world.make())
+    world.tell(world.make())
+    world.journal.mark_intent("c1", Snapshot("b0"))
+    world.restart()
     outcome = world.outcome()
     assert (outcome.result, outcome.code, outcome.out) == (FAILED, "never_sent", Spout.NONE)
     assert world.touched() == 0
