@@ -83,7 +83,7 @@ LEAST_FREE = 2 * 1024 * 1024
 RESERVE = 512 * 1024
 """Bytes kept inside the file and its log, so that what is under way can be written to its end on a full disk."""
 _PAGE_SIZE = 1024
-"""Of a new file. Each commit writes every page it touches: an order costs a card 74 KiB, with SQLite's 4096 it was 185."""
+"""Of a new file. A commit writes every page it touches: an order costs a card 74 KiB, with SQLite's 4096 185."""
 _LOG_SIZE = 256 * 1024
 """The log is folded into the file when it is so long (by default 1000 pages), so that it fits into the reserve."""
 _BUSY_S = 5.0

@@ -88,7 +88,7 @@ BUGS = (
     _bug("poured again after a failure", {1, 5}, SELDOM, cloud.poured_again, "machine"),
     _bug("what a broker forgets is never sent again", {0}, ALWAYS, cloud.settled_at_puback, FORGETFUL_BROKER,
          habits=PROMPT, most_buyers=5),
-    _bug("a hello has a drink refused that could still be poured", {0}, SELDOM, cloud.hello_refuses, FORGETFUL_BROKER,
+    _bug("a hello has a drink refused that could still be poured", {0}, ALWAYS, cloud.hello_refuses, FORGETFUL_BROKER,
          habits=PROMPT, most_buyers=5),
     # The agent
     _bug("sent again after a timeout", {1, 6, 8}, SELDOM, agent.sent_again, "machine", inabilities=DUMB,
