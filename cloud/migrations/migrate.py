@@ -3,6 +3,7 @@
 `python -m cloud.migrations.migrate "what changes"` drafts the next revision from the models; a person finishes it.
 """
 
+import logging
 import sqlite3
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 import cloud.access.models
@@ -40,7 +42,10 @@ import cloud.payments.reconcile.models  # noqa: F401  # importing declares the t
 from cloud.database import postgresql, sqlite
 from cloud.database.base import Base
 from cloud.database.database import Database
+from cloud.migrations import build_indexes, older_programs
 from cloud.migrations.append_only import unprotected
+
+log = logging.getLogger("cloud.migrations")
 
 TABLES = Base.metadata
 """Every table of the cloud."""
@@ -51,12 +56,56 @@ LOCK_KEY = 0x0C0FFEE
 SQLITE_WAIT_S = 120.0
 """Another process may be copying a large table: wait for it rather than fail to start."""
 SQLITE_RETRY_S = 0.05
+LOCK_TIMEOUT_S, LOCK_TRIES, LOCK_PAUSE_S = 5, 60, 2.0
+"""PostgreSQL: who waits for a table's lock keeps everybody behind him waiting."""
+
+
+class TooNew(Exception):
+    """The database was migrated by a newer program, and is not made for this one."""
 
 
 def upgrade(database: Database, revision: str = HEAD) -> None:
-    """Apply what is missing up to `revision`: all of it or nothing. Others who migrate meanwhile wait their turn."""
+    """Apply what is missing up to `revision`: all of it or nothing. Others who migrate meanwhile wait their turn.
+
+    A newer database that this program may work on is left as it is. Raises `TooNew` for another. Indexes follow, each
+    by itself. Who is in the way of a changed table for long is not waited for in front of everybody else's work: the
+    lock is asked for again and again.
+    """
+    if (at := current(database)) is not None and not is_known(at):
+        if wrong := check(database):
+            raise TooNew(wrong[0])
+        return
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            _upgrade(database, revision)
+            break
+        except OperationalError as error:
+            if not left or not postgresql.is_locked(error):
+                raise
+            time.sleep(LOCK_PAUSE_S)
+    if revision == HEAD:
+        _build_indexes(database)
+
+
+def _upgrade(database: Database, revision: str) -> None:
     with _alone(database) as connection:
-        command.upgrade(_config(connection), revision)
+        config = _config(connection)
+        command.upgrade(config, revision)
+        at = MigrationContext.configure(connection).get_current_revision()
+        older_programs.write_down(connection, ScriptDirectory.from_config(config), at)
+
+
+def _build_indexes(database: Database) -> None:
+    if database.is_sqlite:
+        with _alone(database) as connection:
+            build_indexes.build(connection, TABLES)
+        return
+    engine = postgresql.patient_engine(database.listen_url)
+    try:
+        with engine.connect() as bare:
+            build_indexes.build(bare.execution_options(**{postgresql.STATEMENT_ALONE: True}), TABLES)
+    finally:
+        engine.dispose()
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -84,6 +133,12 @@ def is_known(revision: str) -> bool:
 def check(database: Database) -> list[str]:
     """How a database differs from the models, one sentence each; empty when it is as the code expects."""
     at = current(database)
+    if at is not None and not is_known(at):
+        with database.engine.connect() as connection:
+            if older_programs.may_work(connection, head()):
+                log.warning("the database is newer than this program, and made for it too: %s, %s", at, head())
+                return []
+        return [f"the database is at revision {at}, and not for programs of {head()} any more: update this program"]
     if at != head():
         return [f"the database is at revision {at or 'none'}, this program needs {head()}: run coffee-cloud migrate"]
     with database.engine.connect() as connection:
@@ -121,6 +176,7 @@ def _alone(database: Database) -> Iterator[Connection]:
         try:
             with engine.begin() as connection:
                 connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))  # let go by the commit itself
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
                 yield connection
         finally:
             engine.dispose()

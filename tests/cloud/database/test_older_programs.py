@@ -1,0 +1,77 @@
+"""A program of the version before works on a migrated database where that was promised, and says why where not."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from cloud.database.database import Database
+from cloud.migrations import build_indexes, migrate, older_programs
+from tests.cloud.worlds import World, a_world
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    migrate.upgrade(opened)
+    yield opened
+    opened.close()
+
+
+def brought_further(database: Database, oldest: str) -> None:
+    """What the next program's migration leaves: a revision nobody here knows, and its word on older programs."""
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE orders ADD COLUMN tomorrow VARCHAR(8)"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE oldest_program SET revision = :oldest"), {"oldest": oldest})
+
+
+def test_a_newer_database_made_for_older_programs_is_worked_on(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with a_world(database_url) as world:
+        brought_further(world.database, migrate.head() or "")
+        with caplog.at_level(logging.WARNING):
+            assert migrate.check(world.database) == []
+        assert "newer than this program" in caplog.text
+        migrate.upgrade(world.database)
+        assert migrate.current(world.database) == "9999"
+        _pours(world)
+
+
+def _pours(world: World) -> None:
+    order_id = world.pay()
+    world.publish(order_id)
+    assert world.status(order_id) == "make_pending"
+
+
+def test_one_that_is_not_is_refused_with_what_to_do(database: Database) -> None:
+    brought_further(database, "9999")
+    [wrong] = migrate.check(database)
+    assert "update this program" in wrong
+    with pytest.raises(migrate.TooNew):
+        migrate.upgrade(database)
+
+
+def test_the_promise_is_written_with_the_migration(database: Database) -> None:
+    with database.engine.connect() as connection:
+        written = connection.scalar(text("SELECT revision FROM oldest_program"))
+    scripts = ScriptDirectory(str(migrate.FOLDER))
+    assert written == older_programs.promised(scripts, "head")
+
+
+def test_a_missing_index_is_built_and_one_that_was_cut_off_is_built_again(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_orders_drink"))
+        if not database.is_sqlite:
+            cut_off = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_payments_shop'::regclass"
+            connection.execute(text(cut_off))
+    assert migrate.check(database)
+    migrate.upgrade(database)
+    assert migrate.check(database) == []
+    with database.engine.connect() as connection:
+        assert build_indexes.missing(connection, migrate.TABLES) == []
+        if not database.is_sqlite:
+            assert connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == 0
