@@ -27,29 +27,44 @@ from cloud.fleet.models import Device
 log = logging.getLogger("cloud.alerts")
 
 EVERY = timedelta(seconds=10)
-SELDOM = timedelta(minutes=5)
-"""What needs to read many orders is looked at so often."""
 KEPT_FOR = timedelta(days=90)
+SWEPT_EVERY = timedelta(hours=1)
 NAME = "incidents"
 
 Look = Callable[[Session, datetime], list[Condition]]
-OFTEN: tuple[Look, ...] = (
-    machine_conditions.absent_or_faulted, machine_conditions.wrong_clocks, machine_conditions.drinks_not_made,
-    money_conditions.differences, money_conditions.silent_providers, platform_conditions.broken_workers,
-    platform_conditions.broken_channels,
-)  # fmt: skip
-RARE: tuple[Look, ...] = (
-    machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.refused_receipts,
-    money_conditions.ending_contracts,
-)  # fmt: skip
 
 
 @dataclass
-class _Seen:
-    """What was seen, and when."""
+class _Round:
+    """Rules that are looked at together, and what they saw last. What costs more, or hurries less, seldom."""
 
-    conditions: list[Condition]
-    at: datetime
+    every: timedelta
+    looks: Sequence[Look]
+    seen: Sequence[Condition] = ()
+    at: datetime | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        return self.at is None or not self.at <= now < self.at + self.every
+
+
+def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
+    def money_at_risk(session: Session, now: datetime) -> list[Condition]:
+        return money_conditions.money_at_risk(session, now, unreadable)
+
+    often = _Round(
+        EVERY,
+        (machine_conditions.absent_or_faulted, machine_conditions.drinks_not_made, money_conditions.silent_providers,
+         platform_conditions.broken_workers, platform_conditions.broken_channels),
+    )  # fmt: skip
+    each_minute = _Round(
+        timedelta(minutes=1), (money_at_risk, money_conditions.differences, machine_conditions.wrong_clocks)
+    )
+    seldom = _Round(
+        timedelta(minutes=5),
+        (machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.refused_receipts,
+         money_conditions.ending_contracts),
+    )  # fmt: skip
+    return [often, each_minute, seldom]
 
 
 class IncidentWatch:
@@ -60,25 +75,27 @@ class IncidentWatch:
         certificates: Callable[[datetime], list[Condition]] = lambda _: [],
     ) -> None:  # fmt: skip
         self._database = database
-        self._unreadable = unreadable
-        self._certificates = certificates
         self._new_id = new_id
-        self._rare: _Seen | None = None
+        self._rounds = _rounds(unreadable)
+        self._certificates = certificates
+        self._last_swept: datetime | None = None
+        self._outside = _Round(timedelta(hours=1), ())
 
     def step(self, now: datetime) -> datetime:
         """One look. Raises what the database raises."""
         with self._database.read() as session:
-            conditions = [found for look in OFTEN for found in look(session, now)]
-            conditions += money_conditions.money_at_risk(session, now, self._unreadable)
-            conditions += self._seldom_seen(session, now)
+            for one in self._rounds:
+                if one.is_due(now):
+                    one.seen, one.at = [found for look in one.looks for found in look(session, now)], now
+        conditions = [*self._seen_outside(now), *(found for one in self._rounds for found in one.seen)]
         self._database.transact(self._judge, conditions, now)
         return now + EVERY
 
-    def _seldom_seen(self, session: Session, now: datetime) -> list[Condition]:
-        if self._rare is None or not self._rare.at <= now < self._rare.at + SELDOM:
-            found = [found for look in RARE for found in look(session, now)]
-            self._rare = _Seen(found + self._certificates(now), now)
-        return self._rare.conditions
+    def _seen_outside(self, now: datetime) -> Sequence[Condition]:
+        """Asked without a connection to the database in hand: others may take their time."""
+        if self._outside.is_due(now):
+            self._outside.seen, self._outside.at = self._certificates(now), now
+        return self._outside.seen
 
     def _judge(self, tx: Transaction, conditions: Sequence[Condition], now: datetime) -> None:
         if not turns.is_alone(tx) and not turns.take(tx, NAME, EVERY / 2, now):
@@ -92,7 +109,9 @@ class IncidentWatch:
             if incident != known.get(incident.fingerprint):
                 _store(tx, incident, known.get(incident.fingerprint), now)
         _want_told(tx, incidents, now)
-        _forget(session, now)
+        if self._last_swept is None or not self._last_swept <= now < self._last_swept + SWEPT_EVERY:
+            _forget(session, now)
+            self._last_swept = now
 
     def _advanced(self, known: Mapping[str, Incident], wrong: Mapping[str, Condition], now: datetime) -> list[Incident]:
         inhibited = _inhibited(known.values())
@@ -111,6 +130,9 @@ class IncidentWatch:
 
 def _as_ruled(session: Session, conditions: Iterable[Condition]) -> list[Condition]:
     """Without what the merchant has switched off, and waiting as long as its rules say."""
+    conditions = list(conditions)
+    if not conditions:
+        return []
     rules = {(rule.merchant_id, rule.kind): rule for rule in session.scalars(select(Rule))}
     kept = []
     for each in conditions:
@@ -185,6 +207,8 @@ def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) ->
     """A task for each channel that is to be told something by now."""
     session = tx.session
     open_ones = [each for each in incidents if each.opened_at is not None]
+    if not open_ones:
+        return
     channels = session.scalars(select(Channel).where(Channel.broken_since.is_(None))).all()
     messages = messages_of(session, {each.id for each in open_ones})
     mutes = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now)).all()
@@ -215,7 +239,7 @@ def _message_id(incident: Incident, channel: Channel) -> str:
 
 
 def _forget(session: Session, now: datetime) -> None:
-    over = select(IncidentRow.id).where(IncidentRow.resolved_at < now - KEPT_FOR).limit(100)
+    over = select(IncidentRow.id).where(IncidentRow.resolved_at < now - KEPT_FOR).limit(1_000)
     session.execute(delete(IncidentRow).where(IncidentRow.id.in_(over)))
-    old = select(Delivery.id).where(Delivery.at < now - KEPT_FOR).limit(100)
+    old = select(Delivery.id).where(Delivery.at < now - KEPT_FOR).limit(1_000)
     session.execute(delete(Delivery).where(Delivery.id.in_(old)))
