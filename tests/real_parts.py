@@ -101,6 +101,7 @@ CHROMIUM = RealPart(
     advice="install chromium or google-chrome",
 )
 CADDY = RealPart(name="Caddy", where=_first_program(["caddy"]), advice="install caddy", version_option="version")
+PROMTOOL = RealPart(name="promtool", where=_first_program(["promtool"]), advice="install prometheus")
 HAPROXY = RealPart(
     name="HAProxy",
     where=_first_program(["haproxy"], [Path("/usr/sbin")]),
@@ -114,4 +115,4 @@ EJABBERD = RealPart(
     else None,
     advice="install ejabberd",
 )
-ALL_PARTS = (MOSQUITTO, POSTGRES, PGBOUNCER, CHROMIUM, CADDY, HAPROXY)
+ALL_PARTS = (MOSQUITTO, POSTGRES, PGBOUNCER, CHROMIUM, CADDY, HAPROXY, PROMTOOL)

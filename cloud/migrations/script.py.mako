@@ -7,6 +7,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+breaks_older = False  # docs/upgrading.md: True where programs from before it cannot go on
 
 
 def upgrade() -> None:

@@ -23,6 +23,7 @@ from cloud.http.addresses import client_address
 from cloud.orders.at_risk import Next, each_at_risk, summed
 from cloud.orders.models import Order
 from cloud.orders.outbox import OutboxRow
+from cloud.orders.restores import unfinished
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
 from cloud.payments.reconcile.differences import open_differences
@@ -110,6 +111,7 @@ def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = (
         *_outbox(session, now),
         *_reconciliation(session),
         *_workers(session, now),
+        _restores(session),
         _devices(session),
         _events(session, now),
     ]
@@ -172,6 +174,12 @@ def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
     connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
     connected.add(sum(worker.broker_connected for worker in found))
     yield from (workers, connected)
+
+
+def _restores(session: Session) -> Gauge:
+    gauge = Gauge("coffee_restores_unfinished", "Restores of the database whose forgotten time is not all found again.")
+    gauge.add(len(unfinished(session)))
+    return gauge
 
 
 def _devices(session: Session) -> Gauge:

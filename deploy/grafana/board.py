@@ -1,0 +1,57 @@
+"""Draws the board of Coffee Relay for Grafana: `python3 board.py > coffee-relay.json`. One row a question.
+
+Import the JSON, or put it where Grafana provisions dashboards from; the data source is chosen on the board.
+"""
+
+import json
+from typing import Any
+
+SOURCE = {"type": "prometheus", "uid": "${source}"}
+WIDTH, HEIGHT = 12, 8
+OPEN = 'coffee_orders{status=~"paid|make_pending|manual_make"}'
+ENDED = 'delta(coffee_orders{status=~"successful|make_failed|not_paid|failed"}[1h])'
+KOPECKS_TO_ROUBLES = "sum by (action) (coffee_money_at_risk_kopecks) / 100"
+PANELS: list[tuple[str, str, str, str, str]] = [
+    ("Money at risk, by what happens next", "roubles", KOPECKS_TO_ROUBLES, "{{action}}", "currencyRUB"),
+    ("Age of the oldest of it", "by action", "coffee_money_at_risk_oldest_seconds", "{{action}}", "s"),
+    ("Paid and not at their end", "orders", OPEN, "{{status}}", "none"),
+    ("Orders ended in an hour", "by status", ENDED, "{{status}}", "none"),
+    ("Tasks whose outcome is not known", "by lane", "coffee_outbox_unsettled", "{{lane}}", "none"),
+    ("How long the oldest has been due", "by lane", "coffee_outbox_oldest_seconds", "{{lane}}", "s"),
+    ("Machines", "by state", "sum by (status, online) (coffee_devices)", "{{status}}, online {{online}}", "none"),
+    ("What machines told of in an hour", "events", "coffee_machine_events", "{{what}}", "none"),
+    ("Workers", "alive and at the broker", "coffee_workers_alive or coffee_workers_at_broker", "{{__name__}}", "none"),
+    ("Differences nobody has explained", "findings", "coffee_reconciliation_findings", "{{kind}}, {{state}}", "none"),
+]  # fmt: skip
+
+
+def board() -> dict[str, Any]:
+    """The board as Grafana reads it."""
+    return {
+        "uid": "coffee-relay",
+        "title": "Coffee Relay",
+        "tags": ["coffee-relay"],
+        "timezone": "browser",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": [{"name": "source", "type": "datasource", "query": "prometheus", "label": "Source"}]},
+        "panels": [_panel(number, *panel) for number, panel in enumerate(PANELS)],
+    }
+
+
+def _panel(number: int, title: str, description: str, expr: str, legend: str, unit: str) -> dict[str, Any]:
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": title,
+        "description": description,
+        "datasource": SOURCE,
+        "gridPos": {"x": WIDTH * (number % 2), "y": HEIGHT * (number // 2), "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+        "targets": [{"refId": "A", "datasource": SOURCE, "expr": expr, "legendFormat": legend}],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(board(), indent=2, ensure_ascii=False))
