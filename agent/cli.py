@@ -1,4 +1,4 @@
-"""The command `coffee-agent`: run, doctor, status, journal.
+"""The command `coffee-agent`: run, enroll, doctor, status, journal.
 
 Exit codes: 0 good, 1 it ran and the answer is bad, 2 wrong usage or settings.
 """
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agent import AGENT_VERSION, log, settings, show
+from agent import AGENT_VERSION, enrolment, log, settings, show
 from agent.doctor import examination, findings
 from agent.folder_lock import AlreadyRunning
 from agent.journal import operator_decisions
@@ -29,7 +29,7 @@ DECISION_S = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
-    commands = {"run": _run, "doctor": _doctor, "status": _status, "journal": _journal}
+    commands = {"run": _run, "enroll": _enroll, "doctor": _doctor, "status": _status, "journal": _journal}
     try:
         return commands[args.command](args, settings.environment(os.environ, Path.cwd()))
     except (BadSettings, profile.BadProfile) as error:
@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"coffee-agent {AGENT_VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="take make commands and drive the machine, until stopped")
+    enroll = commands.add_parser("enroll", help="get this machine's settings from the cloud, by a code")
+    enroll.add_argument("url", help="of the cloud, https://...")
+    enroll.add_argument("code", help="as `coffee-cloud enroll` or the console shows it")
+    enroll.add_argument("--file", type=Path, default=enrolment.SETTINGS_FILE, help="where the settings are written")
+    enroll.add_argument("--serial", help="the machine's serial port, when the file does not say it yet")
+    enroll.add_argument("--ca", type=Path, help="PEM file of the authority that signed the cloud's certificate")
     commands.add_parser("doctor", help="look at everything the agent needs, and say what is wrong")
     commands.add_parser("status", help="what the agent on this machine is doing")
     journal = commands.add_parser("journal", help="commands and what became of them")
@@ -71,6 +77,18 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
     service.run(stop)
     if service.is_to_restart:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the command line we were called by)
+    return GOOD
+
+
+def _enroll(args: argparse.Namespace, _: Mapping[str, str]) -> int:
+    try:
+        told = enrolment.ask(args.url, args.code, args.ca)
+        written = enrolment.write(args.file, told, args.serial)
+    except enrolment.NotEnrolled as error:
+        print(f"coffee-agent enroll: {error}", file=sys.stderr)
+        return BAD
+    print(f"This machine is {told.device_uuid}; its settings are in {args.file}, for its owner alone.")
+    print(*written, sep="\n")
     return GOOD
 
 

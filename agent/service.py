@@ -190,6 +190,8 @@ class Service:
             "agent_version": AGENT_VERSION,
             "device_uuid": self._settings.device_uuid,
             "broker": "connected" if self._link.is_connected else "not connected",
+            "broker_trouble": "" if self._link.is_connected or self._dialled is None else self._dialled.why_lost,
+            "cloud": "answers" if self._link.is_connected and self._link.is_welcome else "does not answer",
             "line": view.link,
             "machine": view.machine,
             "selling": running and not view.stopped,

@@ -42,6 +42,15 @@ _WHY: dict[str, str] = {
 """Codes of the agent and the machine in words; a fault's own name says enough."""
 
 
+def said(state_dir: Path) -> dict[str, Any]:
+    """What the agent that runs last wrote about itself; empty when that cannot be read."""
+    try:
+        told = json.loads((state_dir / status_file.NAME).read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def status(state_dir: Path) -> tuple[list[str], bool]:
     """What the agent last wrote about itself, whether it sells, and each thing that stands in the way."""
     try:

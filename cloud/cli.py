@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from cloud import __version__, cli_alerts, cli_orders, cli_users
+from cloud import __version__, cli_alerts, cli_enrol, cli_orders, cli_users
 from cloud.backup.commands import backup, restore, restored
 from cloud.courier import jobs
 from cloud.courier.broker import NotConnected
@@ -287,6 +287,7 @@ def _fail(words: str) -> NoReturn:
 
 
 cli_users.add_to(main, lambda: _ready_made(_settings()))
+cli_enrol.add_to(main, lambda: _ready_made(_settings()))
 
 
 def _wait_for_the_end() -> None:

@@ -42,6 +42,12 @@ class Settings:
     """PEM file of the authorities to trust for the broker; empty: the usual ones."""
     mqtt_cert: str = ""
     mqtt_key: str = ""
+    machines_mqtt_url: str = ""
+    """The broker's address for machines, told to those that enrol; empty: `mqtt_url`, without its user."""
+    machines_mqtt_ca: str = ""
+    """PEM file that they are given with it."""
+    broker_rights: str = ""
+    """`dynamic-security`: who may come in at the broker is told to Mosquitto's plugin; empty: a person does it."""
     public_url: str = "http://127.0.0.1:8080"
     bind: str = "127.0.0.1:8080"
     yookassa_url: str = "https://api.yookassa.ru/v3"
@@ -107,6 +113,9 @@ class Settings:
             "mqtt_ca": reader.file("MQTT_CA"),
             "mqtt_cert": reader.file("MQTT_CERT"),
             "mqtt_key": reader.file("MQTT_KEY"),
+            "machines_mqtt_url": reader.brokers("MACHINES_MQTT_URL", ""),
+            "machines_mqtt_ca": reader.file("MACHINES_MQTT_CA"),
+            "broker_rights": reader.matching("BROKER_RIGHTS", "", "|dynamic-security", "dynamic-security"),
             "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
             "yookassa_url": reader.web("YOOKASSA_URL", cls.yookassa_url),
@@ -191,7 +200,7 @@ class _Reader:
     def brokers(self, name: str, default: str) -> str:
         """Addresses parted by commas."""
         text = self.text(name, default)
-        if not all(_is_broker(url.strip()) for url in text.split(",")):
+        if text and not all(_is_broker(url.strip()) for url in text.split(",")):
             self.problems.append(f"COFFEE_{name} must be URLs beginning with mqtt:// or mqtts://, parted by commas")
         return text
 

@@ -28,8 +28,9 @@ _PORT_TRIES = 3
 class Mosquitto:
     """One broker on loopback; `start()` after `stop()` or `kill()` keeps the port and the sessions."""
 
-    def __init__(self, folder: Path, options: str = "") -> None:
-        """`options`: more lines of its configuration."""
+    def __init__(self, folder: Path, options: str = "", *, is_open: bool = True) -> None:
+        """`options`: more lines of its configuration. `is_open`: to those without a name, too."""
+        self._is_open = is_open
         self._folder = folder
         self._options = options
         self._program: Program | None = None
@@ -78,6 +79,8 @@ class Mosquitto:
         self._folder.mkdir(parents=True, exist_ok=True)
         configuration = self._folder / "mosquitto.conf"
         text = _CONFIGURATION.format(port=self.port, folder=self._folder) + self._options
+        if not self._is_open:
+            text = text.replace("allow_anonymous true", "allow_anonymous false")
         if os.geteuid() == 0:
             text += "user root\n"  # else it becomes a user who cannot read this folder
         configuration.write_text(text)

@@ -102,6 +102,23 @@ CHROMIUM = RealPart(
 )
 CADDY = RealPart(name="Caddy", where=_first_program(["caddy"]), advice="install caddy", version_option="version")
 PROMTOOL = RealPart(name="promtool", where=_first_program(["promtool"]), advice="install prometheus")
+MOSQUITTO_CTRL = RealPart(
+    name="mosquitto_ctrl",
+    where=_first_program(["mosquitto_ctrl"], [Path("/opt/homebrew/bin")]),
+    advice="install mosquitto",
+)
+DYNAMIC_SECURITY = RealPart(
+    name="Mosquitto's dynamic-security plugin",
+    where=next(
+        (
+            str(found)
+            for place in ("usr/lib/*", "usr/lib", "usr/local/lib", "opt/homebrew/lib")
+            for found in Path("/").glob(f"{place}/mosquitto_dynamic_security.so")
+        ),
+        None,
+    ),
+    advice="install mosquitto",
+)
 HAPROXY = RealPart(
     name="HAProxy",
     where=_first_program(["haproxy"], [Path("/usr/sbin")]),

@@ -1,15 +1,16 @@
 """The doctor's look at the network: the name, the broker's word, and whether the cloud answers, with its clock.
 
-Does what the agent will do: its CONNECT with its retained will, a message of a state's size. Only the name is another:
-under the device's it would push a running agent out.
+A running agent is asked: beside it, under its own name, one would push it out, and under another the broker may let
+nobody in. Else the doctor does what the agent will do: its CONNECT with its retained will, a message of a state's size.
 """
 
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from agent import AGENT_VERSION
 from agent.clock import Bell
@@ -24,14 +25,18 @@ from protocol.topics import Channel, topic
 ANSWER_S = 5.0
 STATE_BYTES = 20 * 1024
 """A state with every drink of a large machine."""
+_NO_ANSWER = "it does not answer; is the device in the fleet file, do the cloud's workers run? orders wait for it"
 BROKERS_WORD = "the broker refused"
 """How `Connection.why_lost` begins when it said why."""
 OFF_BY_S = 30.0
 """A clock so far from the cloud's is wrong; less is the network, or a slow computer."""
 
 
-def examine(chosen: Settings, profile: str) -> Iterator[Finding]:
+def examine(chosen: Settings, profile: str, said_by_agent: Mapping[str, Any] | None = None) -> Iterator[Finding]:
     """From the name to the cloud behind it; ends at the first thing that is broken."""
+    if said_by_agent is not None and said_by_agent.get("broker") == "connected":
+        yield from _of_running(said_by_agent, chosen.broker)
+        return
     where = f"{chosen.broker.host}:{chosen.broker.port}"
     try:
         socket.create_connection((chosen.broker.host, chosen.broker.port), CONNECT_TIMEOUT_S).close()
@@ -42,11 +47,31 @@ def examine(chosen: Settings, profile: str) -> Iterator[Finding]:
     yield from wrong
     if wrong:
         return
+    if said_by_agent is not None:
+        yield from _of_running(said_by_agent, chosen.broker)
+        return
     visit = _Visit(chosen, profile)
     try:
         yield from visit.findings(where)
     finally:
         visit.close()
+
+
+def _of_running(said: Mapping[str, Any], broker: BrokerAddress) -> Iterator[Finding]:
+    """What the agent that runs says of its own connection."""
+    if said.get("broker") != "connected":
+        why = str(said.get("broker_trouble", ""))
+        yield (
+            refusal(why, broker)
+            if why
+            else Finding(BAD, "broker", "the running agent is not connected, and has not said why yet")
+        )
+        return
+    yield Finding(GOOD, "broker", "the running agent is connected")
+    if said.get("cloud") == "answers":
+        yield Finding(GOOD, "cloud", "answers the running agent")
+    else:
+        yield Finding(WARN, "cloud", _NO_ANSWER)
 
 
 def unreachable(error: OSError) -> str:
@@ -163,8 +188,7 @@ class _Visit:
         if answered is not None:
             yield clock(datetime.now(UTC), answered.cloud_time)
             return
-        words = "it does not answer; is the device in the fleet file, do the cloud's workers run? orders wait for it"
-        yield Finding(WARN, "cloud", words)
+        yield Finding(WARN, "cloud", _NO_ANSWER)
 
     def _greet(
         self, connection: Connection, hello_id: str, size: int = 0, *, is_answer_due: bool = True
@@ -190,7 +214,7 @@ class _Visit:
         will = Presence(online=False, session_id=self.name, agent_version=AGENT_VERSION)
         return Connection(
             self.chosen.broker,
-            f"{device}-doctor",
+            device,
             mqtt5=mqtt5,
             subscriptions=[topic(device, Channel.RECEIPT)],
             will=(topic(device, Channel.PRESENCE), encode(will)),

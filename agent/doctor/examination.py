@@ -29,4 +29,4 @@ def examine(env: Mapping[str, str]) -> Iterator[Finding]:
         told, _ = show.status(state_dir)
         why = (line.removeprefix(show.NOT_SELLING).strip() for line in told if line.startswith(show.NOT_SELLING))
         yield from (Finding(BAD, "selling", words) for words in why)
-    yield from broker.examine(chosen, loaded.name)
+    yield from broker.examine(chosen, loaded.name, said_by_agent=show.said(state_dir) if runs else None)

@@ -114,6 +114,11 @@ class BrokerLink:
         return self._connected.is_set()
 
     @property
+    def user(self) -> str:
+        """Our name there."""
+        return self._places[0][0].user
+
+    @property
     def is_listening(self) -> bool:
         """Whether devices are heard here; without shared subscriptions one worker of many hears them."""
         session = self._session
@@ -158,7 +163,7 @@ class BrokerLink:
         else:
             session.drop("another worker reads for all")
 
-    def publish(self, topic: str, payload: bytes, expiry_s: int) -> int:
+    def publish(self, topic: str, payload: bytes, expiry_s: int, *, retain: bool = False) -> int:
         """Send with QoS 1; the answer comes into `acknowledged` under the number given back.
 
         Raises `NotConnected`: nothing was sent. A broker with MQTT 5 drops the message after `expiry_s` seconds.
@@ -166,7 +171,7 @@ class BrokerLink:
         session = self._session
         if session is None or not self.connected:
             raise NotConnected("no connection to the broker")
-        mid = session.publish(topic, payload, expiry_s)
+        mid = session.publish(topic, payload, expiry_s, retain=retain)
         if mid is None:
             raise NotConnected("the client would not send")
         return _number(session, mid)

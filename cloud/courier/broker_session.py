@@ -43,8 +43,6 @@ class Abilities:
     mqtt5: bool = True
     shares: bool = True
     """Shared subscriptions: each message to one worker. MQTT 3.1.1 has no word for them."""
-    in_flight: int = MAX_IN_FLIGHT
-    """Its Receive Maximum, where it is less."""
     is_proven: bool = False
     """It has accepted us so."""
 
@@ -109,10 +107,10 @@ class Session:
         if self._thread is not None and not self._thread.is_alive() and not self.is_lost:
             self._lose("the network thread died")
 
-    def publish(self, topic: str, payload: bytes, expiry_s: int) -> int | None:
+    def publish(self, topic: str, payload: bytes, expiry_s: int, *, retain: bool = False) -> int | None:
         """The number its answer will carry; None: it was not sent."""
         properties = _expires_in(expiry_s) if self.able.mqtt5 else None
-        info = self._client.publish(topic, payload, qos=1, properties=properties)
+        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         return info.mid if info.rc == MQTT_ERR_SUCCESS else None
 
     def listen(self) -> None:
@@ -156,7 +154,7 @@ class Session:
             client.tls_set_context(broker_address.context(tls))
         if self.address.user:
             client.username_pw_set(self.address.user, self.address.password)
-        client.max_inflight_messages_set(self.able.in_flight)
+        client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -187,9 +185,8 @@ class Session:
         if getattr(properties, "SharedSubscriptionAvailable", 1) == 0:
             able.shares = False
         most = getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT)
-        if most < able.in_flight:
-            able.in_flight = most
-            return f"{self.address}: takes {most} messages at once: connecting anew to keep to it"
+        # paho has a word for it only before the connection, when nobody knows it
+        self._client._max_inflight_messages = min(most, MAX_IN_FLIGHT)
         if getattr(properties, "MaximumQoS", 1) == 0:
             return f"{self.address}: the broker confirms no message (Maximum QoS 0)"
         if getattr(properties, "WildcardSubscriptionAvailable", 1) == 0:

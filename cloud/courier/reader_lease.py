@@ -20,13 +20,13 @@ log = logging.getLogger("cloud.courier")
 LEASE_S = 6.0
 RENEWED_EVERY_S = 2.0
 IDLE_S = 60.0
-REPORTS, PRESENCE = 1, 2
-"""What there is a lease for."""
+REPORTS, PRESENCE, RIGHTS = 1, 2, 3
+"""What there is a lease for; the last is to set the broker's rights (`broker_rights.py`)."""
 TOPIC = "mqtt:reader"
 
 
 class ReaderLease(Base):
-    """Who reads it, and until when it may."""
+    """Who does it, and until when it may."""
 
     __tablename__ = "reader_lease"
 
@@ -72,7 +72,7 @@ class Reader:
 
 
 def take(tx: Transaction, what: int, owner: str, now: datetime) -> bool:
-    """Whether this worker reads from now on."""
+    """Whether this worker does it from now on."""
     lease = tx.session.get(ReaderLease, what, with_for_update=True)
     if lease is None:
         lease = ReaderLease(id=what, owner=owner, until=now)

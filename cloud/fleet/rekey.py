@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts
+from cloud.fleet import accounts, broker_identities
 from cloud.fleet.models import FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 
@@ -41,7 +41,7 @@ def rekey(database: Database, vault: Vault) -> Rekeyed:
 
 
 def _rekey(tx: Transaction, vault: Vault) -> Rekeyed:
-    anew, already, unreadable = [], [], []
+    anew, already, unreadable = broker_identities.rotate(tx, vault)
     for credential in accounts.known(tx.session, for_update=True):
         left = f", left shop {credential.account_id}" if isinstance(credential, FormerCredential) else ""
         name = f"payment {credential.scenario} of merchant {credential.merchant_id}{left}"

@@ -27,6 +27,8 @@ import cloud.alerts.models
 import cloud.background.heartbeat
 import cloud.buyer.reservation
 import cloud.courier.reader_lease
+import cloud.fleet.broker_identities
+import cloud.fleet.enrolment
 import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.presence_history

@@ -15,8 +15,11 @@ from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
 from cloud.console import create_blueprint as create_console
+from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
+from cloud.fleet.enrolment import Codes
 from cloud.fleet.qr_key import QrKeys
+from cloud.fleet.vault import Vault
 from cloud.http.addresses import client_address
 from cloud.http.request_framing import MAX_BODY
 from cloud.operators import metrics
@@ -81,6 +84,8 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     )  # fmt: skip
     app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.clients, cloud.clock))
+    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+    app.register_blueprint(enrolment_route.create_blueprint(cloud.database, codes, settings, cloud.clock))
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )

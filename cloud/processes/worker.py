@@ -13,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
-from cloud.courier import reader_lease
+from cloud.courier import broker_rights, reader_lease
 from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink, client_id_of, link_of
+from cloud.courier.broker_rights import BrokerRights
+from cloud.courier.dynamic_security import RESPONSE
 from cloud.courier.listener import Listener
 from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.probe import Prober
@@ -25,6 +27,7 @@ from cloud.courier.tmetr.sender import TmetrSender
 from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.fleet import probes
+from cloud.fleet.vault import Vault
 from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
@@ -76,6 +79,7 @@ class Worker:
             settings, f"{client_id}-presence", lambda: wakeups.wake((PRESENCE_IN, reader_lease.TOPIC)),
             PRESENCE_AND_STATE, for_one_reader=True,
         )  # fmt: skip
+        self._links = [self.link, self.presence_link]
         self._readers = [
             Reader(database, self.link, cloud.owner),
             Reader(database, self.presence_link, cloud.owner, reader_lease.PRESENCE),
@@ -134,6 +138,7 @@ class Worker:
                 clock,
             ),
             *self._of_tmetr(cloud),
+            *self._of_rights(cloud),
         ]
         self._asking = [loop for loop in self.loops if loop.name in ASKING]
         cloud.ending.at_once(self._ask_nothing_more)
@@ -145,8 +150,8 @@ class Worker:
             self._cloud.database.transact(paying.ask_all_now, self._cloud.clock())
         if self._cloud.tmetr() is None:
             self._cloud.database.transact(nobody_is_online, self._cloud.clock())
-        self.link.start()
-        self.presence_link.start()
+        for link in self._links:
+            link.start()
         for loop in self.loops:
             loop.start()
         here = {Lane.MQTT: self._publisher.lane_worker(), Lane.PROVIDER: self._call_worker.lane_worker()}
@@ -181,6 +186,18 @@ class Worker:
             Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), wakeups, beats, clock),
         ]
 
+    def _of_rights(self, cloud: Cloud) -> list[Loop]:
+        """Who may come in at the broker; nothing where a person decides it."""
+        settings, wakeups = cloud.settings, cloud.database.wakeups
+        if not settings.broker_rights:
+            return []
+        link = link_of(settings, client_id_of(f"{cloud.owner}-rights"), lambda: wakeups.wake((broker_rights.TOPIC,)),
+                       [RESPONSE])  # fmt: skip
+        self._links.append(link)
+        vault = Vault(settings.secret_key, settings.old_secret_keys)
+        rights = BrokerRights(cloud.database, link, vault, cloud.owner, link.user, cloud.clock)
+        return [Loop("rights", rights, wakeups, broker_rights.TOPIC, cloud.clock)]
+
     def _ask_nothing_more(self) -> None:
         self._dispatchers.add(LaneWorkers({Lane.MQTT: self._publisher.lane_worker()}))
         self._dispatchers.remove(StatusPoller)
@@ -201,8 +218,8 @@ class Worker:
         for pool in self._makers:
             pool.close()
         self._leave()
-        self.link.stop()
-        self.presence_link.stop()
+        for link in self._links:
+            link.stop()
         self._heartbeat.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
 

@@ -29,6 +29,10 @@ class Restartable:
     def pid(self) -> int:
         return self._program.pid if self._program is not None and self._program.is_running else 0
 
+    def add_settings(self, settings: Mapping[str, str]) -> None:
+        """From the next start on."""
+        self._env |= settings
+
     def start(self) -> None:
         assert not self.pid, f"{self.name} runs already"
         self._program = Program(self._argv, log=self.log, env=self._env, cwd=self._folder)

@@ -120,6 +120,23 @@ def test_nobody_is_sold_what_nobody_could_send(
     assert len(counter.checkout_got) == (0 if code else 1)
 
 
+@pytest.mark.parametrize(
+    "lacks", [{"hears_devices": False}, {"lag_s": heartbeat.FAR_BEHIND_S + 1}], ids=["deaf", "far behind"]
+)
+def test_nobody_is_sold_what_no_worker_would_hear_of(
+    client: FlaskClient, services: Services, orders: Orders, counter: Counter, lacks: dict[str, float]
+) -> None:
+    orders.machine_says()
+    now = orders.clock()
+    orders.database.transact(lambda tx: heartbeat.beat(tx, "worker", True, now, **lacks))  # type: ignore[arg-type]
+    watch_carriers(services)
+
+    answer = client.post(PAY, json={"order_id": orders.created()})
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "not_sent")
+    assert counter.checkout_got == []
+
+
 @pytest.mark.parametrize("way", ["the page", "the API"])
 def test_a_worker_that_died_since_its_last_beat_is_missed_by_who_presses(
     client: FlaskClient, services: Services, orders: Orders, counter: Counter, way: str

@@ -23,9 +23,6 @@ class SmallBroker:
     trouble: Exception | None = None
     is_listening: bool = True
 
-    def lag_s(self) -> float:
-        return 0.0
-
     def __post_init__(self) -> None:
         self.acknowledged: Queue[Acknowledged] = Queue()
         self.waiting: list[bytes] = []

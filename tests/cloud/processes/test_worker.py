@@ -1,5 +1,6 @@
 """The worker as a whole: what it takes up again when it starts after a power cut."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,24 @@ def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenev
     assert woken() == 4, "the clock was set back: nobody waits an hour for the next"
     pulse.end()
     assert missing(world.database, world.now) == ["no worker is alive"]
+
+
+def test_a_listener_that_falls_behind_and_catches_up_is_told_of_at_once(sqlite_world: World) -> None:
+    world, link = sqlite_world, SmallBroker()
+    world.database.transact(heartbeat.leave, "always there")
+    behind = [0.0]
+    pulse = Heartbeat(world.database, link, lambda: behind[0], "w1")  # type: ignore[arg-type]  # as far as it is used
+
+    def lacking(behind_s: float) -> list[str]:
+        behind[0] = behind_s
+        assert pulse.step(world.clock.advance(0.01)) <= world.now + timedelta(seconds=5), "it looks again soon"
+        return missing(world.database, world.now)
+
+    assert lacking(0.0) == []
+    assert lacking(12.0) == ["what machines said waits 12 s to be read"]
+    assert lacking(0.2) == []
+    link.connected, link.trouble = False, OSError("its certificate is not trusted")
+    assert lacking(0.0) == ["no worker reaches the broker: its certificate is not trusted"]
 
 
 def _attempts(world: World) -> int:

@@ -1,0 +1,77 @@
+"""`coffee-cloud enroll` and `revoke`: a code that makes a machine somebody at the broker, and the end of that."""
+
+import getpass
+import io
+import sys
+from collections.abc import Callable
+
+import click
+import segno
+
+from cloud.access.journal import CHANGED, Author, Entry, Subject, record
+from cloud.database.transaction import Transaction
+from cloud.fleet import broker_identities, enrolment
+from cloud.fleet.enrolment import CannotEnrol, Codes
+from cloud.fleet.models import Device
+from cloud.fleet.vault import Vault
+from cloud.wiring import Cloud
+
+BAD = 1
+
+
+def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
+    """Add the commands; `ready` opens a cloud whose database is of this version."""
+
+    @main.command()
+    @click.argument("device_uuid")
+    def enroll(device_uuid: str) -> None:
+        """Print a code by which the agent of DEVICE_UUID gets its settings: good once, for a day."""
+        cloud = ready()
+        settings = cloud.settings
+        codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+
+        def work(tx: Transaction) -> str:
+            code = codes.begin(tx, device_uuid, cloud.clock())
+            _note(tx, cloud, "enrol", device_uuid, {"code": CHANGED})
+            return code
+
+        try:
+            code = enrolment.spaced(cloud.database.transact(work))
+        except CannotEnrol as error:
+            click.echo(str(error), err=True)
+            sys.exit(BAD)
+        finally:
+            cloud.close()
+        command = f"coffee-agent enroll {settings.public_url} {code}"
+        picture = io.StringIO()
+        segno.make(command, error="m").terminal(picture, compact=True)
+        click.echo(picture.getvalue())
+        click.echo(f"{code}   for {device_uuid}, good once, for a day, for {enrolment.TRIES} tries. On the machine:\n")
+        click.echo(f"    sudo {command}")
+
+    @main.command()
+    @click.argument("device_uuid")
+    def revoke(device_uuid: str) -> None:
+        """Let DEVICE_UUID no more into the broker, and end its connection. It sells again after a new `enroll`."""
+        cloud = ready()
+
+        def work(tx: Transaction) -> bool:
+            is_done = broker_identities.revoke(tx, device_uuid, cloud.clock())
+            if is_done:
+                _note(tx, cloud, "revoke_device", device_uuid, {"identity": "revoked"})
+            return is_done
+
+        try:
+            is_done = cloud.database.transact(work)
+        finally:
+            cloud.close()
+        if not is_done:
+            click.echo(f"{device_uuid} has no identity at the broker that was given by `enroll`", err=True)
+            sys.exit(BAD)
+        click.echo(f"{device_uuid} is out, as soon as a worker has told the broker.")
+
+
+def _note(tx: Transaction, cloud: Cloud, act: str, device_uuid: str, after: dict[str, str]) -> None:
+    device = tx.session.get_one(Device, device_uuid)
+    subject = Subject("device", device_uuid, device.merchant_id, device_uuid)
+    record(tx, Entry(act, Author(f"cli:{getpass.getuser()}"[:64], "coffee-cloud"), subject, after=after), cloud.clock())

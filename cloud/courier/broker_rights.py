@@ -1,0 +1,117 @@
+"""Makes the broker agree with `cloud/fleet/broker_identities.py`: what changed at once, everything now and then.
+
+So a broker that has lost its file has every machine back a minute after its own name works again. One worker does it.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from cloud.background.loops import Clock
+from cloud.courier import reader_lease
+from cloud.courier.broker import BrokerLink, NotConnected
+from cloud.courier.dynamic_security import BrokerRefuses, DynamicSecurity
+from cloud.database.database import Database
+from cloud.fleet import broker_identities
+from cloud.fleet.broker_identities import ACTIVE, TOPIC, BrokerIdentity
+from cloud.fleet.models import DeviceLive
+from cloud.fleet.vault import SecretUnreadable, Vault
+
+__all__ = ["TOPIC", "BrokerRights"]
+
+log = logging.getLogger("cloud.courier.rights")
+
+EVERYTHING_EVERY = timedelta(seconds=60)
+LEASE_AGAIN = timedelta(seconds=reader_lease.RENEWED_EVERY_S)
+AT_ONCE = 20
+"""Identities brought over before others may have their turn."""
+
+
+class BrokerRights:
+    """`user` is our own name at the broker. Wake it when the link changed or an identity did."""
+
+    def __init__(self, database: Database, link: BrokerLink, vault: Vault, owner: str, user: str, clock: Clock) -> None:
+        self._database = database
+        self._link = link
+        self._vault = vault
+        self._owner = owner
+        self._user = user
+        self._clock = clock
+        self._plugin = DynamicSecurity(link)
+        self._connection = -1
+        self._known: set[str] = set()
+        """Whom the broker knows."""
+        self._all_at = datetime(1970, 1, 1, tzinfo=UTC)
+        self._complaint = ""
+
+    def step(self, now: datetime) -> datetime:
+        """Bring over what differs; when to come again."""
+        if not self._link.connected:
+            return now + EVERYTHING_EVERY
+        if not self._is_ours(now):
+            return now + LEASE_AGAIN
+        try:
+            if self._is_all_due(now) and not self._look_at_all(now):
+                return now + LEASE_AGAIN
+            more = self._bring(self._changed())
+        except (BrokerRefuses, NotConnected) as error:
+            if str(error) != self._complaint:
+                log.error("the broker's rights could not be set: %s", error)
+            self._complaint = str(error)
+            return now + LEASE_AGAIN
+        self._complaint = ""
+        return now if more else min(self._all_at, now + (EVERYTHING_EVERY if self._database.is_sqlite else LEASE_AGAIN))
+
+    def _is_ours(self, now: datetime) -> bool:
+        return self._database.is_sqlite or self._database.transact(
+            reader_lease.take, reader_lease.RIGHTS, self._owner, now
+        )
+
+    def _is_all_due(self, now: datetime) -> bool:
+        is_time = now >= self._all_at or now < self._all_at - EVERYTHING_EVERY  # the clock may have been set back
+        return is_time or self._link.connections != self._connection
+
+    def _look_at_all(self, now: datetime) -> bool:
+        """Whom the broker lacks, and whom it should no longer have; False: it has just thrown us out, come again."""
+        if self._plugin.let_cloud_in(self._user):
+            log.info("the broker knows the cloud's rights now")
+            return False
+        self._known = self._plugin.names()
+        with self._database.read() as session:
+            wanted = broker_identities.known(session)
+        different = [one for one in wanted if (one.state == ACTIVE) != (one.device_uuid in self._known)]
+        if different:
+            log.warning("the broker's identities differ from ours: %d brought over", len(different))
+        self._bring(different)
+        self._connection, self._all_at = self._link.connections, now + EVERYTHING_EVERY
+        return True
+
+    def _changed(self) -> Sequence[BrokerIdentity]:
+        with self._database.read() as session:
+            return broker_identities.changed(session, AT_ONCE)
+
+    def _session_of(self, device_uuid: str) -> str:
+        """Of whom the machine's presence is known."""
+        with self._database.read() as session:
+            live = session.get(DeviceLive, device_uuid)
+        return (live.session_id if live is not None else "") or "never"
+
+    def _bring(self, identities: Sequence[BrokerIdentity]) -> bool:
+        """Whether there was anything."""
+        for one in identities:
+            if one.state == ACTIVE:
+                try:
+                    self._plugin.let_in(one.device_uuid, self._vault.open(one.password))
+                except SecretUnreadable:
+                    log.error(
+                        "this machine's password cannot be read: enrol it again", extra={"device": one.device_uuid}
+                    )
+                else:
+                    log.info("machine may come in", extra={"device": one.device_uuid})
+                self._known.add(one.device_uuid)
+            else:
+                self._plugin.throw_out(one.device_uuid, self._session_of(one.device_uuid))
+                self._known.discard(one.device_uuid)
+                log.info("machine may come in no more", extra={"device": one.device_uuid})
+            self._database.transact(broker_identities.applied, one.device_uuid, one.version)
+        return bool(identities)

@@ -1,0 +1,55 @@
+"""POST /v1/enroll: a machine with a code becomes somebody at the broker. Whoever has no good code learns nothing."""
+
+import logging
+from pathlib import Path
+
+from flask import Blueprint, Response, jsonify, request
+
+from cloud.background.loops import Clock
+from cloud.courier import broker_address
+from cloud.database.database import Database
+from cloud.fleet.enrolment import Codes
+from cloud.http.request_body import told_in
+from cloud.settings import Settings
+
+log = logging.getLogger("cloud.courier")
+
+PATH = "/v1/enroll"
+LONGEST_CODE = 32
+
+
+def create_blueprint(database: Database, codes: Codes, settings: Settings, clock: Clock) -> Blueprint:
+    """The machines' door."""
+    blueprint = Blueprint("enrolment", __name__)
+
+    @blueprint.post(PATH)
+    def enroll() -> tuple[Response, int]:
+        code = told_in(request).get("code")
+        enrolled = None
+        if isinstance(code, str) and len(code) <= LONGEST_CODE:
+            enrolled = database.transact(codes.redeem, code, clock())
+        if enrolled is None:
+            log.warning("a code to enrol was refused", extra={"remote": request.remote_addr})
+            words = "the code is wrong, used, or older than a day: ask for a new one"
+            return jsonify(error={"code": "no_enrolment", "message": words}), 403
+        log.info("machine enrolled", extra={"device": enrolled.device_uuid})
+        answer = jsonify(
+            device_uuid=enrolled.device_uuid, mqtt_url=url_for_machines(settings), mqtt_user=enrolled.device_uuid,
+            mqtt_password=enrolled.password, mqtt_ca=_pem(settings.machines_mqtt_ca),
+        )  # fmt: skip
+        answer.headers["Cache-Control"] = "no-store"
+        return answer, 200
+
+    return blueprint
+
+
+def url_for_machines(settings: Settings) -> str:
+    """Without a user: each machine has its own."""
+    if settings.machines_mqtt_url:
+        return settings.machines_mqtt_url
+    places = broker_address.addresses(settings.mqtt_url)
+    return ",".join(f"{'mqtts' if place.is_tls else 'mqtt'}://{place}" for place in places)
+
+
+def _pem(file: str) -> str:
+    return Path(file).read_text(encoding="ascii") if file else ""

@@ -1,0 +1,97 @@
+"""Who each machine is at the broker, as it should be: name, password, and whether it may come in at all.
+
+The truth is here, the password in the vault; the broker keeps a hash of its own. A loop makes the broker agree
+(`cloud/courier/broker_rights.py`), also after it has lost everything.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.database.base import Base
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import SecretUnreadable, Vault
+
+TOPIC = "broker:rights"
+ACTIVE, REVOKED = "active", "revoked"
+
+
+class BrokerIdentity(Base):
+    """One machine's name at the broker is its device_uuid, and so is its client id."""
+
+    __tablename__ = "broker_identities"
+
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
+    password: Mapped[str] = mapped_column(Text)
+    """Locked; empty once revoked."""
+    state: Mapped[str] = mapped_column(String(16))
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    """Grows with each change."""
+    applied: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """The version that the broker has."""
+    changed_at: Mapped[datetime]
+
+
+def give(tx: Transaction, device_uuid: str, vault: Vault, now: datetime) -> str:
+    """A new password for this machine; whoever holds the old one is thrown out."""
+    password = secrets.token_urlsafe(24)
+    identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
+    if identity is None:
+        identity = BrokerIdentity(device_uuid=device_uuid, version=0, applied=0)
+        tx.session.add(identity)
+    _change(tx, identity, ACTIVE, vault.lock(password), now)
+    return password
+
+
+def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
+    """Let it in no more, and end its connection; False when it had no identity of ours."""
+    identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
+    if identity is None or identity.state == REVOKED:
+        return False
+    _change(tx, identity, REVOKED, "", now)
+    return True
+
+
+def known(session: Session) -> Sequence[BrokerIdentity]:
+    """All of them, in order."""
+    return session.scalars(select(BrokerIdentity).order_by(BrokerIdentity.device_uuid)).all()
+
+
+def changed(session: Session, limit: int) -> Sequence[BrokerIdentity]:
+    """Those of which the broker does not know the newest."""
+    waiting = select(BrokerIdentity).where(BrokerIdentity.applied != BrokerIdentity.version)
+    return session.scalars(waiting.order_by(BrokerIdentity.changed_at).limit(limit)).all()
+
+
+def applied(tx: Transaction, device_uuid: str, version: int) -> None:
+    """The broker has this version."""
+    identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
+    if identity is not None and identity.version == version:
+        identity.applied = version
+
+
+def rotate(tx: Transaction, vault: Vault) -> tuple[list[str], list[str], list[str]]:
+    """Lock every password with the present key: names locked anew, under it already, and those no key opens."""
+    anew: list[str] = []
+    already: list[str] = []
+    unreadable: list[str] = []
+    for identity in tx.session.scalars(select(BrokerIdentity).where(BrokerIdentity.state == ACTIVE).with_for_update()):
+        name = f"broker password of machine {identity.device_uuid}"
+        if vault.is_present(identity.password):
+            already.append(name)
+            continue
+        try:
+            identity.password = vault.rotate(identity.password)
+            anew.append(name)
+        except SecretUnreadable:
+            unreadable.append(name)
+    return anew, already, unreadable
+
+
+def _change(tx: Transaction, identity: BrokerIdentity, state: str, password: str, now: datetime) -> None:
+    identity.state, identity.password, identity.changed_at = state, password, now
+    identity.version += 1
+    tx.notify(TOPIC)

@@ -1,0 +1,106 @@
+"""A machine's first meeting with the cloud: a code for a person to carry, good once, for a day, for five tries.
+
+The first letters of a code say which enrolment is meant, the others are the secret, kept as a keyed hash.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, Integer, String, delete, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.database.base import Base
+from cloud.database.transaction import Transaction
+from cloud.fleet import broker_identities
+from cloud.fleet.models import Device
+from cloud.fleet.vault import Vault, derive
+
+LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""Without I and O, which are read as digits."""
+NAMING, SECRET = 2, 6
+GOOD_FOR = timedelta(hours=24)
+TRIES = 5
+MOST_OPEN = len(LETTERS) ** NAMING // 2
+
+
+class Enrolment(Base):
+    """An open one; a used, expired or used-up one is gone."""
+
+    __tablename__ = "enrolments"
+
+    letters: Mapped[str] = mapped_column(String(NAMING), primary_key=True)
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), unique=True)
+    """A new code takes the place of the one before."""
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime]
+    tries_left: Mapped[int] = mapped_column(Integer)
+
+
+class CannotEnrol(Exception):
+    """Why there is no code for this device, in words."""
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """Who the machine is now."""
+
+    device_uuid: str
+    password: str
+
+
+class Codes:
+    """Makes and takes codes; hashed with a key of this installation."""
+
+    def __init__(self, secret_key: str, vault: Vault) -> None:
+        self._key = derive(secret_key, b"enrolment")
+        self._vault = vault
+
+    def begin(self, tx: Transaction, device_uuid: str, now: datetime) -> str:
+        """A fresh code for this device. Raises `CannotEnrol`."""
+        device = tx.session.get(Device, device_uuid)
+        if device is None or device.control != "agent":
+            raise CannotEnrol(f"there is no device {device_uuid} with an agent")
+        overdue = (Enrolment.expires_at <= now) | (Enrolment.device_uuid == device_uuid)
+        tx.session.execute(delete(Enrolment).where(overdue))
+        taken = set(tx.session.scalars(select(Enrolment.letters)))
+        if len(taken) >= MOST_OPEN:
+            raise CannotEnrol(f"{len(taken)} codes are open; use them, or wait until they expire")
+        letters = _letters(NAMING)
+        while letters in taken:
+            letters = _letters(NAMING)
+        secret = _letters(SECRET)
+        tx.session.add(
+            Enrolment(
+                letters=letters, device_uuid=device_uuid, secret_hash=self._hash(letters, secret),
+                expires_at=now + GOOD_FOR, tries_left=TRIES,
+            )
+        )  # fmt: skip
+        return letters + secret
+
+    def redeem(self, tx: Transaction, code: str, now: datetime) -> Enrolled | None:
+        """Use the code up and make the machine its identity. None for a code that is not good: a try is gone."""
+        told = "".join(code.upper().split()).replace("-", "")[: NAMING + SECRET + 1]
+        found = tx.session.get(Enrolment, told[:NAMING], with_for_update=True)
+        if found is None or found.expires_at <= now:
+            return None
+        if not hmac.compare_digest(found.secret_hash, self._hash(told[:NAMING], told[NAMING:])):
+            found.tries_left -= 1
+            if found.tries_left <= 0:
+                tx.session.delete(found)
+            return None
+        tx.session.delete(found)
+        return Enrolled(found.device_uuid, broker_identities.give(tx, found.device_uuid, self._vault, now))
+
+    def _hash(self, letters: str, secret: str) -> str:
+        return hmac.digest(self._key, f"{letters} {secret}".encode(), "sha256").hex()
+
+
+def _letters(count: int) -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(count))
+
+
+def spaced(code: str) -> str:
+    """As a person reads it."""
+    return f"{code[:4]}-{code[4:]}"

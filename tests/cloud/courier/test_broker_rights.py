@@ -1,0 +1,155 @@
+"""The database says who may come in; Mosquitto's dynamic-security plugin obeys, also after it has lost everything."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from cloud.courier.broker import BrokerLink
+from cloud.courier.broker_rights import BrokerRights
+from cloud.courier.dynamic_security import RESPONSE
+from cloud.fleet import broker_identities
+from cloud.fleet.vault import Vault
+from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, topic
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
+from tests.dynamic_security import CLOUD, GuardedMosquitto, a_guarded_mosquitto
+from tests.simulator.broker.clients import Client
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.mosquitto
+
+OTHER = OTHER_DEVICE
+NOT_AUTHORIZED = 135
+
+
+class Guarded:
+    """The cloud's side of a guarded broker: the loop stepped by hand, and the worker's own link."""
+
+    def __init__(self, world: World, broker: GuardedMosquitto, closing: ExitStack) -> None:
+        self.world, self.broker, self.closing = world, broker, closing
+        self.vault = Vault(SECRET_KEY)
+        admin = self.dial("rights", [RESPONSE])
+        self.rights = BrokerRights(world.database, admin, self.vault, "w1", CLOUD, world.clock)
+        self.cloud = self.dial("cloud")
+        self.admin = admin
+
+    def dial(self, name: str, listens_to: list[str] | None = None) -> BrokerLink:
+        more = {} if listens_to is None else {"listens_to": listens_to}
+        link = BrokerLink(self.broker.url, name, **more)  # type: ignore[arg-type]
+        link.start()
+        self.closing.callback(link.stop)
+        return link
+
+    def settle(self) -> None:
+        """Until the broker agrees with the database."""
+
+        def agrees() -> bool:
+            self.rights.step(self.world.clock.advance(0.1))
+            with self.world.database.read() as session:
+                return self.admin.connected and not broker_identities.changed(session, 9) and self.cloud.connected
+
+        wait_until(agrees, what="the broker to agree")
+
+    def enrol(self, device_uuid: str) -> str:
+        """Its password."""
+        password = self.world.database.transact(broker_identities.give, device_uuid, self.vault, self.world.now)
+        self.settle()
+        return password
+
+    def machine(self, device_uuid: str, password: str, client_id: str = "") -> Client:
+        client = Client(self.broker.port, client_id or device_uuid, user=(device_uuid, password))
+        client.connect()
+        if client.refusal is not None:
+            client.paho.loop_stop()
+            if (line := client.paho.socket()) is not None:
+                line.close()
+        return client
+
+
+@pytest.fixture
+def guarded(sqlite_world: World, tmp_path: Path) -> Iterator[Guarded]:
+    with a_guarded_mosquitto(tmp_path / "broker") as broker, ExitStack() as closing:
+        yield Guarded(sqlite_world, broker, closing)
+
+
+def test_a_machine_speaks_and_hears_on_its_own_branch(guarded: Guarded) -> None:
+    machine = guarded.machine(DEVICE, guarded.enrol(DEVICE))
+    for channel in FROM_CLOUD:
+        assert machine.subscribe(topic(DEVICE, channel)).value < 128
+    for channel in FROM_DEVICE:
+        assert machine.publish(topic(DEVICE, channel), channel.encode()).value < 128
+    assert {guarded.cloud.inbox.get(timeout=30).payload for _ in FROM_DEVICE} == {c.encode() for c in FROM_DEVICE}
+    guarded.cloud.publish(topic(DEVICE, Channel.COMMAND), b"make", 60)
+    wait_until(lambda: machine.payloads() == ["make"])
+    machine.disconnect()
+
+
+def test_a_machine_hears_no_other_and_takes_no_workers_share(guarded: Guarded) -> None:
+    machine = guarded.machine(DEVICE, guarded.enrol(DEVICE))
+    for wish in (
+        *("#", "+/#", "coffee/#", "coffee/v1/+/command", f"coffee/v1/{OTHER}/command", f"coffee/v1/{OTHER}/report"),
+        *("$share/workers/coffee/v1/+/report", "$share/x/#", "$SYS/#", "$CONTROL/#"),
+    ):
+        assert machine.subscribe(wish).value == NOT_AUTHORIZED, wish
+    machine.disconnect()
+
+
+def test_a_machine_speaks_for_no_other_and_cannot_throw_it_out(guarded: Guarded) -> None:
+    first = guarded.machine(DEVICE, guarded.enrol(DEVICE))
+    password = guarded.enrol(OTHER)
+    second = guarded.machine(OTHER, password)
+    for channel in Channel:
+        assert second.publish(topic(DEVICE, channel), b"x").value == NOT_AUTHORIZED
+    assert second.publish("$CONTROL/dynamic-security/v1", b"{}").value == NOT_AUTHORIZED
+    disguised = guarded.machine(OTHER, password, client_id=DEVICE)
+    assert disguised.refusal is not None
+    assert first.publish(topic(DEVICE, Channel.REPORT), b"still here").value < 128
+    assert guarded.cloud.inbox.get(timeout=30).payload == b"still here"
+    for one in (first, second, disguised):
+        one.disconnect()
+
+
+def test_a_revoked_machine_is_out_at_once_and_the_others_stay(guarded: Guarded) -> None:
+    password = guarded.enrol(DEVICE)
+    first, second = guarded.machine(DEVICE, password), guarded.machine(OTHER, guarded.enrol(OTHER))
+    assert guarded.world.database.transact(broker_identities.revoke, DEVICE, guarded.world.now)
+    guarded.rights.step(guarded.world.now)
+    first.wait_until_dropped()
+    assert guarded.machine(DEVICE, password).refusal is not None
+    assert second.publish(topic(OTHER, Channel.REPORT), b"x").value < 128
+    again = guarded.enrol(DEVICE)
+    assert guarded.machine(DEVICE, password).refusal is not None
+    machine = guarded.machine(DEVICE, again)
+    assert machine.refusal is None
+    for one in (machine, second):
+        one.disconnect()
+
+
+def test_a_new_password_ends_the_connection_made_with_the_old(guarded: Guarded) -> None:
+    first = guarded.machine(DEVICE, guarded.enrol(DEVICE))
+    again = guarded.enrol(DEVICE)
+    first.wait_until_dropped()
+    machine = guarded.machine(DEVICE, again)
+    assert machine.refusal is None
+    machine.disconnect()
+
+
+def test_a_broker_that_lost_everything_has_it_back_from_the_database(guarded: Guarded) -> None:
+    password, gone = guarded.enrol(DEVICE), guarded.enrol(OTHER)
+    guarded.world.database.transact(broker_identities.revoke, OTHER, guarded.world.now)
+    guarded.settle()
+    guarded.broker.stop()
+    guarded.broker.forget()
+    guarded.broker.start()
+    wait_until(lambda: guarded.admin.connected, what="our own name to work again")
+
+    def is_in() -> bool:
+        guarded.rights.step(guarded.world.clock.advance(1))
+        client = guarded.machine(DEVICE, password)
+        client.disconnect()
+        return client.refusal is None
+
+    wait_until(is_in, what="the machine to come in again")
+    assert guarded.machine(OTHER, gone).refusal is not None
+    wait_until(lambda: guarded.cloud.connected, what="the workers to hear again")

@@ -1,0 +1,110 @@
+"""A code to enrol: good once, for a day, for five tries; nobody who has no good one learns anything."""
+
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from cloud.courier.enrolment_route import PATH
+from cloud.fleet import broker_identities, enrolment
+from cloud.fleet.broker_identities import BrokerIdentity
+from cloud.fleet.enrolment import CannotEnrol, Codes, Enrolled, Enrolment
+from cloud.fleet.vault import Vault
+from cloud.processes.app import create_app
+from cloud.settings import Settings
+from cloud.wiring import build
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
+
+CODES = Codes(SECRET_KEY, Vault(SECRET_KEY))
+
+
+def begin(world: World, device: str = DEVICE) -> str:
+    return world.database.transact(CODES.begin, device, world.now)
+
+
+def redeem(world: World, code: str) -> Enrolled | None:
+    return world.database.transact(CODES.redeem, code, world.now)
+
+
+def wrong(code: str) -> str:
+    """With the same beginning."""
+    return code[:-1] + ("A" if code[-1] != "A" else "B")
+
+
+@pytest.mark.parametrize("written", [str, str.lower, enrolment.spaced, lambda code: f" {code[:4]} {code[4:]} "])
+def test_it_is_good_once_however_it_is_written(world: World, written: object) -> None:
+    code = begin(world)
+    enrolled = redeem(world, written(code))  # type: ignore[operator]  # a function
+    assert enrolled is not None
+    assert (enrolled.device_uuid, len(enrolled.password) >= 32) == (DEVICE, True)
+    assert redeem(world, code) is None
+
+
+def test_neither_code_nor_password_lies_open_in_the_database(sqlite_world: World) -> None:
+    world = sqlite_world
+    code = begin(world)
+    with world.database.read() as session:
+        assert code[2:] not in str(vars(session.query(Enrolment).one()))
+    enrolled = redeem(world, code)
+    with world.database.read() as session:
+        identity = session.get_one(BrokerIdentity, DEVICE)
+    assert enrolled is not None
+    assert enrolled.password not in identity.password
+    assert Vault(SECRET_KEY).open(identity.password) == enrolled.password
+    assert (identity.state, identity.version, identity.applied) == ("active", 1, 0)
+
+
+def test_five_wrong_tries_end_it(sqlite_world: World) -> None:
+    code = begin(sqlite_world)
+    for _ in range(enrolment.TRIES - 1):
+        assert redeem(sqlite_world, wrong(code)) is None
+    other = begin(sqlite_world, OTHER_DEVICE)
+    assert redeem(sqlite_world, other) is not None, "another's tries are its own"
+    assert redeem(sqlite_world, wrong(code)) is None
+    assert redeem(sqlite_world, code) is None
+
+
+def test_it_ends_with_the_day_and_with_the_next_one(sqlite_world: World) -> None:
+    first = begin(sqlite_world)
+    second = begin(sqlite_world)
+    assert redeem(sqlite_world, first) is None
+    sqlite_world.clock.advance(enrolment.GOOD_FOR.total_seconds() + 1)
+    assert redeem(sqlite_world, second) is None
+    third = begin(sqlite_world)
+    sqlite_world.clock.advance((enrolment.GOOD_FOR - timedelta(seconds=1)).total_seconds())
+    assert redeem(sqlite_world, third) is not None
+
+
+@pytest.mark.parametrize("device", ["m-404", "x" * 64])
+def test_there_is_none_for_a_machine_that_is_not_ours(sqlite_world: World, device: str) -> None:
+    with pytest.raises(CannotEnrol):
+        begin(sqlite_world, device)
+
+
+def test_every_identity_is_locked_anew_with_a_new_key(sqlite_world: World) -> None:
+    redeem(sqlite_world, begin(sqlite_world))
+    both = Vault("another secret key of enough length", (SECRET_KEY,))
+    anew, already, unreadable = sqlite_world.database.transact(broker_identities.rotate, both)
+    assert (len(anew), already, unreadable) == (1, [], [])
+
+
+@pytest.fixture
+def client(sqlite_world: World) -> FlaskClient:
+    settings = Settings(
+        secret_key=SECRET_KEY, database_url=str(sqlite_world.database.url), mqtt_url="mqtt://cloud:secret@broker:1883"
+    )  # fmt: skip
+    return create_app(build(settings, clock=sqlite_world.clock)).test_client()
+
+
+def test_over_http_it_gives_the_machine_what_it_needs_and_no_more(client: FlaskClient, sqlite_world: World) -> None:
+    answer = client.post(PATH, json={"code": begin(sqlite_world)})
+    told = answer.get_json()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert told.pop("mqtt_password")
+    assert told == {"device_uuid": DEVICE, "mqtt_url": "mqtt://broker:1883", "mqtt_user": DEVICE, "mqtt_ca": ""}
+
+
+@pytest.mark.parametrize("body", [{}, {"code": 5}, {"code": ""}, {"code": "A" * 33}, {"code": "ÄÖÜ-§$%&"}, ["code"]])
+def test_over_http_everything_else_is_refused_alike(client: FlaskClient, body: object) -> None:
+    answer = client.post(PATH, json=body)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "no_enrolment")
