@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.alerts.incident import LIVE, Incident, State
-from cloud.alerts.kinds import OF_THE_PLATFORM, TERMS, Kind
-from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
+from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute
 from cloud.alerts.store import incident_of, subject_of
 from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.console.shell.room import Kind as KindOfThing
@@ -42,15 +41,6 @@ class Said:
     channel: str
     word: str
     at: datetime | None
-
-
-@dataclass(frozen=True)
-class RuleOfKind:
-    """One kind, and what a merchant has made of it. Minutes."""
-
-    kind: Kind
-    enabled: bool
-    pending_min: float
 
 
 def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
@@ -102,19 +92,6 @@ def merchants(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
     """Id and name of each."""
     asked = select(Merchant.id, Merchant.name).where(scope.where(Merchant.id)).order_by(Merchant.name)
     return [(row[0], row[1]) for row in session.execute(asked)]
-
-
-def rules(session: Session, merchant_id: str) -> Sequence[RuleOfKind]:
-    """Every kind that concerns a merchant, as it stands there."""
-    changed = {rule.kind: rule for rule in session.scalars(select(Rule).where(Rule.merchant_id == merchant_id))}
-    found = []
-    for kind in Kind:
-        if kind in OF_THE_PLATFORM:
-            continue
-        default, rule = TERMS[kind].pending.total_seconds() / 60, changed.get(kind.value)
-        pending = default if rule is None or rule.pending_s is None else rule.pending_s / 60
-        found.append(RuleOfKind(kind, rule is None or rule.enabled, pending))
-    return found
 
 
 def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:

@@ -1,6 +1,6 @@
 """Pages about alerts: what is wrong, who is told, what is watched, what is under maintenance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,8 @@ from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.incident import Incident
 from cloud.alerts.kinds import PLATFORM, Kind, Severity
-from cloud.alerts.models import Channel, Rule
+from cloud.alerts.models import Channel
+from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.alerts.wording import Reader, text_of, title_of
 from cloud.console.alerts import readers
 from cloud.console.alerts.readers import CHANNEL, INCIDENT
@@ -225,7 +226,7 @@ def rules(desk: Desk) -> str:
         chosen = request.args.get("of", owners[0][0] if owners else "")
         if not desk.scope.covers(chosen):
             raise BadRequest
-        found = readers.rules(session, chosen)
+        found = rules_of(session, chosen)
     return desk.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
 
 
@@ -235,15 +236,9 @@ def save_rules(desk: Desk) -> BaseResponse:
     owner = _owner(desk)
 
     def work(tx: Transaction) -> Done[None]:
-        before = {rule.kind.value: [rule.enabled, rule.pending_min] for rule in readers.rules(tx.session, owner)}
-        for kind in Kind:
-            if kind.value in before:
-                pending = _minutes(request.form.get(f"pending-{kind.value}", ""))
-                enabled = f"on-{kind.value}" in request.form
-                tx.session.merge(Rule(merchant_id=owner, kind=kind.value, enabled=enabled, pending_s=pending))
-        tx.session.flush()
-        after = {rule.kind.value: [rule.enabled, rule.pending_min] for rule in readers.rules(tx.session, owner)}
-        return Done(None, before, after)
+        before = rules_of(tx.session, owner)
+        set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
+        return Done(None, _told(before), _told(rules_of(tx.session, owner)))
 
     desk.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
     desk.say("alerts.saved")
@@ -315,9 +310,18 @@ def _time(text: str) -> time | None:
 def _minutes(text: str) -> float | None:
     """Seconds, from minutes as a person writes them."""
     try:
-        return min(24 * 60.0, max(0.0, float(text.replace(",", ".")))) * 60
+        return float(text.replace(",", ".")) * 60
     except ValueError:
         return None
+
+
+def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:
+    pending_s = _minutes(request.form.get(f"pending-{kind.value}", ""))
+    return RuleOfKind(f"on-{kind.value}" in request.form, rule.pending_s if pending_s is None else pending_s)
+
+
+def _told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
+    return {kind.value: [rule.enabled, rule.pending_s] for kind, rule in rules.items()}
 
 
 def _told_of(channel: Channel) -> dict[str, object]:
