@@ -16,6 +16,7 @@ from cloud.access.signing import Signer
 from cloud.console.orders.evidence import NotEvidence
 from cloud.console.orders.evidence import verify as verify_evidence
 from cloud.operators.at_risk_report import roubles
+from cloud.operators.forget_buyer import NotForgettable, forget_buyer
 from cloud.orders import return_requests
 from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable
@@ -35,7 +36,8 @@ _reason = click.option("--reason", required=True, help="why; stays in the order'
 
 def commands(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
     """Each command, over the cloud that `ready_made` opens."""
-    return _returning(ready_made), _pouring(ready_made), _listing(ready_made), *_deciding(ready_made), evidence
+    single = (_returning, _pouring, _forgetting, _listing)
+    return *(make(ready_made) for make in single), *_deciding(ready_made), evidence
 
 
 def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
@@ -87,6 +89,25 @@ def _pouring(ready_made: Callable[[], Cloud]) -> click.Command:
         click.echo(f"The command goes out by the worker{own}.")
 
     return pour
+
+
+def _forgetting(ready_made: Callable[[], Cloud]) -> click.Command:
+    @click.command()
+    @click.argument("order_id")
+    @click.option("--by", required=True, help="who does it; stays in the order's history")
+    @click.option("--reason", required=True, help="who asked for it; stays in the order's history")
+    def forget(order_id: str, by: str, reason: str) -> None:
+        """Erase what the buyer of an order gave and said: address, words, what the provider sent of the payment."""
+        cloud = ready_made()
+        try:
+            cloud.database.transact(forget_buyer, order_id, by, reason, cloud.clock())
+        except (UnknownOrder, NotForgettable) as error:
+            _fail(f"not erased: {error}")
+        finally:
+            cloud.close()
+        click.echo("Erased here. Backups keep it as long as you keep them.")
+
+    return forget
 
 
 def _listing(ready_made: Callable[[], Cloud]) -> click.Command:

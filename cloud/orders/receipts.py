@@ -193,14 +193,14 @@ def _close(locked: LockedOrder, receipt: Receipt, now: datetime) -> None:
     """Nothing is left to do once no address is kept; until the order is at rest it may be needed for a refund."""
     if receipt.email == "":
         receipt.next_check_at = None
-    elif _is_at_rest(locked, now):
-        _forget(locked.tx, locked.order.id)
+    elif is_at_rest(locked, now):
+        forget(locked.tx, locked.order.id)
         receipt.next_check_at = None
     else:
         receipt.next_check_at = now + timedelta(seconds=LOOK_AGAIN_S)
 
 
-def _is_at_rest(locked: LockedOrder, now: datetime) -> bool:
+def is_at_rest(locked: LockedOrder, now: datetime) -> bool:
     """No payment can be started, no money moves any more, and no receipt is waited for."""
     order, session = locked.order, locked.tx.session
     retry_is_over = order.status == Status.NOT_PAID and now >= order.expires_at
@@ -215,7 +215,7 @@ def _is_at_rest(locked: LockedOrder, now: datetime) -> bool:
     return not session.scalar(select(moving | awaited))
 
 
-def _forget(tx: Transaction, order_id: str) -> None:
+def forget(tx: Transaction, order_id: str) -> None:
     """Erase the address wherever it was written, the bytes of settled calls included: nobody sends those again."""
     tx.session.execute(update(Receipt).where(Receipt.order_id == order_id).values(email=""))
     settled = (OutboxRow.order_id == order_id, OutboxRow.lane == Lane.PROVIDER.value, OutboxRow.settled_at.is_not(None))

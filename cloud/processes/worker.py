@@ -28,6 +28,7 @@ from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.vault import Vault
+from cloud.operators.retention import Retention
 from cloud.orders import outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
@@ -126,6 +127,7 @@ class Worker:
             Loop("deadlines", Deadlines(database, rules, self._is_listening, self._lag_s), wakeups, DEADLINES, clock),
             Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
             Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
+            Loop("retention", Retention(database), wakeups, "retention", clock),
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
             Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),
             Loop("reconcile", Nightly(database, reconciler), wakeups, "reconcile", clock),

@@ -1,0 +1,48 @@
+"""`coffee-cloud forget ORDER`: erases what a buyer gave or said, as he may ask. The order and its money stay.
+
+Backups keep it as long as they are kept.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from cloud.access.journal import Author, Entry, Subject, record
+from cloud.database.transaction import Transaction
+from cloud.orders import receipts
+from cloud.orders.claims import Claim, ClaimMessage, open_claim
+from cloud.orders.locked_order import lock_order
+from cloud.orders.status_change import add_note
+from cloud.payments.models import StoredNotification
+
+ERASED = "—"
+"""Stands where the buyer's words were."""
+
+
+class NotForgettable(Exception):
+    """Somebody still needs it; for a person."""
+
+
+def forget_buyer(tx: Transaction, order_id: str, by: str, why: str, now: datetime) -> None:
+    """Erase the address, the buyer's words and what the provider sent. Raises `UnknownOrder`, `NotForgettable`."""
+    locked = lock_order(tx, order_id)
+    if not receipts.is_at_rest(locked, now):
+        raise NotForgettable("its money or its receipt is on its way: try again when it is over")
+    if open_claim(tx.session, order_id) is not None:
+        raise NotForgettable("its claim is open: answer and close it first")
+    receipts.forget(tx, order_id)
+    theirs = select(Claim.id).where(Claim.order_id == order_id)
+    said = (ClaimMessage.claim_id.in_(theirs), ClaimMessage.by == "")
+    tx.session.execute(update(ClaimMessage).where(*said).values(words=ERASED))
+    numbers = [payment.provider_payment_id for payment in locked.payments if payment.provider_payment_id]
+    sent = StoredNotification.provider_payment_id.in_(numbers)
+    tx.session.execute(update(StoredNotification).where(sent).values(body="{}"))
+    add_note(locked, "buyer_forgotten", by[:64], now, why[:128])
+    record(
+        tx,
+        Entry(
+            "forget_buyer", Author(by), Subject("order", order_id, locked.order.merchant_id, locked.order.device_uuid),
+            why,
+        ),
+        now,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""What is kept only for a while goes when its time is over, in small batches; a buyer is forgotten when he asks."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from cloud.access.models import JournalRow
+from cloud.database.transaction import Transaction
+from cloud.operators import retention
+from cloud.operators.forget_buyer import ERASED, NotForgettable, forget_buyer
+from cloud.operators.retention import BATCH, QUARTER, Retention
+from cloud.orders import claims
+from cloud.orders.claims import ClaimKind, ClaimMessage
+from cloud.orders.restores import UnclaimedOutcome
+from cloud.payments.models import StoredNotification
+from protocol.reasons import Result
+from tests.cloud.tills import Till
+from tests.cloud.worlds import World
+
+
+def notifications(world: World, count: int, handled: bool = True) -> None:
+    def add(tx: Transaction) -> None:
+        have = tx.session.scalar(select(func.count()).select_from(StoredNotification)) or 0
+        tx.session.add_all(
+            StoredNotification(
+                provider="yookassa", dedupe_key=f"k{have + number}", body="{}", received_at=world.now,
+                look_at=world.now, handled_at=world.now if handled else None,
+            )
+            for number in range(count)
+        )  # fmt: skip
+
+    world.database.transact(add)
+
+
+def left(world: World) -> int:
+    with world.database.read() as session:
+        return session.scalar(select(func.count()).select_from(StoredNotification)) or 0
+
+
+def test_handled_notifications_go_after_their_term_in_batches(world: World) -> None:
+    notifications(world, 3, handled=False)
+    notifications(world, BATCH)
+    world.clock.advance(60)
+    notifications(world, 5)
+    loop = Retention(world.database)
+    assert loop.step(world.now + QUARTER - timedelta(minutes=2)) - world.now > QUARTER
+    assert left(world) == BATCH + 8
+    later = world.now + QUARTER - timedelta(seconds=30)
+    while loop.step(later) == later + retention.SOON:
+        pass
+    assert left(world) == 5 + 3
+
+
+def test_a_whole_batch_is_followed_by_the_next_at_once(world: World) -> None:
+    notifications(world, BATCH + 1)
+    later = world.now + QUARTER + timedelta(days=1)
+    loop = Retention(world.database)
+    assert loop.step(later) == later + retention.SOON
+    assert left(world) == 1
+    assert loop.step(later) == later + retention.SOON
+    assert loop.step(later) == later + retention.LATER
+    assert left(world) == 0
+
+
+def test_every_kind_can_be_asked_for(world: World) -> None:
+    world.database.transact(
+        lambda tx: tx.session.add(
+            UnclaimedOutcome(
+                device_uuid="m-001", command_id="mk", order_id="o", revision=1, said=b"", received_at=world.now
+            )
+        )
+    )
+    for kept in retention.ALL:
+        assert world.database.transact(retention.remove, kept, world.now) == 0
+    removed = [
+        world.database.transact(retention.remove, kept, world.now + timedelta(days=4000)) for kept in retention.ALL
+    ]
+    assert sum(removed) == 1
+
+
+def test_a_buyer_is_forgotten_and_the_order_stays(till: Till) -> None:
+    world = till.world
+    order_id = till.paid()
+    with pytest.raises(NotForgettable):
+        world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    till.work()
+    claim = world.database.transact(claims.say, order_id, ClaimKind.OTHER, "my name is Anna", "ru", world.now)
+    with pytest.raises(NotForgettable, match="claim"):
+        world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
+    world.database.transact(lambda tx: setattr(tx.session.get_one(claims.Claim, claim.id), "state", "resolved"))
+    world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
+    with world.database.read() as session:
+        assert list(session.scalars(select(ClaimMessage.words))) == [ERASED]
+        assert set(session.scalars(select(StoredNotification.body))) <= {"{}"}
+        assert [row.act for row in session.scalars(select(JournalRow))] == ["forget_buyer"]
+    assert all(row.call_body is None for row in world.rows(order_id) if row.lane == "provider")
+    assert world.history(order_id)[-1].event == "buyer_forgotten"
+    assert world.status(order_id) == "successful"
