@@ -4,24 +4,18 @@ import signal
 import sys
 import threading
 import time
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 import click
 
-from cloud import __version__, cli_alerts, cli_enrol, cli_orders, cli_users
+from cloud import __version__, cli_alerts, cli_enrol, cli_machines, cli_orders, cli_users
 from cloud.backup.commands import backup, restore, restored
-from cloud.courier import jobs
-from cloud.courier.broker import NotConnected
-from cloud.database.transaction import Transaction
-from cloud.fleet import sessions
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.machine_events import KEPT_EACH, latest
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
 from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
@@ -42,8 +36,6 @@ from cloud.starting import ready_made as _ready_made
 from cloud.starting import ready_made_in_time as _ready_made_in_time
 from cloud.starting import settings_of_environ as _settings
 from cloud.wiring import build
-from protocol.messages import Answer, Unsupported
-from protocol.reasons import AnswerStatus
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -240,52 +232,6 @@ def events(device_uuid: str, limit: int, as_json: bool) -> None:
     click.echo(events_report.as_json(told) if as_json else events_report.as_text(told))
 
 
-@main.command()
-@click.argument("device_uuid")
-@click.option("--by", required=True, help="who has looked at the machine; stays among its events")
-@click.option("--accept-loss", is_flag=True, help="also when its damaged journal was put aside")
-def resume(device_uuid: str, by: str, accept_loss: bool) -> None:
-    """Let DEVICE_UUID sell again, after a person has looked: what its agent stopped, or two agents under its name."""
-    settings = _settings()
-    cloud = _ready_made(settings)
-    try:
-        was_two = cloud.database.transact(_let_sell, device_uuid, by, cloud.clock())
-        answer = jobs.resume(settings, device_uuid, by, cloud.clock(), accept_loss=accept_loss)
-    except LookupError:
-        _fail(f"there is no device {device_uuid} with an agent")
-    except NotConnected as error:
-        _fail(f"the agent was not asked: {error}")
-    finally:
-        cloud.close()
-    if was_two:
-        click.echo("Two agents had taken turns under this name; the next turn of another one stops the sale again.")
-    match answer:
-        case Answer(status=AnswerStatus.DONE):
-            click.echo("The agent sells again, as far as a person's decision was missing.")
-        case Answer():
-            _fail(f"the agent refuses ({answer.code}): {answer.words}")
-        case Unsupported():
-            _fail("the agent is older than this command; at the machine: coffee-agent journal --resume-selling")
-        case _:
-            _fail("the agent does not answer; is it online? Nothing was changed there, ask again")
-
-
-def _let_sell(tx: Transaction, device_uuid: str, by: str, now: datetime) -> bool:
-    """Whether two agents had stopped the sale. Raises `LookupError` for a machine without an agent."""
-    device = tx.session.get(Device, device_uuid)
-    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
-    if device is None or live is None or device.control != "agent":
-        raise LookupError(device_uuid)
-    was_two = live.two_agents_since is not None
-    sessions.resume(tx, live, by, now)
-    return was_two
-
-
-def _fail(words: str) -> NoReturn:
-    click.echo(words, err=True)
-    sys.exit(BAD)
-
-
 cli_users.add_to(main, lambda: _ready_made(_settings()))
 cli_enrol.add_to(main, lambda: _ready_made(_settings()))
 
@@ -303,6 +249,7 @@ def _wait_for_the_end() -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait for providers
 
 
-for order_command in cli_orders.commands(lambda: _ready_made(_settings())):
-    main.add_command(order_command)
+for commands in (cli_orders.commands, cli_machines.commands):
+    for command in commands(lambda: _ready_made(_settings())):
+        main.add_command(command)
 main.add_command(cli_alerts.group(lambda: _ready_made(_settings())))

@@ -17,7 +17,7 @@ from cloud.buyer.poster import as_pdf, as_svg, draw
 from cloud.buyer.qr import BadScan, can_be_id, read_scan
 from cloud.buyer.services import Services
 from cloud.buyer.texts import Texts, why_key
-from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, TWO_AGENTS, obstacle
+from cloud.fleet.availability import NOT_SENT, OFFLINE, TWO_AGENTS, closed_code, obstacle
 from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.fleet.qr_key import SIGNED
 from cloud.orders.qr_signature import QrCode
@@ -102,29 +102,30 @@ class Menu:
             device = session.get(Device, device_uuid) if can_be_id("deviceUuid", device_uuid) else None
             if device is None:
                 raise Trouble(404, "unknown_device")
-            if device.status == CLOSED:
+            if closed_code(device, ""):
                 raise Trouble(503, "closed", view_device(device))
             if device.qr == SIGNED:
                 raise Trouble(403, "qr_unsigned", view_device(device))
         return self._on_sale(device)
 
     def _on_sale(self, device: Device) -> tuple[DeviceView, list[Offer], str]:
-        """The machine is asked about its first drink: one that does not answer makes none of them."""
+        """The machine is asked about the first drink on sale: one that does not answer makes none of them."""
         with self._services.database.read() as session:
             live = session.get(DeviceLive, device.device_uuid)
             its_drinks = select(Drink).where(Drink.device_uuid == device.device_uuid)
             drinks = [d for d in session.scalars(its_drinks.order_by(Drink.position, Drink.name)) if _prices(d)]
-        told = {drink.drink_no: obstacle(device, live, drink.drink_no) for drink in drinks}
+        told = {drink.drink_no: obstacle(device, live, drink) for drink in drinks}
         # What stands in the way of a drink nobody sells stands in the way of all of them.
         whole = obstacle(device, live, "")
         if drinks:
-            first = self._services.asking.of_drink(device, drinks[0].drink_no, SIZES[0])
+            asked = next((drink for drink in drinks if not closed_code(device, drink)), drinks[0])
+            first = self._services.asking.of_drink(device, asked.drink_no, SIZES[0])
             if first in OF_THE_WHOLE or first == whole:
                 whole = first
             elif not first:  # its word now corrects what was said before
                 told = {drink_no: "" if code == whole else code for drink_no, code in told.items()}
                 whole = ""
-            told[drinks[0].drink_no] = first
+            told[asked.drink_no] = first
         closed = "" if whole in PASSES else whole
         offers = [_offer(drink, closed or told[drink.drink_no]) for drink in drinks]
         return view_device(device), offers, why_key(whole)

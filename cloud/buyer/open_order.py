@@ -28,6 +28,7 @@ STATUS_OF = {
     Why.NOT_SOLD: 404,
     Why.NO_PRICE: 503,
     Why.CLOSED: 503,
+    Why.DRINK_CLOSED: 503,
     Why.NO_PAYMENT: 503,
     Why.CONTRACT_OVER: 403,
     Why.OTHER_ORDER: 409,

@@ -8,7 +8,7 @@ from cloud.buyer.order_rows import OrderRow, OrderRows, OrderRowsReader
 from cloud.buyer.order_view import DeviceView, OrderView, ReceiptView
 from cloud.database.database import Database
 from cloud.fleet import notes
-from cloud.fleet.availability import CLOSED
+from cloud.fleet.availability import CLOSED, closed_code
 from cloud.fleet.models import NOTE_FIELDS, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
@@ -88,7 +88,8 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
 def view_device(device: Device) -> DeviceView:
     """The machine as pages and JSON may show it."""
     told = [getattr(device, name) for name in NOTE_FIELDS]
-    return _device_view(device.device_uuid, device.location, device.logo_url, device.status, device.qr, told)
+    status = closed_code(device, "") or device.status
+    return _device_view(device.device_uuid, device.location, device.logo_url, status, device.qr, told)
 
 
 def _device_view(

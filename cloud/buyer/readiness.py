@@ -16,7 +16,16 @@ from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.buyer.order_view import CHECKING, RESERVED
 from cloud.database.database import Database
 from cloud.fleet import probes
-from cloud.fleet.availability import CLOSED, NOT_SENT, OFFLINE, PASSES_BY_ITSELF, TWO_AGENTS, can_be_sold
+from cloud.fleet.availability import (
+    CLOSED,
+    DRINK_CLOSED,
+    NOT_SENT,
+    OFFLINE,
+    PASSES_BY_ITSELF,
+    TWO_AGENTS,
+    can_be_sold,
+    drink_of,
+)
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
@@ -27,7 +36,7 @@ SURE_FOR = timedelta(seconds=7)
 """Who could carry a command is taken to be there still; later a question that nobody carries says that it is not."""
 LOOK_S = 0.2
 """A lost wake-up costs this much."""
-_VAIN_TO_ASK = frozenset({CLOSED, OFFLINE, TWO_AGENTS, NOT_SENT, RejectCode.BAD_BODY})
+_VAIN_TO_ASK = frozenset({CLOSED, DRINK_CLOSED, OFFLINE, TWO_AGENTS, NOT_SENT, RejectCode.BAD_BODY})
 _BUSY_WITH = {MachineState.RINSING: "rinsing", MachineState.CLEANING: "cleaning"}
 
 
@@ -94,8 +103,9 @@ class Asking:
     def _told(self, device: Device, drink_no: str, order_id: str) -> tuple[str, DeviceLive | None]:
         with self._database.read() as session:
             live = session.get(DeviceLive, device.device_uuid)
+            drink = drink_of(session, device.device_uuid, drink_no)
         can_send = self._carrier_seen is None or self._carrier_seen(device) is not None
-        return can_be_sold(device, live, drink_no, order_id, can_send=can_send), live
+        return can_be_sold(device, live, drink, order_id, can_send=can_send), live
 
     def _is_carrier_doubtful(self, device: Device) -> bool:
         """It may have died since it was seen; whether it still carries a question tells."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from cloud.background.loops import Clock
+from cloud.courier import device_jobs
 from cloud.courier.broker import BrokerLink, Received
 from cloud.courier.welcomes import Welcomes, tell
 from cloud.database.database import Database, Held
@@ -176,6 +177,8 @@ class Listener:
 
     def _handle(self, tx: Transaction, device_uuid: str, message: Message, now: datetime) -> None:
         match message:
+            case Accepted() | Progress() | Outcome() if device_jobs.is_test_cup(message):
+                device_jobs.cup_reported(tx, device_uuid, message, now)
             case Accepted():
                 making.accepted(tx, device_uuid, message, self._rules, now)
             case Progress():
@@ -187,13 +190,8 @@ class Listener:
             case ProbeReply():
                 why = "" if message.ready else message.code or "fault"
                 probes.answered(tx, device_uuid, message.probe_id, why, now)
-            case Answer(asked=asked, status=status, code=code):
-                facts = {"device": device_uuid, "command": message.reference}
-                tx.log_after_commit(log.info, "%s: %s %s", asked, status.value, code, extra=facts)
-            case Unsupported():
-                tx.log_after_commit(
-                    log.warning, "agent does not know %s", message.unknown_kind, extra={"device": device_uuid}
-                )
+            case Answer() | Unsupported():
+                device_jobs.answered(tx, device_uuid, message, now)
 
     def _answer(self, said: Sequence[Said]) -> None:
         """After the commit: tell devices what we hold, and the time to those who ask."""

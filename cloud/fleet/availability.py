@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cloud.fleet.models import Device, DeviceLive
+from sqlalchemy.orm import Session
+
+from cloud.fleet.models import Device, DeviceLive, Drink
 from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 
 CLOSED = "closed"
+DRINK_CLOSED = "drink_closed"
 OFFLINE = "offline"
 TWO_AGENTS = "two_agents"
 """Two agents take turns under this device's name: nobody knows which machine would pour."""
@@ -33,14 +36,15 @@ PASSES_BY_ITSELF = frozenset({RejectCode.BUSY, RejectCode.HEATING})
 
 
 def obstacle(
-    device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "", *, patient: bool = False
+    device: Device, live: DeviceLive | None, drink: Drink | str, order_id: str = "", *, patient: bool = False
 ) -> str:
     """The code of why not, "" when it could be made or nothing is known. A test device is not checked.
 
-    `patient` leaves out what passes by itself before a buyer has paid; an order being poured is not left out.
+    `drink`: its bare number where there is no row of it. `patient` leaves out what passes by itself before a buyer
+    has paid; an order being poured is not left out.
     """
-    if device.status == CLOSED:
-        return CLOSED
+    if (closed := closed_code(device, drink)) != "":
+        return closed
     if device.status == "test" or live is None:
         return ""
     if live.two_agents_since is not None:
@@ -48,7 +52,7 @@ def obstacle(
     if not live.online:
         return OFFLINE
     state = live.state or {}
-    return _of_machine(state, order_id) or _of_faults(state, drink_no) or _of_state(state, patient)
+    return _of_machine(state, order_id) or _of_faults(state, _number(drink)) or _of_state(state, patient)
 
 
 def standing_obstacle(live: DeviceLive) -> str:
@@ -59,22 +63,46 @@ def standing_obstacle(live: DeviceLive) -> str:
     return _of_machine(state, "") or _of_faults(state, "") or _of_state(state, patient=True)
 
 
-def can_be_sold(device: Device, live: DeviceLive | None, drink_no: str, order_id: str = "", *, can_send: bool) -> str:
+def closed_code(device: Device, drink: Drink | str) -> str:
+    """Whether the machine or this drink of it is taken out of sale; "" when neither is."""
+    if device.status == CLOSED or device.closed_since is not None:
+        return CLOSED
+    return DRINK_CLOSED if isinstance(drink, Drink) and drink.closed_since is not None else ""
+
+
+def drink_of(session: Session, device_uuid: str, drink_no: str) -> Drink | str:
+    """The drink, or its bare number where the machine has it no more."""
+    return session.get(Drink, (device_uuid, drink_no)) or drink_no
+
+
+def can_be_sold(
+    device: Device, live: DeviceLive | None, drink: Drink | str, order_id: str = "", *, can_send: bool
+) -> str:
     """The code of why this machine cannot be sold from now, "" when it can: one rule for pages and for programs.
 
     `can_send`: somebody could carry a command to it.
     """
-    if not does_fit(live, drink_no, order_id):
+    if not does_fit(live, _number(drink), order_id):
         return RejectCode.BAD_BODY
     if device.status == "active" and not can_send:
         return NOT_SENT
-    return obstacle(device, live, drink_no, order_id)
+    return obstacle(device, live, drink, order_id)
 
 
 def does_fit(live: DeviceLive | None, drink_no: str, order_id: str) -> bool:
     """Whether the frame of this machine holds a make of this order; true where it has not said how much it holds."""
     room = (live.state or {}).get("make_room") if live is not None else None
     return not isinstance(room, int) or _written(order_id) + _written(drink_no) + LONGEST_PRICE <= room
+
+
+def standing_faults(live: DeviceLive | None) -> frozenset[str]:
+    """Codes of the faults that close something by the machine's own word, until it says that they are over."""
+    state = (live.state or {}) if live is not None else {}
+    return frozenset(str(fault.get("code")) for fault in _faults(state) if fault.get("level") == FaultLevel.BLOCK)
+
+
+def _number(drink: Drink | str) -> str:
+    return drink if isinstance(drink, str) else drink.drink_no
 
 
 def _written(text: str) -> int:

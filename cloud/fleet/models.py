@@ -7,6 +7,7 @@ from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, S
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database.base import Base
+from cloud.fleet.zones import DEFAULT as DEFAULT_ZONE
 
 DEVICE_STATUSES = ("active", "closed", "test")
 CONTROLS = ("agent", "tmetr-api")
@@ -25,6 +26,8 @@ class Merchant(Base):
     contact_email: Mapped[str] = mapped_column(String(255), default="")
     valid_until: Mapped[date | None] = mapped_column(Date, default=None)
     """The contract's last day; after it no new order is accepted."""
+    zone: Mapped[str] = mapped_column(String(64), default=DEFAULT_ZONE, server_default=DEFAULT_ZONE)
+    """In whose time its books are kept: an IANA name (`zones.py`)."""
 
 
 class AccountTerms:
@@ -72,7 +75,19 @@ class FormerCredential(AccountTerms, Base):
     account_id: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
-class Device(Base):
+class Closable:
+    """What a person or the breaker can take out of sale (`closing.py`); no file says anything of it."""
+
+    closed_since: Mapped[datetime | None] = mapped_column(default=None)
+    closed_by: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    """A person's name, or `closing.BREAKER`."""
+    closed_why: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    """A person's words; of the breaker the reasons of the orders that failed, oldest first."""
+    opened_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When it was last opened again: what failed before counts no more."""
+
+
+class Device(Closable, Base):
     """One coffee machine. What the buyer is told is HTML already cleaned on the way in."""
 
     __tablename__ = "devices"
@@ -90,6 +105,8 @@ class Device(Base):
     Empty: its merchant has not chosen, and it returns.
     """
     status: Mapped[str] = mapped_column(String(16), default="active")
+    zone: Mapped[str] = mapped_column(String(64), default=DEFAULT_ZONE, server_default=DEFAULT_ZONE)
+    """In whose time its days are: an IANA name."""
     logo_url: Mapped[str] = mapped_column(String(1024), default="")
     qr: Mapped[str] = mapped_column(String(16), default="any", server_default="any")
     """`signed`: a QR code without the machine's signature opens no order (docs/qr-codes.md)."""
@@ -130,7 +147,7 @@ class DeviceLive(Base):
     """A machine that cannot speak up: when the Tmetr API is to be asked about it again."""
 
 
-class Drink(Base):
+class Drink(Closable, Base):
     """A drink of one device, by the id the machine knows."""
 
     __tablename__ = "drinks"

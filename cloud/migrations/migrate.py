@@ -26,6 +26,7 @@ import cloud.access.models
 import cloud.alerts.models
 import cloud.background.heartbeat
 import cloud.buyer.reservation
+import cloud.courier.device_jobs
 import cloud.courier.reader_lease
 import cloud.fleet.broker_identities
 import cloud.fleet.enrolment
@@ -39,6 +40,7 @@ import cloud.orders.outbox
 import cloud.orders.receipts
 import cloud.orders.restores
 import cloud.orders.return_requests
+import cloud.orders.sales_days
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
 from cloud.database import postgresql, sqlite

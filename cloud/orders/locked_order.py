@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from cloud.database.base import Base
 from cloud.database.plain_rows import kind_of, table_of
 from cloud.database.storage import Question, named_by
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, Drink
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.outbox import OutboxRow
 
@@ -28,7 +28,11 @@ class UnknownOrder(LookupError):
 
 _order, _payment, _command, _task = (table_of(kind) for kind in (Order, Payment, MakeCommand, OutboxRow))
 _device, _movement = table_of(Device), table_of(Movement)
-_with_machine = select(_order, _device.c.control, _device.c.status).outerjoin(_device)
+_drink = table_of(Drink)
+_its_drink = and_(_drink.c.device_uuid == _order.c.device_uuid, _drink.c.drink_no == _order.c.drink_no)
+_closed = or_(_device.c.status == "closed", _device.c.closed_since.is_not(None), _drink.c.closed_since.is_not(None))
+_and_machine = _order.outerjoin(_device, _device.c.device_uuid == _order.c.device_uuid).outerjoin(_drink, _its_drink)
+_with_machine = select(_order, _device.c.control, _closed).select_from(_and_machine)
 _ORDERS = Question(Order, _with_machine.with_for_update(of=_order), _order.c.id)
 # Locked as well: webhooks move a payment's date, workers claim a task, without holding the order.
 _locked_payments, _locked_tasks = select(_payment).with_for_update(), select(_task).with_for_update()
@@ -52,7 +56,7 @@ class LockedOrder:
     control: str
     """Who drives the order's machine (`fleet.models.Device.control`); nothing where the machine is gone."""
     is_closed: bool
-    """The order's machine sells nothing now."""
+    """The order's machine, or this drink of it, is not sold now."""
     was_paid: bool
     """When this transaction read it. Before its first payment an order has no command and no movement."""
     _parts: dict[type[Base], list[Any]] = field(default_factory=dict)
@@ -171,9 +175,9 @@ class LockedOrders:
             locked._parts[kind] += [row for row in locked._added if kind_of(row) is kind]
 
     def _fetch(self, order_ids: Iterable[str]) -> None:
-        for order, control, status in _ORDERS.ask(self._tx.connection, sorted(order_ids)):
+        for order, control, is_closed in _ORDERS.ask(self._tx.connection, sorted(order_ids)):
             self._tx.rows.watch(order)
-            locked = LockedOrder(self._tx, order, control or "", status == "closed", order.paid_at is not None)
+            locked = LockedOrder(self._tx, order, control or "", bool(is_closed), order.paid_at is not None)
             self._locked[order.id] = locked
 
 

@@ -20,6 +20,7 @@ from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules, seconds
+from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
@@ -346,6 +347,7 @@ def _failed(locked: LockedOrder, uncertain: bool, rules: Rules, now: datetime) -
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain and not is_forgotten else None
     order.stage = ""
     settle_money(locked, now)
+    close_what_fails(locked, now)
 
 
 def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:

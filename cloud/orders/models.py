@@ -206,6 +206,7 @@ class Movement(Base):
     __tablename__ = "movements"
     __table_args__ = (
         Index("uq_movements_once", "payment_id", "kind", "reference", unique=True),
+        Index("ix_movements_at", "at"),
         Index("ix_movements_refunded", "at", **_where(_REFUNDED)),
         CheckConstraint("amount >= 0", name="amount"),
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),

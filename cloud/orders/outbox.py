@@ -24,9 +24,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base, UtcDateTime
 from cloud.database.due import due, is_due
-from cloud.database.plain_rows import plain, table_of
+from cloud.database.plain_rows import fresh, plain, table_of
 from cloud.database.transaction import Transaction
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.tasks import LANE_OF, Lane, Task
 
 KEY_REFUSED = "AuthError"
 """How `last_error` begins while the provider does not accept the key of the account."""
@@ -78,6 +78,7 @@ LONGEST_WAIT = {
     Lane.TMETR: timedelta(minutes=10),
     Lane.PROVIDER: timedelta(hours=1, minutes=5),
     Lane.NOTIFY: timedelta(hours=25),
+    Lane.JOBS: timedelta(minutes=10),
 }
 """No row of the lane is ever put off for longer."""
 LONGEST_LEASE = timedelta(minutes=2)
@@ -176,6 +177,31 @@ def is_free(row: OutboxRow, now: datetime) -> bool:
 def void(tx: Transaction, row: OutboxRow, owner: str, now: datetime) -> None:
     """What was taken has become pointless. Not for who holds the order: `order_tasks.settle_task` is."""
     tx.connection.execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
+
+
+def put(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> None:
+    """Write down one act that belongs to no order; due at once. Acts of an order: `order_tasks.add_task`."""
+    lane = LANE_OF[task]
+    tx.rows.add(
+        fresh(
+            OutboxRow, lane=lane.value, task=task.value, key=key, order_id="", subject=subject, created_at=now,
+            due_at=now,
+        )
+    )  # fmt: skip
+    tx.notify(topic(lane))
+
+
+def end(tx: Transaction, key: str, verdict: str, now: datetime) -> None:
+    """Of no order: it need not be done (again), whoever holds it. Nothing when that was known."""
+    done = {"claimed_by": "", "claimed_until": None, "settled_at": now, "verdict": verdict[:64], "last_error": ""}
+    tx.execute(update(_table).where(_c.key == key, _c.settled_at.is_(None)).values(done))
+
+
+def put_off(tx: Transaction, row: OutboxRow, owner: str, due_at: datetime, why: str) -> None:
+    """Of no order: again at `due_at`, as far as it is still ours."""
+    mine = and_(_c.key == row.key, _c.claimed_by == owner, _c.settled_at.is_(None))
+    later = {"claimed_by": "", "claimed_until": None, "due_at": due_at, "last_error": why[:255]}
+    tx.execute(update(_table).where(mine).values(later))
 
 
 def write_down(tx: Transaction, row: OutboxRow) -> None:

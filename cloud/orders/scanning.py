@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
+from cloud.fleet.availability import closed_code
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
 from cloud.orders.forgetting import ForgottenOrder
@@ -37,6 +38,7 @@ class Why(Enum):
     NOT_SOLD = "not_sold"
     NO_PRICE = "no_price"
     CLOSED = "closed"
+    DRINK_CLOSED = "drink_closed"
     NO_PAYMENT = "no_payment"
     CONTRACT_OVER = "contract_over"
     OTHER_ORDER = "other_order"
@@ -213,7 +215,7 @@ def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime
     device = session.get(Device, scan.device_uuid)
     if device is None:
         raise NotForSale(Why.UNKNOWN_DEVICE)
-    if device.status == "closed":
+    if closed_code(device, ""):
         raise NotForSale(Why.CLOSED)
     merchant = session.get(Merchant, device.merchant_id)
     if merchant is None or (merchant.valid_until is not None and merchant.valid_until < now.date()):
@@ -223,6 +225,8 @@ def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime
     drink = session.get(Drink, (scan.device_uuid, scan.drink_no))
     if drink is None:
         raise NotForSale(Why.UNKNOWN_DRINK)
+    if closed_code(device, drink):
+        raise NotForSale(Why.DRINK_CLOSED)
     price = drink.price(scan.size)
     if price is None:
         raise NotForSale(Why.NOT_SOLD)

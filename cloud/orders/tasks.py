@@ -4,13 +4,14 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """Who takes the row: the courier (at the broker, at the Tmetr API), the caller of providers, the notifier."""
+    """Who takes the row: the courier (broker, Tmetr API), the caller of providers, the notifier, the sender of jobs."""
 
     MQTT = "mqtt"
     TMETR = "tmetr"
     PROVIDER = "provider"
     NOTIFY = "notify"
     """Messages to operators, about no order in particular."""
+    JOBS = "jobs"
 
 
 class Task(StrEnum):
@@ -25,10 +26,12 @@ class Task(StrEnum):
     CANCEL = "cancel"
     REFUND = "refund"
     NOTIFY = "notify"
+    JOB = "job"
+    """What an operator asks of an agent (`courier/device_jobs.py`); of no order."""
 
 
 LANE_OF = {task: Lane.MQTT if task in {Task.MAKE, Task.CANCEL_MAKE, Task.QUERY} else Lane.PROVIDER for task in Task}
-LANE_OF[Task.NOTIFY] = Lane.NOTIFY
+LANE_OF |= {Task.NOTIFY: Lane.NOTIFY, Task.JOB: Lane.JOBS}
 """The lane of a task for which nobody names another."""
 RETURNS = frozenset({Task.CANCEL, Task.REFUND})
 """Tasks that give money back."""

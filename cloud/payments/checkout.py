@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet.availability import obstacle
+from cloud.fleet.availability import drink_of, obstacle
 from cloud.fleet.models import Credential, Device, DeviceLive
 from cloud.http.request_body import told_in
 from cloud.orders import paying
@@ -162,7 +162,8 @@ class Checkout:
 def _refuse_if_it_cannot_be_made(session: Session, order: Order) -> None:
     """The buyer is told before paying, also from a page opened when the machine was still well."""
     device, live = session.get_one(Device, order.device_uuid), session.get(DeviceLive, order.device_uuid)
-    why = obstacle(device, live, order.drink_no, order.id, patient=True)
+    drink = drink_of(session, order.device_uuid, order.drink_no)
+    why = obstacle(device, live, drink, order.id, patient=True)
     if why:
         log.info("not sold: %s", why, extra={"order_id": order.id, "device": order.device_uuid})
         raise Refusal(503, why, "the machine cannot make this drink now")

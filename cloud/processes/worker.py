@@ -13,10 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
-from cloud.courier import broker_rights, reader_lease
+from cloud.courier import broker_rights, job_sender, reader_lease
 from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink, client_id_of, link_of
 from cloud.courier.broker_rights import BrokerRights
 from cloud.courier.dynamic_security import RESPONSE
+from cloud.courier.job_sender import JobSender
 from cloud.courier.listener import Listener
 from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.probe import Prober
@@ -34,6 +35,7 @@ from cloud.orders.deadlines import Deadlines
 from cloud.orders.forgetting import Forgetting
 from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.return_followup import ReturnFollowup
+from cloud.orders.sales_days import SalesRollup
 from cloud.orders.tasks import Lane
 from cloud.payments import adoption, openings, renewals
 from cloud.payments.admission import SLOTS
@@ -73,7 +75,7 @@ class Worker:
         settings, self._dispatchers = cloud.settings, database.dispatchers
         money, news = outbox.topic(Lane.PROVIDER), NEWS
         mail = outbox.topic(Lane.MQTT)
-        changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC)
+        changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC, job_sender.TOPIC)
         client_id = client_id_of(cloud.owner)
         self.link = link_of(settings, client_id, lambda: wakeups.wake(changed), REPORTS)
         self.presence_link = link_of(
@@ -124,8 +126,10 @@ class Worker:
             ),
             *(Loop("reader", reader, wakeups, reader_lease.TOPIC, clock) for reader in self._readers),
             Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
+            Loop("jobs", JobSender(database, self.link, cloud.owner, clock), wakeups, job_sender.TOPIC, clock),
             Loop("deadlines", Deadlines(database, rules, self._is_listening, self._lag_s), wakeups, DEADLINES, clock),
             Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
+            Loop("sales", SalesRollup(database), wakeups, "sales", clock),
             Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
             Loop("retention", Retention(database), wakeups, "retention", clock),
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),

@@ -1,10 +1,12 @@
 """People of the merchant: who decides what nobody else may, and who has the day's books compared when all is done."""
 
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
+from cloud.fleet import closing
 from cloud.fleet.apply import apply
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import unsettled
@@ -23,10 +25,15 @@ if TYPE_CHECKING:
 LOOKS_S = (60.0, 400.0)
 AT_REST = (State.EXPLAINED.value, State.CLOSED.value)
 MOST_LOOKS = 3
+ME = "operator@example.org"
+_CLOSED = """
+    SELECT device_uuid, '' FROM devices WHERE closed_since IS NOT NULL
+    UNION ALL SELECT device_uuid, drink_no FROM drinks WHERE closed_since IS NOT NULL
+"""
 
 
 class Operator:
-    """Comes round now and then, and returns the money of every order that waits for a person."""
+    """Comes round now and then: returns the money of orders that wait for a person, opens what closed by itself."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -41,20 +48,17 @@ class Operator:
             self._world.scheduler.sleep(self._random.uniform(*LOOKS_S))
             rows = self._world.disk.look.execute("SELECT id FROM orders WHERE waits_for_person ORDER BY id")
             for order_id in [row["id"] for row in rows]:
-                self._decide(order_id)
+                self._act("returns the money", order_id, operator_actions.give_back, order_id, None, ME, "nobody knows")
+            for device_uuid, drink_no in self._world.disk.look.execute(_CLOSED).fetchall():
+                self._act(f"opens {device_uuid} {drink_no}", "", closing.open_again, device_uuid, drink_no, ME)
 
-    def _decide(self, order_id: str) -> None:
+    def _act(self, words: str, order_id: str, work: Callable[..., object], *facts: object) -> None:
         web = self._world.a_web()
         if web is None:
             return
-        self._world.timeline.add("operator", "returns the money", order_id)
+        self._world.timeline.add("operator", words, order_id)
         try:
-            self._world.scheduler.ask(
-                web.process,
-                lambda: web.database.transact(
-                    operator_actions.give_back, order_id, None, "operator@example.org", "nobody knows", web.clock()
-                ),
-            )
+            self._world.scheduler.ask(web.process, lambda: web.database.transact(work, *facts, web.clock()))
         except (NoAnswer, NotReturnable, OperationalError) as error:
             self._world.timeline.add("operator", f"is told: {error}", order_id)
 

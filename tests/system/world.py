@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
+from sqlalchemy import update
 
 from cloud.database.database import Database
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import Device, DeviceLive, Drink
 from protocol.reasons import Size
 from simulator.machine import MachineSimulator, Timing
 from simulator.shell.webhooks import Mischief
@@ -166,8 +168,15 @@ class World:
         for program in self.programs:
             if not program.pid:
                 program.start()
+        self._open_all()
         self.wait_ready()
         self.wait_selling()
+
+    def _open_all(self) -> None:
+        """What closed by itself while a test failed drinks."""
+        opened = {"closed_since": None, "closed_by": "", "opened_at": datetime.now(UTC)}
+        for table in (Device, Drink):
+            self.database.transact(lambda tx, table=table: tx.session.execute(update(table).values(opened)))
 
     def wait_ready(self) -> None:
         """Return once every web process says that the service works."""

@@ -1,0 +1,98 @@
+"""Carries jobs to agents: sent again until the agent itself answers or the job's time is over. Lives in the worker.
+
+The same job again is the same job (docs/wire-contract.md), so it needs no answer of the broker's.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from cloud.background.loops import Clock
+from cloud.courier.broker import BrokerLink, NotConnected
+from cloud.courier.device_jobs import BUSY, DeviceJob, Kind, State, live_order, next_overdue, overdue, refuse
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.orders import outbox
+from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.tasks import Lane
+from protocol.errors import WireError
+from protocol.messages import Make, Message, Restart, Resume, Rinse, Settings, encode
+from protocol.reasons import RinseProgram
+from protocol.topics import Channel, topic
+
+log = logging.getLogger("cloud.courier")
+
+TOPIC = outbox.topic(Lane.JOBS)
+LEASE_S = 30.0
+AGAIN = timedelta(seconds=5)
+"""A connected agent has answered by then."""
+IDLE = timedelta(seconds=60)
+
+
+class JobSender:
+    """One per worker; `owner` names its leases."""
+
+    def __init__(self, database: Database, link: BrokerLink, owner: str, clock: Clock) -> None:
+        self._database = database
+        self._link = link
+        self._owner = owner
+        self._clock = clock
+
+    def step(self, now: datetime) -> datetime:
+        """Send what is due, give up what nobody will answer; when to look again."""
+        for row, job in self._database.transact(self._take, now):
+            self._send(row, job)
+        with self._database.read() as session:
+            wanted = [outbox.next_due(session, Lane.JOBS), next_overdue(session)]
+        return min([now + IDLE, *(at for at in wanted if at is not None)])
+
+    def _take(self, tx: Transaction, now: datetime) -> list[tuple[OutboxRow, DeviceJob]]:
+        overdue(tx, now)
+        taken = []
+        for row in outbox.claim(tx, Lane.JOBS, now, Claim(self._owner, LEASE_S)):
+            job = tx.session.get(DeviceJob, row.subject, with_for_update=True)
+            if job is None or job.expires_at <= now:
+                outbox.end(tx, row.key, "void", now)
+            elif job.sent_at is None and job.kind != Kind.RESUME and live_order(tx.session, job.device_uuid):
+                refuse(tx, job, BUSY, now)
+            else:
+                taken.append((row, job))
+        return taken
+
+    def _send(self, row: OutboxRow, job: DeviceJob) -> None:
+        now = self._clock()
+        left_s = int((job.expires_at - now).total_seconds())
+        try:
+            self._link.publish(topic(job.device_uuid, Channel.COMMAND), encode(message_of(job)), max(1, left_s))
+        except (NotConnected, WireError, OSError) as error:
+            log.warning("a job could not be sent: %s", error, extra={"device": job.device_uuid, "job": job.id})
+            self._database.transact(outbox.put_off, row, self._owner, now + AGAIN, str(error))
+        else:
+            self._database.transact(self._sent, row, job.id, now)
+
+    def _sent(self, tx: Transaction, row: OutboxRow, job_id: str, now: datetime) -> None:
+        outbox.put_off(tx, row, self._owner, now + AGAIN, "")
+        job = tx.session.get_one(DeviceJob, job_id, with_for_update=True)
+        if job.state == State.WAITING:
+            job.state, job.sent_at = State.SENT.value, now
+
+
+def message_of(job: DeviceJob) -> Message:
+    """The job as its agent is told it."""
+    job_id, since, until = job.id, job.asked_at, job.expires_at
+    match Kind(job.kind):
+        case Kind.RINSE:
+            program = RinseProgram(job.wanted["program"])
+            return Rinse(job_id=job_id, issued_at=since, deadline_at=until, program=program)
+        case Kind.RESTART:
+            return Restart(job_id=job_id, issued_at=since, deadline_at=until)
+        case Kind.SETTINGS:
+            return Settings(job_id=job_id, issued_at=since, deadline_at=until, values=job.wanted["values"])
+        case Kind.RESUME:
+            loss = bool(job.wanted["accept_loss"])
+            return Resume(job_id=job_id, issued_at=since, deadline_at=until, by=job.asked_by, accept_loss=loss)
+        case Kind.TEST_CUP:
+            drink_no, size = job.wanted["drink_no"], job.wanted["size"]
+            return Make(
+                command_id=job_id, order_id=job_id, attempt=1, drink_no=drink_no, size=size, price=0, issued_at=since,
+                deadline_at=until,
+            )  # fmt: skip

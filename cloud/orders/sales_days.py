@@ -1,0 +1,210 @@
+"""Sales by machine and day in the machine's own zone, rolled up from orders and ledger: a day always anew as a whole.
+
+What has changed is found in the two tables that only grow. A number may be committed after a higher one, so the last
+ones are looked at again each time; what is rolled up twice is the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, and_, delete, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from cloud.database.base import Base
+from cloud.database.database import Database
+from cloud.database.plain_rows import insert_if_new
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
+from cloud.fleet.zones import day_at, span, zone
+from cloud.orders.models import Movement, Order, OrderChange
+from cloud.orders.sales_figures import Figures
+from cloud.orders.states import Status
+
+EVERY = timedelta(seconds=60)
+BATCH = 5_000
+"""Rows looked at in one transaction."""
+AGAIN = 500
+"""Numbers looked at once more: none is committed so late."""
+AT_ONCE = 200
+"""Machines asked about in one statement."""
+ENDS_WITHIN = timedelta(days=14)
+"""Of an order, from its scan to the last word about its drink."""
+_ENDED = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
+_MONEY = ("captured", "refunded")
+Key = tuple[str, date]
+"""A machine and a day."""
+
+
+class SalesDay(Base):
+    """One machine on one day; a day without an order or a movement has no row."""
+
+    __tablename__ = "sales_days"
+    __table_args__ = (Index("ix_sales_days_merchant", "merchant_id", "day"),)
+
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Whose money it was: a machine may change hands."""
+    cups: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    taken: Mapped[int] = mapped_column(BigInteger)
+    returned: Mapped[int] = mapped_column(BigInteger)
+    parts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """`Figures.stored`."""
+
+    @property
+    def figures(self) -> Figures:
+        return Figures.restored(self.cups, self.taken, self.returned, self.parts)
+
+
+class SalesMark(Base):
+    """How far a growing table has been rolled up."""
+
+    __tablename__ = "sales_marks"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SalesRollup:
+    """Keeps `sales_days` true; in every worker, one of them at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def step(self, now: datetime) -> datetime:
+        """Roll up what has changed; at once again while there is more."""
+        return now if self._database.transact(roll_up) else now + EVERY
+
+
+def roll_up(tx: Transaction) -> bool:
+    """Bring the days that have changed up to date. Whether there is more."""
+    for table in (OrderChange, Movement):
+        insert_if_new(tx.connection, SalesMark, {"name": table.__tablename__, "number": 0})
+    held = select(SalesMark).order_by(SalesMark.name).with_for_update(skip_locked=True)
+    marks = {mark.name: mark for mark in tx.session.scalars(held)}
+    if len(marks) < 2:  # another worker is at it
+        return False
+    ended, more_ended = _read_on(tx.session, marks[OrderChange.__tablename__], OrderChange)
+    moved, more_moved = _read_on(tx.session, marks[Movement.__tablename__], Movement)
+    _roll_up(tx, _days_of_ends(tx.session, ended) | _days_of_money(tx.session, moved))
+    return more_ended or more_moved
+
+
+def _read_on(session: Session, mark: SalesMark, table: type[OrderChange] | type[Movement]) -> tuple[range, bool]:
+    """Which numbers to look at; whether there will be more."""
+    last = session.scalar(select(func.max(table.id))) or 0
+    if last <= mark.number:
+        return range(0), False
+    looked, until = (
+        range(max(1, mark.number - AGAIN), min(last, mark.number + BATCH) + 1),
+        min(last, mark.number + BATCH),
+    )
+    mark.number = until
+    return looked, until < last
+
+
+def _days_of_ends(session: Session, numbers: range) -> set[Key]:
+    """Days on which orders ended; of one that ended anew, the day of its earlier end too."""
+    if not numbers:
+        return set()
+    changed = and_(OrderChange.id >= numbers.start, OrderChange.id < numbers.stop)
+    is_end = OrderChange.status_after.in_(_ENDED) | OrderChange.status_before.in_(_ENDED)
+    found = session.execute(select(OrderChange.order_id, OrderChange.status_before).where(changed, is_end)).all()
+    orders = {row.order_id for row in found}
+    return {
+        (device, day_at(at, name))
+        for some in _in_lots(sorted(orders))
+        for device, name, at in session.execute(
+            select(Order.device_uuid, Device.zone, OrderChange.at)
+            .join(Order, Order.id == OrderChange.order_id)
+            .join(Device, Device.device_uuid == Order.device_uuid)
+            .where(OrderChange.order_id.in_(some), OrderChange.status_after.in_(_ENDED))
+        )
+    }
+
+
+def _days_of_money(session: Session, numbers: range) -> set[Key]:
+    if not numbers:
+        return set()
+    moved = (
+        select(Order.device_uuid, Device.zone, Movement.at)
+        .join(Order, Order.id == Movement.order_id)
+        .join(Device, Device.device_uuid == Order.device_uuid)
+        .where(Movement.id >= numbers.start, Movement.id < numbers.stop, Movement.kind.in_(_MONEY))
+    )
+    return {(device, day_at(at, name)) for device, name, at in session.execute(moved)}
+
+
+def _roll_up(tx: Transaction, keys: Collection[Key]) -> None:
+    by_day: dict[date, set[str]] = defaultdict(set)
+    for device, day in keys:
+        by_day[day].add(device)
+    for day, devices in sorted(by_day.items()):
+        for some in _in_lots(sorted(devices)):
+            _replace(tx, day, some)
+
+
+def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> None:
+    zones = dict(
+        tx.session.execute(select(Device.device_uuid, Device.zone).where(Device.device_uuid.in_(devices))).all()
+    )
+    spans = [span(day, name) for name in set(zones.values())]
+    first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
+    found: dict[tuple[str, str], Figures] = defaultdict(Figures)
+    for row in tx.session.execute(_ends(devices, first, last)):
+        if day_at(row.finished_at, zones[row.device_uuid]) == day:
+            _count(found[row.device_uuid, row.merchant_id], row, zones[row.device_uuid])
+    for device, merchant, kind, amount, at in tx.session.execute(_money(devices, first, last)):
+        if day_at(at, zones[device]) == day:
+            figures = found[device, merchant]
+            if kind == "captured":
+                figures.taken += amount
+            else:
+                figures.returned += amount
+    tx.session.execute(delete(SalesDay).where(SalesDay.day == day, SalesDay.device_uuid.in_(devices)))
+    tx.session.add_all(_rows(day, found.items()))
+    tx.session.flush()
+
+
+def _in_lots(names: list[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(names), AT_ONCE):
+        yield tuple(names[start : start + AT_ONCE])
+
+
+def _ends(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
+    columns = (
+        Order.device_uuid, Order.merchant_id, Order.status, Order.reason, Order.drink_no, Order.drink_name, Order.price,
+        Order.paid_at, Order.finished_at,
+    )  # fmt: skip
+    of_days = and_(Order.created_at > first - ENDS_WITHIN, Order.finished_at >= first, Order.finished_at < last)
+    sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False), Order.status.in_(_ENDED))
+    return select(*columns).where(sold, of_days)
+
+
+def _money(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
+    columns = (Order.device_uuid, Order.merchant_id, Movement.kind, Movement.amount, Movement.at)
+    of_days = and_(Movement.at >= first, Movement.at < last, Movement.kind.in_(_MONEY))
+    sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False))
+    return select(*columns).join(Order, Order.id == Movement.order_id).where(of_days, sold)
+
+
+def _count(figures: Figures, order: Any, zone_name: str) -> None:
+    if order.status == Status.MAKE_FAILED:
+        figures.reasons[order.reason or "unknown"] += 1
+        return
+    hour = order.finished_at.astimezone(zone(zone_name)).hour
+    waited = (order.finished_at - order.paid_at).total_seconds() if order.paid_at is not None else None
+    figures.add_cup(order.drink_no, order.drink_name, order.price, hour, waited)
+
+
+def _rows(day: date, found: Iterable[tuple[tuple[str, str], Figures]]) -> list[SalesDay]:
+    return [
+        SalesDay(
+            device_uuid=device, day=day, merchant_id=merchant, cups=figures.cups, failed=figures.failed,
+            taken=figures.taken, returned=figures.returned, parts=figures.stored(),
+        )
+        for (device, merchant), figures in found
+    ]  # fmt: skip

@@ -1,0 +1,151 @@
+"""Sales by day are the ledger's, to the kopeck, in the machine's own zone, whatever was corrected later."""
+
+from collections import Counter
+from datetime import date, timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import select, update
+
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
+from cloud.fleet.zones import day_at
+from cloud.orders import sales_days
+from cloud.orders.models import Movement, Order
+from cloud.orders.money import PaymentState
+from cloud.orders.sales_days import SalesDay, roll_up
+from cloud.orders.sales_figures import Figures, percentile, total
+from protocol.reasons import Result
+from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE, World
+
+EAST = "Asia/Vladivostok"
+
+
+def set_up(tx: Transaction) -> None:
+    tx.session.execute(update(Device).where(Device.device_uuid == OTHER_DEVICE).values(zone=EAST))
+
+
+def rolled_up(world: World) -> dict[tuple[str, date], SalesDay]:
+    while world.database.transact(roll_up):
+        pass
+    with world.database.read() as session:
+        return {(row.device_uuid, row.day): row for row in session.scalars(select(SalesDay))}
+
+
+def by_hand(world: World) -> dict[tuple[str, date], tuple[int, int, int, int]]:
+    """Cups, failures, taken, returned, straight from orders and ledger."""
+    zones = {DEVICE: "Europe/Moscow", OTHER_DEVICE: EAST}
+    sums: dict[tuple[str, date], list[int]] = {}
+    with world.database.read() as session:
+        orders = {order.id: order for order in session.scalars(select(Order))}
+        movements = list(session.scalars(select(Movement)))
+    for order in orders.values():
+        if order.status in {"successful", "make_failed"} and order.finished_at is not None:
+            key = order.device_uuid, day_at(order.finished_at, zones[order.device_uuid])
+            sums.setdefault(key, [0] * 4)[order.status == "make_failed"] += 1
+    for movement in movements:
+        device = orders[movement.order_id].device_uuid
+        if movement.kind in {"captured", "refunded"}:
+            key = device, day_at(movement.at, zones[device])
+            sums.setdefault(key, [0] * 4)[2 + (movement.kind == "refunded")] += movement.amount
+    return {key: (one[0], one[1], one[2], one[3]) for key, one in sums.items()}
+
+
+def buy(world: World, device: str) -> str:
+    order_id = world.scan(device=device)
+    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+    return order_id
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sales_days, "BATCH", 40)
+    random = Random(seed)
+    world.database.transact(set_up)
+    failed: list[tuple[str, str]] = []
+    for _ in range(40):
+        world.clock.advance(random.uniform(600, 5 * 3600))
+        device = random.choice((DEVICE, OTHER_DEVICE))
+        order_id = buy(world, device)
+        world.publish(order_id)
+        ends = random.choice((Result.DONE, Result.DONE, Result.REJECTED, Result.UNKNOWN))
+        world.report(order_id, ends, "" if ends is Result.DONE else "brewer", device=device)
+        if ends is Result.UNKNOWN:
+            failed.append((order_id, device))
+        if ends is Result.REJECTED and random.random() < 0.7:
+            world.clock.advance(random.uniform(1, 40 * 3600))
+            world.refunded(world.payment(order_id).id, f"rf-{order_id}")
+        if failed and random.random() < 0.3:  # late truth, perhaps of another day
+            order_id, device = failed.pop()
+            world.report(order_id, Result.DONE, revision=2, device=device)
+        if random.random() < 0.3:
+            rolled_up(world)
+    told = rolled_up(world)
+    expected = by_hand(world)
+    assert {key: (row.cups, row.failed, row.taken, row.returned) for key, row in told.items()} == expected
+    whole = total(row.figures for row in told.values())
+    assert (whole.cups, whole.kept) == (
+        sum(one[0] for one in expected.values()),
+        sum(o[2] - o[3] for o in expected.values()),
+    )
+    assert (sum(whole.hours), sum(whole.waits), whole.drinks["latte"].cups) == (whole.cups,) * 3
+    assert whole.drinks["latte"].kopecks == whole.cups * PRICE
+
+
+def test_a_number_committed_late_is_found(sqlite_world: World) -> None:
+    world = sqlite_world
+    buy(world, DEVICE)
+    rolled_up(world)
+
+    def forget(tx: Transaction) -> None:  # as if this row had not been there to see, and the mark had gone on
+        tx.session.execute(update(SalesDay).values(taken=0, cups=99))
+
+    world.database.transact(forget)
+    order_id = buy(world, DEVICE)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    [row] = rolled_up(world).values()
+    assert (row.taken, row.cups) == (2 * PRICE, 1)
+
+
+def test_a_test_device_sells_nothing(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.database.transact(lambda tx: tx.session.execute(update(Device).values(status="test")))
+    order_id = buy(world, DEVICE)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    assert rolled_up(world) == {}
+
+
+def test_midnight_is_the_machines_own(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.database.transact(set_up)
+    world.clock.advance(6 * 3600)  # 18:00 in Moscow, 01:00 of the next day in Vladivostok
+    for device in (DEVICE, OTHER_DEVICE):
+        order_id = buy(world, device)
+        world.publish(order_id)
+        world.report(order_id, Result.DONE, device=device)
+    days = dict(rolled_up(world).keys())
+    assert days[OTHER_DEVICE] - days[DEVICE] == timedelta(days=1)
+
+
+def test_figures_add_up_and_are_stored_whole() -> None:
+    one = Figures(taken=100, returned=30, reasons=Counter({"no_ack": 2}))
+    for hour, wait in ((8, 12.0), (9, 31.0), (9, 700.0)):
+        one.add_cup("latte", "Латте", 14900, hour, wait)
+    again = Figures.restored(one.cups, one.taken, one.returned, one.stored())
+    assert again == one
+    both = total([one, again])
+    assert (both.cups, both.failed, both.kept, both.hours[9]) == (6, 4, 140, 4)
+    assert both.failure_rate == pytest.approx(0.4)
+    assert both.drinks["latte"].kopecks == 6 * 14900
+
+
+def test_percentiles() -> None:
+    waits = Figures().waits
+    assert percentile(waits, 0.5) is None
+    for seconds in range(1, 101):
+        one = Figures(waits=waits)
+        one.add_cup("latte", "Латте", 1, 0, float(seconds))
+    assert percentile(waits, 0.5) == pytest.approx(50, abs=1)
+    assert percentile(waits, 0.95) == pytest.approx(95, abs=2)
