@@ -17,6 +17,7 @@ YOOKASSA_SENDERS = (
 )
 """The networks YooKassa publishes for its notifications (its documentation, 2026-07-04)."""
 
+LEAST_CONNECTIONS = 8
 MIN_SECRET = 32
 """Characters; keys are derived from it, so it must not be guessable."""
 
@@ -35,6 +36,8 @@ class Settings:
     database_url: str = field(default="sqlite:///var/coffee.db", repr=False)
     database_listen_url: str = field(default="", repr=False)
     """Where notices between processes are heard, when `database_url` leads to a pooler that carries none."""
+    database_connections: float = 25
+    """At most, of each process, to a PostgreSQL server."""
     mqtt_url: str = field(default="mqtt://127.0.0.1:1883", repr=False)
     mqtt_user: str = ""
     mqtt_password: str = field(default="", repr=False)
@@ -143,6 +146,8 @@ class Settings:
             problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
         if values["smtp_url"] and not values["alerts_from"]:
             problems.append("COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)")
+        if values["database_connections"] < LEAST_CONNECTIONS:  # type: ignore[operator]  # a number
+            problems.append(f"COFFEE_DATABASE_CONNECTIONS must be {LEAST_CONNECTIONS} or more")
         if bool(values["mqtt_cert"]) != bool(values["mqtt_key"]):
             problems.append("COFFEE_MQTT_CERT and COFFEE_MQTT_KEY go together")
         if problems:

@@ -12,7 +12,7 @@ from cloud.background.ending import Ending
 from cloud.background.loops import Clock, ThreadPool, utc_now
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
-from cloud.database.database import Database
+from cloud.database.database import BESIDE_THE_POOL, Database
 from cloud.fleet.vault import Vault
 from cloud.orders.return_rules import Limits
 from cloud.orders.rules import Rules
@@ -80,7 +80,8 @@ class Cloud:
 
 def build(settings: Settings, clock: Clock | None = None) -> Cloud:
     """The cloud of these settings. Opens nothing yet. Without a clock all programs go by the database's."""
-    database = Database(settings.database_url, pool_size=CALL_SLOTS, listen_url=settings.database_listen_url)
+    at_once = int(settings.database_connections) - BESIDE_THE_POOL
+    database = Database(settings.database_url, pool_size=at_once, listen_url=settings.database_listen_url)
     clock = clock or database.clock
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     clients = ProviderClients(database, vault, connector(settings, database, clock), clock)

@@ -32,6 +32,8 @@ SQLITE_PATIENCE_S = 0.02
 LOCKED_S = 1.0
 """So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
 AT_ONCE_S = 0.05
+BESIDE_THE_POOL = 3
+"""PostgreSQL connections for what is written together, two at once, and to hear notices."""
 """So long who has others to serve waits for a row that somebody holds."""
 
 
@@ -53,7 +55,7 @@ class Database:
     `listen_url`: where other processes' notifier are heard, when not at `url` (behind a pooler they are not).
     """
 
-    def __init__(self, url: str, pool_size: int = 10, patience_s: float | None = None, listen_url: str = "") -> None:
+    def __init__(self, url: str, pool_size: int = 20, patience_s: float | None = None, listen_url: str = "") -> None:
         self.url = make_url(normalise_url(url))
         self.listen_url = make_url(normalise_url(listen_url)) if listen_url else self.url
         self.wakeups = Wakeups()

@@ -91,13 +91,13 @@ class Connections(QueuePool):
 
 
 def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
-    """An engine whose every wait has a limit."""
+    """An engine whose every wait has a limit; `pool_size` connections at most."""
     made = create_engine(
         url,
         isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves, and the limits in the same breath
         poolclass=Connections,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
         pool_timeout=FREE_S,
         hide_parameters=True,
     )

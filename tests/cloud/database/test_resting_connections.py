@@ -1,14 +1,18 @@
 """A PostgreSQL connection that died while nobody used it is noticed before it is used again."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from cloud.database import postgresql
 from cloud.database.database import Database
+from cloud.database.listen import ChangeListener
 from cloud.database.transaction import Transaction
+from tests.programs import free_port
 
 
 @pytest.fixture
@@ -35,6 +39,32 @@ def test_a_connection_that_died_at_rest_is_replaced_unnoticed(
     end_backend(database, first)
     monkeypatch.setattr(postgresql, "TRUSTED_S", 0.0)
     assert database.transact(backend) != first
+
+
+def test_no_more_connections_than_are_allowed(postgres_url: str) -> None:
+    with closing(Database(postgres_url, pool_size=3)) as database, ThreadPoolExecutor(12) as pool:
+
+        def work(tx: Transaction) -> int:
+            tx.session.execute(text("SELECT pg_sleep(0.05)"))
+            return backend(tx)
+
+        used = {one.result() for one in [pool.submit(database.transact, work) for _ in range(24)]}
+    assert 1 <= len(used) <= 3
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_used_and_heard(migrated_postgres_url: str) -> None:
+    """Also for notices, over their own connection."""
+    url = make_url(migrated_postgres_url)
+    host = url.host or str(url.query["host"])
+    port = str(url.port or url.query.get("port") or 5432)
+    hosts = {"host": f"127.0.0.1,{host}", "port": f"{free_port()},{port}"}
+    many = url.set(host=None, port=None, query={**hosts, "target_session_attrs": "read-write"})
+    with closing(Database(many.render_as_string(hide_password=False))) as database:
+        database.transact(backend)
+        watch = ChangeListener(database)
+        watch.start()
+        assert watch.wait_hearing(30)
+        watch.stop()
 
 
 def test_a_connection_used_a_moment_ago_is_used_again_as_it_is(
