@@ -1,10 +1,13 @@
-"""A real Mosquitto whose dynamic-security plugin decides who may do what; at first it knows the cloud's name only."""
+"""Brokers told over `$CONTROL` who may do what, at first the cloud alone: Mosquitto with its plugin, and our own."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simulator.broker import Broker
+from simulator.broker.dynamic_security import DynamicSecurity
+from simulator.broker.switchboard import Memory
 from tests.mosquitto import Mosquitto
 from tests.real_parts import DYNAMIC_SECURITY, MOSQUITTO, MOSQUITTO_CTRL, missing
 
@@ -30,6 +33,29 @@ class GuardedMosquitto(Mosquitto):
         self._file.unlink(missing_ok=True)
         command = (MOSQUITTO_CTRL.program, "dynsec", "init", self._file, CLOUD, PASSWORD)
         subprocess.run(command, check=True, capture_output=True, timeout=30)
+
+
+class GuardedDevelopment:
+    """Our own broker with the same commands."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._memory = Memory()
+        self.forget()
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{CLOUD}:{PASSWORD}@127.0.0.1:{self.port}"
+
+    def forget(self) -> None:
+        self._rules = DynamicSecurity(CLOUD, PASSWORD)
+
+    def start(self) -> None:
+        self._broker = Broker(self.port, memory=self._memory, rules=self._rules).start()
+        self.port = self._broker.port
+
+    def stop(self) -> None:
+        self._broker.close()
 
 
 @contextmanager

@@ -67,6 +67,10 @@ class Conversation:
         line.allow_silence(hub.limits.silence_before_connect_s)
 
     @property
+    def username(self) -> str | None:
+        return self._username
+
+    @property
     def client_id(self) -> str | None:
         """Known from the accepted CONNECT on, until the end."""
         return self._session.client_id if self._session else None
@@ -163,7 +167,7 @@ class Conversation:
     def _objection(self, connect: Connect) -> Reason | None:
         if connect.properties.authentication_method is not None:
             return Reason.BAD_AUTHENTICATION_METHOD
-        if not self._hub.rules.admits(connect.username, connect.password):
+        if not self._hub.rules.admits(connect.username, connect.password, connect.client_id):
             return Reason.BAD_USER_OR_PASSWORD
         if not connect.client_id and connect.version == 4 and not connect.clean_start:
             return Reason.CLIENT_ID_NOT_VALID
@@ -201,6 +205,12 @@ class Conversation:
         if not self._may(session, "publish", topic):
             session.released(packet.packet_id)  # a refused message is over at once
             self._acknowledge(session, packet, Reason.NOT_AUTHORIZED)
+            return
+        if (done := self._hub.rules.control(topic, packet.payload)) is not None:
+            self._acknowledge(session, packet, Reason.SUCCESS)
+            answer = Publish(done.topic, done.payload, 1, False, False, 1, props.NONE)
+            self._hub.switchboard.publish(message_of(answer, session.client_id, now), now)
+            self._hub.throw_out(done.thrown_out, now)
             return
         message = message_of(replace(packet, topic=topic), session.client_id, now)
         wanted = self._hub.switchboard.publish(message, now)

@@ -20,6 +20,15 @@ class Access:
     topic: str
 
 
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """The broker's answer, where it goes, and whose connections are over."""
+
+    topic: str
+    payload: bytes
+    thrown_out: frozenset[str]
+
+
 class Rules:
     """`users`: name to password, None lets everyone in. `may`: asked before every publish and subscribe."""
 
@@ -27,7 +36,7 @@ class Rules:
         self._users = users
         self._may = may
 
-    def admits(self, username: str | None, password: bytes | None) -> bool:
+    def admits(self, username: str | None, password: bytes | None, _client_id: str) -> bool:
         if self._users is None:
             return True
         expected = self._users.get(username or "")
@@ -36,9 +45,16 @@ class Rules:
     def allow(self, access: Access) -> bool:
         return self._may(access)
 
+    def control(self, _topic: str, _payload: bytes) -> "Controlled | None":
+        """What a message to the broker itself brings about; None: it is none."""
+        return None
+
 
 class Live(Protocol):
     """A connected client, as the hub needs it."""
+
+    @property
+    def username(self) -> str | None: ...
 
     def deliver(self, now: float) -> None:
         """Send what its session owes it."""
@@ -86,6 +102,12 @@ class Hub:
         for client in list(self.live.values()):
             client.obey_faults()
             client.deliver(now)
+
+    def throw_out(self, usernames: frozenset[str], now: float) -> None:
+        """Whoever came in under these names; nobody's will is published, as with Mosquitto's plugin."""
+        for client in list(self.live.values()):
+            if client.username in usernames:
+                client.end(Reason.ADMINISTRATIVE_ACTION, now, with_will=False)
 
     def end_all(self, reason: Reason, now: float) -> None:
         """The broker stops: nobody's will is published."""

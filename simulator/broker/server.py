@@ -41,14 +41,16 @@ class Broker:
         users: Mapping[str, str] | None = None,
         may: Callable[[Access], bool] = lambda access: True,
         limits: Limits | None = None,
+        rules: Rules | None = None,
     ) -> None:
+        """`rules`: instead of `users` and `may`."""
         self._host = _loopback(host)
         self.port = port
         self.memory = memory or Memory()
         self.faults = Faults(obey=lambda: self._in_loop(self._obey_faults))
         self._limits = limits or Limits()
         switchboard = Switchboard(self.memory, self._limits)
-        self._hub = Hub(switchboard, Rules(users, may), self._limits, self.faults)
+        self._hub = Hub(switchboard, rules or Rules(users, may), self._limits, self.faults)
         self._lines: set[SocketLine] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._thread: threading.Thread | None = None

@@ -1,4 +1,4 @@
-"""The database says who may come in; Mosquitto's dynamic-security plugin obeys, also after it has lost everything."""
+"""The database says who may come in; Mosquitto's dynamic-security plugin, and our own broker, obey: one suite."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,11 +13,9 @@ from cloud.fleet import broker_identities
 from cloud.fleet.vault import Vault
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, topic
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
-from tests.dynamic_security import CLOUD, GuardedMosquitto, a_guarded_mosquitto
+from tests.dynamic_security import CLOUD, GuardedDevelopment, GuardedMosquitto, a_guarded_mosquitto
 from tests.simulator.broker.clients import Client
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.mosquitto
 
 OTHER = OTHER_DEVICE
 NOT_AUTHORIZED = 135
@@ -26,7 +24,7 @@ NOT_AUTHORIZED = 135
 class Guarded:
     """The cloud's side of a guarded broker: the loop stepped by hand, and the worker's own link."""
 
-    def __init__(self, world: World, broker: GuardedMosquitto, closing: ExitStack) -> None:
+    def __init__(self, world: World, broker: GuardedMosquitto | GuardedDevelopment, closing: ExitStack) -> None:
         self.world, self.broker, self.closing = world, broker, closing
         self.vault = Vault(SECRET_KEY)
         admin = self.dial("rights", [RESPONSE])
@@ -67,9 +65,16 @@ class Guarded:
         return client
 
 
-@pytest.fixture
-def guarded(sqlite_world: World, tmp_path: Path) -> Iterator[Guarded]:
-    with a_guarded_mosquitto(tmp_path / "broker") as broker, ExitStack() as closing:
+@pytest.fixture(params=["development", pytest.param("mosquitto", marks=pytest.mark.mosquitto)])
+def guarded(request: pytest.FixtureRequest, sqlite_world: World, tmp_path: Path) -> Iterator[Guarded]:
+    with ExitStack() as closing:
+        broker: GuardedMosquitto | GuardedDevelopment
+        if request.param == "mosquitto":
+            broker = closing.enter_context(a_guarded_mosquitto(tmp_path / "broker"))
+        else:
+            broker = GuardedDevelopment()
+            broker.start()
+            closing.callback(broker.stop)
         yield Guarded(sqlite_world, broker, closing)
 
 
