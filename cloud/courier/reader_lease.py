@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cloud.courier.broker import BrokerLink
 from cloud.database.base import Base
 from cloud.database.database import Database
+from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 
 log = logging.getLogger("cloud.courier")
@@ -73,13 +74,13 @@ class Reader:
 
 def take(tx: Transaction, what: int, owner: str, now: datetime) -> bool:
     """Whether this worker does it from now on."""
+    until = now + timedelta(seconds=LEASE_S)
     lease = tx.session.get(ReaderLease, what, with_for_update=True)
     if lease is None:
-        lease = ReaderLease(id=what, owner=owner, until=now)
-        tx.session.add(lease)
-    elif lease.owner != owner and now < lease.until <= now + timedelta(seconds=LEASE_S):
+        return insert_if_new(tx.connection, ReaderLease, {"id": what, "owner": owner, "until": until})
+    if lease.owner != owner and now < lease.until <= now + timedelta(seconds=LEASE_S):
         return False
-    lease.owner, lease.until = owner, now + timedelta(seconds=LEASE_S)
+    lease.owner, lease.until = owner, until
     return True
 
 

@@ -79,7 +79,7 @@ class Worker:
         client_id = client_id_of(cloud.owner)
         self.link = link_of(settings, client_id, lambda: wakeups.wake(changed), REPORTS)
         self.presence_link = link_of(
-            settings, f"{client_id}-presence", lambda: wakeups.wake((PRESENCE_IN, reader_lease.TOPIC)),
+            settings, f"{client_id}-presence", lambda: wakeups.wake((PRESENCE_IN, HEARTBEAT, reader_lease.TOPIC)),
             PRESENCE_AND_STATE, for_one_reader=True,
         )  # fmt: skip
         self._links = [self.link, self.presence_link]
@@ -105,7 +105,7 @@ class Worker:
         self._publisher.wake = self.link.on_answer = publishing.wake
         self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
         self.presence_link.on_received = lambda: wakeups.wake((PRESENCE_IN,))
-        self._heartbeat = Heartbeat(database, self.link, self._listener.lag_s, cloud.owner)
+        self._heartbeat = Heartbeat(database, self.link, self.presence_link, self._listener.lag_s, cloud.owner)
         self._patience = Patience()
         reconciler = Reconciler(database, cloud.clients, clock, self._patience.wait)
         self.loops = [
@@ -246,9 +246,12 @@ def _join(loops: Iterable[Loop], within_s: float) -> None:
 class Heartbeat:
     """Writes the worker's sign of life: now and then, and when the broker came or went. Woken for nothing, it waits."""
 
-    def __init__(self, database: Database, link: BrokerLink, lag_s: Callable[[], float], owner: str) -> None:
+    def __init__(
+        self, database: Database, link: BrokerLink, presence_link: BrokerLink, lag_s: Callable[[], float], owner: str
+    ) -> None:
         self._database = database
         self._link = link
+        self._presence_link = presence_link
         self._lag_s = lag_s
         self._owner = owner
         self._told: tuple[bool, ...] | None = None
@@ -257,11 +260,18 @@ class Heartbeat:
     def step(self, now: datetime) -> datetime:
         """One beat, when it is time for one, or when machines can be sold from no more, or again."""
         link = self._link
-        connected, hears, lag_s = link.connected, link.is_listening, self._lag_s()
+        connected, lag_s = link.connected, self._lag_s()
+        hears = link.is_listening and self._presence_link.connected
         tells = (connected, hears, lag_s > heartbeat.FAR_BEHIND_S)
         if tells != self._told or not self._last <= now < self._next:  # the clock may have been set back
             self._next = self._database.transact(
-                heartbeat.beat, self._owner, connected, now, hears_devices=hears, lag_s=lag_s, trouble=str(link.trouble)
+                heartbeat.beat,
+                self._owner,
+                connected,
+                now,
+                hears_devices=hears,
+                lag_s=lag_s,
+                trouble=str(link.trouble or self._presence_link.trouble or ""),
             )
             self._told, self._last = tells, now
         return min(self._next, now + LOOK_EVERY)

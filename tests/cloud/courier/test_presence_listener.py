@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from pytest_mock import MockerFixture
 from sqlalchemy import event, select
 
 from cloud.courier.broker import Received
-from cloud.courier.reader_lease import PRESENCE, Reader
+from cloud.courier.reader_lease import PRESENCE, Reader, leave, take
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import device_condition, sessions
@@ -271,3 +273,19 @@ def test_of_two_workers_one_hears_presence_and_state(migrated_postgres_url: str)
             readers[0].end()
             readers[1].step(world.now)
             other.hear_until(lambda: live(world).online, "what was said before it took over")
+
+
+def test_workers_that_start_at_once_agree_on_one(migrated_postgres_url: str) -> None:
+    """Regression: the second to write the lease's first row met an error, and said so."""
+    with closing(Database(migrated_postgres_url, patience_s=0)) as database, ThreadPoolExecutor(4) as pool:
+        world = World(database).found()
+        for _ in range(10):
+            both = Barrier(4)
+
+            def begin(number: int, both: Barrier = both) -> bool:
+                both.wait()
+                return database.transact(take, PRESENCE, f"w{number}", world.now)
+
+            assert sorted(pool.map(begin, range(4))) == [False, False, False, True]
+            for number in range(4):
+                database.transact(leave, PRESENCE, f"w{number}")

@@ -54,7 +54,7 @@ def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenev
     world, link = sqlite_world, SmallBroker(connected=False)
     beats: list[bool] = []
     world.database.transact(heartbeat.leave, "always there")
-    pulse = Heartbeat(world.database, link, lambda: 0.0, "w1")  # type: ignore[arg-type]  # as far as it is used
+    pulse = Heartbeat(world.database, link, link, lambda: 0.0, "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def woken() -> int:
         with world.database.read() as session:
