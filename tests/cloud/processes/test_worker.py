@@ -79,7 +79,7 @@ def test_a_listener_that_falls_behind_and_catches_up_is_told_of_at_once(sqlite_w
     world, link = sqlite_world, SmallBroker()
     world.database.transact(heartbeat.leave, "always there")
     behind = [0.0]
-    pulse = Heartbeat(world.database, link, lambda: behind[0], "w1")  # type: ignore[arg-type]  # as far as it is used
+    pulse = Heartbeat(world.database, link, link, lambda: behind[0], "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def lacking(behind_s: float) -> list[str]:
         behind[0] = behind_s
