@@ -13,6 +13,7 @@ from cloud import __version__, cli_alerts, cli_enrol, cli_machines, cli_orders, 
 from cloud.backup.commands import backup, restore, restored
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
+from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.machine_events import KEPT_EACH, latest
 from cloud.fleet.models import Device
@@ -99,13 +100,20 @@ def migrate_command() -> None:
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="say what would change, change nothing")
-def apply(file: Path, dry_run: bool) -> None:
-    """Bring merchants, machines, drinks and prices to what FILE (TOML) says."""
+@click.option("--take-file", "by_hand", flag_value="take-file", help="where the console says another thing")
+@click.option("--keep-console", "by_hand", flag_value="keep-console", help="what was edited there stays")
+def apply(file: Path, dry_run: bool, by_hand: str | None) -> None:
+    """Bring merchants, machines, drinks and prices to what FILE (TOML) says.
+
+    What somebody has edited in the console and FILE says otherwise is named and refused: choose which of them counts.
+    """
     settings = _settings()
     cloud = _ready_made(settings)
     try:
         vault = Vault(settings.secret_key, settings.old_secret_keys)
-        report = apply_fleet(cloud.database, vault, file, _environ(), dry_run, unsettled)
+        report = apply_fleet(
+            cloud.database, vault, file, _environ(), dry_run, unsettled, ByHand(by_hand or ByHand.REFUSE)
+        )
         warnings = [] if dry_run else receipt_warnings(cloud)
     except FleetFileError as error:
         click.echo(str(error), err=True)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.access import second_factor, sessions
-from cloud.access.acts import GRANTS, Role, may_grant
+from cloud.access.acts import GRANTS, Act, Role, may_grant
 from cloud.access.models import Membership, User
 from cloud.access.person import Person
 from cloud.access.tokens import hashed, new_id, new_token
@@ -41,6 +41,25 @@ def add(tx: Transaction, email: str, name: str, now: datetime, *, is_admin: bool
     tx.session.add(user)
     tx.session.flush()
     return user
+
+
+def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -> tuple[User, bool]:
+    """Whom `by` may give a role, and whether he is to be given a link.
+
+    Raises `NotAllowed` for an account that others have made: whoever hands over its first link could have kept it.
+    """
+    known = by_email(tx.session, email)
+    if known is None:
+        return add(tx, email, name, now), True
+    others = set(tx.session.scalars(select(Membership.merchant_id).where(Membership.user_id == known.id)))
+    is_own = bool(others) and all(Act.MANAGE_USERS in _acts(by, merchant) for merchant in others)
+    if not by.is_admin and (known.is_admin or not is_own):
+        raise NotAllowed("elsewhere")
+    return known, not known.password and known.disabled_at is None
+
+
+def _acts(by: Person, merchant_id: str) -> frozenset[Act]:
+    return frozenset[Act]().union(*(GRANTS[role] for role in by.roles(merchant_id)))
 
 
 def invite(tx: Transaction, user_id: str, now: datetime) -> str:

@@ -17,7 +17,7 @@ from cloud.buyer.limits import RateLimit
 from cloud.buyer.order_view import OrderView
 from cloud.buyer.page_state import money_says
 from cloud.buyer.services import Services
-from cloud.buyer.texts import MOSCOW, Texts
+from cloud.buyer.texts import Texts
 from cloud.orders import claims
 from cloud.orders.claims import MESSAGES_EACH, TEXT_LIMIT, ClaimKind, ClaimState, NotClaimable
 from cloud.orders.models import Order
@@ -95,13 +95,13 @@ class ClaimPage:
         return view
 
     def _page(self, view: OrderView, problem: str = "", words: str = "", kind: str = "") -> BaseResponse:
-        texts, now = Texts(asked_language()), self._services.clock()
+        texts, now = Texts(asked_language(), view.device.zone), self._services.clock()
         money_key, money_left = money_says(view, now)
         back = view.money_back
         html = render_template(
             "buyer/claim.html", t=texts, asset=asset, style=style, device=view.device, order=view,
             talk=self._conversation(view.order_id), kinds=list(ClaimKind), problem=problem, words=words, kind=kind,
-            text_limit=TEXT_LIMIT, at=lambda moment: f"{texts.date(moment)}, {moment.astimezone(MOSCOW):%H:%M}",
+            text_limit=TEXT_LIMIT, at=lambda moment: f"{texts.date(moment)}, {texts.time(moment)}",
             money_key=money_key, other_language="en" if texts.language == "ru" else "ru",
             money={
                 "amount": texts.price(back.amount if back else view.price),

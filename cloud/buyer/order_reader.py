@@ -76,7 +76,7 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
         cancel_reason=payments[-1].cancel_reason if payments else "",
         money_back=money_back,
         device=_device_view(
-            rows.device_uuid, order.location, order.logo_url, order.machine_status, order.qr, rows.notes
+            rows.device_uuid, order.location, order.logo_url, order.machine_status, order.qr, rows.notes, order.zone
         ),
         receipt=_receipt(order),
         waits_for_person=order.waits_for_person,
@@ -89,15 +89,21 @@ def view_device(device: Device) -> DeviceView:
     """The machine as pages and JSON may show it."""
     told = [getattr(device, name) for name in NOTE_FIELDS]
     status = closed_code(device, "") or device.status
-    return _device_view(device.device_uuid, device.location, device.logo_url, status, device.qr, told)
+    return _device_view(device.device_uuid, device.location, device.logo_url, status, device.qr, told, device.zone)
 
 
 def _device_view(
-    device_uuid: str, location: str, logo_url: str, status: str, qr: str, told: Sequence[str | None]
+    device_uuid: str,
+    location: str,
+    logo_url: str,
+    status: str,
+    qr: str,
+    told: Sequence[str | None],
+    zone: str,
 ) -> DeviceView:
     """Notes are cleaned once more, a logo comes only from the web."""
     cleaned = {name: clean(note) if note else "" for name, note in zip(NOTE_FIELDS, told, strict=True)}
-    return DeviceView(device_uuid, location, safe_logo(logo_url), cleaned, status != CLOSED and qr != SIGNED)
+    return DeviceView(device_uuid, location, safe_logo(logo_url), cleaned, status != CLOSED and qr != SIGNED, zone)
 
 
 @lru_cache(REMEMBERED_NOTES)

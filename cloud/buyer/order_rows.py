@@ -40,6 +40,8 @@ class OrderRow(NamedTuple):
     machine_status: str
     qr: str
     location: str
+    zone: str
+    """The time of its place; empty: Moscow's."""
     logo_url: str
     receipt_terms: dict[str, Any] | None
     receipt_state: str | None
@@ -94,6 +96,7 @@ _FROM_ELSEWHERE: dict[str, _Selected] = {
     "machine_status": Device.status,
     "qr": Device.qr,
     "location": Device.location,
+    "zone": Device.zone,
     "logo_url": Device.logo_url,
     "receipt_terms": Credential.receipt,
     "receipt_state": _receipt.with_only_columns(Receipt.state).scalar_subquery(),

@@ -45,6 +45,8 @@ class DeviceView:
     notes: Mapping[str, str]
     has_menu: bool = True
     """A new order can be begun on our own menu page."""
+    zone: str = ""
+    """The time its buyers read; empty: Moscow's."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def needs_the_machine(view: OrderView) -> bool:
 
 def template_context(view: OrderView, now: datetime) -> dict[str, object]:
     """Give the templates their values."""
-    texts = Texts(asked_language())
+    texts = Texts(asked_language(), view.device.zone)
     state = page_state(view, now)
     money_key, money_left = money_says(view, now)
     back = view.money_back

@@ -2,20 +2,18 @@
 
 from datetime import datetime
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 from werkzeug.datastructures import LanguageAccept
 
 from cloud.buyer.texts_en import EN
 from cloud.buyer.texts_ru import RU
+from cloud.fleet import zones
 
 Language = Literal["ru", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 SENTENCES: dict[Language, dict[str, str]] = {"ru": RU, "en": EN}
 
-MOSCOW = ZoneInfo("Europe/Moscow")
-"""Banks and machines of the market keep this time; only dates are written in it."""
 _MONTHS_RU = (
     *("января", "февраля", "марта", "апреля", "мая", "июня"),
     *("июля", "августа", "сентября", "октября", "ноября", "декабря"),
@@ -50,8 +48,10 @@ def declined_key(cancel_reason: str) -> str:
 class Texts:
     """All that is written, in one language. Filled-in values are escaped; `Markup` values are not."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, zone: str = "") -> None:
+        """`zone`: the time of the place it is read at; empty for Moscow's."""
         self.language = language
+        self._zone = zones.zone(zone)
         self._sentences = SENTENCES[language]
 
     def __call__(self, key: str, **values: object) -> Markup:
@@ -73,10 +73,14 @@ class Texts:
         return self(f"size.{size}")
 
     def date(self, moment: datetime) -> str:
-        """Day and month."""
-        day = moment.astimezone(MOSCOW)
+        """Day and month, in the time of the place."""
+        day = moment.astimezone(self._zone)
         month = _MONTHS_RU[day.month - 1] if self.language == "ru" else f"{day:%B}"
         return f"{day.day}\u00a0{month}"
+
+    def time(self, moment: datetime) -> str:
+        """Hours and minutes there."""
+        return f"{moment.astimezone(self._zone):%H:%M}"
 
     def left(self, seconds: int) -> Markup:
         """A remaining time; the page's script counts it down from there."""

@@ -3,12 +3,20 @@
 from cloud.console.account.routes import room as account
 from cloud.console.alerts.routes import room as alerts
 from cloud.console.claims.routes import room as claims
+from cloud.console.journal.routes import room as journal
+from cloud.console.now.routes import room as now
 from cloud.console.orders.routes import room as orders
+from cloud.console.people.routes import room as people
+from cloud.console.settings.routes import room as settings
 from cloud.console.shell.room import Room
 
 ROOMS: tuple[Room, ...] = (
+    now,
     orders,
     claims,
     alerts,
+    settings,
+    people,
+    journal,
     account,
 )

@@ -18,6 +18,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
+from cloud.fleet.file_and_hand import ByHand, settle
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.receipt_terms import EmailRule, email_rule
@@ -76,21 +77,17 @@ class _OnlyLooking(Exception):
 
 def apply(
     database: Database, vault: Vault, source: str | Path, environ: Mapping[str, str], dry_run: bool = False,
-    unsettled_at: UnsettledAt = lambda _session, _account: (0, 0),
+    unsettled_at: UnsettledAt = lambda _session, _account: (0, 0), by_hand: ByHand = ByHand.REFUSE,
 ) -> Report:  # fmt: skip
     """Apply a path's file, or a text. Raises `FleetFileError` with every problem, and then nothing is changed.
 
     Secrets named `env:NAME` are looked up in `environ`. Applying the same again changes nothing.
+    What was edited by hand and is different in the file is a problem, unless `by_hand` says which of the two counts.
     """
     file = read_fleet(source, environ)
 
     def work(tx: Transaction) -> Report:
-        _check_against_the_database(tx.session, file)
-        _check_left_accounts(tx.session, vault, file, unsettled_at)
-        file.refuse_if_wrong()
-        applying = _Applying(tx.session, vault, file)
-        applying.all()
-        report = Report(tuple(applying.entries), tuple(file.warnings), dry_run)
+        report = apply_in(tx, vault, file, unsettled_at, by_hand, dry_run=dry_run)
         if dry_run:
             raise _OnlyLooking(report)
         return report
@@ -99,6 +96,19 @@ def apply(
         return database.transact(work)
     except _OnlyLooking as looked:
         return looked.report
+
+
+def apply_in(
+    tx: Transaction, vault: Vault, file: FleetFile, unsettled_at: UnsettledAt, by_hand: ByHand, *, dry_run: bool = False
+) -> Report:
+    """The same in the caller's transaction. Raises `FleetFileError`, and then that is to be undone."""
+    _check_against_the_database(tx.session, file)
+    _check_left_accounts(tx.session, vault, file, unsettled_at)
+    settle(tx.session, file, by_hand)
+    file.refuse_if_wrong()
+    applying = _Applying(tx.session, vault, file)
+    applying.all()
+    return Report(tuple(applying.entries), tuple(file.warnings), dry_run)
 
 
 def format_report(report: Report) -> str:
@@ -251,7 +261,7 @@ class _Applying:
             self._put(Drink, key, drink.values | {"position": position}, name)
         listed = {drink.drink_no for drink in device.drinks}
         for known in self._session.scalars(select(Drink).where(Drink.device_uuid == device.device_uuid)).all():
-            if known.drink_no not in listed:
+            if known.drink_no not in listed | device.kept_drinks:
                 self._session.delete(known)
                 self._tell(Did.REMOVED, f"drink {known.drink_no} of device {device.device_uuid}")
 

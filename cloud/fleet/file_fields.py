@@ -7,8 +7,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cloud.fleet import receipt_terms
+from cloud.fleet import receipt_terms, zones
 from cloud.fleet.models import CONTROLS, DEVICE_STATUSES, NOTE_FIELDS, PRICE_SOURCES, SCENARIOS, UNOBSERVED
 from cloud.fleet.notes import MAX_NOTE, clean
 from cloud.fleet.qr_key import QR_RULES
@@ -135,6 +136,16 @@ def note(value: Any) -> str | None:
     return clean(value) or None
 
 
+def zone(value: Any) -> str:
+    """A time zone by its name; "" for the market's own."""
+    if value == "":
+        return zones.DEFAULT
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "?").key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Wrong(f'must be a time zone like "Europe/Samara", {_not(value)}') from None
+
+
 def secret(environ: Mapping[str, str], folder: Path) -> Check:
     """`env:NAME`, `file:PATH` (from the file's folder on), or the secret itself. Nothing of it is ever in a message."""
 
@@ -188,6 +199,7 @@ MERCHANT = {
     "name": Field(text(1, 255), required=True),
     "contact_email": Field(EMAIL),
     "valid_until": Field(day),
+    "zone": Field(zone),
 }
 ACCOUNT = {
     "account_id": Field(matching(r"[!-9;-~]{1,64}", "1 to 64 ASCII characters without spaces or :"), required=True),
@@ -199,6 +211,8 @@ DEVICE = {
     "device_uuid": Field(device_uuid, required=True),
     "merchant": Field(ID, required=True),
     "location": Field(text(0, 255)),
+    "zone": Field(zone),
+    "serial_no": Field(text(0, 64)),
     "payment_scenario": Field(SCENARIO, required=True),
     "control": Field(one_of(CONTROLS)),
     "price_source": Field(one_of(PRICE_SOURCES)),

@@ -55,6 +55,8 @@ class DeviceEntry:
     values: Table
     drinks: list[DrinkEntry]
     place: Place
+    kept_drinks: set[str] = field(default_factory=set)
+    """Not in the file, and kept all the same: somebody added them by hand."""
 
 
 @dataclass
@@ -89,8 +91,11 @@ class FleetFile:
         return f"line {self.lines.of(place)}, {key}:"
 
 
-def read_fleet(source: str | Path, environ: Mapping[str, str]) -> FleetFile:
-    """Parse a path's file, or a text. Raises `FleetFileError` when it is no TOML; other mistakes stay in the result."""
+def read_fleet(source: str | Path, environ: Mapping[str, str], *, with_accounts: bool = True) -> FleetFile:
+    """Parse a path's file, or a text. Raises `FleetFileError` when it is no TOML; other mistakes stay in the result.
+
+    Without accounts, what it says about them is left alone: a file from elsewhere must not read this host's secrets.
+    """
     name = source.name if isinstance(source, Path) else "the file"
     folder = source.parent if isinstance(source, Path) else Path()
     try:
@@ -102,7 +107,7 @@ def read_fleet(source: str | Path, environ: Mapping[str, str]) -> FleetFile:
         raise FleetFileError(name, [f"it is not UTF-8 text: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise FleetFileError(name, [_syntax(error)]) from error
-    return _Reader(FleetFile(name, FileLines(text)), environ, folder).read(document)
+    return _Reader(FleetFile(name, FileLines(text)), environ, folder, with_accounts).read(document)
 
 
 def _syntax(error: tomllib.TOMLDecodeError) -> str:
@@ -114,8 +119,9 @@ def _syntax(error: tomllib.TOMLDecodeError) -> str:
 class _Reader:
     """Walks through the document once and gathers entries and problems."""
 
-    def __init__(self, file: FleetFile, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, file: FleetFile, environ: Mapping[str, str], folder: Path, with_accounts: bool) -> None:
         self._file = file
+        self._with_accounts = with_accounts
         self._account = fields.ACCOUNT | {"secret_key": Field(fields.secret(environ, folder), required=True)}
         self._seen: dict[Place, Place] = {}
 
@@ -134,7 +140,7 @@ class _Reader:
         if not isinstance(accounts, dict):
             self._file.problem((*place, "payment"), "must be tables like [merchant.payment.Yookassa]")
             accounts = {}
-        for scenario, account in accounts.items():
+        for scenario, account in accounts.items() if self._with_accounts else ():
             self._read_account(merchant_id, scenario, account, (*place, "payment", scenario))
         if merchant_id is not None:
             self._file.merchants[merchant_id] = values

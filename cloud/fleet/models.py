@@ -95,6 +95,8 @@ class Device(Closable, Base):
     device_uuid: Mapped[str] = mapped_column(String(64), primary_key=True)
     merchant_id: Mapped[str] = mapped_column(ForeignKey("merchants.id"), index=True)
     location: Mapped[str] = mapped_column(String(255), default="")
+    serial_no: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """On the machine's plate: what a receipt and a service contract name it by."""
     payment_scenario: Mapped[str] = mapped_column(String(32))
     control: Mapped[str] = mapped_column(String(16), default="agent")
     price_source: Mapped[str] = mapped_column(String(16), default="catalogue", server_default="catalogue")

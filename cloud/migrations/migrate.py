@@ -30,6 +30,7 @@ import cloud.courier.device_jobs
 import cloud.courier.reader_lease
 import cloud.fleet.broker_identities
 import cloud.fleet.enrolment
+import cloud.fleet.hand_edits
 import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.presence_history

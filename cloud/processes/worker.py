@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud.access.sealing import Sealing
+from cloud.access.signing import Signer
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, ThreadPool
@@ -130,6 +132,7 @@ class Worker:
             Loop("deadlines", Deadlines(database, rules, self._is_listening, self._lag_s), wakeups, DEADLINES, clock),
             Loop("returns", ReturnFollowup(database), wakeups, "returns", clock),
             Loop("sales", SalesRollup(database), wakeups, "sales", clock),
+            Loop("sealing", Sealing(database, _signer(cloud)), wakeups, "sealing", clock),
             Loop("forgetting", Forgetting(database), wakeups, "forgetting", clock),
             Loop("retention", Retention(database), wakeups, "retention", clock),
             Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
@@ -282,3 +285,7 @@ class Heartbeat:
             self._database.transact(heartbeat.leave, self._owner)
         except SQLAlchemyError as error:
             log.warning("the end could not be told: %s", type(error).__name__)
+
+
+def _signer(cloud: Cloud) -> Signer:
+    return Signer(cloud.settings.secret_key, cloud.settings.old_secret_keys)

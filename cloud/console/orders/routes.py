@@ -19,7 +19,6 @@ from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
-from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.orders.pour_again import why_not_again
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
@@ -32,7 +31,7 @@ def list(desk: Desk) -> str | BaseResponse:
     """Orders, newest first; one field finds any of them. Exactly one found is shown at once."""
     asked = request.args
     text = asked.get("q", "").strip()[: queries.LONGEST]
-    query = queries.parse(text, desk.now, DEFAULT_ZONE)
+    query = queries.parse(text, desk.now, desk.texts.zone)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
     filters = Filters(chip, query, asked.get("machine", "")[:64])
     with desk.read() as session:
@@ -57,7 +56,7 @@ def show(desk: Desk, order_id: str) -> str:
         limits=desk.cloud.limits,
         says=sentence(desk.texts, verdict(whole.facts), sums=sums),
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
-        can_pour=why_not_again(whole.order) == "", is_moving=_is_moving(whole), zone=DEFAULT_ZONE.key,
+        can_pour=why_not_again(whole.order) == "", is_moving=_is_moving(whole), zone=desk.texts.zone.key,
     )  # fmt: skip
 
 

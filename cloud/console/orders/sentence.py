@@ -3,16 +3,16 @@
 from datetime import datetime, tzinfo
 
 from cloud.console.orders.verdict import Phrase, Verdict
-from cloud.console.shell.texts import DEFAULT_ZONE, ConsoleTexts
+from cloud.console.shell.texts import ConsoleTexts
 
 
-def sentence(texts: ConsoleTexts, of: Verdict, zone: tzinfo = DEFAULT_ZONE, *, sums: bool = True) -> str:
+def sentence(texts: ConsoleTexts, of: Verdict, zone: tzinfo | None = None, *, sums: bool = True) -> str:
     """Both halves, as one sentence; without `sums` for who may not see any."""
     words = f"{phrase(texts, of.first, zone, sums=sums)}; {phrase(texts, of.second, zone, sums=sums)}."
     return words[:1].upper() + words[1:]
 
 
-def phrase(texts: ConsoleTexts, of: Phrase, zone: tzinfo = DEFAULT_ZONE, *, sums: bool = True) -> str:
+def phrase(texts: ConsoleTexts, of: Phrase, zone: tzinfo | None = None, *, sums: bool = True) -> str:
     """One half, without a capital and a full stop."""
     plain = f"{of.key}.plain"
     key = plain if not sums and texts.has(plain) else of.key
@@ -20,7 +20,7 @@ def phrase(texts: ConsoleTexts, of: Phrase, zone: tzinfo = DEFAULT_ZONE, *, sums
     return filled.unescape()
 
 
-def at(texts: ConsoleTexts, moment: datetime | None, zone: tzinfo = DEFAULT_ZONE) -> str:
+def at(texts: ConsoleTexts, moment: datetime | None, zone: tzinfo | None = None) -> str:
     """ " at 12:04", " on 28 Nov at 12:04"; "" when nobody knows."""
     if moment is None:
         return ""

@@ -148,7 +148,12 @@ class Entrance:
             status = 429 if refused.why == "wait" else 400
             values["problem_text"] = texts(f"shell.{refused.why}", left=_left(texts, refused.until, now))
         html = render_template(
-            f"console/shell/{name}.html", **self._frame.outside(texts), next=_next(), is_fragment=False, **values
+            f"console/shell/{name}.html",
+            **self._frame.outside(texts),
+            next=_next(),
+            is_fragment=False,
+            here=request.path,
+            **values,
         )
         return make_response(html, status)
 

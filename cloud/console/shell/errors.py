@@ -51,6 +51,7 @@ class Errors:
         html = render_template(
             "console/shell/error.html", **self._frame.outside(texts), title=texts(f"shell.error.{family}"),
             text=texts(text or f"shell.error.{family}.text"), is_fragment=FRAGMENT in request.headers,
+            here="",  # who may not see a page is not told its address again
         )  # fmt: skip
         return make_response(html, code)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import request
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from cloud.console.shell.assets import asset
 from cloud.console.shell.desk import MERCHANT, Desk, address
 from cloud.console.shell.icons import icon
 from cloud.console.shell.room import Room
-from cloud.console.shell.texts import SHELL, ConsoleTexts
+from cloud.console.shell.texts import DEFAULT_ZONE, SHELL, ConsoleTexts
 from cloud.fleet.models import Merchant
 from cloud.wiring import Cloud
 
@@ -47,8 +48,12 @@ class Frame:
             language: {**SHELL[language], **_all(room.texts[language] for room in rooms)} for language in LANGUAGES
         }
 
-    def texts(self, language: Language, now: datetime) -> ConsoleTexts:
-        return ConsoleTexts(language, self._sentences[language], now)
+    def texts(self, language: Language, now: datetime, zone: ZoneInfo = DEFAULT_ZONE) -> ConsoleTexts:
+        return ConsoleTexts(language, self._sentences[language], now, zone)
+
+    def has(self, view: str) -> bool:
+        """Whether there is such a page: rooms lead to one another only where both are there."""
+        return view.replace(".", "_", 1) in self._names
 
     def outside(self, texts: ConsoleTexts) -> dict[str, Any]:
         """What pages have that nobody is logged in at."""
@@ -65,6 +70,7 @@ class Frame:
             "desk": desk,
             "person": person,
             "may": desk.may,
+            "has": self.has,
             "Act": Act,
             "now": desk.now,
             "theme": cookies.theme(person.theme),

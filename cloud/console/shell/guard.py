@@ -4,21 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import g, redirect, request
 from flask_wtf.csrf import CSRFProtect
+from sqlalchemy import select
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access import sessions
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
-from cloud.access.person import NOTHING, Person
+from cloud.access.person import NOTHING, Person, Scope
 from cloud.buyer.headers import is_own
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import MERCHANT, Desk, NeedsConfirmation, address
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.room import Route
+from cloud.console.shell.texts import DEFAULT_ZONE
+from cloud.fleet.models import Device, Merchant
+from cloud.fleet.zones import zone as zone_named
 from cloud.wiring import Cloud
 
 FRAGMENT = "HX-Request"
@@ -90,7 +95,8 @@ class Guard:
             scope = scope.only(chosen)
         if route.act is Act.OWN_ACCOUNT:
             scope = NOTHING
-        texts = self.frame.texts(cookies.language(person.language), now)
+        zone = self._zone(subject, person, scope)
+        texts = self.frame.texts(cookies.language(person.language), now, zone)
         return Desk(self.cloud, person, now, texts, scope, subject, self.frame.context)
 
     def _subject(self, route: Route, named: dict[str, str]) -> Subject | None:
@@ -101,6 +107,20 @@ class Guard:
         if subject is None:
             raise NotFound
         return subject
+
+    def _zone(self, subject: Subject | None, person: Person, scope: Scope) -> ZoneInfo:
+        """The time of what the page is about: its machine's, its merchant's, the one merchant's of this person."""
+        whole = scope.merchants or frozenset(one.merchant_id for one in person.held)
+        merchant_id = subject.merchant_id if subject else next(iter(whole)) if len(whole) == 1 else ""
+        if not merchant_id:
+            return DEFAULT_ZONE
+        with self.cloud.database.read() as session:
+            merchant = session.scalar(select(Merchant.zone).where(Merchant.id == merchant_id)) or ""
+            machine = ""
+            if subject is not None and subject.device_uuid:
+                query = select(Device.zone).where(Device.device_uuid == subject.device_uuid)
+                machine = session.scalar(query) or ""
+        return zone_named(machine or merchant)
 
     @staticmethod
     def _check(act: Act, person: Person, subject: Subject | None) -> None:

@@ -9,8 +9,9 @@ from markupsafe import Markup
 from cloud.buyer.texts import Language, Texts, why_key
 from cloud.console.shell.texts_en import EN
 from cloud.console.shell.texts_ru import RU
+from cloud.fleet import zones
 
-DEFAULT_ZONE = ZoneInfo("Europe/Moscow")
+DEFAULT_ZONE = zones.zone(zones.DEFAULT)
 _MONTHS: dict[Language, tuple[str, ...]] = {
     "ru": ("янв", "фев", "мар", "апр", "мая", "июн", "июл", "авг", "сен", "окт", "ноя", "дек"),
     "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
@@ -21,8 +22,12 @@ SHELL: Mapping[Language, Mapping[str, str]] = {"ru": RU, "en": EN}
 class ConsoleTexts(Texts):
     """All the console says, in one language. Filled-in values are escaped."""
 
-    def __init__(self, language: Language, sentences: Mapping[str, str], now: datetime) -> None:
+    def __init__(
+        self, language: Language, sentences: Mapping[str, str], now: datetime, zone: ZoneInfo = DEFAULT_ZONE
+    ) -> None:
+        """`zone`: the time of what the page is about; moments are written in it."""
         super().__init__(language)
+        self.zone = zone
         self._buyers = Texts(language)
         self._sentences = dict(sentences)
         self._now = now
@@ -52,23 +57,23 @@ class ConsoleTexts(Texts):
         key = why_key(reason)
         return self._buyers(key) if key else Markup("")
 
-    def time(self, moment: datetime, zone: tzinfo = DEFAULT_ZONE) -> str:
-        return f"{moment.astimezone(zone):%H:%M}"
+    def time(self, moment: datetime, zone: tzinfo | None = None) -> str:
+        return f"{moment.astimezone(zone or self.zone):%H:%M}"
 
-    def day(self, moment: datetime, zone: tzinfo = DEFAULT_ZONE) -> str:
+    def day(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """28 Nov; with the year where it is another one."""
-        then, today = moment.astimezone(zone), self._now.astimezone(zone)
+        then, today = moment.astimezone(zone or self.zone), self._now.astimezone(zone or self.zone)
         words = f"{then.day}\u00a0{_MONTHS[self.language][then.month - 1]}"
         return words if then.year == today.year else f"{words}\u00a0{then.year}"
 
-    def moment(self, moment: datetime, zone: tzinfo = DEFAULT_ZONE) -> str:
+    def moment(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """12:04 today, 28 Nov 12:04 else."""
-        is_today = moment.astimezone(zone).date() == self._now.astimezone(zone).date()
+        is_today = moment.astimezone(zone or self.zone).date() == self._now.astimezone(zone or self.zone).date()
         return self.time(moment, zone) if is_today else f"{self.day(moment, zone)}, {self.time(moment, zone)}"
 
-    def exact(self, moment: datetime, zone: tzinfo = DEFAULT_ZONE) -> str:
+    def exact(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """With seconds and the zone's name, for evidence and hints."""
-        return f"{moment.astimezone(zone):%d.%m.%Y %H:%M:%S %Z}"
+        return f"{moment.astimezone(zone or self.zone):%d.%m.%Y %H:%M:%S %Z}"
 
     def ago(self, moment: datetime) -> Markup:
         """How long since."""

@@ -17,10 +17,21 @@ document.addEventListener("change", (event) => {
   if (form) form.requestSubmit();
 });
 
+/* What is being written shows up in its previews. */
+let soon;
+const preview = (form) => { for (const button of form.querySelectorAll("[data-preview]")) form.requestSubmit(button); };
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-previews]");
+  if (!form) return;
+  clearTimeout(soon);
+  soon = setTimeout(() => preview(form), 400);
+});
+document.addEventListener("DOMContentLoaded", () => { for (const form of document.querySelectorAll("form[data-previews]")) preview(form); });
+
 /* A form is sent once, however often its button is pressed. */
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+  if (form.method !== "post" || form.hasAttribute("hx-post") || event.submitter?.formTarget) return;
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "yes";
   form.setAttribute("aria-busy", "true");

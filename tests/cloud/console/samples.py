@@ -6,8 +6,11 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 
+from cloud.access.acts import Act, Role
+from cloud.access.journal import Author, Entry, Subject, record
+from cloud.access.models import JournalRow, Membership
 from cloud.alerts import channel_settings
 from cloud.alerts.channel_settings import ChannelTerms
 from cloud.alerts.incident import Condition, advance, begun
@@ -37,12 +40,33 @@ def _channel(console: Console) -> str:
     return made.id
 
 
+def _member(console: Console) -> str:
+    """A viewer of the merchant."""
+    console.add_user(f"guest{len(console.ids)}", OWN, Role.VIEWER)
+    with console.cloud.database.read() as session:
+        return str(session.scalar(select(func.max(Membership.id))))
+
+
+def _entry(console: Console) -> str:
+    author = Author("cli:test", "test")
+    entry = Entry(Act.EDIT_MENU, author, Subject("device", DEVICE, OWN, DEVICE))
+    console.cloud.database.transact(record, entry, console.clock.now)
+    with console.cloud.database.read() as session:
+        return str(session.scalar(select(func.max(JournalRow.id))))
+
+
 SAMPLES: dict[str, Callable[[Console], str]] = {
     "claim": a_claim,
     "return_request": a_request,
     "channel": _channel,
     "incident": _incident,
     "device": lambda _: DEVICE,
+    "entry": _entry,
+    "member": _member,
+    "drink": lambda _: f"{DEVICE}/latte",
     "merchant": lambda _: OWN,
     "order": lambda console: console.world.pay(),
 }
+
+OTHERS = {"scenario": "Yookassa", "field": "client_info_paid"}
+"""What paths name beside the thing they are about."""

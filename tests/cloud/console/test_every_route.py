@@ -4,6 +4,7 @@ Generated from the rooms: a new route is walked without a test of its own. It ne
 about a kind of thing that no other route is about.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from cloud.access.acts import ANYBODYS, GRANTS, MONEY_ACTS, OF_A_MACHINE, Role
 from cloud.console.rooms import ROOMS
 from cloud.console.shell.room import Room, Route
 from tests.cloud.console.building import FOREIGN, OWN, Console, a_console, form_token
-from tests.cloud.console.samples import SAMPLES
+from tests.cloud.console.samples import OTHERS, SAMPLES
 from tests.cloud.worlds import a_world
 
 ROUTES = [(room, route) for room in ROOMS for route in room.routes]
@@ -43,6 +44,7 @@ def known(console: Console, who: str) -> tuple[FlaskClient, str]:
 def path_of(console: Console, room: Room, route: Route) -> str:
     """Its address, for a fresh sample of what it is about."""
     named: dict[str, Any] = {route.of.argument: SAMPLES[route.of.name](console)} if route.of else {}
+    named |= {name: OTHERS[name] for name in re.findall(r"<(?:\w+:)?(\w+)>", route.path) if name not in named}
     with console.app.test_request_context("/console"):
         return console.app.url_for(f"console.{room.name}_{route.name}", **named)
 

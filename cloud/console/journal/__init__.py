@@ -1,0 +1,1 @@
+"""The journal of acts, and taking one back."""

@@ -1,0 +1,144 @@
+"""What the first page shows, read for one person's scope."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from cloud.access.person import Scope
+from cloud.alerts.incident import LIVE, Incident
+from cloud.alerts.kinds import Severity
+from cloud.alerts.models import IncidentRow
+from cloud.alerts.store import incident_of
+from cloud.fleet.accounts import Account
+from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.presence_history import Presence, PresenceSpell
+from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk
+from cloud.orders.models import Order
+from cloud.orders.return_requests import ReturnRequest
+from cloud.orders.return_rules import RequestState
+from cloud.orders.states import Status
+
+WEEKS = 4
+"""Today is compared with the same weekday of so many weeks."""
+MOST_LISTED = 12
+_SEVERITIES = tuple(Severity)[::-1]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Money that only a person can move."""
+
+    orders: int
+    kopecks: int
+    since: datetime | None
+    requests: int
+    """Returns asked for above a limit that nobody has decided yet."""
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A machine that does not sell, though it should."""
+
+    device_uuid: str
+    place: str
+    state: str
+    reason: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class NotSelling:
+    """How many of a fleet's machines do not sell, and the first of them."""
+
+    machines: int
+    closed: int
+    """By their owner: nobody is surprised."""
+    silent: int
+    listed: tuple[Silent, ...]
+
+
+@dataclass(frozen=True)
+class Today:
+    """Cups and kopecks of this day until now; `usual_...` of the same weekday, None while there is no such day."""
+
+    cups: int
+    kopecks: int
+    usual_cups: float | None
+    usual_kopecks: float | None
+
+
+def waiting(session: Session, scope: Scope, now: datetime, unreadable: Collection[Account]) -> Waiting:
+    """Money of this scope that waits for a person."""
+    risks = [one for one in each_at_risk(session, now, unreadable=unreadable)
+             if one.action in WAITS_FOR_PERSON and scope.covers(one.merchant_id, one.device_uuid)]  # fmt: skip
+    asked = (
+        select(func.count())
+        .join(Order, Order.id == ReturnRequest.order_id)
+        .where(ReturnRequest.state == RequestState.REQUESTED.value, scope.where(Order.merchant_id, Order.device_uuid))
+    )
+    requests = session.scalar(asked.select_from(ReturnRequest)) or 0
+    since = min((one.since for one in risks), default=None)
+    return Waiting(len({one.order_id for one in risks}), sum(one.kopecks for one in risks), since, requests)
+
+
+def not_selling(session: Session, scope: Scope) -> NotSelling:
+    """Machines of this scope by whether they sell; those that do not, the longest first."""
+    mine = scope.where(Device.merchant_id, Device.device_uuid)
+    counted = session.execute(select(Device.status, func.count()).where(mine).group_by(Device.status))
+    by_status = {row[0]: row[1] for row in counted}
+    silent = (
+        select(Device.device_uuid, Device.location, PresenceSpell.state, PresenceSpell.reason, PresenceSpell.since)
+        .outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
+        .outerjoin(
+            PresenceSpell,
+            (PresenceSpell.device_uuid == Device.device_uuid) & PresenceSpell.until.is_(None),
+        )
+        .where(mine, Device.status == "active", func.coalesce(PresenceSpell.state, "") != Presence.ONLINE.value)
+        .where(PresenceSpell.id.is_not(None) | DeviceLive.online.is_not(True))
+    )
+    count = session.scalar(select(func.count()).select_from(silent.subquery())) or 0
+    rows = session.execute(silent.order_by(PresenceSpell.since, Device.device_uuid).limit(MOST_LISTED)).all()
+    listed = tuple(
+        Silent(row.device_uuid, row.location, row.state or Presence.OFFLINE.value, row.reason or "", row.since)
+        for row in rows
+    )
+    return NotSelling(by_status.get("active", 0), by_status.get("closed", 0), count, listed)
+
+
+def today(session: Session, scope: Scope, now: datetime, zone: tzinfo) -> Today:
+    """This day until now in a zone, beside what such a weekday brings until this time."""
+    cups, kopecks = _sold(session, scope, now, zone)
+    first = session.scalar(select(func.min(Order.created_at)).where(scope.where(Order.merchant_id, Order.device_uuid)))
+    past = [now - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
+    days = [_sold(session, scope, then, zone) for then in past if first is not None and first <= _midnight(then, zone)]
+    if not days:
+        return Today(cups, kopecks, None, None)
+    return Today(cups, kopecks, sum(day[0] for day in days) / len(days), sum(day[1] for day in days) / len(days))
+
+
+def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
+    """Open incidents of this scope, worst first; those that are part of a bigger one are told by it."""
+    rows = session.scalars(
+        select(IncidentRow).where(
+            IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "",
+            scope.where(IncidentRow.merchant_id, IncidentRow.subject),
+        )
+    )  # fmt: skip
+    found = [incident_of(row) for row in rows if row.snoozed_until is None or row.snoozed_until <= now]
+    return sorted(found, key=lambda one: (_SEVERITIES.index(one.terms.severity), one.since))[:MOST_LISTED]
+
+
+def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tuple[int, int]:
+    mine = scope.where(Order.merchant_id, Order.device_uuid)
+    kopecks = func.coalesce(func.sum(case((Order.goodwill.is_(True), 0), else_=Order.price)), 0)
+    poured = (Order.status == Status.SUCCESSFUL.value, Order.is_test.is_(False))
+    of_day = (Order.created_at >= _midnight(until, zone), Order.created_at < until)
+    row = session.execute(select(func.count(), kopecks).where(mine, *poured, *of_day)).one()
+    return int(row[0]), int(row[1])
+
+
+def _midnight(moment: datetime, zone: tzinfo) -> datetime:
+    return datetime.combine(moment.astimezone(zone).date(), time(), zone)

@@ -1,0 +1,59 @@
+"""The first page, and the part of it that renews itself."""
+
+import hashlib
+from typing import Any
+
+from flask import make_response, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.person import Scope
+from cloud.alerts.wording import Reader, text_of, title_of
+from cloud.console.now import readers
+from cloud.console.now.texts_en import EN
+from cloud.console.now.texts_ru import RU
+from cloud.console.shell.desk import MERCHANT, Desk
+from cloud.console.shell.room import Nav, Room
+
+room = Room("now", {"ru": RU, "en": EN}, Nav("now.show", Act.SEE_NOW, icon="now", order=10))
+RENEWED_S = 5
+
+
+@room.page("/now", Act.SEE_NOW)
+def show(desk: Desk) -> str:
+    """Whether money and coffee flow, in five seconds."""
+    part = _part(desk)
+    return desk.render("now/show.html", part=part, seen=_seen(part), renewed_s=RENEWED_S)
+
+
+@room.page("/now/part", Act.SEE_NOW)
+def part(desk: Desk) -> BaseResponse:
+    """What renews itself; nothing (204) while it is what the page shows already."""
+    html = _part(desk)
+    seen = _seen(html)
+    if seen == request.args.get("seen"):
+        return BaseResponse(status=204)
+    return make_response(desk.render("now/part.html", part=html, seen=seen, renewed_s=RENEWED_S))
+
+
+def _part(desk: Desk) -> str:
+    def of(act: Act) -> Scope:
+        scope = desk.person.scope(act)
+        return scope.only(request.args[MERCHANT]) if request.args.get(MERCHANT) else scope
+
+    sums = of(Act.SEE_SUMS)
+    values: dict[str, Any] = {"waiting": None, "today": None, "sees_sums": not sums.is_empty}
+    with desk.read() as session:
+        if not sums.is_empty:
+            values["waiting"] = readers.waiting(session, sums, desk.now, desk.cloud.clients.unreadable())
+        values["fleet"] = readers.not_selling(session, of(Act.SEE_FLEET))
+        if desk.may(Act.SEE_ORDERS):
+            values["today"] = readers.today(session, of(Act.SEE_ORDERS), desk.now, desk.texts.zone)
+        incidents = readers.troubles(session, of(Act.SEE_INCIDENTS), desk.now)
+    reader = Reader(desk.texts.language, desk.texts.zone, "", "")
+    told = [(one, title_of(one, reader, desk.now), text_of(one, reader, desk.now)) for one in incidents]
+    return desk.render("now/tiles.html", troubles=told, told_of={one.subject for one in incidents}, **values)
+
+
+def _seen(html: str) -> str:
+    return hashlib.sha256(html.encode()).hexdigest()[:16]

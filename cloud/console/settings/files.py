@@ -1,0 +1,94 @@
+"""A merchant's part of the fleet as `fleet.toml`: out, and in again. Keys at providers go neither way."""
+
+from dataclasses import dataclass
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from cloud.access.acts import Act
+from cloud.console.shell.desk import Desk, Done
+from cloud.database.transaction import Transaction
+from cloud.fleet.apply import Did, Report, apply_in
+from cloud.fleet.file_and_hand import ByHand
+from cloud.fleet.fleet_export import export
+from cloud.fleet.fleet_file import FleetFile, FleetFileError, read_fleet
+from cloud.fleet.models import Device
+from cloud.fleet.vault import Vault
+from cloud.orders.at_risk import unsettled
+
+MOST = 1_000_000
+"""Characters of a file."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file did, or would do."""
+
+    text: str
+    problems: tuple[str, ...] = ()
+    report: Report | None = None
+    is_done: bool = False
+
+
+class _OnlyLooking(Exception):
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
+def download(session: Session, merchant_id: str) -> Response:
+    """The file."""
+    response = Response(export(session, [merchant_id]), mimetype="application/toml")
+    response.headers["Content-Disposition"] = f'attachment; filename="fleet-{merchant_id}.toml"'
+    return response
+
+
+def load(desk: Desk, merchant_id: str) -> Loaded:
+    """Look at a file, or (`go`) take it. Of no other merchant it may say anything."""
+    text = _sent()
+    goes, by_hand = "go" in request.form, _chosen()
+    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+
+    def work(tx: Transaction) -> Done[Report]:
+        file = read_fleet(text, {}, with_accounts=False)
+        _only_of(tx.session, file, merchant_id)
+        report = apply_in(tx, vault, file, unsettled, by_hand, dry_run=not goes)
+        if not goes:
+            raise _OnlyLooking(report)
+        changed = {entry.name: entry.did.value for entry in report.entries if entry.did in _CHANGES}
+        return Done(report, None, changed)
+
+    try:
+        return Loaded(text, report=desk.perform(Act.IMPORT_FLEET, desk.about(), "", work), is_done=True)
+    except _OnlyLooking as looked:
+        return Loaded(text, report=looked.report)
+    except FleetFileError as error:
+        return Loaded(text, tuple(error.problems))
+
+
+_CHANGES = frozenset({Did.CREATED, Did.CHANGED, Did.REMOVED})
+
+
+def _sent() -> str:
+    upload = request.files.get("file")
+    if upload is not None and upload.filename:
+        sent: bytes = upload.read(MOST)
+        return sent.decode("utf-8-sig", "replace")
+    return request.form.get("text", "")[:MOST].replace("\r\n", "\n")
+
+
+def _chosen() -> ByHand:
+    wanted = request.form.get("by_hand", "")
+    return ByHand(wanted) if wanted in set(ByHand) else ByHand.REFUSE
+
+
+def _only_of(session: Session, file: FleetFile, merchant_id: str) -> None:
+    for index, name in enumerate(file.merchants):
+        if name != merchant_id:
+            file.problem(("merchant", index, "id"), f'only merchant "{merchant_id}" can be loaded here')
+    for device in file.devices:
+        known = session.get(Device, device.device_uuid)
+        owners = {device.values.get("merchant_id", merchant_id), known.merchant_id if known else merchant_id}
+        if owners != {merchant_id}:
+            file.problem((*device.place, "merchant"), f'only machines of "{merchant_id}" can be loaded here')
+    file.refuse_if_wrong()

@@ -1,0 +1,217 @@
+"""Pages of the settings: merchants, machines, menus, buyers' texts; each save is one act, and can be taken back."""
+
+from typing import Any
+
+from flask import Response, request
+from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.journal import Subject
+from cloud.console.settings import credentials, files, forms, preview, readers
+from cloud.console.settings.readers import DRINK
+from cloud.console.settings.texts_en import EN
+from cloud.console.settings.texts_ru import RU
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.kinds import DEVICE, MERCHANT
+from cloud.console.shell.room import Nav, Room
+from cloud.database.transaction import Transaction
+from cloud.fleet import editing
+from cloud.fleet.editing import NotTaken, Overtaken, Thing
+from cloud.fleet.fleet_file import FleetFileError
+from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS, Device
+from cloud.fleet.qr_key import QR_RULES
+from cloud.fleet.vault import Vault
+
+room = Room("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_SETTINGS, "settings", 70))
+MACHINE = ("location", "zone", "serial_no", "status", "logo_url", "qr")
+DRINK_FIELDS = ("name", *forms.PRICES)
+MERCHANT_FIELDS = ("name", "contact_email", "valid_until", "zone")
+ZONES = (
+    "Europe/Kaliningrad", "Europe/Moscow", "Europe/Samara", "Asia/Yekaterinburg", "Asia/Omsk", "Asia/Krasnoyarsk",
+    "Asia/Irkutsk", "Asia/Yakutsk", "Asia/Vladivostok", "Asia/Magadan", "Asia/Kamchatka",
+)  # fmt: skip
+
+
+@room.page("/settings", Act.SEE_SETTINGS)
+def merchants(desk: Desk) -> str | BaseResponse:
+    """The merchants of this person; one alone is opened at once."""
+    with desk.read() as session:
+        found = readers.merchants(session, desk.scope)
+    if len(found) == 1:
+        return desk.go("settings.merchant", merchant_id=found[0].id)
+    return desk.render("settings/merchants.html", found=found)
+
+
+@room.page("/settings/<merchant_id>", Act.SEE_SETTINGS, MERCHANT)
+def merchant(desk: Desk, merchant_id: str) -> str:
+    """One merchant: what it is, its keys, its machines, its file."""
+    with desk.read() as session:
+        state = editing.state_of(session, Thing("merchant", merchant_id))
+        accounts, machines = readers.accounts(session, merchant_id), readers.machines(session, merchant_id)
+    return desk.render(
+        "settings/merchant.html", merchant_id=merchant_id, state=state, seen=forms.seen_as(state), accounts=accounts,
+        machines=machines, zones=ZONES,
+        scenarios=[one for one in SCENARIOS if one not in {account.scenario for account in accounts}],
+    )  # fmt: skip
+
+
+@room.act("/settings/<merchant_id>", Act.EDIT_MERCHANT, MERCHANT)
+def save_merchant(desk: Desk, merchant_id: str) -> BaseResponse:
+    """Its name, address for buyers, contract, zone."""
+    _save(desk, Act.EDIT_MERCHANT, Thing("merchant", merchant_id), MERCHANT_FIELDS)
+    return desk.go("settings.merchant", merchant_id=merchant_id)
+
+
+@room.page("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT, confirmed=True)
+def keys(desk: Desk, merchant_id: str, scenario: str) -> str:
+    """The form of an account's keys; the secret is not in it."""
+    if scenario not in SCENARIOS:
+        raise NotFound
+    with desk.read() as session:
+        known = next((one for one in readers.accounts(session, merchant_id) if one.scenario == scenario), None)
+    return desk.render("settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=known, problems=[])
+
+
+@room.act("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT)
+def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse:
+    """Take new keys."""
+    if scenario not in SCENARIOS:
+        raise NotFound
+    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+    typed = request.form.to_dict()
+    try:
+        desk.perform(
+            Act.EDIT_CREDENTIALS, Subject("credential", f"{merchant_id}/{scenario}", merchant_id), "",
+            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed),
+        )  # fmt: skip
+    except FleetFileError as error:
+        return desk.render(
+            "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=typed, problems=error.problems
+        )
+    desk.say("settings.keys_saved")
+    return desk.go("settings.merchant", merchant_id=merchant_id)
+
+
+@room.page("/settings/machine/<device_uuid>", Act.SEE_SETTINGS, DEVICE)
+def machine(desk: Desk, device_uuid: str) -> str:
+    """One machine: its place, its menu, its texts."""
+    with desk.read() as session:
+        state = editing.state_of(session, Thing("device", device_uuid))
+        menu = readers.menu(session, device_uuid)
+    return desk.render(
+        "settings/machine.html", device_uuid=device_uuid, state=state, seen=forms.seen_as(state), menu=menu,
+        zones=ZONES, statuses=DEVICE_STATUSES, qr_rules=QR_RULES, notes=NOTE_FIELDS, roubles=forms.roubles,
+        merchant_id=desk.about().merchant_id,
+    )  # fmt: skip
+
+
+@room.act("/settings/machine/<device_uuid>", Act.EDIT_MACHINES, DEVICE)
+def save_machine(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Place, zone, serial number, state, logo, codes."""
+    _save(desk, Act.EDIT_MACHINES, Thing("device", device_uuid), MACHINE)
+    return desk.go("settings.machine", device_uuid=device_uuid)
+
+
+@room.page("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
+def text(desk: Desk, device_uuid: str, field: str) -> str:
+    """One text for buyers, beside their page in both languages."""
+    _note(field)
+    with desk.read() as session:
+        state = editing.state_of(session, Thing("device", device_uuid), [field])
+    return desk.render(
+        "settings/text.html", device_uuid=device_uuid, field=field, state=state, seen=forms.seen_as(state),
+        notes=NOTE_FIELDS,
+    )  # fmt: skip
+
+
+@room.act("/settings/machine/<device_uuid>/text/<field>", Act.EDIT_MENU, DEVICE)
+def save_text(desk: Desk, device_uuid: str, field: str) -> BaseResponse:
+    """Keep it."""
+    _note(field)
+    _save(desk, Act.EDIT_MENU, Thing("device", device_uuid), (field,))
+    return desk.go("settings.text", device_uuid=device_uuid, field=field)
+
+
+@room.act("/settings/machine/<device_uuid>/preview/<field>", Act.EDIT_MENU, DEVICE)
+def show_preview(desk: Desk, device_uuid: str, field: str) -> Response:
+    """The buyer's page as it would be; nothing is kept."""
+    _note(field)
+    with desk.read() as session:
+        device = session.get_one(Device, device_uuid)
+    return preview.page(device, field, request.form.get(field, ""), desk.cloud.settings.public_url, desk.now)
+
+
+@room.act("/settings/machine/<device_uuid>/drinks", Act.EDIT_MENU, DEVICE)
+def add_drink(desk: Desk, device_uuid: str) -> BaseResponse:
+    """One more drink."""
+    subject, drink_no = desk.about(), request.form.get("drink_no", "").strip()
+
+    def work(tx: Transaction) -> Done[None]:
+        wanted = forms.wanted(DRINK_FIELDS)
+        thing = editing.add_drink(tx, device_uuid, drink_no, wanted, desk.author.name, desk.now)
+        made = Subject("drink", thing.id, subject.merchant_id, device_uuid)
+        return Done(None, None, wanted, made)
+
+    _taken(desk, Act.EDIT_MENU, subject, work)
+    return desk.go("settings.machine", device_uuid=device_uuid)
+
+
+@room.act("/settings/drink/<path:drink_id>", Act.EDIT_MENU, DRINK)
+def save_drink(desk: Desk, drink_id: str) -> BaseResponse:
+    """Its name and prices; or it leaves the menu."""
+    subject = desk.about()
+    if "remove" in request.form:
+        thing = Thing("drink", drink_id)
+        _taken(desk, Act.EDIT_MENU, subject,
+               lambda tx: Done(None, editing.remove_drink(tx, thing, desk.author.name, desk.now)))  # fmt: skip
+    else:
+        _save(desk, Act.EDIT_MENU, Thing("drink", drink_id), DRINK_FIELDS)
+    return desk.go("settings.machine", device_uuid=subject.device_uuid)
+
+
+@room.page("/settings/<merchant_id>/fleet.toml", Act.IMPORT_FLEET, MERCHANT)
+def export(desk: Desk, merchant_id: str) -> Response:
+    """The merchant as a file, without secrets."""
+    with desk.read() as session:
+        return files.download(session, merchant_id)
+
+
+@room.act("/settings/<merchant_id>/import", Act.IMPORT_FLEET, MERCHANT)
+def load(desk: Desk, merchant_id: str) -> str:
+    """What a file would change; with `go`, the change. Keys are left alone."""
+    result = files.load(desk, merchant_id)
+    return desk.render("settings/import.html", merchant_id=merchant_id, result=result)
+
+
+def _save(desk: Desk, act: Act, thing: Thing, names: tuple[str, ...]) -> None:
+    def work(tx: Transaction) -> Done[None]:
+        changed = editing.change(tx, thing, forms.wanted(names), desk.author.name, desk.now, forms.seen())
+        return Done(None, changed.before, changed.after)
+
+    about = desk.about()
+    _taken(desk, act, Subject(thing.kind, thing.id, about.merchant_id, about.device_uuid), work)
+
+
+def _taken(desk: Desk, act: Act, subject: Subject, work: Any) -> None:
+    try:
+        desk.perform(act, subject, request.form.get("why", ""), work)
+    except NotTaken as error:
+        for name, words in error.problems.items():
+            desk.say("settings.not_taken", good=False, name=_named(desk, name), words=words)
+    except Overtaken:
+        desk.say("shell.error.409.text", good=False)
+    except editing.NoSuchThing:
+        raise NotFound from None
+    else:
+        desk.say("settings.saved")
+
+
+def _named(desk: Desk, name: str) -> str:
+    key = f"settings.field.{name}"
+    return str(desk.texts(key)) if desk.texts.has(key) else name
+
+
+def _note(field: str) -> None:
+    if field not in NOTE_FIELDS:
+        raise BadRequest

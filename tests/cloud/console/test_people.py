@@ -1,0 +1,112 @@
+"""Inviting, changing and taking roles, ending somebody's sessions; support access; the journal takes an act back."""
+
+import re
+
+from cloud.access import users
+from cloud.access.acts import Role
+from cloud.access.models import JournalRow, Membership
+from tests.cloud.console.building import FOREIGN, OWN, Console, email_of, post
+
+OWNER, MANAGER, VIEWER = f"owner@{OWN}", f"manager@{OWN}", f"viewer@{OWN}"
+
+
+def role_of(console: Console, who: str, merchant: str = OWN) -> str | None:
+    with console.cloud.database.read() as session:
+        row = session.query(Membership).filter_by(user_id=console.ids[who], merchant_id=merchant).one_or_none()
+    return row.role if row else None
+
+
+def member(console: Console, who: str) -> int:
+    with console.cloud.database.read() as session:
+        return session.query(Membership).filter_by(user_id=console.ids[who], merchant_id=OWN).one().id
+
+
+def entries(console: Console) -> list[JournalRow]:
+    with console.cloud.database.read() as session:
+        return session.query(JournalRow).order_by(JournalRow.id).all()
+
+
+def test_who_is_invited_gets_a_link_and_the_role(console: Console) -> None:
+    shown = post(console.client(OWNER), f"/console/people/invite/{OWN}", email="New@example.com", role="support").text
+    [link] = re.findall(r"(/console/welcome/[\w-]+)", shown)
+
+    assert post(console.client(), link, password="a good password").status_code == 303
+    [entry] = [one for one in entries(console) if one.act == "manage_users"]
+    assert (entry.before, entry.after) == ({"role": None, "machines": None}, {"role": "support", "machines": None})
+
+
+def test_nobody_is_given_a_role_at_a_merchant_by_way_of_anothers_account(console: Console) -> None:
+    """Whoever made an account holds its first link; another merchant must not trust it."""
+    theirs = email_of(f"viewer@{FOREIGN}")
+    answer = post(console.client(OWNER), f"/console/people/invite/{OWN}", email=theirs, role="owner")
+
+    assert "welcome" not in answer.text
+    assert role_of(console, f"viewer@{FOREIGN}") is None
+
+
+def test_nobody_changes_his_own_role_or_touches_an_admin(console: Console) -> None:
+    post(console.client(OWNER), f"/console/people/{member(console, OWNER)}/role", role="viewer")
+    assert role_of(console, OWNER) == "owner"
+    answer = post(console.client(OWNER), f"/console/people/invite/{OWN}", email=email_of("admin"), role="viewer")
+    assert answer.status_code == 303
+    assert role_of(console, "admin") is None
+
+
+def test_a_role_that_is_taken_counts_from_the_next_request_on(console: Console) -> None:
+    his = console.client(MANAGER)
+    assert his.get("/console/journal").status_code == 200
+
+    post(console.client(OWNER), f"/console/people/{member(console, MANAGER)}/role", take="1")
+
+    assert his.get("/console/journal").status_code == 403
+
+
+def test_an_owner_logs_somebody_out_and_disables_him(console: Console) -> None:
+    his, number = console.client(VIEWER), member(console, VIEWER)
+    post(console.client(OWNER), f"/console/people/{number}/log-out")
+    assert his.get("/console/account").status_code == 303
+    his = console.client(VIEWER)
+    post(console.client(OWNER), f"/console/people/{number}/disable")
+    assert his.get("/console/account").status_code == 303
+
+
+def test_an_act_on_people_asks_first_who_one_is(console: Console) -> None:
+    client = console.client(OWNER, confirmed=False)
+    answer = post(client, f"/console/people/{member(console, VIEWER)}/role", role="support")
+
+    assert answer.headers["Location"].startswith("/console/confirm")
+    assert role_of(console, VIEWER) == "viewer"
+
+
+def test_an_act_is_taken_back_once_and_not_after_somebody_elses(console: Console) -> None:
+    client, number = console.client(OWNER), member(console, VIEWER)
+    post(client, f"/console/people/{number}/role", role="support")
+    first = entries(console)[-1].id
+    post(client, f"/console/journal/{first}/undo", why="a mistake")
+    assert role_of(console, VIEWER) == "viewer"
+    assert entries(console)[-1].undoes == first
+
+    post(client, f"/console/people/{number}/role", role="support")
+    second = entries(console)[-1].id
+    console.cloud.database.transact(users.give_role, console.ids[VIEWER], OWN, Role.ACCOUNTANT)
+    post(client, f"/console/journal/{second}/undo")
+
+    assert role_of(console, VIEWER) == "accountant"
+
+
+def test_a_support_access_is_seen_by_the_merchants_people_and_ended_by_them(console: Console) -> None:
+    admin = console.client("admin")
+    assert post(admin, "/console/support/open", merchant_id=OWN, why="ticket 7").status_code == 303
+    assert "ticket 7" in console.client(VIEWER).get("/console/now").text
+    assert "ticket 7" not in console.client(f"viewer@{FOREIGN}").get("/console/now").text
+    assert console.person("admin").supported == {OWN}
+
+    post(console.client(OWNER), f"/console/support/{OWN}/end", user_id=console.ids["admin"])
+
+    assert console.person("admin").supported == frozenset()
+
+
+def test_a_support_access_ends_after_its_hour(console: Console) -> None:
+    post(console.client("admin"), "/console/support/open", merchant_id=OWN, why="ticket 7")
+    console.clock.advance(3601)
+    assert console.person("admin").supported == frozenset()

@@ -1,0 +1,93 @@
+"""Saving in the console: one act, journalled, taken back; keys write-only; the buyer's page as it would be."""
+
+from cloud.access.models import JournalRow
+from cloud.fleet.models import Credential, Device, Drink
+from tests.cloud.console.building import OWN, Console, post
+from tests.cloud.worlds import DEVICE
+
+OWNER = f"owner@{OWN}"
+
+
+def last(console: Console) -> JournalRow:
+    with console.cloud.database.read() as session:
+        return session.query(JournalRow).order_by(JournalRow.id.desc()).first()  # type: ignore[return-value]
+
+
+def test_a_price_is_saved_journalled_and_taken_back(console: Console) -> None:
+    client = console.client(OWNER)
+    post(client, f"/console/settings/drink/{DEVICE}/latte", name="Латте", price_medium="189,50", why="beans cost more")
+    entry = last(console)
+    assert (entry.before, entry.after, entry.why) == (
+        {"price_medium": 17900},
+        {"price_medium": 18950},
+        "beans cost more",
+    )
+    assert (entry.kind, entry.device_uuid, entry.merchant_id) == ("drink", DEVICE, OWN)
+
+    post(client, f"/console/journal/{entry.id}/undo")
+
+    with console.cloud.database.read() as session:
+        assert session.get_one(Drink, (DEVICE, "latte")).price_medium == 17900
+    assert last(console).undoes == entry.id
+
+
+def test_what_cannot_be_taken_is_told_and_nothing_is_saved(console: Console) -> None:
+    client = console.client(OWNER)
+    post(client, f"/console/settings/machine/{DEVICE}", location="x" * 300, zone="Asia/Omsk")
+    with console.cloud.database.read() as session:
+        assert session.get_one(Device, DEVICE).zone == "Europe/Moscow"
+    assert "x" * 300 not in client.get(f"/console/settings/machine/{DEVICE}").text
+
+
+def test_keys_are_taken_and_shown_nowhere(console: Console) -> None:
+    client = console.client(OWNER)
+    post(client, f"/console/settings/{OWN}/keys/Yookassa", account_id="100500", secret_key="live_verysecret",
+         capture="immediate", status_check="polling")  # fmt: skip
+    with console.cloud.database.read() as session:
+        known = session.get_one(Credential, (OWN, "Yookassa"))
+        assert console.world.vault.open(known.secret) == "live_verysecret"
+        assert known.version == 2
+    entry = last(console)
+    assert entry.after == {**(entry.before or {}), "capture": "immediate", "secret_key": "changed"}
+    for path in (f"/console/settings/{OWN}", f"/console/settings/{OWN}/keys/Yookassa", "/console/journal"):
+        assert "verysecret" not in client.get(path).text
+
+
+def test_no_key_is_read_from_the_host_by_way_of_a_form(console: Console) -> None:
+    answer = post(
+        console.client(OWNER), f"/console/settings/{OWN}/keys/TBank", account_id="1", secret_key="file:/etc/hostname"
+    )
+    assert answer.status_code == 200
+    with console.cloud.database.read() as session:
+        assert session.get(Credential, (OWN, "TBank")) is None
+
+
+def test_the_preview_is_the_buyers_page_with_the_text_cleaned(console: Console) -> None:
+    note = "<b>Тёплый привет</b><script>alert(1)</script>"
+    for field in ("client_info", "client_info_make_failed", "client_error_info"):
+        answer = post(
+            console.client(OWNER), f"/console/settings/machine/{DEVICE}/preview/{field}?lang=en", **{field: note}
+        )
+        assert "<b>Тёплый привет</b>" in answer.text, field
+        assert "alert(1)" not in answer.text
+        assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
+    with console.cloud.database.read() as session:
+        assert session.get_one(Device, DEVICE).client_info is None
+
+
+def test_a_file_is_looked_at_first_and_speaks_of_its_merchant_only(console: Console) -> None:
+    client = console.client(OWNER)
+    text = client.get(f"/console/settings/{OWN}/fleet.toml").text
+    changed = text.replace('location = ""', 'location = "Hall"', 1)
+    assert "Hall" in post(client, f"/console/settings/{OWN}/import", text=changed).text
+    with console.cloud.database.read() as session:
+        assert session.get_one(Device, DEVICE).location == ""
+
+    post(client, f"/console/settings/{OWN}/import", text=changed, go="1")
+
+    with console.cloud.database.read() as session:
+        assert session.get_one(Device, DEVICE).location == "Hall"
+    foreign = text.replace(f'id = "{OWN}"', 'id = "south"').replace(f'merchant = "{OWN}"', 'merchant = "south"')
+    post(client, f"/console/settings/{OWN}/import", text=foreign, go="1")
+    with console.cloud.database.read() as session:
+        assert session.get_one(Device, DEVICE).merchant_id == OWN
