@@ -5,6 +5,7 @@ application itself, by a merchant's support and by the platform's admin. `--expl
 """
 
 import argparse
+import os
 import random
 import statistics
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, create_engine, event, text
 
 from bench.postgres import a_postgres, find
 from cloud.access import sessions, users
@@ -88,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coffee-console-")))
+        folder.chmod(0o711)  # PostgreSQL's own user finds its way in
         url = f"sqlite:///{folder}/coffee.db"
         if options.postgres:
             program = find()
@@ -98,7 +100,11 @@ def main(arguments: list[str] | None = None) -> int:
         stack.callback(database.close)
         began = time.monotonic()
         fill(database, options.orders, options.machines)
-        print(f"{options.orders} orders of {options.machines} machines in {time.monotonic() - began:.0f} s")
+        print(
+            f"{options.orders} orders of {options.machines} machines in {time.monotonic() - began:.0f} s, "
+            f"load average {os.getloadavg()[1]:.1f}",
+            flush=True,
+        )
         return measure(url, options.orders, options.times, explain=options.explain)
 
 
@@ -113,15 +119,17 @@ def fill(database: Database, orders: int, machines: int) -> None:
     words = {"id": ID if database.is_sqlite else ID.replace("substr('000000000' || i, -9)", "lpad(i::text, 9, '0')"),
              "at": at, "no": "0" if database.is_sqlite else "false", "status": _STATUS,
              "machines": machines, "merchants": MERCHANTS}  # fmt: skip
-    with database.engine.begin() as connection:
+    plain = create_engine(database.url)  # without our own engines' impatience
+    with plain.begin() as connection:
         _count(connection, orders, is_sqlite=database.is_sqlite)
         for asked in (_ORDERS, _PAYMENTS, _MOVEMENTS, _COMMANDS):
             connection.execute(text(asked.format(**words)))
         for version, (actor, name, status) in enumerate(_HISTORY, 1):
             row = {"version": version, "actor": actor, "event": name, "status": status}
             connection.execute(text(_CHANGES.format(**(words | row))))
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with plain.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
+    plain.dispose()
 
 
 def measure(url: str, orders: int, times: int, *, explain: bool) -> int:

@@ -20,6 +20,7 @@ UNFINISHED = "state IN ('creating', 'pending', 'held')"
 MONEY_BESIDE = "captured > refunded AND (NOT live OR problem <> '')"
 """Payments with money that cannot be their order's own."""
 GIVEN_BACK = "given_back > 0"
+NOT_POURED = "status = 'make_failed'"
 _REFUNDED = "kind = 'refunded'"
 _STATUSES = ", ".join(f"'{status.value}'" for status in Status)
 
@@ -45,6 +46,8 @@ class Order(Base):
         Index("ix_orders_drink", "device_uuid", "drink_no", "size", "created_at"),
         Index("ix_orders_waits_for_person", "id", **_where("waits_for_person", "waits_for_person = 1")),
         Index("ix_orders_given_back", "id", **_where(GIVEN_BACK)),
+        Index("ix_orders_goodwill", "created_at", "id", **_where("goodwill", "goodwill = 1")),
+        Index("ix_orders_not_poured", "merchant_id", "created_at", "id", **_where(NOT_POURED)),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -3,23 +3,26 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, text
+from sqlalchemy import ColumnElement, Select, exists, or_, select, text
 from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
 from cloud.console.orders.query import NOTHING, Query
-from cloud.console.shell.paging import Key, Listed, newest_first
+from cloud.console.shell.paging import PAGE, Key, Listed, newest_first
 from cloud.fleet.models import Device
 from cloud.orders.claims import UNRESOLVED, Claim
-from cloud.orders.models import Order, Payment
+from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import UNOBSERVED, Status
 
-LOOKS_BACK = timedelta(days=62)
-"""What no index finds (an amount, the end of a number) is looked for so far back."""
+LOOKS_BACK = timedelta(days=3)
+"""What no index finds (an amount, the end of a number) is looked for so far back, unless a day is named."""
 MOST_NAMED = 5
+MOST_FEW = 1000
+MOST_BEGIN = 200
+"""Orders whose numbers begin alike: of more nobody is meant."""
 
 
 class Chip(StrEnum):
@@ -34,13 +37,18 @@ class Chip(StrEnum):
 
 
 _UNDER_WAY = [Status.PENDING.value, Status.PAID.value, Status.MAKE_PENDING.value, Status.MANUAL_MAKE.value]
+
+
 _OF_CHIP: dict[Chip, ColumnElement[bool]] = {
     Chip.PAID: Order.paid_at.is_not(None),
-    Chip.NOW: Order.status.in_(_UNDER_WAY),
-    Chip.FAILED: Order.status == Status.MAKE_FAILED.value,
-    Chip.WAITS: or_(Order.waits_for_person, Order.status == Status.MANUAL_MAKE.value),
-    Chip.GIVEN: or_(Order.given_back > 0, Order.goodwill),
+    Chip.FAILED: cast("ColumnElement[bool]", text(f"orders.{NOT_POURED}")),
+    Chip.GIVEN: cast("ColumnElement[bool]", Order.goodwill),
 }
+_FEW: dict[Chip, tuple[ColumnElement[bool], ...]] = {
+    Chip.NOW: (Order.status.in_(_UNDER_WAY),),
+    Chip.WAITS: (cast("ColumnElement[bool]", Order.waits_for_person), Order.status == Status.MANUAL_MAKE.value),
+}
+"""Chips of which there are few orders at any time, each found by an index of its own, however many there ever were."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,8 @@ class Row:
 
 def listed(session: Session, scope: Scope, filters: Filters, after: Key | None, now: datetime) -> Listed[Row]:
     """One page of the list."""
+    if filters.chip in _FEW:
+        return _few(session, scope, filters, after)
     query = _asked(scope).where(*_conditions(filters, now))
     rows, following = newest_first(session, query, Order.created_at, Order.id, after)
     return Listed([_row(row) for row in rows], following)
@@ -90,14 +100,45 @@ def named(session: Session, scope: Scope, name: str) -> list[str]:
     """The numbers of orders that this names for certain: their own, or one of their payments'."""
     if not name:
         return []
-    inside = scope.where(Order.merchant_id, Order.device_uuid)
-    by_payment = select(Payment.order_id).where(or_(Payment.provider_payment_id == name, Payment.id == name))
-    found = select(Order.id).where(or_(Order.id == name, Order.id.in_(by_payment)), inside)
-    exact = list(session.scalars(found.limit(MOST_NAMED)))
-    if exact:
-        return exact
-    begins = and_(Order.id >= name, Order.id < name + "\U0010ffff")
-    return list(session.scalars(select(Order.id).where(begins, inside).limit(MOST_NAMED)))
+    of_payments = select(Payment.order_id).where(or_(Payment.provider_payment_id == name, Payment.id == name))
+    found = _within(session, scope, [name, *session.scalars(of_payments.limit(MOST_NAMED))])
+    if found:
+        return found
+    begin = select(Order.id).where(Order.id >= name, Order.id < name + "\U0010ffff")
+    return _within(session, scope, list(session.scalars(begin.limit(MOST_BEGIN))))
+
+
+def _within(session: Session, scope: Scope, order_ids: list[str]) -> list[str]:
+    """Those of them that this person may see. Asked by number alone, which leaves the database no worse way."""
+    owners = select(Order.id, Order.merchant_id, Order.device_uuid).where(Order.id.in_(order_ids))
+    found = [row.id for row in session.execute(owners) if scope.covers(row.merchant_id, row.device_uuid)]
+    return found[:MOST_NAMED]
+
+
+def _few(session: Session, scope: Scope, filters: Filters, after: Key | None) -> Listed[Row]:
+    """A page of a chip of which there are few."""
+    ids: set[str] = set()
+    for condition in _FEW[filters.chip]:
+        ids.update(session.scalars(select(Order.id).where(condition).limit(MOST_FEW)))
+    asked = select(*_COLUMNS).join(Device, Device.device_uuid == Order.device_uuid).where(Order.id.in_(ids))
+    rows = sorted(map(_row, session.execute(asked)), key=lambda row: (row.at, row.id), reverse=True)
+    shown = [row for row in rows if scope.covers(row.merchant_id, row.device_uuid) and _fits(row, filters)]
+    if after is not None:
+        shown = [row for row in shown if (row.at, row.id) < (after.at, after.id)]
+    page = shown[:PAGE]
+    return Listed(page, str(Key(page[-1].at, page[-1].id)) if len(shown) > PAGE else "")
+
+
+def _fits(row: Row, filters: Filters) -> bool:
+    """As `_conditions` asks the database."""
+    query = filters.query
+    if filters.device_uuid not in {"", row.device_uuid}:
+        return False
+    if query.since is not None and query.until is not None and not query.since <= row.at < query.until:
+        return False
+    either = [row.price == query.kopecks] if query.kopecks is not None else []
+    either += [row.id.endswith(query.tail)] if query.tail else []
+    return not either or any(either)
 
 
 def rows_of(session: Session, scope: Scope, order_ids: list[str]) -> Listed[Row]:

@@ -198,7 +198,7 @@ INDEXES: dict[Ask, set[str]] = {
     calls_due: {"ix_outbox_due"},
     questions_due: {"ix_payments_next_check", "ix_provider_news_open"},
     deadlines: {"ix_orders_due_at", "ix_orders_return_after", "ix_orders_waits_for_person"},
-    hello: {"ix_make_commands_device", "ix_orders_status"},
+    hello: {"ix_make_commands_device", "ix_orders_"},  # by status, or by being one that was not poured
     gauges: {"ix_orders_status", "ix_outbox_due"},
     way_back: {"ix_payments_order_id", "ix_outbox_order_id"},
     counters: {"ix_make_commands_device"},

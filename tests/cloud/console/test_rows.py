@@ -1,0 +1,110 @@
+"""The list of orders: by key, within the scope, each filter what it says, found by an index however many there are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from cloud.access.person import EVERYTHING, NOTHING, Scope
+from cloud.console.orders.query import Query, parse
+from cloud.console.orders.rows import Chip, Filters, listed, named
+from cloud.console.shell.paging import Key
+from cloud.console.shell.texts import DEFAULT_ZONE
+from cloud.orders import operator_actions
+from cloud.orders.rules import Rules
+from cloud.orders.states import Status
+from protocol.reasons import Result
+from tests.cloud.database.test_indexes import listening
+from tests.cloud.orders.test_operator_actions import poured, silent
+from tests.cloud.worlds import OTHER_DEVICE, World
+
+NORTH = Scope(frozenset({"north"}))
+ANYTHING = Query()
+
+
+def ids(world: World, chip: Chip = Chip.ALL, scope: Scope = NORTH, query: Query = ANYTHING, machine: str = "",
+        after: str = "") -> Sequence[str]:  # fmt: skip
+    with world.database.read() as session:
+        key = Key.read(after) if after else None
+        return [row.id for row in listed(session, scope, Filters(chip, query, machine), key, world.now).items]
+
+
+def one_of_each(world: World) -> dict[str, str]:
+    world.rules = Rules(uncertain_returns_a_day=0)
+    made = {"waits": silent(world)}
+    for status in (Status.FAILED, *(status for status in Status if status is not Status.FAILED)):
+        world.clock.advance(1)
+        made[status.value] = world.bring_to(status)
+    made["given"] = poured(world)
+    world.database.transact(operator_actions.give_back, made["given"], None, "a", "b", world.now)
+    world.refunded(world.payment(made["given"]).id)
+    return made
+
+
+def test_each_chip_shows_what_it_says(world: World) -> None:
+    made = one_of_each(world)
+    shown = {chip: {name for name, order in made.items() if order in ids(world, chip)} for chip in Chip}
+    assert shown[Chip.ALL] == set(made)
+    assert shown[Chip.PAID] == {"waits", "paid", "make_pending", "manual_make", "successful", "make_failed", "given"}
+    assert shown[Chip.NOW] == {"pending", "paid", "make_pending", "manual_make"}
+    assert shown[Chip.FAILED] == {"waits", "make_failed"}
+    assert shown[Chip.WAITS] == {"waits", "manual_make"}
+    assert shown[Chip.GIVEN] == {"given"}
+
+
+@pytest.mark.parametrize("chip", Chip)
+def test_nothing_is_shown_beyond_the_scope(world: World, chip: Chip) -> None:
+    one_of_each(world)
+    mine = Scope(machines=frozenset({("north", OTHER_DEVICE)}))
+    other = world.scan(device=OTHER_DEVICE)
+    assert ids(world, chip, NOTHING) == ids(world, chip, Scope(frozenset({"south"}))) == []
+    assert ids(world, chip, mine) == ([other] if chip is Chip.ALL else [])
+    with world.database.read() as session:
+        assert named(session, mine, other) == [other]
+        assert named(session, NOTHING, other) == []
+
+
+@pytest.mark.parametrize("chip", [Chip.ALL, Chip.NOW])
+def test_pages_follow_each_other_without_a_gap_though_moments_are_the_same(world: World, chip: Chip) -> None:
+    made = [world.pay() for _ in range(120)]
+    shown, after = [], ""
+    for _ in range(3):
+        with world.database.read() as session:
+            page = listed(session, EVERYTHING, Filters(chip), Key.read(after), world.now)
+        shown += [row.id for row in page.items]
+        after = page.next
+    assert after == ""
+    assert shown == sorted(made, reverse=True)
+
+
+def test_what_is_typed_narrows_the_list(world: World) -> None:
+    early = world.pay()
+    world.clock.advance(3 * 3600)
+    late = world.pay()
+    at = parse("12:00", world.now, DEFAULT_ZONE)
+    assert ids(world, query=at) == [early]
+    assert ids(world, query=replace(at, kopecks=17900)) == [early]
+    assert ids(world, query=replace(at, kopecks=100)) == []
+    assert ids(world, query=parse("179", world.now, DEFAULT_ZONE)) == [late, early]
+    assert ids(world, Chip.NOW, query=at) == [early]
+    assert ids(world, machine=OTHER_DEVICE) == []
+
+
+def test_a_number_a_payment_and_their_beginnings_name_an_order(world: World) -> None:
+    order_id = world.pay("20261123044945471c8a70-9ace-cndn")
+    payment = world.payment(order_id)
+    with world.database.read() as session:
+        for name in (order_id, payment.id, str(payment.provider_payment_id), "20261123044945"):
+            assert named(session, NORTH, name) == [order_id]
+        assert named(session, NORTH, "20261124") == []
+
+
+@pytest.mark.parametrize("chip", Chip)
+def test_no_page_reads_every_order_there_ever_was(world: World, chip: Chip) -> None:
+    one_of_each(world)
+    world.report(poured(world), Result.DONE)
+    with listening(world.database) as plans:
+        world.database.transact(lambda tx: listed(tx.session, NORTH, Filters(chip), None, world.now))
+        world.database.transact(lambda tx: named(tx.session, NORTH, "2026"))
+    assert plans.asked
+    assert plans.whole_tables == []
