@@ -3,7 +3,6 @@
 Who sits at the server is taken at his word: `--by` is a name, the console asks for a login.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,7 +23,8 @@ from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.pour_again import pour_again
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason
-from cloud.settings import Settings, SettingsError, read_dotenv
+from cloud.settings import Settings, SettingsError
+from cloud.starting import environ
 from cloud.wiring import Cloud
 
 BAD = 1
@@ -193,10 +193,8 @@ def key() -> None:
 
 
 def _signer() -> Signer:
-    environ = dict(os.environ)
-    read_dotenv(Path.cwd(), environ)
     try:
-        settings = Settings.from_env(environ)
+        settings = Settings.from_env(environ())
     except SettingsError as error:
         click.echo(f"Settings are wrong:\n{error}", err=True)
         sys.exit(WRONG_USAGE)

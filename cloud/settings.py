@@ -262,6 +262,13 @@ def read_dotenv(folder: Path, environ: dict[str, str]) -> None:
             environ.setdefault(name.strip(), value.strip().strip("'\""))
 
 
+def read_credentials(environ: dict[str, str]) -> None:
+    """Add what systemd hands over as credentials (`LoadCredential`), one file a setting. Raises `SettingsError`."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    for file in sorted(Path(folder).glob("COFFEE_*")) if folder else ():
+        environ.setdefault(file.name, _text_of(file).strip())
+
+
 def _text_of(path: Path) -> str:
     """UTF-8, with or without the mark that Windows sets before it; nothing when there is no file."""
     try:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from cloud import log
 from cloud.migrations import migrate
 from cloud.orders.adopting import begin_restores
-from cloud.settings import Settings, SettingsError, read_dotenv
+from cloud.settings import Settings, SettingsError, read_credentials, read_dotenv
 from cloud.wiring import Cloud, build
 
 logger = logging.getLogger("cloud.cli")
@@ -23,8 +23,9 @@ AWAY_LOOK_S = 2.0
 
 
 def environ() -> dict[str, str]:
-    """The environment, with what .env in this folder adds."""
+    """The environment, with what systemd's credentials and .env in this folder add. Raises `SettingsError`."""
     found = dict(os.environ)
+    read_credentials(found)
     read_dotenv(Path.cwd(), found)
     return found
 

@@ -1,6 +1,6 @@
 """What a phone has scanned: a signed cookie, the capability that a buyer's acts need. Pure; nothing of it is stored.
 
-Whoever only knows an order's number has none (docs/security.md, docs/qr-codes.md).
+Whoever only knows an order's number has none (docs/SECURITY.md, docs/qr-codes.md).
 """
 
 import hashlib
