@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from cloud.alerts.channel_settings import once
 from cloud.alerts.incident import LIVE
-from cloud.alerts.machine_conditions import DEFAULT_ZONE
 from cloud.alerts.models import Channel, DailySummary, IncidentRow
 from cloud.alerts.wording import Reader
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Merchant
+from cloud.fleet.zones import zone
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.states import Status
 
@@ -50,7 +50,7 @@ class DailySummaries:
         with self._database.read() as session:
             merchants = session.scalars(select(Merchant)).all()
         for merchant in merchants:
-            local = now.astimezone(zone_of(merchant))
+            local = now.astimezone(zone(merchant.zone))
             if local.hour >= AT_HOUR:
                 self._database.transact(self._sum_up, merchant, local.date() - timedelta(days=1), now)
         return now + EVERY
@@ -58,20 +58,20 @@ class DailySummaries:
     def _sum_up(self, tx: Transaction, merchant: Merchant, day: date, now: datetime) -> None:
         if tx.session.get(DailySummary, (merchant.id, day), with_for_update=True) is not None:
             return
-        zone = zone_of(merchant)
-        was_there = Channel.created_at < datetime.combine(day + timedelta(days=1), time(), zone)
+        local = zone(merchant.zone)
+        was_there = Channel.created_at < datetime.combine(day + timedelta(days=1), time(), local)
         listening = select(Channel).where(Channel.merchant_id == merchant.id, Channel.summary.is_(True), was_there)
         channels = tx.session.scalars(listening).all()
         if not channels:
             return
         tx.session.add(DailySummary(merchant_id=merchant.id, day=day))
         tx.session.flush()  # of two workers one gets here
-        is_now, before = (day_of(tx.session, merchant.id, each, zone) for each in (day, day - timedelta(days=7)))
+        is_now, before = (day_of(tx.session, merchant.id, each, local) for each in (day, day - timedelta(days=7)))
         live = [state.value for state in LIVE]
         troubles = select(func.count()).where(IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live))
         open_ones = tx.session.scalar(troubles) or 0
         for channel in channels:
-            reader = Reader(channel.language, zone, self._console_url, "")
+            reader = Reader(channel.language, local, self._console_url, "")
             subject = reader.say("summary.subject", day=day.strftime("%d.%m"))
             once(tx, channel, "summary", subject, f"{subject}\n\n{text(is_now, before, open_ones, reader)}", now)
 
@@ -96,9 +96,9 @@ def text(is_now: Day, before: Day, troubles: int, reader: Reader) -> str:
     return "\n".join(lines)
 
 
-def day_of(session: Session, merchant_id: str, day: date, zone: ZoneInfo) -> Day:
+def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Day:
     """What the merchant's machines did on that day of its zone."""
-    begins, ends = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
+    begins, ends = (datetime.combine(each, time(), local) for each in (day, day + timedelta(days=1)))
     within = (Order.created_at >= begins, Order.created_at < ends)
     ours = (Order.merchant_id == merchant_id, Order.is_test.is_(False))
     sold = session.execute(
@@ -120,8 +120,3 @@ def day_of(session: Session, merchant_id: str, day: date, zone: ZoneInfo) -> Day
         sum(row[1] for row in sold), sum(row[2] for row in sold), len(back), sum(row[1] for row in back),
         reasons.most_common(1)[0][0] if reasons else "", silent,
     )  # fmt: skip
-
-
-def zone_of(merchant: Merchant) -> ZoneInfo:
-    """The merchant's time zone."""
-    return ZoneInfo(getattr(merchant, "zone", "") or DEFAULT_ZONE)

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     MANY_OFFLINE = "many_offline"
     """Many machines of one merchant went at once: one cause, one incident."""
     FAULT = "fault"
+    CLOSED_ITSELF = "closed_itself"
+    """A machine, or a drink of it, failed twice running and was taken out of sale (docs/orders.md)."""
     MAKE_FAILED = "make_failed"
     FAILURE_RATE = "failure_rate"
     NO_SALES = "no_sales"
@@ -66,7 +68,16 @@ class Terms:
 
 _OF_MACHINES = frozenset({Kind.OFFLINE, Kind.MANY_OFFLINE, Kind.NO_SALES})
 OF_A_MACHINE = frozenset(
-    {Kind.OFFLINE, Kind.FAULT, Kind.MAKE_FAILED, Kind.FAILURE_RATE, Kind.NO_SALES, Kind.CLOCK_WRONG, Kind.AGENT_TROUBLE}
+    {
+        Kind.OFFLINE,
+        Kind.FAULT,
+        Kind.CLOSED_ITSELF,
+        Kind.MAKE_FAILED,
+        Kind.FAILURE_RATE,
+        Kind.NO_SALES,
+        Kind.CLOCK_WRONG,
+        Kind.AGENT_TROUBLE,
+    }
 )
 """Kinds whose subject is a machine."""
 OF_THE_PLATFORM = frozenset({Kind.CERTIFICATE_ENDING, Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN})
@@ -77,6 +88,7 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.OFFLINE: Terms(Severity.WARNING, 2 * _MINUTE),
     Kind.MANY_OFFLINE: Terms(Severity.CRITICAL, 2 * _MINUTE),
     Kind.FAULT: Terms(Severity.WARNING, 2 * _MINUTE),
+    Kind.CLOSED_ITSELF: Terms(Severity.WARNING, timedelta(), calm=timedelta()),
     Kind.MAKE_FAILED: Terms(Severity.WARNING, timedelta(), calm=15 * _MINUTE),
     Kind.FAILURE_RATE: Terms(Severity.WARNING, timedelta(), calm=60 * _MINUTE),
     Kind.NO_SALES: Terms(Severity.NOTICE, timedelta(), calm=timedelta()),

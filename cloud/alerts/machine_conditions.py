@@ -1,7 +1,6 @@
 """What is wrong with machines now, read from what they said and sold."""
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
@@ -10,9 +9,11 @@ from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import Kind
 from cloud.alerts.missed_cups import LEAST_DAYS, UsualWeek, is_silent
 from cloud.alerts.models import UsualHour
+from cloud.fleet.closing import BREAKER
 from cloud.fleet.machine_events import MachineEvent
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, Drink
 from cloud.fleet.presence_history import Presence, PresenceSpell
+from cloud.fleet.zones import zone
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 from protocol.reasons import AgentCode, EventKind
@@ -22,7 +23,6 @@ LATELY = timedelta(minutes=15)
 A_DAY = timedelta(days=1)
 LEAST_ORDERS, TOO_MANY_FAILED = 10, 0.2
 """Of so many paid drinks a day at least, this share was not made."""
-DEFAULT_ZONE = "Europe/Moscow"
 _ON_SALE = Device.status == "active"
 
 
@@ -43,6 +43,24 @@ def _kind(state: str, reason: str) -> Kind:
     if state == Presence.OFFLINE:
         return Kind.OFFLINE
     return Kind.AGENT_TROUBLE if reason == AgentCode.STORAGE else Kind.FAULT
+
+
+def closed_by_the_breaker(session: Session, now: datetime) -> list[Condition]:
+    """Machines, or drinks of them, that were taken out of sale because they failed twice running."""
+    found: dict[str, tuple[Device, datetime, list[str], str]] = {}
+    whole = select(Device).where(Device.closed_by == BREAKER)
+    for device in session.scalars(whole):
+        if device.closed_since is not None:
+            found[device.device_uuid] = (device, device.closed_since, [], device.closed_why)
+    drinks = select(Device, Drink).join(Drink, Drink.device_uuid == Device.device_uuid)
+    for device, drink in session.execute(drinks.where(Drink.closed_by == BREAKER).order_by(Drink.closed_since)):
+        if drink.closed_since is not None:
+            _, since, names, why = found.get(device.device_uuid, (device, drink.closed_since, [], drink.closed_why))
+            found[device.device_uuid] = (device, since, [*names, drink.name], why)
+    return [
+        _of(device, Kind.CLOSED_ITSELF, since, what=", ".join(names) or "*", reason=why)
+        for device, since, names, why in found.values()
+    ]
 
 
 def wrong_clocks(session: Session, now: datetime) -> list[Condition]:
@@ -119,7 +137,7 @@ def silent_machines(session: Session, now: datetime) -> list[Condition]:
     sold = _last_sales(session, usual, now)
     found = []
     for device in _devices(session, sold):
-        week = UsualWeek(usual[device.device_uuid], ZoneInfo(zone_of(device)))
+        week = UsualWeek(usual[device.device_uuid], zone(device.zone))
         last = sold[device.device_uuid]
         if is_silent(week, last, now):
             found.append(_of(device, Kind.NO_SALES, last, cups_a_day=round(week.cups_a_day)))
@@ -137,11 +155,6 @@ def _last_sales(session: Session, devices: dict[str, dict[int, float]], now: dat
         .group_by(Order.device_uuid)
     )
     return {row[0]: row[1] for row in session.execute(asked)}
-
-
-def zone_of(device: Device) -> str:
-    """The time zone of the machine's place."""
-    return getattr(device, "zone", "") or DEFAULT_ZONE
 
 
 def _devices(

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import delete, insert, select
 
 from cloud.alerts import turns
-from cloud.alerts.machine_conditions import zone_of
 from cloud.alerts.missed_cups import LEAST_DAYS, WEEKS, hour_of_week
 from cloud.alerts.models import UsualHour
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
+from cloud.fleet.zones import zone
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 
@@ -45,17 +45,17 @@ def refresh(tx: Transaction, device: Device, now: datetime) -> None:
     )  # fmt: skip
     sold = list(tx.session.scalars(asked))
     tx.session.execute(delete(UsualHour).where(UsualHour.device_uuid == device.device_uuid))
-    week = usual_week(sold, ZoneInfo(zone_of(device)), now)
+    week = usual_week(sold, zone(device.zone), now)
     if week:
         rows = [{"device_uuid": device.device_uuid, "hour": hour, "cups": cups} for hour, cups in week.items()]
         tx.session.execute(insert(UsualHour), rows)
 
 
-def usual_week(sold: Iterable[datetime], zone: ZoneInfo, now: datetime) -> dict[int, float]:
+def usual_week(sold: Iterable[datetime], local: ZoneInfo, now: datetime) -> dict[int, float]:
     """Cups in each hour of the week that had any, on average; empty when the history is too short."""
     sold = list(sold)
     if not sold or now - min(sold) < timedelta(days=LEAST_DAYS):
         return {}
     weeks = min(float(WEEKS), (now - min(sold)) / timedelta(weeks=1))
-    counted = Counter(hour_of_week(at.astimezone(zone)) for at in sold)
+    counted = Counter(hour_of_week(at.astimezone(local)) for at in sold)
     return {hour: number / weeks for hour, number in sorted(counted.items())}

@@ -57,8 +57,10 @@ def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
          platform_conditions.broken_workers, platform_conditions.broken_channels),
     )  # fmt: skip
     each_minute = _Round(
-        timedelta(minutes=1), (money_at_risk, money_conditions.differences, machine_conditions.wrong_clocks)
-    )
+        timedelta(minutes=1),
+        (money_at_risk, money_conditions.differences, machine_conditions.wrong_clocks,
+         machine_conditions.closed_by_the_breaker),
+    )  # fmt: skip
     seldom = _Round(
         timedelta(minutes=5),
         (machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.refused_receipts,

@@ -122,6 +122,8 @@ def _values(incident: Incident, reader: Reader, now: datetime) -> dict[str, obje
         values["why"] = reader.why(str(facts["reason"]))
     elif incident.kind is Kind.FAULT:
         values["why"] = reader.why("fault")
+    if facts.get("what") == "*":
+        values["what"] = reader.say("closed_itself.whole")
     if "machines" in facts:
         values["n"] = len(facts["machines"])
     return values

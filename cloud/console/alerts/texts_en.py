@@ -113,6 +113,7 @@ EN = {
     "alerts.of.offline": "Machine offline",
     "alerts.of.many_offline": "Many machines offline at once",
     "alerts.of.fault": "Machine cannot make drinks",
+    "alerts.of.closed_itself": "Taken out of sale after two failures",
     "alerts.of.make_failed": "Paid, but not made",
     "alerts.of.failure_rate": "Too many failures in a day",
     "alerts.of.no_sales": "No sales at usual hours",

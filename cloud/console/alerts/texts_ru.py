@@ -113,6 +113,7 @@ RU = {
     "alerts.of.offline": "Автомат не на связи",
     "alerts.of.many_offline": "Много автоматов сразу не на связи",
     "alerts.of.fault": "Автомат не может готовить",
+    "alerts.of.closed_itself": "Снято с продажи после двух неудач",
     "alerts.of.make_failed": "Оплачено, но не приготовлено",
     "alerts.of.failure_rate": "Слишком много отказов за сутки",
     "alerts.of.no_sales": "Нет продаж в обычное время",

@@ -12,7 +12,7 @@ from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.watch import Look
 from cloud.background.heartbeat import WorkerLife
 from cloud.database.transaction import Transaction
-from cloud.fleet import machine_events
+from cloud.fleet import closing, machine_events
 from cloud.fleet.models import Device, Merchant
 from cloud.orders.models import Order, Payment
 from protocol.messages import Event
@@ -45,6 +45,13 @@ def test_a_paid_drink_that_was_not_made(world: World) -> None:
     assert (seen.kind, seen.subject, seen.facts["drinks"]) == (Kind.MAKE_FAILED, DEVICE, 1)
     world.wait(16 * 60)
     assert _seen(world, machine_conditions.drinks_not_made) == []
+
+
+def test_what_was_taken_out_of_sale_by_itself(world: World) -> None:
+    world.database.transact(closing.close, DEVICE, "latte", closing.BREAKER, "no_water", world.now)
+    world.database.transact(closing.close, OTHER_DEVICE, "", "anna", "cleaning", world.now)
+    [seen] = _seen(world, machine_conditions.closed_by_the_breaker)
+    assert (seen.kind, seen.subject, seen.facts["what"]) == (Kind.CLOSED_ITSELF, DEVICE, "Латте")
 
 
 def test_too_many_failures_in_a_day(world: World) -> None:
