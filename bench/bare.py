@@ -13,25 +13,26 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, jsonify, request
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bench import latency, maximum
-from bench.campaign import DEFAULT, FAKE_MACHINES, plans_of
+from bench import interpreter, latency, maximum
+from bench.campaign import DEFAULT, FAKE_MACHINES, Length, plans_of, reads_of
 from bench.figures import Spread, spread
 from bench.mqtt import connected_client
 from bench.orders import DRINK_NO, PRICE, Prepared, number_of_payment, order_id
 from bench.programs import Running
-from bench.report import machine, software
+from bench.reads import Reads
 from bench.stage import DATABASES, Deployment, Missing, Stage
+from bench.surroundings import machine, software
 from bench.webhooks import PATH, Notifier
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -43,7 +44,6 @@ from protocol.reasons import Size
 from protocol.topics import Channel, every, parse, topic
 from simulator.demo.programs import answers, free_port
 
-ROOT = Path(__file__).parents[1]
 CAPTURE = "on_dispense"
 
 
@@ -66,6 +66,9 @@ class BareOrder(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     device_uuid: Mapped[str]
     is_paid: Mapped[bool]
+
+
+_STATUS = select(BareOrder).where(BareOrder.id == bindparam("asked"))
 
 
 class BareCommand(Base):
@@ -96,6 +99,12 @@ def create_app() -> Flask:
         )  # fmt: skip
         client.publish(topic(device_uuid, Channel.COMMAND), encode_message(make), qos=1)
         return Response("stored\n", 200, mimetype="text/plain")
+
+    @app.get("/v1/order-status/<asked>")
+    def status(asked: str) -> Response:
+        with database.engine.connect() as connection:
+            row = connection.execute(_STATUS, {"asked": asked}).one()
+        return jsonify(order_id=row.id, device=row.device_uuid, status="successful" if row.is_paid else "pending")
 
     return app
 
@@ -171,9 +180,9 @@ class BareStage(Stage):
         self.cloud_url = f"http://127.0.0.1:{port}"
         words = ["-k", "gthread", "--threads", "64", "--keep-alive", "30", "-b", f"127.0.0.1:{port}"]
         environ = os.environ | {"BARE_DATABASE_URL": self.database_url, "BARE_MQTT_URL": mqtt_url}
-        command = [sys.executable, "-m", "gunicorn", *words, "bench.bare:create_app()"]
+        command = [interpreter.chosen(), "-m", "gunicorn", *words, "bench.bare:create_app()"]
         folder = self._subfolder("bare-cloud")
-        self._run(Running("bare cloud", command, folder, environ | {"PYTHONPATH": str(ROOT)}), lambda: answers(port))
+        self._run(Running("bare cloud", command, folder, environ | dict(interpreter.environ())), lambda: answers(port))
 
     def _start_agents(self, mqtt_url: str) -> None:
         lines = dict(zip(self.agents, self.machines.address, strict=True))
@@ -187,19 +196,20 @@ class Bare:
     deployment: str
     chain: Mapping[str, Spread | None]
     maximum: float
+    cpu_ms: float
+    """Processor of the cloud and the database for one order at full load."""
+    reads: tuple[Reads, ...]
 
 
-def run(deployment: Deployment, seconds: float) -> Bare:
+def run(deployment: Deployment, length: Length) -> Bare:
     """Measure it as the whole bench is measured: the same orders, the same rates. Raises `Missing`."""
-    length, agents = DEFAULT, 2
-    plans, last = plans_of(length, agents)
+    agents = 2
+    plans, last, _ = plans_of(length, agents)
     prepared = [order for plan in (*plans, last) for order in plan]
     with BareStage(deployment, agents, agents + FAKE_MACHINES, prepared, CAPTURE) as stage:
-        chain = {
-            f"{rate:g}/s": _latency(stage, plan[: round(rate * seconds)], rate)
-            for rate, plan in zip(length.rates, plans, strict=True)
-        }
-        return Bare(deployment.value, chain, _maximum(stage, last, seconds))
+        chain = {f"{rate:g}/s": _latency(stage, plan, rate) for rate, plan in zip(length.rates, plans, strict=True)}
+        most, cpu_ms = _maximum(stage, last, length.maximum_seconds) if last else (0.0, 0.0)
+        return Bare(deployment.value, chain, most, cpu_ms, reads_of(stage, len(prepared), length.reads_seconds))
 
 
 def _latency(stage: Stage, plan: Sequence[Prepared], rate: float) -> Spread | None:
@@ -216,8 +226,9 @@ def _latency(stage: Stage, plan: Sequence[Prepared], rate: float) -> Spread | No
     return spread(at - begun[numbers[poured]] for poured, at in first_byte.items())
 
 
-def _maximum(stage: Stage, plan: Sequence[Prepared], seconds: float) -> float:
+def _maximum(stage: Stage, plan: Sequence[Prepared], seconds: float) -> tuple[float, float]:
     stage.fleet.take()
+    used = stage.served_with()
     while stage.permits.acquire(block=False):
         pass
     for _ in range(maximum.OUTSTANDING):
@@ -226,10 +237,12 @@ def _maximum(stage: Stage, plan: Sequence[Prepared], seconds: float) -> float:
     start = time.time()
     notifier.as_permitted(plan, stage.permits, maximum.WARM_UP_S + seconds)
     end = time.time()
-    notifier.finish()
+    used = stage.served_with() - used
+    posted = len(notifier.finish().begun)
     commanded = stage.fleet.take().commanded.values()
     begin = start + maximum.WARM_UP_S
-    return round(sum(begin <= at < end for at in commanded) / (end - begin), 1)
+    most = round(sum(begin <= at < end for at in commanded) / (end - begin), 1)
+    return most, round(1000 * used / max(1, posted), 2)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -242,14 +255,16 @@ def main(arguments: list[str] | None = None) -> int:
     found = []
     for deployment in map(Deployment, options.databases):
         try:
-            found.append(run(deployment, options.seconds))
+            found.append(run(deployment, replace(DEFAULT, seconds=options.seconds, maximum_seconds=options.seconds)))
         except Missing as missing:
             print(f"{deployment.value} left out: {missing}", file=sys.stderr)
     for bare in found:
         for rate, chain in bare.chain.items():
             told = f"{chain.p50:.1f} / {chain.p99:.1f}" if chain else "nothing came"
             print(f"{bare.deployment}: webhook to first byte, at {rate}: p50 / p99 ms {told}")
-        print(f"{bare.deployment}: most commands a second: {bare.maximum:.0f}")
+        print(f"{bare.deployment}: most commands a second: {bare.maximum:.0f}, {bare.cpu_ms:.1f} ms of processor each")
+        for asked in bare.reads:
+            print(f"{bare.deployment}: status reads a second, {asked.callers} callers: {asked.a_second:.0f}")
     if options.record:
         now = datetime.now(UTC)
         told_of = {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "machine": machine(), "software": software()}

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.answering import FleetTimes
 from bench.figures import Spread, spread
-from bench.fleet import FleetTimes
 from bench.orders import Prepared, order_id
 from bench.provider import ProviderTimes
 from bench.stage import Stage

@@ -74,7 +74,7 @@ def payment_object(number: int, status: str) -> dict[str, object]:
 
 def prepare_fleet(database_url: str, secret_key: str, devices: int, capture: str) -> None:
     """A migrated database with one merchant and so many devices."""
-    with _database(database_url) as database:
+    with opened(database_url) as database:
         migrate.upgrade(database)
         names = [device_uuid(index) for index in range(devices)]
         secret = Vault(secret_key).lock(SHOP_KEY)
@@ -95,20 +95,20 @@ def prepare_fleet(database_url: str, secret_key: str, devices: int, capture: str
 def prepare_orders(database_url: str, orders: Sequence[Prepared], capture: str) -> None:
     """These orders, each with an open payment; best while the cloud runs, for a starting one asks about them all."""
     now = datetime.now(UTC)
-    with _database(database_url) as database, database.engine.begin() as connection:
+    with opened(database_url) as database, database.engine.begin() as connection:
         connection.execute(insert(Order), [_order(order, now) for order in orders])
         connection.execute(insert(Payment), [_payment(order, now, capture) for order in orders])
 
 
 def statuses(database_url: str) -> dict[str, int]:
     """How many orders stand where."""
-    with _database(database_url) as database, database.read() as session:
+    with opened(database_url) as database, database.read() as session:
         counted = session.execute(select(Order.status, func.count()).group_by(Order.status)).all()
     return {row.status: row[1] for row in counted}
 
 
 @contextmanager
-def _database(url: str) -> Iterator[Database]:
+def opened(url: str) -> Iterator[Database]:
     database = Database(url)
     try:
         yield database

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = []
     for name in options.databases:
         try:
-            results.append(measure(Deployment(name), options.pages, options.rate, options.seconds))
+            results.append(measure(Deployment(name), options.pages, options.rate, options.seconds, options.processes))
         except Missing as missing:
             print(f"{name} left out: {missing}", file=sys.stderr)
         else:
@@ -84,9 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if good and all(good) else 1
 
 
-def measure(deployment: Deployment, pages: int, rate: float, seconds: float) -> Result:
+def measure(deployment: Deployment, pages: int, rate: float, seconds: float, processes: int = 1) -> Result:
     """Open so many pages, then let machines report so many stages a second."""
-    with _Stage(deployment, pages) as stage:
+    with _Stage(deployment, pages, processes) as stage:
         with Part("readers", Readers, stage.cloud_url, stage.order_ids) as readers:
             seen = _until(readers, lambda seen: seen.open + seen.refused >= pages)
             idle = stage.web_cpu(8.0)
@@ -106,8 +106,9 @@ def measure(deployment: Deployment, pages: int, rate: float, seconds: float) -> 
 class _Stage:
     """Broker, database, worker and web, as deployed; orders whose drinks are being made."""
 
-    def __init__(self, deployment: Deployment, pages: int) -> None:
+    def __init__(self, deployment: Deployment, pages: int, processes: int) -> None:
         self._deployment = deployment
+        self._processes = processes
         self.order_ids = [orders.order_id(number) for number in range(pages)]
         self._devices = [orders.device_uuid(number // PAGES_A_DEVICE) for number in range(pages)]
         self._closing = ExitStack()
@@ -170,7 +171,8 @@ class _Stage:
             "COFFEE_MQTT_URL": f"mqtt://127.0.0.1:{mqtt_port}", "COFFEE_PUBLIC_URL": self.cloud_url,
         }  # fmt: skip
         for word, ready in (("worker", lambda: True), ("web", self._is_ready)):
-            self.web = ours("cloud", [word], f"cloud {word}", self._subfolder(word), settings)
+            words = [word, "--processes", str(self._processes)] if word == "web" else [word]
+            self.web = ours("cloud", words, f"cloud {word}", self._subfolder(word), settings)
             self._run(self.web, ready)
         client = Client(CallbackAPIVersion.VERSION2, client_id="bench-devices", protocol=MQTTv5)
         client.max_inflight_messages_set(1000)
@@ -190,7 +192,7 @@ class _Stage:
     def _is_ready(self) -> bool:
         try:
             return requests.get(f"{self.cloud_url}/ready", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _run(self, program: Running, ready: Callable[[], bool]) -> None:
@@ -255,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.pages", description=__doc__)
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--pages", type=int, default=1000, help="open at once")
+    parser.add_argument("--processes", type=int, default=1, help="that serve them; each holds 1 100 streams")
     parser.add_argument("--rate", type=float, default=40.0, help="stages the machines report, a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="for so long")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="write pages-<date>.json there")

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import interpreter
 from simulator.demo.programs import MOSQUITTO_PLACES, Program
 
 MIB = 1024 * 1024
@@ -43,7 +43,8 @@ class Running(Program):
 def ours(module: str, arguments: list[str], name: str, folder: Path, settings: Mapping[str, str]) -> Running:
     """One of our own programs, with no other settings than these."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("COFFEE_")}
-    return Running(name, [sys.executable, "-m", module, *arguments], folder, {**environ, **settings})
+    python = interpreter.chosen()
+    return Running(name, [python, "-m", module, *arguments], folder, {**environ, **interpreter.environ(), **settings})
 
 
 def mosquitto(folder: Path, port: int) -> Running | None:

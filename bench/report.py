@@ -1,30 +1,30 @@
 """The results as one table, as JSON, and as the table in this folder's README."""
 
-import os
-import platform
 import re
-import shutil
-import sqlite3
-import subprocess
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from bench import postgres
+from bench import surroundings
+from bench.bare import Bare
 from bench.campaign import Result
 from bench.figures import Spread
 from bench.idle import judged
+from bench.reads import Reads
 
 MARK = re.compile(r"(<!-- results -->\n).*(<!-- end of results -->)", re.DOTALL)
 EMPTY = "<!-- results -->\n<!-- end of results -->\n"
+Figure = tuple[float, ...]
+"""One number, or the two of a pair."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Results, and what is needed to believe or repeat them."""
+    """Results of each turn, and what is needed to believe or repeat them."""
 
     at: datetime
     command: str
@@ -34,30 +34,35 @@ class Report:
     load_before: float | None
     """The load average when it was over: far above the processors' number, somebody else was working too."""
     results: tuple[Result, ...]
+    bare: tuple[Bare, ...]
 
     @classmethod
-    def of(cls, results: Sequence[Result], arguments: Sequence[str]) -> "Report":
+    def of(cls, results: Sequence[Result], bare: Sequence[Bare], arguments: Sequence[str]) -> "Report":
         """With today's date and this machine."""
         return cls(
             at=datetime.now(UTC).replace(microsecond=0),
             command=" ".join(["python3 run.py bench", *arguments]),
-            commit=_said("git", "rev-parse", "--short", "HEAD") or "unknown",
-            machine=machine(),
-            software=software(),
-            load_before=round(os.getloadavg()[2], 1) if hasattr(os, "getloadavg") else None,
+            commit=surroundings.commit(),
+            machine=surroundings.machine(),
+            software=surroundings.software(),
+            load_before=surroundings.load(),
             results=tuple(results),
+            bare=tuple(bare),
         )
 
 
 def table(report: Report) -> str:
-    """Markdown that is readable as it is."""
+    """Markdown that is readable as it is: medians over the turns, and beside them how often the bare chain's."""
     lines = [f"{report.at:%Y-%m-%d %H:%M} UTC, commit {report.commit}, `{report.command}`", ""]
     lines += [f"{report.machine}; {report.software}; load average over 15 min {report.load_before}", ""]
-    names = [result.deployment for result in report.results]
-    lines += [_row("", *names), _row("---", *("---:" for _ in names))]
-    columns = [dict(_figures(result)) for result in report.results]
-    for name in dict.fromkeys(name for column in columns for name in column):
-        lines.append(_row(name, *(column.get(name, "") for column in columns)))
+    names = list(dict.fromkeys(result.deployment for result in report.results))
+    ours = {name: _medians([dict(_figures(r)) for r in report.results if r.deployment == name]) for name in names}
+    bare = {name: _medians([dict(_of_bare(b)) for b in report.bare if b.deployment == name]) for name in names}
+    headings = [cell for name in names for cell in (name, "× bare")]
+    lines += [_row("", *headings), _row("---", *("---:" for _ in headings))]
+    for figure in dict.fromkeys(figure for columns in ours.values() for figure in columns):
+        cells = [c for name in names for c in _cells(ours[name].get(figure), bare[name].get(figure))]
+        lines.append(_row(figure, *cells))
     return "\n".join(lines)
 
 
@@ -73,64 +78,70 @@ def record(report: Report, folder: Path) -> Path:
     return path
 
 
-def _figures(result: Result) -> Iterator[tuple[str, str]]:
+def _figures(result: Result) -> Iterator[tuple[str, Figure]]:
     for latency in result.latencies:
-        at = f"at {latency.orders_a_second:g}/s"
-        yield f"webhook to first byte, {at}: p50 / p99 ms", _pair(latency.chain)
-        yield f"webhook to command at the broker, {at}: p50 / p99 ms", _pair(latency.cloud)
-        yield f"webhook answered, {at}: p50 / p99 ms", _pair(latency.webhook)
+        at = f"at {latency.orders_a_second:g}/s: p50 / p99 ms"
+        yield f"webhook to first byte, {at}", _pair(latency.chain)
+        yield f"webhook to command at the broker, {at}", _pair(latency.cloud)
+        yield f"webhook answered, {at}", _pair(latency.webhook)
         for name, cut in latency.segments.items():
-            yield f"· {name}, {at}: p50 / p99 ms", _pair(cut)
-        yield f"provider's own time (taken out), {at}: p50 / p99 ms", _pair(latency.provider)
+            yield f"· {name}, {at}", _pair(cut)
+        yield f"provider's own time (taken out), {at}", _pair(latency.provider)
     if result.maximum is not None:
-        yield "sustained maximum, orders/s", f"{result.maximum.outcomes_a_second:.0f}"
+        yield "sustained maximum, orders/s", (result.maximum.outcomes_a_second,)
         for name, milliseconds in result.maximum.cpu.items():
-            yield f"· processor for one order, {name}, ms", f"{milliseconds:.1f}"
-        yield "holds not captured yet at its end", str(result.maximum.captures_behind)
+            yield f"· processor for one order, {name}, ms", (milliseconds,)
+        served = [ms for name, ms in result.maximum.cpu.items() if name.startswith(("cloud ", "postgresql"))]
+        yield "processor for one order, cloud and database, ms", (sum(served),)
+        yield "holds not captured yet at its end", (float(result.maximum.captures_behind),)
+    yield from _of_reads(result.reads)
+    if result.bought is not None:
+        yield "predecessor's load: orders/s of 32 buyers", (result.bought.orders_a_second,)
+        yield "predecessor's load: paid to seen, p50 / p99 ms", _pair(result.bought.paid_to_seen)
     for name, rest in judged(result.idle).items() if result.idle else ():
-        yield f"at rest, {name}: processor, % / written, KiB/s", f"{rest.percent:.2f} / {rest.kib_a_second:.2f}"
-    yield "agent's start to its presence, ms", f"{result.agent_start.p50:.0f}" if result.agent_start else ""
+        yield f"at rest, {name}: processor, % / written, KiB/s", (rest.percent, rest.kib_a_second)
+    yield "agent's start to its presence, ms", (result.agent_start.p50,) if result.agent_start else ()
     for name, weight in result.memory_after.items():
         if weight is not None:
-            yield f"memory of {name}, MiB", f"{weight.pss:.0f}" if weight.processes > 1 else f"{weight.rss:.0f}"
-    yield "orders poured / paid", f"{result.statuses.get('successful', 0)} / {result.posted}"
+            yield f"memory of {name}, MiB", (weight.pss if weight.processes > 1 else weight.rss,)
+    yield "orders poured / paid", (float(result.statuses.get("successful", 0)), float(result.posted))
 
 
-def _pair(found: Spread | None) -> str:
-    return f"{found.p50:.1f} / {found.p99:.1f}" if found else ""
+def _of_bare(bare: Bare) -> Iterator[tuple[str, Figure]]:
+    for rate, chain in bare.chain.items():
+        yield f"webhook to first byte, at {rate}: p50 / p99 ms", _pair(chain)
+    yield "sustained maximum, orders/s", (bare.maximum,)
+    yield "processor for one order, cloud and database, ms", (bare.cpu_ms,)
+    yield from _of_reads(bare.reads)
+
+
+def _of_reads(found: Sequence[Reads]) -> Iterator[tuple[str, Figure]]:
+    for asked in found:
+        what = "of what is known" if asked.knows else "of the order"
+        yield f"status reads {what}, {asked.callers} callers, a second", (asked.a_second,)
+        yield f"· processor for one, {what}, {asked.callers} callers, ms", (asked.cpu_ms,)
+
+
+def _medians(turns: Sequence[Mapping[str, Figure]]) -> dict[str, Figure]:
+    names = dict.fromkeys(name for turn in turns for name in turn)
+    told = {name: [turn[name] for turn in turns if turn.get(name)] for name in names}
+    return {name: tuple(statistics.median(each) for each in zip(*found, strict=True)) for name, found in told.items()}
+
+
+def _cells(figure: Figure | None, bare: Figure | None) -> tuple[str, str]:
+    told = " / ".join(map(_number, figure or ()))
+    if not figure or not bare or not all(bare):
+        return told, ""
+    return told, " / ".join(f"{ours / its:.2f}" for ours, its in zip(figure, bare, strict=True))
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _pair(found: Spread | None) -> Figure:
+    return (found.p50, found.p99) if found else ()
 
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def machine() -> str:
-    """Its processors."""
-    return f"{os.cpu_count()} processors, {_processor()}"
-
-
-def software() -> str:
-    """What is measured through."""
-    found = postgres.find()
-    parts = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-    if found is not None:
-        parts.append(_said(str(found), "--version").split("(")[0].strip())
-    broker = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    parts.append(_said(broker, "-h").partition("\n")[0].capitalize())
-    return ", ".join(part for part in parts if part)
-
-
-def _processor() -> str:
-    try:
-        told = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"model name\s*:\s*(.+)", told)
-    return model[1] if model else platform.machine()
-
-
-def _said(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        return ""

@@ -15,7 +15,7 @@ from typing import Any, Self
 import requests
 
 from bench import orders, postgres
-from bench.fleet import Fleet, FleetTimes
+from bench.answering import Fleet, FleetTimes
 from bench.machines import Machines
 from bench.orders import Prepared
 from bench.parts import Part, semaphore
@@ -85,6 +85,10 @@ class Stage:
         used = {program.name: cpu_seconds(program.pid) for program in self._programs}
         return used | {f"bench {part.name}": cpu_seconds(part.pid) for part in self._parts}
 
+    def served_with(self) -> float:
+        """Processor seconds of the cloud and its database so far."""
+        return sum(used for name, used in self.cpu().items() if not name.startswith(("bench ", "agent ", "mosquitto")))
+
     def written(self) -> dict[str, int]:
         """Bytes each of those programs has had written to a disk so far."""
         return {program.name: bytes_written(program.pid) for program in self._programs}
@@ -115,10 +119,13 @@ class Stage:
         self.database_url = self._start_database()
         mqtt_url = self._start_broker()
         self.provider: Part[ProviderTimes] = self._part("provider", Provider, self.capture)
-        self.fleet: Part[FleetTimes] = self._part("fleet", Fleet, mqtt_url, self.agents, self.permits)
-        self.machines: Part[dict[str, float]] = self._part("machines", Machines, len(self.agents))
+        self._start_stand_ins(mqtt_url)
         self._start_cloud(mqtt_url)
         self._start_agents(mqtt_url)
+
+    def _start_stand_ins(self, mqtt_url: str) -> None:
+        self.fleet: Part[FleetTimes] = self._part("fleet", Fleet, mqtt_url, self.agents, self.permits)
+        self.machines: Part[dict[str, float]] = self._part("machines", Machines, len(self.agents))
 
     def _part(self, name: str, build: Any, *arguments: Any) -> Part[Any]:
         part: Part[Any] = self._closing.enter_context(Part(name, build, *arguments))
@@ -148,6 +155,7 @@ class Stage:
         self.cloud_url = f"http://127.0.0.1:{port}"
         secret_key = secrets.token_urlsafe(32)
         orders.prepare_fleet(self.database_url, secret_key, self._devices, self.capture)
+        self._prepare_history()
         settings = _LIMITS | {
             "COFFEE_SECRET_KEY": secret_key,
             "COFFEE_DATABASE_URL": self.database_url,
@@ -156,12 +164,20 @@ class Stage:
             "COFFEE_BIND": f"127.0.0.1:{port}",
             "COFFEE_YOOKASSA_URL": self.provider.address,
         }
-        words = ["run"] if self._deployment is Deployment.SQLITE else ["worker", "web"]
-        for word in words:
-            program = ours("cloud", [word], f"cloud {word}", self._subfolder(f"cloud-{word}"), settings)
+        words = self._words()
+        for place, word in enumerate(words):
+            name = word if words.index(word) == place else f"{word} {words[:place].count(word) + 1}"
+            program = ours("cloud", [word], f"cloud {name}", self._subfolder(f"cloud-{name}"), settings)
             self._run(program, self._cloud_is_ready if word == words[-1] else lambda: True)
         if self._prepared:
             orders.prepare_orders(self.database_url, self._prepared, self.capture)
+
+    def _prepare_history(self) -> None:
+        """What was sold before; nothing."""
+
+    def _words(self) -> list[str]:
+        """The cloud's programs, the one that serves the last."""
+        return ["run"] if self._deployment is Deployment.SQLITE else ["worker", "web"]
 
     def _start_agents(self, mqtt_url: str) -> None:
         for name, tty in zip(self.agents, self.machines.address, strict=True):
@@ -186,7 +202,7 @@ class Stage:
     def _cloud_is_ready(self) -> bool:
         try:
             return requests.get(f"{self.cloud_url}/ready", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _run(self, program: Running, ready: Callable[[], bool]) -> None:

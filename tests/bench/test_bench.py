@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as program
-from bench import bare, idle, orders
+from bench import bare, idle, interpreter, orders, reads, report
 from bench.figures import percentile, spread
 from bench.parts import Part
 
@@ -19,6 +21,15 @@ AGENTS = 4
 def test_a_percentile_is_one_of_the_values() -> None:
     assert [percentile([1, 2, 3, 4], share) for share in (0.01, 0.25, 0.5, 0.75, 1)] == [1, 1, 2, 3, 4]
     assert percentile(list(range(1, 101)), 0.99) == 99
+
+
+def test_beside_each_figure_stands_how_often_the_bare_chains_it_is() -> None:
+    assert report._cells((3.0, 9.25), (1.5, 3.7)) == ("3 / 9.2", "2.00 / 2.50")
+    assert report._cells((3.0,), None) == ("3", "")
+    assert report._medians([{"a": (1.0, 9.0)}, {"a": (3.0, 7.0)}, {"a": (2.0, 8.0), "b": ()}]) == {
+        "a": (2.0, 8.0),
+        "b": (),
+    }
 
 
 def test_a_spread_is_told_in_milliseconds_and_of_nothing_there_is_none() -> None:
@@ -85,6 +96,14 @@ def test_two_programs_on_one_sqlite_file_are_watched_at_rest(tmp_path: Path) -> 
     assert {"cloud web", "cloud worker"} < watched.keys()
 
 
+def test_a_python_that_is_asked_for_is_taken_and_its_pace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(interpreter.CHOICE, sys.executable)
+    interpreter.chosen.cache_clear()
+    assert interpreter.chosen() == sys.executable
+    assert f"({sys.executable}: {interpreter.work_ms(sys.executable)} ms" in interpreter.told()
+    interpreter.chosen.cache_clear()
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("mosquitto")
 def test_the_bare_chain_is_measured(tmp_path: Path) -> None:
@@ -93,11 +112,25 @@ def test_the_bare_chain_is_measured(tmp_path: Path) -> None:
     [result] = json.loads(path.read_text())["results"]
     assert {rate: chain["count"] for rate, chain in result["chain"].items()} == {"2/s": 4, "50/s": 20}
     assert result["maximum"] > 0
+    assert [asked["failed"] for asked in result["reads"]] == [0, 0]
+
+
+def check_reads(found: list[dict[str, float]]) -> None:
+    assert [(asked["callers"], asked["knows"]) for asked in found] == [(2, False), (2, True)]
+    assert all(asked["failed"] == 0 and asked["a_second"] > 0 for asked in found)
+    assert [asked["unchanged"] > 0 for asked in found] == [False, True]
+
+
+@pytest.fixture(autouse=True)
+def short_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few callers; what `--memory` changes for the process is changed back."""
+    monkeypatch.setattr(reads, "CALLERS", (2,))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 def check_slice(database: str, tmp_path: Path) -> None:
     few = ["--rates", "4", "--seconds", "1", "--maximum-seconds", "0.5", "--maximum-orders", "40"]
-    few += ["--idle-seconds", "0.2"]
+    few += ["--idle-seconds", "0.2", "--reads-seconds", "0.2", "--buyers-seconds", "1", "--memory", "--no-bare"]
     few += ["--agents", str(AGENTS)]
     assert program.main(["--databases", database, *few, "--record", str(tmp_path)]) == 0
     [path] = (tmp_path / "results").iterdir()
@@ -109,10 +142,17 @@ def check_slice(database: str, tmp_path: Path) -> None:
     assert len(latency["segments"]) == SEGMENTS
     assert all(cut["count"] == 4 for cut in latency["segments"].values())
     assert (latency["missing"], latency["repeated"], result["maximum"]["unfinished"]) == (0, 0, 0)
-    assert result["statuses"]["successful"] == result["posted"] == 4 + result["maximum"]["posted"]
+    bought = result["bought"]["orders"]
+    assert result["statuses"]["successful"] == result["posted"] == 4 + result["maximum"]["posted"] + bought
+    assert bought >= 1
+    assert result["bought"]["unfinished"] == 0
+    check_reads(result["reads"])
+    assert "fdatasync" in recorded["software"]
+    assert "fixed piece of work" in recorded["software"]
     assert result["agent_start"]["count"] == AGENTS
     assert all(rest["percent"] >= 0 and rest["kib_a_second"] >= 0 for rest in result["idle"].values())
     assert sum(name.startswith("cloud ") for name in result["idle"]) == (1 if database == "sqlite" else 2)
     assert any(name.startswith("cloud ") for name in result["memory_after"])
     readme = (tmp_path / "README.md").read_text()
-    assert f"| webhook to first byte, at 4/s: p50 / p99 ms | {latency['chain']['p50']:.1f} /" in readme
+    assert "| × bare |" in readme
+    assert "| webhook to first byte, at 4/s: p50 / p99 ms | " in readme

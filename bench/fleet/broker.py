@@ -1,0 +1,65 @@
+"""Mosquitto exactly as shipped in deploy/mosquitto, TLS, passwords and rights included; only paths and ports differ."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.programs import Running
+from bench.stage import Missing
+from simulator.demo.programs import MOSQUITTO_PLACES, answers, free_port
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto"
+CLOUD = "coffee-cloud"
+PASSWORD = "bench-secret"
+# What Debian's package has as its own main file.
+_MAIN = """\
+persistence true
+persistence_location {folder}/data/
+log_dest none
+include_dir {folder}/conf.d
+"""
+
+
+class ShippedBroker(Running):
+    """`cloud_port` is the loopback door, `machines_port` the one with TLS, which `certificate` speaks for."""
+
+    def __init__(self, folder: Path, devices: Iterable[str]) -> None:
+        program = shutil.which("mosquitto") or next((p for p in MOSQUITTO_PLACES if Path(p).exists()), None)
+        if program is None or shutil.which("mosquitto_passwd") is None or shutil.which("openssl") is None:
+            raise Missing("no Mosquitto with mosquitto_passwd, or no openssl, on this machine")
+        for name in ("secrets", "conf.d", "data"):
+            (folder / name).mkdir(parents=True)
+        self.cloud_port, self.machines_port = free_port(), free_port()
+        self.certificate = folder / "secrets" / "server.crt"
+        shutil.copy(SHIPPED / "coffee.acl", folder)
+        _certify(self.certificate, folder / "secrets" / "server.key")
+        _write_passwords(folder / "secrets" / "passwords", [CLOUD, *devices])
+        rules = (SHIPPED / "coffee.conf").read_text().replace("/etc/mosquitto/", f"{folder}/")
+        (folder / "conf.d" / "coffee.conf").write_text(rules.replace("listener 8883", f"listener {self.machines_port}"))
+        door = (SHIPPED / "loopback.conf").read_text().replace("listener 1883", f"listener {self.cloud_port}")
+        (folder / "conf.d" / "loopback.conf").write_text(door)
+        main = folder / "mosquitto.conf"
+        main.write_text(_MAIN.format(folder=folder))
+        for path in (folder, *folder.rglob("*")):  # started by root it becomes another user
+            path.chmod(0o777 if path.is_dir() else 0o644)
+        super().__init__("mosquitto", [program, "-c", str(main)], folder, os.environ)
+
+    def is_ready(self) -> bool:
+        """Whether both doors are open."""
+        return answers(self.cloud_port) and answers(self.machines_port)
+
+
+def _certify(certificate: Path, key: Path) -> None:
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost", "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _write_passwords(path: Path, names: list[str]) -> None:
+    path.write_text("".join(f"{name}:{PASSWORD}\n" for name in names))
+    subprocess.run(["mosquitto_passwd", "-U", str(path)], check=True, capture_output=True)
