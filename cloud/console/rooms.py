@@ -3,6 +3,7 @@
 from cloud.console.account.routes import room as account
 from cloud.console.alerts.routes import room as alerts
 from cloud.console.claims.routes import room as claims
+from cloud.console.enrolment.routes import room as enrolment
 from cloud.console.journal.routes import room as journal
 from cloud.console.now.routes import room as now
 from cloud.console.orders.routes import room as orders
@@ -15,6 +16,7 @@ ROOMS: tuple[Room, ...] = (
     orders,
     claims,
     alerts,
+    enrolment,
     settings,
     people,
     journal,

@@ -1,0 +1,87 @@
+"""Machines get a name of their own at the broker, by a code for a person to carry, and lose it."""
+
+import io
+
+import segno
+from flask import request
+from markupsafe import Markup
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.journal import CHANGED
+from cloud.console.enrolment.readers import Machine, machine, machines_in
+from cloud.console.enrolment.texts_en import EN
+from cloud.console.enrolment.texts_ru import RU
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.kinds import DEVICE
+from cloud.console.shell.room import Nav, Room
+from cloud.database.transaction import Transaction
+from cloud.fleet import broker_identities, enrolment
+from cloud.fleet.enrolment import CannotEnrol, Codes
+from cloud.fleet.vault import Vault
+
+room = Room("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.ENROL, "enrolment", 80))
+
+
+@room.page("/enrolment", Act.ENROL)
+def list(desk: Desk) -> str:
+    """Every machine with an agent, and how far it has come."""
+    with desk.read() as session:
+        found = machines_in(session, desk.scope, request.args.get("after", ""), desk.now)
+    return desk.render("enrolment/list.html", found=found)
+
+
+@room.page("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
+def show(desk: Desk, device_uuid: str) -> str:
+    """One machine; the page follows it until it sells."""
+    return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code="",
+                       may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
+
+
+@room.act("/enrolment/<device_uuid>/code", Act.ENROL, DEVICE)
+def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
+    """A code, shown this once."""
+    settings = desk.cloud.settings
+    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+
+    def work(tx: Transaction) -> Done[str]:
+        return Done(codes.begin(tx, device_uuid, desk.now), None, {"code": CHANGED})
+
+    try:
+        code = enrolment.spaced(desk.perform(Act.ENROL, desk.about(), "", work))
+    except CannotEnrol:
+        desk.say("enrolment.cannot", good=False)
+        return desk.go("enrolment.list")
+    command = f"sudo coffee-agent enroll {settings.public_url} {code}"
+    return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code=code, command=command,
+                       picture=_picture(command), may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
+
+
+@room.act("/enrolment/<device_uuid>/revoke", Act.REVOKE_DEVICE, DEVICE)
+def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Out at once, until it is enrolled anew."""
+
+    def work(tx: Transaction) -> Done[bool]:
+        is_done = broker_identities.revoke(tx, device_uuid, desk.now)
+        return Done(is_done, None, {"identity": "revoked"} if is_done else {"identity": "none"})
+
+    is_done = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)
+    desk.say("enrolment.is_revoked" if is_done else "enrolment.had_none", good=is_done)
+    return desk.go("enrolment.list")
+
+
+def _machine(desk: Desk, device_uuid: str) -> Machine:
+    with desk.read() as session:
+        found = machine(session, desk.scope, device_uuid, desk.now)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _picture(words: str) -> Markup:
+    drawn = io.BytesIO()
+    segno.make(words, error="m").save(
+        drawn, kind="svg", xmldecl=False, svgns=False, nl=False, border=2, omitsize=True, dark="#000", light="#fff"
+    )
+    return Markup(drawn.getvalue().decode())  # noqa: S704  # segno draws it, nobody writes into it
