@@ -29,6 +29,7 @@ from cloud.wiring import Cloud
 
 BAD = 1
 WRONG_USAGE = 2
+KINDS = [reason.value for reason in ReturnReason]
 _REFUSED = (UnknownOrder, NotReturnable, NotAllowed)
 _by = click.option("--by", required=True, help="who decides; stays in the order's history")
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
@@ -46,7 +47,7 @@ def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
     @click.option(
         "--kopecks", type=click.IntRange(min=1), help="a part of a poured drink's price; without it all that is left"
     )
-    @click.option("--kind", type=click.Choice([*ReturnReason]), default="other", show_default=True, help="for counting")
+    @click.option("--kind", type=click.Choice(KINDS), default="other", show_default=True, help="for counting")
     @_by
     @_reason
     def command(order_id: str, kopecks: int | None, kind: str, by: str, reason: str) -> None:
