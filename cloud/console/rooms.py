@@ -2,9 +2,12 @@
 
 from cloud.console.account.routes import room as account
 from cloud.console.alerts.routes import room as alerts
+from cloud.console.charts.routes import room as charts
 from cloud.console.claims.routes import room as claims
 from cloud.console.enrolment.routes import room as enrolment
 from cloud.console.journal.routes import room as journal
+from cloud.console.machines.acts import room as machines
+from cloud.console.money.routes import room as money
 from cloud.console.now.routes import room as now
 from cloud.console.orders.routes import room as orders
 from cloud.console.people.routes import room as people
@@ -13,6 +16,9 @@ from cloud.console.shell.room import Room
 
 ROOMS: tuple[Room, ...] = (
     now,
+    machines,
+    charts,
+    money,
     orders,
     claims,
     alerts,

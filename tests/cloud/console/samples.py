@@ -17,6 +17,8 @@ from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import Kind
 from cloud.alerts.models import Channel, IncidentRow
 from cloud.alerts.store import write
+from cloud.database.transaction import Transaction
+from cloud.payments.reconcile.models import FoundDifference
 from tests.cloud.console.building import OWN, Console
 from tests.cloud.console.made import a_claim, a_request
 from tests.cloud.worlds import DEVICE
@@ -55,11 +57,27 @@ def _entry(console: Console) -> str:
         return str(session.scalar(select(func.max(JournalRow.id))))
 
 
+def _difference(console: Console) -> str:
+    now = console.world.now
+
+    def made(tx: Transaction) -> str:
+        found = FoundDifference(
+            merchant_id=OWN, fingerprint=uuid.uuid4().hex, day=now.date(), kind="amount_differs", state="open", here=100,
+            there=200, first_seen_at=now, last_seen_at=now,
+        )  # fmt: skip
+        tx.session.add(found)
+        tx.session.flush()
+        return str(found.id)
+
+    return console.world.database.transact(made)
+
+
 SAMPLES: dict[str, Callable[[Console], str]] = {
     "claim": a_claim,
     "return_request": a_request,
     "channel": _channel,
     "incident": _incident,
+    "difference": _difference,
     "device": lambda _: DEVICE,
     "entry": _entry,
     "member": _member,

@@ -1,0 +1,156 @@
+"""What a person does to a machine: jobs for its agent, closing and opening, notes. Each through the desk's one door."""
+
+import uuid
+from collections.abc import Callable
+
+from flask import request
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.console.machines.routes import room
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.kinds import DEVICE
+from cloud.courier import device_jobs
+from cloud.courier.device_jobs import Kind, NotNow, Wanted
+from cloud.database.transaction import Transaction
+from cloud.fleet import closing
+from cloud.fleet.closing import NoSuchThing
+from protocol.fields import SettingValue
+from protocol.reasons import RinseProgram
+
+__all__ = ["room"]
+MOST_SETTINGS = 64
+
+
+@room.act("/machines/<device_uuid>/rinse", Act.RINSE, DEVICE)
+def rinse(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Rinse or clean."""
+    program = RinseProgram.CLEAN if request.form.get("program") == RinseProgram.CLEAN else RinseProgram.RINSE
+    return _job(desk, device_uuid, Act.RINSE, Wanted(Kind.RINSE, program=program))
+
+
+@room.act("/machines/<device_uuid>/restart", Act.RESTART, DEVICE)
+def restart(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Start the agent anew."""
+    return _job(desk, device_uuid, Act.RESTART, Wanted(Kind.RESTART))
+
+
+@room.act("/machines/<device_uuid>/test-cup", Act.TEST_CUP, DEVICE)
+def test_cup(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Pour one for nothing."""
+    drink_no, _, size = request.form.get("drink", "").rpartition(":")
+    if size not in {"0", "1", "2"}:
+        raise BadRequest
+    return _job(desk, device_uuid, Act.TEST_CUP, Wanted(Kind.TEST_CUP, drink_no=drink_no, size=int(size)))
+
+
+@room.act("/machines/<device_uuid>/settings", Act.MACHINE_SETTINGS, DEVICE)
+def settings(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Values in place of the profile's."""
+    values = read_settings(request.form.get("values", ""))
+    if values is None:
+        desk.say("machines.bad_settings", good=False)
+        return desk.go("machines.show", device_uuid=device_uuid)
+    return _job(desk, device_uuid, Act.MACHINE_SETTINGS, Wanted(Kind.SETTINGS, values=values))
+
+
+@room.act("/machines/<device_uuid>/resume", Act.RESUME, DEVICE)
+def resume(desk: Desk, device_uuid: str) -> BaseResponse:
+    """A person has looked: it sells again."""
+    loss = request.form.get("accept_loss") == "yes"
+
+    def work(tx: Transaction, job_id: str) -> Done[None]:
+        who = desk.author.name
+        device_jobs.let_sell(tx, device_uuid, who, job_id, desk.now, accept_loss=loss)
+        return Done(None, after={"job": job_id, "accept_loss": loss})
+
+    return _asked(desk, device_uuid, Act.RESUME, Kind.RESUME, work)
+
+
+@room.act("/machines/<device_uuid>/close", Act.CLOSE_AND_OPEN, DEVICE)
+def close(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Sell nothing more of the machine, or of one drink."""
+    drink_no, why = request.form.get("drink", ""), request.form.get("why", "").strip()
+    if not why:
+        desk.say("machines.why_missing", good=False)
+        return desk.go("machines.show", device_uuid=device_uuid)
+
+    def work(tx: Transaction) -> Done[bool]:
+        is_new = closing.close(tx, device_uuid, drink_no, desk.author.name, why, desk.now)
+        return Done(is_new, {"closed": not is_new}, {"closed": True, "drink": drink_no})
+
+    return _moved(desk, device_uuid, why, work, "machines.was_closed")
+
+
+@room.act("/machines/<device_uuid>/open", Act.CLOSE_AND_OPEN, DEVICE)
+def open_again(desk: Desk, device_uuid: str) -> BaseResponse:
+    """Sell it again."""
+    drink_no = request.form.get("drink", "")
+
+    def work(tx: Transaction) -> Done[bool]:
+        was = closing.open_again(tx, device_uuid, drink_no, desk.author.name, desk.now)
+        return Done(was, {"closed": was}, {"closed": False, "drink": drink_no})
+
+    return _moved(desk, device_uuid, "", work, "machines.was_opened")
+
+
+@room.act("/machines/<device_uuid>/note", Act.NOTE_MACHINE, DEVICE)
+def note(desk: Desk, device_uuid: str) -> BaseResponse:
+    """A line for colleagues; it stands in the journal."""
+    words = request.form.get("note", "").strip()[:500]
+    if words:
+        desk.perform(Act.NOTE_MACHINE, desk.about(), words, lambda _: Done(None))
+    return desk.go("machines.show", device_uuid=device_uuid)
+
+
+def read_settings(text: str) -> dict[str, SettingValue] | None:
+    """Lines `timers.max_brew = 240`; None when one is no such line."""
+    values: dict[str, SettingValue] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, is_given, value = (part.strip() for part in line.partition("="))
+        if not is_given or not name or len(name) > 64 or len(values) >= MOST_SETTINGS:
+            return None
+        values[name] = _value(value)
+    return values
+
+
+def _value(text: str) -> SettingValue:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text[:500])
+
+
+def _job(desk: Desk, device_uuid: str, act: Act, wanted: Wanted) -> BaseResponse:
+    def work(tx: Transaction, job_id: str) -> Done[None]:
+        device_jobs.ask(tx, device_uuid, wanted, desk.author.name, job_id, desk.now)
+        return Done(None, after={"job": job_id, **wanted.facts()})
+
+    return _asked(desk, device_uuid, act, wanted.kind, work)
+
+
+def _asked(
+    desk: Desk, device_uuid: str, act: Act, kind: Kind, work: Callable[[Transaction, str], Done[None]]
+) -> BaseResponse:
+    job_id = device_jobs.new_id(kind, uuid.uuid4().hex)
+    try:
+        desk.perform(act, desk.about(), request.form.get("why", ""), lambda tx: work(tx, job_id))
+    except NotNow as refused:
+        desk.say(f"machines.not_now.{refused.code}", good=False)
+    else:
+        desk.say("machines.asked")
+    return desk.go("machines.show", device_uuid=device_uuid)
+
+
+def _moved(
+    desk: Desk, device_uuid: str, why: str, work: Callable[[Transaction], Done[bool]], said: str
+) -> BaseResponse:
+    try:
+        desk.perform(Act.CLOSE_AND_OPEN, desk.about(), why, work)
+    except NoSuchThing:
+        raise BadRequest from None
+    desk.say(said)
+    return desk.go("machines.show", device_uuid=device_uuid)

@@ -1,0 +1,108 @@
+"""The fleet as cards: what `scope` lets a person see, the worst first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, and_, func, select
+from sqlalchemy.orm import Session
+
+from cloud.access.person import Scope
+from cloud.console.machines.condition import Standing, standing
+from cloud.fleet.models import Device, DeviceLive, Drink, Merchant
+from cloud.fleet.presence_history import current_spells
+from cloud.fleet.zones import day_at
+from cloud.orders.sales_days import SalesDay
+
+PAGE = 60
+MOST = 5_000
+"""Machines looked at for one page; whoever has more narrows to a merchant."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One machine in the list."""
+
+    device_uuid: str
+    location: str
+    merchant: str
+    standing: Standing
+    zone: str
+    closed_drinks: int
+    cups: int
+    """Sold today, as far as it is rolled up."""
+    noise: float
+    """Damaged frames of its serial line, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A page of cards, and how many there are of each state."""
+
+    cards: Sequence[Card]
+    counts: dict[str, int]
+    total: int
+    next: str = ""
+
+
+def read_fleet(session: Session, scope: Scope, wanted: str, state: str, after: str, now: datetime) -> Fleet:
+    """Machines whose name or place contains `wanted`, those in `state` only where one is named."""
+    rows = [row for row in _rows(session, scope) if _is_meant(row[0], wanted.lower())]
+    spells = current_spells(session, [device.device_uuid for device, _, _ in rows])
+    stands = [
+        (device, live, owner, standing(device, live, spells.get(device.device_uuid))) for device, live, owner in rows
+    ]
+    counts: dict[str, int] = {}
+    for _, _, _, how in stands:
+        counts[how.state] = counts.get(how.state, 0) + 1
+    chosen = [one for one in stands if not state or one[3].state == state or (state == "trouble" and one[3].is_trouble)]
+    chosen.sort(key=lambda one: (one[3].severity, one[0].device_uuid))
+    names = [one[0].device_uuid for one in chosen]
+    start = names.index(after) + 1 if after in names else 0
+    page = chosen[start : start + PAGE]
+    more = names[start + PAGE - 1] if len(names) > start + PAGE else ""
+    return Fleet(_cards(session, page, now), counts, len(rows), more)
+
+
+def _cards(
+    session: Session, page: Sequence[tuple[Device, DeviceLive | None, str, Standing]], now: datetime
+) -> list[Card]:
+    names = [device.device_uuid for device, _, _, _ in page]
+    closed = dict(
+        session.execute(
+            select(Drink.device_uuid, func.count())
+            .where(Drink.device_uuid.in_(names), Drink.closed_since.is_not(None))
+            .group_by(Drink.device_uuid)
+        ).all()
+    )
+    days = {day_at(now, device.zone) for device, _, _, _ in page}
+    sold = {
+        (device, day): cups
+        for device, day, cups in session.execute(
+            select(SalesDay.device_uuid, SalesDay.day, SalesDay.cups).where(
+                and_(SalesDay.device_uuid.in_(names), SalesDay.day.in_(days))
+            )
+        )
+    }
+    return [
+        Card(
+            device.device_uuid, device.location, owner, how, device.zone, closed.get(device.device_uuid, 0),
+            sold.get((device.device_uuid, day_at(now, device.zone)), 0), live.frame_error_ratio if live else 0.0,
+        )
+        for device, live, owner, how in page
+    ]  # fmt: skip
+
+
+def _rows(session: Session, scope: Scope) -> Sequence[Row[Device, DeviceLive | None, str]]:
+    asked = (
+        select(Device, DeviceLive, Merchant.name)
+        .join(Merchant, Merchant.id == Device.merchant_id)
+        .outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
+        .where(scope.where(Device.merchant_id, Device.device_uuid))
+    )
+    return session.execute(asked.order_by(Device.device_uuid).limit(MOST)).all()
+
+
+def _is_meant(device: Device, wanted: str) -> bool:
+    """Looked for here: SQLite knows no small Cyrillic letters, and states are read of all of them anyway."""
+    return wanted in device.device_uuid.lower() or wanted in device.location.lower()

@@ -1,0 +1,60 @@
+"""Pages of machines: the list, one machine, and its living part."""
+
+from datetime import datetime
+
+from flask import request
+
+from cloud.access.acts import Act
+from cloud.console.machines.one_machine import look_of, read_machine
+from cloud.console.machines.reading import read_fleet
+from cloud.console.machines.texts_en import EN
+from cloud.console.machines.texts_ru import RU
+from cloud.console.shell.desk import Desk, address
+from cloud.console.shell.kinds import DEVICE
+from cloud.console.shell.paging import Key
+from cloud.console.shell.room import Nav, Room
+from cloud.fleet.zones import zone
+
+room = Room("machines", {"ru": RU, "en": EN}, Nav("machines.fleet", Act.SEE_FLEET, icon="machines", order=20))
+
+
+@room.page("/machines", Act.SEE_FLEET)
+def fleet(desk: Desk) -> str:
+    """All machines, the worst first."""
+    wanted, state = request.args.get("q", "").strip()[:100], request.args.get("state", "")
+    with desk.read() as session:
+        found = read_fleet(session, desk.scope, wanted, state, request.args.get("after", ""), desk.now)
+    return desk.render("machines/fleet.html", fleet=found, q=wanted, state=state, zone=zone)
+
+
+@room.page("/machines/<device_uuid>", Act.SEE_FLEET, DEVICE)
+def show(desk: Desk, device_uuid: str) -> str:
+    """One machine."""
+    return _page(desk, device_uuid, "machines/show.html")
+
+
+@room.page("/machines/<device_uuid>/now", Act.SEE_FLEET, DEVICE)
+def living(desk: Desk, device_uuid: str) -> str:
+    """What of it changes while one looks."""
+    return _page(desk, device_uuid, "machines/living.html")
+
+
+def _page(desk: Desk, device_uuid: str, template: str) -> str:
+    with desk.read() as session:
+        machine = read_machine(session, device_uuid, _before(), desk.now)
+    there = zone(machine.device.zone)
+    older = str(Key(machine.before, "-")) if machine.before is not None else ""
+
+    def event_words(what: str) -> str:
+        key = f"machines.event.{what}"
+        return str(desk.texts(key if key in EN else "machines.event.other"))
+
+    return desk.render(
+        template, m=machine, there=there, older=older, look_of=look_of, event_words=event_words,
+        order_at=lambda order_id: address("orders.show", order_id=order_id),
+    )  # fmt: skip
+
+
+def _before() -> datetime | None:
+    key = Key.read(request.args.get("after", ""))
+    return key.at if key is not None else None

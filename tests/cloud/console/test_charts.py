@@ -1,0 +1,78 @@
+"""Charts and files of sales: periods, pictures, what Excel makes of them, and nobody else's sums."""
+
+from datetime import date
+
+import pytest
+
+from cloud.console.charts.csv_file import MARK, Roubles, as_csv, safe
+from cloud.console.charts.drawing import bars, nice, shades
+from cloud.console.charts.period import Period, read_period
+from cloud.orders.money import PaymentState
+from cloud.orders.sales_days import roll_up
+from protocol.reasons import Result
+from tests.cloud.console.building import Console
+from tests.cloud.worlds import ONE_STAGE
+
+TODAY = date(2026, 3, 2)
+
+
+def test_a_period_and_the_one_before() -> None:
+    week = read_period("7", "", "", TODAY)
+    assert (week.first, week.last, week.length) == (date(2026, 2, 24), TODAY, 7)
+    assert week.before == Period(date(2026, 2, 17), date(2026, 2, 23))
+    assert read_period("", "2026-01-01", "2026-12-31", TODAY).last == TODAY
+    assert read_period("nonsense", "x", "y", TODAY).length == 28
+    assert read_period("", "1990-01-01", "2026-03-01", TODAY).length == 732
+
+
+def test_a_file_excel_opens_and_no_formula_in_it() -> None:
+    told = as_csv(["День", "Сумма"], [["=HYPERLINK(1)", Roubles(-14950)], ["@x", 12.5], ["+7", None]])
+    assert told.startswith(MARK + "День;Сумма\r\n")
+    assert told.splitlines()[1:] == ["'=HYPERLINK(1);-149,50", "'@x;12,50", "'+7;"]
+    assert safe("-cmd") == "'-cmd"
+    assert str(Roubles(-5)) == "-0,05"
+
+
+def test_pictures_fit_their_frame() -> None:
+    chart = bars([0, 5, 10], [20, 0, 0], ["a", "b", "c"], ["a", "", "c"])
+    assert all(0 <= bar.y <= chart.height and bar.before_y >= 0 for bar in chart.bars)
+    assert chart.bars[0].before_height > chart.bars[2].height > chart.bars[1].height > chart.bars[0].height == 0
+    assert [nice(most) for most in (1, 7, 100, 1501)] == [1.5, 9, 150, 3000]
+    assert shades([[0, 1], [10, 5]]) == [[0, 1], [9, 5]]
+    assert shades([[0]]) == [[0]]
+
+
+@pytest.fixture
+def sold(console: Console) -> Console:
+    world = console.world
+    for ends in (Result.DONE, Result.DONE, Result.REJECTED):
+        order_id = world.scan()
+        world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+        world.publish(order_id)
+        world.clock.advance(40)
+        world.report(order_id, ends, "" if ends is Result.DONE else "no_milk")
+    world.database.transact(roll_up)
+    return console
+
+
+def test_the_page_shows_them_and_others_do_not_see_them(sold: Console) -> None:
+    shown = sold.client("owner@north").get("/console/charts").get_data(as_text=True)
+    assert "537\u00a0₽" in shown
+    assert "В автомате закончилось молоко" in shown
+    assert "537" not in sold.client("owner@south").get("/console/charts").get_data(as_text=True)
+
+
+def test_the_files_hold_the_same_sums(sold: Console) -> None:
+    client = sold.client("accountant@north")
+    days = client.get("/console/charts/days.csv").get_data(as_text=True)
+    assert days.splitlines()[1].split(";")[3:8] == ["2", "1", "537,00", "0,00", "537,00"]
+    ledger = client.get("/console/money/ledger.csv?days=7").get_data(as_text=True)
+    assert [line.split(";")[6] for line in ledger.splitlines()[1:]] == ["179,00"] * 3
+    foreign = sold.client("accountant@south").get("/console/money/ledger.csv?days=7")
+    assert len(foreign.get_data(as_text=True).splitlines()) == 1
+
+
+def test_money_at_risk_of_ones_own(sold: Console) -> None:
+    shown = sold.client("owner@north").get("/console/money").get_data(as_text=True)
+    assert "179\u00a0₽" in shown  # the drink that failed goes back
+    assert "179" not in sold.client("owner@south").get("/console/money").get_data(as_text=True)
