@@ -84,4 +84,4 @@ def _by_name(drinks: Iterable[DrinkSales]) -> list[DrinkSales]:
 
 def _places(session: Session, names: list[str]) -> dict[str, str]:
     asked = select(Device.device_uuid, Device.location).where(Device.device_uuid.in_(names))
-    return dict(session.execute(asked).tuples().all()) if names else {}
+    return dict(session.execute(asked).all()) if names else {}

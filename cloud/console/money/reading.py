@@ -83,4 +83,4 @@ def read_ledger(
         .where(Movement.at >= begin, Movement.at < end, Movement.kind.in_(("captured", "refunded")))
         .where(Order.is_test.is_(False), scope.where(Order.merchant_id, Order.device_uuid))
     )
-    yield from session.execute(asked.order_by(Movement.at, Movement.id).limit(MOST_LINES)).tuples()
+    yield from session.execute(asked.order_by(Movement.at, Movement.id).limit(MOST_LINES))

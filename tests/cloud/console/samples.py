@@ -62,8 +62,8 @@ def _difference(console: Console) -> str:
 
     def made(tx: Transaction) -> str:
         found = FoundDifference(
-            merchant_id=OWN, fingerprint=uuid.uuid4().hex, day=now.date(), kind="amount_differs", state="open", here=100,
-            there=200, first_seen_at=now, last_seen_at=now,
+            merchant_id=OWN, fingerprint=uuid.uuid4().hex, day=now.date(), kind="amount_differs", state="open",
+            here=100, there=200, first_seen_at=now, last_seen_at=now,
         )  # fmt: skip
         tx.session.add(found)
         tx.session.flush()
