@@ -15,11 +15,11 @@ from cloud.console.shell.paging import Key
 from cloud.console.shell.room import Nav, Room
 from cloud.fleet.zones import zone
 
-room = Room("machines", {"ru": RU, "en": EN}, Nav("machines.fleet", Act.SEE_FLEET, icon="machines", order=20))
+room = Room("machines", {"ru": RU, "en": EN}, Nav("machines.list", Act.SEE_FLEET, icon="machines", order=20))
 
 
 @room.page("/machines", Act.SEE_FLEET)
-def fleet(desk: Desk) -> str:
+def list(desk: Desk) -> str:
     """All machines, the worst first."""
     wanted, state = request.args.get("q", "").strip()[:100], request.args.get("state", "")
     with desk.read() as session:

@@ -22,13 +22,13 @@ from cloud.payments.reconcile.kinds import Kind as Difference
 from cloud.payments.reconcile.models import State
 from cloud.payments.reconcile.store import settle_by_hand
 
-room = Room("money", {"ru": RU, "en": EN}, Nav("money.at_risk", Act.SEE_MONEY, icon="money", order=50))
+room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
 COLUMNS = ("at", "merchant", "order", "payment", "provider", "kind", "amount", "method", "machine", "drink")
 
 
 @room.page("/money", Act.SEE_MONEY)
-def at_risk(desk: Desk) -> str:
+def show(desk: Desk) -> str:
     """Money that is neither where it belongs nor back: sums, and what waits for a person."""
     unreadable = desk.cloud.clients.unreadable()
     with desk.read() as session:
@@ -57,14 +57,14 @@ def settle(desk: Desk, number: str) -> BaseResponse:
     why = request.form.get("why", "").strip()[:500]
     if not why:
         desk.say("money.why_missing", good=False)
-        return desk.go("money.at_risk")
+        return desk.go("money.show")
 
     def work(tx: Transaction) -> Done[bool]:
         return Done(settle_by_hand(tx, int(number), desk.author.name, why, desk.now), {"open": True}, {"open": False})
 
     desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
     desk.say("money.settled")
-    return desk.go("money.at_risk")
+    return desk.go("money.show")
 
 
 @room.page("/money/ledger.csv", Act.EXPORT)
