@@ -6,11 +6,12 @@ id, until its machine has spoken or its deadline has passed (docs/orders.md).
 
 import logging
 import queue
-from collections import deque
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import Acknowledged, BrokerLink, NotConnected
@@ -30,8 +31,8 @@ from protocol.topics import Channel, topic
 
 log = logging.getLogger("cloud.courier")
 
-MAX_HANDED_OVER = 200
-"""Rows claimed for us and not sent; beyond it we look for them ourselves."""
+MAX_UNANSWERED = 200
+"""So many the broker link sends before it waits for answers; beyond it new ones wait in the outbox, for any process."""
 QUERY_EXPIRY_S = 24 * 3600
 CANCEL_EXPIRY_S = 30
 """Or as long as the command it takes back, which the broker may hold as well."""
@@ -39,6 +40,8 @@ LONGEST_QUERY_WAIT_S = 300.0
 """A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
 RESEND_S = 3.0
 """A drink the machine has not spoken of is sent again after so long, then after twice that, and so on."""
+POINTLESS = "void"
+"""Verdict of a sending that nobody wants any more."""
 TOO_LATE = "not handed to the broker before its deadline"
 FAILED = 128
 """MQTT reason codes from here on are refusals."""
@@ -55,8 +58,15 @@ class Publication(OutgoingCommand):
     expiry_s: int
 
 
+class _Sent(NamedTuple):
+    """A publication, and the link's connection it was sent over."""
+
+    publication: Publication
+    connection: int
+
+
 class Publisher:
-    """One per process; `owner` names its leases."""
+    """One per process; `owner` names its leases. A command is sent by the thread that has committed it."""
 
     def __init__(self, database: Database, link: BrokerLink, rules: Rules, owner: str, clock: Clock) -> None:
         self._database = database
@@ -64,33 +74,24 @@ class Publisher:
         self._rules = rules
         self._owner = owner
         self._clock = clock
-        self._awaiting: dict[int, Publication] = {}
+        self._sending = threading.Lock()
+        """Its answer may come before `publish` has returned: nobody looks for it until it is in `_awaiting`."""
+        self._awaiting: dict[int, _Sent] = {}
         """Sent and not answered, by the broker link's number."""
-        self._connection = 0
-        """The link's connection they were sent over."""
         self._rows = OutgoingCommands(Lane.MQTT, owner)
-        self._handed_over: deque[OutgoingCommand] = deque()
-        """Claimed for us by those who wrote them; nobody has to look for these."""
         self._mail = database.wakeups.waiter(outbox.topic(Lane.MQTT))
         self._look_at: datetime | None = None
-        self.wake: Callable[[], None] = lambda: None
-        """Called when something was given to us: step soon."""
 
     def step(self, now: datetime) -> datetime:
-        """Settle what the broker has answered, send what is due; when to look again."""
+        """Settle what the broker has answered, send what nobody has sent; when to look again."""
         self._settle_answers()
         self._recover_lost(now)
         if not self._link.connected:
-            self._hand_back()
             return now + self._idle()  # the link wakes us when it is back
-        while self._handed_over:
-            self._send_handed_over(self._handed_over.popleft(), now)
         if self._mail.wait(0) or self._look_at is None or is_due(self._look_at, now, self._idle()):
-            publications, too_late, next_due = self._database.transact(self._take, now)
-            for row in too_late:
-                self._database.transact(self._never, row, TOO_LATE)
-            for publication in publications:
-                self._send(publication)
+            claimed, next_due = self._database.transact(self._take, now)
+            for command in claimed:
+                self._send(command)
             idle = now + self._idle()
             self._look_at = min(next_due or idle, idle)
         self._settle_answers()
@@ -104,52 +105,41 @@ class Publisher:
         return LaneWorker(Claim(self._owner, LEASE_S), self._prepare)
 
     def _prepare(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
-        if not self._link.connected or len(self._handed_over) >= MAX_HANDED_OVER:
+        if not self._link.connected or len(self._awaiting) >= MAX_UNANSWERED:
             return None
-        return partial(self._hand_over, OutgoingCommand(row, locked.command(row.subject), locked.order))
+        return partial(self._send, OutgoingCommand(row, locked.command(row.subject), locked.order))
 
-    def _hand_over(self, given: OutgoingCommand) -> None:
-        self._handed_over.append(given)
-        self.wake()
+    def _take(self, tx: Transaction, now: datetime) -> tuple[list[OutgoingCommand], datetime | None]:
+        """What is due and held by nobody, and when more is due."""
+        return [command_of(tx.session, row) for row in self._rows.claim(tx, now)], self._rows.next_due(tx.session)
 
-    def _hand_back(self) -> None:
-        """What was given to us goes back unsent, and certainly so."""
-        while self._handed_over:
-            self._database.transact(self._again, self._handed_over.popleft().row, "no connection to the broker")
-
-    def _send_handed_over(self, given: OutgoingCommand, now: datetime) -> None:
-        publication = _message_of(given, now)
-        if publication is not None:
-            self._send(publication)
-        elif given.is_wanted_drink:
-            self._database.transact(self._never, given.row, TOO_LATE)
-        else:
-            self._database.transact(outbox.void, given.row, self._owner, now)
-
-    def _take(self, tx: Transaction, now: datetime) -> tuple[list[Publication], list[OutboxRow], datetime | None]:
-        """What is to be sent, and drinks for which it is too late; what is pointless is settled here."""
-        publications, too_late = [], []
-        for row in self._rows.claim(tx, now):
-            claimed = command_of(tx.session, row)
-            publication = _message_of(claimed, now)
-            if publication is not None:
-                publications.append(publication)
-            elif claimed.is_wanted_drink:
-                too_late.append(row)
-            else:
-                outbox.void(tx, row, self._owner, now)
-        return publications, too_late, self._rows.next_due(tx.session)
-
-    def _send(self, publication: Publication) -> None:
+    def _send(self, command: OutgoingCommand) -> None:
+        """Send what was claimed for us, once that is committed. Waits for nobody; what it must write is deferred."""
+        now = self._clock()
         try:
-            to = topic(publication.command.device_uuid, Channel.COMMAND)
-            self._awaiting[self._link.publish(to, encode(publication.message), publication.expiry_s)] = publication
+            publication = _message_of(command, now)
+            if publication is not None:
+                self._publish(publication)
+            elif command.is_wanted_drink:
+                self._write(command, self._never, command.row, TOO_LATE)
+            else:
+                self._write(command, self._rows.settle, command.row, POINTLESS, now)
         except (NotConnected, OSError) as error:
-            log.error("make command not sent, will try until its deadline: %s", error, extra=publication.log_fields())
-            self._database.transact(self._again, publication.row, str(error))
+            log.error("make command not sent, will try until its deadline: %s", error, extra=command.log_fields())
+            self._write(command, self._again, command.row, str(error))
         except Exception as error:  # a bug of ours must not leave a paid order waiting for its deadline
-            log.exception("make command could not be sent", extra=publication.log_fields())
-            self._database.transact(self._never, publication.row, f"{type(error).__name__}: {error}"[:200])
+            log.exception("make command could not be sent", extra=command.log_fields())
+            self._write(command, self._never, command.row, f"{type(error).__name__}: {error}"[:200])
+
+    def _publish(self, publication: Publication) -> None:
+        to, payload = topic(publication.command.device_uuid, Channel.COMMAND), encode(publication.message)
+        with self._sending:
+            connection = self._link.connections
+            self._awaiting[self._link.publish(to, payload, publication.expiry_s)] = _Sent(publication, connection)
+
+    def _write(self, command: OutgoingCommand, work: Callable[..., object], *facts: object) -> None:
+        written = self._database.transact(work, *facts, key=order_key(command.order.id), deferred=True)
+        on_failure(written, partial(_not_stored, command))
 
     def _settle_answers(self) -> None:
         answers: list[Acknowledged] = []
@@ -161,12 +151,10 @@ class Publisher:
         if answers and self._look_at is not None:  # for what may have to be sent again
             self._look_at = min(self._look_at, self._clock() + timedelta(seconds=RESEND_S))
         for answer in answers:
-            publication = self._awaiting.pop(answer.mid, None)
-            if publication is not None:
-                settled = self._database.transact(
-                    self._answered, publication, answer.code, key=order_key(publication.order.id), deferred=True
-                )
-                on_failure(settled, partial(_not_stored, publication))
+            with self._sending:
+                sent = self._awaiting.pop(answer.mid, None)
+            if sent is not None:
+                self._write(sent.publication, self._answered, sent.publication, answer.code)
 
     def _answered(self, tx: Transaction, publication: Publication, code: int) -> None:
         locked = lock_order(tx, publication.order.id)
@@ -217,19 +205,20 @@ class Publisher:
 
     def _recover_lost(self, now: datetime) -> None:
         """Publications whose answer will never come, because their connection is gone or their lease: sent again."""
-        is_same = self._link.connections == self._connection
-        self._connection = self._link.connections
-        for mid, publication in list(self._awaiting.items()):
-            if not is_same:
+        with self._sending:
+            sent = list(self._awaiting.items())
+        for mid, (publication, connection) in sent:
+            is_lost = connection != self._link.connections
+            if is_lost:
                 self._look_at = None
                 self._database.transact(self._lost, publication.row, now)
-            if not is_same or is_due(publication.row.claimed_until or now, now, timedelta(seconds=LEASE_S)):
-                del self._awaiting[mid]
+            if is_lost or is_due(publication.row.claimed_until or now, now, timedelta(seconds=LEASE_S)):
+                self._awaiting.pop(mid, None)
 
 
-def _not_stored(publication: Publication, error: Exception) -> None:
+def _not_stored(command: OutgoingCommand, error: Exception) -> None:
     """What could not be settled is sent again when its lease ends; the device knows the command by then."""
-    log.error("the broker's answer could not be stored", exc_info=error, extra=publication.log_fields())
+    log.error("what became of the command could not be stored", exc_info=error, extra=command.log_fields())
 
 
 def _was_ended(locked: LockedOrder, publication: Publication) -> bool:

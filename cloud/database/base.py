@@ -25,14 +25,19 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _as_utc(moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
         raise ValueError("a naive datetime reached the database")
-    return None if moment is None else moment.astimezone(UTC)
+    return moment.astimezone(UTC)
 
 
 def _as_text(moment: datetime | None) -> str | None:
-    utc = _as_utc(moment)
-    return None if utc is None else utc.isoformat(" ", "microseconds").removesuffix("+00:00")
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime reached the database")
+    return moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 def _from_text(text: str | None) -> datetime | None:

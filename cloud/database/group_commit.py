@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
@@ -59,14 +60,15 @@ class GroupCommit:
             self._waiting.append(Piece(work, future, key))
         while not future.done():
             with self._writing:
-                if not future.done():
-                    self._commit(self._group())
+                committed = [] if future.done() else self._commit(self._group())
+            self._follow(committed)
         return future.result()
 
     def transact_all(self, pieces: Sequence[Piece]) -> None:
         """These in one commit of their own; each future tells how it went."""
         with self._writing:
-            self._commit(pieces)
+            committed = self._commit(pieces)
+        self._follow(committed)
 
     def changed_elsewhere(self) -> bool:
         """Whether others have changed this SQLite file since we were last asked: what we write ourselves is no news."""
@@ -81,7 +83,7 @@ class GroupCommit:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
 
-    def _commit(self, group: Sequence[Piece]) -> None:
+    def _commit(self, group: Sequence[Piece]) -> list[Transaction]:
         try:
             finished = self._commit_as_one(group)
         except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
@@ -92,7 +94,11 @@ class GroupCommit:
         for pieces, results, _ in finished:  # first, so that no act can leave a caller waiting
             for piece, result in zip(pieces, results, strict=True):
                 piece.future.set_result(result)
-        for _, _, transaction in finished:
+        return [transaction for _, _, transaction in finished]
+
+    def _follow(self, committed: Sequence[Transaction]) -> None:
+        """Outside the lock: the next group is written meanwhile, and what follows may itself write."""
+        for transaction in committed:
             self._committed(transaction)
 
     def _commit_as_one(self, group: Sequence[Piece]) -> list[_Finished]:
@@ -131,9 +137,9 @@ class GroupCommit:
 
 def _sharing(group: Sequence[Piece]) -> Iterator[list[Piece]]:
     """Those with a key together, by key and as they came; each of the others by itself."""
-    keyed = sorted((piece for piece in group if piece.key), key=lambda piece: piece.key)
+    keyed = sorted([piece for piece in group if piece.key], key=attrgetter("key"))
     yield from [keyed] if keyed else []
-    yield from ([piece] for piece in group if not piece.key)
+    yield from [[piece] for piece in group if not piece.key]
 
 
 def _failed(group: Sequence[Piece], error: BaseException) -> list[_Finished]:

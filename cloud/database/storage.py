@@ -44,44 +44,45 @@ class Storage:
     """How rows of one table are written."""
 
     def __init__(self, kind: type[Base], dialect: Dialect) -> None:
-        self._table, self._mark = table_of(kind), "?" if dialect.name == "sqlite" else "%s"
-        self.depth = Base.metadata.sorted_tables.index(self._table)
+        table = table_of(kind)
+        self._table, self._mark = table.name, "?" if dialect.name == "sqlite" else "%s"
+        self.depth = Base.metadata.sorted_tables.index(table)
         """Its place among all tables, those it refers to before it."""
-        self._names = [column.key for column in self._table.columns]
+        self._names = [column.key for column in table.columns]
         self.values_of: Callable[[Base], Values] = attrgetter(*self._names)
         """All its values, to compare and to write."""
-        self._own = [place for place, column in enumerate(self._table.columns) if column.autoincrement is not True]
-        key = named_by(kind)
-        self._key = self._names.index(key) if key else -1
-        processors = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in self._table.columns]
-        self._bound = [(place, bind) for place, bind in enumerate(processors) if bind is not None]
+        self._given = [place for place, column in enumerate(table.columns) if column.autoincrement is not True]
+        """The database counts up numbers by itself."""
+        self.key = named_by(kind)
+        self._bind = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]
         self._updates: dict[tuple[int, ...], str] = {}
+        names = ", ".join([self._names[place] for place in self._given])
+        marks = ", ".join([self._mark] * len(self._given))
+        self._insert = f"INSERT INTO {self._table} ({names}) VALUES ({marks})"  # noqa: S608  # our own tables' names
 
-    def insert(self, rows: Sequence[Values]) -> tuple[str, list[Values]]:
-        """The statement that adds these rows, and its parameters; the database counts up numbers by itself."""
-        names, marks = ", ".join(self._names[place] for place in self._own), ", ".join(self._mark for _ in self._own)
-        adding = f"INSERT INTO {self._table.name} ({names}) VALUES ({marks})"  # noqa: S608  # our own tables' names
-        return adding, self._parameters(rows, self._own)
+    def insert(self, rows: Sequence[Values], *, once: bool) -> tuple[str, list[Values]]:
+        """The statement that adds these rows, and its parameters."""
+        return self._insert + " ON CONFLICT DO NOTHING" * once, self._bound(rows, self._given)
 
     def update(self, rows: Sequence[tuple[Values, Values]]) -> tuple[str, list[Values]]:
         """The statement that makes these rows, given as they were and as they are, what they are; its parameters.
 
         It sets every column that differs in any of them. More would touch indexes for nothing.
         """
-        changed = tuple([place for place in self._own if any(was[place] != now[place] for was, now in rows)])
-        if changed not in self._updates:
-            *sets, key = [f"{self._names[place]} = {self._mark}" for place in (*changed, self._key)]
-            self._updates[changed] = f"UPDATE {self._table.name} SET {', '.join(sets)} WHERE {key}"  # noqa: S608
-        return self._updates[changed], self._parameters([now for _, now in rows], (*changed, self._key))
+        differ = {place for was, now in rows for place, (a, b) in enumerate(zip(was, now, strict=True)) if a != b}
+        places = (*sorted(differ), self._names.index(self.key))
+        if places not in self._updates:
+            *sets, key = [f"{self._names[place]} = {self._mark}" for place in places]
+            self._updates[places] = f"UPDATE {self._table} SET {', '.join(sets)} WHERE {key}"  # noqa: S608
+        return self._updates[places], self._bound([now for _, now in rows], places)
 
-    def _parameters(self, rows: Sequence[Values], places: Sequence[int]) -> list[Values]:
-        return [tuple([bound[place] for place in places]) for bound in map(self._as_bound, rows)]
-
-    def _as_bound(self, values: Values) -> list[Any]:
-        bound = list(values)
-        for place, bind in self._bound:
-            bound[place] = bind(bound[place])
-        return bound
+    def _bound(self, rows: Sequence[Values], places: Sequence[int]) -> list[Values]:
+        """As the driver takes them."""
+        binding = [(place, self._bind[place]) for place in places]
+        return [
+            tuple([row[place] if bind is None or row[place] is None else bind(row[place]) for place, bind in binding])
+            for row in rows
+        ]
 
 
 class PlainRows:
@@ -95,7 +96,7 @@ class PlainRows:
 
     def watch(self, row: Base) -> None:
         """A row just read: as the database holds it."""
-        storage = storage_of(kind_of(row), self._connection.dialect)
+        storage = self._storage(row)
         self._held.append((row, storage, storage.values_of(row)))
 
     def add(self, row: Base, once: bool = False) -> None:
@@ -119,20 +120,22 @@ class PlainRows:
                 changed[storage].append((was, now))
                 self._held[place] = (row, storage, now)
         for row, once in self._new:
-            kind = kind_of(row)
-            storage = storage_of(kind, self._connection.dialect)
-            added[storage, once].append(storage.values_of(row))
-            if named_by(kind):
-                self.watch(row)
+            storage = self._storage(row)
+            values = storage.values_of(row)
+            added[storage, once].append(values)
+            if storage.key:
+                self._held.append((row, storage, values))
         self._new.clear()
         for storage, rows in changed.items():  # first: what was live makes room for what is
             self._run(*storage.update(rows))
         for (storage, once), rows in sorted(added.items(), key=lambda item: item[0][0].depth):
-            statement, parameters = storage.insert(rows)
-            self._run(statement + " ON CONFLICT DO NOTHING" * once, parameters)
+            self._run(*storage.insert(rows, once=once))
 
     def _run(self, statement: str, parameters: list[Values]) -> None:
         self._connection.exec_driver_sql(statement, parameters if len(parameters) > 1 else parameters[0])
+
+    def _storage(self, row: Base) -> Storage:
+        return storage_of(kind_of(row), self._connection.dialect)
 
 
 @lru_cache(maxsize=64)

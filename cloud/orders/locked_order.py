@@ -60,7 +60,7 @@ class LockedOrder:
     was_paid: bool
     """When this transaction read it. Before its first payment an order has no command and no movement."""
     _parts: dict[type[Base], list[Any]] = field(default_factory=dict)
-    _added: list[Base] = field(default_factory=list)
+    _added: dict[type[Base], list[Any]] = field(default_factory=dict)
 
     @property
     def payments(self) -> Sequence[Payment]:
@@ -108,12 +108,13 @@ class LockedOrder:
         return any(payment.id == payment_id for payment in self._parts.get(Payment, ()))
 
     def _add(self, row: Payment | MakeCommand | OutboxRow | OrderChange | Movement, *, once: bool = False) -> None:
-        if once and any(_is_same(known, row) for known in self._parts.get(kind_of(row), ())):
+        kind = kind_of(row)
+        if once and any(_is_same(known, row) for known in self._parts.get(kind, ())):
             return
         self.tx.rows.add(row, once)
-        self._added.append(row)
-        if kind_of(row) in self._parts:
-            self._parts[kind_of(row)].append(row)
+        self._added.setdefault(kind, []).append(row)
+        if kind in self._parts:
+            self._parts[kind].append(row)
 
     def _all(self, kind: type[Part]) -> list[Part]:
         if kind not in self._parts:
@@ -121,7 +122,7 @@ class LockedOrder:
         return self._parts[kind]
 
     def _take_in(self, kind: type[Part], row: Part) -> None:
-        if any(kind_of(added) is kind and _is_same(added, row) for added in self._added):
+        if any(_is_same(added, row) for added in self._added.get(kind, ())):
             return  # written by us a moment ago
         if named_by(kind):
             self.tx.rows.watch(row)
@@ -172,7 +173,7 @@ class LockedOrders:
         for (row,) in _PARTS[kind].ask(self._tx.connection, wanted):
             lacking[row.order_id]._take_in(kind, row)
         for locked in lacking.values():
-            locked._parts[kind] += [row for row in locked._added if kind_of(row) is kind]
+            locked._parts[kind] += locked._added.get(kind, ())
 
     def _fetch(self, order_ids: Iterable[str]) -> None:
         for order, control, is_closed in _ORDERS.ask(self._tx.connection, sorted(order_ids)):

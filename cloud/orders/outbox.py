@@ -115,12 +115,6 @@ _CLAIM = (
 )
 _wanted_at = func.coalesce(_c.claimed_until, _c.due_at)
 _NEXT_DUE = select(_wanted_at).where(_open).order_by(_wanted_at).limit(1)
-_MINE = and_(_c.key == bindparam("of_key"), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
-_VOID = (
-    update(_table)
-    .where(_MINE)
-    .values(claimed_by="", claimed_until=None, settled_at=_now, verdict="void", last_error="")
-)
 _RENEW = (
     update(_table)
     .where(_c.key.in_(bindparam("keys", expanding=True)), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
@@ -172,11 +166,6 @@ def is_free(row: OutboxRow, now: datetime) -> bool:
     """Open, and held by nobody, or by one who let its lease run out."""
     held = row.claimed_until is not None and not is_due(row.claimed_until, now, LONGEST_LEASE)
     return row.settled_at is None and not held
-
-
-def void(tx: Transaction, row: OutboxRow, owner: str, now: datetime) -> None:
-    """What was taken has become pointless. Not for who holds the order: `order_tasks.settle_task` is."""
-    tx.connection.execute(_VOID, {"of_key": row.key, "owner": owner, "now": now})
 
 
 def put(tx: Transaction, task: Task, key: str, subject: str, now: datetime) -> None:

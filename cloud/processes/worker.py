@@ -104,7 +104,7 @@ class Worker:
         self._poller = StatusPoller(database, cloud.clients, rules, callers, jitter, clock)
         self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
         publishing = Loop("publisher", self._publisher, wakeups, mail, clock)
-        self._publisher.wake = self.link.on_answer = publishing.wake
+        self.link.on_answer = publishing.wake
         self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
         self.presence_link.on_received = lambda: wakeups.wake((PRESENCE_IN,))
         self._heartbeat = Heartbeat(database, self.link, self.presence_link, self._listener.lag_s, cloud.owner)

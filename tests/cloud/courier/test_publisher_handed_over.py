@@ -1,8 +1,15 @@
-"""Commands given to the courier in the commit that writes them, and couriers side by side."""
+"""Commands sent by whoever commits them, and couriers side by side."""
 
+import threading
+
+import pytest
+
+from cloud.courier.broker import NotConnected
 from cloud.courier.outgoing import LEASE_S
-from cloud.courier.publisher import MAX_HANDED_OVER, Publisher
-from cloud.orders import outbox
+from cloud.courier.publisher import MAX_UNANSWERED, Publisher
+from cloud.database.transaction import Transaction
+from cloud.orders import outbox, paying
+from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
@@ -26,38 +33,74 @@ def test_a_dead_couriers_command_is_sent_by_another(rig: Rig) -> None:
     published(rig, order_id)
 
 
-def test_a_row_written_in_this_process_is_given_to_the_courier_and_sent_without_looking(rig: Rig) -> None:
+def test_a_command_is_sent_by_whoever_commits_it(rig: Rig) -> None:
     machine = rig.machine()
-    rung: list[None] = []
-    rig.publisher.wake = lambda: rung.append(None)
     rig.world.database.dispatchers.add(LaneWorkers({Lane.MQTT: rig.publisher.lane_worker()}))
     order_id = rig.world.pay()
-    assert rung
     assert rig.world.rows(order_id, Task.MAKE)[0].claimed_by == "courier"
+    wait_until(lambda: machine.commands, what="the command, though nobody has stepped the publisher")
     published(rig, order_id)
-    wait_until(lambda: machine.commands)
     assert len(machine.commands) == 1
 
 
-def test_what_was_given_just_before_the_connection_broke_is_given_back_unsent(sqlite_world: World) -> None:
+def test_nothing_is_sent_that_is_not_committed(sqlite_world: World) -> None:
+    publisher, link = with_small_broker(sqlite_world)
+    order_id = sqlite_world.bring_to(Status.PENDING)
+    sqlite_world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
+
+    def undone(tx: Transaction) -> None:
+        paid = PaymentNews(PaymentState.HELD, "yk-1")
+        paying.payment_news(tx, sqlite_world.payment(order_id).id, paid, sqlite_world.rules, sqlite_world.now)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sqlite_world.database.transact(undone)
+    assert link.waiting == []
+
+
+def test_what_could_not_be_sent_just_after_its_commit_certainly_was_not(sqlite_world: World) -> None:
+    """The connection breaks between the two; who has committed the payment hears nothing of it."""
     world = sqlite_world
     publisher, link = with_small_broker(world)
     world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
+    link.trouble = NotConnected("gone")
     order_id = world.pay(account=ONE_STAGE)
-    link.connected = False
-    publisher.step(world.now)
+    [row] = world.rows(order_id, Task.MAKE)
+    assert (row.claimed_by, row.attempts, row.undone) == ("", 1, 1)
     world.wait(60)
     assert not world.order(order_id).uncertain, "not a byte left us"
     assert world.open_tasks(order_id) == ["refund"]
 
 
-def test_a_courier_with_his_hands_full_is_given_no_more(sqlite_world: World) -> None:
+def test_an_answer_that_comes_before_its_number_is_known_is_waited_for(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network's thread may be quicker than the one that sends."""
+    publisher, link = with_small_broker(sqlite_world)
+    sqlite_world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
+    publish, settling = link.publish, []
+
+    def answered_at_once(topic: str, payload: bytes, expiry_s: int) -> int:
+        mid = publish(topic, payload, expiry_s)
+        settling.append(threading.Thread(target=publisher.step, args=(sqlite_world.now,)))
+        settling[0].start()
+        wait_until(link.acknowledged.empty, what="the answer taken")
+        return mid
+
+    monkeypatch.setattr(link, "publish", answered_at_once)
+    order_id = sqlite_world.pay()
+    settling[0].join(30)
+    assert sqlite_world.status(order_id) == Status.MAKE_PENDING
+
+
+def test_beyond_what_the_link_sends_at_once_a_command_waits_in_the_outbox(sqlite_world: World) -> None:
     world = sqlite_world
-    publisher, _ = with_small_broker(world)
+    publisher, link = with_small_broker(world, answer=-1)
     world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
-    publisher._handed_over.extend([None] * (MAX_HANDED_OVER - 1))  # type: ignore[list-item]  # only counted
+    publisher._awaiting.update(dict.fromkeys(range(-MAX_UNANSWERED, -1)))  # type: ignore[arg-type]  # only counted
     taken, left = world.pay(), world.pay()
     assert [world.rows(order_id, Task.MAKE)[0].claimed_by for order_id in (taken, left)] == ["courier", ""]
+    assert len(link.waiting) == 1
 
 
 def test_a_courier_without_a_broker_is_given_nothing(sqlite_world: World) -> None:
