@@ -6,7 +6,7 @@ from flask import Flask, Response, render_template
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from simulator.demo.fleet import DEVICE
-from simulator.demo.stage import Stage
+from simulator.demo.stage import OPERATOR, OPERATOR_PASSWORD, Stage
 
 
 class _Quiet(WSGIRequestHandler):
@@ -22,6 +22,7 @@ def create_app(stage: Stage) -> Flask:
         return render_template(
             "front.html", machine=stage.machine.url, cloud=stage.cloud_url, menu=f"{stage.cloud_url}/m/{DEVICE}",
             books=f"{stage.yookassa.address}/sim/books", broker=stage.broker, messengers=stage.messengers.address,
+            console=f"{stage.cloud_url}/console/login", operator=OPERATOR, password=OPERATOR_PASSWORD,
         )  # fmt: skip
 
     @app.after_request

@@ -57,7 +57,13 @@ class Program:
     """One child process with its log file, perhaps run as another user. It does not outlive us."""
 
     def __init__(
-        self, name: str, command: list[str], folder: Path, environ: Mapping[str, str], user: str | None = None
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        environ: Mapping[str, str],
+        user: str | None = None,
+        told: str = "",
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
@@ -65,6 +71,8 @@ class Program:
         self._folder = folder
         self._environ = dict(environ)
         self._user = user
+        self._told = told.encode()
+        """What it reads from its standard input."""
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
 
@@ -74,8 +82,11 @@ class Program:
             # A session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
             self._process = subprocess.Popen(
                 self._command, cwd=self._folder, env=self._environ, stdout=log, stderr=log, start_new_session=True,
-                user=self._user,
+                user=self._user, stdin=subprocess.PIPE if self._told else None,
             )  # fmt: skip
+            if self._process.stdin is not None:
+                with self._process.stdin as told:
+                    told.write(self._told + b"\n")
             self._dismiss_guard()  # of a program that ended by itself before
             self._guard = Guard(self._process.pid)
         if came:
@@ -132,10 +143,12 @@ class Program:
             time.sleep(0.02)
 
 
-def ours(module: str, arguments: list[str], name: str, folder: Path, settings: Mapping[str, str]) -> Program:
+def ours(
+    module: str, arguments: list[str], name: str, folder: Path, settings: Mapping[str, str], told: str = ""
+) -> Program:
     """One of our own programs, with a clean environment apart from `settings`."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("COFFEE_")}
-    return Program(name, [sys.executable, "-m", module, *arguments], folder, {**environ, **settings})
+    return Program(name, [sys.executable, "-m", module, *arguments], folder, {**environ, **settings}, told=told)
 
 
 def mosquitto(folder: Path, port: int) -> Program | None:

@@ -4,13 +4,14 @@ import contextlib
 import secrets
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 import requests
 
 from simulator.broker.server import Broker
-from simulator.demo import log_lines
+from simulator.demo import history, log_lines
 from simulator.demo.fleet import DEVICE, KEY_VARIABLE, MERCHANT, SHOP, fleet_toml
 from simulator.demo.presence import Ear
 from simulator.demo.programs import DidNotStart, Program, answers, free_port, mosquitto, ours, undisturbed
@@ -22,6 +23,11 @@ from simulator.yookassa.server import YooKassaSimulator
 from simulator.yookassa.shops import Shop
 
 START_WITHIN_S = 60.0
+OPERATOR, OPERATOR_PASSWORD = "demo@example.org", "coffee-for-all"
+"""Who the demo's console knows. The password is no secret: everything of the demo listens on this machine only."""
+OPERATOR_OPTIONS = (
+    OPERATOR, "--name", "Анна", "--merchant", MERCHANT, "--role", "owner", "--no-second-factor", "--password-stdin",
+)  # fmt: skip
 CHAT = "-100500"
 """The chat in which the operator is told of troubles."""
 
@@ -148,6 +154,11 @@ class Stage:
             steps.append(["alerts", "add", MERCHANT, "telegram", "--", CHAT])
         for step in steps:
             self._finish(ours("cloud", step, f"cloud-{step[0]}", folder, settings))
+        if self._has_operator:
+            history.write(folder / "coffee.db", STANDARD_MENU, datetime.now(UTC))
+            self._finish(
+                ours("cloud", ["user", "add", *OPERATOR_OPTIONS], "cloud-user", folder, settings, OPERATOR_PASSWORD)
+            )
         self.cloud = ours("cloud", ["run"], "cloud", folder, settings)
         self._run(self.cloud)
         self.cloud.wait_for(self._cloud_is_ready, START_WITHIN_S)
@@ -166,7 +177,7 @@ class Stage:
     def _cloud_is_ready(self) -> bool:
         try:
             return requests.get(f"{self.cloud_url}/ready", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # a busy machine answers late
             return False
 
     def _finish(self, program: Program) -> None:

@@ -19,7 +19,9 @@ document.addEventListener("change", (event) => {
 
 /* What is being written shows up in its previews. */
 let soon;
-const preview = (form) => { for (const button of form.querySelectorAll("[data-preview]")) form.requestSubmit(button); };
+const preview = (form) => form.querySelectorAll("[data-preview]").forEach((button, i) => {
+  setTimeout(() => form.requestSubmit(button), 100 * i); // one after the other: a form goes one way at a time
+});
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-previews]");
   if (!form) return;
