@@ -1,0 +1,61 @@
+"""The first page over the demo's month: nothing waits, today beside its usual; it is renewed only when it changed."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cloud.access.person import EVERYTHING
+from cloud.console.now import readers
+from cloud.database.transaction import Transaction
+from cloud.fleet import presence_history, zones
+from cloud.fleet.models import DeviceLive
+from cloud.orders.at_risk import each_at_risk
+from simulator.demo import history
+from simulator.machine.menu import STANDARD_MENU
+from tests.cloud.console.building import FOREIGN, OWN, Console
+from tests.cloud.worlds import OTHER_DEVICE
+
+NOON = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
+"""A Tuesday, half past twelve in Moscow."""
+
+
+def a_month(console: Console) -> None:
+    console.clock.now = NOON
+    history.write(Path(str(console.cloud.database.url.database)), STANDARD_MENU, NOON)
+
+
+def test_the_demos_month_is_in_order_and_today_is_compared_with_tuesdays(console: Console) -> None:
+    a_month(console)
+    with console.cloud.database.read() as session:
+        assert each_at_risk(session, NOON) == []
+        today = readers.today(session, EVERYTHING, NOON, zones.zone(""))
+    assert today.usual_cups is not None
+    assert 15 < today.cups < 45
+    assert 0.6 < today.cups / today.usual_cups < 1.5
+
+
+def test_a_machine_that_is_gone_is_named_and_the_part_is_sent_only_when_it_changed(console: Console) -> None:
+    client = console.client(f"owner@{OWN}")
+    shown = client.get("/console/now").text
+    [address] = re.findall(r'hx-get="([^"]+)"', shown)
+    assert client.get(address).status_code == 204
+
+    def gone(tx: Transaction) -> None:
+        live = tx.session.get_one(DeviceLive, OTHER_DEVICE)
+        live.online = False
+        tx.session.flush()
+        presence_history.note(tx, [live], console.clock.now)
+
+    console.cloud.database.transact(gone)
+    answer = client.get(address, headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    assert OTHER_DEVICE in answer.text
+    assert "<html" not in answer.text
+    assert OTHER_DEVICE not in console.client(f"owner@{FOREIGN}").get("/console/now").text
+    assert OTHER_DEVICE not in console.client(f"technician@{OWN}").get("/console/now").text
+
+
+def test_a_technician_reads_no_sum(console: Console) -> None:
+    a_month(console)
+    assert "₽" in console.client(f"owner@{OWN}").get("/console/now").text
+    assert "₽" not in console.client(f"technician@{OWN}").get("/console/now").text
