@@ -101,7 +101,7 @@ BUGS = (
     _bug("a free drink taken for the order's", {10}, SELDOM, agent.free_is_sold, "service", "agent crashes", "machine",
          strength=2.0, inabilities=FORGETFUL, switches=("mid_pour_crash", "reboot_before_accept")),
     _bug("bytes before the commit", {1, 6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes", strength=4.0,
-         inabilities=FORGETFUL),
+         inabilities=NO_DEDUP),
     _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
     _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network", "outages", strength=2.0),
     _bug("a denial is believed", {6}, SELDOM, cloud.denial_believed, "contradictions", "folders", brew_s=20.0),

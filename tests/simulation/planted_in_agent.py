@@ -64,9 +64,11 @@ def bytes_before_commit() -> Patches:
     """The make goes out, then the journal says so."""
     mark_sent, write = Journal.mark_sent, MakeSender.write_make
 
-    def send(self: MakeSender, command: Command) -> bool:
+    def send(self: MakeSender, command: Command, snapshot: Snapshot) -> bool:
         is_written = write(self, command)
-        return mark_sent(self.journal, command.command_id) and is_written
+        with self.journal.transaction():
+            self.journal.mark_intent(command.command_id, snapshot)
+            return mark_sent(self.journal, command.command_id) and is_written
 
     return [patch.object(MakeSender, "send_make", send)]
 
