@@ -97,12 +97,15 @@ def refusal(why: str, broker: BrokerAddress) -> Finding:
         return Finding(BAD, "broker", f"it {words}; switch them on (mosquitto: retain_available true)")
     if "packet too large" in lower:
         return Finding(BAD, "broker", f"its limit is less than our connect; {_RAISE_LIMIT}")
+    if "certificate_required" in lower or "certificate required" in lower:
+        return Finding(BAD, "broker", f"it wants a certificate of ours ({why}); COFFEE_AGENT_MQTT_CERT and _KEY")
     if "certificate" in lower:
         advice = "is the clock right, is COFFEE_AGENT_MQTT_CA the certificate that signed the broker's?"
         return Finding(BAD, "broker", f"{why}; {advice}")
     is_brokers_word = why.startswith(BROKERS_WORD)
     if "ssl" in lower or "tls" in lower or (broker.tls and why and not is_brokers_word):
-        return Finding(BAD, "broker", f"{why}; does this port speak TLS? mqtt:// is without, mqtts:// with")
+        wants = "" if broker.cert_file else " Does it want a certificate of ours, COFFEE_AGENT_MQTT_CERT?"
+        return Finding(BAD, "broker", f"{why}; does this port speak TLS? mqtt:// is without, mqtts:// with.{wants}")
     if not why:
         return Finding(
             BAD, "broker", "it took the call and said nothing; is this the broker's port, and TLS as it is set?"
