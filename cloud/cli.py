@@ -9,8 +9,9 @@ from types import FrameType
 
 import click
 
-from cloud import __version__, cli_alerts, cli_enrol, cli_machines, cli_orders, cli_users
+from cloud import __version__
 from cloud.backup.commands import backup, restore, restored
+from cloud.commands import alerts, enrol, machines, orders, users
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.file_and_hand import ByHand
@@ -240,10 +241,6 @@ def events(device_uuid: str, limit: int, as_json: bool) -> None:
     click.echo(events_report.as_json(told) if as_json else events_report.as_text(told))
 
 
-cli_users.add_to(main, lambda: _ready_made(_settings()))
-cli_enrol.add_to(main, lambda: _ready_made(_settings()))
-
-
 def _wait_for_the_end() -> None:
     ended = threading.Event()
 
@@ -257,7 +254,5 @@ def _wait_for_the_end() -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait for providers
 
 
-for commands in (cli_orders.commands, cli_machines.commands):
-    for command in commands(lambda: _ready_made(_settings())):
-        main.add_command(command)
-main.add_command(cli_alerts.group(lambda: _ready_made(_settings())))
+for subject in (alerts, enrol, machines, orders, users):
+    subject.add_to(main, lambda: _ready_made(_settings()))

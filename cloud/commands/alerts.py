@@ -26,12 +26,12 @@ WHOLE_SERVICE = "platform"
 """How the merchant of the platform's own channels is called here."""
 
 
-def group(ready_made: Callable[[], Cloud]) -> click.Group:
-    """All of them, over the cloud that `ready_made` opens."""
+def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
+    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
     commands = click.Group("alerts", help="Who is told when something is wrong, and what is wrong now.")
     for make in (_adding, _listing, _testing, _removing, _telling, _acknowledging):
         commands.add_command(make(ready_made))
-    return commands
+    main.add_command(commands)
 
 
 def _adding(ready_made: Callable[[], Cloud]) -> click.Command:

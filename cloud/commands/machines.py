@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NoReturn
@@ -136,11 +136,11 @@ def jobs(opens: Opens, device_uuid: str, limit: int) -> None:
         click.echo(f"{job.asked_at:%Y-%m-%d %H:%M:%S}  {job.kind:9} {told}  ({job.asked_by})")
 
 
-def commands(ready_made: Opens) -> Iterable[click.Command]:
-    """Each command, over the cloud that `ready_made` opens."""
+def add_to(main: click.Group, ready_made: Opens) -> None:
+    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
     for command in (rinse, restart, settings, test_cup, resume, close, open_command, jobs):
         command.context_settings["obj"] = ready_made
-        yield command
+        main.add_command(command)
 
 
 def _run(opens: Opens, device_uuid: str, wanted: Wanted, by: str) -> None:

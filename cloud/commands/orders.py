@@ -35,10 +35,11 @@ _by = click.option("--by", required=True, help="who decides; stays in the order'
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
 
 
-def commands(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
-    """Each command, over the cloud that `ready_made` opens."""
+def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
+    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
     single = (_returning, _pouring, _forgetting, _listing)
-    return *(make(ready_made) for make in single), *_deciding(ready_made), evidence
+    for command in (*(make(ready_made) for make in single), *_deciding(ready_made), evidence):
+        main.add_command(command)
 
 
 def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
