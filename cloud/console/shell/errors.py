@@ -1,6 +1,7 @@
 """Errors of the console as pages: in its language, with a way back. Each unexpected one is logged once, here."""
 
 import logging
+from urllib.parse import urlsplit
 
 from flask import make_response, render_template, request
 from flask_wtf.csrf import CSRFError
@@ -42,7 +43,7 @@ class Errors:
         if request.method == "GET" and FRAGMENT not in request.headers:
             back = request.full_path.rstrip("?")
         else:
-            back = own_path(request.referrer or "", request.host_url)
+            back = own_path(request.referrer or "", request.host)
         return leave_for(address("shell.confirm", next=back or None))
 
     def _page(self, code: int, text: str = "") -> BaseResponse:
@@ -56,10 +57,11 @@ class Errors:
         return make_response(html, code)
 
 
-def own_path(url: str, host_url: str) -> str:
-    """The path of one of our own addresses; "" for anybody else's."""
-    path = url.removeprefix(host_url.rstrip("/")) if url.startswith(host_url) else url
-    return path if is_inside(path) else ""
+def own_path(url: str, host: str) -> str:
+    """The path of one of our own addresses; "" for anybody else's. The scheme may be another: a proxy speaks TLS."""
+    parts = urlsplit(url)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return path if parts.netloc == host and is_inside(path) else ""
 
 
 def is_inside(path: str) -> bool:

@@ -170,3 +170,15 @@ def test_tokens_lie_in_the_database_as_hashes_and_cookies_are_kept_from_scripts(
     with console.cloud.database.read() as session:
         assert cookie.decoded_value not in {row.token for row in session.query(LoginSession)}
         assert sessions.find(session, cookie.decoded_value, console.clock.now) is not None
+
+
+def test_after_confirming_one_comes_back_to_the_page_of_the_form_and_nowhere_else(console: Console) -> None:
+    client = console.client(OWNER, confirmed=False)
+    for page, back in (
+        ("https://localhost/console/account?lang=en", "/console/account?lang%3Den"),
+        ("https://evil.example/console/account", None),
+    ):
+        token = client.get("/console/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+        answer = client.post("/console/account/recovery-codes", data={"csrf_token": token}, headers={"Referer": page})
+        where = answer.headers["Location"]
+        assert where == ("/console/confirm" if back is None else f"/console/confirm?next={back}")
