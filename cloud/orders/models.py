@@ -47,6 +47,7 @@ class Order(Base):
         Index("ix_orders_waits_for_person", "id", **_where("waits_for_person", "waits_for_person = 1")),
         Index("ix_orders_given_back", "id", **_where(GIVEN_BACK)),
         Index("ix_orders_goodwill", "created_at", "id", **_where("goodwill", "goodwill = 1")),
+        Index("ix_orders_goodwill_of", "merchant_id", "created_at", "id", **_where("goodwill", "goodwill = 1")),
         Index("ix_orders_not_poured", "merchant_id", "created_at", "id", **_where(NOT_POURED)),
     )
 
