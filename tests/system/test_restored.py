@@ -12,10 +12,11 @@ from tests.system.promises import look, wait_kept
 from tests.system.world import Bought, World
 from tests.waiting import wait_until
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 DEVICES = ("m-001", "m-002")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def world(
     request: pytest.FixtureRequest, mosquitto: Mosquitto, tmp_path: Path, postgres_server: PostgresServer
 ) -> Iterator[World]:
