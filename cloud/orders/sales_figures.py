@@ -57,6 +57,20 @@ class Figures:
         if waited_s is not None:
             self.waits[_bucket(waited_s)] += 1
 
+    def add_parts(self, parts: dict[str, Any]) -> None:
+        """What `stored` gave of another, quick for many; sums of money are not in it."""
+        self.cups += sum(parts["hours"])
+        for reason, number in parts["reasons"].items():
+            self.reasons[reason] += number
+        for no, (name, cups, kopecks) in parts["drinks"].items():
+            drink = self.drinks.get(no) or self.drinks.setdefault(no, DrinkSales(name))
+            drink.cups += cups
+            drink.kopecks += kopecks
+        for mine, theirs in ((self.hours, parts["hours"]), (self.waits, parts["waits"])):
+            for place, number in enumerate(theirs):
+                if number:
+                    mine[place] += number
+
     def waited(self, share: float) -> float | None:
         """Within how many seconds of paying so great a share had its cup; None when nobody had any."""
         return percentile(self.waits, share)

@@ -13,7 +13,7 @@ from cloud.access.person import Scope
 from cloud.console.charts.csv_file import Cell, Roubles, as_csv
 from cloud.console.charts.drawing import Chart, bars, shades
 from cloud.console.charts.period import DEFAULT, PRESETS, Period, read_period
-from cloud.console.charts.reading import Sold, read_days, read_sold
+from cloud.console.charts.reading import Sums, read_days, read_sold, read_sums
 from cloud.console.charts.texts_en import EN
 from cloud.console.charts.texts_ru import RU
 from cloud.console.shell.desk import Desk
@@ -45,14 +45,15 @@ def show(desk: Desk) -> str:
     period, machine = _asked(desk)
     with desk.read() as session:
         sold = read_sold(session, desk.scope, period, machine)
-        before = read_sold(session, desk.scope, period.before, machine)
+        earlier = read_sums(session, desk.scope, period.before, machine)
         machines = _machines(session, desk.scope)
     return desk.render(
-        "charts/show.html", period=period, machine=machine, machines=machines, sold=sold, before=before,
+        "charts/show.html", period=period, machine=machine, machines=machines, sold=sold,
+        before=Sums(sum(one.cups for one in earlier.values()), 0, sum(one.kept for one in earlier.values())),
         preset=request.args.get("days", "" if request.args.get("since") else DEFAULT), presets=list(PRESETS),
-        cups=_chart(desk, period, sold, before, lambda one: one.cups),
-        sums=_chart(desk, period, sold, before, lambda one: one.kept / 100),
-        failures=_chart(desk, period, sold, before, lambda one: one.failed), week=shades(sold.week),
+        cups=_chart(desk, period, sold.by_day, earlier, lambda one: one.cups),
+        sums=_chart(desk, period, sold.by_day, earlier, lambda one: one.kept / 100),
+        failures=_chart(desk, period, sold.by_day, earlier, lambda one: one.failed), week=shades(sold.week),
         compared=Compared.of,
     )  # fmt: skip
 
@@ -103,12 +104,14 @@ def _machines(session: Session, scope: Scope) -> list[tuple[str, str]]:
     return [(name, place or name) for name, place in found]
 
 
-def _chart(desk: Desk, period: Period, sold: Sold, before: Sold, value: Callable[[Figures], float]) -> Chart:
-    nothing = Figures()
+def _chart(
+    desk: Desk, period: Period, sold: dict[date, Sums], before: dict[date, Sums], value: Callable[[Sums], float]
+) -> Chart:
+    nothing = Sums()
     dates = list(period.days())
     every = max(1, -(-len(dates) // LABELS))
-    now = [value(sold.by_day.get(day, nothing)) for day in dates]
-    then = [value(before.by_day.get(day, nothing)) for day in period.before.days()]
+    now = [value(sold.get(day, nothing)) for day in dates]
+    then = [value(before.get(day, nothing)) for day in period.before.days()]
     told = [_day(desk, day) for day in dates]
     titles = [f"{name}: {number:g}" for name, number in zip(told, now, strict=True)]
     return bars(now, then, titles, [name if place % every == 0 else "" for place, name in enumerate(told)])
