@@ -38,6 +38,8 @@ class Kind(StrEnum):
     MONEY_WAITS = "money_waits"
     """Money that only a person can move."""
     RETURN_STUCK = "return_stuck"
+    CLAIM_WAITS = "claim_waits"
+    """A buyer reported a problem, and nobody has answered."""
     DIFFERENCE = "difference"
     """Reconciliation found what nobody has explained."""
     RECEIPT_REFUSED = "receipt_refused"
@@ -93,6 +95,7 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.FAILURE_RATE: Terms(Severity.WARNING, timedelta(), calm=60 * _MINUTE),
     Kind.NO_SALES: Terms(Severity.NOTICE, timedelta(), calm=timedelta()),
     Kind.MONEY_WAITS: Terms(Severity.CRITICAL, timedelta()),
+    Kind.CLAIM_WAITS: Terms(Severity.NOTICE, 15 * _MINUTE, calm=timedelta()),
     Kind.RETURN_STUCK: Terms(Severity.WARNING, timedelta()),
     Kind.DIFFERENCE: Terms(Severity.WARNING, timedelta()),
     Kind.RECEIPT_REFUSED: Terms(Severity.WARNING, timedelta()),

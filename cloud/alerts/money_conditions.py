@@ -1,4 +1,4 @@
-"""What is wrong with money, receipts and contracts now."""
+"""What is wrong with money, receipts, claims and contracts now."""
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, time, timedelta
@@ -11,6 +11,7 @@ from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Merchant
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk
+from cloud.orders.claims import Claim, ClaimState
 from cloud.orders.models import Order, Payment
 from cloud.orders.receipts import Receipt, ReceiptState
 from cloud.payments.reconcile.models import FoundDifference, State
@@ -69,6 +70,19 @@ def refused_receipts(session: Session, now: datetime) -> list[Condition]:
     return [
         Condition(Kind.RECEIPT_REFUSED, merchant, "", since, {"receipts": number, "order": order})
         for merchant, number, order, since in session.execute(asked)
+    ]
+
+
+def waiting_claims(session: Session, now: datetime) -> list[Condition]:
+    """What buyers reported and nobody has answered yet."""
+    asked = (
+        select(Claim.merchant_id, func.count(), func.min(Claim.changed_at), func.min(Claim.order_id))
+        .where(Claim.state == ClaimState.OPEN.value)
+        .group_by(Claim.merchant_id)
+    )
+    return [
+        Condition(Kind.CLAIM_WAITS, merchant, "", since, {"claims": number, "order": order})
+        for merchant, number, since, order in session.execute(asked)
     ]
 
 

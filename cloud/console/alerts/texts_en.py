@@ -119,6 +119,7 @@ EN = {
     "alerts.of.no_sales": "No sales at usual hours",
     "alerts.of.money_waits": "Money waits for a decision",
     "alerts.of.return_stuck": "A return takes too long",
+    "alerts.of.claim_waits": "A buyer's claim without an answer",
     "alerts.of.difference": "Reconciliation difference",
     "alerts.of.receipt_refused": "Fiscal receipt refused",
     "alerts.of.key_refused": "A shop's key is refused",

@@ -119,6 +119,7 @@ RU = {
     "alerts.of.no_sales": "Нет продаж в обычное время",
     "alerts.of.money_waits": "Деньги ждут решения",
     "alerts.of.return_stuck": "Возврат идёт слишком долго",
+    "alerts.of.claim_waits": "Обращение покупателя без ответа",
     "alerts.of.difference": "Расхождение в сверке",
     "alerts.of.receipt_refused": "Чек не зарегистрирован",
     "alerts.of.key_refused": "Ключ магазина не принимают",
