@@ -141,7 +141,8 @@ class PresenceListener:
             if live is None:
                 continue
             if isinstance(said.message, State):
-                device_condition.note_state(live, said.message, now)
+                if not (said.retained and device_condition.is_older(live, said.message)):
+                    device_condition.note_state(live, said.message, now)
                 continue
             was_one = live.two_agents_since is None
             device_condition.note_presence(tx, live, said.message, now)

@@ -40,6 +40,12 @@ def note_state(live: DeviceLive, said: State, now: datetime) -> None:
     _see(live, now, is_new)
 
 
+def is_older(live: DeviceLive, said: State) -> bool:
+    """Whether it was said before what we know: a broker that was killed comes back with what it had saved last."""
+    known = (live.state or {}).get("at")
+    return isinstance(known, str) and said.at < datetime.fromisoformat(known)
+
+
 def _see(live: DeviceLive, now: datetime, is_new: bool) -> None:
     if is_new or live.seen_at is None or not live.seen_at <= now < live.seen_at + SEEN_EVERY:
         live.seen_at = now

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
@@ -212,6 +213,17 @@ def test_of_what_waits_unread_only_the_newest_counts_and_all_machines_share_a_co
     assert [live(world, device).frame_error_ratio for device in (DEVICE, OTHER_DEVICE)] == [0.3, 0.3]
     with world.database.read() as session:
         assert {spell.state for spell in current_spells(session, [DEVICE, OTHER_DEVICE]).values()} == {"online"}
+
+
+def test_what_a_broker_saved_before_it_was_killed_is_not_taken_for_news(sqlite_rig: Rig) -> None:
+    rig, world = sqlite_rig, sqlite_rig.world
+    put(rig, State(at=world.now, link="up", selling=True))
+    rig.presence.step(world.now)
+    old = encode(State(at=world.now - timedelta(seconds=30), link="down", selling=False))
+    for retained, link in ((True, "up"), (False, "down")):  # an agent whose clock was set back is believed
+        rig.presence_link.inbox.put(Received(topic(DEVICE, Channel.STATE), old, 0, 0, retained))
+        rig.presence.step(world.now)
+        assert (live(world).state or {})["link"] == link
 
 
 def test_one_message_our_own_code_cannot_take_keeps_no_others_back(
