@@ -68,7 +68,9 @@ class DailySummaries:
         tx.session.flush()  # of two workers one gets here
         is_now, before = (day_of(tx.session, merchant.id, each, local) for each in (day, day - timedelta(days=7)))
         live = [state.value for state in LIVE]
-        troubles = select(func.count()).where(IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live))
+        troubles = select(func.count()).where(
+            IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live), IncidentRow.group_id == ""
+        )
         open_ones = tx.session.scalar(troubles) or 0
         for channel in channels:
             reader = Reader(channel.language, local, self._console_url, "")
@@ -114,8 +116,11 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
         .where(Order.paid_at.is_not(None))
     ).all()
     reasons = Counter(reason for reason, _ in back)
-    selling = select(Device.device_uuid).where(Device.merchant_id == merchant_id, Device.status == "active")
-    silent = sorted(set(session.scalars(selling)) - {row[0] for row in sold})
+    selling = select(Device.device_uuid, Device.location).where(
+        Device.merchant_id == merchant_id, Device.status == "active"
+    )
+    sellers = {row[0] for row in sold}
+    silent = sorted(row[1] or row[0] for row in session.execute(selling) if row[0] not in sellers)
     return Day(
         sum(row[1] for row in sold), sum(row[2] for row in sold), len(back), sum(row[1] for row in back),
         reasons.most_common(1)[0][0] if reasons else "", silent,

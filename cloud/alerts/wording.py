@@ -95,7 +95,7 @@ def text_of(incident: Incident, reader: Reader, now: datetime) -> str:
 
 
 def _body(incident: Incident, reader: Reader, now: datetime) -> list[str]:
-    lines = [text_of(incident, reader, now)]
+    lines = [] if incident.resolved_at is not None else [text_of(incident, reader, now)]
     if incident.kind is Kind.MANY_OFFLINE and incident.is_live:
         names = incident.facts["machines"]
         more = "…" if len(names) > MOST_MACHINES_LISTED else ""

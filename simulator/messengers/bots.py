@@ -71,11 +71,12 @@ class Bots:
 
     def _max_updates(self) -> ResponseReturnValue:
         after = int(request.args.get("marker", "0"))
-        found = self._chats.updates(after)
+        found = self._chats.max_updates(after)
         return jsonify(updates=found, marker=after + len(found))
 
     def _max_answers(self) -> ResponseReturnValue:
-        self._chats.answers.append(json_text.decode(request.get_data(), dict[str, Any]))
+        said: dict[str, Any] = json_text.decode(request.get_data(), dict[str, Any])
+        self._chats.answers.append({"callback_query_id": request.args.get("callback_id"), "text": said["notification"]})
         return jsonify(success=True)
 
     def _program(self, name: str) -> ResponseReturnValue:

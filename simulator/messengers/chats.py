@@ -1,7 +1,6 @@
 """What arrived where: the ground truth of every messenger, and what people press. Thread-safe."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +29,7 @@ class Chats:
         self._lock = threading.Lock()
         self._messages: dict[str, Message] = {}
         self._updates: list[dict[str, Any]] = []
+        self._max_updates: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
         """What the bot answered to presses."""
 
@@ -55,30 +55,35 @@ class Chats:
             return [message for message in self._messages.values() if chat in {"", message.chat}]
 
     def press(self, message: Message, data: str, by: str) -> None:
-        """Somebody presses a button in Telegram."""
-        self.happen(
-            lambda number: {
-                "update_id": number,
-                "callback_query": {
-                    "id": f"press-{number}", "from": {"id": int(by)}, "data": data,
-                    "message": {"message_id": int(message.ref), "chat": {"id": message.chat}},
-                },
-            }
-        )  # fmt: skip
+        """Somebody presses a button, in whichever of the two the message is."""
+        in_telegram = {
+            "id": f"press-{message.ref}", "from": {"id": int(by)}, "data": data,
+            "message": {"message_id": int(message.ref), "chat": {"id": message.chat}},
+        }  # fmt: skip
+        in_max = {
+            "update_type": "message_callback", "message": {"recipient": {"chat_id": message.chat}},
+            "callback": {"callback_id": f"press-{message.ref}", "payload": data, "user": {"user_id": int(by)}},
+        }  # fmt: skip
+        self._happen({"callback_query": in_telegram}, in_max)
 
     def write(self, chat: str, by: str, text: str) -> None:
-        """Somebody writes to the bot in Telegram."""
-        self.happen(
-            lambda number: {
-                "update_id": number,
-                "message": {"chat": {"id": chat}, "from": {"id": int(by)}, "text": text},
-            }
-        )
+        """Somebody writes to the bot."""
+        in_telegram = {"chat": {"id": chat}, "from": {"id": int(by)}, "text": text}
+        in_max = {
+            "update_type": "message_created",
+            "message": {"recipient": {"chat_id": chat}, "sender": {"user_id": int(by)}, "body": {"text": text}},
+        }  # fmt: skip
+        self._happen({"message": in_telegram}, in_max)
 
-    def happen(self, make: Callable[[int], dict[str, Any]]) -> None:
-        """Somebody presses or writes something: `make` gets the number of the update."""
+    def _happen(self, in_telegram: dict[str, Any], in_max: dict[str, Any]) -> None:
         with self._lock:
-            self._updates.append(make(len(self._updates) + 1))
+            self._updates.append({"update_id": len(self._updates) + 1, **in_telegram})
+            self._max_updates.append(in_max)
+
+    def max_updates(self, after: int) -> list[dict[str, Any]]:
+        """The same in MAX's words."""
+        with self._lock:
+            return self._max_updates[after:]
 
     def updates(self, after: int) -> list[dict[str, Any]]:
         """What happened after that number."""

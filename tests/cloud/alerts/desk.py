@@ -19,7 +19,7 @@ from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.delivery import Notifier, Site
 from cloud.alerts.models import Channel, Delivery, IncidentRow
-from cloud.alerts.presses import Presses, TelegramBot
+from cloud.alerts.presses import MaxBot, Presses, TelegramBot
 from cloud.alerts.watch import IncidentWatch
 from cloud.background.loops import ThreadPool
 from cloud.database.transaction import Transaction
@@ -44,9 +44,10 @@ class Desk:
     def __post_init__(self) -> None:
         clock, plain = self.world.clock, Http()
         bot = Telegram(self.messengers.token, self.messengers.address, plain)
+        messenger = MaxMessenger(self.messengers.token, f"{self.messengers.address}/max", plain)
         self.senders: dict[str, Sender] = {
             "telegram": bot,
-            "max": MaxMessenger(self.messengers.token, f"{self.messengers.address}/max", plain),
+            "max": messenger,
             "email": Letters(self.messengers.mailbox.url, "alerts@example.org", clock),
             "webhook": SignedWebhook(plain, clock),
         }
@@ -56,6 +57,7 @@ class Desk:
             self.world.database, self.senders, self.world.vault, seal, site, self.owner, ThreadPool("notify", 0), clock
         )
         self.presses = Presses(self.world.database, TelegramBot(bot), seal, self.owner)
+        self.max_presses = Presses(self.world.database, MaxBot(messenger), seal, self.owner)
 
     def channel(self, kind: str = "telegram", address: str = GROUP, merchant: str = "north", **terms: object) -> str:
         """A new channel; its id."""

@@ -180,7 +180,7 @@ def test_the_morning_is_summed_up_once_also_when_all_is_well(desk: Desk) -> None
         "Итоги дня 02.03", "",
         "Чашек: 2, на 358,00\u00a0₽. Неделей раньше: 0, на 0,00\u00a0₽.",
         "Возвратов: 1, на 179,00\u00a0₽. Чаще всего: нет воды.",
-        "Ничего не продали: m-002.",
+        "Ничего не продали: m-002",
         "Все автоматы на связи.",
     ]  # fmt: skip
     assert desk.messages("quiet@example.org") == []

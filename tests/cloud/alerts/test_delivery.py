@@ -4,12 +4,15 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, time, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from cloud.access import users
 from cloud.access.acts import Role
+from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.sender import Address, Letter, Refused
@@ -18,8 +21,8 @@ from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.models import Channel, Rule
 from cloud.database.transaction import Transaction
 from simulator.messengers.faults import FaultKind
-from tests.cloud.alerts.desk import GROUP, Desk
-from tests.cloud.worlds import DEVICE, OTHER_DEVICE
+from tests.cloud.alerts.desk import GROUP, Desk, a_desk
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, a_world
 
 
 def test_an_unplugged_machine_is_one_message_that_changes(desk: Desk) -> None:
@@ -35,7 +38,7 @@ def test_an_unplugged_machine_is_one_message_that_changes(desk: Desk) -> None:
     desk.presence(DEVICE, online=True)
     desk.pass_time(330)
     [message] = desk.messages()
-    assert message.text.startswith("🟢 Всё в порядке.")
+    assert message.text.startswith("🟢 Устранено: Автомат не на связи: m-001")
     assert message.buttons == []
     assert desk.incidents() == [("offline", DEVICE, "resolved")]
 
@@ -48,7 +51,7 @@ def test_forty_at_once_are_one_message(desk: Desk) -> None:
         desk.world.clock.advance(1)
     desk.pass_time(200)
     [message] = desk.messages()
-    assert "Сразу 40 из 42 автоматов не на связи" in message.text
+    assert "Не на связи автоматов: 40 из 42" in message.text
     for name in names[:30]:
         desk.presence(name, online=True)
     desk.pass_time(60)
@@ -67,7 +70,7 @@ def test_each_channel_says_it_in_its_own_way(desk: Desk) -> None:
     desk.pass_time(330)
     [in_max] = desk.messages("-77")
     assert in_max.texts[0].startswith("🔴 Machine offline: m-001")
-    assert in_max.text.startswith("🟢 All well.")
+    assert in_max.text.startswith("🟢 Over: Machine offline: m-001")
     [opened] = desk.messages("ops@example.org")
     assert opened.facts["subject"] == "🔴 Автомат не на связи: m-001"
     calls = desk.messages("ours")
@@ -207,25 +210,56 @@ class _Dying:
         return self.send(address, letter)
 
 
-def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk) -> None:
+@pytest.mark.parametrize("messenger", ["telegram", "max"])
+def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk, messenger: str) -> None:
     desk = sqlite_desk
-    desk.channel()
+    presses = {"telegram": desk.presses, "max": desk.max_presses}[messenger]
+    desk.channel(messenger)
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     [message] = desk.messages()
     desk.messengers.press(message, "Принято", by="42")
-    desk.presses.step(desk.world.now)
+    presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своей учётной записи в консоли"
     code = desk.world.database.transact(_annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code.lower()}")
-    desk.presses.step(desk.world.now)
+    presses.step(desk.world.now)
     desk.messengers.press(message, "Принято", by="42")
-    desk.presses.step(desk.world.now)
+    presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Принято"
     desk.pass_time(30)
     assert "Принял: Анна." in desk.messages()[0].text
     desk.pass_time(5 * 3600, every=600)
     assert len(desk.messages()) == 1  # no repeats
+    with desk.world.database.read() as session:
+        [row] = session.scalars(select(JournalRow))
+    assert (row.act, row.who_name, row.address) == ("acknowledge", "Анна", messenger)
+
+
+def test_a_chat_is_chosen_by_a_code_written_in_it(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    channel = desk.channel(address="0")
+    code = desk.world.database.transact(people.new_code, "channel", channel, desk.world.now)
+    desk.messengers.write(GROUP, "42", f"/link@coffee_bot {code}")
+    desk.messengers.write("-1", "43", f"/link {code}")  # somebody else, with a code that is used
+    desk.presses.step(desk.world.now)
+    desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+    desk.pass_time(20)
+    assert [message.text.split(":")[0] for message in desk.messages("-1")] == ["Такого кода нет, или он устарел"]
+    assert len(desk.messages()) == 2  # that it is linked, and the test
+
+
+def test_two_workers_make_one_incident_and_one_message(migrated_postgres_url: str) -> None:
+    with a_world(migrated_postgres_url) as world, a_desk(world) as desk:
+        other = Desk(world, desk.messengers, owner="w2")
+        desk.channel()
+        desk.presence(DEVICE, online=False)
+        for _ in range(18):
+            now = world.clock.advance(10)
+            with ThreadPoolExecutor(2) as workers:
+                list(workers.map(lambda each, at=now: (each.watch.step(at), each.notifier.step(at)), (desk, other)))
+        assert len(desk.messages()) == 1
+        assert desk.incidents() == [("offline", DEVICE, "open")]
 
 
 def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: Desk) -> None:
