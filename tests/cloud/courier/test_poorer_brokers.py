@@ -11,7 +11,7 @@ from protocol.topics import Channel, every, topic
 from simulator.broker import Broker
 from simulator.broker.limits import Limits, Sharing
 from tests.cloud.courier.rig import Machine
-from tests.cloud.worlds import World
+from tests.cloud.worlds import World, a_world
 from tests.simulator.broker.clients import V3, Client
 from tests.waiting import wait_until
 
@@ -120,10 +120,10 @@ def test_what_came_over_a_former_connection_is_not_acknowledged_on_this_one(dial
         machine.client.disconnect()
 
 
-def test_without_sharing_one_worker_hears_the_machines_and_another_takes_over(world: World, dialled: Dialled) -> None:
-    if world.database.is_sqlite:
-        pytest.skip("SQLite has one worker")
-    with Broker(limits=Limits(sharing=Sharing.UNKNOWN)) as broker:
+def test_without_sharing_one_worker_hears_the_machines_and_another_takes_over(
+    migrated_postgres_url: str, dialled: Dialled
+) -> None:
+    with a_world(migrated_postgres_url) as world, Broker(limits=Limits(sharing=Sharing.UNKNOWN)) as broker:
         links = [dialled(broker.url, f"link-{number}") for number in range(2)]
         readers = [Reader(world.database, link, f"w{number}") for number, link in enumerate(links)]
 
