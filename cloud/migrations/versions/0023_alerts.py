@@ -192,7 +192,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("incident_id", "channel_id", name="uq_alert_messages_once"),
     )
     op.create_index("ix_alert_messages_channel", "alert_messages", ["channel_id"], unique=False)
-    watch = sa.table("alert_watch", sa.column("name"), sa.column("looked_at"), sa.column("holder"))
+    watch = sa.table(
+        "alert_watch", sa.column("name"), sa.column("looked_at", sa.DateTime(timezone=True)), sa.column("holder")
+    )
     never = datetime(1970, 1, 1, tzinfo=UTC)
     op.bulk_insert(watch, [{"name": name, "looked_at": never, "holder": ""} for name in WATCHES])
 
