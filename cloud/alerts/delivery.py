@@ -227,17 +227,24 @@ def _settle_one(
             _mark_told(message, job, "" if job.digest else ref, now)
             sendings.settle(tx, message, sending.key, now)
             channel.broken_since, channel.broken_why = (None, "")
+            channel.failing_since, channel.failing_why = (None, "")
         case Moved(to):
             channel.address = to
             sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
         case NotNow(after_s, why):
+            _note_failing(channel, why, now)
             _try_later(tx, message, sending, now, after_s, why, undone=True)
         case Unknown(why):
+            _note_failing(channel, why, now)
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(sending.attempts - 1, 10))
             _try_later(tx, message, sending, now, pause, why, undone=False)
         case Refused(why):
             sendings.settle(tx, message, sending.key, now, REFUSED)
             channel.broken_since, channel.broken_why = channel.broken_since or now, why[:128]
+
+
+def _note_failing(channel: Channel, why: str, now: datetime) -> None:
+    channel.failing_since, channel.failing_why = channel.failing_since or now, why[:128]
 
 
 def _try_later(

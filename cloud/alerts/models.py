@@ -88,6 +88,9 @@ class Channel(Base):
     broken_since: Mapped[datetime | None] = mapped_column(default=None)
     """It refused a message for good; a test that arrives ends that."""
     broken_why: Mapped[str] = mapped_column(String(128), default="")
+    failing_since: Mapped[datetime | None] = mapped_column(default=None)
+    """Since then every attempt failed, though none for good: it is tried on."""
+    failing_why: Mapped[str] = mapped_column(String(128), default="")
 
 
 class AlertMessage(Base):

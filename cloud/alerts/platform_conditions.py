@@ -1,14 +1,17 @@
 """What is wrong with our own service now: its workers, its way to the broker, its clock, the channels of alerts."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import Channel
 from cloud.background import heartbeat
+
+FAILING_FOR = timedelta(minutes=10)
+"""A messenger that is blocked or down refuses nothing: so long without an answer it is a trouble."""
 
 
 def broken_workers(session: Session, now: datetime) -> list[Condition]:
@@ -20,12 +23,13 @@ def broken_workers(session: Session, now: datetime) -> list[Condition]:
 
 
 def broken_channels(session: Session, now: datetime) -> list[Condition]:
-    """Channels that refuse what is sent to them. Told to the merchant over its others, and to the platform's."""
-    return [
-        Condition(
-            Kind.CHANNEL_BROKEN, channel.merchant_id, channel.id, channel.broken_since,
-            {"name": channel.name, "why": channel.broken_why},
-        )
-        for channel in session.scalars(select(Channel).where(Channel.broken_since.is_not(None)))
-        if channel.broken_since is not None
-    ]  # fmt: skip
+    """Channels that refuse what is sent to them, or that nothing has reached for a while. Told over the others."""
+    is_failing = Channel.failing_since <= now - FAILING_FOR
+    found = []
+    for channel in session.scalars(select(Channel).where(or_(Channel.broken_since.is_not(None), is_failing))):
+        since, why = channel.broken_since, channel.broken_why
+        if since is None:
+            since, why = channel.failing_since or now, channel.failing_why
+        facts = {"name": channel.name, "why": why}
+        found.append(Condition(Kind.CHANNEL_BROKEN, channel.merchant_id, channel.id, since, facts))
+    return found

@@ -50,8 +50,10 @@ class Letters:
                 server.starttls(context=secure)
                 server.ehlo()
             if parts.username:
+                if not isinstance(server.sock, ssl.SSLSocket):
+                    raise smtplib.SMTPNotSupportedError("no TLS: a password is not said in the open")
                 server.login(unquote(parts.username), unquote(parts.password or ""))
-        except BaseException:
+        except (OSError, smtplib.SMTPException):
             server.close()
             raise
         return server

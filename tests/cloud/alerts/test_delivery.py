@@ -15,9 +15,11 @@ from cloud.access.acts import Role
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channels.http import Http
-from cloud.alerts.channels.sender import Address, Letter, Refused
+from cloud.alerts.channels.letters import Letters
+from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
+from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel, Rule
 from cloud.database.transaction import Transaction
 from simulator.messengers.faults import FaultKind
@@ -115,6 +117,13 @@ def test_an_answer_that_was_lost_is_sent_again_and_says_so(sqlite_desk: Desk, ki
     assert sqlite_desk.deliveries() == ["unknown", "delivered"]
 
 
+def test_a_password_is_not_said_to_a_mail_server_without_tls(sqlite_desk: Desk) -> None:
+    url = sqlite_desk.messengers.mailbox.url.replace("://", "://user:secret@")
+    sender = Letters(url, "alerts@example.org", sqlite_desk.world.clock)
+    assert isinstance(sender.send(Address("ops@example.org"), Letter("k", "s", "t")), NotNow)
+    assert sqlite_desk.messages("ops@example.org") == []
+
+
 def test_too_many_messages_wait_as_long_as_they_are_told(sqlite_desk: Desk) -> None:
     sqlite_desk.channel()
     sqlite_desk.messengers.fault(FaultKind.TOO_MANY, seconds=100.0)
@@ -147,6 +156,23 @@ def test_a_dead_channel_is_told_over_another_and_mended_by_a_test(sqlite_desk: D
     sqlite_desk.pass_time(60)
     assert sqlite_desk.broken(dead) == (None, "")
     assert [message.text.split()[0] for message in sqlite_desk.messages()] == ["Это", "🔴"]  # then what it had missed
+
+
+def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    desk.channel("email", "ops@example.org")
+    reached = desk.senders["telegram"]
+    desk.senders["telegram"] = Telegram(desk.messengers.token, "http://127.0.0.1:9", Http())
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(900)
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    desk.senders["telegram"] = reached
+    desk.pass_time(120)
+    assert [message.text[:1] for message in desk.messages()] == ["🔴"]
+    desk.pass_time(400)
+    assert ("channel_broken", "resolved") in {(kind, state) for kind, _, state in desk.incidents()}
 
 
 def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
