@@ -47,7 +47,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
         steps["watcher"] = OutsideWatcher(database, settings.watcher_url, Http())
     return [
         Loop("notify", notifier, database.wakeups, NOTIFY, cloud.clock),
-        *(Loop(name, each, database.wakeups, name, cloud.clock) for name, each in steps.items()),
+        *(Loop(name, each, database.wakeups, None, cloud.clock) for name, each in steps.items()),
     ]
 
 

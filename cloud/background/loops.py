@@ -21,6 +21,8 @@ __all__ = ["Clock", "Loop", "Steps", "ThreadPool", "utc_now"]
 log = logging.getLogger("cloud.background.loops")
 
 AFTER_ERROR_S = 1.0
+CLOCK_LOOK_S = 30.0
+"""How often who goes by the clock looks whether somebody has set it."""
 
 Clock = Callable[[], datetime]
 
@@ -33,14 +35,18 @@ class Steps(Protocol):
 
 
 class Loop:
-    """One thread stepping one thing."""
+    """One thread stepping one thing: whenever `topic` is woken, and as often as a lost wake-up may cost.
 
-    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str, clock: Clock = utc_now) -> None:
+    Without a topic nobody wakes it: it is stepped when its time comes and not before, and costs nothing meanwhile.
+    """
+
+    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str | None, clock: Clock = utc_now) -> None:
         self.name = name
         self._steps = steps
         self._clock = clock
         self._wakeups = wakeups
-        self._waiter: Waiter = wakeups.waiter(topic)
+        self._goes_by_clock = topic is None
+        self._waiter = Waiter(wakeups, "") if topic is None else wakeups.waiter(topic)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -70,8 +76,12 @@ class Loop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                wake_at = self._steps.step(self._clock())
+                began = self._clock()
+                wake_at = self._steps.step(began)
                 pause = (wake_at - self._clock()).total_seconds()
+                if self._goes_by_clock:
+                    self._wait_until(wake_at, began)
+                    continue
             except DBAPIError as error:
                 log.error("%s: %s", self.name, _said_of(error), exc_info=not is_away(error))
                 pause = AFTER_ERROR_S
@@ -79,6 +89,11 @@ class Loop:
                 log.exception("%s: a step failed", self.name)
                 pause = AFTER_ERROR_S
             self._waiter.wait(min(max(pause, 0.0), self._wakeups.longest_sleep_s))  # polling is the truth
+
+    def _wait_until(self, wake_at: datetime, began: datetime) -> None:
+        """A clock that was set back by more than the step took ends the wait."""
+        while not self._stopping.is_set() and began <= (now := self._clock()) < wake_at:
+            self._waiter.wait(min((wake_at - now).total_seconds(), CLOCK_LOOK_S))
 
 
 def _said_of(error: DBAPIError) -> str:

@@ -160,7 +160,7 @@ class CloudProcess:
 class WorldLoop:
     """Stands in for `cloud.background.loops.Loop`: steps when rung, when something is due, and now and then."""
 
-    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str, clock: Clock) -> None:
+    def __init__(self, name: str, steps: Steps, wakeups: Wakeups, topic: str | None, clock: Clock) -> None:
         world = here()
         self.name = name
         self.process = world.process
@@ -171,7 +171,8 @@ class WorldLoop:
         self._planned = float("inf")
         self._rank = 10 + len(world.cloud_of(self.process).loops)
         world.cloud_of(self.process).loops.append(self)
-        wakeups.admit(_LoopWaiter(wakeups, topic, self.wake))
+        if topic is not None:
+            wakeups.admit(_LoopWaiter(wakeups, topic, self.wake))
 
     def start(self) -> None:
         self._is_started = True

@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
 from cloud.background.loops import Loop, ThreadPool, utc_now
 from cloud.database.wakeup import Wakeups
+from tests.cloud.worlds import HandClock
 from tests.waiting import wait_until
 
 
@@ -19,6 +21,9 @@ class Counted:
         self.steps = 0
         self.next_in = next_in
         self.trouble: Exception | None = None
+
+    def has_made(self, steps: int) -> bool:
+        return self.steps == steps
 
     def step(self, now: datetime) -> datetime:
         self.steps += 1
@@ -59,6 +64,22 @@ def test_a_loop_steps_at_once_and_again_when_rung(wakeups: Wakeups, counted: Cou
 
 def test_polling_is_the_truth_and_a_lost_wake_up_costs_a_second(counted: Counted, loop: Loop) -> None:
     wait_until(lambda: counted.steps >= 3, what="steps nobody rang for")
+
+
+def test_who_goes_by_the_clock_is_stepped_when_its_time_comes_and_for_nothing_else(wakeups: Wakeups) -> None:
+    """Regression: each of a dozen such loops stepped once a second, which cost more than all that was idle."""
+    clock, counted = HandClock(), Counted(next_in=60)
+    loop = Loop("hourly", counted, wakeups, None, clock)
+    loop.start()
+    wait_until(lambda: counted.steps == 1)
+    for seconds, steps in ((59, 1), (1, 2), (-3600, 3)):  # not yet; due; the clock was set back
+        clock.advance(seconds)
+        wakeups.wake_all()
+        loop.wake()
+        wait_until(partial(counted.has_made, steps), what="its steps")
+    loop.stop()
+    loop.join(10)
+    assert counted.steps == 3
 
 
 def test_a_step_that_raises_is_logged_and_tried_again(
