@@ -176,16 +176,21 @@ def _spoken_of(known: Mapping[str, Incident]) -> Collection[str]:
 
 
 def _grouped(incidents: Sequence[Incident]) -> list[Incident]:
-    """Machines of a crowd are told of by the crowd's incident, unless they were told of before."""
+    """Machines of a crowd are told of by the crowd's incident, unless they were told of before.
+
+    One that came back and went again by itself belongs to it no more.
+    """
     crowds = {each.merchant_id: each for each in incidents if each.kind is Kind.MANY_OFFLINE}
-    grouped = []
-    for each in incidents:
-        held = crowds.get(each.merchant_id) if each.kind is Kind.OFFLINE else None
-        if held is not None and not each.group_id and each.subject in held.facts["machines"]:
-            grouped.append(replace(each, group_id=held.id))
-        else:
-            grouped.append(each)
-    return grouped
+    return [
+        replace(each, group_id=_group_of(each, crowds.get(each.merchant_id))) if each.kind is Kind.OFFLINE else each
+        for each in incidents
+    ]
+
+
+def _group_of(incident: Incident, crowd_now: Incident | None) -> str:
+    if not incident.present:
+        return incident.group_id
+    return crowd_now.id if crowd_now is not None and incident.subject in crowd_now.facts["machines"] else ""
 
 
 def _inhibited(incidents: Iterable[Incident]) -> frozenset[Kind]:

@@ -61,6 +61,22 @@ def test_forty_at_once_are_one_message(desk: Desk) -> None:
     assert message.text.splitlines()[3] == f"Всё ещё не на связи: {', '.join(names[30:])}"
 
 
+def test_one_of_a_crowd_that_came_back_and_went_again_is_told_by_itself(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    names = desk.machines(10)
+    for name in names:
+        desk.presence(name, online=False)
+    desk.pass_time(160)
+    desk.presence(names[0], online=True)
+    desk.pass_time(200)
+    desk.presence(names[0], online=False)
+    desk.pass_time(200)
+    crowd, one = desk.messages()
+    assert names[0] not in crowd.text
+    assert names[0] in one.text
+
+
 def test_each_channel_says_it_in_its_own_way(desk: Desk) -> None:
     desk.channel("max", "-77", language="en")
     desk.channel("email", "ops@example.org")
