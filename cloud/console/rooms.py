@@ -1,7 +1,7 @@
 """The rooms of the console. A room that is not named here has no page."""
 
 from cloud.console.account.routes import room as account
-from cloud.console.alerts.routes import room as alerts
+from cloud.console.alerts.rules import room as alerts
 from cloud.console.charts.routes import room as charts
 from cloud.console.claims.routes import room as claims
 from cloud.console.enrolment.routes import room as enrolment

@@ -1,7 +1,7 @@
-"""Pages about alerts: what is wrong, who is told, what is watched, what is under maintenance."""
+"""Pages about incidents: what is wrong now and was, what is done about it, what is under maintenance."""
 
-from collections.abc import Callable, Mapping
-from datetime import time, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from flask import request
@@ -10,15 +10,11 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
 from cloud.access.journal import CHANGED, Subject
-from cloud.alerts import channel_settings, handling, people
-from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
+from cloud.alerts import handling, people
 from cloud.alerts.incident import Incident
-from cloud.alerts.kinds import PLATFORM, Kind, Severity
-from cloud.alerts.models import Channel
-from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.alerts.wording import Reader, text_of, title_of
 from cloud.console.alerts import readers
-from cloud.console.alerts.readers import CHANNEL, INCIDENT
+from cloud.console.alerts.readers import INCIDENT
 from cloud.console.alerts.texts_en import EN
 from cloud.console.alerts.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
@@ -27,7 +23,6 @@ from cloud.console.shell.paging import Key
 from cloud.console.shell.room import Nav, Room
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
-from cloud.fleet.vault import Vault
 
 room = Room("alerts", {"ru": RU, "en": EN}, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
 SNOOZES = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
@@ -112,101 +107,6 @@ def snooze(desk: Desk, incident_id: str) -> BaseResponse:
     return _handled(desk, incident_id, work, "alerts.snoozed")
 
 
-@room.page("/alerts/channels", Act.EDIT_ALERTS)
-def channels(desk: Desk) -> str:
-    """Who is told, and a form for one more."""
-    with desk.read() as session:
-        found = readers.channels(session, desk.scope)
-        owners = readers.merchants(session, desk.scope)
-    return desk.render("alerts/channels.html", channels=found, owners=owners, kinds=_kinds(desk), platform=PLATFORM)
-
-
-@room.act("/alerts/channels/add", Act.EDIT_ALERTS)
-def add_channel(desk: Desk) -> BaseResponse | str:
-    """One more channel; a webhook's secret is shown this once."""
-    owner = _owner(desk)
-    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
-
-    def work(tx: Transaction) -> Done[tuple[Channel, str]]:
-        channel, secret = channel_settings.add(tx, owner, _terms(), vault, desk.now)
-        after = {"kind": channel.kind, "name": channel.name, "address": channel.address}
-        return Done((channel, secret), None, after, Subject("channel", channel.id, owner))
-
-    try:
-        channel, secret = desk.perform(Act.EDIT_ALERTS, Subject("channel", "", owner), "", work)
-    except ChannelWrong as error:
-        return _wrong(desk, error, "alerts.channels")
-    if secret:
-        return desk.render("alerts/secret.html", channel=channel, secret=secret)
-    desk.say("alerts.channel_added")
-    return desk.go("alerts.channel", channel_id=channel.id)
-
-
-@room.page("/alerts/channels/<channel_id>", Act.EDIT_ALERTS, CHANNEL)
-def channel(desk: Desk, channel_id: str) -> str:
-    """How it is set up, its log, a test."""
-    with desk.read() as session:
-        found = session.get_one(Channel, channel_id)
-        log = readers.attempts(session, channel_id)
-    return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk))
-
-
-@room.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)
-def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
-    """Set it up anew."""
-
-    def work(tx: Transaction) -> Done[None]:
-        old = channel_settings.of_id(tx, channel_id)
-        before = _told_of(old)
-        channel_settings.change(tx, channel_id, _terms(old.kind))
-        return Done(None, before, _told_of(old))
-
-    try:
-        desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    except ChannelWrong as error:
-        return _wrong(desk, error, "alerts.channel", channel_id=channel_id)
-    desk.say("alerts.saved")
-    return desk.go("alerts.channel", channel_id=channel_id)
-
-
-@room.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
-def test_channel(desk: Desk, channel_id: str) -> BaseResponse:
-    """Have a test message sent."""
-
-    def work(tx: Transaction) -> Done[None]:
-        channel_settings.test(tx, channel_id, desk.now)
-        return Done(None, after={"test": True})
-
-    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    desk.say("alerts.test_sent")
-    return desk.go("alerts.channel", channel_id=channel_id)
-
-
-@room.act("/alerts/channels/<channel_id>/remove", Act.EDIT_ALERTS, CHANNEL)
-def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
-    """Tell nothing there any more."""
-
-    def work(tx: Transaction) -> Done[None]:
-        before = _told_of(channel_settings.of_id(tx, channel_id))
-        channel_settings.remove(tx, channel_id)
-        return Done(None, before)
-
-    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    desk.say("alerts.channel_removed")
-    return desk.go("alerts.channels")
-
-
-@room.act("/alerts/channels/<channel_id>/code", Act.EDIT_ALERTS, CHANNEL)
-def channel_code(desk: Desk, channel_id: str) -> str:
-    """A code that, written in a chat, makes that chat the channel's."""
-
-    def work(tx: Transaction) -> Done[str]:
-        return Done(people.new_code(tx, "channel", channel_id, desk.now), after={"code": CHANGED})
-
-    code = desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
-    return desk.render("alerts/code.html", code=code, of_person=False)
-
-
 @room.act("/alerts/link-me", Act.OWN_ACCOUNT)
 def link_me(desk: Desk) -> str:
     """A code that, written to the bot, lets one's own presses count."""
@@ -216,33 +116,6 @@ def link_me(desk: Desk) -> str:
 
     me = Subject("user", desk.person.user_id)
     return desk.render("alerts/code.html", code=desk.perform(Act.OWN_ACCOUNT, me, "", work), of_person=True)
-
-
-@room.page("/alerts/rules", Act.EDIT_ALERTS)
-def rules(desk: Desk) -> str:
-    """What is watched, for one merchant."""
-    with desk.read() as session:
-        owners = readers.merchants(session, desk.scope)
-        chosen = request.args.get("of", owners[0][0] if owners else "")
-        if not desk.scope.covers(chosen):
-            raise BadRequest
-        found = rules_of(session, chosen)
-    return desk.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
-
-
-@room.act("/alerts/rules/save", Act.EDIT_ALERTS)
-def save_rules(desk: Desk) -> BaseResponse:
-    """What is watched from now on."""
-    owner = _owner(desk)
-
-    def work(tx: Transaction) -> Done[None]:
-        before = rules_of(tx.session, owner)
-        set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
-        return Done(None, _told(before), _told(rules_of(tx.session, owner)))
-
-    desk.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
-    desk.say("alerts.saved")
-    return desk.go("alerts.rules", of=owner)
 
 
 @room.act("/alerts/maintenance", Act.EDIT_ALERTS)
@@ -268,14 +141,6 @@ def maintain(desk: Desk) -> BaseResponse:
     return desk.go("alerts.overview")
 
 
-def _owner(desk: Desk) -> str:
-    """Whose it is: named by the form; only an admin's may be nobody's (the platform's)."""
-    owner = request.form.get("merchant", "")
-    if not owner and not desk.person.is_admin:
-        raise BadRequest
-    return owner
-
-
 def _handled(desk: Desk, incident_id: str, work: Callable[[Transaction], Done[None]], said: str) -> BaseResponse:
     try:
         desk.perform(Act.ACKNOWLEDGE, desk.about(), "", work)
@@ -283,55 +148,3 @@ def _handled(desk: Desk, incident_id: str, work: Callable[[Transaction], Done[No
     except handling.Over:
         desk.say("alerts.is_over", good=False)
     return desk.go("alerts.show", incident_id=incident_id)
-
-
-def _wrong(desk: Desk, error: ChannelWrong, view: str, **named: str) -> BaseResponse:
-    desk.say(f"alerts.wrong.{str(error).replace(' ', '_')}", good=False)
-    return desk.go(view, **named)
-
-
-def _terms(kind: str = "") -> ChannelTerms:
-    form = request.form
-    return ChannelTerms(
-        kind or form.get("kind", ""), form.get("name", "").strip(), form.get("address", "").strip(),
-        form.get("language", "ru"), form.get("zone", DEFAULT_ZONE.key), form.get("least", Severity.NOTICE.value),
-        form.get("is_second") == "1", form.get("summary", "1") == "1", _time(form.get("quiet_begin", "")),
-        _time(form.get("quiet_end", "")), form.get("pierces", "1") == "1",
-    )  # fmt: skip
-
-
-def _time(text: str) -> time | None:
-    try:
-        return time.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise ChannelWrong("quiet hours") from error
-
-
-def _minutes(text: str) -> float | None:
-    """Seconds, from minutes as a person writes them."""
-    try:
-        return float(text.replace(",", ".")) * 60
-    except ValueError:
-        return None
-
-
-def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:
-    pending_s = _minutes(request.form.get(f"pending-{kind.value}", ""))
-    return RuleOfKind(f"on-{kind.value}" in request.form, rule.pending_s if pending_s is None else pending_s)
-
-
-def _told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
-    return {kind.value: [rule.enabled, rule.pending_s] for kind, rule in rules.items()}
-
-
-def _told_of(channel: Channel) -> dict[str, object]:
-    names = ("name", "address", "language", "zone", "least", "is_second", "summary", "pierces")
-    return {name: getattr(channel, name) for name in names}
-
-
-def _kinds(desk: Desk) -> list[tuple[str, str]]:
-    return [(kind, str(desk.texts(f"alerts.kind.{kind}"))) for kind in KINDS]
-
-
-def _severities(desk: Desk) -> list[tuple[str, str]]:
-    return [(each.value, str(desk.texts(f"alerts.severity.{each.value}"))) for each in Severity]

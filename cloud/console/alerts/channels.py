@@ -1,0 +1,159 @@
+"""Pages about channels: who is told, tried by a test, with a log."""
+
+from datetime import time
+
+from flask import request
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.journal import CHANGED, Subject
+from cloud.alerts import channel_settings, people
+from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
+from cloud.alerts.kinds import PLATFORM, Severity
+from cloud.alerts.models import Channel
+from cloud.console.alerts import readers
+from cloud.console.alerts.readers import CHANNEL
+from cloud.console.alerts.routes import room
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.texts import DEFAULT_ZONE
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import Vault
+
+
+@room.page("/alerts/channels", Act.EDIT_ALERTS)
+def channels(desk: Desk) -> str:
+    """Who is told, and a form for one more."""
+    with desk.read() as session:
+        found = readers.channels(session, desk.scope)
+        owners = readers.merchants(session, desk.scope)
+    return desk.render("alerts/channels.html", channels=found, owners=owners, kinds=_kinds(desk), platform=PLATFORM)
+
+
+@room.act("/alerts/channels/add", Act.EDIT_ALERTS)
+def add_channel(desk: Desk) -> BaseResponse | str:
+    """One more channel; a webhook's secret is shown this once."""
+    owner = owner_named_in_form(desk)
+    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+
+    def work(tx: Transaction) -> Done[tuple[Channel, str]]:
+        channel, secret = channel_settings.add(tx, owner, _terms(), vault, desk.now)
+        after = {"kind": channel.kind, "name": channel.name, "address": channel.address}
+        return Done((channel, secret), None, after, Subject("channel", channel.id, owner))
+
+    try:
+        channel, secret = desk.perform(Act.EDIT_ALERTS, Subject("channel", "", owner), "", work)
+    except ChannelWrong as error:
+        return _wrong(desk, error, "alerts.channels")
+    if secret:
+        return desk.render("alerts/secret.html", channel=channel, secret=secret)
+    desk.say("alerts.channel_added")
+    return desk.go("alerts.channel", channel_id=channel.id)
+
+
+@room.page("/alerts/channels/<channel_id>", Act.EDIT_ALERTS, CHANNEL)
+def channel(desk: Desk, channel_id: str) -> str:
+    """How it is set up, its log, a test."""
+    with desk.read() as session:
+        found = session.get_one(Channel, channel_id)
+        log = readers.attempts(session, channel_id)
+    return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk))
+
+
+@room.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)
+def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
+    """Set it up anew."""
+
+    def work(tx: Transaction) -> Done[None]:
+        old = channel_settings.of_id(tx, channel_id)
+        before = _told_of(old)
+        channel_settings.change(tx, channel_id, _terms(old.kind))
+        return Done(None, before, _told_of(old))
+
+    try:
+        desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
+    except ChannelWrong as error:
+        return _wrong(desk, error, "alerts.channel", channel_id=channel_id)
+    desk.say("alerts.saved")
+    return desk.go("alerts.channel", channel_id=channel_id)
+
+
+@room.act("/alerts/channels/<channel_id>/test", Act.EDIT_ALERTS, CHANNEL)
+def test_channel(desk: Desk, channel_id: str) -> BaseResponse:
+    """Have a test message sent."""
+
+    def work(tx: Transaction) -> Done[None]:
+        channel_settings.test(tx, channel_id, desk.now)
+        return Done(None, after={"test": True})
+
+    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
+    desk.say("alerts.test_sent")
+    return desk.go("alerts.channel", channel_id=channel_id)
+
+
+@room.act("/alerts/channels/<channel_id>/remove", Act.EDIT_ALERTS, CHANNEL)
+def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
+    """Tell nothing there any more."""
+
+    def work(tx: Transaction) -> Done[None]:
+        before = _told_of(channel_settings.of_id(tx, channel_id))
+        channel_settings.remove(tx, channel_id)
+        return Done(None, before)
+
+    desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
+    desk.say("alerts.channel_removed")
+    return desk.go("alerts.channels")
+
+
+@room.act("/alerts/channels/<channel_id>/code", Act.EDIT_ALERTS, CHANNEL)
+def channel_code(desk: Desk, channel_id: str) -> str:
+    """A code that, written in a chat, makes that chat the channel's."""
+
+    def work(tx: Transaction) -> Done[str]:
+        return Done(people.new_code(tx, "channel", channel_id, desk.now), after={"code": CHANGED})
+
+    code = desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
+    return desk.render("alerts/code.html", code=code, of_person=False)
+
+
+def owner_named_in_form(desk: Desk) -> str:
+    """Whose it is: named by the form; only an admin's may be nobody's (the platform's)."""
+    owner = request.form.get("merchant", "")
+    if not owner and not desk.person.is_admin:
+        raise BadRequest
+    return owner
+
+
+def _wrong(desk: Desk, error: ChannelWrong, view: str, **named: str) -> BaseResponse:
+    desk.say(f"alerts.wrong.{str(error).replace(' ', '_')}", good=False)
+    return desk.go(view, **named)
+
+
+def _terms(kind: str = "") -> ChannelTerms:
+    form = request.form
+    return ChannelTerms(
+        kind or form.get("kind", ""), form.get("name", "").strip(), form.get("address", "").strip(),
+        form.get("language", "ru"), form.get("zone", DEFAULT_ZONE.key), form.get("least", Severity.NOTICE.value),
+        form.get("is_second") == "1", form.get("summary", "1") == "1", _time(form.get("quiet_begin", "")),
+        _time(form.get("quiet_end", "")), form.get("pierces", "1") == "1",
+    )  # fmt: skip
+
+
+def _time(text: str) -> time | None:
+    try:
+        return time.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise ChannelWrong("quiet hours") from error
+
+
+def _told_of(channel: Channel) -> dict[str, object]:
+    names = ("name", "address", "language", "zone", "least", "is_second", "summary", "pierces")
+    return {name: getattr(channel, name) for name in names}
+
+
+def _kinds(desk: Desk) -> list[tuple[str, str]]:
+    return [(kind, str(desk.texts(f"alerts.kind.{kind}"))) for kind in KINDS]
+
+
+def _severities(desk: Desk) -> list[tuple[str, str]]:
+    return [(each.value, str(desk.texts(f"alerts.severity.{each.value}"))) for each in Severity]

@@ -1,0 +1,63 @@
+"""Pages about rules: which kinds of trouble a merchant wants to hear of, and how soon."""
+
+from collections.abc import Mapping
+
+from flask import request
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.access.acts import Act
+from cloud.access.journal import Subject
+from cloud.alerts.kinds import Kind
+from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
+from cloud.console.alerts import readers
+from cloud.console.alerts.channels import owner_named_in_form
+from cloud.console.alerts.routes import room
+from cloud.console.shell.desk import Desk, Done
+from cloud.database.transaction import Transaction
+
+__all__ = ["room"]
+
+
+@room.page("/alerts/rules", Act.EDIT_ALERTS)
+def rules(desk: Desk) -> str:
+    """What is watched, for one merchant."""
+    with desk.read() as session:
+        owners = readers.merchants(session, desk.scope)
+        chosen = request.args.get("of", owners[0][0] if owners else "")
+        if not desk.scope.covers(chosen):
+            raise BadRequest
+        found = rules_of(session, chosen)
+    return desk.render("alerts/rules.html", rules=found, owners=owners, chosen=chosen)
+
+
+@room.act("/alerts/rules/save", Act.EDIT_ALERTS)
+def save_rules(desk: Desk) -> BaseResponse:
+    """What is watched from now on."""
+    owner = owner_named_in_form(desk)
+
+    def work(tx: Transaction) -> Done[None]:
+        before = rules_of(tx.session, owner)
+        set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
+        return Done(None, _told(before), _told(rules_of(tx.session, owner)))
+
+    desk.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
+    desk.say("alerts.saved")
+    return desk.go("alerts.rules", of=owner)
+
+
+def _minutes(text: str) -> float | None:
+    """Seconds, from minutes as a person writes them."""
+    try:
+        return float(text.replace(",", ".")) * 60
+    except ValueError:
+        return None
+
+
+def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:
+    pending_s = _minutes(request.form.get(f"pending-{kind.value}", ""))
+    return RuleOfKind(f"on-{kind.value}" in request.form, rule.pending_s if pending_s is None else pending_s)
+
+
+def _told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
+    return {kind.value: [rule.enabled, rule.pending_s] for kind, rule in rules.items()}
