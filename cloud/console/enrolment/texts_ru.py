@@ -6,7 +6,7 @@ RU = {
     "enrolment.line": "У каждого автомата своё имя и пароль. Код годится один раз, сутки, на пять попыток.",
     "enrolment.empty": "Автоматов с агентом пока нет",
     "enrolment.empty.line": "Добавьте автомат в файл парка и примените его: он появится здесь.",
-    "enrolment.stands.none": "не подключён",
+    "enrolment.stands.none": "без своего доступа",
     "enrolment.stands.code": "код выдан",
     "enrolment.stands.enrolled": "подключается",
     "enrolment.stands.waits": "ждём агента",
