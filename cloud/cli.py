@@ -19,12 +19,12 @@ from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.machine_events import KEPT_EACH, latest
 from cloud.fleet.models import Device
 from cloud.fleet.qr_key import QrKeys
-from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
 from cloud.migrations import migrate
 from cloud.operators import at_risk_report, events_report
 from cloud.operators import reconcile_report as reconcile_report
 from cloud.operators.check import checkup, receipt_warnings
+from cloud.operators.rekey import rekey
 from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk, summed, unsettled
 from cloud.orders.restores import what_is_lacking
 from cloud.payments.reconcile.days import Day

@@ -1,14 +1,17 @@
 """The second factor: codes of an authenticator (TOTP), and recovery codes for who has lost it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
 import pyotp
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from cloud.access.models import RecoveryCode, User
 from cloud.access.tokens import hashed, new_code, plain
 from cloud.database.transaction import Transaction
+from cloud.fleet.locked_secrets import LockedSecret
 
 STEP_S = 30
 DRIFT = 1
@@ -81,3 +84,9 @@ def take_away(tx: Transaction, user_id: str) -> None:
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = "", 0
     tx.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+
+
+def locked_secrets(session: Session) -> Iterable[LockedSecret]:
+    """Secrets of authenticators, their rows held."""
+    for user in session.scalars(select(User).where(User.totp != "").order_by(User.id).with_for_update()):
+        yield LockedSecret(f"second factor of user {user.id}", user, "totp")

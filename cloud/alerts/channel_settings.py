@@ -2,17 +2,22 @@
 
 import secrets
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time
 from email.utils import parseaddr
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from cloud.alerts.kinds import Severity
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.alerts.sendings import want
 from cloud.alerts.wording import SENTENCES
 from cloud.database.transaction import Transaction
+from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import Vault
 
 KINDS = ("telegram", "max", "email", "webhook")
@@ -113,6 +118,12 @@ def of_id(tx: Transaction, channel_id: str) -> Channel:
     if channel is None:
         raise LookupError(channel_id)
     return channel
+
+
+def locked_secrets(session: Session) -> Iterable[LockedSecret]:
+    """Secrets that sign calls, their rows held."""
+    for channel in session.scalars(select(Channel).where(Channel.secret != "").order_by(Channel.id).with_for_update()):
+        yield LockedSecret(f"signing secret of channel {channel.id}", channel, "secret")
 
 
 def _is_address(kind: str, address: str) -> bool:

@@ -54,7 +54,8 @@ class _Job:
     sending: Sending
     channel_id: str
     kind: str
-    address: Address
+    address: Address | None
+    """None: what signs what goes there cannot be read."""
     letter: Letter
     telling: Telling
     revision: int
@@ -178,8 +179,10 @@ class Notifier:
     def _sender_of(self, job: _Job) -> Callable[[], None]:
         def send() -> None:
             sender = self._senders.get(job.kind)
-            if sender is None:
-                outcome: Outcome = Refused("this kind of channel is not set up on this server")
+            if job.address is None:
+                outcome: Outcome = Refused("its secret fits none of COFFEE_SECRET_KEY, COFFEE_OLD_SECRET_KEYS")
+            elif sender is None:
+                outcome = Refused("this kind of channel is not set up on this server")
             elif job.telling.is_change:
                 outcome = sender.change(job.address, job.ref, job.letter)
             else:
@@ -201,11 +204,11 @@ class Notifier:
     def _reader(self, channel: Channel) -> Reader:
         return Reader(channel.language, ZoneInfo(channel.zone), self._site.console_url, self._site.runbook_url)
 
-    def _address(self, channel: Channel) -> Address:
+    def _address(self, channel: Channel) -> Address | None:
         try:
             return Address(channel.address, self._vault.open(channel.secret) if channel.secret else "")
         except SecretUnreadable:
-            return Address(channel.address)
+            return None
 
 
 def _mark(channel: Channel, sending: Sending) -> str:

@@ -3,11 +3,12 @@
 A left account stays until nothing of its money is open (`payments/reconcile/nightly.py` forgets it then).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.models import AccountTerms, Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 
@@ -42,6 +43,13 @@ def known(session: Session, *, for_update: bool = False) -> Sequence[Known]:
     former = select(FormerCredential).order_by(*left)
     asked = (in_use.with_for_update(), former.with_for_update()) if for_update else (in_use, former)
     return [account for one in asked for account in session.scalars(one)]
+
+
+def locked_secrets(session: Session) -> Iterable[LockedSecret]:
+    """Keys of all accounts, their rows held."""
+    for account in known(session, for_update=True):
+        left = f", left shop {account.account_id}" if isinstance(account, FormerCredential) else ""
+        yield LockedSecret(f"payment {account.scenario} of merchant {account.merchant_id}{left}", account, "secret")
 
 
 def unreadable(session: Session, vault: Vault) -> frozenset[Account]:

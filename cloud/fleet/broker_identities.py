@@ -5,7 +5,7 @@ The truth is here, the password in the vault; the broker keeps a hash of its own
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Integer, String, Text, select
@@ -13,7 +13,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
 from cloud.database.transaction import Transaction
-from cloud.fleet.vault import SecretUnreadable, Vault
+from cloud.fleet.locked_secrets import LockedSecret
+from cloud.fleet.vault import Vault
 
 TOPIC = "broker:rights"
 ACTIVE, REVOKED = "active", "revoked"
@@ -73,22 +74,11 @@ def applied(tx: Transaction, device_uuid: str, version: int) -> None:
         identity.applied = version
 
 
-def rotate(tx: Transaction, vault: Vault) -> tuple[list[str], list[str], list[str]]:
-    """Lock every password with the present key: names locked anew, under it already, and those no key opens."""
-    anew: list[str] = []
-    already: list[str] = []
-    unreadable: list[str] = []
-    for identity in tx.session.scalars(select(BrokerIdentity).where(BrokerIdentity.state == ACTIVE).with_for_update()):
-        name = f"broker password of machine {identity.device_uuid}"
-        if vault.is_present(identity.password):
-            already.append(name)
-            continue
-        try:
-            identity.password = vault.rotate(identity.password)
-            anew.append(name)
-        except SecretUnreadable:
-            unreadable.append(name)
-    return anew, already, unreadable
+def locked_secrets(session: Session) -> Iterable[LockedSecret]:
+    """Passwords that are good, their rows held."""
+    live = select(BrokerIdentity).where(BrokerIdentity.state == ACTIVE).with_for_update()
+    for identity in session.scalars(live):
+        yield LockedSecret(f"broker password of machine {identity.device_uuid}", identity, "password")
 
 
 def _change(tx: Transaction, identity: BrokerIdentity, state: str, password: str, now: datetime) -> None:

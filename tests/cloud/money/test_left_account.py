@@ -8,8 +8,8 @@ from sqlalchemy import select
 from cloud.fleet.apply import Report, apply
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import FormerCredential
-from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import Vault
+from cloud.operators.rekey import rekey
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
 from cloud.payments.provider_clients import FRESH, ProviderClients

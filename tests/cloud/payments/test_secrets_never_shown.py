@@ -18,10 +18,10 @@ from cloud.fleet.apply import apply, format_report
 from cloud.fleet.fleet_file import FleetFileError, read_fleet
 from cloud.fleet.models import Credential
 from cloud.fleet.qr_key import QrKeys
-from cloud.fleet.rekey import rekey
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.log import JsonLines, TextLines
 from cloud.operators import check
+from cloud.operators.rekey import rekey
 from cloud.orders.tasks import Task
 from cloud.payments.provider import NewPayment, Shop
 from cloud.payments.provider_clients import ProviderClients

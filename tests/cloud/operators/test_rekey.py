@@ -4,15 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
+from cloud.access import users
+from cloud.alerts import channel_settings
+from cloud.alerts.channel_settings import ChannelTerms
 from cloud.cli import main
+from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Credential
-from cloud.fleet.rekey import Rekeyed, rekey
+from cloud.fleet import broker_identities
+from cloud.fleet.models import Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
-from tests.cloud.worlds import SECRET_KEY, SHOP_SECRET, World
+from cloud.operators.rekey import ROOMS, Rekeyed, rekey
+from tests.cloud.worlds import DEVICE, SECRET_KEY, SHOP_SECRET, World
 
 NEW = "a new secret text of more than thirty-two characters"
 NAME = "payment Yookassa of merchant north"
@@ -35,6 +40,28 @@ def test_everything_stored_is_locked_with_the_present_key_and_reads_the_same(wor
     assert Vault(NEW).open(stored(world)["Yookassa"]) == SHOP_SECRET
     with pytest.raises(SecretUnreadable):
         Vault(SECRET_KEY).open(stored(world)["Yookassa"])
+
+
+def test_every_room_that_keeps_a_secret_tells_it(world: World) -> None:
+    """Regression: second factors and signing secrets stayed under the old key, and went with it."""
+    vault, hook = Vault(SECRET_KEY), ChannelTerms("webhook", "ours", "https://merchant.example/hook")
+
+    def keep(tx: Transaction) -> None:
+        users.add(tx, "anna@example.org", "Anna", world.now).totp = vault.lock("totp")
+        channel_settings.add(tx, "north", hook, vault, world.now)
+        lost = FormerCredential(merchant_id="north", scenario="TBank", account_id="1", secret=vault.lock("left"))
+        tx.session.add(lost)
+        broker_identities.give(tx, DEVICE, vault, world.now)
+
+    world.database.transact(keep)
+    rekey(world.database, Vault(NEW, (SECRET_KEY,)))
+    with world.database.read() as session:
+        told = [secret for secrets_of in ROOMS for secret in secrets_of(session)]
+        assert all(Vault(NEW).is_present(secret.locked) for secret in told)
+    kept = {(inspect(type(secret.row)).local_table.name, secret.column) for secret in told}
+    columns = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
+    hashed = {("users", "password")}
+    assert kept == {one for one in columns if one[1] in {"secret", "password", "totp"}} - hashed
 
 
 def test_doing_it_twice_changes_nothing(world: World) -> None:

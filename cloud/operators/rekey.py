@@ -3,13 +3,24 @@
 No secret changes and no worker needs to know: what is stored under either key reads the same.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
+from cloud.access import second_factor
+from cloud.alerts import channel_settings
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, broker_identities
-from cloud.fleet.models import FormerCredential
+from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import SecretUnreadable, Vault
+
+ROOMS: tuple[Callable[[Session], Iterable[LockedSecret]], ...] = (
+    broker_identities.locked_secrets, accounts.locked_secrets, second_factor.locked_secrets,
+    channel_settings.locked_secrets,
+)  # fmt: skip
+"""Who has any. Their rows are held until the end."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Rekeyed:
             lines.append("List the key that locked them in COFFEE_OLD_SECRET_KEYS, or `apply` their secrets again.")
         else:
             lines.append("Everything stored is under COFFEE_SECRET_KEY: the database needs no old key any more.")
+            lines.append("Only to verify seals of the journal and evidence files of before is it still wanted.")
         return "\n".join(lines)
 
 
@@ -41,16 +53,14 @@ def rekey(database: Database, vault: Vault) -> Rekeyed:
 
 
 def _rekey(tx: Transaction, vault: Vault) -> Rekeyed:
-    anew, already, unreadable = broker_identities.rotate(tx, vault)
-    for credential in accounts.known(tx.session, for_update=True):
-        left = f", left shop {credential.account_id}" if isinstance(credential, FormerCredential) else ""
-        name = f"payment {credential.scenario} of merchant {credential.merchant_id}{left}"
-        if vault.is_present(credential.secret):
-            already.append(name)
+    anew, already, unreadable = list[str](), list[str](), list[str]()
+    for secret in (one for secrets_of in ROOMS for one in secrets_of(tx.session)):
+        if vault.is_present(secret.locked):
+            already.append(secret.name)
             continue
         try:
-            credential.secret = vault.rotate(credential.secret)
-            anew.append(name)
+            secret.store(vault.rotate(secret.locked))
+            anew.append(secret.name)
         except SecretUnreadable:
-            unreadable.append(name)
+            unreadable.append(secret.name)
     return Rekeyed(tuple(anew), tuple(already), tuple(unreadable))
