@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.courier.enrolment_route import PATH
-from cloud.fleet import broker_identities, enrolment
+from cloud.fleet import enrolment
 from cloud.fleet.broker_identities import BrokerIdentity
 from cloud.fleet.enrolment import CannotEnrol, Codes, Enrolled, Enrolment
 from cloud.fleet.vault import Vault
@@ -79,13 +79,6 @@ def test_it_ends_with_the_day_and_with_the_next_one(sqlite_world: World) -> None
 def test_there_is_none_for_a_machine_that_is_not_ours(sqlite_world: World, device: str) -> None:
     with pytest.raises(CannotEnrol):
         begin(sqlite_world, device)
-
-
-def test_every_identity_is_locked_anew_with_a_new_key(sqlite_world: World) -> None:
-    redeem(sqlite_world, begin(sqlite_world))
-    both = Vault("another secret key of enough length", (SECRET_KEY,))
-    anew, already, unreadable = sqlite_world.database.transact(broker_identities.rotate, both)
-    assert (len(anew), already, unreadable) == (1, [], [])
 
 
 @pytest.fixture
