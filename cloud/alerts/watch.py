@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
 from cloud.alerts.crowd import crowd
+from cloud.alerts.forgetting import forget
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, is_over
 from cloud.alerts.kinds import PLATFORM, Kind
-from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute, Rule
+from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Mute, Rule
 from cloud.alerts.sendings import want
 from cloud.alerts.store import listener_of, messages_of, open_incidents, told_of, write
 from cloud.alerts.telling import tell
@@ -27,7 +28,6 @@ from cloud.fleet.models import Device
 log = logging.getLogger("cloud.alerts")
 
 EVERY = timedelta(seconds=10)
-KEPT_FOR = timedelta(days=90)
 SWEPT_EVERY = timedelta(hours=1)
 NAME = "incidents"
 
@@ -112,7 +112,7 @@ class IncidentWatch:
                 _store(tx, incident, known.get(incident.fingerprint), now)
         _want_told(tx, incidents, now)
         if self._last_swept is None or not self._last_swept <= now < self._last_swept + SWEPT_EVERY:
-            _forget(session, now)
+            forget(session, now)
             self._last_swept = now
 
     def _advanced(self, known: Mapping[str, Incident], wrong: Mapping[str, Condition], now: datetime) -> list[Incident]:
@@ -243,10 +243,3 @@ def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) ->
 
 def _message_id(incident: Incident, channel: Channel) -> str:
     return hashlib.sha256(f"{incident.id}:{channel.id}".encode()).hexdigest()[:32]
-
-
-def _forget(session: Session, now: datetime) -> None:
-    over = select(IncidentRow.id).where(IncidentRow.resolved_at < now - KEPT_FOR).limit(1_000)
-    session.execute(delete(IncidentRow).where(IncidentRow.id.in_(over)))
-    old = select(Delivery.id).where(Delivery.at < now - KEPT_FOR).limit(1_000)
-    session.execute(delete(Delivery).where(Delivery.id.in_(old)))

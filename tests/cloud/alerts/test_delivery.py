@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, time, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cloud.access import users
 from cloud.access.acts import Role
@@ -20,8 +20,9 @@ from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
-from cloud.alerts.models import Channel, Rule
+from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Rule
 from cloud.database.transaction import Transaction
+from cloud.orders.outbox import OutboxRow
 from simulator.messengers.faults import FaultKind
 from tests.cloud.alerts.desk import GROUP, Desk, a_desk
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, a_world
@@ -336,6 +337,21 @@ def test_a_merchants_rule_waits_shorter_or_is_off(sqlite_desk: Desk) -> None:
     desk.presence(OTHER_DEVICE, online=False)
     desk.pass_time(400)
     assert [message.text[:1] for message in desk.messages()] == ["🟢"]
+
+
+def test_after_ninety_days_nothing_is_left_of_a_trouble(desk: Desk) -> None:
+    channel = desk.channel()
+    desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(400)
+    kinds = (IncidentRow, AlertMessage, Delivery, OutboxRow)
+    for days, left in ((89, True), (2, False)):
+        desk.world.clock.advance(days * 86400)
+        desk.watch.step(desk.world.now)
+        with desk.world.database.read() as session:
+            assert [bool(session.scalar(select(func.count()).select_from(kind))) for kind in kinds] == [left] * 4
 
 
 def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
