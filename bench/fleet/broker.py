@@ -1,5 +1,6 @@
-"""Mosquitto exactly as shipped in deploy/mosquitto, TLS, passwords and rights included; only paths and ports differ."""
+"""Mosquitto exactly as shipped in deploy/mosquitto, TLS and its plugin included; only paths and ports differ."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from bench.programs import Running
 from bench.stage import Missing
+from cloud.courier import broker_file
 from simulator.demo.programs import MOSQUITTO_PLACES, answers, free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto"
@@ -33,17 +35,18 @@ class ShippedBroker(Running):
             (folder / name).mkdir(parents=True)
         self.cloud_port, self.machines_port = free_port(), free_port()
         self.certificate = folder / "secrets" / "server.crt"
-        shutil.copy(SHIPPED / "coffee.acl", folder)
         _certify(self.certificate, folder / "secrets" / "server.key")
-        _write_passwords(folder / "secrets" / "passwords", [CLOUD, *devices])
+        _write_names(folder, [CLOUD, *devices])
         rules = (SHIPPED / "coffee.conf").read_text().replace("/etc/mosquitto/", f"{folder}/")
         (folder / "conf.d" / "coffee.conf").write_text(rules.replace("listener 8883", f"listener {self.machines_port}"))
+        rights = (SHIPPED / "rights.conf").read_text().replace("/var/lib/mosquitto/", f"{folder}/data/")
+        (folder / "conf.d" / "rights.conf").write_text(rights)
         door = (SHIPPED / "loopback.conf").read_text().replace("listener 1883", f"listener {self.cloud_port}")
         (folder / "conf.d" / "loopback.conf").write_text(door)
         main = folder / "mosquitto.conf"
         main.write_text(_MAIN.format(folder=folder))
         for path in (folder, *folder.rglob("*")):  # started by root it becomes another user
-            path.chmod(0o777 if path.is_dir() else 0o644)
+            path.chmod(0o777 if path.is_dir() else 0o666)
         super().__init__("mosquitto", [program, "-c", str(main)], folder, os.environ)
 
     def is_ready(self) -> bool:
@@ -60,6 +63,10 @@ def _certify(certificate: Path, key: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _write_passwords(path: Path, names: list[str]) -> None:
+def _write_names(folder: Path, names: list[str]) -> None:
+    """As machines with passwords made by hand are taken over."""
+    path = folder / "passwords"
     path.write_text("".join(f"{name}:{PASSWORD}\n" for name in names))
     subprocess.run(["mosquitto_passwd", "-U", str(path)], check=True, capture_output=True)
+    begun = broker_file.begin(CLOUD, PASSWORD, path.read_text().splitlines())
+    (folder / "data" / "dynamic-security.json").write_text(json.dumps(begun))

@@ -66,7 +66,7 @@ def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
         finally:
             cloud.close()
         if not is_done:
-            click.echo(f"{device_uuid} has no identity at the broker that was given by `enroll`", err=True)
+            click.echo(f"{device_uuid} is out already, or there is no such machine", err=True)
             sys.exit(BAD)
         click.echo(f"{device_uuid} is out, as soon as a worker has told the broker.")
 

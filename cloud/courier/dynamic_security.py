@@ -25,6 +25,9 @@ CLOUD_ROLE = "coffee-cloud"
 ANSWER_S = 5.0
 PAGE = 500
 PRESENCE_EXPIRY_S = 30 * 24 * 3600
+NOTHING_BY_DEFAULT = [
+    {"acltype": kind, "allow": False} for kind in ("publishClientSend", "publishClientReceive", "subscribe")
+]
 EXISTS, NOT_FOUND = "already exists", "not found"
 
 Command = Mapping[str, Any]
@@ -80,12 +83,9 @@ class DynamicSecurity:
         told = _done(self.ask({"command": "getClient", "username": user})[0])
         if any(role.get("rolename") == CLOUD_ROLE for role in told.data.get("client", {}).get("roles", [])):
             return False
-        nothing = [
-            {"acltype": kind, "allow": False} for kind in ("publishClientSend", "publishClientReceive", "subscribe")
-        ]
         made, defaults = self.ask(
-            {"command": "createRole", "rolename": CLOUD_ROLE, "acls": _of_cloud()},
-            {"command": "setDefaultACLAccess", "acls": nothing},
+            {"command": "createRole", "rolename": CLOUD_ROLE, "acls": acls_of_cloud()},
+            {"command": "setDefaultACLAccess", "acls": NOTHING_BY_DEFAULT},
         )
         if EXISTS not in made.error:
             _done(made)
@@ -96,7 +96,7 @@ class DynamicSecurity:
 
     def let_in(self, device_uuid: str, password: str) -> None:
         """This machine with this password under its own name; whoever is in with another is thrown out."""
-        role = {"command": "createRole", "rolename": role_of(device_uuid), "acls": _of_machine(device_uuid)}
+        role = {"command": "createRole", "rolename": role_of(device_uuid), "acls": acls_of_machine(device_uuid)}
         client = {
             "command": "createClient", "username": device_uuid, "password": password, "clientid": device_uuid,
             "roles": [{"rolename": role_of(device_uuid)}],
@@ -126,7 +126,7 @@ def role_of(device_uuid: str) -> str:
     return f"machine {device_uuid}"
 
 
-def _of_machine(device_uuid: str) -> list[dict[str, Any]]:
+def acls_of_machine(device_uuid: str) -> list[dict[str, Any]]:
     """Its own branch; it reads what the cloud writes, and the other way round."""
     own = [("publishClientSend", topic(device_uuid, channel)) for channel in FROM_DEVICE]
     for channel in FROM_CLOUD:
@@ -134,7 +134,7 @@ def _of_machine(device_uuid: str) -> list[dict[str, Any]]:
     return [{"acltype": kind, "topic": where, "allow": True} for kind, where in own]
 
 
-def _of_cloud() -> list[dict[str, Any]]:
+def acls_of_cloud() -> list[dict[str, Any]]:
     """All branches; presence too, to take it back from a machine that is thrown out: the plugin sends no last will."""
     own = [("publishClientSend", every(channel)) for channel in FROM_CLOUD]
     own.append(("publishClientSend", every(Channel.PRESENCE)))

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.database.base import Base
 from cloud.database.transaction import Transaction
 from cloud.fleet.locked_secrets import LockedSecret
+from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
 
 TOPIC = "broker:rights"
@@ -41,16 +42,17 @@ def give(tx: Transaction, device_uuid: str, vault: Vault, now: datetime) -> str:
     password = secrets.token_urlsafe(24)
     identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
     if identity is None:
-        identity = BrokerIdentity(device_uuid=device_uuid, version=0, applied=0)
-        tx.session.add(identity)
+        identity = _begun(tx, device_uuid)
     _change(tx, identity, ACTIVE, vault.lock(password), now)
     return password
 
 
 def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
-    """Let it in no more, and end its connection; False when it had no identity of ours."""
+    """Let it in no more, and end its connection, also when its password was made by hand; False: it was out already."""
     identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
-    if identity is None or identity.state == REVOKED:
+    if identity is None and tx.session.get(Device, device_uuid) is not None:
+        identity = _begun(tx, device_uuid)
+    elif identity is None or identity.state == REVOKED:
         return False
     _change(tx, identity, REVOKED, "", now)
     return True
@@ -79,6 +81,12 @@ def locked_secrets(session: Session) -> Iterable[LockedSecret]:
     live = select(BrokerIdentity).where(BrokerIdentity.state == ACTIVE).with_for_update()
     for identity in session.scalars(live):
         yield LockedSecret(f"broker password of machine {identity.device_uuid}", identity, "password")
+
+
+def _begun(tx: Transaction, device_uuid: str) -> BrokerIdentity:
+    identity = BrokerIdentity(device_uuid=device_uuid, version=0, applied=0)
+    tx.session.add(identity)
+    return identity
 
 
 def _change(tx: Transaction, identity: BrokerIdentity, state: str, password: str, now: datetime) -> None:

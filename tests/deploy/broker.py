@@ -1,8 +1,11 @@
-"""A real Mosquitto running the shipped configuration: only its paths and ports are the test's own, TLS included."""
+"""A real Mosquitto running the shipped configuration: only its paths and ports are the test's own, TLS included.
 
+Its plugin begins with what `coffee-cloud broker-file` makes of a password file, as whoever changes over does it.
+"""
+
+import json
 import os
 import shutil
-import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -16,9 +19,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cloud.courier import broker_file
+from cloud.courier.broker import BrokerLink
+from cloud.courier.dynamic_security import RESPONSE, DynamicSecurity
 from tests.deploy.shipped import DEPLOY
 from tests.programs import Program, answers, free_port
-from tests.real_parts import MOSQUITTO, missing
+from tests.real_parts import DYNAMIC_SECURITY, MOSQUITTO, missing
 
 SHIPPED = DEPLOY / "mosquitto"
 CLOUD = "coffee-cloud"
@@ -42,9 +48,10 @@ class ShippedBroker:
         self._folder = folder
         for name in ("secrets", "conf.d", "data"):
             (folder / name).mkdir(parents=True)
-        shutil.copy(SHIPPED / "coffee.acl", folder)
         _certify(self.certificate, folder / "secrets" / "server.key")
         _make_users(self._passwords)
+        begun = broker_file.begin(CLOUD, PASSWORDS[CLOUD], self._passwords.read_text().splitlines())
+        (folder / "data" / "dynamic-security.json").write_text(json.dumps(begun))
         for tries_left in reversed(range(_PORT_TRIES)):
             self._configure(in_container)
             try:
@@ -61,7 +68,8 @@ class ShippedBroker:
         self._write("mosquitto.conf", main + ("user root\n" if os.geteuid() == 0 else ""))
         self._write("conf.d/coffee.conf", (SHIPPED / "coffee.conf").read_text())
         if not in_container:
-            self._write("conf.d/loopback.conf", (SHIPPED / "loopback.conf").read_text())
+            for name in ("loopback.conf", "rights.conf"):
+                self._write(f"conf.d/{name}", (SHIPPED / name).read_text())
 
     def start(self) -> None:
         """Start it, or start it again with what it saved."""
@@ -70,9 +78,15 @@ class ShippedBroker:
         self._program.wait_until_ready(lambda: answers(self.cloud_port) and answers(self.machines_port))
 
     def take_away_the_password_of(self, user: str) -> None:
-        """As the operations page tells it: delete it, and have the broker read its files again."""
-        subprocess.run([_mosquitto_passwd(), "-D", self._passwords, user], check=True, capture_output=True)
-        self._program.send(signal.SIGHUP)
+        """As a worker does it after `coffee-cloud revoke`."""
+        url = f"mqtt://127.0.0.1:{self.cloud_port}"
+        link = BrokerLink(url, "coffee-cloud-rights", user=CLOUD, password=PASSWORDS[CLOUD], listens_to=[RESPONSE])
+        link.start()
+        try:
+            assert link.wait_connected(30)
+            DynamicSecurity(link).throw_out(user, "a session")
+        finally:
+            link.stop()
 
     def kill(self) -> None:
         self._program.kill()
@@ -88,6 +102,7 @@ class ShippedBroker:
         for shipped, ours in (
             ("/etc/mosquitto/", f"{self._folder}/"),
             ("/mosquitto/data/", f"{self._folder}/data/"),
+            ("/var/lib/mosquitto/", f"{self._folder}/data/"),
             ("listener 8883\n", f"listener {self.machines_port} 127.0.0.1\n"),
             ("listener 1883 127.0.0.1\n", f"listener {self.cloud_port} 127.0.0.1\n"),
             ("listener 1883\n", f"listener {self.cloud_port} 127.0.0.1\n"),
@@ -99,8 +114,9 @@ class ShippedBroker:
 @contextmanager
 def a_shipped_broker(folder: Path, *, in_container: bool = True) -> Iterator[ShippedBroker]:
     """The broker for the length of the block. Skips without Mosquitto, and fails when CI=true."""
-    if MOSQUITTO.where is None or MOSQUITTO.is_address:
-        missing(f"needs a Mosquitto of its own; {MOSQUITTO}")
+    for part in (MOSQUITTO, DYNAMIC_SECURITY):
+        if part.where is None or part.is_address:
+            missing(f"needs a Mosquitto of its own with its plugin; {part}")
     broker = ShippedBroker(folder, in_container=in_container)
     try:
         yield broker

@@ -27,7 +27,7 @@ class Member:
         """The broker's answer to our CONNECT."""
         self.is_thrown_out = False
         self._codes: dict[int, int] = {}
-        self._subscribed: set[int] = set()
+        self._subscribed: dict[int, list[int]] = {}
         name = client_id or user or "nobody"
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5, reconnect_on_failure=False
@@ -40,7 +40,7 @@ class Member:
         self._client.on_message = lambda _, __, message: self.heard.append((message.topic, bytes(message.payload)))
         self._client.on_publish = self._on_publish
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_subscribe = lambda _, __, mid, *rest: self._subscribed.add(mid)
+        self._client.on_subscribe = self._on_subscribe
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         session.SessionExpiryInterval = _WEEK_S
         port = broker.cloud_port if user == CLOUD else broker.machines_port
@@ -58,10 +58,11 @@ class Member:
         """With QoS 1, without waiting for an answer."""
         self._client.publish(topic, payload, 1)
 
-    def subscribe(self, *filters: str) -> None:
-        """Return once the broker has answered, whatever its answer: Mosquitto grants what it then withholds."""
+    def subscribe(self, *filters: str) -> list[int]:
+        """The broker's answer to each."""
         _, mid = self._client.subscribe([(topic, 1) for topic in filters])
         wait_until(lambda: mid in self._subscribed, what="the broker to answer a subscription")
+        return self._subscribed[mid or 0]
 
     def hears(self, *messages: tuple[str, bytes]) -> None:
         """Wait for these; fail if anything else came before, between or with them."""
@@ -77,6 +78,9 @@ class Member:
 
     def _on_publish(self, _: Any, __: Any, mid: int, reason: Any, ___: Any) -> None:
         self._codes[mid] = reason.value
+
+    def _on_subscribe(self, _: Any, __: Any, mid: int, reasons: Any, ___: Any) -> None:
+        self._subscribed[mid] = [reason.value for reason in reasons]
 
     def _on_disconnect(self, *_: Any) -> None:
         self.is_thrown_out = True

@@ -27,7 +27,7 @@ EN = {
     "enrolment.revoke.line": "Its connection ends at once, and so do its sales. A new code brings it back.",
     "enrolment.revoke.why": "Why",
     "enrolment.is_revoked": "Revoked: the machine is leaving the broker.",
-    "enrolment.had_none": "This machine has no name that was given by a code.",
+    "enrolment.had_none": "This machine is out already.",
     "enrolment.cannot": "No code for this machine: it has no agent, or too many codes are open.",
     "enrolment.version": "agent {version}",
 }

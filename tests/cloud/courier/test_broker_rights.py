@@ -8,7 +8,7 @@ import pytest
 
 from cloud.courier.broker import BrokerLink
 from cloud.courier.broker_rights import BrokerRights
-from cloud.courier.dynamic_security import RESPONSE
+from cloud.courier.dynamic_security import RESPONSE, DynamicSecurity
 from cloud.fleet import broker_identities
 from cloud.fleet.vault import Vault
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, topic
@@ -129,6 +129,21 @@ def test_a_revoked_machine_is_out_at_once_and_the_others_stay(guarded: Guarded) 
     assert machine.refusal is None
     for one in (machine, second):
         one.disconnect()
+
+
+def test_a_machine_whose_name_was_made_by_hand_is_revoked_like_any_other(guarded: Guarded) -> None:
+    guarded.settle()
+    wait_until(lambda: guarded.admin.connected, what="our own name to have its rights")
+    DynamicSecurity(guarded.admin).let_in(DEVICE, "made by hand")
+    machine = guarded.machine(DEVICE, "made by hand")
+    guarded.settle()
+    assert machine.publish(topic(DEVICE, Channel.REPORT), b"left alone").value < 128
+    assert guarded.world.database.transact(broker_identities.revoke, DEVICE, guarded.world.now)
+    assert not guarded.world.database.transact(broker_identities.revoke, "nobody", guarded.world.now)
+    guarded.rights.step(guarded.world.now)
+    machine.wait_until_dropped()
+    assert guarded.machine(DEVICE, "made by hand").refusal is not None
+    machine.disconnect()
 
 
 def test_a_new_password_ends_the_connection_made_with_the_old(guarded: Guarded) -> None:
