@@ -80,7 +80,7 @@ class AgentProcess:
         self.on_tamper: Callable[[], None] = lambda: None
         self._folder = folder
         self._copy = folder.with_name(f"{folder.name}-copy")
-        self.is_folder_another = False
+        self.folder_exchanged_at: float | None = None
         """It was exchanged, and what the cloud was told before it does not know."""
         self._profile = profile
         self._scheduler = scheduler
@@ -153,7 +153,7 @@ class AgentProcess:
     def wipe_folder(self) -> None:
         """A new card. Only while it is dead."""
         self._timeline.add(self.process.name, "its folder is gone")
-        self.is_folder_another = True
+        self.folder_exchanged_at = self._scheduler.now
         shutil.rmtree(self._folder)
         self._folder.mkdir()
 
@@ -168,7 +168,7 @@ class AgentProcess:
         """What it was when it was copied. Only while it is dead."""
         if self._copy.exists():
             self._timeline.add(self.process.name, "an older copy of its folder is put back")
-            self.is_folder_another = True
+            self.folder_exchanged_at = self._scheduler.now
             shutil.rmtree(self._folder)
             shutil.copytree(self._copy, self._folder)
 

@@ -33,6 +33,8 @@ class Machine:
         self.on_start: Callable[[str], None] = lambda _order_id: None
         self.line = MachineLine(self, scheduler)
         self.service_runs = 0
+        self.begun_at: dict[str, float] = {}
+        self.forgotten: set[str] = set()
         self._timeline = timeline
         self._scheduler = scheduler
         boots = count(1)
@@ -67,9 +69,11 @@ class Machine:
         what = random.choice(("unplugged", "silent", "wiped"))
         self._timeline.add(self.name, f"forgets it: {what}", order_id)
         if what == "wiped":
+            self.forgotten |= set(self.begun_at)
             self.memory.wipe()
             self.cut_power()
         else:
+            self.forgotten.add(order_id)
             self.memory.forget(order_id)
             self.switch_on(what, seconds=1 if what == "unplugged" else 16)
 
@@ -112,6 +116,7 @@ class Machine:
     def _begin(self, now: float, drink: Drink, size: Size, sale: Sale, order_uuid: str | None = None) -> None:
         if order_uuid is not None:
             self._timeline.add(self.name, f"begins {drink.drink_no}", order_uuid)
+            self.begun_at[order_uuid] = now
             self.on_start(order_uuid)
         self._pour(now, drink, size, sale, order_uuid)
 

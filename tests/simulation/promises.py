@@ -102,7 +102,7 @@ class Promises:
                 self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
         if self._begun and not self._world.machine_may_lie:
             for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
-                if order_id in self._begun:
+                if order_id in self._begun and not self._world.nobody_remembers(order_id):
                     self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
 
     def _see_new_commands(self) -> None:
@@ -187,7 +187,8 @@ class Promises:
         if good != (full == 1):
             self._check_truth(order, full)
         certain = order["reason"].startswith(_CERTAINLY_NOTHING) and not order["uncertain"]
-        if order["status"] == Status.MAKE_FAILED and certain and touched and not world.machine_may_lie:
+        is_known = not world.machine_may_lie and not world.nobody_remembers(order_id)
+        if order["status"] == Status.MAKE_FAILED and certain and touched and is_known:
             self.break_(6, f"make_failed for {order['reason']}, and something was poured", order_id)
         if order["reason"] in _NOBODY_HEARD and world.mix.families == (FORGETFUL_BROKER,):
             self.break_(0, f"{order['reason']}, and all that happened is that a broker forgot", order_id)
@@ -253,7 +254,7 @@ class Promises:
                 self.break_(10 if in_between else 6, f"successful, and the cup is not full{words}", order_id)
         elif knew:
             self.break_(8, f"poured, the agent knows it, and the order is {order['status']}", order_id)
-        elif not order["uncertain"] and not world.machine_may_lie:
+        elif not order["uncertain"] and not world.machine_may_lie and not world.nobody_remembers(order_id):
             self.break_(6, f"a full cup, and the order is {order['status']} ({order['reason']}) for certain", order_id)
 
     def _check_history(self, order: sqlite3.Row) -> None:
@@ -296,7 +297,7 @@ class Promises:
             if command is None or command.verdict is None:
                 continue
             said = command.verdict.result.value
-            is_its_own = not agent.is_folder_another or said == Result.DONE
+            is_its_own = agent.folder_exchanged_at is None or said == Result.DONE
             if row["result"] != said and is_its_own:
                 self.break_(8, f"the agent's last word is {said}, the cloud's {row['result']}", row["order_id"])
             evidence = json.loads(row["evidence"] or "null")
