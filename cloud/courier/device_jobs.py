@@ -91,6 +91,7 @@ class DeviceJob(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_device", "device_uuid", "asked_at"),
+        Index("ix_jobs_asked", "asked_at"),
         Index(
             "ix_jobs_open",
             "expires_at",

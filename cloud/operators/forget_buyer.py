@@ -1,4 +1,6 @@
-"""`coffee-cloud forget ORDER`: erases what a buyer gave or said, as he may ask. The order and its money stay.
+"""`coffee-cloud forget ORDER`: erases what a buyer gave or said, and what he was answered, as he may ask.
+
+The order, its money and that its receipts were registered stay: books and fiscal records are kept by law.
 
 Backups keep it as long as they are kept.
 """
@@ -16,7 +18,7 @@ from cloud.orders.status_change import add_note
 from cloud.payments.models import StoredNotification
 
 ERASED = "—"
-"""Stands where the buyer's words were."""
+"""Stands where the words of a claim were, the answers too: they address the buyer."""
 
 
 class NotForgettable(Exception):
@@ -32,8 +34,7 @@ def forget_buyer(tx: Transaction, order_id: str, by: str, why: str, now: datetim
         raise NotForgettable("its claim is open: answer and close it first")
     receipts.forget(tx, order_id)
     theirs = select(Claim.id).where(Claim.order_id == order_id)
-    said = (ClaimMessage.claim_id.in_(theirs), ClaimMessage.by == "")
-    tx.session.execute(update(ClaimMessage).where(*said).values(words=ERASED))
+    tx.session.execute(update(ClaimMessage).where(ClaimMessage.claim_id.in_(theirs)).values(words=ERASED))
     numbers = [payment.provider_payment_id for payment in locked.payments if payment.provider_payment_id]
     sent = StoredNotification.provider_payment_id.in_(numbers)
     tx.session.execute(update(StoredNotification).where(sent).values(body="{}"))

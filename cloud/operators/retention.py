@@ -1,7 +1,7 @@
 """What is kept only for a while, and the loop that removes it when its time is over: a few rows at a time.
 
 Orders, their history and the ledger stay (`orders/forgetting.py` removes those nobody paid); events of machines,
-spells of presence and alerts are limited where they are written. docs/operations.md lists every term.
+spells of presence and alerts are limited where they are written. docs/operations.md has the rule of every table.
 """
 
 import logging
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.access.models import LoginSession
+from cloud.courier.device_jobs import DeviceJob
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.orders.outbox import OF_NO_ORDER, OutboxRow
 from cloud.orders.restores import UnclaimedOutcome
 from cloud.payments.models import StoredNotification
 from cloud.payments.reconcile.models import DeviceCount, FoundDifference, Reconciliation, State
@@ -40,6 +42,8 @@ class Kept:
     since: Callable[[Any], datetime | None]
     term: timedelta
     is_over: Callable[[Any], bool] = lambda _: True
+    among: str = ""
+    """Only these of the table, by an index's condition."""
 
 
 def _day_of(row: Any) -> datetime:
@@ -56,6 +60,11 @@ ALL: tuple[Kept, ...] = (
     Kept(
         FoundDifference, FoundDifference.id, lambda row: row.closed_at, YEARS,
         lambda row: row.state == State.CLOSED.value,
+    ),
+    Kept(DeviceJob, DeviceJob.asked_at, lambda row: row.ended_at, QUARTER, lambda row: row.ended_at is not None),
+    Kept(
+        OutboxRow, OutboxRow.id, lambda row: row.settled_at, QUARTER, lambda row: row.settled_at is not None,
+        OF_NO_ORDER,
     ),
     Kept(LoginSession, LoginSession.expires_at, lambda row: row.expires_at, QUARTER),
     Kept(Reconciliation, Reconciliation.day, _day_of, YEARS, lambda row: row.next_at is None),
@@ -81,7 +90,8 @@ class Retention:
 
 def remove(tx: Transaction, kept: Kept, now: datetime) -> int:
     """Of the oldest rows those whose term is over; how many. Only the oldest are looked at, however many there are."""
-    oldest = tx.session.scalars(select(kept.table).order_by(kept.key).limit(BATCH).with_for_update(skip_locked=True))
+    some = select(kept.table).where(text(kept.among)) if kept.among else select(kept.table)
+    oldest = tx.session.scalars(some.order_by(kept.key).limit(BATCH).with_for_update(skip_locked=True))
     over = [row for row in oldest if kept.is_over(row) and (kept.since(row) or now) < now - kept.term]
     for row in over:
         tx.session.delete(row)

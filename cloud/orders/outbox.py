@@ -30,6 +30,8 @@ from cloud.orders.tasks import LANE_OF, Lane, Task
 
 KEY_REFUSED = "AuthError"
 """How `last_error` begins while the provider does not accept the key of the account."""
+OF_NO_ORDER = "order_id = ''"
+"""Tasks that are kept with no order: jobs, messages. An index's condition, said in the same words by who asks."""
 
 
 class OutboxRow(Base):
@@ -44,6 +46,7 @@ class OutboxRow(Base):
             postgresql_where=text("settled_at IS NULL"),
             sqlite_where=text("settled_at IS NULL"),
         ),
+        Index("ix_outbox_of_no_order", "id", postgresql_where=text(OF_NO_ORDER), sqlite_where=text(OF_NO_ORDER)),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)

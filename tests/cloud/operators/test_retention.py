@@ -1,22 +1,28 @@
 """What is kept only for a while goes when its time is over, in small batches; a buyer is forgotten when he asks."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from cloud.access.models import JournalRow
+from cloud.courier import device_jobs
+from cloud.courier.device_jobs import DeviceJob, Kind, Wanted
 from cloud.database.transaction import Transaction
+from cloud.migrations.migrate import TABLES
 from cloud.operators import retention
 from cloud.operators.forget_buyer import ERASED, NotForgettable, forget_buyer
 from cloud.operators.retention import BATCH, QUARTER, Retention
 from cloud.orders import claims
 from cloud.orders.claims import ClaimKind, ClaimMessage
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import UnclaimedOutcome
 from cloud.payments.models import StoredNotification
 from protocol.reasons import Result
 from tests.cloud.tills import Till
-from tests.cloud.worlds import World
+from tests.cloud.worlds import DEVICE, World
 
 
 def notifications(world: World, count: int, handled: bool = True) -> None:
@@ -63,6 +69,37 @@ def test_a_whole_batch_is_followed_by_the_next_at_once(world: World) -> None:
     assert left(world) == 0
 
 
+def test_every_table_has_its_rule_in_the_documentation() -> None:
+    """A new table needs a line that says what makes it grow, and what ends that."""
+    section = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = section.partition("## What is kept how long")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 5 and all(cell.strip() for cell in row[1:4]) for row in rows)
+    assert {name for row in rows for cell in row[1:4] for name in re.findall("`([a-z_]+)`", cell)} == set(TABLES.tables)
+
+
+def test_ended_jobs_and_tasks_of_no_order_go_after_their_term(world: World) -> None:
+    wanted = Wanted(Kind.RINSE)
+
+    def ask(tx: Transaction, number: int) -> None:
+        device_jobs.ask(tx, DEVICE, wanted, "ops", device_jobs.new_id(Kind.RINSE, str(number)), world.now)
+        device_jobs.overdue(tx, world.now + timedelta(hours=1))
+
+    def rows() -> tuple[list[str], list[str]]:
+        with world.database.read() as session:
+            tasks = session.scalars(select(OutboxRow.key).where(OutboxRow.order_id == ""))
+            return sorted(session.scalars(select(DeviceJob.id))), sorted(tasks)
+
+    world.start(order_id := world.scan())
+    began, of_order = world.now, len(world.rows(order_id))
+    world.database.transact(ask, 1)
+    world.clock.advance(7200)
+    world.database.transact(ask, 2)
+    retention.Retention(world.database).step(began + timedelta(hours=1, minutes=1) + QUARTER)
+    assert rows() == (["rinse-2"], ["rinse-2"])
+    assert len(world.rows(order_id)) == of_order
+
+
 def test_every_kind_can_be_asked_for(world: World) -> None:
     world.database.transact(
         lambda tx: tx.session.add(
@@ -90,10 +127,10 @@ def test_a_buyer_is_forgotten_and_the_order_stays(till: Till) -> None:
     claim = world.database.transact(claims.say, order_id, ClaimKind.OTHER, "my name is Anna", "ru", world.now)
     with pytest.raises(NotForgettable, match="claim"):
         world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
-    world.database.transact(lambda tx: setattr(tx.session.get_one(claims.Claim, claim.id), "state", "resolved"))
+    world.database.transact(claims.answer, claim.id, "ops", "Anna, it is back", world.now, resolves=True)
     world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
     with world.database.read() as session:
-        assert list(session.scalars(select(ClaimMessage.words))) == [ERASED]
+        assert list(session.scalars(select(ClaimMessage.words))) == [ERASED, ERASED]
         assert set(session.scalars(select(StoredNotification.body))) <= {"{}"}
         assert [row.act for row in session.scalars(select(JournalRow))] == ["forget_buyer"]
     assert all(row.call_body is None for row in world.rows(order_id) if row.lane == "provider")
