@@ -20,6 +20,7 @@ from agent.journal.sqlite_file import JournalFailed
 from agent.machine import profile
 from agent.service import Service
 from agent.settings import BadSettings, Settings
+from agent.update import self_test, starting
 
 GOOD, BAD, USAGE = 0, 1, 2
 DECISION_S = 5.0
@@ -29,7 +30,10 @@ DECISION_S = 5.0
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code."""
     args = _parser().parse_args(argv)
-    commands = {"run": _run, "enroll": _enroll, "doctor": _doctor, "status": _status, "journal": _journal}
+    commands = {
+        "run": _run, "enroll": _enroll, "doctor": _doctor, "status": _status, "journal": _journal,
+        "self-test": _self_test,
+    }  # fmt: skip
     try:
         return commands[args.command](args, settings.environment(os.environ, Path.cwd()))
     except (BadSettings, profile.BadProfile) as error:
@@ -63,10 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     journal.add_argument("--limit", type=int, default=20, help="how many commands to list (20)")
     journal.add_argument("--resume-selling", action="store_true", help="a person has looked at the machine: sell again")
     journal.add_argument("--accept-loss", action="store_true", help="go on without what a damaged journal knew")
+    commands.add_parser("self-test", help="could this version run here? Asked of a new one before it is tried")
     return parser
 
 
 def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
+    starting.become_chosen(settings.state_dir(env), ["run"])
     chosen = Settings.from_env(env)
     loaded = profile.load(chosen.profile)
     log.start(env)
@@ -76,7 +82,8 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
     service = Service(chosen, loaded, env)
     service.run(stop)
     if service.is_to_restart:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the command line we were called by)
+        again = starting.command_line(env)
+        os.execv(again[0], again)  # noqa: S606  (the command line we were called by)
     return GOOD
 
 
@@ -98,6 +105,12 @@ def _doctor(_: argparse.Namespace, env: Mapping[str, str]) -> int:
         print(finding, flush=True)
         marks.add(finding.mark)
     return USAGE if findings.WRONG in marks else BAD if findings.BAD in marks else GOOD
+
+
+def _self_test(_: argparse.Namespace, env: Mapping[str, str]) -> int:
+    found = self_test.problems(env)
+    print(*(found or [f"version {AGENT_VERSION} could run here"]), sep="\n")
+    return BAD if found else GOOD
 
 
 def _status(_: argparse.Namespace, env: Mapping[str, str]) -> int:

@@ -86,6 +86,17 @@ class LiveState:
                 self._troubles.pop(where, None)
         self.update()
 
+    def trouble_besides(self, where: str) -> str:
+        """What else fails, or ""."""
+        with self._lock:
+            return next((why for other, why in self._troubles.items() if other != where), "")
+
+    def view_besides(self, where: str) -> LiveView:
+        """As it would be without this trouble."""
+        with self._lock:
+            others = (why for other, why in self._troubles.items() if other != where)
+            return replace(self._view, stopped=next(others, self._stopped))
+
     def set_fault(self, fault: Fault) -> None:
         faults = dict(self._view.faults)
         if fault.code in faults or len(faults) < MAX_FAULTS:

@@ -31,6 +31,8 @@ from agent.making.build import Surroundings, build_machine_side
 from agent.making.worker import Worker
 from agent.settings import Settings
 from agent.status_file import StatusFile
+from agent.update.probation import Probation
+from agent.update.updater import Updater
 from protocol.topics import Channel, topic
 
 LOOK_EVERY_S = 10.0
@@ -67,6 +69,11 @@ class Service:
         self._journal = Journal.open(settings.state_dir, self._clock, _new_id, self._cloud, self._link_bell)
         self._live_state = LiveState(self._link_bell)
         in_force = profile_overrides.in_force(profile, settings.state_dir)
+        self._updater = Updater(
+            settings.state_dir, settings.device_uuid, settings.release_keys, settings.broker.ca_file, self._clock,
+            self._live_state, self._worker_bell.ring,
+        )  # fmt: skip
+        self._probation = Probation.begin(settings.state_dir, self._clock, self._live_state)
         self._line, self._worker = self._build_machine_side(profile, in_force)
         self._link = self._build_link(in_force.name)
         self._loops = self._build_loops()
@@ -94,6 +101,7 @@ class Service:
             frame_dump=frame_dump,
             state_dir=self._settings.state_dir,
             restart=self._begin_anew,
+            updater=self._updater,
         )
         return line, build_machine_side(surroundings).worker
 
@@ -140,6 +148,8 @@ class Service:
                 if self._journal.is_damaged:
                     raise JournalFailed("the journal is damaged; the next start puts it aside")
                 self._write_status(running=True)
+                if self._probation.look(is_connected=self._link.is_connected, is_welcome=self._link.is_welcome):
+                    self._begin_anew()
                 if (now := self._clock.monotonic()) >= watch_at:
                     watch_at = now + min(interval, LOOK_EVERY_S) - STATUS_EVERY_S / 2
                     self._watch()
@@ -156,6 +166,7 @@ class Service:
     def stop(self) -> None:
         """Begin nothing new, say goodbye to the broker, close port and journal. What is under way is settled later."""
         self._stopping.set()
+        self._updater.stop()
         for loop in self._loops:
             loop.bell.ring()
         for loop in self._loops:

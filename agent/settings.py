@@ -1,11 +1,12 @@
 """The agent's settings, from the environment and a `.env` file; all problems are told at once."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from agent import log
+from agent import ed25519, log
 from protocol.errors import Malformed
 from protocol.topics import check_device_uuid
 
@@ -49,6 +50,8 @@ class Settings:
     state_dir: Path
     other_brokers: tuple[BrokerAddress, ...] = ()
     """More addresses of the broker; each is tried in turn."""
+    release_keys: tuple[bytes, ...] = ()
+    """Who may sign a new version of this program; none: it does not update itself."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -64,6 +67,7 @@ class Settings:
         serial = _required(env, "SERIAL", "a device path or a pyserial URL", problems)
         problems += _folder_problems(env)
         problems += log.problems(env)
+        keys = _release_keys(env, problems)
         if problems or not brokers:
             raise BadSettings(problems)
         return cls(
@@ -73,7 +77,22 @@ class Settings:
             serial=serial,
             profile=env.get(f"{PREFIX}PROFILE") or DEFAULT_PROFILE,
             state_dir=_state_dir(env),
+            release_keys=keys,
         )
+
+
+def _release_keys(env: Mapping[str, str], problems: list[str]) -> tuple[bytes, ...]:
+    """Ed25519 public keys in base64, parted by commas: while a key is changed there are two."""
+    found = []
+    for text in filter(None, (part.strip() for part in env.get(f"{PREFIX}RELEASE_KEY", "").split(","))):
+        try:
+            key = b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != ed25519.KEY:
+            problems.append(f"{PREFIX}RELEASE_KEY: not 32 bytes in base64")
+        found.append(key)
+    return tuple(found)
 
 
 def state_dir(env: Mapping[str, str]) -> Path:

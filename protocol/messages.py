@@ -3,18 +3,14 @@
 Read tolerantly (unknown fields ignored, unknown kinds named), write strictly. Times are UTC; money is kopecks.
 """
 
-from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import force_setattr
 
 from protocol import VERSION, heads
 from protocol.errors import Malformed, TooLarge, UnknownVersion
 from protocol.fields import (
-    FIRST_MOMENT,
-    LAST_MOMENT,
     Code,
     Count,
     CupSize,
@@ -25,11 +21,17 @@ from protocol.fields import (
     Label,
     Moment,
     Ordinal,
-    SettingValue,
     Words,
 )
+from protocol.jobs import Job as Job  # who speaks of messages finds the jobs here too
+from protocol.jobs import Restart as Restart
+from protocol.jobs import Resume as Resume
+from protocol.jobs import Rinse as Rinse
+from protocol.jobs import Settings as Settings
+from protocol.jobs import Update as Update
 from protocol.json_text import NotJson, check_depth
-from protocol.reasons import AnswerStatus, MachineState, Phase, Result, RinseProgram, Spout, Stage
+from protocol.message_form import Message as Message
+from protocol.reasons import AnswerStatus, MachineState, Phase, Result, Spout, Stage
 
 MAX_MESSAGE = 64 * 1024
 """Bytes. A state with every drink of a large machine is under 20 KiB."""
@@ -40,22 +42,6 @@ MAX_FAULTS = 64
 
 GREETING = "greeting"
 """The `hello_id` of a `Welcome` that nobody asked for: a cloud that has just come finds a device present."""
-
-
-class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """Every message names its kind and its version."""
-
-    v: Ordinal = VERSION
-
-    def __post_init__(self) -> None:
-        """Whatever zone a time was written in, from here on it is UTC, and within the years that can be meant."""
-        for name in self.__struct_fields__:
-            moment = getattr(self, name)
-            if isinstance(moment, datetime) and moment.tzinfo is not None:
-                if moment.tzinfo is not UTC:
-                    force_setattr(self, name, moment := _in_utc(moment))
-                if not FIRST_MOMENT <= moment < LAST_MOMENT:
-                    raise ValueError(f"{name}: no moment of our time")
 
 
 class Make(Message, frozen=True, kw_only=True, tag="make"):
@@ -103,41 +89,6 @@ class Probe(Message, frozen=True, kw_only=True, tag="probe"):
     probe_id: Id
     drink_no: DrinkNo
     size: CupSize
-
-
-class Job(Message, frozen=True, kw_only=True):
-    """Something an operator asks for besides a drink; answered by `Answer`s. The same `job_id` is the same job."""
-
-    job_id: Id
-    issued_at: Moment
-    deadline_at: Moment
-    """Not begun after this: nobody remembers having asked for it."""
-
-
-class Rinse(Job, frozen=True, kw_only=True, tag="rinse"):
-    """Rinse or clean the machine, if it is doing nothing else."""
-
-    program: RinseProgram
-
-
-class Restart(Job, frozen=True, kw_only=True, tag="restart"):
-    """Start the agent anew, if it is doing nothing else."""
-
-
-class Resume(Job, frozen=True, kw_only=True, tag="resume"):
-    """Sell again what was stopped until a person has looked at the machine."""
-
-    by: Words = ""
-    """Who has looked, or takes it on himself."""
-    accept_loss: bool = False
-    """Also when a damaged journal was put aside: go on without what it knew."""
-
-
-class Settings(Job, frozen=True, kw_only=True, tag="settings"):
-    """From now on these values stand in place of the profile's; whole: what is not named is the profile's again."""
-
-    values: Annotated[dict[Label, SettingValue], Meta(max_length=64)]
-    """By `table.key` of the profile, such as `timers.max_brew`."""
 
 
 class Receipt(Message, frozen=True, kw_only=True, tag="receipt"):
@@ -225,7 +176,7 @@ class Event(Message, frozen=True, kw_only=True, tag="event"):
     code: Code = ""
     """Which fault, or which reason."""
     words: Words = ""
-    evidence: Annotated[dict[Label, Fact], Meta(max_length=16)] = {}
+    evidence: Annotated[dict[Label, Fact], Meta(max_length=16)] = {}  # noqa: RUF012  (a Struct copies it)
     lost: Count = 0
     """Events this journal has had to drop so far: where it grows from one event to the next, some are missing."""
 
@@ -296,7 +247,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     """False: the agent refuses every command; `reason` says why."""
     reason: Words = ""
     busy_order: Id | None = None
-    faults: Annotated[list[Fault], Meta(max_length=MAX_FAULTS)] = []
+    faults: Annotated[list[Fault], Meta(max_length=MAX_FAULTS)] = []  # noqa: RUF012
     counters: Counters | None = None
     frame_error_ratio: float = 0.0
     agent_version: Label = ""
@@ -308,7 +259,7 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     """Bytes that an order's id, drink and price may take together in this machine's frame, as JSON in ASCII."""
 
 
-CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Resume | Settings
+CommandMessage = Make | Cancel | Query | Probe | Rinse | Restart | Resume | Settings | Update
 ReceiptMessage = Receipt | Welcome
 ReportMessage = Hello | Accepted | Progress | Outcome | Event | ProbeReply | Answer | Unsupported
 AnyMessage = CommandMessage | ReceiptMessage | ReportMessage | Presence | State
@@ -378,16 +329,9 @@ def _checked_version(message: T) -> T:
     return message
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("before the first year or after the last") from error
-
-
 _ALL: tuple[type[Message], ...] = (
     *(Make, Cancel, Query, Probe),
-    *(Rinse, Restart, Resume, Settings),
+    *(Rinse, Restart, Resume, Settings, Update),
     *(Receipt, Welcome),
     *(Hello, Accepted, Progress, Outcome, Event, ProbeReply, Answer, Unsupported),
     *(Presence, State),

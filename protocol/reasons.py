@@ -140,6 +140,29 @@ class JobCode(StrEnum):
     """It names what cannot be set, or gives it an impossible value."""
 
 
+class UpdateCode(StrEnum):
+    """Why an update came to nothing; the version before goes on."""
+
+    NO_RELEASE_KEY = "no_release_key"
+    """This agent's settings name no key that may sign."""
+    NOT_FETCHED = "not_fetched"
+    """It could not be fetched whole, or is not what was meant."""
+    BAD_SIGNATURE = "bad_signature"
+    """None of the keys in the settings has signed it."""
+    BAD_BUNDLE = "bad_bundle"
+    """Signed, and no bundle this agent can use."""
+    OTHER_MACHINE = "other_machine"
+    """It is made for other machines."""
+    OLDER_VERSION = "older_version"
+    """Older than what runs, and nobody said that it may be."""
+    SELF_TEST = "self_test"
+    """It does not stand its own self-test here."""
+    INTERRUPTED = "interrupted"
+    """The agent ended before it was tried."""
+    ROLLED_BACK = "rolled_back"
+    """Tried, and it did not come up well."""
+
+
 class EventKind(StrEnum):
     """What an event tells of. New ones may be added: a reader keeps one it does not know as it came."""
 

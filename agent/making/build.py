@@ -27,6 +27,7 @@ from agent.making.settle_drink import LateSettler
 from agent.making.unordered_drinks import UnorderedDrinks
 from agent.making.unrecorded_command import UnrecordedCommands
 from agent.making.worker import Worker
+from agent.update.updater import Updater
 
 
 class Surroundings(NamedTuple):
@@ -45,6 +46,7 @@ class Surroundings(NamedTuple):
     state_dir: Path
     restart: Callable[[], None]
     """Ends this run of the agent; whoever started it starts it again."""
+    updater: Updater | None = None
 
 
 class MachineSide(NamedTuple):
@@ -71,7 +73,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     maker, settler = _build_maker(given, unordered, preconditions, finisher)
     operator_jobs = OperatorJobs(
         driver, live_state, clock, given.cloud, profile, given.base_profile, journal.sales_block, unordered,
-        given.state_dir, given.restart,
+        given.state_dir, given.restart, given.updater,
     )  # fmt: skip
     checks = MachineChecks(
         driver=driver, journal=journal, live_state=live_state, readiness=readiness, settler=settler, profile=profile,

@@ -23,9 +23,10 @@ from agent.machine.conversation import Conversation, LineLost, Sign, Wait
 from agent.machine.driver import MAX_MSG_ID, Driver
 from agent.machine.profile import BadProfile, Profile
 from agent.making.unordered_drinks import UnorderedDrinks
+from agent.update.updater import Updater
 from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
-from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings
+from protocol.messages import Answer, Job, Restart, Resume, Rinse, Settings, Update
 from protocol.reasons import AgentCode, AnswerStatus, JobCode, RejectCode
 
 FILE = "restart.json"
@@ -57,12 +58,16 @@ class OperatorJobs:
     unordered: UnorderedDrinks
     state_dir: Path
     restart: Callable[[], None]
+    updater: Updater | None = None
+    """None: this agent does not update itself."""
     leaves_at: float | None = None
     """Steady seconds; from the moment it is set nothing new is begun."""
     _answered: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
 
     def answer_restart(self) -> None:
         """Once at the start: was it a job that ended the last run?"""
+        if self.updater is not None and (told := self.updater.told_before()) is not None:
+            self._give_answer(told)
         path = self.state_dir / FILE
         try:
             said = json.loads(path.read_text("utf-8"))
@@ -85,8 +90,17 @@ class OperatorJobs:
     def leave_if_due(self, now: float) -> None:
         if self.leaves_at is not None and now >= self.leaves_at:
             self.leaves_at = float("inf")
-            log.warning("starting anew, as an operator asked")
+            log.warning("starting anew, as was asked")
             self.restart()
+
+    def follow_update(self, now: float, *, is_idle: bool) -> None:
+        """Tell what it came to; once it waits for nothing but a moment without an order, leave for the new version."""
+        if self.updater is None or self.leaves_at is not None:
+            return
+        if self.updater.switch(now, is_idle=is_idle):
+            self.leaves_at = now + LEAVE_AFTER_S
+        elif (end := self.updater.take_end()) is not None:
+            self._give_answer(end)
 
     def refuse(self, job: Job, code: str, words: str) -> None:
         """Nothing was done and nothing will be."""
@@ -124,6 +138,14 @@ class OperatorJobs:
                 self._resume(job)
             case Settings():
                 self._set(job)
+            case Update():
+                self._update(job)
+
+    def _update(self, job: Update) -> None:
+        if self.updater is None:
+            self.refuse(job, RejectCode.UNSUPPORTED, "this agent does not update itself")
+        else:
+            self._give_answer(self.updater.begin(job))
 
     def end_rinse(self, event: DoneEvent | FailedEvent, job_id: str) -> None:
         """The machine has come to the end of a rinse."""

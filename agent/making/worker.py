@@ -90,6 +90,7 @@ class Worker:
             self._probe.step(now)
             while self.is_idle and self._operator_jobs.leaves_at is None and self._begin(now):
                 pass
+            self._operator_jobs.follow_update(now, is_idle=self.is_idle and self._live_state.view.busy_order is None)
             self._operator_jobs.leave_if_due(now)
             self._readiness.refresh()
             self._journal_duties.write_if_due(now, is_idle=self.is_idle)

@@ -26,7 +26,8 @@ DECODERS: dict[Channel, Callable[[bytes], Message]] = {
     Channel.STATE: said.decode_state,
 }
 CHANNELS = {
-    **dict.fromkeys(["make", "cancel", "query", "probe", "rinse", "restart", "resume", "settings"], Channel.COMMAND),
+    **dict.fromkeys(["make", "cancel", "query", "probe"], Channel.COMMAND),
+    **dict.fromkeys(["rinse", "restart", "resume", "settings", "update"], Channel.COMMAND),
     **dict.fromkeys(["receipt", "welcome"], Channel.RECEIPT),
     **dict.fromkeys(
         ["hello", "accepted", "progress", "outcome", "event", "probe_reply", "answer", "unsupported"],
@@ -61,6 +62,15 @@ GOLDEN: dict[str, Message] = {
         issued_at=NOON,
         deadline_at=NOON,
         values={"timers.max_brew": 120, "timers.query_reply": 0.5, "counting.local_sales": True},
+    ),
+    "update": said.Update(
+        job_id="j-5",
+        issued_at=NOON,
+        deadline_at=NOON,
+        version="0.2.0",
+        url="https://pay.example.org/v1/agent/0.2.0",
+        size=180_000,
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     ),
     "receipt": said.Receipt(message_ids=["msg-1", "msg-2"]),
     "welcome-takes": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"]),
