@@ -2,6 +2,7 @@
 
 from cloud.console.account.routes import room as account
 from cloud.console.alerts.rules import room as alerts
+from cloud.console.books.routes import room as books
 from cloud.console.charts.routes import room as charts
 from cloud.console.claims.routes import room as claims
 from cloud.console.enrolment.routes import room as enrolment
@@ -19,6 +20,7 @@ ROOMS: tuple[Room, ...] = (
     machines,
     charts,
     money,
+    books,
     orders,
     claims,
     alerts,

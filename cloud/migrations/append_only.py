@@ -6,7 +6,7 @@ Copying a table (Alembic's batch mode on SQLite) drops its triggers: a revision 
 from alembic import op
 from sqlalchemy import Connection, text
 
-APPEND_ONLY = ("order_changes", "movements", "journal", "journal_seals")
+APPEND_ONLY = ("order_changes", "movements", "journal", "journal_seals", "commissions")
 _CHANGES = {"sqlite": ("UPDATE", "DELETE"), "postgresql": ("UPDATE", "DELETE", "TRUNCATE")}
 _TRIGGERS = {
     "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'",

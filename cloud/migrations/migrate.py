@@ -36,12 +36,13 @@ import cloud.fleet.models
 import cloud.fleet.presence_history
 import cloud.fleet.probes
 import cloud.orders.claims
+import cloud.orders.commissions
 import cloud.orders.models
 import cloud.orders.outbox
 import cloud.orders.receipts
 import cloud.orders.restores
 import cloud.orders.return_requests
-import cloud.orders.sales_days
+import cloud.orders.sales_tables
 import cloud.payments.models
 import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
 from cloud.database import postgresql, sqlite

@@ -59,6 +59,8 @@ class PaymentNews:
     problem: str = ""
     cancel_reason: str = ""
     hold_expires_at: datetime | None = None
+    income: int | None = None
+    """Kopecks of what was captured that reach the shop; None: the provider has not said."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import in_doubt, making, order_tasks, receipts, unpaid
+from cloud.orders.commissions import record_income
 from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
@@ -118,6 +119,8 @@ def payment_news(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rul
         _take_in(locked, payment, before, news, rules, now)
         mark_changed(locked)
         settle_money(locked, now)
+    if payment.state == PaymentState.CAPTURED:
+        record_income(tx, payment.id, payment.captured, news.income, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
         payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
 

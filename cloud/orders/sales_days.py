@@ -1,6 +1,6 @@
-"""Sales by machine and day in the machine's own zone, rolled up from orders and ledger: a day always anew as a whole.
+"""Sales by machine and day in the machine's own zone, and by merchant and day: always a day anew as a whole.
 
-What has changed is found in the two tables that only grow. A number may be committed after a higher one, so the last
+What has changed is found in the three tables that only grow. A number may be committed after a higher one, so the last
 ones are looked at again each time; what is rolled up twice is the same.
 """
 
@@ -9,17 +9,18 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, and_, delete, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import and_, delete, func, select
+from sqlalchemy.orm import Session
 
-from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at, span, zone
-from cloud.orders.models import Movement, Order, OrderChange
+from cloud.orders.commissions import Commission
+from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.sales_figures import Figures
+from cloud.orders.sales_tables import MerchantDay, SalesDay, SalesMark
 from cloud.orders.states import Status
 
 EVERY = timedelta(seconds=60)
@@ -31,41 +32,14 @@ AT_ONCE = 200
 """Machines asked about in one statement."""
 ENDS_WITHIN = timedelta(days=14)
 """Of an order, from its scan to the last word about its drink."""
+FORM = 2
+"""Of what a day holds. Where it changes, all is rolled up anew, and programs of another form go by their own marks."""
+GROWING = (OrderChange, Movement, Commission)
 _ENDED = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
 _MONEY = ("captured", "refunded")
+Growing = OrderChange | Movement | Commission
 Key = tuple[str, date]
 """A machine and a day."""
-
-
-class SalesDay(Base):
-    """One machine on one day; a day without an order or a movement has no row."""
-
-    __tablename__ = "sales_days"
-    __table_args__ = (Index("ix_sales_days_merchant", "merchant_id", "day"),)
-
-    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
-    day: Mapped[date] = mapped_column(Date, primary_key=True)
-    merchant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """Whose money it was: a machine may change hands."""
-    cups: Mapped[int] = mapped_column(Integer)
-    failed: Mapped[int] = mapped_column(Integer)
-    taken: Mapped[int] = mapped_column(BigInteger)
-    returned: Mapped[int] = mapped_column(BigInteger)
-    parts: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """`Figures.stored`."""
-
-    @property
-    def figures(self) -> Figures:
-        return Figures.restored(self.cups, self.taken, self.returned, self.parts)
-
-
-class SalesMark(Base):
-    """How far a growing table has been rolled up."""
-
-    __tablename__ = "sales_marks"
-
-    name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    number: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class SalesRollup:
@@ -81,21 +55,41 @@ class SalesRollup:
 
 def roll_up(tx: Transaction) -> bool:
     """Bring the days that have changed up to date. Whether there is more."""
-    for table in (OrderChange, Movement):
-        insert_if_new(tx.connection, SalesMark, {"name": table.__tablename__, "number": 0})
-    held = select(SalesMark).order_by(SalesMark.name).with_for_update(skip_locked=True)
-    marks = {mark.name: mark for mark in tx.session.scalars(held)}
-    if len(marks) < 2:  # another worker is at it
+    for table in GROWING:
+        insert_if_new(tx.connection, SalesMark, {"name": _mark_of(table), "number": 0})
+    held = select(SalesMark).where(SalesMark.name.in_(_MARKS)).order_by(SalesMark.name)
+    marks = {mark.name: mark for mark in tx.session.scalars(held.with_for_update(skip_locked=True))}
+    if len(marks) < len(GROWING):  # another worker is at it
         return False
-    ended, more_ended = _read_on(tx.session, marks[OrderChange.__tablename__], OrderChange)
-    moved, more_moved = _read_on(tx.session, marks[Movement.__tablename__], Movement)
-    _roll_up(tx, _days_of_ends(tx.session, ended) | _days_of_money(tx.session, moved))
-    return more_ended or more_moved
+    ended, more_ended = _read_on(tx.session, marks, OrderChange)
+    moved, more_moved = _read_on(tx.session, marks, Movement)
+    told, more_told = _read_on(tx.session, marks, Commission)
+    days = _days_of_ends(tx.session, ended) | _days_of_money(tx.session, moved) | _days_of_commissions(tx.session, told)
+    _roll_up(tx, days)
+    return more_ended or more_moved or more_told
 
 
-def _read_on(session: Session, mark: SalesMark, table: type[OrderChange] | type[Movement]) -> tuple[range, bool]:
+def is_behind(session: Session) -> bool:
+    """Whether old days are still being rolled up: what is told of them is not yet all there is."""
+    found = select(SalesMark.name, SalesMark.number).where(SalesMark.name.in_(_MARKS))
+    read = dict(session.execute(found).all())
+    return any(_last(session, table) - read.get(_mark_of(table), 0) > BATCH for table in GROWING)
+
+
+def _mark_of(table: type[Growing]) -> str:
+    return f"{table.__tablename__}:{FORM}"
+
+
+_MARKS = tuple(_mark_of(table) for table in GROWING)
+
+
+def _last(session: Session, table: type[Growing]) -> int:
+    return session.scalar(select(func.max(table.id))) or 0
+
+
+def _read_on(session: Session, marks: dict[str, SalesMark], table: type[Growing]) -> tuple[range, bool]:
     """Which numbers to look at; whether there will be more."""
-    last = session.scalar(select(func.max(table.id))) or 0
+    mark, last = marks[_mark_of(table)], _last(session, table)
     if last <= mark.number:
         return range(0), False
     looked, until = (
@@ -138,16 +132,54 @@ def _days_of_money(session: Session, numbers: range) -> set[Key]:
     return {(device, day_at(at, name)) for device, name, at in session.execute(moved)}
 
 
+def _days_of_commissions(session: Session, numbers: range) -> set[Key]:
+    """A commission belongs to the day on which its payment was captured, whenever it was told."""
+    if not numbers:
+        return set()
+    told = (
+        select(Order.device_uuid, Device.zone, Movement.at)
+        .select_from(Commission)
+        .join(Movement, and_(Movement.payment_id == Commission.payment_id, Movement.kind == "captured"))
+        .join(Order, Order.id == Movement.order_id)
+        .join(Device, Device.device_uuid == Order.device_uuid)
+        .where(Commission.id >= numbers.start, Commission.id < numbers.stop)
+    )
+    return {(device, day_at(at, name)) for device, name, at in session.execute(told)}
+
+
 def _roll_up(tx: Transaction, keys: Collection[Key]) -> None:
     by_day: dict[date, set[str]] = defaultdict(set)
     for device, day in keys:
         by_day[day].add(device)
     for day, devices in sorted(by_day.items()):
+        merchants: set[str] = set()
         for some in _in_lots(sorted(devices)):
-            _replace(tx, day, some)
+            merchants |= _replace(tx, day, some)
+        for merchant in sorted(merchants):
+            sum_up(tx, merchant, day)
 
 
-def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> None:
+def sum_up(tx: Transaction, merchant: str, day: date) -> None:
+    """A merchant's day anew from all its machines' days."""
+    of_day = and_(SalesDay.merchant_id == merchant, SalesDay.day == day)
+    tx.session.execute(delete(MerchantDay).where(MerchantDay.merchant_id == merchant, MerchantDay.day == day))
+    figures, machines = Figures(), 0
+    sold = select(SalesDay.taken, SalesDay.returned, SalesDay.parts).where(of_day)
+    for taken, returned, parts in tx.session.execute(sold):
+        figures.add_parts(parts)
+        figures.taken, figures.returned, machines = figures.taken + taken, figures.returned + returned, machines + 1
+    if machines:
+        tx.session.add(
+            MerchantDay(
+                merchant_id=merchant, day=day, cups=figures.cups, failed=figures.failed, taken=figures.taken,
+                returned=figures.returned, parts=figures.stored(),
+            )
+        )  # fmt: skip
+        tx.session.flush()
+
+
+def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> set[str]:
+    """The days of these machines anew; the merchants they are and were of."""
     zones = dict(
         tx.session.execute(select(Device.device_uuid, Device.zone).where(Device.device_uuid.in_(devices))).all()
     )
@@ -157,16 +189,14 @@ def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> None:
     for row in tx.session.execute(_ends(devices, first, last)):
         if day_at(row.finished_at, zones[row.device_uuid]) == day:
             _count(found[row.device_uuid, row.merchant_id], row, zones[row.device_uuid])
-    for device, merchant, kind, amount, at in tx.session.execute(_money(devices, first, last)):
+    for device, merchant, at, *money in tx.session.execute(_money(devices, first, last)):
         if day_at(at, zones[device]) == day:
-            figures = found[device, merchant]
-            if kind == "captured":
-                figures.taken += amount
-            else:
-                figures.returned += amount
-    tx.session.execute(delete(SalesDay).where(SalesDay.day == day, SalesDay.device_uuid.in_(devices)))
+            found[device, merchant].add_money(*money)
+    old = delete(SalesDay).where(SalesDay.day == day, SalesDay.device_uuid.in_(devices)).returning(SalesDay.merchant_id)
+    before = set(tx.session.scalars(old))
     tx.session.add_all(_rows(day, found.items()))
     tx.session.flush()
+    return before | {merchant for _, merchant in found}
 
 
 def _in_lots(names: list[str]) -> Iterator[tuple[str, ...]]:
@@ -185,10 +215,20 @@ def _ends(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
 
 
 def _money(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
-    columns = (Order.device_uuid, Order.merchant_id, Movement.kind, Movement.amount, Movement.at)
+    columns = (
+        Order.device_uuid, Order.merchant_id, Movement.at, Payment.scenario, Movement.kind, Movement.amount,
+        Commission.amount,
+    )  # fmt: skip
     of_days = and_(Movement.at >= first, Movement.at < last, Movement.kind.in_(_MONEY))
     sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False))
-    return select(*columns).join(Order, Order.id == Movement.order_id).where(of_days, sold)
+    return (
+        select(*columns)
+        .select_from(Movement)
+        .join(Order, Order.id == Movement.order_id)
+        .join(Payment, Payment.id == Movement.payment_id)
+        .outerjoin(Commission, Commission.payment_id == Movement.payment_id)
+        .where(of_days, sold)
+    )
 
 
 def _count(figures: Figures, order: Any, zone_name: str) -> None:

@@ -20,6 +20,37 @@ class DrinkSales:
 
 
 @dataclass
+class ProviderSums:
+    """Money taken by one provider, kopecks."""
+
+    taken: int = 0
+    returned: int = 0
+    commission: int = 0
+    """What the provider said it kept."""
+    told: int = 0
+    """Of what was taken, that whose commission the provider has told."""
+
+    @property
+    def untold(self) -> int:
+        """Taken, and nobody has said yet what was kept of it."""
+        return self.taken - self.told
+
+    @property
+    def net(self) -> int | None:
+        """What reaches the merchant; None while some commission is unknown."""
+        return None if self.untold else self.taken - self.returned - self.commission
+
+    def add(self, taken: int, returned: int, commission: int, told: int) -> None:
+        """Another's sums."""
+        self.taken, self.returned = self.taken + taken, self.returned + returned
+        self.commission, self.told = self.commission + commission, self.told + told
+
+    def stored(self) -> list[int]:
+        """What `add` takes."""
+        return [self.taken, self.returned, self.commission, self.told]
+
+
+@dataclass
 class Figures:
     """What a machine sold on a day, or many machines in many days."""
 
@@ -31,8 +62,11 @@ class Figures:
     reasons: Counter[str] = field(default_factory=Counter)
     """Paid drinks that were not made, by why."""
     drinks: dict[str, DrinkSales] = field(default_factory=dict)
+    """By the machine's number of it; by name where many machines are added up, whose numbers differ."""
     hours: list[int] = field(default_factory=lambda: [0] * HOURS)
     waits: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    providers: dict[str, ProviderSums] = field(default_factory=dict)
+    """The money again, by payment scenario."""
 
     @property
     def failed(self) -> int:
@@ -57,15 +91,27 @@ class Figures:
         if waited_s is not None:
             self.waits[_bucket(waited_s)] += 1
 
+    def add_money(self, provider: str, kind: str, kopecks: int, commission: int | None) -> None:
+        """One movement of the ledger; of money that was captured what the provider kept, None where it has not said."""
+        mine = self.providers.setdefault(provider, ProviderSums())
+        if kind == "captured":
+            self.taken += kopecks
+            mine.add(kopecks, 0, commission or 0, 0 if commission is None else kopecks)
+        else:
+            self.returned += kopecks
+            mine.add(0, kopecks, 0, 0)
+
     def add_parts(self, parts: dict[str, Any]) -> None:
         """What `stored` gave of another, quick for many; sums of money are not in it."""
         self.cups += sum(parts["hours"])
         for reason, number in parts["reasons"].items():
             self.reasons[reason] += number
-        for no, (name, cups, kopecks) in parts["drinks"].items():
-            drink = self.drinks.get(no) or self.drinks.setdefault(no, DrinkSales(name))
+        for name, cups, kopecks in parts["drinks"].values():
+            drink = self.drinks.get(name) or self.drinks.setdefault(name, DrinkSales(name))
             drink.cups += cups
             drink.kopecks += kopecks
+        for provider, sums in parts.get("providers", {}).items():  # rows of older programs have none
+            self.providers.setdefault(provider, ProviderSums()).add(*sums)
         for mine, theirs in ((self.hours, parts["hours"]), (self.waits, parts["waits"])):
             for place, number in enumerate(theirs):
                 if number:
@@ -82,27 +128,23 @@ class Figures:
             "drinks": {no: [drink.name, drink.cups, drink.kopecks] for no, drink in self.drinks.items()},
             "hours": self.hours,
             "waits": self.waits,
+            "providers": {provider: sums.stored() for provider, sums in self.providers.items()},
         }
 
     @classmethod
     def restored(cls, cups: int, taken: int, returned: int, parts: dict[str, Any]) -> "Figures":
         """What `stored` gave, again."""
         drinks = {no: DrinkSales(*drink) for no, drink in parts["drinks"].items()}
-        return cls(cups, taken, returned, Counter(parts["reasons"]), drinks, parts["hours"], parts["waits"])
+        providers = {name: ProviderSums(*sums) for name, sums in parts.get("providers", {}).items()}
+        return cls(cups, taken, returned, Counter(parts["reasons"]), drinks, parts["hours"], parts["waits"], providers)
 
 
 def total(each: Iterable[Figures]) -> Figures:
     """All of them together."""
     whole = Figures()
     for one in each:
-        whole.cups, whole.taken = whole.cups + one.cups, whole.taken + one.taken
-        whole.returned += one.returned
-        whole.reasons.update(one.reasons)
-        for no, drink in one.drinks.items():
-            mine = whole.drinks.setdefault(no, DrinkSales(drink.name))
-            mine.cups, mine.kopecks = mine.cups + drink.cups, mine.kopecks + drink.kopecks
-        whole.hours = [a + b for a, b in zip(whole.hours, one.hours, strict=True)]
-        whole.waits = [a + b for a, b in zip(whole.waits, one.waits, strict=True)]
+        whole.taken, whole.returned = whole.taken + one.taken, whole.returned + one.returned
+        whole.add_parts(one.stored())
     return whole
 
 

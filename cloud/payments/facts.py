@@ -63,6 +63,8 @@ class PaymentFacts:
     hold_expires_at: datetime | None = None
     cancellation: Cancellation | None = None
     receipt_registration: str | None = None
+    income: int | None = None
+    """Of what was captured, what reaches the shop: less the provider's commission."""
     raw: str = field(default="", repr=False)
 
 

@@ -27,4 +27,5 @@ def news_of(facts: PaymentFacts, expected: Expected) -> PaymentNews | None:
         problem=",".join(wrong)[:64],
         cancel_reason=(facts.cancellation.reason or "")[:64] if facts.cancellation else "",
         hold_expires_at=facts.hold_expires_at,
+        income=facts.income,
     )

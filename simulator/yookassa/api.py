@@ -108,6 +108,8 @@ class Api:
                 return answer
             if fault and fault.kind is FaultKind.STRANGERS:
                 body = with_strangers(body)
+            if fault and fault.kind is FaultKind.INCOME_UNTOLD:
+                body = without_income(body)
             return _json(body)
 
         return serve
@@ -130,7 +132,7 @@ class Api:
             case FaultKind.HANG:
                 self._closing.wait(fault.seconds)
                 return None
-            case FaultKind.STRANGERS:
+            case FaultKind.STRANGERS | FaultKind.INCOME_UNTOLD:
                 return None
             case FaultKind.DRIP:
                 drip(fault.seconds)
@@ -158,6 +160,13 @@ def with_strangers(body: Json) -> Json:
     if isinstance(changed.get("payment_method"), dict):
         changed["payment_method"] = {"type": "quantum_wallet", "id": body["id"], "saved": False, "qubits": 8}
     return changed
+
+
+def without_income(body: Json) -> Json:
+    """A payment, or a list of them, that does not tell the provider's commission."""
+    kept = {name: value for name, value in body.items() if name != "income_amount"}
+    items = kept.get("items")
+    return kept | {"items": [without_income(item) for item in items]} if isinstance(items, list) else kept
 
 
 def _call(shop: Shop) -> Call:

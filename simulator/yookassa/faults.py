@@ -13,6 +13,7 @@ class FaultKind(StrEnum):
     never whole. reset: the connection breaks.
     too_many_requests: 429. accepted_202: the legacy "still processing". html_502: a gateway's page, not JSON.
     strangers: the object carries fields and a payment method nobody has documented.
+    income_untold: a payment does not say what the shop receives of it.
     """
 
     ERROR_500 = "error_500"
@@ -23,6 +24,7 @@ class FaultKind(StrEnum):
     ACCEPTED_202 = "accepted_202"
     HTML_502 = "html_502"
     STRANGERS = "strangers"
+    INCOME_UNTOLD = "income_untold"
 
 
 class Endpoint(StrEnum):

@@ -12,7 +12,7 @@ from cloud.console.machines.condition import Standing, standing
 from cloud.fleet.models import Device, DeviceLive, Drink, Merchant
 from cloud.fleet.presence_history import current_spells
 from cloud.fleet.zones import day_at
-from cloud.orders.sales_days import SalesDay
+from cloud.orders.sales_tables import SalesDay
 
 PAGE = 60
 MOST = 5_000

@@ -1,1 +1,1 @@
-"""Money: what is at risk and who must look, how our books stand against the providers', the ledger as a file."""
+"""Money: what is at risk and who must look, how our books stand against the providers'."""

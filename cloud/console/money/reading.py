@@ -1,6 +1,6 @@
-"""Money at risk, differences and the ledger of what `scope` lets a person see."""
+"""Money at risk and differences of what `scope` lets a person see."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -11,14 +11,11 @@ from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.fleet.accounts import Account
 from cloud.orders.at_risk import WAITS_FOR_PERSON, AtRisk, MoneyAtRisk, each_at_risk, summed
-from cloud.orders.models import Movement, Order, Payment
 from cloud.payments.reconcile.differences import Difference, open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
 LISTED = 200
 """Told one by one; the sums are of all."""
-MOST_LINES = 200_000
-"""Lines of a ledger's file: a year of a large merchant."""
 _ORDER = (State.OPEN.value, State.MENDING.value, State.EXPLAINED.value, State.CLOSED.value)
 
 
@@ -70,17 +67,3 @@ def find_difference(session: Session, number: str) -> Subject | None:
     """Whose a difference is."""
     found = session.get(FoundDifference, int(number)) if number.isdecimal() and len(number) < 19 else None
     return None if found is None else Subject("difference", number, found.merchant_id, found.device_uuid)
-
-
-def read_ledger(
-    session: Session, scope: Scope, begin: datetime, end: datetime
-) -> Iterator[tuple[Movement, Payment, Order]]:
-    """Every movement of money between two moments, oldest first; none of a test device."""
-    asked = (
-        select(Movement, Payment, Order)
-        .join(Payment, Payment.id == Movement.payment_id)
-        .join(Order, Order.id == Movement.order_id)
-        .where(Movement.at >= begin, Movement.at < end, Movement.kind.in_(("captured", "refunded")))
-        .where(Order.is_test.is_(False), scope.where(Order.merchant_id, Order.device_uuid))
-    )
-    yield from session.execute(asked.order_by(Movement.at, Movement.id).limit(MOST_LINES))

@@ -1,22 +1,19 @@
-"""Pages of money: at risk, reconciliation by day, and the ledger for the bookkeeper."""
+"""Pages of money: at risk, and reconciliation by day."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
 
-from flask import Response, request
+from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
-from cloud.console.charts.csv_file import Cell, Roubles, as_csv
-from cloud.console.charts.period import read_period
-from cloud.console.charts.routes import as_file
-from cloud.console.money.reading import find_difference, read_day, read_ledger, read_risks
+from cloud.console.money.reading import find_difference, read_day, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done, address
 from cloud.console.shell.room import Kind, Nav, Room
 from cloud.database.transaction import Transaction
-from cloud.fleet.zones import DEFAULT, day_at, span, zone
+from cloud.fleet.zones import DEFAULT, day_at
 from cloud.payments.reconcile.kinds import NO_MONEY
 from cloud.payments.reconcile.kinds import Kind as Difference
 from cloud.payments.reconcile.models import State
@@ -24,7 +21,6 @@ from cloud.payments.reconcile.store import settle_by_hand
 
 room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
-COLUMNS = ("at", "merchant", "order", "payment", "provider", "kind", "amount", "method", "machine", "drink")
 
 
 @room.page("/money", Act.SEE_MONEY)
@@ -65,29 +61,6 @@ def settle(desk: Desk, number: str) -> BaseResponse:
     desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
     desk.say("money.settled")
     return desk.go("money.show")
-
-
-@room.page("/money/ledger.csv", Act.EXPORT)
-def ledger(desk: Desk) -> Response:
-    """Each movement of money of a period: taken, and returned."""
-    asked = request.args
-    period = read_period(
-        asked.get("days", ""), asked.get("since", ""), asked.get("until", ""), day_at(desk.now, DEFAULT)
-    )
-    begin, end = span(period.first, DEFAULT)[0], span(period.last, DEFAULT)[1]
-    there = zone(DEFAULT)
-    with desk.read() as session:
-        lines: list[list[Cell]] = [
-            [
-                f"{movement.at.astimezone(there):%Y-%m-%d %H:%M:%S}", order.merchant_id, order.id, payment.id,
-                payment.provider_payment_id, str(desk.texts(f"money.kind.{movement.kind}")),
-                Roubles(-movement.amount if movement.kind == "refunded" else movement.amount), payment.method,
-                order.device_uuid, order.drink_name,
-            ]
-            for movement, payment, order in read_ledger(session, desk.scope, begin, end)
-        ]  # fmt: skip
-    head = [str(desk.texts(f"money.column.{name}")) for name in COLUMNS]
-    return as_file(as_csv(head, lines), f"ledger-{period.first}-{period.last}.csv")
 
 
 def _lasting(desk: Desk) -> Callable[[float], str]:

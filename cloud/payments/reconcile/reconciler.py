@@ -17,6 +17,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device
 from cloud.orders import paying
+from cloud.orders.commissions import record_income
 from cloud.orders.models import Payment
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
@@ -36,6 +37,8 @@ log = logging.getLogger("cloud.payments.reconcile.reconciler")
 LEASE = timedelta(hours=1)
 """A look that takes longer renews it page by page."""
 RENEW_AFTER = timedelta(minutes=10)
+AT_ONCE = 500
+"""Commissions entered in one transaction."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Reconciler:
         row, findings = self._database.transact(keep, key, day, look, self._clock())
         for finding in look.found.values():
             self._mend(finding, look.adoptable)
+        self._enter(look)
         report = Report(row, findings)
         _tell(report)
         return report
@@ -127,6 +131,12 @@ class Reconciler:
         else:
             self._database.transact(paying.ask_soon, finding.payment_id, self._clock())
 
+    def _enter(self, look: Look) -> None:
+        """What the provider keeps of payments, where its list tells it for the first time."""
+        told = list(look.incomes.items())
+        for start in range(0, len(told), AT_ONCE):
+            self._database.transact(_record, told[start : start + AT_ONCE], self._clock())
+
     def _adopt(self, tx: Transaction, payment_id: str, facts: PaymentFacts) -> None:
         """A payment whose opening was never answered, as a notification of it would have had it adopted."""
         payment = tx.session.get(Payment, payment_id)
@@ -146,6 +156,11 @@ def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]
 def machines_of(session: Session) -> set[ShopKey]:
     """Every merchant that has machines."""
     return {ShopKey(merchant_id, "", "") for merchant_id in session.scalars(select(Device.merchant_id).distinct())}
+
+
+def _record(tx: Transaction, told: Sequence[tuple[str, tuple[int, int]]], now: datetime) -> None:
+    for payment_id, (captured, income) in told:
+        record_income(tx, payment_id, captured, income, now)
 
 
 def _renew(tx: Transaction, key: ShopKey, day: Day, now: datetime) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cloud.database.database import Database
+from cloud.orders.commissions import told_of
 from cloud.orders.models import Payment
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus, Unread
 from cloud.payments.outcomes import NotOurs, Ok, Outcome
@@ -47,6 +48,8 @@ class Look:
     here: Totals = field(default_factory=lambda: Totals(0, 0, 0))
     adoptable: dict[str, PaymentFacts] = field(default_factory=dict)
     """By our payment's id: what the provider opened though its answer never came."""
+    incomes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By our payment's id: what was captured, and what of it reaches the shop, where we had not heard of that."""
 
     def note(self, *findings: Finding) -> None:
         """Keep findings; the first of a fingerprint stays."""
@@ -121,14 +124,21 @@ class ShopDay:
             self._unreadable(page.unreadable)
             with self._database.read() as session:
                 by_id, by_mark = ledger_view.known(session, page.items)
+                told = told_of(session, [ours.id for ours in by_id.values()])
             for facts in page.items:
                 ours = by_id.get(facts.provider_payment_id)
                 if ours is not None:
                     self._seen.add(ours.id)
+                    if ours.id not in told:
+                        self._income(facts, ours)
                 if self._day.holds(facts.created_at):
                     self.look.payments_there += 1
                     self.look.taken_there += facts.captured
                     self._their_payment(provider, facts, ours, by_mark.get(facts.metadata.get("payment", "")))
+
+    def _income(self, facts: PaymentFacts, ours: Payment) -> None:
+        if facts.income is not None and self._shop.has(ours) and facts.captured == ours.captured > 0:
+            self.look.incomes[ours.id] = ours.captured, facts.income
 
     def _their_payment(
         self, provider: Provider, facts: PaymentFacts, ours: Payment | None, attempt: Payment | None

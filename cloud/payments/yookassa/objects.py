@@ -89,6 +89,7 @@ def payment_facts(told: object) -> PaymentFacts:
         hold_expires_at=_time(payment.get("expires_at")),
         cancellation=_cancellation(payment),
         receipt_registration=_text(payment.get("receipt_registration")),
+        income=_income(payment, currency),
         raw=_evidence(payment),
     )
 
@@ -186,6 +187,12 @@ def _refunded(payment: dict[str, object]) -> int:
     if refunded is None:
         raise Unreadable("no readable refunded_amount")
     return refunded
+
+
+def _income(payment: dict[str, object], currency: str) -> int | None:
+    """Told with a success; absent, unreadable or in another currency it is unknown, and no error."""
+    told = _part(payment, "income_amount")
+    return kopecks(told.get("value")) if told.get("currency") == currency else None
 
 
 def _metadata(told: dict[str, object]) -> dict[str, str]:

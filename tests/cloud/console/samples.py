@@ -86,5 +86,5 @@ SAMPLES: dict[str, Callable[[Console], str]] = {
     "order": lambda console: console.world.pay(),
 }
 
-OTHERS = {"scenario": "Yookassa", "field": "client_info_paid"}
+OTHERS = {"scenario": "Yookassa", "field": "client_info_paid", "book": "ledger"}
 """What paths name beside the thing they are about."""

@@ -11,10 +11,12 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at
 from cloud.orders import sales_days
+from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order
 from cloud.orders.money import PaymentState
-from cloud.orders.sales_days import SalesDay, roll_up
-from cloud.orders.sales_figures import Figures, percentile, total
+from cloud.orders.sales_days import roll_up
+from cloud.orders.sales_figures import Figures, ProviderSums, percentile, total
+from cloud.orders.sales_tables import MerchantDay, SalesDay
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE, World
 
@@ -51,9 +53,26 @@ def by_hand(world: World) -> dict[tuple[str, date], tuple[int, int, int, int]]:
     return {key: (one[0], one[1], one[2], one[3]) for key, one in sums.items()}
 
 
-def buy(world: World, device: str) -> str:
+def money_by_hand(world: World) -> dict[date, ProviderSums]:
+    """Taken, returned, the commission and of how much it is known, straight from ledger and commissions."""
+    zones = {DEVICE: "Europe/Moscow", OTHER_DEVICE: EAST}
+    sums: dict[date, ProviderSums] = {}
+    with world.database.read() as session:
+        devices = {order.id: order.device_uuid for order in session.scalars(select(Order))}
+        kept = {one.payment_id: one.amount for one in session.scalars(select(Commission))}
+        for movement in session.scalars(select(Movement).where(Movement.kind.in_(("captured", "refunded")))):
+            one = sums.setdefault(day_at(movement.at, zones[devices[movement.order_id]]), ProviderSums())
+            if movement.kind == "refunded":
+                one.add(0, movement.amount, 0, 0)
+            else:
+                is_told = movement.payment_id in kept
+                one.add(movement.amount, 0, kept.get(movement.payment_id, 0), movement.amount if is_told else 0)
+    return sums
+
+
+def buy(world: World, device: str, **more: object) -> str:
     order_id = world.scan(device=device)
-    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED, **more)
     return order_id
 
 
@@ -63,10 +82,15 @@ def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.Monkey
     random = Random(seed)
     world.database.transact(set_up)
     failed: list[tuple[str, str]] = []
+    untold: list[str] = []
     for _ in range(40):
         world.clock.advance(random.uniform(600, 5 * 3600))
         device = random.choice((DEVICE, OTHER_DEVICE))
-        order_id = buy(world, device)
+        order_id = buy(world, device, income=random.choice((None, PRICE - 626, PRICE - 87)))
+        if random.random() < 0.2:  # what the provider tells late, and tells otherwise later
+            untold.append(world.payment(order_id).id)
+        if untold and random.random() < 0.3:
+            world.tell(untold.pop(0), PaymentState.CAPTURED, income=PRICE - 500)
         world.publish(order_id)
         ends = random.choice((Result.DONE, Result.DONE, Result.REJECTED, Result.UNKNOWN))
         world.report(order_id, ends, "" if ends is Result.DONE else "brewer", device=device)
@@ -88,8 +112,14 @@ def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.Monkey
         sum(one[0] for one in expected.values()),
         sum(o[2] - o[3] for o in expected.values()),
     )
-    assert (sum(whole.hours), sum(whole.waits), whole.drinks["latte"].cups) == (whole.cups,) * 3
-    assert whole.drinks["latte"].kopecks == whole.cups * PRICE
+    assert (sum(whole.hours), sum(whole.waits), whole.drinks["Латте"].cups) == (whole.cups,) * 3
+    assert whole.drinks["Латте"].kopecks == whole.cups * PRICE
+    with world.database.read() as session:
+        days = {row.day: row.figures for row in session.scalars(select(MerchantDay))}
+    assert days == {day: total(row.figures for row in told.values() if row.day == day) for _, day in told}
+    money = money_by_hand(world)
+    assert {day: one.providers["Yookassa"] for day, one in days.items() if one.providers} == money
+    assert 0 < sum(one.told for one in money.values()) < sum(one.taken for one in money.values())
 
 
 def test_a_number_committed_late_is_found(sqlite_world: World) -> None:
@@ -106,6 +136,21 @@ def test_a_number_committed_late_is_found(sqlite_world: World) -> None:
     world.report(order_id, Result.DONE)
     [row] = rolled_up(world).values()
     assert (row.taken, row.cups) == (2 * PRICE, 1)
+
+
+def test_a_commission_told_late_belongs_to_the_day_of_its_payment(sqlite_world: World) -> None:
+    world = sqlite_world
+    order_id = buy(world, DEVICE)
+    payment = world.payment(order_id).id
+    [before] = rolled_up(world).values()
+    world.clock.advance(5 * 86400)
+    for income in (PRICE + 1, -1):  # cannot be
+        world.tell(payment, PaymentState.CAPTURED, income=income)
+    world.tell(payment, PaymentState.CAPTURED, income=PRICE - 626)
+    world.tell(payment, PaymentState.CAPTURED, income=PRICE)  # its first word stays
+    [after] = rolled_up(world).values()
+    assert before.figures.providers["Yookassa"] == ProviderSums(PRICE, 0, 0, 0)
+    assert (after.day, after.figures.providers["Yookassa"]) == (before.day, ProviderSums(PRICE, 0, 626, PRICE))
 
 
 def test_a_test_device_sells_nothing(sqlite_world: World) -> None:
@@ -135,10 +180,14 @@ def test_figures_add_up_and_are_stored_whole() -> None:
         one.add_cup("latte", "Латте", 14900, hour, wait)
     again = Figures.restored(one.cups, one.taken, one.returned, one.stored())
     assert again == one
+    one.add_money("TBank", "captured", 20, None)
+    one.add_money("TBank", "refunded", 5, None)
     both = total([one, again])
-    assert (both.cups, both.failed, both.kept, both.hours[9]) == (6, 4, 140, 4)
+    assert both.providers["TBank"] == ProviderSums(20, 5, 0, 0)
+    assert both.providers["TBank"].net is None
+    assert (both.cups, both.failed, both.kept, both.hours[9]) == (6, 4, 155, 4)
     assert both.failure_rate == pytest.approx(0.4)
-    assert both.drinks["latte"].kopecks == 6 * 14900
+    assert both.drinks["Латте"].kopecks == 6 * 14900
 
 
 def test_percentiles() -> None:

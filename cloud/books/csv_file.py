@@ -3,24 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from datetime import date, datetime
+
+from cloud.books.cells import Cell, Roubles, is_like_a_formula
 
 MARK = "\ufeff"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-@dataclass(frozen=True)
-class Roubles:
-    """A sum, in kopecks; a number whatever it begins with."""
-
-    kopecks: int
-
-    def __str__(self) -> str:
-        whole, rest = divmod(abs(self.kopecks), 100)
-        return f"{'-' if self.kopecks < 0 else ''}{whole},{rest:02}"
-
-
-Cell = str | int | float | Roubles | None
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
@@ -34,10 +21,16 @@ def as_csv(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
 
 def safe(cell: Cell) -> str:
     """A number with a comma, as Excel in Russian reads it; a text that could be taken for a formula behind a quote."""
-    if cell is None:
-        return ""
-    if isinstance(cell, float):
-        return f"{cell:.2f}".replace(".", ",")
-    if isinstance(cell, int | Roubles):
-        return str(cell)
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    match cell:
+        case None:
+            return ""
+        case datetime():
+            return f"{cell:%Y-%m-%d %H:%M:%S}"
+        case date():
+            return cell.isoformat()
+        case float():
+            return f"{cell:.2f}".replace(".", ",")
+        case int() | Roubles():
+            return str(cell)
+        case str():
+            return f"'{cell}" if is_like_a_formula(cell) else cell

@@ -1,0 +1,62 @@
+"""Tables of rolled up sales: a machine's day, a merchant's day, and how far the growing tables have been read."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.database.base import Base
+from cloud.orders.sales_figures import Figures
+
+
+class SalesDay(Base):
+    """One machine on one day; a day without an order or a movement has no row."""
+
+    __tablename__ = "sales_days"
+    __table_args__ = (
+        Index("ix_sales_days_sums", "merchant_id", "day", "device_uuid", "cups", "failed", "taken", "returned"),
+    )
+
+    device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    merchant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Whose money it was: a machine may change hands."""
+    cups: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    taken: Mapped[int] = mapped_column(BigInteger)
+    returned: Mapped[int] = mapped_column(BigInteger)
+    parts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """`Figures.stored`."""
+
+    @property
+    def figures(self) -> Figures:
+        return Figures.restored(self.cups, self.taken, self.returned, self.parts)
+
+
+class MerchantDay(Base):
+    """All machines of a merchant on one day, each by its own midnight: the sum of its `SalesDay`s."""
+
+    __tablename__ = "merchant_days"
+
+    merchant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    cups: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    taken: Mapped[int] = mapped_column(BigInteger)
+    returned: Mapped[int] = mapped_column(BigInteger)
+    parts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """`Figures.stored`."""
+
+    @property
+    def figures(self) -> Figures:
+        return Figures.restored(self.cups, self.taken, self.returned, self.parts)
+
+
+class SalesMark(Base):
+    """How far a growing table has been rolled up."""
+
+    __tablename__ = "sales_marks"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, default=0)
