@@ -73,7 +73,7 @@ def _sell(database: Database, machines: int) -> None:
     for back in range(DAYS):
         day = (NOW - timedelta(days=back)).date()
         rows = [_sold(chosen, number) | {"day": day} for number in range(machines)]
-        database.transact(lambda tx, rows=rows: tx.session.execute(insert(SalesDay), rows))  # type: ignore[misc]  # mypy infers no type for a defaulted lambda argument
+        database.transact(lambda tx, rows=rows: tx.session.execute(insert(SalesDay), rows))
         began = time.perf_counter()
         for merchant in range(MERCHANTS):
             database.transact(sales_days.sum_up, f"shop-{merchant}", day)
