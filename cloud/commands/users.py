@@ -33,7 +33,13 @@ def _user_group(ready: Callable[[], Cloud]) -> click.Group:
     def user() -> None:
         """Who may use the console (docs/console.md)."""
 
-    @user.command()
+    for command in (_add, _list, _disable, _reset):
+        user.add_command(command(ready))
+    return user
+
+
+def _add(ready: Callable[[], Cloud]) -> click.Command:
+    @click.command()
     @click.argument("email")
     @click.option("--name", default="", help="as the journal shows it")
     @click.option("--merchant", help="with --role: at which merchant")
@@ -70,7 +76,11 @@ def _user_group(ready: Callable[[], Cloud]) -> click.Group:
         token = _done(cloud, work)
         click.echo(f"{email} is added." if not token else _link(cloud, email, token))
 
-    @user.command(name="list")
+    return add
+
+
+def _list(ready: Callable[[], Cloud]) -> click.Command:
+    @click.command(name="list")
     def list_command() -> None:
         """Everybody, with his roles."""
         cloud = ready()
@@ -84,7 +94,11 @@ def _user_group(ready: Callable[[], Cloud]) -> click.Group:
                 click.echo(f"{one.email}  {one.name}  {'; '.join(said) or 'no role'}")
         cloud.close()
 
-    @user.command()
+    return list_command
+
+
+def _disable(ready: Callable[[], Cloud]) -> click.Command:
+    @click.command()
     @click.argument("email")
     def disable(email: str) -> None:
         """Refuse EMAIL from now on; his sessions end at once."""
@@ -98,7 +112,11 @@ def _user_group(ready: Callable[[], Cloud]) -> click.Group:
         _done(cloud, work)
         click.echo(f"{email} is disabled.")
 
-    @user.command()
+    return disable
+
+
+def _reset(ready: Callable[[], Cloud]) -> click.Command:
+    @click.command()
     @click.argument("email")
     @click.option("--second-factor", is_flag=True, help="he has lost phone and recovery codes: he sets up anew")
     def reset(email: str, second_factor: bool) -> None:
@@ -113,7 +131,7 @@ def _user_group(ready: Callable[[], Cloud]) -> click.Group:
 
         click.echo(_link(cloud, email, _done(cloud, work)))
 
-    return user
+    return reset
 
 
 def _journal_group(ready: Callable[[], Cloud]) -> click.Group:

@@ -5,8 +5,7 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,9 +13,9 @@ from cloud.access.sealing import Sealing
 from cloud.access.signing import Signer
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
-from cloud.background.loops import Loop, ThreadPool
+from cloud.background.loops import Loop, Steps, ThreadPool
 from cloud.courier import broker_rights, job_sender, reader_lease
-from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink, client_id_of, link_of
+from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, client_id_of, link_of
 from cloud.courier.broker_rights import BrokerRights
 from cloud.courier.dynamic_security import RESPONSE
 from cloud.courier.job_sender import JobSender
@@ -28,7 +27,6 @@ from cloud.courier.reader_lease import Reader
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.courier.tmetr.sender import TmetrSender
 from cloud.courier.welcomes import Welcomes
-from cloud.database.database import Database
 from cloud.fleet import probes
 from cloud.fleet.vault import Vault
 from cloud.operators.retention import Retention
@@ -47,6 +45,7 @@ from cloud.payments.reconcile.nightly import Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.renewals import Renewals
 from cloud.payments.status_poller import NEWS, StatusPoller
+from cloud.processes.worker_heartbeat import WorkerHeartbeat
 from cloud.wiring import Cloud, jitter
 
 log = logging.getLogger("cloud.processes.worker")
@@ -63,9 +62,6 @@ DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
 ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile", "adoption"})
 """The loops that call providers."""
-LOOK_EVERY = timedelta(seconds=5)
-"""The link is looked at so often, whether or not that is worth a beat."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Worker:
@@ -73,84 +69,107 @@ class Worker:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        database, rules, clock, wakeups = cloud.database, cloud.rules, cloud.clock, cloud.database.wakeups
-        settings, self._dispatchers = cloud.settings, database.dispatchers
-        money, news = outbox.topic(Lane.PROVIDER), NEWS
-        mail = outbox.topic(Lane.MQTT)
-        changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC, job_sender.TOPIC)
-        client_id = client_id_of(cloud.owner)
-        self.link = link_of(settings, client_id, lambda: wakeups.wake(changed), REPORTS)
-        self.presence_link = link_of(
-            settings, f"{client_id}-presence", lambda: wakeups.wake((PRESENCE_IN, HEARTBEAT, reader_lease.TOPIC)),
-            PRESENCE_AND_STATE, for_one_reader=True,
-        )  # fmt: skip
-        self._links = [self.link, self.presence_link]
-        self._readers = [
-            Reader(database, self.link, cloud.owner),
-            Reader(database, self.presence_link, cloud.owner, reader_lease.PRESENCE),
-        ]
-        welcomes = Welcomes(database, self.link, clock)
-        self._listener = Listener(database, self.link, rules, welcomes, clock)
-        # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
-        callers = ThreadPool("provider", SLOTS, lambda: wakeups.wake((news, money)))
-        cloud.clients.admission.freed = lambda: wakeups.wake((news, money))
-        self._makers: list[ThreadPool] = []
-        self._pools = [
-            callers,
-            ThreadPool("receipts", RECEIPT_SLOTS, lambda: wakeups.wake((RECEIPTS,))),
-            ThreadPool("notify", ALERTS_SLOTS, lambda: wakeups.wake((outbox.topic(Lane.NOTIFY),))),
-        ]
-        self._call_worker = cloud.call_worker(callers)
-        self._poller = StatusPoller(database, cloud.clients, rules, callers, jitter, clock)
-        self._publisher = Publisher(database, self.link, rules, cloud.owner, clock)
-        publishing = Loop("publisher", self._publisher, wakeups, mail, clock)
-        self.link.on_answer = publishing.wake
-        self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
-        self.presence_link.on_received = lambda: wakeups.wake((PRESENCE_IN,))
-        self._heartbeat = Heartbeat(database, self.link, self.presence_link, self._listener.lag_s, cloud.owner)
+        self._database, self._clock, self._wakeups = cloud.database, cloud.clock, cloud.database.wakeups
+        self._dispatchers = cloud.database.dispatchers
         self._patience = Patience()
-        reconciler = Reconciler(database, cloud.clients, clock, self._patience.wait)
+        self._makers: list[ThreadPool] = []
+        self._connect()
+        # One pool, so that what is urgent finds a thread wherever it comes from; who gets one is the admission's.
+        callers = self._pool("provider", SLOTS, NEWS, outbox.topic(Lane.PROVIDER))
+        cloud.clients.admission.freed = lambda: self._wakeups.wake((NEWS, outbox.topic(Lane.PROVIDER)))
+        receipts, notify = (
+            self._pool("receipts", RECEIPT_SLOTS, RECEIPTS),
+            self._pool("notify", ALERTS_SLOTS, outbox.topic(Lane.NOTIFY)),
+        )
+        self._pools = [callers, receipts, notify]
+        self._call_worker = cloud.call_worker(callers)
+        self._poller = StatusPoller(cloud.database, cloud.clients, cloud.rules, callers, jitter, cloud.clock)
         self.loops = [
-            publishing,
-            Loop("cashier", self._call_worker, wakeups, money, clock),
-            Loop("openings", cloud.openings, wakeups, openings.TOPIC, clock),
-            Loop("recheck", self._poller, wakeups, news, clock),
-            Loop(
-                "receipts",
-                Registration(database, cloud.clients, self._pools[1], jitter, clock),
-                wakeups,
-                RECEIPTS,
-                clock,
-            ),
-            Loop("listener", self._listener, wakeups, MQTT_IN, clock),
-            Loop(
-                "presence", PresenceListener(database, self.presence_link, welcomes, clock), wakeups, PRESENCE_IN, clock
-            ),
-            *(Loop("reader", reader, wakeups, reader_lease.TOPIC, clock) for reader in self._readers),
-            Loop("prober", Prober(database, self.link, clock), wakeups, probes.TOPIC, clock),
-            Loop("jobs", JobSender(database, self.link, cloud.owner, clock), wakeups, job_sender.TOPIC, clock),
-            Loop("deadlines", Deadlines(database, rules, self._is_listening, self._lag_s), wakeups, DEADLINES, clock),
-            Loop("returns", ReturnFollowup(database), wakeups, None, clock),
-            Loop("sales", SalesRollup(database), wakeups, None, clock),
-            Loop("sealing", Sealing(database, _signer(cloud)), wakeups, None, clock),
-            Loop("forgetting", Forgetting(database), wakeups, None, clock),
-            Loop("retention", Retention(database), wakeups, None, clock),
-            Loop("heartbeat", self._heartbeat, wakeups, HEARTBEAT, clock),
-            Loop("credentials", Renewals(database), wakeups, renewals.TOPIC, clock),
-            Loop("reconcile", Nightly(database, reconciler), wakeups, None, clock),
-            *alert_loops(cloud, self._pools[2]),
-            Loop(
-                "adoption",
-                Adoption(database, cloud.clients, rules, clock, self._patience.wait),
-                wakeups,
-                adoption.TOPIC,
-                clock,
-            ),
-            *self._of_tmetr(cloud),
-            *self._of_rights(cloud),
+            self._publishing,
+            *self._of_providers(receipts),
+            *self._of_machines(),
+            *self._of_the_clock(),
+            *alert_loops(cloud, notify),
+            *self._of_tmetr(),
+            *self._of_rights(),
         ]
         self._asking = [loop for loop in self.loops if loop.name in ASKING]
         cloud.ending.at_once(self._ask_nothing_more)
+
+    def _connect(self) -> None:
+        """The links to the broker, and who reads and writes on them."""
+        cloud, wakeups = self._cloud, self._wakeups
+        mail, client_id = outbox.topic(Lane.MQTT), client_id_of(cloud.owner)
+        changed = (mail, MQTT_IN, HEARTBEAT, reader_lease.TOPIC, job_sender.TOPIC)
+        self.link = link_of(cloud.settings, client_id, lambda: wakeups.wake(changed), REPORTS)
+        self.presence_link = link_of(
+            cloud.settings, f"{client_id}-presence",
+            lambda: wakeups.wake((PRESENCE_IN, HEARTBEAT, reader_lease.TOPIC)),
+            PRESENCE_AND_STATE, for_one_reader=True,
+        )  # fmt: skip
+        self.link.on_received = lambda: wakeups.wake((MQTT_IN,))
+        self.presence_link.on_received = lambda: wakeups.wake((PRESENCE_IN,))
+        self._links = [self.link, self.presence_link]
+        self._readers = [
+            Reader(cloud.database, self.link, cloud.owner),
+            Reader(cloud.database, self.presence_link, cloud.owner, reader_lease.PRESENCE),
+        ]
+        self._welcomes = Welcomes(cloud.database, self.link, cloud.clock)
+        self._listener = Listener(cloud.database, self.link, cloud.rules, self._welcomes, cloud.clock)
+        self._publisher = Publisher(cloud.database, self.link, cloud.rules, cloud.owner, cloud.clock)
+        self._publishing = self._loop("publisher", self._publisher, mail)
+        self.link.on_answer = self._publishing.wake
+        self._heartbeat = WorkerHeartbeat(
+            cloud.database, self.link, self.presence_link, self._listener.lag_s, cloud.owner
+        )
+
+    def _of_providers(self, receipts: ThreadPool) -> list[Loop]:
+        """Who asks and calls providers; `ASKING` names those that end first."""
+        database, clients, rules, clock = self._database, self._cloud.clients, self._cloud.rules, self._clock
+        reconciler = Reconciler(database, clients, clock, self._patience.wait)
+        adopting = Adoption(database, clients, rules, clock, self._patience.wait)
+        return [
+            self._loop("cashier", self._call_worker, outbox.topic(Lane.PROVIDER)),
+            self._loop("openings", self._cloud.openings, openings.TOPIC),
+            self._loop("recheck", self._poller, NEWS),
+            self._loop("receipts", Registration(database, clients, receipts, jitter, clock), RECEIPTS),
+            self._loop("credentials", Renewals(database), renewals.TOPIC),
+            self._loop("reconcile", Nightly(database, reconciler)),
+            self._loop("adoption", adopting, adoption.TOPIC),
+        ]
+
+    def _of_machines(self) -> list[Loop]:
+        """Who hears machines, asks them, and gives up waiting for them."""
+        database, clock, link = self._database, self._clock, self.link
+        presence = PresenceListener(database, self.presence_link, self._welcomes, clock)
+        deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s)
+        return [
+            self._loop("listener", self._listener, MQTT_IN),
+            self._loop("presence", presence, PRESENCE_IN),
+            *(self._loop("reader", reader, reader_lease.TOPIC) for reader in self._readers),
+            self._loop("prober", Prober(database, link, clock), probes.TOPIC),
+            self._loop("jobs", JobSender(database, link, self._cloud.owner, clock), job_sender.TOPIC),
+            self._loop("deadlines", deadlines, DEADLINES),
+            self._loop("heartbeat", self._heartbeat, HEARTBEAT),
+        ]
+
+    def _of_the_clock(self) -> list[Loop]:
+        """Who is woken by nobody."""
+        database = self._database
+        return [
+            self._loop("returns", ReturnFollowup(database)),
+            self._loop("sales", SalesRollup(database)),
+            self._loop("sealing", Sealing(database, _signer(self._cloud))),
+            self._loop("forgetting", Forgetting(database)),
+            self._loop("retention", Retention(database)),
+        ]
+
+    def _loop(self, name: str, steps: Steps, topic: str | None = None) -> Loop:
+        return Loop(name, steps, self._wakeups, topic, self._clock)
+
+    def _pool(self, name: str, slots: int, *topics: str) -> ThreadPool:
+        """Who waits for a slot is woken by `topics`."""
+        return ThreadPool(name, slots, lambda: self._wakeups.wake(topics))
 
     def start(self) -> None:
         """Connect and begin. Alone on a SQLite file, whatever is held is held by the dead: it is taken up at once."""
@@ -179,33 +198,32 @@ class Worker:
         others = heartbeat.behind_s(self._cloud.database, self._cloud.clock(), besides=self._cloud.owner)
         return max(self._listener.lag_s(), others)
 
-    def _of_tmetr(self, cloud: Cloud) -> list[Loop]:
+    def _of_tmetr(self) -> list[Loop]:
         """The loops for machines without an agent; none when no Tmetr API is set up."""
-        client = cloud.tmetr()
+        client = self._cloud.tmetr()
         if client is None:
             return []
-        database, clock, wakeups = cloud.database, cloud.clock, cloud.database.wakeups
+        database, clock = self._database, self._clock
         commands, beats = outbox.topic(Lane.TMETR), "tmetr:heartbeat"
-        makers = ThreadPool("tmetr", TMETR_SLOTS, lambda: wakeups.wake((commands,)))
-        lookers = ThreadPool("tmetr-heartbeat", TMETR_SLOTS, lambda: wakeups.wake((beats,)))
+        makers, lookers = self._pool("tmetr", TMETR_SLOTS, commands), self._pool("tmetr-heartbeat", TMETR_SLOTS, beats)
         self._makers = [makers, lookers]
-        sender = TmetrSender(database, client, cloud.rules, cloud.owner, makers, clock)
+        sender = TmetrSender(database, client, self._cloud.rules, self._cloud.owner, makers, clock)
         return [
-            Loop("tmetr", sender, wakeups, commands, clock),
-            Loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), wakeups, beats, clock),
+            self._loop("tmetr", sender, commands),
+            self._loop("tmetr-heartbeat", TmetrHeartbeats(database, client, lookers, clock), beats),
         ]
 
-    def _of_rights(self, cloud: Cloud) -> list[Loop]:
+    def _of_rights(self) -> list[Loop]:
         """Who may come in at the broker; nothing where a person decides it."""
-        settings, wakeups = cloud.settings, cloud.database.wakeups
+        settings, owner = self._cloud.settings, self._cloud.owner
         if not settings.broker_rights:
             return []
-        link = link_of(settings, client_id_of(f"{cloud.owner}-rights"), lambda: wakeups.wake((broker_rights.TOPIC,)),
-                       [RESPONSE])  # fmt: skip
+        link = link_of(settings, client_id_of(f"{owner}-rights"),
+                       lambda: self._wakeups.wake((broker_rights.TOPIC,)), [RESPONSE])  # fmt: skip
         self._links.append(link)
         vault = Vault(settings.secret_key, settings.old_secret_keys)
-        rights = BrokerRights(cloud.database, link, vault, cloud.owner, link.user, cloud.clock)
-        return [Loop("rights", rights, wakeups, broker_rights.TOPIC, cloud.clock)]
+        rights = BrokerRights(self._database, link, vault, owner, link.user, self._clock)
+        return [self._loop("rights", rights, broker_rights.TOPIC)]
 
     def _ask_nothing_more(self) -> None:
         self._dispatchers.add(LaneWorkers({Lane.MQTT: self._publisher.lane_worker()}))
@@ -244,47 +262,6 @@ def _join(loops: Iterable[Loop], within_s: float) -> None:
     until = time.monotonic() + within_s
     for loop in loops:
         loop.join(max(0.0, until - time.monotonic()))
-
-
-class Heartbeat:
-    """Writes the worker's sign of life: now and then, and when the broker came or went. Woken for nothing, it waits."""
-
-    def __init__(
-        self, database: Database, link: BrokerLink, presence_link: BrokerLink, lag_s: Callable[[], float], owner: str
-    ) -> None:
-        self._database = database
-        self._link = link
-        self._presence_link = presence_link
-        self._lag_s = lag_s
-        self._owner = owner
-        self._told: tuple[bool, ...] | None = None
-        self._last = self._next = EPOCH
-
-    def step(self, now: datetime) -> datetime:
-        """One beat, when it is time for one, or when machines can be sold from no more, or again."""
-        link = self._link
-        connected, lag_s = link.connected, self._lag_s()
-        hears = link.is_listening and self._presence_link.connected
-        tells = (connected, hears, lag_s > heartbeat.FAR_BEHIND_S)
-        if tells != self._told or not self._last <= now < self._next:  # the clock may have been set back
-            self._next = self._database.transact(
-                heartbeat.beat,
-                self._owner,
-                connected,
-                now,
-                hears_devices=hears,
-                lag_s=lag_s,
-                trouble=str(link.trouble or self._presence_link.trouble or ""),
-            )
-            self._told, self._last = tells, now
-        return min(self._next, now + LOOK_EVERY)
-
-    def end(self) -> None:
-        """No more of them."""
-        try:
-            self._database.transact(heartbeat.leave, self._owner)
-        except SQLAlchemyError as error:
-            log.warning("the end could not be told: %s", type(error).__name__)
 
 
 def _signer(cloud: Cloud) -> Signer:

@@ -12,7 +12,8 @@ from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.tasks import Lane
-from cloud.processes.worker import Heartbeat, Worker
+from cloud.processes.worker import Worker
+from cloud.processes.worker_heartbeat import WorkerHeartbeat
 from cloud.settings import Settings
 from cloud.wiring import build
 from simulator.broker.server import Broker
@@ -54,7 +55,7 @@ def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenev
     world, link = sqlite_world, SmallBroker(connected=False)
     beats: list[bool] = []
     world.database.transact(heartbeat.leave, "always there")
-    pulse = Heartbeat(world.database, link, link, lambda: 0.0, "w1")  # type: ignore[arg-type]  # as far as it is used
+    pulse = WorkerHeartbeat(world.database, link, link, lambda: 0.0, "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def woken() -> int:
         with world.database.read() as session:
@@ -79,7 +80,7 @@ def test_a_listener_that_falls_behind_and_catches_up_is_told_of_at_once(sqlite_w
     world, link = sqlite_world, SmallBroker()
     world.database.transact(heartbeat.leave, "always there")
     behind = [0.0]
-    pulse = Heartbeat(world.database, link, link, lambda: behind[0], "w1")  # type: ignore[arg-type]  # as far as it is used
+    pulse = WorkerHeartbeat(world.database, link, link, lambda: behind[0], "w1")  # type: ignore[arg-type]  # as far as it is used
 
     def lacking(behind_s: float) -> list[str]:
         behind[0] = behind_s
