@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ FOLDER = Path(__file__).parent
 HEAD = "head"
 LOCK_KEY = 0x0C0FFEE
 """The PostgreSQL advisory lock of whoever migrates; any number nothing else in this database uses."""
+BUILD_KEY, BUILD_PAUSE_S = LOCK_KEY + 1, 0.1
+"""The same for whoever builds indexes after it."""
 SQLITE_WAIT_S = 120.0
 """Another process may be copying a large table: wait for it rather than fail to start."""
 SQLITE_RETRY_S = 0.05
@@ -81,16 +83,20 @@ def upgrade(database: Database, revision: str = HEAD) -> None:
         if wrong := check(database):
             raise TooNew(wrong[0])
         return
+    _again_while_locked(lambda: _upgrade(database, revision))
+    if revision == HEAD:
+        _build_indexes(database)
+
+
+def _again_while_locked(work: Callable[[], None]) -> None:
     for left in reversed(range(LOCK_TRIES)):
         try:
-            _upgrade(database, revision)
-            break
+            work()
+            return
         except OperationalError as error:
             if not left or not postgresql.is_locked(error):
                 raise
             time.sleep(LOCK_PAUSE_S)
-    if revision == HEAD:
-        _build_indexes(database)
 
 
 def _upgrade(database: Database, revision: str) -> None:
@@ -109,15 +115,31 @@ def _build_indexes(database: Database) -> None:
     engine = postgresql.patient_engine(database.listen_url)
     try:
         with engine.connect() as bare:
-            build_indexes.build(bare.execution_options(**{postgresql.STATEMENT_ALONE: True}), TABLES)
+            connection = bare.execution_options(**{postgresql.STATEMENT_ALONE: True})
+            _wait_to_build(connection)
+            build_indexes.build(connection, TABLES)
     finally:
         engine.dispose()
 
 
+def _wait_to_build(connection: Connection) -> None:
+    """An index that another process is building looks like one whose building was cut off: one builds at a time.
+
+    Asked again and again: who waited inside a statement would be waited for by the very building he waits for. The lock
+    goes with the connection.
+    """
+    while not connection.scalar(select(func.pg_try_advisory_lock(BUILD_KEY))):
+        time.sleep(BUILD_PAUSE_S)
+
+
 def downgrade(database: Database, revision: str) -> None:
     """Undo the revisions after `revision`. What only they could store is lost; they refuse where that is an order."""
-    with _alone(database) as connection:
-        command.downgrade(_config(connection), revision)
+
+    def work() -> None:
+        with _alone(database) as connection:
+            command.downgrade(_config(connection), revision)
+
+    _again_while_locked(work)
 
 
 def current(database: Database) -> str | None:

@@ -1,11 +1,14 @@
 """A program of the version before works on a migrated database where that was promised, and says why where not."""
 
 import logging
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from cloud.database.database import Database
 from cloud.migrations import build_indexes, migrate, older_programs
@@ -75,3 +78,34 @@ def test_a_missing_index_is_built_and_one_that_was_cut_off_is_built_again(databa
         assert build_indexes.missing(connection, migrate.TABLES) == []
         if not database.is_sqlite:
             assert connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == 0
+
+
+def test_an_index_that_another_program_is_building_is_left_to_it(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: it looked like one that was cut off, was dropped, and a third program found it missing."""
+    database = Database(postgres_url)
+    migrate.upgrade(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_orders_drink"))
+    with ThreadPoolExecutor(2) as programs, database.engine.connect() as looking:
+        with psycopg.connect(postgres_url.replace("+psycopg", "")) as selling:
+            selling.execute("LOCK TABLE orders IN ROW EXCLUSIVE MODE")  # building waits for it
+            first = programs.submit(migrate.upgrade, database)
+            _until(looking, "SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+            second = programs.submit(migrate.upgrade, database)
+            _until(looking, "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_try_advisory|^DROP INDEX'"
+                            " AND pid <> pg_backend_pid() AND datname = current_database()")  # fmt: skip
+        first.result(), second.result()
+    assert migrate.check(database) == []
+    assert "cut off" not in caplog.text
+    database.close()
+
+
+def _until(connection: Connection, counts: str) -> None:
+    deadline = time.monotonic() + 60
+    while not connection.scalar(text(counts)):
+        connection.rollback()
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.01)
+    connection.rollback()
