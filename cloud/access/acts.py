@@ -52,7 +52,6 @@ class Act(StrEnum):
     EDIT_MENU = "edit_menu"
     """Drinks, prices and the texts buyers read."""
     EDIT_MACHINES = "edit_machines"
-    EDIT_PLACES = "edit_places"
     EDIT_MERCHANT = "edit_merchant"
     EDIT_CREDENTIALS = "edit_credentials"
     MANAGE_USERS = "manage_users"
@@ -73,7 +72,7 @@ _CARE = frozenset({Act.REQUEST_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.NOTE_ORD
 _ALARMS = frozenset({Act.SEE_INCIDENTS, Act.ACKNOWLEDGE})
 _VIEWER = _LOOK | _SEE_BUSINESS | {Act.SEE_INCIDENTS, Act.SEE_SETTINGS, Act.SEE_CLAIMS}
 _MANAGER = _VIEWER | _CARE | _MACHINE | _ALARMS | {
-    Act.APPROVE_RETURN, Act.SETTLE_DIFFERENCE, Act.EDIT_ALERTS, Act.EDIT_MENU, Act.EDIT_MACHINES, Act.EDIT_PLACES,
+    Act.APPROVE_RETURN, Act.SETTLE_DIFFERENCE, Act.EDIT_ALERTS, Act.EDIT_MENU, Act.EDIT_MACHINES,
     Act.ENROL, Act.EXPORT, Act.SEE_JOURNAL, Act.SEE_MONEY_JOURNAL, Act.SEE_OWN_JOURNAL,
 }  # fmt: skip
 

@@ -2,10 +2,11 @@
 
 import secrets
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime, time
 from email.utils import parseaddr
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -66,17 +67,40 @@ class ChannelTerms:
 
 def add(tx: Transaction, merchant_id: str, terms: ChannelTerms, vault: Vault, now: datetime) -> tuple[Channel, str]:
     """A new channel, and its signing secret if it has one: shown now and never again. Raises `ChannelWrong`."""
+    secret = secrets.token_urlsafe(32) if terms.kind == "webhook" else ""
+    locked = vault.lock(secret) if secret else ""
+    return _added(tx, uuid.uuid4().hex, merchant_id, terms, locked, now), secret
+
+
+def put_back(tx: Transaction, channel_id: str, merchant_id: str, terms: ChannelTerms, now: datetime) -> None:
+    """One that was removed, under its old id. A webhook's secret went with it: such a one is added anew."""
+    if terms.kind == "webhook":
+        raise ChannelWrong("secret gone")
+    _added(tx, channel_id, merchant_id, terms, "", now)
+
+
+def terms_of(channel: Channel) -> dict[str, object]:
+    """Everything a person can set, as JSON can hold it."""
+    told = {each.name: getattr(channel, each.name) for each in fields(ChannelTerms)}
+    return {name: value.isoformat("minutes") if isinstance(value, time) else value for name, value in told.items()}
+
+
+def terms_from(told: Mapping[str, Any]) -> ChannelTerms:
+    """What `terms_of` told."""
+    quiet = {name: time.fromisoformat(told[name]) for name in ("quiet_begin", "quiet_end") if told.get(name)}
+    return ChannelTerms(**{**told, **quiet})
+
+
+def _added(
+    tx: Transaction, channel_id: str, merchant_id: str, terms: ChannelTerms, locked: str, now: datetime
+) -> Channel:
     terms.check()
     if tx.session.query(Channel).filter(Channel.merchant_id == merchant_id).count() >= MOST_OF_A_MERCHANT:
         raise ChannelWrong("too many channels")
-    secret = secrets.token_urlsafe(32) if terms.kind == "webhook" else ""
-    locked = vault.lock(secret) if secret else ""
-    channel = Channel(
-        id=uuid.uuid4().hex, merchant_id=merchant_id, secret=locked, created_at=now, **vars(terms)
-    )  # fmt: skip
+    channel = Channel(id=channel_id, merchant_id=merchant_id, secret=locked, created_at=now, **vars(terms))
     tx.session.add(channel)
     tx.session.flush()
-    return channel, secret
+    return channel
 
 
 def change(tx: Transaction, channel_id: str, terms: ChannelTerms) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import IncidentRow, Mute
@@ -50,6 +51,12 @@ def mute(
 def unmute(tx: Transaction, merchant_id: str, device_uuid: str) -> None:
     """The maintenance is over."""
     tx.session.execute(delete(Mute).where(Mute.merchant_id == merchant_id, Mute.device_uuid == device_uuid))
+
+
+def muted(session: Session, merchant_id: str, device_uuid: str) -> dict[str, str]:
+    """Until when it is under maintenance, and why; both empty when it is not."""
+    row = session.get(Mute, (merchant_id, device_uuid), populate_existing=True)
+    return {"maintenance_until": row.until.isoformat() if row else "", "maintenance": row.why if row else ""}
 
 
 def _live(tx: Transaction, incident_id: str) -> Incident:

@@ -5,16 +5,18 @@ A left account stays until nothing of its money is open (`payments/reconcile/nig
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import inspect, select
+from sqlalchemy import column, inspect, select, table
 from sqlalchemy.orm import Session
 
 from cloud.fleet.locked_secrets import LockedSecret
-from cloud.fleet.models import AccountTerms, Credential, FormerCredential
+from cloud.fleet.models import AccountTerms, Credential, Device, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 
 Account = tuple[str, str, str]
 """A merchant, a payment scenario, an account at the provider."""
 Known = Credential | FormerCredential
+_PAYMENTS = table("payments", column("merchant_id"), column("scenario"))
+"""Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
 _TERMS = tuple(column.key for column in inspect(Credential).columns if column.key in vars(AccountTerms))
 
 
@@ -34,6 +36,21 @@ def come_back(session: Session, merchant_id: str, scenario: str, account_id: str
     kept = session.get(FormerCredential, (merchant_id, scenario, account_id))
     if kept is not None:
         session.delete(kept)
+
+
+class InUse(Exception):
+    """Machines sell through the account, or something was paid there, which must stay returnable."""
+
+
+def remove(session: Session, account: Credential) -> None:
+    """Take away an account that nothing was ever paid at and no machine names. Raises `InUse`."""
+    its = (account.merchant_id, account.scenario)
+    paid = select(_PAYMENTS.c.scenario).where(_PAYMENTS.c.merchant_id == its[0], _PAYMENTS.c.scenario == its[1])
+    named = select(Device.device_uuid).where(Device.merchant_id == its[0], Device.payment_scenario == its[1])
+    if session.scalar(named.limit(1)) is not None or session.scalar(paid.limit(1)) is not None:
+        raise InUse("/".join(its))
+    session.delete(account)
+    session.flush()
 
 
 def known(session: Session, *, for_update: bool = False) -> Sequence[Known]:

@@ -37,6 +37,12 @@ def lock(tx: Transaction, device_uuid: str, drink_no: str = "") -> Closable:
     return _known(drink, f"{device_uuid} {drink_no}")
 
 
+def told(tx: Transaction, device_uuid: str, drink_no: str) -> dict[str, str | bool]:
+    """Whether it is closed, by whom and why; the row held. Raises `NoSuchThing`."""
+    thing = lock(tx, device_uuid, drink_no)
+    return {"closed": thing.closed_since is not None, "closed_by": thing.closed_by, "closed_why": thing.closed_why}
+
+
 def close(tx: Transaction, device_uuid: str, drink_no: str, by: str, why: str, now: datetime) -> bool:
     """Sell no more of it from this commit on; `drink_no` "" is the whole machine. False when it was closed already."""
     thing = lock(tx, device_uuid, drink_no)

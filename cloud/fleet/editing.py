@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import file_fields as fields
-from cloud.fleet import hand_edits
+from cloud.fleet import hand_edits, snapshots
 from cloud.fleet.file_fields import Field, Wrong
-from cloud.fleet.models import Device, Drink, Merchant
+from cloud.fleet.models import Closable, Device, Drink, Merchant
 
 _PRICES = {
     f"price_{size}": Field(lambda value: None if value is None else fields.price(value)) for size in fields.SIZES
@@ -107,8 +107,8 @@ def checked(kind: str, wanted: Mapping[str, Any]) -> Values:
 
 def add_drink(
     tx: Transaction, device_uuid: str, drink_no: str, wanted: Mapping[str, Any], by: str, now: datetime
-) -> Thing:
-    """A new drink at the end of a machine's menu. Raises `NotTaken`."""
+) -> tuple[Thing, Values]:
+    """A new drink at the end of a machine's menu, and what it is now. Raises `NotTaken`."""
     try:
         fields.DRINK_NO(drink_no)
     except Wrong as wrong:
@@ -122,14 +122,17 @@ def add_drink(
     tx.session.add(
         Drink(device_uuid=device_uuid, drink_no=drink_no, position=(last if last is not None else -1) + 1, **good)
     )
+    tx.session.flush()
     thing = Thing("drink", hand_edits.drink_id(device_uuid, drink_no))
     hand_edits.mark(tx.session, thing.kind, thing.id, [hand_edits.EXISTS], by, now)
-    return thing
+    whole = snapshots.of_drink(tx.session, thing.id)
+    return thing, {name: value for name, value in whole.items() if name not in Closable.__annotations__}
 
 
 def remove_drink(tx: Transaction, thing: Thing, by: str, now: datetime) -> Values:
-    """It is not sold here any more; what it was. Orders of it keep its name. Raises `NoSuchThing`."""
-    row, was = _row(tx.session, thing, lock=True), state_of(tx.session, thing)
+    """It is not sold here any more; what it was, whole. Orders of it keep its name. Raises `NoSuchThing`."""
+    row = _row(tx.session, thing, lock=True)
+    was = snapshots.of_drink(tx.session, thing.id)
     tx.session.delete(row)
     hand_edits.mark(tx.session, thing.kind, thing.id, [hand_edits.EXISTS], by, now)
     return was

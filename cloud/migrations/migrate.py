@@ -35,6 +35,7 @@ import cloud.fleet.machine_events
 import cloud.fleet.models
 import cloud.fleet.presence_history
 import cloud.fleet.probes
+import cloud.fleet.replaced_credentials
 import cloud.orders.claims
 import cloud.orders.commissions
 import cloud.orders.models

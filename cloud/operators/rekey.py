@@ -12,13 +12,13 @@ from cloud.access import second_factor
 from cloud.alerts import channel_settings
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts, broker_identities
+from cloud.fleet import accounts, broker_identities, replaced_credentials
 from cloud.fleet.locked_secrets import LockedSecret
 from cloud.fleet.vault import SecretUnreadable, Vault
 
 ROOMS: tuple[Callable[[Session], Iterable[LockedSecret]], ...] = (
     broker_identities.locked_secrets, accounts.locked_secrets, second_factor.locked_secrets,
-    channel_settings.locked_secrets,
+    channel_settings.locked_secrets, replaced_credentials.locked_secrets,
 )  # fmt: skip
 """Who has any. Their rows are held until the end."""
 

@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
-from cloud.access.journal import CHANGED, Subject
+from cloud.access.journal import CHANGED, Subject, difference
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.kinds import PLATFORM, Severity
@@ -38,8 +38,8 @@ def add_channel(desk: Desk) -> BaseResponse | str:
 
     def work(tx: Transaction) -> Done[tuple[Channel, str]]:
         channel, secret = channel_settings.add(tx, owner, _terms(), vault, desk.now)
-        after = {"kind": channel.kind, "name": channel.name, "address": channel.address}
-        return Done((channel, secret), None, after, Subject("channel", channel.id, owner))
+        after = channel_settings.terms_of(channel)
+        return Done((channel, secret), {}, after, Subject("channel", channel.id, owner))
 
     try:
         channel, secret = desk.perform(Act.EDIT_ALERTS, Subject("channel", "", owner), "", work)
@@ -66,9 +66,9 @@ def save_channel(desk: Desk, channel_id: str) -> BaseResponse:
 
     def work(tx: Transaction) -> Done[None]:
         old = channel_settings.of_id(tx, channel_id)
-        before = _told_of(old)
+        before = channel_settings.terms_of(old)
         channel_settings.change(tx, channel_id, _terms(old.kind))
-        return Done(None, before, _told_of(old))
+        return Done(None, *difference(before, channel_settings.terms_of(old)))
 
     try:
         desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
@@ -96,9 +96,9 @@ def remove_channel(desk: Desk, channel_id: str) -> BaseResponse:
     """Tell nothing there any more."""
 
     def work(tx: Transaction) -> Done[None]:
-        before = _told_of(channel_settings.of_id(tx, channel_id))
+        before = channel_settings.terms_of(channel_settings.of_id(tx, channel_id))
         channel_settings.remove(tx, channel_id)
-        return Done(None, before)
+        return Done(None, before, {})
 
     desk.perform(Act.EDIT_ALERTS, desk.about(), "", work)
     desk.say("alerts.channel_removed")
@@ -144,11 +144,6 @@ def _time(text: str) -> time | None:
         return time.fromisoformat(text) if text else None
     except ValueError as error:
         raise ChannelWrong("quiet hours") from error
-
-
-def _told_of(channel: Channel) -> dict[str, object]:
-    names = ("name", "address", "language", "zone", "least", "is_second", "summary", "pierces")
-    return {name: getattr(channel, name) for name in names}
 
 
 def _kinds(desk: Desk) -> list[tuple[str, str]]:

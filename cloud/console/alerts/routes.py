@@ -130,11 +130,12 @@ def maintain(desk: Desk) -> BaseResponse:
         raise BadRequest
 
     def work(tx: Transaction) -> Done[None]:
+        before = handling.muted(tx.session, subject.merchant_id, device)
         if is_over:
             handling.unmute(tx, subject.merchant_id, device)
-            return Done(None, {"maintenance": True}, {"maintenance": False})
-        handling.mute(tx, subject.merchant_id, device, until, desk.author.name, why, desk.now)
-        return Done(None, {"maintenance": False}, {"maintenance_until": until.isoformat()})
+        else:
+            handling.mute(tx, subject.merchant_id, device, until, desk.author.name, why, desk.now)
+        return Done(None, before, handling.muted(tx.session, subject.merchant_id, device))
 
     desk.perform(Act.EDIT_ALERTS, subject, why, work)
     desk.say("alerts.maintenance_over" if is_over else "alerts.maintenance_begun")

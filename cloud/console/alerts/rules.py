@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
-from cloud.access.journal import Subject
+from cloud.access.journal import Subject, difference
 from cloud.alerts.kinds import Kind
 from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
 from cloud.console.alerts import readers
@@ -39,7 +39,7 @@ def save_rules(desk: Desk) -> BaseResponse:
     def work(tx: Transaction) -> Done[None]:
         before = rules_of(tx.session, owner)
         set_rules(tx, owner, {kind: _wanted(kind, rule) for kind, rule in before.items()})
-        return Done(None, _told(before), _told(rules_of(tx.session, owner)))
+        return Done(None, *difference(told(before), told(rules_of(tx.session, owner))))
 
     desk.perform(Act.EDIT_ALERTS, Subject("alert_rules", owner, owner), "", work)
     desk.say("alerts.saved")
@@ -59,5 +59,6 @@ def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:
     return RuleOfKind(f"on-{kind.value}" in request.form, rule.pending_s if pending_s is None else pending_s)
 
 
-def _told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
+def told(rules: Mapping[Kind, RuleOfKind]) -> dict[str, object]:
+    """As the journal keeps them."""
     return {kind.value: [rule.enabled, rule.pending_s] for kind, rule in rules.items()}

@@ -1,5 +1,8 @@
 """The journal's page, and the button that takes an act back."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from flask import request
 from werkzeug.exceptions import Conflict, NotFound
 from werkzeug.wrappers import Response as BaseResponse
@@ -11,12 +14,17 @@ from cloud.console.journal import readers, undoing
 from cloud.console.journal.readers import ENTRY, Filter
 from cloud.console.journal.texts_en import ACTS, EN
 from cloud.console.journal.texts_ru import RU
+from cloud.console.journal.ways_back import NO_WAY_BACK, undoer_of
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
+from cloud.fleet.editing import NotTaken
+from cloud.fleet.vault import Vault
 
 room = Room("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
+MOST_SHOWN = 12
+"""Fields of one entry that are shown; a loaded file may have changed thousands."""
 
 
 @room.page("/journal", Act.SEE_OWN_JOURNAL)
@@ -29,12 +37,12 @@ def show(desk: Desk) -> str:
         days, last = readers.sealed(session)
     can_undo = {
         entry.id for entry in listed.items
-        if entry.id not in undone and undoing.can_be_undone(entry)
+        if entry.id not in undone and undoer_of(entry, desk.now) is not None
         and desk.person.may(Act(entry.act), entry.merchant_id, entry.device_uuid)
     }  # fmt: skip
     return desk.render(
         "journal/show.html", listed=listed, asked=asked, undone=undone, can_undo=can_undo, days=days, last=last,
-        changes=_changes, words=lambda value: _words(desk, value), acts=ACTS,
+        changes=_changes, most=MOST_SHOWN, words=lambda value: _words(desk, value), acts=ACTS, no_way=NO_WAY_BACK,
     )  # fmt: skip
 
 
@@ -45,16 +53,23 @@ def undo(desk: Desk, entry_id: str) -> BaseResponse:
         entry = session.get(JournalRow, int(entry_id))
     if entry is None:
         raise NotFound
-    if not undoing.can_be_undone(entry):
+    undoer = undoer_of(entry, desk.now)
+    if undoer is None:
         raise Conflict
+    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+    hand = undoing.Hand(desk.person, vault, desk.now)
 
     def work(tx: Transaction) -> Done[None]:
-        return undoing.undo(tx, entry, desk.person, desk.now)
+        return undoing.undo(tx, entry, undoer, hand)
 
     try:
         desk.perform(Act(entry.act), undoing.subject_of(entry), request.form.get("why", ""), work)
-    except undoing.MovedOn:
-        desk.say("journal.moved_on", good=False)
+    except undoing.MovedOn as moved:
+        desk.say("journal.moved_on", good=False, names=", ".join(moved.names[:MOST_SHOWN]) or entry.object_id)
+    except undoing.CannotBePutBack as error:
+        desk.say(str(error), good=False)
+    except NotTaken:
+        desk.say("journal.not_taken", good=False)
     except NotAllowed as error:
         desk.say(f"people.{error}", good=False)
     else:
@@ -63,10 +78,19 @@ def undo(desk: Desk, entry_id: str) -> BaseResponse:
 
 
 def _changes(entry: JournalRow) -> list[tuple[str, object, object]]:
-    """Name, before, after; what did not change is left out."""
-    before, after = entry.before or {}, entry.after or {}
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name) or not entry.before]
-    return [(name, before.get(name), after.get(name)) for name in names]
+    """Name, before, after; what did not change, or was and is nothing, is left out."""
+    return [*_differing(entry.before or {}, entry.after or {}, is_told=entry.before is None)]
+
+
+def _differing(
+    before: dict[str, Any], after: dict[str, Any], within: str = "", *, is_told: bool = False
+) -> Iterator[tuple[str, object, object]]:
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differing(old, new, f"{name} ")
+        elif is_told or (old != new and (old or new)):
+            yield f"{within}{name}", old, new
 
 
 def _words(desk: Desk, value: object) -> str:

@@ -27,7 +27,6 @@ ACTS = {
     "edit_alerts": "Alerts",
     "edit_menu": "Menu and texts",
     "edit_machines": "Machine",
-    "edit_places": "Place",
     "edit_merchant": "Merchant",
     "edit_credentials": "Provider's keys",
     "manage_users": "People and roles",
@@ -38,6 +37,28 @@ ACTS = {
     "run_platform": "Platform",
     "export": "Export",
 }
+
+NO_WAY = {
+    "own_account": "What is one's own is changed under My account.",
+    "request_return": "Money that went back cannot be taken from the buyer again.",
+    "approve_return": "Money that went back cannot be taken from the buyer; a declined return is asked for anew.",
+    "pour_again": "What was poured stays poured.",
+    "resolve": "The buyer may have read it already; add a note instead.",
+    "note_order": "Notes are not rewritten; add another one.",
+    "answer_claim": "The buyer may have read it already; write once more.",
+    "rinse": "The machine has done it, or refused it.",
+    "restart": "The machine has done it, or refused it.",
+    "test_cup": "The machine has done it, or refused it.",
+    "resume": "To stop selling again, close the machine.",
+    "machine_settings": "What the machine had before only the machine knew; send the earlier values.",
+    "note_machine": "Notes are not rewritten; add another one.",
+    "acknowledge": "It changes only what is told; a trouble that lasts can be snoozed.",
+    "enrol": "The code ends by itself within a day, and another one replaces it.",
+    "revoke_device": "Its password is destroyed: enrol the machine anew.",
+    "open_support_access": "It ends by itself within an hour, or by its own button.",
+    "run_platform": "It is undone at the server.",
+}
+"""Why nothing takes such an act back."""
 
 EN = {
     "journal.nav": "Journal",
@@ -54,8 +75,14 @@ EN = {
     "journal.undone": "undone",
     "journal.undoes": "undoes entry {n}",
     "journal.undone_now": "Put back as it was.",
-    "journal.moved_on": "It has been changed again since: there is nothing to put back.",
+    "journal.moved_on": "Nothing was put back. Changed again since: {names}.",
     "journal.by_server": "at the server",
     "journal.nothing": "nothing",
+    "journal.and_more": "and {n} more",
+    "journal.keys_not_kept": "The earlier keys are kept for a week, and it is over: type them again.",
+    "journal.keys_not_taken": "The earlier keys cannot be taken today: type them again.",
+    "journal.channel_not_taken": "Such a channel is added anew: its secret, or its place among the twenty, is gone.",
+    "journal.not_taken": "The earlier values would not be taken today: set them by hand.",
+    **{f"journal.no_way.{act}": words for act, words in NO_WAY.items()},
     **{f"journal.act.{act}": words for act, words in ACTS.items()},
 }

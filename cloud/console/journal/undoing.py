@@ -1,86 +1,68 @@
-"""Taking an act back: a new act that writes what was before, refused when the object has moved on since."""
+"""Taking an act back: a new act that writes what was before, refused when the object has moved on since.
 
-from collections.abc import Callable, Mapping
+Which acts can be taken back, and why the others cannot: `ways_back.py`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cloud.access import users
-from cloud.access.acts import Act, Role
 from cloud.access.journal import Subject
-from cloud.access.models import JournalRow, Membership
+from cloud.access.models import JournalRow
 from cloud.access.person import Person
 from cloud.console.shell.desk import Done
 from cloud.database.transaction import Transaction
-from cloud.fleet import editing
-from cloud.fleet.editing import Thing
+from cloud.fleet.vault import Vault
 
 Values = Mapping[str, Any]
 
 
 class MovedOn(Exception):
-    """The object is not any more what the act left: undoing would take back somebody else's act."""
+    """The object is not what the act left: undoing would take back somebody else's act. `names`: what moved on."""
+
+    def __init__(self, names: Collection[str] = ()) -> None:
+        super().__init__(", ".join(names))
+        self.names = tuple(names)
+
+
+class CannotBePutBack(Exception):
+    """Nothing has moved on, but what was before cannot be written; the text is the key of a sentence."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Whose hand takes it back, and when."""
+
+    person: Person
+    vault: Vault
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        return self.person.name or self.person.email
 
 
 @dataclass(frozen=True)
 class Undoer:
-    """How the acts of one kind are taken back."""
+    """How the acts of one kind are taken back. `{}` is an object that is not there."""
 
-    now: Callable[[Transaction, Subject, Values], Values]
-    """What the object is, of the names that the act changed."""
-    write: Callable[[Transaction, Subject, Values, Person, datetime], None]
+    present: Callable[[Transaction, Subject, Values], Values]
+    """What the object is, of the names that the act changed; its rows are held."""
+    write: Callable[[Transaction, Subject, Values, Hand], None]
+    """Write what was before. Raises `MovedOn` and `CannotBePutBack` where that would break something else."""
 
 
 def subject_of(entry: JournalRow) -> Subject:
     return Subject(entry.kind, entry.object_id, entry.merchant_id, entry.device_uuid)
 
 
-def can_be_undone(entry: JournalRow) -> bool:
-    """Whether there is a way back from such an act."""
-    return (entry.act, entry.kind) in UNDOERS and entry.before is not None and entry.after is not None
-
-
-def undo(tx: Transaction, entry: JournalRow, person: Person, now: datetime) -> Done[None]:
-    """Write what was before. Raises `MovedOn`."""
-    undoer, subject = UNDOERS[entry.act, entry.kind], subject_of(entry)
-    before, after = dict(entry.before or {}), dict(entry.after or {})
-    try:
-        is_as_left = dict(undoer.now(tx, subject, after)) == after
-    except editing.NoSuchThing:
-        is_as_left = False
-    if not is_as_left:
-        raise MovedOn
-    undoer.write(tx, subject, before, person, now)
-    return Done(None, after, before, undoes=entry.id)
-
-
-def _role_now(tx: Transaction, subject: Subject, _names: Values) -> Values:
-    rows = tx.session.query(Membership).filter_by(user_id=subject.id, merchant_id=subject.merchant_id)
-    row = rows.with_for_update().one_or_none()
-    return {"role": row.role if row else None, "machines": row.machines if row else None}
-
-
-def _write_role(tx: Transaction, subject: Subject, values: Values, person: Person, _now: datetime) -> None:
-    if values["role"] is None:
-        users.take_role(tx, subject.id, subject.merchant_id, person)
-    else:
-        users.give_role(tx, subject.id, subject.merchant_id, Role(values["role"]), values["machines"], person)
-
-
-def _fields_now(tx: Transaction, subject: Subject, names: Values) -> Values:
-    return editing.state_of(tx.session, Thing(subject.kind, subject.id), names)
-
-
-def _write_fields(tx: Transaction, subject: Subject, values: Values, person: Person, now: datetime) -> None:
-    editing.change(tx, Thing(subject.kind, subject.id), values, person.name or person.email, now)
-
-
-_FIELDS = Undoer(_fields_now, _write_fields)
-UNDOERS: dict[tuple[str, str], Undoer] = {
-    (Act.MANAGE_USERS, "user"): Undoer(_role_now, _write_role),
-    (Act.EDIT_MERCHANT, "merchant"): _FIELDS,
-    (Act.EDIT_MACHINES, "device"): _FIELDS,
-    (Act.EDIT_MENU, "device"): _FIELDS,
-    (Act.EDIT_MENU, "drink"): _FIELDS,
-}
-"""By act and kind of object."""
+def undo(tx: Transaction, entry: JournalRow, undoer: Undoer, hand: Hand) -> Done[None]:
+    """Write what was before. Raises `MovedOn` and `CannotBePutBack`."""
+    subject, before, after = subject_of(entry), dict(entry.before or {}), dict(entry.after or {})
+    present = dict(undoer.present(tx, subject, after))
+    if present != after:
+        raise MovedOn([name for name in {**after, **present} if present.get(name) != after.get(name)])
+    undoer.write(tx, subject, before, hand)
+    tx.session.flush()
+    return Done(None, after, dict(undoer.present(tx, subject, before)), undoes=entry.id)

@@ -8,6 +8,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
+from cloud.access.journal import Subject
 from cloud.console.machines.routes import room
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
@@ -16,6 +17,7 @@ from cloud.courier.device_jobs import Kind, NotNow, Wanted
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.closing import NoSuchThing
+from cloud.fleet.hand_edits import drink_id
 from protocol.fields import SettingValue
 from protocol.reasons import RinseProgram
 
@@ -77,10 +79,11 @@ def close(desk: Desk, device_uuid: str) -> BaseResponse:
         return desk.go("machines.show", device_uuid=device_uuid)
 
     def work(tx: Transaction) -> Done[bool]:
+        before = closing.told(tx, device_uuid, drink_no)
         is_new = closing.close(tx, device_uuid, drink_no, desk.author.name, why, desk.now)
-        return Done(is_new, {"closed": not is_new}, {"closed": True, "drink": drink_no})
+        return Done(is_new, before, closing.told(tx, device_uuid, drink_no))
 
-    return _moved(desk, device_uuid, why, work, "machines.was_closed")
+    return _moved(desk, device_uuid, drink_no, why, work, "machines.was_closed")
 
 
 @room.act("/machines/<device_uuid>/open", Act.CLOSE_AND_OPEN, DEVICE)
@@ -89,10 +92,11 @@ def open_again(desk: Desk, device_uuid: str) -> BaseResponse:
     drink_no = request.form.get("drink", "")
 
     def work(tx: Transaction) -> Done[bool]:
+        before = closing.told(tx, device_uuid, drink_no)
         was = closing.open_again(tx, device_uuid, drink_no, desk.author.name, desk.now)
-        return Done(was, {"closed": was}, {"closed": False, "drink": drink_no})
+        return Done(was, before, closing.told(tx, device_uuid, drink_no))
 
-    return _moved(desk, device_uuid, "", work, "machines.was_opened")
+    return _moved(desk, device_uuid, drink_no, "", work, "machines.was_opened")
 
 
 @room.act("/machines/<device_uuid>/note", Act.NOTE_MACHINE, DEVICE)
@@ -146,10 +150,12 @@ def _asked(
 
 
 def _moved(
-    desk: Desk, device_uuid: str, why: str, work: Callable[[Transaction], Done[bool]], said: str
+    desk: Desk, device_uuid: str, drink_no: str, why: str, work: Callable[[Transaction], Done[bool]], said: str
 ) -> BaseResponse:
+    machine = desk.about()
+    drink = Subject("drink", drink_id(device_uuid, drink_no), machine.merchant_id, device_uuid)
     try:
-        desk.perform(Act.CLOSE_AND_OPEN, desk.about(), why, work)
+        desk.perform(Act.CLOSE_AND_OPEN, drink if drink_no else machine, why, work)
     except NoSuchThing:
         raise BadRequest from None
     desk.say(said)

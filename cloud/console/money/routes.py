@@ -17,7 +17,7 @@ from cloud.fleet.zones import DEFAULT, day_at
 from cloud.payments.reconcile.kinds import NO_MONEY
 from cloud.payments.reconcile.kinds import Kind as Difference
 from cloud.payments.reconcile.models import State
-from cloud.payments.reconcile.store import settle_by_hand
+from cloud.payments.reconcile.store import settle_by_hand, standing
 
 room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
@@ -56,7 +56,10 @@ def settle(desk: Desk, number: str) -> BaseResponse:
         return desk.go("money.show")
 
     def work(tx: Transaction) -> Done[bool]:
-        return Done(settle_by_hand(tx, int(number), desk.author.name, why, desk.now), {"open": True}, {"open": False})
+        before = standing(tx.session, int(number))
+        done = settle_by_hand(tx, int(number), desk.author.name, why, desk.now)
+        tx.session.flush()
+        return Done(done, before, standing(tx.session, int(number)))
 
     desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
     desk.say("money.settled")

@@ -1,6 +1,10 @@
-"""A merchant's keys at a provider, write-only: taken by the same rules as from the file, never shown again."""
+"""A merchant's keys at a provider, write-only: taken by the same rules as from the file, never shown again.
+
+What was replaced is kept locked for a while (`replaced_credentials.py`), so that it can be put back unseen.
+"""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -8,6 +12,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import CHANGED
 from cloud.console.shell.desk import Done
 from cloud.database.transaction import Transaction
+from cloud.fleet import accounts, replaced_credentials
 from cloud.fleet.apply import Report, apply_in
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import table_of
@@ -19,46 +24,94 @@ from cloud.orders.at_risk import unsettled
 FIELDS = ("account_id", "capture", "status_check")
 ADDRESSES = ("page_url", "status_url", "action_url")
 FIRST_RECEIPT = {"vat_code": 1}
+_TOLD = (*FIELDS, "version")
 
 
-def save(tx: Transaction, vault: Vault, merchant_id: str, scenario: str, typed: Mapping[str, str]) -> Done[Report]:
+class NotKept(Exception):
+    """The earlier keys are not kept any more."""
+
+
+def save(
+    tx: Transaction, vault: Vault, merchant_id: str, scenario: str, typed: Mapping[str, str], now: datetime
+) -> Done[Report]:
     """Take them. Raises `FleetFileError` with every problem."""
     secret = typed.get("secret_key", "").strip()
     if secret.startswith(("env:", "file:")):
         raise FleetFileError("The form", ["the secret itself is wanted here, not where this host keeps it"])
-    known = tx.session.get(Credential, (merchant_id, scenario))
-    before = _told(known)
+    known = _held(tx, merchant_id, scenario)
+    before = told(known)
     if not secret and known is not None:
-        secret = _stored(vault, known)
-    file = read_fleet(_text(tx.session, merchant_id, scenario, typed, secret, known), {})
-    report = apply_in(tx, vault, file, unsettled, ByHand.KEEP_CONSOLE)
-    tx.session.flush()
-    after = _told(tx.session.get(Credential, (merchant_id, scenario)))
+        secret = _opened(vault, known.secret)
+    receipt = known.receipt if known is not None and known.receipt else FIRST_RECEIPT
+    values = _values(scenario, typed) | ({"receipt": receipt} if scenario == "YookassaReceipt" else {})
+    report = _apply(tx, vault, known, merchant_id, scenario, values | {"secret_key": secret}, now)
+    after = told(_held(tx, merchant_id, scenario))
     if typed.get("secret_key"):
         after["secret_key"] = CHANGED
     return Done(report, before, after)
 
 
-def _stored(vault: Vault, known: Credential) -> str:
+def told(credential: Credential | None) -> dict[str, Any]:
+    """What the journal keeps of it; `{}` when there is none."""
+    return {} if credential is None else {name: getattr(credential, name) for name in _TOLD}
+
+
+def present(tx: Transaction, merchant_id: str, scenario: str) -> dict[str, Any]:
+    """The same of the account as it is now, which is held."""
+    return told(_held(tx, merchant_id, scenario))
+
+
+def put_back(
+    tx: Transaction, vault: Vault, merchant_id: str, scenario: str, version: int | None, now: datetime
+) -> None:
+    """The account as it was at that version; None when there was none.
+
+    Raises `NotKept`, `accounts.InUse`, and `FleetFileError` where it could not be taken today.
+    """
+    known = _held(tx, merchant_id, scenario)
+    if version is None:
+        if known is not None:
+            accounts.remove(tx.session, known)
+            replaced_credentials.forget_all(tx, merchant_id, scenario)
+        return
+    kept = replaced_credentials.find(tx.session, merchant_id, scenario, version, now)
+    if kept is None:
+        raise NotKept
+    names = FIELDS + (ADDRESSES if scenario == "Custom" else ())
+    values = {name: getattr(kept, name) for name in names if getattr(kept, name)}
+    values |= {"secret_key": _opened(vault, kept.secret)} | ({"receipt": kept.receipt} if kept.receipt else {})
+    _apply(tx, vault, known, merchant_id, scenario, values, now)
+
+
+def _held(tx: Transaction, merchant_id: str, scenario: str) -> Credential | None:
+    return tx.session.get(Credential, (merchant_id, scenario), with_for_update=True, populate_existing=True)
+
+
+def _values(scenario: str, typed: Mapping[str, str]) -> dict[str, Any]:
+    names = FIELDS + (ADDRESSES if scenario == "Custom" else ())
+    return {name: typed[name].strip() for name in names if typed.get(name, "").strip()}
+
+
+def _apply(
+    tx: Transaction, vault: Vault, known: Credential | None, merchant_id: str, scenario: str,
+    values: Mapping[str, Any], now: datetime,
+) -> Report:  # fmt: skip
+    replaced = None if known is None else replaced_credentials.copy_of(known, now)
+    file = read_fleet(_text(tx.session, merchant_id, scenario, values), {})
+    report = apply_in(tx, vault, file, unsettled, ByHand.KEEP_CONSOLE)
+    tx.session.flush()
+    if known is not None and replaced is not None and known.version != replaced.version:
+        tx.session.merge(replaced)
+    return report
+
+
+def _opened(vault: Vault, secret: str) -> str:
     try:
-        return vault.open(known.secret)
+        return vault.open(secret)
     except SecretUnreadable:
         raise FleetFileError("The form", ["the stored secret cannot be read any more: type it again"]) from None
 
 
-def _text(
-    session: Session, merchant_id: str, scenario: str, typed: Mapping[str, str], secret: str, known: Credential | None
-) -> str:
-    names = FIELDS + (ADDRESSES if scenario == "Custom" else ())
-    values: dict[str, Any] = {name: typed[name].strip() for name in names if typed.get(name, "").strip()}
-    values["secret_key"] = secret
-    if scenario == "YookassaReceipt":
-        values["receipt"] = known.receipt if known is not None and known.receipt else FIRST_RECEIPT
+def _text(session: Session, merchant_id: str, scenario: str, values: Mapping[str, Any]) -> str:
     merchant = {"id": merchant_id, "name": session.get_one(Merchant, merchant_id).name}
-    return "\n".join(
-        ["[[merchant]]", *table_of(merchant), f"[merchant.payment.{scenario}]", *table_of(values)]
-    )  # fmt: skip
-
-
-def _told(credential: Credential | None) -> dict[str, Any]:
-    return {} if credential is None else {name: getattr(credential, name) for name in FIELDS}
+    return "\n".join(["[[merchant]]", *table_of(merchant), f"[merchant.payment.{scenario}]", *table_of(values)])

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from cloud.access.acts import Act
 from cloud.console.shell.desk import Desk, Done
 from cloud.database.transaction import Transaction
-from cloud.fleet.apply import Did, Report, apply_in
+from cloud.fleet import snapshots
+from cloud.fleet.apply import Report, apply_in
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import export
 from cloud.fleet.fleet_file import FleetFile, FleetFileError, read_fleet
@@ -52,11 +53,12 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
     def work(tx: Transaction) -> Done[Report]:
         file = read_fleet(text, {}, with_accounts=False)
         _only_of(tx.session, file, merchant_id)
+        was = snapshots.take(tx.session, merchant_id) if goes else {}
         report = apply_in(tx, vault, file, unsettled, by_hand, dry_run=not goes)
         if not goes:
             raise _OnlyLooking(report)
-        changed = {entry.name: entry.did.value for entry in report.entries if entry.did in _CHANGES}
-        return Done(report, None, changed)
+        tx.session.flush()
+        return Done(report, *snapshots.difference(was, snapshots.take(tx.session, merchant_id)))
 
     try:
         return Loaded(text, report=desk.perform(Act.IMPORT_FLEET, desk.about(), "", work), is_done=True)
@@ -64,9 +66,6 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
         return Loaded(text, report=looked.report)
     except FleetFileError as error:
         return Loaded(text, tuple(error.problems))
-
-
-_CHANGES = frozenset({Did.CREATED, Did.CHANGED, Did.REMOVED})
 
 
 def _sent() -> str:

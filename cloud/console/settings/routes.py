@@ -83,7 +83,7 @@ def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse
     try:
         desk.perform(
             Act.EDIT_CREDENTIALS, Subject("credential", f"{merchant_id}/{scenario}", merchant_id), "",
-            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed),
+            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed, desk.now),
         )  # fmt: skip
     except FleetFileError as error:
         return desk.render(
@@ -149,9 +149,9 @@ def add_drink(desk: Desk, device_uuid: str) -> BaseResponse:
 
     def work(tx: Transaction) -> Done[None]:
         wanted = forms.wanted(DRINK_FIELDS)
-        thing = editing.add_drink(tx, device_uuid, drink_no, wanted, desk.author.name, desk.now)
+        thing, added = editing.add_drink(tx, device_uuid, drink_no, wanted, desk.author.name, desk.now)
         made = Subject("drink", thing.id, subject.merchant_id, device_uuid)
-        return Done(None, None, wanted, made)
+        return Done(None, {}, added, made)
 
     _taken(desk, Act.EDIT_MENU, subject, work)
     return desk.go("settings.machine", device_uuid=device_uuid)
@@ -164,7 +164,7 @@ def save_drink(desk: Desk, drink_id: str) -> BaseResponse:
     if "remove" in request.form:
         thing = Thing("drink", drink_id)
         _taken(desk, Act.EDIT_MENU, subject,
-               lambda tx: Done(None, editing.remove_drink(tx, thing, desk.author.name, desk.now)))  # fmt: skip
+               lambda tx: Done(None, editing.remove_drink(tx, thing, desk.author.name, desk.now), {}))  # fmt: skip
     else:
         _save(desk, Act.EDIT_MENU, Thing("drink", drink_id), DRINK_FIELDS)
     return desk.go("settings.machine", device_uuid=subject.device_uuid)

@@ -76,6 +76,18 @@ def settle_by_hand(tx: Transaction, finding_id: int, by: str, note: str, now: da
     return True
 
 
+def standing(session: Session, finding_id: int) -> dict[str, str]:
+    """How a finding stands, and who settled it; its row held. `{}` when there is none."""
+    found = session.get(FoundDifference, finding_id, with_for_update=True, populate_existing=True)
+    return {} if found is None else {name: getattr(found, name) for name in ("state", "closed_by", "closed_note")}
+
+
+def reopen_by_hand(tx: Transaction, finding_id: int, state: str) -> None:
+    """It was settled by mistake: it stands again as it did."""
+    found = tx.session.get_one(FoundDifference, finding_id, with_for_update=True)
+    found.state, found.closed_at, found.closed_by, found.closed_note = state, None, "", ""
+
+
 def _locked_row(session: Session, key: ShopKey, day: Day, now: datetime) -> Reconciliation:
     insert_if_new(session.connection(), Reconciliation, new_row(key, day, max(now, day.due_at)))
     row = row_of(session, key, day)

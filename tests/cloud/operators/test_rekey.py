@@ -13,7 +13,7 @@ from cloud.cli import main
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import broker_identities
+from cloud.fleet import broker_identities, replaced_credentials
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.operators.rekey import ROOMS, Rekeyed, rekey
@@ -51,6 +51,8 @@ def test_every_room_that_keeps_a_secret_tells_it(world: World) -> None:
         channel_settings.add(tx, "north", hook, vault, world.now)
         lost = FormerCredential(merchant_id="north", scenario="TBank", account_id="1", secret=vault.lock("left"))
         tx.session.add(lost)
+        was = tx.session.get_one(Credential, ("north", "Yookassa"))
+        tx.session.add(replaced_credentials.copy_of(was, world.now))
         broker_identities.give(tx, DEVICE, vault, world.now)
 
     world.database.transact(keep)

@@ -1,0 +1,207 @@
+"""The table of ways back: for each act what takes it back, or why nothing does. Rooms' own use cases do the writing."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from cloud.access import users
+from cloud.access.acts import Act, Role
+from cloud.access.journal import CHANGED, Subject
+from cloud.access.models import JournalRow, Membership, User
+from cloud.alerts import channel_settings, handling
+from cloud.alerts.channel_settings import ChannelWrong
+from cloud.alerts.kinds import Kind
+from cloud.alerts.models import Channel
+from cloud.alerts.rule_settings import RuleOfKind, rules_of, set_rules
+from cloud.console.alerts.rules import told as told_rules
+from cloud.console.journal.undoing import CannotBePutBack, Hand, MovedOn, Undoer, Values
+from cloud.console.settings import credentials
+from cloud.database.transaction import Transaction
+from cloud.fleet import accounts, closing, editing, replaced_credentials, snapshots
+from cloud.fleet.editing import Thing
+from cloud.fleet.fleet_file import FleetFileError
+from cloud.payments.reconcile import store
+from cloud.payments.reconcile.models import State
+
+
+def undoer_of(entry: JournalRow, now: datetime) -> Undoer | None:
+    """What takes this entry back; None when nothing does, or nothing does any more."""
+    undoer = UNDOERS.get((entry.act, entry.kind))
+    if entry.before is None or entry.after is None or entry.before == entry.after:
+        return None
+    if entry.act == Act.EDIT_CREDENTIALS and entry.before and entry.at <= now - replaced_credentials.KEPT:
+        return None
+    return undoer
+
+
+def _present_user(tx: Transaction, subject: Subject, names: Values) -> Values:
+    if "disabled" in names:
+        user = tx.session.get_one(User, subject.id, with_for_update=True, populate_existing=True)
+        return {"disabled": user.disabled_at is not None}
+    rows = tx.session.query(Membership).filter_by(user_id=subject.id, merchant_id=subject.merchant_id)
+    row = rows.with_for_update().populate_existing().one_or_none()
+    return {"role": row.role if row else None, "machines": row.machines if row else None}
+
+
+def _write_user(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    if "disabled" in values:
+        if not users.may_manage(hand.person, tx.session, subject.id):
+            raise users.NotAllowed("above_own_role")
+        if values["disabled"]:
+            users.disable(tx, subject.id, hand.now)
+        else:
+            users.enable(tx, subject.id)
+    elif values["role"] is None:
+        users.take_role(tx, subject.id, subject.merchant_id, hand.person)
+    else:
+        role = Role(values["role"])
+        users.give_role(tx, subject.id, subject.merchant_id, role, values["machines"], hand.person)
+
+
+def _present_fields(tx: Transaction, subject: Subject, names: Values) -> Values:
+    try:
+        return editing.state_of(tx.session, Thing(subject.kind, subject.id), names)
+    except editing.NoSuchThing:
+        return {}
+
+
+def _write_fields(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    editing.change(tx, Thing(subject.kind, subject.id), values, hand.name, hand.now)
+
+
+def _present_drink(tx: Transaction, subject: Subject, names: Values) -> Values:
+    whole = snapshots.of_drink(tx.session, subject.id)
+    return {name: value for name, value in whole.items() if not names or name in names}
+
+
+def _write_drink(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    if values and snapshots.of_drink(tx.session, subject.id):
+        _write_fields(tx, subject, values, hand)
+    else:
+        _write_import(tx, subject, {f"drink {subject.id}": dict(values)}, hand)
+
+
+def _present_import(tx: Transaction, subject: Subject, names: Values) -> Values:
+    return snapshots.same_fields(snapshots.take(tx.session, subject.merchant_id, lock=True), dict(names))
+
+
+def _write_import(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    try:
+        snapshots.write(tx, subject.merchant_id, dict(values), hand.name, hand.now)
+    except snapshots.InUse as used:
+        raise MovedOn([str(used)]) from None
+
+
+def _present_keys(tx: Transaction, subject: Subject, names: Values) -> Values:
+    merchant_id, _, scenario = subject.id.rpartition("/")
+    known = credentials.present(tx, merchant_id, scenario)
+    return known | ({"secret_key": CHANGED} if known and "secret_key" in names else {})
+
+
+def _write_keys(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    merchant_id, _, scenario = subject.id.rpartition("/")
+    try:
+        credentials.put_back(tx, hand.vault, merchant_id, scenario, values.get("version"), hand.now)
+    except credentials.NotKept:
+        raise CannotBePutBack("journal.keys_not_kept") from None
+    except FleetFileError:
+        raise CannotBePutBack("journal.keys_not_taken") from None
+    except accounts.InUse as used:
+        raise MovedOn([str(used)]) from None
+
+
+def _present_closed(tx: Transaction, subject: Subject, _names: Values) -> Values:
+    try:
+        return closing.told(tx, subject.device_uuid, _drink_no(subject))
+    except closing.NoSuchThing:
+        return {}
+
+
+def _write_closed(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    device_uuid, drink_no = subject.device_uuid, _drink_no(subject)
+    closing.open_again(tx, device_uuid, drink_no, hand.name, hand.now)
+    if values["closed"]:
+        closing.close(tx, device_uuid, drink_no, values["closed_by"], values["closed_why"], hand.now)
+
+
+def _drink_no(subject: Subject) -> str:
+    return subject.id.partition("/")[2] if subject.kind == "drink" else ""
+
+
+def _present_rules(tx: Transaction, subject: Subject, names: Values) -> Values:
+    return {kind: rule for kind, rule in told_rules(rules_of(tx.session, subject.id)).items() if kind in names}
+
+
+def _write_rules(tx: Transaction, subject: Subject, values: Values, _hand: Hand) -> None:
+    set_rules(tx, subject.id, {Kind(kind): RuleOfKind(*rule) for kind, rule in values.items()})
+
+
+def _present_channel(tx: Transaction, subject: Subject, names: Values) -> Values:
+    channel = tx.session.get(Channel, subject.id, with_for_update=True, populate_existing=True)
+    whole = {} if channel is None else channel_settings.terms_of(channel)
+    return {name: value for name, value in whole.items() if not names or name in names}
+
+
+def _write_channel(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    channel = tx.session.get(Channel, subject.id)
+    try:
+        if channel is None:
+            terms = channel_settings.terms_from(values)
+            channel_settings.put_back(tx, subject.id, subject.merchant_id, terms, hand.now)
+        elif not values:
+            channel_settings.remove(tx, subject.id)
+        else:
+            terms = channel_settings.terms_from({**channel_settings.terms_of(channel), **values})
+            channel_settings.change(tx, subject.id, terms)
+    except ChannelWrong:
+        raise CannotBePutBack("journal.channel_not_taken") from None
+
+
+def _present_maintenance(tx: Transaction, subject: Subject, _names: Values) -> Values:
+    return handling.muted(tx.session, subject.merchant_id, subject.id)
+
+
+def _write_maintenance(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    until = datetime.fromisoformat(values["maintenance_until"]) if values["maintenance_until"] else None
+    if until is None or until <= hand.now:
+        handling.unmute(tx, subject.merchant_id, subject.id)
+    else:
+        handling.mute(tx, subject.merchant_id, subject.id, until, hand.name, values["maintenance"], hand.now)
+
+
+def _present_difference(tx: Transaction, subject: Subject, _names: Values) -> Values:
+    return store.standing(tx.session, int(subject.id))
+
+
+def _write_difference(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    if values["state"] == State.CLOSED:
+        store.settle_by_hand(tx, int(subject.id), values["closed_by"], values["closed_note"], hand.now)
+    else:
+        store.reopen_by_hand(tx, int(subject.id), values["state"])
+
+
+_FIELDS = Undoer(_present_fields, _write_fields)
+_CLOSED = Undoer(_present_closed, _write_closed)
+UNDOERS: Mapping[tuple[str, str], Undoer] = {
+    (Act.MANAGE_USERS, "user"): Undoer(_present_user, _write_user),
+    (Act.EDIT_MERCHANT, "merchant"): _FIELDS,
+    (Act.EDIT_MACHINES, "device"): _FIELDS,
+    (Act.EDIT_MENU, "device"): _FIELDS,
+    (Act.EDIT_MENU, "drink"): Undoer(_present_drink, _write_drink),
+    (Act.EDIT_CREDENTIALS, "credential"): Undoer(_present_keys, _write_keys),
+    (Act.IMPORT_FLEET, "merchant"): Undoer(_present_import, _write_import),
+    (Act.CLOSE_AND_OPEN, "device"): _CLOSED,
+    (Act.CLOSE_AND_OPEN, "drink"): _CLOSED,
+    (Act.EDIT_ALERTS, "alert_rules"): Undoer(_present_rules, _write_rules),
+    (Act.EDIT_ALERTS, "channel"): Undoer(_present_channel, _write_channel),
+    (Act.EDIT_ALERTS, "device"): Undoer(_present_maintenance, _write_maintenance),
+    (Act.SETTLE_DIFFERENCE, "difference"): Undoer(_present_difference, _write_difference),
+}
+"""By act and kind of object."""
+NO_WAY_BACK = frozenset({
+    Act.OWN_ACCOUNT, Act.REQUEST_RETURN, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.NOTE_ORDER,
+    Act.ANSWER_CLAIM, Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.RESUME, Act.MACHINE_SETTINGS, Act.NOTE_MACHINE,
+    Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
+})  # fmt: skip
+"""Acts that nothing takes back; the sentence `journal.no_way.<act>` says why."""
+LEAVES_NOTHING = frozenset({Act.EXPORT})
+"""Acts that change nothing, beside those of looking."""
