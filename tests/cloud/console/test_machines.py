@@ -68,7 +68,8 @@ def test_closed_from_the_page_and_the_buyer_is_told(console: Console) -> None:
         console.world.scan()
     with console.world.database.read() as session:
         [row] = session.scalars(select(JournalRow).where(JournalRow.act == "close_and_open"))
-        assert (row.why, row.after) == ("нет крышек", {"closed": True, "drink": "latte"})
+        told = {"closed": True, "closed_by": "Technician@North", "closed_why": "нет крышек"}
+        assert (row.why, row.kind, row.object_id, row.after) == ("нет крышек", "drink", f"{DEVICE}/latte", told)
     assert "нет крышек" in page(console, AT)
     post(client, f"{AT}/open", drink="latte")
     console.world.scan()

@@ -48,7 +48,8 @@ def test_keys_are_taken_and_shown_nowhere(console: Console) -> None:
         assert console.world.vault.open(known.secret) == "live_verysecret"
         assert known.version == 2
     entry = last(console)
-    assert entry.after == {**(entry.before or {}), "capture": "immediate", "secret_key": "changed"}
+    changed = {"capture": "immediate", "version": 2, "secret_key": "changed"}
+    assert entry.after == {**(entry.before or {}), **changed}
     for path in (f"/console/settings/{OWN}", f"/console/settings/{OWN}/keys/Yookassa", "/console/journal"):
         assert "verysecret" not in client.get(path).text
 
