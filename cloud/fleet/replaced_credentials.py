@@ -1,7 +1,7 @@
 """Keys that a person has replaced by others: kept locked for a week, so that the change can be taken back unseen.
 
 Nothing is opened, asked or signed with them; only `put back` reads them. What a buyer's money still needs of an
-account that was left is `accounts.py`.
+account that was left is `accounts.py`; who removes them in time is `operators/retention.py`.
 """
 
 from collections.abc import Iterable
@@ -45,12 +45,7 @@ def find(session: Session, merchant_id: str, scenario: str, version: int, now: d
     return kept if kept is not None and kept.replaced_at > now - KEPT else None
 
 
-def forget(tx: Transaction, now: datetime) -> None:
-    """Those whose week is over."""
-    tx.session.execute(delete(ReplacedCredential).where(ReplacedCredential.replaced_at <= now - KEPT))
-
-
-def forget_all(tx: Transaction, merchant_id: str, scenario: str) -> None:
+def forget(tx: Transaction, merchant_id: str, scenario: str) -> None:
     """Those of one account: it is taken away, and another one would begin at version 1 again."""
     its = (ReplacedCredential.merchant_id == merchant_id, ReplacedCredential.scenario == scenario)
     tx.session.execute(delete(ReplacedCredential).where(*its))

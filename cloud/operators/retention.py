@@ -18,6 +18,8 @@ from cloud.courier.device_jobs import DeviceJob
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.fleet import replaced_credentials
+from cloud.fleet.replaced_credentials import ReplacedCredential
 from cloud.orders.outbox import OF_NO_ORDER, OutboxRow
 from cloud.orders.restores import UnclaimedOutcome
 from cloud.payments.models import StoredNotification
@@ -67,6 +69,7 @@ ALL: tuple[Kept, ...] = (
         OF_NO_ORDER,
     ),
     Kept(LoginSession, LoginSession.expires_at, lambda row: row.expires_at, QUARTER),
+    Kept(ReplacedCredential, ReplacedCredential.replaced_at, lambda row: row.replaced_at, replaced_credentials.KEPT),
     Kept(Reconciliation, Reconciliation.day, _day_of, YEARS, lambda row: row.next_at is None),
     Kept(DeviceCount, DeviceCount.day, _day_of, YEARS),
 )  # fmt: skip

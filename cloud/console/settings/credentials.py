@@ -72,7 +72,7 @@ def put_back(
     if version is None:
         if known is not None:
             accounts.remove(tx.session, known)
-            replaced_credentials.forget_all(tx, merchant_id, scenario)
+            replaced_credentials.forget(tx, merchant_id, scenario)
         return
     kept = replaced_credentials.find(tx.session, merchant_id, scenario, version, now)
     if kept is None:

@@ -14,7 +14,7 @@ from cloud.database.database import Database
 from cloud.database.due import due, is_due
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts, replaced_credentials
+from cloud.fleet import accounts
 from cloud.fleet.models import Device, FormerCredential
 from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
@@ -89,7 +89,6 @@ class Nightly:
             return
         self._database.transact(_write_down, last, now)
         self._database.transact(forget_left_accounts, now)
-        self._database.transact(replaced_credentials.forget, now)
         self._planned = last
 
 

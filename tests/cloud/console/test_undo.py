@@ -11,9 +11,9 @@ from cloud.access.acts import Act
 from cloud.access.models import JournalRow, Membership, User
 from cloud.alerts.models import Channel, Mute, Rule
 from cloud.console.journal.ways_back import LEAVES_NOTHING, NO_WAY_BACK, UNDOERS
-from cloud.fleet import replaced_credentials
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.replaced_credentials import ReplacedCredential
+from cloud.operators.retention import Retention
 from cloud.payments.reconcile.models import FoundDifference
 from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
@@ -218,7 +218,7 @@ def test_keys_are_kept_for_a_week_and_no_longer(console: Console) -> None:
     console.clock.advance(timedelta(days=7).total_seconds() + 1)
     assert f"/console/journal/{entry.id}/undo" not in console.client(OWNER).get("/console/journal").text
     assert post(console.client(OWNER), f"/console/journal/{entry.id}/undo").status_code == 409
-    console.cloud.database.transact(replaced_credentials.forget, console.clock.now)
+    Retention(console.cloud.database).step(console.clock.now)
     with console.cloud.database.read() as session:
         assert session.scalars(select(ReplacedCredential)).all() == []
 
