@@ -5,7 +5,7 @@ import random
 import socket
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloud import __version__
 from cloud.background.ending import Ending
@@ -14,9 +14,13 @@ from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.database.database import BESIDE_THE_POOL, Database
 from cloud.fleet.vault import Vault
+from cloud.metrics.counts import Counts
+from cloud.metrics.totals import Keeper
 from cloud.orders.return_rules import Limits
 from cloud.orders.rules import Rules
+from cloud.orders.stage_times import StageTimes
 from cloud.payments.call_worker import CallWorker
+from cloud.payments.counted_calls import counted
 from cloud.payments.openings import Openings
 from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.own_page.client import CustomClient
@@ -27,10 +31,10 @@ from cloud.payments.rate import TokenBucket
 from cloud.payments.tbank.client import TBankClient
 from cloud.payments.tbank.ledger_view import ledger_view_of
 from cloud.payments.tbank.webhook import PATH as TBANK_WEBHOOK
+from cloud.payments.tbank.webhook import SCENARIO as TBANK
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 
-TBANK = "TBank"
 YOOKASSA = frozenset({"Yookassa", "YookassaReceipt"})
 """Scenarios whose payments are opened at YooKassa; the second sends a fiscal receipt with each."""
 CALL_SLOTS = 16
@@ -47,8 +51,12 @@ class Cloud:
     clients: ProviderClients
     owner: str
     clock: Clock
+    counts: Counts = field(default_factory=Counts)
+    """What this process counts."""
 
     def __post_init__(self) -> None:
+        self.keeper = Keeper(self.database, self.counts)
+        self.database.dispatchers.add(StageTimes(self.counts))
         self.openings = Openings(self.database, self.owner, self.clock)
         self.ending = Ending()
         self.ending.at_once(self.clients.begin_nothing)
@@ -84,9 +92,10 @@ def build(settings: Settings, clock: Clock | None = None) -> Cloud:
     database = Database(settings.database_url, pool_size=at_once, listen_url=settings.database_listen_url)
     clock = clock or database.clock
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    clients = ProviderClients(database, vault, connector(settings, database, clock), clock)
+    counts = Counts()
+    clients = ProviderClients(database, vault, counted(connector(settings, database, clock), counts), clock)
     owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Cloud(settings, database, rules_of(settings), clients, owner, clock)
+    return Cloud(settings, database, rules_of(settings), clients, owner, clock, counts)
 
 
 def rules_of(settings: Settings) -> Rules:

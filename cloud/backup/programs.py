@@ -12,6 +12,7 @@ from cloud.background import heartbeat
 from cloud.backup import archive, postgres_dump, sqlite_copy
 from cloud.backup.archive import BackupError, Manifest
 from cloud.database.transaction import Transaction
+from cloud.metrics.totals import begin_anew
 from cloud.migrations import migrate
 from cloud.orders import adopting
 from cloud.orders.adopting import note_restore
@@ -64,6 +65,7 @@ def restore(cloud: Cloud, file: Path, *, replaces: bool) -> Manifest:
             _into_postgresql(cloud, database, manifest, replaces)
     cloud.database.engine.dispose()
     migrate.upgrade(cloud.database)
+    cloud.database.transact(begin_anew)
     begin_what_was_restored(cloud)
     return manifest
 
@@ -77,6 +79,7 @@ def note_snapshot(cloud: Cloud, as_of: datetime) -> None:
         raise BackupError("this time has not come yet")
     _nobody_works(cloud)
     cloud.database.transact(note_restore, as_of, cloud.clock())
+    cloud.database.transact(begin_anew)
     begin_what_was_restored(cloud)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/v1/order-status/"
+ROUTE = f"{PATH}<order_id>"
+"""As Flask names it, for metrics."""
 LARGEST = 1200
 """Bytes that fit one packet: what is longer the application makes smaller."""
 REMEMBERED = 256

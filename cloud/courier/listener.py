@@ -17,11 +17,14 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from cloud.background.loops import Clock
 from cloud.courier import device_jobs
 from cloud.courier.broker import BrokerLink, Received
+from cloud.courier.message_counts import SENSELESS as SENSELESS_MESSAGES
+from cloud.courier.message_counts import WAIT_SECONDS, kind_of
 from cloud.courier.welcomes import Welcomes, tell
 from cloud.database.database import Database, Held
 from cloud.database.postgresql import is_locked
 from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events, probes
+from cloud.metrics.counts import Counts
 from cloud.orders import making
 from cloud.orders.locked_order import order_key
 from cloud.orders.rules import Rules
@@ -66,12 +69,16 @@ class Said(NamedTuple):
 class Listener:
     """Takes what devices say from the link; one per process."""
 
-    def __init__(self, database: Database, link: BrokerLink, rules: Rules, welcomes: Welcomes, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, link: BrokerLink, rules: Rules, welcomes: Welcomes, clock: Clock,
+        counts: Counts | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._link = link
         self._rules = rules
         self._welcomes = welcomes
         self._clock = clock
+        self._counts = counts or Counts()
         self._held: list[Said] = []
         self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._reading: Received | None = None
@@ -106,6 +113,7 @@ class Listener:
         self._reading = None
         stored = [one for one in said if one not in held]
         self._answer(stored)
+        self._count(stored)
         self._held = [*self._held, *held][-MAX_HELD:]
         return now
 
@@ -125,6 +133,7 @@ class Listener:
                 self._note_poison(one, error)
             else:
                 self._answer([one])
+                self._count([one])
             self._held.remove(one)
 
     def _arrived(self) -> list[Received]:
@@ -141,7 +150,7 @@ class Listener:
             device_uuid, _ = parse(received.topic)
             return device_uuid, decode_report(received.payload)
         except WireError as error:
-            self.poison += 1
+            self._note_senseless()
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
@@ -172,8 +181,18 @@ class Listener:
         return held
 
     def _note_poison(self, one: Said, error: Exception) -> None:
-        self.poison += 1
+        self._note_senseless()
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
+
+    def _note_senseless(self) -> None:
+        self.poison += 1
+        self._counts.count(SENSELESS_MESSAGES, "reports")
+
+    def _count(self, stored: Sequence[Said]) -> None:
+        now = time.monotonic()
+        for received, _, message in stored:
+            if received.arrived:
+                self._counts.observe(WAIT_SECONDS, now - received.arrived, kind_of(message))
 
     def _handle(self, tx: Transaction, device_uuid: str, message: Message, now: datetime) -> None:
         match message:

@@ -17,11 +17,13 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, Received
+from cloud.courier.message_counts import SENSELESS as SENSELESS_MESSAGES
 from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import device_condition, presence_history
 from cloud.fleet.models import DeviceLive
+from cloud.metrics.counts import Counts
 from protocol.errors import WireError
 from protocol.messages import Presence, State, decode_presence, decode_state
 from protocol.topics import Channel, parse
@@ -48,11 +50,14 @@ class Said(NamedTuple):
 class PresenceListener:
     """One per process."""
 
-    def __init__(self, database: Database, link: BrokerLink, welcomes: Welcomes, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, link: BrokerLink, welcomes: Welcomes, clock: Clock, counts: Counts | None = None
+    ) -> None:
         self._database = database
         self._link = link
         self._welcomes = welcomes
         self._clock = clock
+        self._counts = counts or Counts()
         self._waiting: dict[int, Said] = {}
         """Numbered in the order of coming."""
         self._latest: dict[str, int] = {}
@@ -116,7 +121,7 @@ class PresenceListener:
             decode = decode_presence if channel is Channel.PRESENCE else decode_state
             return Said(received.topic, device_uuid, decode(received.payload), received.retained)
         except WireError as error:
-            self.poison += 1
+            self._note_senseless()
             log.warning("message makes no sense: %s", error, extra={"topic": received.topic[:200]})
             return None
 
@@ -127,10 +132,14 @@ class PresenceListener:
         except SENSELESS as error:
             if len(batch) > 1:
                 return {device for said in batch for device in self._store([said])}
-            self.poison += 1
+            self._note_senseless()
             facts = {"device": batch[0].device_uuid}
             log.error("message could not be taken in: %s", type(error).__name__, extra=facts)
             return {batch[0].device_uuid}
+
+    def _note_senseless(self) -> None:
+        self.poison += 1
+        self._counts.count(SENSELESS_MESSAGES, "presence")
 
     def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:
         devices = {said.device_uuid for said in batch}

@@ -36,6 +36,7 @@ import cloud.fleet.models
 import cloud.fleet.presence_history
 import cloud.fleet.probes
 import cloud.fleet.replaced_credentials
+import cloud.metrics.totals
 import cloud.orders.claims
 import cloud.orders.commissions
 import cloud.orders.models

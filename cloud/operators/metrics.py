@@ -1,12 +1,11 @@
-"""`/metrics`: a handful of gauges in Prometheus' text format, read from the database. Never public.
+"""`/metrics` in Prometheus' text format: gauges read from the database, and what all processes counted. Never public.
 
 Served to whoever has the token; without one set, only to this machine itself, and to nobody a proxy speaks for.
 """
 
 import hmac
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
@@ -15,21 +14,27 @@ from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
 from cloud.background.loops import Clock
+from cloud.courier.message_counts import SENSELESS, WAIT_SECONDS
 from cloud.database.database import Database
 from cloud.fleet import machine_events
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
 from cloud.http.addresses import client_address
+from cloud.metrics.counts import Counter, Histogram
+from cloud.metrics.exposition import CONTENT_TYPE, Counted, Gauge, exposition
+from cloud.metrics.totals import totals
+from cloud.operators.counted_requests import REQUEST_SECONDS, WEBHOOKS
 from cloud.orders.at_risk import Next, each_at_risk, summed
 from cloud.orders.models import Order
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import unfinished
+from cloud.orders.stage_times import STAGE_SECONDS
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
+from cloud.payments.counted_calls import CALL_SECONDS
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 HOUR = timedelta(hours=1)
 KEPT_S = 10.0
 """However many ask, the database is asked this often."""
@@ -37,26 +42,11 @@ _FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
 """A request with one of these came through a proxy: its nearness says nothing about who asks."""
 
 
+COUNTED: tuple[Counter | Histogram, ...] = (
+    STAGE_SECONDS, CALL_SECONDS, WEBHOOKS, REQUEST_SECONDS, WAIT_SECONDS, SENSELESS,
+)  # fmt: skip
 Unreadable = Callable[[], Collection[Account]]
 """Tells whose stored secrets cannot be read."""
-
-
-@dataclass
-class Gauge:
-    """One metric: its name, what it means, and a value for each set of labels."""
-
-    name: str
-    help: str
-    samples: list[tuple[dict[str, str], float]] = field(default_factory=list)
-
-    def add(self, value: float, **labels: str) -> None:
-        """One more sample."""
-        self.samples.append((labels, value))
-
-
-def exposition(gauges: Iterable[Gauge]) -> str:
-    """Prometheus' text format, version 0.0.4."""
-    return "".join(f"{line}\n" for gauge in gauges for line in _lines(gauge))
 
 
 def create_blueprint(database: Database, clock: Clock, token: str, unreadable: Unreadable) -> Blueprint:
@@ -90,7 +80,7 @@ class Metrics:
             if self._read_at is None or not self._read_at <= now < self._read_at + timedelta(seconds=KEPT_S):
                 unreadable = self._unreadable()
                 with self._database.read() as session:
-                    self._text = exposition(_gauges(session, now, unreadable))
+                    self._text = exposition(_gauges(session, now, unreadable), _counted(session))
                 self._read_at = now
             return self._text
 
@@ -115,6 +105,11 @@ def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = (
         _devices(session),
         _events(session, now),
     ]
+
+
+def _counted(session: Session) -> list[Counted]:
+    found = totals(session)
+    return [Counted(metric, found.get(metric.name, {})) for metric in COUNTED]
 
 
 def _money(session: Session, now: datetime, unreadable: Collection[Account]) -> Iterator[Gauge]:
@@ -173,7 +168,9 @@ def _workers(session: Session, now: datetime) -> Iterator[Gauge]:
     workers.add(len(found))
     connected = Gauge("coffee_workers_at_broker", "Those of them that reach the MQTT broker.")
     connected.add(sum(worker.broker_connected for worker in found))
-    yield from (workers, connected)
+    lag = Gauge("coffee_listener_lag_seconds", "For how long the oldest unread report of a machine has waited.")
+    lag.add(max((worker.lag_s for worker in found), default=0.0))
+    yield from (workers, connected, lag)
 
 
 def _restores(session: Session) -> Gauge:
@@ -198,23 +195,3 @@ def _events(session: Session, now: datetime) -> Gauge:
     for what, number in machine_events.counts(session, now - HOUR).items():
         gauge.add(number, what=what)
     return gauge
-
-
-def _lines(gauge: Gauge) -> Iterator[str]:
-    yield f"# HELP {gauge.name} {_escaped(gauge.help)}"
-    yield f"# TYPE {gauge.name} gauge"
-    for labels, value in gauge.samples:
-        told = ",".join(f'{name}="{_quoted(text)}"' for name, text in labels.items())
-        yield f"{gauge.name}{f'{{{told}}}' if told else ''} {_number(value)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _quoted(text: str) -> str:
-    return _escaped(text).replace('"', '\\"')
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)

@@ -7,6 +7,7 @@ from typing import Any
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import OrderChange
+from cloud.orders.stage_times import count_stages
 from cloud.orders.states import FINAL, Event, Status, next_state
 
 log = logging.getLogger("cloud.orders")
@@ -33,6 +34,8 @@ def apply_event(locked: LockedOrder, event: Event, actor: str, now: datetime, re
     says = f"{before.value} -> {order.status}" if order.status != before else f"stays {before.value}: {event.value}"
     facts = {"order_id": order.id, "device": order.device_uuid, "event": event.value, "actor": actor, "reason": reason}
     locked.tx.log_after_commit(log.info, "order %s", says, extra=facts)
+    if before not in FINAL and after in FINAL and order.paid_at is not None:
+        count_stages(locked.tx, order, locked.commands)
     return after is not None
 
 

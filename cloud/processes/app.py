@@ -14,6 +14,7 @@ from cloud.background import heartbeat
 from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
+from cloud.buyer.status_door import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
@@ -23,6 +24,7 @@ from cloud.fleet.vault import Vault
 from cloud.http.addresses import client_address
 from cloud.http.request_framing import MAX_BODY
 from cloud.operators import metrics
+from cloud.operators.counted_requests import CountedRequests
 from cloud.operators.unaskable import Unaskable
 from cloud.payments import checkout
 from cloud.payments.own_page import callback as custom_callback
@@ -95,6 +97,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     _add_errors(app)
     app.after_request(_harden)
     app.wsgi_app = buyer.status_door(app.wsgi_app, services, HEADERS)  # type: ignore[method-assign]  # Flask's way to wrap an app
+    app.wsgi_app = CountedRequests(app.wsgi_app, cloud.counts, STATUS_ROUTE)  # type: ignore[method-assign]
     return app
 
 

@@ -84,7 +84,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._with_worker = with_worker
         self._cloud: Cloud | None = None
         self._worker: Worker | None = None
-        self._renewing: Loop | None = None
+        self._loops: list[Loop] = []
         self._streams = RUN_STREAMS if with_worker else WEB_STREAMS
         super().__init__()
 
@@ -124,8 +124,12 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._worker.start()
         else:
             wakeups = self._cloud.database.wakeups
-            self._renewing = Loop("openings", self._cloud.openings, wakeups, openings.TOPIC, self._cloud.clock)
-            self._renewing.start()
+            self._loops = [
+                Loop("openings", self._cloud.openings, wakeups, openings.TOPIC, self._cloud.clock),
+                Loop("counts", self._cloud.keeper, wakeups, None, self._cloud.clock),
+            ]
+        for loop in self._loops:
+            loop.start()
         ChangeListener(self._cloud.database).start()
         app = create_app(self._cloud, self._streams)
         spare_what_stays()
@@ -142,9 +146,11 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._cloud.ending.finish()
         if self._worker is not None:
             self._worker.stop()
-        if self._renewing is not None:
-            self._renewing.stop()
-            self._renewing.join(RENEWED_WITHIN_S)
+        for loop in self._loops:
+            loop.stop()
+        for loop in self._loops:
+            loop.join(RENEWED_WITHIN_S)
+        self._cloud.keeper.end()
         self._cloud.close()
 
 

@@ -115,7 +115,9 @@ class Worker:
             Reader(cloud.database, self.presence_link, cloud.owner, reader_lease.PRESENCE),
         ]
         self._welcomes = Welcomes(cloud.database, self.link, cloud.clock)
-        self._listener = Listener(cloud.database, self.link, cloud.rules, self._welcomes, cloud.clock)
+        self._listener = Listener(
+            cloud.database, self.link, cloud.rules, self._welcomes, cloud.clock, cloud.counts
+        )  # fmt: skip
         self._publisher = Publisher(cloud.database, self.link, cloud.rules, cloud.owner, cloud.clock)
         self._publishing = self._loop("publisher", self._publisher, mail)
         self.link.on_answer = self._publishing.wake
@@ -141,7 +143,7 @@ class Worker:
     def _of_machines(self) -> list[Loop]:
         """Who hears machines, asks them, and gives up waiting for them."""
         database, clock, link = self._database, self._clock, self.link
-        presence = PresenceListener(database, self.presence_link, self._welcomes, clock)
+        presence = PresenceListener(database, self.presence_link, self._welcomes, clock, self._cloud.counts)
         deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s)
         return [
             self._loop("listener", self._listener, MQTT_IN),
@@ -162,6 +164,7 @@ class Worker:
             self._loop("sealing", Sealing(database, _signer(self._cloud))),
             self._loop("forgetting", Forgetting(database)),
             self._loop("retention", Retention(database)),
+            self._loop("counts", self._cloud.keeper),
         ]
 
     def _loop(self, name: str, steps: Steps, topic: str | None = None) -> Loop:
@@ -248,6 +251,7 @@ class Worker:
         for link in self._links:
             link.stop()
         self._heartbeat.end()
+        self._cloud.keeper.end()
         log.info("worker stopped", extra={"worker": self._cloud.owner})
 
     def _leave(self) -> None:

@@ -10,6 +10,21 @@ SOURCE = {"type": "prometheus", "uid": "${source}"}
 WIDTH, HEIGHT = 12, 8
 OPEN = 'coffee_orders{status=~"paid|make_pending|manual_make"}'
 ENDED = 'delta(coffee_orders{status=~"successful|make_failed|not_paid|failed"}[1h])'
+
+
+def _slowest(metric: str, by: str, share: float = 0.99) -> str:
+    return f"histogram_quantile({share}, sum by (le, {by}) (rate({metric}_bucket[5m])))"
+
+
+def _often(metric: str, by: str) -> str:
+    return f"sum by ({by}) (rate({metric}[5m]))"
+
+
+STAGE, CALL, REQUEST = "coffee_order_stage_seconds", "coffee_provider_call_seconds", "coffee_http_request_seconds"
+WAIT = "coffee_machine_message_wait_seconds"
+PAID_ORDERS = f'sum by (status) (increase({STAGE}_count{{stage="paid_to_finished"}}[1h]))'
+CALLS, NEWS = _often(f"{CALL}_count", "provider, outcome"), _often("coffee_webhooks_total", "provider, answer")
+CALLS_LAST = _slowest(CALL, "provider, method")
 KOPECKS_TO_ROUBLES = "sum by (action) (coffee_money_at_risk_kopecks) / 100"
 PANELS: list[tuple[str, str, str, str, str]] = [
     ("Money at risk, by what happens next", "roubles", KOPECKS_TO_ROUBLES, "{{action}}", "currencyRUB"),
@@ -21,6 +36,18 @@ PANELS: list[tuple[str, str, str, str, str]] = [
     ("Machines", "by state", "sum by (status, online) (coffee_devices)", "{{status}}, online {{online}}", "none"),
     ("What machines told of in an hour", "events", "coffee_machine_events", "{{what}}", "none"),
     ("Workers", "alive and at the broker", "coffee_workers_alive or coffee_workers_at_broker", "{{__name__}}", "none"),
+    ("Stages of an order, 99 % within", "by stage", _slowest(STAGE, "stage"), "{{stage}}", "s"),
+    ("Stages of an order, half within", "by stage", _slowest(STAGE, "stage", 0.5), "{{stage}}", "s"),
+    ("Paid orders ended in an hour", "by how", PAID_ORDERS, "{{status}}", "none"),
+    ("What machines said waits", "longest, now", "coffee_listener_lag_seconds", "unread", "s"),
+    ("Calls to providers", "a second", CALLS, "{{provider}} {{outcome}}", "reqps"),
+    ("Calls to providers, 99 % within", "by method", CALLS_LAST, "{{provider}} {{method}}", "s"),
+    ("Notifications", "a second", NEWS, "{{provider}} {{answer}}", "reqps"),
+    ("Reports of machines, 99 % stored within", "by kind", _slowest(WAIT, "kind"), "{{kind}}", "s"),
+    ("Requests", "a second", _often(f"{REQUEST}_count", "status"), "{{status}}", "reqps"),
+    ("Requests, 99 % answered within", "by route", _slowest(REQUEST, "route"), "{{route}}", "s"),
+    ("Requests answered 5xx", "a second", _often(f'{REQUEST}_count{{status=~"5.."}}', "route"), "{{route}}", "reqps"),
+    ("Senseless messages", "in an hour", "increase(coffee_machine_messages_senseless_total[1h])", "{{queue}}", "none"),
     ("Differences nobody has explained", "findings", "coffee_reconciliation_findings", "{{kind}}, {{state}}", "none"),
 ]  # fmt: skip
 

@@ -11,8 +11,10 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cloud.background.loops import ThreadPool
+from cloud.metrics.counts import Counts
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
+from cloud.payments.counted_calls import counted
 from cloud.payments.models import StoredNotification
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import ProviderClients
@@ -51,7 +53,9 @@ class Till:
         """Of clients not yet made: how often we call, and how many failures in a row open the circuit."""
         self.shop = TestShop(yookassa, ACCOUNT, SHOP_SECRET)
         self._url = connect_to or yookassa.url
-        self.shops = ProviderClients(world.database, world.vault, self._connect, lambda: world.now)
+        self.counts = Counts()
+        connect = counted(self._connect, self.counts)
+        self.shops = ProviderClients(world.database, world.vault, connect, lambda: world.now)
         self.cloud = self.a_cloud("till")
         self.call_worker = self.a_call_worker("till")
         self.poller = self.a_poller()
@@ -59,7 +63,10 @@ class Till:
 
     def a_cloud(self, owner: str, **settings: Any) -> Cloud:
         chosen = Settings(SECRET_KEY, public_url="https://coffee.example.org", **settings)
-        return Cloud(chosen, self.world.database, self.world.rules, self.shops, owner, self.world.clock)
+        return Cloud(
+            chosen, self.world.database, self.world.rules, self.shops, owner, self.world.clock,
+            self.counts,
+        )  # fmt: skip
 
     def a_call_worker(self, owner: str, slots: int = 0) -> CallWorker:
         return CallWorker(

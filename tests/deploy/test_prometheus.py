@@ -17,6 +17,8 @@ DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
 BOARD = DEPLOY / "grafana"
 METRIC = re.compile(r"\bcoffee_\w+")
+PART = re.compile(r"(?<=_seconds)_(bucket|count|sum)$")
+"""Of a histogram."""
 
 
 @pytest.mark.parametrize("command", [("check", "rules", "rules.yml"), ("test", "rules", "tests.yml")])
@@ -44,7 +46,13 @@ def _names(world: World) -> set[str]:
 def test_they_ask_for_metrics_that_there_are(exposed: set[str]) -> None:
     asked = set(METRIC.findall(RULES.read_text())) | set(METRIC.findall((BOARD / "coffee-relay.json").read_text()))
     assert len(asked) > 8
-    assert asked <= exposed
+    assert {PART.sub("", name) for name in asked} <= exposed
+
+
+def test_each_metric_is_documented_and_each_documented_one_is_there(exposed: set[str]) -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().partition("### Metrics\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(name for row in rows for name in METRIC.findall(row)) == sorted(exposed)
 
 
 def test_every_rule_has_its_page_in_the_runbook() -> None:

@@ -13,12 +13,13 @@ from cloud.payments import inbox
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, NotANotification
 from cloud.payments.provider_clients import NoCredential, ProviderClients
-from cloud.payments.tbank.client import TBankClient
 from cloud.payments.tbank.notification import Message, parse_message
 
 log = logging.getLogger("cloud.payments.tbank.webhook")
 
 PATH = "/v1/tbank-webhook"
+SCENARIO = "TBank"
+"""Of accounts that are terminals at this bank."""
 
 
 def create_blueprint(database: Database, clients: ProviderClients, clock: Clock) -> Blueprint:
@@ -45,11 +46,11 @@ def create_blueprint(database: Database, clients: ProviderClients, clock: Clock)
 def _is_genuine(clients: ProviderClients, message: Message) -> bool:
     """Signed with the password of the terminal it speaks for, and that terminal is a merchant's of ours."""
     try:
-        client = clients.of_account(message.terminal)
+        client = clients.of_account(message.terminal, SCENARIO)
     except NoCredential as error:
         log.error("%s", error)
         return False
-    return isinstance(client, TBankClient) and message.is_from(client.shop.secret_key)
+    return client is not None and message.is_from(client.shop.secret_key)
 
 
 def _answer(status: int, words: str) -> Response:

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 
 from cloud.background import heartbeat
 from cloud.fleet import machine_events
-from cloud.operators.metrics import KEPT_S, Gauge, exposition
+from cloud.metrics.exposition import Gauge, exposition
+from cloud.operators.metrics import KEPT_S
 from cloud.orders.at_risk import Next
 from cloud.orders.states import Status
 from cloud.processes.app import create_app
@@ -38,7 +39,8 @@ def test_it_is_prometheus_text(sqlite_till: Till) -> None:
     assert answer.text.endswith("\n")
     names = [line.split()[2] for line in answer.text.splitlines() if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) > 8
-    assert all(line.endswith(" gauge") for line in answer.text.splitlines() if line.startswith("# TYPE"))
+    kinds = {line.split()[3] for line in answer.text.splitlines() if line.startswith("# TYPE")}
+    assert kinds == {"gauge", "counter", "histogram"}
 
 
 def test_labels_are_escaped() -> None:

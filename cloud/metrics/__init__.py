@@ -1,0 +1,1 @@
+"""Counters and histograms: counted in memory, folded into the database, told in Prometheus' text format."""
