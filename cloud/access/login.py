@@ -42,14 +42,15 @@ class Login:
         """First step. Raises `Refused`, alike for a wrong password and for nobody."""
         keys = throttle.keys_of(email, address)
         with self._database.read() as session:
-            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+            not_too_often(throttle.waits_until(session, keys, self._clock()))
             user = users.by_email(session, email)
+            asks_second = user is not None and second_factor.has_any(session, user)
         good = passwords.fits(password, "" if user is None or user.disabled_at is not None else user.password)
         if user is None or not good:
             self._database.transact(throttle.failed, keys, self._clock())
             raise Refused("wrong")
-        token = self._database.transact(self._begin, user, keys, address, agent)
-        return Entered(token, bool(user.totp))
+        token = self._database.transact(self._begin, user, keys, address, agent, not asks_second)
+        return Entered(token, asks_second)
 
     def second_step(self, person: Person, code: str) -> str:
         """The new token of a session that is complete now. Raises `Refused`."""
@@ -81,7 +82,7 @@ class Login:
     def _fits_password(self, person: Person, password: str) -> None:
         keys = throttle.keys_of(person.email, person.address)
         with self._database.read() as session:
-            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+            not_too_often(throttle.waits_until(session, keys, self._clock()))
             stored = session.get_one(User, person.user_id).password
         if not passwords.fits(password, stored):
             self._database.transact(throttle.failed, keys, self._clock())
@@ -90,7 +91,7 @@ class Login:
     def _take(self, person: Person, code: str) -> None:
         keys = throttle.keys_of(person.email, person.address)
         with self._database.read() as session:
-            self._not_too_often(throttle.waits_until(session, keys, self._clock()))
+            not_too_often(throttle.waits_until(session, keys, self._clock()))
         if not self._database.transact(self._use_code, person, code, keys):
             raise Refused("wrong_code")
 
@@ -105,15 +106,17 @@ class Login:
         throttle.succeeded(tx, keys)
         return True
 
-    def _begin(self, tx: Transaction, user: User, keys: tuple[str, ...], address: str, agent: str) -> str:
+    def _begin(self, tx: Transaction, user: User, keys: tuple[str, ...], address: str, agent: str,
+               complete: bool) -> str:  # fmt: skip
         now = self._clock()
-        if not user.totp:
+        if complete:
             throttle.succeeded(tx, keys)
         author = Author(user.id, user.name or user.email, address)
         record(tx, Entry("login", author, Subject("user", user.id)), now)
-        return sessions.begin(tx, user, address, agent, now, complete=not user.totp)
+        return sessions.begin(tx, user, address, agent, now, complete=complete)
 
-    @staticmethod
-    def _not_too_often(until: datetime | None) -> None:
-        if until is not None:
-            raise Refused("wait", until)
+
+def not_too_often(until: datetime | None) -> None:
+    """Raises `Refused` for who must wait."""
+    if until is not None:
+        raise Refused("wait", until)

@@ -3,7 +3,20 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Date, ForeignKey, Index, Integer, String, Text, UniqueConstraint, false, true
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    true,
+)  # fmt: skip
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database.base import Base
@@ -91,6 +104,40 @@ class RecoveryCode(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     code: Mapped[str] = mapped_column(String(64))
     used_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Passkey(Base):
+    """One authenticator of a user: what we check its signatures with. Nothing in it is a secret."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (Index("ix_passkeys_user_id", "user_id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    credential: Mapped[str] = mapped_column(String(1400), unique=True)
+    """What the authenticator calls it; base64url, 1023 bytes at most."""
+    public_key: Mapped[str] = mapped_column(Text)
+    signatures: Mapped[int] = mapped_column(BigInteger, default=0)
+    """The authenticator's own count of them when it was used last; 0 of one that does not count."""
+    transports: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    """How browsers reach it, told to them again."""
+    name: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class PasskeyChallenge(Base):
+    """A question put to an authenticator, until it is answered once or too old."""
+
+    __tablename__ = "passkey_challenges"
+
+    challenge: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Its hash."""
+    purpose: Mapped[str] = mapped_column(String(16))
+    holder: Mapped[str] = mapped_column(String(64))
+    """Of whom alone the answer is taken: a session, or the browser of nobody yet."""
+    asked_from: Mapped[str] = mapped_column(String(64), default="", index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class SupportAccess(Base):

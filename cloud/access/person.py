@@ -89,6 +89,7 @@ class Person:
     has_second_factor: bool = False
     must_set_up: bool = False
     """He needs a second factor and has none yet: nothing else is open to him."""
+    has_passkey: bool = False
     language: str = ""
     theme: str = ""
     address: str = field(default="", compare=False)

@@ -1,14 +1,15 @@
-"""The second factor: codes of an authenticator (TOTP), and recovery codes for who has lost it."""
+"""The second factor: codes of an authenticator (TOTP), and recovery codes for who has lost it. Keys: `passkeys.py`."""
 
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
 import pyotp
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from cloud.access.models import RecoveryCode, User
+from cloud.access import passkeys
+from cloud.access.models import Passkey, RecoveryCode, User
 from cloud.access.tokens import hashed, new_code, plain
 from cloud.database.transaction import Transaction
 from cloud.fleet.locked_secrets import LockedSecret
@@ -49,6 +50,11 @@ def step_of(secret: str, code: str, now: datetime, after: int = 0) -> int | None
     return None
 
 
+def has_any(session: Session, user: User) -> bool:
+    """Whether his password alone does not let him in."""
+    return bool(user.totp) or passkeys.has_any(session, user.id)
+
+
 def set_up(tx: Transaction, user_id: str, locks: Locks, secret: str, step: int) -> tuple[str, ...]:
     """Keep a secret whose code was just shown; its recovery codes, told this once."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
@@ -62,6 +68,12 @@ def new_recovery_codes(tx: Transaction, user_id: str) -> tuple[str, ...]:
     codes = tuple(new_code(RECOVERY_LENGTH) for _ in range(RECOVERY_CODES))
     tx.session.add_all([RecoveryCode(user_id=user_id, code=hashed(code)) for code in codes])
     return codes
+
+
+def first_recovery_codes(tx: Transaction, user_id: str) -> tuple[str, ...]:
+    """For who has none, or has used them up; nothing for who still has some."""
+    left = select(exists().where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None)))
+    return () if tx.session.scalar(left) else new_recovery_codes(tx, user_id)
 
 
 def take(tx: Transaction, user_id: str, locks: Locks, code: str, now: datetime) -> str:
@@ -80,10 +92,11 @@ def take(tx: Transaction, user_id: str, locks: Locks, code: str, now: datetime) 
 
 
 def take_away(tx: Transaction, user_id: str) -> None:
-    """Who has lost phone and codes sets up anew."""
+    """Who has lost phone, keys and codes sets up anew; whoever found them gets in by none."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = "", 0
-    tx.session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    for table in (RecoveryCode, Passkey):
+        tx.session.execute(delete(table).where(table.user_id == user_id))
 
 
 def locked_secrets(session: Session) -> Iterable[LockedSecret]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
+from cloud.access import passkeys
 from cloud.access.acts import ASKS_SECOND_FACTOR, Role
 from cloud.access.models import LoginSession, Membership, SupportAccess, User
 from cloud.access.person import Held, Person
@@ -122,10 +123,13 @@ def _person(session: Session, row: LoginSession | None, user: User, now: datetim
         for one in members
     )
     asks = user.is_admin or any(one.role in ASKS_SECOND_FACTOR for one in held)
+    has_passkey = passkeys.has_any(session, user.id)
+    has_second = bool(user.totp) or has_passkey
     return Person(
         user.id, user.email, user.name, row.id if row else "", user.is_admin, held,
-        _supported(session, user, now), row.confirmed_at if row else None, bool(user.totp),
-        asks and user.asks_second_factor and not user.totp, user.language, user.theme, row.address if row else "",
+        _supported(session, user, now), row.confirmed_at if row else None, has_second,
+        asks and user.asks_second_factor and not has_second, has_passkey, user.language, user.theme,
+        row.address if row else "",
     )  # fmt: skip
 
 

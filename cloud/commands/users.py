@@ -11,7 +11,7 @@ from sqlalchemy import select
 from cloud.access import passwords, seals, users
 from cloud.access.acts import Role
 from cloud.access.journal import Author, Entry, Subject, record
-from cloud.access.models import Membership, User
+from cloud.access.models import Membership, Passkey, User
 from cloud.access.signing import Signer
 from cloud.console.shell.cookies import PATH
 from cloud.database.transaction import Transaction
@@ -85,11 +85,12 @@ def _list(ready: Callable[[], Cloud]) -> click.Command:
         """Everybody, with his roles."""
         cloud = ready()
         with cloud.database.read() as session:
+            keyed = frozenset(session.scalars(select(Passkey.user_id)))
             members = session.scalars(select(Membership).order_by(Membership.merchant_id)).all()
             for one in session.scalars(select(User).order_by(User.email)):
                 roles = [f"{m.role} of {m.merchant_id}" + (f" ({', '.join(m.machines)})" if m.machines else "")
                          for m in members if m.user_id == one.id]  # fmt: skip
-                said = ["platform admin"] * one.is_admin + roles + ["second step"] * bool(one.totp)
+                said = ["platform admin"] * one.is_admin + roles + ["second step"] * (bool(one.totp) or one.id in keyed)
                 said += ["disabled"] * (one.disabled_at is not None) + ["no password yet"] * (not one.password)
                 click.echo(f"{one.email}  {one.name}  {'; '.join(said) or 'no role'}")
         cloud.close()
@@ -118,7 +119,7 @@ def _disable(ready: Callable[[], Cloud]) -> click.Command:
 def _reset(ready: Callable[[], Cloud]) -> click.Command:
     @click.command()
     @click.argument("email")
-    @click.option("--second-factor", is_flag=True, help="he has lost phone and recovery codes: he sets up anew")
+    @click.option("--second-factor", is_flag=True, help="he has lost phone, keys and recovery codes: he sets up anew")
     def reset(email: str, second_factor: bool) -> None:
         """Let EMAIL choose a new password, also one who was disabled; his sessions end at once."""
         cloud = ready()

@@ -1,6 +1,6 @@
 """The rooms of the console. A room that is not named here has no page."""
 
-from cloud.console.account.routes import room as account
+from cloud.console.account.passkeys import room as account
 from cloud.console.alerts.rules import room as alerts
 from cloud.console.books.routes import room as books
 from cloud.console.charts.routes import room as charts

@@ -4,7 +4,7 @@ from flask import request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.access import second_factor, sessions
+from cloud.access import passkeys, second_factor, sessions
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
 from cloud.access.login import Login, Refused
@@ -30,7 +30,8 @@ def show(desk: Desk) -> str:
     with desk.read() as session:
         user = session.get_one(User, desk.person.user_id)
         live = sessions.live_of(session, user.id, desk.now)
-    return desk.render("account/show.html", user=user, sessions=live, browser=name_of)
+        keys = passkeys.of_user(session, user.id)
+    return desk.render("account/show.html", user=user, sessions=live, keys=keys, browser=name_of)
 
 
 @room.act("/account/taste", Act.OWN_ACCOUNT)

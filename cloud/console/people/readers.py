@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from cloud.access import sessions
 from cloud.access.journal import Subject
-from cloud.access.models import LoginSession, Membership, User
+from cloud.access.models import LoginSession, Membership, Passkey, User
 from cloud.access.person import Scope
 from cloud.console.shell.room import Kind
 from cloud.fleet.models import Device, Merchant
@@ -40,7 +40,7 @@ def members(session: Session, scope: Scope, member_id: int | None = None) -> lis
     seen = select(LoginSession.user_id, func.max(LoginSession.seen_at).label("at")).group_by(LoginSession.user_id)
     last = seen.subquery()
     query = (
-        select(Membership, User, Merchant.name, last.c.at)
+        select(Membership, User, Merchant.name, last.c.at, exists().where(Passkey.user_id == User.id))
         .join(User, User.id == Membership.user_id)
         .join(Merchant, Merchant.id == Membership.merchant_id)
         .outerjoin(last, last.c.user_id == User.id)
@@ -77,9 +77,9 @@ def _find(session: Session, member_id: str) -> Subject | None:
 MEMBER = Kind("member", "member_id", _find)
 
 
-def _member(row: Membership, user: User, merchant: str, seen_at: datetime | None) -> Member:
+def _member(row: Membership, user: User, merchant: str, seen_at: datetime | None, has_passkey: bool) -> Member:
     return Member(
         row.id, user.id, row.merchant_id, merchant, user.email, user.name, row.role,
-        None if row.machines is None else tuple(row.machines), bool(user.password), bool(user.totp),
-        user.disabled_at is not None, seen_at,
+        None if row.machines is None else tuple(row.machines), bool(user.password),
+        bool(user.totp) or has_passkey, user.disabled_at is not None, seen_at,
     )  # fmt: skip

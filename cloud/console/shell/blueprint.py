@@ -18,6 +18,7 @@ from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import Errors
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard
+from cloud.console.shell.key_entrance import KeyEntrance
 from cloud.console.shell.room import Room
 from cloud.fleet.vault import Vault, derive
 from cloud.settings import Settings
@@ -54,7 +55,9 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
     blueprint.register_error_handler(HTTPException, errors.known)
     blueprint.register_error_handler(NeedsConfirmation, errors.confirmation)
     blueprint.register_error_handler(Exception, errors.unknown)
-    Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock)).add_to(blueprint)
+    keys = KeyEntrance(cloud, guard)
+    keys.add_to(blueprint)
+    Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock), keys).add_to(blueprint)
     for room in rooms:
         for route in room.routes:
             name = f"{room.name}_{route.name}"

@@ -16,6 +16,7 @@ from cloud.console.shell.desk import address
 from cloud.console.shell.errors import is_inside
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard
+from cloud.console.shell.key_entrance import FIELD, KeyEntrance, browser
 from cloud.database.transaction import Transaction
 from cloud.wiring import Cloud
 
@@ -23,11 +24,12 @@ from cloud.wiring import Cloud
 class Entrance:
     """Views of who is not, or only half, logged in."""
 
-    def __init__(self, cloud: Cloud, frame: Frame, guard: Guard, login: Login) -> None:
+    def __init__(self, cloud: Cloud, frame: Frame, guard: Guard, login: Login, keys: KeyEntrance) -> None:
         self._cloud = cloud
         self._frame = frame
         self._guard = guard
         self._login = login
+        self._keys = keys
         self._secure = cloud.settings.public_url.startswith("https:")
 
     def add_to(self, blueprint: Blueprint) -> None:
@@ -54,11 +56,12 @@ class Entrance:
                 return self._onward()
             return self._page("login")
         form = request.form
+        address_, agent = self._guard.visitor(), request.headers.get("User-Agent", "")
         try:
-            entered = self._login.enter(
-                form.get("email", "")[:255], form.get("password", ""), self._guard.visitor(),
-                request.headers.get("User-Agent", ""),
-            )  # fmt: skip
+            if FIELD in form:
+                entered = self._keys.login.enter(form[FIELD], browser(), address_, agent)
+            else:
+                entered = self._login.enter(form.get("email", "")[:255], form.get("password", ""), address_, agent)
         except Refused as refused:
             return self._page("login", refused, email=form.get("email", "")[:255])
         where = address("shell.second_step", next=_next() or None) if entered.asks_code else self._where()
@@ -70,11 +73,14 @@ class Entrance:
         if person is None:
             return redirect(address("shell.login"), 303)
         if request.method == "GET":
-            return self._page("second_step")
+            return self._page("second_step", by_key=person.has_passkey)
         try:
-            token = self._login.second_step(person, request.form.get("code", ""))
+            if FIELD in request.form:
+                token = self._keys.login.second_step(person, request.form[FIELD])
+            else:
+                token = self._login.second_step(person, request.form.get("code", ""))
         except Refused as refused:
-            return self._page("second_step", refused)
+            return self._page("second_step", refused, by_key=person.has_passkey)
         return cookies.give_token(self._onward(), token, secure=self._secure)
 
     def confirm(self) -> BaseResponse:
@@ -82,13 +88,17 @@ class Entrance:
         person = self._guard.person()
         if person is None:
             return redirect(address("shell.login"), 303)
-        by_code = person.has_second_factor
+        by: dict[str, Any] = {"by_code": person.has_second_factor, "by_key": person.has_passkey}
         if request.method == "GET":
-            return self._page("confirm", by_code=by_code)
+            return self._page("confirm", **by)
+        form = request.form
         try:
-            self._login.confirm(person, request.form.get("password", ""), request.form.get("code", ""))
+            if FIELD in form:
+                self._keys.login.confirm(person, form[FIELD])
+            else:
+                self._login.confirm(person, form.get("password", ""), form.get("code", ""))
         except Refused as refused:
-            return self._page("confirm", refused, by_code=by_code)
+            return self._page("confirm", refused, **by)
         return self._onward()
 
     def welcome(self, token: str) -> BaseResponse:

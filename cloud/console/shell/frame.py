@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from cloud.access.acts import Act
 from cloud.access.person import Person
+from cloud.access.relying_party import relying_party
 from cloud.access.support import open_now
 from cloud.buyer.texts import LANGUAGES, Language
 from cloud.console.shell import cookies
@@ -60,6 +61,7 @@ class Frame:
         return {
             "t": texts, "asset": asset, "to": address, "icon": icon, "theme": cookies.theme(), "desk": None,
             "other_language": "en" if texts.language == "ru" else "ru",
+            "takes_passkeys": relying_party(self._cloud.settings.public_url) is not None,
         }  # fmt: skip
 
     def context(self, desk: Desk) -> dict[str, Any]:

@@ -27,7 +27,12 @@ from cloud.fleet.zones import zone as zone_named
 from cloud.wiring import Cloud
 
 FRAGMENT = "HX-Request"
-SETS_UP = frozenset({"account_second_factor_page", "account_set_up_second_factor", "account_taste"})
+SETS_UP = frozenset(
+    {
+        "account_second_factor_page", "account_set_up_second_factor", "account_taste",
+        "account_new_passkey", "account_passkey_options", "account_add_passkey",
+    }
+)  # fmt: skip
 """What is open to who must set up a second factor first."""
 
 

@@ -113,7 +113,7 @@ def test_a_form_of_another_site_or_without_its_token_is_refused(walked: Console,
 
 def test_the_walk_knows_every_route_there_is(walked: Console) -> None:
     known = {f"console.{room.name}_{route.name}" for room, route in ROUTES}
-    open_to_all = {"login", "second_step", "confirm", "welcome", "logout", "taste", "home", "nothing"}
+    open_to_all = {"login", "second_step", "confirm", "welcome", "logout", "taste", "home", "nothing", "passkey"}
     there = {rule.endpoint for rule in walked.app.url_map.iter_rules() if rule.endpoint.startswith("console.")}
 
     assert there - known == {"console.static"} | {f"console.shell_{name}" for name in open_to_all}

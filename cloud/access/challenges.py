@@ -1,0 +1,59 @@
+"""Questions put to authenticators: kept here as hashes, answered once, by whom they were put to, within minutes."""
+
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import delete, select
+from webauthn.helpers import bytes_to_base64url
+
+from cloud.access.models import PasskeyChallenge
+from cloud.access.tokens import hashed
+from cloud.database.transaction import Transaction
+
+LIVES = timedelta(minutes=3)
+OF_ONE_ADDRESS, OF_ALL = 20, 5000
+"""Open questions; the oldest goes where one more is put, so that nobody can fill the table."""
+
+
+class Purpose(StrEnum):
+    """What the answer is taken for, and for nothing else."""
+
+    REGISTER = "register"
+    ENTER = "enter"
+    SECOND_STEP = "second_step"
+    CONFIRM = "confirm"
+
+
+def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datetime) -> bytes:
+    """A new question. `holder`: the session, or browser, whose answer alone will be taken."""
+    tx.session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at <= now))
+    _make_room(tx, OF_ALL)
+    _make_room(tx, OF_ONE_ADDRESS, address)
+    challenge = secrets.token_bytes(32)
+    row = PasskeyChallenge(
+        challenge=hashed(bytes_to_base64url(challenge)), purpose=purpose, holder=hashed(holder),
+        asked_from=address[:64], expires_at=now + LIVES,
+    )  # fmt: skip
+    tx.session.add(row)
+    return challenge
+
+
+def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: datetime) -> bool:
+    """Whether this was asked, of him, for this, and not yet answered. From now on it is."""
+    row = tx.session.scalar(
+        select(PasskeyChallenge).where(PasskeyChallenge.challenge == hashed(challenge)).with_for_update()
+    )
+    if row is None or (row.purpose, row.holder) != (purpose, hashed(holder)):
+        return False
+    tx.session.delete(row)
+    return row.expires_at > now
+
+
+def _make_room(tx: Transaction, most: int, address: str | None = None) -> None:
+    query = select(PasskeyChallenge.challenge).order_by(PasskeyChallenge.expires_at.desc())
+    if address is not None:
+        query = query.where(PasskeyChallenge.asked_from == address[:64])
+    over = tx.session.scalars(query.offset(most - 1)).all()
+    if over:
+        tx.session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.challenge.in_(over)))
