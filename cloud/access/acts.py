@@ -92,9 +92,13 @@ ANYBODYS = frozenset({Act.OWN_ACCOUNT})
 MONEY_ACTS = frozenset({Act.REQUEST_RETURN, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.SETTLE_DIFFERENCE})
 """A platform admin does them only under an open support access."""
 STEP_UP = frozenset(
-    {Act.EDIT_CREDENTIALS, Act.MANAGE_USERS, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM}
-)
-"""Acts for which a person shows again who he is, unless he has just done so."""
+    {
+        Act.EDIT_CREDENTIALS, Act.MANAGE_USERS, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
+        Act.APPROVE_RETURN,
+    }
+)  # fmt: skip
+"""Acts for which a person shows again who he is, unless he has just done so: keys, people, machines' identities, and
+money above the limit. Where one person alone returns that much, `return_rules.way_of` asks."""
 OF_A_MACHINE = _MACHINE | _LOOK | {Act.SEE_ORDERS, Act.SEE_INCIDENTS, Act.ACKNOWLEDGE}
 """What remains of a role that is limited to a list of machines."""
 ASKS_SECOND_FACTOR = frozenset({Role.OWNER, Role.MANAGER})

@@ -85,7 +85,7 @@ class Guard:
             if person.must_set_up and name not in SETS_UP:
                 return leave_for(address("account.second_factor_page"))
             desk = self._desk(route, person, named)
-            if route.confirmed and not person.has_just_confirmed(desk.now):
+            if route.asks_who and not person.has_just_confirmed(desk.now):
                 raise NeedsConfirmation
             return route.view(desk, **named)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from cloud.access.acts import Act
+from cloud.access.acts import STEP_UP, Act
 from cloud.access.journal import Subject
 from cloud.buyer.texts import Language
 
@@ -50,6 +50,11 @@ class Route:
     method: str = "GET"
     confirmed: bool = False
     """Asked for again who he is before this page is shown, so that the act behind it goes through."""
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether a person shows again who he is first: here, before the view can do anything."""
+        return self.confirmed or (self.method == "POST" and self.act in STEP_UP)
 
     @property
     def name(self) -> str:

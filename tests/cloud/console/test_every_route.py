@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from cloud.access.acts import ANYBODYS, GRANTS, MONEY_ACTS, OF_A_MACHINE, Role
+from cloud.access.acts import ANYBODYS, GRANTS, MONEY_ACTS, OF_A_MACHINE, Act, Role
 from cloud.console.rooms import ROOMS
 from cloud.console.shell.room import Room, Route
 from tests.cloud.console.building import FOREIGN, OWN, Console, a_console, form_token
@@ -22,6 +22,10 @@ from tests.cloud.worlds import a_world
 
 ROUTES = [(room, route) for room in ROOMS for route in room.routes]
 REFUSED = {403, 404}
+IMPORTANT = {
+    Act.EDIT_CREDENTIALS, Act.MANAGE_USERS, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.APPROVE_RETURN,
+    Act.RUN_PLATFORM,
+}  # fmt: skip
 OF_NORTH = ("m-001", "m-002", "ООО Север")
 """No stranger's page holds these."""
 each_route = pytest.mark.parametrize(("room", "route"), ROUTES, ids=[f"{m.name}.{r.name}" for m, r in ROUTES])
@@ -109,6 +113,25 @@ def test_a_form_of_another_site_or_without_its_token_is_refused(walked: Console,
 
     assert client.post(path).status_code == 400
     assert client.post(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+@pytest.mark.parametrize("who", [f"owner@{OWN}", "admin"])
+def test_before_keys_people_identities_and_money_above_the_limit_one_shows_who_one_is(
+    walked: Console, who: str
+) -> None:
+    """Each form whose act asks for it, however it is filled in; and these are the acts, whatever the table says."""
+    client = walked.client(who, confirmed=False)
+    token = form_token(client)
+    asking = [(room, route) for room, route in ROUTES if route.method == "POST" and route.act in IMPORTANT]
+    assert {route.act for _, route in asking} >= IMPORTANT - {Act.RUN_PLATFORM}
+    for room, route in asking:
+        if who != "admin" and not has(Role.OWNER, route):
+            continue
+        if who == "admin" and route.act in MONEY_ACTS:
+            continue
+        answer = client.post(path_of(walked, room, route), data={"csrf_token": token})
+        where = answer.headers.get("Location", "")
+        assert (answer.status_code, where.partition("?")[0]) == (303, "/console/confirm"), route.path
 
 
 def test_the_walk_knows_every_route_there_is(walked: Console) -> None:
