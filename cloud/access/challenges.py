@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import delete, select
 from webauthn.helpers import bytes_to_base64url
 
-from cloud.access.models import PasskeyChallenge
+from cloud.access.models import LoginChallenge
 from cloud.access.tokens import hashed
 from cloud.database.transaction import Transaction
 
@@ -27,11 +27,11 @@ class Purpose(StrEnum):
 
 def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datetime) -> bytes:
     """A new question. `holder`: the session, or browser, whose answer alone will be taken."""
-    tx.session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at <= now))
+    tx.session.execute(delete(LoginChallenge).where(LoginChallenge.expires_at <= now))
     _make_room(tx, OF_ALL)
     _make_room(tx, OF_ONE_ADDRESS, address)
     challenge = secrets.token_bytes(32)
-    row = PasskeyChallenge(
+    row = LoginChallenge(
         challenge=hashed(bytes_to_base64url(challenge)), purpose=purpose, holder=hashed(holder),
         asked_from=address[:64], expires_at=now + LIVES,
     )  # fmt: skip
@@ -42,7 +42,7 @@ def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datet
 def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: datetime) -> bool:
     """Whether this was asked, of him, for this, and not yet answered. From now on it is."""
     row = tx.session.scalar(
-        select(PasskeyChallenge).where(PasskeyChallenge.challenge == hashed(challenge)).with_for_update()
+        select(LoginChallenge).where(LoginChallenge.challenge == hashed(challenge)).with_for_update()
     )
     if row is None or (row.purpose, row.holder) != (purpose, hashed(holder)):
         return False
@@ -51,9 +51,9 @@ def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: da
 
 
 def _make_room(tx: Transaction, most: int, address: str | None = None) -> None:
-    query = select(PasskeyChallenge.challenge).order_by(PasskeyChallenge.expires_at.desc())
+    query = select(LoginChallenge.challenge).order_by(LoginChallenge.expires_at.desc())
     if address is not None:
-        query = query.where(PasskeyChallenge.asked_from == address[:64])
+        query = query.where(LoginChallenge.asked_from == address[:64])
     over = tx.session.scalars(query.offset(most - 1)).all()
     if over:
-        tx.session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.challenge.in_(over)))
+        tx.session.execute(delete(LoginChallenge).where(LoginChallenge.challenge.in_(over)))

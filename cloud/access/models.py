@@ -126,10 +126,10 @@ class Passkey(Base):
     used_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class PasskeyChallenge(Base):
-    """A question put to an authenticator, until it is answered once or too old."""
+class LoginChallenge(Base):
+    """A question put to an authenticator, or another who vouches for a person, until it is answered once or too old."""
 
-    __tablename__ = "passkey_challenges"
+    __tablename__ = "login_challenges"
 
     challenge: Mapped[str] = mapped_column(String(64), primary_key=True)
     """Its hash."""

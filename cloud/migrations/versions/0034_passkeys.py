@@ -33,19 +33,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_passkeys_user_id", "passkeys", ["user_id"])
     op.create_table(
-        "passkey_challenges",
+        "login_challenges",
         sa.Column("challenge", sa.String(64), nullable=False),
         sa.Column("purpose", sa.String(16), nullable=False),
         sa.Column("holder", sa.String(64), nullable=False),
         sa.Column("asked_from", sa.String(64), nullable=False),
         sa.Column("expires_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint("challenge", name=op.f("pk_passkey_challenges")),
+        sa.PrimaryKeyConstraint("challenge", name=op.f("pk_login_challenges")),
     )
-    op.create_index("ix_passkey_challenges_asked_from", "passkey_challenges", ["asked_from"])
-    op.create_index("ix_passkey_challenges_expires_at", "passkey_challenges", ["expires_at"])
+    op.create_index("ix_login_challenges_asked_from", "login_challenges", ["asked_from"])
+    op.create_index("ix_login_challenges_expires_at", "login_challenges", ["expires_at"])
 
 
 def downgrade() -> None:
     """Who has no other second step sets one up anew."""
-    op.drop_table("passkey_challenges")
+    op.drop_table("login_challenges")
     op.drop_table("passkeys")

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.access import challenges, passwords, second_factor, users
-from cloud.access.models import JournalRow, Passkey, PasskeyChallenge, RecoveryCode, User
+from cloud.access.models import JournalRow, Passkey, LoginChallenge, RecoveryCode, User
 from cloud.access.relying_party import relying_party
 from tests.cloud.console.building import OWN, PASSWORD, Console, a_console, form_token, post
 from tests.cloud.console.software_key import PRESENT, SoftwareKey
@@ -287,7 +287,7 @@ def test_strangers_cannot_fill_the_table_of_questions(console: Console) -> None:
     for _ in range(challenges.OF_ONE_ADDRESS + 5):
         assert browser.post("/console/passkey/enter", data={"csrf_token": token}).status_code == 200
     with console.cloud.database.read() as session:
-        assert session.query(PasskeyChallenge).count() == challenges.OF_ONE_ADDRESS
+        assert session.query(LoginChallenge).count() == challenges.OF_ONE_ADDRESS
 
 
 @pytest.mark.parametrize(
