@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.access import challenges, passwords, second_factor, users
-from cloud.access.models import JournalRow, Passkey, LoginChallenge, RecoveryCode, User
+from cloud.access.models import JournalRow, LoginChallenge, Passkey, RecoveryCode, User
 from cloud.access.relying_party import relying_party
 from tests.cloud.console.building import OWN, PASSWORD, Console, a_console, form_token, post
 from tests.cloud.console.software_key import PRESENT, SoftwareKey
