@@ -1,6 +1,8 @@
 """How SQLite is connected to: its pragmas, its locks, and a file that nobody else may read."""
 
 import logging
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 log = logging.getLogger("cloud.database.sqlite")
 
-BUSY_S = 15.0
-"""Who wants to write waits so long for another program that does."""
+BUSY_S, RETRY_S = 15.0, 0.05
+"""Who wants to write waits so long for another program that does; between two tries where SQLite does not wait."""
 
 
 def engine(url: URL, begin: str, pool_size: int) -> Engine:
@@ -29,7 +31,8 @@ def engine(url: URL, begin: str, pool_size: int) -> Engine:
     def _on_connect(connection: Any, _record: Any) -> None:
         keep_private(url.database)  # before anything is in it
         connection.isolation_level = None  # we say BEGIN ourselves; the driver's guesses break savepoints
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        write_ahead(connection, BUSY_S)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(made, "begin")
@@ -37,6 +40,19 @@ def engine(url: URL, begin: str, pool_size: int) -> Engine:
         connection.exec_driver_sql(begin)
 
     return made
+
+
+def write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Switch the file to WAL, for good. Of several who try at once SQLite lets one, and fails the rest at once."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
 
 
 def keep_private(database: str | None) -> None:

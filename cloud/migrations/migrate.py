@@ -4,7 +4,6 @@
 """
 
 import logging
-import sqlite3
 import sys
 import tempfile
 import time
@@ -65,7 +64,6 @@ BUILD_KEY, BUILD_PAUSE_S = LOCK_KEY + 1, 0.1
 """The same for whoever builds indexes after it."""
 SQLITE_WAIT_S = 120.0
 """Another process may be copying a large table: wait for it rather than fail to start."""
-SQLITE_RETRY_S = 0.05
 LOCK_TIMEOUT_S, LOCK_TRIES, LOCK_PAUSE_S = 5, 60, 2.0
 """PostgreSQL: who waits for a table's lock keeps everybody behind him waiting."""
 
@@ -233,7 +231,7 @@ def _sqlite_engine(database: Database) -> Engine:
     def _on_connect(connection: Any, _record: Any) -> None:
         sqlite.keep_private(database.url.database)
         connection.isolation_level = None
-        _write_ahead(connection)
+        sqlite.write_ahead(connection, SQLITE_WAIT_S)
         # With foreign keys on, dropping the old copy of a table would delete what refers to it.
         connection.execute("PRAGMA foreign_keys=OFF").close()
 
@@ -242,19 +240,6 @@ def _sqlite_engine(database: Database) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL, for good. Of several who try at once SQLite lets one, and fails the rest at once."""
-    deadline = time.monotonic() + SQLITE_WAIT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(SQLITE_RETRY_S)
 
 
 if __name__ == "__main__":

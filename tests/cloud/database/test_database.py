@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import psycopg
 import pytest
+from pytest_mock import MockerFixture
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -193,6 +195,15 @@ def test_a_group_that_cannot_be_committed_fails_everybody_in_it(tmp_path: object
     assert is_stored is (good.exception() is None), "told the truth about the commit"
     assert database.transact(insert, "INSERT INTO parent VALUES (2)") == "safe", "and the next group is well"
     database.close()
+
+
+def test_of_several_who_open_a_new_file_at_once_none_is_refused(tmp_path: Path, mocker: MockerFixture) -> None:
+    """SQLite does not wait for another who switches it to WAL, and refuses at once."""
+    with closing(sqlite3.connect(tmp_path / "coffee.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        wait = mocker.patch("cloud.database.sqlite.time.sleep", side_effect=lambda _s: other.execute("COMMIT"))
+        with closing(Database(f"sqlite:///{tmp_path}/coffee.db")) as database, database.engine.connect():
+            wait.assert_called_once()
 
 
 def test_wake_ups_ring_only_after_the_commit(database: Database) -> None:
