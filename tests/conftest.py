@@ -13,13 +13,13 @@ import pytest
 from playwright.sync_api import Browser
 from sqlalchemy.engine import make_url
 
+from tests import statements, templates
 from tests.chromium import Pages, a_browser
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.pgbouncer import a_pgbouncer
 from tests.postgres import PostgresServer, a_postgres_server
 from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, PGBOUNCER, POSTGRES, RealPart, missing
-from tests.templates import compile_once
 
 _USED = "real part"
 _MARK_BY_FIXTURE = {
@@ -31,7 +31,8 @@ _left_for_long = pytest.StashKey[int]()
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
-compile_once()
+templates.compile_once()
+statements.compile_once()
 
 
 # The real parts

@@ -32,11 +32,11 @@ class PostgresServer:
     def fresh_database(self, like: str = "template1") -> Iterator[str]:
         """A database for the length of the block, empty or a copy of the named one: its `postgresql+psycopg://` URL."""
         name = f"coffee_test_{uuid.uuid4().hex}"
-        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like)))
+        self._create(name, like)
         try:
             yield self.url.set(database=name).render_as_string(hide_password=False)
         finally:
-            self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
 
     def answers(self) -> bool:
         try:
@@ -45,10 +45,20 @@ class PostgresServer:
             return False
         return True
 
-    def _run(self, statement: sql.SQL | sql.Composed) -> None:
+    def _create(self, name: str, like: str) -> None:
+        """As a copy of files where that has to be said: through the log, as since 15, it costs four times as much."""
+        with self._connected() as connection:
+            how = sql.SQL(" STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else "")
+            copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like))
+            connection.execute(copied + how)
+
+    def _run(self, statement: sql.SQL, *names: str) -> None:
+        with self._connected() as connection:
+            connection.execute(statement.format(*map(sql.Identifier, names)))
+
+    def _connected(self) -> psycopg.Connection:
         plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(plain, autocommit=True) as connection:
-            connection.execute(statement)
+        return psycopg.connect(plain, autocommit=True)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cloud.database.database import Database
+from tests.cloud import migrated
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import World, a_world
 
@@ -18,11 +20,28 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """Its database is made from one that was migrated before."""
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/coffee.db" if is_sqlite else str(request.getfixturevalue("migrated_postgres_url"))
-    with a_world(url) as made:
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where `migrated.opened` finds or puts a database of each kind in turn, copied from one migrated before."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/coffee.db"
+    return str(request.getfixturevalue("migrated_postgres_url"))
+
+
+@pytest.fixture
+def migrated_database(migrated_url: str) -> Iterator[Database]:
+    with migrated.opened(migrated_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def migrated_sqlite(tmp_path: Path) -> Iterator[Database]:
+    with migrated.opened(f"sqlite:///{tmp_path}/coffee.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def world(migrated_url: str) -> Iterator[World]:
+    with a_world(migrated_url) as made:
         yield made
 
 

@@ -6,6 +6,8 @@ The migrations themselves are tested in `test_migrations.py`, on databases that 
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +25,17 @@ def bring(database: Database) -> None:
         file.write_bytes(_sqlite())
     elif migrate.current(database) is None:
         migrate.upgrade(database)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    """The database at `url` with its tables, closed at the end."""
+    database = Database(url)
+    try:
+        bring(database)
+        yield database
+    finally:
+        database.close()
 
 
 def spare_the_disk(database: Database) -> None:

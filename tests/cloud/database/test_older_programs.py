@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,11 +15,8 @@ from tests.cloud.worlds import World, a_world
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
+def database(migrated_database: Database) -> Database:
+    return migrated_database
 
 
 def brought_further(database: Database, oldest: str) -> None:
@@ -32,9 +28,9 @@ def brought_further(database: Database, oldest: str) -> None:
 
 
 def test_a_newer_database_made_for_older_programs_is_worked_on(
-    database_url: str, caplog: pytest.LogCaptureFixture
+    migrated_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with a_world(database_url) as world:
+    with a_world(migrated_url) as world:
         brought_further(world.database, migrate.head() or "")
         with caplog.at_level(logging.WARNING):
             assert migrate.check(world.database) == []
@@ -81,15 +77,14 @@ def test_a_missing_index_is_built_and_one_that_was_cut_off_is_built_again(databa
 
 
 def test_an_index_that_another_program_is_building_is_left_to_it(
-    postgres_url: str, caplog: pytest.LogCaptureFixture
+    migrated_postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Regression: it looked like one that was cut off, was dropped, and a third program found it missing."""
-    database = Database(postgres_url)
-    migrate.upgrade(database)
+    database = Database(migrated_postgres_url)
     with database.engine.begin() as connection:
         connection.execute(text("DROP INDEX ix_orders_drink"))
     with ThreadPoolExecutor(2) as programs, database.engine.connect() as looking:
-        with psycopg.connect(postgres_url.replace("+psycopg", "")) as selling:
+        with psycopg.connect(migrated_postgres_url.replace("+psycopg", "")) as selling:
             selling.execute("LOCK TABLE orders IN ROW EXCLUSIVE MODE")  # building waits for it
             first = programs.submit(migrate.upgrade, database)
             _until(looking, "SELECT count(*) FROM pg_index WHERE NOT indisvalid")

@@ -1,6 +1,5 @@
 """`apply` on a real, migrated database: idempotent, all or nothing, and telling what it did."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,9 @@ secret_key = "env:NORTH_YOOKASSA_KEY"
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    sqlite = request.param == "sqlite"
-    opened = Database(f"sqlite:///{tmp_path}/coffee.db" if sqlite else request.getfixturevalue("postgres_url"))
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
+@pytest.fixture
+def database(migrated_database: Database) -> Database:
+    return migrated_database
 
 
 def put(database: Database, source: str | Path, dry_run: bool = False) -> Report:

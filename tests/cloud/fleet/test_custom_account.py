@@ -1,15 +1,11 @@
 """`[merchant.payment.Custom]`: which addresses go together, and that an account id names one merchant."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from cloud.database.database import Database
 from cloud.fleet.apply import Did, FleetFileError, Report, apply
 from cloud.fleet.models import Credential
 from cloud.fleet.vault import Vault
-from cloud.migrations import migrate
 from tests.cloud.fleet.fleet_texts import line_of, with_line
 
 VAULT = Vault("a secret key of the tests, long enough")
@@ -32,11 +28,8 @@ SOUTH = FULL.replace('"north"', '"south"').replace("Север", "Юг")
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path}/coffee.db")
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
+def database(migrated_sqlite: Database) -> Database:
+    return migrated_sqlite
 
 
 def put(database: Database, text: str) -> Report:

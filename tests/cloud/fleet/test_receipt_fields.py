@@ -1,8 +1,5 @@
 """`fleet.toml` on fiscal receipts: `[merchant.payment.YookassaReceipt]`, and where a drink differs."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from cloud.database.database import Database
@@ -10,7 +7,6 @@ from cloud.fleet.apply import Did, Report, apply
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import Credential, Drink
 from cloud.fleet.vault import Vault
-from cloud.migrations import migrate
 from tests.cloud.fleet.fleet_texts import ENVIRON, FLEET, line_of, with_line
 from tests.cloud.worlds import SECRET_KEY
 
@@ -22,11 +18,8 @@ LATTE = 'name = "Латте"\n'
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/coffee.db")
-    migrate.upgrade(database)
-    yield database
-    database.close()
+def database(migrated_sqlite: Database) -> Database:
+    return migrated_sqlite
 
 
 def applied(database: Database, text: str) -> Report:

@@ -1,7 +1,5 @@
 """Changing the secret key: what is stored is locked anew, by name, and an old key can then be taken away."""
 
-from collections.abc import Iterator
-
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import inspect, select
@@ -11,7 +9,6 @@ from cloud.alerts import channel_settings
 from cloud.alerts.channel_settings import ChannelTerms
 from cloud.cli import main
 from cloud.database.base import Base
-from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities, replaced_credentials
 from cloud.fleet.models import Credential, FormerCredential
@@ -21,13 +18,6 @@ from tests.cloud.worlds import DEVICE, SECRET_KEY, SHOP_SECRET, World
 
 NEW = "a new secret text of more than thirty-two characters"
 NAME = "payment Yookassa of merchant north"
-
-
-@pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    made = World(Database(database_url)).found()
-    yield made
-    made.database.close()
 
 
 def stored(world: World) -> dict[str, str]:

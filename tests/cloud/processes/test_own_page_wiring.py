@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from cloud.cli import main
 from cloud.fleet.apply import apply
 from cloud.fleet.vault import Vault
-from cloud.migrations import migrate
 from cloud.processes.app import create_app
 from cloud.processes.worker import Worker
 from cloud.settings import Settings
@@ -19,6 +18,7 @@ from protocol.reasons import Result
 from simulator.broker.server import Broker
 from simulator.custom import CustomSimulator
 from simulator.custom.books import Status
+from tests.cloud import migrated
 from tests.cloud.courier.rig import Machine
 from tests.cloud.payments.two_merchants import LiveWorld
 from tests.cloud.worlds import SECRET_KEY
@@ -65,7 +65,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 @pytest.fixture
 def cloud(settings: Settings, merchant: CustomSimulator) -> Iterator[Cloud]:
     made = build(settings)
-    migrate.upgrade(made.database)
+    migrated.bring(made.database)
     fleet = FLEET.format(account=ACCOUNT, merchant=merchant.address)
     apply(made.database, Vault(SECRET_KEY), fleet, {"KEY": SECRET})
     yield made
