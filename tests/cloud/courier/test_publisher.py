@@ -1,6 +1,8 @@
 """From the outbox to a real broker: sent once it can be, told honestly when it cannot, never after its deadline."""
 
 import logging
+import math
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -214,6 +216,7 @@ def test_a_broker_that_comes_back_in_time_gets_the_command(sqlite_world: World) 
 @pytest.mark.parametrize("waits_s", [0, 30])
 def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, waits_s: int) -> None:
     """Regression: a refund in the provider's cabinet was booked, and the drink poured all the same."""
+    started = time.monotonic()
     machine = rig.machine()
     order_id = rig.world.pay(account=ONE_STAGE)
     rig.publish()
@@ -225,7 +228,8 @@ def test_what_is_no_longer_paid_for_is_cancelled_and_not_sent_again(rig: Rig, wa
     assert machine.commands[1] == Cancel(
         command_id=command.id, order_id=order_id, issued_at=command.issued_at, deadline_at=command.deadline_at
     )
-    assert machine.expiries()[1] >= machine.expiries()[0] - waits_s, "the broker keeps it as long as the command"
+    lay_at_the_broker_s = math.ceil(time.monotonic() - started)  # at most; it takes that off
+    assert machine.expiries()[1] >= machine.expiries()[0] - waits_s - lay_at_the_broker_s, "as long as the command"
     assert rig.world.status(order_id) == "make_pending", "an acknowledgement that comes after all still counts"
 
 

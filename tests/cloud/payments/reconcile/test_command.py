@@ -1,4 +1,4 @@
-"""`coffee-cloud reconcile` and `coffee-cloud at-risk` as programs: what they print, and how they end."""
+"""`coffee-cloud reconcile` and `coffee-cloud at-risk`: what they print, and how they end; once as a program."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from cloud.cli import main
 from cloud.payments.reconcile.days import Day
 from tests.cloud.payments.reconciling import change_payment, refund_in_cabinet, sold
 from tests.cloud.tills import Till, a_till
@@ -28,25 +30,30 @@ def real_till(sqlite_world: World) -> Iterator[Till]:
         yield made
 
 
-def run(till: Till, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("COFFEE_")} | {
+def environ(till: Till) -> dict[str, str]:
+    return {
         "COFFEE_SECRET_KEY": SECRET_KEY,
         "COFFEE_DATABASE_URL": str(till.world.database.url),
         "COFFEE_YOOKASSA_URL": till.yookassa.url,
         "COFFEE_YOOKASSA_RATE": "1000",
     }
-    command = [sys.executable, "-m", "cloud", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90, check=False)
+
+
+def run(till: Till, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments], env=environ(till))
 
 
 def told(till: Till, *arguments: str) -> tuple[int, dict[str, Any]]:
     done = run(till, *arguments, "--json")
-    return done.returncode, json.loads(done.stdout)
+    return done.exit_code, json.loads(done.stdout)
 
 
 def test_a_clean_day_ends_well(real_till: Till) -> None:
     sold(real_till)
-    done = run(real_till, "reconcile", "--day", "today")
+    command = [sys.executable, "-m", "cloud", "reconcile", "--day", "today"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | environ(real_till), capture_output=True, text=True, check=False
+    )
     assert done.returncode == GOOD, done.stderr
     assert f"north, Yookassa, shop {ACCOUNT}: all agree" in done.stdout
     assert "north, machines: all agree" in done.stdout
@@ -59,7 +66,7 @@ def test_a_difference_is_told_with_what_to_do_and_ends_badly(real_till: Till) ->
     change_payment(real_till, order_id, captured=PRICE - 100)
     refund_in_cabinet(real_till, order_id, "50.00")
     done = run(real_till, "reconcile", "--day", Day.of(real_till.world.now).date.isoformat())
-    assert done.returncode == BAD, done.stderr
+    assert done.exit_code == BAD, done.stderr
     assert f"UNEXPLAINED  amount_differs  order {order_id}" in done.stdout
     assert "here 178.00, there 179.00" in done.stdout
     assert f"ASKED AGAIN  refunded_not_here  order {order_id}" in done.stdout
@@ -88,7 +95,7 @@ def test_a_program_reads_it_as_json(real_till: Till) -> None:
 )
 def test_a_day_or_merchant_that_does_not_exist_is_wrong_usage(real_till: Till, arguments: list[str]) -> None:
     done = run(real_till, "reconcile", *arguments)
-    assert done.returncode == WRONG_USAGE
+    assert done.exit_code == WRONG_USAGE
     assert "Traceback" not in done.stderr
 
 
@@ -101,7 +108,7 @@ def test_money_at_risk_is_told_and_ends_badly_only_when_it_waits_for_a_person(re
     assert [money["order_id"] for money in answer["payments"]] == [order_id]
     change_payment(real_till, order_id, account_id="another")
     done = run(real_till, "at-risk")
-    assert done.returncode == BAD
+    assert done.exit_code == BAD
     assert f"{order_id}: 179.00 held" in done.stdout
     assert "no key of its shop" in done.stdout
 
@@ -121,6 +128,6 @@ def test_money_only_reconciliation_sees_is_at_risk_until_a_person_has_looked(rea
     assert "No money is at risk" not in in_words
     assert f"number {difference['number']}, refunded_only_here: 179.00, order {order_id}" in in_words
     who = ("--by", "ops@example.org", "--reason", "paid out in cash")
-    assert run(real_till, "settle", "999", *who).returncode == BAD
-    assert run(real_till, "settle", str(difference["number"]), *who).returncode == GOOD
-    assert run(real_till, "at-risk").returncode == GOOD
+    assert run(real_till, "settle", "999", *who).exit_code == BAD
+    assert run(real_till, "settle", str(difference["number"]), *who).exit_code == GOOD
+    assert run(real_till, "at-risk").exit_code == GOOD
