@@ -1,10 +1,10 @@
-"""Every promise is kept: in a hundred worlds always, two thousand with `--long`, ten thousand by `run.py worlds`."""
+"""Every promise is kept: in forty worlds always, two thousand with `--long`, ten thousand by `run.py worlds`."""
 
 import pytest
 
 from tests.simulation.workshop import Workshop
 
-WORLDS, LONG_WORLDS = 100, 2000
+WORLDS, LONG_WORLDS = 40, 2000
 A_GO = 10
 """Worlds in one test: they can be spread over processes."""
 

@@ -33,12 +33,15 @@ def mosquitto(broker_memory: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="package")
 def shared_world(
-    mosquitto: Mosquitto, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    mosquitto: Mosquitto,
+    postgres_server: PostgresServer,
+    migrated_postgres: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     """PostgreSQL, two web and two worker processes, three machines with their agents."""
     folder = tmp_path_factory.mktemp("world")
     with (
-        postgres_server.fresh_database() as url,
+        postgres_server.fresh_database(like=migrated_postgres) as url,
         World(folder, mosquitto, url, webs=2, workers=2, devices=DEVICES) as world,
     ):
         yield world

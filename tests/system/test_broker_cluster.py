@@ -22,11 +22,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def world(
-    cluster: Cluster, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    postgres_server: PostgresServer,
+    migrated_postgres: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     """Two workers: without shared subscriptions one of them hears the machine."""
     folder = tmp_path_factory.mktemp("world")
-    with postgres_server.fresh_database() as url, World(folder, cluster, url, workers=2, limits=PATIENT) as running:
+    with (
+        postgres_server.fresh_database(like=migrated_postgres) as url,
+        World(folder, cluster, url, workers=2, limits=PATIENT) as running,
+    ):
         yield running
 
 

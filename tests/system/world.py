@@ -18,12 +18,15 @@ import requests
 from sqlalchemy import update
 
 from cloud.database.database import Database
+from cloud.fleet.apply import apply
 from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.vault import Vault
 from protocol.reasons import Size
 from simulator.machine import MachineSimulator, Timing
 from simulator.shell.webhooks import Mischief
 from simulator.yookassa import Shop, YooKassaSimulator
 from simulator.yookassa.state import Payment
+from tests.cloud import migrated
 from tests.programs import free_port
 from tests.system.fleet import KEY_VARIABLE, SHOP, SHOP_KEY, fleet_toml
 from tests.system.gate import Gate
@@ -151,10 +154,8 @@ class World:
         return list(dict.fromkeys([*self.webs, *self.workers, *self.agents.values()]))
 
     def apply(self, capture: str) -> None:
-        """`coffee-cloud apply`: the merchant now holds money (`on_dispense`) or takes it at once (`immediate`)."""
-        fleet = self.folder / "fleet.toml"
-        fleet.write_text(fleet_toml(self.devices, capture), encoding="utf-8")
-        self.once("apply", str(fleet))
+        """The merchant now holds money (`on_dispense`) or takes it at once (`immediate`)."""
+        apply(self.database, Vault(self._secret_key), fleet_toml(self.devices, capture), {KEY_VARIABLE: SHOP_KEY})
 
     def mend(self) -> None:
         """Whatever a test has broken, as it was at the start."""
@@ -269,7 +270,7 @@ class World:
             )
             for seed, name in enumerate(self.devices)
         }
-        self.once("migrate")
+        migrated.bring(self.database)
         self.apply(self._capture)
         self.webs, self.workers = self._cloud()
         self.agents = {name: self.agent_at(machine, name) for name, machine in self.machines.items()}

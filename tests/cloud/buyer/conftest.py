@@ -125,7 +125,7 @@ def stranger(app: Flask) -> FlaskClient:
 def site(app: Flask) -> Iterator[str]:
     """The application on a port of its own."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, name="site")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="site")  # how late it may end
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
