@@ -33,7 +33,7 @@ from tests.system.gate import Gate
 from tests.system.restartable import Restartable
 from tests.waiting import wait_until
 
-START_WITHIN_S = 60.0
+START_WITHIN_S = 120.0
 LIMITS = {
     "COFFEE_MAKE_DEADLINE_S": "6",
     "COFFEE_ACK_TIMEOUT_S": "8",
