@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
+from agent.log import about
 from agent.machine.conversation import Conversation, LineLost, Sign, Wait
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
@@ -53,7 +54,7 @@ class LateSettler:
             try:
                 yield Wait(self.clock.monotonic() + left, lambda heard: heard is Sign.NUDGE)
             except LineLost as lost:
-                log.info("the line was lost while the machine may be pouring: %s", lost)
+                log.info("the line was lost while the machine may be pouring: %s", lost, extra=about(command))
 
     def recheck(self, command: Command) -> Conversation[bool]:
         """Ask once more about an outcome nobody knew, or that a lost commit may have falsified; True when answered.

@@ -53,7 +53,8 @@ def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tu
         if found.is_new and not may_make:
             return "", services.held()
         if found.is_new and not services.allows_order(scan.device_uuid, is_signed=is_signed):
-            log.warning("too many new orders from one address or at one machine", extra={"device": scan.device_uuid})
+            facts = {"order_id": scan.order_id, "device": scan.device_uuid}
+            log.warning("too many new orders from one address or at one machine", extra=facts)
             raise Trouble(429, "too_many", find_device(services, scan.device_uuid))
         price = services.told_price(scan.device_uuid, scan.drink_no, scan.size) if found.is_new else None
         order = _open(services, scan, price)

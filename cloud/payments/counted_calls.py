@@ -43,6 +43,9 @@ class CountedProvider:
         self._name = PROVIDER_OF.get(scenario, "other")
         self._counts = counts
 
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
     @property
     def shop(self) -> Shop:
         """The credential it speaks for."""

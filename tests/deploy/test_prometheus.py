@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud.operators.metrics import Metrics
+from cloud.metrics.counts import Counter, Counts
+from cloud.metrics.totals import Keeper
+from cloud.operators.metrics import COUNTED, Metrics
 from tests.cloud.worlds import World, a_world
 from tests.real_parts import PROMTOOL, missing
 
@@ -30,6 +32,26 @@ def test_the_rules_hold_what_their_own_tests_say(command: tuple[str, ...], reque
         [PROMTOOL.program, *command], cwd=RULES.parent, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_is_as_prometheus_wants_it(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if PROMTOOL.where is None:
+        missing(PROMTOOL)
+    request.node.user_properties.append(("real part", PROMTOOL.name))
+    with a_world(f"sqlite:///{tmp_path}/coffee.db") as world:
+        counts = Counts()
+        for metric in COUNTED:
+            values = ['a "b"\\'] * len(metric.labels)
+            if isinstance(metric, Counter):
+                counts.count(metric, *values)
+            else:
+                counts.observe(metric, 0.7, *values)
+        Keeper(world.database, counts).end()
+        page = Metrics(world.database, lambda: ()).text(world.now)
+    done = subprocess.run(
+        [PROMTOOL.program, "check", "metrics"], input=page, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.fixture
