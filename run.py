@@ -6,6 +6,7 @@
   python3 run.py check   format, lint, types, import directions
   python3 run.py bench   benchmarks
   python3 run.py worlds  ten thousand simulated worlds, every promise checked in each
+  python3 run.py bundle  a signed bundle of the agent, for machines to update themselves by (--key FILE)
   python3 run.py chaos   real programs killed and stopped at random, then every promise checked
   python3 run.py lock    resolve pyproject.toml into requirements/ anew; needs uv (--upgrade: newer versions)
 
@@ -34,6 +35,7 @@ NEEDS = {
     "test": ["runtime", "test"],
     "check": ["runtime", "test", "lint"],  # mypy reads the types of everything imported
     "bench": ["runtime", "test"],
+    "bundle": ["runtime"],
     "chaos": ["runtime", "test"],
     "worlds": ["runtime", "test"],
 }
@@ -65,6 +67,8 @@ def main(command: str, arguments: "list[str]") -> None:
         become([PYTHON, "-m", "pytest", f"-n{test_processes()}", "--dist=loadgroup", patience, *arguments])
     elif command == "bench":
         become([PYTHON, "-m", "bench", *arguments])
+    elif command == "bundle":
+        become([str(BIN / "coffee-cloud"), "release", "bundle", *arguments])
     elif command == "chaos":
         become([PYTHON, "-m", "tests.chaos", *arguments])
     elif command == "worlds":

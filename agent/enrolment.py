@@ -33,6 +33,8 @@ class Told(msgspec.Struct, frozen=True):
     mqtt_password: str
     mqtt_ca: str = ""
     """PEM; empty: a public authority."""
+    release_key: str = ""
+    """Who may sign new versions of this program; an older cloud does not say."""
 
 
 def ask(url: str, code: str, ca: Path | None = None) -> Told:
@@ -65,6 +67,8 @@ def write(file: Path, told: Told, serial: str | None) -> list[str]:
     ca = file.with_name("broker-ca.crt")
     if told.mqtt_ca:
         fresh["MQTT_CA"] = str(ca)
+    if told.release_key:
+        fresh["RELEASE_KEY"] = told.release_key
     if serial:
         fresh["SERIAL"] = serial
     try:

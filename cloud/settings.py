@@ -48,6 +48,8 @@ class Settings:
     machines_mqtt_url: str = ""
     """The broker's address for machines, told to those that enrol; empty: `mqtt_url`, without its user."""
     machines_mqtt_ca: str = ""
+    release_keys: tuple[str, ...] = ()
+    """Who may sign new versions of the agent."""
     """PEM file that they are given with it."""
     broker_rights: str = ""
     """`dynamic-security`: who may come in at the broker is told to Mosquitto's plugin; empty: a person does it."""
@@ -118,6 +120,7 @@ class Settings:
             "mqtt_key": reader.file("MQTT_KEY"),
             "machines_mqtt_url": reader.brokers("MACHINES_MQTT_URL", ""),
             "machines_mqtt_ca": reader.file("MACHINES_MQTT_CA"),
+            "release_keys": tuple(filter(None, (key.strip() for key in reader.text("RELEASE_KEYS", "").split(",")))),
             "broker_rights": reader.matching("BROKER_RIGHTS", "", "|dynamic-security", "dynamic-security"),
             "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),

@@ -170,6 +170,7 @@ EN = {
     "why.conflict": "The machine has already seen an order with this number.",
     "why.machine_offline": "The machine doesn’t respond.",
     "why.not_selling": "The machine is not selling until a technician has looked at it.",
+    "why.updating": "The machine is being updated. It takes a couple of minutes.",
     "why.two_agents": "The machine is not selling until its connection has been checked.",
     "why.storage": "The machine has a memory fault.",
     "why.cup_jam": "A cup is stuck in the machine.",

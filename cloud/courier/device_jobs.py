@@ -33,6 +33,8 @@ ANSWER_TAKES = timedelta(seconds=5)
 """From the last moment at which it may begin to the answer."""
 ENDS_WITHIN = timedelta(minutes=10)
 """The longest cleaning, or a start anew; what has not ended by then nobody will tell of."""
+UPDATE_ENDS_WITHIN = timedelta(minutes=45)
+"""It fetches, waits for a moment without an order, and is tried."""
 CUP = "test-"
 """Ids of test cups begin so: commands of orders never do."""
 
@@ -45,6 +47,7 @@ class Kind(StrEnum):
     SETTINGS = "settings"
     RESUME = "resume"
     TEST_CUP = "test_cup"
+    UPDATE = "update"
 
 
 class State(StrEnum):
@@ -128,6 +131,8 @@ class Wanted:
     accept_loss: bool = False
     drink_no: str = ""
     size: int = 1
+    update: dict[str, Any] | None = None
+    """Which version, and where it is."""
 
     def facts(self) -> dict[str, Any]:
         match self.kind:
@@ -139,6 +144,8 @@ class Wanted:
                 return {"accept_loss": self.accept_loss}
             case Kind.TEST_CUP:
                 return {"drink_no": self.drink_no, "size": self.size}
+            case Kind.UPDATE:
+                return dict(self.update or {})
             case Kind.RESTART:
                 return {}
 
@@ -173,7 +180,7 @@ def ask(tx: Transaction, device_uuid: str, wanted: Wanted, by: str, job_id: str,
     if wanted.kind is Kind.TEST_CUP and not _pours(tx.session, device_uuid, wanted):
         raise NotNow(NO_DRINK)
     if wanted.kind is not Kind.RESUME:  # which touches nothing, and may be what all the others wait for
-        _refuse_beside_others(tx.session, device_uuid)
+        _refuse_beside_others(tx.session, device_uuid, wanted.kind, now)
     job = DeviceJob(
         id=job_id, device_uuid=device_uuid, kind=wanted.kind.value, wanted=wanted.facts(), asked_by=by[:128],
         asked_at=now, expires_at=now + LIVES_FOR, state=State.WAITING.value, code="", words="",
@@ -207,6 +214,17 @@ def live_order(session: Session, device_uuid: str) -> str | None:
     status = (Status.PAID.value, Status.MAKE_PENDING.value)
     live = select(Order.id).where(Order.device_uuid == device_uuid, Order.status.in_(status)).limit(1)
     return session.scalar(live)
+
+
+def order_in_the_way(session: Session, device_uuid: str, kind: Kind, now: datetime) -> str | None:
+    """An order this job would disturb: one that is paid for, and of an update one that is being paid as well."""
+    found = live_order(session, device_uuid)
+    if found is not None or kind is not Kind.UPDATE:
+        return found
+    paying = select(Order.id).where(
+        Order.device_uuid == device_uuid, Order.status == Status.PENDING.value, Order.expires_at > now
+    )
+    return session.scalar(paying.limit(1))
 
 
 def is_test_cup(message: Accepted | Progress | Outcome) -> bool:
@@ -246,7 +264,8 @@ def overdue(tx: Transaction, now: datetime) -> None:
     """End those that nobody will answer any more."""
     late = or_(
         and_(DeviceJob.state != State.STARTED.value, DeviceJob.expires_at <= now - ANSWER_TAKES),
-        DeviceJob.expires_at <= now - ENDS_WITHIN,
+        and_(DeviceJob.kind != Kind.UPDATE.value, DeviceJob.expires_at <= now - ENDS_WITHIN),
+        DeviceJob.expires_at <= now - UPDATE_ENDS_WITHIN,
     )
     found = select(DeviceJob).where(DeviceJob.ended_at.is_(None), late).with_for_update(skip_locked=True)
     for job in tx.session.scalars(found).all():
@@ -257,18 +276,28 @@ def overdue(tx: Transaction, now: datetime) -> None:
 
 def next_overdue(session: Session) -> datetime | None:
     """When the next of them will have waited long enough."""
-    soonest = select(DeviceJob.state, DeviceJob.expires_at).where(DeviceJob.ended_at.is_(None))
+    soonest = select(DeviceJob.state, DeviceJob.kind, DeviceJob.expires_at).where(DeviceJob.ended_at.is_(None))
     ends = [
-        at + (ENDS_WITHIN if state == State.STARTED else ANSWER_TAKES)
-        for state, at in session.execute(soonest.order_by(DeviceJob.expires_at).limit(50))
+        at + (_may_take(kind) if state == State.STARTED else ANSWER_TAKES)
+        for state, kind, at in session.execute(soonest.order_by(DeviceJob.expires_at).limit(50))
     ]
     return min(ends, default=None)
+
+
+def _may_take(kind: str) -> timedelta:
+    return UPDATE_ENDS_WITHIN if kind == Kind.UPDATE else ENDS_WITHIN
 
 
 def latest(session: Session, device_uuid: str, limit: int) -> list[DeviceJob]:
     """A machine's jobs, newest first."""
     of_device = select(DeviceJob).where(DeviceJob.device_uuid == device_uuid)
     return list(session.scalars(of_device.order_by(DeviceJob.asked_at.desc(), DeviceJob.id).limit(limit)))
+
+
+def latest_update(session: Session, device_uuid: str) -> DeviceJob | None:
+    """The last time its agent was asked to update itself."""
+    asked = select(DeviceJob).where(DeviceJob.device_uuid == device_uuid, DeviceJob.kind == Kind.UPDATE.value)
+    return session.scalar(asked.order_by(DeviceJob.asked_at.desc()).limit(1))
 
 
 def refuse(tx: Transaction, job: DeviceJob, code: str, now: datetime) -> None:
@@ -304,8 +333,8 @@ def _of_device(session: Session, device_uuid: str, job_id: str) -> DeviceJob | N
     return job if job is not None and job.device_uuid == device_uuid else None
 
 
-def _refuse_beside_others(session: Session, device_uuid: str) -> None:
-    if live_order(session, device_uuid) is not None:
+def _refuse_beside_others(session: Session, device_uuid: str, kind: Kind, now: datetime) -> None:
+    if order_in_the_way(session, device_uuid, kind, now) is not None:
         raise NotNow(BUSY)
     of_device = and_(DeviceJob.device_uuid == device_uuid, DeviceJob.ended_at.is_(None))
     if session.scalar(select(DeviceJob.id).where(of_device).limit(1)) is not None:

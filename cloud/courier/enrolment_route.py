@@ -36,6 +36,7 @@ def create_blueprint(database: Database, codes: Codes, settings: Settings, clock
         answer = jsonify(
             device_uuid=enrolled.device_uuid, mqtt_url=url_for_machines(settings), mqtt_user=enrolled.device_uuid,
             mqtt_password=enrolled.password, mqtt_ca=_pem(settings.machines_mqtt_ca),
+            release_key=",".join(settings.release_keys),
         )  # fmt: skip
         answer.headers["Cache-Control"] = "no-store"
         return answer, 200

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
-from cloud.courier.device_jobs import BUSY, DeviceJob, Kind, State, live_order, next_overdue, overdue, refuse
+from cloud.courier.device_jobs import BUSY, DeviceJob, Kind, State, next_overdue, order_in_the_way, overdue, refuse
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.tasks import Lane
 from protocol.errors import WireError
-from protocol.messages import Make, Message, Restart, Resume, Rinse, Settings, encode
+from protocol.messages import Make, Message, Restart, Resume, Rinse, Settings, Update, encode
 from protocol.reasons import RinseProgram
 from protocol.topics import Channel, topic
 
@@ -52,11 +52,17 @@ class JobSender:
             job = tx.session.get(DeviceJob, row.subject, with_for_update=True)
             if job is None or job.expires_at <= now:
                 outbox.end(tx, row.key, "void", now)
-            elif job.sent_at is None and job.kind != Kind.RESUME and live_order(tx.session, job.device_uuid):
+            elif job.sent_at is None and self._is_in_the_way(tx, job, now):
                 refuse(tx, job, BUSY, now)
             else:
                 taken.append((row, job))
         return taken
+
+    @staticmethod
+    def _is_in_the_way(tx: Transaction, job: DeviceJob, now: datetime) -> bool:
+        """Someone may have paid since it was asked for."""
+        kind = Kind(job.kind)
+        return kind is not Kind.RESUME and order_in_the_way(tx.session, job.device_uuid, kind, now) is not None
 
     def _send(self, row: OutboxRow, job: DeviceJob) -> None:
         now = self._clock()
@@ -90,6 +96,8 @@ def message_of(job: DeviceJob) -> Message:
         case Kind.RESUME:
             loss = bool(job.wanted["accept_loss"])
             return Resume(job_id=job_id, issued_at=since, deadline_at=until, by=job.asked_by, accept_loss=loss)
+        case Kind.UPDATE:
+            return Update(job_id=job_id, issued_at=since, deadline_at=until, **job.wanted)
         case Kind.TEST_CUP:
             drink_no, size = job.wanted["drink_no"], job.wanted["size"]
             return Make(

@@ -12,6 +12,8 @@ from protocol.reasons import AgentCode, FaultLevel, MachineState, RejectCode
 CLOSED = "closed"
 DRINK_CLOSED = "drink_closed"
 OFFLINE = "offline"
+UPDATING = "updating"
+"""Its agent is being updated (`update_lock.py`)."""
 TWO_AGENTS = "two_agents"
 """Two agents take turns under this device's name: nobody knows which machine would pour."""
 NOT_SENT = "not_sent"
@@ -45,6 +47,8 @@ def obstacle(
     """
     if (closed := closed_code(device, drink)) != "":
         return closed
+    if device.updating_until is not None:
+        return UPDATING
     if device.status == "test" or live is None:
         return ""
     if live.two_agents_since is not None:

@@ -109,6 +109,8 @@ class Device(Closable, Base):
     status: Mapped[str] = mapped_column(String(16), default="active")
     zone: Mapped[str] = mapped_column(String(64), default=DEFAULT_ZONE, server_default=DEFAULT_ZONE)
     """In whose time its days are: an IANA name."""
+    updating_until: Mapped[datetime | None] = mapped_column(default=None)
+    """Its agent is being updated and nothing is sold of it: a lease (`update_lock.py`)."""
     logo_url: Mapped[str] = mapped_column(String(1024), default="")
     qr: Mapped[str] = mapped_column(String(16), default="any", server_default="any")
     """`signed`: a QR code without the machine's signature opens no order (docs/qr-codes.md)."""

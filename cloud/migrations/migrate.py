@@ -45,7 +45,8 @@ import cloud.orders.restores
 import cloud.orders.return_requests
 import cloud.orders.sales_tables
 import cloud.payments.models
-import cloud.payments.reconcile.models  # noqa: F401  # importing declares the tables
+import cloud.payments.reconcile.models
+import cloud.releases.models  # noqa: F401  # importing declares the tables
 from cloud.database import postgresql, sqlite
 from cloud.database.base import Base
 from cloud.database.database import Database

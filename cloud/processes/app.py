@@ -30,6 +30,7 @@ from cloud.payments import checkout
 from cloud.payments.own_page import callback as custom_callback
 from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.payments.yookassa import webhook
+from cloud.releases import release_route
 from cloud.settings import Settings
 from cloud.wiring import Cloud, new_payment_id
 
@@ -88,6 +89,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
     app.register_blueprint(enrolment_route.create_blueprint(cloud.database, codes, settings, cloud.clock))
+    app.register_blueprint(release_route.create_blueprint(cloud.database))
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )

@@ -5,6 +5,7 @@ Any number of these processes may run (SQLite: one). What a dying one leaves hal
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,6 +47,8 @@ from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.renewals import Renewals
 from cloud.payments.status_poller import NEWS, StatusPoller
 from cloud.processes.worker_heartbeat import WorkerHeartbeat
+from cloud.releases import rollouts
+from cloud.releases.stager import Stager
 from cloud.wiring import Cloud, jitter
 
 log = logging.getLogger("cloud.processes.worker")
@@ -151,6 +154,7 @@ class Worker:
             *(self._loop("reader", reader, reader_lease.TOPIC) for reader in self._readers),
             self._loop("prober", Prober(database, link, clock), probes.TOPIC),
             self._loop("jobs", JobSender(database, link, self._cloud.owner, clock), job_sender.TOPIC),
+            self._loop("releases", Stager(database, self._cloud.settings.public_url, _new_id), rollouts.TOPIC),
             self._loop("deadlines", deadlines, DEADLINES),
             self._loop("heartbeat", self._heartbeat, HEARTBEAT),
         ]
@@ -260,6 +264,10 @@ class Worker:
                 reader.end()
         except SQLAlchemyError as error:  # it ends by itself soon
             log.warning("the reader's lease could not be given back: %s", type(error).__name__)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def _join(loops: Iterable[Loop], within_s: float) -> None:

@@ -16,13 +16,14 @@ STATES = (
     "faulted",
     "offline",
     "unknown",
+    "updating",
     "closed",
     "closed_by_file",
     "test",
     "selling",
 )
 """By severity; each has a sentence `machines.is.<state>`."""
-_LOOK = {"test": "", "selling": "good", "closed": "warn", "closed_by_file": "", "unknown": "warn"}
+_LOOK = {"test": "", "selling": "good", "closed": "warn", "closed_by_file": "", "unknown": "warn", "updating": ""}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def standing(device: Device, live: DeviceLive | None, spell: Spell | None) -> St
         state = "broken" if device.closed_by == BREAKER else "closed"
         why = device.closed_why.rpartition(", ")[2] if state == "broken" else ""
         return Standing(state, device.closed_since, why, device.closed_by, device.closed_why)
+    if device.updating_until is not None:
+        return Standing("updating")
     if live is None or live.seen_at is None:
         return Standing("unknown")
     if live.two_agents_since is not None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.acts import Act
 from cloud.access.models import JournalRow
 from cloud.console.machines.condition import Standing, needs_resume, standing
-from cloud.courier.device_jobs import OPEN, DeviceJob, live_order
+from cloud.courier.device_jobs import OPEN, DeviceJob, latest_update, live_order
 from cloud.courier.device_jobs import latest as latest_jobs
 from cloud.fleet.availability import obstacle
 from cloud.fleet.machine_events import MachineEvent
@@ -71,6 +71,8 @@ class Machine:
     live_order: str | None
     job: DeviceJob | None
     """The latest one, while it is open or just ended."""
+    update: DeviceJob | None = None
+    """The latest update of its agent."""
     stream: Sequence[Happening] = field(default_factory=list)
     before: datetime | None = None
     """Where the stream's next page begins."""
@@ -87,7 +89,8 @@ def read_machine(session: Session, device_uuid: str, before: datetime | None, no
     return Machine(
         device, session.get_one(Merchant, device.merchant_id).name, standing(device, live, spell),
         _drinks(session, device, live), (live.state or {}) if live is not None else {}, live, needs_resume(live),
-        live_order(session, device_uuid), shown, stream, stream[-1].at if len(stream) == STREAM else None,
+        live_order(session, device_uuid), shown, latest_update(session, device_uuid), stream,
+        stream[-1].at if len(stream) == STREAM else None,
     )  # fmt: skip
 
 

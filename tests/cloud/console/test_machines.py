@@ -8,13 +8,15 @@ from cloud.access.person import EVERYTHING
 from cloud.console.machines.acts import read_settings
 from cloud.console.machines.one_machine import read_machine
 from cloud.console.machines.reading import read_fleet
-from cloud.courier.device_jobs import DeviceJob
+from cloud.courier import device_jobs
+from cloud.courier.device_jobs import DeviceJob, Kind, Wanted
 from cloud.database.transaction import Transaction
-from cloud.fleet import closing
+from cloud.fleet import closing, update_lock
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import note
 from cloud.orders.scanning import NotForSale
-from protocol.reasons import Result
+from protocol.messages import Answer
+from protocol.reasons import AnswerStatus, Result
 from tests.cloud.console.building import Console, form_token, post
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
@@ -88,6 +90,24 @@ def test_jobs_wait_for_orders_and_say_so(console: Console) -> None:
         [job] = session.scalars(select(DeviceJob))
     assert (job.kind, job.wanted, job.asked_by) == ("rinse", {"program": "clean"}, "Owner@North")
     assert "ждёт отправки" in page(console, f"{AT}/now")
+
+
+def test_the_agents_version_and_what_became_of_its_last_update(console: Console) -> None:
+    live(console, DEVICE, online=True, selling=True)
+
+    def ask(tx: Transaction) -> None:
+        tx.session.get_one(DeviceLive, DEVICE).agent_version = "0.1.0"
+        wanted = Wanted(Kind.UPDATE, update={"version": "0.2.0"})
+        device_jobs.ask(tx, DEVICE, wanted, "rollout of 0.2.0", "update-1", console.clock.now)
+        update_lock.take(tx, tx.session.get_one(Device, DEVICE), console.clock.now)
+
+    console.world.database.transact(ask)
+    shown = page(console, AT)
+    assert "Обновляется, минуту-другую не продаёт" in shown
+    assert "обновление до 0.2.0: ждёт отправки" in " ".join(shown.split())
+    failed = Answer(reference="update-1", asked="update", status=AnswerStatus.FAILED, code="rolled_back")
+    console.world.database.transact(device_jobs.answered, DEVICE, failed, console.clock.now)
+    assert "обновление до 0.2.0: не получилось (rolled_back)" in " ".join(page(console, AT).split())
 
 
 def test_one_stream_of_orders_events_jobs_and_notes(console: Console) -> None:

@@ -1,0 +1,40 @@
+"""The lock an update of a machine's agent holds: nothing new is sold of it meanwhile. A lease, so that none lasts.
+
+Orders respect it through `availability`; whoever takes it has looked that none is live.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
+
+LEASE = timedelta(minutes=15)
+"""Fetching, a moment without an order, two starts on trial. Past it the machine's own word says whether it sells."""
+
+
+def take(tx: Transaction, device: Device, now: datetime) -> None:
+    """The caller holds the machine's row."""
+    device.updating_until = now + LEASE
+    tx.session.flush()
+
+
+def release(tx: Transaction, device_uuid: str) -> None:
+    """Sell again, as far as the machine itself does."""
+    tx.session.execute(update(Device).where(Device.device_uuid == device_uuid).values(updating_until=None))
+
+
+def expire(tx: Transaction, now: datetime) -> list[str]:
+    """Release what was held too long; which machines that were."""
+    over = select(Device).where(Device.updating_until <= now).with_for_update(skip_locked=True)
+    found = tx.session.scalars(over).all()
+    for device in found:
+        device.updating_until = None
+    return [device.device_uuid for device in found]
+
+
+def next_expiry(session: Session) -> datetime | None:
+    held = select(Device.updating_until).where(Device.updating_until.is_not(None))
+    return session.scalar(held.order_by(Device.updating_until).limit(1))

@@ -1,0 +1,160 @@
+"""The loop that brings a version over a fleet: asks machine by machine, reads their answers, goes on or stops."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from cloud.access.journal import Author
+from cloud.courier import device_jobs
+from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet import update_lock
+from cloud.fleet.models import Device, DeviceLive
+from cloud.releases import rollouts, waves
+from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
+from cloud.releases.release_route import url_of
+from cloud.releases.waves import Next, Tally
+
+log = logging.getLogger("cloud.releases")
+
+AT_ONCE = 20
+"""Machines asked and not done: each fetches a bundle, and sells nothing for a minute or two."""
+AGAIN = timedelta(minutes=5)
+"""A machine that was busy, or not there, is asked again."""
+WHILE_ASKED, WHILE_RUNNING, IDLE = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=10)
+BY_ITSELF = Author("cloud", "rollout")
+
+
+class Stager:
+    """One per worker; they hold the rollout's row in turns."""
+
+    def __init__(self, database: Database, public_url: str, new_id: Callable[[], str]) -> None:
+        self._database = database
+        self._public_url = public_url
+        self._new_id = new_id
+
+    def step(self, now: datetime) -> datetime:
+        """Read answers, go on; when to look again."""
+        return now + self._database.transact(self._work, now)
+
+    def _work(self, tx: Transaction, now: datetime) -> timedelta:
+        for device_uuid in update_lock.expire(tx, now):
+            log.warning("the update lock has run out", extra={"device": device_uuid})
+        is_anyone_asked = self._hear(tx, now)
+        rollout = self._running(tx)
+        if rollout is not None:
+            is_anyone_asked |= self._go_on(tx, rollout, now)
+        return WHILE_ASKED if is_anyone_asked else WHILE_RUNNING if rollout is not None else IDLE
+
+    def _running(self, tx: Transaction) -> Rollout | None:
+        running = select(Rollout).where(Rollout.state == RolloutState.RUNNING.value)
+        return tx.session.scalar(running.limit(1).with_for_update(skip_locked=True))
+
+    def _hear(self, tx: Transaction, now: datetime) -> bool:
+        """Take in what became of the jobs; whether any is still open."""
+        asked = select(RolloutMachine, DeviceJob).join(DeviceJob, DeviceJob.id == RolloutMachine.job_id)
+        asked = asked.where(RolloutMachine.state == Step.ASKED.value).with_for_update(
+            of=RolloutMachine, skip_locked=True
+        )
+        is_open = False
+        for one, job in tx.session.execute(asked.limit(10 * AT_ONCE)).all():
+            if State(job.state) in device_jobs.OPEN:
+                is_open = True
+            else:
+                self._note_end(tx, one, job, now)
+        return is_open
+
+    def _note_end(self, tx: Transaction, one: RolloutMachine, job: DeviceJob, now: datetime) -> None:
+        step = waves.step_of(State(job.state), job.code, one.tries)
+        one.state, one.code, one.words = step.value, job.code or job.state, job.words
+        one.changed_at, one.not_before = now, now + AGAIN
+        update_lock.release(tx, one.device_uuid)
+        facts = {"device": one.device_uuid, "job": job.id}
+        tx.log_after_commit(log.warning, "update %s: %s %s", step.value, job.state, job.code, extra=facts)
+
+    def _go_on(self, tx: Transaction, rollout: Rollout, now: datetime) -> bool:
+        machines = self._present(tx, rollout)
+        tally = _tally(machines, rollout.version)
+        is_last = rollout.wave + 1 >= len(rollout.waves)
+        soak = timedelta(seconds=rollout.soak_s)
+        match waves.next_of(tally, is_last=is_last, settled_at=rollout.settled_at, soak=soak, now=now):
+            case Next.STOP:
+                failed = [one for one, _ in machines if one.state == Step.FAILED.value]
+                why = "; ".join(f"{one.device_uuid}: {one.code} {one.words}".strip() for one in failed[:5])
+                rollouts.end(tx, rollout, RolloutState.STOPPED, BY_ITSELF, why, now)
+                tx.log_after_commit(log.error, "the rollout of %s has stopped: %s", rollout.version, why, extra={})
+            case Next.FINISH:
+                rollouts.end(tx, rollout, RolloutState.DONE, BY_ITSELF, "", now)
+            case Next.SETTLE:
+                rollout.settled_at = now
+            case Next.ADVANCE:
+                rollout.wave, rollout.settled_at = rollout.wave + 1, None
+                tx.log_after_commit(log.warning, "%s: wave %d begins", rollout.version, rollout.wave + 1, extra={})
+                return True
+            case Next.ASK:
+                return self._ask_some(tx, rollout, machines, now)
+            case Next.SOAK:
+                pass
+        return False
+
+    def _present(self, tx: Transaction, rollout: Rollout) -> list[tuple[RolloutMachine, DeviceLive | None]]:
+        asked = select(RolloutMachine, DeviceLive).join(
+            DeviceLive, DeviceLive.device_uuid == RolloutMachine.device_uuid, isouter=True
+        )
+        of_waves = (RolloutMachine.rollout_id == rollout.id) & (RolloutMachine.wave <= rollout.wave)
+        found = tx.session.execute(asked.where(of_waves).order_by(RolloutMachine.wave, RolloutMachine.device_uuid))
+        return [(one, live) for one, live in found.all()]
+
+    def _ask_some(
+        self, tx: Transaction, rollout: Rollout, machines: list[tuple[RolloutMachine, DeviceLive | None]], now: datetime
+    ) -> bool:
+        room = AT_ONCE - sum(one.state == Step.ASKED.value for one, _ in machines)
+        release = tx.session.get_one(Release, rollout.version)
+        is_anyone_asked = False
+        for one, live in machines:
+            if room <= 0:
+                break
+            if one.state != Step.WAITING.value or not _is_there(live) or (one.not_before or now) > now:
+                continue
+            if self._ask(tx, rollout, release, one, now):
+                room, is_anyone_asked = room - 1, True
+        return is_anyone_asked
+
+    def _ask(self, tx: Transaction, rollout: Rollout, release: Release, one: RolloutMachine, now: datetime) -> bool:
+        """With the machine's row held: no order is live, and none begins until the job's end or the lease's."""
+        job_id = device_jobs.new_id(Kind.UPDATE, self._new_id())
+        wanted = Wanted(
+            Kind.UPDATE,
+            update={
+                "version": release.version, "url": url_of(self._public_url, release.version), "size": release.size,
+                "sha256": release.sha256, "allow_older": rollout.allow_older,
+            },
+        )  # fmt: skip
+        try:
+            device_jobs.ask(tx, one.device_uuid, wanted, f"rollout of {release.version}", job_id, now)
+        except NotNow as not_now:
+            one.not_before, one.code = now + WHILE_RUNNING, not_now.code
+            return False
+        update_lock.take(tx, tx.session.get_one(Device, one.device_uuid), now)
+        one.state, one.job_id, one.tries, one.changed_at = Step.ASKED.value, job_id, one.tries + 1, now
+        one.code = one.words = ""
+        return True
+
+
+def _tally(machines: list[tuple[RolloutMachine, DeviceLive | None]], version: str) -> Tally:
+    def count(step: Step, is_there: bool | None = None) -> int:
+        return sum(one.state == step and is_there in {None, _is_there(live)} for one, live in machines)
+
+    done = [live for one, live in machines if one.state == Step.DONE]
+    return Tally(
+        waiting=count(Step.WAITING, True), asked=count(Step.ASKED), done=len(done), failed=count(Step.FAILED),
+        gone=sum(not _is_there(live) or live is None or live.agent_version != version for live in done),
+        unreached=count(Step.WAITING, False), skipped=count(Step.SKIPPED),
+    )  # fmt: skip
+
+
+def _is_there(live: DeviceLive | None) -> bool:
+    return live is not None and live.online

@@ -1,0 +1,239 @@
+"""A rollout over a small fleet: wave by wave, never beside an order, stopped by the first machine that fails."""
+
+import itertools
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask
+from sqlalchemy import select
+
+from cloud.access.journal import Author
+from cloud.access.models import JournalRow
+from cloud.courier import device_jobs
+from cloud.courier.device_jobs import DeviceJob
+from cloud.courier.job_sender import message_of
+from cloud.fleet.availability import obstacle
+from cloud.fleet.models import Device, DeviceLive
+from cloud.orders.money import PaymentState
+from cloud.releases import bundling, release_route, rollouts
+from cloud.releases.models import Rollout, RolloutMachine
+from cloud.releases.rollouts import CannotRelease, Plan
+from cloud.releases.stager import Stager
+from protocol import bundle
+from protocol.bundle import Manifest
+from protocol.messages import Answer, Update
+from protocol.reasons import AnswerStatus
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
+
+ANNA = Author("cli:anna")
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = bundling.public_text(KEY.public_key())
+URL = "https://pay.example.org"
+
+
+def a_bundle(version: str = "0.2.0", key: Ed25519PrivateKey = KEY) -> bytes:
+    signed = bundle.pack(Manifest(version=version, files={}), {})
+    return bundle.join(key.sign(signed), signed)
+
+
+class Fleet:
+    """Two machines, and what their agents answer."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        ids = itertools.count(1)
+        self.stager = Stager(world.database, URL, lambda: f"{next(ids)}")
+        world.database.transact(rollouts.add, a_bundle(), [PUBLIC], ANNA, world.now)
+
+    def start(self, *waves: str, soak_s: int = 60) -> None:
+        plan = Plan("0.2.0", waves or ("1", "all"), soak_s, first=(DEVICE,))
+        self.world.database.transact(rollouts.start, plan, ANNA, self.world.now)
+
+    def step(self, seconds: float = 0) -> None:
+        self.world.clock.advance(seconds)
+        self.stager.step(self.world.now)
+
+    def asked(self) -> list[str]:
+        """Machines with an update under way."""
+        with self.world.database.read() as session:
+            return sorted(session.scalars(select(DeviceJob.device_uuid).where(DeviceJob.ended_at.is_(None))))
+
+    def answer(self, device: str, status: AnswerStatus, code: str = "", version: str = "0.2.0") -> None:
+        with self.world.database.read() as session:
+            job_id = session.scalars(
+                select(DeviceJob.id).where(DeviceJob.device_uuid == device, DeviceJob.ended_at.is_(None))
+            ).one()
+        said = Answer(reference=job_id, asked="update", status=status, code=code)
+        self.world.database.transact(device_jobs.answered, device, said, self.world.now)
+        if status is AnswerStatus.DONE:
+            self.world.database.transact(lambda tx: self._runs(tx, device, version))
+
+    @staticmethod
+    def _runs(tx, device: str, version: str) -> None:  # type: ignore[no-untyped-def]
+        tx.session.get_one(DeviceLive, device).agent_version = version
+
+    def state(self) -> tuple[str, dict[str, str]]:
+        with self.world.database.read() as session:
+            machines = session.scalars(select(RolloutMachine))
+            return session.scalars(select(Rollout)).one().state, {one.device_uuid: one.state for one in machines}
+
+    def obstacle(self, device: str) -> str:
+        with self.world.database.read() as session:
+            return obstacle(session.get_one(Device, device), session.get_one(DeviceLive, device), "latte")
+
+
+@pytest.fixture
+def fleet(world: World) -> Fleet:
+    return Fleet(world)
+
+
+def test_wave_by_wave_with_a_look_between(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.step()
+    assert fleet.asked() == [DEVICE]
+    fleet.answer(DEVICE, AnswerStatus.STARTED)
+    fleet.step(5)
+    fleet.answer(DEVICE, AnswerStatus.DONE)
+    fleet.step(5)
+    fleet.step(30)
+    fleet.step(29)
+    assert fleet.asked() == []
+    fleet.step(5)
+    fleet.step()
+    assert fleet.asked() == [OTHER_DEVICE]
+    fleet.answer(OTHER_DEVICE, AnswerStatus.DONE)
+    fleet.step(5)
+    fleet.step()
+    assert fleet.state() == ("done", {DEVICE: "done", OTHER_DEVICE: "done"})
+    with fleet.world.database.read() as session:
+        acts = session.scalars(select(JournalRow.act).order_by(JournalRow.id)).all()
+    assert acts == ["release_add", "rollout_start", "rollout_end"]
+
+
+def test_the_agent_is_told_what_to_fetch_and_from_where(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.step()
+    with fleet.world.database.read() as session:
+        said = message_of(session.scalars(select(DeviceJob)).one())
+    assert isinstance(said, Update)
+    content = a_bundle()
+    assert (said.version, said.size, said.allow_older) == ("0.2.0", len(content), False)
+    app = Flask("shelf")
+    app.register_blueprint(release_route.create_blueprint(fleet.world.database))
+    client = app.test_client()
+    assert said.url.startswith(URL)
+    answer = client.get(said.url.removeprefix(URL))
+    assert (answer.status_code, answer.data) == (200, content)
+    assert client.get("/v1/agent/9.9").status_code == 404
+    assert client.get("/v1/agent/..%2Fetc").status_code == 404
+    assert 429 in {client.get("/v1/agent/0.2.0").status_code for _ in range(80)}
+
+
+@pytest.mark.parametrize("code", ["rolled_back", "self_test", "bad_signature"])
+def test_the_first_machine_that_fails_stops_it(fleet: Fleet, code: str) -> None:
+    fleet.start()
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.FAILED, code)
+    fleet.step(5)
+    for _ in range(5):
+        fleet.step(600)
+    assert fleet.asked() == []
+    assert fleet.state() == ("stopped", {DEVICE: "failed", OTHER_DEVICE: "waiting"})
+    with fleet.world.database.read() as session:
+        rollout = session.scalars(select(Rollout)).one()
+        [row] = session.scalars(select(JournalRow).where(JournalRow.act == "rollout_stop"))
+    assert f"{DEVICE}: {code}" in rollout.why
+    assert (row.who, row.object_id) == ("cloud", "0.2.0")
+    fleet.world.database.transact(rollouts.resume, ANNA, fleet.world.now, again=True)
+    fleet.step(600)
+    assert fleet.asked() == [DEVICE]
+
+
+def test_nothing_is_sold_of_a_machine_that_is_being_updated(fleet: Fleet) -> None:
+    fleet.start()
+    assert fleet.obstacle(DEVICE) == ""
+    fleet.step()
+    assert (fleet.obstacle(DEVICE), fleet.obstacle(OTHER_DEVICE)) == ("updating", "")
+    fleet.answer(DEVICE, AnswerStatus.DONE)
+    fleet.step(5)
+    assert fleet.obstacle(DEVICE) == ""
+
+
+def test_the_lock_is_a_lease(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.STARTED)
+    fleet.step(899)
+    assert fleet.obstacle(DEVICE) == "updating"
+    fleet.step(2)
+    assert fleet.obstacle(DEVICE) == ""
+    assert fleet.state()[1][DEVICE] == "asked"
+
+
+@pytest.mark.parametrize("is_paid", [False, True])
+def test_a_machine_with_a_live_order_is_not_asked(fleet: Fleet, is_paid: bool) -> None:
+    world = fleet.world
+    order_id = world.pay() if is_paid else world.scan()
+    if not is_paid:
+        payment_id = world.start(order_id)
+        world.tell(payment_id, PaymentState.PENDING)
+    fleet.start()
+    fleet.step()
+    assert (fleet.asked(), fleet.obstacle(DEVICE)) == ([], "")
+    if not is_paid:
+        fleet.step(1200)  # nobody pays any more
+        assert fleet.asked() == [DEVICE]
+
+
+def test_a_machine_that_is_not_there_is_asked_when_it_is(fleet: Fleet) -> None:
+    def goes(tx, online: bool) -> None:  # type: ignore[no-untyped-def]
+        tx.session.get_one(DeviceLive, DEVICE).online = online
+
+    fleet.world.database.transact(goes, False)
+    fleet.start("all")
+    fleet.step()
+    assert fleet.asked() == [OTHER_DEVICE]
+    fleet.world.database.transact(goes, True)
+    fleet.step(30)
+    assert fleet.asked() == [DEVICE, OTHER_DEVICE]
+
+
+def test_an_agent_that_is_too_old_is_left_to_a_person_and_a_busy_one_asked_again(fleet: Fleet) -> None:
+    fleet.start("all")
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.REFUSED, "no_release_key")
+    fleet.answer(OTHER_DEVICE, AnswerStatus.REFUSED, "busy")
+    fleet.step(5)
+    assert fleet.state() == ("running", {DEVICE: "skipped", OTHER_DEVICE: "waiting"})
+    fleet.step(300)
+    assert fleet.asked() == [OTHER_DEVICE]
+
+
+def test_paused_and_stopped_ask_nobody(fleet: Fleet) -> None:
+    database = fleet.world.database
+    fleet.start()
+    database.transact(rollouts.pause, ANNA, fleet.world.now)
+    fleet.step(60)
+    assert fleet.asked() == []
+    with pytest.raises(CannotRelease):
+        fleet.start()
+    database.transact(rollouts.resume, ANNA, fleet.world.now)
+    fleet.step()
+    assert fleet.asked() == [DEVICE]
+    database.transact(rollouts.stop, ANNA, "a bad day", fleet.world.now)
+    fleet.answer(DEVICE, AnswerStatus.DONE)
+    fleet.step(600)
+    assert fleet.state() == ("stopped", {DEVICE: "done", OTHER_DEVICE: "waiting"})
+    assert fleet.obstacle(DEVICE) == ""
+
+
+def test_only_a_bundle_one_of_our_keys_has_signed_is_kept(world: World) -> None:
+    other = Ed25519PrivateKey.generate()
+    for content, keys in [(a_bundle(key=other), [PUBLIC]), (a_bundle(), []), (b"nothing", [PUBLIC])]:
+        with pytest.raises(CannotRelease):
+            world.database.transact(rollouts.add, content, keys, ANNA, START)
+    world.database.transact(rollouts.add, a_bundle(), ["not base64", PUBLIC], ANNA, START)
+    assert world.database.transact(rollouts.add, a_bundle(), [PUBLIC], ANNA, START).version == "0.2.0"
+    signed = bundle.pack(Manifest(version="0.2.0", files={}, python=">=3.12"), {})
+    with pytest.raises(CannotRelease, match="other contents"):
+        world.database.transact(rollouts.add, bundle.join(KEY.sign(signed), signed), [PUBLIC], ANNA, START)
