@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 import cloud.access.models
 import cloud.alerts.models
 import cloud.background.heartbeat
+import cloud.books.exports
 import cloud.buyer.reservation
 import cloud.courier.device_jobs
 import cloud.courier.reader_lease

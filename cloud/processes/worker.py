@@ -15,6 +15,8 @@ from cloud.access.signing import Signer
 from cloud.alerts.loops import ALERTS_SLOTS, alert_loops
 from cloud.background import heartbeat
 from cloud.background.loops import Loop, Steps, ThreadPool
+from cloud.books import exports
+from cloud.books.export_maker import ExportMaker
 from cloud.courier import broker_rights, job_sender, reader_lease
 from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, client_id_of, link_of
 from cloud.courier.broker_rights import BrokerRights
@@ -165,6 +167,7 @@ class Worker:
         return [
             self._loop("returns", ReturnFollowup(database)),
             self._loop("sales", SalesRollup(database)),
+            self._loop("exports", ExportMaker(database, cloud.owner, self._clock), exports.TOPIC),
             self._loop("sealing", Sealing(database, _signer(self._cloud))),
             self._loop("forgetting", Forgetting(database)),
             self._loop("retention", Retention(database)),

@@ -17,8 +17,8 @@ MACHINES = 200
 
 
 def asked(desk: Desk) -> Asked:
-    """By the address: a preset number of days, or two days, and perhaps one machine."""
-    said = request.args
+    """By address or form: a preset number of days, or two days, and perhaps one machine."""
+    said = request.values
     today = day_at(desk.now, _zone(desk))
     period = read_period(said.get("days", ""), said.get("since", ""), said.get("until", ""), today)
     return Asked(desk.scope, period, said.get("machine", "")[:64])

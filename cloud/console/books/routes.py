@@ -1,9 +1,13 @@
-"""The bookkeeper's page, and its files."""
+"""The bookkeeper's page, and its files: CSV at once, XLSX made by a worker and fetched from here."""
 
-from flask import Response
-from werkzeug.exceptions import NotFound
+from flask import Response, request
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
+from cloud.access.journal import Subject
+from cloud.books import exports
 from cloud.books.csv_file import as_csv
 from cloud.books.kinds import KINDS, Kind, Words, lines_of
 from cloud.books.period import PRESETS
@@ -11,13 +15,25 @@ from cloud.books.reading import by_provider, read_provider_days
 from cloud.console.books.asking import asked, machines_of, preset
 from cloud.console.books.texts_en import EN
 from cloud.console.books.texts_ru import RU
-from cloud.console.shell.desk import Desk
+from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.room import Kind as Thing
 from cloud.console.shell.room import Nav, Room
+from cloud.database.transaction import Transaction
 from cloud.orders.sales_days import is_behind
 from cloud.orders.sales_figures import ProviderSums
 
+
+def find_export(session: Session, export_id: str) -> Subject | None:
+    """Whose a file is."""
+    found = exports.find(session, export_id[:32])
+    return None if found is None else Subject("export", found.id, found.merchant_id)
+
+
+EXPORT = Thing("export", "export_id", find_export)
 room = Room("books", {"ru": RU, "en": EN}, Nav("books.show", Act.SEE_MONEY, icon="journal", order=55))
-SHOWN = 100
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+RENEWED_S = 2
+SHOWN = 62
 """Lines on the page, the newest; the file has them all."""
 
 
@@ -35,7 +51,7 @@ def show(desk: Desk) -> str:
     return desk.render(
         "books/show.html", period=wanted.period, machine=wanted.device_uuid, machines=machines, preset=preset(),
         presets=list(PRESETS), whole=whole, providers=sorted(providers.items()), days=days[:-SHOWN - 1:-1],
-        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind,
+        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind, whose=_whose(desk), **_files(desk),
     )  # fmt: skip
 
 
@@ -51,6 +67,79 @@ def file(desk: Desk, book: str) -> Response:
     name = f"{kind.name}-{wanted.period.first}-{wanted.period.last}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+@room.page("/books/exports", Act.EXPORT)
+def files(desk: Desk) -> str:
+    """What has been asked for and how far it has come; the part of the page that renews itself."""
+    return desk.render("books/files.html", **_files(desk))
+
+
+@room.act("/books/exports", Act.EXPORT)
+def prepare(desk: Desk) -> BaseResponse:
+    """Have a worker make a file."""
+    merchant, kind = _whose(desk), KINDS.get(request.form.get("book", ""))
+    if not merchant or kind is None:
+        desk.say("books.one_company", good=False)
+        return desk.go("books.show")
+    wanted = asked(desk)
+    words = {**words_of(desk, kind), "title": str(desk.texts(f"books.file.{kind.name}"))}
+    told = {"book": kind.name, "since": f"{wanted.period.first}", "until": f"{wanted.period.last}"}
+    who = (desk.person.user_id, desk.author.name)
+
+    def work(tx: Transaction) -> Done[None]:
+        made = exports.ask(tx, merchant, who, kind.name, wanted, words, desk.now)
+        return Done(None, None, told, Subject("export", made.id, merchant))
+
+    try:
+        desk.perform(Act.EXPORT, Subject("export", "", merchant), "", work)
+    except exports.TooMany:
+        desk.say("books.too_many", good=False)
+    return desk.go(
+        "books.show", since=wanted.period.first, until=wanted.period.last, machine=wanted.device_uuid or None
+    )
+
+
+@room.page("/books/exports/<export_id>/file", Act.EXPORT, EXPORT)
+def fetch(desk: Desk, export_id: str) -> Response:
+    """The file, to whoever may have it at this moment."""
+    with desk.read() as session:
+        export = exports.find(session, export_id)
+    if export is None or export.expires_at <= desk.now:
+        raise NotFound
+    if export.state != exports.State.READY:
+        raise Conflict
+    desk.perform(Act.EXPORT, desk.about(), "", lambda _: Done(None, None, {"fetched": export.kind}))
+    response = Response(exports.read(desk.database, export.id), mimetype=XLSX)
+    response.content_length = export.size
+    name = f"{export.kind}-{export.first}-{export.last}.xlsx"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@room.act("/books/exports/<export_id>/remove", Act.EXPORT, EXPORT)
+def remove(desk: Desk, export_id: str) -> BaseResponse:
+    """It is not needed any more."""
+
+    def work(tx: Transaction) -> Done[None]:
+        exports.remove(tx, export_id)
+        return Done(None, {"kept": True}, {"kept": False})
+
+    desk.perform(Act.EXPORT, desk.about(), "", work)
+    return desk.go("books.show")
+
+
+def _files(desk: Desk) -> dict[str, object]:
+    if not desk.may(Act.EXPORT):
+        return {"made": [], "renewed_s": 0}
+    with desk.read() as session:
+        made = exports.of_merchant(session, desk.scope, desk.now)
+    return {"made": made, "renewed_s": RENEWED_S if any(one.is_open for one in made) else 0}
+
+
+def _whose(desk: Desk) -> str:
+    """The one merchant the page is about; a file is always of one."""
+    return next(iter(desk.scope.merchants)) if len(desk.scope.merchants) == 1 else ""
 
 
 def words_of(desk: Desk, kind: Kind) -> Words:

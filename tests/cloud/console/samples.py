@@ -11,12 +11,17 @@ from sqlalchemy import delete, func, select
 from cloud.access.acts import Act, Role
 from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import JournalRow, Membership
+from cloud.access.person import EVERYTHING
 from cloud.alerts import channel_settings
 from cloud.alerts.channel_settings import ChannelTerms
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import Kind
 from cloud.alerts.models import Channel, IncidentRow
 from cloud.alerts.store import write
+from cloud.books import exports
+from cloud.books.exports import Export, ExportPart
+from cloud.books.period import Period
+from cloud.books.reading import Asked
 from cloud.database.transaction import Transaction
 from cloud.payments.reconcile.models import FoundDifference
 from tests.cloud.console.building import OWN, Console
@@ -72,12 +77,27 @@ def _difference(console: Console) -> str:
     return console.world.database.transact(made)
 
 
+def _export(console: Console) -> str:
+    """A file that is ready."""
+    now, asked = console.clock.now, Asked(EVERYTHING, Period(console.clock.now.date(), console.clock.now.date()))
+
+    def make(tx: Transaction) -> str:
+        tx.session.execute(delete(Export))
+        made = exports.ask(tx, OWN, ("", ""), "days", asked, {}, now)
+        made.state, made.size = exports.State.READY.value, 4
+        tx.session.add(ExportPart(export_id=made.id, number=0, body=b"file"))
+        return made.id
+
+    return console.cloud.database.transact(make)
+
+
 SAMPLES: dict[str, Callable[[Console], str]] = {
     "claim": a_claim,
     "return_request": a_request,
     "channel": _channel,
     "incident": _incident,
     "difference": _difference,
+    "export": _export,
     "device": lambda _: DEVICE,
     "entry": _entry,
     "member": _member,
