@@ -43,5 +43,10 @@ EN = {
     "charts.hour": "{day}, {hour}:00: {n}",
     "charts.none": "Nothing was sold in this time",
     "charts.none_text": "Choose another period. The first cups appear here a minute after they are sold.",
+    "charts.day": "Day",
+    "charts.closer": "Closer",
+    "charts.wider": "Wider",
+    "charts.whole": "Whole period",
+    "charts.keys": "Plus and minus zoom, arrows go earlier and later, Esc shows the whole period",
     "charts.before": "the period before",
 }
