@@ -31,6 +31,7 @@ def test_they_zoom_by_drag_and_keys(pages: Pages, console_site: str, console: Co
     drawn, plot, whole = (page.locator(name).first for name in ("svg.chart", ".plot", "[data-whole]"))
     expect(drawn).to_be_hidden()
     expect(whole).to_be_hidden()
+    plot.scroll_into_view_if_needed()
     box = plot.locator(".u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 40)
