@@ -167,7 +167,7 @@ class Worker:
         return [
             self._loop("returns", ReturnFollowup(database)),
             self._loop("sales", SalesRollup(database)),
-            self._loop("exports", ExportMaker(database, cloud.owner, self._clock), exports.TOPIC),
+            self._loop("exports", ExportMaker(database, self._cloud.owner, self._clock), exports.TOPIC),
             self._loop("sealing", Sealing(database, _signer(self._cloud))),
             self._loop("forgetting", Forgetting(database)),
             self._loop("retention", Retention(database)),
