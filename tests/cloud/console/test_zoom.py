@@ -1,5 +1,7 @@
 """Charts that zoom, in a real browser under our content policy: by drag and keys; without scripts the drawing stays."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -13,7 +15,7 @@ __all__ = ["console_site"]
 pytestmark = pytest.mark.browser
 
 
-def charts(pages: Pages, site: str, console: Console, **how: object) -> Page:
+def charts(pages: Pages, site: str, console: Console, **how: Any) -> Page:
     poured(console.world)
     console.world.database.transact(roll_up)
     cookie = console.client("owner@north").get_cookie("coffee_console", path="/console")
