@@ -42,7 +42,7 @@ class Stager:
 
     def _work(self, tx: Transaction, now: datetime) -> timedelta:
         for device_uuid in update_lock.expire(tx, now):
-            log.warning("the update lock has run out", extra={"device": device_uuid})
+            tx.log_after_commit(log.warning, "the update lock has run out", extra={"device": device_uuid})
         is_anyone_asked = self._hear(tx, now)
         rollout = self._running(tx)
         if rollout is not None:
