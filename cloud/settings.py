@@ -78,6 +78,8 @@ class Settings:
     manual_make_s: float = 1800
     payment_poll_fast_s: float = 2
     payment_poll_slow_s: float = 60
+    archive_after_days: float = 400
+    """Finished orders that nothing has happened to for so long rest in the archive (docs/operations.md)."""
     return_limit: float = 500
     """Roubles one person returns of one order without a second; `return_day_limit`: in any 24 hours."""
     return_day_limit: float = 3000

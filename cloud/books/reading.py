@@ -1,8 +1,10 @@
 """What `scope` lets a person read of sales and money, in pages by key: each machine's days in its own zone."""
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import ColumnElement, and_, select, true, tuple_
 from sqlalchemy.orm import Session
@@ -11,6 +13,8 @@ from cloud.access.person import Scope
 from cloud.books.period import Period
 from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at, span, zone
+from cloud.orders import archived_books
+from cloud.orders.archive import ArchivedOrder
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.sales_figures import Figures, ProviderSums
@@ -104,11 +108,10 @@ def read_ledger(
     begin, end = span(period.first, WIDEST_ZONES[0])[0], span(period.last, WIDEST_ZONES[1])[1]
     place = tuple_(Movement.at, Movement.id)
     found = (
-        select(Movement, Payment, Order, Commission.amount, Device.zone)
+        select(Movement, Payment, Order, Commission.amount)
         .select_from(Movement)
         .join(Payment, Payment.id == Movement.payment_id)
         .join(Order, Order.id == Movement.order_id)
-        .join(Device, Device.device_uuid == Order.device_uuid)
         .outerjoin(Commission, Commission.payment_id == Movement.payment_id)
         .where(Movement.at < end, place > (after or (begin - timedelta(microseconds=1), 0)))
         .where(Movement.kind.in_(("captured", "refunded")), Order.is_test.is_(False))
@@ -116,14 +119,37 @@ def read_ledger(
         .where(Order.device_uuid == asked.device_uuid if asked.device_uuid else true())
     )
     rows = session.execute(found.order_by(Movement.at, Movement.id).limit(limit)).all()
+    living = ((movement, payment, order, kept) for movement, payment, order, kept in rows)
+    resting = _at_rest(session, asked, after or (begin, 0), end)
+    page = list(islice(heapq.merge(living, resting, key=_place), limit))
+    zones = _zones(session, {order.device_uuid for _, _, order, _ in page})
     lines = [
         LedgerLine(
-            movement.at.astimezone(zone(name)), movement, payment, order, kept if movement.kind == "captured" else None
+            movement.at.astimezone(zone(zones[order.device_uuid])), movement, payment, order,
+            kept if movement.kind == "captured" else None,
         )
-        for movement, payment, order, kept, name in rows
-        if period.first <= day_at(movement.at, name) <= period.last
-    ]
-    return lines, (rows[-1][0].at, rows[-1][0].id) if len(rows) == limit else None
+        for movement, payment, order, kept in page
+        if period.first <= day_at(movement.at, zones[order.device_uuid]) <= period.last
+    ]  # fmt: skip
+    return lines, _place(page[-1]) if len(page) == limit else None
+
+
+def _place(line: archived_books.Line) -> LedgerKey:
+    return line[0].at, line[0].id
+
+
+def _at_rest(session: Session, asked: Asked, after: LedgerKey, end: datetime) -> Iterator[archived_books.Line]:
+    """The same of orders in the archive."""
+    which = asked.scope.where(ArchivedOrder.merchant_id, ArchivedOrder.device_uuid)
+    if asked.device_uuid:
+        which = and_(which, ArchivedOrder.device_uuid == asked.device_uuid)
+    lines = archived_books.ledger_lines(session, which, after[0], end)
+    return (line for line in lines if _place(line) > after)
+
+
+def _zones(session: Session, devices: Collection[str]) -> dict[str, str]:
+    found = session.execute(select(Device.device_uuid, Device.zone).where(Device.device_uuid.in_(devices)))
+    return dict(found.all())
 
 
 def wanted(

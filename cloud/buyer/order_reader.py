@@ -1,4 +1,7 @@
-"""Reads the `OrderView` of an order and the `DeviceView` of a machine from the database. Changes nothing."""
+"""Reads the `OrderView` of an order and the `DeviceView` of a machine from the database. Changes nothing.
+
+An order that rests in the archive is brought back first.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +16,7 @@ from cloud.fleet.models import NOTE_FIELDS, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.fleet.silence import OVER_TMETR
+from cloud.orders import archive
 from cloud.orders.money import PaymentState, Return
 from cloud.orders.owed_tasks import by_hand
 from cloud.orders.states import Event, Status
@@ -36,7 +40,13 @@ class OrderReader:
     def find(self, order_id: str) -> OrderView | None:
         """The order as it is now; None when there is none."""
         rows = self._rows.find(order_id)
+        if rows is None and self._rests(order_id) and self._database.transact(archive.bring_back, [order_id]):
+            rows = self._rows.find(order_id)
         return None if rows is None else _view(rows, self._money_back(rows.order, rows))
+
+    def _rests(self, order_id: str) -> bool:
+        with self._database.read() as session:
+            return archive.holds(session, order_id)
 
     def _money_back(self, order: OrderRow, rows: OrderRows) -> Return | None:
         payments: Mapping[str, Paid] = rows.payments

@@ -37,9 +37,11 @@ import cloud.fleet.presence_history
 import cloud.fleet.probes
 import cloud.fleet.replaced_credentials
 import cloud.metrics.totals
+import cloud.orders.archive
 import cloud.orders.claims
 import cloud.orders.commissions
 import cloud.orders.models
+import cloud.orders.order_hours
 import cloud.orders.outbox
 import cloud.orders.receipts
 import cloud.orders.restores

@@ -25,7 +25,7 @@ from cloud.metrics.exposition import CONTENT_TYPE, Counted, Gauge, exposition
 from cloud.metrics.totals import totals
 from cloud.operators.counted_requests import REQUEST_SECONDS, WEBHOOKS
 from cloud.orders.at_risk import Next, each_at_risk, summed
-from cloud.orders.models import Order
+from cloud.orders.order_hours import by_status
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import unfinished
 from cloud.orders.stage_times import STAGE_SECONDS
@@ -128,9 +128,8 @@ def _money(session: Session, now: datetime, unreadable: Collection[Account]) -> 
 
 
 def _orders(session: Session) -> Gauge:
-    gauge = Gauge("coffee_orders", "Orders ever made, by their status now.")
-    asked = select(Order.status, func.count()).group_by(Order.status)
-    found: dict[str, int] = {row[0]: row[1] for row in session.execute(asked)}
+    gauge = Gauge("coffee_orders", "Orders by their status; those that have ended as of the last minute.")
+    found = by_status(session)
     for status in Status:
         gauge.add(found.get(status.value, 0), status=status.value)
     return gauge

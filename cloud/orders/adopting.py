@@ -12,7 +12,7 @@ from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, Drink
-from cloud.orders import in_doubt, paying
+from cloud.orders import archive, in_doubt, paying
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
 from cloud.orders.models import Order, OrderChange, Payment
 from cloud.orders.money import PaymentState
@@ -113,6 +113,7 @@ def adopt(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> None:
 
     Raises `UnknownMachine`.
     """
+    archive.bring_back_payments(tx, [listed.payment_id])
     if tx.session.get(Payment, listed.payment_id) is not None:
         paying.adopt(tx, listed.payment_id, listed.provider_payment_id, now)
         return

@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
-from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, UNFINISHED, Order, Payment
+from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
@@ -193,6 +193,12 @@ def each_at_risk(
     return sorted(found, key=lambda money: (money.since, money.payment_id))
 
 
+def endangered(session: Session, order_ids: Collection[str], now: datetime) -> set[str]:
+    """Those of these orders that have money at risk."""
+    asked = _each(now, _is_stuck(now), ()).where(Payment.order_id.in_(order_ids))
+    return {row.order_id for row in session.execute(asked)}
+
+
 def unsettled(session: Session, account: Account) -> tuple[int, int]:
     """Payments and kopecks at an account that have not come to their end, at risk or not."""
     unfinished = Payment.state.in_((*_OPEN_STATES, PaymentState.HELD.value))
@@ -213,7 +219,9 @@ def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
     suspicious = (
         select(Payment.order_id).where(text(UNFINISHED), held_or_worrying),
         select(Payment.order_id).where(text(MONEY_BESIDE)),
-        select(Order.id).join(Payment, Payment.order_id == Order.id).where(Order.status.in_(_NOT_POURED), _HAS_MONEY),
+        select(Order.id)
+        .join(Payment, Payment.order_id == Order.id)
+        .where(text(NOT_EARNED), Order.status.in_(_NOT_POURED)),
         select(Order.id).where(text(GIVEN_BACK), exists().where(Payment.order_id == Order.id, _DECIDED, _HAS_MONEY)),
     )
     return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.orders import order_hours
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
 from cloud.orders.states import Status
 
@@ -53,7 +54,7 @@ def forget(tx: Transaction, now: datetime) -> int:
     """Remove up to `BATCH` orders, and numbers that are older than any code; how many orders."""
     tx.session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
     unpaid = ~exists().where(Payment.order_id == Order.id) & ~exists().where(MakeCommand.order_id == Order.id)
-    over = select(Order.id, Order.opened_by).where(
+    over = select(Order.id, Order.opened_by, Order.created_at, Order.status).where(
         Order.status == Status.FAILED.value, Order.reason == "expired", Order.finished_at <= now - KEPT_FOR, unpaid
     )
     rows = tx.session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
@@ -63,6 +64,7 @@ def forget(tx: Transaction, now: datetime) -> int:
     tx.session.execute(
         insert(ForgottenOrder), [{"order_id": row.id, "opened_by": row.opened_by, "at": now} for row in rows]
     )
+    order_hours.taken_away(tx, [dict(row._mapping) for row in rows])
     tx.session.execute(delete(OrderChange).where(OrderChange.order_id.in_(numbers)))
     tx.session.execute(delete(Order).where(Order.id.in_(numbers)))
     return len(numbers)

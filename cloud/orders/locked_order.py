@@ -2,6 +2,7 @@
 
 Everything that changes an order does so through its `LockedOrder`. The order's row is locked first, so that all
 workers lock in the same order. Where a transaction does the work of many orders, each statement is about all of them.
+An order that rests in the archive is brought back by whoever locks it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from cloud.database.plain_rows import kind_of, table_of
 from cloud.database.storage import Question, named_by
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Drink
+from cloud.orders import archive
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.outbox import OutboxRow
 
@@ -141,6 +143,8 @@ class LockedOrders:
         if order_id not in self._locked:
             theirs = {key.removeprefix(_KEY) for key in self._tx.keys if key.startswith(_KEY)}
             self._fetch({order_id} | theirs - self._locked.keys())
+        if order_id not in self._locked and archive.bring_back(self._tx, [order_id]):
+            self._fetch([order_id])
         if order_id not in self._locked:
             raise UnknownOrder(order_id)
         return self._locked[order_id]
@@ -151,6 +155,8 @@ class LockedOrders:
             if locked.has_read(payment_id):
                 return locked
         order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
+        if order_id is None:
+            order_id = next(iter(archive.bring_back_payments(self._tx, [payment_id])), None)
         if order_id is None:
             raise UnknownOrder(payment_id)
         return self.lock(order_id)

@@ -19,6 +19,8 @@ UNFINISHED = "state IN ('creating', 'pending', 'held')"
 """Payments whose end is open. Like the next two it is an index's condition, said in the same words by who asks."""
 MONEY_BESIDE = "captured > refunded AND (NOT live OR problem <> '')"
 """Payments with money that cannot be their order's own."""
+NOT_EARNED = "captured > refunded AND NOT earned"
+"""Payments with money of which it is not known for certain that their order was poured."""
 GIVEN_BACK = "given_back > 0"
 NOT_POURED = "status = 'make_failed'"
 _REFUNDED = "kind = 'refunded'"
@@ -90,6 +92,8 @@ class Order(Base):
     language: Mapped[str] = mapped_column(String(8), default="ru")
     opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
     """The tag of the code that opened it (`numbers.py`); None for orders older than this column."""
+    brought_back_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When somebody looked for it in the archive (`archive.py`): it stays for a while."""
     claimed_at: Mapped[datetime | None] = mapped_column(default=None)
     """When a phone that scanned it first came back with its capability: from then on only such a one names e-mails."""
 
@@ -160,6 +164,7 @@ class Payment(Base):
         Index("ix_payments_next_check", "next_check_at"),
         Index("ix_payments_unfinished", "state", "started_at", **_where(UNFINISHED)),
         Index("ix_payments_money_beside", "order_id", **_where(MONEY_BESIDE)),
+        Index("ix_payments_not_earned", "order_id", **_where(NOT_EARNED)),
         Index("ix_payments_shop", "merchant_id", "scenario", "account_id", "started_at"),
         CheckConstraint("amount >= 0 AND captured >= 0 AND refunded >= 0", name="amounts"),
     )
@@ -187,6 +192,8 @@ class Payment(Base):
     captured: Mapped[int] = mapped_column(Integer, default=0)
     refunded: Mapped[int] = mapped_column(Integer, default=0)
     """Returned for certain, whoever asked for it."""
+    earned: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """It has taken money, and its order was poured: among all sales there ever were nobody need look at it again."""
     started_at: Mapped[datetime]
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     hold_expires_at: Mapped[datetime | None] = mapped_column(default=None)

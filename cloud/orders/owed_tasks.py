@@ -31,6 +31,8 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
     order = locked.order
     if not locked.payments:
         return
+    for payment in locked.payments:
+        payment.earned = order.status == Status.SUCCESSFUL and payment.captured > 0
     payments = [as_paid_for(payment) for payment in locked.payments]
     returns_from = order.return_after if order.uncertain else None
     dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))

@@ -17,6 +17,8 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at, span, zone
+from cloud.orders import archived_books
+from cloud.orders.archive import ArchivedOrder
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.sales_figures import Figures
@@ -33,7 +35,10 @@ AT_ONCE = 200
 ENDS_WITHIN = timedelta(days=14)
 """Of an order, from its scan to the last word about its drink."""
 FORM = 2
-"""Of what a day holds. Where it changes, all is rolled up anew, and programs of another form go by their own marks."""
+"""Of what a day holds. Where it changes, all is rolled up anew, and programs of another form go by their own marks.
+
+Days all of whose orders rest in the archive are not: whoever changes it reads these there.
+"""
 GROWING = (OrderChange, Movement, Commission)
 _ENDED = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
 _MONEY = ("captured", "refunded")
@@ -56,7 +61,7 @@ class SalesRollup:
 def roll_up(tx: Transaction) -> bool:
     """Bring the days that have changed up to date. Whether there is more."""
     for table in GROWING:
-        insert_if_new(tx.connection, SalesMark, {"name": _mark_of(table), "number": 0})
+        insert_if_new(tx.connection, SalesMark, {"name": mark_of(table), "number": 0})
     held = select(SalesMark).where(SalesMark.name.in_(_MARKS)).order_by(SalesMark.name)
     marks = {mark.name: mark for mark in tx.session.scalars(held.with_for_update(skip_locked=True))}
     if len(marks) < len(GROWING):  # another worker is at it
@@ -73,14 +78,15 @@ def is_behind(session: Session) -> bool:
     """Whether old days are still being rolled up: what is told of them is not yet all there is."""
     found = select(SalesMark.name, SalesMark.number).where(SalesMark.name.in_(_MARKS))
     read = dict(session.execute(found).all())
-    return any(_last(session, table) - read.get(_mark_of(table), 0) > BATCH for table in GROWING)
+    return any(_last(session, table) - read.get(mark_of(table), 0) > BATCH for table in GROWING)
 
 
-def _mark_of(table: type[Growing]) -> str:
+def mark_of(table: type[Growing]) -> str:
+    """The name of its mark."""
     return f"{table.__tablename__}:{FORM}"
 
 
-_MARKS = tuple(_mark_of(table) for table in GROWING)
+_MARKS = tuple(mark_of(table) for table in GROWING)
 
 
 def _last(session: Session, table: type[Growing]) -> int:
@@ -89,7 +95,14 @@ def _last(session: Session, table: type[Growing]) -> int:
 
 def _read_on(session: Session, marks: dict[str, SalesMark], table: type[Growing]) -> tuple[range, bool]:
     """Which numbers to look at; whether there will be more."""
-    mark, last = marks[_mark_of(table)], _last(session, table)
+    return read_on(session, marks[mark_of(table)], table)
+
+
+def read_on(session: Session, mark: SalesMark, table: type[Growing]) -> tuple[range, bool]:
+    """Of a table that has been read up to `mark`: which numbers to look at; whether there will be more."""
+    last = _last(session, table)
+    if last < mark.number:  # the last rows were removed, and SQLite gives their numbers again
+        mark.number = max(0, last - AGAIN)
     if last <= mark.number:
         return range(0), False
     looked, until = (
@@ -110,7 +123,7 @@ def _days_of_ends(session: Session, numbers: range) -> set[Key]:
     orders = {row.order_id for row in found}
     return {
         (device, day_at(at, name))
-        for some in _in_lots(sorted(orders))
+        for some in in_lots(sorted(orders))
         for device, name, at in session.execute(
             select(Order.device_uuid, Device.zone, OrderChange.at)
             .join(Order, Order.id == OrderChange.order_id)
@@ -153,7 +166,7 @@ def _roll_up(tx: Transaction, keys: Collection[Key]) -> None:
         by_day[day].add(device)
     for day, devices in sorted(by_day.items()):
         merchants: set[str] = set()
-        for some in _in_lots(sorted(devices)):
+        for some in in_lots(sorted(devices)):
             merchants |= _replace(tx, day, some)
         for merchant in sorted(merchants):
             sum_up(tx, merchant, day)
@@ -192,6 +205,7 @@ def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> set[str]:
     for device, merchant, at, *money in tx.session.execute(_money(devices, first, last)):
         if day_at(at, zones[device]) == day:
             found[device, merchant].add_money(*money)
+    _add_resting(tx.session, found, day, zones, (first, last))
     old = delete(SalesDay).where(SalesDay.day == day, SalesDay.device_uuid.in_(devices)).returning(SalesDay.merchant_id)
     before = set(tx.session.scalars(old))
     tx.session.add_all(_rows(day, found.items()))
@@ -199,7 +213,27 @@ def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> set[str]:
     return before | {merchant for _, merchant in found}
 
 
-def _in_lots(names: list[str]) -> Iterator[tuple[str, ...]]:
+def _add_resting(
+    session: Session, found: dict[tuple[str, str], Figures], day: date, zones: dict[str, str],
+    within: tuple[datetime, datetime],
+) -> None:  # fmt: skip
+    """Orders of the day that rest in the archive count as those among the living."""
+    first, last = within
+    for resting in archived_books.resting(session, ArchivedOrder.device_uuid.in_(zones), first, last):
+        order = resting.order
+        if order.is_test:
+            continue
+        key, name = (order.device_uuid, order.merchant_id), zones[order.device_uuid]
+        ended = order.finished_at if order.status in _ENDED and order.created_at > first - ENDS_WITHIN else None
+        if ended is not None and day_at(ended, name) == day:
+            _count(found[key], order, name)
+        for move, payment, _, kept in resting.lines:
+            if day_at(move.at, name) == day:
+                found[key].add_money(payment.scenario, move.kind, move.amount, kept)
+
+
+def in_lots(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """As many as one statement is asked about."""
     for start in range(0, len(names), AT_ONCE):
         yield tuple(names[start : start + AT_ONCE])
 

@@ -13,6 +13,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.availability import closed_code
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
+from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order, OrderChange
@@ -96,7 +97,7 @@ def find_order(
 
     `holds`: whether the phone that scans has scanned this order before.
     """
-    known = session.get(Order, scan.order_id)
+    known = _known(session, scan.order_id)
     signature = judge_code(session, scan, known is not None, keys, now)
     tag = tag_of(scan.code, signature)
     for _ in range(MOST_NUMBERS):
@@ -116,8 +117,13 @@ def find_order(
                 break
         number = other_number(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
         scan = replace(scan, order_id=number)
-        known = session.get(Order, number)
+        known = _known(session, number)
     raise NotForSale(Why.OTHER_ORDER)
+
+
+def _known(session: Session, number: str) -> Order | None:
+    """The order of a number, also one that rests in the archive: nobody gets its number."""
+    return session.get(Order, number) or archived_books.find(session, number)
 
 
 def open_order(

@@ -108,6 +108,7 @@ class Adoption:
     ) -> tuple[int, set[str]]:
         """One page: how many payments were adopted, and what keeps others from being."""
         now, adopted, lacking = self._clock(), 0, set[str]()
+        ledger_view.bring_back(tx, listed, now)
         by_id, by_mark = ledger_view.known(tx.session, listed)
         for facts in sorted(listed, key=lambda facts: facts.metadata["order_id"]):
             payment = by_id.get(facts.provider_payment_id)

@@ -17,7 +17,7 @@ from cloud.database.database import Database
 from cloud.database.due import due
 from cloud.database.plain_rows import plain, table_of
 from cloud.database.transaction import Transaction
-from cloud.orders import paying
+from cloud.orders import archive, paying
 from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
@@ -263,6 +263,8 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
     signer = notification.account_id if notification.is_signed else ""
     wanted = {"told_of": notification.payment_id, "signer": signer, "now": now, "ask_at": now + lease}
     found = tx.connection.execute(_TOLD, wanted).first()
+    if found is None and archive.bring_back_payments(tx, [notification.payment_id]):
+        found = tx.connection.execute(_TOLD, wanted).first()
     if found is None:
         return None
     payment = plain(Payment, found)

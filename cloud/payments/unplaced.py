@@ -16,7 +16,7 @@ from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.due import due
 from cloud.database.transaction import Transaction
-from cloud.orders import paying
+from cloud.orders import archive, paying
 from cloud.orders.models import Payment
 from cloud.payments.admission import Dispatcher
 from cloud.payments.budget import Priority, Refusal
@@ -105,6 +105,7 @@ class Unplaced:
     def _place(self, tx: Transaction, news_id: int, facts: PaymentFacts) -> Payment | None:
         """The payment it turned out to be, taken to be asked about."""
         now = self._clock()
+        archive.bring_back_payments(tx, [facts.metadata.get("payment", "")])
         payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
         news = news_of(facts, expected_of(payment)) if payment is not None else None
         mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
@@ -121,7 +122,8 @@ class Unplaced:
 
 def has_payment(session: Session, named: str) -> bool:
     """Whether what a notification names is a payment of ours."""
-    return bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
+    is_here = bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
+    return is_here or (bool(named) and archive.has_payment(session, named))
 
 
 def _look_again(tx: Transaction, news_id: int, at: datetime) -> None:

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,8 +35,11 @@ from cloud.fleet import probes
 from cloud.fleet.vault import Vault
 from cloud.operators.retention import Retention
 from cloud.orders import outbox, paying
+from cloud.orders.archiving import Archiving
 from cloud.orders.deadlines import Deadlines
+from cloud.orders.earned import Earned
 from cloud.orders.forgetting import Forgetting
+from cloud.orders.order_counts import OrderCounts
 from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.sales_days import SalesRollup
@@ -170,6 +174,9 @@ class Worker:
             self._loop("exports", ExportMaker(database, self._cloud.owner, self._clock), exports.TOPIC),
             self._loop("sealing", Sealing(database, _signer(self._cloud))),
             self._loop("forgetting", Forgetting(database)),
+            self._loop("counts", OrderCounts(database)),
+            self._loop("earned", Earned(database)),
+            self._loop("archiving", Archiving(database, timedelta(days=self._cloud.settings.archive_after_days))),
             self._loop("retention", Retention(database)),
             self._loop("counts", self._cloud.keeper),
         ]

@@ -39,10 +39,12 @@ SECRET_KEY = "a secret text of more than thirty-two characters"
 POLL_S = 1.0
 LONG_POLL_S = 600.0
 """A loop that has nothing due comes round this often; the real one each second, and finds as little."""
+ARCHIVISTS, ARCHIVISTS_POLL_S = frozenset({"archiving", "sales", "counts"}), 60.0
+"""Where orders are archived early these come round more often."""
 RESTING = frozenset({"heartbeat", "reconcile", "receipts", "prober", "credentials", "reader"})
-RESTING |= {"notify", "alerts", "usual-weeks", "summaries"}
-"""Loops that no world needs: nobody asks whether workers live, nothing is fiscal, no machine is probed, nobody is
-alerted, and each worker hears all that machines say of themselves."""
+RESTING |= {"earned", "notify", "alerts", "usual-weeks", "summaries"}
+"""Loops that no world needs: no payment is older than its columns, nobody asks whether workers live, nothing is fiscal,
+no machine is probed, nobody is alerted, and each worker hears all that machines say of themselves."""
 PUNCTUAL = frozenset({"openings"})
 """Loops whose work no row of the database tells: stepped when they asked to be."""
 CALL_SLOTS = 4
@@ -88,7 +90,10 @@ class CloudProcess:
         if world.has_several_workers:
             database.is_sqlite = False  # as on PostgreSQL: who starts must not end the others' leases
         self._carry_rings(database.wakeups)
-        settings = Settings(SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org")
+        settings = Settings(
+            SECRET_KEY, database_url=world.disk.url, public_url="https://coffee.example.org",
+            archive_after_days=(world.mix.archive_after_s or 0.0) / 86400,
+        )  # fmt: skip
         shops = ProviderClients(database, self._vault, self._connect, self.clock)
         shops.admission.pause = world.scheduler.sleep
         owner = f"{self.process.name}-{self._starts}"
@@ -168,6 +173,9 @@ class WorldLoop:
         self._steps = steps
         self._clock = clock
         self._is_started = False
+        archives = world.mix.archive_after_s is not None
+        self._rests = name in RESTING or (name == "archiving" and not archives)
+        self._pause_s = ARCHIVISTS_POLL_S if archives and name in ARCHIVISTS else LONG_POLL_S
         self._planned = float("inf")
         self._rank = 10 + len(world.cloud_of(self.process).loops)
         world.cloud_of(self.process).loops.append(self)
@@ -176,16 +184,16 @@ class WorldLoop:
 
     def start(self) -> None:
         self._is_started = True
-        if self.name not in RESTING:
+        if not self._rests:
             self._plan(self._world.scheduler.now)
 
     def wake(self) -> None:
-        if self._is_started and self.name not in RESTING:
+        if self._is_started and not self._rests:
             self._plan(self._world.scheduler.now)
 
     def expect(self, due: datetime | None) -> None:
         """What this loop looks for is due then, by its own clock."""
-        if due is None or not self._is_started or self.name in RESTING:
+        if due is None or not self._is_started or self._rests:
             return
         when = (due - BIRTH).total_seconds() - self.process.skew
         now = self._world.scheduler.now
@@ -207,7 +215,7 @@ class WorldLoop:
             log.exception("%s: a step failed", self.name)
             self._plan(now + AFTER_ERROR_S)
             return
-        self._plan(now if wake_at <= self._clock() else now + LONG_POLL_S)
+        self._plan(now if wake_at <= self._clock() else now + self._pause_s)
         self.expect(wake_at if self.name in PUNCTUAL else self._world.due.of(self.name))
 
 

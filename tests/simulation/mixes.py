@@ -116,6 +116,8 @@ HOURS_AHEAD = 3 * 3600.0
 """As a hardware clock in Moscow's time that is taken for UTC."""
 FORGETS = 0.05
 """How many worlds have such a broker beside whatever else they have."""
+ARCHIVES, ARCHIVED_AFTER_S = 0.1, 240.0
+"""How many worlds put finished orders into the archive, and how soon."""
 CROWDED, CROWD = 0.02, 25
 """How many worlds have many open payment pages, and how many these are."""
 INABILITIES = ("without_ack", "without_progress", "without_finish", "without_order", "without_counters",
@@ -157,6 +159,8 @@ class Mix:
     wall_off: Mapping[str, float] = field(default_factory=dict)
     habits: Mapping[str, int] = field(default_factory=lambda: HABITS)
     """How often each kind of buyer comes."""
+    archive_after_s: float | None = None
+    """After so long a rest orders are put into the archive; None: none is."""
     open_pages: int = 0
     """So many more open the payment page and never pay: their payments are asked about all the while."""
 
@@ -203,6 +207,7 @@ def mix_of(seed: int) -> Mix:
         refunds_fail="provider" in families and random.random() < 0.2,
         declined_keeps_pending=random.random() < 0.3,
         poll_fast_s=random.choice((2.0, 10.0, 10.0, 25.0, 25.0, 25.0)),
+        archive_after_s=ARCHIVED_AFTER_S if Random(f"archive/{seed}").random() < ARCHIVES else None,
         open_pages=CROWD if is_crowded else 0,
         wall_off={device: random.choice((0.0, -4.0, 4.0, -90.0, 3600.0, -86_400.0)) if clocks_are_bad
                   else random.uniform(-0.5, 0.5) for device in devices},
@@ -220,5 +225,5 @@ def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **chang
     known = FAMILIES | {FORGETFUL_BROKER: FORGETFUL_RATES}
     rates = {kind: min(0.9, rate * strength) for family in families for kind, rate in known[family].items()}
     ahead = HOURS_AHEAD if "set back" in families else 0.0
-    given = {"machine_lies": False, "cloud_ahead": ahead, **changes}
+    given = {"machine_lies": False, "archive_after_s": None, "cloud_ahead": ahead, **changes}
     return replace(mix_of(seed), families=families, rates=rates, **given)  # type: ignore[arg-type]  # names of fields

@@ -12,9 +12,12 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
+from cloud.orders import archive
+from cloud.orders.archive import ArchivedOrder
 from simulator.yookassa.behaviour import Behaviour
 from simulator.yookassa.terms import Terms
 from tests.simulation import fleet, here
@@ -177,6 +180,7 @@ class World:
             self.timeline.add("world", traceback.format_exc())
             self.promises.break_(0, f"an error nobody expected: {type(error).__name__}: {error}")
             return
+        self._bring_all_back()
         self.promises.check_all()
 
     def _heal(self) -> None:
@@ -212,6 +216,16 @@ class World:
             self.bookkeeper.compare()
             return False
         return rests
+
+    def _bring_all_back(self) -> None:
+        """What rests in the archive is judged as all else."""
+        with self.look_closely() as session:
+            resting = list(session.scalars(select(ArchivedOrder.order_id)))
+        if resting:
+            self.engines.owner = Process("the world")
+            database = Database(self.disk.url, patience_s=0)
+            database.transact(archive.bring_back, resting)
+            database.close()
 
     def _told(self) -> Told:
         cups = sum(cup.order_uuid is not None for machine in self.machines for cup in machine.memory.cups)

@@ -19,6 +19,7 @@ from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
+from cloud.orders import archive
 from cloud.orders.pour_again import why_not_again
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
@@ -109,6 +110,9 @@ def note(desk: Desk, order_id: str) -> BaseResponse:
 def _read(desk: Desk, order_id: str) -> WholeOrder:
     with desk.read() as session:
         whole = whole_order(session, desk.scope, order_id, desk.now)
+    if whole is None and desk.database.transact(archive.bring_back, [order_id], desk.now):
+        with desk.read() as session:
+            whole = whole_order(session, desk.scope, order_id, desk.now)
     if whole is None:
         raise NotFound
     return whole

@@ -12,6 +12,7 @@ from cloud.access.person import Scope
 from cloud.console.orders.query import NOTHING, Query
 from cloud.console.shell.paging import PAGE, Key, Listed, newest_first
 from cloud.fleet.models import Device
+from cloud.orders import archive
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.pour_again import FREE
@@ -105,7 +106,9 @@ def named(session: Session, scope: Scope, name: str) -> list[str]:
     if found:
         return found
     begin = select(Order.id).where(Order.id >= name, Order.id < name + "\U0010ffff")
-    return _within(session, scope, list(session.scalars(begin.limit(MOST_BEGIN))))
+    found = _within(session, scope, list(session.scalars(begin.limit(MOST_BEGIN))))
+    at_rest = archive.named(session, name, MOST_NAMED) if not found else ()
+    return found or [one for one, merchant, machine in at_rest if scope.covers(merchant, machine)]
 
 
 def _within(session: Session, scope: Scope, order_ids: list[str]) -> list[str]:

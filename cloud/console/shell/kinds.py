@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.console.shell.room import Kind
 from cloud.fleet.models import Device, Merchant
+from cloud.orders import archived_books
 from cloud.orders.models import Order
 
 
@@ -16,7 +17,10 @@ def _device(session: Session, device_uuid: str) -> Subject | None:
 
 def _order(session: Session, order_id: str) -> Subject | None:
     found = session.execute(select(Order.merchant_id, Order.device_uuid).where(Order.id == order_id)).first()
-    return None if found is None else Subject("order", order_id, found.merchant_id, found.device_uuid)
+    if found is not None:
+        return Subject("order", order_id, found.merchant_id, found.device_uuid)
+    order = archived_books.find(session, order_id)
+    return None if order is None else Subject("order", order_id, order.merchant_id, order.device_uuid)
 
 
 def _merchant(session: Session, merchant_id: str) -> Subject | None:

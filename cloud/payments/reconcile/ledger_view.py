@@ -8,6 +8,9 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, s
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.orders import archive, archived_books
+from cloud.orders.archive import ArchivedOrder
 from cloud.orders.at_risk import STUCK_AFTER_S, MoneyAtRisk, Next, each_at_risk
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState
@@ -56,6 +59,23 @@ class Totals:
     payments: int
     taken: int
     returned: int
+
+
+def bring_back(tx: Transaction, told: Sequence[PaymentFacts], now: datetime) -> None:
+    """Those of them that rest in the archive are compared as all others."""
+    names = {name for facts in told for name in (facts.provider_payment_id, facts.metadata.get("payment", ""))}
+    archive.bring_back_payments(tx, names, now)
+
+
+def bring_back_day(database: Database, shop: ShopKey, day: Day, now: datetime) -> None:
+    """Of a day whose orders rest, those of its merchant: some at a time."""
+    while database.transact(_bring_back_some, shop, day, now):
+        pass
+
+
+def _bring_back_some(tx: Transaction, shop: ShopKey, day: Day, now: datetime) -> bool:
+    resting = archived_books.names(tx.session, ArchivedOrder.merchant_id == shop.merchant_id, day.start, day.end, BATCH)
+    return bool(resting and archive.bring_back(tx, resting, now))
 
 
 def known(session: Session, told: Sequence[PaymentFacts]) -> tuple[dict[str, Payment], dict[str, Payment]]:

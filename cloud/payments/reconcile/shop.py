@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cloud.database.database import Database
+from cloud.orders import archive
 from cloud.orders.commissions import told_of
 from cloud.orders.models import Payment
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus, Unread
@@ -86,6 +87,7 @@ class ShopDay:
 
     def see(self) -> Look:
         """Everything there is to find."""
+        ledger_view.bring_back_day(self._database, self._shop, self._day, self._now)
         if self._provider is not None:
             self._compare(self._provider)
         with self._database.read() as session:
@@ -122,6 +124,7 @@ class ShopDay:
         since, until = self._day.start - OVERLAP, self._day.end + OVERLAP
         for page in self._asking.pages(lambda cursor: provider.list_payments(since, until, cursor)):
             self._unreadable(page.unreadable)
+            self._database.transact(ledger_view.bring_back, page.items, self._now)
             with self._database.read() as session:
                 by_id, by_mark = ledger_view.known(session, page.items)
                 told = told_of(session, [ours.id for ours in by_id.values()])
@@ -167,6 +170,7 @@ class ShopDay:
     def _compare_refunds(self, provider: Provider, told: Sequence[RefundFacts]) -> None:
         self.look.refunds_there += len(told)
         self.look.returned_there += sum(refund.amount for refund in told if _is_done(refund))
+        self._database.transact(archive.bring_back_payments, {one.provider_payment_id for one in told}, self._now)
         with self._database.read() as session:
             payments = ledger_view.of_provider(session, [refund.provider_payment_id for refund in told])
             booked = ledger_view.booked_returns(session, [payment.id for payment in payments.values()])

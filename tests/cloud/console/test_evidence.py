@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cloud.access.signing import Signer
 from cloud.cli import main
 from cloud.console.orders.evidence import NotEvidence, verify
+from cloud.orders import archive
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
 from tests.cloud.console.made import poured
@@ -38,6 +39,20 @@ def test_the_file_tells_everything_and_verifies(console: Console, tmp_path: Path
     file.write_text(text.replace("successful", "make_failed"), encoding="utf-8")
     assert CliRunner().invoke(main, ["evidence", "verify", str(file)], env=environ).exit_code == 1
     assert OURS.public_key in CliRunner().invoke(main, ["evidence", "key"], env=environ).output
+
+
+def test_an_order_at_rest_is_found_shown_and_proved(console: Console) -> None:
+    world = console.world
+    order_id = poured(world)
+    payment_id = world.payment(order_id).id
+    world.database.transact(archive.put_away, [order_id], world.now)
+    support, stranger = console.client("support@north"), console.client("support@south")
+    for name in (order_id, order_id[:-1], payment_id):
+        found = support.get(f"/console/orders?q={name}")
+        assert (found.status_code, found.location) == (303, f"/console/orders/{order_id}")
+    assert stranger.get(f"/console/orders/{order_id}").status_code == 404
+    assert order_id in support.get(f"/console/orders/{order_id}").text
+    assert verify(support.get(f"/console/orders/{order_id}/evidence.json").text, OURS)["order"]["id"] == order_id
 
 
 def _changed(whole: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from cloud.fleet import machine_events
 from cloud.metrics.exposition import Gauge, exposition
 from cloud.operators.metrics import KEPT_S
 from cloud.orders.at_risk import Next
+from cloud.orders.order_counts import count_on
 from cloud.orders.states import Status
 from cloud.processes.app import create_app
 from protocol.messages import Event
@@ -80,6 +81,7 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     world.clock.advance(7)
     world.database.transact(heartbeat.beat, "w1", True, world.now)
     world.database.transact(heartbeat.beat, "w2", False, world.now)
+    assert not world.database.transact(count_on)
     told = figures(till)
     assert told['coffee_orders{status="successful"}'] == 1
     assert told['coffee_orders{status="make_failed"}'] == 1

@@ -1,0 +1,37 @@
+"""Sees to it that payments of poured orders are known to be earned: those of before there was such a column.
+
+Who settles an order's money writes it at once (`owed_tasks.py`). Until then a payment is looked at too often, no more.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text, update
+
+from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.orders.models import NOT_EARNED, Order, Payment
+from cloud.orders.states import Status
+
+BATCH = 200
+SOON, LATER = timedelta(seconds=1), timedelta(hours=1)
+
+
+class Earned:
+    """One per worker; several share the work, as nobody waits for a row that is held."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def step(self, now: datetime) -> datetime:
+        """Mark some; when to go on."""
+        return now + (SOON if self._database.transact(mark_some) == BATCH else LATER)
+
+
+def mark_some(tx: Transaction) -> int:
+    """Mark up to `BATCH` payments; how many."""
+    poured = select(Payment.id).join(Order, Order.id == Payment.order_id)
+    poured = poured.where(text(NOT_EARNED), Order.status == Status.SUCCESSFUL.value).limit(BATCH)
+    ids = tx.session.scalars(poured.with_for_update(skip_locked=True)).all()
+    if ids:
+        tx.session.execute(update(Payment).where(Payment.id.in_(ids)).values(earned=True))
+    return len(ids)
