@@ -5,8 +5,8 @@ from alembic import op
 
 from cloud.migrations.append_only import allow_archiving, allow_forgetting, protect, unprotect
 
-revision = "0039"
-down_revision = "0038"
+revision = "0040"
+down_revision = "0039"
 branch_labels = None
 depends_on = None
 breaks_older = False
@@ -55,7 +55,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Older programs find nothing that rests."""
     if op.get_bind().scalar(sa.text("SELECT 1 FROM archived_orders LIMIT 1")):
-        raise RuntimeError("there are archived orders, which revision 0038 cannot find")
+        raise RuntimeError("there are archived orders, which revision 0039 cannot find")
     op.drop_table("archived_payments")
     op.drop_table("archived_orders")
     op.drop_table("order_hours")
