@@ -36,6 +36,8 @@ class LiveView:
     """Why nothing is sold, whatever the machine's state; "" when selling."""
     rival: str = ""
     """The session of another agent that speaks under this device's name; then nothing is sold."""
+    waited_for: frozenset[str] | None = None
+    """Commands that can still be begun, by the cloud's last welcome; None where none says it."""
     busy_order: str | None = None
     faults: Mapping[str, Fault] = field(default_factory=dict)
     counters: Counters | None = None

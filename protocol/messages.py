@@ -108,6 +108,8 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """The session of another agent that speaks under this device's name in turns with this one: sell nothing."""
     spread_s: Annotated[float, Meta(ge=0, le=600)] | UnsetType = UNSET
     """Over how many seconds this fleet is to spread what all of it does at once: coming back, answering a greeting."""
+    waited_for: Annotated[list[Id], Meta(max_length=MAX_BATCH)] | UnsetType = UNSET
+    """The commands of this device that no machine has taken yet: of those of before its memory no other is begun."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):

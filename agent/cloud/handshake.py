@@ -99,6 +99,8 @@ class Handshake:
         self._said = {hello: at for hello, at in self._said.items() if at > said_at}
         self._journal.report_queue.takes_events = welcome.takes is not UNSET and EVENT in welcome.takes
         self._note_rival("" if welcome.rival_session is UNSET else welcome.rival_session)
+        waited_for = None if welcome.waited_for is UNSET else frozenset(welcome.waited_for)
+        self._live_state.update(waited_for=waited_for)
         if self._cloud.learn(welcome.cloud_time, said_at):
             self._compare_clocks()
             if said_at >= self._began and not self._is_heard:

@@ -100,7 +100,7 @@ def _build_maker(
     clock = given.clock
     sender = MakeSender(journal, driver, clock, preconditions, finisher, unordered)
     inquiry = Inquiry(journal, driver, live_state, clock, profile)
-    unrecorded = UnrecordedCommands(journal, driver, preconditions)
+    unrecorded = UnrecordedCommands(journal, driver, live_state, preconditions)
     follower = DrinkFollower(journal, driver, live_state, clock, profile, finisher, sender, inquiry, unrecorded)
     settler = LateSettler(journal, driver, clock, profile, finisher, inquiry, unrecorded, follower)
     maker = DrinkMaker(journal, driver, live_state, finisher, preconditions, sender, follower, settler)

@@ -71,8 +71,10 @@ class Welcomes:
         with self._database.read() as session:
             rivals = sessions.rivals(session, devices)
             unheard_of = making.unheard_of(session, devices, now, MAX_BATCH * len(devices))
+            waited_for = making.waited_for(session, devices, now)
         for device, hello_id in hellos:
-            self._welcome(device, hello_id, rivals.get(device, ""), self._spread_of_fleet(now))
+            theirs = waited_for.get(device, [])[-MAX_BATCH:]
+            self._welcome(device, hello_id, rivals.get(device, ""), self._spread_of_fleet(now), theirs)
         self._find_out(unheard_of, now)
 
     def greet(self, device_uuids: Collection[str], *, all_at_once: bool) -> None:
@@ -81,10 +83,12 @@ class Welcomes:
         for device in device_uuids:
             self._welcome(device, GREETING, "", self._spread_of_fleet(now) if all_at_once else None)
 
-    def _welcome(self, device_uuid: str, hello_id: str, rival: str, spread: float | None) -> None:
+    def _welcome(
+        self, device_uuid: str, hello_id: str, rival: str, spread: float | None, waited_for: list[str] | None = None
+    ) -> None:
         said = Welcome(
             hello_id=hello_id, cloud_time=self._clock(), takes=TAKES, rival_session=rival or UNSET,
-            spread_s=UNSET if spread is None else spread,
+            spread_s=UNSET if spread is None else spread, waited_for=UNSET if waited_for is None else waited_for,
         )  # fmt: skip
         tell(self._link, device_uuid, said)
 

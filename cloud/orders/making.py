@@ -219,6 +219,16 @@ def unheard_of(session: Session, device_uuids: Collection[str], now: datetime, l
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
 
 
+def waited_for(session: Session, device_uuids: Collection[str], now: datetime) -> dict[str, list[str]]:
+    """By device, the commands that can still be begun and that no machine has said it has."""
+    untaken = and_(MakeCommand.live, MakeCommand.accepted_at.is_(None), MakeCommand.issued_at > now - DAY)
+    asked = select(MakeCommand.device_uuid, MakeCommand.id).where(MakeCommand.device_uuid.in_(device_uuids), untaken)
+    found: dict[str, list[str]] = {}
+    for device, command_id in session.execute(asked.order_by(MakeCommand.issued_at)):
+        found.setdefault(device, []).append(command_id)
+    return found
+
+
 def is_undelivered(issued: MakeCommand, now: datetime) -> bool:
     """The drink can still be begun, and its machine has said nothing: sent again, for a question would refuse it."""
     return issued.live and issued.accepted_at is None and seconds_left(issued, now) > 0

@@ -75,6 +75,7 @@ GOLDEN: dict[str, Message] = {
     "receipt": said.Receipt(message_ids=["msg-1", "msg-2"]),
     "welcome-takes": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"]),
     "welcome": said.Welcome(hello_id="h-1", cloud_time=NOON),
+    "welcome-waits": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"], waited_for=[COMMAND]),
     "welcome-rival": said.Welcome(hello_id="h-1", cloud_time=NOON, takes=["event"], rival_session="s-2"),
     "hello": said.Hello(hello_id="h-1", agent_version="1.0.0", profile="companion-v1"),
     "accepted": said.Accepted(message_id="msg-1", command_id=COMMAND, order_id=ORDER, at=NOON),

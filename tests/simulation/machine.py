@@ -35,6 +35,8 @@ class Machine:
         self.service_runs = 0
         self.begun_at: dict[str, float] = {}
         self.forgotten: set[str] = set()
+        self.takes_back = False
+        """It has been made to say yes to a make, and then busy."""
         self._timeline = timeline
         self._scheduler = scheduler
         boots = count(1)
@@ -55,6 +57,7 @@ class Machine:
 
     def switch_on(self, name: str, **options: object) -> None:
         self._timeline.add(self.name, f"switch {name} {options or ''}")
+        self.takes_back |= name == "take_back_verdict"
         self.switches.turn_on(name, setting_of(name, **options), now=self._scheduler.now)  # type: ignore[arg-type]  # the options are checked there
         self.turn()
 
@@ -116,7 +119,7 @@ class Machine:
     def _begin(self, now: float, drink: Drink, size: Size, sale: Sale, order_uuid: str | None = None) -> None:
         if order_uuid is not None:
             self._timeline.add(self.name, f"begins {drink.drink_no}", order_uuid)
-            self.begun_at[order_uuid] = now
+            self.begun_at.setdefault(order_uuid, now)
             self.on_start(order_uuid)
         self._pour(now, drink, size, sale, order_uuid)
 

@@ -102,8 +102,14 @@ class Promises:
                 self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
         if self._begun and not self._world.machine_may_lie:
             for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
-                if order_id in self._begun and not self._world.nobody_remembers(order_id):
+                if order_id in self._begun and not self._is_its_word(order_id, reason):
                     self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
+
+    def _is_its_word(self, order_id: str, reason: str) -> bool:
+        """The machine said so itself, and nobody can know better at this moment."""
+        world = self._world
+        took_back = any(agent.machine.takes_back and order_id in agent.machine.begun_at for agent in world.agents)
+        return world.nobody_remembers(order_id) or (took_back and reason == "rejected:busy")
 
     def _see_new_commands(self) -> None:
         now = self._world.scheduler.now
@@ -125,7 +131,7 @@ class Promises:
     def drink_begins(self, device: str, order_id: str) -> None:
         """The machine starts to move."""
         self._begun[order_id] = self._begun.get(order_id, 0) + 1
-        if self._begun[order_id] > 1:
+        if self._begun[order_id] > 1 and not self._world.nobody_remembers(order_id):
             self.break_(1, f"a drink of this order begins for the {self._begun[order_id]}. time", order_id)
         self._check_deadline(order_id)
         payments = self._world.provider.payments_of(order_id)
@@ -175,7 +181,7 @@ class Promises:
         full, touched = machine.full_cups(order_id), machine.touched_cups(order_id)
         kept = sum(payment.captured - payment.refunded for payment in payments)
         good = order["status"] == Status.SUCCESSFUL
-        if touched > 1:
+        if touched > 1 and not world.nobody_remembers(order_id):
             self.break_(1, f"{touched} cups of one order", order_id)
         if order["status"] not in {status.value for status in FINAL}:
             self.break_(3, f"still {order['status']}", order_id)

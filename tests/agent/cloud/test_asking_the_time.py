@@ -143,6 +143,16 @@ def test_an_answer_older_than_one_that_is_known_says_nothing(world: World, link:
     assert world.live_state.view.rival == ""
 
 
+def test_which_commands_the_cloud_waits_for_is_known_by_the_last_welcome(
+    world: World, link: Link, wire: OpenWire
+) -> None:
+    answer(world, link, wire, waited_for=["c1"])
+    assert world.live_state.view.waited_for == {"c1"}
+    seconds_of_hellos(world, link, wire, 900)
+    answer(world, link, wire)
+    assert world.live_state.view.waited_for is None
+
+
 def test_a_large_fleet_answers_a_greeting_one_after_the_other(world: World, link: Link, wire: OpenWire) -> None:
     answer(world, link, wire)
     greeting = Welcome(hello_id=GREETING, cloud_time=world.clock.true_time(), spread_s=20.0)

@@ -171,6 +171,25 @@ def test_a_journal_younger_than_the_command_does_not_pour_it(world: World, chang
     assert world.cups() == 1
 
 
+@pytest.mark.parametrize(
+    ("waited_for", "cups"),
+    [(None, 1), (frozenset({"c1"}), 1), (frozenset(), 0)],
+    ids=["not told", "waited for", "over"],
+)
+def test_a_journal_younger_than_the_command_begins_only_what_the_cloud_waits_for(
+    world: World, waited_for: frozenset[str] | None, cups: int
+) -> None:
+    """Regression: a copy that came late, of an order that was over, was poured by an agent with a new card."""
+    make = world.make()
+    restart_anew(world, wiped)
+    world.live_state.update(waited_for=waited_for)
+    world.tell(make)
+    world.welcome()
+    wanted = Result.DONE if cups else Result.REJECTED
+    assert world.outcome().result is wanted
+    assert world.cups() == cups
+
+
 def test_a_journal_younger_than_the_command_says_of_a_machine_without_memory_that_nobody_knows(world: World) -> None:
     for name in ("without_dedup", "without_order", "without_nv"):
         world.switch(name)

@@ -17,6 +17,7 @@ from protocol.messages import (
     Accepted,
     Event,
     Hello,
+    Make,
     Outcome,
     Progress,
     Query,
@@ -236,6 +237,9 @@ def test_a_drink_the_machine_can_still_begin_is_sent_again_and_not_asked_about(s
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     rig.hear_until(lambda: machine.receipts)
     assert [row.due_at for row in rig.world.rows(order_id, Task.MAKE)] == [rig.world.now]
+    [welcome] = machine.receipts
+    assert isinstance(welcome, Welcome)
+    assert welcome.waited_for == [command.command_id for command in machine.commands if isinstance(command, Make)]
     rig.publish_until(lambda: len(machine.commands) == 2)
     assert machine.commands[0] == machine.commands[1]
     rig.world.clock.advance(rig.world.rules.make_deadline_s)
@@ -249,7 +253,8 @@ def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:
     machine = rig.machine()
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     rig.hear_until(lambda: machine.receipts)
-    assert machine.receipts == [Welcome(hello_id="h-1", cloud_time=rig.world.now, takes=["event"], spread_s=0.0)]
+    said = Welcome(hello_id="h-1", cloud_time=rig.world.now, takes=["event"], spread_s=0.0, waited_for=[])
+    assert machine.receipts == [said]
 
 
 def test_a_receipt_nobody_can_be_given_harms_nothing(rig: Rig, mocker: MockerFixture) -> None:
