@@ -147,7 +147,7 @@ def test_which_commands_the_cloud_waits_for_is_known_by_the_last_welcome(
     world: World, link: Link, wire: OpenWire
 ) -> None:
     answer(world, link, wire, waited_for=["c1"])
-    assert world.live_state.view.waited_for == {"c1"}
+    assert world.live_state.view.waited_for == frozenset({"c1"})
     seconds_of_hellos(world, link, wire, 900)
     answer(world, link, wire)
     assert world.live_state.view.waited_for is None
