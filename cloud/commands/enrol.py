@@ -10,7 +10,7 @@ import segno
 
 from cloud.access.journal import CHANGED, Author, Entry, Subject, record
 from cloud.database.transaction import Transaction
-from cloud.fleet import broker_identities, enrolment
+from cloud.fleet import enrolment
 from cloud.fleet.enrolment import CannotEnrol, Codes
 from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
@@ -56,7 +56,7 @@ def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
         cloud = ready()
 
         def work(tx: Transaction) -> bool:
-            is_done = broker_identities.revoke(tx, device_uuid, cloud.clock())
+            is_done = enrolment.revoke(tx, device_uuid, cloud.clock())
             if is_done:
                 _note(tx, cloud, "revoke_device", device_uuid, {"identity": "revoked"})
             return is_done

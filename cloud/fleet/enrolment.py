@@ -97,6 +97,12 @@ class Codes:
         return hmac.digest(self._key, f"{letters} {secret}".encode(), "sha256").hex()
 
 
+def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
+    """Out at once, and no code that was made before lets it in again; False: it was out already."""
+    tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
+    return broker_identities.revoke(tx, device_uuid, now)
+
+
 def _letters(count: int) -> str:
     return "".join(secrets.choice(LETTERS) for _ in range(count))
 

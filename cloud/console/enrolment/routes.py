@@ -17,7 +17,7 @@ from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
-from cloud.fleet import broker_identities, enrolment
+from cloud.fleet import enrolment
 from cloud.fleet.enrolment import CannotEnrol, Codes
 from cloud.fleet.vault import Vault
 
@@ -63,7 +63,7 @@ def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
     """Out at once, until it is enrolled anew."""
 
     def work(tx: Transaction) -> Done[bool]:
-        is_done = broker_identities.revoke(tx, device_uuid, desk.now)
+        is_done = enrolment.revoke(tx, device_uuid, desk.now)
         return Done(is_done, None, {"identity": "revoked"} if is_done else {"identity": "none"})
 
     is_done = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)

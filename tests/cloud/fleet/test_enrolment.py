@@ -75,6 +75,14 @@ def test_it_ends_with_the_day_and_with_the_next_one(sqlite_world: World) -> None
     assert redeem(sqlite_world, third) is not None
 
 
+def test_a_revoked_machine_comes_in_by_no_code_that_was_made_before(sqlite_world: World) -> None:
+    code, other = begin(sqlite_world), begin(sqlite_world, OTHER_DEVICE)
+    sqlite_world.database.transact(enrolment.revoke, DEVICE, sqlite_world.now)
+    assert redeem(sqlite_world, code) is None
+    assert redeem(sqlite_world, other) is not None
+    assert redeem(sqlite_world, begin(sqlite_world)) is not None
+
+
 @pytest.mark.parametrize("device", ["m-404", "x" * 64])
 def test_there_is_none_for_a_machine_that_is_not_ours(sqlite_world: World, device: str) -> None:
     with pytest.raises(CannotEnrol):
