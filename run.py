@@ -32,8 +32,8 @@ BASE_PYTHON = getattr(sys, "_base_executable", sys.executable)  # never the one 
 STAMP = VENV / "coffee-relay-stamp"  # what .venv holds; removed before a change and written after it
 NEEDS = {
     "demo": ["runtime"],
-    "test": ["runtime", "test"],
-    "check": ["runtime", "test", "lint"],  # mypy reads the types of everything imported
+    "test": ["runtime", "oidc", "test"],
+    "check": ["runtime", "oidc", "test", "lint"],  # mypy reads the types of everything imported
     "bench": ["runtime", "test"],
     "bundle": ["runtime"],
     "chaos": ["runtime", "test"],
@@ -42,6 +42,7 @@ NEEDS = {
 LOCKS = {  # each is held to the versions of the ones before it
     "runtime": ["pyproject.toml", "--extra=agent", "--extra=cloud", "--extra=simulator", "--group=build"],
     "agent": ["pyproject.toml", "--extra=agent"],  # a coffee machine needs no more
+    "oidc": ["pyproject.toml", "--extra=oidc"],  # beside runtime.txt, for who logs in by an identity provider
     "test": ["--group=test"],
     "lint": ["--group=lint"],
 }

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,6 +56,12 @@ class Settings:
     """`dynamic-security`: who may come in at the broker is told to Mosquitto's plugin; empty: a person does it."""
     public_url: str = "http://127.0.0.1:8080"
     bind: str = "127.0.0.1:8080"
+    oidc_issuer: str = ""
+    """Who vouches for the console's users (docs/console.md); empty: nobody does."""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_trusts_mfa: str = ""
+    """`yes`: who has shown it several factors is not asked for ours."""
     yookassa_url: str = "https://api.yookassa.ru/v3"
     yookassa_webhook_networks: tuple[Network, ...] | None = None
     yookassa_rate: float = 5.0
@@ -126,6 +133,10 @@ class Settings:
             "broker_rights": reader.matching("BROKER_RIGHTS", "", "|dynamic-security", "dynamic-security"),
             "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
+            "oidc_issuer": reader.issuer("OIDC_ISSUER"),
+            "oidc_client_id": reader.text("OIDC_CLIENT_ID", ""),
+            "oidc_client_secret": reader.text("OIDC_CLIENT_SECRET", ""),
+            "oidc_trusts_mfa": reader.matching("OIDC_TRUSTS_MFA", "", "|yes", "yes"),
             "yookassa_url": reader.web("YOOKASSA_URL", cls.yookassa_url),
             "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
             "tbank_ca_file": reader.text("TBANK_CA_FILE", ""),
@@ -153,6 +164,8 @@ class Settings:
             problems.append("COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)")
         if values["database_connections"] < LEAST_CONNECTIONS:  # type: ignore[operator]  # a number
             problems.append(f"COFFEE_DATABASE_CONNECTIONS must be {LEAST_CONNECTIONS} or more")
+        if values["oidc_issuer"] and not (values["oidc_client_id"] and values["oidc_client_secret"]):
+            problems.append("COFFEE_OIDC_CLIENT_ID and COFFEE_OIDC_CLIENT_SECRET go with COFFEE_OIDC_ISSUER")
         if bool(values["mqtt_cert"]) != bool(values["mqtt_key"]):
             problems.append("COFFEE_MQTT_CERT and COFFEE_MQTT_KEY go together")
         if problems:
@@ -230,6 +243,15 @@ class _Reader:
         except ValueError:
             pass
         self.problems.append(f"COFFEE_{name} must be a URL beginning with http:// or https://, without a user, ? or #")
+        return text
+
+    def issuer(self, name: str) -> str:
+        """An identity provider: as it writes itself, with TLS but on this machine."""
+        text = self.text(name, "")
+        if text and not re.fullmatch(r"https://[^\s?#@]+|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#@]*)?", text):
+            self.problems.append(f"COFFEE_{name} must be the issuer's URL as it writes it, beginning with https://")
+        elif text and find_spec("authlib") is None:
+            self.problems.append(f"COFFEE_{name} needs the extra `oidc`: pip install -r requirements/oidc.txt")
         return text
 
     def seconds(self, field_name: str, default: float) -> float:

@@ -1,4 +1,4 @@
-"""Questions put to authenticators: kept here as hashes, answered once, by whom they were put to, within minutes."""
+"""Questions of logging in, to authenticators and identity providers: hashes, answered once, by who was asked."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -12,6 +12,8 @@ from cloud.access.tokens import hashed
 from cloud.database.transaction import Transaction
 
 LIVES = timedelta(minutes=3)
+VOUCHING_LIVES = timedelta(minutes=10)
+"""A person logs in at the identity provider meanwhile."""
 OF_ONE_ADDRESS, OF_ALL = 20, 5000
 """Open questions; the oldest goes where one more is put, so that nobody can fill the table."""
 
@@ -23,6 +25,8 @@ class Purpose(StrEnum):
     ENTER = "enter"
     SECOND_STEP = "second_step"
     CONFIRM = "confirm"
+    VOUCH = "vouch"
+    """The answer is an identity provider's."""
 
 
 def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datetime) -> bytes:
@@ -33,7 +37,7 @@ def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datet
     challenge = secrets.token_bytes(32)
     row = LoginChallenge(
         challenge=hashed(bytes_to_base64url(challenge)), purpose=purpose, holder=hashed(holder),
-        asked_from=address[:64], expires_at=now + LIVES,
+        asked_from=address[:64], expires_at=now + (VOUCHING_LIVES if purpose is Purpose.VOUCH else LIVES),
     )  # fmt: skip
     tx.session.add(row)
     return challenge

@@ -126,6 +126,18 @@ class Passkey(Base):
     used_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
+class Identity(Base):
+    """Who a user is at an identity provider: bound once, by his verified address."""
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("user_id", "issuer"),)
+
+    issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    bound_at: Mapped[datetime]
+
+
 class LoginChallenge(Base):
     """A question put to an authenticator, or another who vouches for a person, until it is answered once or too old."""
 

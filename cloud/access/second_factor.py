@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from cloud.access import passkeys
-from cloud.access.models import Passkey, RecoveryCode, User
+from cloud.access.models import Identity, Passkey, RecoveryCode, User
 from cloud.access.tokens import hashed, new_code, plain
 from cloud.database.transaction import Transaction
 from cloud.fleet.locked_secrets import LockedSecret
@@ -95,7 +95,7 @@ def take_away(tx: Transaction, user_id: str) -> None:
     """Who has lost phone, keys and codes sets up anew; whoever found them gets in by none."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = "", 0
-    for table in (RecoveryCode, Passkey):
+    for table in (RecoveryCode, Passkey, Identity):
         tx.session.execute(delete(table).where(table.user_id == user_id))
 
 

@@ -26,9 +26,15 @@ def declared_for(lock: str) -> list[str]:
     groups: dict[str, list[str]] = PROJECT["dependency-groups"]
     match lock:
         case "runtime":
-            return [*dependencies, *(line for extra in extras.values() for line in extra), *groups["build"]]
+            return [
+                *dependencies,
+                *(line for name in sorted(extras.keys() - {"oidc"}) for line in extras[name]),
+                *groups["build"],
+            ]
         case "agent":
             return [*dependencies, *extras["agent"]]
+        case "oidc":
+            return extras["oidc"]
         case group:
             return groups[group]
 
@@ -42,7 +48,7 @@ def test_a_lock_pins_every_file_by_its_hash_and_names_no_address(lock: Path) -> 
     assert "://" not in text
 
 
-@pytest.mark.parametrize("lock", ["runtime", "agent", "test", "lint"])
+@pytest.mark.parametrize("lock", ["runtime", "agent", "oidc", "test", "lint"])
 def test_a_lock_holds_everything_declared_in_a_version_that_was_asked_for(lock: str) -> None:
     pinned = pins(lock)
     for line in declared_for(lock):

@@ -4,6 +4,7 @@ ACTS = {
     "login": "Logged in",
     "password": "Password changed",
     "recovery_code": "Logged in by a recovery code",
+    "identity_bound": "Bound to an identity provider",
     "passkey_copied": "A copied passkey was refused",
     "user_add": "User added at the server",
     "user_reset": "Password reset at the server",

@@ -20,6 +20,7 @@ from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard
 from cloud.console.shell.key_entrance import KeyEntrance
 from cloud.console.shell.room import Room
+from cloud.console.shell.sso_entrance import SsoEntrance
 from cloud.fleet.vault import Vault, derive
 from cloud.settings import Settings
 from cloud.wiring import Cloud
@@ -57,7 +58,9 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
     blueprint.register_error_handler(Exception, errors.unknown)
     keys = KeyEntrance(cloud, guard)
     keys.add_to(blueprint)
-    Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock), keys).add_to(blueprint)
+    entrance = Entrance(cloud, frame, guard, Login(cloud.database, vault, cloud.clock), keys)
+    entrance.add_to(blueprint)
+    SsoEntrance(cloud, guard, entrance).add_to(blueprint)
     for room in rooms:
         for route in room.routes:
             name = f"{room.name}_{route.name}"

@@ -67,6 +67,10 @@ class Entrance:
         where = address("shell.second_step", next=_next() or None) if entered.asks_code else self._where()
         return cookies.give_token(redirect(where, 303), entered.token, secure=self._secure)
 
+    def show_login(self, refused: Refused) -> BaseResponse:
+        """The login's page, telling who came another way why he is not let in."""
+        return self._page("login", refused)
+
     def second_step(self) -> BaseResponse:
         """The code."""
         person = self._guard.half()

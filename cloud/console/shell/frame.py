@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from flask import request
@@ -61,6 +62,7 @@ class Frame:
         return {
             "t": texts, "asset": asset, "to": address, "icon": icon, "theme": cookies.theme(), "desk": None,
             "other_language": "en" if texts.language == "ru" else "ru",
+            "vouches": urlsplit(self._cloud.settings.oidc_issuer).hostname or "",
             "takes_passkeys": relying_party(self._cloud.settings.public_url) is not None,
         }  # fmt: skip
 

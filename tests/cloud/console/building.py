@@ -89,10 +89,11 @@ def email_of(who: str) -> str:
 
 
 @contextmanager
-def a_console(world: World, public_url: str = Settings.public_url) -> Iterator[Console]:
+def a_console(world: World, public_url: str = Settings.public_url, **more: str) -> Iterator[Console]:
     """The application over a world's database, with its clock."""
     url = str(world.database.url.render_as_string(hide_password=False))
-    cloud = build(Settings(secret_key=SECRET_KEY, database_url=url, public_url=public_url), world.clock)
+    settings = Settings(secret_key=SECRET_KEY, database_url=url, public_url=public_url, **more)  # type: ignore[arg-type]  # texts
+    cloud = build(settings, world.clock)
     app = create_app(cloud, streams=2)
     console = Console(cloud, app, world.clock, world)
     cloud.database.transact(_a_second_merchant)

@@ -136,7 +136,19 @@ def test_before_keys_people_identities_and_money_above_the_limit_one_shows_who_o
 
 def test_the_walk_knows_every_route_there_is(walked: Console) -> None:
     known = {f"console.{room.name}_{route.name}" for room, route in ROUTES}
-    open_to_all = {"login", "second_step", "confirm", "welcome", "logout", "taste", "home", "nothing", "passkey"}
+    open_to_all = {
+        "login",
+        "second_step",
+        "confirm",
+        "welcome",
+        "logout",
+        "taste",
+        "home",
+        "nothing",
+        "passkey",
+        "sso",
+        "sso_callback",
+    }
     there = {rule.endpoint for rule in walked.app.url_map.iter_rules() if rule.endpoint.startswith("console.")}
 
     assert there - known == {"console.static"} | {f"console.shell_{name}" for name in open_to_all}

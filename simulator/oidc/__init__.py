@@ -1,0 +1,1 @@
+"""A simulated identity provider (OpenID Connect); needs the extra `oidc`."""
