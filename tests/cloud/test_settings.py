@@ -1,6 +1,7 @@
 """The settings: read once, all problems at once, no secret shown, every one of them documented."""
 
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -133,6 +134,29 @@ def test_a_web_address_is_kept_as_browsers_and_providers_write_it(name: str) -> 
         [problem] = problems(**{f"COFFEE_{name}": wrong})
         assert problem.startswith(f"COFFEE_{name} must be a URL")
         assert "hush" not in problem
+
+
+OIDC = {
+    "COFFEE_OIDC_ISSUER": "https://id.example/realm/", "COFFEE_OIDC_CLIENT_ID": "console",
+    "COFFEE_OIDC_CLIENT_SECRET": "secret",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong", ["http://id.example", "https://id.example?x", "https://user@id.example", "id.example", "ftp://id.example"]
+)
+def test_an_identity_provider_is_named_as_it_names_itself(wrong: str) -> None:
+    assert Settings.from_env(KEY | OIDC).oidc_issuer == "https://id.example/realm/"
+    [told] = problems(**OIDC | {"COFFEE_OIDC_ISSUER": wrong})
+    assert "COFFEE_OIDC_ISSUER" in told
+    [told] = problems(COFFEE_OIDC_ISSUER="https://id.example")
+    assert "COFFEE_OIDC_CLIENT_ID" in told
+
+
+def test_without_its_extra_an_identity_provider_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "authlib", None)
+    [told] = problems(**OIDC)
+    assert told.startswith("COFFEE_OIDC_ISSUER needs the extra `oidc`")
 
 
 def test_an_empty_variable_is_none_at_all() -> None:
