@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert, text
 
-from bench.console_pages import KEY, MERCHANTS, NOW, _fleet
+from bench.console.explaining import KEY
+from bench.console.filling import MERCHANTS, fleet
 from bench.postgres import a_postgres, find
 from cloud.access import sessions, users
 from cloud.access.acts import Role
@@ -32,6 +33,8 @@ from cloud.orders.sales_tables import SalesDay
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 DAYS, CUPS_A_DAY, DRINKS = 56, 30, 12
 PAGES = {
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         database = Database(url)
         stack.callback(database.close)
         migrate.upgrade(database)
-        database.transact(_fleet, options.machines)
+        database.transact(lambda tx: fleet(tx.connection, options.machines, NOW))
         _sell(database, options.machines)
         print(f"{options.machines} machines, {DAYS} days, load average {os.getloadavg()[0]:.1f}", flush=True)
         _measure(url, options.times)

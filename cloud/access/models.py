@@ -15,8 +15,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
-)  # fmt: skip
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database.base import Base
@@ -167,6 +168,10 @@ class SupportAccess(Base):
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
+NOTES, UNDOES = "act = 'note_machine'", "undoes IS NOT NULL"
+"""Few of the journal's entries, each asked for by pages that must not read all of it."""
+
+
 class JournalRow(Base):
     """One act of one person. Append-only."""
 
@@ -175,6 +180,8 @@ class JournalRow(Base):
         Index("ix_journal_at", "at", "id"),
         Index("ix_journal_merchant_id", "merchant_id", "at", "id"),
         Index("ix_journal_object", "kind", "object_id", "id"),
+        Index("ix_journal_notes", "device_uuid", "at", postgresql_where=text(NOTES), sqlite_where=text(NOTES)),
+        Index("ix_journal_undoes", "undoes", postgresql_where=text(UNDOES), sqlite_where=text(UNDOES)),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)

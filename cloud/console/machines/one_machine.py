@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cloud.access.acts import Act
-from cloud.access.models import JournalRow
+from cloud.access.models import NOTES, JournalRow
 from cloud.console.machines.condition import Standing, needs_resume, standing
 from cloud.courier.device_jobs import OPEN, DeviceJob, latest_update, live_order
 from cloud.courier.device_jobs import latest as latest_jobs
@@ -152,9 +151,7 @@ def _jobs(session: Session, device_uuid: str, before: datetime) -> list[Happenin
 
 
 def _notes(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    asked = select(JournalRow).where(
-        JournalRow.device_uuid == device_uuid, JournalRow.act == Act.NOTE_MACHINE.value, JournalRow.at < before
-    )
+    asked = select(JournalRow).where(text(NOTES), JournalRow.device_uuid == device_uuid, JournalRow.at < before)
     return [
         Happening(row.at, "note", "note", words=row.why, by=row.who_name)
         for row in session.scalars(asked.order_by(JournalRow.at.desc()).limit(STREAM))

@@ -19,6 +19,7 @@ from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk
 from cloud.orders.models import Order
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
+from cloud.orders.sales_tables import MerchantDay, SalesDay
 from cloud.orders.states import Status
 
 WEEKS = 4
@@ -110,13 +111,7 @@ def not_selling(session: Session, scope: Scope) -> NotSelling:
 
 def today(session: Session, scope: Scope, now: datetime, zone: tzinfo) -> Today:
     """This day until now in a zone, beside what such a weekday brings until this time."""
-    cups, kopecks = _sold(session, scope, now, zone)
-    first = session.scalar(select(func.min(Order.created_at)).where(scope.where(Order.merchant_id, Order.device_uuid)))
-    past = [now - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
-    days = [_sold(session, scope, then, zone) for then in past if first is not None and first <= _midnight(then, zone)]
-    if not days:
-        return Today(cups, kopecks, None, None)
-    return Today(cups, kopecks, sum(day[0] for day in days) / len(days), sum(day[1] for day in days) / len(days))
+    return Today(*_sold(session, scope, now, zone), *_usual(session, scope, now.astimezone(zone)))
 
 
 def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
@@ -131,6 +126,12 @@ def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
     return sorted(found, key=lambda one: (_SEVERITIES.index(one.terms.severity), one.since))[:MOST_LISTED]
 
 
+def places(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
+    """Where machines stand: people know them by it."""
+    found = select(Device.device_uuid, Device.location).where(Device.device_uuid.in_(device_uuids))
+    return {name: location for name, location in session.execute(found) if location}
+
+
 def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tuple[int, int]:
     mine = scope.where(Order.merchant_id, Order.device_uuid)
     kopecks = func.coalesce(func.sum(case((Order.goodwill.is_(True), 0), else_=Order.price)), 0)
@@ -138,6 +139,24 @@ def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tupl
     of_day = (Order.created_at >= _midnight(until, zone), Order.created_at < until)
     row = session.execute(select(func.count(), kopecks).where(mine, *poured, *of_day)).one()
     return int(row[0]), int(row[1])
+
+
+def _usual(session: Session, scope: Scope, there: datetime) -> tuple[float | None, float | None]:
+    """Of the kept figures, until the same time of day: every order of four days would be read for it otherwise."""
+    days: type[MerchantDay] | type[SalesDay] = SalesDay if scope.machines else MerchantDay
+    mine = scope.where(SalesDay.merchant_id, SalesDay.device_uuid) if scope.machines else scope.where(days.merchant_id)
+    first = session.scalar(select(func.min(days.day)).where(mine))
+    past = [there.date() - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
+    whole = [day for day in past if first is not None and first < day]
+    if not whole:
+        return None, None
+    cups = kopecks = 0.0
+    for taken, parts in session.execute(select(days.taken, days.parts).where(mine, days.day.in_(whole))):
+        hours = parts["hours"]
+        until = sum(hours[: there.hour]) + hours[there.hour] * there.minute / 60
+        cups += until
+        kopecks += taken * until / max(1, sum(hours))
+    return cups / len(whole), kopecks / len(whole)
 
 
 def _midnight(moment: datetime, zone: tzinfo) -> datetime:

@@ -9,6 +9,7 @@ from cloud.console.now import readers
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, zones
 from cloud.fleet.models import DeviceLive
+from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
@@ -22,6 +23,8 @@ NOON = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 def a_month(console: Console) -> None:
     console.clock.now = NOON
     history.write(Path(str(console.cloud.database.url.database)), STANDARD_MENU, NOON)
+    while console.cloud.database.transact(sales_days.roll_up):
+        pass
 
 
 def test_the_demos_month_is_in_order_and_today_is_compared_with_tuesdays(console: Console) -> None:
