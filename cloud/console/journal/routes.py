@@ -42,7 +42,8 @@ def show(desk: Desk) -> str:
     }  # fmt: skip
     return desk.render(
         "journal/show.html", listed=listed, asked=asked, undone=undone, can_undo=can_undo, days=days, last=last,
-        changes=_changes, most=MOST_SHOWN, words=lambda value: _words(desk, value), acts=ACTS, no_way=NO_WAY_BACK,
+        changes=_changes, most=MOST_SHOWN, words=lambda name, value: _words(desk, name, value),
+        named=lambda name: _named(desk, name), acts=ACTS, no_way=NO_WAY_BACK,
     )  # fmt: skip
 
 
@@ -93,7 +94,19 @@ def _differing(
             yield f"{within}{name}", old, new
 
 
-def _words(desk: Desk, value: object) -> str:
+def _named(desk: Desk, name: str) -> str:
+    """A field in words where it has any; of a loaded file the thing stands before it."""
+    within, _, field = name.rpartition(" ")
+    keys = (f"settings.field.{field}", f"journal.field.{field}")
+    told = next((str(desk.texts(key)) for key in keys if desk.texts.has(key)), field)
+    return f"{within} {told}".strip()
+
+
+def _words(desk: Desk, name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(desk.texts("journal.yes" if value else "journal.no"))
+    if isinstance(value, int) and name.rpartition(" ")[2].startswith("price_"):
+        return str(desk.texts.price(value))
     if value in (None, "", [], {}):
         return str(desk.texts("journal.nothing"))
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
