@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""A trial of Coffee Relay on this host, a fresh Debian 12 or newer: broker, database, cloud, HTTPS, and a first user.
+
+The steps are those of deploy/README.md. What is there already is left as it is, so it may be run again.
+`--dry-run` shows every step and changes nothing. Standard library only; as root. Not offered yet: on a real systemd it
+was seen up to the start of the cloud's programs, no further.
+"""
+
+import argparse
+import hashlib
+import os
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+DEPLOY = Path(__file__).resolve().parent
+SOURCE = DEPLOY.parent
+ETC, STATE, PROGRAM = Path("/etc/coffee-relay"), Path("/var/lib/coffee-cloud"), Path("/opt/coffee-relay")
+AUTHORITY, BROKER = ETC / "broker-authority", Path("/etc/mosquitto")
+RIGHTS = Path("/var/lib/mosquitto/dynamic-security.json")
+UNITS = Path("/etc/systemd/system")
+SERVER_CERTIFICATE, CADDYS_SITE = BROKER / "secrets/server.crt", UNITS / "caddy.service.d/site.conf"
+BROKERS = ("coffee.conf", "loopback.conf", "rights.conf")
+WEB, WORKER = "coffee-cloud-web", "coffee-cloud-worker"
+PACKAGES = ["mosquitto", "caddy", "python3-venv", "openssl", "sudo"]
+READY_WITHIN_S = 120
+WRONG_USAGE = 2
+
+
+class Trial:
+    """Each step: what it is, whether it is done already, how to do it."""
+
+    def __init__(self, wishes: argparse.Namespace) -> None:
+        self.domain: str = wishes.domain
+        self.email: str = wishes.email
+        self.is_dry: bool = wishes.dry_run
+        self.is_plain: bool = wishes.plain_http
+        self.on_sqlite: bool = wishes.database == "sqlite"
+        self.link = ""
+
+    @property
+    def site(self) -> str:
+        """As Caddy is told."""
+        return f"http://{self.domain}" if self.is_plain else self.domain
+
+    @property
+    def url(self) -> str:
+        return self.site if self.is_plain else f"https://{self.domain}"
+
+    def steps(self) -> Iterator[tuple[str, bool, Callable[[], None]]]:
+        yield "packages of Debian", not self.lacking(), self.install_packages
+        yield "the user coffee-cloud", succeeds("getent", "passwd", "coffee-cloud"), self.make_user
+        yield "the program in /opt/coffee-relay", self.is_installed(), self.install_program
+        if not self.on_sqlite:
+            yield "the database", self.has_database(), self.make_database
+        yield "settings in /etc/coffee-relay/cloud.env", is_there(ETC / "cloud.env"), self.write_settings
+        yield "the broker's certificate, by an authority of your own", is_there(SERVER_CERTIFICATE), self.certify
+        yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
+        yield "the cloud's programs", self.has_units() and is_active(WEB, WORKER), self.start_cloud
+        yield "Caddy", is_there(CADDYS_SITE) and is_active("caddy"), self.set_up_caddy
+        yield f"the service answers at {self.url}", False, self.wait_ready
+        yield f"the first user, {self.email}", False, self.make_owner
+
+    def run(self) -> None:
+        for number, (what, is_done, do) in enumerate(self.steps(), 1):
+            print(f"{number:2}. {what}{': there already' if is_done else ''}", flush=True)
+            if not is_done:
+                do()
+
+    # The steps
+
+    def lacking(self) -> "list[str]":
+        wanted = PACKAGES if self.on_sqlite else [*PACKAGES, "postgresql"]
+        return [name for name in wanted if not succeeds("dpkg", "-s", name)]
+
+    def install_packages(self) -> None:
+        self.do("apt-get", "update", "-qq")
+        self.do("apt-get", "install", "-y", "-qq", "--no-install-recommends", *self.lacking())
+
+    def make_user(self) -> None:
+        self.do("adduser", "--system", "--group", "--home", STATE, "--no-create-home", "coffee-cloud")
+
+    def is_installed(self) -> bool:
+        stamp = PROGRAM / "installed-from"
+        return stamp.exists() and stamp.read_text() == fingerprint()
+
+    def install_program(self) -> None:
+        pip = PROGRAM / "bin/pip"
+        self.do("python3", "-m", "venv", PROGRAM)
+        self.do(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", SOURCE / "requirements/runtime.txt")
+        self.do(pip, "install", "-q", "--no-deps", "--no-build-isolation", "--force-reinstall", SOURCE)
+        self.write(PROGRAM / "installed-from", fingerprint(), 0o644)
+
+    def has_database(self) -> bool:
+        asked = ["sudo", "-u", "postgres", "psql", "-lqtA"]
+        if not succeeds("which", "sudo"):
+            return False
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return any(line.startswith("coffee|") for line in found.stdout.splitlines())
+
+    def make_database(self) -> None:
+        if not succeeds("sudo", "-u", "postgres", "psql", "-c", 'SET ROLE "coffee-cloud"'):
+            self.do("sudo", "-u", "postgres", "createuser", "coffee-cloud")
+        self.do("sudo", "-u", "postgres", "createdb", "-O", "coffee-cloud", "coffee")
+
+    def write_settings(self) -> None:
+        told = {
+            "COFFEE_SECRET_KEY": secrets.token_urlsafe(48),
+            "COFFEE_PUBLIC_URL": self.url,
+            "COFFEE_MQTT_PASSWORD": secrets.token_urlsafe(24),
+            "COFFEE_MACHINES_MQTT_URL": f"mqtts://{self.domain}:8883",
+            "COFFEE_MACHINES_MQTT_CA": str(ETC / "broker-ca.crt"),
+        }
+        if self.on_sqlite:
+            told["COFFEE_DATABASE_URL"] = f"sqlite:///{STATE}/coffee.db"
+        lines = (DEPLOY / "cloud.env.example").read_text(encoding="utf-8").splitlines()
+        text = "\n".join(filled(line, told) for line in lines) + "\n"
+        self.do("install", "-d", "-m", "0755", ETC)
+        self.do("install", "-d", "-m", "0750", "-o", "coffee-cloud", "-g", "coffee-cloud", STATE)
+        self.do("ln", "-sfn", ETC / "cloud.env", STATE / ".env")
+        self.write(ETC / "cloud.env", text, 0o640, group="coffee-cloud")
+
+    def certify(self) -> None:
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        key, ca = AUTHORITY / "ca.key", AUTHORITY / "ca.crt"
+        request, certificate, server_key = (AUTHORITY / f"server.{end}" for end in ("csr", "crt", "key"))
+        name = ["-subj", f"/CN={self.domain}", "-addext", f"subjectAltName=DNS:{self.domain}"]
+        self.do("install", "-d", "-m", "0700", AUTHORITY)
+        if not is_there(ca):
+            self.do("openssl", "req", "-x509", *curve, "-days", "3650", "-subj", "/CN=coffee broker CA",
+                    "-keyout", key, "-out", ca)  # fmt: skip
+        self.do("openssl", "req", *curve, *name, "-keyout", server_key, "-out", request)
+        self.do("openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", key, "-days", "825",
+                "-copy_extensions", "copy", "-out", certificate)  # fmt: skip
+        self.do("install", "-m", "0644", ca, ETC / "broker-ca.crt")
+        owner = ["-o", "mosquitto", "-g", "mosquitto"]
+        self.do("install", "-d", "-m", "0700", *owner, BROKER / "secrets")
+        self.do("install", "-m", "0600", *owner, server_key, certificate, BROKER / "secrets")
+
+    def broker_is_ours(self) -> bool:
+        """It has all of ours, and read it."""
+        return all(is_there(BROKER / "conf.d" / name) for name in BROKERS) and listens(8883)
+
+    def set_up_broker(self) -> None:
+        for name in BROKERS:
+            self.do("install", "-m", "0644", DEPLOY / "mosquitto" / name, BROKER / "conf.d")
+        if not is_there(RIGHTS):
+            begun = self.coffee_cloud("broker-file")
+            self.write(RIGHTS, begun, 0o600, owner="mosquitto", group="mosquitto")
+        self.do("systemctl", "restart", "mosquitto")
+
+    def has_units(self) -> bool:
+        return all(
+            is_there(UNITS / unit.name) and (UNITS / unit.name).read_bytes() == unit.read_bytes()
+            for unit in shipped_units()
+        )
+
+    def start_cloud(self) -> None:
+        for unit in shipped_units():
+            self.do("install", "-m", "0644", unit, UNITS)
+        self.do("systemctl", "daemon-reload")
+        self.do("systemctl", "enable", "--quiet", WORKER, WEB)
+        self.do("systemctl", "restart", WORKER, WEB)
+
+    def set_up_caddy(self) -> None:
+        told = f'[Service]\nEnvironment="SITE={self.site}"\n'
+        if not succeeds("sh", "-c", "caddy version | grep -q '^v\\?2[.][0-6][.]'"):  # since 2.7 the word is another one
+            told += 'Environment="REQUEST_BUFFERS=request_buffers 128KB"\n'
+        self.do("install", "-m", "0644", DEPLOY / "caddy/Caddyfile", "/etc/caddy/Caddyfile")
+        self.do("install", "-d", "-m", "0755", CADDYS_SITE.parent)
+        self.write(CADDYS_SITE, told, 0o644)
+        self.do("systemctl", "daemon-reload")
+        self.do("systemctl", "restart", "caddy")
+
+    def wait_ready(self) -> None:
+        """By the cloud's own port: a certificate may take Caddy a while, and needs the name to lead here."""
+        if self.is_dry:
+            print("      wait until http://127.0.0.1:8080/ready answers 200")
+            return
+        until = time.monotonic() + READY_WITHIN_S
+        while not answers_200("http://127.0.0.1:8080/ready"):
+            if time.monotonic() > until:
+                sys.exit(
+                    "The service does not get ready: journalctl -u coffee-cloud-web -u coffee-cloud-worker -u mosquitto"
+                )
+            time.sleep(0.5)
+
+    def make_owner(self) -> None:
+        said = self.coffee_cloud("user", "add", self.email, "--admin")
+        self.link = next((word for word in said.split() if word.startswith("http")), "")
+
+    # How they are done
+
+    def do(self, *words: object) -> None:
+        """Run it, or show it."""
+        command = [str(word) for word in words]
+        if self.is_dry:
+            print(f"      {shlex.join(command)}")
+            return
+        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{shlex.join(command)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def write(self, file: Path, text: str, mode: int, *, owner: str = "root", group: str = "root") -> None:
+        """Never readable by others meanwhile; what is in it is not shown."""
+        if self.is_dry:
+            print(f"      write {file} ({owner}:{group} {mode:04o})")
+            return
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as made:
+            made.write(text)
+        self.do("chown", f"{owner}:{group}", file)
+        file.chmod(mode)
+
+    def coffee_cloud(self, *words: str) -> str:
+        """What the program says, run as its own user."""
+        command = ["sudo", "-u", "coffee-cloud", "sh", "-c", f'cd {STATE} && exec "$@"', "sh",
+                   str(PROGRAM / "bin/coffee-cloud"), *words]  # fmt: skip
+        if self.is_dry:
+            print(f"      {shlex.join(command)}")
+            return ""
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"coffee-cloud {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def farewell(self) -> str:
+        invited = f"\n  Choose your password:   {self.link}" if self.link else ""
+        return f"""
+Coffee Relay runs at {self.url}.{invited}
+  This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
+  Keep apart from this host: COFFEE_SECRET_KEY of {ETC}/cloud.env, and {AUTHORITY}/ca.key.
+  A merchant, machines, drinks:  {self.url}/console, or coffee-cloud apply fleet.toml
+  A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"
+  All commands:                  cd {STATE} && sudo -u coffee-cloud {PROGRAM}/bin/coffee-cloud --help"""
+
+
+def filled(line: str, told: "dict[str, str]") -> str:
+    """A line of the example, with our value."""
+    name = line.lstrip("#").partition("=")[0]
+    return f"{name}={told[name]}" if name in told else line
+
+
+def shipped_units() -> "list[Path]":
+    return sorted((DEPLOY / "systemd").glob("coffee-cloud-*.service"))
+
+
+def fingerprint() -> str:
+    """Of everything that is installed."""
+    found = hashlib.sha256()
+    parts = [SOURCE / "pyproject.toml", SOURCE / "requirements/runtime.txt"]
+    for room in ("agent", "cloud", "protocol", "simulator"):
+        parts += sorted(
+            path for path in (SOURCE / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        )
+    for path in parts:
+        found.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+def succeeds(*words: str) -> bool:
+    try:
+        return subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except PermissionError:  # a dry run by somebody else than root
+        return False
+
+
+def is_active(*units: str) -> bool:
+    return all(succeeds("systemctl", "is-active", "--quiet", unit) for unit in units)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers_200(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="trial", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--domain", required=True, help="the name under which buyers and machines reach this host")
+    parser.add_argument("--email", required=True, help="of the first user, an admin of the platform")
+    parser.add_argument(
+        "--database", choices=["postgresql", "sqlite"], default="postgresql", help="sqlite: to look at it"
+    )
+    parser.add_argument("--plain-http", action="store_true", help="no certificate: only in a network of your own")
+    parser.add_argument("--dry-run", action="store_true", help="show every step, change nothing")
+    wishes = parser.parse_args()
+    if not wishes.dry_run and os.geteuid() != 0:
+        parser.exit(WRONG_USAGE, "trial must be run as root (sudo), or with --dry-run\n")
+    if not wishes.dry_run and not Path("/etc/debian_version").exists():
+        parser.exit(WRONG_USAGE, "trial knows Debian (12 or newer); deploy/README.md has the steps for other hosts\n")
+    trial = Trial(wishes)
+    trial.run()
+    if not trial.is_dry:
+        print(trial.farewell())
+
+
+if __name__ == "__main__":
+    main()
