@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
-from cloud.orders.models import GIVEN_BACK, MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
+from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
@@ -221,8 +221,7 @@ def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
         select(Payment.order_id).where(text(MONEY_BESIDE)),
         select(Order.id)
         .join(Payment, Payment.order_id == Order.id)
-        .where(text(NOT_EARNED), Order.status.in_(_NOT_POURED)),
-        select(Order.id).where(text(GIVEN_BACK), exists().where(Payment.order_id == Order.id, _DECIDED, _HAS_MONEY)),
+        .where(text(NOT_EARNED), or_(Order.status.in_(_NOT_POURED), _DECIDED)),
     )
     return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})
 

@@ -30,7 +30,9 @@ class Earned:
 def mark_some(tx: Transaction) -> int:
     """Mark up to `BATCH` payments; how many."""
     poured = select(Payment.id).join(Order, Order.id == Payment.order_id)
-    poured = poured.where(text(NOT_EARNED), Order.status == Status.SUCCESSFUL.value).limit(BATCH)
+    poured = poured.where(
+        text(NOT_EARNED), Order.status == Status.SUCCESSFUL.value, Order.given_back <= Payment.refunded
+    ).limit(BATCH)
     ids = tx.session.scalars(poured.with_for_update(skip_locked=True)).all()
     if ids:
         tx.session.execute(update(Payment).where(Payment.id.in_(ids)).values(earned=True))

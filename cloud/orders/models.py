@@ -193,7 +193,7 @@ class Payment(Base):
     refunded: Mapped[int] = mapped_column(Integer, default=0)
     """Returned for certain, whoever asked for it."""
     earned: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
-    """It has taken money, and its order was poured: among all sales there ever were nobody need look at it again."""
+    """It has taken money, its order was poured and nothing of that is owed: nobody need look at it again."""
     started_at: Mapped[datetime]
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     hold_expires_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -32,7 +32,8 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
     if not locked.payments:
         return
     for payment in locked.payments:
-        payment.earned = order.status == Status.SUCCESSFUL and payment.captured > 0
+        is_ours = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
+        payment.earned = is_ours and payment.captured > 0
     payments = [as_paid_for(payment) for payment in locked.payments]
     returns_from = order.return_after if order.uncertain else None
     dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
