@@ -11,7 +11,7 @@ import click
 
 from cloud import __version__
 from cloud.backup.commands import backup, restore, restored
-from cloud.commands import alerts, broker_file, enrol, machines, orders, releases, trace, users
+from cloud.commands import alerts, broker, enrol, machines, orders, releases, trace, users
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.file_and_hand import ByHand
@@ -254,6 +254,6 @@ def _wait_for_the_end() -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait for providers
 
 
-broker_file.add_to(main, lambda: _settings())
+broker.add_to(main, lambda: _settings())
 for subject in (alerts, enrol, machines, orders, releases, users, trace):
     subject.add_to(main, lambda: _ready_made(_settings()))

@@ -94,6 +94,14 @@ class DynamicSecurity:
         self._link.publish(CONTROL, json.dumps({"commands": [with_role]}).encode(), int(ANSWER_S))
         return True
 
+    def give_ourselves(self, user: str, password: str) -> None:
+        """A new password; all connections made with the old one end, ours before it hears the answer."""
+        command = {"command": "setClientPassword", "username": user, "password": password}
+        self._link.publish(CONTROL, json.dumps({"commands": [command]}).encode(), int(ANSWER_S))
+        until = time.monotonic() + ANSWER_S
+        while self._link.connected and time.monotonic() < until:
+            time.sleep(0.02)
+
     def let_in(self, device_uuid: str, password: str) -> None:
         """This machine with this password under its own name; whoever is in with another is thrown out."""
         role = {"command": "createRole", "rolename": role_of(device_uuid), "acls": acls_of_machine(device_uuid)}

@@ -19,7 +19,7 @@ class Bots:
     """Answers as the real ones do."""
 
     def __init__(self, token: str, chats: Chats, faults: FaultBoard[Fault], closing: threading.Event) -> None:
-        self._token = token
+        self.token = token
         self._closing = closing
         self._chats = chats
         self._faults = faults
@@ -35,7 +35,7 @@ class Bots:
         return room
 
     def _telegram(self, token: str, method: str) -> ResponseReturnValue:
-        if token != self._token:
+        if token != self.token:
             return jsonify(ok=False, error_code=401, description="Unauthorized"), 401
         said: dict[str, Any] = json_text.decode(request.get_data(), dict[str, Any])
         if method == "getUpdates":
@@ -55,7 +55,7 @@ class Bots:
         return jsonify(ok=True, result={"message_id": int(message.ref)})
 
     def _max(self) -> ResponseReturnValue:
-        if request.headers.get("Authorization") != self._token:
+        if request.headers.get("Authorization") != self.token:
             return jsonify(code="verify.token", message="Invalid access_token"), 401
         fault = self._faults.strike("messages")
         if fault is not None and fault.kind not in DONE_ALL_THE_SAME:

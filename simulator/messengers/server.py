@@ -23,8 +23,8 @@ class Messengers(Service):
         self.chats = Chats()
         self.faults: FaultBoard[Fault] = FaultBoard()
         self.mailbox = Mailbox(self.chats, self.faults)
-        bots = Bots(token, self.chats, self.faults, self._closing).blueprint()
-        self._serve(build_app(__name__, (bots, page.create_blueprint(self.chats))))
+        self._bots = Bots(token, self.chats, self.faults, self._closing)
+        self._serve(build_app(__name__, (self._bots.blueprint(), page.create_blueprint(self.chats))))
 
     def start(self) -> "Messengers":
         self.mailbox.start()
@@ -35,6 +35,10 @@ class Messengers(Service):
         """Stop answering."""
         super().close()
         self.mailbox.close()
+
+    def reissue(self, token: str) -> None:
+        """Another token for our bots; the old one ends at once."""
+        self.token = self._bots.token = token
 
     def messages(self, chat: str = "") -> list[Message]:
         """What arrived, oldest first."""

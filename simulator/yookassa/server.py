@@ -48,7 +48,7 @@ class YooKassaSimulator(NotifyingService):
     ) -> None:
         terms = (terms or Terms()).scaled(time_scale)
         super().__init__(port, terms.redelivery, post or HttpPost(), clock, seed)
-        table = ShopTable(shops)
+        self.shops = table = ShopTable(shops)
         self.faults: FaultBoard[Fault] = FaultBoard(self._ids.chance)
         self.provider = Provider(table, Books(terms), self.clock, self._ids, self._tell, self._alarm.ring)
         self._aim(webhook_url)

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.yookassa.instruments import METHODS
 
@@ -47,7 +47,7 @@ DEFAULT_SHOP = parse_shop("100500:test_secret")
 
 
 class ShopTable:
-    """The shops given at start; never grows."""
+    """The shops given at start; never grows, but a key may be made anew."""
 
     def __init__(self, shops: Iterable[Shop]) -> None:
         self._shops = {shop.id: shop for shop in shops}
@@ -65,3 +65,7 @@ class ShopTable:
         if shop is None or not hmac.compare_digest(shop.secret.encode(), secret.encode()):
             return None
         return shop
+
+    def reissue(self, shop_id: str, secret: str) -> None:
+        """Another key, as in the provider's cabinet: the old one ends at once."""
+        self._shops[shop_id] = replace(self._shops[shop_id], secret=secret)

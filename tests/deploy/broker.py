@@ -6,6 +6,7 @@ Its plugin begins with what `coffee-cloud broker-file` makes of a password file,
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ SHIPPED = DEPLOY / "mosquitto"
 CLOUD = "coffee-cloud"
 PASSWORDS = {CLOUD: "cloud-secret", "m-001": "first-secret", "m-002": "second-secret"}
 _PORT_TRIES = 3
+NAMES = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
 # What Debian's package has as its own main file.
 _MAIN_FILE_OF_A_HOST = """\
 persistence true
@@ -42,12 +44,16 @@ include_dir /etc/mosquitto/conf.d
 class ShippedBroker:
     """The broker as deployed: `cloud_port` without TLS, `machines_port` with it."""
 
-    def __init__(self, folder: Path, *, in_container: bool = True) -> None:
+    def __init__(self, folder: Path, *, in_container: bool = True, more: str = "") -> None:
+        """`more`: lines of configuration about the machines' door."""
         self.certificate = folder / "secrets" / "server.crt"
+        self.trusted = self.certificate
+        """Whom machines trust."""
         self._passwords = folder / "secrets" / "passwords"
         self._folder = folder
+        self._more = more
         for name in ("secrets", "conf.d", "data"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         _certify(self.certificate, folder / "secrets" / "server.key")
         _make_users(self._passwords)
         begun = broker_file.begin(CLOUD, PASSWORDS[CLOUD], self._passwords.read_text().splitlines())
@@ -66,7 +72,7 @@ class ShippedBroker:
         self.cloud_port, self.machines_port = free_port(), free_port()
         main = (SHIPPED / "mosquitto.conf").read_text() if in_container else _MAIN_FILE_OF_A_HOST
         self._write("mosquitto.conf", main + ("user root\n" if os.geteuid() == 0 else ""))
-        self._write("conf.d/coffee.conf", (SHIPPED / "coffee.conf").read_text())
+        self._write("conf.d/coffee.conf", (SHIPPED / "coffee.conf").read_text() + self._more)
         if not in_container:
             for name in ("loopback.conf", "rights.conf"):
                 self._write(f"conf.d/{name}", (SHIPPED / name).read_text())
@@ -88,6 +94,19 @@ class ShippedBroker:
         finally:
             link.stop()
 
+    @property
+    def url(self) -> str:
+        """The cloud's door."""
+        return f"mqtt://127.0.0.1:{self.cloud_port}"
+
+    @property
+    def is_running(self) -> bool:
+        return self._program.is_running
+
+    def reload(self) -> None:
+        """As `systemctl reload mosquitto` does: it reads its files again."""
+        self._program.send(signal.SIGHUP)
+
     def kill(self) -> None:
         self._program.kill()
 
@@ -96,7 +115,7 @@ class ShippedBroker:
 
     def trust(self) -> ssl.SSLContext:
         """What a machine needs to believe this broker."""
-        return ssl.create_default_context(cafile=str(self.certificate))
+        return ssl.create_default_context(cafile=str(self.trusted))
 
     def _write(self, name: str, text: str) -> None:
         for shipped, ours in (
@@ -112,12 +131,12 @@ class ShippedBroker:
 
 
 @contextmanager
-def a_shipped_broker(folder: Path, *, in_container: bool = True) -> Iterator[ShippedBroker]:
+def a_shipped_broker(folder: Path, *, in_container: bool = True, more: str = "") -> Iterator[ShippedBroker]:
     """The broker for the length of the block. Skips without Mosquitto, and fails when CI=true."""
     for part in (MOSQUITTO, DYNAMIC_SECURITY):
         if part.where is None or part.is_address:
             missing(f"needs a Mosquitto of its own with its plugin; {part}")
-    broker = ShippedBroker(folder, in_container=in_container)
+    broker = ShippedBroker(folder, in_container=in_container, more=more)
     try:
         yield broker
     finally:
@@ -146,7 +165,7 @@ def _certify(certificate: Path, key_file: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

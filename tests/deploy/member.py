@@ -44,7 +44,7 @@ class Member:
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         session.SessionExpiryInterval = _WEEK_S
         port = broker.cloud_port if user == CLOUD else broker.machines_port
-        self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
+        self._client.connect("localhost", port, clean_start=False, properties=session)
         self._client.loop_start()
         wait_until(lambda: self.verdict, what="the broker to answer")
 
