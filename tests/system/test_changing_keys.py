@@ -77,6 +77,7 @@ def a_role_with_a_password(url: str) -> Iterator[str]:
     with psycopg.connect(host=str(folder), user="postgres", dbname=database, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'first-password'")
         admin.execute(f'ALTER DATABASE "{database}" OWNER TO {ROLE}')
+        admin.execute(f"GRANT postgres TO {ROLE}")  # who makes the tables of a test
         admin.execute("SELECT pg_reload_conf()")
         try:
             yield f"postgresql+psycopg://{ROLE}:first-password@/{database}?host={folder}"

@@ -191,8 +191,7 @@ INDEXES: dict[Ask, set[str]] = {
     the_money_at_risk: {
         "ix_payments_unfinished",
         "ix_payments_money_beside",
-        "ix_orders_status",
-        "ix_orders_given_back",
+        "ix_payments_not_earned",
     },
     claim: {"ix_outbox_due"},
     calls_due: {"ix_outbox_due"},
