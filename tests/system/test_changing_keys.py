@@ -31,7 +31,7 @@ from tests.system.promises import wait_kept
 from tests.system.world import Bought
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.mosquitto, pytest.mark.timeout(900)]
 ROLE = "coffee"
 GROUP = "-100500"
 OWNER, PASSWORD = "owner@example.org", "the first password of an owner"
