@@ -1,7 +1,7 @@
 """`python -m bench.many_orders`: what is asked all day by itself, with three million orders: money at risk, counts,
 `/metrics`, and a step of each loop that looks for old things.
 
-The orders are those of `bench.console_pages`, written by SQL into a database of the bench's own that is deleted
+The orders are those of `bench.console`, written by SQL into a database of the bench's own that is deleted
 afterwards. `--explain` prints how the database answers.
 """
 
@@ -14,26 +14,28 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, func, select, text
 
-from bench.console_pages import NOW, fill
+from bench.console.filling import fill
 from bench.postgres import a_postgres, find
 from cloud.database.database import Database
+from cloud.migrations import migrate
 from cloud.operators.metrics import Metrics
 from cloud.operators.retention import Retention
 from cloud.orders.archiving import Archiving
 from cloud.orders.at_risk import at_risk
 from cloud.orders.forgetting import Forgetting
-from cloud.orders.models import Movement, Order, OrderChange
+from cloud.orders.models import Order, OrderChange
 from cloud.orders.order_counts import MARK
 from cloud.orders.order_hours import by_status
-from cloud.orders.sales_days import SalesRollup, mark_of
+from cloud.orders.sales_days import SalesRollup
 from cloud.orders.sales_tables import SalesMark
 
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 LIMIT_MS = 100.0
 ROUNDS = 20
 HEAVY = timedelta(days=400)
@@ -60,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         database = Database(url)
         stack.callback(database.close)
         began = time.monotonic()
-        fill(database, options.orders, options.machines)
+        migrate.upgrade(database)
+        fill(database, options.orders, options.machines, NOW)
         database.transact(_all_is_rolled_up)
         used = shutil.disk_usage(folder).used
         print(f"{options.orders} orders in {time.monotonic() - began:.0f} s, {database.engine.dialect.name}, "
@@ -118,9 +121,7 @@ def _asked(ask: Callable[[], object]) -> Iterator[tuple[float, float]]:
 
 def _all_is_rolled_up(tx: Any) -> None:
     """As it is on any day but that of an upgrade."""
-    for table, names in ((OrderChange, (mark_of(OrderChange), MARK)), (Movement, (mark_of(Movement),))):
-        last = tx.session.scalar(select(func.max(table.id))) or 0
-        tx.session.add_all(SalesMark(name=name, number=last) for name in names)
+    tx.session.add(SalesMark(name=MARK, number=tx.session.scalar(select(func.max(OrderChange.id))) or 0))
     is_sqlite = tx.connection.dialect.name == "sqlite"
     hour = "strftime('%Y-%m-%d %H:00:00.000000', created_at)" if is_sqlite else "date_trunc('hour', created_at)"
     counted = f"SELECT {hour}, status, count(*) FROM orders GROUP BY 1, 2"  # our own words

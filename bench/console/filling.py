@@ -30,7 +30,8 @@ INSERT INTO orders (id, device_uuid, merchant_id, drink_no, drink_name, size, pr
   finished_at, language)
 SELECT {id}, 'm-' || (i * 7919 % {machines}), 'shop-' || (i * 7919 % {machines} % {merchants}), 'latte', 'Латте', 1,
   14900 + i % 3 * 3000, {no}, 'Yookassa', {status}, CASE WHEN i % 100 IN (93, 94) THEN 'rejected:no_water' ELSE '' END,
-  '', 100, {no}, {no}, 6, {at}, {at}, {no}, 0, CASE WHEN i % 100 < 95 THEN {at} END, {at}, 'ru' FROM seq
+  '', 100, {no}, {no}, 6, {at}, {at}, {no},
+  CASE WHEN i % 250 = 0 THEN 14900 + i % 3 * 3000 ELSE 0 END, CASE WHEN i % 100 < 95 THEN {at} END, {at}, 'ru' FROM seq
 """
 _STATUS = (
     "CASE WHEN i % 100 < 93 THEN 'successful' WHEN i % 100 < 95 THEN 'make_failed' WHEN i % 100 < 97 THEN 'not_paid' "
@@ -42,7 +43,7 @@ INSERT INTO payments (id, order_id, merchant_id, scenario, account_id, capture, 
   checks, key_refused, times_told, earned)
 SELECT 'p' || i, {id}, 'shop-' || (i * 7919 % {machines} % {merchants}), 'Yookassa', '1', 'on_dispense', 'polling',
   14900 + i % 3 * 3000, 'captured', {yes}, '2c' || i || '-000f', '', 'bank_card', '', '', 14900 + i % 3 * 3000,
-  CASE WHEN i % 100 < 93 THEN 0 ELSE 14900 + i % 3 * 3000 END, {at}, {at}, 0, {no}, 0,
+  CASE WHEN i % 100 < 93 AND i % 250 > 0 THEN 0 ELSE 14900 + i % 3 * 3000 END, {at}, {at}, 0, {no}, 0,
   i % 100 < 93 FROM seq WHERE i % 100 < 95
 """
 _CHANGES = """

@@ -17,6 +17,9 @@ Account = tuple[str, str, str]
 Known = Credential | FormerCredential
 _PAYMENTS = table("payments", column("merchant_id"), column("scenario"))
 """Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
+_VERSIONS = tuple(
+    select(kind.merchant_id, kind.scenario, kind.account_id, kind.version) for kind in (Credential, FormerCredential)
+)
 _TERMS = tuple(column.key for column in inspect(Credential).columns if column.key in vars(AccountTerms))
 
 
@@ -60,6 +63,15 @@ def known(session: Session, *, for_update: bool = False) -> Sequence[Known]:
     former = select(FormerCredential).order_by(*left)
     asked = (in_use.with_for_update(), former.with_for_update()) if for_update else (in_use, former)
     return [account for one in asked for account in session.scalars(one)]
+
+
+def versions(session: Session) -> dict[Account, int]:
+    """Of all there are: it is another where a key or what belongs to it was changed."""
+    return {
+        (merchant_id, scenario, account_id): version
+        for asked in _VERSIONS
+        for merchant_id, scenario, account_id, version in session.execute(asked)
+    }
 
 
 def locked_secrets(session: Session) -> Iterable[LockedSecret]:

@@ -8,7 +8,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.database.database import Database, Held
@@ -113,7 +125,7 @@ class Deadlines:
 
     def _holds_closing(self, now: datetime) -> list[str]:
         """Of the few orders that wait for a person."""
-        found = _closing_holds(now).where(self._is_free(Payment.order_id))
+        found = _closing_holds(now + CLOSING).where(self._is_free(Payment.order_id))
         with self._database.read() as session:
             return list(session.scalars(found.limit(BATCH)))
 
@@ -128,15 +140,14 @@ class Deadlines:
         return due(Order.return_after, now, now + self._rules.uncertain_grace)
 
     def _soonest(self, now: datetime) -> datetime | None:
-        """All that is asked while nothing is due: one look."""
-        waiting = [select(func.min(at)).scalar_subquery() for at in (Order.due_at, Order.return_after)]
+        """All that is asked while nothing is due, each second: one look."""
         rules = self._rules
-        ends = ((Order.due_at, rules.longest_wait), (Order.return_after, rules.uncertain_grace))
-        # Each bound a question of its own: with them in one SQLite reads every order there ever was.
-        bounds = [bound for at, longest in ends for bound in (at <= now, at > now + longest)]
-        overdue = or_(*(exists().where(bound) for bound in bounds), exists(_closing_holds(now)))
+        values = {
+            "now": now, "latest_due": now + rules.longest_wait, "latest_return": now + rules.uncertain_grace,
+            "closing": now + CLOSING,
+        }  # fmt: skip
         with self._database.read() as session:
-            *moments, is_overdue = session.execute(select(*waiting, overdue)).one()
+            *moments, is_overdue = session.execute(_SOONEST, values).one()
         return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -168,8 +179,8 @@ class _Silence:
         return now >= self._over_at
 
 
-def _closing_holds(now: datetime) -> Select[str]:
-    closing = and_(Payment.state == PaymentState.HELD.value, Payment.hold_expires_at <= now + CLOSING)
+def _closing_holds(until: datetime | BindParameter[datetime]) -> Select[str]:
+    closing = and_(Payment.state == PaymentState.HELD.value, Payment.hold_expires_at <= until)
     of_a_person = Payment.order_id.in_(select(Order.id).where(Order.waits_for_person))
     return select(Payment.order_id).where(of_a_person, closing)
 
@@ -180,3 +191,16 @@ def _may_be_judged(heard: _Heard, due_at: InstrumentedAttribute[datetime | None]
     if heard.since is None:
         return is_read
     return and_(is_read, ~exists().where(MakeCommand.order_id == Order.id, MakeCommand.issued_at <= heard.since))
+
+
+def _soonest_question() -> Executable:
+    waiting = [select(func.min(at)).scalar_subquery() for at in (Order.due_at, Order.return_after)]
+    now = bindparam("now", type_=Order.due_at.type)
+    ends = ((Order.due_at, "latest_due"), (Order.return_after, "latest_return"))
+    # Each bound a question of its own: with them in one SQLite reads every order there ever was.
+    bounds = [bound for at, latest in ends for bound in (at <= now, at > bindparam(latest, type_=at.type))]
+    holds = _closing_holds(bindparam("closing", type_=Order.due_at.type))
+    return select(*waiting, or_(*(exists().where(bound) for bound in bounds), exists(holds)))
+
+
+_SOONEST = _soonest_question()

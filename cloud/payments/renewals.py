@@ -36,7 +36,7 @@ class Renewals:
         """Look for other keys; when to look again."""
         if self._look_at is None or not timedelta() < self._look_at - now <= LOOK_EVERY:
             with self._database.read() as session:
-                known = {accounts.of(account): account.version for account in accounts.known(session)}
+                known = accounts.versions(session)
             changed = [account for account, version in known.items() if self._seen.get(account) != version]
             if changed:
                 self._database.transact(try_anew, changed, now)

@@ -52,7 +52,7 @@ _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
 """
-_NEW_COMMANDS = "SELECT rowid, order_id, issued_at, deadline_at FROM make_commands WHERE rowid > ? ORDER BY rowid"
+_COMMANDS = "SELECT id, order_id, issued_at, deadline_at FROM make_commands"
 _NEVER_ANY = " UNION ALL ".join(f"SELECT {number}, '{what}', * FROM ({sql})" for (number, what), sql in _NEVER.items())
 _NOBODY_HEARD = frozenset({"no_ack", "not_sent", "rejected:never_received"})
 """Reasons no order may end with where nothing worse happens than that a broker forgets."""
@@ -78,7 +78,7 @@ class Promises:
         self.broken: list[Broken] = []
         self._world = world
         self._begun: dict[str, int] = {}
-        self._commands_seen = 0
+        self._commands_seen: set[str] = set()
         self._commanded: dict[str, tuple[float, float]] = {}
         """Of each order's newest command: when it was given and when it ended, true seconds, whatever its dates say."""
         self._unpaid_since: dict[str, float] = {}
@@ -113,10 +113,12 @@ class Promises:
 
     def _see_new_commands(self) -> None:
         now = self._world.scheduler.now
-        for row in self._world.disk.look.execute(_NEW_COMMANDS, (self._commands_seen,)):
+        for row in self._world.disk.look.execute(_COMMANDS).fetchall():
+            if row["id"] in self._commands_seen:
+                continue
             life = datetime.fromisoformat(row["deadline_at"]) - datetime.fromisoformat(row["issued_at"])
             self._commanded[row["order_id"]] = now, now + life.total_seconds()
-            self._commands_seen = row["rowid"]
+            self._commands_seen.add(row["id"])
 
     def message_goes_out(self, payload: bytes) -> None:
         """Somebody gives the broker a message."""

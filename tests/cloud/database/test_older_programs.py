@@ -1,7 +1,6 @@
 """A program of the version before works on a migrated database where that was promised, and says why where not."""
 
 import logging
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, text
 from cloud.database.database import Database
 from cloud.migrations import build_indexes, migrate, older_programs
 from tests.cloud.worlds import World, a_world
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_an_index_that_another_program_is_building_is_left_to_it(
 
 
 def _until(connection: Connection, counts: str) -> None:
-    deadline = time.monotonic() + 60
-    while not connection.scalar(text(counts)):
+    def is_so() -> bool:
         connection.rollback()
-        assert time.monotonic() < deadline, counts
-        time.sleep(0.01)
+        return bool(connection.scalar(text(counts)))
+
+    wait_until(is_so, 60, what=counts)
     connection.rollback()
