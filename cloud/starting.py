@@ -41,6 +41,11 @@ def settings_of_environ() -> Settings:
     return found
 
 
+def open_cloud() -> Cloud:
+    """`ready_made` by the environment's settings."""
+    return ready_made(settings_of_environ())
+
+
 def ready_made(settings: Settings) -> Cloud:
     """The cloud on a database of this version; a SQLite file is brought to it, a server's database never by itself."""
     cloud = build(settings)

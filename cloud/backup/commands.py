@@ -13,6 +13,12 @@ from cloud.starting import BAD, ready_made, settings_of_environ
 from cloud.wiring import build
 
 
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
+    for command in (backup, restore, restored):
+        main.add_command(command)
+
+
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> None:

@@ -18,6 +18,7 @@ from cloud.alerts.store import incident_of
 from cloud.alerts.wording import SENTENCES, Reader, title_of
 from cloud.fleet.models import Merchant
 from cloud.fleet.vault import Vault
+from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
 BAD, WRONG_USAGE = 1, 2
@@ -26,11 +27,11 @@ WHOLE_SERVICE = "platform"
 """How the merchant of the platform's own channels is called here."""
 
 
-def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
-    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
     commands = click.Group("alerts", help="Who is told when something is wrong, and what is wrong now.")
     for make in (_adding, _listing, _testing, _removing, _telling, _acknowledging):
-        commands.add_command(make(ready_made))
+        commands.add_command(make(open_cloud))
     main.add_command(commands)
 
 

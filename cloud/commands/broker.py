@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,15 @@ from cloud.courier.broker import BrokerLink, client_id_of, link_of
 from cloud.courier.broker_file import CannotTakeOver
 from cloud.courier.dynamic_security import RESPONSE, DynamicSecurity
 from cloud.settings import Settings
+from cloud.starting import settings_of_environ
 
 BAD, WRONG_USAGE = 1, 2
 SHORTEST = 16
 PATIENCE_S = 10.0
 
 
-def add_to(main: click.Group, settings: Callable[[], Settings]) -> None:
-    """Add the commands; `settings` reads those of the environment."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
 
     @main.command(name="broker-file")
     @click.option("--passwords", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
@@ -31,7 +32,7 @@ def add_to(main: click.Group, settings: Callable[[], Settings]) -> None:
 
         It knows COFFEE_MQTT_USER with COFFEE_MQTT_PASSWORD; workers then tell the broker of each machine that enrols.
         """
-        place = _ourselves(settings())
+        place = _ourselves(settings_of_environ())
         lines = [] if passwords is None else click.open_file(str(passwords)).read().splitlines()
         try:
             begun = broker_file.begin(place.user, place.password, lines)
@@ -46,7 +47,7 @@ def add_to(main: click.Group, settings: Callable[[], Settings]) -> None:
 
         Afterwards set COFFEE_MQTT_PASSWORD and restart the workers: until then they do not come in.
         """
-        configured = settings()
+        configured = settings_of_environ()
         fresh = sys.stdin.readline().rstrip("\n")
         if len(fresh) < SHORTEST:
             click.echo(f"the new password must have {SHORTEST} characters or more", err=True)

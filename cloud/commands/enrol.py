@@ -3,7 +3,6 @@
 import getpass
 import io
 import sys
-from collections.abc import Callable
 
 import click
 import segno
@@ -14,19 +13,20 @@ from cloud.fleet import enrolment
 from cloud.fleet.enrolment import CannotEnrol, Codes
 from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
+from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
 BAD = 1
 
 
-def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
-    """Add the commands; `ready` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
 
     @main.command()
     @click.argument("device_uuid")
     def enroll(device_uuid: str) -> None:
         """Print a code by which the agent of DEVICE_UUID gets its settings: good once, for a day."""
-        cloud = ready()
+        cloud = open_cloud()
         settings = cloud.settings
         codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
 
@@ -53,7 +53,7 @@ def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
     @click.argument("device_uuid")
     def revoke(device_uuid: str) -> None:
         """Let DEVICE_UUID no more into the broker, and end its connection. It sells again after a new `enroll`."""
-        cloud = ready()
+        cloud = open_cloud()
 
         def work(tx: Transaction) -> bool:
             is_done = enrolment.revoke(tx, device_uuid, cloud.clock())

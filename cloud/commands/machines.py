@@ -14,6 +14,7 @@ from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.closing import NoSuchThing
+from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 from protocol.fields import SettingValue
 from protocol.reasons import RinseProgram
@@ -136,10 +137,10 @@ def jobs(opens: Opens, device_uuid: str, limit: int) -> None:
         click.echo(f"{job.asked_at:%Y-%m-%d %H:%M:%S}  {job.kind:9} {told}  ({job.asked_by})")
 
 
-def add_to(main: click.Group, ready_made: Opens) -> None:
-    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
     for command in (rinse, restart, settings, test_cup, resume, close, open_command, jobs):
-        command.context_settings["obj"] = ready_made
+        command.context_settings["obj"] = open_cloud
         main.add_command(command)
 
 

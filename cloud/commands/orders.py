@@ -24,7 +24,7 @@ from cloud.orders.pour_again import pour_again
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason
 from cloud.settings import Settings, SettingsError
-from cloud.starting import environ
+from cloud.starting import environ, open_cloud
 from cloud.wiring import Cloud
 
 BAD = 1
@@ -35,10 +35,10 @@ _by = click.option("--by", required=True, help="who decides; stays in the order'
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
 
 
-def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
-    """Add the commands; `ready_made` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
     single = (_returning, _pouring, _forgetting, _listing)
-    for command in (*(make(ready_made) for make in single), *_deciding(ready_made), evidence):
+    for command in (*(make(open_cloud) for make in single), *_deciding(open_cloud), evidence):
         main.add_command(command)
 
 

@@ -17,6 +17,7 @@ from cloud.releases import bundling, rollouts, waves
 from cloud.releases.bundling import CannotBundle
 from cloud.releases.models import Release, Rollout
 from cloud.releases.rollouts import CannotRelease, Plan
+from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
 T = TypeVar("T")
@@ -64,10 +65,10 @@ def bundle(key_file: Path, source: Path, machines: tuple[str, ...], ready_within
     click.echo(f"{path}: version {manifest.version}, {len(made)} bytes, {len(manifest.files)} files")
 
 
-def add_to(main: click.Group, ready: Opens) -> None:
-    """Add the commands; `ready` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
     for command in (add, list_releases, start, status, pause, resume, stop):
-        command.context_settings["obj"] = ready
+        command.context_settings["obj"] = open_cloud
         release.add_command(command)
     main.add_command(release)
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -17,8 +17,7 @@ from cloud.console.orders.timeline import Line
 from cloud.console.orders.whole import WholeOrder, whole_order
 from cloud.orders.models import MakeCommand
 from cloud.orders.stage_times import stages_of
-from cloud.starting import BAD
-from cloud.wiring import Cloud
+from cloud.starting import BAD, open_cloud
 from protocol import json_text
 
 EVERYTHING = Scope(everything=True)
@@ -35,8 +34,8 @@ class Step:
     words: str
 
 
-def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
-    """Add the command; `ready_made` opens a cloud whose database is of this version."""
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
 
     @main.command()
     @click.argument("number")
@@ -47,7 +46,7 @@ def add_to(main: click.Group, ready_made: Callable[[], Cloud]) -> None:
         LOGS are files of JSON lines of web, worker and agent, `-` for standard input: those of this order stand in
         between, found by its number and those of its commands and payments.
         """
-        cloud = ready_made()
+        cloud = open_cloud()
         try:
             with cloud.database.read() as session:
                 found = named(session, EVERYTHING, number)

@@ -16,16 +16,17 @@ from cloud.access.signing import Signer
 from cloud.console.shell.cookies import PATH
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Merchant
+from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
 T = TypeVar("T")
 BAD = 1
 
 
-def add_to(main: click.Group, ready: Callable[[], Cloud]) -> None:
-    """Add the commands; `ready` opens a cloud whose database is of this version."""
-    main.add_command(_user_group(ready))
-    main.add_command(_journal_group(ready))
+def add_to(main: click.Group) -> None:
+    """Add the commands."""
+    main.add_command(_user_group(open_cloud))
+    main.add_command(_journal_group(open_cloud))
 
 
 def _user_group(ready: Callable[[], Cloud]) -> click.Group:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from cloud.cli import main as coffee_cloud
@@ -60,7 +61,8 @@ def test_every_command_that_is_given_exists(words: list[str]) -> None:
     if Path(program).name == "coffee-agent":
         assert (command, options) == ("run", [])
         return
-    known = coffee_cloud.commands[command]
+    known = coffee_cloud.get_command(click.Context(coffee_cloud), command)
+    assert known is not None
     known.make_context(command, options)  # raises for an option it does not have
 
 
