@@ -94,7 +94,7 @@ def _enroll(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     except enrolment.NotEnrolled as error:
         print(f"coffee-agent enroll: {error}", file=sys.stderr)
         return BAD
-    print(f"This machine is {told.device_uuid}; its settings are in {args.file}, for its owner alone.")
+    print(f"This machine is {told.device_uuid}; its settings are in {args.file}.")
     print(*written, sep="\n")
     return GOOD
 

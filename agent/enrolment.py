@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import ssl
+import stat
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from protocol import json_text
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
 PATH = "/v1/enroll"
 PATIENCE_S = 20.0
+NEXT = "Next: systemctl restart coffee-agent. Then ask coffee-agent doctor, in its state folder and as its user."
 MOST_BYTES = 64 * 1024
 
 
@@ -76,12 +78,12 @@ def write(file: Path, told: Told, serial: str | None) -> list[str]:
         if told.mqtt_ca:
             _replace(ca, told.mqtt_ca, 0o644)
         before = file.read_text(encoding="utf-8") if file.is_file() else ""
-        _replace(file, _with(before, {PREFIX + name: value for name, value in fresh.items()}), 0o600)
+        _replace(file, _with(before, {PREFIX + name: value for name, value in fresh.items()}), _mode(file))
     except OSError as error:
         raise NotEnrolled(f"{error}; the code is used up: ask for a new one when that is mended") from None
     has_serial = any(line.startswith(f"{PREFIX}SERIAL=") for line in file.read_text(encoding="utf-8").splitlines())
     missing = [] if has_serial else [f"Still missing there: {PREFIX}SERIAL, the machine's port."]
-    return [*missing, "Next: systemctl restart coffee-agent; coffee-agent doctor"]
+    return [*missing, NEXT]
 
 
 def _with(before: str, fresh: Mapping[str, str]) -> str:
@@ -91,13 +93,19 @@ def _with(before: str, fresh: Mapping[str, str]) -> str:
 
 
 def _replace(file: Path, text: str, mode: int) -> None:
-    """Whole or not at all, never readable by others meanwhile; it stays its owner's."""
+    """Whole or not at all, never readable by others meanwhile; it stays its owner's and its group's."""
     owner = file.stat() if file.exists() else file.parent.stat()
     new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+        if os.geteuid() == 0:
+            os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
+        os.fchmod(opened.fileno(), mode)
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
-    if os.geteuid() == 0:
-        os.chown(new, owner.st_uid, owner.st_gid)
     new.replace(file)
+
+
+def _mode(file: Path) -> int:
+    """A group that could read it still can: under the shipped unit the file is root's, and the agent's by its group."""
+    return 0o600 | (file.stat().st_mode & stat.S_IRGRP) if file.exists() else 0o600
