@@ -30,6 +30,7 @@ SERVER_CERTIFICATE, CADDYS_SITE = BROKER / "secrets/server.crt", UNITS / "caddy.
 BROKERS = ("coffee.conf", "loopback.conf", "rights.conf")
 WEB, WORKER = "coffee-cloud-web", "coffee-cloud-worker"
 PACKAGES = ["mosquitto", "caddy", "python3-venv", "openssl", "sudo"]
+INSTALLED = ["pyproject.toml", "README.md", "agent", "cloud", "protocol", "simulator"]
 READY_WITHIN_S = 120
 WRONG_USAGE = 2
 
@@ -44,6 +45,7 @@ class Trial:
         self.is_plain: bool = wishes.plain_http
         self.on_sqlite: bool = wishes.database == "sqlite"
         self.link = ""
+        self.is_renewed = False
 
     @property
     def site(self) -> str:
@@ -63,10 +65,22 @@ class Trial:
         yield "settings in /etc/coffee-relay/cloud.env", is_there(ETC / "cloud.env"), self.write_settings
         yield "the broker's certificate, by an authority of your own", is_there(SERVER_CERTIFICATE), self.certify
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
-        yield "the cloud's programs", self.has_units() and is_active(WEB, WORKER), self.start_cloud
+        yield (
+            "the cloud's programs",
+            not self.is_renewed and self.has_units() and is_active(WEB, WORKER),
+            self.start_cloud,
+        )
         yield "Caddy", is_there(CADDYS_SITE) and is_active("caddy"), self.set_up_caddy
         yield f"the service answers at {self.url}", False, self.wait_ready
-        yield f"the first user, {self.email}", False, self.make_owner
+        yield f"the first user, {self.email}", self.has_owner(), self.make_owner
+
+    def contradiction(self) -> str:
+        """What this host is already, when that is something else."""
+        told = (ETC / "cloud.env").read_text(encoding="utf-8").splitlines() if is_there(ETC / "cloud.env") else []
+        is_sqlite = any(line.startswith("COFFEE_DATABASE_URL=sqlite") for line in told)
+        if told and (f"COFFEE_PUBLIC_URL={self.url}" not in told or is_sqlite != self.on_sqlite):
+            return f"{ETC}/cloud.env has another address or database, and is not changed: edit it, or ask for the same"
+        return ""
 
     def run(self) -> None:
         for number, (what, is_done, do) in enumerate(self.steps(), 1):
@@ -78,7 +92,7 @@ class Trial:
 
     def lacking(self) -> "list[str]":
         wanted = PACKAGES if self.on_sqlite else [*PACKAGES, "postgresql"]
-        return [name for name in wanted if not succeeds("dpkg", "-s", name)]
+        return [name for name in wanted if not is_installed(name)]
 
     def install_packages(self) -> None:
         self.do("apt-get", "update", "-qq")
@@ -92,18 +106,20 @@ class Trial:
         return stamp.exists() and stamp.read_text() == fingerprint()
 
     def install_program(self) -> None:
-        pip = PROGRAM / "bin/pip"
+        pip, copy = PROGRAM / "bin/pip", PROGRAM / "source"
         self.do("python3", "-m", "venv", PROGRAM)
         self.do(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", SOURCE / "requirements/runtime.txt")
-        self.do(pip, "install", "-q", "--no-deps", "--no-build-isolation", "--force-reinstall", SOURCE)
+        self.do("rm", "-rf", copy)  # made from a copy: building leaves files behind, and takes in those of before
+        self.do("install", "-d", copy)
+        self.do("cp", "-r", *(SOURCE / name for name in INSTALLED), copy)
+        self.do(pip, "install", "-q", "--no-deps", "--no-build-isolation", "--force-reinstall", copy)
+        self.do("rm", "-rf", copy)
+        self.is_renewed = True
         self.write(PROGRAM / "installed-from", fingerprint(), 0o644)
 
     def has_database(self) -> bool:
-        asked = ["sudo", "-u", "postgres", "psql", "-lqtA"]
-        if not succeeds("which", "sudo"):
-            return False
-        found = subprocess.run(asked, capture_output=True, text=True, check=False)
-        return any(line.startswith("coffee|") for line in found.stdout.splitlines())
+        found = said("sudo", "-u", "postgres", "psql", "-lqtA")
+        return any(line.startswith("coffee|") for line in found.splitlines())
 
     def make_database(self) -> None:
         if not succeeds("sudo", "-u", "postgres", "psql", "-c", 'SET ROLE "coffee-cloud"'):
@@ -192,9 +208,13 @@ class Trial:
                 )
             time.sleep(0.5)
 
+    def has_owner(self) -> bool:
+        known = said(*as_coffee_cloud("user", "list")).splitlines()
+        return any(line.lower().startswith(f"{self.email.lower()} ") for line in known)
+
     def make_owner(self) -> None:
-        said = self.coffee_cloud("user", "add", self.email, "--admin")
-        self.link = next((word for word in said.split() if word.startswith("http")), "")
+        told = self.coffee_cloud("user", "add", self.email, "--admin")
+        self.link = next((word for word in told.split() if word.startswith("http")), "")
 
     # How they are done
 
@@ -222,8 +242,7 @@ class Trial:
 
     def coffee_cloud(self, *words: str) -> str:
         """What the program says, run as its own user."""
-        command = ["sudo", "-u", "coffee-cloud", "sh", "-c", f'cd {STATE} && exec "$@"', "sh",
-                   str(PROGRAM / "bin/coffee-cloud"), *words]  # fmt: skip
+        command = as_coffee_cloud(*words)
         if self.is_dry:
             print(f"      {shlex.join(command)}")
             return ""
@@ -233,9 +252,10 @@ class Trial:
         return done.stdout
 
     def farewell(self) -> str:
-        invited = f"\n  Choose your password:   {self.link}" if self.link else ""
+        password = self.link or f"coffee-cloud user reset {self.email}, when you have none"
         return f"""
-Coffee Relay runs at {self.url}.{invited}
+Coffee Relay runs at {self.url}.
+  Choose your password:          {password}
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
   Keep apart from this host: COFFEE_SECRET_KEY of {ETC}/cloud.env, and {AUTHORITY}/ca.key.
   A merchant, machines, drinks:  {self.url}/console, or coffee-cloud apply fleet.toml
@@ -256,14 +276,31 @@ def shipped_units() -> "list[Path]":
 def fingerprint() -> str:
     """Of everything that is installed."""
     found = hashlib.sha256()
-    parts = [SOURCE / "pyproject.toml", SOURCE / "requirements/runtime.txt"]
-    for room in ("agent", "cloud", "protocol", "simulator"):
-        parts += sorted(
-            path for path in (SOURCE / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts
-        )
-    for path in parts:
-        found.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
+    parts = [SOURCE / name for name in ("requirements/runtime.txt", *INSTALLED)]
+    inside = (path for part in parts for path in ([part] if part.is_file() else part.rglob("*")))
+    for path in sorted(inside):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
+
+
+def as_coffee_cloud(*words: str) -> "list[str]":
+    """A command by hand, as docs/operations.md has it."""
+    there = ["sh", "-c", f'cd {STATE} && exec "$@"', "sh"]
+    return ["sudo", "-u", "coffee-cloud", *there, str(PROGRAM / "bin/coffee-cloud"), *words]
+
+
+def is_installed(package: str) -> bool:
+    """Whole: what apt was interrupted in is known to dpkg as well."""
+    return "ok installed" in said("dpkg-query", "--show", "--showformat=${Status}", package)
+
+
+def said(*words: str) -> str:
+    """Nothing, where there is no such program."""
+    try:
+        return subprocess.run(words, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
 
 
 def succeeds(*words: str) -> bool:
@@ -312,6 +349,8 @@ def main() -> None:
     if not wishes.dry_run and not Path("/etc/debian_version").exists():
         parser.exit(WRONG_USAGE, "trial knows Debian (12 or newer); deploy/README.md has the steps for other hosts\n")
     trial = Trial(wishes)
+    if os.geteuid() == 0 and (why := trial.contradiction()):
+        parser.exit(WRONG_USAGE, f"{why}\n")
     trial.run()
     if not trial.is_dry:
         print(trial.farewell())
