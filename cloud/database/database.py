@@ -73,8 +73,9 @@ class Database:
             self._together = in_groups = self._group
         else:
             self.engine = postgresql.engine(self.url, pool_size)
-            self._by_itself = self.engine.execution_options(**{postgresql.STATEMENT_ALONE: True})
-            self._at_once = self.engine.execution_options(**{postgresql.LOCKED_OPTION: AT_ONCE_S})
+            self._by_itself = self.engine.execution_options(**{postgresql.BEGIN: postgresql.STATEMENT_ALONE})
+            at_once = postgresql.begin_with_limits(AT_ONCE_S)
+            self._at_once = self.engine.execution_options(**{postgresql.BEGIN: at_once})
             self.notifier = Notifier(self._by_itself)
             grouping = postgresql.engine(self.url, 2, LOCKED_S)
             self._together, in_groups = (GroupCommit(grouping, self.dispatchers, self._committed) for _ in range(2))

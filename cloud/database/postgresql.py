@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect, ExceptionContext
+from sqlalchemy.engine.characteristics import ConnectionCharacteristic
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -37,10 +40,10 @@ TRUSTED_S = 1.0
 """A connection that worked this recently is used without asking whether it still does."""
 ASKED_EVERY_S = 10.0
 """One that is always at work is asked this often: a server that became a read-only copy goes on answering."""
-LOCKED_OPTION = "locked_s"
-"""Execution option of a transaction that waits otherwise for locks."""
-STATEMENT_ALONE = "statement_alone"
-"""Execution option: no BEGIN, the server commits each statement by itself."""
+BEGIN = "begin"
+"""Execution option: the words a transaction starts with."""
+STATEMENT_ALONE = ""
+"""No BEGIN: the server commits each statement by itself."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
 _KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
@@ -48,6 +51,9 @@ _KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count
 
 class Unlimited(psycopg.Connection[Any]):
     """Waits as long as it takes; says whether a pooler stands between us and the server."""
+
+    begins_with: str | None = None
+    """The words its transactions start with, where they are not the dialect's."""
 
     @property
     def is_pooled(self) -> bool:
@@ -75,6 +81,43 @@ class Limited(Unlimited):
             raise psycopg.OperationalError(f"no answer within {self.answer_s:g} s") from error
 
 
+class Beginning(ConnectionCharacteristic):
+    """The execution option `BEGIN`, put on a connection for as long as it is lent."""
+
+    def set_characteristic(self, dialect: Dialect, dbapi_conn: Any, value: str) -> None:
+        """Start transactions with these words."""
+        _driver(dbapi_conn).begins_with = value
+
+    def reset_characteristic(self, dialect: Dialect, dbapi_conn: Any) -> None:
+        """Start them as the dialect does."""
+        _driver(dbapi_conn).begins_with = None
+
+    def get_characteristic(self, dialect: Dialect, dbapi_conn: Any) -> str | None:
+        """The words that were put on."""
+        return _driver(dbapi_conn).begins_with
+
+
+class ToldHowToBegin(PGDialect_psycopg):
+    """SQLAlchemy's, but for the start of a transaction. An event would do too, and make every statement dearer."""
+
+    supports_statement_cache = True
+    connection_characteristics = PGDialect_psycopg.connection_characteristics.union({BEGIN: Beginning()})
+
+    def __init__(self, begin: str = "BEGIN", **more: Any) -> None:
+        super().__init__(**more)  # type: ignore[no-untyped-call]  # SQLAlchemy left it so
+        self._begin = begin
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Say it ourselves, and the limits in the same breath."""
+        driver = _driver(dbapi_connection.dbapi_connection)
+        words = self._begin if driver.begins_with is None else driver.begins_with
+        if words != STATEMENT_ALONE:
+            driver.execute(words, prepare=False)
+
+
+registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__name__)
+
+
 class Connections(QueuePool):
     """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them."""
 
@@ -93,8 +136,9 @@ class Connections(QueuePool):
 def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
     """An engine whose every wait has a limit; `pool_size` connections at most."""
     made = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves, and the limits in the same breath
+        _as_ours(url),
+        begin=begin_with_limits(locked_s),
+        isolation_level="AUTOCOMMIT",  # the driver says no BEGIN
         poolclass=Connections,
         pool_size=pool_size,
         max_overflow=0,
@@ -103,17 +147,19 @@ def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
     )
     _connect_with(made, Limited.connect)
     _ask_before_use(made)
-    _begin_with(made, lambda connection: _limits(connection.get_execution_options().get(LOCKED_OPTION, locked_s)))
     event.listen(made, "handle_error", _leave_read_only)
     return made
 
 
 def patient_engine(url: URL) -> Engine:
     """An engine that waits as long as it takes, for one who changes tables."""
-    made = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0, hide_parameters=True)
+    made = create_engine(_as_ours(url), isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=0, hide_parameters=True)
     _connect_with(made, Unlimited.connect)
-    _begin_with(made, lambda _connection: "BEGIN")
     return made
+
+
+def _as_ours(url: URL) -> URL:
+    return url.set(drivername="postgresql+told_how_to_begin")
 
 
 def listener(url: URL) -> Limited:
@@ -137,8 +183,8 @@ def is_read_only(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == _READ_ONLY
 
 
-def _limits(locked_s: float) -> str:
-    """As one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
+def begin_with_limits(locked_s: float) -> str:
+    """The words, as one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
     limits = {"lock": locked_s, "statement": STATEMENT_S, "idle_in_transaction_session": ABANDONED_S}
     return "BEGIN" + "".join(f"; SET LOCAL {name}_timeout = {round(1000 * s)}" for name, s in limits.items())
 
@@ -157,28 +203,6 @@ def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:
 def _with_defaults(named: dict[str, Any]) -> dict[str, Any]:
     """What the URL says itself goes first."""
     return {"connect_timeout": CONNECT_S, **_KEEPALIVE, **named}
-
-
-def _begin_with(engine: Engine, words: Callable[[Connection], str]) -> None:
-    @event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get(STATEMENT_ALONE):
-            return
-        try:
-            _driver(connection.connection.driver_connection).execute(words(connection), prepare=False)
-        except psycopg.Error as error:
-            raise _as_sqlalchemys(connection, error) from error
-
-
-def _as_sqlalchemys(connection: Connection, error: psycopg.Error) -> DBAPIError:
-    """What SQLAlchemy would have made of an error it did not see; a connection of no more use is dropped, as there."""
-    driver = connection.connection.driver_connection
-    is_lost = is_read_only(error) or driver is None or bool(driver.closed)
-    if is_lost:
-        connection.invalidate(error)
-    kinds = (getattr(exc, kind.__name__, None) for kind in type(error).__mro__)
-    kind = next((kind for kind in kinds if kind is not None and issubclass(kind, DBAPIError)), DBAPIError)
-    return kind(None, None, error, hide_parameters=True, connection_invalidated=is_lost)
 
 
 def _ask_before_use(engine: Engine) -> None:

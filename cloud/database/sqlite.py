@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.pool import NullPool, QueuePool
 
 log = logging.getLogger("cloud.database.sqlite")
@@ -15,10 +17,28 @@ BUSY_S, RETRY_S = 15.0, 0.05
 """Who wants to write waits so long for another program that does; between two tries where SQLite does not wait."""
 
 
+class ToldHowToBegin(SQLiteDialect_pysqlite):
+    """SQLAlchemy's, but for the start of a transaction. An event would do too, and make every statement dearer."""
+
+    supports_statement_cache = True
+
+    def __init__(self, begin: str, **more: Any) -> None:
+        super().__init__(**more)
+        self._begin = begin
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        """Say it ourselves: the driver's guesses break savepoints."""
+        dbapi_connection.execute(self._begin).close()
+
+
+registry.register("sqlite.told_how_to_begin", __name__, ToldHowToBegin.__name__)
+
+
 def engine(url: URL, begin: str, pool_size: int) -> Engine:
     """Its transactions start with `begin`."""
     made = create_engine(
-        url,
+        url.set(drivername="sqlite+told_how_to_begin"),
+        begin=begin,
         poolclass=QueuePool if pool_size else NullPool,
         pool_size=pool_size,
         max_overflow=-1 if pool_size > 1 else 0,
@@ -30,14 +50,10 @@ def engine(url: URL, begin: str, pool_size: int) -> Engine:
     @event.listens_for(made, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         keep_private(url.database)  # before anything is in it
-        connection.isolation_level = None  # we say BEGIN ourselves; the driver's guesses break savepoints
+        connection.isolation_level = None  # we say BEGIN ourselves
         write_ahead(connection, BUSY_S)
         for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(made, "begin")
-    def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
 
     return made
 

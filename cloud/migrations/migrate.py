@@ -120,7 +120,7 @@ def _build_indexes(database: Database) -> None:
     engine = postgresql.patient_engine(database.listen_url)
     try:
         with engine.connect() as bare:
-            connection = bare.execution_options(**{postgresql.STATEMENT_ALONE: True})
+            connection = bare.execution_options(**{postgresql.BEGIN: postgresql.STATEMENT_ALONE})
             _wait_to_build(connection)
             build_indexes.build(connection, TABLES)
     finally:
