@@ -192,12 +192,16 @@ class Journal(CommandTable):
             )
 
     def finish(self, command_id: str, verdict: Verdict) -> bool:
-        """Commit the outcome and queue it; a later truth becomes a new revision. False when it changes nothing."""
+        """Commit the outcome and queue it; a later truth becomes a new revision. False when it changes nothing.
+
+        What it corrects is told no more: the cloud would act on it. The later one has it in its evidence.
+        """
         with self.transaction() as connection:
             command = self.get(command_id)
             if command is None or not command.would_correct(verdict):
                 return False
             self.write_verdict(connection, command, verdict)
+            self.report_queue.forget(connection, command_id, report_message.is_outcome)
             self._report_outcome(connection, command_id)
         self.requests.drop_cancel(command_id)
         return True

@@ -11,6 +11,7 @@ import msgspec
 
 from agent.journal.records import Command, PendingEvent, Step, Verdict
 from agent.log import about
+from protocol import json_text
 from protocol.errors import WireError
 from protocol.fields import Fact
 from protocol.messages import Accepted, Event, Evidence, Outcome, encode
@@ -23,6 +24,12 @@ LONGEST_FACT = 128
 MOST_FACTS = 16
 BRIEF = "its evidence could not be put into a message; it is in the agent's journal"
 log = logging.getLogger(__name__)
+
+
+class _Kind(msgspec.Struct):
+    """What every message of every version has at its top."""
+
+    kind: str
 
 
 def accepted(message_id: str, command: Command, at: datetime) -> bytes:
@@ -50,6 +57,12 @@ def outcome(message_id: str, command: Command, verdict: Verdict, history: Sequen
     except WireError as error:
         log.error("an outcome is told in brief: %s", error, extra=about(command))
         return encode(msgspec.structs.replace(full, code="", evidence=Evidence(rule=BRIEF)))
+
+
+def is_outcome(payload: bytes) -> bool:
+    """Of a message as it waits here, written by whatever version of the agent."""
+    tag: object = Outcome.__struct_config__.tag
+    return json_text.decode(payload, _Kind).kind == tag
 
 
 def event(message_id: str, happened: PendingEvent, at: datetime, lost: int) -> bytes:

@@ -62,9 +62,16 @@ class ReportQueue:
         self._insert(connection, _EVENT, lambda message_id: build(message_id, lost))
         self._bell.ring()
 
-    def forget(self, connection: sqlite3.Connection, command_id: str) -> None:
-        """Drop what waits for this command, because a newer report says it all."""
-        connection.execute("DELETE FROM outgoing WHERE command_id = ?", (command_id,))
+    def forget(
+        self, connection: sqlite3.Connection, command_id: str, which: Callable[[bytes], bool] = lambda _payload: True
+    ) -> None:
+        """Drop what waits for this command, or `which` of it, because a newer report says it all.
+
+        One that is on its way may still arrive; it is not sent again.
+        """
+        waiting = connection.execute("SELECT seq, payload FROM outgoing WHERE command_id = ?", (command_id,)).fetchall()
+        dropped = [(seq,) for seq, payload in waiting if which(payload)]
+        connection.executemany("DELETE FROM outgoing WHERE seq = ?", dropped)
 
     def confirm(self, message_ids: Sequence[str]) -> None:
         """The cloud holds these. Nothing waits for the disk: one that is forgotten by a power cut is told once more."""

@@ -35,8 +35,6 @@ class Machine:
         self.service_runs = 0
         self.begun_at: dict[str, float] = {}
         self.forgotten: set[str] = set()
-        self.takes_back = False
-        """It has been made to say yes to a make, and then busy."""
         self._timeline = timeline
         self._scheduler = scheduler
         boots = count(1)
@@ -57,7 +55,6 @@ class Machine:
 
     def switch_on(self, name: str, **options: object) -> None:
         self._timeline.add(self.name, f"switch {name} {options or ''}")
-        self.takes_back |= name == "take_back_verdict"
         self.switches.turn_on(name, setting_of(name, **options), now=self._scheduler.now)  # type: ignore[arg-type]  # the options are checked there
         self.turn()
 

@@ -102,14 +102,8 @@ class Promises:
                 self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
         if self._begun and not self._world.machine_may_lie:
             for order_id, reason in self._world.disk.look.execute(_SURE_OF_NOTHING):
-                if order_id in self._begun and not self._is_its_word(order_id, reason):
+                if order_id in self._begun and not self._world.nobody_remembers(order_id):
                     self.break_(6, f"{reason} for certain, and its drink had begun", order_id)
-
-    def _is_its_word(self, order_id: str, reason: str) -> bool:
-        """The machine said so itself, and nobody can know better at this moment."""
-        world = self._world
-        took_back = any(agent.machine.takes_back and order_id in agent.machine.begun_at for agent in world.agents)
-        return world.nobody_remembers(order_id) or (took_back and reason == "rejected:busy")
 
     def _see_new_commands(self) -> None:
         now = self._world.scheduler.now

@@ -71,7 +71,35 @@ def test_late_truth_corrects_and_doubt_does_not(world: World, first: Verdict, se
     world.journal.insert_command(world.make(), CommandState.SENT)
     assert world.journal.finish("c1", first)
     assert world.journal.finish("c1", second) is changes
-    assert [outcome.revision for outcome in world.outcomes()] == ([1, 2] if changes else [1])
+    (told,) = world.outcomes()
+    assert (told.result, told.revision) == ((second.result, 2) if changes else (first.result, 1))
+
+
+def test_what_was_corrected_before_it_was_told_is_evidence_and_no_outcome(world: World) -> None:
+    """The cloud gives money back at the first of the two. That the machine has it is told as well."""
+    world.journal.insert_command(world.make(), CommandState.SENT)
+    world.journal.insert_command(world.make("c2", "o2"), CommandState.SENT)
+    world.journal.finish("c2", UNKNOWN)
+    world.journal.mark_accepted("c1")
+    for verdict in (UNKNOWN, FAILED_DRY, DONE):
+        assert world.journal.finish("c1", verdict)
+    assert len(world.accepted()) == 1
+    (told,) = world.outcomes()
+    assert (told.result, told.revision) == (Result.DONE, 3)
+    lines = [line.split()[0] for line in told.evidence.journal]
+    assert lines == ["sent", "accepted", "unknown", "failed", "done"]
+    assert world.outcomes("c2"), "of another command nothing is dropped"
+    assert world.journal.report_queue.count() == 3
+
+
+def test_a_correction_that_was_not_written_drops_nothing(world: World) -> None:
+    """Both or neither: the last truth that is on the disk is told."""
+    world.journal.insert_command(world.make(), CommandState.SENT)
+    world.journal.finish("c1", UNKNOWN)
+    with suppress(KeyError), world.journal.transaction():
+        world.journal.finish("c1", DONE)
+        raise KeyError
+    assert [(one.result, one.revision) for one in world.outcomes()] == [(Result.UNKNOWN, 1)]
 
 
 def test_the_receipt_of_the_cloud_and_nothing_else_empties_the_outgoing_queue(world: World) -> None:
