@@ -61,6 +61,12 @@ class Act(StrEnum):
     OPEN_SUPPORT_ACCESS = "open_support_access"
     RUN_PLATFORM = "run_platform"
     """Merchants and platform admins themselves: no role has it."""
+    SEE_ROLLOUTS = "see_rollouts"
+    """New versions of the agent go over everybody's machines: no role has this, nor the four acts below."""
+    START_ROLLOUT = "rollout_start"
+    PAUSE_ROLLOUT = "rollout_pause"
+    RESUME_ROLLOUT = "rollout_resume"
+    STOP_ROLLOUT = "rollout_stop"
 
 
 _LOOK = frozenset({Act.SEE_NOW, Act.SEE_FLEET})
@@ -94,11 +100,12 @@ MONEY_ACTS = frozenset({Act.REQUEST_RETURN, Act.APPROVE_RETURN, Act.POUR_AGAIN, 
 STEP_UP = frozenset(
     {
         Act.EDIT_CREDENTIALS, Act.MANAGE_USERS, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
-        Act.APPROVE_RETURN,
+        Act.APPROVE_RETURN, Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
     }
 )  # fmt: skip
-"""Acts for which a person shows again who he is, unless he has just done so: keys, people, machines' identities, and
-money above the limit. Where one person alone returns that much, `return_rules.way_of` asks."""
+"""Acts for which a person shows again who he is, unless he has just done so: keys, people, machines' identities, new
+programs for machines, and money above the limit. Where one person alone returns that much, `return_rules.way_of` asks.
+A rollout is paused and stopped at once: nobody looks for his phone meanwhile."""
 OF_A_MACHINE = _MACHINE | _LOOK | {Act.SEE_ORDERS, Act.SEE_INCIDENTS, Act.ACKNOWLEDGE}
 """What remains of a role that is limited to a list of machines."""
 ASKS_SECOND_FACTOR = frozenset({Role.OWNER, Role.MANAGER})

@@ -5,18 +5,20 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import click
 from sqlalchemy import select
 
-from cloud.access.journal import Author
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, Subject, record
 from cloud.database.transaction import Transaction
 from cloud.releases import bundling, rollouts, waves
 from cloud.releases.bundling import CannotBundle
 from cloud.releases.models import Release, Rollout
-from cloud.releases.rollouts import CannotRelease, Plan
+from cloud.releases.rollouts import CannotRelease, Plan, Turned
 from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
@@ -80,7 +82,12 @@ def add(opens: Opens, file: Path) -> None:
     """Keep the bundle FILE, for agents to fetch. Its signature is checked against COFFEE_RELEASE_KEYS."""
 
     def work(tx: Transaction, cloud: Cloud) -> Release:
-        return rollouts.add(tx, file.read_bytes(), cloud.settings.release_keys, _author(), cloud.clock())
+        author, now = _author(), cloud.clock()
+        release, is_new = rollouts.add(tx, file.read_bytes(), cloud.settings.release_keys, author.who, now)
+        if is_new:
+            about = Subject("release", release.version)
+            record(tx, Entry("release_add", author, about, after={"sha256": release.sha256}), now)
+        return release
 
     made = _do(opens, work)
     click.echo(f"{made.version} is there. Bring it out: coffee-cloud release start {made.version}")
@@ -112,7 +119,7 @@ def start(opens: Opens, version: str, waves_text: str, soak: str, first: tuple[s
     plan = Plan(
         version, tuple(wave.strip() for wave in waves_text.split(",")), _seconds(soak), allow_older, merchant, first
     )
-    _do(opens, lambda tx, cloud: rollouts.start(tx, plan, _author(), cloud.clock()))
+    _act(opens, Act.START_ROLLOUT, lambda tx, now: rollouts.start(tx, plan, _author().who, now))
     click.echo("Started. How far it is: coffee-cloud release status")
 
 
@@ -137,7 +144,7 @@ def status(opens: Opens) -> None:
 @click.pass_obj
 def pause(opens: Opens) -> None:
     """Ask no more machines until `resume`."""
-    _do(opens, lambda tx, cloud: rollouts.pause(tx, _author(), cloud.clock()))
+    _act(opens, Act.PAUSE_ROLLOUT, lambda tx, _: rollouts.pause(tx))
     click.echo("Paused. Machines asked already go on.")
 
 
@@ -146,7 +153,7 @@ def pause(opens: Opens) -> None:
 @click.option("--again", is_flag=True, help="ask also the machines that failed; else they are left out")
 def resume(opens: Opens, again: bool) -> None:
     """Go on with what was paused, or has stopped."""
-    _do(opens, lambda tx, cloud: rollouts.resume(tx, _author(), cloud.clock(), again=again))
+    _act(opens, Act.RESUME_ROLLOUT, lambda tx, now: rollouts.resume(tx, now, again=again))
     click.echo("It goes on.")
 
 
@@ -155,7 +162,7 @@ def resume(opens: Opens, again: bool) -> None:
 @click.option("--reason", default="", help="why; stays in the journal")
 def stop(opens: Opens, reason: str) -> None:
     """Ask no more machines. The way back is `start` with the version before and --allow-older."""
-    _do(opens, lambda tx, cloud: rollouts.stop(tx, _author(), reason, cloud.clock()))
+    _act(opens, Act.STOP_ROLLOUT, lambda tx, now: rollouts.stop(tx, reason, now), reason)
     click.echo("Stopped. Machines asked already go on.")
 
 
@@ -174,6 +181,17 @@ def _told(tx: Transaction, rollout: Rollout) -> list[str]:
         f"  {one.device_uuid} {one.state}: {one.code} {one.words}".rstrip()
         for one in rollouts.troubles(tx.session, rollout.id)
     ]
+
+
+def _act(opens: Opens, act: Act, turn: Callable[[Transaction, datetime], Turned], why: str = "") -> None:
+    """Do it, and write it down, in one transaction."""
+
+    def work(tx: Transaction, cloud: Cloud) -> None:
+        now = cloud.clock()
+        turned = turn(tx, now)
+        record(tx, Entry(act, _author(), turned.subject, why, turned.before, turned.after), now)
+
+    _do(opens, work)
 
 
 def _do(opens: Opens, work: Callable[[Transaction, Cloud], T]) -> T:

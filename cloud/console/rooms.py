@@ -12,6 +12,7 @@ from cloud.console.money.routes import room as money
 from cloud.console.now.routes import room as now
 from cloud.console.orders.routes import room as orders
 from cloud.console.people.routes import room as people
+from cloud.console.releases.routes import room as releases
 from cloud.console.settings.routes import room as settings
 from cloud.console.shell.room import Room
 
@@ -27,6 +28,7 @@ ROOMS: tuple[Room, ...] = (
     enrolment,
     settings,
     people,
+    releases,
     journal,
     account,
 )

@@ -1,14 +1,14 @@
-"""The use cases of releases: add a bundle; start, pause and stop its way over a fleet. Each leaves a journal entry."""
+"""The use cases of releases: add a bundle; start, pause and stop its way over a fleet. Who calls one journals it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from cloud.access.journal import Author, Entry, Subject, record
+from cloud.access.journal import Subject
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive
 from cloud.releases import bundling, waves
@@ -20,7 +20,12 @@ TOPIC = "rollouts"
 
 
 class CannotRelease(Exception):
-    """Why not."""
+    """Why not: a code for who says it in other words, what or whom it is about, and the words."""
+
+    def __init__(self, code: str, words: str, about: str = "") -> None:
+        super().__init__(words)
+        self.code = code
+        self.about = about
 
 
 @dataclass(frozen=True)
@@ -37,41 +42,61 @@ class Plan:
     """Machines that are asked before all others."""
 
 
-def add(tx: Transaction, bundle: bytes, keys: Sequence[str], author: Author, now: datetime) -> Release:
-    """Keep a bundle, once one of our keys is known to have signed it. Raises `CannotRelease`."""
+@dataclass(frozen=True)
+class Turned:
+    """A rollout and what an act made of it, as the journal tells it."""
+
+    rollout: Rollout
+    before: Mapping[str, object] | None
+    after: Mapping[str, object]
+
+    @property
+    def subject(self) -> Subject:
+        return subject_of(self.rollout)
+
+
+def subject_of(rollout: Rollout) -> Subject:
+    """The version is for who reads the journal, the number for who looks the rollout up."""
+    return Subject("rollout", f"{rollout.version}/{rollout.id}")
+
+
+def add(tx: Transaction, bundle: bytes, keys: Sequence[str], by: str, now: datetime) -> tuple[Release, bool]:
+    """Keep a bundle, once one of our keys is known to have signed it; whether it is new. Raises `CannotRelease`."""
     if not keys:
-        raise CannotRelease("COFFEE_RELEASE_KEYS names no key that may sign")
+        raise CannotRelease("no_keys", "COFFEE_RELEASE_KEYS names no key that may sign")
     try:
         manifest = bundling.opened(bundle, keys)
     except Malformed as error:
-        raise CannotRelease(str(error)) from None
+        raise CannotRelease("not_signed", str(error)) from None
     digest = hashlib.sha256(bundle).hexdigest()
     known = tx.session.get(Release, manifest.version)
     if known is not None:
         if known.sha256 != digest:
-            raise CannotRelease(f"{manifest.version} is there already, with other contents: give it another version")
-        return known
+            words = f"{manifest.version} is there already, with other contents: give it another version"
+            raise CannotRelease("other_contents", words, manifest.version)
+        return known, False
     release = Release(
-        version=manifest.version, size=len(bundle), sha256=digest, bundle=bundle, added_at=now, added_by=author.who
+        version=manifest.version, size=len(bundle), sha256=digest, bundle=bundle, added_at=now, added_by=by[:128]
     )  # fmt: skip
     tx.session.add(release)
-    _note(tx, "release_add", release.version, author, now, {"sha256": digest})
-    return release
+    return release, True
 
 
-def start(tx: Transaction, plan: Plan, author: Author, now: datetime) -> Rollout:
+def start(tx: Transaction, plan: Plan, by: str, now: datetime) -> Turned:
     """Begin; the machines are dealt to the waves now. Raises `CannotRelease`, `waves.BadWaves`."""
+    _one_at_a_time(tx)
     if tx.session.get(Release, plan.version) is None:
-        raise CannotRelease(f"there is no {plan.version}: `coffee-cloud release add`")
+        raise CannotRelease("no_such_version", f"there is no {plan.version}: `coffee-cloud release add`", plan.version)
     if (other := going_on(tx.session)) is not None:
-        raise CannotRelease(f"{other.version} is {other.state}: stop it first, or `release resume` it")
+        words = f"{other.version} is {other.state}: stop it first, or `release resume` it"
+        raise CannotRelease("another_goes_on", words, other.version)
     machines = _in_turn(tx.session, plan)
     if not machines:
-        raise CannotRelease("no machine with an agent is meant")
+        raise CannotRelease("no_machines", "no machine with an agent is meant")
     ends = waves.sizes(plan.waves, len(machines))
     rollout = Rollout(
         version=plan.version, state=RolloutState.RUNNING.value, waves=list(plan.waves), wave=0, soak_s=plan.soak_s,
-        allow_older=plan.allow_older, asked_by=author.who[:128], asked_at=now, why="",
+        allow_older=plan.allow_older, asked_by=by[:128], asked_at=now, why="",
     )  # fmt: skip
     tx.session.add(rollout)
     tx.session.flush()
@@ -80,46 +105,42 @@ def start(tx: Transaction, plan: Plan, author: Author, now: datetime) -> Rollout
         if wave is not None:
             one = RolloutMachine(rollout_id=rollout.id, device_uuid=device_uuid, wave=wave, changed_at=now)
             tx.session.add(one)
-    told = {"waves": list(plan.waves), "soak_s": plan.soak_s, "machines": min(ends[-1], len(machines))}
-    _note(tx, "rollout_start", plan.version, author, now, told)
     tx.notify(TOPIC)
-    return rollout
+    told = {"waves": list(plan.waves), "soak_s": plan.soak_s, "machines": min(ends[-1], len(machines))}
+    return Turned(rollout, None, told)
 
 
-def pause(tx: Transaction, author: Author, now: datetime) -> Rollout:
-    """Ask nobody more until it is resumed. Raises `CannotRelease`."""
-    rollout = _held(tx, {RolloutState.RUNNING})
-    _turn(tx, rollout, RolloutState.PAUSED, "rollout_pause", author, "", now)
-    return rollout
+def pause(tx: Transaction, rollout_id: int | None = None) -> Turned:
+    """Ask nobody more until it is resumed. `rollout_id`: this one and no other. Raises `CannotRelease`."""
+    return _turn(tx, _held(tx, {RolloutState.RUNNING}, rollout_id), RolloutState.PAUSED, "")
 
 
-def resume(tx: Transaction, author: Author, now: datetime, *, again: bool = False) -> Rollout:
+def resume(tx: Transaction, now: datetime, rollout_id: int | None = None, *, again: bool = False) -> Turned:
     """Go on with the one that is paused or was stopped last; `again`: also with the machines that failed.
 
     Without it those are left out. Raises `CannotRelease`.
     """
-    rollout = _held(tx, {RolloutState.PAUSED, RolloutState.STOPPED})
+    _one_at_a_time(tx)
+    rollout = _held(tx, {RolloutState.PAUSED, RolloutState.STOPPED}, rollout_id)
     if (other := going_on(tx.session)) is not None and other.id != rollout.id:
-        raise CannotRelease(f"{other.version} is {other.state}: stop it first")
+        raise CannotRelease("another_goes_on", f"{other.version} is {other.state}: stop it first", other.version)
     left = Step.WAITING if again else Step.SKIPPED
-    failed = (RolloutMachine.rollout_id == rollout.id) & (RolloutMachine.state == Step.FAILED.value)
-    tx.session.execute(update(RolloutMachine).where(failed).values(state=left.value, tries=0, changed_at=now))
+    tx.session.execute(
+        update(RolloutMachine).where(_failed(rollout.id)).values(state=left.value, tries=0, changed_at=now)
+    )
     rollout.settled_at = rollout.ended_at = None
-    _turn(tx, rollout, RolloutState.RUNNING, "rollout_resume", author, "", now)
-    return rollout
+    return _turn(tx, rollout, RolloutState.RUNNING, "")
 
 
-def stop(tx: Transaction, author: Author, why: str, now: datetime) -> Rollout:
+def stop(tx: Transaction, why: str, now: datetime, rollout_id: int | None = None) -> Turned:
     """Ask nobody more; who was asked already goes on by himself. Raises `CannotRelease`."""
-    rollout = _held(tx, {RolloutState.RUNNING, RolloutState.PAUSED})
-    end(tx, rollout, RolloutState.STOPPED, author, why, now)
-    return rollout
+    rollout = _held(tx, {RolloutState.RUNNING, RolloutState.PAUSED}, rollout_id)
+    return end(tx, rollout, RolloutState.STOPPED, why, now)
 
 
-def end(tx: Transaction, rollout: Rollout, state: RolloutState, author: Author, why: str, now: datetime) -> None:
+def end(tx: Transaction, rollout: Rollout, state: RolloutState, why: str, now: datetime) -> Turned:
     rollout.ended_at = now
-    act = "rollout_stop" if state is RolloutState.STOPPED else "rollout_end"
-    _turn(tx, rollout, state, act, author, why, now)
+    return _turn(tx, rollout, state, why)
 
 
 def going_on(session: Session) -> Rollout | None:
@@ -148,7 +169,7 @@ def troubles(session: Session, rollout_id: int, limit: int = 20) -> list[Rollout
 
 
 def _in_turn(session: Session, plan: Plan) -> list[str]:
-    """All meant, in the order they are asked: the named ones, then those that are there, dealt out by chance."""
+    """All meant, in the order they are asked: the named ones as named, then those that are there, dealt by chance."""
     asked = select(Device.device_uuid, DeviceLive.online).join(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid, isouter=True
     )
@@ -157,31 +178,42 @@ def _in_turn(session: Session, plan: Plan) -> list[str]:
         asked = asked.where(Device.merchant_id == plan.merchant_id)
     found = {device_uuid: bool(online) for device_uuid, online in session.execute(asked)}
     if unknown := [name for name in plan.first if name not in found]:
-        raise CannotRelease(f"{unknown[0]} is none of these machines")
+        raise CannotRelease("no_such_machine", f"{unknown[0]} is none of these machines", unknown[0])
 
-    def turn(device_uuid: str) -> tuple[bool, bool, bytes]:
+    named = {device_uuid: place for place, device_uuid in reversed(list(enumerate(plan.first)))}
+
+    def turn(device_uuid: str) -> tuple[int, bool, bytes]:
         chance = hashlib.sha256(f"{plan.version} {device_uuid}".encode()).digest()
-        return device_uuid not in plan.first, not found[device_uuid], chance
+        return named.get(device_uuid, len(plan.first)), not found[device_uuid], chance
 
     return sorted(found, key=turn)
 
 
-def _held(tx: Transaction, states: set[RolloutState]) -> Rollout:
+def has_failed(session: Session, rollout_id: int) -> bool:
+    """Whether a machine has: to go on is then a choice, with it or without."""
+    return session.scalar(select(RolloutMachine.device_uuid).where(_failed(rollout_id)).limit(1)) is not None
+
+
+def _one_at_a_time(tx: Transaction) -> None:
+    """Two who begin at once: the second finds the first's rollout. The versions stand for the fleet they go to."""
+    tx.session.execute(select(Release.version).order_by(Release.version).with_for_update()).all()
+
+
+def _failed(rollout_id: int) -> ColumnElement[bool]:
+    return (RolloutMachine.rollout_id == rollout_id) & (RolloutMachine.state == Step.FAILED.value)
+
+
+def _held(tx: Transaction, states: set[RolloutState], rollout_id: int | None) -> Rollout:
     wanted = select(Rollout).where(Rollout.state.in_(sorted(state.value for state in states)))
+    if rollout_id is not None:
+        wanted = wanted.where(Rollout.id == rollout_id)
     rollout = tx.session.scalar(wanted.order_by(Rollout.id.desc()).limit(1).with_for_update())
     if rollout is None:
-        raise CannotRelease("there is none that is " + " or ".join(sorted(states)))
+        raise CannotRelease("moved_on", "there is none that is " + " or ".join(sorted(states)))
     return rollout
 
 
-def _turn(
-    tx: Transaction, rollout: Rollout, state: RolloutState, act: str, author: Author, why: str, now: datetime
-) -> None:
+def _turn(tx: Transaction, rollout: Rollout, state: RolloutState, why: str) -> Turned:
     before, rollout.state, rollout.why = rollout.state, state.value, why[:500]
-    subject = Subject("release", rollout.version)
-    record(tx, Entry(act, author, subject, why=why, before={"state": before}, after={"state": state.value}), now)
     tx.notify(TOPIC)
-
-
-def _note(tx: Transaction, act: str, version: str, author: Author, now: datetime, after: dict[str, object]) -> None:
-    record(tx, Entry(act, author, Subject("release", version), after=after), now)
+    return Turned(rollout, {"state": before}, {"state": state.value})

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from cloud.access.journal import Author
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, record
 from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
 from cloud.database.database import Database
@@ -26,6 +27,8 @@ AGAIN = timedelta(minutes=5)
 """A machine that was busy, or not there, is asked again."""
 WHILE_ASKED, WHILE_RUNNING, IDLE = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=10)
 BY_ITSELF = Author("cloud", "rollout")
+FINISHED = "rollout_end"
+"""In the journal; no person's act."""
 
 
 class Stager:
@@ -84,10 +87,12 @@ class Stager:
             case Next.STOP:
                 failed = [one for one, _ in machines if one.state == Step.FAILED.value]
                 why = "; ".join(f"{one.device_uuid}: {one.code} {one.words}".strip() for one in failed[:5])
-                rollouts.end(tx, rollout, RolloutState.STOPPED, BY_ITSELF, why, now)
+                turned = rollouts.end(tx, rollout, RolloutState.STOPPED, why, now)
+                record(tx, Entry(Act.STOP_ROLLOUT, BY_ITSELF, turned.subject, why, turned.before, turned.after), now)
                 tx.log_after_commit(log.error, "the rollout of %s has stopped: %s", rollout.version, why, extra={})
             case Next.FINISH:
-                rollouts.end(tx, rollout, RolloutState.DONE, BY_ITSELF, "", now)
+                turned = rollouts.end(tx, rollout, RolloutState.DONE, "", now)
+                record(tx, Entry(FINISHED, BY_ITSELF, turned.subject, "", turned.before, turned.after), now)
             case Next.SETTLE:
                 rollout.settled_at = now
             case Next.ADVANCE:

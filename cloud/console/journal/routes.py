@@ -64,7 +64,8 @@ def undo(desk: Desk, entry_id: str) -> BaseResponse:
         return undoing.undo(tx, entry, undoer, hand)
 
     try:
-        desk.perform(Act(entry.act), undoing.subject_of(entry), request.form.get("why", ""), work)
+        why = request.form.get("why", "")
+        desk.perform(Act(entry.act), undoing.subject_of(entry), why, work, confirmed=undoer.asks_who)
     except undoing.MovedOn as moved:
         desk.say("journal.moved_on", good=False, names=", ".join(moved.names[:MOST_SHOWN]) or entry.object_id)
     except undoing.CannotBePutBack as error:

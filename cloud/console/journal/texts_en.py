@@ -65,6 +65,8 @@ NO_WAY = {
     "revoke_device": "Its password is destroyed: enrol the machine anew.",
     "open_support_access": "It ends by itself within an hour, or by its own button.",
     "run_platform": "It is undone at the server.",
+    "rollout_start": "The way back is an update to the version before, on the page Updates.",
+    "rollout_resume": "It is paused or stopped on the page Updates.",
 }
 """Why nothing takes such an act back."""
 
@@ -91,6 +93,7 @@ EN = {
     "journal.keys_not_taken": "The earlier keys cannot be taken today: type them again.",
     "journal.channel_not_taken": "Such a channel is added anew: its secret, or its place among the twenty, is gone.",
     "journal.not_taken": "The earlier values would not be taken today: set them by hand.",
+    "journal.machines_failed": "A machine has failed: go on with it or without it on the page Updates.",
     "journal.yes": "yes",
     "journal.no": "no",
     "journal.field.closed": "Closed",
@@ -105,6 +108,8 @@ EN = {
     "journal.field.version": "Version",
     "journal.field.secret_key": "Secret key",
     "journal.field.state": "State",
+    "journal.field.waves": "Waves",
+    "journal.field.soak_s": "Watched for, seconds",
     "journal.field.position": "Place in the menu",
     "journal.field.payment_scenario": "Payment",
     **{f"journal.no_way.{act}": words for act, words in NO_WAY.items()},

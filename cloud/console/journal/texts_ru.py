@@ -65,6 +65,8 @@ NO_WAY = {
     "revoke_device": "Пароль уничтожен — подключите автомат заново.",
     "open_support_access": "Закончится сам в течение часа или своей кнопкой.",
     "run_platform": "Это отменяют на сервере.",
+    "rollout_start": "Назад — обновлением до прежней версии, в разделе «Обновления».",
+    "rollout_resume": "Приостановить или остановить его можно в разделе «Обновления».",
 }
 """Why nothing takes such an act back."""
 
@@ -91,6 +93,7 @@ RU = {
     "journal.keys_not_taken": "Прежние ключи сейчас не принять — введите их заново.",
     "journal.channel_not_taken": "Такой канал добавьте заново: его секрета больше нет или каналов уже двадцать.",
     "journal.not_taken": "Прежние значения сейчас не принять — задайте их вручную.",
+    "journal.machines_failed": "Не все автоматы обновились: с ними продолжить или без них, решают в «Обновлениях».",
     "journal.yes": "да",
     "journal.no": "нет",
     "journal.field.closed": "Закрыто",
@@ -105,6 +108,8 @@ RU = {
     "journal.field.version": "Версия",
     "journal.field.secret_key": "Секретный ключ",
     "journal.field.state": "Состояние",
+    "journal.field.waves": "Волны",
+    "journal.field.soak_s": "Наблюдать, секунд",
     "journal.field.position": "Место в меню",
     "journal.field.payment_scenario": "Оплата",
     **{f"journal.no_way.{act}": words for act, words in NO_WAY.items()},

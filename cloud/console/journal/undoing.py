@@ -51,6 +51,8 @@ class Undoer:
     """What the object is, of the names that the act changed; its rows are held."""
     write: Callable[[Transaction, Subject, Values, Hand], None]
     """Write what was before. Raises `MovedOn` and `CannotBePutBack` where that would break something else."""
+    asks_who: bool = False
+    """To put it back asks again who one is, though the act does not."""
 
 
 def subject_of(entry: JournalRow) -> Subject:

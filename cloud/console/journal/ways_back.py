@@ -21,6 +21,9 @@ from cloud.fleet.editing import Thing
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.payments.reconcile import store
 from cloud.payments.reconcile.models import State
+from cloud.releases import rollouts
+from cloud.releases.models import Rollout, RolloutState
+from cloud.releases.rollouts import CannotRelease
 
 
 def undoer_of(entry: JournalRow, now: datetime) -> Undoer | None:
@@ -179,8 +182,34 @@ def _write_difference(tx: Transaction, subject: Subject, values: Values, hand: H
         store.reopen_by_hand(tx, int(subject.id), values["state"])
 
 
+def _present_rollout(tx: Transaction, subject: Subject, _names: Values) -> Values:
+    row = tx.session.get(Rollout, _number(subject), with_for_update=True, populate_existing=True)
+    return {} if row is None else {"state": row.state}
+
+
+def _write_rollout(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    number = _number(subject)
+    if rollouts.has_failed(tx.session, number):
+        raise CannotBePutBack("journal.machines_failed")
+    try:
+        match values["state"]:
+            case RolloutState.PAUSED:
+                rollouts.pause(tx, number)
+            case RolloutState.STOPPED:
+                rollouts.stop(tx, "", hand.now, number)
+            case _:
+                rollouts.resume(tx, hand.now, number)
+    except CannotRelease as cannot:
+        raise MovedOn([cannot.about] if cannot.about else []) from None
+
+
+def _number(subject: Subject) -> int:
+    return int(subject.id.rpartition("/")[2])
+
+
 _FIELDS = Undoer(_present_fields, _write_fields)
 _CLOSED = Undoer(_present_closed, _write_closed)
+_HELD = Undoer(_present_rollout, _write_rollout, asks_who=True)
 UNDOERS: Mapping[tuple[str, str], Undoer] = {
     (Act.MANAGE_USERS, "user"): Undoer(_present_user, _write_user),
     (Act.EDIT_MERCHANT, "merchant"): _FIELDS,
@@ -195,12 +224,15 @@ UNDOERS: Mapping[tuple[str, str], Undoer] = {
     (Act.EDIT_ALERTS, "channel"): Undoer(_present_channel, _write_channel),
     (Act.EDIT_ALERTS, "device"): Undoer(_present_maintenance, _write_maintenance),
     (Act.SETTLE_DIFFERENCE, "difference"): Undoer(_present_difference, _write_difference),
+    (Act.PAUSE_ROLLOUT, "rollout"): _HELD,
+    (Act.STOP_ROLLOUT, "rollout"): _HELD,
 }
 """By act and kind of object."""
 NO_WAY_BACK = frozenset({
     Act.OWN_ACCOUNT, Act.REQUEST_RETURN, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.NOTE_ORDER,
     Act.ANSWER_CLAIM, Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.RESUME, Act.MACHINE_SETTINGS, Act.NOTE_MACHINE,
     Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
+    Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
 })  # fmt: skip
 """Acts that nothing takes back; the sentence `journal.no_way.<act>` says why."""
 LEAVES_NOTHING = frozenset({Act.EXPORT})

@@ -1,9 +1,11 @@
-"""Orders with something to decide about them, for tests of the console's pages."""
+"""Orders with something to decide about them, and a version of the agent, for tests of the console's pages."""
 
+from cloud.database.transaction import Transaction
 from cloud.orders import claims, return_requests
 from cloud.orders.claims import ClaimKind
 from cloud.orders.return_requests import Asker, Wish
 from cloud.orders.return_rules import Limits, ReturnReason
+from cloud.releases.models import Release
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
 from tests.cloud.worlds import ONE_STAGE, World
@@ -21,6 +23,18 @@ def a_claim(console: Console) -> str:
     world = console.world
     said = (claims.say, poured(world), ClaimKind.NOT_POURED, "пусто", "ru", world.now)
     return str(world.database.transact(*said).id)
+
+
+def a_release(console: Console, version: str = "0.2.0") -> str:
+    """A version that is kept."""
+    now = console.clock.now
+
+    def add(tx: Transaction) -> None:
+        kept = Release(version=version, size=4, sha256="0" * 64, bundle=b"file", added_at=now, added_by="cli:anna")
+        tx.session.merge(kept)
+
+    console.cloud.database.transact(add)
+    return version
 
 
 def a_request(console: Console) -> str:

@@ -28,6 +28,7 @@ from cloud.payments.reconcile.models import FoundDifference
 from protocol.reasons import Size
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
+from tests.cloud.console import month_of_updates
 from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.made import poured
 from tests.cloud.console.test_the_walk import failed
@@ -60,6 +61,7 @@ def live(console: Console, file: Path) -> str:
     _troubles(console)
     _people(console)
     _acts(console)
+    transact(month_of_updates.bring_out, NOW)
     transact(sales_days.roll_up)
     console.clock.now = NOW + EVERY
     return order_id

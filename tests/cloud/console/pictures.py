@@ -21,14 +21,16 @@ from playwright.sync_api import Page as Tab
 from sqlalchemy import select
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from cloud.access.acts import Act
+from cloud.access.acts import ANYBODYS, GRANTS, Act, Role
 from cloud.access.models import Membership
 from cloud.alerts.models import Channel, IncidentRow
 from cloud.console.rooms import ROOMS
 from cloud.console.shell.cookies import PATH
+from cloud.releases.models import Rollout
 from tests.chromium import Pages, a_browser
 from tests.cloud.console import month
 from tests.cloud.console.building import OWN, Console, a_console
+from tests.cloud.console.month_of_updates import STOPPED
 from tests.cloud.worlds import DEVICE, a_world
 from tests.real_parts import CHROMIUM
 
@@ -44,10 +46,18 @@ PATIENCE_MS = 300_000
 QUALITY = 70
 ADMIN = "admin"
 IN_THE_DARK = frozenset({"now-show", "machines-show", "orders-show", "charts-show"})
-ON_A_DESK = IN_THE_DARK | {"orders-list", "money-show", "settings-text", "journal-show", "alerts-overview"}
+ON_A_DESK = IN_THE_DARK | {
+    "orders-list",
+    "money-show",
+    "settings-text",
+    "journal-show",
+    "alerts-overview",
+    "releases-show",
+}
 NO_PICTURES = frozenset({Act.EXPORT, Act.IMPORT_FLEET})
-PARTS = frozenset({"now-part", "machines-living", "alerts-open_now", "orders-evidence"})
+PARTS = frozenset({"now-part", "machines-living", "alerts-open_now", "orders-evidence", "releases-living"})
 """What a page fetches by itself, and files."""
+Found = dict[str, tuple[str, str]]
 ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -91,14 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
         for way in EVERY_WAY:
             pages = Pages(browser)
             tabs = {who: _tab(pages, console, site, way, who) for who in (month.OWNER, ADMIN)}
-            for page, path in found.items():
+            for page, (who, path) in found.items():
                 if options.only in way.file(page) and (options.all or way in ways(page)):
-                    _take(
-                        tabs[ADMIN if path.endswith("/support") else month.OWNER],
-                        site + path,
-                        way,
-                        folder / way.file(page),
-                    )
+                    _take(tabs[who], site + path, way, folder / way.file(page))
             pages.close()
     if options.all is None and not options.only:
         text = DOCUMENT.read_text(encoding="utf-8")
@@ -108,8 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def _a_site(folder: Path) -> Iterator[tuple[Console, str, dict[str, str]]]:
-    """The console, its address, and every page of it by name."""
+def _a_site(folder: Path) -> Iterator[tuple[Console, str, Found]]:
+    """The console, its address, and every page of it by name: who looks at it, and its path."""
     file = folder / "coffee.db"
     with a_world(f"sqlite:///{file}") as world, a_console(world) as console:
         found = _pages(console, month.live(console, file))
@@ -124,22 +129,28 @@ def _a_site(folder: Path) -> Iterator[tuple[Console, str, dict[str, str]]]:
             server.server_close()
 
 
-def _pages(console: Console, order_id: str) -> dict[str, str]:
+def _pages(console: Console, order_id: str) -> Found:
     with console.cloud.database.read() as session:
         member = session.scalar(select(Membership.id).where(Membership.user_id == console.ids["guest"]))
         things = {
             "order_id": order_id, "device_uuid": DEVICE, "drink_id": f"{DEVICE}/latte", "merchant_id": OWN,
             "incident_id": session.scalar(select(IncidentRow.id).where(IncidentRow.kind == "offline")),
             "channel_id": session.scalar(select(Channel.id)), "member_id": member, "scenario": "Yookassa",
-            "field": "client_info",
+            "field": "client_info", "version": STOPPED,
+            "rollout_id": session.scalar(select(Rollout.id).where(Rollout.version == STOPPED)),
         }  # fmt: skip
     named: Callable[[re.Match[str]], str] = lambda found: quote(str(things[found[1]]))  # noqa: E731
     return {
-        f"{room.name}-{route.name}": PATH + ARGUMENT.sub(named, route.path)
+        f"{room.name}-{route.name}": (_who(route.act), PATH + ARGUMENT.sub(named, route.path))
         for room in ROOMS for route in room.routes
         if route.method == "GET" and route.act not in NO_PICTURES and f"{room.name}-{route.name}" not in PARTS
         and set(ARGUMENT.findall(route.path)) <= things.keys()
     }  # fmt: skip
+
+
+def _who(act: Act) -> str:
+    """The owner, and of pages that no role sees the platform's admin."""
+    return month.OWNER if act in GRANTS[Role.OWNER] | ANYBODYS else ADMIN
 
 
 def _tab(pages: Pages, console: Console, site: str, way: Way, who: str) -> Tab:
@@ -169,7 +180,7 @@ def _take(tab: Tab, address: str, way: Way, file: Path) -> None:
     file.write_bytes(base64.b64decode(taken["data"]))
 
 
-def _shown(found: dict[str, str]) -> str:
+def _shown(found: Found) -> str:
     wide = [f"![{page}](images/console/{way.file(page)})" for page in found for way in ways(page) if way.width > 600]
     small = [f"![{page}](images/console/{way.file(page)})" for page in found for way in ways(page) if way.width < 600]
     rows = [f"| {' | '.join(small[at : at + COLUMNS])} |\n" for at in range(0, len(small), COLUMNS)]

@@ -24,8 +24,11 @@ from cloud.books.period import Period
 from cloud.books.reading import Asked
 from cloud.database.transaction import Transaction
 from cloud.payments.reconcile.models import FoundDifference
+from cloud.releases import rollouts
+from cloud.releases.models import Rollout, RolloutMachine
+from cloud.releases.rollouts import Plan
 from tests.cloud.console.building import OWN, Console
-from tests.cloud.console.made import a_claim, a_request
+from tests.cloud.console.made import a_claim, a_release, a_request
 from tests.cloud.worlds import DEVICE
 
 
@@ -91,6 +94,19 @@ def _export(console: Console) -> str:
     return console.cloud.database.transact(make)
 
 
+def _release(console: Console) -> str:
+    """A version that nothing hinders from being brought out."""
+    console.cloud.database.transact(lambda tx: tx.session.execute(delete(RolloutMachine)))
+    console.cloud.database.transact(lambda tx: tx.session.execute(delete(Rollout)))
+    return a_release(console)
+
+
+def _rollout(console: Console) -> str:
+    """One that goes on."""
+    turned = console.cloud.database.transact(rollouts.start, Plan(_release(console)), "test", console.clock.now)
+    return str(turned.rollout.id)
+
+
 SAMPLES: dict[str, Callable[[Console], str]] = {
     "claim": a_claim,
     "return_request": a_request,
@@ -98,6 +114,8 @@ SAMPLES: dict[str, Callable[[Console], str]] = {
     "incident": _incident,
     "difference": _difference,
     "export": _export,
+    "release": _release,
+    "rollout": _rollout,
     "device": lambda _: DEVICE,
     "entry": _entry,
     "member": _member,

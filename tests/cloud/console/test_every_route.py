@@ -24,7 +24,7 @@ ROUTES = [(room, route) for room in ROOMS for route in room.routes]
 REFUSED = {403, 404}
 IMPORTANT = {
     Act.EDIT_CREDENTIALS, Act.MANAGE_USERS, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.APPROVE_RETURN,
-    Act.RUN_PLATFORM,
+    Act.RUN_PLATFORM, Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
 }  # fmt: skip
 OF_NORTH = ("m-001", "m-002", "ООО Север")
 """No stranger's page holds these."""

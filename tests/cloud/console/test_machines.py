@@ -107,7 +107,8 @@ def test_the_agents_version_and_what_became_of_its_last_update(console: Console)
     assert "обновление до 0.2.0: ждёт отправки" in " ".join(shown.split())
     failed = Answer(reference="update-1", asked="update", status=AnswerStatus.FAILED, code="rolled_back")
     console.world.database.transact(device_jobs.answered, DEVICE, failed, console.clock.now)
-    assert "обновление до 0.2.0: не получилось (rolled_back)" in " ".join(page(console, AT).split())
+    told = "обновление до 0.2.0: не получилось (Новая версия не заработала, агент вернулся к прежней)"
+    assert told in " ".join(page(console, AT).split())
 
 
 def test_one_stream_of_orders_events_jobs_and_notes(console: Console) -> None:

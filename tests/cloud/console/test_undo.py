@@ -15,6 +15,7 @@ from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.replaced_credentials import ReplacedCredential
 from cloud.operators.retention import Retention
 from cloud.payments.reconcile.models import FoundDifference
+from cloud.releases.models import Rollout
 from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
 from tests.cloud.worlds import DEVICE, SHOP_SECRET
@@ -29,6 +30,7 @@ UNDONE_BY_HAND = {
     "broken_since",
     "pending_s",
     "closed_at",
+    "ended_at",
 }
 """What counts or dates changes, and so goes on."""
 KEYS = f"/console/settings/{OWN}/keys/Yookassa"
@@ -57,7 +59,8 @@ def state(console: Console) -> dict[str, list[dict[str, Any]]]:
     """All that people set here, secrets opened."""
     found: dict[str, list[dict[str, Any]]] = {}
     with console.cloud.database.read() as session:
-        for model in (Merchant, Device, Drink, Credential, Membership, User, Channel, Rule, Mute, FoundDifference):
+        for model in (Merchant, Device, Drink, Credential, Membership, User, Channel, Rule, Mute, FoundDifference,
+                      Rollout):  # fmt: skip
             names = [one.key for one in model.__table__.columns if one.key not in UNDONE_BY_HAND]
             rows = [{name: getattr(row, name) for name in names} for row in session.scalars(select(model))]
             found[model.__tablename__] = rows
@@ -134,6 +137,13 @@ def machine(path: str, **form: str) -> Callable[[Console], None]:
     return work
 
 
+def rollout(act: str) -> Callable[[Console], None]:
+    def work(console: Console, number: str) -> None:
+        post(console.client("admin"), f"/console/releases/rollouts/{number}/{act}")
+
+    return by_sample("rollout", work)
+
+
 CLOSE = {"why": "the grinder is loud"}
 ACTS: list[tuple[tuple[Act, str], str, Callable[[Console], None]]] = [
     ((Act.EDIT_MERCHANT, "merchant"), "name", machine(f"settings/{OWN}", name="Другой")),
@@ -162,6 +172,8 @@ ACTS: list[tuple[tuple[Act, str], str, Callable[[Console], None]]] = [
     ((Act.MANAGE_USERS, "user"), "role taken", lambda console: member(console, "role", take="yes")),
     ((Act.MANAGE_USERS, "user"), "disabled", lambda console: member(console, "disable")),
     ((Act.SETTLE_DIFFERENCE, "difference"), "settled", settle),
+    ((Act.PAUSE_ROLLOUT, "rollout"), "paused", rollout("pause")),
+    ((Act.STOP_ROLLOUT, "rollout"), "stopped", rollout("stop")),
 ]  # fmt: skip
 
 
@@ -185,12 +197,13 @@ def test_what_was_comes_back_to_the_letter(console: Console, act: Callable[[Cons
     changed = state(console)
     assert changed != before
 
-    said = undo(console, entry)
+    who = "admin" if entry.kind == "rollout" else OWNER
+    said = undo(console, entry, who)
 
     assert last(console).undoes == entry.id, said
     assert state(console) == before
     if entry.act != Act.EDIT_CREDENTIALS or entry.before:
-        undo(console, last(console))  # and an undoing is an act like any other
+        undo(console, last(console), who)  # and an undoing is an act like any other
         assert state(console) == changed
 
 

@@ -1,0 +1,1 @@
+"""Versions of the agent, and their way over the fleet."""
