@@ -104,6 +104,8 @@ BUGS = (
          inabilities=NO_DEDUP),
     _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
     _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network", "outages", strength=2.0),
+    _bug("what was corrected is told first", {6}, ALWAYS, agent.corrected_and_told, "machine", strength=3.0,
+         switches=("take_back_verdict", "drop_verdict"), habits=PROMPT),
     _bug("a denial is believed", {6}, SELDOM, cloud.denial_believed, "contradictions", "folders", brew_s=20.0),
     _bug("the machine's word is forgotten", {1, 6}, ALWAYS, agent.word_forgotten, "contradictions", brew_s=6.0),
     _bug("no answer taken for done", {6}, SELDOM, agent.silence_is_done, "machine"),

@@ -1,8 +1,10 @@
 """The planted bugs of the agent, each as patches of real functions."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from sqlite3 import Connection
 from typing import Any
 from unittest.mock import patch
 
@@ -13,6 +15,7 @@ from agent.journal import rows
 from agent.journal.journal import Journal
 from agent.journal.memory import Absence, Memory
 from agent.journal.records import Command, Snapshot, Verdict, Word
+from agent.journal.report_queue import ReportQueue
 from agent.machine.driver import Driver
 from agent.making import preconditions
 from agent.making.finish_command import CommandFinisher
@@ -23,6 +26,7 @@ from cloud.orders.models import MakeCommand
 from protocol.reasons import Result
 
 Patches = list[AbstractContextManager[Any]]
+Which = Callable[[bytes], bool]
 
 
 def sent_again() -> Patches:
@@ -100,6 +104,17 @@ def told_once() -> Patches:
             connection.execute("DELETE FROM outgoing WHERE seq = ?", (seq,))
 
     return [patch.object(ReportSender, "_send", forget)]
+
+
+def corrected_and_told() -> Patches:
+    """What was corrected before it was sent still goes out, and first."""
+    forget = ReportQueue.forget
+
+    def keep(self: ReportQueue, connection: Connection, command_id: str, which: Which | None = None) -> None:
+        if which is None:
+            forget(self, connection, command_id)
+
+    return [patch.object(ReportQueue, "forget", keep)]
 
 
 def free_is_sold() -> Patches:
