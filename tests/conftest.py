@@ -3,6 +3,7 @@
 A missing real part skips its tests by name, and fails them when CI=true.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from playwright.sync_api import Browser
 from sqlalchemy.engine import make_url
 
-from tests import statements, templates
+from cloud.processes.gc_tuning import spare_what_stays
+from tests import passwords, statements, templates
 from tests.chromium import Pages, a_browser
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.pgbouncer import a_pgbouncer
 from tests.postgres import PostgresServer, a_postgres_server
+from tests.postgres_copies import Copies
 from tests.real_parts import ALL_PARTS, CHROMIUM, MOSQUITTO, PGBOUNCER, POSTGRES, RealPart, missing
 
 _USED = "real part"
@@ -33,6 +36,7 @@ hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 templates.compile_once()
 statements.compile_once()
+passwords.hash_cheaply()
 
 
 # The real parts
@@ -70,13 +74,19 @@ def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
         yield str(make_url(url).database)
 
 
+@pytest.fixture(scope="session")
+def migrated_copies(postgres_server: PostgresServer, migrated_postgres: str) -> Iterator[Copies]:
+    """Ask for `migrated_postgres_url` instead."""
+    copies = Copies(postgres_server, migrated_postgres)
+    yield copies
+    copies.drop()
+
+
 @pytest.fixture
-def migrated_postgres_url(
-    request: pytest.FixtureRequest, postgres_server: PostgresServer, migrated_postgres: str
-) -> Iterator[str]:
+def migrated_postgres_url(request: pytest.FixtureRequest, migrated_copies: Copies) -> Iterator[str]:
     """A PostgreSQL database of the test's own that has its tables already."""
     _use(POSTGRES, request.node)
-    with postgres_server.fresh_database(like=migrated_postgres) as url:
+    with migrated_copies.lent() as url:
         yield url
 
 
@@ -130,9 +140,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Settings of the person who runs the tests must not reach the programs under test."""
+    gc.disable()  # until the tests are known: they and their modules stay
     for name in [name for name in os.environ if name.startswith("COFFEE_")]:
         if not name.startswith("COFFEE_TEST_"):
             del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    spare_what_stays()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

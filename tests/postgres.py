@@ -19,7 +19,7 @@ from tests.programs import Program
 from tests.real_parts import POSTGRES
 
 # Durability against a power cut is not what tests ask of it; surviving kill -9 needs none of this.
-_FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=200")
+_FAST = ("fsync=off", "full_page_writes=off", "autovacuum=off", "shared_buffers=32MB", "max_connections=200")
 
 
 class PostgresServer:
@@ -38,6 +38,11 @@ class PostgresServer:
         finally:
             self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
 
+    def connected(self, database: str = "") -> psycopg.Connection:
+        """To this database, or the one of maintenance; each statement is its own transaction."""
+        plain = self.url.set(drivername="postgresql", database=database or self.url.database)
+        return psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True)
+
     def answers(self) -> bool:
         try:
             self._run(sql.SQL("SELECT 1"))
@@ -47,18 +52,14 @@ class PostgresServer:
 
     def _create(self, name: str, like: str) -> None:
         """As a copy of files where that has to be said: through the log, as since 15, it costs four times as much."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             how = sql.SQL(" STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else "")
             copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like))
             connection.execute(copied + how)
 
     def _run(self, statement: sql.SQL, *names: str) -> None:
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(statement.format(*map(sql.Identifier, names)))
-
-    def _connected(self) -> psycopg.Connection:
-        plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(plain, autocommit=True)
 
 
 @contextmanager

@@ -76,7 +76,15 @@ def buy(world: World, device: str, **more: object) -> str:
     return order_id
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("migrated_url", "seed"),
+    [
+        *(("sqlite", seed) for seed in range(6)),
+        ("postgresql", 0),
+        *(pytest.param("postgresql", seed, marks=pytest.mark.long) for seed in range(1, 6)),
+    ],
+    indirect=["migrated_url"],
+)
 def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sales_days, "BATCH", 40)
     random = Random(seed)
