@@ -82,7 +82,7 @@ def test_every_network_and_volume_that_is_used_is_there() -> None:
 
 def test_every_file_that_is_mounted_is_shipped_but_for_the_secrets() -> None:
     mounted = re.findall(r"- \./(\S+?):", TEXT)
-    assert {name for name in mounted if not (DEPLOY / name).exists()} <= {"secrets/mosquitto"}
+    assert {name for name in mounted if not (DEPLOY / name).exists()} <= {"secrets/mosquitto", "secrets/cloud"}
 
 
 def test_every_image_has_a_version() -> None:

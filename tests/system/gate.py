@@ -11,23 +11,23 @@ _LOOK_S = 0.1
 
 
 class Gate:
-    """Open while the block lasts, except between `shut()` and `open()`. Always on the same port."""
+    """Open while the block lasts, except between `shut()` and `open()`. Always on the same port of `host`."""
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, host: str = "127.0.0.1", port: int = 0) -> None:
         self._to_port = to_port
-        self._port = 0
+        self._host, self._port = host, port
         self._door: socket.socket | None = None
         self._passing: list[threading.Thread] = []
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def open(self) -> None:
         """Let through whoever comes; harmless when it is open."""
         if self._door is not None:
             return
-        self._door = socket.create_server(("127.0.0.1", self._port))
+        self._door = socket.create_server((self._host, self._port))
         self._port = self._door.getsockname()[1]
         self._pass(self._accept, self._door)
 
