@@ -193,11 +193,22 @@ def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:
     @event.listens_for(engine, "do_connect")
     def _on_connect(_dialect: Dialect, _record: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Unlimited:
         connection = connect(*args, autocommit=True, **_with_defaults(named))
+        _refuse_other_encodings(connection)
         if connection.is_pooled:
             connection.prepare_threshold = None  # prepared in one of the server's sessions, wanted in another
             if isinstance(engine.pool, Connections):
                 engine.pool.is_pooled = True
         return connection
+
+
+def _refuse_other_encodings(connection: Unlimited) -> None:
+    """A server made where no locale is set has databases that know no letters: texts would come back as bytes."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in {None, "UTF8"}:
+        connection.close()
+        raise psycopg.NotSupportedError(
+            f"the database's encoding is {encoding}: make it anew with createdb -E UTF8 -T template0"
+        )
 
 
 def _with_defaults(named: dict[str, Any]) -> dict[str, Any]:

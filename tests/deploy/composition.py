@@ -30,10 +30,10 @@ SUDO = 'sudo() { "$@"; }\n'
 
 
 def look_for_an_engine() -> None:
-    """Skip by name where there is none: Docker, or Podman behind a socket like Docker's."""
+    """Skip by name where there is none."""
     for words in (["docker", "compose", "version"], ["docker", "info"]):
         if shutil.which("docker") is None or subprocess.run(words, capture_output=True, check=False).returncode:
-            missing(f"a container engine with Compose 2: missing (`{' '.join(words)}` must work)")
+            missing(f"Docker with Compose 2: missing (`{' '.join(words)}` must work)")
     if os.geteuid() != 0:
         missing("the steps that need sudo: not root")
     if taken := [port for port in PORTS if answers(port)]:
