@@ -18,6 +18,7 @@ SLOW_S = 1.0
 LONGEST_REST_S = 30.0
 LOOK_AGAIN_S = 1.0
 """When nothing tells when a slot becomes free; whoever frees one wakes who was refused."""
+SHORTEST_WAIT_S = 0.001
 GROWN_OLD_S = 30.0
 """Money that waited so long to be taken or returned competes with the first."""
 RATE, CIRCUIT, BUSY, SLOW = "own rate limit", "circuit open", "all slots taken", "a slow shop rests"
@@ -61,6 +62,10 @@ class Refusal:
 
     why: str
     wait_s: float
+
+    def __post_init__(self) -> None:
+        """A sum of moments ends a hair before the whole: who waited as told, and is told a hair, would ask for ever."""
+        object.__setattr__(self, "wait_s", max(self.wait_s, SHORTEST_WAIT_S))
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,21 @@ def refused(budget: ShopBudget, priority: Priority, now: float) -> str:
     return told.why
 
 
+def test_who_waited_as_told_is_not_told_to_wait_for_nothing() -> None:
+    """Regression (world 5715): a wait of 2e-15 s, asked for again and again."""
+    for moment in range(300):
+        budget, now = ShopBudget(), moment / 7
+        while not isinstance(told := budget.admit(Priority.CREATE, now), Refusal):
+            budget.end(told, now)
+        for _ in range(5):
+            if not isinstance(told := budget.admit(Priority.CREATE, now), Refusal):
+                break
+            assert now < now + told.wait_s
+            now += told.wait_s
+        else:
+            pytest.fail(f"it never began, and was last told to wait {told.wait_s} s")
+
+
 def many_pages_open(budget: ShopBudget, until: float) -> None:
     """Polls take all that they may, twenty times a second."""
     for tick in range(int(until * 20) + 1):
