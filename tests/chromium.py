@@ -50,6 +50,7 @@ class Pages:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
+        self._kept: dict[str, Page] = {}
         self.uncaught: list[str] = []
 
     def open(self, address: str | None = None, **context: Any) -> Page:
@@ -62,6 +63,19 @@ class Pages:
         if address is not None:
             page.goto(address)
         return page
+
+    def kept(self, **context: Any) -> Page:
+        """The page that was opened with these options before: for who only looks, at a site of his own."""
+        key = repr(sorted(context.items()))
+        if key not in self._kept:
+            self._kept[key] = self.open(**context)
+        return self._kept[key]
+
+    def leave(self) -> None:
+        """Let the kept pages show nothing and do nothing."""
+        for page in self._kept.values():
+            page.goto("about:blank")
+            page.context.clear_cookies()
 
     def close(self) -> None:
         for context in self._contexts:

@@ -121,6 +121,24 @@ def pages(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Pages]:
     assert not opened.uncaught, f"errors no script caught: {opened.uncaught}"
 
 
+@pytest.fixture(scope="module")
+def module_pages(browser: Browser) -> Iterator[Pages]:
+    """Ask for `kept_pages` instead."""
+    opened = Pages(browser)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def kept_pages(request: pytest.FixtureRequest, module_pages: Pages) -> Iterator[Pages]:
+    """`pages` whose `kept(...)` are not opened anew for each test of a module, which costs more than to load one."""
+    _use(CHROMIUM, request.node)
+    yield module_pages
+    module_pages.leave()
+    uncaught, module_pages.uncaught = module_pages.uncaught, []
+    assert not uncaught, f"errors no script caught: {uncaught}"
+
+
 def _need(part: RealPart) -> None:
     if part.where is None:
         missing(part)

@@ -20,10 +20,10 @@ def widths(request: pytest.FixtureRequest) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(("state", "scheme"), in_turn(STATES, SCHEMES))
 def test_every_state_can_be_used_by_everyone(
-    pages: Pages, site: str, orders: Orders, state: str, scheme: str, widths: tuple[int, ...]
+    kept_pages: Pages, site: str, orders: Orders, state: str, scheme: str, widths: tuple[int, ...]
 ) -> None:
     order_id = STATES[state](orders)
-    page = pages.open(color_scheme=scheme, reduced_motion="reduce", is_mobile=False, device_scale_factor=1)
+    page = kept_pages.kept(color_scheme=scheme, reduced_motion="reduce", is_mobile=False, device_scale_factor=1)
     for language in ("ru", "en"):
         page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
         for width in widths:
@@ -36,10 +36,10 @@ def test_every_state_can_be_used_by_everyone(
     "path", [f"/m/{DEVICE}", "/v1/pay", "/nowhere", "/v1/order-status-page?order_id=nobody", "/m/nobody"]
 )
 def test_so_can_the_menu_and_the_errors(
-    pages: Pages, site: str, orders: Orders, path: str, scheme: str, widths: tuple[int, ...]
+    kept_pages: Pages, site: str, orders: Orders, path: str, scheme: str, widths: tuple[int, ...]
 ) -> None:
     orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
-    page = pages.open(color_scheme=scheme, is_mobile=False, device_scale_factor=1)
+    page = kept_pages.kept(color_scheme=scheme, is_mobile=False, device_scale_factor=1)
     page.goto(site + path)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 740})

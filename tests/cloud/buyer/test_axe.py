@@ -17,19 +17,19 @@ def axe() -> Axe:
 
 @pytest.mark.parametrize(("state", "way"), in_turn(STATES, WAYS))
 def test_axe_finds_nothing_in_any_state(
-    pages: Pages, site: str, orders: Orders, axe: Axe, state: str, way: str
+    kept_pages: Pages, site: str, orders: Orders, axe: Axe, state: str, way: str
 ) -> None:
     order_id, (scheme, language) = STATES[state](orders), way.split()
-    page = pages.open(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)  # axe brings its own script
+    page = kept_pages.kept(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)  # axe brings its own script
     page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
     found = axe.run(page)
     assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("path", [f"/m/{DEVICE}", "/v1/pay", "/nowhere", "/m/nobody"])
-def test_nor_in_the_menu_and_the_errors(pages: Pages, site: str, orders: Orders, axe: Axe, path: str) -> None:
+def test_nor_in_the_menu_and_the_errors(kept_pages: Pages, site: str, orders: Orders, axe: Axe, path: str) -> None:
     orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
-    page = pages.open(bypass_csp=True)
+    page = kept_pages.kept(bypass_csp=True)
     page.goto(site + path)
     found = axe.run(page)
     assert found.violations_count == 0, found.generate_report()
