@@ -2,8 +2,7 @@
 """A trial of Coffee Relay on this host, a fresh Debian 12 or newer: broker, database, cloud, HTTPS, and a first user.
 
 The steps are those of deploy/README.md. What is there already is left as it is, so it may be run again.
-`--dry-run` shows every step and changes nothing. Standard library only; as root. Not offered yet: on a real systemd it
-was seen up to the start of the cloud's programs, no further.
+`--dry-run` shows every step and changes nothing. Standard library only; as root.
 """
 
 import argparse

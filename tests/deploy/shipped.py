@@ -1,9 +1,11 @@
 """The files of deploy/ as the tests read them: environment files, systemd units, and every command they give."""
 
+import importlib.util
 import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -35,3 +37,13 @@ def commands_of_compose() -> list[list[str]]:
     """What compose.yaml asks of the cloud's image."""
     found = re.findall(r"^    command: (\[.*\])$", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)
     return [["coffee-cloud", *json.loads(words)] for words in found]
+
+
+def trial() -> ModuleType:
+    """The one command, to be asked what it would do."""
+    spec = importlib.util.spec_from_file_location("trial", DEPLOY / "trial.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
