@@ -74,8 +74,9 @@ class Pages:
     def leave(self) -> None:
         """Let the kept pages show nothing and do nothing."""
         for page in self._kept.values():
-            page.goto("about:blank")
-            page.context.clear_cookies()
+            if page.url != "about:blank":
+                page.goto("about:blank")
+                page.context.clear_cookies()
 
     def close(self) -> None:
         for context in self._contexts:
