@@ -14,6 +14,8 @@ from tests.system.world import World
 from tests.waiting import wait_until
 
 DEVICES = ["m-001", "m-002"]
+PATIENCE_S = 180
+"""Of a busy computer; a version that comes up keeps nobody waiting."""
 CRASHES: Patch = {"agent/update/probation.py": appended("Probation._missing = lambda *_, **__: 'it is a bad version'")}
 
 
@@ -30,13 +32,13 @@ def test_a_good_version_reaches_everybody_and_a_bad_one_nobody_twice(tmp_path: P
                 agent.add_settings({"COFFEE_AGENT_RELEASE_KEY": shelf.public})
                 agent.start()
             world.wait_selling()
-            bring_out(world, shelf, tmp_path, NEWER, {})
-            wait_until(lambda: set(versions(world)) == {NEWER}, 120, what="both machines to run it")
-            wait_until(lambda: "done" in world.once("release", "status"), what="the rollout's end")
+            bring_out(world, shelf, tmp_path, NEWER, {}, ready_within_s=90.0)
+            wait_until(lambda: set(versions(world)) == {NEWER}, PATIENCE_S, what="both machines to run it")
+            wait_until(lambda: "rollout_end" in acts(world), PATIENCE_S, what="the rollout's end")
             assert wait_kept(world, world.buy()).status == "successful"
 
             bring_out(world, shelf, tmp_path, "0.3.0", CRASHES, ready_within_s=3.0)
-            wait_until(lambda: "rollout_stop" in acts(world), 120, what="the rollout to stop by itself")
+            wait_until(lambda: "rollout_stop" in acts(world), PATIENCE_S, what="the rollout to stop by itself")
             assert set(versions(world)) == {NEWER}
             world.wait_selling()
             assert wait_kept(world, world.buy()).status == "successful"
