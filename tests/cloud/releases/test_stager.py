@@ -1,6 +1,7 @@
 """A rollout over a small fleet: wave by wave, never beside an order, stopped by the first machine that fails."""
 
 import itertools
+import threading
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -224,6 +225,25 @@ def test_paused_and_stopped_ask_nobody(fleet: Fleet) -> None:
     fleet.step(600)
     assert fleet.state() == ("stopped", {DEVICE: "done", OTHER_DEVICE: "waiting"})
     assert fleet.obstacle(DEVICE) == ""
+
+
+def test_of_those_who_begin_at_once_one_does(fleet: Fleet) -> None:
+    gate, refused = threading.Barrier(6), list[str]()
+
+    def begin() -> None:
+        gate.wait()
+        try:
+            fleet.start()
+        except CannotRelease as cannot:
+            refused.append(cannot.code)
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert refused == ["another_goes_on"] * 5
+    assert fleet.state()[0] == "running"
 
 
 def test_only_a_bundle_one_of_our_keys_has_signed_is_kept(world: World) -> None:
