@@ -112,7 +112,8 @@ def test_to_begin_and_to_go_on_one_shows_who_one_is_but_the_brake_is_at_hand(con
     assert last(console) == ("rollout_stop", console.ids["admin"], "so", {"state": "stopped"})
 
 
-def test_the_worst_machine_stands_first_with_why(console: Console) -> None:
+def test_the_worst_machine_stands_first_with_why(console_on_each: Console) -> None:
+    console = console_on_each
     number = start(console, "all")
     machine(console, number, DEVICE, Step.DONE)
     machine(console, number, OTHER_DEVICE, Step.FAILED, "rolled_back", "no broker")
@@ -145,7 +146,8 @@ def test_asked_and_updating_are_told_apart_by_the_agents_word(console: Console) 
     assert stand(console, number) == {DEVICE: "tries", OTHER_DEVICE: "asked", FOREIGN_DEVICE: "away"}
 
 
-def test_a_long_list_goes_on_where_it_ended(console: Console) -> None:
+def test_a_long_list_goes_on_where_it_ended(console_on_each: Console) -> None:
+    console = console_on_each
     number = start(console, "1", "all")
     seen: list[str] = []
     after = ""
