@@ -44,6 +44,7 @@ def make_root(root: Path, packages: Sequence[str]) -> None:
     fetch = f'chroot "$1" apt-get install -y -qq --no-install-recommends --download-only {shlex.join(packages)}'
     _run("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(BASE)}", "--skip=cleanup/apt",
          f"--customize-hook={fetch}", RELEASE, str(root))  # fmt: skip
+    (root / "etc/hostname").write_text(f"{NAME}\n")
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost {NAME}\n::1 localhost\n")
 
 
@@ -66,7 +67,7 @@ class Container:
         has_systemd = Path("/run/systemd/system").exists()
         self._boot = [
             "systemd-nspawn", "--quiet", "--boot", f"--directory={root}", f"--machine=coffee-{os.getpid()}", *binds,
-            f"--hostname={NAME}", "--private-network", "--register=no", *([] if has_systemd else ["--keep-unit"]),
+            "--private-network", "--register=no", *([] if has_systemd else ["--keep-unit"]),
             "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
         ]  # fmt: skip
 
@@ -95,7 +96,7 @@ class Container:
         self._start()
 
     def _start(self) -> None:
-        self._program = Program(self._boot, log=self._log)
+        self._program = Program(self._boot, log=self._log, orphaned=self._root)
         self._program.wait_until_ready(self._is_up, BOOT_WITHIN_S)
 
     def _is_up(self) -> bool:
