@@ -8,6 +8,7 @@ from werkzeug.exceptions import Conflict, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
+from cloud.access.journal import CHANGED
 from cloud.access.models import JournalRow
 from cloud.access.users import NotAllowed
 from cloud.console.journal import readers, undoing
@@ -23,6 +24,8 @@ from cloud.fleet.editing import NotTaken
 from cloud.fleet.vault import Vault
 
 room = Room("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
+CHOICES = {"capture": "settings.capture", "status_check": "settings.status_check", "role": "shell.role"}
+"""Where the words of a stored choice stand, by its field."""
 MOST_SHOWN = 12
 """Fields of one entry that are shown; a loaded file may have changed thousands."""
 
@@ -110,4 +113,9 @@ def _words(desk: Desk, name: str, value: object) -> str:
         return str(desk.texts.price(value))
     if value in (None, "", [], {}):
         return str(desk.texts("journal.nothing"))
+    if value == CHANGED:
+        return str(desk.texts("journal.changed"))
+    told_in = CHOICES.get(name.rpartition(" ")[2])
+    if told_in and desk.texts.has(f"{told_in}.{value}"):
+        return str(desk.texts(f"{told_in}.{value}"))
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)

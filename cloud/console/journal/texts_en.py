@@ -94,6 +94,7 @@ EN = {
     "journal.channel_not_taken": "Such a channel is added anew: its secret, or its place among the twenty, is gone.",
     "journal.not_taken": "The earlier values would not be taken today: set them by hand.",
     "journal.machines_failed": "A machine has failed: go on with it or without it on the page Updates.",
+    "journal.changed": "changed",
     "journal.yes": "yes",
     "journal.no": "no",
     "journal.field.closed": "Closed",

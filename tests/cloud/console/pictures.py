@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _a_site(folder: Path) -> Iterator[tuple[Console, str, Found]]:
     """The console, its address, and every page of it by name: who looks at it, and its path."""
     file = folder / "coffee.db"
-    with a_world(f"sqlite:///{file}") as world, a_console(world) as console:
+    with a_world(f"sqlite:///{file}") as world, a_console(world, "https://coffee.example.com") as console:
         found = _pages(console, month.live(console, file))
         server = make_server("127.0.0.1", 0, console.app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever)
@@ -168,13 +168,16 @@ def _tab(pages: Pages, console: Console, site: str, way: Way, who: str) -> Tab:
 
 def _take(tab: Tab, address: str, way: Way, file: Path) -> None:
     tab.set_viewport_size({"width": way.width, "height": HEIGHT[way.width]})
-    tab.goto(address, timeout=PATIENCE_MS)
+    answer = tab.goto(address, timeout=PATIENCE_MS)
+    if answer is None or not answer.ok:
+        raise RuntimeError(f"{address}: no such page, no picture of it")
     tab.evaluate("document.fonts.ready")
     width = int(tab.evaluate("document.documentElement.scrollWidth"))
     if width > way.width:
         print(f"{file.name}: {width} px wide")
     height = min(int(tab.evaluate("document.documentElement.scrollHeight")), LONGEST[way.width])
     tab.set_viewport_size({"width": way.width, "height": height})  # what is fixed at the bottom is there
+    tab.wait_for_load_state("networkidle", timeout=PATIENCE_MS)  # frames within the page, too
     line = tab.context.new_cdp_session(tab)
     taken = line.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
     file.write_bytes(base64.b64decode(taken["data"]))
