@@ -118,3 +118,10 @@ def test_the_image_is_made_of_files_that_are_there_and_runs_without_rights() -> 
     assert "--require-hashes" in recipe
     assert recipe.index("USER 10001") < recipe.index("ENTRYPOINT")
     assert not re.search(r"COFFEE_|PASSWORD|SECRET", recipe)
+
+
+def test_the_database_is_well_when_it_answers_by_the_network() -> None:
+    """While a new one is made, a server answers by its socket alone, and `migrate` would find nobody."""
+    asked = re.search(r"test: (\[.*pg_isready.*\])", block("postgres", 2, block("services")))
+    assert asked
+    assert '"--host=127.0.0.1"' in asked[1]
