@@ -123,7 +123,7 @@ class Trial:
     def make_database(self) -> None:
         if not succeeds("sudo", "-u", "postgres", "psql", "-c", 'SET ROLE "coffee-cloud"'):
             self.do("sudo", "-u", "postgres", "createuser", "coffee-cloud")
-        self.do("sudo", "-u", "postgres", "createdb", "-O", "coffee-cloud", "coffee")
+        self.do("sudo", "-u", "postgres", "createdb", "-E", "UTF8", "-T", "template0", "-O", "coffee-cloud", "coffee")
 
     def write_settings(self) -> None:
         told = {
