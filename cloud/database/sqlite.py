@@ -37,7 +37,7 @@ registry.register("sqlite.told_how_to_begin", __name__, ToldHowToBegin.__name__)
 def engine(url: URL, begin: str, pool_size: int) -> Engine:
     """Its transactions start with `begin`."""
     made = create_engine(
-        url.set(drivername="sqlite+told_how_to_begin"),
+        as_ours(url),
         begin=begin,
         poolclass=QueuePool if pool_size else NullPool,
         pool_size=pool_size,
@@ -56,6 +56,11 @@ def engine(url: URL, begin: str, pool_size: int) -> Engine:
             connection.execute(f"PRAGMA {pragma}").close()
 
     return made
+
+
+def as_ours(url: URL) -> URL:
+    """The same file, spoken to by `ToldHowToBegin`."""
+    return url.set(drivername="sqlite+told_how_to_begin")
 
 
 def write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:

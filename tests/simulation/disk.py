@@ -14,6 +14,7 @@ import sqlalchemy
 from sqlalchemy import Engine
 from sqlalchemy.pool import QueuePool
 
+from cloud.database import sqlite
 from cloud.database.database import Database
 from cloud.migrations import migrate
 from tests.simulation.scheduler import Process
@@ -61,9 +62,8 @@ class Engines:
     """
 
     def __init__(self) -> None:
-        self._model = sqlalchemy.create_engine("sqlite://", query_cache_size=5_000, hide_parameters=True)
-        with self._model.connect():
-            pass
+        self._models: dict[str, Engine] = {}
+        """By how a transaction begins."""
         self.owner = Process("nobody")
         self.on_change: Callable[[], None] = lambda: None
         self.fails: Callable[[], bool] = lambda: False
@@ -71,8 +71,9 @@ class Engines:
         self.open: dict[Connection, None] = {}
         """Connections of the present world."""
 
-    def create(self, url: Any, **_options: Any) -> Engine:
+    def create(self, url: Any, begin: str, **_options: Any) -> Engine:
         path, owner = str(sqlalchemy.make_url(url).database), self.owner
+        model = self._model(begin)
 
         def connect() -> Any:
             made = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
@@ -81,10 +82,19 @@ class Engines:
             self.open[made] = None
             return made
 
-        pool = QueuePool(connect, pool_size=2, max_overflow=-1, dialect=self._model.dialect)
-        engine = Engine(pool, self._model.dialect, sqlalchemy.make_url(url), hide_parameters=True)
-        engine._compiled_cache = self._model._compiled_cache
+        pool = QueuePool(connect, pool_size=2, max_overflow=-1, dialect=model.dialect)
+        engine = Engine(pool, model.dialect, sqlalchemy.make_url(url), hide_parameters=True)
+        engine._compiled_cache = model._compiled_cache
         return engine
+
+    def _model(self, begin: str) -> Engine:
+        if begin not in self._models:
+            memory = sqlite.as_ours(sqlalchemy.make_url("sqlite://"))
+            made = sqlalchemy.create_engine(memory, begin=begin, query_cache_size=5_000, hide_parameters=True)
+            with made.connect():
+                pass
+            self._models[begin] = made
+        return self._models[begin]
 
     def in_transaction(self, process: Process) -> bool:
         """Whether this process holds one open right now."""

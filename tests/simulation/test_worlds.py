@@ -31,6 +31,14 @@ def test_worlds_hold_what_they_are_for(workshop: Workshop) -> None:
     assert {end.split()[0] for one in told for end in one.ends} >= {"successful", "make_failed", "failed"}
 
 
+def test_what_is_not_committed_is_lost(workshop: Workshop) -> None:
+    """Regression: an engine of the simulation's own said no BEGIN, and each statement was committed by itself."""
+    engine = workshop.engines.create(f"sqlite:///{workshop.folder / 'no-world.db'}", begin="BEGIN IMMEDIATE")
+    with engine.connect() as connection, connection.begin():
+        assert workshop.engines.in_transaction(workshop.engines.owner)
+    workshop.engines.close_all()
+
+
 def _all_kept(workshop: Workshop, first: int) -> None:
     for seed in range(first, first + A_GO):
         told = workshop.tell(seed)
