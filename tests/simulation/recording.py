@@ -63,7 +63,7 @@ def recorded(sums: Sums, took_s: float, processes: int) -> str:
 
 
 def _head(sums: Sums, took_s: float, processes: int) -> Iterable[str]:
-    verdict = "Every promise was kept in every world." if not sums.failed else "Not every promise was kept: see the end."
+    verdict = "Not every promise was kept (see the end)." if sums.failed else "Every promise was kept in every world."
     yield "# The last long run"
     yield ""
     yield f"**{verdict}** {sums.worlds:,} worlds, {sums.orders:,} orders, {sums.faults.total():,} faults."

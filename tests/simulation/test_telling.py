@@ -139,7 +139,7 @@ def test_the_page_names_every_seed_that_broke_a_promise() -> None:
     report = Report(7, ("promise 4 broken: a kopeck is gone",), 1, 1, (("webhook.lost", 2),), 3, 9.0, "", ("not_paid",))
     sums.add(report)
     words = recorded(sums, 60.0, 2)
-    assert "**Not every promise was kept: see the end.**" in words
+    assert "**Not every promise was kept (see the end).**" in words
     assert "- seed 7: promise 4 broken: a kopeck is gone" in words
     assert "| not_paid | 1 | 100.0 % |" in words
     assert "| webhooks | `webhook.lost` | 2 | 1 |" in words
