@@ -119,12 +119,22 @@ registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__nam
 
 
 class Connections(QueuePool):
-    """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them."""
+    """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them.
+
+    One that comes back when all is closed is closed as well: `QueuePool` would keep it, and nobody ask for it again.
+    """
 
     is_pooled = False
+    _is_closed = False
+
+    def dispose(self) -> None:
+        """Close what is here now, and later what is lent."""
+        self._is_closed = True
+        super().dispose()
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        if not self.is_pooled or self.checkedin() < KEPT_OF_A_POOLER:
+        is_kept = not self.is_pooled or self.checkedin() < KEPT_OF_A_POOLER
+        if is_kept and not self._is_closed:
             super()._do_return_conn(record)
             return
         try:

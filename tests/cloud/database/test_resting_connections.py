@@ -72,3 +72,13 @@ def test_a_connection_used_a_moment_ago_is_used_again_as_it_is(
 ) -> None:
     monkeypatch.setattr(postgresql, "TRUSTED_S", 3600.0)
     assert database.transact(backend) == database.transact(backend)
+
+
+def test_a_connection_that_was_lent_when_all_were_closed_is_closed_when_it_comes_back(postgres_url: str) -> None:
+    """Regression: it went back into a pool that nobody has any more, and stayed open at the server."""
+    database = Database(postgres_url)
+    with database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        database.close()
+    assert driver is not None
+    assert driver.closed
