@@ -19,7 +19,10 @@ SLOTS = 32
 LOOK_OFTEN_S = 0.1
 """How often who waits with a thread of his own asks again."""
 
-Work = Callable[[], None]
+Store = Callable[[], None]
+"""Writes down what a shop has answered."""
+Work = Callable[[], Store | None]
+"""Calls a shop. What it returns is done when its slot is free again: a commit is no work of the shop's."""
 
 _ENDING = Refusal(ENDING, LOOK_AGAIN_S)
 """What is not begun here is due at once for other processes, and for the next one here."""
@@ -179,7 +182,7 @@ class Dispatcher:
         gate = self._gate_of(group)
         if gate is None:  # whoever takes it tells why
             for work in take(group, room):
-                self._pool.submit(work)
+                self.submit(None, work)
             return None
         permits: list[Permit] = []
         told: Permit | Refusal | None = None
@@ -202,12 +205,15 @@ class Dispatcher:
             return 0.0 if self._pool.free > 0 else LOOK_AGAIN_S
         return None
 
-    def submit(self, permit: Permit, work: Work) -> None:
-        """Do one piece of work under its permit."""
-        self._pool.submit(partial(self._within, permit, work))
+    def submit(self, permit: Permit | None, work: Work) -> None:
+        """Do one piece of work under its permit, if it needs one."""
+        self._pool.submit(partial(self._do, permit, work))
 
-    def _within(self, permit: Permit, work: Work) -> None:
+    def _do(self, permit: Permit | None, work: Work) -> None:
         try:
-            work()
+            store = work()
         finally:
-            self._admission.end(permit)
+            if permit is not None:
+                self._admission.end(permit)
+        if store is not None:
+            store()

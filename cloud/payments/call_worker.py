@@ -22,7 +22,7 @@ from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import call_decision, due_calls, openings
-from cloud.payments.admission import Dispatcher, Waiting, Work
+from cloud.payments.admission import Dispatcher, Store, Waiting, Work
 from cloud.payments.budget import Refusal
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Attempt, Call, Decision, Investigate, Retry, Send, Settled, held_back
@@ -103,10 +103,11 @@ class CallWorker:
             self._results.apply(row, held_back(permit.wait_s))
             return
         try:
-            self._carry_out(row, payment, order)
+            store = self._carry_out(row, payment, order)
         finally:
             if permit is not None:
                 admission.end(permit)
+        store()
 
     def lane_worker(self) -> LaneWorker:
         """Given a task by `order_tasks.add_task`: it is written with its call, and called after the commit."""
@@ -129,8 +130,6 @@ class CallWorker:
         permit = self._clients.admission.admit(gate, due_calls.PRIORITIES[row.task]) if gate is not None else None
         if isinstance(permit, Refusal):
             self._pool.submit(partial(self._results.apply, row, held_back(permit.wait_s)))
-        elif permit is None:
-            self._pool.submit(partial(self._carry_out, row, payment, order))
         else:
             self._dispatcher.submit(permit, partial(self._carry_out, row, payment, order))
 
@@ -160,16 +159,16 @@ class CallWorker:
         rows = due_calls.claim(tx, of, now, Claim(self._claim.owner, lease_s, limit))
         return [_subject(tx.session, row) for row in rows]
 
-    def _hold_and_carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> None:
-        """An opening's lease is short, and renewed as long as it takes."""
+    def _hold_and_carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> Store | None:
+        """An opening's lease is short, and renewed until what came of it is stored."""
         if row.task != Task.CREATE:
-            self._carry_out(row, payment, order)
-            return
+            return self._carry_out(row, payment, order)
         with self._openings.holding(row.key):
-            self._carry_out(row, payment, order)
+            self._carry_out(row, payment, order)()
+        return None
 
-    def _carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> None:
-        """Ask until the table of `call_decision` says how it ends for now, then write that down."""
+    def _carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> Store:
+        """Ask until the table of `call_decision` says how it ends for now."""
         answer: Answer | None = None
         decision: Decision = call_decision.begin(self._call_of(row, order), was_refused=self._was_refused(row))
         try:
@@ -183,7 +182,7 @@ class CallWorker:
         except InvalidRequest as error:
             log.error("call would be refused: %s", error, extra={"order_id": row.order_id})
             answer, decision = None, Settled(REFUSED, error.parameter)
-        self._results.apply(row, decision, answer)
+        return partial(self._results.apply, row, decision, answer)
 
     def _call_of(self, row: OutboxRow, order: Order) -> Call:
         return call_decision.call_of(row, order.expires_at, self._clock())

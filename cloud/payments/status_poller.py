@@ -22,7 +22,7 @@ from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments import unplaced
-from cloud.payments.admission import Dispatcher, Waiting, Work
+from cloud.payments.admission import Dispatcher, Store, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
@@ -188,24 +188,25 @@ class StatusPoller:
     def _beyond(self, now: datetime) -> datetime:
         return now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
 
-    def _check(self, payment: Payment) -> None:
+    def _check(self, payment: Payment) -> Store:
+        """Ask about one payment."""
+        store = self._database.transact
         try:
             provider = self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": payment.order_id})
-            self._database.transact(self._unanswered, payment.id, 60.0)
-            return
+            return partial(store, self._unanswered, payment.id, 60.0)
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
             case Ok(facts):
                 refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
-                self._database.transact(self._answered, payment, facts, refunds, key=order_key(payment.order_id))
+                return partial(store, self._answered, payment, facts, refunds, key=order_key(payment.order_id))
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
-                self._database.transact(self._unanswered, payment.id, 300.0, key_refused=False)
+                return partial(store, self._unanswered, payment.id, 300.0, key_refused=False)
             case NotSent(held_back=True, retry_after_s=wait_s):
                 again = self._clock() + timedelta(seconds=wait_s or 0.0)
-                self._database.transact(paying.not_asked, payment.id, again)
+                return partial(store, paying.not_asked, payment.id, again)
             case _:
                 wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
                 log.warning(
@@ -213,9 +214,8 @@ class StatusPoller:
                     type(outcome).__name__,
                     extra={"order_id": payment.order_id, "again_s": wait},
                 )
-                self._database.transact(
-                    self._unanswered, payment.id, wait, key_refused=isinstance(outcome, AuthError) or None
-                )
+                refused = isinstance(outcome, AuthError) or None
+                return partial(store, self._unanswered, payment.id, wait, key_refused=refused)
 
     def _patience(self, payment: Payment, retry_after_s: float | None) -> float:
         """Seconds until a payment that could not be asked about is tried again."""

@@ -18,7 +18,7 @@ from cloud.database.due import due
 from cloud.database.transaction import Transaction
 from cloud.orders import archive, paying
 from cloud.orders.models import Payment
-from cloud.payments.admission import Dispatcher
+from cloud.payments.admission import Dispatcher, Store
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
@@ -48,7 +48,7 @@ class Unplaced:
         database: Database,
         clients: ProviderClients,
         dispatcher: Dispatcher,
-        check: Callable[[Payment], None],
+        check: Callable[[Payment], Store],
         clock: Clock,
     ) -> None:
         self._database = database
@@ -89,14 +89,15 @@ class Unplaced:
             news.look_at = now + timedelta(seconds=LEASE_S)
         return taken
 
-    def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
+    def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> Store | None:
         outcome = provider.fetch(news.provider_payment_id)
         if isinstance(outcome, Ok):
             adopted = self._database.transact(self._place, news.id, outcome.value)
             if adopted is not None:
-                self._check(adopted)
+                return self._check(adopted)
         elif isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
-            self._not_ours(news)
+            return partial(self._not_ours, news)
+        return None
 
     def _not_ours(self, news: StoredNotification) -> None:
         log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
