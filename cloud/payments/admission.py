@@ -13,7 +13,7 @@ from functools import partial
 from cloud.background.loops import ThreadPool
 from cloud.payments.budget import BUSY, ENDING, LOOK_AGAIN_S, Priority, Refusal, ShopBudget, Ticket
 
-SLOTS = 32
+SLOTS = 64
 """Pieces of work under way at once in one process; each may take its 35 s."""
 
 LOOK_OFTEN_S = 0.1

@@ -11,7 +11,7 @@ from cloud.payments.rate import CircuitBreaker, TokenBucket
 
 SHOP_SLOTS = 3
 """Pieces of work under way at one shop at once: a slow one leaves the other threads to the others."""
-MOST_SLOTS, ANSWERS_IN_S = 12, 0.5
+MOST_SLOTS, ANSWERS_IN_S = 30, 0.5
 """A shop that may be called more often has as many slots as that takes, up to this."""
 SLOW_S = 1.0
 """Work that takes longer than this makes a shop slow."""
