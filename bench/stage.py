@@ -35,12 +35,26 @@ class Deployment(StrEnum):
     """`coffee-cloud run`: one process."""
     POSTGRESQL = "postgresql"
     """`coffee-cloud web` and `coffee-cloud worker`."""
+    POSTGRESQL_RUN = "postgresql-run"
+    """One `coffee-cloud run`, as many may stand in place of the worker (docs/operations.md)."""
     SQLITE_APART = "sqlite-apart"
     """The two programs on one SQLite file; only looked at while it rests (`bench.idle`)."""
 
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether it needs a server."""
+        return self in {Deployment.POSTGRESQL, Deployment.POSTGRESQL_RUN}
+
+    @property
+    def in_one_process(self) -> bool:
+        """Whether one program does all."""
+        return self in {Deployment.SQLITE, Deployment.POSTGRESQL_RUN}
+
 
 DATABASES = [str(Deployment.SQLITE), str(Deployment.POSTGRESQL)]
-"""The ways that are measured under work."""
+"""Each database, run as it is shipped."""
+UNDER_WORK = [*DATABASES, str(Deployment.POSTGRESQL_RUN)]
+"""The ways whose chain is measured."""
 
 
 class Missing(Exception):
@@ -133,7 +147,7 @@ class Stage:
         return part
 
     def _start_database(self) -> str:
-        if self._deployment is not Deployment.POSTGRESQL:
+        if not self._deployment.on_postgresql:
             return f"sqlite:///{self.folder}/coffee.db"
         program = postgres.find()
         if program is None:
@@ -177,7 +191,7 @@ class Stage:
 
     def _words(self) -> list[str]:
         """The cloud's programs, the one that serves the last."""
-        return ["run"] if self._deployment is Deployment.SQLITE else ["worker", "web"]
+        return ["run"] if self._deployment.in_one_process else ["worker", "web"]
 
     def _start_agents(self, mqtt_url: str) -> None:
         for name, tty in zip(self.agents, self.machines.address, strict=True):
