@@ -32,9 +32,9 @@ SQLITE_PATIENCE_S = 0.02
 LOCKED_S = 1.0
 """So long a group waits for an order that somebody else holds; then each is written by itself, and that one fails."""
 AT_ONCE_S = 0.05
+"""So long who has others to serve waits for a row that somebody holds."""
 BESIDE_THE_POOL = 3
 """PostgreSQL connections for what is written together, two at once, and to hear notices."""
-"""So long who has others to serve waits for a row that somebody holds."""
 
 
 class Held(Exception):
@@ -52,7 +52,7 @@ def normalise_url(url: str) -> str:
 class Database:
     """One database, its wakeups, its clock, reading and writing. Safe from any thread.
 
-    `listen_url`: where other processes' notifier are heard, when not at `url` (behind a pooler they are not).
+    `listen_url`: where other processes' notices are heard, when not at `url` (behind a pooler they are not).
     """
 
     def __init__(self, url: str, pool_size: int = 20, patience_s: float | None = None, listen_url: str = "") -> None:

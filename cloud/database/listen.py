@@ -30,7 +30,7 @@ PROVED_EVERY_S = 15.0
 """A notice of our own must come back to us: a server left behind by a failover stays silent, and a pooler always."""
 PROOF_WITHIN_S = 5.0
 NOT_HEARD_S = 300.0
-"""Through a pooler that carries no notifier it is tried again this rarely."""
+"""Through a pooler that carries no notices it is tried again this rarely."""
 
 
 class NotHeard(Exception):
@@ -38,7 +38,7 @@ class NotHeard(Exception):
 
     def __init__(self, is_pooled: bool) -> None:
         super().__init__(
-            "notifier do not come through this pooler, changes are found by polling: COFFEE_DATABASE_LISTEN_URL"
+            "notices do not come through this pooler, changes are found by polling: COFFEE_DATABASE_LISTEN_URL"
             if is_pooled
             else "no notice comes from the database any more, listening anew"
         )
