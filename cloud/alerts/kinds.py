@@ -51,6 +51,8 @@ class Kind(StrEnum):
     CHANNEL_BROKEN = "channel_broken"
     """A channel of alerts itself; told over the others."""
     CERTIFICATE_ENDING = "certificate_ending"
+    ROLLOUT_STOPPED = "rollout_stopped"
+    """A new version of the agent goes no further, because machines did not take it."""
     WORKER_DOWN = "worker_down"
     BROKER_DOWN = "broker_down"
     PROVIDER_DOWN = "provider_down"
@@ -82,7 +84,9 @@ OF_A_MACHINE = frozenset(
     }
 )
 """Kinds whose subject is a machine."""
-OF_THE_PLATFORM = frozenset({Kind.CERTIFICATE_ENDING, Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN})
+OF_THE_PLATFORM = frozenset(
+    {Kind.CERTIFICATE_ENDING, Kind.ROLLOUT_STOPPED, Kind.WORKER_DOWN, Kind.BROKER_DOWN, Kind.PROVIDER_DOWN}
+)
 """Kinds that concern no merchant."""
 _MINUTE = timedelta(minutes=1)
 
@@ -105,6 +109,7 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.AGENT_TROUBLE: Terms(Severity.WARNING, _MINUTE),
     Kind.CHANNEL_BROKEN: Terms(Severity.WARNING, timedelta()),
     Kind.CERTIFICATE_ENDING: Terms(Severity.WARNING, timedelta()),
+    Kind.ROLLOUT_STOPPED: Terms(Severity.WARNING, timedelta(), calm=timedelta()),
     Kind.WORKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.BROKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.PROVIDER_DOWN: Terms(

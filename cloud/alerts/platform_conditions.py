@@ -1,4 +1,4 @@
-"""What is wrong with our own service now: its workers, its way to the broker, its clock, the channels of alerts."""
+"""What is wrong with our own service now: workers, the way to the broker, channels of alerts, a stopped rollout."""
 
 from datetime import datetime, timedelta
 
@@ -9,9 +9,12 @@ from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import Channel
 from cloud.background import heartbeat
+from cloud.releases import rollouts
 
 FAILING_FOR = timedelta(minutes=10)
 """A messenger that is blocked or down refuses nothing: so long without an answer it is a trouble."""
+UNDECIDED_FOR = timedelta(days=7)
+"""A stopped rollout that nobody has taken up again by then has been given up."""
 
 
 def broken_workers(session: Session, now: datetime) -> list[Condition]:
@@ -33,3 +36,12 @@ def broken_channels(session: Session, now: datetime) -> list[Condition]:
         facts = {"name": channel.name, "why": why}
         found.append(Condition(Kind.CHANNEL_BROKEN, channel.merchant_id, channel.id, since, facts))
     return found
+
+
+def stopped_rollouts(session: Session, now: datetime) -> list[Condition]:
+    """The last rollout, stopped after machines failed: a person says whether it goes on."""
+    stopped = rollouts.stopped_by_failures(session)
+    if stopped is None or now - stopped.at > UNDECIDED_FOR:
+        return []
+    facts = {"version": stopped.version, "failed": stopped.failed}
+    return [Condition(Kind.ROLLOUT_STOPPED, PLATFORM, stopped.version, stopped.at, facts)]

@@ -33,6 +33,8 @@ EN = {
     "validity_ending.text": "After that day nothing is sold.",
     "certificate_ending.title": "A certificate ends on {last_day}: {subject}",
     "certificate_ending.text": "It should have been renewed: after that day connections fail.",
+    "rollout_stopped.title": "The update to {version} has stopped",
+    "rollout_stopped.text": "Machines that did not take it: {failed}. Since {since} it waits for a person.",
     "clock_wrong.title": "A machine's clock is wrong: {place}",
     "clock_wrong.text": "Since {since}.",
     "agent_trouble.title": "A machine cannot keep its journal: {place}",

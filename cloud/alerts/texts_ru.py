@@ -33,6 +33,8 @@ RU = {
     "validity_ending.text": "После этого дня продажи остановятся.",
     "certificate_ending.title": "Сертификат кончается {last_day}: {subject}",
     "certificate_ending.text": "Его пора было обновить: после этого дня соединения прервутся.",
+    "rollout_stopped.title": "Обновление до {version} остановлено",
+    "rollout_stopped.text": "Не обновилось автоматов: {failed}. Стоит с {since}, дальше — когда решит человек.",
     "clock_wrong.title": "Часы автомата врут: {place}",
     "clock_wrong.text": "С {since}.",
     "agent_trouble.title": "Автомат не может вести журнал: {place}",

@@ -59,7 +59,8 @@ def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
     each_minute = _Round(
         timedelta(minutes=1),
         (money_at_risk, money_conditions.differences, machine_conditions.wrong_clocks,
-         machine_conditions.closed_by_the_breaker, money_conditions.waiting_claims),
+         machine_conditions.closed_by_the_breaker, money_conditions.waiting_claims,
+         platform_conditions.stopped_rollouts),
     )  # fmt: skip
     seldom = _Round(
         timedelta(minutes=5),

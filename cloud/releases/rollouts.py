@@ -55,6 +55,16 @@ class Turned:
         return subject_of(self.rollout)
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """A rollout that goes no further."""
+
+    version: str
+    at: datetime
+    failed: int
+    """Machines that did not take the version."""
+
+
 def subject_of(rollout: Rollout) -> Subject:
     """The version is for who reads the journal, the number for who looks the rollout up."""
     return Subject("rollout", f"{rollout.version}/{rollout.id}")
@@ -192,6 +202,15 @@ def _in_turn(session: Session, plan: Plan) -> list[str]:
 def has_failed(session: Session, rollout_id: int) -> bool:
     """Whether a machine has: to go on is then a choice, with it or without."""
     return session.scalar(select(RolloutMachine.device_uuid).where(_failed(rollout_id)).limit(1)) is not None
+
+
+def stopped_by_failures(session: Session) -> Stopped | None:
+    """The last rollout, if it is stopped and machines have failed."""
+    rollout = latest(session)
+    if rollout is None or rollout.state != RolloutState.STOPPED.value or rollout.ended_at is None:
+        return None
+    failed = session.scalar(select(func.count()).select_from(RolloutMachine).where(_failed(rollout.id))) or 0
+    return Stopped(rollout.version, rollout.ended_at, failed) if failed else None
 
 
 def _one_at_a_time(tx: Transaction) -> None:

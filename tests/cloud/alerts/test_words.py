@@ -22,6 +22,7 @@ FACTS = {
     "place": "Невский 1", "machines": ["m1", "m2"], "of": 9, "reason": "rejected:no_water", "drinks": 3, "percent": 30,
     "cups_a_day": 40, "payments": 2, "order": "o-1", "kopecks": 123456, "findings": 1, "receipts": 1,
     "last_day": "2026-03-09", "name": "дежурные", "what": "Латте", "claims": 2, "why": "403",
+    "version": "1.5.0", "failed": 2,
 }  # fmt: skip
 
 

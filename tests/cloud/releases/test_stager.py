@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Mapping
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -9,6 +10,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from cloud.access.models import JournalRow
+from cloud.alerts import platform_conditions
 from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob
 from cloud.courier.job_sender import message_of
@@ -77,6 +79,11 @@ class Fleet:
             machines = session.scalars(select(RolloutMachine))
             return session.scalars(select(Rollout)).one().state, {one.device_uuid: one.state for one in machines}
 
+    def told(self) -> list[Mapping[str, object]]:
+        """What those who watch over the service hear of a stopped rollout."""
+        with self.world.database.read() as session:
+            return [each.facts for each in platform_conditions.stopped_rollouts(session, self.world.now)]
+
     def obstacle(self, device: str) -> str:
         with self.world.database.read() as session:
             return obstacle(session.get_one(Device, device), session.get_one(DeviceLive, device), "latte")
@@ -130,9 +137,10 @@ def test_the_agent_is_told_what_to_fetch_and_from_where(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("code", ["rolled_back", "self_test", "bad_signature"])
-def test_the_first_machine_that_fails_stops_it(fleet: Fleet, code: str) -> None:
+def test_the_first_machine_that_fails_stops_it_and_somebody_is_told(fleet: Fleet, code: str) -> None:
     fleet.start()
     fleet.step()
+    assert fleet.told() == []
     fleet.answer(DEVICE, AnswerStatus.FAILED, code)
     fleet.step(5)
     for _ in range(5):
@@ -144,7 +152,9 @@ def test_the_first_machine_that_fails_stops_it(fleet: Fleet, code: str) -> None:
         [row] = session.scalars(select(JournalRow).where(JournalRow.act == "rollout_stop"))
     assert f"{DEVICE}: {code}" in rollout.why
     assert (row.who, row.object_id) == ("cloud", f"0.2.0/{rollout.id}")
+    assert fleet.told() == [{"version": "0.2.0", "failed": 1}]
     fleet.world.database.transact(rollouts.resume, fleet.world.now, again=True)
+    assert fleet.told() == []
     fleet.step(600)
     assert fleet.asked() == [DEVICE]
 
@@ -225,6 +235,7 @@ def test_paused_and_stopped_ask_nobody(fleet: Fleet) -> None:
     fleet.step(600)
     assert fleet.state() == ("stopped", {DEVICE: "done", OTHER_DEVICE: "waiting"})
     assert fleet.obstacle(DEVICE) == ""
+    assert fleet.told() == []  # whoever stopped it knows
 
 
 def test_of_those_who_begin_at_once_one_does(fleet: Fleet) -> None:
