@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from sqlalchemy.engine import make_url
 
 from cloud.processes.gc_tuning import spare_what_stays
-from tests import passwords, statements, templates
+from tests import passwords, routes, statements, templates
 from tests.chromium import Pages, a_browser
 from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
@@ -35,6 +35,7 @@ _left_for_long = pytest.StashKey[int]()
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 templates.compile_once()
+routes.compile_once()
 statements.compile_once()
 passwords.hash_cheaply()
 
