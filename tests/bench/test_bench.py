@@ -14,7 +14,7 @@ from bench.figures import percentile, spread
 from bench.parts import Part
 
 SEGMENTS = 6
-AGENTS = 4
+ORDERS = AGENTS = 2
 """One for each order of the slice: a machine still pouring refuses the next, and this machine may be slow."""
 
 
@@ -75,6 +75,7 @@ def test_a_slice_of_the_bench_measures_every_order_on_sqlite(tmp_path: Path) -> 
     check_slice("sqlite", tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("mosquitto", "postgres_server")
 def test_a_slice_of_the_bench_measures_every_order_on_postgresql(tmp_path: Path) -> None:
     check_slice("postgresql", tmp_path)
@@ -129,7 +130,7 @@ def short_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_slice(database: str, tmp_path: Path) -> None:
-    few = ["--rates", "4", "--seconds", "1", "--maximum-seconds", "0.5", "--maximum-orders", "40"]
+    few = ["--rates", str(ORDERS), "--seconds", "1", "--maximum-seconds", "0.5", "--maximum-orders", "40"]
     few += ["--idle-seconds", "0.2", "--reads-seconds", "0.2", "--buyers-seconds", "1", "--memory", "--no-bare"]
     few += ["--agents", str(AGENTS)]
     assert program.main(["--databases", database, *few, "--record", str(tmp_path)]) == 0
@@ -137,13 +138,13 @@ def check_slice(database: str, tmp_path: Path) -> None:
     recorded = json.loads(path.read_text())
     [result] = recorded["results"]
     [latency] = result["latencies"]
-    assert latency["chain"]["count"] == latency["cloud"]["count"] == 4
+    assert latency["chain"]["count"] == latency["cloud"]["count"] == ORDERS
     assert 0 < latency["chain"]["p50"] <= latency["chain"]["p99"]
     assert len(latency["segments"]) == SEGMENTS
-    assert all(cut["count"] == 4 for cut in latency["segments"].values())
+    assert all(cut["count"] == ORDERS for cut in latency["segments"].values())
     assert (latency["missing"], latency["repeated"], result["maximum"]["unfinished"]) == (0, 0, 0)
     bought = result["bought"]["orders"]
-    assert result["statuses"]["successful"] == result["posted"] == 4 + result["maximum"]["posted"] + bought
+    assert result["statuses"]["successful"] == result["posted"] == ORDERS + result["maximum"]["posted"] + bought
     assert bought >= 1
     assert result["bought"]["unfinished"] == 0
     check_reads(result["reads"])
@@ -155,4 +156,4 @@ def check_slice(database: str, tmp_path: Path) -> None:
     assert any(name.startswith("cloud ") for name in result["memory_after"])
     readme = (tmp_path / "README.md").read_text()
     assert "| × bare |" in readme
-    assert "| webhook to first byte, at 4/s: p50 / p99 ms | " in readme
+    assert f"| webhook to first byte, at {ORDERS}/s: p50 / p99 ms | " in readme

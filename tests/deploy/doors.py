@@ -3,7 +3,8 @@
 import re
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.programs import Program, answers, free_port
@@ -13,6 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 class Doors:
     """The program on a port of its own, with no broker and no merchant."""
+
+    program: Program
+    """The one that serves."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -31,8 +35,16 @@ class Doors:
         argv = [sys.executable, "-m", "cloud", "run"]
         return Program(argv, log=self.folder / log, cwd=self.folder, env={"PYTHONPATH": str(ROOT), **self.env})
 
-    def is_open(self) -> bool:
-        return answers(self.port)
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """For the length of the block, with all its children."""
+        with self.open() as self.program:
+            self.program.wait_until_ready(lambda: answers(self.port) and self.child() != "")
+            yield
+
+    def child(self) -> str:
+        """The number of the process it started, if there is one."""
+        return Path(f"/proc/{self.program.pid}/task/{self.program.pid}/children").read_text().strip()
 
 
 class Client:

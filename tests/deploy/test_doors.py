@@ -7,14 +7,12 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.deploy.doors import Doors
-from tests.programs import Program
 from tests.waiting import wait_until
 
 DEEP = {
@@ -27,14 +25,6 @@ DEEP = {
 DOORS = ("/v1/initiate-payment", "/v1/yook-pay-webhook", "/v1/tbank-webhook", "/v1/custom-callback")
 
 
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    doors = Doors(tmp_path_factory.mktemp("doors"))
-    with doors.open() as program:
-        program.wait_until_ready(doors.is_open)
-        yield doors
-
-
 @pytest.mark.parametrize("body", DEEP.values(), ids=list(DEEP))
 @pytest.mark.parametrize("path", DOORS)
 def test_however_deep_a_body_is_nested_it_is_400(doors: Doors, path: str, body: bytes) -> None:
@@ -45,7 +35,7 @@ def test_however_deep_a_body_is_nested_it_is_400(doors: Doors, path: str, body: 
 # What the server itself has to say
 
 
-TEXT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} [A-Z]+ [a-z.]+: .+|coffee-cloud serves .+")
+TEXT_LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} [A-Z]+ [a-z._]+: .+|coffee-cloud serves .+")
 
 
 def strange_lines(output: str, style: str) -> list[str]:
@@ -56,25 +46,27 @@ def strange_lines(output: str, style: str) -> list[str]:
     return [line for line in lines if not line.startswith(("{", "coffee-cloud serves"))]
 
 
-def child_of(program: Program) -> str:
-    return Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().strip()
+def test_a_killed_child_and_a_port_in_use_are_told_in_lines_of_text(doors: Doors) -> None:
+    check_told_in_our_lines(doors, "text")
 
 
-@pytest.mark.parametrize("style", ["text", "json"])
-def test_a_killed_child_and_a_port_in_use_are_told_in_our_lines(tmp_path: Path, style: str) -> None:
-    doors = Doors(tmp_path / "doors", COFFEE_LOG=style)
-    with doors.open() as program:
-        program.wait_until_ready(lambda: doors.is_open() and child_of(program) != "")
-        killed = child_of(program)
-        os.kill(int(killed), signal.SIGKILL)
-        with doors.open("second.log") as second:
-            assert second.wait() == 1
-        wait_until(lambda: child_of(program) not in {"", killed}, what="another child")
-        wait_until(lambda: "SIGKILL" in program.output, what="the line about it")
-    assert strange_lines(program.output, style) == []
+def test_a_killed_child_and_a_port_in_use_are_told_in_lines_of_json(tmp_path: Path) -> None:
+    doors = Doors(tmp_path / "doors", COFFEE_LOG="json")
+    with doors.serving():
+        killed = check_told_in_our_lines(doors, "json")
+        told = [json.loads(line)["logger"] for line in doors.program.output.splitlines() if killed in line]
+        assert told == ["gunicorn.error"]
+
+
+def check_told_in_our_lines(doors: Doors, style: str) -> str:
+    """The number of the child that was killed."""
+    killed = doors.child()
+    os.kill(int(killed), signal.SIGKILL)
+    with doors.open("second.log") as second:
+        assert second.wait() == 1
+    wait_until(lambda: doors.child() not in {"", killed}, what="another child")
+    wait_until(lambda: "SIGKILL" in doors.program.output, what="the line about it")
+    assert strange_lines(doors.program.output, style) == []
     assert strange_lines(second.output, style) == []
     assert second.output.count("Connection in use") == 5  # gunicorn tries so often
-    if style == "json":
-        assert [json.loads(line)["logger"] for line in program.output.splitlines() if killed in line] == [
-            "gunicorn.error"
-        ]
+    return killed

@@ -1,6 +1,5 @@
 """Clients that take their time, by the hundred, at a real `coffee-cloud run`: everybody else is served meanwhile."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -13,15 +12,6 @@ MANY = 800
 BEGUN = b"POST /v1/tbank-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 WHOLE = b"POST /v1/tbank-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    doors = Doors(tmp_path_factory.mktemp("doors"))
-    with doors.open() as program:
-        program.wait_until_ready(doors.is_open)
-        yield doors
-        assert "Traceback" not in program.output
 
 
 def is_healthy(doors: Doors) -> bool:

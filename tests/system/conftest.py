@@ -1,4 +1,4 @@
-"""The shared world of the system tests: the deployment that grows, mended before each test, judged after it."""
+"""The shared worlds of the system tests, each a deployment there is: mended before each test, judged after it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dynamic_security import a_guarded_mosquitto
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.postgres import PostgresServer
 from tests.real_parts import MOSQUITTO, missing
@@ -14,6 +15,7 @@ from tests.system.promises import check_all_kept
 from tests.system.world import World
 
 DEVICES = ("m-001", "m-002", "m-003")
+WORLDS = {"shared_world", "small_world", "guarded_world"}
 
 
 @pytest.fixture(scope="package")
@@ -55,12 +57,45 @@ def world(shared_world: World, request: pytest.FixtureRequest) -> Iterator[World
         yield shared_world
 
 
+@pytest.fixture(scope="package")
+def small_world(mosquitto: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One process and one machine, on a broker of its own. (`mosquitto` is asked for so that a missing one skips.)"""
+    folder = tmp_path_factory.mktemp("small")
+    with (
+        a_mosquitto(folder / "mosquitto") as broker,
+        World(folder, broker, f"sqlite:///{folder}/coffee.db", webs=0, workers=0) as world,
+    ):
+        yield world
+
+
+@pytest.fixture
+def one_process(small_world: World) -> Iterator[World]:
+    """The small world, mended and judged as the shared one."""
+    with judged(small_world):
+        yield small_world
+
+
+@pytest.fixture(scope="package")
+def guarded_world(
+    postgres_server: PostgresServer, migrated_postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Two web processes and a worker at a broker that is told who may do what; the machine has no agent yet."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with (
+        a_guarded_mosquitto(folder / "broker") as broker,
+        postgres_server.fresh_database(like=migrated_postgres) as url,
+        World(folder / "world", broker, url, webs=2, agents=False,
+              limits={"COFFEE_BROKER_RIGHTS": "dynamic-security"}) as running,
+    ):  # fmt: skip
+        yield running
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One shared world for all, whatever the number of test processes."""
+    """Each of these worlds once, whatever the number of test processes."""
     for item in items:
-        if "shared_world" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("shared world"))
+        for name in WORLDS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -98,12 +97,6 @@ def a_demo(folder: Path, *arguments: str) -> Iterator[DemoRun]:
         yield run
     finally:
         run.close()
-
-
-def wrong_usage(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A demo that should say no at once."""
-    command = [sys.executable, "-m", "simulator", "demo", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def _processes() -> list[Path]:

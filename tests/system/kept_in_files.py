@@ -108,10 +108,6 @@ class WorldWithFiles(World):
 
     # What programs are told
 
-    def once(self, *words: str) -> str:
-        self._link(self.folder / f"cloud-{words[0]}")
-        return super().once(*words)
-
     def apply(self, capture: str) -> None:
         (self.etc / "fleet.toml").write_text(fleet_toml(self.devices, capture), encoding="utf-8")
         super().apply(capture)

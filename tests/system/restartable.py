@@ -76,7 +76,10 @@ class Restartable:
 
     def says(self, *words: str) -> bool:
         """Whether one line of its log holds all these words."""
-        return any(all(word in line for word in words) for line in self.output().splitlines())
+        said = self.output()
+        return all(word in said for word in words) and any(
+            all(word in line for word in words) for line in said.splitlines()
+        )
 
     @property
     def written(self) -> int:

@@ -16,8 +16,6 @@ from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
 from simulator.yookassa.faults import Endpoint, Fault, FaultKind
-from tests.mosquitto import Mosquitto, a_mosquitto
-from tests.system.conftest import judged
 from tests.system.promises import wait_kept
 from tests.system.world import Bought, World
 from tests.waiting import wait_until
@@ -26,23 +24,6 @@ ANSWERS_AFTER_S = 6.0
 """More than a press waits for, and much more than the programs' last requests take."""
 NEVER_S = 40.0
 READERS = 3
-
-
-@pytest.fixture(scope="module")
-def small(mosquitto: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One process and one machine, on a broker of its own. (`mosquitto` is asked for so that a missing one skips.)"""
-    folder = tmp_path_factory.mktemp("ending")
-    with (
-        a_mosquitto(folder / "mosquitto") as broker,
-        World(folder, broker, f"sqlite:///{folder}/coffee.db", webs=0, workers=0) as world,
-    ):
-        yield world
-
-
-@pytest.fixture
-def one_process(small: World) -> Iterator[World]:
-    with judged(small):
-        yield small
 
 
 def test_a_payment_being_opened_is_opened_before_the_one_process_ends(one_process: World) -> None:

@@ -4,39 +4,36 @@ from pathlib import Path
 
 from cloud.fleet.models import DeviceLive
 from simulator.machine import MachineSimulator
-from tests.mosquitto import Mosquitto
 from tests.system.promises import wait_kept
 from tests.system.world import TIMING, World
 from tests.waiting import wait_until
 
+DEVICE = "m-001"
 
-def test_a_copied_card_stops_the_sale_until_a_person_has_sorted_it_out(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with (
-        World(tmp_path, mosquitto, f"sqlite:///{tmp_path}/coffee.db", webs=0, workers=0, devices=["m-twin"]) as world,
-        MachineSimulator(tty=tmp_path / "copy.tty", http=None, timing=TIMING) as other,
-    ):
-        wait_kept(world, world.buy())
-        waiting = world.order()
-        copy = world.agent_at(other, "m-twin", "copy")
+
+def test_a_copied_card_stops_the_sale_until_a_person_has_sorted_it_out(one_process: World, tmp_path: Path) -> None:
+    with MachineSimulator(tty=tmp_path / "copy.tty", http=None, timing=TIMING) as other:
+        waiting = one_process.order()
+        copy = one_process.agent_at(other, DEVICE, "copy")
         copy.start()
         try:
-            world.web.wait_says("two agents take turns under one name", "m-twin")
-            for agent in (world.agent, copy):
+            one_process.web.wait_says("two agents take turns under one name", DEVICE)
+            for agent in (one_process.agent, copy):
                 agent.wait_says("speaks under our name: a copied card?")
-            refused = world.open_payment(waiting)
+            refused = one_process.open_payment(waiting)
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "two_agents")
         finally:
             copy.stop()
-        assert "two_agents" in world.once("events", "m-twin", "--json")
-        world.agent.restart()  # after so many turns it would let a minute pass
-        wait_until(lambda: _is_online(world), what="the one that is left to be online")
-        assert "sells again" in world.once("resume", "m-twin", "--by", "anna")
-        world.wait_selling()
-        bought = world.buy()
-        assert wait_kept(world, bought).status == "successful"
-        assert (world.machine.cups(bought.order_id), other.cups(bought.order_id)) == (1, 0)
+        assert "two_agents" in one_process.once("events", DEVICE, "--json")
+        one_process.agent.restart()  # after so many turns it would let a minute pass
+        wait_until(lambda: _is_online(one_process), what="the one that is left to be online")
+        assert "sells again" in one_process.once("resume", DEVICE, "--by", "anna")
+        one_process.wait_selling()
+        bought = one_process.buy()
+        assert wait_kept(one_process, bought).status == "successful"
+        assert (one_process.machine.cups(bought.order_id), other.cups(bought.order_id)) == (1, 0)
 
 
 def _is_online(world: World) -> bool:
     with world.database.read() as session:
-        return session.get_one(DeviceLive, "m-twin").online
+        return session.get_one(DeviceLive, DEVICE).online

@@ -8,7 +8,6 @@ import pytest
 
 from agent.settings import environment
 from cloud.fleet.models import DeviceLive
-from tests.dynamic_security import GuardedMosquitto, a_guarded_mosquitto
 from tests.system.promises import wait_kept
 from tests.system.restartable import Restartable
 from tests.system.world import World
@@ -18,17 +17,9 @@ DEVICE = "m-001"
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[GuardedMosquitto]:
-    with a_guarded_mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def world(guarded: GuardedMosquitto, tmp_path: Path) -> Iterator[World]:
-    settings = {"COFFEE_BROKER_RIGHTS": "dynamic-security"}
-    url = f"sqlite:///{tmp_path}/coffee.db"
-    with World(tmp_path / "world", guarded, url, webs=0, workers=0, agents=False, limits=settings) as running:
-        yield running
+def world(guarded_world: World) -> Iterator[World]:
+    yield guarded_world
+    guarded_world.agent.kill()
 
 
 def enrol(world: World, folder: Path) -> Path:

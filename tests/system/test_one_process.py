@@ -1,11 +1,7 @@
 """The small deployment, `coffee-cloud run` on SQLite: killed (-9) at every step of an order and started again."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.mosquitto import Mosquitto, a_mosquitto
-from tests.system.conftest import judged
 from tests.system.promises import let_leases_run_out, wait_kept
 from tests.system.test_worker_killed import MAY_FAIL, MOMENTS
 from tests.system.world import World
@@ -13,21 +9,9 @@ from tests.system.world import World
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def small(mosquitto: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One process and one machine, on a broker of its own. (`mosquitto` is asked for so that a missing one skips.)"""
-    folder = tmp_path_factory.mktemp("small")
-    with (
-        a_mosquitto(folder / "mosquitto") as broker,
-        World(folder, broker, f"sqlite:///{folder}/coffee.db", webs=0, workers=0) as world,
-    ):
-        yield world
-
-
 @pytest.fixture
-def world(small: World) -> Iterator[World]:
-    with judged(small):
-        yield small
+def world(one_process: World) -> World:
+    return one_process
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -1,4 +1,4 @@
-"""Every code with which the machine refuses a drink: the order says so, nothing is poured, the money goes back."""
+"""Every code with which the machine refuses a drink, and silence: nothing is poured, the money goes back."""
 
 import pytest
 
@@ -18,3 +18,12 @@ def test_a_drink_refused_with(code: RejectCode, world: World) -> None:
     ended = wait_kept(world, bought)
     assert (ended.status, ended.reason) == ("make_failed", f"rejected:{code}")
     assert (ended.touched, ended.kept, ended.returned_at_provider) == (0, 0, [ended.price])
+
+
+def test_a_machine_that_hangs_pours_nothing_and_the_money_goes_back(world: World) -> None:
+    bought = world.order()
+    payment_id = world.payment_of(bought)
+    world.machine.controls.switch_on("silent")
+    world.provider.pay(payment_id)
+    ended = wait_kept(world, bought)
+    assert (ended.status, ended.touched, ended.kept, ended.returned_at_provider) == ("make_failed", 0, 0, [ended.price])

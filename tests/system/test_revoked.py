@@ -6,8 +6,6 @@ Two web processes and a worker. What was good a moment ago was shown to both, so
 import re
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +21,6 @@ from cloud.access.models import Membership, User
 from cloud.database.clock import utc_now
 from cloud.database.transaction import Transaction
 from tests.cloud.console.building import OWN
-from tests.dynamic_security import a_guarded_mosquitto
-from tests.postgres import PostgresServer
 from tests.system.world import World
 from tests.waiting import wait_until
 
@@ -34,16 +30,9 @@ TRIES = 3
 """A machine busy with other tests may be late once; a timer instead of a wake-up is late each time."""
 
 
-@pytest.fixture(scope="module")
-def world(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder: Path = tmp_path_factory.mktemp("revoked")
-    with (
-        a_guarded_mosquitto(folder / "broker") as broker,
-        postgres_server.fresh_database() as url,
-        World(folder / "world", broker, url, webs=2, agents=False,
-              limits={"COFFEE_BROKER_RIGHTS": "dynamic-security"}) as running,
-    ):  # fmt: skip
-        yield running
+@pytest.fixture
+def world(guarded_world: World) -> World:
+    return guarded_world
 
 
 class Browser:
@@ -111,8 +100,7 @@ def test_a_user_disabled_at_the_server_is_refused_by_every_process(world: World)
 
 def test_a_revoked_machine_is_thrown_out_within_a_second_and_comes_in_no_more(world: World) -> None:
     owner = Browser(world, "owner", Role.OWNER)
-    took = [_revoked_within(world, owner) for _ in range(TRIES)]
-    assert min(took) <= AT_ONCE_S, took
+    assert any(_revoked_within(world, owner) <= AT_ONCE_S for _ in range(TRIES))
 
 
 def _revoked_within(world: World, owner: Browser) -> float:

@@ -15,8 +15,10 @@ from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
+from click.testing import CliRunner
 from sqlalchemy import update
 
+from cloud.cli import main
 from cloud.database.database import Database
 from cloud.fleet.apply import apply
 from cloud.fleet.models import Device, DeviceLive, Drink
@@ -288,9 +290,9 @@ class World:
 
     def once(self, *words: str) -> str:
         """A command of `coffee-cloud` that must end well; what it said."""
-        command = Restartable("cloud", words, self.folder / f"cloud-{words[0]}", self._settings(self._ports[0]))
-        command.finish()
-        return command.output()
+        told = CliRunner().invoke(main, words, env=self._settings(self._ports[0]))
+        assert told.exit_code == 0, f"{words} ended with {told.exit_code}:\n{told.output}"
+        return told.output
 
     def _cloud(self) -> tuple[list[Restartable], list[Restartable]]:
         if not self._split:
