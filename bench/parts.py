@@ -10,7 +10,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, Protocol, TypeVar
 
 START_WITHIN_S = 30.0
-_CONTEXT = multiprocessing.get_context("spawn")
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["bench.stage"])
+"""Imported once and not by each part, which is a second of processor every time."""
 T = TypeVar("T", covariant=True)
 
 

@@ -35,6 +35,7 @@ def test_interrupted_when(stage: str, tmp_path: Path) -> None:
         check_ended(run, 1, "Ended before it began.")
 
 
+@pytest.mark.long
 def test_interrupted_while_it_buys(tmp_path: Path) -> None:
     with a_demo(tmp_path / "demo", "--once", "--fault", "silent") as run:
         run.wait_says("Cloud, agent, simulated machine and provider")
