@@ -1,6 +1,7 @@
 """`demo --once` with each fault: exit code, verdict, the log docs/one-coffee.md shows, nothing left; wrong usage."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,9 +90,7 @@ def test_so_does_every_other_way_to_run_it(arguments: list[str], tmp_path_factor
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_two_and_says_why(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        code = main(["demo", *arguments])
-    except SystemExit as refused:
-        code = refused.code
+    with pytest.raises(SystemExit) as refused:
+        sys.exit(main(["demo", *arguments]))
     told = capsys.readouterr().err
-    assert (code, says in told) == (2, True), told
+    assert (refused.value.code, says in told) == (2, True), told
