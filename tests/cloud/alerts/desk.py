@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -66,11 +66,11 @@ class Desk:
             channel_settings.add, merchant, wanted, self.world.vault, self.world.now
         )[0].id  # fmt: skip
 
-    def pass_time(self, seconds: float, every: float = 10.0) -> None:
-        """Look and send every few seconds, as the loops do."""
-        until = self.world.clock.now.timestamp() + seconds
-        while self.world.clock.now.timestamp() < until:
-            now = self.world.clock.advance(every)
+    def pass_time(self, seconds: float, every: float = 30.0) -> None:
+        """Look and send every few seconds, as the loops do, and at the end."""
+        until = self.world.now + timedelta(seconds=seconds)
+        while self.world.now < until:
+            now = self.world.clock.advance(min(every, (until - self.world.now).total_seconds()))
             self.watch.step(now)
             self.notifier.step(now)
 

@@ -94,7 +94,7 @@ def test_each_channel_says_it_in_its_own_way(desk: Desk) -> None:
     assert opened.facts["subject"] == "🔴 Автомат не на связи: m-001"
     calls = desk.messages("ours")
     assert [call.facts["said"]["word"] for call in calls] == ["open", "resolved"]
-    desk.pass_time(1800, every=60)
+    desk.pass_time(1800, every=300)
     assert [letter.facts["subject"][:1] for letter in desk.messages("ops@example.org")] == ["🔴", "🟢"]
 
 
@@ -197,7 +197,7 @@ def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
     sqlite_desk.presence(DEVICE, online=False)
     sqlite_desk.pass_time(600)
     sqlite_desk.presence(OTHER_DEVICE, online=False)
-    sqlite_desk.pass_time(2900, every=60)
+    sqlite_desk.pass_time(2900, every=300)
     assert sqlite_desk.messages() == []
     sqlite_desk.pass_time(300)
     [digest] = sqlite_desk.messages()
@@ -212,7 +212,7 @@ def test_over_goes_only_where_open_went(sqlite_desk: Desk) -> None:
     sqlite_desk.presence(DEVICE, online=True)
     sqlite_desk.pass_time(400)
     sqlite_desk.channel("email", "late@example.org")
-    sqlite_desk.pass_time(2400, every=60)
+    sqlite_desk.pass_time(2400, every=300)
     assert [len(sqlite_desk.messages(to)) for to in ("early@example.org", "late@example.org")] == [2, 0]
 
 
@@ -331,7 +331,7 @@ def test_a_merchants_rule_waits_shorter_or_is_off(sqlite_desk: Desk) -> None:
     rule = Rule(merchant_id="north", kind="offline", enabled=True, pending_s=10.0)
     desk.world.database.transact(lambda tx: tx.session.merge(rule))
     desk.presence(DEVICE, online=False)
-    desk.pass_time(40)
+    desk.pass_time(40, every=10)
     assert len(desk.messages()) == 1
     desk.world.database.transact(lambda tx: setattr(tx.session.get_one(Rule, ("north", "offline")), "enabled", False))
     desk.presence(OTHER_DEVICE, online=False)
@@ -363,7 +363,7 @@ def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
     desk.presence(OTHER_DEVICE, online=False)
     desk.pass_time(600)
     assert [OTHER_DEVICE in message.text for message in desk.messages()] == [True]
-    desk.pass_time(3300, every=60)
+    desk.pass_time(3300, every=300)
     assert len(desk.messages()) == 2
 
 

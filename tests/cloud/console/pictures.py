@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page as Tab
 from sqlalchemy import select
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from cloud.access.acts import ANYBODYS, GRANTS, Act, Role
 from cloud.access.models import Membership
@@ -31,6 +29,7 @@ from tests.chromium import Pages, a_browser
 from tests.cloud.console import month
 from tests.cloud.console.building import OWN, Console, a_console
 from tests.cloud.console.month_of_updates import STOPPED
+from tests.cloud.console.site import Site
 from tests.cloud.worlds import DEVICE, a_world
 from tests.real_parts import CHROMIUM
 
@@ -118,15 +117,8 @@ def _a_site(folder: Path) -> Iterator[tuple[Console, str, Found]]:
     file = folder / "coffee.db"
     with a_world(f"sqlite:///{file}") as world, a_console(world, "https://coffee.example.com") as console:
         found = _pages(console, month.live(console, file))
-        server = make_server("127.0.0.1", 0, console.app, threaded=True, request_handler=_Quiet)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield console, f"http://127.0.0.1:{server.server_port}", found
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with Site(console) as site:
+            yield console, site.url, found
 
 
 def _pages(console: Console, order_id: str) -> Found:
@@ -189,10 +181,6 @@ def _shown(found: Found) -> str:
     rows = [f"| {' | '.join(small[at : at + COLUMNS])} |\n" for at in range(0, len(small), COLUMNS)]
     rows.insert(1, f"|{'---|' * COLUMNS}\n")
     return "\n" + "".join(rows) + "\n" + "\n\n".join(wide) + "\n\n"
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ from cloud.orders.sales_days import roll_up
 from tests.chromium import Pages
 from tests.cloud.console.building import Console
 from tests.cloud.console.made import poured
-from tests.cloud.console.test_the_walk import console_site
 
-__all__ = ["console_site"]
 pytestmark = pytest.mark.browser
 
 
