@@ -62,3 +62,13 @@ def till(world: World) -> Iterator[Till]:
 def sqlite_till(sqlite_world: World) -> Iterator[Till]:
     with a_till(sqlite_world) as made:
         yield made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`any_database` leaves PostgreSQL for `--long`: every statement said in such a test is said to it in another."""
+    for item in items:
+        cell = getattr(item, "callspec", None)
+        is_postgresql = cell is not None and cell.params.get("migrated_url") == "postgresql"
+        decides_nothing = item.get_closest_marker("any_database") and not item.get_closest_marker("both_databases")
+        if is_postgresql and decides_nothing:
+            item.add_marker(pytest.mark.long)

@@ -18,6 +18,8 @@ from tests.cloud.backup.restoring import Restorable
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
 
+pytestmark = pytest.mark.any_database
+
 DAY_S = 24 * 3600.0
 CAPTURES = ["on_dispense", "immediate"]
 
@@ -146,6 +148,7 @@ def test_poured_from_the_page_since_the_backup(there: Restorable) -> None:
     assert till.booked(order_id)["captured"] == PRICE
 
 
+@pytest.mark.both_databases
 def test_a_doubt_of_the_backup_is_decided_by_the_machine_alone(there: Restorable) -> None:
     there.takes_money("immediate")
     till, world = there.till, there.world
@@ -194,6 +197,7 @@ def test_an_agent_that_stays_silent_is_a_persons(there: Restorable) -> None:
     assert actions(there) == {Next.PERSON}
 
 
+@pytest.mark.both_databases
 def test_a_return_made_since_is_not_made_again(there: Restorable) -> None:
     there.takes_money("immediate")
     till = there.till
@@ -242,6 +246,7 @@ def test_an_order_of_a_machine_that_is_not_there_yet_waits_for_it(there: Restora
     assert not there.lacking()
 
 
+@pytest.mark.both_databases
 def test_a_snapshot_put_back_by_other_means_is_told_by_hand(there: Restorable) -> None:
     there.takes_money("immediate")
     till = there.till

@@ -16,6 +16,8 @@ from protocol.reasons import AnswerStatus, Result, RinseProgram, Stage
 from tests.cloud.courier.rig import Machine, Rig
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
 
+pytestmark = pytest.mark.any_database
+
 RINSE = Wanted(Kind.RINSE, program=RinseProgram.CLEAN)
 CUP = Wanted(Kind.TEST_CUP, drink_no="latte", size=1)
 
@@ -93,6 +95,7 @@ def test_asked_sent_answered(sending: Sending) -> None:
     assert world.open_tasks("") == []
 
 
+@pytest.mark.both_databases
 def test_sent_again_until_it_is_answered(sending: Sending) -> None:
     job_id = ask(sending.world)
     sending.send()
@@ -126,6 +129,7 @@ def test_what_began_and_never_ended_is_told_as_such(sending: Sending) -> None:
     assert job(world, job_id).state == State.SILENT
 
 
+@pytest.mark.both_databases
 def test_an_older_agent_says_so(sending: Sending) -> None:
     job_id = ask(sending.world)
     sending.send()
@@ -164,6 +168,7 @@ def test_paid_after_it_was_asked_and_before_it_was_sent(sending: Sending) -> Non
     assert sending.machine.commands == []
 
 
+@pytest.mark.both_databases
 def test_a_test_cup_is_no_order_and_opens_what_closed_by_itself(sending: Sending) -> None:
     world = sending.world
     for name, by in (("latte", "breaker"), ("", "breaker")):
@@ -187,6 +192,7 @@ def test_a_test_cup_is_no_order_and_opens_what_closed_by_itself(sending: Sending
     world.pay()  # the machine sells again
 
 
+@pytest.mark.both_databases
 def test_a_test_cup_leaves_closed_what_a_person_closed(sending: Sending) -> None:
     world = sending.world
     world.database.transact(closing.close, DEVICE, "latte", "anna", "new recipe", world.now)

@@ -59,6 +59,7 @@ def sent_order(rig: Rig) -> str:
     return order_id
 
 
+@pytest.mark.any_database
 def test_the_machines_word_makes_the_order_and_is_receipted(rig: Rig) -> None:
     machine, order_id = rig.machine(), sent_order(rig)
     machine.say(accepted(rig, order_id))
@@ -95,6 +96,7 @@ def test_a_receipt_is_sent_only_after_the_commit(rig: Rig, mocker: MockerFixture
     assert status_when_receipted == ["successful"]
 
 
+@pytest.mark.any_database
 def test_a_repeat_is_receipted_again_and_changes_nothing(rig: Rig) -> None:
     machine, order_id = rig.machine(), sent_order(rig)
     for number in range(3):
@@ -104,6 +106,7 @@ def test_a_repeat_is_receipted_again_and_changes_nothing(rig: Rig) -> None:
     assert [change.event for change in rig.world.history(order_id)].count("machine_refused") == 1
 
 
+@pytest.mark.any_database
 def test_another_devices_command_is_nobodys_to_report(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     liar, order_id = rig.machine(OTHER_DEVICE), sent_order(rig)
     liar.say(outcome(rig, order_id))
@@ -257,6 +260,7 @@ def test_an_agent_that_says_hello_is_told_the_time(sqlite_rig: Rig) -> None:
     assert machine.receipts == [said]
 
 
+@pytest.mark.any_database
 def test_a_receipt_nobody_can_be_given_harms_nothing(rig: Rig, mocker: MockerFixture) -> None:
     machine, order_id = rig.machine(), sent_order(rig)
     mocker.patch.object(rig.link, "publish", side_effect=NotConnected("gone"))

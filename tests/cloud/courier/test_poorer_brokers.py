@@ -15,6 +15,8 @@ from tests.cloud.worlds import World, a_world
 from tests.simulator.broker.clients import V3, Client
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.any_database
+
 TO = topic("m-001", Channel.COMMAND)
 Dialled = Callable[..., BrokerLink]
 

@@ -34,6 +34,7 @@ def row(world: World) -> probes.Probe:
         return session.get_one(probes.Probe, (DEVICE, "latte"))
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("ready", "code", "kept"), [(True, "", ""), (False, "no_milk", "no_milk"), (False, "", "fault")]
 )

@@ -23,6 +23,8 @@ from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, START, World
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.any_database
+
 PARAMETERS = {"order_id", "device", "command", "attempt", "drink_no", "size", "price", "issued_at", "deadline_at"}
 
 
@@ -257,6 +259,7 @@ def test_a_command_withdrawn_while_the_broker_was_away_never_goes_out(sqlite_wor
     assert (sqlite_world.status(order_id), sqlite_world.order(order_id).reason) == ("make_failed", "returned")
 
 
+@pytest.mark.both_databases
 def test_a_broker_that_forbids_it_fails_the_order_at_once(
     rig: Rig, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +286,7 @@ def test_a_busy_broker_is_asked_again(sqlite_world: World, code: int) -> None:
     assert world.status(order_id) == "make_pending"
 
 
+@pytest.mark.both_databases
 def test_an_unexpected_error_fails_the_order_at_once_and_the_others_are_sent(
     rig: Rig, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
 ) -> None:

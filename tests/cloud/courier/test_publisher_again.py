@@ -3,6 +3,8 @@
 import itertools
 from datetime import timedelta
 
+import pytest
+
 from cloud.courier.outgoing import LEASE_S
 from cloud.orders.tasks import Task
 from protocol.messages import Make, Query
@@ -12,6 +14,8 @@ from tests.cloud.courier.rig import Rig
 from tests.cloud.courier.test_publisher import published, with_small_broker
 from tests.cloud.worlds import World
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.any_database
 
 
 def test_a_lost_answer_is_awaited_for_its_lease_and_then_sent_again(rig: Rig, broker: Broker) -> None:

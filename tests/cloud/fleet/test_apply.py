@@ -58,6 +58,7 @@ def order(database: Database) -> None:
     database.transact(work)
 
 
+@pytest.mark.any_database
 def test_an_empty_database_gets_all_of_the_file(database: Database) -> None:
     report = put(database, FLEET)
     assert {entry.did for entry in report.entries} == {Did.CREATED}
@@ -80,6 +81,7 @@ def test_an_empty_database_gets_all_of_the_file(database: Database) -> None:
         assert ENVIRON["NORTH_YOOKASSA_KEY"] not in credential.secret
 
 
+@pytest.mark.any_database
 def test_the_same_again_changes_nothing(database: Database) -> None:
     put(database, FLEET)
     before = everything(database)
@@ -88,6 +90,7 @@ def test_the_same_again_changes_nothing(database: Database) -> None:
     assert everything(database) == before
 
 
+@pytest.mark.any_database
 def test_a_dry_run_tells_the_same_and_writes_nothing(database: Database, tmp_path: Path) -> None:
     before = everything(database)
     looked = put(database, FLEET, dry_run=True)
@@ -138,6 +141,7 @@ def test_a_size_no_longer_listed_is_no_longer_sold(database: Database) -> None:
         assert americano.price(0) is None
 
 
+@pytest.mark.any_database
 def test_a_drink_no_longer_listed_is_removed_from_sale_and_orders_keep_it(database: Database) -> None:
     put(database, FLEET)
     order(database)
@@ -157,6 +161,7 @@ def test_drinks_are_shown_in_the_order_of_the_file(database: Database) -> None:
         assert session.scalars(select(Drink.drink_no).order_by(Drink.position)).all() == ["latte", "americano"]
 
 
+@pytest.mark.any_database
 def test_what_is_not_in_the_file_is_left_alone_and_told(database: Database) -> None:
     put(database, FLEET)
     report = put(database, SOUTH)
@@ -168,6 +173,7 @@ def test_what_is_not_in_the_file_is_left_alone_and_told(database: Database) -> N
     assert "left alone device m-001 (not in the file)" in format_report(report)
 
 
+@pytest.mark.any_database
 def test_a_device_may_be_added_to_a_merchant_the_database_knows(database: Database) -> None:
     put(database, MERCHANT)
     assert did(put(database, DEVICE))["device m-001"] == (Did.CREATED, ())
@@ -200,6 +206,7 @@ def test_leaving_a_shop_is_warned_about(database: Database) -> None:
     assert warning.startswith(f"line {line_of(FLEET, '100500')}, ")
 
 
+@pytest.mark.any_database
 def test_a_secret_no_key_can_read_any_more_is_stored_again(database: Database) -> None:
     apply(database, Vault("a key that was lost, long enough too"), FLEET, ENVIRON)
     report = put(database, FLEET)
@@ -236,6 +243,7 @@ def test_mistakes_of_the_file_and_against_the_database_are_told_together(databas
     ]
 
 
+@pytest.mark.any_database
 def test_a_machine_that_has_sold_cannot_change_hands(database: Database) -> None:
     put(database, FLEET)
     moved = SOUTH + with_line(DEVICE, '"north"', '"south"') + AMERICANO
@@ -259,6 +267,7 @@ def test_a_device_made_elsewhere_gets_its_live_row_too(database: Database) -> No
         assert session.get(DeviceLive, "m-001") is not None
 
 
+@pytest.mark.any_database
 def test_the_report_counts_what_was_done(database: Database) -> None:
     put(database, FLEET)
     changed = with_line(MERCHANT + DEVICE + AMERICANO, "Невский 1,", "Невский 2,")

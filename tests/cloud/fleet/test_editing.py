@@ -44,6 +44,7 @@ def location(world: World) -> str:
         return session.get_one(Device, DEVICE).location
 
 
+@pytest.mark.any_database
 def test_an_edit_tells_what_was_before_and_keeps_to_the_files_rules(world: World) -> None:
     changed = edit(world, LATTE, name="Латте", price_medium=19900)
     assert (changed.before, changed.after) == ({"price_medium": 17900}, {"price_medium": 19900})
@@ -68,6 +69,7 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_written_over(world: Wor
     assert location(world) == "Second floor"
 
 
+@pytest.mark.any_database
 def test_the_file_is_refused_where_a_hand_said_otherwise_until_somebody_chooses(world: World) -> None:
     taken(world)
     edit(world, MACHINE, location="Second floor")
@@ -83,6 +85,7 @@ def test_the_file_is_refused_where_a_hand_said_otherwise_until_somebody_chooses(
     assert taken(world) == []
 
 
+@pytest.mark.any_database
 def test_a_file_that_says_the_same_ends_the_difference(world: World) -> None:
     taken(world)
     edit(world, MACHINE, location="Second floor")
@@ -117,6 +120,7 @@ def test_what_is_exported_changes_nothing_when_it_is_applied(world: World) -> No
     assert [entry for entry in report.entries if entry.did not in {Did.SAME, Did.NOT_IN_FILE}] == []
 
 
+@pytest.mark.any_database
 def test_a_file_from_elsewhere_reads_no_secret_of_this_host(world: World) -> None:
     asks = FILE + '\n[[merchant]]\nid = "x"\nname = "x"\n[merchant.payment.Yookassa]\nsecret_key = "file:/etc/passwd"\n'
     file = read_fleet(asks, {}, with_accounts=False)

@@ -45,6 +45,7 @@ def test_two_machines_may_use_the_same_ids_and_neither_hides_the_others(world: W
     assert [one.code for one in kept(world, OTHER_DEVICE)] == ["no_beans"]
 
 
+@pytest.mark.any_database
 def test_of_a_machine_that_is_not_in_the_fleet_nothing_is_kept(world: World) -> None:
     hear(world, *(told(f"j-{number}") for number in range(5)), device_uuid="stranger")
     assert kept(world, "stranger") == []
@@ -65,6 +66,7 @@ def test_a_noisy_machine_fills_its_own_room_and_no_others(world: World, monkeypa
     assert len(kept(world, OTHER_DEVICE)) == 1
 
 
+@pytest.mark.any_database
 def test_what_is_too_old_goes_with_the_next_one_of_any_machine(world: World) -> None:
     hear(world, told("old-1"))
     world.clock.advance(KEPT_FOR.total_seconds() / 2)
@@ -81,6 +83,7 @@ def test_every_happening_has_a_sentence(happening: EventKind) -> None:
     assert events_report.MEANINGS[happening]
 
 
+@pytest.mark.any_database
 def test_a_person_reads_what_happened_when_and_what_is_missing(world: World) -> None:
     hear(world, told("j-1", "fault_set", code="door_open", evidence={"level": "block", "drinks": ""}))
     world.clock.advance(600)

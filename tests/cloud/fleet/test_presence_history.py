@@ -12,6 +12,8 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import KEPT_FOR, Presence, Spell, current_spells, spells_of
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
 
+pytestmark = pytest.mark.any_database
+
 NO_WATER = {"code": "no_water", "level": "block"}
 
 
@@ -80,6 +82,7 @@ def test_faulted_is_a_machine_that_can_make_nothing_until_something_changes(
     assert (spell.state, spell.reason) == (Presence.FAULTED if reason else Presence.ONLINE, reason)
 
 
+@pytest.mark.both_databases
 def test_many_machines_are_asked_about_in_one_question(world: World) -> None:
     change(world, online=True)
     change(world, OTHER_DEVICE, online=True, two_agents_since=world.now, sessions=[["a", 1], ["b", 1]], session_id="b")
@@ -112,6 +115,7 @@ def test_a_machine_on_a_loose_plug_fills_its_own_room_only_and_old_spells_go(
     assert [state for state, *_ in history(world, OTHER_DEVICE)] == ["offline"], "how it is now is never forgotten"
 
 
+@pytest.mark.both_databases
 def test_only_what_lasted_beyond_the_moment_asked_for(world: World) -> None:
     change(world, online=True)
     world.clock.advance(100)

@@ -15,6 +15,8 @@ from tests.cloud.money.wire import Fate
 from tests.cloud.payments.samples_on_disk import SAMPLES, names
 from tests.cloud.worlds import PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 P = PaymentState
 RETURNS = (Task.CANCEL, Task.REFUND)
 

@@ -26,6 +26,8 @@ from cloud.orders.states import Status
 from cloud.orders.tasks import REFUSED, Lane
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 
 def risks(world: World) -> list[AtRisk]:
     with world.database.read() as session:
@@ -44,6 +46,7 @@ def begin_all(tx: Transaction, world: World) -> None:
     outbox.claim(tx, Lane.PROVIDER, world.now, Claim("till", 60.0))
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("status", [Status.CREATED, Status.PENDING, Status.NOT_PAID, Status.FAILED])
 def test_where_no_money_came_none_is_at_risk(world: World, status: Status) -> None:
     world.bring_to(status)
@@ -98,6 +101,7 @@ def test_what_came_back_in_part_is_at_risk_in_part(world: World) -> None:
     assert sum(actions(world).values()) == PRICE - 5000
 
 
+@pytest.mark.both_databases
 def test_money_of_several_orders_is_summed_and_the_oldest_counts(world: World) -> None:
     world.bring_to(Status.PAID)
     world.clock.advance(40)
@@ -106,6 +110,7 @@ def test_money_of_several_orders_is_summed_and_the_oldest_counts(world: World) -
     assert risks(world) == [AtRisk(Next.POURING, 2 * PRICE, 2, 42)]
 
 
+@pytest.mark.both_databases
 def test_money_that_does_not_fit_its_order_goes_back(world: World) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id)
@@ -146,6 +151,7 @@ def refuse_often(world: World) -> None:
     world.database.transact(work)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("mishap", [forget_the_key, change_the_shop, nobody_answers, lose_the_answer, refuse_often])
 def test_what_nothing_moves_by_itself_is_a_persons(world: World, mishap: Callable[[World], None]) -> None:
     world.bring_to(Status.MAKE_FAILED)
@@ -163,6 +169,7 @@ def test_a_payment_that_never_ends_is_a_persons(world: World) -> None:
     assert risks(world) == []
 
 
+@pytest.mark.both_databases
 def test_each_payment_can_be_listed_oldest_first_and_by_shop(world: World) -> None:
     first = world.bring_to(Status.MAKE_FAILED)
     world.clock.advance(10)

@@ -14,6 +14,8 @@ from cloud.orders.states import Status
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, World
 
+pytestmark = pytest.mark.any_database
+
 BREWER, NO_MILK, BUSY = "failed:brewer", "rejected:no_milk", "rejected:busy"
 
 
@@ -75,6 +77,7 @@ def fail(world: World, order_id: str, code: str = "brewer") -> None:
     world.report(order_id, Result.FAILED, code)
 
 
+@pytest.mark.both_databases
 def test_two_running_close_the_machine_and_a_person_opens_it(world: World) -> None:
     fail(world, world.pay())
     assert thing(world).closed_since is None

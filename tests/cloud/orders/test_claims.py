@@ -8,6 +8,8 @@ from cloud.orders.states import Status
 from tests.cloud.orders.test_operator_actions import poured
 from tests.cloud.worlds import World
 
+pytestmark = pytest.mark.any_database
+
 
 def say(world: World, order_id: str, words: str = "", kind: ClaimKind | None = ClaimKind.NOT_POURED) -> int:
     return world.database.transact(claims.say, order_id, kind, words, "ru", world.now).id
@@ -27,6 +29,7 @@ def states(world: World, order_id: str) -> list[str]:
         return [claim.state for claim in claims.claims_of(session, order_id)]
 
 
+@pytest.mark.both_databases
 def test_a_claim_is_a_conversation_that_ends_when_it_is_resolved(world: World) -> None:
     order_id = poured(world)
     claim = say(world, order_id, " Ничего не\r\nналило\x07 ")

@@ -17,6 +17,8 @@ from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ONE_STAGE, START, World
 
+pytestmark = pytest.mark.any_database
+
 RETURNS = (Task.CANCEL, Task.REFUND)
 
 
@@ -98,6 +100,7 @@ def test_a_late_paid_order_nobody_collects_is_returned(world: World) -> None:
     assert refund.due_at == world.now
 
 
+@pytest.mark.both_databases
 def test_when_the_grace_is_over_the_money_goes_back(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
@@ -140,6 +143,7 @@ def test_every_waiting_order_has_a_deadline_or_is_asked_about(world: World, stat
     assert status in FINAL or is_asked_about or world.order(order_id).due_at is not None
 
 
+@pytest.mark.both_databases
 def test_the_loop_wakes_for_the_next_deadline_and_never_in_the_past(world: World) -> None:
     deadlines = Deadlines(world.database, world.rules)
     assert deadlines.step(world.now) == START + timedelta(seconds=1)
@@ -154,6 +158,7 @@ def test_the_loop_wakes_for_the_next_deadline_and_never_in_the_past(world: World
     assert deadlines.step(world.now) > world.now
 
 
+@pytest.mark.both_databases
 def test_an_order_that_cannot_be_judged_keeps_nobody_else_waiting(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,6 +250,7 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer(world: World) -> None
     assert world.status(order_id) == "make_failed"
 
 
+@pytest.mark.both_databases
 def test_a_grace_that_ended_while_nobody_listened_waits_for_the_devices_too(world: World) -> None:
     order_id = silent_past_its_deadline(world)
     world.wait(0)
@@ -258,6 +264,7 @@ def test_a_grace_that_ended_while_nobody_listened_waits_for_the_devices_too(worl
     assert world.order(order_id).return_after is None
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("is_open", [True, False])
 def test_what_no_device_could_have_answered_is_judged_at_once(world: World, is_open: bool) -> None:
     """Orders nobody paid, late-paid ones, commands not handed over, and whatever was issued since we listen."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import event, select, update
 
 from cloud.database.transaction import Transaction
@@ -23,6 +24,7 @@ def set_status(tx: Transaction, order_id: str, status: Status) -> None:
     tx.session.execute(update(Order).where(Order.id == order_id).values(status=status.value))
 
 
+@pytest.mark.any_database
 def test_taken_money_is_earned_once_the_drink_is_poured(world: World) -> None:
     held = world.bring_to(Status.SUCCESSFUL)
     assert not is_earned(world, held)

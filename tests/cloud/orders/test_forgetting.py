@@ -35,6 +35,7 @@ def after(world: World, time: timedelta) -> None:
     Forgetting(world.database).step(world.clock.advance(time.total_seconds()))
 
 
+@pytest.mark.any_database
 def test_who_paid_or_tried_to_is_kept_and_the_rest_goes(world: World) -> None:
     expired(world)
     paid, tried = world.pay("ord-paid"), world.scan("ord-tried")
@@ -45,6 +46,7 @@ def test_who_paid_or_tried_to_is_kept_and_the_rest_goes(world: World) -> None:
     assert there(world) == {"ord-tried", "ord-paid"}
 
 
+@pytest.mark.any_database
 def test_its_old_code_is_over_and_anothers_is_not(world: World) -> None:
     expired(world)
     after(world, KEPT_FOR)

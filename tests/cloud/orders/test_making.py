@@ -15,6 +15,8 @@ from cloud.orders.tasks import Lane, Task
 from protocol.reasons import AgentCode, Result, Spout, Stage
 from tests.cloud.worlds import HOLD, ONE_STAGE, OTHER_DEVICE, PRICE, START, World
 
+pytestmark = pytest.mark.any_database
+
 RETURNS = (Task.CANCEL, Task.REFUND)
 
 
@@ -91,6 +93,7 @@ def test_done_takes_the_hold_or_keeps_the_money(world: World, account: object) -
     assert (order.progress, order.due_at, order.finished_at) == (100, None, START)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("result", "code", "out", "reason"),
     [
@@ -189,6 +192,7 @@ def test_an_older_revision_and_any_word_after_done_are_too_late(sqlite_world: Wo
     assert (world.command(order_id).result, world.command(order_id).revision) == ("done", 2)
 
 
+@pytest.mark.both_databases
 def test_never_received_after_silence_returns_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
@@ -292,6 +296,7 @@ def test_nothing_else_can_be_poured_by_hand(sqlite_world: World, status: Status)
     assert len(sqlite_world.commands(order_id)) == commands
 
 
+@pytest.mark.both_databases
 def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)

@@ -13,6 +13,8 @@ from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 BY = ("anna@example.org", "the cup was cold")
 
 
@@ -36,6 +38,7 @@ def decide(world: World, order_id: str, kopecks: int | None = None) -> int:
     return world.database.transact(operator_actions.give_back, order_id, kopecks, *BY, world.now)
 
 
+@pytest.mark.both_databases
 def test_a_part_of_a_poured_drink_is_returned_and_the_rest_stays_paid(world: World) -> None:
     order_id = poured(world)
     assert decide(world, order_id, 5000) == 5000
@@ -50,6 +53,7 @@ def test_a_part_of_a_poured_drink_is_returned_and_the_rest_stays_paid(world: Wor
     assert (line.event, line.actor, line.reason, line.evidence) == ("return_decided", *BY, {"kopecks": 5000})
 
 
+@pytest.mark.both_databases
 def test_what_is_left_can_be_returned_too_and_not_a_kopeck_more(world: World) -> None:
     order_id = poured(world)
     decide(world, order_id, 5000)
@@ -60,6 +64,7 @@ def test_what_is_left_can_be_returned_too_and_not_a_kopeck_more(world: World) ->
         decide(world, order_id)
 
 
+@pytest.mark.both_databases
 def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(world: World) -> None:
     order_id = poured(world)
     decide(world, order_id, 5000)
@@ -135,6 +140,7 @@ def test_a_hold_that_waits_for_a_person_is_cancelled_a_day_before_the_provider_l
     assert world.open_tasks(order_id, Task.CANCEL) == ["cancel"]
 
 
+@pytest.mark.both_databases
 def test_a_return_still_waiting_for_evidence_can_be_decided_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
@@ -146,6 +152,7 @@ def test_a_return_still_waiting_for_evidence_can_be_decided_at_once(world: World
     assert refund.due_at == world.now
 
 
+@pytest.mark.both_databases
 def test_the_ledger_only_knows_its_own_kinds(world: World) -> None:
     order_id = poured(world)
     payment = world.payment(order_id)

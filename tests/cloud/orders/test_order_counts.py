@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from cloud.orders.archive import ArchivedOrder, bring_back
@@ -32,6 +33,7 @@ def counted(world: World) -> dict[str, int]:
         return dict(Counter([*living, *resting]))
 
 
+@pytest.mark.any_database
 def test_every_way_to_end_and_to_go_is_counted(world: World) -> None:
     world.opens_again = True
     assert told(world) == {}

@@ -21,6 +21,8 @@ from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ACCOUNT, HOLD, ONE_STAGE, PRICE, START, World
 
+pytestmark = pytest.mark.any_database
+
 P = PaymentState
 RETURNS = (Task.CANCEL, Task.REFUND)
 
@@ -49,6 +51,7 @@ def test_a_second_press_finds_the_first_payment(world: World) -> None:
     assert len(world.rows(order_id, Task.CREATE)) == 1
 
 
+@pytest.mark.both_databases
 def test_two_presses_at_once_open_one_payment(world: World) -> None:
     order_id = world.scan()
     gate, opened = threading.Barrier(6), list[str]()
@@ -107,6 +110,7 @@ def test_a_declined_buyer_may_try_again_with_a_new_payment(world: World) -> None
     assert len(world.rows(order_id, Task.CREATE)) == 2
 
 
+@pytest.mark.both_databases
 def test_the_database_itself_refuses_a_second_live_payment(world: World) -> None:
     order_id = world.scan()
     world.start(order_id)
@@ -259,6 +263,7 @@ def test_a_refund_of_a_drink_that_was_poured_is_goodwill(sqlite_world: World) ->
     assert sqlite_world.open_tasks(order_id, *RETURNS) == []
 
 
+@pytest.mark.both_databases
 def test_the_ledger_cannot_be_rewritten(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
 
@@ -304,6 +309,7 @@ def test_a_hint_not_yet_followed_survives_other_news(sqlite_world: World) -> Non
     assert next_check_in(sqlite_world, order_id) == -1
 
 
+@pytest.mark.both_databases
 def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world: World, mocker: MockerFixture) -> None:
     """A webhook notes its hint without holding the order; the payment's own row makes it wait its turn."""
     order_id = world.bring_to(Status.SUCCESSFUL)
@@ -331,6 +337,7 @@ def test_a_hint_that_comes_in_the_middle_of_other_news_is_not_written_over(world
     assert next_check_in(world, order_id) == 0
 
 
+@pytest.mark.both_databases
 def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World, mocker: MockerFixture) -> None:
     """The call worker looks for work after the late done has read the refund and before that is committed."""
     order_id = world.pay(account=ONE_STAGE)

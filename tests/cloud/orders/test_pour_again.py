@@ -10,6 +10,8 @@ from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import World
 
+pytestmark = pytest.mark.any_database
+
 BY = ("anna@example.org", "it was cold")
 
 
@@ -73,6 +75,7 @@ def test_a_late_paid_drink_is_poured_as_itself(world: World) -> None:
     assert world.status(order_id) == "paid"
 
 
+@pytest.mark.both_databases
 def test_a_free_drink_is_not_poured_again_by_itself(world: World) -> None:
     new = pour(world, poured(world))
     world.publish(new)

@@ -25,6 +25,8 @@ from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import HOLD, PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 ANNA, BORIS = "anna@example.org", "boris@example.org"
 COLD = Wish(ReturnReason.BAD_DRINK, "the cup was cold")
 SMALL = Limits(per_act=10_000, per_person_day=20_000)
@@ -46,6 +48,7 @@ def state(world: World, request_id: int) -> str:
     return request(world, request_id).state
 
 
+@pytest.mark.both_databases
 def test_within_the_limits_a_person_returns_at_once_and_it_is_followed_to_its_end(world: World) -> None:
     order_id = poured(world)
     asked = ask(world, order_id)
@@ -69,6 +72,7 @@ def test_above_the_limit_nothing_moves_until_a_second_person_approves(world: Wor
         world.database.transact(return_requests.approve, asked, "carl@example.org", world.now)
 
 
+@pytest.mark.both_databases
 def test_the_database_itself_refuses_who_approves_his_own(world: World) -> None:
     asked = ask(world, poured(world), SMALL)
     with pytest.raises(Exception, match="two_persons"):
@@ -98,6 +102,7 @@ def test_an_approval_fails_when_the_order_has_changed_since(world: World) -> Non
     assert state(world, asked) == RequestState.REQUESTED
 
 
+@pytest.mark.both_databases
 def test_what_was_returned_by_another_way_meanwhile_is_not_returned_twice(world: World) -> None:
     order_id = poured(world)
     asked = ask(world, order_id, SMALL)
@@ -107,6 +112,7 @@ def test_what_was_returned_by_another_way_meanwhile_is_not_returned_twice(world:
     assert len(world.rows(order_id, Task.REFUND)) == 1
 
 
+@pytest.mark.both_databases
 def test_one_open_request_an_order(world: World) -> None:
     order_id = poured(world)
     asked = ask(world, order_id, SMALL)
@@ -152,6 +158,7 @@ def test_a_hold_is_taken_before_it_is_given_back(world: World) -> None:
     assert state(world, ask(world, order_id)) == RequestState.APPROVED
 
 
+@pytest.mark.both_databases
 def test_a_return_the_provider_refuses_again_and_again_is_told_and_may_still_succeed(world: World) -> None:
     order_id = poured(world)
     asked = ask(world, order_id)

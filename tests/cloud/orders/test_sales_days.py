@@ -79,8 +79,9 @@ def buy(world: World, device: str, **more: object) -> str:
 @pytest.mark.parametrize(
     ("migrated_url", "seed"),
     [
-        *(("sqlite", seed) for seed in range(6)),
+        *(("sqlite", seed) for seed in range(3)),
         ("postgresql", 0),
+        *(pytest.param("sqlite", seed, marks=pytest.mark.long) for seed in range(3, 6)),
         *(pytest.param("postgresql", seed, marks=pytest.mark.long) for seed in range(1, 6)),
     ],
     indirect=["migrated_url"],

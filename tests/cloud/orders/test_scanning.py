@@ -13,6 +13,8 @@ from cloud.orders.models import Order
 from cloud.orders.scanning import NotForSale, Scan, Why, open_order
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE, START, World
 
+pytestmark = pytest.mark.any_database
+
 LATTE = Scan("ord-1", DEVICE, "latte", 1)
 
 
@@ -27,6 +29,7 @@ def test_a_scan_is_an_order_at_our_price_for_a_quarter_of_an_hour(world: World) 
     assert [change.event for change in world.history("ord-1")] == ["scanned"]
 
 
+@pytest.mark.both_databases
 def test_the_same_scan_again_is_the_same_order(world: World) -> None:
     first = opened(world)
     world.clock.advance(5)

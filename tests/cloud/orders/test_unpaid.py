@@ -13,6 +13,8 @@ from cloud.orders.tasks import STOPPED, WITHDRAWN, Lane, Task
 from protocol.reasons import AgentCode, Phase, Result, Spout
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 ACCOUNTS = pytest.mark.parametrize("account", [HOLD, ONE_STAGE], ids=["hold", "one stage"])
 
 
@@ -92,6 +94,7 @@ def test_what_may_have_been_sent_is_not_sent_again(world: World) -> None:
     assert ended(world, order_id) == ("make_failed", "rejected:never_received", False)
 
 
+@pytest.mark.both_databases
 def test_what_turns_out_not_to_have_been_sent_ends_at_once(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     taken(world)

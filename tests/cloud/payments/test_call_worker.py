@@ -24,6 +24,8 @@ from tests.cloud.payments.scripted_provider import Answer, ScriptedProvider, say
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 ENDPOINT = {
     Task.CREATE: Endpoint.CREATE,
     Task.CAPTURE: Endpoint.CAPTURE,
@@ -161,6 +163,7 @@ def test_the_same_bytes_go_again_under_the_same_key(sqlite_world: World) -> None
         assert key == f"pay-{sqlite_world.payment(order_id).id}"
 
 
+@pytest.mark.both_databases
 def test_a_worker_that_died_while_calling_is_replaced_and_its_call_repeated(till: Till) -> None:
     order_id = ready_for(till, Task.REFUND)
     taken = till.world.database.transact(outbox.claim, Lane.PROVIDER, till.world.now, Claim("dead", 120))

@@ -14,6 +14,8 @@ from tests.cloud.payments.test_call_worker import change_credential, ready_for
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 
 def test_without_a_credential_money_waits_and_is_not_forgotten(till: Till, caplog: pytest.LogCaptureFixture) -> None:
     order_id = ready_for(till, Task.REFUND)

@@ -26,6 +26,7 @@ def code_of(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.get_json()["error"]["code"]
 
 
+@pytest.mark.any_database
 def test_pressing_pay_opens_a_payment_and_says_where(till: Till) -> None:
     order_id = till.world.scan()
     answer = till.press(order_id)
@@ -39,6 +40,7 @@ def test_pressing_pay_opens_a_payment_and_says_where(till: Till) -> None:
     assert told["metadata"]["payment"] == till.world.payment(order_id).id
 
 
+@pytest.mark.any_database
 def test_a_second_press_gives_the_same_address(till: Till) -> None:
     order_id = till.world.scan()
     first = till.press(order_id).get_json()
@@ -67,6 +69,7 @@ def test_presses_at_the_same_moment_open_one_payment(till: Till) -> None:
     assert {status for status, _ in answers} <= {200, 503}
 
 
+@pytest.mark.any_database
 def test_a_form_is_answered_with_a_redirect_and_a_program_with_json(till: Till) -> None:
     order_id = till.world.scan()
     browser = {"data": {"order_id": order_id}, "headers": {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}}
@@ -94,12 +97,14 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("how", BAD.values(), ids=list(BAD))
 def test_a_request_that_names_no_order_is_400(till: Till, how: dict[str, Any]) -> None:
     answer = till.client().post("/v1/initiate-payment", **how)
     assert code_of(answer) == (400, "bad_request")
 
 
+@pytest.mark.any_database
 def test_an_unknown_order_is_404(till: Till) -> None:
     assert code_of(till.press("nobody's")) == (404, "unknown_order")
 

@@ -44,6 +44,7 @@ def opening_of(till: Till, order_id: str) -> OutboxRow:
     return row
 
 
+@pytest.mark.any_database
 def test_a_provider_that_hangs_does_not_hold_the_buyer_and_the_payment_is_opened_once(
     till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_who_presses_takes_over_from_a_dead_process_within_its_short_lease(till:
     assert len(till.payments_there()) == 1
 
 
+@pytest.mark.any_database
 def test_an_opening_that_takes_long_keeps_its_lease(till: Till) -> None:
     order_id = begun_by_the_dead(till)
     key, clock = opening_of(till, order_id).key, till.world.clock
@@ -104,6 +106,7 @@ def test_a_key_the_provider_refuses_is_said_at_once_and_a_mended_one_opens_the_p
     assert len(till.payments_there()) == 1
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("is_done", [False, True], ids=["lost before the act", "lost after it"])
 def test_nothing_is_opened_once_the_order_is_over(till: Till, is_done: bool) -> None:
     order_id = till.world.scan()

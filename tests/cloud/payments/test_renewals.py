@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from cloud.buyer.services import ACTS_BURST
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
@@ -57,6 +59,7 @@ def test_what_is_put_off_for_its_own_reasons_is_not_woken(till: Till) -> None:
     assert till.world.payment(order_id).next_check_at == due
 
 
+@pytest.mark.any_database
 def test_presses_that_ended_in_our_503_do_not_lock_the_buyer_out(till: Till) -> None:
     """Regression: 90 s after the provider was well again the buyer was still refused, 429."""
     order_id = till.world.scan()

@@ -21,6 +21,8 @@ from tests.cloud.payments.test_call_worker import at_once, change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SHOP_SECRET, World
 
+pytestmark = pytest.mark.any_database
+
 
 def test_polling_finds_a_payment_no_webhook_told_of(till: Till) -> None:
     order_id = till.open_payment()
@@ -31,6 +33,7 @@ def test_polling_finds_a_payment_no_webhook_told_of(till: Till) -> None:
     assert till.world.payment(order_id).method == "bank_card"
 
 
+@pytest.mark.both_databases
 def test_a_webhook_makes_the_question_be_asked_at_once(till: Till) -> None:
     order_id = till.open_payment()
     till.buyer_pays(order_id)
@@ -137,6 +140,7 @@ def test_a_payment_that_is_not_of_our_making_is_set_aside(till: Till, ours: bool
     assert till.world.status(order_id) == "pending", "one payment of ours is one at the provider"
 
 
+@pytest.mark.both_databases
 def test_a_payment_of_nobodys_shop_is_set_aside(till: Till) -> None:
     body = {"event": "payment.succeeded", "object": {"id": "2d-unknown", "status": "succeeded"}}
     till.post(body)
@@ -145,6 +149,7 @@ def test_a_payment_of_nobodys_shop_is_set_aside(till: Till) -> None:
     assert [news.verdict for news in till.news()] == ["not ours"]
 
 
+@pytest.mark.both_databases
 def test_a_forged_notification_of_a_payment_not_yet_known_does_not_hide_the_real_one(till: Till) -> None:
     order_id = till.world.scan()
     till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)

@@ -8,6 +8,8 @@ from cloud.fleet.models import DeviceLive
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE
 
+pytestmark = pytest.mark.any_database
+
 NO_WATER = {"code": "no_water", "level": "block", "drinks": []}
 
 

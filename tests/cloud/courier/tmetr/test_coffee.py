@@ -38,6 +38,7 @@ def pass_time(till: Till, rig: TmetrRig, seconds: float) -> None:
     till.work()
 
 
+@pytest.mark.any_database
 def test_forwarded_and_never_heard_of_again_the_money_goes_back(till: Till, rig: TmetrRig) -> None:
     order_id = till.paid()
     rig.send()
@@ -76,6 +77,7 @@ def test_refused_taken_money_is_refunded(till: Till, rig: TmetrRig) -> None:
     assert len(till.refunds_there()) == 1
 
 
+@pytest.mark.any_database
 def test_tmetr_out_of_reach_the_hold_is_given_back_after_the_deadline(
     till: Till, rig: TmetrRig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,6 +108,7 @@ def test_an_answer_that_never_came_the_money_goes_back_after_the_grace_and_nothi
     assert rig.makes() == 1
 
 
+@pytest.mark.any_database
 def test_an_offline_machine_is_told_of_before_paying(till: Till, rig: TmetrRig) -> None:
     order_id = till.world.scan()
     rig.tmetr.hall.switch(DEVICE, False, None)

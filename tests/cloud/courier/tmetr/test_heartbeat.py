@@ -43,6 +43,7 @@ def looks(rig: TmetrRig) -> int:
     return len(rig.tmetr.calls(Endpoint.HEARTBEAT))
 
 
+@pytest.mark.any_database
 def test_a_machine_heard_of_lately_is_on_sale(rig: TmetrRig) -> None:
     assert why_not(rig) == "offline", "nobody has looked yet"
     look(rig)
@@ -50,6 +51,7 @@ def test_a_machine_heard_of_lately_is_on_sale(rig: TmetrRig) -> None:
     assert rig.live().seen_at == rig.world.now.replace(second=0)
 
 
+@pytest.mark.any_database
 def test_five_minutes_of_silence_take_it_off_sale_and_a_heartbeat_brings_it_back(rig: TmetrRig) -> None:
     look(rig)
     rig.tmetr.hall.switch(DEVICE, False, None)

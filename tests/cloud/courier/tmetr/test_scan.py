@@ -13,6 +13,8 @@ from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE, PRICE
 
+pytestmark = pytest.mark.any_database
+
 DEVICE_FILE = f"""
 [[device]]
 device_uuid = "{DEVICE}"
@@ -64,6 +66,7 @@ def test_the_machines_price_of_this_moment_is_frozen_on_the_order_and_taken(
     assert [cup.price for cup in rig.tmetr.cups("ord-1")] == [PRICE]
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("kind", [FaultKind.NO_PRICE, FaultKind.REFUSE, FaultKind.RESET, FaultKind.ERROR_500])
 def test_an_unknown_price_refuses_the_scan_and_the_next_try_may_do(
     till: Till, rig: TmetrRig, web: FlaskClient, kind: FaultKind

@@ -42,6 +42,7 @@ def test_a_command_takes_the_lane_of_its_machine(sqlite_rig: TmetrRig) -> None:
     assert lanes(world, world.pay()) == [Lane.MQTT]
 
 
+@pytest.mark.any_database
 def test_a_paid_order_is_forwarded_once_and_is_then_only_sent(rig: TmetrRig) -> None:
     order_id = rig.world.pay()
     for _ in range(3):
@@ -91,6 +92,7 @@ def test_a_refusal_fails_the_order_at_once_with_everything_in_the_log(
     assert (rig.makes(), rig.tmetr.cups()) == (1, [])
 
 
+@pytest.mark.any_database
 def test_a_tmetr_that_cannot_be_reached_is_tried_until_the_deadline(
     rig: TmetrRig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_command_that_may_have_been_heard_is_uncertain_and_never_sent_again(
     assert rig.world.order(order_id).return_after is None, "the money is on its way back"
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("was_sent", [True, False])
 def test_a_sender_that_dies_with_the_command_in_hand_leaves_it_unsent_for_ever(
     rig: TmetrRig, was_sent: bool, mocker: MockerFixture

@@ -11,6 +11,8 @@ from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE, PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def rig(till: Till) -> Iterator[TmetrRig]:

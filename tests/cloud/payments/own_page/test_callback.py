@@ -239,6 +239,7 @@ def test_odd_characters_are_kept_by_every_database(till: CustomTill) -> None:
     assert json.loads(till.news()[0].body)["order"] == "a\x00b"
 
 
+@pytest.mark.any_database
 def test_duplicates_reordering_and_silence_pour_once(till: CustomTill) -> None:
     till.merchant.callbacks.mischief = Mischief(copies=2, reorder=True)
     order_id = till.open_payment()
@@ -255,6 +256,7 @@ def test_duplicates_reordering_and_silence_pour_once(till: CustomTill) -> None:
     assert till.world.status(other) == "paid", "polling finds what callbacks lose"
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("mischief", [Mischief(wrong_key=True), Mischief(late_s=301)])
 def test_a_merchant_whose_program_is_wrong_is_told_so(till: CustomTill, mischief: Mischief) -> None:
     order_id = till.open_payment()

@@ -21,6 +21,8 @@ from simulator.custom.faults import Fault, Kind, Where
 from tests.cloud.payments.custom_till import CustomTill, a_custom_till
 from tests.cloud.worlds import PRICE, World
 
+pytestmark = pytest.mark.any_database
+
 SHAKY = [
     Kind.ERROR_500,
     Kind.HTML,
@@ -113,6 +115,7 @@ def test_money_that_was_taken_goes_back(till: CustomTill) -> None:
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
 
 
+@pytest.mark.both_databases
 def test_a_return_that_takes_its_time_is_followed_to_its_end(till: CustomTill) -> None:
     till.merchant.books.slow_refunds = True
     order_id = taken_and_failed(till)
@@ -189,6 +192,7 @@ def test_a_link_that_was_altered_or_is_too_old_is_refused_by_the_merchant(till: 
     assert till.visit(link).status_code == 410
 
 
+@pytest.mark.both_databases
 def test_a_page_with_parameters_of_its_own_is_signed_whole(till: CustomTill) -> None:
     change_account(till, page_url=f"{till.merchant.address}/page?lang=ru")
     order_id = till.open_payment()

@@ -21,6 +21,8 @@ from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_checkout import code_of
 from tests.cloud.worlds import DEVICE, PRICE, SECRET_KEY, World
 
+pytestmark = pytest.mark.any_database
+
 DAY_S = 24 * 3600.0
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
@@ -57,6 +59,7 @@ def receipt_of(amount: int, email: str = BUYER, **item: Any) -> dict[str, Any]:
 # The buyer's address
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("email", [None, "", "  "])
 def test_a_buyer_who_gave_no_address_is_told_at_once(fiscal: FiscalTill, email: str | None) -> None:
     order_id = fiscal.world.scan()
@@ -182,6 +185,7 @@ def test_a_rate_that_does_not_exist_is_refused_before_anything_is_sent(
     assert "receipt.items.vat_code" in "".join(complaints(caplog, order_id))
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("after_commit", [False, True])
 def test_a_repeated_call_has_the_same_key_and_bytes_whatever_was_changed_meanwhile(
     fiscal: FiscalTill, after_commit: bool
@@ -199,6 +203,7 @@ def test_a_repeated_call_has_the_same_key_and_bytes_whatever_was_changed_meanwhi
     assert there["receipt"] == receipt_of(PRICE)
 
 
+@pytest.mark.both_databases
 def test_a_receipt_that_fails_alerts_with_the_orders_number(
     fiscal: FiscalTill, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -253,6 +258,7 @@ def test_a_hold_given_back_needs_no_receipt(fiscal: FiscalTill) -> None:
 # Money back
 
 
+@pytest.mark.both_databases
 def test_a_whole_refund_needs_no_receipt_of_its_own_and_is_followed_too(fiscal: FiscalTill) -> None:
     fiscal.take_at_once()
     order_id = fiscal.not_poured()

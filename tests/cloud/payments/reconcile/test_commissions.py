@@ -1,5 +1,6 @@
 """What YooKassa keeps of a payment is taken from its own answers, over HTTP; what it does not say stays unknown."""
 
+import pytest
 from sqlalchemy import select
 
 from cloud.orders.commissions import Commission
@@ -19,6 +20,7 @@ def known(till: Till) -> dict[str, int]:
         return dict(session.execute(asked).all())
 
 
+@pytest.mark.any_database
 def test_the_commission_is_what_the_provider_says(till: Till) -> None:
     order_id = sold(till)
     assert known(till) == {order_id: PRICE - income(PRICE, "bank_card")}
@@ -34,6 +36,7 @@ def test_a_hold_that_was_cancelled_cost_nothing(till: Till) -> None:
     assert known(till) == {}
 
 
+@pytest.mark.any_database
 def test_what_was_not_said_is_unknown_until_a_list_tells_it(till: Till) -> None:
     till.fault(FaultKind.INCOME_UNTOLD, Endpoint.ANY, times=None)
     order_id = sold(till)

@@ -15,6 +15,8 @@ from tests.cloud.payments.reconciling import MACHINES, at, kinds, reconciled
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE
 
+pytestmark = pytest.mark.any_database
+
 DAY = Day.of(at(12))
 
 
@@ -136,6 +138,7 @@ def test_a_machine_without_counters_is_passed_over(counting: Counting) -> None:
     assert counting.judged().is_clean
 
 
+@pytest.mark.both_databases
 def test_counts_are_kept_once_a_day_and_only_in_a_quiet_moment(counting: Counting) -> None:
     counting.world.clock.now = at(0, 10, day=3)
     counting.order(Result.DONE)

@@ -30,6 +30,8 @@ from tests.cloud.payments.reconciling import (
 from tests.cloud.tills import Till
 from tests.cloud.worlds import ACCOUNT
 
+pytestmark = pytest.mark.any_database
+
 DAY = Day.of(at(12))
 
 
@@ -89,6 +91,7 @@ def test_after_a_very_long_absence_only_the_last_month_is(till: Till) -> None:
     assert len(days(till)) == CATCH_UP_DAYS
 
 
+@pytest.mark.both_databases
 def test_several_workers_do_not_double_a_day(till: Till) -> None:
     till.world.clock.now = at(12)
     sold(till)
@@ -154,6 +157,7 @@ def test_what_is_unexplained_is_an_error_in_the_log(till: Till, caplog: pytest.L
     assert (told.__dict__["merchant"], told.__dict__["shop"]) == ("north", ACCOUNT)
 
 
+@pytest.mark.both_databases
 def test_what_a_person_has_settled_stays_settled(till: Till) -> None:
     change_payment(till, sold(till), captured=1)
     [found] = reconciled(till).findings
@@ -165,6 +169,7 @@ def test_what_a_person_has_settled_stays_settled(till: Till) -> None:
     assert not till.world.database.transact(settle_by_hand, 999, "ops@example.org", "", till.world.now)
 
 
+@pytest.mark.both_databases
 def test_a_worker_that_stops_leaves_the_day_to_others(till: Till) -> None:
     till.world.clock.now = at(12)
     sold(till)
@@ -198,6 +203,7 @@ def test_where_nothing_was_ever_sold_nobody_is_asked(till: Till) -> None:
     assert rows(till) == rows(till, "") == []
 
 
+@pytest.mark.both_databases
 def test_machines_that_count_are_compared_too(till: Till) -> None:
     def told(tx: Transaction) -> None:
         counters = {"total": 10, "paid": 9, "free": 1, "test": 0}

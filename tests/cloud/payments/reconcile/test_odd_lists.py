@@ -23,6 +23,8 @@ from tests.cloud.payments.reconciling import (
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
 
+pytestmark = pytest.mark.any_database
+
 
 def test_what_a_lagging_list_does_not_show_yet_is_asked_for_by_its_id(
     till: Till, monkeypatch: pytest.MonkeyPatch
@@ -110,6 +112,7 @@ def test_a_provider_without_lists_is_asked_about_each_payment(till: Till) -> Non
     assert kinds(reconciled(till)) == {"missing_there": "open", "no_list": "explained"}
 
 
+@pytest.mark.both_databases
 def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
     order_id = sold(till)
     payment_id, provider_id = till.world.payment(order_id).id, till.provider_id(order_id)
@@ -124,6 +127,7 @@ def test_a_sum_that_vanished_is_named_with_its_payment(till: Till) -> None:
     assert (lost.order_id, lost.payment_id, lost.here) == (order_id, payment_id, None), "by its marks"
 
 
+@pytest.mark.both_databases
 def test_long_lists_are_read_to_their_end(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yookassa, "PAGE_LIMIT", 2)
     orders = [sold(till) for _ in range(5)]

@@ -29,6 +29,8 @@ from tests.cloud.payments.reconciling import (
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
 
+pytestmark = pytest.mark.any_database
+
 
 def test_a_day_on_which_all_agree_is_clean(till: Till) -> None:
     sold(till)
@@ -45,6 +47,7 @@ def test_a_day_on_which_all_agree_is_clean(till: Till) -> None:
     assert (row.taken_there, row.taken_here) == (PRICE, PRICE)
 
 
+@pytest.mark.both_databases
 def test_a_return_made_in_the_cabinet_is_named_and_taken_into_the_books(till: Till) -> None:
     order_id = sold(till)
     refund_in_cabinet(till, order_id)
@@ -95,6 +98,7 @@ def test_money_the_provider_took_and_we_never_heard_of_is_asked_about(till: Till
     assert reconciled(till).is_clean
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("ours", "kind"),
     [
@@ -140,6 +144,7 @@ def test_a_payment_the_provider_disowns_is_named(till: Till) -> None:
     assert kinds(report) == {"missing_there": "open", "second_payment": "open"}
 
 
+@pytest.mark.both_databases
 def test_a_payment_whose_answer_was_lost_is_adopted_by_its_marks(till: Till) -> None:
     order_id, there = unanswered_and_paid(till)
     change_payment(till, order_id, state="refused", live=False)
@@ -195,6 +200,7 @@ def test_a_return_the_provider_does_not_have_is_named(till: Till) -> None:
     assert "refunded_only_here" in kinds(reconciled(till))
 
 
+@pytest.mark.both_databases
 def test_a_return_under_way_is_waited_for_three_days(till: Till) -> None:
     till.yookassa.behaviour = Behaviour(refund_delay=30 * 86400)
     order_id = sold(till)
@@ -254,6 +260,7 @@ def test_an_order_poured_though_its_hold_is_gone_is_named(till: Till) -> None:
     assert kinds(reconciled(till))["poured_not_paid"] == "open"
 
 
+@pytest.mark.both_databases
 def test_without_a_key_what_nobody_can_ask_about_is_named(till: Till) -> None:
     order_id = till.paid()
     forget_credential(till)
@@ -296,6 +303,7 @@ def test_more_differences_than_anybody_reads_are_told_as_one(till: Till, monkeyp
     assert kinds(report) == {"amount_differs": "open", "too_many": "open"}
 
 
+@pytest.mark.both_databases
 def test_a_shop_that_two_merchants_share_is_each_ones_own_business(till: Till) -> None:
     """Each sees all of the shop's list; the other's payments are neither strange nor compared twice."""
     order_id = sold(till)

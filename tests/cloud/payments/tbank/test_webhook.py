@@ -20,6 +20,8 @@ from tests.cloud.payments.contract.tbank_rig import TBankRig
 from tests.cloud.payments.contract.till import ContractTill
 from tests.cloud.worlds import ACCOUNT, SECRET_KEY, SHOP_SECRET, World
 
+pytestmark = pytest.mark.any_database
+
 DOOR = "/v1/tbank-webhook"
 
 
@@ -53,6 +55,7 @@ def test_the_answer_is_ok_and_nothing_else(till: ContractTill) -> None:
     assert (news.provider, news.provider_payment_id, news.times) == ("tbank", "700", 1)
 
 
+@pytest.mark.both_databases
 def test_a_known_payment_is_asked_about_at_once(till: ContractTill) -> None:
     order_id = till.open()
     till.work()
@@ -84,6 +87,7 @@ def test_a_notification_without_a_token_changes_nothing(till: ContractTill) -> N
     assert till.news() == []
 
 
+@pytest.mark.both_databases
 def test_another_merchants_password_signs_nothing_here(till: ContractTill) -> None:
     message = told(till)
     forged = message | {"Token": token(message, till.rig.other_shop.secret_key)}
@@ -108,6 +112,7 @@ def test_a_shop_of_another_provider_is_no_terminal(till: ContractTill) -> None:
     assert (answer.status_code, mine.status_code) == (403, 200)
 
 
+@pytest.mark.both_databases
 def test_a_password_that_was_changed_is_believed_at_once_and_the_old_one_no_more(till: ContractTill) -> None:
     before = told(till)
     assert send(till.client(), before).status_code == 200
@@ -122,6 +127,7 @@ def test_a_password_that_was_changed_is_believed_at_once_and_the_old_one_no_more
     assert send(till.client(), after | {"Token": token(after, "a new password")}).status_code == 200
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     "fields",
     [{"PaymentId": 700}, {"Amount": "15000"}, {"Success": "true"}, {"New": 1.5, "Nested": {"a": 1}}, {"Data": None}],
@@ -140,6 +146,7 @@ def test_signed_news_of_no_payment_is_kept_and_asks_nothing(till: ContractTill, 
     assert news.handled_at is not None
 
 
+@pytest.mark.both_databases
 def test_repeats_are_counted_and_other_news_is_other_news(till: ContractTill) -> None:
     client = till.client()
     for _ in range(3):

@@ -41,6 +41,7 @@ def sent_from(till: Till, address: str, **headers: str) -> int:
     return till.post(HINT, environ_base={"REMOTE_ADDR": address}, headers=headers).status_code
 
 
+@pytest.mark.any_database
 def test_a_notification_is_stored_before_it_is_answered(till: Till) -> None:
     assert till.post(HINT).status_code == 200
     [news] = till.news()
@@ -58,6 +59,7 @@ def test_the_provider_is_not_asked_while_the_webhook_waits(sqlite_till: Till) ->
     assert till.world.payment(order_id).next_check_at == till.world.now
 
 
+@pytest.mark.any_database
 def test_a_notification_wakes_the_worker_and_a_repeat_does_so_again(till: Till) -> None:
     with till.world.database.wakeups.waiter(NEWS) as ear:
         for _ in range(2):
@@ -83,6 +85,7 @@ def test_the_same_at_the_same_moment_is_stored_once_and_always_answered_200(till
     assert [news.times for news in till.news()] == [8]
 
 
+@pytest.mark.any_database
 def test_events_that_are_no_payments_are_kept_and_left_alone(till: Till) -> None:
     assert till.post({"event": "payout.succeeded", "object": {"id": "po-1"}}).status_code == 200
     [news] = till.news()
