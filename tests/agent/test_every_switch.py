@@ -75,7 +75,7 @@ def story(watch: Watch) -> None:
         watch.until(600, partial(world.outcomes, f"c{number}"))
     for name in set(world.faults.active) - {"without_nv"}:  # what it has forgotten it does not claim to know again
         world.switch_off(name)
-    watch.until(400)
+    watch.until(world.aftermath())
 
 
 def judge(watch: Watch) -> None:

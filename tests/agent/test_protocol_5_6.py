@@ -172,4 +172,4 @@ def test_what_may_have_been_given_back_is_never_begun_again(end: str, world: Wor
 def insist(world: World, make: Make) -> None:
     for message in (make, Query(commands=[Asked(command_id=make.command_id, order_id=make.order_id)]), make):
         world.tell(message)
-        world.run(300)
+        world.run(world.aftermath())

@@ -238,6 +238,13 @@ class World:
             self.welcome()
             self.tell(make)
 
+    def aftermath(self) -> float:
+        """Seconds in which more may come of what was ordered: a deadline, or the next recheck of an open question."""
+        is_open = bool(self.journal.unsettled()) or any(
+            isinstance(one, Outcome) and one.result is Result.UNKNOWN for one in self.reports()
+        )
+        return 400.0 if is_open else 100.0
+
     def _settle_now(self) -> float:
         """Step both until neither has anything to do at this moment; the next waking time."""
         while True:

@@ -1,6 +1,7 @@
 """Hypothesis strategies for any message, read off its declaration, so that a new kind or field is tested unasked."""
 
 from datetime import UTC, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ MAX_LIST = 4
 _storable = st.characters(codec="utf-8", exclude_characters="\x00")
 
 
+@cache
 def any_of(declared: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
     """Any valid instance: optional fields there or not, every value within its declared range."""
     return _of(inspect.type_info(declared))

@@ -44,7 +44,7 @@ def assert_in_doubt(world: World) -> None:
     assert not world.run(120, lambda: world.outcomes())
     outcome = world.outcome()
     assert (outcome.result, outcome.out) == (UNKNOWN, Spout.UNKNOWN)
-    world.run(700)
+    world.run(world.aftermath())
     assert [one.result for one in world.outcomes()] == [UNKNOWN]
     assert world.line.makes() == 1
     assert_truthful(world, outcome)

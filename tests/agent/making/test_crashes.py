@@ -37,7 +37,7 @@ def test_killed_after_any_commit_the_order_ends_truthfully(world: World, commit:
     assert world.run(600, lambda: world.outcomes())
     assert world.restarts == 1 or machine_fault
     world.deliver(make)
-    world.run(300)
+    world.run(world.aftermath())
     assert_truthful(world, world.outcomes()[-1])
     assert world.journal.unsettled() == []
     assert world.line.makes() <= 1
@@ -74,7 +74,7 @@ def test_killed_between_the_commit_and_the_bytes_the_machine_proves_that_it_neve
     outcome = world.outcome()
     assert world.restarts == 1
     assert (outcome.result, outcome.code) == (Result.FAILED, "never_started")
-    world.run(300)
+    world.run(world.aftermath())
     assert world.line.makes() == 0
     assert_truthful(world, outcome)
 

@@ -114,7 +114,7 @@ def test_a_power_cut_of_the_machine_ends_in_the_truth(
         world.welcome()
     outcome = world.outcome()
     assert_truthful(world, outcome)
-    world.run(400)
+    world.run(world.aftermath())
     assert_truthful(world, world.outcomes()[-1])
 
 

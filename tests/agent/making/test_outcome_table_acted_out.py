@@ -88,7 +88,7 @@ def test_the_row(name: str, world: World) -> None:
     world.order()
     row.act(world)
     outcome = world.outcome()
-    world.run(300)
+    world.run(world.aftermath())
     final = world.outcomes()[-1]
     assert (outcome.result, outcome.code) == (row.result, row.code)
     if row.rule != "still under way":

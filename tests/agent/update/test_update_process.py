@@ -134,7 +134,7 @@ def test_what_may_not_run_here_changes_nothing(start: Start, cloud: CloudSide, s
 CRASHES: dict[str, tuple[Patch, dict[str, Any], str]] = {
     "crashes": ({"agent/service.py": appended("if 'run' in __import__('sys').argv: raise SystemExit(3)")}, {}, "ended"),
     "hangs": (
-        {"agent/cli.py": lambda text: text.replace("def _run(", "def _run(*_):\n    while True: pass\n\n\ndef _was(")},
+        {"agent/cli.py": lambda text: text.replace("def _run(", "def _run(*_):\n    signal.pause()\n\n\ndef _was(")},
         {"ready_within_s": 1.0},
         "ended",
     ),
