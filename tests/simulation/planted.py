@@ -68,7 +68,7 @@ BUGS = (
     _bug("poured for money that is back", {5}, SELDOM, cloud.returned_money_pours, "cabinet", "webhooks", strength=2.0,
          capture="immediate", status_check="none", refund_delay=None, habits={"prompt": 1}, most_buyers=5),
     _bug("a command goes out though its money is back", {5}, ALWAYS, cloud.gone_money_pours, "cabinet", "broker",
-         strength=6.0, habits={"prompt": 1}, most_buyers=5),
+         strength=12.0, habits={"prompt": 1}, most_buyers=5),
     _bug("what was paid at a shop that was left is lost sight of", {3, 4, 7}, ALWAYS, cloud.left_shop_forgotten,
          "accounts", strength=4.0),
     _bug("a late payment waits for ever", {3}, SELDOM, cloud.manual_make_waits),

@@ -13,6 +13,7 @@ import cloud.courier.broker
 import cloud.courier.broker_session
 import cloud.database.database
 import cloud.database.sqlite
+import cloud.payments.checkout
 import cloud.payments.yookassa.client
 import cloud.processes.worker
 import cloud.wiring
@@ -23,6 +24,8 @@ from tests.simulation.provider import WorldTransport
 
 STATE_EVERY_S = 300.0
 """An unchanged state is told again less often than by default: it changes nothing and costs a commit."""
+OPENING_PATIENCE_S = 0.0
+"""One thread cannot do what it waits for: the real patience would only be real time."""
 
 
 def _jitter() -> float:
@@ -47,6 +50,7 @@ def replaced(create_engine: Callable[..., Any]) -> Iterator[None]:
             (cloud.courier.broker_session, "Client", Client),
             (paho.mqtt.client, "Client", Client),
             (cloud.payments.yookassa.client, "Transport", WorldTransport),
+            (cloud.payments.checkout, "PATIENCE_S", OPENING_PATIENCE_S),
             (agent.cloud.state_sender, "STATE_EVERY_S", STATE_EVERY_S),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
