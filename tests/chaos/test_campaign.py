@@ -14,7 +14,7 @@ from tests.postgres import PostgresServer
 from tests.real_parts import MOSQUITTO, missing
 from tests.system.promises import wait_kept
 
-SHORT = Options(seed=20, seconds=12.0, agents=3, every_s=0.7, settle_s=180.0, hurry=True)
+SHORT = Options(seed=3430, seconds=10.0, agents=2, webs=1, every_s=0.7, settle_s=180.0, hurry=True)
 WHOLE = Options(seed=1, seconds=300.0)
 
 pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.mosquitto, pytest.mark.postgres]

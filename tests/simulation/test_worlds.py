@@ -44,5 +44,6 @@ def test_what_is_not_committed_is_lost(workshop: Workshop) -> None:
 def _all_kept(workshop: Workshop, first: int) -> list[Told]:
     every = [workshop.tell(seed) for seed in range(first, first + A_GO)]
     for told in every:
-        assert not told.broken, f"python -m tests.simulation --seed {told.seed}\n{told.timeline.text(40)}\n{told.broken}"
+        again = f"python -m tests.simulation --seed {told.seed}"
+        assert not told.broken, f"{again}\n{told.timeline.text(40)}\n{told.broken}"
     return every
