@@ -65,7 +65,10 @@ class Pages:
         return page
 
     def kept(self, **context: Any) -> Page:
-        """The page that was opened with these options before: for who only looks, at a site of his own."""
+        """The page that was opened with these options before: for who brings a site of his own.
+
+        Cookies, routes and a lost line are undone after the test; clocks and the like are not: `open` for these.
+        """
         key = repr(sorted(context.items()))
         if key not in self._kept:
             self._kept[key] = self.open(**context)
@@ -75,6 +78,8 @@ class Pages:
         """Let the kept pages show nothing and do nothing."""
         for page in self._kept.values():
             if page.url != "about:blank":
+                page.unroute_all(behavior="ignoreErrors")
+                page.context.set_offline(False)
                 page.goto("about:blank")
                 page.context.clear_cookies()
 

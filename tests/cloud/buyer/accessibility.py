@@ -89,6 +89,9 @@ _LOOK = r"""() => {
     const heights = [...e.getClientRects()].map((box) => box.height);
     if (Math.max(...heights) < 24) say("link-height", e);
   }
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    for (const a of document.getAnimations()) if (a.playState === "running") say("moving", a.effect.target);
+  }
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) say("overflow", document.body);
   return found;
 }"""

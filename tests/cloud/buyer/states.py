@@ -1,6 +1,7 @@
 """Every state the page can be in, by name: what brings an order there."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import pytest
 
@@ -172,7 +173,8 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "make_failed, not collected": Orders.not_collected,
 }
 """Name to what brings an order there; each returns the order's id."""
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+LANGUAGES = ("ru", "en")
 
 
 def in_turn(states: Iterable[str], ways: Sequence[str]) -> list[object]:

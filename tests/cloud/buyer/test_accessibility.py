@@ -1,53 +1,98 @@
-"""Every state, for everyone: in a real browser, both languages, light and dark in turn, small phone to desktop."""
+"""Every state, for everyone: real Chromium, both languages and schemes, phone to desktop, and as axe-core sees it.
+
+One look by axe at a state always runs; the other schemes and languages with `--long`.
+"""
+
+from collections.abc import Callable
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
+from cloud.database.database import Database
+from cloud.orders import claims
 from tests.chromium import Pages
 from tests.cloud.buyer.accessibility import complaints
-from tests.cloud.buyer.orders import DEVICE, Orders
-from tests.cloud.buyer.states import SCHEMES, STATES, in_turn
+from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
+from tests.cloud.buyer.states import LANGUAGES, SCHEMES, STATES, in_turn
 
 WIDTHS = (320, 360, 768, 1280, 1920)
-NARROWEST_AND_WIDE = (320, 1280)
+NARROWEST_AND_WIDE = (1280, 320)
 """On either side of the one width at which the page changes."""
+WAYS = {f"{scheme} {language}": (scheme, language) for language in LANGUAGES for scheme in SCHEMES}
+
+
+@pytest.fixture(scope="module")
+def axe() -> Axe:
+    return Axe()
 
 
 @pytest.fixture
-def widths(request: pytest.FixtureRequest) -> tuple[int, ...]:
-    """All with `--long`."""
-    return WIDTHS if request.config.getoption("--long") else NARROWEST_AND_WIDE
+def page(kept_pages: Pages) -> Page:
+    return kept_pages.kept(  # axe brings its own script
+        reduced_motion="reduce", is_mobile=False, device_scale_factor=1, bypass_csp=True
+    )
 
 
-@pytest.mark.parametrize(("state", "scheme"), in_turn(STATES, SCHEMES))
-def test_every_state_can_be_used_by_everyone(
-    kept_pages: Pages, site: str, orders: Orders, state: str, scheme: str, widths: tuple[int, ...]
-) -> None:
-    order_id = STATES[state](orders)
-    page = kept_pages.kept(color_scheme=scheme, reduced_motion="reduce", is_mobile=False, device_scale_factor=1)
-    for language in ("ru", "en"):
-        page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
+@pytest.fixture
+def look(request: pytest.FixtureRequest, page: Page) -> Callable[[str], None]:
+    """Open an address; nobody may have complaints about it."""
+    widths = WIDTHS if request.config.getoption("--long") else NARROWEST_AND_WIDE
+
+    def _look(address: str) -> None:
+        page.goto(address)
         for width in widths:
             page.set_viewport_size({"width": width, "height": 740})
-            assert complaints(page) == [], (language, width)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                assert complaints(page) == [], (width, scheme)
+
+    return _look
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+def axe_finds_nothing(axe: Axe, page: Page) -> None:
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize(("state", "way"), in_turn(STATES, tuple(WAYS)))
+def test_every_state_can_be_used_by_everyone(
+    page: Page, look: Callable[[str], None], axe: Axe, site: str, orders: Orders, state: str, way: str
+) -> None:
+    order_id, (scheme, axes_language) = STATES[state](orders), WAYS[way]
+    for language in sorted(LANGUAGES, key=axes_language.__eq__):
+        look(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
+    page.emulate_media(color_scheme=scheme)
+    axe_finds_nothing(axe, page)
+
+
 @pytest.mark.parametrize(
     "path", [f"/m/{DEVICE}", "/v1/pay", "/nowhere", "/v1/order-status-page?order_id=nobody", "/m/nobody"]
 )
 def test_so_can_the_menu_and_the_errors(
-    kept_pages: Pages, site: str, orders: Orders, path: str, scheme: str, widths: tuple[int, ...]
+    page: Page, look: Callable[[str], None], axe: Axe, site: str, orders: Orders, path: str
 ) -> None:
     orders.machine_says(faults=[{"code": "no_milk", "level": "block", "drinks": ["latte"]}])
-    page = kept_pages.kept(color_scheme=scheme, is_mobile=False, device_scale_factor=1)
-    page.goto(site + path)
-    for width in widths:
-        page.set_viewport_size({"width": width, "height": 740})
-        assert complaints(page) == [], width
+    look(site + path)
+    axe_finds_nothing(axe, page)
 
 
-def test_the_check_itself_notices(pages: Pages, site: str, orders: Orders) -> None:
-    page = pages.open(f"{site}/v1/order-status-page?order_id={orders.created()}")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_so_can_what_a_buyer_said_and_the_answer(
+    page: Page, look: Callable[[str], None], axe: Axe, site: str, orders: Orders, database: Database, clock: TestClock,
+    language: str,
+) -> None:  # fmt: skip
+    order_id = orders.make_failed()
+    database.transact(claims.say, order_id, claims.ClaimKind.NOT_POURED, "The cup is empty.", language, clock())
+    database.transact(claims.answer, 1, "anna@example.org", "Your money is on its way.", clock(), resolves=False)
+    look(f"{site}/v1/order-claim?order_id={order_id}&lang={language}")
+    assert page.locator(".ours").is_visible()
+    axe_finds_nothing(axe, page)
+
+
+def test_the_checks_themselves_notice(page: Page, axe: Axe, site: str, orders: Orders) -> None:
+    page.goto(f"{site}/v1/order-status-page?order_id={orders.created()}")
+    page.emulate_media(color_scheme="light")
     page.evaluate(
         """() => {
           document.querySelector("main").insertAdjacentHTML("beforeend",
@@ -60,3 +105,4 @@ def test_the_check_itself_notices(pages: Pages, site: str, orders: Orders) -> No
     rules = {complaint.partition(":")[0] for complaint in complaints(page)}
 
     assert {"image-alt", "control-name", "heading-order", "unique-id", "known-role", "contrast", "html-lang"} <= rules
+    assert {"image-alt", "button-name"} <= {violation["id"] for violation in axe.run(page).response["violations"]}

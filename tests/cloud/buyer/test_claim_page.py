@@ -1,16 +1,12 @@
 """The buyer says what is wrong, without a login and without scripts, and reads the answer."""
 
-from pathlib import Path
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask.testing import FlaskClient
 from playwright.sync_api import expect
 
 from cloud.database.database import Database
 from cloud.orders import claims
 from tests.chromium import Pages
-from tests.cloud.buyer.accessibility import complaints
 from tests.cloud.buyer.orders import Orders, TestClock
 
 PATH = "/v1/order-claim"
@@ -75,23 +71,15 @@ def test_of_what_nobody_paid_there_is_nothing_to_report(client: FlaskClient, ord
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "language"), [(360, "ru"), (1280, "en")])
-def test_in_a_browser_without_scripts_it_is_said_read_and_finds_no_complaints(
-    pages: Pages, site: str, orders: Orders, database: Database, clock: TestClock, tmp_path: Path, width: int,
-    language: str,
-) -> None:  # fmt: skip
-    order_id = orders.make_failed()
-    size = {"width": width, "height": 800}
-    page = pages.open(viewport=size, java_script_enabled=False)
-    page.goto(f"{site}/v1/order-status-page?order_id={order_id}&lang={language}")
+def test_in_a_browser_without_scripts_it_is_said_and_read(
+    pages: Pages, site: str, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    page = pages.open(f"{site}/v1/order-status-page?order_id={orders.make_failed()}", java_script_enabled=False)
     page.click("a[href*=order-claim]")
     page.check("input[value=not_poured]")
     page.fill("textarea", "Стою у автомата, стакан пустой.")
     page.click("button.main")
     expect(page.locator(".mine .words")).to_have_text("Стою у автомата, стакан пустой.")
     answer(database, "Проверили: автомат без воды, деньги уже возвращаются.", clock)
-    again = pages.open(viewport=size, bypass_csp=True)
-    again.goto(f"{site}{PATH}?order_id={order_id}&lang={language}")
-    expect(again.locator(".ours")).to_be_visible()
-    assert complaints(again) == []
-    assert Axe().run(again).violations_count == 0
+    page.reload()
+    expect(page.locator(".ours")).to_be_visible()
