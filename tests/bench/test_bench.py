@@ -89,6 +89,7 @@ def test_rest_is_promised_of_the_cloud_as_a_whole_and_of_each_agent() -> None:
     assert [idle.keeps([rest]) for rest in judged.values()] == [False, True]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("mosquitto")
 def test_two_programs_on_one_sqlite_file_are_watched_at_rest(tmp_path: Path) -> None:
     idle.main(["--deployments", "sqlite-apart", "--seconds", "0.2", "--settle", "0", "--record", str(tmp_path)])

@@ -46,27 +46,28 @@ def strange_lines(output: str, style: str) -> list[str]:
     return [line for line in lines if not line.startswith(("{", "coffee-cloud serves"))]
 
 
-def test_a_killed_child_and_a_port_in_use_are_told_in_lines_of_text(doors: Doors) -> None:
-    check_told_in_our_lines(doors, "text")
-
-
-def test_a_killed_child_and_a_port_in_use_are_told_in_lines_of_json(tmp_path: Path) -> None:
-    doors = Doors(tmp_path / "doors", COFFEE_LOG="json")
-    with doors.serving():
-        killed = check_told_in_our_lines(doors, "json")
-        told = [json.loads(line)["logger"] for line in doors.program.output.splitlines() if killed in line]
-        assert told == ["gunicorn.error"]
-
-
-def check_told_in_our_lines(doors: Doors, style: str) -> str:
-    """The number of the child that was killed."""
+def kill_a_child(doors: Doors) -> str:
+    """Its number, when another is there and the log tells of it."""
     killed = doors.child()
     os.kill(int(killed), signal.SIGKILL)
-    with doors.open("second.log") as second:
-        assert second.wait() == 1
     wait_until(lambda: doors.child() not in {"", killed}, what="another child")
     wait_until(lambda: "SIGKILL" in doors.program.output, what="the line about it")
-    assert strange_lines(doors.program.output, style) == []
-    assert strange_lines(second.output, style) == []
-    assert second.output.count("Connection in use") == 5  # gunicorn tries so often
     return killed
+
+
+def test_a_killed_child_and_a_port_in_use_are_told_in_our_lines(doors: Doors) -> None:
+    kill_a_child(doors)
+    with doors.open("second.log") as second:
+        assert second.wait() == 1
+    assert strange_lines(doors.program.output, "text") == []
+    assert strange_lines(second.output, "text") == []
+    assert second.output.count("Connection in use") == 5  # gunicorn tries so often
+
+
+def test_a_killed_child_is_told_in_json(tmp_path: Path) -> None:
+    doors = Doors(tmp_path / "doors", COFFEE_LOG="json")
+    with doors.serving():
+        killed = kill_a_child(doors)
+        told = doors.program.output
+    assert strange_lines(told, "json") == []
+    assert [json.loads(line)["logger"] for line in told.splitlines() if killed in line] == ["gunicorn.error"]

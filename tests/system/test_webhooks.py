@@ -45,7 +45,10 @@ def test_forty_copies_at_once_on_two_servers_pour_one_cup(world: World) -> None:
 
 @pytest.mark.parametrize(
     "event",
-    ["payment.succeeded", "payment.waiting_for_capture", pytest.param("refund.succeeded", marks=pytest.mark.long)],
+    [
+        "payment.succeeded",
+        *(pytest.param(event, marks=pytest.mark.long) for event in ("payment.waiting_for_capture", "refund.succeeded")),
+    ],
 )
 def test_a_forged_notification_of_an_unpaid_order_pours_nothing(event: str, world: World) -> None:
     bought = world.order()
