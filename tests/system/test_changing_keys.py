@@ -120,7 +120,12 @@ def test_a_merchants_key(world: WorldWithFiles, early: Bought) -> None:
 def test_the_secret_key(world: WorldWithFiles, early: Bought) -> None:
     old = world.secret("COFFEE_SECRET_KEY")
     in_between: list[Bought] = []
-    world.change("The secret key of the installation", lambda: in_between.append(world.buy()))
+
+    def somebody_buys() -> None:
+        world.wait_ready()  # its page opens as soon as web is back
+        in_between.append(world.buy())
+
+    world.change("The secret key of the installation", somebody_buys)
     assert wait_kept(world, in_between[0]).status == "successful"
     assert old not in world.cloud_env.read_text()
     with pytest.raises(AssertionError, match="fits none of COFFEE_SECRET_KEY"):
