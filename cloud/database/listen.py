@@ -21,7 +21,7 @@ log = logging.getLogger("cloud.database.listen")
 
 SQLITE_LOOK_S = 0.01
 """Reading the counter costs microseconds; it matters only when web and worker are two processes on one SQLite file."""
-SQLITE_RESTING_LOOK_S = 0.1
+SQLITE_RESTING_LOOK_S = 0.25
 """When nobody has changed anything for a while."""
 RESTS_AFTER_S = 1.0
 RECONNECT_S = 2.0
