@@ -62,15 +62,27 @@ class Console:
         return seen.person
 
     def add_user(self, who: str, merchant: str | None, role: Role | None, machines: list[str] | None = None) -> str:
-        def work(tx: Transaction) -> str:
-            user = users.add(tx, email_of(who), who.title(), self.clock.now, is_admin=who == "admin",
-                             asks_second_factor=False)  # fmt: skip
-            if merchant and role:
-                users.give_role(tx, user.id, merchant, role, machines)
-            return user.id
+        return self.cloud.database.transact(self._add, who, merchant, role, machines)
 
-        self.ids[who] = self.cloud.database.transact(work)
-        return self.ids[who]
+    def add_everybody(self, tx: Transaction) -> None:
+        """A second merchant, somebody in every role at each, and an admin."""
+        tx.session.add(Merchant(id=FOREIGN, name="ООО Юг"))
+        tx.session.flush()
+        tx.session.add(Device(device_uuid=FOREIGN_DEVICE, merchant_id=FOREIGN, payment_scenario="Yookassa"))
+        for role in Role:
+            for merchant, machine in ((OWN, DEVICE), (FOREIGN, FOREIGN_DEVICE)):
+                self._add(tx, f"{role}@{merchant}", merchant, role, [machine] if role is Role.TECHNICIAN else None)
+        self._add(tx, "admin", None, None, None)
+
+    def _add(
+        self, tx: Transaction, who: str, merchant: str | None, role: Role | None, machines: list[str] | None
+    ) -> str:
+        user = users.add(tx, email_of(who), who.title(), self.clock.now, is_admin=who == "admin",
+                         asks_second_factor=False)  # fmt: skip
+        if merchant and role:
+            users.give_role(tx, user.id, merchant, role, machines)
+        self.ids[who] = user.id
+        return user.id
 
 
 def form_token(client: FlaskClient) -> str:
@@ -96,18 +108,8 @@ def a_console(world: World, public_url: str = Settings.public_url, **more: str) 
     cloud = build(settings, world.clock)
     app = create_app(cloud, streams=2)
     console = Console(cloud, app, world.clock, world)
-    cloud.database.transact(_a_second_merchant)
-    for role in Role:
-        for merchant, machine in ((OWN, DEVICE), (FOREIGN, FOREIGN_DEVICE)):
-            console.add_user(f"{role}@{merchant}", merchant, role, [machine] if role is Role.TECHNICIAN else None)
-    console.add_user("admin", None, None)
+    cloud.database.transact(console.add_everybody)
     try:
         yield console
     finally:
         cloud.close()
-
-
-def _a_second_merchant(tx: Transaction) -> None:
-    tx.session.add(Merchant(id=FOREIGN, name="ООО Юг"))
-    tx.session.flush()
-    tx.session.add(Device(device_uuid=FOREIGN_DEVICE, merchant_id=FOREIGN, payment_scenario="Yookassa"))
