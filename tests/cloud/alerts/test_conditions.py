@@ -144,10 +144,10 @@ def test_without_the_broker_machines_are_told_of_to_nobody(sqlite_desk: Desk) ->
     desk.world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=False)))
     desk.pass_time(20)
     desk.presence(DEVICE, online=False)
-    desk.pass_time(600, every=20)
+    desk.pass_time(600)
     assert [len(desk.messages(chat)) for chat in (GROUP, "-1")] == [0, 1]
     desk.world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(broker_connected=True)))
-    desk.pass_time(400, every=20)
+    desk.pass_time(400)
     assert [len(desk.messages(chat)) for chat in (GROUP, "-1")] == [1, 1]
 
 

@@ -46,7 +46,8 @@ def test_an_unplugged_machine_is_one_message_that_changes(desk: Desk) -> None:
     assert desk.incidents() == [("offline", DEVICE, "resolved")]
 
 
-def test_forty_at_once_are_one_message(desk: Desk) -> None:
+def test_forty_at_once_are_one_message(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
     desk.channel()
     names = desk.machines(40)
     for name in names:
@@ -78,7 +79,8 @@ def test_one_of_a_crowd_that_came_back_and_went_again_is_told_by_itself(sqlite_d
     assert names[0] in one.text
 
 
-def test_each_channel_says_it_in_its_own_way(desk: Desk) -> None:
+def test_each_channel_says_it_in_its_own_way(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
     desk.channel("max", "-77", language="en")
     desk.channel("email", "ops@example.org")
     hook = desk.channel("webhook", "https://merchant.example/hook")
@@ -272,7 +274,7 @@ def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk, messenger
     assert desk.messengers.chats.answers[-1]["text"] == "Принято"
     desk.pass_time(30)
     assert "Принял: Анна." in desk.messages()[0].text
-    desk.pass_time(5 * 3600, every=600)
+    desk.pass_time(5 * 3600, every=1800)
     assert len(desk.messages()) == 1  # no repeats
     with desk.world.database.read() as session:
         [row] = session.scalars(select(JournalRow))
