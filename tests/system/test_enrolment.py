@@ -19,7 +19,7 @@ DEVICE = "m-001"
 @pytest.fixture
 def world(guarded_world: World) -> Iterator[World]:
     yield guarded_world
-    guarded_world.agent.kill()
+    guarded_world.agent.stop()
 
 
 def enrol(world: World, folder: Path) -> Path:
