@@ -5,9 +5,7 @@ PostgreSQL builds them concurrently, outside any transaction; one whose building
 
 import logging
 
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Index, MetaData, text
+from sqlalchemy import Connection, Index, MetaData, inspect, text
 from sqlalchemy.schema import CreateIndex
 
 log = logging.getLogger("cloud.migrations")
@@ -31,9 +29,18 @@ def build(connection: Connection, tables: MetaData) -> None:
 
 
 def missing(connection: Connection, tables: MetaData) -> list[Index]:
-    """Indexes of the models that the database does not have."""
-    differences = compare_metadata(MigrationContext.configure(connection), tables)
-    return [difference[1] for difference in differences if difference[0] == "add_index"]
+    """Indexes of the models that the database's tables do not have. By name: to compare whole schemas takes longer."""
+    there = {
+        table: {index["name"] for index in found}
+        for (_, table), found in inspect(connection).get_multi_indexes().items()
+    }
+    return [
+        index
+        for table in tables.sorted_tables
+        if table.name in there
+        for index in sorted(table.indexes, key=lambda index: str(index.name))
+        if index.name not in there[table.name]
+    ]
 
 
 def _concurrently(connection: Connection, index: Index) -> str:
