@@ -359,3 +359,8 @@ def test_all_nine_statuses_are_pictured() -> None:
     assert {state.partition(",")[0] for state in STATES} - {"making", "sent", "accepted", "expired"} == {
         status.value for status in Status
     } - {"make_pending"}
+
+
+def test_an_english_phone_reads_english(client: FlaskClient, orders: Orders) -> None:
+    address = f"/v1/order-status-page?order_id={orders.created()}"
+    assert "Check your order and pay" in client.get(address, headers={"Accept-Language": "en-GB"}).text
