@@ -161,6 +161,7 @@ def test_an_order_that_is_live_is_waited_for(start: Start, cloud: CloudSide, she
     cloud.wait_ready()
     bundle = shelf.put()
     cloud.command(bundle.job())
+    wait_until(lambda: answers(cloud), PATIENCE_S, what="it to begin")  # one that comes with an order is refused: busy
     cloud.make()
     assert cloud.outcome().result == "done"
     told = cloud.heard.index(cloud.outcome())
