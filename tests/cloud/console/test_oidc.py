@@ -15,19 +15,20 @@ from tests.cloud.console.building import OWN, Console, a_console
 from tests.cloud.console.test_login import EMAIL, OWNER
 from tests.cloud.worlds import World
 
+pytestmark = pytest.mark.any_database
 PLACE = "https://coffee.example"
 
 
 @pytest.fixture
-def provider(sqlite_world: World) -> Iterator[OidcProvider]:
-    with OidcProvider(clock=sqlite_world.clock) as provider:
+def provider(world: World) -> Iterator[OidcProvider]:
+    with OidcProvider(clock=world.clock) as provider:
         provider.who.email = EMAIL
         yield provider
 
 
 @pytest.fixture
-def console(sqlite_world: World, provider: OidcProvider) -> Iterator[Console]:
-    with a_console(sqlite_world, PLACE, **of(provider)) as made:
+def console(world: World, provider: OidcProvider) -> Iterator[Console]:
+    with a_console(world, PLACE, **of(provider)) as made:
         yield made
 
 
@@ -96,9 +97,9 @@ def test_nobody_is_made_and_nobody_is_given_anything(console: Console, provider:
 
 
 @pytest.mark.parametrize("lie", [lie for lie in Lie if lie is not Lie.CODE_AGAIN])
-def test_a_lie_lets_nobody_in(sqlite_world: World, provider: OidcProvider, lie: Lie) -> None:
+def test_a_lie_lets_nobody_in(world: World, provider: OidcProvider, lie: Lie) -> None:
     provider.lies = {lie}
-    with a_console(sqlite_world, PLACE, **of(provider)) as console:
+    with a_console(world, PLACE, **of(provider)) as console:
         client = console.client()
         if lie in {Lie.NAME, Lie.HUGE}:
             assert client.get("/console/sso").status_code == 400
@@ -149,13 +150,13 @@ def test_it_leads_nowhere_else(console: Console, foreign: str) -> None:
     ],
 )
 def test_our_second_step_follows_unless_the_setting_trusts_the_providers(
-    sqlite_world: World, provider: OidcProvider, trusts: str, methods: list[str], where: str
+    world: World, provider: OidcProvider, trusts: str, methods: list[str], where: str
 ) -> None:
     provider.who.methods = methods
-    with a_console(sqlite_world, PLACE, **of(provider), oidc_trusts_mfa=trusts) as console:
+    with a_console(world, PLACE, **of(provider), oidc_trusts_mfa=trusts) as console:
 
         def has_totp(tx: Transaction) -> None:
-            second_factor.set_up(tx, console.ids[OWNER], sqlite_world.vault, second_factor.new_secret(), 0)
+            second_factor.set_up(tx, console.ids[OWNER], world.vault, second_factor.new_secret(), 0)
 
         console.cloud.database.transact(has_totp)
         client = console.client()
@@ -184,8 +185,8 @@ def test_a_provider_that_is_away_is_told_so(console: Console, provider: OidcProv
     assert 'role="alert"' in answer.text
 
 
-def test_without_the_setting_there_is_no_button_and_no_way(sqlite_world: World) -> None:
-    with a_console(sqlite_world, PLACE) as console:
+def test_without_the_setting_there_is_no_button_and_no_way(world: World) -> None:
+    with a_console(world, PLACE) as console:
         client = console.client()
         assert "/console/sso" not in client.get("/console/login").text
         assert client.get("/console/sso").status_code == client.get("/console/sso/callback").status_code == 404

@@ -14,13 +14,14 @@ from tests.cloud.console.software_key import PRESENT, SoftwareKey
 from tests.cloud.console.test_login import EMAIL, OWNER, log_in, send
 from tests.cloud.worlds import World
 
+pytestmark = pytest.mark.any_database
 OTHER = f"manager@{OWN}"
 PLACE, HOST = "https://coffee.example", "coffee.example"
 
 
 @pytest.fixture
-def console(sqlite_world: World) -> Iterator[Console]:
-    with a_console(sqlite_world, PLACE) as made:
+def console(world: World) -> Iterator[Console]:
+    with a_console(world, PLACE) as made:
         fresh = passwords.hash_of(PASSWORD)
         for who in (OWNER, OTHER):
             made.cloud.database.transact(users.set_password, made.ids[who], fresh, made.clock.now)
@@ -333,8 +334,8 @@ def test_browsers_make_keys_only_for_a_name_with_tls(url: str, host: str | None)
     assert party is None or party.origin == url
 
 
-def test_without_a_name_with_tls_nothing_of_keys_is_shown(sqlite_world: World) -> None:
-    with a_console(sqlite_world, "http://127.0.0.1:8080") as console:
+def test_without_a_name_with_tls_nothing_of_keys_is_shown(world: World) -> None:
+    with a_console(world, "http://127.0.0.1:8080") as console:
         assert "passkey" not in console.client().get("/console/login").text
         assert "passkey" not in console.client(OWNER).get("/console/account").text
         assert post(console.client(), "/console/passkey/enter").status_code == 404

@@ -13,7 +13,7 @@ from tests.cloud.console.test_login import EMAIL, OWNER
 from tests.cloud.console.test_the_walk import WAYS
 from tests.cloud.worlds import World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.any_database]
 AUTHENTICATOR = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -25,8 +25,8 @@ AUTHENTICATOR = {
 
 
 @pytest.fixture
-def console(sqlite_world: World, empty_site: Site) -> Iterator[Console]:
-    with a_console(sqlite_world, empty_site.url) as made:
+def console(world: World, empty_site: Site) -> Iterator[Console]:
+    with a_console(world, empty_site.url) as made:
         fresh = passwords.hash_of(PASSWORD)
         made.cloud.database.transact(users.set_password, made.ids[OWNER], fresh, made.clock.now)
         yield made
