@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.background.loops import ThreadPool
-from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Waiting, Work
+from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Store, Waiting, Work
 from cloud.payments.budget import (
     BUSY,
     CIRCUIT,
@@ -286,3 +286,20 @@ def test_a_claim_that_fails_gives_its_permits_back() -> None:
     done: list[int] = []
     assert dispatcher.begin(waiting, START, lambda _of, _limit: [lambda: done.append(1)]) is None
     assert done == [1]
+
+
+def test_a_slot_is_held_while_the_shop_is_asked_and_not_while_its_answer_is_stored() -> None:
+    gate, admission, told = a_gate([0.0]), Admission(slots=1), list[type]()
+    dispatcher = Dispatcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
+
+    def look() -> None:
+        told.append(type(admission.admit(gate, Priority.NEWS)))
+
+    def work() -> Store:
+        look()
+        return look
+
+    permit = admission.admit(gate, Priority.NEWS)
+    assert isinstance(permit, Permit)
+    dispatcher.submit(permit, work)
+    assert told == [Refusal, Permit]
