@@ -42,10 +42,10 @@ class Reader:
         return f"{whole},{kopecks % 100:02}\u00a0₽" if self.language == "ru" else f"{whole}.{kopecks % 100:02}\u00a0₽"
 
     def why(self, reason: str) -> str:
-        """A reason or code in words; as it is where there are none."""
-        code = reason.rpartition(":")[2]
-        key = f"why.{code}"
-        return self.say(key) if key in SENTENCES[self.language] else code
+        """A reason or code in words; as it is where there are none. Of several, each once."""
+        codes = dict.fromkeys(one.rpartition(":")[2] for one in reason.split(", "))
+        sentences = SENTENCES[self.language]
+        return ", ".join(sentences.get(f"why.{code}", code) for code in codes)
 
     def lasted(self, time: timedelta) -> str:
         """A length of time."""

@@ -49,6 +49,13 @@ def test_every_kind_is_said_whole(kind: Kind, language: str) -> None:
     assert f"https://git.example/main/docs/runbook.md#{kind.value.replace('_', '-')}" in said.text
 
 
+def test_what_failed_twice_is_told_in_words_each_once() -> None:
+    reader = Reader("ru", ZoneInfo("Europe/Moscow"), "", "")
+    assert reader.why("no_ack, no_ack") == RU["why.no_ack"]
+    assert reader.why("rejected:no_water, no_ack") == f"{RU['why.no_water']}, {RU['why.no_ack']}"
+    assert reader.why("a code nobody knows") == "a code nobody knows"
+
+
 def test_a_button_fits_and_is_bound_to_its_channel() -> None:
     seal = ButtonSeal("a secret text of more than thirty-two characters")
     text = seal.seal(Press.SNOOZE, "f" * 32, "channel", NOW)
