@@ -32,6 +32,8 @@ class Opened:
     is_admin: bool
     seconds: float
     status: int
+    at_s: float
+    """So long after people came."""
 
 
 class People:
@@ -40,6 +42,7 @@ class People:
     def __init__(self, cloud_url: str, visitors: list[Visitor], fleet: Fleet) -> None:
         self._url, self._fleet = cloud_url, fleet
         self._opened: list[Opened] = []
+        self._came = time.perf_counter()
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._click, args=(visitor, number), daemon=True)
@@ -80,4 +83,4 @@ class People:
         began, status = time.perf_counter(), 0
         with suppress(requests.RequestException):
             status = browser.get(self._url + where, timeout=GIVES_UP_S, allow_redirects=False).status_code
-        return Opened(page, visitor.role is None, time.perf_counter() - began, status)
+        return Opened(page, visitor.role is None, time.perf_counter() - began, status, began - self._came)

@@ -111,6 +111,8 @@ class ThreadPool:
 
     def __init__(self, name: str, size: int, freed: Callable[[], None] = lambda: None) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name) if size else None
+        self.is_apart = size > 0
+        """Whether the work is done in threads of its own."""
         self._name = name
         self._freed = freed
         self._lock = threading.Lock()
@@ -122,11 +124,6 @@ class ThreadPool:
         """Slots with nothing to do."""
         with self._lock:
             return self._size - self._busy
-
-    @property
-    def is_apart(self) -> bool:
-        """Whether the work is done in threads of its own."""
-        return self._pool is not None
 
     def submit(self, work: Callable[[], None]) -> None:
         """Have it done; what it raises is logged here and nowhere else."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, MetaData
@@ -32,6 +33,9 @@ def _as_utc(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC)
 
 
+# One moment is written into several columns, and read again by the next who has the order: looking is cheaper than
+# reading or writing a date anew.
+@lru_cache(maxsize=1024)
 def _as_text(moment: datetime | None) -> str | None:
     if moment is None:
         return None
@@ -40,6 +44,7 @@ def _as_text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
+@lru_cache(maxsize=1024)
 def _from_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 

@@ -6,15 +6,15 @@ Hosts' wall clocks differ, by seconds or by hours; moments that one program stor
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 MEASURED_EVERY_S = 15.0
 WORTH_TELLING = timedelta(seconds=5)
 """A host's clock that is further off than this is a fault of that host, though nothing of ours suffers from it."""
 
 
-def utc_now() -> datetime:
-    """This host's wall clock."""
-    return datetime.now(UTC)
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
+"""This host's wall clock."""
 
 
 class SharedClock:

@@ -108,58 +108,48 @@ class Database:
         `waits_for_locks=False`: raises `Held` at once where somebody else holds a row it needs.
         """
 
-        def piece(tx: Transaction) -> T:
-            return work(tx, *args, **kwargs)
-
+        piece = Piece(work, args, kwargs, key)
         if deferred:
-            return self._defer(piece, key)
+            self._defer(piece)
+            return piece.future
+        if self._group is not None:
+            return self._group.transact(piece)
         if not waits_for_locks:
             return self._unless_held(piece)
-        if key:
-            return self._together.transact(piece, key)
-        return self._transact(piece)
+        return self._together.transact(piece) if key else self._by_engine(self.engine, piece)
 
     def execute_alone(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
         """One statement that is a transaction by itself; what it returns. PostgreSQL is asked once, not three times."""
         if self._group is not None:
-            return self._group.transact(lambda tx: tx.connection.execute(statement, dict(values)).all())
+            return self._group.transact(Piece(lambda tx: tx.connection.execute(statement, dict(values)).all()))
         with self._by_itself.connect() as connection:
             return connection.execute(statement, dict(values)).all()
 
-    def _defer(self, work: Callable[[Transaction], T], key: str) -> "Future[T]":
-        future: Future[T] = Future()
+    def _defer(self, piece: Piece[Any]) -> None:
         if self._deferred is not None:
-            self._deferred.add(Piece(work, future, key))
-            return future
-        try:
-            future.set_result(self._transact(work))
-        except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
-            future.set_exception(error)
-        return future
+            self._deferred.add(piece)
+        else:
+            self._together.transact_all([piece])
 
-    def _unless_held(self, work: Callable[[Transaction], T]) -> T:
-        if self._group is not None:
-            return self._group.transact(work)
+    def _unless_held(self, piece: Piece[T]) -> T:
         try:
-            return self._by_engine(self._at_once, work)
+            return self._by_engine(self._at_once, piece)
         except DBAPIError as error:
             if postgresql.is_locked(error):
                 raise Held from error
             raise
 
-    def _transact(self, work: Callable[[Transaction], T]) -> T:
-        return self._group.transact(work) if self._group is not None else self._by_engine(self.engine, work)
-
-    def _by_engine(self, engine: Engine, work: Callable[[Transaction], T]) -> T:
+    def _by_engine(self, engine: Engine, piece: Piece[T]) -> T:
         with engine.begin() as connection, closing(Transaction(connection, self.dispatchers)) as tx:
-            result = work(tx)
+            result = piece.work(tx, *piece.args, **piece.named)
             tx.write()
         self._committed(tx)
         return result
 
     def _committed(self, tx: Transaction) -> None:
-        """Wake whoever waits for what was done, here and in other processes."""
-        tx.run_after_commit()
+        """Do what was to follow, and wake whoever waits for what was done, here and in other processes."""
+        for act in tx.acts:
+            act()
         self.wakeups.wake(tx.topics)
         if tx.topics and self.notifier is not None:
             self.notifier.send(tx.topics)

@@ -32,11 +32,11 @@ class DeferredWrites:
         self._group = group
         self._patience_s = patience_s
         self._changed = threading.Condition()
-        self._pieces: list[Piece] = []
+        self._pieces: list[Piece[Any]] = []
         self._thread: threading.Thread | None = None
         self._is_ending = False
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece[Any]) -> None:
         """Returns at once; after the end, once it is written."""
         with self._changed:
             if self._is_ending:
@@ -63,7 +63,7 @@ class DeferredWrites:
             except Exception:  # of what follows the commit, which was told to each: the next pieces want to be written
                 log.exception("what follows a commit failed")
 
-    def _next(self) -> list[Piece]:
+    def _next(self) -> list[Piece[Any]]:
         """What has come within the patience of the first; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._pieces or self._is_ending)

@@ -6,13 +6,13 @@ other made some wait for seconds. On both databases the work of many orders is w
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Engine
 
@@ -24,16 +24,18 @@ MAX_GROUP = 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Piece:
-    """One piece of work and whoever waits for it."""
+class Piece(Generic[T]):
+    """One piece of work, `work(tx, *args, **named)`, and whoever waits for it."""
 
-    work: Callable[[Transaction], Any]
-    future: "Future[Any]"
+    work: Callable[..., T]
+    args: Sequence[Any] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     """What it locks: pieces with a key are done in the order of their keys, and share a transaction."""
+    future: "Future[T]" = field(default_factory=Future)
 
 
-_Finished = tuple[Sequence[Piece], Sequence[Any], Transaction]
+_Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
 """Pieces that shared a transaction, their results, and the transaction."""
 
 
@@ -48,27 +50,28 @@ class GroupCommit:
         self._dispatchers = dispatchers
         self._committed = committed
         self._lock = threading.Lock()
-        self._waiting: deque[Piece] = deque()
+        self._waiting: deque[Piece[Any]] = deque()
         self._writing = threading.Lock()
         self._seen: object = None
         """The file's version as our own connection last saw it, which does not count its own changes."""
 
-    def transact(self, work: Callable[[Transaction], T], key: str = "") -> T:
+    def transact(self, piece: Piece[T]) -> T:
         """The work's result once it is committed, alone or with others'."""
-        future: Future[T] = Future()
         with self._lock:
-            self._waiting.append(Piece(work, future, key))
-        while not future.done():
+            self._waiting.append(piece)
+        while not piece.future.done():
             with self._writing:
-                committed = [] if future.done() else self._commit(self._group())
-            self._follow(committed)
-        return future.result()
+                committed = [] if piece.future.done() else self._commit(self._next_group())
+            for tx in committed:  # outside the lock: what follows may itself write, and the next group is written
+                self._committed(tx)
+        return piece.future.result()
 
-    def transact_all(self, pieces: Sequence[Piece]) -> None:
+    def transact_all(self, pieces: Sequence[Piece[Any]]) -> None:
         """These in one commit of their own; each future tells how it went."""
         with self._writing:
             committed = self._commit(pieces)
-        self._follow(committed)
+        for tx in committed:
+            self._committed(tx)
 
     def changed_elsewhere(self) -> bool:
         """Whether others have changed this SQLite file since we were last asked: what we write ourselves is no news."""
@@ -79,11 +82,11 @@ class GroupCommit:
         self._seen = seen
         return is_news
 
-    def _group(self) -> list[Piece]:
+    def _next_group(self) -> list[Piece[Any]]:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
 
-    def _commit(self, group: Sequence[Piece]) -> list[Transaction]:
+    def _commit(self, group: Sequence[Piece[Any]]) -> list[Transaction]:
         try:
             finished = self._commit_as_one(group)
         except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
@@ -96,24 +99,19 @@ class GroupCommit:
                 piece.future.set_result(result)
         return [transaction for _, _, transaction in finished]
 
-    def _follow(self, committed: Sequence[Transaction]) -> None:
-        """Outside the lock: the next group is written meanwhile, and what follows may itself write."""
-        for transaction in committed:
-            self._committed(transaction)
-
-    def _commit_as_one(self, group: Sequence[Piece]) -> list[_Finished]:
+    def _commit_as_one(self, group: Sequence[Piece[Any]]) -> list[_Finished]:
         """All or nothing, without savepoints: nearly always nothing fails."""
         finished: list[_Finished] = []
         with self.engine.connect() as connection, connection.begin():
-            for pieces in _sharing(group):
+            for pieces in _sharing(group) if len(group) > 1 else [group]:
                 keys = [piece.key for piece in pieces if piece.key]
                 with closing(Transaction(connection, self._dispatchers, keys)) as tx:
-                    results = [piece.work(tx) for piece in pieces]
+                    results = [piece.work(tx, *piece.args, **piece.named) for piece in pieces]
                     tx.write()
                     finished.append((pieces, results, tx))
         return finished
 
-    def _commit_apart(self, group: Sequence[Piece]) -> list[_Finished]:
+    def _commit_apart(self, group: Sequence[Piece[Any]]) -> list[_Finished]:
         """Once more, each piece in its own savepoint: its failure is its own caller's."""
         finished: list[_Finished] = []
         try:
@@ -121,7 +119,7 @@ class GroupCommit:
                 for piece in chain.from_iterable(_sharing(group)):
                     try:
                         with connection.begin_nested(), closing(Transaction(connection, self._dispatchers)) as tx:
-                            result = piece.work(tx)
+                            result = piece.work(tx, *piece.args, **piece.named)
                             tx.write()
                     except Exception as error:  # noqa: BLE001  # handed to the caller who brought the work
                         piece.future.set_exception(error)
@@ -135,14 +133,13 @@ class GroupCommit:
         return finished
 
 
-def _sharing(group: Sequence[Piece]) -> Iterator[list[Piece]]:
+def _sharing(group: Sequence[Piece[Any]]) -> list[list[Piece[Any]]]:
     """Those with a key together, by key and as they came; each of the others by itself."""
     keyed = sorted([piece for piece in group if piece.key], key=attrgetter("key"))
-    yield from [keyed] if keyed else []
-    yield from [[piece] for piece in group if not piece.key]
+    return [*([keyed] if keyed else []), *[[piece] for piece in group if not piece.key]]
 
 
-def _failed(group: Sequence[Piece], error: BaseException) -> list[_Finished]:
+def _failed(group: Sequence[Piece[Any]], error: BaseException) -> list[_Finished]:
     for piece in group:
         if not piece.future.done():
             piece.future.set_exception(error)

@@ -7,9 +7,9 @@ nothing but itself, and a session that is given one refuses it. `storage.py` rea
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 from functools import cache
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Connection, Executable, FromClause, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
@@ -22,12 +22,12 @@ class PlainRow:
     """What all of them are."""
 
     __slots__ = ()
-    mapped_class: ClassVar[type[Base]]
+    __table__: ClassVar[FromClause]
 
 
 @cache
 def table_of(kind: type[Base]) -> Table:
-    """The table of a mapped class."""
+    """The table of a mapped class, or of a class of plain rows."""
     table = kind.__table__
     if not isinstance(table, Table):
         raise TypeError(f"{kind.__name__} is no table of ours")
@@ -36,26 +36,27 @@ def table_of(kind: type[Base]) -> Table:
 
 def plain(kind: type[Row], values: Sequence[Any]) -> Row:
     """A row just read: the values of all its table's columns, in their order."""
-    return cast("Row", _class_of(kind)(*values))
+    row: Row = _class_of(kind)(*values)
+    return row
 
 
 def fresh(kind: type[Row], /, **values: Any) -> Row:
     """A new row: what was not said is the column's default, or nothing."""
-    return cast("Row", _class_of(kind)(**_defaults(kind) | values))
+    row: Row = _class_of(kind)(**_defaults(kind) | values)
+    return row
 
 
-def kind_of(row: object) -> type[Base]:
-    """The mapped class a plain row stands for."""
-    if not isinstance(row, PlainRow):
-        raise TypeError(f"{type(row).__name__} is no plain row")
-    return row.mapped_class
+def class_of(kind: type[Row]) -> type[Row]:
+    """The class of a table's plain rows."""
+    made: type[Row] = _class_of(kind)
+    return made
 
 
 @cache
-def _class_of(kind: type[Base]) -> type:
+def _class_of(kind: type[Base]) -> Any:
     columns = [column.key for column in table_of(kind).columns]
     return make_dataclass(
-        kind.__name__, columns, bases=(PlainRow,), namespace={"mapped_class": kind}, slots=True, eq=False,
+        kind.__name__, columns, bases=(PlainRow,), namespace={"__table__": kind.__table__}, slots=True, eq=False,
         repr=False,  # some columns are secrets
     )  # fmt: skip
 

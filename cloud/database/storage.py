@@ -5,67 +5,68 @@ database holds of them; only what differs is written.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Generic
 
-from sqlalchemy import BindParameter, Column, Connection, Dialect, Select, bindparam
+from sqlalchemy import BindParameter, Column, Connection, Dialect, Select, Table, bindparam
 
 from cloud.database.base import Base
-from cloud.database.plain_rows import kind_of, plain, table_of
+from cloud.database.plain_rows import PlainRow, Row, class_of, table_of
 
 Values = tuple[Any, ...]
 
 
-class Question:
+class Question(Generic[Row]):
     """Rows of one table by one column, in order, those of many keys at once; `asked` may select more beside them."""
 
-    def __init__(self, kind: type[Base], asked: Select[Any], by: Column[str], *order_by: Column[Any]) -> None:
-        self._kind, self._width = kind, len(table_of(kind).columns)
+    def __init__(self, kind: type[Row], asked: Select[Any], by: Column[str], *order_by: Column[Any]) -> None:
+        self.row_class = class_of(kind)
+        self.width = len(table_of(kind).columns)
         asked = asked.order_by(by, *order_by)
         keys: BindParameter[Any] = bindparam("keys", expanding=True)
-        self._of_one, self._of_many = asked.where(by == bindparam("key")), asked.where(by.in_(keys))
+        self.of_one, self.of_many = asked.where(by == bindparam("key")), asked.where(by.in_(keys))
 
-    def ask(self, connection: Connection, keys: Sequence[str]) -> Iterator[list[Any]]:
-        """A plain row, and what is beside it."""
-        if not keys:
-            return
-        if len(keys) == 1:
-            found = connection.execute(self._of_one, {"key": keys[0]})
-        else:
-            as_many = 1 << (len(keys) - 1).bit_length()  # few different statements, so that each stays prepared
-            found = connection.execute(self._of_many, {"keys": [*keys, *[keys[-1]] * (as_many - len(keys))]})
-        for values in found.all():
-            yield [plain(self._kind, values[: self._width]), *values[self._width :]]
+
+@dataclass(frozen=True)
+class Write:
+    """A statement that writes rows of one table, and the places of the values it takes of each."""
+
+    text: str
+    takes: Sequence[tuple[int, Callable[[Any], Any] | None]]
+    """With what makes of a value what the driver takes; nothing where that is the same."""
 
 
 class Storage:
     """How rows of one table are written."""
 
-    def __init__(self, kind: type[Base], dialect: Dialect) -> None:
-        table = table_of(kind)
+    def __init__(self, row_class: type[Base], dialect: Dialect) -> None:
+        if not issubclass(row_class, PlainRow):
+            raise TypeError(f"{row_class.__name__} is no class of plain rows")
+        table = table_of(row_class)
         self._table, self._mark = table.name, "?" if dialect.name == "sqlite" else "%s"
         self.depth = Base.metadata.sorted_tables.index(table)
         """Its place among all tables, those it refers to before it."""
         self._names = [column.key for column in table.columns]
         self.values_of: Callable[[Base], Values] = attrgetter(*self._names)
         """All its values, to compare and to write."""
-        self._given = [place for place, column in enumerate(table.columns) if column.autoincrement is not True]
-        """The database counts up numbers by itself."""
-        self.key = named_by(kind)
+        # The database counts up numbers by itself.
+        given = [place for place, column in enumerate(table.columns) if column.autoincrement is not True]
+        self.key = _named_by(table)
         self._bind = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]
-        self._updates: dict[tuple[int, ...], str] = {}
-        names = ", ".join([self._names[place] for place in self._given])
-        marks = ", ".join([self._mark] * len(self._given))
-        self._insert = f"INSERT INTO {self._table} ({names}) VALUES ({marks})"  # noqa: S608  # our own tables' names
+        names = ", ".join([self._names[place] for place in given])
+        marks = ", ".join([self._mark] * len(given))
+        text = f"INSERT INTO {self._table} ({names}) VALUES ({marks})"  # noqa: S608  # our own tables' names
+        self.insert = self._write(text, given)
+        """Adds rows."""
+        self.insert_once = self._write(f"{text} ON CONFLICT DO NOTHING", given)
+        """Adds those of which no unique column holds anything yet."""
+        self._updates: dict[tuple[int, ...], Write] = {}
 
-    def insert(self, rows: Sequence[Values], *, once: bool) -> tuple[str, list[Values]]:
-        """The statement that adds these rows, and its parameters."""
-        return self._insert + " ON CONFLICT DO NOTHING" * once, self._bound(rows, self._given)
-
-    def update(self, rows: Sequence[tuple[Values, Values]]) -> tuple[str, list[Values]]:
-        """The statement that makes these rows, given as they were and as they are, what they are; its parameters.
+    def update(self, rows: Sequence[tuple[Values, Values]]) -> Write:
+        """What makes these rows, given as they were and as they are, what they are.
 
         It sets every column that differs in any of them. More would touch indexes for nothing.
         """
@@ -73,16 +74,12 @@ class Storage:
         places = (*sorted(differ), self._names.index(self.key))
         if places not in self._updates:
             *sets, key = [f"{self._names[place]} = {self._mark}" for place in places]
-            self._updates[places] = f"UPDATE {self._table} SET {', '.join(sets)} WHERE {key}"  # noqa: S608
-        return self._updates[places], self._bound([now for _, now in rows], places)
+            text = f"UPDATE {self._table} SET {', '.join(sets)} WHERE {key}"  # noqa: S608
+            self._updates[places] = self._write(text, places)
+        return self._updates[places]
 
-    def _bound(self, rows: Sequence[Values], places: Sequence[int]) -> list[Values]:
-        """As the driver takes them."""
-        binding = [(place, self._bind[place]) for place in places]
-        return [
-            tuple([row[place] if bind is None or row[place] is None else bind(row[place]) for place, bind in binding])
-            for row in rows
-        ]
+    def _write(self, text: str, places: Sequence[int]) -> Write:
+        return Write(text, [(place, self._bind[place]) for place in places])
 
 
 class PlainRows:
@@ -94,10 +91,22 @@ class PlainRows:
         """Each row that is in the database, and what it holds there."""
         self._new: list[tuple[Base, bool]] = []
 
-    def watch(self, row: Base) -> None:
-        """A row just read: as the database holds it."""
-        storage = self._storage(row)
-        self._held.append((row, storage, storage.values_of(row)))
+    def read(self, question: Question[Row], keys: Sequence[str]) -> list[tuple[Row, Sequence[Any]]]:
+        """Rows as the database holds them, and what is beside each."""
+        if not keys:
+            return []
+        if len(keys) == 1:
+            answer = self._connection.execute(question.of_one, {"key": keys[0]})
+        else:
+            as_many = 1 << (len(keys) - 1).bit_length()  # few different statements, so that each stays prepared
+            filled = [*keys, *[keys[-1]] * (as_many - len(keys))]
+            answer = self._connection.execute(question.of_many, {"keys": filled})
+        row_class, width = question.row_class, question.width
+        found: list[tuple[Row, Sequence[Any]]] = [(row_class(*row[:width]), row[width:]) for row in answer.all()]
+        storage = storage_of(row_class, self._connection.dialect)
+        if storage.key:  # what is only ever added is not looked at again
+            self._held += [(row, storage, storage.values_of(row)) for row, _ in found]
+        return found
 
     def add(self, row: Base, once: bool = False) -> None:
         """A new row. `once`: should a unique column hold it already, that one stays as it is."""
@@ -120,36 +129,34 @@ class PlainRows:
                 changed[storage].append((was, now))
                 self._held[place] = (row, storage, now)
         for row, once in self._new:
-            storage = self._storage(row)
+            storage = storage_of(type(row), self._connection.dialect)
             values = storage.values_of(row)
             added[storage, once].append(values)
             if storage.key:
                 self._held.append((row, storage, values))
         self._new.clear()
-        for storage, rows in changed.items():  # first: what was live makes room for what is
-            self._run(*storage.update(rows))
+        # Changes first: what was live makes room for what is.
+        writes = [(storage.update(rows), [now for _, now in rows]) for storage, rows in changed.items()]
         for (storage, once), rows in sorted(added.items(), key=lambda item: item[0][0].depth):
-            self._run(*storage.insert(rows, once=once))
-
-    def _run(self, statement: str, parameters: list[Values]) -> None:
-        self._connection.exec_driver_sql(statement, parameters if len(parameters) > 1 else parameters[0])
-
-    def _storage(self, row: Base) -> Storage:
-        return storage_of(kind_of(row), self._connection.dialect)
+            writes.append((storage.insert_once if once else storage.insert, rows))
+        for write, rows in writes:
+            told = [
+                tuple([row[at] if bind is None or row[at] is None else bind(row[at]) for at, bind in write.takes])
+                for row in rows
+            ]
+            self._connection.exec_driver_sql(write.text, told if len(told) > 1 else told[0])
 
 
 @lru_cache(maxsize=64)
-def storage_of(kind: type[Base], dialect: Dialect) -> Storage:
-    """The storage of a table."""
-    return Storage(kind, dialect)
+def storage_of(row_class: type[Base], dialect: Dialect) -> Storage:
+    """The storage of a table, by the class of its plain rows."""
+    return Storage(row_class, dialect)
 
 
-@cache
-def named_by(kind: type[Base]) -> str:
+def _named_by(table: Table) -> str:
     """The column by which a row is found again; nothing for those that are only ever added.
 
     It is the primary key, or a unique column where the database counts the key up by itself.
     """
-    table = table_of(kind)
     own = [column.key for column in table.primary_key.columns if column.autoincrement is not True]
     return next(iter(own or [column.key for column in table.columns if column.unique]), "")

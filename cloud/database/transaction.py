@@ -26,23 +26,16 @@ class Part(Protocol):
 P = TypeVar("P", bound=Part)
 
 
-class Dispatchers:
+class Dispatchers(dict[type, object]):
     """Workers of this very process, by type: they may be given work in the commit that writes it."""
-
-    def __init__(self) -> None:
-        self._by_type: dict[type, object] = {}
 
     def add(self, dispatcher: object) -> None:
         """Let transactions find it; one of a type."""
-        self._by_type[type(dispatcher)] = dispatcher
+        self[type(dispatcher)] = dispatcher
 
     def remove(self, kind: type) -> None:
         """Transactions begun from now on do not find it."""
-        self._by_type.pop(kind, None)
-
-    def find(self, kind: type[T]) -> T | None:
-        """The dispatcher of this type; None where such workers run in another process."""
-        return cast("T | None", self._by_type.get(kind))
+        self.pop(kind, None)
 
 
 class WorkSession(Session):
@@ -69,10 +62,12 @@ class Transaction:
         """Plain rows read or added; what changed of them is written at the end."""
         self.keys = keys
         self.topics: set[str] = set()
+        """Whoever waits for one of these is woken once this is committed."""
+        self.acts: list[Callable[[], None]] = []
+        """Called, in this order and in this process, once this is committed."""
         self._session: WorkSession | None = None
         self._dispatchers = dispatchers
         self._parts: dict[type, Any] = {}
-        self._after_commit: list[Callable[[], None]] = []
 
     @property
     def session(self) -> Session:
@@ -88,14 +83,14 @@ class Transaction:
 
     def part(self, kind: type[P]) -> P:
         """This transaction's one object of a type; made when first asked for."""
-        if kind not in self._parts:
-            self._parts[kind] = kind(self)
-        found: P = self._parts[kind]
+        found: P | None = self._parts.get(kind)
+        if found is None:
+            found = self._parts[kind] = kind(self)
         return found
 
     def dispatcher(self, kind: type[T]) -> T | None:
-        """The worker of this process that may be given work at once."""
-        return self._dispatchers.find(kind)
+        """The worker of this process that may be given work at once; None where such work in another process."""
+        return cast("T | None", self._dispatchers.get(kind))
 
     def notify(self, topic: str) -> None:
         """Wake those who wait for `topic`, in every process, once this is committed."""
@@ -103,13 +98,13 @@ class Transaction:
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Have `act` called in this process once this is committed. It must return at once and not fail."""
-        self._after_commit.append(act)
+        self.acts.append(act)
 
     def log_after_commit(
         self, say: Callable[..., None], words: str, *parts: object, extra: Mapping[str, object]
     ) -> None:
         """Log what this transaction did, once it is done: what is undone, or done again, is logged as it ended."""
-        self.after_commit(partial(say, words, *parts, extra=extra))
+        self.acts.append(partial(say, words, *parts, extra=extra))
 
     def write(self) -> None:
         """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""
@@ -121,8 +116,3 @@ class Transaction:
         """No more is read or changed; the rows that the session gave stay readable."""
         if self._session is not None:
             self._session.close()
-
-    def run_after_commit(self) -> None:
-        """Call what was to be called; for whoever has committed it."""
-        for act in self._after_commit:
-            act()

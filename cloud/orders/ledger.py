@@ -18,7 +18,7 @@ from cloud.orders.tasks import Task
 
 def record(locked: LockedOrder, payment: Payment, kind: str, amount: int, now: datetime, reference: str = "") -> None:
     """Add one movement to the ledger, unless exactly this one is in it already."""
-    locked.add_once(fresh(Movement, **_movement(payment, kind, amount, now, reference)))
+    locked.add(fresh(Movement, **_movement(payment, kind, amount, now, reference)), once=True)
 
 
 def record_refund(locked: LockedOrder, payment: Payment, refund_id: str, amount: int, now: datetime) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
-from cloud.orders.locked_order import LockedOrder, LockedOrders, lock_order
+from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.rules import Rules, seconds
@@ -39,7 +39,7 @@ def pour_again(tx: Transaction, order_id: str, by: str, why: str, rules: Rules, 
     number = _next_number(tx, locked, now)
     again_id = again_order_id(order_id, number)
     again = _free_order(locked.order, again_id, rules, now)
-    its = tx.part(LockedOrders).create(again, locked.control, is_closed=False)
+    its = locked.together.create(again, locked.control, is_closed=False)
     its.add(
         fresh(
             OrderChange, order_id=again_id, version=again.version, at=now, actor=by[:64], event="poured_again",

@@ -118,7 +118,7 @@ class CallWorker:
             return None
         payment = locked.payment(row.subject)
         try:
-            provider = self._clients.of_payment(payment, locked.tx.session)
+            provider = self._clients.of_payment(payment, locked.tx)
             prepare(locked.tx.session, provider, row, payment, locked.order, self._public_url)
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.plain_rows import Row, plain, table_of
+from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account, Known
 from cloud.fleet.models import Credential, FormerCredential
@@ -70,37 +70,37 @@ class ProviderClients:
         self._clients: dict[Account, tuple[int, Provider]] = {}
         self._is_ending = False
 
-    def of(self, merchant_id: str, scenario: str, session: Session | None = None) -> tuple[Credential, Provider]:
+    def of(self, merchant_id: str, scenario: str, tx: Transaction | None = None) -> tuple[Credential, Provider]:
         """The merchant's credential for a scenario and its client. Raises `NoCredential`.
 
-        Inside a transaction give its session: a second connection could have to wait for those who wait for it.
+        Inside a transaction give it: a second connection could have to wait for those who wait for it.
         """
-        credential = self._in_use(merchant_id, scenario, session)
+        credential = self._in_use(merchant_id, scenario, tx)
         if credential is None:
             raise NoCredential(f"merchant {merchant_id} has no account for {scenario}")
         return credential, self._client(credential)
 
-    def of_payment(self, payment: AtShop, session: Session | None = None) -> Provider:
+    def of_payment(self, payment: AtShop, tx: Transaction | None = None) -> Provider:
         """The client of the shop the payment was opened at. Raises `NoCredential`, also when its key is gone."""
-        return self.at((payment.merchant_id, payment.scenario, payment.account_id), session)
+        return self.at((payment.merchant_id, payment.scenario, payment.account_id), tx)
 
-    def at(self, account: Account, session: Session | None = None) -> Provider:
+    def at(self, account: Account, tx: Transaction | None = None) -> Provider:
         """The client of one account, in use or left. Raises `NoCredential`."""
         merchant_id, scenario, account_id = account
-        in_use = self._in_use(merchant_id, scenario, session)
+        in_use = self._in_use(merchant_id, scenario, tx)
         if in_use is not None and in_use.account_id == account_id:
             return self._client(in_use)
         wanted = {"merchant_id": merchant_id, "scenario": scenario, "account_id": account_id}
-        left = self._read(FormerCredential, _LEFT, wanted, session)
+        left = self._read(FormerCredential, _LEFT, wanted, tx)
         if left is None:
             now = f"now it is {in_use.account_id}" if in_use is not None else "now it has none"
             raise NoCredential(f"merchant {merchant_id} has no key of shop {account_id} any more, {now}")
         return self._client(left)
 
-    def gate_of(self, what: AtShop, session: Session | None = None) -> Gate | None:
+    def gate_of(self, what: AtShop, tx: Transaction | None = None) -> Gate | None:
         """What its calls are let through by; None when nobody can call."""
         try:
-            return self.of_payment(what, session).gate
+            return self.of_payment(what, tx).gate
         except NoCredential:
             return None
 
@@ -130,21 +130,21 @@ class ProviderClients:
                 client.close()
             self._clients.clear()
 
-    def _in_use(self, merchant_id: str, scenario: str, session: Session | None) -> Credential | None:
+    def _in_use(self, merchant_id: str, scenario: str, tx: Transaction | None) -> Credential | None:
         now, slot = self._clock(), (merchant_id, scenario)
         read_at, credential = self._read_at.get(slot, (now, None))
         if credential is None or not timedelta() <= now - read_at < FRESH:
             wanted = {"merchant_id": merchant_id, "scenario": scenario}
-            credential = self._read(Credential, _OF_MERCHANT, wanted, session)
+            credential = self._read(Credential, _OF_MERCHANT, wanted, tx)
             if credential is not None:
                 self._read_at[slot] = (now, credential)
         return credential
 
     def _read(
-        self, kind: type[Row], statement: Select[Any], wanted: dict[str, str], within: Session | None = None
+        self, kind: type[Row], statement: Select[Any], wanted: dict[str, str], tx: Transaction | None = None
     ) -> Row | None:
-        if within is not None:
-            found = within.connection().execute(statement, wanted).first()
+        if tx is not None:
+            found = tx.connection.execute(statement, wanted).first()
         else:
             with self._database.engine.connect() as connection:
                 found = connection.execute(statement, wanted).first()

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Boolean, Integer, String, and_, bindparam, case, exists, func, or_, select, update
-from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.base import UtcDateTime
@@ -141,7 +140,7 @@ class StatusPoller:
         if is_read_back:
             tx.after_commit(partial(self._pool.submit, partial(self._ask_after, payment)))
             return True
-        return self._begin(payment, tx.session) is None
+        return self._begin(payment, tx) is None
 
     def _ask_after(self, payment: Payment) -> None:
         refusal = self._begin(payment)
@@ -149,9 +148,9 @@ class StatusPoller:
             again = self._clock() + timedelta(seconds=refusal.wait_s)
             self._pool.submit(partial(self._database.transact, paying.not_asked, payment.id, again))
 
-    def _begin(self, payment: Payment, session: Session | None = None) -> Refusal | None:
+    def _begin(self, payment: Payment, tx: Transaction | None = None) -> Refusal | None:
         """Ask now; why not, when that may not begin."""
-        gate = self._clients.gate_of(payment, session)
+        gate = self._clients.gate_of(payment, tx)
         if gate is None:
             return Refusal("nobody can be asked", 0.0)
         permit = self._clients.admission.admit(gate, _priority_of(payment.told_at is not None))

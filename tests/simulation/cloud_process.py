@@ -253,9 +253,9 @@ class WorldDeferredWrites:
         self._process = self._world.process
         self._group = group
         self._patience_s = patience_s
-        self._pieces: list[Piece] = []
+        self._pieces: list[Piece[Any]] = []
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece[Any]) -> None:
         end = piece.future.result
 
         def result(timeout: float | None = None) -> Any:

@@ -77,9 +77,9 @@ def test_a_dispatcher_is_found_by_its_type_until_it_is_removed() -> None:
 
     dispatchers, courier = Dispatchers(), Courier()
     dispatchers.add(courier)
-    assert (dispatchers.find(Courier), dispatchers.find(Other)) == (courier, None)
+    assert (dispatchers.get(Courier), dispatchers.get(Other)) == (courier, None)
     dispatchers.remove(Courier)
-    assert dispatchers.find(Courier) is None
+    assert dispatchers.get(Courier) is None
 
 
 def test_a_new_row_holds_the_columns_defaults() -> None:
