@@ -5,7 +5,7 @@ Also notes, for every machine, when the broker handed out its command: the cloud
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench.mqtt import connected_client
-from protocol.messages import Accepted, AnyMessage, Make, Outcome, Presence, Receipt, encode
+from protocol.messages import Accepted, AnyMessage, Make, Message, Outcome, Presence, Receipt, encode
 from protocol.reasons import Result, Spout
 from protocol.topics import Channel, every, parse, topic
 
@@ -80,14 +80,18 @@ class Fleet:
             self._times.commanded.setdefault(make.order_id, now)
         if device_uuid in self._real:
             return
+        for said in self.answers(make):
+            self._client.publish(topic(device_uuid, Channel.REPORT), encode(said), qos=1)
+
+    def answers(self, make: Make) -> Sequence[Message]:
+        """What a machine says that pours at once."""
         at, command_id, asked_for = datetime.now(UTC), make.command_id, make.order_id
         accepted = Accepted(message_id=f"a-{asked_for}", command_id=command_id, order_id=asked_for, at=at)
         done = Outcome(
             message_id=f"o-{asked_for}", command_id=command_id, order_id=asked_for, at=at,
             result=Result.DONE, out=Spout.FULL,
         )  # fmt: skip
-        for said in (accepted, done):
-            self._client.publish(topic(device_uuid, Channel.REPORT), encode(said), qos=1)
+        return accepted, done
 
     def _receipted(self, device_uuid: str, ids: list[str], now: float) -> None:
         outcomes = sum(message_id.startswith("o-") for message_id in ids)

@@ -64,6 +64,10 @@ class Missing(Exception):
 class Stage:
     """`with Stage(...) as stage:` starts everything; leaving it stops everything and removes its folder."""
 
+    cloud_module: Sequence[str] = ("cloud",)
+    """What is run as the cloud, and the first of its words."""
+    fleet_kind: type[Fleet] = Fleet
+
     def __init__(
         self, deployment: Deployment, agents: int, devices: int, prepared: Sequence[Prepared], capture: str
     ) -> None:
@@ -138,7 +142,7 @@ class Stage:
         self._start_agents(mqtt_url)
 
     def _start_stand_ins(self, mqtt_url: str) -> None:
-        self.fleet: Part[FleetTimes] = self._part("fleet", Fleet, mqtt_url, self.agents, self.permits)
+        self.fleet: Part[FleetTimes] = self._part("fleet", self.fleet_kind, mqtt_url, self.agents, self.permits)
         self.machines: Part[dict[str, float]] = self._part("machines", Machines, len(self.agents))
 
     def _part(self, name: str, build: Any, *arguments: Any) -> Part[Any]:
@@ -181,7 +185,8 @@ class Stage:
         words = self._words()
         for place, word in enumerate(words):
             name = word if words.index(word) == place else f"{word} {words[:place].count(word) + 1}"
-            program = ours("cloud", [word], f"cloud {name}", self._subfolder(f"cloud-{name}"), settings)
+            module, *first = self.cloud_module
+            program = ours(module, [*first, word], f"cloud {name}", self._subfolder(f"cloud-{name}"), settings)
             self._run(program, self._cloud_is_ready if word == words[-1] else lambda: True)
         if self._prepared:
             orders.prepare_orders(self.database_url, self._prepared, self.capture)

@@ -8,12 +8,12 @@ An order that rests in the archive is brought back by whoever locks it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Select, and_, bindparam, or_, select
 
 from cloud.database.base import Base
-from cloud.database.plain_rows import Row, table_of
+from cloud.database.plain_rows import table_of
 from cloud.database.storage import Question
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Drink
@@ -22,6 +22,7 @@ from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payme
 from cloud.orders.outbox import OutboxRow
 
 _KEY = "order "
+Of = TypeVar("Of", Payment, MakeCommand, OutboxRow, Movement)
 
 
 class UnknownOrder(LookupError):
@@ -41,16 +42,16 @@ _locked_payments, _locked_tasks = select(_payment).with_for_update(), select(_ta
 _ORDER_OF_PAYMENT = select(_payment.c.order_id).where(_payment.c.id == bindparam("id"))
 
 
-class Part(Generic[Row]):
+class OrderRows(Generic[Of]):
     """Rows of one table that belong to an order: read when first asked for, then a list of the `LockedOrder`."""
 
     name: str
 
     def __init__(
-        self, kind: type[Row], asked: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
+        self, kind: type[Of], asked: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
         once_paid: bool = False,
     ) -> None:  # fmt: skip
-        self.question = Question(kind, asked, table_of(kind).c.order_id, *order_by)
+        self.question: Question[Of] = Question(kind, asked, table_of(kind).c.order_id, *order_by)
         self.once_paid = once_paid
         """There is none before the first payment."""
         self.tell_apart = attrgetter(*tell_apart)
@@ -59,10 +60,18 @@ class Part(Generic[Row]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, locked: "LockedOrder", owner: type) -> list[Row]:
-        """Called as long as the order has no list of this name."""
-        locked.together.read(self)
-        rows: list[Row] = vars(locked)[self.name]
+    def __get__(self, locked: "LockedOrder", owner: type) -> list[Of]:
+        """Called as long as the order has no list of this name: reads those of all its transaction has locked."""
+        lacking = {one.order.id: one for one in locked.together.by_id.values() if self.name not in vars(one)}
+        found: dict[str, list[Of]] = {order_id: [] for order_id in lacking}
+        wanted = [order_id for order_id, one in lacking.items() if one.was_paid or not self.once_paid]
+        for row, _ in locked.tx.rows.read(self.question, wanted):
+            found[row.order_id].append(row)
+        for order_id, one in lacking.items():
+            added = [row for row in one.added if isinstance(row, self.question.row_class)]
+            ours = {self.tell_apart(row) for row in added}  # that may have been written a moment ago
+            vars(one)[self.name] = [row for row in found[order_id] if self.tell_apart(row) not in ours] + added
+        rows: list[Of] = vars(locked)[self.name]
         return rows
 
 
@@ -81,15 +90,17 @@ class LockedOrder:
     was_paid: bool
     """When this transaction read it."""
     added: list[Base] = field(default_factory=list)
-    """New rows of parts that are not read yet."""
+    """New rows of kinds that are not read yet."""
 
-    payments = Part(Payment, _locked_payments, (_payment.c.started_at, _payment.c.id), tell_apart=["id"])
+    payments = OrderRows(Payment, _locked_payments, (_payment.c.started_at, _payment.c.id), tell_apart=["id"])
     """Every payment of the order, oldest first, each locked."""
-    commands = Part(MakeCommand, select(_command), (_command.c.attempt,), tell_apart=["id"], once_paid=True)
+    commands = OrderRows(MakeCommand, select(_command), (_command.c.attempt,), tell_apart=["id"], once_paid=True)
     """Every make command of the order, by attempt."""
-    tasks = Part(OutboxRow, _locked_tasks, (_task.c.id,), tell_apart=["key"])
+    tasks = OrderRows(OutboxRow, _locked_tasks, (_task.c.id,), tell_apart=["key"])
     """Every task there ever was for this order, oldest first, each locked; `order_tasks.py` changes them."""
-    movements = Part(Movement, select(_movement), (_movement.c.id,), tell_apart=["payment_id", "kind", "reference"])
+    movements = OrderRows(
+        Movement, select(_movement), (_movement.c.id,), tell_apart=["payment_id", "kind", "reference"]
+    )
     """The order's rows of the ledger, oldest first."""
 
     @property
@@ -113,18 +124,18 @@ class LockedOrder:
 
     def add(self, row: Payment | MakeCommand | OutboxRow | OrderChange | Movement, *, once: bool = False) -> None:
         """One more row (`plain_rows.fresh`), written with the others. `once`: unless it is there already."""
-        part = _PARTS.get(type(row))
-        if part is not None:
-            known: list[Base] = vars(self).get(part.name, self.added)
-            its = part.tell_apart(row)
-            if once and any(isinstance(other, type(row)) and part.tell_apart(other) == its for other in known):
+        kind = _KINDS.get(type(row))
+        if kind is not None:
+            known: list[Base] = vars(self).get(kind.name, self.added)
+            its = kind.tell_apart(row)
+            if once and any(isinstance(other, type(row)) and kind.tell_apart(other) == its for other in known):
                 return
             known.append(row)
         self.tx.rows.add(row, once)
 
 
-_PARTS: dict[type, Part[Any]] = {
-    part.question.row_class: part for part in vars(LockedOrder).values() if isinstance(part, Part)
+_KINDS: dict[type, OrderRows[Any]] = {
+    kind.question.row_class: kind for kind in vars(LockedOrder).values() if isinstance(kind, OrderRows)
 }
 
 
@@ -133,22 +144,23 @@ class LockedOrders:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._locked: dict[str, LockedOrder] = {}
+        self.by_id: dict[str, LockedOrder] = {}
+        """Those that are locked, by their orders' ids."""
 
     def lock(self, order_id: str) -> LockedOrder:
         """The order; those of all work that shares the transaction are locked together. Raises `UnknownOrder`."""
-        if order_id not in self._locked:
+        if order_id not in self.by_id:
             theirs = {key.removeprefix(_KEY) for key in self._tx.keys if key.startswith(_KEY)}
-            self._fetch({order_id} | theirs - self._locked.keys())
-        if order_id not in self._locked and archive.bring_back(self._tx, [order_id]):
+            self._fetch({order_id} | theirs - self.by_id.keys())
+        if order_id not in self.by_id and archive.bring_back(self._tx, [order_id]):
             self._fetch([order_id])
-        if order_id not in self._locked:
+        if order_id not in self.by_id:
             raise UnknownOrder(order_id)
-        return self._locked[order_id]
+        return self.by_id[order_id]
 
     def lock_by_payment(self, payment_id: str) -> tuple[LockedOrder, Payment]:
         """The order a payment belongs to, and the payment. Raises `UnknownOrder`."""
-        for locked in self._locked.values():
+        for locked in self.by_id.values():
             for payment in vars(locked).get("payments", ()):
                 if payment.id == payment_id:
                     return locked, payment
@@ -164,26 +176,14 @@ class LockedOrders:
         """A new order; nobody else sees it before the commit, which fails where its number is taken meanwhile."""
         self._tx.rows.add(order)
         locked = LockedOrder(self._tx, self, order, control, is_closed, was_paid=False)
-        vars(locked).update({part.name: [] for part in _PARTS.values()})
-        self._locked[order.id] = locked
+        vars(locked).update({kind.name: [] for kind in _KINDS.values()})
+        self.by_id[order.id] = locked
         return locked
-
-    def read(self, part: Part[Any]) -> None:
-        """Read what all of them hold of a part that is not read yet."""
-        lacking = {order_id: locked for order_id, locked in self._locked.items() if part.name not in vars(locked)}
-        found: dict[str, list[Any]] = {order_id: [] for order_id in lacking}
-        wanted = [order_id for order_id, locked in lacking.items() if locked.was_paid or not part.once_paid]
-        for row, _ in self._tx.rows.read(part.question, wanted):
-            found[row.order_id].append(row)
-        for order_id, locked in lacking.items():
-            added = [row for row in locked.added if isinstance(row, part.question.row_class)]
-            ours = {part.tell_apart(row) for row in added}  # that may have been written a moment ago
-            vars(locked)[part.name] = [row for row in found[order_id] if part.tell_apart(row) not in ours] + added
 
     def _fetch(self, order_ids: Iterable[str]) -> None:
         for order, (control, is_closed) in self._tx.rows.read(_ORDERS, sorted(order_ids)):
             locked = LockedOrder(self._tx, self, order, control or "", bool(is_closed), order.paid_at is not None)
-            self._locked[order.id] = locked
+            self.by_id[order.id] = locked
 
 
 def lock_order(tx: Transaction, order_id: str) -> LockedOrder:

@@ -158,7 +158,7 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     issued.result, issued.code, issued.out = said.result.value, said.code, said.out.value
     issued.evidence = msgspec.to_builtins(said.evidence)
     order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
-    if trusted_outcome.is_to_be_trusted(tx.session, device_uuid, said) and trusted_outcome.trust(locked, now):
+    if trusted_outcome.is_to_be_trusted(tx, device_uuid, said) and trusted_outcome.trust(locked, now):
         return
     event, reason = _meaning(said)
     if _is_denied(issued, said):

@@ -24,10 +24,10 @@ REASON = f"unknown:{DoubtCode.UNOBSERVABLE}"
 """Why such an order is `make_failed`: nothing went wrong that anybody knows of."""
 
 
-def is_to_be_trusted(session: Session, device_uuid: str, said: Outcome) -> bool:
+def is_to_be_trusted(tx: Transaction, device_uuid: str, said: Outcome) -> bool:
     """The agent has sent it and its machine never tells an outcome; the doubt of one that usually does is another."""
     is_unobservable = said.result is Result.UNKNOWN and said.code == DoubtCode.UNOBSERVABLE
-    return is_unobservable and _is_trusted(session, device_uuid)
+    return is_unobservable and _is_trusted(tx.session, device_uuid)
 
 
 def forwarded(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
