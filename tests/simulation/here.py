@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from cloud.orders.rules import Rules
+
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
@@ -11,6 +13,11 @@ _present: "list[World]" = []
 def here() -> "World":
     """The present world."""
     return _present[-1]
+
+
+def rules_here() -> Rules:
+    """The present world's; outside of all worlds, as nobody set them."""
+    return here().rules if _present else Rules()
 
 
 def enter(world: "World") -> None:

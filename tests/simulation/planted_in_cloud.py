@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -33,6 +34,7 @@ from cloud.payments import (
     provider_clients,
     status_poller,
 )
+from cloud.payments.admission import Store
 from cloud.payments.budget import Priority
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Call, Decision
@@ -40,11 +42,12 @@ from cloud.payments.call_worker import CallWorker
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import Notification
 from cloud.payments.outcomes import Ok, Rejected, Unknown
+from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.status_poller import StatusPoller
 from protocol.messages import Query
 from protocol.topics import Channel
-from tests.simulation.here import here
+from tests.simulation.here import rules_here
 
 Patches = list[AbstractContextManager[Any]]
 
@@ -57,7 +60,7 @@ def webhook_believed() -> Patches:
         paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
             news = PaymentNews(PaymentState.HELD, told.payment_id)
-            paying.payment_news(tx, paid, news, here().rules, now)
+            paying.payment_news(tx, paid, news, rules_here(), now)
         return received
 
     return [patch.object(inbox, "receive", believe)]
@@ -172,9 +175,9 @@ def settled_before_sent() -> Patches:
     def settle(tx: Transaction, row: OutboxRow, now: datetime) -> None:
         order_tasks.settle_task(lock_order(tx, row.order_id), row.key, row.claimed_by, "done", now)
 
-    def settle_first(self: CallWorker, row: OutboxRow, payment: Payment, order: Order) -> None:
+    def settle_first(self: CallWorker, row: OutboxRow, payment: Payment, order: Order) -> Store:
         self._database.transact(settle, row, self._clock())
-        carry_out(self, row, payment, order)
+        return carry_out(self, row, payment, order)
 
     return [patch.object(CallWorker, "_carry_out", settle_first)]
 
@@ -182,14 +185,13 @@ def settled_before_sent() -> Patches:
 def silence_is_cancelled() -> Patches:
     check = StatusPoller._check
 
-    def guess(self: StatusPoller, payment: Payment) -> None:
+    def guess(self: StatusPoller, payment: Payment) -> Store:
         provider = self._clients.of_payment(payment)
         outcome = provider.fetch(payment.provider_payment_id or "")
         if isinstance(outcome, Ok):
-            check(self, payment)
-        else:
-            news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
-            self._database.transact(paying.payment_news, payment.id, news, self._rules, self._clock())
+            return check(self, payment)
+        news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
+        return partial(self._database.transact, paying.payment_news, payment.id, news, self._rules, self._clock())
 
     return [patch.object(StatusPoller, "_check", guess)]
 
@@ -227,18 +229,17 @@ def refunds_asked_later() -> Patches:
     """The answer is stored, which may end the asking, and only then its refunds are asked for."""
     check = StatusPoller._check
 
-    def in_two_commits(self: StatusPoller, payment: Payment) -> None:
+    def in_two_commits(self: StatusPoller, payment: Payment) -> Store:
         provider = self._clients.of_payment(payment)
         outcome = provider.fetch(payment.provider_payment_id or "")
         if not isinstance(outcome, Ok):
-            check(self, payment)
-            return
-        self._database.transact(self._answered, payment.id, outcome.value, (), payment.next_check_at)
-        if outcome.value.refunded > payment.refunded:
-            for told in status_poller._refunds_of(payment, provider) or ():
-                self._database.transact(
-                    paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock()
-                )
+            return check(self, payment)
+        self._database.transact(self._answered, payment, outcome.value, ())
+        return partial(refunds, self, payment, provider, outcome.value.refunded)
+
+    def refunds(self: StatusPoller, payment: Payment, provider: Provider, refunded: int) -> None:
+        for told in status_poller._refunds_of(payment, provider) or () if refunded > payment.refunded else ():
+            self._database.transact(paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock())
 
     return [patch.object(StatusPoller, "_check", in_two_commits)]
 

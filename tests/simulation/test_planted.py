@@ -1,5 +1,7 @@
 """Bugs planted one at a time are found, each within its number of worlds: a slice always, all of them with `--long`."""
 
+from types import FunctionType
+
 import pytest
 
 from tests.simulation.planted import ALWAYS, BUGS, Planted, hunt, without
@@ -31,6 +33,16 @@ def test_a_bug_that_needs_its_moment_is_found(workshop: Workshop, bug: Planted) 
 def test_the_same_worlds_keep_every_promise_without_the_bug(workshop: Workshop, bug: Planted) -> None:
     told = hunt(workshop, without(bug, CONTROL_WORLDS))
     assert told is None, f"seed {told.seed}: {told.broken}"
+
+
+@pytest.mark.parametrize("bug", named(list(BUGS)))
+def test_what_is_planted_gives_something_where_the_real_function_does(bug: Planted) -> None:
+    """Else it is found by what it breaks in its caller, and proves nothing of the mistake it is named after."""
+    for one in bug.patches():
+        if isinstance(planted := getattr(one, "new", None), FunctionType):
+            real = getattr(one.getter(), one.attribute)  # type: ignore[attr-defined]  # what `patch.object` makes
+            if "return" in planted.__annotations__:
+                assert (planted.__annotations__["return"] is None) == (real.__annotations__["return"] is None)
 
 
 def test_there_are_enough_of_them() -> None:
