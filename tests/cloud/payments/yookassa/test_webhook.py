@@ -86,6 +86,16 @@ def test_the_same_at_the_same_moment_is_stored_once_and_always_answered_200(till
 
 
 @pytest.mark.any_database
+@pytest.mark.parametrize("event", ["payment.waiting_for_capture", "payment.succeeded"])
+def test_a_lie_about_a_payment_nobody_made_pours_nothing(till: Till, event: str) -> None:
+    """Whatever it says, the provider's answer decides."""
+    order_id = till.open_payment()
+    lie = {"id": till.provider_id(order_id), "status": event.partition(".")[2]}
+    assert till.post({"type": "notification", "event": event, "object": lie}).status_code == 200
+    assert (till.world.status(order_id), till.world.ledger(order_id)) == ("pending", {})
+
+
+@pytest.mark.any_database
 def test_events_that_are_no_payments_are_kept_and_left_alone(till: Till) -> None:
     assert till.post({"event": "payout.succeeded", "object": {"id": "po-1"}}).status_code == 200
     [news] = till.news()
