@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis import Phase
 from playwright.sync_api import Browser
 from sqlalchemy.engine import make_url
 
@@ -33,6 +34,10 @@ _MARK_BY_FIXTURE = {
 _left_for_long = pytest.StashKey[int]()
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "planting", deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)  # fmt: skip
 hypothesis.settings.load_profile("house")
 templates.compile_once()
 routes.compile_once()
