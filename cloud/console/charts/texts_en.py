@@ -21,6 +21,7 @@ EN = {
     "charts.kept_line": "{taken} taken, {returned} returned",
     "charts.rate": "Failure rate",
     "charts.rate_line": "{n} of {all} paid",
+    "charts.rate_of": "{part} failed",
     "charts.wait": "From payment to cup",
     "charts.wait_line": "95 of 100 within {p95} s",
     "charts.seconds": "{n} s",
@@ -32,7 +33,7 @@ EN = {
     "charts.machines": "Machines",
     "charts.reasons": "Why not poured",
     "charts.week": "Hours of the week",
-    "charts.week_text": "The darker, the more cups",
+    "charts.week_text": "The stronger the colour, the more cups",
     "charts.weekday.0": "Mon",
     "charts.weekday.1": "Tue",
     "charts.weekday.2": "Wed",
@@ -49,4 +50,5 @@ EN = {
     "charts.whole": "Whole period",
     "charts.keys": "Plus and minus zoom, arrows go earlier and later, Esc shows the whole period",
     "charts.before": "the period before",
+    "charts.this": "this period",
 }

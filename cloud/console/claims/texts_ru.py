@@ -5,7 +5,7 @@ RU = {
     "claims.title": "Обращения",
     "claims.requests": "Возвраты ждут второго человека",
     "claims.chip.open": "Ждут ответа",
-    "claims.chip.answered": "Отвечены",
+    "claims.chip.answered": "С ответом",
     "claims.chip.resolved": "Закрыты",
     "claims.state.open": "ждёт ответа",
     "claims.state.answered": "отвечено",

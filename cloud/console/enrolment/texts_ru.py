@@ -1,12 +1,12 @@
 """The sentences about enrolling machines in Russian; the twin of `texts_en.py`."""
 
 RU = {
-    "enrolment.nav": "Доступ",
+    "enrolment.nav": "Подключение",
     "enrolment.title": "Подключение автоматов",
-    "enrolment.line": "У каждого автомата своё имя и пароль. Код годится один раз, сутки, на пять попыток.",
+    "enrolment.line": "У каждого автомата своё имя и пароль. Код одноразовый: действует сутки, попыток — пять.",
     "enrolment.empty": "Автоматов с агентом пока нет",
     "enrolment.empty.line": "Добавьте автомат в файл парка и примените его: он появится здесь.",
-    "enrolment.stands.none": "без своего доступа",
+    "enrolment.stands.none": "без своего пароля",
     "enrolment.stands.code": "код выдан",
     "enrolment.stands.enrolled": "подключается",
     "enrolment.stands.waits": "ждём агента",

@@ -3,6 +3,9 @@
 EN = {
     "machines.nav": "Machines",
     "machines.title": "Machines",
+    "machines.total.one": "{n} machine",
+    "machines.total.few": "{n} machines",
+    "machines.total.many": "{n} machines",
     "machines.search": "Name or place",
     "machines.none": "No machines yet",
     "machines.none_text": (
@@ -92,6 +95,7 @@ EN = {
     "machines.job.restart": "Restart",
     "machines.job.settings": "Settings",
     "machines.job.resume": "Sell again",
+    "machines.ago": "{ago} ago",
     "machines.update_to": "update to {version}:",
     "machines.job.test_cup": "Test cup",
     "machines.job.update": "Update of the agent",

@@ -13,7 +13,7 @@ EN = {
     "money.payments.one": "{n} payment",
     "money.payments.few": "{n} payments",
     "money.payments.many": "{n} payments",
-    "money.oldest": "the oldest: {ago}",
+    "money.oldest": "the longest for {ago}",
     "money.next": "What happens next",
     "money.next.pouring": "The drink is being made",
     "money.next.waiting_for_buyer": "Paid late: waits for its buyer, then goes back",

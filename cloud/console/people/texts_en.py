@@ -42,7 +42,7 @@ EN = {
     "people.support": "Support access",
     "people.support_line": "An hour with one merchant's money. Its people see that on every page.",
     "people.support_open": "Open for an hour",
-    "people.support_none": "None now.",
+    "people.support_none": "No access is open.",
     "people.support_end": "End the access",
     "people.until": "until {until}",
 }

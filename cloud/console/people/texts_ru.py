@@ -9,7 +9,7 @@ RU = {
     "people.nobody": "Пока никого",
     "people.role": "Роль",
     "people.machines": "Только эти автоматы",
-    "people.machines_hint": "Для техника: он увидит и обслужит только отмеченные. Ни одного — значит никаких.",
+    "people.machines_hint": "Для техника: он увидит и обслужит только отмеченные. Не отмечен ни один — не увидит ничего.",
     "people.no_password": "ещё не вошёл по ссылке",
     "people.second_on": "вход в два шага",
     "people.second_off": "вход только по паролю",
@@ -42,7 +42,7 @@ RU = {
     "people.support": "Доступ поддержки",
     "people.support_line": "Час работы с деньгами одной компании. Её люди видят это на каждой странице.",
     "people.support_open": "Открыть на час",
-    "people.support_none": "Сейчас ни одного.",
+    "people.support_none": "Открытых доступов нет.",
     "people.support_end": "Закрыть доступ",
     "people.until": "до {until}",
 }

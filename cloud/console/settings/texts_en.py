@@ -10,6 +10,8 @@ EN = {
     "settings.machines.many": "{n} machines",
     "settings.merchant": "Merchant",
     "settings.machine_list": "Machines",
+    "settings.machine_page": "The machine's page",
+    "settings.machine": "Machine",
     "settings.drinks.one": "{n} drink",
     "settings.drinks.few": "{n} drinks",
     "settings.drinks.many": "{n} drinks",

@@ -32,7 +32,7 @@ from tests.cloud.console import month_of_updates
 from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.made import poured
 from tests.cloud.console.test_the_walk import failed
-from tests.cloud.worlds import DEVICE, OTHER_DEVICE
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE
 
 NOW = datetime(2026, 11, 28, 14, 20, tzinfo=zone(DEFAULT)).astimezone(UTC)
 PLACES = {
@@ -88,6 +88,7 @@ def _fleet(tx: Transaction) -> None:
         }  # fmt: skip
         tx.session.add(PresenceSpell(device_uuid=name, state=state, reason=reason, since=NOW - since, until=None))
         _menu(tx, name)
+    tx.session.get_one(Drink, (DEVICE, "latte")).price_medium = PRICE  # what today's orders pay
     device = tx.session.get_one(Device, DEVICE)
     device.client_info = "<b>Здравствуйте!</b> Стаканчики справа от автомата."
 
@@ -156,7 +157,7 @@ def _people(console: Console) -> None:
 
 def _acts(console: Console) -> None:
     """Through the pages themselves; the day before somebody else's."""
-    author = Author("cli:anna", "Анна (сервер)")
+    author = Author("cli:anna", "coffee-cloud")
     entry = Entry(Act.MANAGE_USERS, author, Subject("user", console.ids["guest"], OWN), "", {"role": None},
                   {"role": "viewer"}, at=NOW - timedelta(days=1))  # fmt: skip
     console.cloud.database.transact(record, entry, NOW)
