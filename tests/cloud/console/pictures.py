@@ -29,7 +29,7 @@ from tests.chromium import Pages, a_browser
 from tests.cloud.console import month
 from tests.cloud.console.building import OWN, Console, a_console
 from tests.cloud.console.month_of_updates import STOPPED
-from tests.cloud.console.site import Site
+from tests.cloud.console.site import Site, missed_by_thumbs
 from tests.cloud.worlds import DEVICE, a_world
 from tests.real_parts import CHROMIUM
 
@@ -167,6 +167,8 @@ def _take(tab: Tab, address: str, way: Way, file: Path) -> None:
     width = int(tab.evaluate("document.documentElement.scrollWidth"))
     if width > way.width:
         print(f"{file.name}: {width} px wide")
+    for words in missed_by_thumbs(tab):
+        print(f"{file.name}: {words}")
     height = min(int(tab.evaluate("document.documentElement.scrollHeight")), LONGEST[way.width])
     tab.set_viewport_size({"width": way.width, "height": height})  # what is fixed at the bottom is there
     tab.wait_for_load_state("networkidle", timeout=PATIENCE_MS)  # frames within the page, too

@@ -37,7 +37,22 @@ class Site:
         return self.console.app(environ, start)
 
 
+_MISSED_BY_THUMBS = """() => innerWidth >= 600 ? [] : [...document.querySelectorAll(
+  "a, button, select, textarea, summary, input:not([type=hidden]), label:has(> [type=checkbox])")].filter((e) => {
+    const box = e.getBoundingClientRect();
+    if (!box.width || !e.checkVisibility() || e.matches(".spoken, .skip, label > [type=checkbox]")) return false;
+    return box.height < 44 || (box.width < 44 && !e.matches("p a, dd a, .line a, .small a, main a:not([class])"));
+  }).map((e) => `too small: ${e.tagName} ${e.innerText || e.name}`)"""
+
+
+def missed_by_thumbs(page: Page) -> list[str]:
+    """What can be tapped on a phone and is less than 44 px high; or wide, but for words within a text."""
+    found: list[str] = page.evaluate(_MISSED_BY_THUMBS)
+    return found
+
+
 def complaints(page: Page) -> list[str]:
-    """Which rules of accessibility the page breaks as it stands, and whether it is wider than its window."""
+    """Which rules of accessibility the page breaks, whether it is wider than its window, and what a thumb misses."""
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    return [*(["too wide"] if wide else []), *(each["id"] for each in Axe().run(page).response["violations"])]
+    rules = [each["id"] for each in Axe().run(page).response["violations"]]
+    return [*(["too wide"] if wide else []), *missed_by_thumbs(page), *rules]
