@@ -3,7 +3,8 @@
 EN = {
     "enrolment.nav": "Enrolling",
     "enrolment.title": "Enrolling machines",
-    "enrolment.line": "Each machine has a name and a password of its own; a code works once, for a day, with five tries.",
+    "enrolment.line": "Each machine has a name and a password of its own; a code works once, for a "
+    "day, with five tries.",
     "enrolment.empty": "There are no machines with an agent yet",
     "enrolment.empty.line": "Add a machine to the fleet file and apply it: it appears here.",
     "enrolment.stands.none": "no password of its own",

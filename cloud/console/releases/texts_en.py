@@ -83,7 +83,8 @@ EN = {
     "releases.plan.line": "A machine is updated while it is online and has no order. It sells nothing meanwhile.",
     "releases.plan.stops": "Should a single machine fail, no other is asked until you decide.",
     "releases.waves": "Waves",
-    "releases.waves.hint": "Updated by the end of each: a number, a share, or all. Now that is {sizes}: {all} in the fleet.",
+    "releases.waves.hint": "Updated by the end of each: a number, a share, or all. Now that is {sizes}: "
+    "{all} in the fleet.",
     "releases.soak": "Watch after each wave",
     "releases.soak.hint": "The next begins only while all updated machines are online.",
     "releases.first": "Begin with these machines",
