@@ -125,6 +125,12 @@ class Database:
         with self._by_itself.connect() as connection:
             return connection.execute(statement, dict(values)).all()
 
+    def look(self, statement: Executable, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
+        """The one row of a SELECT that needs no transaction. PostgreSQL is asked once, not three times."""
+        engine = self.engine if self.is_sqlite else self._by_itself
+        with engine.connect() as connection:
+            return connection.execute(statement, dict(values)).one()
+
     def _defer(self, piece: Piece[Any]) -> None:
         if self._deferred is not None:
             self._deferred.add(piece)

@@ -69,8 +69,8 @@ class Limited(Unlimited):
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for one answer. Raises `OperationalError`."""
-        if timeout is not None:
-            return super().wait(gen, interval, timeout)
+        if timeout is not None:  # and no look in between: only a main thread hears Ctrl-C, and none of ours waits here
+            return super().wait(gen, timeout, timeout)
         ends = time.monotonic() + self.answer_s
         try:
             return super().wait(gen, interval, self.answer_s)
