@@ -125,6 +125,7 @@ def _agent(folder: Path, broker: str, port: int) -> Program:
 
 
 def _storm(stage: _Stage, seconds: float) -> None:
+    wait_until(lambda: stage.cloud.all_of(State), 60, what="the agent")  # what it imports is no growth
     found, began = stage.found, time.monotonic()
     weighed = calmed = began
     while (now := time.monotonic()) - began < seconds:
