@@ -127,7 +127,7 @@ class Database:
 
     def look(self, statement: Executable, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
         """The one row of a SELECT that needs no transaction. PostgreSQL is asked once, not three times."""
-        engine = self.engine if self.is_sqlite else self._by_itself
+        engine = self.engine if self._group is not None else self._by_itself
         with engine.connect() as connection:
             return connection.execute(statement, dict(values)).one()
 
