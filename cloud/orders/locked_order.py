@@ -22,7 +22,7 @@ from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payme
 from cloud.orders.outbox import OutboxRow
 
 _KEY = "order "
-Of = TypeVar("Of", Payment, MakeCommand, OutboxRow, Movement)
+Owned = TypeVar("Owned", Payment, MakeCommand, OutboxRow, Movement)
 
 
 class UnknownOrder(LookupError):
@@ -42,16 +42,16 @@ _locked_payments, _locked_tasks = select(_payment).with_for_update(), select(_ta
 _ORDER_OF_PAYMENT = select(_payment.c.order_id).where(_payment.c.id == bindparam("id"))
 
 
-class OrderRows(Generic[Of]):
+class OrderRows(Generic[Owned]):
     """Rows of one table that belong to an order: read when first asked for, then a list of the `LockedOrder`."""
 
     name: str
 
     def __init__(
-        self, kind: type[Of], asked: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
+        self, kind: type[Owned], asked: Select[Any], order_by: Sequence[Column[Any]], *, tell_apart: Sequence[str],
         once_paid: bool = False,
     ) -> None:  # fmt: skip
-        self.question: Question[Of] = Question(kind, asked, table_of(kind).c.order_id, *order_by)
+        self.question: Question[Owned] = Question(kind, asked, table_of(kind).c.order_id, *order_by)
         self.once_paid = once_paid
         """There is none before the first payment."""
         self.tell_apart = attrgetter(*tell_apart)
@@ -60,10 +60,10 @@ class OrderRows(Generic[Of]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, locked: "LockedOrder", owner: type) -> list[Of]:
+    def __get__(self, locked: "LockedOrder", owner: type) -> list[Owned]:
         """Called as long as the order has no list of this name: reads those of all its transaction has locked."""
         lacking = {one.order.id: one for one in locked.together.by_id.values() if self.name not in vars(one)}
-        found: dict[str, list[Of]] = {order_id: [] for order_id in lacking}
+        found: dict[str, list[Owned]] = {order_id: [] for order_id in lacking}
         wanted = [order_id for order_id, one in lacking.items() if one.was_paid or not self.once_paid]
         for row, _ in locked.tx.rows.read(self.question, wanted):
             found[row.order_id].append(row)
@@ -71,7 +71,7 @@ class OrderRows(Generic[Of]):
             added = [row for row in one.added if isinstance(row, self.question.row_class)]
             ours = {self.tell_apart(row) for row in added}  # that may have been written a moment ago
             vars(one)[self.name] = [row for row in found[order_id] if self.tell_apart(row) not in ours] + added
-        rows: list[Of] = vars(locked)[self.name]
+        rows: list[Owned] = vars(locked)[self.name]
         return rows
 
 
