@@ -99,7 +99,7 @@ class Listener:
         if not batch:
             if time.monotonic() > self._comes_again_by:
                 self._reading = None
-            return now + (HELD_AGAIN if self._held else IDLE)
+            return now + self._idle()
         self._reading = batch[0]
         said = [Said(received, *understood) for received in batch if (understood := self._understand(received))]
         try:
@@ -115,7 +115,10 @@ class Listener:
         self._answer(stored)
         self._count(stored)
         self._held = [*self._held, *held][-MAX_HELD:]
-        return now
+        return now if len(batch) == BATCH else now + self._idle()  # what comes meanwhile wakes us
+
+    def _idle(self) -> timedelta:
+        return HELD_AGAIN if self._held else IDLE
 
     def _try_again(self, now: datetime) -> None:
         """What somebody's open transaction kept from being stored; the device was told nothing of it yet."""

@@ -22,6 +22,7 @@ from cloud.database.due import is_due
 from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder, lock_order, order_key
+from cloud.orders.models import MakeCommand
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
@@ -157,26 +158,28 @@ class Publisher:
                 self._write(sent.publication, self._answered, sent.publication, answer.code)
 
     def _answered(self, tx: Transaction, publication: Publication, code: int) -> None:
-        locked = lock_order(tx, publication.order.id)
         if code == NOBODY_SUBSCRIBED or code in PASSING:
             tx.log_after_commit(
                 log.warning, "no machine took the command (code %d)", code, extra=publication.log_fields()
             )
             self._again(tx, publication.row, f"broker code {code}")
-        elif code >= FAILED:
+            return
+        if code >= FAILED:
             tx.log_after_commit(
                 log.error, "the broker refused the command (code %d)", code, extra=publication.log_fields()
             )
             self._never(tx, publication.row, f"broker code {code}")
-        elif self._was_sent(locked, publication) or _was_ended(locked, publication):
+            return
+        locked = lock_order(tx, publication.order.id)
+        issued = locked.command(publication.command.id)
+        if self._was_sent(locked, issued, publication) or _was_ended(locked, publication):
             tx.log_after_commit(log.info, "%s published", publication.row.task, extra=publication.log_fields())
             if publication.row.task == Task.MAKE:
-                making.published(tx, publication.order.id, publication.command.id, self._rules, self._clock())
+                making.published(locked, issued, self._rules, self._clock())
 
-    def _was_sent(self, locked: LockedOrder, publication: Publication) -> bool:
+    def _was_sent(self, locked: LockedOrder, issued: MakeCommand, publication: Publication) -> bool:
         """The broker has it, and may forget it: what the machine has not spoken of is sent again in good time."""
         row, now = order_tasks.task_of(locked, publication.row.key), self._clock()
-        issued = locked.command(publication.command.id)
         if row.task not in making.SENDINGS or not making.is_undelivered(issued, now):
             return self._rows.settle(locked.tx, publication.row, DONE, now)
         pause = timedelta(seconds=RESEND_S * 2 ** min(max(row.attempts - row.undone - 1, 0), 10))

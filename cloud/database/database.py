@@ -81,7 +81,7 @@ class Database:
             self._together, in_groups = (GroupCommit(grouping, self.dispatchers, self._committed) for _ in range(2))
         if patience_s is None:
             patience_s = SQLITE_PATIENCE_S if self.is_sqlite else PATIENCE_S
-        self._deferred = DeferredWrites(in_groups, patience_s) if patience_s else None
+        self._deferred = DeferredWrites(in_groups, patience_s)
 
     @overload
     def transact(
@@ -110,7 +110,7 @@ class Database:
 
         piece = Piece(work, args, kwargs, key)
         if deferred:
-            self._defer(piece)
+            self._deferred.add(piece)
             return piece.future
         if self._group is not None:
             return self._group.transact(piece)
@@ -131,12 +131,6 @@ class Database:
         with engine.connect() as connection:
             return connection.execute(statement, dict(values)).one()
 
-    def _defer(self, piece: Piece[Any]) -> None:
-        if self._deferred is not None:
-            self._deferred.add(piece)
-        else:
-            self._together.transact_all([piece])
-
     def _unless_held(self, piece: Piece[T]) -> T:
         try:
             return self._by_engine(self._at_once, piece)
@@ -156,9 +150,12 @@ class Database:
         """Do what was to follow, and wake whoever waits for what was done, here and in other processes."""
         for act in tx.acts:
             act()
-        self.wakeups.wake(tx.topics)
-        if tx.topics and self.notifier is not None:
-            self.notifier.send(tx.topics)
+        if tx.topics:
+            self.wakeups.wake(tx.topics)
+            if self.notifier is not None:
+                self.notifier.send(tx.topics)
+        for say in tx.lines:
+            say()
 
     def set_clock(self) -> None:
         """Take over the server's time. A SQLite file is used by programs of one host, which have one clock.
@@ -195,8 +192,7 @@ class Database:
 
     def close(self) -> None:
         """Write what was deferred, close every connection."""
-        if self._deferred is not None:
-            self._deferred.close()
+        self._deferred.close()
         if self.notifier is not None:
             self.notifier.close()
         self.engine.dispose()

@@ -26,7 +26,7 @@ def on_failure(future: "Future[Any]", act: Callable[[Exception], None]) -> None:
 
 
 class DeferredWrites:
-    """One thread, begun with the first piece, writes what has come every `patience_s`."""
+    """One thread, begun with the first piece, writes what has come every `patience_s`; 0: nothing is put off."""
 
     def __init__(self, group: GroupCommit, patience_s: float) -> None:
         self._group = group
@@ -37,7 +37,10 @@ class DeferredWrites:
         self._is_ending = False
 
     def add(self, piece: Piece[Any]) -> None:
-        """Returns at once; after the end, once it is written."""
+        """Returns at once; after the end, or without patience, once it is written."""
+        if not self._patience_s:
+            self._group.transact_all([piece])
+            return
         with self._changed:
             if self._is_ending:
                 self._group.transact_all([piece])

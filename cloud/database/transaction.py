@@ -7,14 +7,12 @@ that `rows` writes back. There is one truth: before the session asks anything, p
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from cloud.database.storage import PlainRows
-
-T = TypeVar("T")
 
 
 class Part(Protocol):
@@ -26,8 +24,11 @@ class Part(Protocol):
 P = TypeVar("P", bound=Part)
 
 
-class Dispatchers(dict[type, object]):
-    """Workers of this very process, by type: they may be given work in the commit that writes it."""
+class Dispatchers(dict[type, Any]):
+    """Workers of this very process, by type: they may be given work in the commit that writes it.
+
+    What has no worker here is worked at in another process.
+    """
 
     def add(self, dispatcher: object) -> None:
         """Let transactions find it; one of a type."""
@@ -60,13 +61,15 @@ class Transaction:
         """For prepared statements about rows that no plain row of this transaction is a copy of."""
         self.rows = PlainRows(connection)
         """Plain rows read or added; what changed of them is written at the end."""
+        self.dispatchers = dispatchers
         self.keys = keys
         self.topics: set[str] = set()
         """Whoever waits for one of these is woken once this is committed."""
         self.acts: list[Callable[[], None]] = []
         """Called, in this order and in this process, once this is committed."""
+        self.lines: list[Callable[[], None]] = []
+        """What is logged then, after all that somebody waits for."""
         self._session: WorkSession | None = None
-        self._dispatchers = dispatchers
         self._parts: dict[type, Any] = {}
 
     @property
@@ -88,10 +91,6 @@ class Transaction:
             found = self._parts[kind] = kind(self)
         return found
 
-    def dispatcher(self, kind: type[T]) -> T | None:
-        """The worker of this process that may be given work at once; None where such work in another process."""
-        return cast("T | None", self._dispatchers.get(kind))
-
     def notify(self, topic: str) -> None:
         """Wake those who wait for `topic`, in every process, once this is committed."""
         self.topics.add(topic)
@@ -104,7 +103,7 @@ class Transaction:
         self, say: Callable[..., None], words: str, *parts: object, extra: Mapping[str, object]
     ) -> None:
         """Log what this transaction did, once it is done: what is undone, or done again, is logged as it ended."""
-        self.acts.append(partial(say, words, *parts, extra=extra))
+        self.lines.append(partial(say, words, *parts, extra=extra))
 
     def write(self) -> None:
         """Write what was changed and added so far. Raises `IntegrityError` for what the database will not hold."""

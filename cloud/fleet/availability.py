@@ -99,10 +99,13 @@ def does_fit(live: DeviceLive | None, drink_no: str, order_id: str) -> bool:
     return not isinstance(room, int) or _written(order_id) + _written(drink_no) + LONGEST_PRICE <= room
 
 
-def standing_faults(live: DeviceLive | None) -> frozenset[str]:
-    """Codes of the faults that close something by the machine's own word, until it says that they are over."""
-    state = (live.state or {}) if live is not None else {}
-    return frozenset(str(fault.get("code")) for fault in _faults(state) if fault.get("level") == FaultLevel.BLOCK)
+def standing_faults(state: dict[str, Any] | None) -> frozenset[str]:
+    """Codes of the faults that close something by the machine's own word, until it says that they are over.
+
+    `state`: its last `state` message; None before the first.
+    """
+    faults = _faults(state or {})
+    return frozenset(str(fault.get("code")) for fault in faults if fault.get("level") == FaultLevel.BLOCK)
 
 
 def _number(drink: Drink | str) -> str:

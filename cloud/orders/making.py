@@ -90,10 +90,8 @@ def pour_now(tx: Transaction, order_id: str, actor: str, rules: Rules, now: date
     command(locked, rules, now)
 
 
-def published(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: datetime) -> None:
+def published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
     """The broker has it. Says nothing about the machine."""
-    locked = lock_order(tx, order_id)
-    issued = locked.command(make_id)
     if issued.published_at is not None or not issued.live:
         return
     issued.published_at = now

@@ -43,7 +43,7 @@ def add_task(
         OutboxRow, lane=lane.value, task=task.value, key=key, order_id=locked.order.id, subject=subject, amount=amount,
         created_at=now, due_at=due_at or now,
     )  # fmt: skip
-    workers = locked.tx.dispatcher(LaneWorkers)
+    workers: LaneWorkers | None = locked.tx.dispatchers.get(LaneWorkers)
     worker = workers.by_lane.get(lane) if workers is not None and row.due_at <= now else None
     begin = worker.prepare(locked, row) if worker is not None else None
     if worker is not None and begin is not None:

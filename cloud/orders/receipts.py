@@ -9,11 +9,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, exists, select, update
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    bindparam,
+    exists,
+    select,
+    update,
+)  # fmt: skip
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
-from cloud.database.plain_rows import insert_if_new
+from cloud.database.plain_rows import insert_if_new, plain, table_of
 from cloud.database.transaction import Transaction
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
@@ -82,6 +95,10 @@ class Receipt(Base):
     """When to look again; None once nothing is left to do."""
 
 
+_receipt = table_of(Receipt)
+_OF_PAYMENT = select(_receipt).where(_receipt.c.payment_id == bindparam("payment"), _receipt.c.reference == "")
+
+
 def begin(tx: Transaction, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
     """This payment will carry a receipt. The payment itself must be written already."""
     tx.session.add(
@@ -93,9 +110,10 @@ def begin(tx: Transaction, payment: Payment, terms: Mapping[str, Any], email: st
     tx.session.flush()
 
 
-def of_payment(session: Session, payment_id: str) -> Receipt | None:
-    """The payment's own receipt; None when it carries none."""
-    return session.scalar(select(Receipt).where(Receipt.payment_id == payment_id, Receipt.reference == ""))
+def of_payment(connection: Connection, payment_id: str) -> Receipt | None:
+    """The payment's own receipt, to look at; None when it carries none."""
+    found = connection.execute(_OF_PAYMENT, {"payment": payment_id}).first()
+    return plain(Receipt, found) if found is not None else None
 
 
 def remembered_email(session: Session, order_id: str) -> str:
@@ -112,7 +130,7 @@ def state_of(session: Session, order_id: str) -> str:
 
 def expect_refund(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund has succeeded: when its payment carried a receipt, so does it, and that is followed too."""
-    own = of_payment(tx.session, payment_id)
+    own = of_payment(tx.connection, payment_id)
     if own is None:
         return
     values = {

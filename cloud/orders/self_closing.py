@@ -3,19 +3,45 @@
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
-from cloud.database.transaction import Transaction
+from cloud.database.plain_rows import table_of
 from cloud.fleet import closing
 from cloud.fleet.availability import standing_faults
-from cloud.fleet.models import Closable, DeviceLive, Drink
+from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.orders.breaker import LOOK_BACK, Ended, what_closes
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 
 LOOK_BACK_FOR = timedelta(days=7)
-_ENDED = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
+_device, _live, _drink, _order = (table_of(kind) for kind in (Device, DeviceLive, Drink, Order))
+
+_MACHINE = (
+    select(_device.c.closed_since, _live.c.state)
+    .outerjoin_from(_device, _live, _live.c.device_uuid == _device.c.device_uuid)
+    .where(_device.c.device_uuid == bindparam("device"))
+    .with_for_update(of=_device, key_share=True)
+)
+"""Held, as `closing.lock` holds it: of two failures at once the second sees the first."""
+
+_of_device = and_(_order.c.device_uuid == bindparam("device"), _order.c.created_at > bindparam("since"))
+_ended = _order.c.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value))
+_is_sale = and_(_order.c.finished_at.is_not(None), _order.c.is_test.is_(False))
+_since_opened = [
+    or_(thing.c.opened_at.is_(None), _order.c.finished_at > thing.c.opened_at) for thing in (_device, _drink)
+]
+_its_drink = and_(_drink.c.device_uuid == _order.c.device_uuid, _drink.c.drink_no == _order.c.drink_no)
+_ENDED = (
+    select(_order.c.drink_no, _order.c.reason)
+    .join_from(_order, _device, _device.c.device_uuid == _order.c.device_uuid)
+    .outerjoin(_drink, _its_drink)
+    .where(_of_device, _ended, _is_sale, *_since_opened)
+    # The order itself comes first: several may end within one moment.
+    .order_by((_order.c.id == bindparam("order")).desc(), _order.c.finished_at.desc(), _order.c.id)
+    .limit(LOOK_BACK)
+)
+"""What a machine's orders came to since it, and each drink, was opened last; newest first."""
 
 
 def close_what_fails(locked: LockedOrder, now: datetime) -> None:
@@ -23,31 +49,14 @@ def close_what_fails(locked: LockedOrder, now: datetime) -> None:
     tx, order = locked.tx, locked.order
     if order.is_test or order.status != Status.MAKE_FAILED or locked.control != "agent":
         return
-    try:
-        device = closing.lock(tx, order.device_uuid)
-    except closing.NoSuchThing:
+    machine = tx.connection.execute(_MACHINE, {"device": order.device_uuid}).first()
+    if machine is None or machine.closed_since is not None:
         return
-    if device.closed_since is not None:
-        return
-    standing = standing_faults(tx.session.get(DeviceLive, order.device_uuid))
-    found = what_closes(_ended(tx, order, device, now), standing)
+    wanted = {"device": order.device_uuid, "order": order.id, "since": now - LOOK_BACK_FOR}
+    tx.write()  # what ends with it is looked at as well
+    ended = [Ended(*row) for row in tx.connection.execute(_ENDED, wanted)]
+    found = what_closes(ended, standing_faults(machine.state))
     if found is None:
         return
     with suppress(closing.NoSuchThing):  # a drink that is off the menu is not sold anyway
         closing.close(tx, order.device_uuid, found.drink_no, closing.BREAKER, found.why, now)
-
-
-def _ended(tx: Transaction, order: Order, device: Closable, now: datetime) -> list[Ended]:
-    """What this machine's orders came to since it, and each drink, was opened last; newest first."""
-    of_device = and_(Order.device_uuid == order.device_uuid, Order.created_at > now - LOOK_BACK_FOR)
-    ended = and_(Order.status.in_(_ENDED), Order.finished_at.is_not(None), Order.is_test.is_(False))
-    asked = (
-        select(Order.drink_no, Order.reason)
-        .outerjoin(Drink, and_(Drink.device_uuid == Order.device_uuid, Drink.drink_no == Order.drink_no))
-        .where(of_device, ended, or_(Drink.opened_at.is_(None), Order.finished_at > Drink.opened_at))
-    )
-    if device.opened_at is not None:
-        asked = asked.where(Order.finished_at > device.opened_at)
-    # The order itself comes first: several may end within one moment.
-    newest_first = asked.order_by((Order.id == order.id).desc(), Order.finished_at.desc(), Order.id).limit(LOOK_BACK)
-    return [Ended(drink_no, reason) for drink_no, reason in tx.session.execute(newest_first)]

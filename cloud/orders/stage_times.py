@@ -38,7 +38,7 @@ class StageTimes:
 
 def count_stages(tx: Transaction, order: Order, commands: Sequence[MakeCommand]) -> None:
     """This paid order ends with this transaction."""
-    times = tx.dispatcher(StageTimes)
+    times: StageTimes | None = tx.dispatchers.get(StageTimes)
     if times is None or order.status not in ENDS or not commands:
         return
     stages, status = list(stages_of(order, commands[-1])), order.status

@@ -119,7 +119,7 @@ class CallWorker:
         payment = locked.payment(row.subject)
         try:
             provider = self._clients.of_payment(payment, locked.tx)
-            prepare(locked.tx.session, provider, row, payment, locked.order, self._public_url)
+            prepare(locked.tx.connection, provider, row, payment, locked.order, self._public_url)
         except (NoCredential, InvalidRequest):
             return None  # told of, and acted on, by who looks for it
         return partial(self._begin, row, payment, locked.order)
@@ -138,7 +138,7 @@ class CallWorker:
     ) -> OutboxRow:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = order_tasks.task_of(lock_order(tx, order.id), paying.create_key(payment.id))
-        prepare(tx.session, provider, row, payment, order, self._public_url)
+        prepare(tx.connection, provider, row, payment, order, self._public_url)
         order_tasks.claim_task(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
@@ -212,7 +212,7 @@ class CallWorker:
             return provider.fetch_refund(row.reference)
         if row.call_body is None:
             with self._database.read() as session:
-                prepare(session, provider, row, payment, order, self._public_url)
+                prepare(session.connection(), provider, row, payment, order, self._public_url)
             self._database.transact(outbox.write_down, row)
         return provider.send(prepared(row))
 

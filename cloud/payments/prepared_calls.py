@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from cloud.orders.models import Order, Payment
 from cloud.orders.outbox import OutboxRow
@@ -12,10 +12,10 @@ from cloud.payments.receipts import carried as receipts_carried
 
 
 def prepare(
-    session: Session, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
+    connection: Connection, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
 ) -> None:
     """Write the call into its row. Raises `InvalidRequest`."""
-    call = _call(session, provider, row, payment, order, public_url)
+    call = _call(connection, provider, row, payment, order, public_url)
     row.call_path, row.call_body = call.path, call.body
 
 
@@ -30,24 +30,24 @@ def status_page_path(order_id: str) -> str:
 
 
 def _call(
-    session: Session, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
+    connection: Connection, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
 ) -> PreparedCall:
     provider_id = payment.provider_payment_id or ""
     match Task(row.task):
         case Task.CREATE:
-            return provider.prepare_create(_new_payment(session, payment, order, public_url), row.key)
+            return provider.prepare_create(_new_payment(connection, payment, order, public_url), row.key)
         case Task.CAPTURE:
             return provider.prepare_capture(provider_id, row.key)
         case Task.CANCEL:
             return provider.prepare_cancel(provider_id, row.key)
         case Task.REFUND:
-            receipt = receipts_carried.for_refund(session, payment, row.amount)
+            receipt = receipts_carried.for_refund(connection, payment, row.amount)
             words = f"Возврат по заказу {order.id}"[:250]
             return provider.prepare_refund(provider_id, row.amount, row.key, words, receipt)
     raise InvalidRequest("task", f"{row.task} is nothing for a provider")
 
 
-def _new_payment(session: Session, payment: Payment, order: Order, public_url: str) -> NewPayment:
+def _new_payment(connection: Connection, payment: Payment, order: Order, public_url: str) -> NewPayment:
     return NewPayment(
         order_id=order.id,
         device_uuid=order.device_uuid,
@@ -55,7 +55,7 @@ def _new_payment(session: Session, payment: Payment, order: Order, public_url: s
         amount=payment.amount,
         description=f"{order.drink_name}, заказ {order.id}"[:128],
         return_url=f"{public_url}{status_page_path(order.id)}",
-        receipt=receipts_carried.for_payment(session, payment),
+        receipt=receipts_carried.for_payment(connection, payment),
         drink_no=order.drink_no,
         size=order.size,
     )

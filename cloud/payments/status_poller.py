@@ -255,7 +255,7 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
 
     None when no payment of ours has this id; what is signed names payments of its own account only.
     """
-    asker = tx.dispatcher(StatusPoller)
+    asker: StatusPoller | None = tx.dispatchers.get(StatusPoller)
     if asker is not None and not asker.has_room:
         asker = None
     lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)

@@ -258,4 +258,4 @@ def publish(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: dat
     if row.settled_at is None:
         order_tasks.claim_task(row, Claim("publisher", 30.0), now)
         order_tasks.settle_task(locked, row.key, "publisher", "done", now)
-    making.published(tx, order_id, make_id, rules, now)
+    making.published(locked, locked.command(make_id), rules, now)

@@ -67,7 +67,7 @@ def webhook_believed() -> Patches:
 
 
 def settled_at_puback() -> Patches:
-    def settle(self: Publisher, locked: LockedOrder, publication: Publication) -> bool:
+    def settle(self: Publisher, locked: LockedOrder, issued: MakeCommand, publication: Publication) -> bool:
         key = publication.row.key
         return order_tasks.settle_task(locked, key, self._owner, DONE, self._clock())
 

@@ -16,6 +16,7 @@ from cloud.courier.tmetr.http import NotTaken, Unknown
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import making, trusted_outcome
+from cloud.orders.locked_order import lock_order
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import Lane
@@ -90,7 +91,8 @@ class TmetrSender:
             case None:
                 self._rows.settle(tx, sent.row, "void", now)
             case Forwarded():
-                making.published(tx, order_id, make_id, self._rules, now)
+                locked = lock_order(tx, order_id)
+                making.published(locked, locked.command(make_id), self._rules, now)
                 trusted_outcome.forwarded(tx, order_id, make_id, now)
                 self._rows.settle(tx, sent.row, "done", now)
                 tx.log_after_commit(log.info, "make command forwarded", extra=sent.log_fields())

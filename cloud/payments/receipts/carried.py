@@ -1,11 +1,11 @@
-"""Which receipt a payment or its refund carries: from what was frozen with the payment, in the caller's session.
+"""Which receipt a payment or its refund carries: from what was frozen with the payment, in the caller's transaction.
 
 Decides who receives it; the provider's `prepare_*` builds it. Scenarios without receipts carry none.
 """
 
 from datetime import datetime
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, bindparam, select
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Drink, Merchant
@@ -14,6 +14,8 @@ from cloud.orders import receipts as followed
 from cloud.orders.models import Order, Payment
 from cloud.payments.provider import FiscalReceipt
 from cloud.payments.receipts.email import is_email
+
+_MERCHANTS_EMAIL = select(Merchant.contact_email).where(Merchant.id == bindparam("merchant"))
 
 
 class EmailMissing(Exception):
@@ -41,20 +43,20 @@ def begin(tx: Transaction, order: Order, payment: Payment, credential: Credentia
     followed.begin(tx, payment, terms | {"description": order.drink_name}, address, now)
 
 
-def for_payment(session: Session, payment: Payment) -> FiscalReceipt | None:
+def for_payment(connection: Connection, payment: Payment) -> FiscalReceipt | None:
     """The receipt this payment is created with; None when it carries none."""
-    return _of(session, payment, payment.amount)
+    return _of(connection, payment, payment.amount)
 
 
-def for_refund(session: Session, payment: Payment, amount: int) -> FiscalReceipt | None:
+def for_refund(connection: Connection, payment: Payment, amount: int) -> FiscalReceipt | None:
     """The receipt a refund is asked for with. A whole refund needs none: the provider has the payment's."""
-    return _of(session, payment, amount) if amount != payment.captured else None
+    return _of(connection, payment, amount) if amount != payment.captured else None
 
 
-def _of(session: Session, payment: Payment, amount: int) -> FiscalReceipt | None:
+def _of(connection: Connection, payment: Payment, amount: int) -> FiscalReceipt | None:
     """Where no buyer's address is known (any more), the merchant receives it."""
-    receipt = followed.of_payment(session, payment.id) if payment.scenario in WITH_RECEIPT else None
+    receipt = followed.of_payment(connection, payment.id) if payment.scenario in WITH_RECEIPT else None
     if receipt is None:
         return None
-    address = receipt.email or session.get_one(Merchant, payment.merchant_id).contact_email
+    address = receipt.email or connection.execute(_MERCHANTS_EMAIL, {"merchant": payment.merchant_id}).scalar_one()
     return FiscalReceipt(receipt.terms, amount, address)

@@ -290,7 +290,7 @@ def test_a_part_returned_after_the_address_is_erased_is_receipted_to_the_merchan
     sqlite_fiscal.follow(300)
     payment = sqlite_fiscal.world.payment(order_id)
     with sqlite_fiscal.world.database.read() as session:
-        receipt = for_refund(session, payment, 5000)
+        receipt = for_refund(session.connection(), payment, 5000)
     assert receipt is not None
     assert receipt_object(receipt.terms, receipt.amount, receipt.email) == receipt_of(5000, CONTACT)
 
