@@ -250,7 +250,6 @@ class WorldDeferredWrites:
 
     def __init__(self, group: GroupCommit, patience_s: float) -> None:
         self._world = here()
-        self._process = self._world.process
         self._group = group
         self._patience_s = patience_s
         self._pieces: list[Piece[Any]] = []
@@ -265,7 +264,8 @@ class WorldDeferredWrites:
         piece.future.result = result  # type: ignore[method-assign]  # nobody else could write it meanwhile
         self._pieces.append(piece)
         if len(self._pieces) == 1:
-            self._world.scheduler.at(self._world.scheduler.now + self._patience_s, self._write, self._process, 0)
+            world = self._world
+            world.scheduler.at(world.scheduler.now + self._patience_s, self._write, world.process, 0)
 
     def close(self) -> None:
         """Only the dead are closed here: what they had put by is lost."""

@@ -70,6 +70,17 @@ def test_nothing_follows_what_was_undone(world: World) -> None:
         assert (followed, ear.wait(0)) == (["an act"], True)
 
 
+def test_what_somebody_waits_for_goes_before_the_log(world: World) -> None:
+    followed: list[str] = []
+
+    def work(tx: Transaction) -> None:
+        tx.log_after_commit(lambda words, extra: followed.append(words), "a line", extra={})
+        tx.after_commit(lambda: followed.append("an act"))
+
+    world.database.transact(work)
+    assert followed == ["an act", "a line"]
+
+
 def test_a_dispatcher_is_found_by_its_type_until_it_is_removed() -> None:
     class Courier: ...
 

@@ -1,18 +1,23 @@
 """What closes after a paid drink has failed: the pure rule, and that nobody ever pays for a third failure."""
 
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
+from sqlalchemy import text
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.models import Closable, Device, DeviceLive, Drink
+from cloud.orders import making
 from cloud.orders.breaker import Closing, Ended, what_closes
 from cloud.orders.money import PaymentState
 from cloud.orders.scanning import NotForSale
 from cloud.orders.states import Status
-from protocol.reasons import Result
+from protocol.messages import Evidence, Outcome
+from protocol.reasons import Result, Spout
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.any_database
 
@@ -131,6 +136,42 @@ def test_a_test_device_never_closes(world: World) -> None:
     for _ in range(3):
         fail(world, world.pay())
     assert thing(world).closed_since is None
+
+
+def say_failed(tx: Transaction, world: World, order_id: str) -> None:
+    said = Outcome(
+        message_id=order_id, command_id=making.command_id(order_id, 1), order_id=order_id, result=Result.FAILED,
+        code="brewer", out=Spout.UNKNOWN, revision=1, at=world.now, evidence=Evidence(rule="said so"),
+    )  # fmt: skip
+    making.reported(tx, DEVICE, said, world.rules, world.now)
+
+
+@pytest.mark.both_databases
+def test_two_that_fail_in_one_commit_close_the_machine(world: World) -> None:
+    orders = [world.pay(), world.pay()]
+
+    def both(tx: Transaction) -> None:
+        for order_id in orders:
+            say_failed(tx, world, order_id)
+
+    world.database.transact(both)
+    assert thing(world).closed_by == "breaker"
+
+
+@pytest.mark.both_databases
+def test_of_two_that_fail_at_once_the_second_sees_the_first(world: World) -> None:
+    one, other = world.pay(), world.pay()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    def first(tx: Transaction) -> None:
+        say_failed(tx, world, one)
+        second = thread.submit(world.database.transact, say_failed, world, other)
+        if not world.database.is_sqlite:  # there the second has not even begun
+            wait_until(lambda: second.done() or world.database.look(waiting, {})[0] > 0)
+
+    with ThreadPoolExecutor(1) as thread:
+        world.database.transact(first)
+    assert thing(world).closed_by == "breaker"
 
 
 @pytest.mark.parametrize("seed", range(20))
