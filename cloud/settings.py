@@ -5,10 +5,11 @@ All problems are told at once (`SettingsError`). `docs/settings.md` lists every 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from cloud.http.addresses import Network, normal_url, parse_networks, parse_senders
@@ -156,18 +157,7 @@ class Settings:
             "watcher_url": reader.url("WATCHER_URL", "", ("http", "https")),
             "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
-        if len(str(values["secret_key"])) < MIN_SECRET:
-            problems.append(f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more")
-        if 0 < values["ack_timeout_s"] <= values["make_deadline_s"]:  # type: ignore[operator]  # both are floats
-            problems.append("COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S")
-        if values["smtp_url"] and not values["alerts_from"]:
-            problems.append("COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)")
-        if values["database_connections"] < LEAST_CONNECTIONS:  # type: ignore[operator]  # a number
-            problems.append(f"COFFEE_DATABASE_CONNECTIONS must be {LEAST_CONNECTIONS} or more")
-        if values["oidc_issuer"] and not (values["oidc_client_id"] and values["oidc_client_secret"]):
-            problems.append("COFFEE_OIDC_CLIENT_ID and COFFEE_OIDC_CLIENT_SECRET go with COFFEE_OIDC_ISSUER")
-        if bool(values["mqtt_cert"]) != bool(values["mqtt_key"]):
-            problems.append("COFFEE_MQTT_CERT and COFFEE_MQTT_KEY go together")
+        problems += _contradictions(values)
         if problems:
             raise SettingsError("\n".join(problems))
         return cls(**values)  # type: ignore[arg-type]  # the names above are the fields below
@@ -184,6 +174,22 @@ _SERVER = r"postgres(ql|ql\+psycopg)?://.*"
 _DATABASE = rf"sqlite:///(?!:memory:).+|{_SERVER}"
 """A SQLite database in memory would be another one for every process."""
 _NUMBERS: dict[str, float] = {f.name: f.default for f in fields(Settings) if isinstance(f.default, int | float)}
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with settings that can each be read."""
+    if len(str(values["secret_key"])) < MIN_SECRET:
+        yield f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more"
+    if 0 < values["ack_timeout_s"] <= values["make_deadline_s"]:
+        yield "COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S"
+    if values["smtp_url"] and not values["alerts_from"]:
+        yield "COFFEE_ALERTS_FROM must say whom letters come from (COFFEE_SMTP_URL is set)"
+    if values["database_connections"] < LEAST_CONNECTIONS:
+        yield f"COFFEE_DATABASE_CONNECTIONS must be {LEAST_CONNECTIONS} or more"
+    if values["oidc_issuer"] and not (values["oidc_client_id"] and values["oidc_client_secret"]):
+        yield "COFFEE_OIDC_CLIENT_ID and COFFEE_OIDC_CLIENT_SECRET go with COFFEE_OIDC_ISSUER"
+    if bool(values["mqtt_cert"]) != bool(values["mqtt_key"]):
+        yield "COFFEE_MQTT_CERT and COFFEE_MQTT_KEY go together"
 
 
 class _Reader:
