@@ -68,6 +68,16 @@ def why_not(error: OSError, where: Address) -> str:
     return f"{where}: {error}"
 
 
+def shut_out(tls: Tls) -> str:
+    """What to look at when the broker hung up after the handshake and before a word.
+
+    It looks at our certificate only then (TLS 1.3), and its complaint may get lost with the connection.
+    """
+    if tls.cert:
+        return ", without a word: does it accept our certificate, COFFEE_MQTT_CERT?"
+    return ", without a word: does it want a certificate of ours, COFFEE_MQTT_CERT and COFFEE_MQTT_KEY?"
+
+
 def tls_words(said: str) -> str:
     """OpenSSL's complaint, and what it means to who runs this."""
     upper = said.upper()

@@ -76,6 +76,7 @@ class Session:
     ) -> None:  # fmt: skip
         """`wanted` tells what to subscribe to, by whether it may be shared. Raises `OSError` for a bad certificate."""
         self.address = address
+        self._tls = tls
         self.number = number
         self.able = able
         self.is_ready = self.is_lost = False
@@ -87,7 +88,7 @@ class Session:
         self._wanted = wanted
         self._asked: Sequence[str] = ()
         self._ends = ends
-        self._client = self._make(tls, client_id)
+        self._client = self._make(client_id)
         self._thread: threading.Thread | None = None
         self._name = f"paho-mqtt-client-{client_id}"
 
@@ -144,14 +145,14 @@ class Session:
         self.is_ready = self.is_listening = False
         self.is_lost = True
 
-    def _make(self, tls: Tls, client_id: str) -> Client:
+    def _make(self, client_id: str) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5 if self.able.mqtt5 else MQTTv311,
             clean_session=None if self.able.mqtt5 else True, reconnect_on_failure=False, manual_ack=True,
         )  # fmt: skip
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self.address.is_tls:
-            client.tls_set_context(broker_address.context(tls))
+            client.tls_set_context(broker_address.context(self._tls))
         if self.address.user:
             client.username_pw_set(self.address.user, self.address.password)
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
@@ -211,7 +212,8 @@ class Session:
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, _more: Any) -> None:
         if code.value == NO_SHARED_SUBSCRIPTIONS:
             self.able.shares = False
-        self._lose(f"{self.address}: {code}")
+        is_shut_out = self.address.is_tls and not self.was_spoken_to
+        self._lose(f"{self.address}: {code}{broker_address.shut_out(self._tls) if is_shut_out else ''}")
 
     def _on_log(self, _client: Any, _data: Any, level: int, said: str) -> None:
         """paho tells only its log that TLS broke after the handshake, as it does for a certificate that is refused."""

@@ -1,7 +1,12 @@
 """TLS to a real Mosquitto: an authority of one's own, a certificate of ours, and each failure called by its name."""
 
+import contextlib
 import gc
+import socket
+import ssl
+import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,9 +86,37 @@ def test_a_certificate_of_ours_is_wanted(tmp_path: Path, ours: Authority, strang
     other_cert, other_key = strangers.sign("coffee-cloud")
     with a_tls_broker(tmp_path / "broker", ours, wants_certificate=True) as port:
         assert gets_in(port, Tls(str(ours.ca), str(cert), str(key)))
-        assert "COFFEE_MQTT_CERT" in trouble(port, Tls(ca=str(ours.ca)), "it wants a certificate of ours")
+        assert "COFFEE_MQTT_CERT" in trouble(port, Tls(ca=str(ours.ca)), "a certificate of ours")
         wrong = Tls(str(ours.ca), str(other_cert), str(other_key))
-        assert "COFFEE_MQTT_CERT" in trouble(port, wrong, "it does not accept our certificate")
+        assert "COFFEE_MQTT_CERT" in trouble(port, wrong, "accept our certificate")
+
+
+@contextmanager
+def a_door_that_shuts(ours: Authority) -> Iterator[int]:
+    """Shakes hands and hangs up before whatever it says is heard, as a broker may that wants a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*ours.sign("broker", "127.0.0.1"))
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+
+        def shut_out() -> None:
+            while True:
+                try:
+                    line, _ = listening.accept()
+                except OSError:
+                    return
+                with contextlib.suppress(OSError), context.wrap_socket(line, server_side=True) as shaken:
+                    shaken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+
+        thread.submit(shut_out)
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_complaint_that_is_lost_with_the_connection(ours: Authority) -> None:
+    cert, key = ours.sign("coffee-cloud")
+    with a_door_that_shuts(ours) as port:
+        trouble(port, Tls(ca=str(ours.ca)), "does it want a certificate of ours, COFFEE_MQTT_CERT")
+        trouble(port, Tls(str(ours.ca), str(cert), str(key)), "does it accept our certificate, COFFEE_MQTT_CERT")
 
 
 def test_a_port_without_tls(tmp_path: Path, ours: Authority) -> None:
