@@ -24,7 +24,10 @@ from cloud.fleet.editing import NotTaken
 from cloud.fleet.vault import Vault
 
 room = Room("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
-CHOICES = {"capture": "settings.capture", "status_check": "settings.status_check", "role": "shell.role"}
+CHOICES = {
+    "capture": "settings.capture", "status_check": "settings.status_check", "role": "shell.role",
+    "payment_scenario": "shell.scenario",
+}  # fmt: skip
 """Where the words of a stored choice stand, by its field."""
 MOST_SHOWN = 12
 """Fields of one entry that are shown; a loaded file may have changed thousands."""

@@ -83,4 +83,8 @@ EN = {
     "shell.role.accountant": "Accountant",
     "shell.role.viewer": "Viewer",
     "shell.role.admin": "Platform admin",
+    "shell.scenario.Yookassa": "YooKassa",
+    "shell.scenario.YookassaReceipt": "YooKassa with receipts",
+    "shell.scenario.TBank": "T-Bank",
+    "shell.scenario.Custom": "Own payment page",
 }

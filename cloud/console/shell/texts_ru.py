@@ -83,4 +83,8 @@ RU = {
     "shell.role.accountant": "Бухгалтер",
     "shell.role.viewer": "Наблюдатель",
     "shell.role.admin": "Администратор платформы",
+    "shell.scenario.Yookassa": "ЮKassa",
+    "shell.scenario.YookassaReceipt": "ЮKassa с чеками",
+    "shell.scenario.TBank": "Т-Банк",
+    "shell.scenario.Custom": "Своя страница оплаты",
 }
