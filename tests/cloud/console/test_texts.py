@@ -1,14 +1,17 @@
 """Both languages of every room say everything, in their own letters, under the room's own name."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from string import Formatter
 
 import pytest
 
+from cloud.access.acts import Role
 from cloud.console import rooms
 from cloud.console.rooms import ROOMS
 from cloud.console.shell.texts import SHELL, plural
+from cloud.fleet.models import SCENARIOS
 
 DICTIONARIES = {"shell": SHELL, **{room.name: room.texts for room in ROOMS}}
 KEYS = [(name, key) for name, texts in DICTIONARIES.items() for key in texts["ru"]]
@@ -36,6 +39,11 @@ def test_every_sentence_a_template_names_is_there() -> None:
     for template in CONSOLE.rglob("*.html"):
         for key in re.findall(r"""\bt\(["']([a-z_.0-9]+)["'][,)]""", template.read_text(encoding="utf-8")):
             assert key in known, f"{template.name}: {key}"
+
+
+@pytest.mark.parametrize(("prefix", "codes"), [("role", Role), ("scenario", SCENARIOS)])
+def test_whatever_is_stored_has_a_name(prefix: str, codes: Iterable[str]) -> None:
+    assert not [code for code in codes if f"shell.{prefix}.{code}" not in SHELL["ru"]]
 
 
 @pytest.mark.parametrize(
