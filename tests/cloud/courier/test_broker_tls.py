@@ -5,6 +5,7 @@ import gc
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ def trouble(port: int, tls: Tls, words: str) -> str:
         return link.trouble
     finally:
         link.stop()
+        wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("paho-mqtt-client-link")])
         gc.collect()  # in this test, not in the next
 
 
