@@ -22,7 +22,7 @@ from sqlalchemy import (
     exists,
     select,
     update,
-)  # fmt: skip
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base

@@ -26,7 +26,7 @@ _MACHINE = (
 """Held, as `closing.lock` holds it: of two failures at once the second sees the first."""
 
 _of_device = and_(_order.c.device_uuid == bindparam("device"), _order.c.created_at > bindparam("since"))
-_ended = _order.c.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value))
+_is_over = _order.c.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value))
 _is_sale = and_(_order.c.finished_at.is_not(None), _order.c.is_test.is_(False))
 _since_opened = [
     or_(thing.c.opened_at.is_(None), _order.c.finished_at > thing.c.opened_at) for thing in (_device, _drink)
@@ -36,7 +36,7 @@ _ENDED = (
     select(_order.c.drink_no, _order.c.reason)
     .join_from(_order, _device, _device.c.device_uuid == _order.c.device_uuid)
     .outerjoin(_drink, _its_drink)
-    .where(_of_device, _ended, _is_sale, *_since_opened)
+    .where(_of_device, _is_over, _is_sale, *_since_opened)
     # The order itself comes first: several may end within one moment.
     .order_by((_order.c.id == bindparam("order")).desc(), _order.c.finished_at.desc(), _order.c.id)
     .limit(LOOK_BACK)
@@ -49,11 +49,11 @@ def close_what_fails(locked: LockedOrder, now: datetime) -> None:
     tx, order = locked.tx, locked.order
     if order.is_test or order.status != Status.MAKE_FAILED or locked.control != "agent":
         return
+    tx.write()  # what ends with it is looked at as well
     machine = tx.connection.execute(_MACHINE, {"device": order.device_uuid}).first()
     if machine is None or machine.closed_since is not None:
         return
     wanted = {"device": order.device_uuid, "order": order.id, "since": now - LOOK_BACK_FOR}
-    tx.write()  # what ends with it is looked at as well
     ended = [Ended(*row) for row in tx.connection.execute(_ENDED, wanted)]
     found = what_closes(ended, standing_faults(machine.state))
     if found is None:
