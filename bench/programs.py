@@ -10,6 +10,7 @@ from bench import interpreter
 from simulator.demo.programs import MOSQUITTO_PLACES, Program
 
 MIB = 1024 * 1024
+COMPARED = {"COFFEE_PROCESSORS"}
 # As deployed.
 _MOSQUITTO = """\
 listener {port} 127.0.0.1
@@ -41,8 +42,8 @@ class Running(Program):
 
 
 def ours(module: str, arguments: list[str], name: str, folder: Path, settings: Mapping[str, str]) -> Running:
-    """One of our own programs, with no other settings than these."""
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("COFFEE_")}
+    """One of our own programs, with no other settings than these and what may be compared (`COMPARED`)."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("COFFEE_") or key in COMPARED}
     python = interpreter.chosen()
     return Running(name, [python, "-m", module, *arguments], folder, {**environ, **interpreter.environ(), **settings})
 

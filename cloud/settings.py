@@ -92,6 +92,8 @@ class Settings:
     """Roubles one person returns of one order without a second; `return_day_limit`: in any 24 hours."""
     return_day_limit: float = 3000
     log: str = "text"
+    processors: str = "one"
+    """`one`: `run` keeps its threads on one processor, the one with most room; `all`: the system decides."""
     metrics_token: str = field(default="", repr=False)
     """Who shows it may read `/metrics`; empty: only this machine itself may."""
 
@@ -156,6 +158,7 @@ class Settings:
             "runbook_url": reader.matching("RUNBOOK_URL", "", r"|https?://\S+/", "a URL that ends with /"),
             "watcher_url": reader.url("WATCHER_URL", "", ("http", "https")),
             "log": reader.matching("LOG", cls.log, "text|json", "text or json"),
+            "processors": reader.matching("PROCESSORS", cls.processors, "one|all", "one or all"),
         } | {name: reader.seconds(name, default) for name, default in _NUMBERS.items()}
         problems += _contradictions(values)
         if problems:

@@ -17,6 +17,7 @@ from cloud.background.loops import Loop
 from cloud.database.listen import ChangeListener
 from cloud.http.whole_requests import WholeRequests
 from cloud.payments import openings
+from cloud.processes import one_processor
 from cloud.processes.app import STREAMS, create_app
 from cloud.processes.gc_tuning import spare_what_stays
 from cloud.processes.worker import Worker
@@ -119,11 +120,13 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._cloud = build(self._settings)
         with suppress(SQLAlchemyError):  # by its own clock until the watch can ask
             self._cloud.database.set_clock()
+        wakeups = self._cloud.database.wakeups
         if self._with_worker:
             self._worker = Worker(self._cloud)
             self._worker.start()
+            if (alone := one_processor.chosen_by(self._settings.processors)) is not None:
+                self._loops = [Loop("processor", alone, wakeups, None, self._cloud.clock)]
         else:
-            wakeups = self._cloud.database.wakeups
             self._loops = [
                 Loop("openings", self._cloud.openings, wakeups, openings.TOPIC, self._cloud.clock),
                 Loop("counts", self._cloud.keeper, wakeups, None, self._cloud.clock),

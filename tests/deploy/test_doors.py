@@ -32,6 +32,14 @@ def test_however_deep_a_body_is_nested_it_is_400(doors: Doors, path: str, body: 
     assert answer.status_code == 400
 
 
+def test_its_threads_stay_on_one_processor(doors: Doors) -> None:
+    def allowed() -> set[str]:
+        told = [(thread / "status").read_text() for thread in Path(f"/proc/{doors.child()}/task").iterdir()]
+        return set(re.findall(r"^Cpus_allowed_list:\s+(.+)$", "".join(told), re.MULTILINE))
+
+    wait_until(lambda: len(allowed()) == 1 and allowed().pop().isdigit(), what="one processor for all threads")
+
+
 # What the server itself has to say
 
 
