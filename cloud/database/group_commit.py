@@ -5,6 +5,7 @@ other made some wait for seconds. On both databases the work of many orders is w
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,6 +24,12 @@ MAX_GROUP = 64
 """Pieces of work in one commit: bounds how long the first of them waits for the last."""
 
 
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Piece(Generic[T]):
     """One piece of work, `work(tx, *args, **named)`, and whoever waits for it."""
@@ -33,6 +40,8 @@ class Piece(Generic[T]):
     key: str = ""
     """What it locks: pieces with a key are done in the order of their keys, and share a transaction."""
     future: "Future[T]" = field(default_factory=Future)
+    turn: threading.Lock = field(default_factory=_held)
+    """Held until the work is done, or until whoever waits for it is to commit the next group."""
 
 
 _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
@@ -40,7 +49,7 @@ _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
 
 
 class GroupCommit:
-    """The first thread to come does the work of all who wait, in one transaction and one fsync.
+    """One of those who wait does the work of all, in one transaction and one fsync; then the first of who came since.
 
     `committed` is called with each transaction that is.
     """
@@ -51,6 +60,8 @@ class GroupCommit:
         self._committed = committed
         self._lock = threading.Lock()
         self._waiting: deque[Piece[Any]] = deque()
+        self._is_led = False
+        """Whether somebody commits, or has been woken to: who comes now waits."""
         self._writing = threading.Lock()
         self._seen: object = None
         """The file's version as our own connection last saw it, which does not count its own changes."""
@@ -59,12 +70,49 @@ class GroupCommit:
         """The work's result once it is committed, alone or with others'."""
         with self._lock:
             self._waiting.append(piece)
-        while not piece.future.done():
-            with self._writing:
-                committed = [] if piece.future.done() else self._commit(self._next_group())
-            for tx in committed:  # outside the lock: what follows may itself write, and the next group is written
-                self._committed(tx)
+            leads, self._is_led = not self._is_led, True
+        if not leads:
+            self._wait(piece)
+        if not piece.future.done():
+            self._lead()
         return piece.future.result()
+
+    def _wait(self, piece: Piece[Any]) -> None:
+        try:
+            piece.turn.acquire()
+        except BaseException:  # Ctrl-C: we go, and nobody may wait for us to lead
+            with self._lock:
+                is_still_there = piece in self._waiting
+                leads = is_still_there and piece.turn.acquire(blocking=False)
+                if is_still_there and not leads:
+                    self._waiting.remove(piece)
+            if leads:
+                self._lead()
+            raise
+
+    def _lead(self) -> None:
+        """Commit those who have waited longest, ourselves first."""
+        committed: list[Transaction] = []
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
+        try:
+            with self._writing:
+                committed = self._commit(group)
+        finally:
+            self._hand_over(group)
+        for tx in committed:  # outside the lock: what follows may itself write, and the next group is written
+            self._committed(tx)
+
+    def _hand_over(self, group: Sequence[Piece[Any]]) -> None:
+        """Wake the next one to lead, and who waited for this group: none of them waits for the next one to end."""
+        with self._lock:
+            goes_on = self._is_led = bool(self._waiting)
+            if goes_on:
+                self._waiting[0].turn.release()
+        for piece in group:
+            piece.turn.release()
+        if goes_on:
+            time.sleep(0)  # the next group begins now: what is left for us to do can wait
 
     def transact_all(self, pieces: Sequence[Piece[Any]]) -> None:
         """These in one commit of their own; each future tells how it went."""
@@ -81,10 +129,6 @@ class GroupCommit:
         is_news = seen != self._seen
         self._seen = seen
         return is_news
-
-    def _next_group(self) -> list[Piece[Any]]:
-        with self._lock:
-            return [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
 
     def _commit(self, group: Sequence[Piece[Any]]) -> list[Transaction]:
         try:

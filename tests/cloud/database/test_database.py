@@ -1,15 +1,17 @@
 """The database: all or nothing, in groups on SQLite, errors to whoever caused them, wake-ups only after the commit."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -147,6 +149,86 @@ def test_more_than_one_groups_worth_of_writers_all_get_their_results(database: D
         results = [pool.submit(database.transact, add, f"w{number}") for number in range(count)]
     assert [result.result() for result in results] == [f"w{number}" for number in range(count)]
     assert len(names(database)) == count
+
+
+class Stopping:
+    """A piece of work that does not end before it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, _tx: Transaction) -> None:
+        self.begun.set()
+        assert self.go_on.wait(30)
+
+
+def test_who_is_committed_does_not_wait_for_the_next_group(database: Database) -> None:
+    """Each writes once, together with the others, and once more, which does not end before all were told of the first.
+
+    Whoever commits the first group comes back at once with the next.
+    """
+    waiting = database._together._waiting  # who is in which group cannot be seen from outside
+    before, again = Stopping(), Stopping()
+    told: list[str] = []
+
+    def twice(number: int) -> None:
+        told.append(database.transact(add, f"w{number}", key=f"{number}"))
+        database.transact(again, key="again")
+
+    with ThreadPoolExecutor(11) as pool:
+        try:
+            ends = [pool.submit(database.transact, before, key="before")]
+            assert before.begun.wait(30)
+            ends += [pool.submit(twice, number) for number in range(10)]
+            wait_until(lambda: len(waiting) == 10, what="all of the first group")
+            before.go_on.set()
+            wait_until(lambda: len(told) == 10, what="the first results")
+        finally:
+            again.go_on.set()
+        for end in ends:
+            end.result(30)
+
+
+@pytest.mark.parametrize("is_next", [True, False], ids=["it was to lead", "others are before it"])
+def test_who_is_interrupted_while_waiting_keeps_nobody(database: Database, is_next: bool) -> None:
+    waiting = database._together._waiting
+    before = Stopping()
+
+    def interrupt() -> None:
+        wait_until(lambda: len(waiting) == 2, what="both who wait")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(3) as pool:
+        ends: list[Future[Any]] = [pool.submit(database.transact, before, key="before")]
+        assert before.begun.wait(30)
+        if not is_next:
+            ends.append(pool.submit(database.transact, add, "other", key="other"))
+            wait_until(lambda: len(waiting) == 1, what="the other")
+        interrupting = pool.submit(interrupt)
+        if is_next:
+            ends.append(pool.submit(_once_somebody_waits, database, waiting))
+        with pytest.raises(KeyboardInterrupt):
+            database.transact(add, "interrupted", key="interrupted")
+        interrupting.result(30)
+        before.go_on.set()
+        for end in ends:
+            end.result(30)
+        assert database.transact(add, "afterwards") == "afterwards"
+    assert names(database) == {"other", "afterwards"}
+
+
+def _once_somebody_waits(database: Database, waiting: Sized) -> None:
+    wait_until(lambda: len(waiting) == 1, what="the one to be interrupted")
+    database.transact(add, "other", key="other")
+
+
+def test_after_the_end_of_the_program_was_asked_for_in_a_group_others_are_served(database: Database) -> None:
+    def ends(_tx: Transaction) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        database.transact(ends)
+    assert database.transact(add, "one") == "one"
 
 
 def test_writers_without_pause_lose_no_update(database: Database) -> None:
