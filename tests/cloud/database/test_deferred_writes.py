@@ -22,7 +22,7 @@ from cloud.orders import making
 from cloud.orders.locked_order import order_key
 from protocol.messages import Accepted, Evidence, Outcome
 from protocol.reasons import Result, Spout
-from tests.cloud.database.test_database import NOON, Trouble
+from tests.cloud.database.written import NOON, Trouble
 from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import World, publish
 from tests.waiting import wait_until

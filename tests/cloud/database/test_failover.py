@@ -15,7 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
-from tests.cloud.database.test_database import add, names
+from tests.cloud.database.written import add, names
 from tests.cloud.worlds import SECRET_KEY
 from tests.waiting import wait_until
 

@@ -14,7 +14,7 @@ from cloud.database.listen import ChangeListener
 from cloud.database.transaction import Transaction
 from cloud.orders.deadlines import Deadlines
 from protocol.reasons import Result
-from tests.cloud.database.test_database import add, names
+from tests.cloud.database.written import add, names
 from tests.cloud.tills import a_till
 from tests.cloud.worlds import a_world
 from tests.pgbouncer import a_pgbouncer

@@ -9,7 +9,7 @@ import pytest
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.listen import ChangeListener
-from tests.cloud.database.test_database import add, names
+from tests.cloud.database.written import add, names
 from tests.waiting import wait_until
 
 
