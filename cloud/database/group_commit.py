@@ -24,12 +24,6 @@ MAX_GROUP = 64
 """Pieces of work in one commit: bounds how long the first of them waits for the last."""
 
 
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Piece(Generic[T]):
     """One piece of work, `work(tx, *args, **named)`, and whoever waits for it."""
@@ -40,8 +34,8 @@ class Piece(Generic[T]):
     key: str = ""
     """What it locks: pieces with a key are done in the order of their keys, and share a transaction."""
     future: "Future[T]" = field(default_factory=Future)
-    turn: threading.Lock = field(default_factory=_held)
-    """Held until the work is done, or until whoever waits for it is to commit the next group."""
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held while somebody waits: until the work is done, or until he is to commit the next group himself."""
 
 
 _Finished = tuple[Sequence[Piece[Any]], Sequence[Any], Transaction]
@@ -71,27 +65,20 @@ class GroupCommit:
         with self._lock:
             self._waiting.append(piece)
             leads, self._is_led = not self._is_led, True
+            if not leads:
+                piece.turn.acquire()
         if not leads:
-            self._wait(piece)
+            try:
+                piece.turn.acquire()
+            except BaseException:  # Ctrl-C: nobody may wait for us to lead
+                self._leave(piece)
+                raise
         if not piece.future.done():
             self._lead()
         return piece.future.result()
 
-    def _wait(self, piece: Piece[Any]) -> None:
-        try:
-            piece.turn.acquire()
-        except BaseException:  # Ctrl-C: we go, and nobody may wait for us to lead
-            with self._lock:
-                is_still_there = piece in self._waiting
-                leads = is_still_there and piece.turn.acquire(blocking=False)
-                if is_still_there and not leads:
-                    self._waiting.remove(piece)
-            if leads:
-                self._lead()
-            raise
-
     def _lead(self) -> None:
-        """Commit those who have waited longest, ourselves first."""
+        """Commit those who have waited longest, ourselves first; none of them waits for the next group to end."""
         committed: list[Transaction] = []
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
@@ -99,20 +86,27 @@ class GroupCommit:
             with self._writing:
                 committed = self._commit(group)
         finally:
-            self._hand_over(group)
+            with self._lock:
+                goes_on = self._is_led = bool(self._waiting)
+                if goes_on:
+                    self._waiting[0].turn.release()
+            for piece in group:
+                if piece.turn.locked():
+                    piece.turn.release()
+        if goes_on:
+            time.sleep(0)  # the next group begins now: what is left for us to do can wait
         for tx in committed:  # outside the lock: what follows may itself write, and the next group is written
             self._committed(tx)
 
-    def _hand_over(self, group: Sequence[Piece[Any]]) -> None:
-        """Wake the next one to lead, and who waited for this group: none of them waits for the next one to end."""
+    def _leave(self, piece: Piece[Any]) -> None:
+        """Wait no longer; whoever was to lead leads."""
         with self._lock:
-            goes_on = self._is_led = bool(self._waiting)
-            if goes_on:
-                self._waiting[0].turn.release()
-        for piece in group:
-            piece.turn.release()
-        if goes_on:
-            time.sleep(0)  # the next group begins now: what is left for us to do can wait
+            is_still_there = piece in self._waiting
+            leads = is_still_there and piece.turn.acquire(blocking=False)
+            if is_still_there and not leads:
+                self._waiting.remove(piece)
+        if leads:
+            self._lead()
 
     def transact_all(self, pieces: Sequence[Piece[Any]]) -> None:
         """These in one commit of their own; each future tells how it went."""
