@@ -54,27 +54,28 @@ class GroupCommit:
         self._committed = committed
         self._lock = threading.Lock()
         self._waiting: deque[Piece[Any]] = deque()
-        self._is_led = False
-        """Whether somebody commits, or has been woken to: who comes now waits."""
+        self._leader: Piece[Any] | None = None
+        """The piece of whoever commits, or has been woken to: who comes now waits."""
         self._writing = threading.Lock()
         self._seen: object = None
         """The file's version as our own connection last saw it, which does not count its own changes."""
 
     def transact(self, piece: Piece[T]) -> T:
         """The work's result once it is committed, alone or with others'."""
-        with self._lock:
-            self._waiting.append(piece)
-            leads, self._is_led = not self._is_led, True
-            if not leads:
+        try:
+            with self._lock:
+                self._waiting.append(piece)
+                if self._leader is None:
+                    self._leader = piece
+                else:
+                    piece.turn.acquire()
+            if self._leader is not piece:
                 piece.turn.acquire()
-        if not leads:
-            try:
-                piece.turn.acquire()
-            except BaseException:  # Ctrl-C: nobody may wait for us to lead
-                self._leave(piece)
-                raise
-        if not piece.future.done():
-            self._lead()
+            if not piece.future.done():
+                self._lead()
+        except BaseException:  # Ctrl-C: nobody may wait for us to lead
+            self._leave(piece)
+            raise
         return piece.future.result()
 
     def _lead(self) -> None:
@@ -87,13 +88,13 @@ class GroupCommit:
                 committed = self._commit(group)
         finally:
             with self._lock:
-                goes_on = self._is_led = bool(self._waiting)
-                if goes_on:
-                    self._waiting[0].turn.release()
+                self._leader = follows = self._waiting[0] if self._waiting else None
+                if follows:
+                    follows.turn.release()
             for piece in group:
                 if piece.turn.locked():
                     piece.turn.release()
-        if goes_on:
+        if follows:
             time.sleep(0)  # the next group begins now: what is left for us to do can wait
         for tx in committed:  # outside the lock: what follows may itself write, and the next group is written
             self._committed(tx)
@@ -101,9 +102,8 @@ class GroupCommit:
     def _leave(self, piece: Piece[Any]) -> None:
         """Wait no longer; whoever was to lead leads."""
         with self._lock:
-            is_still_there = piece in self._waiting
-            leads = is_still_there and piece.turn.acquire(blocking=False)
-            if is_still_there and not leads:
+            leads = self._leader is piece
+            if not leads and piece in self._waiting:
                 self._waiting.remove(piece)
         if leads:
             self._lead()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud.background.heartbeat import WorkerLife
 from cloud.database.database import Database
-from cloud.database.group_commit import MAX_GROUP
+from cloud.database.group_commit import MAX_GROUP, Piece
 from cloud.database.transaction import Transaction
 from tests.cloud.database.written import NOON, Trouble, add, names
 from tests.waiting import wait_until
@@ -135,6 +135,40 @@ def test_who_is_interrupted_while_waiting_keeps_nobody(database: Database, is_ne
             end.result(30)
         assert database.transact(add, "afterwards") == "afterwards"
     assert names(database) == {"other", "afterwards"}
+
+
+class InterruptedAsSoonAsHeld:
+    """A piece's turn whose waiter hears Ctrl-C in the very instant after it was given to him."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.locked, self.release = self._lock.locked, self._lock.release
+
+    def acquire(self) -> None:
+        waits = self._lock.locked()
+        self._lock.acquire()
+        if waits:
+            raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_once_woken_to_lead_keeps_nobody(database: Database) -> None:
+    """Regression: he was taken for one who waits, nobody led, and all who came later waited for ever."""
+    together = database._together
+    before = Stopping()
+    piece: Piece[str] = Piece(add, ("woken",), {}, "woken", turn=InterruptedAsSoonAsHeld())  # type: ignore[arg-type]
+    with ThreadPoolExecutor(3) as pool:
+        ends: list[Future[Any]] = [pool.submit(database.transact, before, key="before")]
+        assert before.begun.wait(30)
+        interrupted = pool.submit(together.transact, piece)
+        wait_until(lambda: len(together._waiting) == 1, what="the one to be interrupted")
+        ends.append(pool.submit(database.transact, add, "other", key="other"))
+        wait_until(lambda: len(together._waiting) == 2, what="the other")
+        before.go_on.set()
+        assert isinstance(interrupted.exception(30), KeyboardInterrupt)
+        for end in ends:
+            end.result(30)
+    assert database.transact(add, "afterwards") == "afterwards"
+    assert names(database) == {"woken", "other", "afterwards"}, "he had been chosen to do it, and has"
 
 
 def _once_somebody_waits(database: Database, waiting: Sized) -> None:

@@ -209,7 +209,8 @@ def test_a_slow_merchant_leaves_the_others_their_threads(till: Till) -> None:
         till.buyer_pays(mine)
         till.notify(mine)
         wait_until(lambda: bool(poller.step(world.now)) and world.status(mine) == "paid", what="the other to be paid")
-        assert 16 - pool.free <= 2, "his own slots, and one of them is kept for who has paid there"
+        # the thread that made the other paid has committed that, and may still be on its way home
+        wait_until(lambda: 16 - pool.free <= 2, what="his own slots only, one of them kept for who has paid there")
         merchant.close()
         pool.close()
 
