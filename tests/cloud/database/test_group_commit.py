@@ -3,7 +3,7 @@
 import signal
 import sqlite3
 import threading
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -109,6 +109,15 @@ def test_who_is_committed_does_not_wait_for_the_next_group(database: Database) -
             end.result(30)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests were begun in the background and have inherited that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("is_next", [True, False], ids=["it was to lead", "others are before it"])
 def test_who_is_interrupted_while_waiting_keeps_nobody(database: Database, is_next: bool) -> None:
     waiting = database._together._waiting
