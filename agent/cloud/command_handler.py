@@ -65,21 +65,25 @@ class CommandHandler:
     def _accept(self, make: Make) -> None:
         earlier = self._journal.of_order(make.order_id)
         self._journal.insert_command(make, CommandState.RECEIVED)
-        log.info("received: drink %s size %s, by %s", make.drink_no, make.size, make.deadline_at, extra=about(make))
+        self._journal.log_after_commit(
+            log.info, "received: drink %s size %s, by %s", make.drink_no, make.size, make.deadline_at, extra=about(make)
+        )
         if any(not _is_certainly_nothing(command) for command in earlier):
             self._journal.finish(
                 make.command_id, refused(AgentCode.CONFLICT, "another command of this order may have poured")
             )
-            log.warning("refused: the order has another command that may have poured", extra=about(make))
+            words = "refused: the order has another command that may have poured"
+            self._journal.log_after_commit(log.warning, words, extra=about(make))
         elif shortage := self._journal.sales_block.shortage():
             self._journal.finish(make.command_id, refused(AgentCode.STORAGE, shortage))
-            log.error("refused: %s", shortage, extra=about(make))
+            self._journal.log_after_commit(log.error, "refused: %s", shortage, extra=about(make))
 
     def _repeat(self, known: Command, make: Make) -> None:
         """The first one counts. A refusal under the same command id would be a lie about the drink being poured."""
         if known.issued_at is not None and not _is_same(known, make):
             self._journal.add_note(known.command_id, "came again with another body; the first one counts")
-            log.error("the same command with another body; the first one counts", extra=about(known))
+            words = "the same command with another body; the first one counts"
+            self._journal.log_after_commit(log.error, words, extra=about(known))
         self._journal.report_again(known)
 
     def _cancel(self, cancel: Cancel) -> None:
@@ -89,7 +93,7 @@ class CommandHandler:
                 self._journal.refuse_unseen(cancel, _CANCELLED, "cancelled before it came")
             elif known.state is CommandState.RECEIVED and not self._journal.mark_doubted(known):
                 self._journal.finish(known.command_id, refused(_CANCELLED, "cancelled before it was begun"))
-                log.info("cancelled", extra=about(known))
+                self._journal.log_after_commit(log.info, "cancelled", extra=about(known))
             elif known.is_finished:
                 self._journal.report_again(known)
             else:

@@ -22,6 +22,7 @@ class CommandTable(CommandQueries):
         self.session = memory.session
         """This run of the agent."""
         self.transaction = database.transaction
+        self.log_after_commit = database.log_after_commit
         self._clock = clock
 
     def insert_row(self, command_id: str, order_id: str, state: CommandState, note: str, **columns: Any) -> int:

@@ -6,9 +6,10 @@ A damaged file is kept aside under another name, never repaired and never delete
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,6 +111,8 @@ class SqliteFile:
         self._depth = 0
         self._words: dict[str, str] | None = None
         """The table `meta` as this process, its only writer, left it; None: to be read again."""
+        self._lines: list[Callable[[], None]] = []
+        """What the transaction under way will have done."""
         self.damaged = damaged
         """Where the damaged file was put aside just now; "" when all is well."""
         self.failure = ""
@@ -157,6 +160,7 @@ class SqliteFile:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction: on the disk when the block ends, gone when it raises. Raises `JournalFailed`."""
+        lines: list[Callable[[], None]] = []
         with self._lock:
             outermost = self._depth == 0
             self._depth += 1
@@ -168,6 +172,7 @@ class SqliteFile:
                 if outermost:
                     self._connection.execute("COMMIT")
                     self.failure = ""
+                    lines = self._lines
             except BaseException as error:
                 if outermost:
                     self._words = None
@@ -178,6 +183,21 @@ class SqliteFile:
                 raise
             finally:
                 self._depth -= 1
+                if outermost:
+                    self._lines = []
+        for say in lines:
+            say()
+
+    def log_after_commit(
+        self, say: Callable[..., None], words: str, *parts: object, extra: Mapping[str, object]
+    ) -> None:
+        """Log what the transaction under way does, once it is on the disk; at once where none is."""
+        line = partial(say, words, *parts, extra=extra)
+        with self._lock:
+            if self._depth:
+                self._lines.append(line)
+                return
+        line()
 
     @contextmanager
     def relaxed(self) -> Iterator[sqlite3.Connection]:

@@ -42,7 +42,9 @@ class CommandFinisher:
             verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
         if not commit_verdict(self.journal, command.command_id, verdict):
             return
-        log.info("%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command))
+        self.journal.log_after_commit(
+            log.info, "%s %s: %s", verdict.result, verdict.code, verdict.evidence.rule, extra=about(command)
+        )
         if verdict.result is Result.UNKNOWN:
             self.frame_dump.dump(command.command_id, self.clock.wall())
 

@@ -73,16 +73,17 @@ class OrderEvents:
             return command
         if word <= command.word:
             return command
+        say = self._journal.log_after_commit
         with self._journal.transaction():
             if command.state is CommandState.RECEIVED:
-                log.warning("the machine has it already: it is not sent", extra=about(command))
+                say(log.warning, "the machine has it already: it is not sent", extra=about(command))
                 self._journal.mark_taken(command.command_id, "the machine has it already")
             if command.state in (CommandState.RECEIVED, CommandState.SENT):
                 self._journal.mark_accepted(command.command_id, note)
-                log.info("accepted", extra=about(command))
+                say(log.info, "accepted", extra=about(command))
             if word is Word.MOVING:
                 self._journal.mark_brewing(command.command_id)
-                log.info("brewing", extra=about(command))
+                say(log.info, "brewing", extra=about(command))
         return self._journal.get(command.command_id)
 
     def _reconsider(self, command: Command, word: Word) -> None:
@@ -93,7 +94,7 @@ class OrderEvents:
         with self._journal.transaction():
             self._journal.raise_word(command.command_id, word)
             if verdict.certainly_nothing:
-                log.error("%s", DENIED, extra=about(command))
+                self._journal.log_after_commit(log.error, "%s", DENIED, extra=about(command))
                 self._finish(command, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, self._evidence(command, DENIED, None)))
 
     def apply_end(self, event: DoneEvent | FailedEvent, order_id: str) -> None:
@@ -124,7 +125,7 @@ class OrderEvents:
 
     def _finish(self, command: Command, verdict: Verdict) -> None:
         if commit_verdict(self._journal, command.command_id, verdict):
-            log.info("%s %s", verdict.result, verdict.code, extra=about(command))
+            self._journal.log_after_commit(log.info, "%s %s", verdict.result, verdict.code, extra=about(command))
 
     def _evidence(self, command: Command, rule: str, boot_now: str | None) -> Evidence:
         before = command.snapshot

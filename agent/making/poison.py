@@ -41,8 +41,8 @@ class CommandFailures:
         command = self._journal.get(command_id)
         if command is None or command.is_finished:
             return
-        log.error("put away: %s", why, extra=about(command))
         certain, unsure = refused(AgentCode.NEVER_SENT, why), Verdict(Result.UNKNOWN, evidence=Evidence(rule=why))
         with self._journal.transaction():
             self._journal.finish(command_id, unsure if command.was_sent else certain)
             self._journal.sales_block.stop_selling(f"{why}, order {command.order_id[:80]}")
+            self._journal.log_after_commit(log.error, "put away: %s", why, extra=about(command))

@@ -144,6 +144,19 @@ def test_a_failed_transaction_leaves_nothing(world: World) -> None:
     assert not world.journal.failure
 
 
+def test_what_was_undone_with_its_transaction_is_not_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Regression: a make was logged as received, and the disk had not taken it."""
+    caplog.set_level("INFO", "agent.cloud.command_handler")
+    with pytest.raises(JournalFailed), world.journal.transaction() as connection:  # noqa: PT012  (the block is the transaction)
+        world.tell(world.make())
+        connection.execute("INSERT INTO no_such_table VALUES (1)")
+    assert not caplog.messages
+    with world.journal.transaction():
+        world.tell(world.make())
+        assert not caplog.messages, "nor before it is on the disk"
+    assert [message.split(":")[0] for message in caplog.messages] == ["received"]
+
+
 def test_with_a_full_disk_a_make_is_not_taken_and_nothing_is_poured(world: World) -> None:
     make_room = fill_completely(world)
     with pytest.raises(JournalFailed):
