@@ -27,10 +27,9 @@ def directives(unit: Path) -> list[tuple[str, str]]:
 
 
 def commands_of_units() -> list[list[str]]:
-    """Every command line that a unit runs."""
-    return [
-        value.split() for unit in UNITS for name, value in directives(unit) if name in {"ExecStart", "ExecStartPre"}
-    ]
+    """Every command line of ours that a unit runs, without what `env` adds to its surroundings."""
+    lines = (value for unit in UNITS for name, value in directives(unit) if name in {"ExecStart", "ExecStartPre"})
+    return [line[line.index(INSTALLED_IN) :].split() for line in lines]
 
 
 def commands_of_compose() -> list[list[str]]:

@@ -13,7 +13,7 @@ from cloud.settings import Settings
 from tests.deploy.shipped import DEPLOY, INSTALLED_IN, PROGRAMS, directives
 from tests.real_parts import missing
 
-UNITS = [DEPLOY / "systemd" / f"coffee-cloud-{name}.service" for name in ("web", "worker")]
+UNITS = [DEPLOY / "systemd" / f"coffee-cloud-{name}.service" for name in ("web", "worker", "run@")]
 DROP_IN = DEPLOY / "systemd" / "credentials.conf"
 EXPOSURE_TENTHS = 16
 """Of systemd's score from 0 (locked in) to 100; what is left is the network."""
