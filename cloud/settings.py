@@ -108,7 +108,7 @@ class Settings:
     alerts_from: str = ""
     """Whom letters come from."""
     runbook_url: str = ""
-    """Where `docs/runbook.md` of this repository can be read; goes before that path in every alert."""
+    """Where `docs/runbook.md` of this repository can be read; an alert's page in the console links there."""
     watcher_url: str = field(default="", repr=False)
     """Called each minute while all is well, so that somebody outside misses us."""
 

@@ -73,7 +73,7 @@ class DailySummaries:
         )
         open_ones = tx.session.scalar(troubles) or 0
         for channel in channels:
-            reader = Reader(channel.language, local, self._console_url, "")
+            reader = Reader(channel.language, local, self._console_url)
             subject = reader.say("summary.subject", day=day.strftime("%d.%m"))
             once(tx, channel, "summary", subject, f"{subject}\n\n{text(is_now, before, open_ones, reader)}", now)
 

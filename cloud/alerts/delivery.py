@@ -65,26 +65,19 @@ class _Job:
     """Other tasks that this one letter does as well."""
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where links lead."""
-
-    console_url: str
-    runbook_url: str
-
-
 class Notifier:
     """The lane `notify`."""
 
     def __init__(
-        self, database: Database, senders: Mapping[str, Sender], vault: Vault, seal: ButtonSeal, site: Site, owner: str,
+        self, database: Database, senders: Mapping[str, Sender], vault: Vault, seal: ButtonSeal, console_url: str,
+        owner: str,
         pool: ThreadPool, clock: Clock,
     ) -> None:  # fmt: skip
         self._database = database
         self._senders = senders
         self._vault = vault
         self._seal = seal
-        self._site = site
+        self._console_url = console_url
         self._owner = owner
         self._pool = pool
         self._clock = clock
@@ -173,7 +166,7 @@ class Notifier:
         subject = reader.say("digest.subject", n=len(held))
         text = "\n".join([reader.say("digest.title"), "", *lines]) + _mark(channel, first.sending)
         facts = {"purpose": "digest", "incidents": [dict(job.letter.facts) for job in held]}
-        said = Letter(first.sending.key, subject, text, f"{self._site.console_url}/alerts", facts=facts)
+        said = Letter(first.sending.key, subject, text, f"{self._console_url}/alerts", facts=facts)
         return replace(first, letter=said, digest=[job.sending for job in held[1:]])
 
     def _sender_of(self, job: _Job) -> Callable[[], None]:
@@ -202,7 +195,7 @@ class Notifier:
                 _settle_one(tx, message, channel, sending, job, outcome, now)
 
     def _reader(self, channel: Channel) -> Reader:
-        return Reader(channel.language, ZoneInfo(channel.zone), self._site.console_url, self._site.runbook_url)
+        return Reader(channel.language, ZoneInfo(channel.zone), self._console_url)
 
     def _address(self, channel: Channel) -> Address | None:
         try:

@@ -12,7 +12,7 @@ from cloud.alerts.channels.sender import Sender
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.daily_summary import DailySummaries
-from cloud.alerts.delivery import Notifier, Site
+from cloud.alerts.delivery import Notifier
 from cloud.alerts.outside_watcher import OutsideWatcher
 from cloud.alerts.presses import Bot, MaxBot, Presses, TelegramBot
 from cloud.alerts.sendings import NOTIFY
@@ -36,9 +36,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
         database, cloud.clients.unreadable, lambda: uuid.uuid4().hex,
         lambda now: certificates.ending(settings.public_url, (settings.mqtt_cert,), now),
     )  # fmt: skip
-    notifier = Notifier(
-        database, senders, vault, seal, Site(console, settings.runbook_url), cloud.owner, pool, cloud.clock
-    )
+    notifier = Notifier(database, senders, vault, seal, console, cloud.owner, pool, cloud.clock)
     steps: dict[str, Steps] = {
         "alerts": watch, "usual-weeks": UsualWeeks(database), "summaries": DailySummaries(database, console),
     }  # fmt: skip

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from cloud.alerts.channels.sender import REPEATED, Button, Letter
 from cloud.alerts.incident import Incident
-from cloud.alerts.kinds import Kind, page_of
+from cloud.alerts.kinds import Kind
 from cloud.alerts.telling import Word
 from cloud.alerts.texts_en import EN
 from cloud.alerts.texts_ru import RU
@@ -19,12 +19,11 @@ MOST_MACHINES_LISTED = 40
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads it, and where the console and the runbook are."""
+    """Who reads it, and where the console is."""
 
     language: str
     zone: ZoneInfo
     console_url: str
-    runbook_url: str
 
     def say(self, key: str, **values: object) -> str:
         """A sentence in the reader's language."""
@@ -60,9 +59,11 @@ def letter(
     """The message about an incident, as things are now."""
     title = reader.say(f"{incident.kind.value}.title", **_values(incident, reader, now))
     headline = reader.say(f"word.{word.value}", title=title)
-    lines = [headline, "", *_body(incident, reader, now)]
-    lines += [REPEATED[reader.language]] if repeated else []
     link = f"{reader.console_url}/alerts/{incident.id}"
+    lines = [headline, "", *_body(incident, reader, now)]
+    if incident.is_live:
+        lines.append(reader.say("runbook", page=link))
+    lines += [REPEATED[reader.language]] if repeated else []
     return Letter(
         key, headline, "\n".join(lines), link, buttons, facts_of(incident, word, link), repeated
     )  # fmt: skip
@@ -105,8 +106,6 @@ def _body(incident: Incident, reader: Reader, now: datetime) -> list[str]:
         lines.append(reader.say("resolved.text", until=reader.moment(incident.resolved_at, now), lasted=lasted))
     elif incident.acknowledged_by:
         lines.append(reader.say("acknowledged.text", by=incident.acknowledged_by))
-    if incident.is_live:
-        lines.append(reader.say("runbook", page=reader.runbook_url + page_of(incident.kind)))
     return lines
 
 

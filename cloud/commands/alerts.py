@@ -116,7 +116,7 @@ def _telling(ready_made: Callable[[], Cloud]) -> click.Command:
             with cloud.database.read() as session:
                 live = IncidentRow.state.in_([state.value for state in LIVE])
                 rows = session.scalars(select(IncidentRow).where(live).order_by(IncidentRow.since)).all()
-            now, reader = cloud.clock(), Reader(language, ZoneInfo("UTC"), "", "")
+            now, reader = cloud.clock(), Reader(language, ZoneInfo("UTC"), "")
         finally:
             cloud.close()
         for row in rows:

@@ -65,7 +65,7 @@ class Letters:
         message["Date"] = format_datetime(self.now())
         message["Message-ID"] = f"<{letter.key}@{self.sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(letter.text + (f"\n\n{letter.link}" if letter.link else "") + "\n")
+        message.set_content(letter.text + ("" if letter.link in letter.text else f"\n\n{letter.link}") + "\n")
         return message
 
 

@@ -1,6 +1,6 @@
 """Pages about incidents: what is wrong now and was, what is done about it, what is under maintenance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,11 +12,16 @@ from cloud.access.acts import Act
 from cloud.access.journal import CHANGED, Subject
 from cloud.alerts import handling, people
 from cloud.alerts.incident import Incident
+from cloud.alerts.kinds import page_of
 from cloud.alerts.wording import Reader, text_of, title_of
+from cloud.buyer.texts import Language
 from cloud.console.alerts import readers
 from cloud.console.alerts.readers import INCIDENT
 from cloud.console.alerts.texts_en import EN
 from cloud.console.alerts.texts_ru import RU
+from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
+from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
+from cloud.console.alerts.where_to_act import link_of
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.paging import Key
@@ -24,7 +29,8 @@ from cloud.console.shell.room import Nav, Room
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
 
-room = Room("alerts", {"ru": RU, "en": EN}, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
+TEXTS: Mapping[Language, Mapping[str, str]] = {"ru": RU | WHAT_TO_DO_RU, "en": EN | WHAT_TO_DO_EN}
+room = Room("alerts", TEXTS, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
 SNOOZES = {"1": timedelta(hours=1), "4": timedelta(hours=4), "24": timedelta(days=1)}
 
 
@@ -36,7 +42,7 @@ class Sayer:
 
     def __init__(self, desk: Desk) -> None:
         self._now = desk.now
-        self._reader = Reader(desk.texts.language, ZoneInfo(DEFAULT_ZONE.key), "", desk.cloud.settings.runbook_url)
+        self._reader = Reader(desk.texts.language, ZoneInfo(DEFAULT_ZONE.key), "")
 
     def title(self, incident: Incident) -> str:
         """What is wrong, in a line."""
@@ -76,11 +82,10 @@ def show(desk: Desk, incident_id: str) -> str:
     with desk.read() as session:
         incident = readers.incident(session, incident_id)
         told = readers.told_about(session, incident_id)
-    anchor = incident.kind.value.replace("_", "-")
     runbook = desk.cloud.settings.runbook_url
     return desk.render(
-        "alerts/show.html", incident=incident, told=told, say=Sayer(desk),
-        runbook=f"{runbook}docs/runbook.md#{anchor}" if runbook else "", anchor=anchor, subject=desk.about(),
+        "alerts/show.html", incident=incident, told=told, say=Sayer(desk), subject=desk.about(),
+        runbook=runbook + page_of(incident.kind) if runbook else "", where=link_of(incident, desk),
     )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ EN = {
     "alerts.order": "Order",
     "alerts.what_to_do": "What to do",
     "alerts.runbook": "Runbook",
+    "alerts.machine_page": "The machine's page",
     "alerts.told": "Who was told",
     "alerts.told_nobody": "Nobody yet: it is too early, or no channel was added.",
     "alerts.not_yet": "not told yet",

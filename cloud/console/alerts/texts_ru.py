@@ -43,6 +43,7 @@ RU = {
     "alerts.order": "Заказ",
     "alerts.what_to_do": "Что делать",
     "alerts.runbook": "Инструкция",
+    "alerts.machine_page": "Страница автомата",
     "alerts.told": "Кому сказано",
     "alerts.told_nobody": "Пока никому: ещё рано, или не добавлен ни один канал.",
     "alerts.not_yet": "ещё не сказано",

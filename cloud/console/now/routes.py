@@ -51,7 +51,7 @@ def _part(desk: Desk) -> str:
             values["today"] = readers.today(session, of(Act.SEE_ORDERS), desk.now, desk.texts.zone)
         incidents = readers.troubles(session, of(Act.SEE_INCIDENTS), desk.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
-    reader = Reader(desk.texts.language, desk.texts.zone, "", "")
+    reader = Reader(desk.texts.language, desk.texts.zone, "")
     told = [(one, title_of(one, reader, desk.now), text_of(one, reader, desk.now)) for one in incidents]
     return desk.render("now/tiles.html", troubles=told, told_of={one.subject for one in incidents}, **values)
 

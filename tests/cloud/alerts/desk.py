@@ -17,7 +17,7 @@ from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.sender import Sender
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
-from cloud.alerts.delivery import Notifier, Site
+from cloud.alerts.delivery import Notifier
 from cloud.alerts.models import Channel, Delivery, IncidentRow
 from cloud.alerts.presses import MaxBot, Presses, TelegramBot
 from cloud.alerts.watch import IncidentWatch
@@ -51,10 +51,17 @@ class Desk:
             "email": Letters(self.messengers.mailbox.url, "alerts@example.org", clock),
             "webhook": SignedWebhook(plain, clock),
         }
-        seal, site = ButtonSeal(SECRET_KEY), Site("https://coffee.example/console", "")
+        seal, console = ButtonSeal(SECRET_KEY), "https://coffee.example/console"
         self.watch = IncidentWatch(self.world.database, tuple, lambda: f"{next(self.ids):032x}")
         self.notifier = Notifier(
-            self.world.database, self.senders, self.world.vault, seal, site, self.owner, ThreadPool("notify", 0), clock
+            self.world.database,
+            self.senders,
+            self.world.vault,
+            seal,
+            console,
+            self.owner,
+            ThreadPool("notify", 0),
+            clock,
         )
         self.presses = Presses(self.world.database, TelegramBot(bot), seal, self.owner)
         self.max_presses = Presses(self.world.database, MaxBot(messenger), seal, self.owner)

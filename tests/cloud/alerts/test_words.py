@@ -15,6 +15,8 @@ from cloud.alerts.telling import Word
 from cloud.alerts.texts_en import EN
 from cloud.alerts.texts_ru import RU
 from cloud.alerts.wording import SENTENCES, Reader, letter
+from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
+from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -38,19 +40,20 @@ def test_every_kind_has_terms_and_its_page_in_the_runbook(kind: Kind) -> None:
     path, _, anchor = page_of(kind).partition("#")
     assert f'<a id="{anchor}"></a>' in (ROOT / path).read_text()
     assert f"`{kind.value}`" in (ROOT / "docs/alerts.md").read_text()
+    assert {f"alerts.do.{kind.value}"} <= WHAT_TO_DO_RU.keys() & WHAT_TO_DO_EN.keys(), "and in short in the console"
 
 
 @pytest.mark.parametrize("language", SENTENCES)
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_is_said_whole(kind: Kind, language: str) -> None:
-    reader = Reader(language, ZoneInfo("Europe/Moscow"), "https://c.example/console", "https://git.example/main/")
+    reader = Reader(language, ZoneInfo("Europe/Moscow"), "https://c.example/console")
     said = letter(_open(kind), Word.OPEN, reader, "k", NOW, repeated=False)
     assert not re.search(r"[{}]", said.text)
-    assert f"https://git.example/main/docs/runbook.md#{kind.value.replace('_', '-')}" in said.text
+    assert said.text.endswith(f"https://c.example/console/alerts/{_open(kind).id}")
 
 
 def test_what_failed_twice_is_told_in_words_each_once() -> None:
-    reader = Reader("ru", ZoneInfo("Europe/Moscow"), "", "")
+    reader = Reader("ru", ZoneInfo("Europe/Moscow"), "")
     assert reader.why("no_ack, no_ack") == RU["why.no_ack"]
     assert reader.why("rejected:no_water, no_ack") == f"{RU['why.no_water']}, {RU['why.no_ack']}"
     assert reader.why("a code nobody knows") == "a code nobody knows"

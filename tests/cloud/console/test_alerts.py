@@ -1,0 +1,53 @@
+"""The page of an alert: what to do in the reader's language, and the way to where it is done, for who may go there."""
+
+import html
+import re
+from dataclasses import replace
+
+import pytest
+
+from cloud.alerts.incident import Condition, advance, begun
+from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
+from cloud.alerts.store import write
+from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
+from cloud.console.alerts.where_to_act import PLACES
+from tests.cloud.alerts.test_words import FACTS
+from tests.cloud.console.building import OWN, Console
+from tests.cloud.worlds import DEVICE
+
+INCIDENT = "0f" * 16
+
+
+def an_alert(console: Console, kind: Kind) -> str:
+    """The address of one that is told already."""
+    merchant = PLATFORM if kind in OF_THE_PLATFORM else OWN
+    since = console.clock.now - TERMS[kind].pending
+    condition = Condition(kind, merchant, DEVICE if kind in OF_A_MACHINE else "", since, FACTS)
+    incident = advance(begun(condition, INCIDENT, since), condition, console.clock.now)
+    console.cloud.database.transact(lambda tx: write(tx.session, incident))
+    return f"/console/alerts/{INCIDENT}"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_says_what_to_do_and_leads_there(console: Console, kind: Kind) -> None:
+    client = console.client("admin")
+    page = client.get(an_alert(console, kind), headers={"Accept-Language": "ru"}).text
+    assert WHAT_TO_DO_RU[f"alerts.do.{kind.value}"] in html.unescape(page)
+    ways = re.findall(r'<a class="button" href="([^"]+)"', page)
+    assert len(ways) == (kind in PLACES)
+    assert [client.get(way).status_code for way in ways] == [200] * len(ways)
+
+
+def test_nobody_is_led_to_where_he_may_not_go(console: Console) -> None:
+    address = an_alert(console, Kind.MONEY_WAITS)
+    assert 'href="/console/money"' in console.client(f"owner@{OWN}").get(address).text
+    assert 'href="/console/money"' not in console.client(f"support@{OWN}").get(address).text
+
+
+def test_where_the_runbook_can_be_read_its_page_is_linked(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = an_alert(console, Kind.MANY_OFFLINE)
+    assert "runbook" not in console.client("admin").get(address).text
+    with_it = replace(console.cloud.settings, runbook_url="https://git.example/main/")
+    monkeypatch.setattr(console.cloud, "settings", with_it)
+    page = console.client("admin").get(address).text
+    assert 'href="https://git.example/main/docs/runbook.md#many-offline"' in page
