@@ -1,10 +1,12 @@
 """Pages of machines: the list, one machine, and its living part."""
 
 from datetime import datetime
+from functools import partial
 
 from flask import request
 
 from cloud.access.acts import Act
+from cloud.console.machines.agent_words import in_our_words
 from cloud.console.machines.one_machine import look_of, read_machine
 from cloud.console.machines.reading import read_fleet
 from cloud.console.machines.texts_en import EN
@@ -52,6 +54,7 @@ def _page(desk: Desk, device_uuid: str, template: str) -> str:
     return desk.render(
         template, m=machine, there=there, older=older, look_of=look_of, event_words=event_words,
         order_at=lambda order_id: address("orders.show", order_id=order_id),
+        in_our_words=partial(in_our_words, desk.texts),
     )  # fmt: skip
 
 
