@@ -22,7 +22,8 @@ class MaxMessenger:
 
     def send(self, address: Address, letter: Letter) -> Sending:
         """Send a new message."""
-        return self._result(self.call("POST", "/messages", {"chat_id": address.to}, _message(letter)))
+        to = {"chat_id": address.to, "disable_link_preview": "true"}  # of the console there is a login page to see
+        return self._result(self.call("POST", "/messages", to, _message(letter)))
 
     def change(self, address: Address, ref: str, letter: Letter) -> Sending:
         """Change what was sent; where it is gone, send it anew."""
