@@ -114,9 +114,11 @@ def say(tx: Transaction, order_id: str, kind: ClaimKind | None, words: str, lang
 def answer(tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *, resolves: bool) -> Claim:
     """A person answers the buyer; `resolves` ends the claim. Raises `LookupError` and `NotClaimable`."""
     told = _told(words)
-    claim = tx.session.get(Claim, claim_id, with_for_update=True)
-    if claim is None:
+    known = tx.session.get(Claim, claim_id)
+    if known is None:
         raise LookupError(f"no claim {claim_id}")
+    locked = lock_order(tx, known.order_id)  # first, as everywhere: a buyer may be writing this moment
+    claim = tx.session.get_one(Claim, claim_id, with_for_update=True, populate_existing=True)
     if claim.state == ClaimState.RESOLVED:
         raise NotClaimable("resolved")
     if not told and not resolves:
@@ -125,7 +127,7 @@ def answer(tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *
         tx.session.add(ClaimMessage(claim_id=claim.id, at=now, by=by[:64], words=told))
     claim.state = (ClaimState.RESOLVED if resolves else ClaimState.ANSWERED).value
     claim.changed_at = now
-    add_note(lock_order(tx, claim.order_id), f"claim_{claim.state}", by[:64], now, evidence={"claim": claim.id})
+    add_note(locked, f"claim_{claim.state}", by[:64], now, evidence={"claim": claim.id})
     return claim
 
 

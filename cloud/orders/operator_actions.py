@@ -8,7 +8,7 @@ from datetime import datetime
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.owed_tasks import settle_money
+from cloud.orders.owed_tasks import payment_that_pays, settle_money
 from cloud.orders.states import Status
 from cloud.orders.status_change import add_note
 
@@ -41,7 +41,8 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
     order = locked.order
     if order.status == Status.SUCCESSFUL:
-        left = min(order.price - _given(locked), sum(balance(payment) for payment in locked.payments))
+        payment = payment_that_pays(locked)
+        left = min(order.price - _given(locked), balance(payment)) if payment is not None else 0
         wanted = left if kopecks is None else kopecks
         if not 0 < wanted <= left:
             raise NotReturnable(f"{left} kopecks of this order can still be returned")
@@ -63,4 +64,6 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
 
 
 def _given(locked: LockedOrder) -> int:
-    return max(locked.order.given_back, sum(payment.refunded for payment in locked.payments))
+    """Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's."""
+    payment = payment_that_pays(locked)
+    return max(locked.order.given_back, payment.refunded if payment is not None else 0)

@@ -24,6 +24,7 @@ log = logging.getLogger("cloud.orders.money")
 KEY_PREFIX = {Task.CAPTURE: "cap", Task.CANCEL: "can", Task.REFUND: "ref"}
 FIRST_RETRY_S = 60.0
 LAST_RETRY_S = 3600.0
+MOST_DOUBLINGS = 10
 
 
 def settle_money(locked: LockedOrder, now: datetime) -> None:
@@ -66,8 +67,7 @@ def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
 def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
     order = locked.order
     refusals = sum(row.verdict == REFUSED for row in earlier)
-    wait_s = min(FIRST_RETRY_S * 2 ** (refusals - 1), LAST_RETRY_S) if refusals else 0.0
-    due_at = max(due.not_before or now, now + timedelta(seconds=wait_s))
+    due_at = max(due.not_before or now, now + timedelta(seconds=pause_after(refusals)))
     open_task = next((row for row in earlier if row.settled_at is None), None)
     if open_task is not None and open_task.amount != due.amount and open_task.attempts and _take_back(locked, due, now):
         open_task = None
@@ -82,15 +82,27 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
         order_tasks.amend_task(locked, open_task, due.amount, due_at)
 
 
+def pause_after(refusals: int) -> float:
+    """Seconds until what was refused so often is asked for again."""
+    doublings = min(refusals - 1, MOST_DOUBLINGS)  # a shop may be refused for months: no power may outgrow a number
+    return min(FIRST_RETRY_S * 2**doublings, LAST_RETRY_S) if refusals else 0.0
+
+
 def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:
     """Its bytes are written down for another sum: as long as they have certainly not been sent, they never will be."""
     return order_tasks.withdraw_tasks(locked, {due.task}, now, due.payment_id)
 
 
+def payment_that_pays(locked: LockedOrder) -> Payment | None:
+    """The first of the order's payments to bring money that fits it."""
+    pays = paying([as_paid_for(payment) for payment in locked.payments])
+    return None if pays is None else locked.payment(pays.payment_id)
+
+
 def is_paid_for(locked: LockedOrder) -> bool:
     """The payment that pays the order still holds or has money of the buyer's."""
-    pays = paying([as_paid_for(payment) for payment in locked.payments])
-    return pays is not None and (pays.state is PaymentState.HELD or pays.captured > pays.refunded)
+    pays = payment_that_pays(locked)
+    return pays is not None and (pays.state == PaymentState.HELD or pays.captured > pays.refunded)
 
 
 def as_paid_for(payment: Payment) -> PaidFor:

@@ -13,6 +13,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.availability import closed_code
 from cloud.fleet.models import Credential, Device, Drink, Merchant
 from cloud.fleet.qr_key import SIGNED, QrKeys
+from cloud.fleet.zones import day_at
 from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
@@ -217,6 +218,11 @@ def judge_code(session: Session, scan: Scan, is_known: bool, keys: QrKeys | None
     return signature
 
 
+def _is_over(merchant: Merchant, now: datetime) -> bool:
+    """The contract's last day, as the merchant counts days, has passed."""
+    return merchant.valid_until is not None and merchant.valid_until < day_at(now, merchant.zone)
+
+
 def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime) -> tuple[Device, Drink, int]:
     device = session.get(Device, scan.device_uuid)
     if device is None:
@@ -224,7 +230,7 @@ def _on_sale(session: Session, scan: Scan, told_price: int | None, now: datetime
     if closed_code(device, ""):
         raise NotForSale(Why.CLOSED)
     merchant = session.get(Merchant, device.merchant_id)
-    if merchant is None or (merchant.valid_until is not None and merchant.valid_until < now.date()):
+    if merchant is None or _is_over(merchant, now):
         raise NotForSale(Why.CONTRACT_OVER)
     if session.get(Credential, (device.merchant_id, device.payment_scenario)) is None:
         raise NotForSale(Why.NO_PAYMENT)

@@ -16,9 +16,12 @@ from cloud.orders.tasks import Lane, Task
 
 
 def stop_what_nobody_pays_for(locked: LockedOrder, now: datetime) -> None:
-    """Called when money has gone, and when an attempt to send has certainly done nothing. Calling it again is well."""
+    """Called when money has gone, and when an attempt to send has certainly done nothing. Calling it again is well.
+
+    A free drink has no money that could go back.
+    """
     order = locked.order
-    if order.status not in ON_ITS_WAY | {Status.MANUAL_MAKE} or is_paid_for(locked):
+    if order.status not in ON_ITS_WAY | {Status.MANUAL_MAKE} or not locked.payments or is_paid_for(locked):
         return
     issued = locked.live_command
     if issued is None or order_tasks.stop_task(locked, Task.MAKE, issued.id, now):

@@ -31,6 +31,15 @@ class Attempt(StrEnum):
     NONE = "no attempt"
 
 
+class Went(Enum):
+    """What of a payment has gone back since a return of it was first tried, whoever returned it."""
+
+    NOTHING = "nothing"
+    THIS_SUM = "this sum"
+    """As good as ours: a refund carries no mark of who asked for it."""
+    ANOTHER_SUM = "another sum"
+
+
 class Where(Enum):
     """What else must hold: a member of `Call`, and how the table says it."""
 
@@ -218,13 +227,16 @@ TABLE: tuple[Row, ...] = (
 )
 
 
-def begin(call: Call, *, was_refused: bool) -> Settled | Investigate | Send:
+def begin(call: Call, *, was_refused: bool, went_back: Went = Went.NOTHING) -> Settled | Investigate | Send:
     """What to do with a call just claimed, before anything is asked.
 
-    `was_refused`: another call for the same return was, under another key.
+    `was_refused`: another call for the same return was, under another key. `went_back`: what our books say has gone
+    back since it was first tried; in parts the same bytes would fit beside it.
     """
     if call.is_expired and not call.was_begun:
         return Settled(REFUSED, EXPIRED)
+    if call.was_begun and not call.has_reference and went_back is not Went.NOTHING:
+        return Settled(DONE) if went_back is Went.THIS_SUM else Investigate(Question.LOOKUP)
     if call.is_expired or call.key_is_forgotten:
         return Investigate(Question.LOOKUP)
     is_anew = was_refused and not (call.was_begun or call.has_reference)

@@ -69,9 +69,10 @@ class CallResults:
         order_tasks.settle_task(locked, row.key, row.claimed_by, DONE, now)
         if isinstance(facts, RefundFacts):
             paying.refund_news(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
-            settle_money(locked, now)  # it may have been all that stood in the way of the next
         elif facts is not None and (news := news_of(facts, expected_of(locked.payment(row.subject)))) is not None:
             paying.payment_news(locked.tx, row.subject, news, self._rules, now)
+        if row.task == Task.REFUND:
+            settle_money(locked, now)  # it may have been all that stood in the way of the next
 
 
 def _retry(

@@ -25,10 +25,10 @@ from cloud.payments import call_decision, due_calls, openings
 from cloud.payments.admission import Dispatcher, Store, Waiting, Work
 from cloud.payments.budget import Refusal
 from cloud.payments.call_answers import Answer, Question
-from cloud.payments.call_decision import Attempt, Call, Decision, Investigate, Retry, Send, Settled, held_back
+from cloud.payments.call_decision import Attempt, Call, Decision, Investigate, Retry, Send, Settled, Went, held_back
 from cloud.payments.call_results import CallResults
 from cloud.payments.facts import PaymentFacts, RefundFacts
-from cloud.payments.lookup import count_refunds, counted_refunds, look_for
+from cloud.payments.lookup import count_refunds, counted_refunds, look_for, went_back_since
 from cloud.payments.openings import Openings
 from cloud.payments.outcomes import Outcome
 from cloud.payments.prepared_calls import prepare, prepared
@@ -170,7 +170,10 @@ class CallWorker:
     def _carry_out(self, row: OutboxRow, payment: Payment, order: Order) -> Store:
         """Ask until the table of `call_decision` says how it ends for now."""
         answer: Answer | None = None
-        decision: Decision = call_decision.begin(self._call_of(row, order), was_refused=self._was_refused(row))
+        was_refused, went_back = self._earlier_returns(row)
+        decision: Decision = call_decision.begin(
+            self._call_of(row, order), was_refused=was_refused, went_back=went_back
+        )
         try:
             while isinstance(decision, Investigate | Send):
                 asked = decision.question if isinstance(decision, Investigate) else Question.SEND
@@ -187,12 +190,14 @@ class CallWorker:
     def _call_of(self, row: OutboxRow, order: Order) -> Call:
         return call_decision.call_of(row, order.expires_at, self._clock())
 
-    def _was_refused(self, row: OutboxRow) -> bool:
+    def _earlier_returns(self, row: OutboxRow) -> tuple[bool, Went]:
+        """Whether another call for this return was refused, and what went back since it was first tried."""
         if row.task != Task.REFUND:
-            return False
+            return False, Went.NOTHING
         with self._database.read() as session:
             earlier = outbox.of_order(session, row.order_id, frozenset({Task.REFUND}))
-        return any((other.subject, other.verdict) == (row.subject, REFUSED) for other in earlier)
+            went_back = went_back_since(session, row)
+        return any((other.subject, other.verdict) == (row.subject, REFUSED) for other in earlier), went_back
 
     def _ask(self, asked: Question, row: OutboxRow, payment: Payment, order: Order) -> Answer:
         """One question to the provider, outside any transaction. Raises `NoCredential`, `InvalidRequest`."""

@@ -15,6 +15,7 @@ from cloud.orders.models import Movement, Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Task
 from cloud.payments.call_answers import Answer, NotCounted, NothingDone
+from cloud.payments.call_decision import Went
 from cloud.payments.facts import Page, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.outcomes import Ok, Outcome, Rejected
 from cloud.payments.provider import Provider
@@ -31,6 +32,15 @@ def counted_refunds(session: Session, payment_id: str) -> frozenset[str]:
     """The provider's ids of the refunds our ledger has already."""
     refunded = select(Movement.reference).where(Movement.payment_id == payment_id, Movement.kind == "refunded")
     return frozenset(session.scalars(refunded))
+
+
+def went_back_since(session: Session, row: OutboxRow) -> Went:
+    """What our ledger has counted as returned of the payment since this return of it was first tried."""
+    if row.first_tried_at is None:
+        return Went.NOTHING
+    since = (Movement.payment_id == row.subject, Movement.kind == "refunded", Movement.at >= row.first_tried_at)
+    sums = session.scalars(select(Movement.amount).where(*since)).all()
+    return Went.NOTHING if not sums else Went.THIS_SUM if row.amount in sums else Went.ANOTHER_SUM
 
 
 def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: frozenset[str]) -> Answer:

@@ -146,6 +146,21 @@ def test_what_a_person_returns_there_meanwhile_is_counted_before_the_rest_is_ask
     assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
 
 
+@pytest.mark.parametrize("in_cabinet", [PART, 3000])
+def test_what_a_person_returns_there_while_our_own_call_fails_is_not_returned_beside_it(
+    market: Market, order_id: str, in_cabinet: int
+) -> None:
+    """Regression: the same bytes under the same key were sent again, and the part fitted beside the other."""
+    market.wire.fates.append(Fate.LOST_BEFORE)
+    market.work()
+    market.yookassa.provider.refund_in_cabinet(market.provider_id(order_id), in_cabinet, "by hand")
+    market.hint(market.provider_id(order_id))
+    market.end()
+    assert sum(returned(market)) == PART
+    assert market.world.ledger(order_id) == {"captured": PRICE, "refunded": PART}
+    assert market.world.open_tasks(order_id, Task.REFUND) == []
+
+
 def test_a_second_part_decided_while_the_firsts_answer_is_lost_goes_back_too(market: Market, order_id: str) -> None:
     """Regression: our own return was counted by the payment's news, and the next one was never promised."""
     market.wire.fates.append(Fate.LOST_AFTER)

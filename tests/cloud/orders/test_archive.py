@@ -265,3 +265,14 @@ def test_reconciling_a_day_at_rest_finds_nothing_wrong(till: Till) -> None:
     assert rest(world, AGE) == [order_id]
     report = reconciled(till, day)
     assert (report.findings, report.row.payments_here, report.row.taken_here) == ([], 1, PRICE)
+
+
+def test_a_rest_longer_than_there_are_dates_is_never_over(till: Till) -> None:
+    """Regression: the loop failed each second, for ever."""
+    poured(till)
+    rolled_up(till.world)
+    till.world.clock.advance(AGE.total_seconds())
+    never = Archiving(till.world.database, timedelta(days=10**8 - 1))
+    assert never.step(till.world.now) == till.world.now + LATER
+    with till.world.database.read() as session:
+        assert session.scalar(select(ArchivedOrder.order_id)) is None

@@ -1,12 +1,18 @@
 """What a buyer says of an order, and what a person answers."""
 
-import pytest
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import pytest
+from sqlalchemy import text
+
+from cloud.database.transaction import Transaction
 from cloud.orders import claims
 from cloud.orders.claims import ClaimKind, NotClaimable
+from cloud.orders.locked_order import lock_order
 from cloud.orders.states import Status
 from tests.cloud.orders.test_operator_actions import poured
 from tests.cloud.worlds import World
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.any_database
 
@@ -44,6 +50,30 @@ def test_a_claim_is_a_conversation_that_ends_when_it_is_resolved(world: World) -
     ]  # fmt: skip
     with pytest.raises(NotClaimable, match="resolved"):
         answer(world, claim, "more")
+
+
+@pytest.mark.both_databases
+def test_who_answers_waits_for_a_buyer_who_is_writing(world: World) -> None:
+    """Regression: each held what the other wanted, the claim and its order; PostgreSQL let one of them fail."""
+    order_id = poured(world)
+    claim = say(world, order_id)
+    with ThreadPoolExecutor(1) as pool:
+
+        def write(tx: Transaction) -> Future[None]:
+            lock_order(tx, order_id)
+            answered = pool.submit(answer, world, claim, "Вернём деньги")
+            if not world.database.is_sqlite:
+                wait_until(lambda: _somebody_waits(world), what="the answer to wait for the order")
+            claims.say(tx, order_id, None, "и пить хочется", "ru", world.now)
+            return answered
+
+        world.database.transact(write).result(30)
+    assert [words for _, words in told(world, claim)] == ["и пить хочется", "Вернём деньги"]
+
+
+def _somebody_waits(world: World) -> bool:
+    with world.database.read() as session:
+        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
 
 
 def test_one_is_open_at_a_time_and_three_are_all(world: World) -> None:

@@ -15,6 +15,7 @@ from cloud.orders.money import (
     owed,
     paying,
 )
+from cloud.orders.owed_tasks import pause_after
 from cloud.orders.states import Status
 from cloud.orders.tasks import RETURNS, Task
 
@@ -176,3 +177,8 @@ def test_a_hold_is_free_again_at_once_and_a_refund_takes_its_methods_time() -> N
     assert arrives_by(Task.REFUND, "sbp", T0) == T0 + timedelta(days=1)
     assert arrives_by(Task.REFUND, "bank_card", T0) == T0 + timedelta(days=3)
     assert arrives_by(Task.REFUND, "a method nobody knows", T0) == T0 + timedelta(days=3)
+
+
+def test_who_is_refused_for_months_is_asked_for_each_hour() -> None:
+    """Regression: the 1025th pause outgrew a number, and the return could never be made again."""
+    assert [pause_after(refusals) for refusals in (0, 1, 2, 3, 7, 1100)] == [0, 60, 120, 240, 3600, 3600]

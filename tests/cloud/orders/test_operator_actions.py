@@ -65,6 +65,24 @@ def test_what_is_left_can_be_returned_too_and_not_a_kopeck_more(world: World) ->
 
 
 @pytest.mark.both_databases
+def test_what_another_payment_brought_and_got_back_takes_nothing_from_the_one_that_pays(world: World) -> None:
+    """Regression: a payment cancelled and charged after all went back, and of the poured drink nothing more could."""
+    order_id = world.scan()
+    first = world.start(order_id, ONE_STAGE)
+    world.tell(first, PaymentState.CANCELED)
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CAPTURED)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.clock.advance(60)
+    world.tell(first, PaymentState.CAPTURED)
+    world.refunded(first)
+    assert decide(world, order_id, 5000) == 5000
+    assert [(row.subject, row.amount) for row in world.rows(order_id, Task.REFUND) if not row.settled_at] == [
+        (second, 5000)
+    ]
+
+
 def test_two_parts_asked_for_one_after_the_other_are_two_refunds_of_their_sums(world: World) -> None:
     order_id = poured(world)
     decide(world, order_id, 5000)

@@ -2,10 +2,11 @@
 
 import pytest
 
+from cloud.courier.outgoing import OutgoingCommands
 from cloud.orders import pour_again as again
 from cloud.orders.making import NotPourable
 from cloud.orders.states import Status
-from cloud.orders.tasks import Task
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import World
@@ -29,6 +30,15 @@ def test_a_poured_order_gets_a_free_one_that_is_no_sale(world: World) -> None:
     world.report(new.id, Result.DONE)
     assert world.status(new.id) == "successful"
     assert (world.ledger(new.id), world.open_tasks(new.id)) == ({}, [])
+
+
+def test_a_free_drink_is_tried_again_as_a_paid_one(world: World) -> None:
+    """Regression: it has no payment, was taken for one whose money is back, and ended at the broker's first hiccup."""
+    new = pour(world, poured(world))
+    rows = OutgoingCommands(Lane.MQTT, "courier")
+    [row] = [row for row in world.database.transact(rows.claim, world.now) if row.order_id == new]
+    world.database.transact(rows.retry, row, "broker code 16", world.now)
+    assert (world.status(new), world.open_tasks(new)) == ("paid", ["make"])
 
 
 @pytest.mark.parametrize("status", [Status.PAID, Status.MAKE_PENDING])

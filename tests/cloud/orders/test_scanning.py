@@ -93,8 +93,13 @@ def test_what_cannot_be_sold_is_refused_with_its_reason(
 
 
 def test_the_contracts_last_day_still_counts(sqlite_world: World) -> None:
-    sqlite_world.database.transact(change(Merchant, "north", valid_until=START.date()))
+    """Regression: it ended with the day in London, at noon of the next one in Kamchatka."""
+    sqlite_world.database.transact(change(Merchant, "north", valid_until=START.date(), zone="Asia/Kamchatka"))
+    sqlite_world.clock.now = START.replace(hour=11, minute=59)
     assert opened(sqlite_world).status == "created"
+    sqlite_world.clock.advance(60)
+    with pytest.raises(NotForSale):
+        opened(sqlite_world, Scan("ord-2", DEVICE, "latte", 1))
 
 
 def test_a_price_changed_later_does_not_change_the_order(sqlite_world: World) -> None:

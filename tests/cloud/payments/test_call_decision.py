@@ -19,6 +19,7 @@ from cloud.payments.call_decision import (
     Retry,
     Send,
     Settled,
+    Went,
     begin,
     call_of,
     decide,
@@ -152,7 +153,13 @@ def test_what_is_asked_before_anything_is_sent() -> None:
     )
     assert begin(forgotten, was_refused=True) == Investigate(Question.LOOKUP)
     assert begin(Call(task=Task.REFUND), was_refused=True) == Investigate(Question.COUNT)
-    assert begin(Call(task=Task.REFUND, was_begun=True), was_refused=True) == Send()
+    begun = Call(task=Task.REFUND, was_begun=True)
+    assert begin(begun, was_refused=True) == Send()
+    assert begin(begun, was_refused=False, went_back=Went.THIS_SUM) == Settled(DONE)
+    assert begin(begun, was_refused=False, went_back=Went.ANOTHER_SUM) == Investigate(Question.LOOKUP)
+    by_reference = Call(task=Task.REFUND, was_begun=True, has_reference=True)
+    assert begin(by_reference, was_refused=False, went_back=Went.THIS_SUM) == Send()
+    assert begin(Call(task=Task.REFUND), was_refused=False, went_back=Went.THIS_SUM) == Send(), "nothing was sent yet"
 
 
 def test_only_an_opening_that_nobody_shows_us_is_given_up() -> None:
