@@ -214,8 +214,8 @@ class OperatorJobs:
         """Remembered before it is done: the same job, told again after the restart, must not cause the next."""
         path = self.state_dir / FILE
         try:
+            first()  # or a power cut between the two would have it told as done
             profile_overrides.write_whole(path, json.dumps({"job_id": job.job_id, "asked": _kind(job)}))
-            first()
         except OSError as error:
             path.unlink(missing_ok=True)
             self.refuse(job, AgentCode.STORAGE, str(error))

@@ -25,7 +25,6 @@ class Recovery:
     never_sent: list[Command]
     """Where commands go that an earlier run is thought never to have sent: the machine is asked about them later."""
     _is_done: bool = False
-    _has_looked_back: bool = False
 
     def recover_once(self) -> bool:
         """True at the first call that succeeds. Raises `JournalFailed`."""
@@ -49,10 +48,12 @@ class Recovery:
                 self.never_sent.append(command)
 
     def still_pouring(self) -> Command | None:
-        """Once, of a machine that says nothing: what an earlier run of ours sent it moments ago."""
-        if self._has_looked_back or not self.driver.is_blind:
+        """Of a machine that says nothing: what an earlier run, or this one before an error, sent it moments ago."""
+        if not self.driver.is_blind:
             return None
-        self._has_looked_back = True
-        late = self.journal.doubtful(self.profile.timers.max_brew)
-        ours = [one for one in late if one.session != self.journal.session and not one.is_hearsay]
-        return ours[-1] if ours else None
+        longest = max([self.profile.timers.max_brew, *map(self.profile.max_brew, self.profile.drinks)])
+        late = self.journal.doubtful(longest)
+        return next((one for one in reversed(late) if not one.is_hearsay and self._may_pour(one)), None)
+
+    def _may_pour(self, command: Command) -> bool:
+        return self.journal.elapsed(command) < self.profile.max_brew(command.drink_no)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.journal.records import Verdict
+from agent.journal.sqlite_file import JournalFailed
 from agent.machine import capability_rules
 from agent.machine.capability_rules import STATUS, TABLE, Duty, duties
 from agent.machine.profile import Profile, load
@@ -194,6 +196,32 @@ def test_legacy_leaves_the_machine_alone_for_the_drinks_time(tmp_path: Path) -> 
         world.order("c3", "o3")
         assert world.outcome("c3").code == "unobservable"
         assert world.line.makes() == 2
+
+
+def test_legacy_leaves_the_machine_alone_after_an_error_of_ours_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a commit that failed beside it dropped the wait, and the next make went out while it poured."""
+    legacy = load("tmetr-legacy")
+    with a_world(tmp_path, profile=legacy) as world:
+        world.order()
+        assert world.outcome().code == "unobservable"
+        finish, fails = world.journal.finish, iter([True])
+
+        def fail_once(command_id: str, verdict: Verdict) -> bool:
+            if next(fails, False):
+                raise JournalFailed("disk I/O error")
+            return finish(command_id, verdict)
+
+        monkeypatch.setattr(world.journal, "finish", fail_once)
+        world.order("c2", "o2")
+        world.run(5)
+        world.order("c3", "o3")
+        assert world.outcome("c3").code == "busy"
+        assert world.line.makes() == 1
+        world.run(legacy.timers.max_brew)
+        world.order("c4", "o4")
+        assert world.outcome("c4").code == "unobservable"
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])

@@ -1,6 +1,7 @@
 """What a serial line does to an agent, with real bytes on a pty: noise, halves, silence, floods, and ports that go."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -352,6 +353,21 @@ def test_what_a_machine_does_not_take_is_not_kept_for_later(cable: Cable, tmp_pa
             rig.line.send(to_frame(Hello(msg_id=1)), 1)
         assert held_up.thrown_away
         assert not lost.value.wrote_nothing
+
+
+def test_over_a_network_there_is_nothing_to_wait_for_when_the_machine_may_hold_the_line_up(tmp_path: Path) -> None:
+    """Regression: such a port does not say what still waits in it; each message was written, and then failed."""
+    profile = Profile(name="x", serial=Serial(flow="rtscts"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as gateway,
+        a_rig(tmp_path / "state", f"socket://127.0.0.1:{gateway.getsockname()[1]}", profile) as rig,
+    ):
+        far_end, _ = gateway.accept()
+        with far_end:
+            rig.wait_open()
+            rig.line.send(to_frame(Hello(msg_id=1)), 1)
+            far_end.settimeout(30)
+            assert far_end.recv(100)
 
 
 # What is left behind

@@ -15,7 +15,7 @@ from agent.making import operator_jobs
 from protocol import machine
 from protocol.messages import Answer, Job, Restart, Rinse, Settings
 from protocol.reasons import AnswerStatus, Result, RinseProgram
-from tests.agent.world import World
+from tests.agent.world import Crash, World
 
 STARTED, DONE, FAILED = AnswerStatus.STARTED, AnswerStatus.DONE, AnswerStatus.FAILED
 REFUSED, UNKNOWN = AnswerStatus.REFUSED, AnswerStatus.UNKNOWN
@@ -284,6 +284,24 @@ def test_settings_are_kept_and_read_by_the_next_start(desk: Desk) -> None:
     kept = profile_overrides.in_force(BASE, desk.world.folder)
     assert (kept.timers.max_brew, kept.counting.local_sales) == (42, True)
     assert kept.timers.quiet == BASE.timers.quiet
+
+
+def test_settings_that_a_power_cut_kept_off_the_disk_are_not_told_as_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the next start took the job for done, and asking again never brought them."""
+
+    def power_cut(_folder: Path, _values: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(profile_overrides, "keep", power_cut)
+    desk.settings({"timers.max_brew": 42})
+    desk.world.run(3)
+    monkeypatch.undo()
+    assert desk.said() == []
+    desk.settings({"timers.max_brew": 42})
+    assert desk.wait() == [(STARTED, "")]
+    assert profile_overrides.in_force(BASE, desk.world.folder).timers.max_brew == 42
 
 
 def test_settings_are_whole_and_none_at_all_are_the_profiles_own(desk: Desk) -> None:
