@@ -1,18 +1,19 @@
 """What is wrong with machines now, read from what they said and sold."""
 
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
-from cloud.alerts.incident import Condition
+from cloud.alerts.incident import LIVE, Condition
 from cloud.alerts.kinds import Kind
 from cloud.alerts.missed_cups import LEAST_DAYS, UsualWeek, is_silent
-from cloud.alerts.models import UsualHour
+from cloud.alerts.models import IncidentRow, UsualHour
 from cloud.fleet.closing import BREAKER
 from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.models import Device, Drink
-from cloud.fleet.presence_history import Presence, PresenceSpell
+from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells, spells_of
 from cloud.fleet.zones import zone
 from cloud.orders.models import Order
 from cloud.orders.states import Status
@@ -23,7 +24,10 @@ LATELY = timedelta(minutes=15)
 A_DAY = timedelta(days=1)
 LEAST_ORDERS, TOO_MANY_FAILED = 10, 0.2
 """Of so many paid drinks a day at least, this share was not made."""
+LONG_AWAY = timedelta(hours=1)
+"""After an absence of so long, silence is counted from its end."""
 _ON_SALE = Device.status == "active"
+_TOLD_SILENT = and_(IncidentRow.kind == Kind.NO_SALES.value, IncidentRow.state.in_([each.value for each in LIVE]))
 
 
 def absent_or_faulted(session: Session, now: datetime) -> list[Condition]:
@@ -130,21 +134,47 @@ def _of_rates(
 
 
 def silent_machines(session: Session, now: datetime) -> list[Condition]:
-    """Machines that are there and sell nothing, though at these hours of their week they usually do."""
+    """Machines that could sell and sell nothing, though at these hours of their week they usually do.
+
+    One that was told of stays so until it sells, however long ago its last sale and its usual week are.
+    """
     usual: dict[str, dict[int, float]] = {}
     for device_uuid, hour, cups in session.execute(select(UsualHour.device_uuid, UsualHour.hour, UsualHour.cups)):
         usual.setdefault(device_uuid, {})[hour] = cups
-    sold = _last_sales(session, usual, now)
+    told = {row.subject: row for row in session.scalars(select(IncidentRow).where(_TOLD_SILENT))}
+    sold = _last_sales(session, {*usual, *told}, now)
     found = []
-    for device in _devices(session, sold):
-        week = UsualWeek(usual[device.device_uuid], zone(device.zone))
-        last = sold[device.device_uuid]
-        if is_silent(week, last, now):
+    for device in _ready(_devices(session, {*told, *sold}), session):
+        row, last = told.get(device.device_uuid), sold.get(device.device_uuid)
+        week = UsualWeek(usual.get(device.device_uuid, {}), zone(device.zone))
+        if row is not None and (last is None or last <= row.since):
+            found.append(_of(device, Kind.NO_SALES, row.since, cups_a_day=row.facts["cups_a_day"]))
+        elif (
+            last is not None and is_silent(week, last, now) and is_silent(week, _able_since(session, device, last), now)
+        ):
             found.append(_of(device, Kind.NO_SALES, last, cups_a_day=round(week.cups_a_day)))
     return found
 
 
-def _last_sales(session: Session, devices: dict[str, dict[int, float]], now: datetime) -> dict[str, datetime]:
+def _ready(devices: Iterable[Device], session: Session) -> list[Device]:
+    """Those that are not closed, away or faulted: of these another alert tells, or somebody closed them."""
+    may_sell = [device for device in devices if device.closed_since is None]
+    spells = current_spells(session, [device.device_uuid for device in may_sell])
+    away = {name for name, spell in spells.items() if spell.state is not Presence.ONLINE}
+    return [device for device in may_sell if device.device_uuid not in away]
+
+
+def _able_since(session: Session, device: Device, last_sale: datetime) -> datetime:
+    """Since when it could sell again after its last sale: not while it was closed, or away for long."""
+    spells = spells_of(session, device.device_uuid, last_sale)
+    back = [
+        spell.until for spell in spells
+        if spell.state is not Presence.ONLINE and spell.until and spell.until - spell.since >= LONG_AWAY
+    ]  # fmt: skip
+    return max([last_sale, *back, *([device.opened_at] if device.opened_at else [])])
+
+
+def _last_sales(session: Session, devices: Collection[str], now: datetime) -> dict[str, datetime]:
     if not devices:
         return {}
     since = now - timedelta(days=LEAST_DAYS)
@@ -157,9 +187,7 @@ def _last_sales(session: Session, devices: dict[str, dict[int, float]], now: dat
     return {row[0]: row[1] for row in session.execute(asked)}
 
 
-def _devices(
-    session: Session, known: dict[str, object] | dict[str, datetime] | dict[str, dict[str, int]]
-) -> list[Device]:
+def _devices(session: Session, known: Collection[str]) -> list[Device]:
     return list(session.scalars(select(Device).where(Device.device_uuid.in_(list(known)), _ON_SALE))) if known else []
 
 

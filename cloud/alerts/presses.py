@@ -11,7 +11,7 @@ from cloud.access import sessions
 from cloud.access.acts import Act
 from cloud.access.journal import Author, Entry, record
 from cloud.alerts import handling, people, turns
-from cloud.alerts.buttons import ButtonSeal, NotOurs, Press
+from cloud.alerts.buttons import ButtonSeal, NotOurs, Press, Pressed
 from cloud.alerts.channels.http import Answer
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.telegram import Telegram
@@ -137,13 +137,14 @@ class Presses:
         """What to answer; "" for what is not for us."""
         if said.text:
             return self._linked(tx, said, now)
-        channel = tx.session.scalar(
-            select(Channel).where(Channel.kind == self._bot.messenger, Channel.address == said.chat)
-        )
-        sentences = SENTENCES[channel.language] if channel is not None else SENTENCES["ru"]
-        if channel is None:
-            return sentences["said.stranger"]
-        return sentences[self._acted(tx, said, channel, now)]
+        in_chat = select(Channel).where(Channel.kind == self._bot.messenger, Channel.address == said.chat)
+        for channel in (channels := tx.session.scalars(in_chat.order_by(Channel.created_at)).all()):
+            try:
+                pressed = self._seal.open(said.data, channel.id)
+            except NotOurs:
+                continue  # a chat may be that of several channels
+            return SENTENCES[channel.language][self._acted(tx, said, pressed, now)]
+        return SENTENCES[channels[0].language if channels else "ru"]["said.stranger"]
 
     def _linked(self, tx: Transaction, said: Update, now: datetime) -> str:
         command, _, code = said.text.partition(" ")
@@ -152,13 +153,9 @@ class Presses:
         linked = people.link(tx, self._bot.messenger, said.user, said.chat, code, now)
         return SENTENCES["ru"]["said.linked" if linked is not None else "said.no_code"]
 
-    def _acted(self, tx: Transaction, said: Update, channel: Channel, now: datetime) -> str:
+    def _acted(self, tx: Transaction, said: Update, pressed: Pressed, now: datetime) -> str:
         user_id = people.who_is(tx, self._bot.messenger, said.user)
         person = sessions.elsewhere(tx.session, user_id, now) if user_id else None
-        try:
-            pressed = self._seal.open(said.data, channel.id)
-        except NotOurs:
-            return "said.stranger"
         row = tx.session.get(IncidentRow, pressed.incident_id)
         if person is None or row is None:
             return "said.stranger"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
 from cloud.alerts.crowd import crowd
 from cloud.alerts.forgetting import forget
-from cloud.alerts.incident import Condition, Incident, State, advance, begun, is_over
+from cloud.alerts.incident import Condition, Incident, State, advance, begun, fingerprint, is_over
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Mute, Rule
 from cloud.alerts.sendings import want
@@ -104,13 +104,13 @@ class IncidentWatch:
         if not turns.is_alone(tx) and not turns.take(tx, NAME, EVERY / 2, now):
             return
         session = tx.session
-        known = open_incidents(session, now)
-        wrong = {each.fingerprint: each for each in _as_ruled(session, conditions)}
-        wrong |= _crowds(session, wrong.values(), known, now)
+        known = _without_over(session, open_incidents(session, now), now)
+        seen = [*conditions, *_crowds(session, conditions, known)]
+        wrong = {each.fingerprint: each for each in _as_ruled(session, seen)}
         incidents = self._advanced(known, wrong, now)
         for incident in incidents:
             if incident != known.get(incident.fingerprint):
-                _store(tx, incident, known.get(incident.fingerprint), now)
+                _store(tx, incident, known.get(incident.fingerprint))
         _want_told(tx, incidents, now)
         if self._last_swept is None or not self._last_swept <= now < self._last_swept + SWEPT_EVERY:
             forget(session, now)
@@ -120,9 +120,7 @@ class IncidentWatch:
         inhibited = _inhibited(known.values())
         incidents = []
         for name in sorted({*known, *wrong}):
-            incident = known.get(name)
-            if incident is None or (is_over(incident, now) and name in wrong):
-                incident = begun(wrong[name], self._new_id(), now)
+            incident = known.get(name) or begun(wrong[name], self._new_id(), now)
             larger = incident.kind in inhibited
             if larger and name not in wrong:
                 incidents.append(incident)  # it cannot be seen now whether it is over
@@ -131,9 +129,16 @@ class IncidentWatch:
         return _grouped(incidents)
 
 
-def _as_ruled(session: Session, conditions: Iterable[Condition]) -> list[Condition]:
+def _without_over(session: Session, known: Mapping[str, Incident], now: datetime) -> dict[str, Incident]:
+    """Those that go on. What passed without being told of is removed: its row would refuse the next of its name."""
+    untold = [each.id for each in known.values() if is_over(each, now) and each.opened_at is None]
+    if untold:
+        session.execute(delete(IncidentRow).where(IncidentRow.id.in_(untold)))
+    return {name: each for name, each in known.items() if not is_over(each, now)}
+
+
+def _as_ruled(session: Session, conditions: Sequence[Condition]) -> list[Condition]:
     """Without what the merchant has switched off, and waiting as long as its rules say."""
-    conditions = list(conditions)
     if not conditions:
         return []
     rules = {(rule.merchant_id, rule.kind): rule for rule in session.scalars(select(Rule))}
@@ -148,28 +153,26 @@ def _as_ruled(session: Session, conditions: Iterable[Condition]) -> list[Conditi
     return kept
 
 
-def _crowds(
-    session: Session, wrong: Iterable[Condition], known: Mapping[str, Incident], now: datetime
-) -> dict[str, Condition]:
+def _crowds(session: Session, seen: Iterable[Condition], known: Mapping[str, Incident]) -> list[Condition]:
+    """Made of all that is seen: what is told of single machines is another rule."""
     offline: dict[str, list[Condition]] = {}
-    for each in wrong:
+    for each in seen:
         if each.kind is Kind.OFFLINE:
             offline.setdefault(each.merchant_id, []).append(each)
     if not offline:
-        return {}
+        return []
     counted = select(Device.merchant_id, func.count()).where(Device.status == "active").group_by(Device.merchant_id)
     machines: dict[str, int] = {row[0]: row[1] for row in session.execute(counted)}
-    found = {}
-    for merchant, away in offline.items():
-        one = crowd(merchant, away, machines.get(merchant, 0), _members(known, merchant, now), _spoken_of(known))
-        if one is not None:
-            found[one.fingerprint] = one
-    return found
+    found = [
+        crowd(merchant, away, machines.get(merchant, 0), _members(known, merchant), _spoken_of(known))
+        for merchant, away in offline.items()
+    ]
+    return [each for each in found if each is not None]
 
 
-def _members(known: Mapping[str, Incident], merchant: str, now: datetime) -> Collection[str]:
-    held = known.get(f"{merchant}/{Kind.MANY_OFFLINE.value}/")
-    return held.facts["machines"] if held is not None and not is_over(held, now) else ()
+def _members(known: Mapping[str, Incident], merchant: str) -> Collection[str]:
+    held = known.get(fingerprint(merchant, Kind.MANY_OFFLINE, ""))
+    return held.facts["machines"] if held is not None else ()
 
 
 def _spoken_of(known: Mapping[str, Incident]) -> Collection[str]:
@@ -181,7 +184,7 @@ def _grouped(incidents: Sequence[Incident]) -> list[Incident]:
 
     One that came back and went again by itself belongs to it no more.
     """
-    crowds = {each.merchant_id: each for each in incidents if each.kind is Kind.MANY_OFFLINE}
+    crowds = {each.merchant_id: each for each in incidents if each.kind is Kind.MANY_OFFLINE and each.present}
     return [
         replace(each, group_id=_group_of(each, crowds.get(each.merchant_id))) if each.kind is Kind.OFFLINE else each
         for each in incidents
@@ -200,10 +203,7 @@ def _inhibited(incidents: Iterable[Incident]) -> frozenset[Kind]:
     return frozenset().union(*(each.terms.inhibits for each in lasting))
 
 
-def _store(tx: Transaction, incident: Incident, before: Incident | None, now: datetime) -> None:
-    if is_over(incident, now) and incident.opened_at is None:
-        tx.session.execute(delete(IncidentRow).where(IncidentRow.id == incident.id))
-        return
+def _store(tx: Transaction, incident: Incident, before: Incident | None) -> None:
     write(tx.session, incident)
     if before is None or before.state is not incident.state:
         facts = {"incident": incident.id, "kind": incident.kind.value, "merchant": incident.merchant_id}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from flask import request
 from werkzeug.exceptions import BadRequest
@@ -26,7 +25,6 @@ from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.paging import Key
 from cloud.console.shell.room import Nav, Room
-from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.database.transaction import Transaction
 
 TEXTS: Mapping[Language, Mapping[str, str]] = {"ru": RU | WHAT_TO_DO_RU, "en": EN | WHAT_TO_DO_EN}
@@ -38,11 +36,11 @@ MAINTENANCE = {hours: timedelta(hours=int(hours)) for hours in ("2", "8", "24", 
 
 
 class Sayer:
-    """Says incidents in the words of the messages, in the language of the page."""
+    """Says incidents in the words of the messages, in the language and the time of the page."""
 
     def __init__(self, desk: Desk) -> None:
         self._now = desk.now
-        self._reader = Reader(desk.texts.language, ZoneInfo(DEFAULT_ZONE.key), "")
+        self._reader = Reader(desk.texts.language, desk.texts.zone, "")
 
     def title(self, incident: Incident) -> str:
         """What is wrong, in a line."""

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from cloud.alerts import channel_settings
+from cloud.access import users
+from cloud.access.acts import Role
+from cloud.alerts import channel_settings, people
 from cloud.alerts.buttons import ButtonSeal
 from cloud.alerts.channel_settings import ChannelTerms
 from cloud.alerts.channels.http import Http
@@ -132,3 +134,10 @@ def a_desk(world: World) -> Iterator[Desk]:
     """Everything, for one test."""
     with Messengers() as messengers:
         yield Desk(world, messengers)
+
+
+def annas_code(tx: Transaction, now: datetime) -> str:
+    """What Anna of support, new among the users, writes to a bot to link herself."""
+    user = users.add(tx, "anna@example.org", "Анна", now)
+    users.give_role(tx, user.id, "north", Role.SUPPORT)
+    return people.new_code(tx, "person", user.id, now)

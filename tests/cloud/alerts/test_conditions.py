@@ -64,7 +64,8 @@ def test_too_many_failures_in_a_day(world: World) -> None:
     assert (seen.facts["percent"], seen.facts["drinks"]) == (20, 10)
 
 
-def test_a_machine_that_sells_nothing_at_its_hours(world: World) -> None:
+def _sold_daily(world: World) -> None:
+    """Eight cups a day for eight weeks until now."""
     sold_at = [world.now - timedelta(days=day, hours=-hour) for day in range(1, 57) for hour in range(8)]
 
     def history(tx: Transaction) -> None:
@@ -79,10 +80,66 @@ def test_a_machine_that_sells_nothing_at_its_hours(world: World) -> None:
         usual_weeks.refresh(tx, tx.session.get_one(Device, DEVICE), world.now)
 
     world.database.transact(history)
+
+
+def _is_silent(world: World) -> bool:
+    return [each.subject for each in _seen(world, machine_conditions.silent_machines)] == [DEVICE]
+
+
+def test_a_machine_that_sells_nothing_at_its_hours(world: World) -> None:
+    _sold_daily(world)
     assert _seen(world, machine_conditions.silent_machines) == []
     world.wait(2 * 86400)
     [seen] = _seen(world, machine_conditions.silent_machines)
     assert (seen.kind, seen.subject, seen.facts["cups_a_day"]) == (Kind.NO_SALES, DEVICE, 8)
+
+
+def test_a_machine_that_cannot_sell_is_not_called_silent(desk: Desk) -> None:
+    """Regression: one that was offline, or closed by hand, was said to sell nothing for no reason."""
+    world = desk.world
+    _sold_daily(world)
+    world.wait(2 * 86400)
+    assert _is_silent(world)
+    desk.presence(DEVICE, online=False)
+    assert not _is_silent(world)
+    world.wait(60)
+    desk.presence(DEVICE, online=True)
+    assert _is_silent(world)
+    world.database.transact(closing.close, DEVICE, "", "anna", "cleaning", world.now)
+    assert not _is_silent(world)
+
+
+def test_a_machine_that_is_back_has_time_to_sell(desk: Desk) -> None:
+    """Regression: the cups of the days it was away or closed counted as missed."""
+    world = desk.world
+    _sold_daily(world)
+    desk.presence(DEVICE, online=False)
+    world.wait(2 * 86400)
+    desk.presence(DEVICE, online=True)
+    assert not _is_silent(world)
+    world.database.transact(closing.close, DEVICE, "", "anna", "cleaning", world.now)
+    world.wait(2 * 86400)
+    world.database.transact(closing.open_again, DEVICE, "", "anna", world.now)
+    assert not _is_silent(world)
+    world.wait(2 * 86400)
+    assert _is_silent(world)
+
+
+def test_no_sales_end_with_a_sale(sqlite_desk: Desk) -> None:
+    """Regression: two weeks after the last sale it was told as over, though nothing was sold."""
+    desk = sqlite_desk
+    _sold_daily(desk.world)
+    desk.pass_time(2 * 86400, every=3600)
+    assert desk.incidents() == [("no_sales", DEVICE, "open")]
+    desk.pass_time(70 * 86400, every=86400)
+    desk.world.database.transact(
+        lambda tx: usual_weeks.refresh(tx, tx.session.get_one(Device, DEVICE), desk.world.now)
+    )  # fmt: skip
+    desk.pass_time(600)
+    assert desk.incidents() == [("no_sales", DEVICE, "open")]
+    desk.world.pay()
+    desk.pass_time(600)
+    assert ("no_sales", DEVICE, "resolved") in desk.incidents()
 
 
 def test_a_short_history_is_no_usual_week(world: World) -> None:

@@ -6,13 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, time, timedelta
+from datetime import time, timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from cloud.access import users
-from cloud.access.acts import Role
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channels.http import Http
@@ -25,7 +23,7 @@ from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Ru
 from cloud.database.transaction import Transaction
 from cloud.orders.outbox import OutboxRow
 from simulator.messengers.faults import FaultKind
-from tests.cloud.alerts.desk import GROUP, Desk, a_desk
+from tests.cloud.alerts.desk import GROUP, Desk, a_desk, annas_code
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, a_world
 
 
@@ -267,7 +265,7 @@ def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk, messenger
     desk.messengers.press(message, "Принято", by="42")
     presses.step(desk.world.now)
     assert desk.messengers.chats.answers[-1]["text"] == "Сначала привяжите этот чат к своей учётной записи в консоли"
-    code = desk.world.database.transact(_annas_code, desk.world.now)
+    code = desk.world.database.transact(annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code.lower()}")
     presses.step(desk.world.now)
     desk.messengers.press(message, "Принято", by="42")
@@ -315,7 +313,7 @@ def test_a_button_is_dead_after_ten_minutes_and_in_any_other_chat(sqlite_desk: D
     desk.presence(DEVICE, online=False)
     desk.pass_time(160)
     [message] = desk.messages()
-    code = desk.world.database.transact(_annas_code, desk.world.now)
+    code = desk.world.database.transact(annas_code, desk.world.now)
     desk.messengers.write("42", "42", f"/start {code}")
     desk.world.clock.advance(601)
     desk.messengers.press(message, "Принято", by="42")
@@ -372,9 +370,3 @@ def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
 
 def _lead(tx: Transaction, channel_id: str, url: str) -> None:
     tx.session.get_one(Channel, channel_id).address = url
-
-
-def _annas_code(tx: Transaction, now: datetime) -> str:
-    user = users.add(tx, "anna@example.org", "Анна", now)
-    users.give_role(tx, user.id, "north", Role.SUPPORT)
-    return people.new_code(tx, "person", user.id, now)

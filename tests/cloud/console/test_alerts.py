@@ -3,14 +3,17 @@
 import html
 import re
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import update
 
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
 from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
+from cloud.fleet.models import Device
 from tests.cloud.alerts.test_words import FACTS
 from tests.cloud.console.building import OWN, Console
 from tests.cloud.worlds import DEVICE
@@ -51,3 +54,12 @@ def test_where_the_runbook_can_be_read_its_page_is_linked(console: Console, monk
     monkeypatch.setattr(console.cloud, "settings", with_it)
     page = console.client("admin").get(address).text
     assert 'href="https://git.example/main/docs/runbook.md#many-offline"' in page
+
+
+def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
+    """Regression: its words were in the time of Moscow, the rest of the page in the machine's."""
+    console.world.database.transact(lambda tx: tx.session.execute(update(Device).values(zone="Asia/Vladivostok")))
+    address = an_alert(console, Kind.OFFLINE)
+    page = console.client(f"owner@{OWN}").get(address, headers={"Accept-Language": "en"}).text
+    since = (console.clock.now - TERMS[Kind.OFFLINE].pending).astimezone(ZoneInfo("Asia/Vladivostok"))
+    assert f"No word from it since {since:%H:%M}" in html.unescape(page)

@@ -1,0 +1,110 @@
+"""What the watch makes of what it sees, over time and by the merchants' rules."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud.alerts.models import IncidentRow, Rule
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device, DeviceLive, Merchant
+from tests.cloud.alerts.desk import Desk
+from tests.cloud.worlds import DEVICE
+
+SOUTHS = "s-001"
+
+
+def _found_south(tx: Transaction) -> None:
+    tx.session.add(Merchant(id="south", name="ООО Юг"))
+    tx.session.flush()
+    tx.session.add(Device(device_uuid=SOUTHS, merchant_id="south", payment_scenario="Yookassa"))
+    tx.session.flush()
+    tx.session.add(DeviceLive(device_uuid=SOUTHS, online=True, session_id="s1"))
+
+
+def _rule(desk: Desk, kind: str, *, enabled: bool = True, pending_s: float | None = None) -> None:
+    rule = Rule(merchant_id="north", kind=kind, enabled=enabled, pending_s=pending_s)
+    desk.world.database.transact(lambda tx: tx.session.merge(rule))
+
+
+def _ten_go(desk: Desk) -> list[str]:
+    names = desk.machines(10)
+    for name in names:
+        desk.presence(name, online=False)
+    return names
+
+
+def test_after_a_blip_the_same_machine_and_all_others_are_still_told_of(desk: Desk) -> None:
+    """Regression: the row of a blip that was over refused the next incident, and with it all of all merchants."""
+    desk.world.database.transact(_found_south)
+    desk.channel()
+    desk.channel(address="-2", merchant="south")
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(60)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(40 * 60)
+    assert desk.incidents() == []
+    desk.presence(DEVICE, online=False)
+    desk.presence(SOUTHS, online=False)
+    desk.pass_time(200)
+    assert [len(desk.messages(chat)) for chat in ("-100500", "-2")] == [1, 1]
+    assert desk.incidents() == [("offline", DEVICE, "open"), ("offline", SOUTHS, "open")]
+
+
+def test_a_row_that_was_left_behind_does_not_stand_in_the_way(sqlite_desk: Desk) -> None:
+    """Regression: earlier versions left rows of blips that were over."""
+    desk = sqlite_desk
+    desk.channel()
+    an_hour_ago = desk.world.now - timedelta(hours=1)
+    left = IncidentRow(
+        id="0f" * 16, fingerprint=f"north/offline/{DEVICE}", kind="offline", merchant_id="north", subject=DEVICE,
+        state="pending", since=an_hour_ago, present=False, changed_at=an_hour_ago, facts={}, flips=[],
+    )  # fmt: skip
+    desk.world.database.transact(lambda tx: tx.session.add(left))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(200)
+    assert len(desk.messages()) == 1
+    assert desk.incidents() == [("offline", DEVICE, "open")]
+
+
+def test_a_crowd_that_is_switched_off_is_told_one_by_one(sqlite_desk: Desk) -> None:
+    """Regression: a merchant's rule for many machines was never applied."""
+    _rule(sqlite_desk, "many_offline", enabled=False)
+    sqlite_desk.channel()
+    names = _ten_go(sqlite_desk)
+    sqlite_desk.pass_time(200)
+    assert sqlite_desk.incidents() == [("offline", name, "open") for name in names]
+    assert len(sqlite_desk.messages()) == 10
+
+
+def test_many_are_told_of_where_single_machines_are_not(sqlite_desk: Desk) -> None:
+    """Regression: with single machines switched off nobody was told of a crowd either."""
+    _rule(sqlite_desk, "offline", enabled=False)
+    sqlite_desk.channel()
+    _ten_go(sqlite_desk)
+    sqlite_desk.pass_time(200)
+    assert sqlite_desk.incidents() == [("many_offline", "", "open")]
+    [message] = sqlite_desk.messages()
+    assert "Не на связи автоматов: 10 из 12" in message.text
+
+
+@pytest.mark.parametrize(("pending_s", "told"), [(30.0, 1), (600.0, 0)])
+def test_a_crowd_waits_as_long_as_its_own_rule_says(sqlite_desk: Desk, pending_s: float, told: int) -> None:
+    """Regression: it always waited for two minutes."""
+    _rule(sqlite_desk, "many_offline", pending_s=pending_s)
+    sqlite_desk.channel()
+    _ten_go(sqlite_desk)
+    sqlite_desk.pass_time(60 if told else 500)
+    assert len(sqlite_desk.messages()) == told
+    sqlite_desk.pass_time(300)
+    assert len(sqlite_desk.messages()) == 1
+
+
+def test_switched_off_later_a_crowd_holds_its_machines_no_more(sqlite_desk: Desk) -> None:
+    """Regression: machines stay told of by an incident that ends."""
+    sqlite_desk.channel()
+    _ten_go(sqlite_desk)
+    sqlite_desk.pass_time(200)
+    assert len(sqlite_desk.messages()) == 1
+    _rule(sqlite_desk, "many_offline", enabled=False)
+    sqlite_desk.pass_time(60)
+    assert len(sqlite_desk.messages()) == 11
