@@ -16,8 +16,9 @@ FREE = {"account": 5, "address": 20}
 LONGEST = {"account": timedelta(minutes=1), "address": timedelta(minutes=15)}
 """An account's wait is short: a stranger who knows its name must not be able to keep its owner out."""
 FIRST = timedelta(seconds=5)
-ACCOUNTS = 16
-"""Bits: names that nobody has share so many rows, so that a stranger cannot fill the table."""
+MOST = 65_536
+"""Rows of the table; the oldest go first. A stranger cannot fill it, and to have a row forgotten costs him thousands of
+failures for the five it frees."""
 
 
 def delay(kind: str, failures: int) -> timedelta:
@@ -27,8 +28,8 @@ def delay(kind: str, failures: int) -> timedelta:
 
 
 def keys_of(email: str, address: str) -> tuple[str, ...]:
-    """The rows an attempt is counted in."""
-    name = int.from_bytes(hashlib.sha256(email.lower().encode()).digest()[:4]) >> (32 - ACCOUNTS)
+    """The rows an attempt is counted in. No two accounts share one, however an address is typed."""
+    name = hashlib.sha256(email.strip().lower().encode()).hexdigest()
     return (f"account:{name}", *([f"address:{address}"] if address else []))
 
 
@@ -51,9 +52,18 @@ def failed(tx: Transaction, keys: tuple[str, ...], now: datetime) -> None:
     )
     for key in sorted(keys):
         tx.execute(statement, {"key": key, "failures": 1, "last_at": now})
-    tx.session.execute(delete(LoginAttempt).where(LoginAttempt.last_at < now - 2 * FORGOTTEN_AFTER))
+    _forget(tx, now)
 
 
 def succeeded(tx: Transaction, keys: tuple[str, ...]) -> None:
     """An account that was entered has no failures; its address keeps its own."""
     tx.session.execute(delete(LoginAttempt).where(LoginAttempt.key.in_([k for k in keys if k.startswith("account")])))
+
+
+def _forget(tx: Transaction, now: datetime) -> None:
+    old = now - 2 * FORGOTTEN_AFTER
+    newest_first = select(LoginAttempt.last_at).order_by(LoginAttempt.last_at.desc())
+    oldest_kept = tx.session.scalar(newest_first.offset(MOST - 1).limit(1)) or old
+    over = select(LoginAttempt.key).where(LoginAttempt.last_at < max(oldest_kept, old))
+    free = over.with_for_update(skip_locked=True)  # so that no two who count wait for each other
+    tx.session.execute(delete(LoginAttempt).where(LoginAttempt.key.in_(free)))

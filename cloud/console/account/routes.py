@@ -16,7 +16,7 @@ from cloud.console.account.second_factor_form import Offered, offer
 from cloud.console.account.texts_en import EN
 from cloud.console.account.texts_ru import RU
 from cloud.console.shell import cookies
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.desk import Desk, Done, NeedsConfirmation
 from cloud.console.shell.room import Room
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import Vault
@@ -68,7 +68,7 @@ def password(desk: Desk) -> BaseResponse:
     return desk.go("account.show")
 
 
-@room.page("/account/second-factor", Act.OWN_ACCOUNT)
+@room.page("/account/second-factor", Act.OWN_ACCOUNT, confirmed=True)
 def second_factor_page(desk: Desk) -> str:
     """A QR code for an authenticator, and a field for its first code."""
     return _offer(desk, offer(desk.person.email))
@@ -77,6 +77,8 @@ def second_factor_page(desk: Desk) -> str:
 @room.act("/account/second-factor", Act.OWN_ACCOUNT)
 def set_up_second_factor(desk: Desk) -> str:
     """The first code shows that the authenticator has the secret; then recovery codes are told, once."""
+    if not desk.person.has_just_confirmed(desk.now):
+        raise NeedsConfirmation
     offered = offer(desk.person.email, request.form.get("secret", ""))
     step = second_factor.step_of(offered.secret, request.form.get("code", ""), desk.now)
     if step is None:
@@ -86,7 +88,7 @@ def set_up_second_factor(desk: Desk) -> str:
         codes = second_factor.set_up(tx, desk.person.user_id, _locks(desk), offered.secret, step)
         return Done(codes, after={"second_factor": "totp"})
 
-    codes = desk.perform(Act.OWN_ACCOUNT, _me(desk.person), "", keep, confirmed=desk.person.has_second_factor)
+    codes = desk.perform(Act.OWN_ACCOUNT, _me(desk.person), "", keep, confirmed=True)
     return desk.render("account/recovery.html", codes=codes)
 
 

@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from cloud.access.models import NOTES, JournalRow
 from cloud.console.machines.condition import Standing, needs_resume, standing
+from cloud.console.shell.paging import Column, Key, newest_first
 from cloud.courier.device_jobs import OPEN, DeviceJob, latest_update, live_order
 from cloud.courier.device_jobs import latest as latest_jobs
 from cloud.fleet.availability import obstacle
 from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.models import Device, DeviceLive, Drink, Merchant
-from cloud.fleet.presence_history import current_spells, spells_of
+from cloud.fleet.presence_history import PresenceSpell, current_spells
 from cloud.orders.models import Order
 from cloud.orders.states import Status
 
+T = TypeVar("T")
 STREAM = 40
 """Things in one page of the stream."""
 _SIZES = (0, 1, 2)
+_PRESENCE = {"offline": "bad", "faulted": "warn", "online": "good"}
 _OVER = {Status.SUCCESSFUL.value: "good", Status.MAKE_FAILED.value: "bad"}
 
 
@@ -45,6 +48,8 @@ class Happening:
 
     at: datetime
     kind: str
+    id: str
+    """Of its row, among its kind."""
     what: str
     look: str = ""
     code: str = ""
@@ -73,23 +78,23 @@ class Machine:
     update: DeviceJob | None = None
     """The latest update of its agent."""
     stream: Sequence[Happening] = field(default_factory=list)
-    before: datetime | None = None
-    """Where the stream's next page begins."""
+    older: str = ""
+    """Where the stream's next page begins; "" at its end."""
 
 
-def read_machine(session: Session, device_uuid: str, before: datetime | None, now: datetime) -> Machine:
+def read_machine(session: Session, device_uuid: str, after: Key | None, now: datetime) -> Machine:
     """The machine as it is now, and what happened at it, newest first. Raises `NoResultFound`."""
     device = session.get_one(Device, device_uuid)
     live = session.get(DeviceLive, device_uuid)
     spell = current_spells(session, [device_uuid]).get(device_uuid)
-    stream = _stream(session, device_uuid, before or now + timedelta(seconds=5))
+    stream, older = _stream(session, device_uuid, after)
     jobs = latest_jobs(session, device_uuid, 1)
     shown = jobs[0] if jobs and (jobs[0].state in OPEN or _is_recent(jobs[0], now)) else None
     return Machine(
         device, session.get_one(Merchant, device.merchant_id).name, standing(device, live, spell),
         _drinks(session, device, live), (live.state or {}) if live is not None else {}, live, needs_resume(live),
         live_order(session, device_uuid), shown, latest_update(session, device_uuid), stream,
-        stream[-1].at if len(stream) == STREAM else None,
+        older,
     )  # fmt: skip
 
 
@@ -108,64 +113,78 @@ def _drinks(session: Session, device: Device, live: DeviceLive | None) -> list[D
     ]  # fmt: skip
 
 
-def _stream(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    """Each kind by its own index, newest first; together as many as fit a page."""
+def _stream(session: Session, device_uuid: str, after: Key | None) -> tuple[list[Happening], str]:
+    """One page of all kinds together, newest first, and the next page's key; "" at the end.
+
+    What is of one moment stands by kind, then by id: a page may end between any two.
+    """
     found = [
-        *_orders(session, device_uuid, before),
-        *_events(session, device_uuid, before),
-        *_jobs(session, device_uuid, before),
-        *_notes(session, device_uuid, before),
-        *_spells(session, device_uuid, before),
+        *_orders(session, device_uuid, after),
+        *_events(session, device_uuid, after),
+        *_jobs(session, device_uuid, after),
+        *_notes(session, device_uuid, after),
+        *_spells(session, device_uuid, after),
     ]
-    return sorted(found, key=lambda one: one.at, reverse=True)[:STREAM]
+    found.sort(key=lambda one: (one.at, one.kind), reverse=True)  # of one kind they stay as they came: by id
+    page = found[:STREAM]
+    return page, str(Key(page[-1].at, f"{page[-1].kind}:{page[-1].id}")) if len(found) > STREAM else ""
 
 
-def _orders(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    asked = select(Order).where(
-        Order.device_uuid == device_uuid, Order.created_at < before, Order.paid_at.is_not(None)
-    )  # fmt: skip
-    found = session.scalars(asked.order_by(Order.created_at.desc(), Order.id.desc()).limit(STREAM))
+def _below(session: Session, kind: str, query: Select[T], at: Column, row: Column, after: Key | None) -> list[T]:
+    """The rows of one kind that stand below `after`: a page and one more."""
+    last_kind, _, last_id = after.id.partition(":") if after is not None else ("", "", "")
+    of_kind = None
+    if after is not None and kind == last_kind:
+        of_kind = Key(after.at, last_id)
+    elif after is not None:
+        query = query.where(at <= after.at if kind < last_kind else at < after.at)
+    keyed = query.add_columns(at.label("at"), row.label("id"))
+    rows, _ = newest_first(session, keyed, at, row, of_kind, STREAM + 1)
+    return [found[0] for found in rows]
+
+
+def _orders(session: Session, device_uuid: str, after: Key | None) -> list[Happening]:
+    asked = select(Order).where(Order.device_uuid == device_uuid, Order.paid_at.is_not(None))
     return [
-        Happening(order.created_at, "order", order.status, _OVER.get(order.status, ""), order.reason,
+        Happening(order.created_at, "order", order.id, order.status, _OVER.get(order.status, ""), order.reason,
                   order_id=order.id, price=order.price, drink=order.drink_name)
-        for order in found
+        for order in _below(session, "order", asked, Order.created_at, Order.id, after)
     ]  # fmt: skip
 
 
-def _events(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    asked = select(MachineEvent).where(MachineEvent.device_uuid == device_uuid, MachineEvent.received_at < before)
+def _events(session: Session, device_uuid: str, after: Key | None) -> list[Happening]:
+    asked = select(MachineEvent).where(MachineEvent.device_uuid == device_uuid)
     return [
-        Happening(event.received_at, "event", event.what, code=event.code, words=event.words,
+        Happening(event.received_at, "event", str(event.id), event.what, code=event.code, words=event.words,
                   by=str(event.evidence.get("by", "")), drink=str(event.evidence.get("drink", "")))
-        for event in session.scalars(asked.order_by(MachineEvent.id.desc()).limit(STREAM))
+        for event in _below(session, "event", asked, MachineEvent.received_at, MachineEvent.id, after)
     ]  # fmt: skip
 
 
-def _jobs(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    asked = select(DeviceJob).where(DeviceJob.device_uuid == device_uuid, DeviceJob.asked_at < before)
+def _jobs(session: Session, device_uuid: str, after: Key | None) -> list[Happening]:
+    asked = select(DeviceJob).where(DeviceJob.device_uuid == device_uuid)
     return [
-        Happening(job.asked_at, "job", job.kind, look_of(job), job.code, job.state, job.asked_by,
+        Happening(job.asked_at, "job", job.id, job.kind, look_of(job), job.code, job.state, job.asked_by,
                   drink=str(job.wanted.get("drink_no", "")))
-        for job in session.scalars(asked.order_by(DeviceJob.asked_at.desc()).limit(STREAM))
+        for job in _below(session, "job", asked, DeviceJob.asked_at, DeviceJob.id, after)
     ]  # fmt: skip
 
 
-def _notes(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    asked = select(JournalRow).where(text(NOTES), JournalRow.device_uuid == device_uuid, JournalRow.at < before)
+def _notes(session: Session, device_uuid: str, after: Key | None) -> list[Happening]:
+    asked = select(JournalRow).where(text(NOTES), JournalRow.device_uuid == device_uuid)
     return [
-        Happening(row.at, "note", "note", words=row.why, by=row.who_name)
-        for row in session.scalars(asked.order_by(JournalRow.at.desc()).limit(STREAM))
+        Happening(row.at, "note", str(row.id), "note", words=row.why, by=row.who_name)
+        for row in _below(session, "note", asked, JournalRow.at, JournalRow.id, after)
     ]
 
 
-def _spells(session: Session, device_uuid: str, before: datetime) -> list[Happening]:
-    spells = spells_of(session, device_uuid, before - timedelta(days=7))
-    looks = {"offline": "bad", "faulted": "warn", "online": "good"}
+def _spells(session: Session, device_uuid: str, after: Key | None) -> list[Happening]:
+    asked = select(PresenceSpell).where(PresenceSpell.device_uuid == device_uuid)
     return [
-        Happening(spell.since, "spell", spell.state.value, looks[spell.state.value], spell.reason, until=spell.until)
-        for spell in spells
-        if spell.since < before
-    ]
+        Happening(spell.since, "spell", str(spell.id), spell.state, _PRESENCE[spell.state], spell.reason,
+                  until=spell.until)
+        for spell in _below(session, "spell", asked, PresenceSpell.since, PresenceSpell.id, after)
+    ]  # fmt: skip
 
 
 def look_of(job: DeviceJob) -> str:

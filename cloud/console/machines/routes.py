@@ -1,6 +1,5 @@
 """Pages of machines: the list, one machine, and its living part."""
 
-from datetime import datetime
 from functools import partial
 
 from flask import request
@@ -43,21 +42,15 @@ def living(desk: Desk, device_uuid: str) -> str:
 
 def _page(desk: Desk, device_uuid: str, template: str) -> str:
     with desk.read() as session:
-        machine = read_machine(session, device_uuid, _before(), desk.now)
+        machine = read_machine(session, device_uuid, Key.read(request.args.get("after", "")), desk.now)
     there = zone(machine.device.zone)
-    older = str(Key(machine.before, "-")) if machine.before is not None else ""
 
     def event_words(what: str) -> str:
         key = f"machines.event.{what}"
         return str(desk.texts(key if key in EN else "machines.event.other"))
 
     return desk.render(
-        template, m=machine, there=there, older=older, look_of=look_of, event_words=event_words,
+        template, m=machine, there=there, older=machine.older, look_of=look_of, event_words=event_words,
         order_at=lambda order_id: address("orders.show", order_id=order_id),
         in_our_words=partial(in_our_words, desk.texts),
     )  # fmt: skip
-
-
-def _before() -> datetime | None:
-    key = Key.read(request.args.get("after", ""))
-    return key.at if key is not None else None

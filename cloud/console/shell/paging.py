@@ -4,15 +4,17 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, literal, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 T = TypeVar("T")
 Column = InstrumentedAttribute[Any] | ColumnElement[Any]
 PAGE = 50
+LONGEST_NUMBER = 19
+"""Digits: any number of fewer is one a database can have."""
 AFTER = "after"
 """The part of an address that says where a page begins."""
 
@@ -33,9 +35,9 @@ class Key:
         try:
             at, _, row = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
             moment = datetime.fromisoformat(at)
-        except (ValueError, binascii.Error):
+            return cls(moment.astimezone(UTC), row) if moment.tzinfo is not None and "\0" not in row else None
+        except (ValueError, OverflowError, binascii.Error):
             return None
-        return cls(moment, row) if moment.tzinfo is not None else None
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,15 @@ def newest_first(session: Session, query: Select[*tuple[Any, ...]], at: Column, 
     The query must give the columns `at` and `row` under the names `at` and `id`. An index over both serves it.
     """
     if after is not None:
-        wanted = int(after.id) if after.id.isdecimal() and row.type.python_type is int else after.id
-        query = query.where(tuple_(at, row) < tuple_(literal(after.at, at.type), literal(wanted, row.type)))
+        query = query.where(tuple_(at, row) < tuple_(literal(after.at, at.type), _as_id(after.id, row)))
     rows = session.execute(query.order_by(at.desc(), row.desc()).limit(limit + 1)).all()
     more = len(rows) > limit
     rows = rows[:limit]
     return list(rows), str(Key(rows[-1].at, str(rows[-1].id))) if more else ""
+
+
+def _as_id(text: str, row: Column) -> ColumnElement[Any]:
+    """What the column is compared with; 0, below every row, for what is no number of its."""
+    if row.type.python_type is not int:
+        return literal(text, row.type)
+    return literal(int(text) if text.isdecimal() and len(text) < LONGEST_NUMBER else 0, BigInteger())

@@ -118,6 +118,41 @@ def test_whose_role_needs_a_second_factor_sets_it_up_before_anything_else(consol
     assert client.get("/console/account/second-factor").status_code == 200
 
 
+def test_a_second_factor_is_set_up_only_by_who_just_showed_who_he_is(console: Console, owner: FlaskClient) -> None:
+    """Regression: who had none was asked nothing: whoever held his session made himself one, and confirmed by it."""
+    stolen = console.client(OWNER, confirmed=False)
+    secret = pyotp.random_base32()
+    code = pyotp.TOTP(secret).at(console.clock.now)
+    asked = stolen.get("/console/account/second-factor").headers["Location"]
+    assert asked == "/console/confirm?next=/console/account/second-factor"
+    for given in (code, "000000"):
+        answer = send(stolen, "/console/account/second-factor", secret=secret, code=given)
+        assert answer.startswith("/console/confirm")
+    assert not console.person(OWNER).has_second_factor
+
+    assert send(stolen, "/console/confirm", password=PASSWORD, next="/console/account") == "/console/account"
+    set_up(console, stolen)
+    assert console.person(OWNER).has_second_factor
+
+
+def test_who_must_set_up_a_second_factor_does_so_right_after_his_first_login(console: Console) -> None:
+    def invite(tx: Transaction) -> str:
+        tx.session.get_one(User, console.ids[OWNER]).asks_second_factor = True
+        return users.invite(tx, console.ids[OWNER], console.clock.now)
+
+    token = console.cloud.database.transact(invite)
+    browser = console.client()
+    assert send(browser, f"/console/welcome/{token}", password=PASSWORD) == "/console/login"
+    log_in(browser)
+    assert browser.get("/console/account/second-factor").status_code == 200
+    console.clock.advance(601)
+    assert send(browser, "/console/account/second-factor").startswith("/console/confirm")
+    assert send(browser, "/console/confirm", password=PASSWORD) == "/console/"
+    assert browser.get("/console/account").headers["Location"] == "/console/account/second-factor"
+    set_up(console, browser)
+    assert browser.get("/console/account").status_code == 200
+
+
 def test_an_ended_session_and_a_disabled_user_are_refused_at_once(console: Console) -> None:
     client, other = console.client(OWNER), console.client(OWNER)
     assert post(other, "/console/account/sessions/end").status_code == 303

@@ -1,21 +1,28 @@
 """Pages of machines: the worst first and why, what a person can do, and that the buyer hears of it."""
 
+import base64
+from collections import Counter
+from datetime import datetime, timedelta
+
 import pytest
 from sqlalchemy import select
 
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import JournalRow
 from cloud.access.person import EVERYTHING
 from cloud.console.machines.acts import read_settings
-from cloud.console.machines.one_machine import read_machine
+from cloud.console.machines.one_machine import STREAM, Happening, read_machine
 from cloud.console.machines.reading import read_fleet
+from cloud.console.shell.paging import Key
 from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob, Kind, Wanted
 from cloud.database.transaction import Transaction
-from cloud.fleet import closing, update_lock
+from cloud.fleet import closing, machine_events, update_lock
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import note
 from cloud.orders.scanning import NotForSale
-from protocol.messages import Answer
+from protocol.messages import Answer, Event
 from protocol.reasons import AnswerStatus, Result
 from tests.cloud.console.building import Console, form_token, post
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE
@@ -127,6 +134,85 @@ def test_one_stream_of_orders_events_jobs_and_notes(console: Console) -> None:
     assert "заменил трубку" in shown
     assert "179" in shown
     assert "₽" not in page(console, AT, "technician@north")
+
+
+def whole_stream(console: Console) -> list[Happening]:
+    """Of all pages, as a browser turns them."""
+    seen: list[Happening] = []
+    after: Key | None = None
+    for _ in range(20):
+        with console.world.database.read() as session:
+            machine = read_machine(session, DEVICE, after, console.clock.now)
+        assert len(machine.stream) <= STREAM
+        seen += machine.stream
+        after = Key.read(machine.older)
+        if after is None:
+            return seen
+    raise AssertionError("the pages have no end")
+
+
+def heard(tx: Transaction, number: int, now: datetime) -> None:
+    """A batch of events, received at once."""
+    for n in range(number):
+        said = Event(message_id=f"{now} {n}", at=now, what="fault_set", code="", words=str(n), evidence={}, lost=0)
+        machine_events.keep(tx, DEVICE, said, now)
+
+
+def noted(tx: Transaction, number: int, now: datetime) -> None:
+    for n in range(number):
+        record(tx, Entry(Act.NOTE_MACHINE, Author("u", "Ann"), Subject("device", DEVICE, "north", DEVICE), str(n)), now)
+
+
+def test_each_row_of_one_moment_is_on_one_page_of_the_stream(console_on_each: Console) -> None:
+    """Regression: the next page began below the moment of the last row, and the rest of that moment was on none."""
+    console, database = console_on_each, console_on_each.world.database
+    order_id = console.world.pay()
+    live(console, DEVICE, online=True, selling=True)
+    database.transact(device_jobs.ask, DEVICE, Wanted(Kind.RESUME), "Ann", "resume-1", console.clock.now)
+    database.transact(heard, 100, console.clock.now)
+    database.transact(noted, 90, console.clock.now)
+    console.clock.advance(1)
+    database.transact(heard, 41, console.clock.now)
+
+    stream = whole_stream(console)
+
+    rows = {(one.kind, one.id) for one in stream}
+    assert len(rows) == len(stream)
+    assert Counter(one.kind for one in stream) == {"event": 141, "note": 90, "order": 1, "job": 1, "spell": 1}
+    assert ("order", order_id) in rows
+    assert [one.at for one in stream] == sorted((one.at for one in stream), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "2026-03-03T00:00:00+00:00 event:abc",
+        f"2026-03-03T00:00:00+00:00 event:{'9' * 30}",
+        "2026-03-03T00:00:00+00:00 999999999999",
+        "2026-03-03T00:00:00+00:00 order:x\0y",
+        "0001-01-01T00:00:00+05:00 1",
+        "0001-01-03T00:00:00+00:00 -",
+        "9999-12-31T23:59:59-05:00 1",
+    ],
+)
+def test_a_page_begins_somewhere_whatever_its_address_says(console_on_each: Console, key: str) -> None:
+    """Regression: an id that was no number, or a moment no database has, was a fault of ours."""
+    after = base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+    for path in (AT, "/console/journal", "/console/orders"):
+        assert console_on_each.client("owner@north").get(f"{path}?after={after}").status_code == 200, path
+
+
+def test_every_spell_that_is_kept_is_in_the_stream(console_on_each: Console) -> None:
+    """Regression: spells that ended a week before a page began were dropped, and without a full page that was all."""
+    console = console_on_each
+    for _ in range(60):
+        for online in (True, False):
+            live(console, DEVICE, online=online)
+            console.clock.advance(timedelta(hours=12).total_seconds())
+    stream = whole_stream(console)
+    assert len({one.id for one in stream}) == len(stream) == 120
+    shown = console.client("owner@north").get(AT).text
+    assert 'rel="next"' in shown
 
 
 @pytest.mark.parametrize(
