@@ -1,9 +1,13 @@
 """POST /v1/enroll: a machine with a code becomes somebody at the broker. Whoever has no good code learns nothing."""
 
 import logging
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import TooManyRequests
 
 from cloud.background.loops import Clock
 from cloud.courier import broker_address
@@ -16,14 +20,38 @@ log = logging.getLogger("cloud.courier")
 
 PATH = "/v1/enroll"
 LONGEST_CODE = 32
+WRONG_BURST = 10
+WRONG_PER_S = 1 / 300
+"""Wrong codes of one address: in the day a code is good, too few to use up the tries of a tenth of all codes."""
 
 
-def create_blueprint(database: Database, codes: Codes, settings: Settings, clock: Clock) -> Blueprint:
-    """The machines' door."""
+class Tries(Protocol):
+    """How many wrong codes each address has left."""
+
+    def allows(self, address: str, now: datetime) -> bool:
+        """Take one."""
+
+    def give_back(self, address: str) -> None:
+        """The code was good."""
+
+
+class TooOften(TooManyRequests):
+    """An address that has used up its wrong codes."""
+
+    why = "too_many"
+
+
+def create_blueprint(
+    database: Database, codes: Codes, settings: Settings, clock: Clock, tries: Tries, visitor: Callable[[], str]
+) -> Blueprint:
+    """The machines' door. `visitor`: the address of who asks now."""
     blueprint = Blueprint("enrolment", __name__)
 
     @blueprint.post(PATH)
     def enroll() -> tuple[Response, int]:
+        address = visitor()
+        if not tries.allows(address, clock()):
+            raise TooOften
         code = told_in(request).get("code")
         enrolled = None
         if isinstance(code, str) and len(code) <= LONGEST_CODE:
@@ -32,6 +60,7 @@ def create_blueprint(database: Database, codes: Codes, settings: Settings, clock
             log.warning("a code to enrol was refused", extra={"remote": request.remote_addr})
             words = "the code is wrong, used, or older than a day: ask for a new one"
             return jsonify(error={"code": "no_enrolment", "message": words}), 403
+        tries.give_back(address)
         log.info("machine enrolled", extra={"device": enrolled.device_uuid})
         answer = jsonify(
             device_uuid=enrolled.device_uuid, mqtt_url=url_for_machines(settings), mqtt_user=enrolled.device_uuid,

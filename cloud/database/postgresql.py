@@ -4,6 +4,7 @@ So it works through a pooler too, where each transaction may meet another of the
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.engine.characteristics import ConnectionCharacteristic
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.util.queue import Empty
 
 log = logging.getLogger("cloud.database.postgresql")
 
@@ -34,8 +36,6 @@ CONNECT_S = 3
 PING_S = 2.0
 FREE_S = 5.0
 """So long somebody waits for one of the pool's connections."""
-KEPT_OF_A_POOLER = 1
-"""At rest, of each engine: where a pooler lends sessions for as long as we are connected, it soon has no more."""
 TRUSTED_S = 1.0
 """A connection that worked this recently is used without asking whether it still does."""
 ASKED_EVERY_S = 10.0
@@ -119,13 +119,19 @@ registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__nam
 
 
 class Connections(QueuePool):
-    """Keeps connections for the next who wants one; behind a pooler as few as can be, other programs wait for them.
+    """Keeps connections for the next who wants one, the last that came back first.
 
+    Behind a pooler only that one stays connected at rest: a pooler that lends sessions for as long as we are connected
+    soon has no more for other programs. The others wait as empty records, which connect when they are taken.
     One that comes back when all is closed is closed as well: `QueuePool` would keep it, and nobody ask for it again.
     """
 
     is_pooled = False
     _is_closed = False
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **{**named, "use_lifo": True})
+        self._returning = threading.RLock()
 
     def dispose(self) -> None:
         """Close what is here now, and later what is lent."""
@@ -133,14 +139,30 @@ class Connections(QueuePool):
         super().dispose()
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        is_kept = not self.is_pooled or self.checkedin() < KEPT_OF_A_POOLER
-        if is_kept and not self._is_closed:
+        if self._is_closed:
+            try:
+                record.close()
+            finally:
+                self._dec_overflow()
+        elif self.is_pooled:
+            self._return_on_top(record)
+        else:
             super()._do_return_conn(record)
-            return
-        try:
-            record.close()
-        finally:
-            self._dec_overflow()
+
+    def _return_on_top(self, record: ConnectionPoolEntry) -> None:
+        """Put an empty record below a connected one: whoever waits is woken by either."""
+        with self._returning:  # the garbage collector may return another one in the same thread
+            try:
+                resting = self._pool.get(False)
+            except Empty:
+                super()._do_return_conn(record)
+                return
+            below, top = (record, resting) if record.dbapi_connection is None else (resting, record)
+            try:
+                below.close()
+            finally:
+                super()._do_return_conn(below)
+                super()._do_return_conn(top)
 
 
 def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:

@@ -80,8 +80,13 @@ class Codes:
         return letters + secret
 
     def redeem(self, tx: Transaction, code: str, now: datetime) -> Enrolled | None:
-        """Use the code up and make the machine its identity. None for a code that is not good: a try is gone."""
-        told = "".join(code.upper().split()).replace("-", "")[: NAMING + SECRET + 1]
+        """Use the code up and make the machine its identity. None for a code that is not good: a try is gone.
+
+        What no code looks like costs no try.
+        """
+        told = "".join(code.upper().split()).replace("-", "")
+        if len(told) != NAMING + SECRET or not set(told) <= set(LETTERS):
+            return None
         found = tx.session.get(Enrolment, told[:NAMING], with_for_update=True)
         if found is None or found.expires_at <= now:
             return None

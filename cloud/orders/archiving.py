@@ -34,6 +34,8 @@ BATCH = 50
 SOON, LATER = timedelta(seconds=0.5), timedelta(hours=1)
 STAYS_FOR = timedelta(days=1)
 """What somebody looked for in the archive."""
+LONGEST = timedelta(days=36_500)
+"""A rest longer than this is never over; there is no date so long ago."""
 ENDED = (Status.SUCCESSFUL, Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID)
 _FIRST = (datetime(1970, 1, 1, tzinfo=UTC), "")
 Place = tuple[datetime, str]
@@ -59,7 +61,7 @@ class Archiving:
 
 def archive_some(tx: Transaction, place: Place, after: timedelta, now: datetime) -> tuple[Place | None, int]:
     """Look at the next `BATCH` orders of that age: how far that went, None at the end; how many rest from now on."""
-    session, until = tx.session, now - after
+    session, until = tx.session, now - min(after, LONGEST)
     by_age = tuple_(Order.created_at, Order.id)
     next_ones = select(Order.created_at, Order.id).where(Order.created_at < until, by_age > place)
     looked_at = session.execute(next_ones.order_by(Order.created_at, Order.id).limit(BATCH)).all()

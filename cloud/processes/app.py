@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -14,6 +14,7 @@ from cloud.background import heartbeat
 from cloud.background.loops import ThreadPool
 from cloud.buyer import render_error, render_http_error
 from cloud.buyer.capability import Seal
+from cloud.buyer.limits import RateLimit, network_of
 from cloud.buyer.status_door import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
@@ -41,6 +42,8 @@ STREAMS = 200
 
 VISITORS = 1024
 """Addresses remembered as they are written."""
+LONGEST_REMEMBERED = 256
+"""Letters of an X-Forwarded-For; a longer one is read each time."""
 OPENING_SLOTS = 16
 """Payments one process opens at once."""
 
@@ -61,6 +64,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_BODY
     settings = cloud.settings
+    visitor_of = _visitors(settings)
     pool = ThreadPool("checkout", OPENING_SLOTS)
     desk = checkout.Checkout(
         cloud.database, cloud.clients, cloud.call_worker(pool), cloud.clock, new_payment_id,
@@ -69,7 +73,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     cloud.ending.waits_for(pool.close)
     services = buyer.create_services(
         cloud.database, cloud.rules, cloud.clock, settings.public_url,
-        streams=streams, visitor_of=_visitors(settings),
+        streams=streams, visitor_of=visitor_of,
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
         seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
         carrier_seen=lambda device: heartbeat.carrier_seen(
@@ -87,20 +91,28 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     )  # fmt: skip
     app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.clients, cloud.clock))
-    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
-    app.register_blueprint(enrolment_route.create_blueprint(cloud.database, codes, settings, cloud.clock))
+    app.register_blueprint(_enrolment(cloud, services.visitor))
     app.register_blueprint(release_route.create_blueprint(cloud.database))
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )
-    visitor_of = _visitors(settings)
-    app.register_blueprint(create_console(cloud, lambda: visitor_of(request.remote_addr or "", _forwarded_for())))
+    app.register_blueprint(create_console(cloud, services.visitor))
     _add_health(app, cloud)
     _add_errors(app)
     app.after_request(_harden)
     app.wsgi_app = buyer.status_door(app.wsgi_app, services, HEADERS)  # type: ignore[method-assign]  # Flask's way to wrap an app
     app.wsgi_app = CountedRequests(app.wsgi_app, cloud.counts, STATUS_ROUTE)  # type: ignore[method-assign]
     return app
+
+
+def _enrolment(cloud: Cloud, visitor: Callable[[], str]) -> Blueprint:
+    """A whole IPv6 /48 counts as one address: its holder would have the tries of 65 536."""
+    settings = cloud.settings
+    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+    tries = RateLimit(enrolment_route.WRONG_BURST, enrolment_route.WRONG_PER_S)
+    return enrolment_route.create_blueprint(
+        cloud.database, codes, settings, cloud.clock, tries, lambda: network_of(visitor()) or visitor()
+    )
 
 
 def _add_health(app: Flask, cloud: Cloud) -> None:
@@ -139,16 +151,17 @@ def _add_errors(app: Flask) -> None:
 def _visitors(settings: Settings) -> Callable[[str, str | None], str]:
     """Who asks, for limits by address. Empty behind a proxy of this machine that nobody named: all would be one."""
 
-    @lru_cache(VISITORS)
-    def visitor_of(remote_address: str, forwarded_for: str | None) -> str:
+    def read(remote_address: str, forwarded_for: str | None) -> str:
         address = client_address(remote_address, forwarded_for, settings.trusted_proxies)
         return "" if address is None or address.is_loopback else str(address)
 
+    remembered = lru_cache(VISITORS)(read)
+
+    def visitor_of(remote_address: str, forwarded_for: str | None) -> str:
+        is_short = len(forwarded_for or "") <= LONGEST_REMEMBERED
+        return (remembered if is_short else read)(remote_address, forwarded_for)
+
     return visitor_of
-
-
-def _forwarded_for() -> str | None:
-    return request.headers.get("X-Forwarded-For")
 
 
 def _harden(response: Response) -> Response:

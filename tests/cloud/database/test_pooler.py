@@ -1,6 +1,8 @@
 """Behind PgBouncer, lending sessions for a session or for a transaction: all of it works, nothing is left behind."""
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -11,6 +13,7 @@ from sqlalchemy import select, text, update
 from cloud.background import heartbeat
 from cloud.database.database import Database, Held
 from cloud.database.listen import ChangeListener
+from cloud.database.postgresql import Connections
 from cloud.database.transaction import Transaction
 from cloud.orders.deadlines import Deadlines
 from protocol.reasons import Result
@@ -115,3 +118,34 @@ def test_sessions_that_nobody_uses_go_to_other_programs(migrated_postgres_url: s
             list(threads.map(lambda _: greedy.transact(lambda tx: (tx.connection, together.wait(30))), "abc"))
         assert other.transact(add, "one") == "one"
         assert other.transact(add, "two", key="order") == "two"
+
+
+def test_all_who_wait_are_served_when_several_connections_come_back(pooled_url: str) -> None:
+    """Regression: only the first came back to somebody; the others were closed, and nobody was told."""
+    many = 3
+    with closing(Database(pooled_url, pool_size=many)) as database, ThreadPoolExecutor(many) as threads:
+        together = threading.Barrier(many)
+        with ExitStack() as lent:
+            for _ in range(many):
+                lent.enter_context(database.engine.connect())
+            waiting = [threads.submit(database.transact, lambda tx: (tx.connection, together.wait(3))) for _ in "abc"]
+            time.sleep(0.5)
+        for one in waiting:
+            one.result(30)
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_at_rest_the_last_that_came_back_is_connected_alone(others: int) -> None:
+    pool = Connections(lambda: sqlite3.connect(":memory:"), pool_size=5, max_overflow=0, timeout=1.0)
+    pool.is_pooled = True
+    *rest, last = [pool.connect() for _ in range(1 + others)]
+    drivers = [one.driver_connection for one in rest]
+    kept = last.driver_connection
+    for one in (*rest, last):
+        one.close()
+    for driver in drivers:
+        with pytest.raises(sqlite3.ProgrammingError):
+            driver.execute("SELECT 1")  # type: ignore[union-attr]  # sqlite3's
+    with closing(pool.connect()) as again:
+        assert again.driver_connection is kept
+    pool.dispose()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 
-from cloud.courier.enrolment_route import PATH
+from cloud.courier.enrolment_route import PATH, WRONG_BURST, WRONG_PER_S
 from cloud.fleet import enrolment
 from cloud.fleet.broker_identities import BrokerIdentity
 from cloud.fleet.enrolment import CannotEnrol, Codes, Enrolled, Enrolment
@@ -64,6 +64,21 @@ def test_five_wrong_tries_end_it(sqlite_world: World) -> None:
     assert redeem(sqlite_world, code) is None
 
 
+def test_what_no_code_looks_like_costs_no_try(sqlite_world: World) -> None:
+    code = begin(sqlite_world)
+    for _ in range(enrolment.TRIES):
+        assert redeem(sqlite_world, code[:-1]) is None
+        assert redeem(sqlite_world, code + "A") is None
+        assert redeem(sqlite_world, code[:-1] + "0") is None
+    assert redeem(sqlite_world, code) is not None
+
+
+@pytest.mark.parametrize("nonsense", ["\0\0AAAAAA", "\ud800\ud800AAAAAA", "AA\ud800AAAAA"])
+def test_what_no_database_can_hold_is_a_wrong_code(world: World, nonsense: str) -> None:
+    """Regression: it failed in the driver."""
+    assert redeem(world, nonsense) is None
+
+
 def test_it_ends_with_the_day_and_with_the_next_one(sqlite_world: World) -> None:
     first = begin(sqlite_world)
     second = begin(sqlite_world)
@@ -110,3 +125,43 @@ def test_over_http_it_gives_the_machine_what_it_needs_and_no_more(client: FlaskC
 def test_over_http_everything_else_is_refused_alike(client: FlaskClient, body: object) -> None:
     answer = client.post(PATH, json=body)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "no_enrolment")
+
+
+@pytest.mark.parametrize("code", ["\ud800\ud800AAAAAA", "\0\0AAAAAA"])
+def test_over_http_half_a_letter_is_refused_as_any_other(client: FlaskClient, code: str) -> None:
+    """Regression: it was answered 500."""
+    assert client.post(PATH, json={"code": code}).status_code == 403
+
+
+def tried(client: FlaskClient, address: str, code: str = "AAAAAAAA") -> int:
+    return client.post(PATH, json={"code": code}, environ_base={"REMOTE_ADDR": address}).status_code
+
+
+def test_one_address_has_few_wrong_codes(client: FlaskClient, sqlite_world: World) -> None:
+    """Regression: a stranger used up the tries of all codes within seconds."""
+    code = begin(sqlite_world)
+    assert [tried(client, "203.0.113.9") for _ in range(WRONG_BURST)] == [403] * WRONG_BURST
+    refused = client.post(PATH, json={"code": code}, environ_base={"REMOTE_ADDR": "203.0.113.9"})
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (429, "too_many")
+    assert "Retry-After" in refused.headers
+    sqlite_world.clock.advance(1 / WRONG_PER_S + 1)
+    assert [tried(client, "203.0.113.9"), tried(client, "203.0.113.9")] == [403, 429]
+    assert tried(client, "203.0.113.10", code) == 200, "another's are its own"
+
+
+def test_an_ipv6_network_is_one_address(client: FlaskClient) -> None:
+    """Regression: each of its 65 536 homes would have tries of its own."""
+    assert {tried(client, f"2001:db8:1:{home:x}::1") for home in range(WRONG_BURST)} == {403}
+    assert tried(client, "2001:db8:1:ffff::1") == 429
+    assert tried(client, "2001:db8:2::1") == 403
+
+
+def test_one_address_enrols_as_many_machines_as_it_has_codes_for(client: FlaskClient, sqlite_world: World) -> None:
+    for _ in range(WRONG_BURST + 2):
+        assert tried(client, "203.0.113.9", begin(sqlite_world)) == 200
+
+
+def test_a_days_wrong_codes_of_one_address_use_up_few_codes() -> None:
+    in_a_day = WRONG_BURST + enrolment.GOOD_FOR.total_seconds() * WRONG_PER_S
+    used_up = in_a_day / enrolment.TRIES
+    assert used_up <= 0.11 * len(enrolment.LETTERS) ** enrolment.NAMING
