@@ -3,8 +3,10 @@
 A stream holds a thread, so seats are counted; whoever gets none is told to come back and polls meanwhile.
 """
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from flask import Response, request, stream_with_context
 
@@ -23,6 +25,8 @@ LOOK_AT_RETURN_S = 10.0
 LONGEST_S = 600.0
 """Then the browser connects anew by itself and resumes."""
 BROWSER_RETRY_MS = 2000
+_VERSION = re.compile(r"[0-9]{1,18}")
+"""Longer than any version; what is longer still, Python may refuse to read."""
 
 
 class Events:
@@ -34,19 +38,26 @@ class Events:
     def stream(self, order_id: str) -> Response:
         """The stream of one order."""
         self._services.order(order_id)
+        follower = _Follower(self._services, order_id, asked_language(), wants_views="view" in request.args)
+        events = follower.events(_known_version())
         leave = self._services.streams.take(self._services.visitor())
         if leave is None:
             response = render_error(503, "too_many_streams")
             response.headers["Retry-After"] = str(RETRY_AFTER_S[503])
             return response
-        known = request.headers.get("Last-Event-ID") or request.args.get("known", "")
-        follower = _Follower(self._services, order_id, asked_language(), wants_views="view" in request.args)
-        body = follower.events(int(known) if known.isdecimal() else None)
-        response = Response(stream_with_context(body), mimetype="text/event-stream")
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Accel-Buffering"] = "no"
-        response.call_on_close(leave)
+        with ExitStack() as on_failure:
+            on_failure.callback(leave)
+            response = Response(stream_with_context(events), mimetype="text/event-stream")
+            response.headers["Cache-Control"] = "no-cache"
+            response.headers["X-Accel-Buffering"] = "no"
+            response.call_on_close(on_failure.pop_all().close)
         return response
+
+
+def _known_version() -> int | None:
+    """The version the reader has; what says none is passed over."""
+    said = (request.headers.get("Last-Event-ID", ""), request.args.get("known", ""))
+    return next((int(text) for text in said if _VERSION.fullmatch(text)), None)
 
 
 class _Follower:

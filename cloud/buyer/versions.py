@@ -115,20 +115,24 @@ class Versions:
         self._wake.set()
 
     def _look_on(self) -> None:
-        """Until nobody follows anything any more."""
+        """Until nobody follows anything any more. Looking for all has a time of its own, however often it is rung."""
+        looks_for_all_at = time.monotonic() + LOOK_S
         while True:
-            was_rung = self._wake.wait(LOOK_S)
+            self._wake.wait(max(0.0, looks_for_all_at - time.monotonic()))
             self._wake.clear()
+            is_for_all = time.monotonic() >= looks_for_all_at
             with self._lock:
                 if not self._followers:
                     self._thread = None
                     return
-                looked_for = [o for o in self._rung if o in self._followers] if was_rung else list(self._followers)
+                looked_for = list(self._followers) if is_for_all else [o for o in self._rung if o in self._followers]
                 self._rung.clear()
             try:
                 self._look(looked_for)
             except Exception:  # streams depend on this thread; the next look finds what this one missed
                 log.exception("versions of orders cannot be read")
+            if is_for_all:
+                looks_for_all_at = time.monotonic() + LOOK_S
             time.sleep(len(looked_for) * REST_S_PER_ORDER)
 
     def _look(self, order_ids: list[str]) -> None:

@@ -93,6 +93,12 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self.method_queue.defer(self._begin_to_end)
         super().handle_exit(sig, frame)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """What one event lets go of, has no later one: its socket is closed, and its number may be another's by now."""
+        for key, _ in self.poller.select(timeout):
+            if self.poller.get_map().get(key.fd) is key:
+                key.data(key.fileobj)
+
     def accept(self, listener: Any) -> None:
         """A new connection waits for its first request."""
         try:

@@ -1,11 +1,17 @@
 """Clients that take their time, by the hundred, at a real `coffee-cloud run`: everybody else is served meanwhile."""
 
-from contextlib import ExitStack
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import requests
 
+from cloud.processes.server import KEPT_ALIVE
 from tests.deploy.doors import Client, Doors
+from tests.waiting import wait_until
 
 MANY = 800
 """More than the program has threads, and more than it has places for connections."""
@@ -18,6 +24,18 @@ def is_healthy(doors: Doors) -> bool:
     return requests.get(doors.url + "/health", timeout=8).status_code == 200
 
 
+@contextmanager
+def halted(process: str) -> Iterator[None]:
+    """What happens meanwhile, the process finds all at once."""
+    state = Path(f"/proc/{process}/stat")
+    os.kill(int(process), signal.SIGSTOP)
+    try:
+        wait_until(lambda: state.read_text().rpartition(") ")[2][0] == "T", what="the process halted")
+        yield
+    finally:
+        os.kill(int(process), signal.SIGCONT)
+
+
 def test_who_does_not_finish_takes_nobodys_place(doors: Doors) -> None:
     beginnings = [b"", b"GET /health HT", BEGUN, BEGUN.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked")]
     with ExitStack() as closing:
@@ -26,6 +44,23 @@ def test_who_does_not_finish_takes_nobodys_place(doors: Doors) -> None:
         with Client(doors.port, WHOLE) as honest:
             assert honest.statuses(1) == [400]
         assert all(client.hears_the_end() for client in slow)  # also the last of them, after a while
+
+
+def test_who_is_let_go_may_have_said_more_at_that_moment(doors: Doors) -> None:
+    """Regression: the event of a connection just closed ended the process, and with it all event streams."""
+    child = doors.child()
+    with ExitStack() as closing:
+        waiting = [closing.enter_context(Client(doors.port, HEALTH[:9])) for _ in range(KEPT_ALIVE)]
+        assert is_healthy(doors)
+        with halted(child):
+            newcomers = [closing.enter_context(Client(doors.port, HEALTH[:9])) for _ in range(20)]
+            for client in waiting:
+                with suppress(ConnectionError):  # let go already
+                    client.say(HEALTH[9:10])
+        assert is_healthy(doors)
+        newcomers[-1].say(HEALTH[9:])
+        assert newcomers[-1].statuses(1) == [200]
+    assert doors.child() == child
 
 
 def test_who_never_hangs_up_holds_nobody_up(doors: Doors) -> None:

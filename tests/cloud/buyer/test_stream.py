@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from flask.testing import FlaskClient
 
 from cloud.buyer import stream, versions
 from cloud.buyer.services import Services
@@ -62,13 +63,14 @@ def follow(site: str) -> Follow:
     address = urlsplit(site)
 
     @contextmanager
-    def follow(order_id: str, last_seen: str = "", **headers: str) -> Iterator[Reader]:
+    def follow(order_id: str, last_seen: str = "", known: str = "", **headers: str) -> Iterator[Reader]:
         connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
         connection.connect()
         its_socket = connection.sock  # the connection forgets it once the answer has begun
         if last_seen:
             headers["Last-Event-ID"] = last_seen
-        connection.request("GET", f"/v1/orders/{quote(order_id, safe='')}/events", headers=headers)
+        path = f"/v1/orders/{quote(order_id, safe='')}/events?known={quote(known)}"
+        connection.request("GET", path, headers=headers)
         reader = Reader(connection.getresponse())
         thread = threading.Thread(target=reader.read)
         if reader.response.status == 200:
@@ -128,7 +130,7 @@ def test_a_reader_who_has_seen_this_version_waits_for_the_next(orders: Orders, f
         assert reader.statuses == ["make_failed"]
 
 
-@pytest.mark.parametrize("last_seen", ["1", "nonsense", "999"])
+@pytest.mark.parametrize("last_seen", ["1", "nonsense", "999", "-1", pytest.param("9" * 4301, id="endless")])
 def test_a_reader_who_missed_something_is_told_at_once(orders: Orders, follow: Follow, last_seen: str) -> None:
     orders.sent()
     with follow("o-1", last_seen=last_seen) as reader:
@@ -193,6 +195,39 @@ def test_there_are_so_many_seats_and_they_are_given_back(orders: Orders, follow:
     wait_until(lambda: services.streams.taken == 0, what="the seats given back")
     with follow("o-1") as again:
         assert again.response.status == 200
+
+
+@pytest.mark.parametrize("place", ["last_seen", "known"])
+def test_no_strange_number_keeps_a_seat(orders: Orders, follow: Follow, services: Services, place: str) -> None:
+    """Regression: a number longer than Python reads took a seat for good."""
+    orders.sent()
+    for _ in range(3):  # more than one address may have
+        with follow("o-1", **{place: "1" * 4301}) as reader:
+            assert reader.response.status == 200
+            wait_until(lambda: reader.statuses == ["make_pending"], what="the present state")
+        wait_until(lambda: services.streams.taken == 0, what="the seat given back")
+
+
+def test_a_seat_is_given_back_when_the_answer_cannot_be_made(
+    orders: Orders, client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: what failed after a seat was taken kept it."""
+    orders.sent()
+
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(stream, "stream_with_context", fail)
+    client.get("/v1/orders/o-1/events")
+    assert services.streams.taken == 0
+
+
+def test_what_the_address_says_counts_where_the_header_says_no_version(orders: Orders, follow: Follow) -> None:
+    """A header that says no version counts as none."""
+    orders.sent()
+    with follow("o-1", last_seen="nonsense", known=str(orders.order("o-1").version)) as reader:
+        wait_until(lambda: reader.beats, what="a heartbeat")
+        assert reader.events == []
 
 
 def test_nobody_keeps_or_buffers_a_stream(orders: Orders, follow: Follow) -> None:
