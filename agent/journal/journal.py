@@ -5,6 +5,7 @@ Decides nothing about drinks; guards only the order of states and that nothing s
 
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ PRUNE_EVERY = 500
 """New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
 MAX_NOTES = 64
 """Lines of a command's history beyond which a mere note is not added."""
+
+OUTLIVED = "received by an earlier run, which may have sent it"
 
 
 class Journal(CommandTable):
@@ -88,14 +91,21 @@ class Journal(CommandTable):
 
     def mark_doubted(self, command: Command) -> bool:
         """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
-        now, issued_at = self._cloud.best(), command.issued_at
-        if command.doubted or issued_at is None or command.state is not CommandState.RECEIVED:
+        if command.doubted or command.issued_at is None or command.state is not CommandState.RECEIVED:
             return False
-        absence = self.memory.absence(issued_at, command.deadline_at, now)
-        if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now):
+        if not (why := self._why_doubted(command, command.issued_at)):
             return False
         sent = {"doubted": AgentCode.EXPIRED} | self.sent_now()
-        return self.advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), absence.value, **sent)
+        return self.advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), why, **sent)
+
+    def _why_doubted(self, command: Command, issued_at: datetime) -> str:
+        """What may have been forgotten of it; "" when nothing."""
+        if command.session != self.session:
+            return OUTLIVED  # what a card has lost of its last commits cannot be seen
+        now = self._cloud.best()
+        absence = self.memory.absence(issued_at, command.deadline_at, now)
+        is_whole = absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now)
+        return "" if is_whole else absence.value
 
     def existed_at_issue(self, command: Command) -> bool:
         """Was this journal there when the command was issued?"""

@@ -158,6 +158,29 @@ def test_of_a_drink_whose_sending_the_card_forgot_the_machine_is_asked_first(
     assert {each.result for each in world.outcomes()} == {Result.DONE}
 
 
+def test_of_a_drink_the_machine_speaks_of_no_more_it_is_asked_all_the_same(world: PowerLossWorld) -> None:
+    """Regression: after its `done` was acknowledged nothing named the order, and a run that was written down by then
+    trusted its `received`: a second cup.
+    """
+    world.switch("without_dedup")
+    world.restart()
+    world.run(3)
+    world.welcome()
+    world.run(10)
+    make = world.make()
+    world.tell(make)
+    received = world.picture()
+    assert world.run(60, lambda: world.outcomes())
+    world.run(10)
+    world.disk = received
+    world.restart()
+    world.welcome()
+    world.tell(make)
+    world.run(60)
+    assert (world.cups(), world.line.makes()) == (1, 1)
+    assert {each.result for each in world.outcomes()} == {Result.DONE}
+
+
 def test_what_this_run_has_refused_no_word_of_the_machine_makes_a_drink(world: PowerLossWorld) -> None:
     """No power was lost, so no commit can be: a machine that says done of it is mistaken, and the operator is told."""
     world.welcome()
