@@ -1,4 +1,7 @@
-"""Looks at everything the agent needs and says in plain words what is wrong and what to do. Changes nothing."""
+"""Looks at everything the agent needs and says in plain words what is wrong and what to do.
+
+Changes nothing here. At the broker, where no agent runs, it takes the device's place: what waited there is sent again.
+"""
 
 from collections.abc import Iterator, Mapping
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from cloud.alerts.kinds import TERMS, Kind, Terms
+from cloud.alerts.kinds import COUNTS, TERMS, Kind, Terms
 
 FLAPPING_WITHIN = timedelta(minutes=30)
 FLIPS = 4
@@ -159,7 +159,10 @@ def _calm(incident: Incident) -> timedelta:
 def _with_facts(incident: Incident, condition: Condition | None) -> Incident:
     if condition is None or dict(condition.facts) == dict(incident.facts):
         return incident
-    return replace(incident, facts=dict(condition.facts), revision=incident.revision + 1)
+    changed = replace(incident, facts=dict(condition.facts), revision=incident.revision + 1)
+    counted = COUNTS.get(incident.kind)
+    has_one_more = counted is not None and condition.facts.get(counted, 0) > incident.facts.get(counted, 0)
+    return replace(changed, acknowledged_at=None, acknowledged_by="") if has_one_more else changed
 
 
 def _with_flip(incident: Incident, condition: Condition | None, now: datetime) -> Incident:

@@ -118,6 +118,13 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
 })  # fmt: skip
 
 
+COUNTS: Mapping[Kind, str] = MappingProxyType({
+    Kind.MONEY_WAITS: "payments", Kind.RETURN_STUCK: "payments", Kind.CLAIM_WAITS: "claims",
+    Kind.DIFFERENCE: "findings", Kind.RECEIPT_REFUSED: "receipts",
+})  # fmt: skip
+"""The fact that counts, where one incident stands for many things: who acknowledged some knows not of more."""
+
+
 def page_of(kind: Kind) -> str:
     """Where the runbook says what to do."""
     return f"docs/runbook.md#{kind.value.replace('_', '-')}"

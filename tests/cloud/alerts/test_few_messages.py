@@ -87,6 +87,25 @@ def test_until_somebody_acknowledges_it_is_repeated() -> None:
     assert len(story.sent) == 3
 
 
+def test_one_more_than_were_acknowledged_is_told() -> None:
+    """Regression: whoever had acknowledged one stuck payment heard nothing of forty-nine that came later."""
+    story = Story(listener=LETTERS)
+    waits = {"payments": 2, "order": "o-1", "kopecks": 35_800}
+
+    def wrong(_now: datetime) -> list[Condition]:
+        return [Condition(Kind.MONEY_WAITS, "north", "", NOON, waits)]
+
+    story.pass_time(600, wrong)
+    known = story.incidents["north/money_waits/"]
+    story.incidents["north/money_waits/"] = replace(known, acknowledged_at=story.now, acknowledged_by="anna")
+    waits["payments"] = 1
+    story.pass_time(9 * 3600, wrong)
+    assert [sent.words for sent in story.sent] == [["open"]], "fewer are no news"
+    waits["payments"] = 2
+    story.pass_time(60, wrong)
+    assert [sent.words for sent in story.sent] == [["open"], ["still"]]
+
+
 def test_the_second_line_hears_of_what_nobody_acknowledged() -> None:
     story = Story(listener=replace(MESSENGER, is_second=True))
     story.pass_time(1900, lambda now: [offline("m", NOON)])
