@@ -5,7 +5,6 @@ Decides nothing about drinks; guards only the order of states and that nothing s
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,6 @@ PRUNE_EVERY = 500
 """New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
 MAX_NOTES = 64
 """Lines of a command's history beyond which a mere note is not added."""
-
-OUTLIVED = "received by an earlier run, which may have sent it"
 
 
 class Journal(CommandTable):
@@ -93,19 +90,16 @@ class Journal(CommandTable):
         """True for a make of before our memory: from now on it counts as sent, so that the machine is asked first."""
         if command.doubted or command.issued_at is None or command.state is not CommandState.RECEIVED:
             return False
-        if not (why := self._why_doubted(command, command.issued_at)):
+        now = self._cloud.best()
+        absence = self.memory.absence(command.issued_at, command.deadline_at, now)
+        if absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, command.issued_at, now):
             return False
+        return self.count_as_sent(command, absence.value)
+
+    def count_as_sent(self, command: Command, why: str) -> bool:
+        """From now on, so that it is settled by what the machine says. False when it was taken back meanwhile."""
         sent = {"doubted": AgentCode.EXPIRED} | self.sent_now()
         return self.advance(command.command_id, CommandState.SENT, (CommandState.RECEIVED,), why, **sent)
-
-    def _why_doubted(self, command: Command, issued_at: datetime) -> str:
-        """What may have been forgotten of it; "" when nothing."""
-        if command.session != self.session:
-            return OUTLIVED  # what a card has lost of its last commits cannot be seen
-        now = self._cloud.best()
-        absence = self.memory.absence(issued_at, command.deadline_at, now)
-        is_whole = absence is Absence.NEVER_CAME or self.memory.had_begun(command.session, issued_at, now)
-        return "" if is_whole else absence.value
 
     def existed_at_issue(self, command: Command) -> bool:
         """Was this journal there when the command was issued?"""

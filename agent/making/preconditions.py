@@ -10,13 +10,13 @@ from agent.deadline import Term, Timeliness, expires_at, judge
 from agent.journal.journal import Journal
 from agent.journal.records import Command, CommandState, Snapshot
 from agent.live_state import LiveState
-from agent.machine.capability_rules import STATUS
+from agent.machine.capability_rules import STATUS, Duty
 from agent.machine.conversation import Conversation, Heard, LineLost, Sign, Wait
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making.finish_command import CommandFinisher
 from agent.making.readiness import Readiness
-from protocol.reasons import AgentCode
+from protocol.reasons import AgentCode, Phase
 
 LOOK_AGAIN_S = 0.5
 
@@ -77,6 +77,8 @@ class Preconditions:
             is_patient = self.clock.monotonic() < patient_until
             try:
                 if not code:
+                    if (yield from self._has_it_already(command)):
+                        return None
                     snapshot = yield from self._snapshot(command)
                     if snapshot is not None and not self.readiness.refusal(command.drink_no):
                         return snapshot
@@ -102,6 +104,15 @@ class Preconditions:
         if timeliness is Timeliness.EXPIRED:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
         return timeliness is Timeliness.EXPIRED
+
+    def _has_it_already(self, command: Command) -> Conversation[bool]:
+        """Ask about what an earlier run received: of its last commits a card may have lost that it was sent."""
+        if command.session == self.journal.session or command.doubted or self.driver.must(Duty.USE_COUNTERS):
+            return False
+        known = yield from self.driver.lookup(command.order_id)
+        if known is None or known.phase is Phase.UNKNOWN:
+            return False
+        return self.journal.count_as_sent(command, "the machine has it: an earlier run sent it")
 
     def _await_machine(self, until: float) -> Conversation[None]:
         """The line is down, or nobody has answered on it yet."""
