@@ -152,8 +152,9 @@ class LockedOrders:
         if order_id not in self.by_id:
             theirs = {key.removeprefix(_KEY) for key in self._tx.keys if key.startswith(_KEY)}
             self._fetch({order_id} | theirs - self.by_id.keys())
-        if order_id not in self.by_id and archive.bring_back(self._tx, [order_id]):
-            self._fetch([order_id])
+        if order_id not in self.by_id:
+            archive.bring_back(self._tx, [order_id])
+            self._fetch([order_id])  # somebody else may have brought it back while we waited for him
         if order_id not in self.by_id:
             raise UnknownOrder(order_id)
         return self.by_id[order_id]

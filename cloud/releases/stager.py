@@ -142,6 +142,8 @@ class Stager:
             device_jobs.ask(tx, one.device_uuid, wanted, f"rollout of {release.version}", job_id, now)
         except NotNow as not_now:
             one.not_before, one.code = now + WHILE_RUNNING, not_now.code
+            if not_now.code == device_jobs.NO_AGENT:
+                one.state, one.changed_at = Step.SKIPPED.value, now
             return False
         update_lock.take(tx, tx.session.get_one(Device, one.device_uuid), now)
         one.state, one.job_id, one.tries, one.changed_at = Step.ASKED.value, job_id, one.tries + 1, now

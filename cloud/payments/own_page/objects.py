@@ -22,6 +22,8 @@ MAX_REFUNDS = 100
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_.-]{1,64}\Z")]
 _Kopecks = Annotated[int, msgspec.Meta(ge=0, le=100_000_000_00)]
 _Word = Annotated[str, msgspec.Meta(max_length=64)]
+_Nonce = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[^\x00]*\Z")]
+"""A callback is kept by it, and PostgreSQL cannot store a NUL."""
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -52,7 +54,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     method: _Word = ""
     reason: _Word = ""
     hold_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    nonce: _Word = ""
+    nonce: _Nonce = ""
     key: _Word = ""
     time: int = 0
 
@@ -108,14 +110,18 @@ def payment_facts(told: Told) -> PaymentFacts:
         currency=told.currency,
         captured=captured if status is ProviderStatus.SUCCEEDED else 0,
         refunded=sum(refund.amount for refund in told.refunds if refund.status == "succeeded"),
-        method=told.method or None,
+        method=_storable(told.method) or None,
         test=told.test,
         account_id=told.account,
         metadata={"order_id": told.order, "payment": our_payment(told.payment)},
         hold_expires_at=told.hold_until.astimezone(UTC) if told.hold_until else None,
-        cancellation=Cancellation("merchant", told.reason) if status is ProviderStatus.CANCELED else None,
+        cancellation=Cancellation("merchant", _storable(told.reason)) if status is ProviderStatus.CANCELED else None,
         raw=msgspec.json.encode(told).decode(),
     )
+
+
+def _storable(words: str) -> str:
+    return words.replace("\0", "\ufffd")
 
 
 def refund_facts(told: Told, refund: ToldRefund) -> RefundFacts:

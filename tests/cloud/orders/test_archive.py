@@ -1,11 +1,12 @@
 """Finished orders rest in the archive and come back whole: nothing of them is lost, to the kopeck, whoever asks."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from cloud.access.person import Scope
@@ -18,6 +19,7 @@ from cloud.orders import archive, claims
 from cloud.orders.archive import ArchivedOrder, ArchivedPayment
 from cloud.orders.archiving import BATCH, LATER, SOON, STAYS_FOR, Archiving
 from cloud.orders.claims import ClaimKind
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.order_counts import count_on
 from cloud.orders.outbox import OutboxRow
@@ -28,6 +30,7 @@ from protocol.reasons import Result
 from tests.cloud.payments.reconciling import reconciled, refund_in_cabinet, today
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE, START, World
+from tests.waiting import wait_until
 
 AGE = timedelta(days=400)
 LATELY = timedelta(minutes=5)
@@ -202,6 +205,31 @@ def test_a_late_word_of_the_machine_brings_it_back(till: Till) -> None:
     world.report(order_id, Result.DONE, revision=2)
     assert (world.status(order_id), world.command(order_id).id) == ("successful", command.id)
     assert world.order(order_id).goodwill
+
+
+def test_two_who_need_it_at_once_both_get_it(till: Till) -> None:
+    """Regression: who had waited for the other heard "no such order"; a late outcome was lost, and acknowledged."""
+    world = till.world
+    order_id = given_back(till)
+    assert rest(world) == [order_id]
+    with ThreadPoolExecutor(1) as pool:
+
+        def status(tx: Transaction) -> str:
+            return lock_order(tx, order_id).order.status
+
+        def first(tx: Transaction) -> Future[str]:
+            assert status(tx) == "make_failed"
+            second = pool.submit(world.database.transact, status)
+            if not world.database.is_sqlite:
+                wait_until(lambda: _somebody_waits(world), what="the second to wait")
+            return second
+
+        assert world.database.transact(first).result(30) == "make_failed"
+
+
+def _somebody_waits(world: World) -> bool:
+    with world.database.read() as session:
+        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
 
 
 def test_its_code_and_its_page_show_the_same_order(till: Till) -> None:

@@ -14,6 +14,7 @@ from cloud.alerts import platform_conditions
 from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob
 from cloud.courier.job_sender import message_of
+from cloud.database.transaction import Transaction
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.money import PaymentState
@@ -217,6 +218,20 @@ def test_an_agent_that_is_too_old_is_left_to_a_person_and_a_busy_one_asked_again
     assert fleet.state() == ("running", {DEVICE: "skipped", OTHER_DEVICE: "waiting"})
     fleet.step(300)
     assert fleet.asked() == [OTHER_DEVICE]
+
+
+def test_a_machine_whose_agent_was_taken_away_keeps_no_wave_waiting(fleet: Fleet) -> None:
+    """Regression: Tmetr's heartbeats kept it online, and it was asked again for ever."""
+    fleet.start("1", "all")
+
+    def by_tmetr(tx: Transaction) -> None:
+        tx.session.get_one(Device, DEVICE).control = "tmetr-api"
+
+    fleet.world.database.transact(by_tmetr)
+    fleet.step()
+    for _ in range(10):
+        fleet.step(120)
+    assert OTHER_DEVICE in fleet.asked()
 
 
 def test_paused_and_stopped_ask_nobody(fleet: Fleet) -> None:

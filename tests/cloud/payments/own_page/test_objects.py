@@ -34,6 +34,7 @@ def told(**changes: Any) -> Any:
         {"amount": -1},
         {"amount": 10**13},
         {"captured": "all"},
+        {"nonce": "n\0"},
         {"status": 1},
         {"payment": "../x"},
         {"payment": "p\n"},
@@ -55,6 +56,14 @@ def test_what_is_not_as_described_is_not_guessed_at(changes: dict[str, Any]) -> 
 def test_what_is_no_payment_is_unreadable(payload: str) -> None:
     with pytest.raises(Unreadable):
         told_of(payload)
+
+
+def test_words_that_every_database_can_store() -> None:
+    """Regression: with a NUL in its method a paid payment's news could not be written, and it stayed pending."""
+    assert payment_facts(told(method="card\0")).method == "card\ufffd"
+    canceled = payment_facts(told(status="canceled", reason="\0")).cancellation
+    assert canceled is not None
+    assert canceled.reason == "\ufffd"
 
 
 def test_every_status_in_our_words() -> None:
