@@ -106,7 +106,7 @@ def payment_facts(told: Told) -> PaymentFacts:
     return PaymentFacts(
         provider_payment_id=told.payment,
         status=status,
-        amount=told.amount,
+        amount=captured if status is ProviderStatus.SUCCEEDED else told.amount,  # what was taken must be the price
         currency=told.currency,
         captured=captured if status is ProviderStatus.SUCCEEDED else 0,
         refunded=sum(refund.amount for refund in told.refunds if refund.status == "succeeded"),

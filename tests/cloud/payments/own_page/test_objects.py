@@ -58,6 +58,12 @@ def test_what_is_no_payment_is_unreadable(payload: str) -> None:
         told_of(payload)
 
 
+def test_less_taken_than_the_price_is_another_amount() -> None:
+    """Regression: what was taken was looked at by nobody, and a kopeck poured a drink."""
+    assert payment_facts(told(captured=1)).amount == 1
+    assert payment_facts(told(status="held", captured=1)).amount == PAID["amount"]
+
+
 def test_words_that_every_database_can_store() -> None:
     """Regression: with a NUL in its method a paid payment's news could not be written, and it stayed pending."""
     assert payment_facts(told(method="card\0")).method == "card\ufffd"
