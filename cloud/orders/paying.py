@@ -107,7 +107,8 @@ def payment_news(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rul
     payment.provider_payment_id = payment.provider_payment_id or news.provider_payment_id
     payment.confirmation_url = news.confirmation_url or payment.confirmation_url
     payment.method = news.method or payment.method
-    payment.problem = payment.problem or news.problem
+    if payment.paid_at is None:  # what fitted stays so: people may take a part of a hold, or let one go
+        payment.problem = payment.problem or news.problem
     payment.hold_expires_at = news.hold_expires_at or payment.hold_expires_at
     payment.checks = 0
     payment.key_refused = False

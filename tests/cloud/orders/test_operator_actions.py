@@ -103,6 +103,24 @@ def test_a_hold_is_captured_before_a_part_of_it_is_returned(world: World) -> Non
     assert "refund" in world.open_tasks(order_id)
 
 
+@pytest.mark.parametrize("is_poured", [True, False])
+def test_of_a_hold_that_people_took_in_part_only_that_part_is_money(world: World, is_poured: bool) -> None:
+    """Regression: it no longer fitted the order, and what had been taken for a poured drink went back by itself."""
+    order_id = world.pay(account=HOLD)
+    world.publish(order_id)
+    payment_id = world.payment(order_id).id
+    taken = {"captured": 10_000, "problem": "amount"}
+    if is_poured:
+        world.report(order_id, Result.DONE)
+        world.tell(payment_id, PaymentState.CAPTURED, **taken)
+        assert world.open_tasks(order_id, Task.CAPTURE, Task.REFUND) == []
+        assert world.payment(order_id).earned
+    else:
+        world.report(order_id, Result.REJECTED, "no_water")
+        world.tell(payment_id, PaymentState.CAPTURED, **taken)
+        assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [10_000]
+
+
 def test_money_on_its_way_needs_no_decision(world: World) -> None:
     order_id = world.pay()
     with pytest.raises(NotReturnable, match="paid"):
