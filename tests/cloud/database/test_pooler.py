@@ -2,10 +2,10 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, text, update
@@ -125,11 +125,12 @@ def test_all_who_wait_are_served_when_several_connections_come_back(pooled_url: 
     many = 3
     with closing(Database(pooled_url, pool_size=many)) as database, ThreadPoolExecutor(many) as threads:
         together = threading.Barrier(many)
+        queue: Any = cast(Connections, database.engine.pool)._pool  # who waits in it cannot be seen from outside
         with ExitStack() as lent:
             for _ in range(many):
                 lent.enter_context(database.engine.connect())
             waiting = [threads.submit(database.transact, lambda tx: (tx.connection, together.wait(3))) for _ in "abc"]
-            time.sleep(0.5)
+            wait_until(lambda: len(queue.not_empty._waiters) == many, what="all to wait for a connection")
         for one in waiting:
             one.result(30)
 
