@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from cloud.background import heartbeat
 from cloud.database.database import Database
@@ -121,6 +121,11 @@ class World:
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
         news = PaymentNews(state=state, **(told | more))
         self.database.transact(paying.payment_news, payment_id, news, self.rules, self.now)
+
+    def somebody_waits(self) -> bool:
+        """For a lock of PostgreSQL's."""
+        with self.database.read() as session:
+            return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
     def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
         """A refund succeeded at the provider."""

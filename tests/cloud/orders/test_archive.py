@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from cloud.access.person import Scope
@@ -221,15 +221,10 @@ def test_two_who_need_it_at_once_both_get_it(till: Till) -> None:
             assert status(tx) == "make_failed"
             second = pool.submit(world.database.transact, status)
             if not world.database.is_sqlite:
-                wait_until(lambda: _somebody_waits(world), what="the second to wait")
+                wait_until(world.somebody_waits, what="the second to wait")
             return second
 
         assert world.database.transact(first).result(30) == "make_failed"
-
-
-def _somebody_waits(world: World) -> bool:
-    with world.database.read() as session:
-        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
 
 
 def test_its_code_and_its_page_show_the_same_order(till: Till) -> None:

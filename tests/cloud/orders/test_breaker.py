@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
-from sqlalchemy import text
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing
@@ -161,13 +160,12 @@ def test_two_that_fail_in_one_commit_close_the_machine(world: World) -> None:
 @pytest.mark.both_databases
 def test_of_two_that_fail_at_once_the_second_sees_the_first(world: World) -> None:
     one, other = world.pay(), world.pay()
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
     def first(tx: Transaction) -> None:
         say_failed(tx, world, one)
         second = thread.submit(world.database.transact, say_failed, world, other)
         if not world.database.is_sqlite:  # there the second has not even begun
-            wait_until(lambda: second.done() or world.database.look(waiting, {})[0] > 0)
+            wait_until(lambda: second.done() or world.somebody_waits())
 
     with ThreadPoolExecutor(1) as thread:
         world.database.transact(first)

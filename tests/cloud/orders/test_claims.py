@@ -3,7 +3,6 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
 
 from cloud.database.transaction import Transaction
 from cloud.orders import claims
@@ -63,17 +62,12 @@ def test_who_answers_waits_for_a_buyer_who_is_writing(world: World) -> None:
             lock_order(tx, order_id)
             answered = pool.submit(answer, world, claim, "Вернём деньги")
             if not world.database.is_sqlite:
-                wait_until(lambda: _somebody_waits(world), what="the answer to wait for the order")
+                wait_until(world.somebody_waits, what="the answer to wait for the order")
             claims.say(tx, order_id, None, "и пить хочется", "ru", world.now)
             return answered
 
         world.database.transact(write).result(30)
     assert [words for _, words in told(world, claim)] == ["и пить хочется", "Вернём деньги"]
-
-
-def _somebody_waits(world: World) -> bool:
-    with world.database.read() as session:
-        return bool(session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar())
 
 
 def test_one_is_open_at_a_time_and_three_are_all(world: World) -> None:
