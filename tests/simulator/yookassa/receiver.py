@@ -38,11 +38,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.headers.append(dict(self.headers))
+        self.server.received.append(json.loads(body))  # first: once it is answered, the test may look
         self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        self.server.headers.append(dict(self.headers))
-        self.server.received.append(json.loads(body))
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""
