@@ -180,7 +180,7 @@ class BareStage(Stage):
         self.cloud_url = f"http://127.0.0.1:{port}"
         words = ["-k", "gthread", "--threads", "64", "--keep-alive", "30", "-b", f"127.0.0.1:{port}"]
         environ = os.environ | {"BARE_DATABASE_URL": self.database_url, "BARE_MQTT_URL": mqtt_url}
-        command = [interpreter.chosen(), "-m", "gunicorn", *words, "bench.bare:create_app()"]
+        command = [*interpreter.command("gunicorn"), *words, "bench.bare:create_app()"]
         folder = self._subfolder("bare-cloud")
         self._run(Running("bare cloud", command, folder, environ | dict(interpreter.environ())), lambda: answers(port))
 

@@ -1,11 +1,15 @@
-"""Which Python the measured programs run on: the fastest build of our version on this machine. And where they write.
+"""Which Python the measured programs run on: the fastest build of our version on this machine. Its packages. And where
+they write.
 
 A build without profile-guided optimisation takes half as long again, and says nothing of what people deploy. Builds
 do not all tell how they were made (Debian's is optimised and does not), so a fixed piece of work is timed.
 """
 
+import atexit
 import functools
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -13,12 +17,15 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 CHOICE = "BENCH_PYTHON"
 """Names another one; of the same version, for it uses the packages of this environment."""
 CLEARLY = 0.9
 """Ours is left only for one that needs less than this share of the time."""
+_ROOT = Path(__file__).parents[1]
 _KIND = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 _WORK = """\
 import time
@@ -54,10 +61,30 @@ def work_ms(program: str) -> float:
     return round(float(said), 2)
 
 
+def command(module: str) -> list[str]:
+    """How the chosen one runs a module, without what the system's packages would add (`-S`)."""
+    return [chosen(), "-S", "-m", module]
+
+
 def environ() -> Mapping[str, str]:
     """So that the chosen one finds our packages and ourselves, whatever folder it is started in."""
-    ours = [str(Path(__file__).parents[1]), sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]]
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(ours))}
+    return {"PYTHONPATH": os.pathsep.join([str(_ROOT), deployed_packages()])}
+
+
+@functools.cache
+def deployed_packages() -> str:
+    """A folder of links to what a deployment installs (`requirements/runtime.txt`), and to nothing else.
+
+    Libraries load what they find: Mako takes pytest's Pygments, requests takes Debian's chardet, 7 MiB in each program.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="coffee-bench-packages-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in re.findall(r"^([\w.-]+)==", (_ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE):
+        with suppress(PackageNotFoundError):  # of other systems
+            found = distribution(name)
+            for entry in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+                (folder / entry).symlink_to(str(found.locate_file(entry)))
+    return str(folder)
 
 
 def told() -> str:

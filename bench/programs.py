@@ -44,8 +44,8 @@ class Running(Program):
 def ours(module: str, arguments: list[str], name: str, folder: Path, settings: Mapping[str, str]) -> Running:
     """One of our own programs, with no other settings than these and what may be compared (`COMPARED`)."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("COFFEE_") or key in COMPARED}
-    python = interpreter.chosen()
-    return Running(name, [python, "-m", module, *arguments], folder, {**environ, **interpreter.environ(), **settings})
+    words = [*interpreter.command(module), *arguments]
+    return Running(name, words, folder, {**environ, **interpreter.environ(), **settings})
 
 
 def mosquitto(folder: Path, port: int) -> Running | None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -104,6 +105,13 @@ def test_a_python_that_is_asked_for_is_taken_and_its_pace_is_told(monkeypatch: p
     assert interpreter.chosen() == sys.executable
     assert f"({sys.executable}: {interpreter.work_ms(sys.executable)} ms" in interpreter.told()
     interpreter.chosen.cache_clear()
+
+
+def test_measured_programs_load_what_a_deployment_has_and_nothing_of_the_tests_or_the_system() -> None:
+    look = "import sys, mako.exceptions, requests; print({'pygments', 'chardet'} & sys.modules.keys())"
+    python = interpreter.command("")[:2]
+    said = subprocess.run([*python, "-c", look], env=interpreter.environ(), capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 @pytest.mark.long
