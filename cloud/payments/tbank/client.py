@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from cloud.orders.tasks import BY_HAND
 from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, ShopFacts
@@ -47,6 +48,7 @@ LINK_LIFE = timedelta(hours=1)
 """How long a payment page can be paid: as long as YooKassa's, so that every payment is final by the same time."""
 SELF_CHECK_ORDER = "coffee-relay-self-check"
 NO_LIST = Rejected(0, "no_list", None, "T-Bank lists no payments: ask about each")
+ONLY_BY_HAND = Rejected(0, BY_HAND, None, "a part went back, and T-Bank does not tell how much: look in its cabinet")
 
 
 class TBankClient:
@@ -263,6 +265,8 @@ class TBankClient:
         """Send what may be sent; else say what the state is already."""
         if step is Step.REFUSE:
             return Rejected(200, WRONG_STATUS, None, f"not sent: the payment is {state.status}")
+        if step is Step.BY_HAND:
+            return ONLY_BY_HAND
         if step is Step.TELL:
             return Ok(Changed(state.payment_id, state.status, None))
         changed = self._wire.act(path, asked, changed_by)

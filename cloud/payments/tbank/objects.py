@@ -35,8 +35,9 @@ _STATUS_OF = {word: status for status, words in _STATUSES.items() for word in wo
 _STANDS_WHOLE = OPEN | PAYING | {"AUTHORIZED", "CONFIRMED"} | CONFIRMING
 """Here `Amount` is the payment's own, to be compared with our order's."""
 
+CARD = "bank_card"
 _METHODS = {
-    "cards": "bank_card",
+    "cards": CARD,
     "sbp": "sbp",
     "sberpay": "sberbank",
     "tpay": "tinkoff_bank",
@@ -139,6 +140,11 @@ def whole_amount(state: State, booked: Booked | None) -> int:
     return booked.amount
 
 
+def tells_what_went_back(state: State, booked: Booked | None) -> bool:
+    """Whether `Amount` says how much of the payment has gone back. A bank may tell the first sum for ever."""
+    return state.status != "PARTIAL_REFUNDED" or 0 < state.amount < whole_amount(state, booked)
+
+
 def refunded(state: State, booked: Booked | None) -> int:
     """Kopecks gone back for certain. When T-Bank does not tell how much, no more than our ledger knows already."""
     known = booked.refunded if booked else 0
@@ -146,7 +152,7 @@ def refunded(state: State, booked: Booked | None) -> int:
     if state.status == "REFUNDED":
         return whole
     if state.status == "PARTIAL_REFUNDED":
-        return whole - state.amount if 0 < state.amount < whole else known
+        return whole - state.amount if tells_what_went_back(state, booked) else known
     return min(known, whole) if state.status in REFUNDING else 0
 
 

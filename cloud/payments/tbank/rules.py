@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cloud.payments.facts import ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.tbank.ledger_view import Booked
 from cloud.payments.tbank.objects import (
+    CARD,
     CONFIRMING,
     GONE,
     HELD,
@@ -22,15 +23,20 @@ from cloud.payments.tbank.objects import (
     payment_facts,
     refund_facts,
     refunded,
+    tells_what_went_back,
 )
 
 
 class Step(enum.Enum):
-    """SEND it; TELL what is: it has happened, is under way, or nobody can say; REFUSE: it cannot be."""
+    """SEND it; TELL what is: it has happened, is under way, or nobody can say; REFUSE: it cannot be.
+
+    BY_HAND: it may have happened, and only the bank's cabinet can say.
+    """
 
     SEND = "send"
     TELL = "tell"
     REFUSE = "refuse"
+    BY_HAND = "by_hand"
 
 
 def capture_step(state: State) -> Step:
@@ -50,19 +56,25 @@ def cancel_step(state: State) -> Step:
 def refund_step(state: State, booked: Booked | None) -> Step:
     """Give back what was taken. A refund that our ledger does not know is taken for this one: it may be.
 
-    If it was somebody else's, what is still owed shows in the ledger and gets a new task.
+    If it was somebody else's, what is still owed shows in the ledger and gets a new task. Where the bank does not tell
+    how much went back, only a card's repeat is known to it (`ExternalRequestId`).
     """
     if state.status in OPEN | PAYING | HELD | CONFIRMING | REVERSING | GONE:
         return Step.REFUSE
     if state.status == "CONFIRMED":
         return Step.SEND
+    if not tells_what_went_back(state, booked):
+        return Step.SEND if state.method == CARD else Step.BY_HAND
     if state.status == "PARTIAL_REFUNDED" and refunded(state, booked) <= (booked.refunded if booked else 0):
         return Step.SEND
     return Step.TELL
 
 
 def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> RefundFacts:
-    """How the refund stands that was to bring the sum returned to `expected`, by the payment's state."""
+    """How the refund stands that was to bring the sum returned to `expected`, by the payment's state.
+
+    Where the bank does not tell how much went back, a first part is there when any is; of a further one nobody can say.
+    """
     if state.status in REFUNDING:
         return refund_facts(state, booked, expected, RefundStatus.PENDING)
     if payment_facts(state, booked).status is ProviderStatus.UNKNOWN_STATUS:
@@ -70,6 +82,10 @@ def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> R
     total = refunded(state, booked)
     if total >= expected:
         return refund_facts(state, booked, total, RefundStatus.SUCCEEDED)
+    if not tells_what_went_back(state, booked):
+        is_first = booked is None or not booked.returns
+        stands = RefundStatus.SUCCEEDED if is_first else RefundStatus.UNKNOWN_STATUS
+        return refund_facts(state, booked, expected, stands)
     return refund_facts(state, booked, expected, RefundStatus.CANCELED)
 
 

@@ -250,6 +250,35 @@ def test_a_bank_that_tells_the_first_sum_for_ever_pays_back_once(counter: Counte
     assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
+@pytest.mark.parametrize("method", ["sbp", "card"])
+def test_a_bank_that_tells_the_first_sum_for_ever_pays_a_slow_return_once(
+    counter: Counter, rig: TBankRig, method: str
+) -> None:
+    rig.bank.behaviour = Behaviour(original_amount=True, refund_delay=60)
+    payment_id = counter.opened(counter.at_once).provider_payment_id
+    rig.bank.pay(payment_id, method)
+    asked = refunded(counter.at_once.send(counter.hold.prepare_refund(payment_id, 5000, "ref-1")))
+    rig.time_passes(61)
+    found = fact(counter.at_once.fetch_refund(asked.provider_refund_id))
+    assert (found.status, found.amount) == (RefundStatus.SUCCEEDED, 5000)
+    assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
+
+
+def test_of_sbp_a_repeat_is_left_to_people_where_the_bank_does_not_tell_what_went_back(
+    counter: Counter, rig: TBankRig
+) -> None:
+    rig.bank.behaviour = Behaviour(original_amount=True, refund_delay=0)
+    payment_id = by_sbp(counter, rig)
+    call = counter.at_once.prepare_refund(payment_id, 5000, "ref-1")
+    rig.wire.trouble(Trouble.RESET, after=True)
+    assert isinstance(counter.at_once.send(call), Unknown)
+    rig.time_passes(1)
+    again = counter.at_once.send(call)
+    assert isinstance(again, Rejected)
+    assert again.code == "by_hand"
+    assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
+
+
 def test_a_hold_that_people_made_smaller_is_taken_as_far_as_it_goes(counter: Counter, rig: TBankRig) -> None:
     payment_id = counter.held()
     rig.bank.bank.cancel_in_cabinet(payment_id, 5000)

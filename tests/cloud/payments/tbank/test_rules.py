@@ -46,8 +46,8 @@ TABLE = {
 """Status, and what becomes of a capture, a cancellation and a refund. Part was refunded that our books do not know."""
 
 
-def state(status: str, amount: int = PRICE) -> State:
-    return State("700", "pay-1", status, amount, "terminal")
+def state(status: str, amount: int = PRICE, method: str | None = None) -> State:
+    return State("700", "pay-1", status, amount, "terminal", method=method)
 
 
 @pytest.mark.parametrize("word", TABLE)
@@ -65,10 +65,21 @@ def test_a_refund_goes_on_when_every_earlier_one_is_in_our_books() -> None:
     assert refund_step(now, Booked("ord-1", PRICE, {"700-3000": 3000})) is TELL
 
 
-def test_a_bank_that_tells_the_first_sum_for_ever_is_asked_with_its_own_key() -> None:
-    now = state("PARTIAL_REFUNDED", PRICE)
+@pytest.mark.parametrize(("method", "step"), [("bank_card", SEND), ("sbp", Step.BY_HAND), (None, Step.BY_HAND)])
+def test_a_bank_that_tells_the_first_sum_for_ever_is_asked_again_where_it_knows_a_repeat(
+    method: str | None, step: Step
+) -> None:
+    now = state("PARTIAL_REFUNDED", PRICE, method)
     assert refunded(now, Booked("ord-1", PRICE, {"700-5000": 5000})) == 5000
-    assert refund_step(now, Booked("ord-1", PRICE)) is SEND
+    assert refund_step(now, Booked("ord-1", PRICE)) is step
+
+
+def test_where_the_sum_is_not_told_a_first_part_is_there_and_of_a_further_one_nobody_can_say() -> None:
+    now = state("PARTIAL_REFUNDED", PRICE)
+    first = refund_as_it_stands(now, Booked("ord-1", PRICE), 5000)
+    assert (first.status, first.amount) == (RefundStatus.SUCCEEDED, 5000)
+    further = refund_as_it_stands(now, Booked("ord-1", PRICE, {"700-5000": 5000}), 9000)
+    assert further.status is RefundStatus.UNKNOWN_STATUS
 
 
 @pytest.mark.parametrize("status", ["REFUNDED", "REVERSED", "PARTIAL_REFUNDED", "REFUNDING"])
