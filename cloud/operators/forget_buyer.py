@@ -15,9 +15,11 @@ from cloud.orders import receipts
 from cloud.orders.claims import Claim, ClaimMessage, open_claim
 from cloud.orders.locked_order import lock_order
 from cloud.orders.status_change import add_note
-from cloud.payments.models import StoredNotification
+from cloud.payments.models import ERASED, StoredNotification
+from cloud.payments.own_page.ledger_view import CUSTOM
+from cloud.payments.own_page.objects import without_words
 
-ERASED = "—"
+NO_WORDS = "—"
 """Stands where the words of a claim were, the answers too: they address the buyer."""
 
 
@@ -34,10 +36,12 @@ def forget_buyer(tx: Transaction, order_id: str, by: str, why: str, now: datetim
         raise NotForgettable("its claim is open: answer and close it first")
     receipts.forget(tx, order_id)
     theirs = select(Claim.id).where(Claim.order_id == order_id)
-    tx.session.execute(update(ClaimMessage).where(ClaimMessage.claim_id.in_(theirs)).values(words=ERASED))
+    tx.session.execute(update(ClaimMessage).where(ClaimMessage.claim_id.in_(theirs)).values(words=NO_WORDS))
     numbers = [payment.provider_payment_id for payment in locked.payments if payment.provider_payment_id]
-    sent = StoredNotification.provider_payment_id.in_(numbers)
-    tx.session.execute(update(StoredNotification).where(sent).values(body="{}"))
+    for heard in tx.session.scalars(
+        select(StoredNotification).where(StoredNotification.provider_payment_id.in_(numbers))
+    ):
+        heard.body = _forgotten(heard)
     add_note(locked, "buyer_forgotten", by[:64], now, why[:128])
     record(
         tx,
@@ -47,3 +51,8 @@ def forget_buyer(tx: Transaction, order_id: str, by: str, why: str, now: datetim
         ),
         now,
     )  # fmt: skip
+
+
+def _forgotten(heard: StoredNotification) -> str:
+    """What stays of it: the callbacks of a merchant's own page are our only word of its money."""
+    return without_words(heard.body) if heard.provider == CUSTOM and heard.body != ERASED else ERASED

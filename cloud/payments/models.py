@@ -7,6 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database.base import Base
 
+ERASED = "{}"
+"""The body of a notification whose buyer was forgotten."""
+
 
 class StoredNotification(Base):
     """One notification as it came. A hint only: whoever handles it asks the provider (promise 5)."""

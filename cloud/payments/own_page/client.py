@@ -213,13 +213,19 @@ class CustomClient:
         if booked is None:
             return NotOurs("not an id of this account")
         if self._status is None:
-            return as_a_whole(booked.heard) or Ok(self._untold(booked, LAST_CALLBACK))
+            return as_a_whole(booked.heard) or self._silent(booked)
         told = self._status.ask(payment_id, int(self._now().timestamp()), self._new_nonce(), told_of)
         if isinstance(told, NotOurs):
             return Ok(self._untold(booked, CLOCKS_APART))
         if not isinstance(told, Ok):
             return told
         return told.value if told.value.payment == payment_id else Unknown("about another payment")
+
+    def _silent(self, booked: Booked) -> Outcome[PaymentFacts]:
+        """No callback is left to go by."""
+        if booked.is_erased:  # by a program that kept nothing of them
+            return Unknown("what was called back is erased")
+        return Ok(self._untold(booked, LAST_CALLBACK))
 
     def _untold(self, booked: Booked, patience: timedelta) -> PaymentFacts:
         """The buyer never came to the page (yet). Nothing is paid; when nothing can be any more, it is over."""

@@ -10,7 +10,7 @@ from cloud.database.database import Database
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
-from cloud.payments.models import StoredNotification
+from cloud.payments.models import ERASED, StoredNotification
 from cloud.payments.own_page.objects import Told, told_of
 
 CUSTOM = "Custom"
@@ -36,6 +36,8 @@ class Booked:
     order_id: str
     amount: int
     heard: tuple[Told, ...] = ()
+    is_erased: bool = False
+    """Callbacks of it were erased: what is left may not be all."""
 
 
 class LedgerView:
@@ -56,9 +58,9 @@ class LedgerView:
                 StoredNotification.provider == CUSTOM, StoredNotification.provider_payment_id == name
             )
             heard = session.scalars(news.order_by(StoredNotification.id.desc()).limit(MAX_HEARD)).all()
-            told = (told_of(body) for body in heard)
+            told = (told_of(body) for body in heard if body != ERASED)
             mine = tuple(one for one in told if one.account == self._account_id)[::-1]
-            return Booked(name, payment.order_id, payment.amount, mine)
+            return Booked(name, payment.order_id, payment.amount, mine, is_erased=ERASED in heard)
 
     def payment_of_refund(self, key: str) -> str | None:
         """Which payment a return we asked for belongs to."""

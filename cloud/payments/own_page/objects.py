@@ -83,6 +83,11 @@ def note_of(payload: str) -> Note:
     return _read(payload, Note)
 
 
+def without_words(payload: str) -> str:
+    """The same payment without what may tell of its buyer. Raises `Unreadable`."""
+    return msgspec.json.encode(msgspec.structs.replace(told_of(payload), method="", reason="")).decode()
+
+
 def as_a_whole(callbacks: Iterable[Told]) -> Told | None:
     """The payment after all that was told of it, in whatever order it came. None when nothing was.
 
@@ -114,10 +119,18 @@ def payment_facts(told: Told) -> PaymentFacts:
         test=told.test,
         account_id=told.account,
         metadata={"order_id": told.order, "payment": our_payment(told.payment)},
-        hold_expires_at=told.hold_until.astimezone(UTC) if told.hold_until else None,
+        hold_expires_at=_in_utc(told.hold_until),
         cancellation=Cancellation("merchant", _storable(told.reason)) if status is ProviderStatus.CANCELED else None,
         raw=msgspec.json.encode(told).decode(),
     )
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """None also for the first and last hours of the calendar, by which some say "no time"."""
+    try:
+        return moment.astimezone(UTC) if moment is not None else None
+    except OverflowError:
+        return None
 
 
 def _storable(words: str) -> str:

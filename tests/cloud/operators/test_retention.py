@@ -13,7 +13,7 @@ from cloud.courier.device_jobs import DeviceJob, Kind, Wanted
 from cloud.database.transaction import Transaction
 from cloud.migrations.migrate import TABLES
 from cloud.operators import retention
-from cloud.operators.forget_buyer import ERASED, NotForgettable, forget_buyer
+from cloud.operators.forget_buyer import NO_WORDS, NotForgettable, forget_buyer
 from cloud.operators.retention import BATCH, QUARTER, Retention
 from cloud.orders import claims
 from cloud.orders.claims import ClaimKind, ClaimMessage
@@ -130,7 +130,7 @@ def test_a_buyer_is_forgotten_and_the_order_stays(till: Till) -> None:
     world.database.transact(claims.answer, claim.id, "ops", "Anna, it is back", world.now, resolves=True)
     world.database.transact(forget_buyer, order_id, "ops", "asked", world.now)
     with world.database.read() as session:
-        assert list(session.scalars(select(ClaimMessage.words))) == [ERASED, ERASED]
+        assert list(session.scalars(select(ClaimMessage.words))) == [NO_WORDS, NO_WORDS]
         assert set(session.scalars(select(StoredNotification.body))) <= {"{}"}
         assert [row.act for row in session.scalars(select(JournalRow))] == ["forget_buyer"]
     assert all(row.call_body is None for row in world.rows(order_id) if row.lane == "provider")

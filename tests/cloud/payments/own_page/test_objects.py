@@ -72,6 +72,12 @@ def test_words_that_every_database_can_store() -> None:
     assert canceled.reason == "\ufffd"
 
 
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00+03:00", "9999-12-31T23:59:59-12:00"])
+def test_a_hold_until_the_edge_of_the_calendar_says_nothing(said: str) -> None:
+    held = payment_facts(told(status="held", hold_until=said))
+    assert (held.status, held.hold_expires_at) == (ProviderStatus.HELD, None)
+
+
 def test_every_status_in_our_words() -> None:
     said = {status: payment_facts(told(status=status)).status for status in ("pending", "held", "canceled", "paid!")}
     assert said == {

@@ -5,20 +5,22 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
+from cloud.operators.forget_buyer import forget_buyer
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Movement
 from cloud.orders.owed_tasks import return_of
 from cloud.orders.tasks import Task
-from cloud.payments.outcomes import Ok
+from cloud.payments.models import ERASED, StoredNotification
+from cloud.payments.outcomes import Ok, Unknown
 from protocol.reasons import Result
 from simulator.custom.books import Status
 from simulator.custom.faults import Fault, Kind, Where
-from tests.cloud.payments.custom_till import CustomTill, a_custom_till
+from tests.cloud.payments.custom_till import ACCOUNT, CustomTill, a_custom_till
 from tests.cloud.worlds import PRICE, World
 
 pytestmark = pytest.mark.any_database
@@ -320,6 +322,32 @@ def test_with_a_status_address_alone_a_return_by_hand_is_found_by_asking(status_
     till.work(3600)
     assert moved(till, order_id) == {"captured": PRICE, "refunded": PRICE}
     assert till.world.open_tasks(order_id, Task.REFUND) == []
+
+
+def test_money_given_back_after_its_buyer_was_forgotten_is_booked_all_the_same(callbacks_only: CustomTill) -> None:
+    till, world = callbacks_only, callbacks_only.world
+    order_id = till.paid()
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    till.work()
+    world.database.transact(forget_buyer, order_id, "anna", "asked", world.now)
+    assert not any("bank_card" in news.body for news in till.news())
+    till.merchant.books.refund(till.name(order_id), "by-hand-1", PRICE)
+    assert till.hear() == [200]
+    till.work()
+    assert world.payment(order_id).refunded == PRICE
+
+
+def test_callbacks_that_an_older_program_erased_are_not_taken_for_a_payment_nobody_made(
+    callbacks_only: CustomTill,
+) -> None:
+    till, world = callbacks_only, callbacks_only.world
+    order_id = till.paid()
+    world.database.transact(lambda tx: tx.session.execute(update(StoredNotification).values(body=ERASED)))
+    world.clock.advance(30 * 24 * 3600)
+    client = till.shops.of_account(ACCOUNT, "Custom")
+    assert client is not None
+    assert isinstance(client.fetch(till.name(order_id)), Unknown)
 
 
 def test_a_payment_never_called_back_is_over_a_day_after_its_time(callbacks_only: CustomTill) -> None:
