@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.due import due
 from cloud.database.transaction import Transaction
+from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
+from cloud.fleet.models import Device
 from cloud.orders import adopting, paying
 from cloud.orders.adopting import Listed, UnknownMachine
 from cloud.orders.restores import Restore, RestoredShop
 from cloud.orders.rules import Rules
+from cloud.payments.counted_calls import PROVIDER_OF
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
@@ -118,7 +122,7 @@ class Adoption:
                     paying.ask_soon(tx, payment.id, now)
             elif attempt is None or attempt.provider_payment_id is None:
                 try:
-                    adopting.adopt(tx, _listed(facts, account, now), self._rules, now)
+                    adopting.adopt(tx, _listed(facts, _seller(tx.session, facts, account), now), self._rules, now)
                     adopted += 1
                 except UnknownMachine as error:
                     lacking.add(f"machine {error} of order {facts.metadata['order_id'][:255]} is not in this database")
@@ -141,13 +145,32 @@ class Adoption:
         tx.notify(NEWS)
 
 
+def _seller(session: Session, facts: PaymentFacts, listed_at: Account) -> Account:
+    """Of several who sell at one shop, the machine's merchant; by the machine's scenario, if he has it there."""
+    device = session.get(Device, _device_uuid(facts))
+    if device is None:
+        return listed_at
+    its = [
+        accounts.of(one)
+        for one in accounts.known(session)
+        if one.merchant_id == device.merchant_id
+        and one.account_id == listed_at[2]
+        and PROVIDER_OF[one.scenario] == PROVIDER_OF[listed_at[1]]
+    ]
+    return min(its, key=lambda account: account[1] != device.payment_scenario, default=listed_at)
+
+
+def _device_uuid(facts: PaymentFacts) -> str:
+    return facts.metadata.get("device_uuid", "")[:64]
+
+
 def _listed(facts: PaymentFacts, account: Account, now: datetime) -> Listed:
     marks = facts.metadata
     size = marks.get("size", "")
     return Listed(
         order_id=marks["order_id"][:255],
         payment_id=marks["payment"][:PAYMENT_ID],
-        device_uuid=marks.get("device_uuid", "")[:64],
+        device_uuid=_device_uuid(facts),
         provider_payment_id=facts.provider_payment_id,
         amount=facts.amount,
         created_at=facts.created_at or now,

@@ -134,21 +134,26 @@ class ShopDay:
                     self._seen.add(ours.id)
                     if ours.id not in told:
                         self._income(facts, ours)
-                if self._day.holds(facts.created_at):
+                attempt = by_mark.get(facts.metadata.get("payment", ""))
+                if self._day.holds(facts.created_at) and not self._is_of_another(ours or attempt):
                     self.look.payments_there += 1
                     self.look.taken_there += facts.captured
-                    self._their_payment(provider, facts, ours, by_mark.get(facts.metadata.get("payment", "")))
+                    self._their_payment(provider, facts, ours, attempt)
 
     def _income(self, facts: PaymentFacts, ours: Payment) -> None:
         if facts.income is not None and self._shop.has(ours) and facts.captured == ours.captured > 0:
             self.look.incomes[ours.id] = ours.captured, facts.income
+
+    def _is_of_another(self, ours: Payment | None) -> bool:
+        """Several may sell at one shop, and one by two scenarios: each sees what is his in its lists."""
+        return ours is not None and ours.account_id == self._shop.account_id and not self._shop.has(ours)
 
     def _their_payment(
         self, provider: Provider, facts: PaymentFacts, ours: Payment | None, attempt: Payment | None
     ) -> None:
         if ours is None:
             self._stranger(facts, attempt)
-        elif (self._shop.has(ours) or ours.account_id != self._shop.account_id) and self._differ(facts, ours):
+        elif self._differ(facts, ours):
             self._look_again(provider, facts, ours)
 
     def _stranger(self, facts: PaymentFacts, attempt: Payment | None) -> None:
@@ -168,14 +173,16 @@ class ShopDay:
             self._compare_refunds(provider, [told for told in page.items if self._day.holds(told.created_at)])
 
     def _compare_refunds(self, provider: Provider, told: Sequence[RefundFacts]) -> None:
-        self.look.refunds_there += len(told)
-        self.look.returned_there += sum(refund.amount for refund in told if _is_done(refund))
         self._database.transact(archive.bring_back_payments, {one.provider_payment_id for one in told}, self._now)
         with self._database.read() as session:
             payments = ledger_view.of_provider(session, [refund.provider_payment_id for refund in told])
             booked = ledger_view.booked_returns(session, [payment.id for payment in payments.values()])
         for refund in told:
             payment = payments.get(refund.provider_payment_id)
+            if self._is_of_another(payment):
+                continue
+            self.look.refunds_there += 1
+            self.look.returned_there += refund.amount if _is_done(refund) else 0
             if payment is None:
                 self._strange_refund(provider, refund)
                 continue
@@ -204,7 +211,8 @@ class ShopDay:
         with self._database.read() as session:
             ours = ledger_view.of_provider(session, [entry.provider_payment_id for entry in entries])
         for entry in entries:
-            self.look.note(unreadable_entry(entry, ours.get(entry.provider_payment_id), f"{self._day.date}"))
+            if not self._is_of_another(payment := ours.get(entry.provider_payment_id)):
+                self.look.note(unreadable_entry(entry, payment, f"{self._day.date}"))
 
     # What our ledger tells
 

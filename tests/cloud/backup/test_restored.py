@@ -15,6 +15,7 @@ from cloud.orders.states import Status
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.backup.restoring import Restorable
+from tests.cloud.payments.reconciling import share_the_shop
 from tests.cloud.tills import Till
 from tests.cloud.worlds import PRICE
 
@@ -84,6 +85,16 @@ def test_what_was_poured_since_is_found_and_stays_paid(there: Restorable, captur
     assert there.world.order(order_id).drink_no == "latte"
     assert not actions(there)
     assert not there.lacking()
+
+
+def test_what_was_sold_since_at_a_shop_that_several_share_is_its_machines_merchants(there: Restorable) -> None:
+    share_the_shop(there.till, "alpha")
+    there.back_up()
+    order_id = poured(there.till)
+    there.restore()
+    there.come_to_rest()
+    assert there.world.order(order_id).merchant_id == "north"
+    assert there.world.payment(order_id).merchant_id == "north"
 
 
 @pytest.mark.parametrize("capture", CAPTURES)

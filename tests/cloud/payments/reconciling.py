@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Credential
+from cloud.fleet.models import Credential, Merchant
 from cloud.orders.models import Payment
 from cloud.payments.provider_clients import FRESH
 from cloud.payments.reconcile.days import Day
@@ -17,7 +17,7 @@ from cloud.payments.reconcile.reconciler import Reconciler, Report
 from protocol.reasons import Result
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.tills import Till
-from tests.cloud.worlds import ACCOUNT
+from tests.cloud.worlds import ACCOUNT, SHOP_SECRET
 
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
 MACHINES = ShopKey("north", "", "")
@@ -39,6 +39,21 @@ def _wait(till: Till, seconds: float) -> None:
 
 def today(till: Till) -> Day:
     return Day.of(till.world.now)
+
+
+def share_the_shop(till: Till, merchant_id: str = "alpha", scenario: str = "Yookassa") -> ShopKey:
+    """Another who sells at the same shop, with the same key, and is read first."""
+    world = till.world
+
+    def add(tx: Transaction) -> None:
+        if tx.session.get(Merchant, merchant_id) is None:
+            tx.session.add(Merchant(id=merchant_id, name=merchant_id))
+            tx.session.flush()
+        secret = world.vault.lock(SHOP_SECRET)
+        tx.session.add(Credential(merchant_id=merchant_id, scenario=scenario, account_id=ACCOUNT, secret=secret))
+
+    world.database.transact(add)
+    return ShopKey(merchant_id, scenario, ACCOUNT)
 
 
 def reconciled(till: Till, day: Day | None = None, key: ShopKey = SHOP) -> Report:

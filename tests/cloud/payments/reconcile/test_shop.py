@@ -22,6 +22,7 @@ from tests.cloud.payments.reconciling import (
     kinds,
     reconciled,
     refund_in_cabinet,
+    share_the_shop,
     sold,
     today,
     unanswered_and_paid,
@@ -45,6 +46,23 @@ def test_a_day_on_which_all_agree_is_clean(till: Till) -> None:
     row = report.row
     assert (row.payments_there, row.payments_here) == (3, 3)
     assert (row.taken_there, row.taken_here) == (PRICE, PRICE)
+
+
+@pytest.mark.parametrize(("merchant_id", "scenario"), [("alpha", "Yookassa"), ("north", "YookassaReceipt")])
+def test_of_several_who_sell_at_one_shop_each_sees_what_is_his(till: Till, merchant_id: str, scenario: str) -> None:
+    other = share_the_shop(till, merchant_id, scenario)
+    unanswered_and_paid(till)
+    refund_in_cabinet(till, sold(till))
+    others = reconciled(till, key=other)
+    assert (others.findings, others.row.payments_there, others.row.taken_there, others.row.returned_there) == (
+        [],
+        0,
+        0,
+        0,
+    )
+    mine = reconciled(till)
+    assert (mine.row.payments_there, mine.row.returned_there) == (2, PRICE)
+    assert {"lost_and_found", "refunded_not_here"} <= kinds(mine).keys()
 
 
 @pytest.mark.both_databases
