@@ -27,6 +27,7 @@ COMMANDS = {
     "forget": "cloud.commands.orders",
     "jobs": "cloud.commands.machines",
     "journal": "cloud.commands.users",
+    "keep": "cloud.commands.orders",
     "migrate": "cloud.commands.database",
     "open": "cloud.commands.machines",
     "pour": "cloud.commands.orders",

@@ -34,6 +34,7 @@ class Act(StrEnum):
     SEE_OWN_JOURNAL = "see_own_journal"
     EXPORT = "export"
     REQUEST_RETURN = "request_return"
+    KEEP_MONEY = "keep_money"
     APPROVE_RETURN = "approve_return"
     POUR_AGAIN = "pour_again"
     RESOLVE = "resolve"
@@ -74,7 +75,9 @@ _SEE_BUSINESS = frozenset({Act.SEE_ORDERS, Act.SEE_SUMS, Act.SEE_MONEY, Act.SEE_
 _MACHINE = frozenset(
     {Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.CLOSE_AND_OPEN, Act.RESUME, Act.MACHINE_SETTINGS, Act.NOTE_MACHINE}
 )
-_CARE = frozenset({Act.REQUEST_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.NOTE_ORDER, Act.ANSWER_CLAIM, Act.SEE_CLAIMS})
+_CARE = frozenset({
+    Act.REQUEST_RETURN, Act.KEEP_MONEY, Act.POUR_AGAIN, Act.RESOLVE, Act.NOTE_ORDER, Act.ANSWER_CLAIM, Act.SEE_CLAIMS,
+})  # fmt: skip
 _ALARMS = frozenset({Act.SEE_INCIDENTS, Act.ACKNOWLEDGE})
 _VIEWER = _LOOK | _SEE_BUSINESS | {Act.SEE_INCIDENTS, Act.SEE_SETTINGS, Act.SEE_CLAIMS}
 _MANAGER = _VIEWER | _CARE | _MACHINE | _ALARMS | {
@@ -95,7 +98,9 @@ GRANTS: Mapping[Role, frozenset[Act]] = {
 
 ANYBODYS = frozenset({Act.OWN_ACCOUNT})
 """Acts of whoever is logged in, at no merchant."""
-MONEY_ACTS = frozenset({Act.REQUEST_RETURN, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.SETTLE_DIFFERENCE})
+MONEY_ACTS = frozenset({
+    Act.REQUEST_RETURN, Act.KEEP_MONEY, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE, Act.SETTLE_DIFFERENCE,
+})  # fmt: skip
 """A platform admin does them only under an open support access."""
 STEP_UP = frozenset(
     {

@@ -19,7 +19,7 @@ from cloud.operators.forget_buyer import NotForgettable, forget_buyer
 from cloud.orders import return_requests
 from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable
-from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.operator_actions import NotReturnable, NotUndecided, keep_money
 from cloud.orders.pour_again import pour_again
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason
@@ -37,7 +37,7 @@ _reason = click.option("--reason", required=True, help="why; stays in the order'
 
 def add_to(main: click.Group) -> None:
     """Add the commands."""
-    single = (_returning, _pouring, _forgetting, _listing)
+    single = (_returning, _keeping, _pouring, _forgetting, _listing)
     for command in (*(make(open_cloud) for make in single), *_deciding(open_cloud), evidence):
         main.add_command(command)
 
@@ -71,6 +71,25 @@ def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
             click.echo(f"{asked.kopecks} kopecks will be returned by the worker.")
 
     return command
+
+
+def _keeping(ready_made: Callable[[], Cloud]) -> click.Command:
+    @click.command()
+    @click.argument("order_id")
+    @_by
+    @_reason
+    def keep(order_id: str, by: str, reason: str) -> None:
+        """Keep the money of a drink that no machine can tell of: you have made sure that it was poured."""
+        cloud = ready_made()
+        try:
+            cloud.database.transact(keep_money, order_id, by, reason, cloud.clock())
+        except (UnknownOrder, NotUndecided) as error:
+            _fail(f"nothing to keep: {error}")
+        finally:
+            cloud.close()
+        click.echo("The drink counts as poured; a hold is taken by the worker.")
+
+    return keep
 
 
 def _pouring(ready_made: Callable[[], Cloud]) -> click.Command:

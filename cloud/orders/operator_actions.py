@@ -8,9 +8,10 @@ from datetime import datetime
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
+from cloud.orders.models import Order
 from cloud.orders.owed_tasks import payment_that_pays, settle_money
-from cloud.orders.states import Status
-from cloud.orders.status_change import add_note
+from cloud.orders.states import Event, Status
+from cloud.orders.status_change import add_note, apply_event
 
 LEAST = 100
 """Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
@@ -19,6 +20,10 @@ NOTE_LIMIT = 1000
 
 class NotReturnable(Exception):
     """There is nothing for a person to return, or not so much; the words say why."""
+
+
+class NotUndecided(Exception):
+    """Nobody waits for a person's word whether this drink was poured."""
 
 
 def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why: str, now: datetime) -> int:
@@ -37,6 +42,26 @@ def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why:
     return wanted
 
 
+def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime) -> None:
+    """Keep the money of a drink nobody knows about: a person has made sure that it was poured. A hold is taken.
+
+    Raises `UnknownOrder` and `NotUndecided`.
+    """
+    locked = lock_order(tx, order_id)
+    order = locked.order
+    if not is_undecided(order):
+        raise NotUndecided(f"the order is {order.status}: its money needs no decision")
+    apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
+    order.uncertain, order.return_after, order.waits_for_person = False, None, False
+    order.progress, order.stage = 100, "done"
+    settle_money(locked, now)
+
+
+def is_undecided(order: Order) -> bool:
+    """Paid, and nobody knows whether it was poured; its money has not begun to go back."""
+    return order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None)
+
+
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
     order = locked.order
@@ -49,7 +74,7 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
         if wanted != left and not LEAST <= wanted < left - LEAST:
             raise NotReturnable("of a part, providers return and leave no less than a rouble")
         return wanted
-    if order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
+    if is_undecided(order):
         if kopecks not in {None, order.price}:
             raise NotReturnable("nobody knows that anything was poured: the whole price is returned")
         return order.price

@@ -45,6 +45,8 @@ class Event(StrEnum):
     """Sent, and nobody can ever see what became of it; the merchant has said that this counts as poured."""
     TRUST_REFUTED = "trust_refuted"
     """Trusted, and now the machine says after all that there is no proper drink."""
+    SEEN_POURED = "seen_poured"
+    """No machine can say; a person has made sure that the drink was poured."""
     MONEY_RETURNED = "money_returned"
     """Its money went back past us, and the drink has certainly not been begun."""
     RESTORED = "restored"
@@ -95,6 +97,7 @@ TRANSITIONS: dict[tuple[Status, Event], Status] = {
     # Late truth corrects the ledger; it never starts a drink.
     (S.MAKE_FAILED, E.MACHINE_DONE): S.SUCCESSFUL,
     (S.MAKE_FAILED, E.MACHINE_REFUSED): S.MAKE_FAILED,
+    (S.MAKE_FAILED, E.SEEN_POURED): S.SUCCESSFUL,
     (S.SUCCESSFUL, E.TRUST_REFUTED): S.MAKE_FAILED,
 }
 

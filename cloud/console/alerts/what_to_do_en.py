@@ -31,8 +31,8 @@ WHAT_TO_DO_EN = {
         "code? Buy a cup yourself and see where it stops."
     ),
     "alerts.do.money_waits": (
-        "“Money” shows which payments wait. Open the order, read its history and decide: return the money, or leave "
-        "it taken if the drink was poured."
+        "“Money” shows which payments wait. Open the order, read its history and decide: return the money, or "
+        "press “It was poured” if it was."
     ),
     "alerts.do.return_stuck": (
         "The provider does not say how the return ended. Look at its status page, and whether the shop's balance is "

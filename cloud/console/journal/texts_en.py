@@ -18,6 +18,7 @@ ACTS = {
     "rollout_end": "Update of agents finished",
     "own_account": "Own account",
     "request_return": "Return of money",
+    "keep_money": "Drink found poured",
     "approve_return": "Decision on a return",
     "pour_again": "Poured again",
     "resolve": "Marked resolved",
@@ -49,6 +50,7 @@ ACTS = {
 NO_WAY = {
     "own_account": "What is one's own is changed under My account.",
     "request_return": "Money that went back cannot be taken from the buyer again.",
+    "keep_money": "Return the money on the order's page instead.",
     "approve_return": "Money that went back cannot be taken from the buyer; a declined return is asked for anew.",
     "pour_again": "What was poured stays poured.",
     "resolve": "The buyer may have read it already; add a note instead.",

@@ -15,7 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
 from cloud.orders.models import Order
-from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.operator_actions import NotReturnable, NotUndecided
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason, StepUpNeeded
 
@@ -46,6 +46,20 @@ def perform_return(desk: Desk, order_id: str, reason: ReturnReason, words: str, 
     if request is not None:
         key = "orders.done.requested" if request.state == RequestState.REQUESTED else "orders.done.returned"
         desk.say(key, price=desk.texts.price(request.kopecks))
+
+
+def perform_keep(desk: Desk, order_id: str, words: str) -> None:
+    """Keep the money: a person has made sure that the drink was poured."""
+
+    def work(tx: Transaction) -> Done[bool]:
+        before = _money(tx.session, order_id)
+        operator_actions.keep_money(tx, order_id, desk.person.email, words, desk.now)
+        return Done(True, before, _money(tx.session, order_id))
+
+    if not words.strip():
+        desk.say("orders.bad.words_needed", good=False)
+    elif attempt(desk, Act.KEEP_MONEY, words, work):
+        desk.say("orders.done.kept")
 
 
 def perform_pour(desk: Desk, order_id: str, words: str) -> str:
@@ -95,6 +109,8 @@ def attempt(
         raise NeedsConfirmation from None
     except NotReturnable:
         desk.say("orders.bad.not_returnable", good=False)
+    except NotUndecided:
+        desk.say("orders.bad.not_undecided", good=False)
     except (NotAllowed, claims.NotClaimable) as refused:
         desk.say(f"orders.bad.{refused.code}", good=False)
     except NotPourable as refused:

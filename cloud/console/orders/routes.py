@@ -8,7 +8,14 @@ from cloud.access.acts import Act
 from cloud.access.signing import Signer
 from cloud.console.orders import evidence as files
 from cloud.console.orders import query as queries
-from cloud.console.orders.acting import perform_note, perform_pour, perform_resolve, perform_return, roubles_in
+from cloud.console.orders.acting import (
+    perform_keep,
+    perform_note,
+    perform_pour,
+    perform_resolve,
+    perform_return,
+    roubles_in,
+)
 from cloud.console.orders.rows import Chip, Filters, listed, machines, named, rows_of
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.texts_en import EN
@@ -20,6 +27,7 @@ from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.orders import archive
+from cloud.orders.operator_actions import is_undecided
 from cloud.orders.pour_again import why_not_again
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
@@ -57,7 +65,8 @@ def show(desk: Desk, order_id: str) -> str:
         limits=desk.cloud.limits,
         says=sentence(desk.texts, verdict(whole.facts), sums=sums),
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
-        can_pour=why_not_again(whole.order) == "", is_moving=_is_moving(whole), zone=desk.texts.zone.key,
+        is_undecided=is_undecided(whole.order), can_pour=why_not_again(whole.order) == "",
+        is_moving=_is_moving(whole), zone=desk.texts.zone.key,
     )  # fmt: skip
 
 
@@ -84,6 +93,13 @@ def give_back(desk: Desk, order_id: str) -> BaseResponse:
         desk.say("orders.bad.sum", good=False)
     else:
         perform_return(desk, order_id, ReturnReason(reason), form.get("words", ""), kopecks)
+    return desk.go("orders.show", order_id=order_id)
+
+
+@room.act("/orders/<order_id:order_id>/keep", Act.KEEP_MONEY, ORDER)
+def keep(desk: Desk, order_id: str) -> BaseResponse:
+    """The drink was poured after all."""
+    perform_keep(desk, order_id, request.form.get("keep_words", ""))
     return desk.go("orders.show", order_id=order_id)
 
 

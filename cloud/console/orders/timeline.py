@@ -39,7 +39,9 @@ _WARN = frozenset(
         "claim_opened", "return_requested", "fault_set", "line_down", "stray_outcome", "two_agents", "trust_refuted",
     }
 )  # fmt: skip
-_GOOD = frozenset({"paid_in_time", "machine_done", "captured", "refunded", "canceled", "resolved", "claim_resolved"})
+_GOOD = frozenset(
+    {"paid_in_time", "machine_done", "seen_poured", "captured", "refunded", "canceled", "resolved", "claim_resolved"}
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from cloud.fleet.models import Device
 from cloud.orders import claims
 from cloud.orders.claims import Claim, ClaimMessage
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
+from cloud.orders.operator_actions import is_undecided
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.return_requests import IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import ReturnReason
@@ -88,7 +89,7 @@ def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) ->
 
 def _left(order: Order, payments: Sequence[Payment]) -> int:
     """As `operator_actions.wanted_of` will judge it under the order's lock."""
-    if order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None):
+    if is_undecided(order):
         return order.price
     if order.status != Status.SUCCESSFUL:
         return 0

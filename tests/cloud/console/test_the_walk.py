@@ -5,11 +5,14 @@ from playwright.sync_api import Page, expect
 
 from cloud.orders import claims
 from cloud.orders.claims import ClaimKind
+from cloud.orders.rules import Rules
+from cloud.orders.tasks import Task
 from protocol.reasons import Result, Spout
 from tests.chromium import Pages
 from tests.cloud.console.building import Console, email_of
 from tests.cloud.console.made import poured
 from tests.cloud.console.site import complaints
+from tests.cloud.orders.test_operator_actions import silent
 from tests.cloud.worlds import ONE_STAGE
 
 pytestmark = pytest.mark.browser
@@ -74,6 +77,25 @@ def test_support_finds_the_order_of_a_complaint_and_its_truth_in_three_taps(
     expect(page.locator("h1")).to_have_text(TRUTH[language])
     expect(page.locator(".timeline")).to_be_visible()
     assert page.url.split("?")[0].endswith(order_id)
+    assert complaints(page) == []
+
+
+@pytest.mark.parametrize(("width", "language"), WAYS)
+def test_a_drink_that_a_person_has_seen_poured_keeps_its_money(
+    kept_pages: Pages, console: Console, console_site: str, width: int, language: str
+) -> None:
+    world = console.world
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = silent(world)
+    page = logged_in(kept_pages, console_site, console, "support@north", width, language)
+    page.goto(f"{console_site}/console/orders/{order_id}")
+    page.click("[data-opens=keep]")
+    page.fill("[name=keep_words]", "Видно на камере")
+    assert complaints(page) == []
+    page.click("#keep button.main")
+    expect(page.locator(".timeline")).to_contain_text("Видно на камере")
+    assert (world.status(order_id), world.open_tasks(order_id, Task.REFUND)) == ("successful", [])
+    assert page.locator("[name=keep_words]").count() == 0
     assert complaints(page) == []
 
 

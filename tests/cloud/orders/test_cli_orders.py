@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.cli import main
-from tests.cloud.orders.test_operator_actions import poured
+from cloud.orders.rules import Rules
+from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import SECRET_KEY, World
 
 
@@ -40,6 +41,15 @@ def test_above_the_limit_it_waits_for_another_person(tmp_path: Path, order_id: s
     assert run(tmp_path, "approve", "1", "--by", "bob@example.com").exit_code == 0
     assert sqlite_world.open_tasks(order_id) == ["refund"]
     assert run(tmp_path, "decline", "1", "--by", "bob@example.com", "--reason", "late").exit_code == 1
+
+
+def test_money_is_kept_where_a_person_decides_and_nowhere_else(tmp_path: Path, sqlite_world: World) -> None:
+    sqlite_world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = silent(sqlite_world)
+    words = ("keep", order_id, "--by", "ann@example.com", "--reason", "seen on the camera")
+    told = run(tmp_path, *words)
+    assert (told.exit_code, "The drink counts as poured" in told.output) == (0, True)
+    assert run(tmp_path, *words).exit_code == 1
 
 
 def test_a_drink_is_poured_again_once(tmp_path: Path, order_id: str) -> None:

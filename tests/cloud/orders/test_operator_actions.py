@@ -7,7 +7,8 @@ import pytest
 from cloud.orders import ledger, operator_actions, order_tasks
 from cloud.orders.models import Movement
 from cloud.orders.money import PaymentState
-from cloud.orders.operator_actions import NotReturnable
+from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
@@ -135,6 +136,36 @@ def test_the_first_uncertain_returns_of_a_day_happen_by_themselves_and_the_next_
     decide(world, orders[2])
     assert world.open_tasks(orders[2], Task.REFUND) == ["refund"]
     assert not world.order(orders[2]).waits_for_person
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("account", [ONE_STAGE, HOLD])
+def test_a_person_who_made_sure_that_it_was_poured_keeps_the_money(world: World, account: Account) -> None:
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = world.pay(account=account)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    world.wait(world.rules.uncertain_grace_s)
+    assert world.order(order_id).waits_for_person
+    world.database.transact(operator_actions.keep_money, order_id, *BY, world.now)
+    order = world.order(order_id)
+    assert (order.status, order.waits_for_person, order.uncertain) == ("successful", False, False)
+    assert world.open_tasks(order_id, Task.CAPTURE, Task.REFUND) == (["capture"] if account is HOLD else [])
+    line = world.history(order_id)[-1]
+    assert (line.event, line.actor, line.reason) == ("seen_poured", *BY)
+
+
+def test_money_is_kept_while_its_return_still_waits_and_not_once_it_goes(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    with pytest.raises(NotUndecided):
+        world.database.transact(operator_actions.keep_money, order_id, *BY, world.now)
+    world.wait(world.rules.ack_timeout_s)
+    world.database.transact(operator_actions.keep_money, order_id, *BY, world.now)
+    assert world.open_tasks(order_id, Task.REFUND) == []
+    late = silent(world)
+    with pytest.raises(NotUndecided):
+        world.database.transact(operator_actions.keep_money, late, *BY, world.now)
 
 
 def test_a_day_later_the_machine_is_believed_again(world: World) -> None:

@@ -47,6 +47,7 @@ manual_make   manual_make_expired  make_failed
 manual_make   money_returned       make_failed
 make_failed   machine_done         successful
 make_failed   machine_refused      make_failed
+make_failed   seen_poured          successful
 successful    trust_refuted        make_failed
 pending       restored             make_failed
 not_paid      restored             make_failed
@@ -81,9 +82,9 @@ def test_a_drink_is_only_begun_on_money_or_at_a_persons_request() -> None:
     assert begins == {(S.PENDING, E.PAID_IN_TIME), (S.MANUAL_MAKE, E.MAKE_REQUESTED)}
 
 
-def test_only_the_machines_word_or_the_merchants_in_its_place_makes_an_order_successful() -> None:
+def test_only_the_machines_word_or_a_persons_in_its_place_makes_an_order_successful() -> None:
     events = {event for (_, event), then in TRANSITIONS.items() if then is S.SUCCESSFUL}
-    assert events == {E.MACHINE_DONE, E.OUTCOME_TRUSTED}
+    assert events == {E.MACHINE_DONE, E.OUTCOME_TRUSTED, E.SEEN_POURED}
 
 
 def test_nothing_leaves_success_but_a_trust_the_machine_refutes() -> None:
@@ -96,6 +97,7 @@ def test_a_final_status_is_left_only_by_a_new_payment_late_truth_or_a_restore() 
         (S.NOT_PAID, E.PAYMENT_STARTED),
         (S.NOT_PAID, E.PAYMENT_WRONG),
         (S.MAKE_FAILED, E.MACHINE_DONE),
+        (S.MAKE_FAILED, E.SEEN_POURED),
         (S.SUCCESSFUL, E.TRUST_REFUTED),
         (S.NOT_PAID, E.RESTORED),  # money of a time that the database has forgotten
         (S.FAILED, E.RESTORED),
