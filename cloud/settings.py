@@ -5,6 +5,7 @@ All problems are told at once (`SettingsError`). `docs/settings.md` lists every 
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ YOOKASSA_SENDERS = (
 LEAST_CONNECTIONS = 8
 MIN_SECRET = 32
 """Characters; keys are derived from it, so it must not be guessable."""
+PUBLIC_KEY = 32
+"""Bytes of an Ed25519 public key."""
 
 
 class SettingsError(ValueError):
@@ -50,9 +53,9 @@ class Settings:
     machines_mqtt_url: str = ""
     """The broker's address for machines, told to those that enrol; empty: `mqtt_url`, without its user."""
     machines_mqtt_ca: str = ""
-    release_keys: tuple[str, ...] = ()
-    """Who may sign new versions of the agent."""
     """PEM file that they are given with it."""
+    release_keys: tuple[str, ...] = ()
+    """Who may sign new versions of the agent; told to machines that enrol."""
     broker_rights: str = ""
     """`dynamic-security`: who may come in at the broker is told to Mosquitto's plugin; empty: a person does it."""
     public_url: str = "http://127.0.0.1:8080"
@@ -132,7 +135,7 @@ class Settings:
             "mqtt_key": reader.file("MQTT_KEY"),
             "machines_mqtt_url": reader.brokers("MACHINES_MQTT_URL", ""),
             "machines_mqtt_ca": reader.file("MACHINES_MQTT_CA"),
-            "release_keys": tuple(filter(None, (key.strip() for key in reader.text("RELEASE_KEYS", "").split(",")))),
+            "release_keys": reader.public_keys("RELEASE_KEYS"),
             "broker_rights": reader.matching("BROKER_RIGHTS", "", "|dynamic-security", "dynamic-security"),
             "public_url": reader.web("PUBLIC_URL", cls.public_url),
             "bind": reader.matching("BIND", cls.bind, rf".+:{_PORT}", "HOST:PORT"),
@@ -236,6 +239,13 @@ class _Reader:
             self.problems.append(f"COFFEE_{name} must be URLs beginning with mqtt:// or mqtts://, parted by commas")
         return text
 
+    def public_keys(self, name: str) -> tuple[str, ...]:
+        """Parted by commas. An agent that is told anything else does not start."""
+        keys = tuple(filter(None, (key.strip() for key in self.text(name, "").split(","))))
+        if not all(map(_is_public_key, keys)):
+            self.problems.append(f"COFFEE_{name} must be Ed25519 public keys in base64, parted by commas")
+        return keys
+
     def file(self, name: str) -> str:
         path = self.text(name, "")
         if path and not Path(path).is_file():
@@ -286,6 +296,13 @@ def _is_broker(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_public_key(text: str) -> bool:
+    try:
+        return len(b64decode(text, validate=True)) == PUBLIC_KEY
     except ValueError:
         return False
 

@@ -2,17 +2,24 @@
 
 import re
 import sys
+from base64 import b64encode
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from agent.settings import BadSettings
+from agent.settings import Settings as AgentSettings
 from cloud.cli import main
 from cloud.http.addresses import parse_networks
 from cloud.settings import Settings, SettingsError, read_dotenv
 
 KEY = {"COFFEE_SECRET_KEY": "k" * 32}
+AGENT = {
+    "COFFEE_AGENT_DEVICE_UUID": "m-001", "COFFEE_AGENT_MQTT_URL": "mqtt://127.0.0.1",
+    "COFFEE_AGENT_SERIAL": "/dev/ttyS0",
+}  # fmt: skip
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
@@ -134,6 +141,24 @@ def test_a_web_address_is_kept_as_browsers_and_providers_write_it(name: str) -> 
         [problem] = problems(**{f"COFFEE_{name}": wrong})
         assert problem.startswith(f"COFFEE_{name} must be a URL")
         assert "hush" not in problem
+
+
+RELEASE_KEY = b64encode(bytes(32)).decode()
+
+
+def test_release_keys_are_parted_by_commas() -> None:
+    assert Settings.from_env(KEY | {"COFFEE_RELEASE_KEYS": ""}).release_keys == ()
+    two = Settings.from_env(KEY | {"COFFEE_RELEASE_KEYS": f"{RELEASE_KEY}, {RELEASE_KEY},"})
+    assert two.release_keys == (RELEASE_KEY, RELEASE_KEY)
+
+
+@pytest.mark.parametrize("wrong", ["release.key", "ключ", RELEASE_KEY[:-4], f"key {RELEASE_KEY}", f"{RELEASE_KEY},x"])
+def test_a_release_key_that_stops_agents_is_refused_here(wrong: str) -> None:
+    """Regression: it was told to every machine that enrolled, whose agent then did not start."""
+    with pytest.raises(BadSettings):
+        AgentSettings.from_env(AGENT | {"COFFEE_AGENT_RELEASE_KEY": wrong})
+    [problem] = problems(COFFEE_RELEASE_KEYS=wrong)
+    assert problem == "COFFEE_RELEASE_KEYS must be Ed25519 public keys in base64, parted by commas"
 
 
 OIDC = {
