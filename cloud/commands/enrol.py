@@ -8,11 +8,11 @@ import click
 import segno
 
 from cloud.access.journal import CHANGED, Author, Entry, Subject, record
+from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
 from cloud.fleet import enrolment
-from cloud.fleet.enrolment import CannotEnrol, Codes
+from cloud.fleet.enrolment import CannotEnrol
 from cloud.fleet.models import Device
-from cloud.fleet.vault import Vault
 from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
@@ -27,8 +27,7 @@ def add_to(main: click.Group) -> None:
     def enroll(device_uuid: str) -> None:
         """Print a code by which the agent of DEVICE_UUID gets its settings: good once, for a day."""
         cloud = open_cloud()
-        settings = cloud.settings
-        codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+        codes = codes_of(cloud.settings)
 
         def work(tx: Transaction) -> str:
             code = codes.begin(tx, device_uuid, cloud.clock())
@@ -42,7 +41,7 @@ def add_to(main: click.Group) -> None:
             sys.exit(BAD)
         finally:
             cloud.close()
-        command = f"coffee-agent enroll {settings.public_url} {code}"
+        command = f"coffee-agent enroll {cloud.settings.public_url} {code}"
         picture = io.StringIO()
         segno.make(command, error="m").terminal(picture, compact=True)
         click.echo(picture.getvalue())

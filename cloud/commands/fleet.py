@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cloud.courier.broker_address import own_names
 from cloud.fleet.apply import apply as apply_fleet
 from cloud.fleet.apply import format_report
 from cloud.fleet.file_and_hand import ByHand
@@ -40,8 +41,9 @@ def apply(file: Path, dry_run: bool, by_hand: str | None) -> None:
     cloud = ready_made(settings)
     try:
         vault = Vault(settings.secret_key, settings.old_secret_keys)
+        reserved = own_names(settings.mqtt_url, settings.mqtt_user)
         report = apply_fleet(
-            cloud.database, vault, file, environ(), dry_run, unsettled, ByHand(by_hand or ByHand.REFUSE)
+            cloud.database, vault, file, environ(), dry_run, unsettled, ByHand(by_hand or ByHand.REFUSE), reserved
         )
         warnings = [] if dry_run else receipt_warnings(cloud)
     except FleetFileError as error:

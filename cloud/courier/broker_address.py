@@ -38,6 +38,11 @@ def addresses(urls: str, user: str = "", password: str = "") -> list[Address]:
     return [_address(url.strip(), user, password) for url in urls.split(",")]
 
 
+def own_names(urls: str, user: str = "") -> frozenset[str]:
+    """Who we are there: no machine may be called so, or its owner could take our name from us."""
+    return frozenset(one.user for one in addresses(urls, user) if one.user)
+
+
 def _address(url: str, user: str, password: str) -> Address:
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.hostname or parts.port == 0:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from cloud.background.loops import Clock
 from cloud.courier import reader_lease
 from cloud.courier.broker import BrokerLink, NotConnected
-from cloud.courier.dynamic_security import BrokerRefuses, DynamicSecurity
+from cloud.courier.dynamic_security import BrokerRefuses, DynamicSecurity, NotAMachine
 from cloud.database.database import Database
 from cloud.fleet import broker_identities
 from cloud.fleet.broker_identities import ACTIVE, TOPIC, BrokerIdentity
@@ -41,6 +41,8 @@ class BrokerRights:
         self._connection = -1
         self._known: set[str] = set()
         """Whom the broker knows."""
+        self._left_alone: set[str] = set()
+        """Names there that are no machine's, whatever the rows say: ours, and those with other rights."""
         self._all_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._complaint = ""
 
@@ -77,9 +79,11 @@ class BrokerRights:
             log.info("the broker knows the cloud's rights now")
             return False
         self._known = self._plugin.names()
+        self._left_alone &= self._known
         with self._database.read() as session:
             wanted = broker_identities.known(session)
-        different = [one for one in wanted if (one.state == ACTIVE) != (one.device_uuid in self._known)]
+        machines = [one for one in wanted if one.device_uuid not in self._left_alone]
+        different = [one for one in machines if (one.state == ACTIVE) != (one.device_uuid in self._known)]
         if different:
             log.warning("the broker's identities differ from ours: %d brought over", len(different))
         self._bring(different)
@@ -88,7 +92,7 @@ class BrokerRights:
 
     def _changed(self) -> Sequence[BrokerIdentity]:
         with self._database.read() as session:
-            return broker_identities.changed(session, AT_ONCE)
+            return broker_identities.changed(session, AT_ONCE, self._left_alone)
 
     def _session_of(self, device_uuid: str) -> str:
         """Of whom the machine's presence is known."""
@@ -99,19 +103,29 @@ class BrokerRights:
     def _bring(self, identities: Sequence[BrokerIdentity]) -> bool:
         """Whether there was anything."""
         for one in identities:
-            if one.state == ACTIVE:
-                try:
-                    self._plugin.let_in(one.device_uuid, self._vault.open(one.password))
-                except SecretUnreadable:
-                    log.error(
-                        "this machine's password cannot be read: enrol it again", extra={"device": one.device_uuid}
-                    )
-                else:
-                    log.info("machine may come in", extra={"device": one.device_uuid})
-                self._known.add(one.device_uuid)
+            try:
+                self._bring_one(one)
+            except NotAMachine:
+                self._left_alone.add(one.device_uuid)
+                log.error("no machine's name at the broker: left alone", extra={"device": one.device_uuid})
             else:
-                self._plugin.throw_out(one.device_uuid, self._session_of(one.device_uuid))
-                self._known.discard(one.device_uuid)
-                log.info("machine may come in no more", extra={"device": one.device_uuid})
-            self._database.transact(broker_identities.applied, one.device_uuid, one.version)
+                self._database.transact(broker_identities.applied, one.device_uuid, one.version)
         return bool(identities)
+
+    def _bring_one(self, one: BrokerIdentity) -> None:
+        """Raises `NotAMachine`."""
+        device = {"device": one.device_uuid}
+        if one.device_uuid == self._user:
+            raise NotAMachine
+        if one.state != ACTIVE:
+            self._plugin.throw_out(one.device_uuid, self._session_of(one.device_uuid))
+            self._known.discard(one.device_uuid)
+            log.info("machine may come in no more", extra=device)
+            return
+        try:
+            self._plugin.let_in(one.device_uuid, self._vault.open(one.password))
+        except SecretUnreadable:
+            log.error("this machine's password cannot be read: enrol it again", extra=device)
+        else:
+            log.info("machine may come in", extra=device)
+        self._known.add(one.device_uuid)

@@ -37,6 +37,10 @@ class BrokerRefuses(Exception):
     """The plugin would not, or is not there."""
 
 
+class NotAMachine(Exception):
+    """Whoever has this name at the broker has other rights there than a machine's, and is left alone."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """To one command; `error` is empty when it was done."""
@@ -103,7 +107,11 @@ class DynamicSecurity:
             time.sleep(0.02)
 
     def let_in(self, device_uuid: str, password: str) -> None:
-        """This machine with this password under its own name; whoever is in with another is thrown out."""
+        """This machine with this password under its own name; whoever is in with another is thrown out.
+
+        Raises `NotAMachine`.
+        """
+        self._leave_others_alone(device_uuid)
         role = {"command": "createRole", "rolename": role_of(device_uuid), "acls": acls_of_machine(device_uuid)}
         client = {
             "command": "createClient", "username": device_uuid, "password": password, "clientid": device_uuid,
@@ -118,7 +126,11 @@ class DynamicSecurity:
         _done(self.ask({**client, "command": "modifyClient"})[0])
 
     def throw_out(self, device_uuid: str, session_id: str) -> None:
-        """Its connection ends, and it does not come back; it is offline, also for who subscribes later."""
+        """Its connection ends, and it does not come back; it is offline, also for who subscribes later.
+
+        Raises `NotAMachine`.
+        """
+        self._leave_others_alone(device_uuid)
         for answer in self.ask(
             {"command": "deleteClient", "username": device_uuid},
             {"command": "deleteRole", "rolename": role_of(device_uuid)},
@@ -127,6 +139,16 @@ class DynamicSecurity:
                 _done(answer)
         gone = encode(Presence(online=False, session_id=session_id))
         self._link.publish(topic(device_uuid, Channel.PRESENCE), gone, PRESENCE_EXPIRY_S, retain=True)
+
+    def _leave_others_alone(self, name: str) -> None:
+        """The plugin's `admin`, a name somebody made for himself: no row of a fleet may reach them."""
+        answer = self.ask({"command": "getClient", "username": name})[0]
+        if NOT_FOUND in answer.error:
+            return
+        known = _done(answer).data.get("client", {})
+        roles = {role.get("rolename") for role in known.get("roles", [])}
+        if known.get("groups") or roles - {role_of(name)}:
+            raise NotAMachine(name)
 
 
 def role_of(device_uuid: str) -> str:

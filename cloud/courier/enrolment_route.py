@@ -13,6 +13,7 @@ from cloud.background.loops import Clock
 from cloud.courier import broker_address
 from cloud.database.database import Database
 from cloud.fleet.enrolment import Codes
+from cloud.fleet.vault import Vault
 from cloud.http.request_body import told_in
 from cloud.settings import Settings
 
@@ -71,6 +72,12 @@ def create_blueprint(
         return answer, 200
 
     return blueprint
+
+
+def codes_of(settings: Settings) -> Codes:
+    """Who makes and takes the codes of this installation."""
+    vault = Vault(settings.secret_key, settings.old_secret_keys)
+    return Codes(settings.secret_key, vault, broker_address.own_names(settings.mqtt_url, settings.mqtt_user))
 
 
 def url_for_machines(settings: Settings) -> str:

@@ -4,7 +4,7 @@ What the file does not name is left alone: merchants, accounts, devices, and key
 that is named is taken as complete: a drink not listed there is no longer sold.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -78,13 +78,15 @@ class _OnlyLooking(Exception):
 def apply(
     database: Database, vault: Vault, source: str | Path, environ: Mapping[str, str], dry_run: bool = False,
     unsettled_at: UnsettledAt = lambda _session, _account: (0, 0), by_hand: ByHand = ByHand.REFUSE,
+    reserved: Collection[str] = (),
 ) -> Report:  # fmt: skip
     """Apply a path's file, or a text. Raises `FleetFileError` with every problem, and then nothing is changed.
 
     Secrets named `env:NAME` are looked up in `environ`. Applying the same again changes nothing.
     What was edited by hand and is different in the file is a problem, unless `by_hand` says which of the two counts.
+    `reserved`: the cloud's own names at the broker, which no machine may have.
     """
-    file = read_fleet(source, environ)
+    file = read_fleet(source, environ, reserved=reserved)
 
     def work(tx: Transaction) -> Report:
         report = apply_in(tx, vault, file, unsettled_at, by_hand, dry_run=dry_run)

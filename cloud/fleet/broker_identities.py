@@ -5,7 +5,7 @@ The truth is here, the password in the vault; the broker keeps a hash of its own
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Integer, String, Text, select
@@ -63,9 +63,10 @@ def known(session: Session) -> Sequence[BrokerIdentity]:
     return session.scalars(select(BrokerIdentity).order_by(BrokerIdentity.device_uuid)).all()
 
 
-def changed(session: Session, limit: int) -> Sequence[BrokerIdentity]:
-    """Those of which the broker does not know the newest."""
+def changed(session: Session, limit: int, besides: Collection[str] = ()) -> Sequence[BrokerIdentity]:
+    """Those of which the broker does not know the newest; `besides`: who is passed over."""
     waiting = select(BrokerIdentity).where(BrokerIdentity.applied != BrokerIdentity.version)
+    waiting = waiting.where(BrokerIdentity.device_uuid.not_in(besides))
     return session.scalars(waiting.order_by(BrokerIdentity.changed_at).limit(limit)).all()
 
 

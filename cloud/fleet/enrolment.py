@@ -5,6 +5,7 @@ The first letters of a code say which enrolment is meant, the others are the sec
 
 import hmac
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,17 +52,23 @@ class Enrolled:
 
 
 class Codes:
-    """Makes and takes codes; hashed with a key of this installation."""
+    """Makes and takes codes; hashed with a key of this installation.
 
-    def __init__(self, secret_key: str, vault: Vault) -> None:
+    `reserved`: the cloud's own names at the broker, which no machine may have.
+    """
+
+    def __init__(self, secret_key: str, vault: Vault, reserved: Collection[str] = ()) -> None:
         self._key = derive(secret_key, b"enrolment")
         self._vault = vault
+        self._reserved = reserved
 
     def begin(self, tx: Transaction, device_uuid: str, now: datetime) -> str:
         """A fresh code for this device. Raises `CannotEnrol`."""
         device = tx.session.get(Device, device_uuid)
         if device is None or device.control != "agent":
             raise CannotEnrol(f"there is no device {device_uuid} with an agent")
+        if device_uuid in self._reserved:
+            raise CannotEnrol(f"{device_uuid} is the cloud's own name at the broker: give the machine another")
         overdue = (Enrolment.expires_at <= now) | (Enrolment.device_uuid == device_uuid)
         tx.session.execute(delete(Enrolment).where(overdue))
         taken = set(tx.session.scalars(select(Enrolment.letters)))

@@ -5,7 +5,7 @@ A key that is not written is not in `values`: it keeps what is stored, or the de
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -91,10 +91,13 @@ class FleetFile:
         return f"line {self.lines.of(place)}, {key}:"
 
 
-def read_fleet(source: str | Path, environ: Mapping[str, str], *, with_accounts: bool = True) -> FleetFile:
+def read_fleet(
+    source: str | Path, environ: Mapping[str, str], *, with_accounts: bool = True, reserved: Collection[str] = ()
+) -> FleetFile:
     """Parse a path's file, or a text. Raises `FleetFileError` when it is no TOML; other mistakes stay in the result.
 
     Without accounts, what it says about them is left alone: a file from elsewhere must not read this host's secrets.
+    `reserved`: the cloud's own names at the broker, which no machine may have.
     """
     name = source.name if isinstance(source, Path) else "the file"
     folder = source.parent if isinstance(source, Path) else Path()
@@ -107,7 +110,8 @@ def read_fleet(source: str | Path, environ: Mapping[str, str], *, with_accounts:
         raise FleetFileError(name, [f"it is not UTF-8 text: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise FleetFileError(name, [_syntax(error)]) from error
-    return _Reader(FleetFile(name, FileLines(text)), environ, folder, with_accounts).read(document)
+    file = FleetFile(name, FileLines(text))
+    return _Reader(file, environ, folder, with_accounts, reserved).read(document)
 
 
 def _syntax(error: tomllib.TOMLDecodeError) -> str:
@@ -119,9 +123,12 @@ def _syntax(error: tomllib.TOMLDecodeError) -> str:
 class _Reader:
     """Walks through the document once and gathers entries and problems."""
 
-    def __init__(self, file: FleetFile, environ: Mapping[str, str], folder: Path, with_accounts: bool) -> None:
+    def __init__(
+        self, file: FleetFile, environ: Mapping[str, str], folder: Path, with_accounts: bool, reserved: Collection[str]
+    ) -> None:
         self._file = file
         self._with_accounts = with_accounts
+        self._reserved = reserved
         self._account = fields.ACCOUNT | {"secret_key": Field(fields.secret(environ, folder), required=True)}
         self._seen: dict[Place, Place] = {}
 
@@ -177,6 +184,9 @@ class _Reader:
     def _device(self, table: Table, place: Place) -> None:
         values = self._values(table, fields.DEVICE, place, also={"drink"})
         device_uuid = self._only(values.pop("device_uuid", None), ("device",), (*place, "device_uuid"))
+        if device_uuid in self._reserved:
+            words = f'must not be "{device_uuid}": that is the cloud\'s own name at the broker'
+            self._file.problem((*place, "device_uuid"), words)
         if "merchant" in values:
             values["merchant_id"] = values.pop("merchant")
         drinks = [self._drink(drink, place, at) for drink, at in self._tables(table, "drink", place)]

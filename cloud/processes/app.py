@@ -19,9 +19,7 @@ from cloud.buyer.status_door import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
-from cloud.fleet.enrolment import Codes
 from cloud.fleet.qr_key import QrKeys
-from cloud.fleet.vault import Vault
 from cloud.http.addresses import client_address
 from cloud.http.request_framing import MAX_BODY
 from cloud.operators import metrics
@@ -107,11 +105,10 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
 
 def _enrolment(cloud: Cloud, visitor: Callable[[], str]) -> Blueprint:
     """A whole IPv6 /48 counts as one address: its holder would have the tries of 65 536."""
-    settings = cloud.settings
-    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+    codes = enrolment_route.codes_of(cloud.settings)
     tries = RateLimit(enrolment_route.WRONG_BURST, enrolment_route.WRONG_PER_S)
     return enrolment_route.create_blueprint(
-        cloud.database, codes, settings, cloud.clock, tries, lambda: network_of(visitor()) or visitor()
+        cloud.database, codes, cloud.settings, cloud.clock, tries, lambda: network_of(visitor()) or visitor()
     )
 
 

@@ -16,10 +16,10 @@ from cloud.console.enrolment.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE
 from cloud.console.shell.room import Nav, Room
+from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
 from cloud.fleet import enrolment
-from cloud.fleet.enrolment import CannotEnrol, Codes
-from cloud.fleet.vault import Vault
+from cloud.fleet.enrolment import CannotEnrol
 
 room = Room("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.ENROL, "enrolment", 80))
 
@@ -43,7 +43,7 @@ def show(desk: Desk, device_uuid: str) -> str:
 def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
     """A code, shown this once."""
     settings = desk.cloud.settings
-    codes = Codes(settings.secret_key, Vault(settings.secret_key, settings.old_secret_keys))
+    codes = codes_of(settings)
 
     def work(tx: Transaction) -> Done[str]:
         return Done(codes.begin(tx, device_uuid, desk.now), None, {"code": CHANGED})

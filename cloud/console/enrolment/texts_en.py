@@ -29,6 +29,7 @@ EN = {
     "enrolment.revoke.why": "Why",
     "enrolment.is_revoked": "Revoked: the machine is leaving the broker.",
     "enrolment.had_none": "This machine is out already.",
-    "enrolment.cannot": "No code for this machine: it has no agent, or too many codes are open.",
+    "enrolment.cannot": "No code for this machine: it has no agent, it is called as the cloud itself is at the broker, "
+    "or too many codes are open.",
     "enrolment.version": "agent {version}",
 }

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from cloud.access.acts import Act
 from cloud.console.shell.desk import Desk, Done
+from cloud.courier.broker_address import own_names
 from cloud.database.transaction import Transaction
 from cloud.fleet import snapshots
 from cloud.fleet.apply import Report, apply_in
@@ -48,10 +49,12 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
     """Look at a file, or (`go`) take it. Of no other merchant it may say anything."""
     text = _sent()
     goes, by_hand = "go" in request.form, _chosen()
-    vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
+    settings = desk.cloud.settings
+    vault = Vault(settings.secret_key, settings.old_secret_keys)
+    reserved = own_names(settings.mqtt_url, settings.mqtt_user)
 
     def work(tx: Transaction) -> Done[Report]:
-        file = read_fleet(text, {}, with_accounts=False)
+        file = read_fleet(text, {}, with_accounts=False, reserved=reserved)
         _only_of(tx.session, file, merchant_id)
         was = snapshots.take(tx.session, merchant_id) if goes else {}
         report = apply_in(tx, vault, file, unsettled, by_hand, dry_run=not goes)

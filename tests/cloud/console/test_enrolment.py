@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloud.fleet import broker_identities
-from cloud.fleet.enrolment import Codes
+from cloud.fleet.enrolment import Codes, Enrolment
 from cloud.fleet.vault import Vault
 from tests.cloud.console.building import OWN, Console, a_console, form_token
 from tests.cloud.worlds import DEVICE, SECRET_KEY, World
@@ -39,3 +39,12 @@ def test_from_a_code_to_green_and_out_again(console: Console) -> None:
     with world.database.read() as session:
         assert session.get_one(broker_identities.BrokerIdentity, DEVICE).state == broker_identities.REVOKED
     assert owner.get("/console/enrolment").status_code == 200
+
+
+def test_a_machine_called_as_the_cloud_is_at_the_broker_gets_no_code(sqlite_world: World) -> None:
+    with a_console(sqlite_world, mqtt_user=DEVICE) as console:
+        owner = console.client(f"owner@{OWN}")
+        shown = owner.post(f"{PAGE}/code", data={"csrf_token": form_token(owner)}, follow_redirects=True)
+        assert "имя самого облака" in shown.text
+        with sqlite_world.database.read() as session:
+            assert session.query(Enrolment).count() == 0

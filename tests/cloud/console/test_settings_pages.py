@@ -2,8 +2,8 @@
 
 from cloud.access.models import JournalRow
 from cloud.fleet.models import Credential, Device, Drink
-from tests.cloud.console.building import OWN, Console, post
-from tests.cloud.worlds import DEVICE
+from tests.cloud.console.building import OWN, Console, a_console, post
+from tests.cloud.worlds import DEVICE, World
 
 OWNER = f"owner@{OWN}"
 
@@ -92,3 +92,15 @@ def test_a_file_is_looked_at_first_and_speaks_of_its_merchant_only(console: Cons
     post(client, f"/console/settings/{OWN}/import", text=foreign, go="1")
     with console.cloud.database.read() as session:
         assert session.get_one(Device, DEVICE).merchant_id == OWN
+
+
+def test_a_file_takes_no_name_of_ours_at_the_broker(sqlite_world: World) -> None:
+    """Regression: its owner enrolled or revoked it, and every worker was refused."""
+    with a_console(sqlite_world, mqtt_user="coffee-cloud") as console:
+        client = console.client(OWNER)
+        text = client.get(f"/console/settings/{OWN}/fleet.toml").text
+        machine = f'[[device]]\ndevice_uuid = "coffee-cloud"\nmerchant = "{OWN}"\npayment_scenario = "Yookassa"\n'
+        shown = post(client, f"/console/settings/{OWN}/import", text=f"{text}\n{machine}", go="1").text
+        assert "own name at the broker" in shown
+        with console.cloud.database.read() as session:
+            assert session.get(Device, "coffee-cloud") is None

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from cloud.courier.broker import BrokerLink, NotConnected
-from cloud.courier.broker_rights import BrokerRights
+from cloud.courier.broker_rights import EVERYTHING_EVERY, BrokerRights
 from cloud.courier.dynamic_security import RESPONSE, BrokerRefuses, DynamicSecurity
+from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities
+from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, topic
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
@@ -18,6 +20,7 @@ from tests.simulator.broker.clients import Client
 from tests.waiting import wait_until
 
 OTHER = OTHER_DEVICE
+ADMIN = "admin"
 NOT_AUTHORIZED = 135
 
 
@@ -151,6 +154,43 @@ def test_a_machine_whose_name_was_made_by_hand_is_revoked_like_any_other(guarded
     machine.wait_until_dropped()
     assert guarded.machine(DEVICE, "made by hand").refusal is not None
     machine.disconnect()
+
+
+@pytest.mark.parametrize("name", [CLOUD, ADMIN])
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_no_row_touches_a_name_at_the_broker_that_is_no_machines(
+    guarded: Guarded, name: str, is_revoked: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: a fleet file named a machine as the cloud is named there; revoking it locked every worker out."""
+    world = guarded.world
+    guarded.enrol(OTHER)
+    if name == ADMIN:
+        admin = {"username": name, "password": "secret", "roles": [{"rolename": "admin"}]}
+        assert not DynamicSecurity(guarded.admin).ask({"command": "createClient", **admin})[0].error
+    before = rights_of(guarded, name)
+    world.database.transact(a_machine_called, name)
+    if is_revoked:
+        world.database.transact(broker_identities.revoke, name, world.now)
+    else:
+        world.database.transact(broker_identities.give, name, guarded.vault, world.now)
+    world.database.transact(broker_identities.revoke, OTHER, world.clock.advance(1))
+    for _ in range(3):
+        guarded.rights.step(world.clock.advance(EVERYTHING_EVERY.total_seconds()))
+    assert guarded.rights.step(world.now) > world.now, "it does not come again at once"
+    assert rights_of(guarded, name) == before
+    assert guarded.dial("again").wait_connected(30)
+    with world.database.read() as session:
+        assert [one.device_uuid for one in broker_identities.changed(session, 9)] == [name], "the others go on"
+    assert [one.levelname for one in caplog.records if getattr(one, "device", "") == name] == ["ERROR"], "once"
+
+
+def rights_of(guarded: Guarded, name: str) -> object:
+    return DynamicSecurity(guarded.admin).ask({"command": "getClient", "username": name})[0].data
+
+
+def a_machine_called(tx: Transaction, name: str) -> None:
+    tx.session.add(Device(device_uuid=name, merchant_id="north", payment_scenario="Yookassa"))
+    tx.session.flush()
 
 
 def test_a_new_password_ends_the_connection_made_with_the_old(guarded: Guarded) -> None:

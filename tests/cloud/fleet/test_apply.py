@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, text
 
+from cloud.cli import main
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
@@ -15,6 +17,7 @@ from cloud.fleet.vault import Vault
 from cloud.migrations import migrate
 from cloud.orders.models import Order
 from tests.cloud.fleet.fleet_texts import AMERICANO, DEVICE, ENVIRON, FLEET, LATTE, MERCHANT, line_of, with_line
+from tests.cloud.worlds import SECRET_KEY
 
 VAULT = Vault("a secret key of the tests, long enough")
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -56,6 +59,21 @@ def order(database: Database) -> None:
         )  # fmt: skip
 
     database.transact(work)
+
+
+@pytest.mark.parametrize(
+    "broker", [{"COFFEE_MQTT_USER": "m-001"}, {"COFFEE_MQTT_URL": "mqtt://m-001:secret@one,mqtt://other:secret@two"}]
+)
+def test_no_machine_is_called_as_the_cloud_is_at_the_broker(
+    migrated_sqlite: Database, tmp_path: Path, broker: dict[str, str]
+) -> None:
+    """Regression: revoking it took the whole cloud off the broker."""
+    file = tmp_path / "fleet.toml"
+    file.write_text(FLEET, encoding="utf-8")
+    environ = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(migrated_sqlite.url)} | ENVIRON | broker
+    told = CliRunner().invoke(main, ["apply", str(file)], env=environ)
+    words = 'device.device_uuid: must not be "m-001": that is the cloud\'s own name at the broker'
+    assert (told.exit_code, words in told.output) == (1, True), told.output
 
 
 @pytest.mark.any_database

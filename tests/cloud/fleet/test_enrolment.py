@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from cloud.courier.broker_address import own_names
 from cloud.courier.enrolment_route import PATH, WRONG_BURST, WRONG_PER_S
 from cloud.fleet import enrolment
 from cloud.fleet.broker_identities import BrokerIdentity
@@ -102,6 +103,13 @@ def test_a_revoked_machine_comes_in_by_no_code_that_was_made_before(sqlite_world
 def test_there_is_none_for_a_machine_that_is_not_ours(sqlite_world: World, device: str) -> None:
     with pytest.raises(CannotEnrol):
         begin(sqlite_world, device)
+
+
+def test_there_is_none_for_a_machine_called_as_the_cloud_is(sqlite_world: World) -> None:
+    codes = Codes(SECRET_KEY, Vault(SECRET_KEY), own_names("mqtt://broker", DEVICE))
+    with pytest.raises(CannotEnrol, match="the cloud's own name"):
+        sqlite_world.database.transact(codes.begin, DEVICE, sqlite_world.now)
+    sqlite_world.database.transact(codes.begin, OTHER_DEVICE, sqlite_world.now)
 
 
 @pytest.fixture
