@@ -90,7 +90,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
     app.register_blueprint(tbank_webhook.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     app.register_blueprint(custom_callback.create_blueprint(cloud.database, cloud.clients, cloud.clock))
     app.register_blueprint(_enrolment(cloud, services.visitor))
-    app.register_blueprint(release_route.create_blueprint(cloud.database))
+    app.register_blueprint(release_route.create_blueprint(cloud.database, cloud.clock, services.visitor))
     app.register_blueprint(
         metrics.create_blueprint(cloud.database, cloud.clock, settings.metrics_token, cloud.clients.unreadable)
     )
