@@ -86,6 +86,14 @@ def counts(session: Session, since: datetime) -> dict[str, int]:
     return found
 
 
+def agents_started(session: Session, since: datetime) -> set[str]:
+    """Machines whose agent told of a start since then: it ended by itself, or somebody ended it."""
+    asked = select(MachineEvent.device_uuid).where(
+        MachineEvent.received_at > since, MachineEvent.what == EventKind.AGENT_STARTED.value
+    )
+    return set(session.scalars(asked.distinct()))
+
+
 def _forget(tx: Transaction, device_uuid: str, now: datetime) -> None:
     beyond = (
         select(MachineEvent.id)

@@ -1,7 +1,7 @@
 """The loop that brings a version over a fleet: asks machine by machine, reads their answers, goes on or stops."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import update_lock
+from cloud.fleet import machine_events, update_lock
 from cloud.fleet.models import Device, DeviceLive
 from cloud.releases import rollouts, waves
 from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
@@ -80,7 +80,8 @@ class Stager:
 
     def _go_on(self, tx: Transaction, rollout: Rollout, now: datetime) -> bool:
         machines = self._present(tx, rollout)
-        tally = _tally(machines, rollout.version)
+        again = machine_events.agents_started(tx.session, rollout.settled_at) if rollout.settled_at else set()
+        tally = _tally(machines, rollout.version, again)
         is_last = rollout.wave + 1 >= len(rollout.waves)
         soak = timedelta(seconds=rollout.soak_s)
         match waves.next_of(tally, is_last=is_last, settled_at=rollout.settled_at, soak=soak, now=now):
@@ -151,14 +152,19 @@ class Stager:
         return True
 
 
-def _tally(machines: list[tuple[RolloutMachine, DeviceLive | None]], version: str) -> Tally:
+def _tally(
+    machines: list[tuple[RolloutMachine, DeviceLive | None]], version: str, started_again: Collection[str]
+) -> Tally:
     def count(step: Step, is_there: bool | None = None) -> int:
         return sum(one.state == step and is_there in {None, _is_there(live)} for one, live in machines)
+
+    def is_gone(live: DeviceLive | None) -> bool:
+        return live is None or not live.online or live.agent_version != version or live.device_uuid in started_again
 
     done = [live for one, live in machines if one.state == Step.DONE]
     return Tally(
         waiting=count(Step.WAITING, True), asked=count(Step.ASKED), done=len(done), failed=count(Step.FAILED),
-        gone=sum(not _is_there(live) or live is None or live.agent_version != version for live in done),
+        gone=sum(map(is_gone, done)),
         unreached=count(Step.WAITING, False), skipped=count(Step.SKIPPED),
     )  # fmt: skip
 

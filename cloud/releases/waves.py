@@ -32,7 +32,7 @@ class Next(Enum):
     ASK = "ask"
     """Ask those of the present waves who wait."""
     SETTLE = "settle"
-    """All that can be reached have it: the soak begins."""
+    """All that can be reached have it: the soak begins. It begins anew while one of them is gone."""
     SOAK = "soak"
     ADVANCE = "advance"
     STOP = "stop"
@@ -41,7 +41,10 @@ class Next(Enum):
 
 @dataclass(frozen=True)
 class Tally:
-    """Machines of the present waves. `waiting` counts those that can be reached, `gone` those done and not there."""
+    """Machines of the present waves. `waiting` counts those that can be reached.
+
+    `gone` are those done that are not there now, or whose agent has started again since the soak began.
+    """
 
     waiting: int = 0
     asked: int = 0
@@ -75,11 +78,9 @@ def next_of(tally: Tally, *, is_last: bool, settled_at: datetime | None, soak: t
         return Next.FINISH
     if is_last or not (tally.done or tally.skipped):
         return Next.ASK  # nobody is there to ask: whoever comes back is
-    if settled_at is None:
+    if settled_at is None or tally.gone:
         return Next.SETTLE
-    if now < settled_at + soak or tally.gone:
-        return Next.SOAK
-    return Next.ADVANCE
+    return Next.SOAK if now < settled_at + soak else Next.ADVANCE
 
 
 def step_of(state: State, code: str, tries: int) -> Step:

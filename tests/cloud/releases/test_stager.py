@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +15,7 @@ from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob
 from cloud.courier.job_sender import message_of
 from cloud.database.transaction import Transaction
+from cloud.fleet import machine_events
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
 from cloud.orders.money import PaymentState
@@ -23,8 +25,8 @@ from cloud.releases.rollouts import CannotRelease, Plan
 from cloud.releases.stager import Stager
 from protocol import bundle
 from protocol.bundle import Manifest
-from protocol.messages import Answer, Update
-from protocol.reasons import AnswerStatus
+from protocol.messages import Answer, Event, Update
+from protocol.reasons import AnswerStatus, EventKind
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
 
 ANNA = "cli:anna"
@@ -74,6 +76,24 @@ class Fleet:
     def _runs(tx, device: str, version: str) -> None:  # type: ignore[no-untyped-def]
         tx.session.get_one(DeviceLive, device).agent_version = version
 
+    def soaks(self, soak_s: int) -> None:
+        """The first machine has it, and is watched."""
+        self.start(soak_s=soak_s)
+        self.step()
+        self.answer(DEVICE, AnswerStatus.DONE)
+        self.step()
+
+    def goes(self, device: str, *, online: bool) -> None:
+        def work(tx: Transaction) -> None:
+            tx.session.get_one(DeviceLive, device).online = online
+
+        self.world.database.transact(work)
+
+    @staticmethod
+    def starts(tx: Transaction, device: str, now: datetime) -> None:
+        started = Event(message_id=f"{device}-{now:%H%M%S}", at=now, what=EventKind.AGENT_STARTED)
+        machine_events.keep(tx, device, started, now)
+
     def state(self) -> tuple[str, dict[str, str]]:
         with self.world.database.read() as session:
             machines = session.scalars(select(RolloutMachine))
@@ -115,6 +135,35 @@ def test_wave_by_wave_with_a_look_between(fleet: Fleet) -> None:
     with fleet.world.database.read() as session:
         acts = session.scalars(select(JournalRow.act).order_by(JournalRow.id)).all()
     assert acts == ["rollout_end"]
+
+
+def test_a_machine_that_goes_during_the_soak_begins_it_anew(fleet: Fleet) -> None:
+    """Regression: they were looked at once, at its end; one that went three times was well then."""
+    fleet.soaks(3600)
+    for seconds in (60, 1740, 1740):
+        fleet.goes(DEVICE, online=False)
+        fleet.step(seconds)
+        fleet.goes(DEVICE, online=True)
+        fleet.step(30)
+    fleet.step(3540)
+    assert fleet.asked() == []
+    fleet.step(60)
+    fleet.step()
+    assert fleet.asked() == [OTHER_DEVICE]
+
+
+def test_an_agent_that_starts_again_during_the_soak_begins_it_anew(fleet: Fleet) -> None:
+    """A crash or a power cut: between two looks nobody sees it gone."""
+    fleet.soaks(3600)
+    fleet.world.database.transact(fleet.starts, OTHER_DEVICE, fleet.world.clock.advance(1700))
+    fleet.world.database.transact(fleet.starts, DEVICE, fleet.world.clock.advance(1800))
+    fleet.step(101)
+    fleet.step(3599)
+    assert fleet.asked() == []
+    fleet.world.database.transact(fleet.starts, OTHER_DEVICE, fleet.world.now)  # none of the wave's
+    fleet.step(1)
+    fleet.step()
+    assert fleet.asked() == [OTHER_DEVICE]
 
 
 def test_the_agent_is_told_what_to_fetch_and_from_where(fleet: Fleet) -> None:
@@ -187,14 +236,11 @@ def test_a_machine_with_a_live_order_is_not_asked(fleet: Fleet, is_paid: bool) -
 
 
 def test_a_machine_that_is_not_there_is_asked_when_it_is(fleet: Fleet) -> None:
-    def goes(tx, online: bool) -> None:  # type: ignore[no-untyped-def]
-        tx.session.get_one(DeviceLive, DEVICE).online = online
-
-    fleet.world.database.transact(goes, False)
+    fleet.goes(DEVICE, online=False)
     fleet.start("all")
     fleet.step()
     assert fleet.asked() == [OTHER_DEVICE]
-    fleet.world.database.transact(goes, True)
+    fleet.goes(DEVICE, online=True)
     fleet.step(30)
     assert fleet.asked() == [DEVICE, OTHER_DEVICE]
 
