@@ -56,7 +56,7 @@ class Rollout(Base):
     wave: Mapped[int] = mapped_column(Integer, default=0)
     """The machines of the waves up to this one are asked."""
     settled_at: Mapped[datetime | None] = mapped_column(default=None)
-    """Since when all that could be reached of these waves has the version, and none of them was gone."""
+    """Since when all that could be reached of these waves has the version, and no agent of them started again."""
     soak_s: Mapped[int] = mapped_column(Integer)
     allow_older: Mapped[bool] = mapped_column(Boolean)
     why: Mapped[str] = mapped_column(String(500), default="")

@@ -158,13 +158,11 @@ def _tally(
     def count(step: Step, is_there: bool | None = None) -> int:
         return sum(one.state == step and is_there in {None, _is_there(live)} for one, live in machines)
 
-    def is_gone(live: DeviceLive | None) -> bool:
-        return live is None or not live.online or live.agent_version != version or live.device_uuid in started_again
-
     done = [live for one, live in machines if one.state == Step.DONE]
     return Tally(
         waiting=count(Step.WAITING, True), asked=count(Step.ASKED), done=len(done), failed=count(Step.FAILED),
-        gone=sum(map(is_gone, done)),
+        gone=sum(not _is_there(live) or live is None or live.agent_version != version for live in done),
+        restarted=sum(live is not None and live.device_uuid in started_again for live in done),
         unreached=count(Step.WAITING, False), skipped=count(Step.SKIPPED),
     )  # fmt: skip
 

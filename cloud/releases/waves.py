@@ -32,7 +32,7 @@ class Next(Enum):
     ASK = "ask"
     """Ask those of the present waves who wait."""
     SETTLE = "settle"
-    """All that can be reached have it: the soak begins. It begins anew while one of them is gone."""
+    """All that can be reached have it: the soak begins. It begins anew when an agent of them has started again."""
     SOAK = "soak"
     ADVANCE = "advance"
     STOP = "stop"
@@ -43,7 +43,7 @@ class Next(Enum):
 class Tally:
     """Machines of the present waves. `waiting` counts those that can be reached.
 
-    `gone` are those done that are not there now, or whose agent has started again since the soak began.
+    Of those done, `gone` are not there now; `restarted` have an agent that started again since the soak began.
     """
 
     waiting: int = 0
@@ -51,6 +51,7 @@ class Tally:
     done: int = 0
     failed: int = 0
     gone: int = 0
+    restarted: int = 0
     unreached: int = 0
     skipped: int = 0
 
@@ -78,9 +79,9 @@ def next_of(tally: Tally, *, is_last: bool, settled_at: datetime | None, soak: t
         return Next.FINISH
     if is_last or not (tally.done or tally.skipped):
         return Next.ASK  # nobody is there to ask: whoever comes back is
-    if settled_at is None or tally.gone:
+    if settled_at is None or tally.restarted:
         return Next.SETTLE
-    return Next.SOAK if now < settled_at + soak else Next.ADVANCE
+    return Next.SOAK if now < settled_at + soak or tally.gone else Next.ADVANCE
 
 
 def step_of(state: State, code: str, tries: int) -> Step:

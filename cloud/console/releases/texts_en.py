@@ -86,7 +86,7 @@ EN = {
     "releases.waves.hint": "Updated by the end of each: a number, a share, or all. Now that is {sizes}: "
     "{all} in the fleet.",
     "releases.soak": "Watch after each wave",
-    "releases.soak.hint": "The next begins once no updated machine was gone, or started again, for so long.",
+    "releases.soak.hint": "The next begins once no updated agent has started again for so long, and all are online.",
     "releases.first": "Begin with these machines",
     "releases.first.hint": "Their numbers, parted by commas; may be left empty.",
     "releases.merchant": "Whose machines",

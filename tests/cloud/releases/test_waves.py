@@ -42,8 +42,8 @@ def test_a_wave_is_looked_at_before_the_next() -> None:
     assert told(Tally(done=2)) is Next.SETTLE
     assert told(Tally(done=2), settled_s=3599) is Next.SOAK
     assert told(Tally(done=2), settled_s=3600) is Next.ADVANCE
-    assert told(Tally(done=2, gone=1), settled_s=9999) is Next.SETTLE, "the soak begins anew"
-    assert told(Tally(done=2, gone=1), settled_s=60) is Next.SETTLE
+    assert told(Tally(done=2, gone=1), settled_s=9999) is Next.SOAK
+    assert told(Tally(done=2, restarted=1), settled_s=60) is Next.SETTLE, "the soak begins anew"
 
 
 def test_no_wave_follows_one_of_which_nobody_was_there() -> None:
