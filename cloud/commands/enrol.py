@@ -41,12 +41,12 @@ def add_to(main: click.Group) -> None:
             sys.exit(BAD)
         finally:
             cloud.close()
-        command = f"coffee-agent enroll {cloud.settings.public_url} {code}"
+        command = enrolment.command(cloud.settings.public_url, code)
         picture = io.StringIO()
         segno.make(command, error="m").terminal(picture, compact=True)
         click.echo(picture.getvalue())
         click.echo(f"{code}   for {device_uuid}, good once, for a day, for {enrolment.TRIES} tries. On the machine:\n")
-        click.echo(f"    sudo {command}")
+        click.echo(f"    {command}")
 
     @main.command()
     @click.argument("device_uuid")

@@ -25,7 +25,7 @@ from cloud.wiring import Cloud
 T = TypeVar("T")
 BAD = 1
 Opens = Callable[[], Cloud]
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -205,9 +205,9 @@ def _do(opens: Opens, work: Callable[[Transaction, Cloud], T]) -> T:
 
 
 def _seconds(text: str) -> int:
-    said = re.fullmatch(r"([0-9]{1,6})([smh]?)", text)
+    said = re.fullmatch(r"([0-9]{1,6})([smhd]?)", text)
     if said is None:
-        raise click.BadParameter(f"{text}: seconds, or such as 30m or 2h")
+        raise click.BadParameter(f"{text}: seconds, or such as 30m, 2h or 1d")
     return int(said.group(1)) * SECONDS[said.group(2)]
 
 

@@ -23,6 +23,8 @@ LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 NAMING, SECRET = 2, 6
 GOOD_FOR = timedelta(hours=24)
 TRIES = 5
+AGENT = "/opt/coffee-relay/bin/coffee-agent"
+"""Where deploy/README.md installs it; nothing puts that on the path."""
 MOST_OPEN = len(LETTERS) ** NAMING // 2
 
 
@@ -122,3 +124,8 @@ def _letters(count: int) -> str:
 def spaced(code: str) -> str:
     """As a person reads it."""
     return f"{code[:4]}-{code[4:]}"
+
+
+def command(public_url: str, code: str) -> str:
+    """What that person types at the machine."""
+    return f"sudo {AGENT} enroll {public_url} {code}"

@@ -53,7 +53,7 @@ def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
     except CannotEnrol:
         desk.say("enrolment.cannot", good=False)
         return desk.go("enrolment.list")
-    command = f"sudo coffee-agent enroll {settings.public_url} {code}"
+    command = enrolment.command(settings.public_url, code)
     return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code=code, command=command,
                        picture=_picture(command), may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
 

@@ -4,13 +4,21 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
+from playwright.sync_api import expect
 
+from cloud.cli import main
 from cloud.fleet import broker_identities
 from cloud.fleet.enrolment import Codes, Enrolment
 from cloud.fleet.vault import Vault
+from tests.chromium import Pages
 from tests.cloud.console.building import OWN, Console, a_console, form_token
+from tests.cloud.console.site import complaints
+from tests.cloud.console.test_the_walk import logged_in
 from tests.cloud.worlds import DEVICE, SECRET_KEY, World
+from tests.deploy.shipped import DEPLOY
 
+OWNER = f"owner@{OWN}"
 PAGE = f"/console/enrolment/{DEVICE}"
 STEP_DONE = "item good"
 
@@ -22,7 +30,7 @@ def console(sqlite_world: World) -> Iterator[Console]:
 
 
 def test_from_a_code_to_green_and_out_again(console: Console) -> None:
-    owner, world = console.client(f"owner@{OWN}"), console.world
+    owner, world = console.client(OWNER), console.world
     form = {"csrf_token": form_token(owner)}
     shown = owner.post(f"{PAGE}/code", data=form).get_data(as_text=True)
     code = re.findall(r"\b[A-Z]{4}-[A-Z]{4}\b", shown)[0]
@@ -48,3 +56,33 @@ def test_a_machine_called_as_the_cloud_is_at_the_broker_gets_no_code(sqlite_worl
         assert "имя самого облака" in shown.text
         with sqlite_world.database.read() as session:
             assert session.query(Enrolment).count() == 0
+
+
+@pytest.fixture
+def installed() -> str:
+    """The agent, where the guide puts it."""
+    [unit] = (DEPLOY / "systemd").glob("coffee-agent.service")
+    started = re.findall(r"^ExecStart=.*?(/\S+/coffee-agent) run$", unit.read_text(), re.MULTILINE)
+    return str(started[0])
+
+
+def test_the_command_names_the_program_where_the_guide_installs_it(console: Console, installed: str) -> None:
+    owner = console.client(OWNER)
+    shown = owner.post(f"{PAGE}/code", data={"csrf_token": form_token(owner)}).get_data(as_text=True)
+    assert f"<code>sudo {installed} enroll http" in shown
+    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(console.world.database.url)}
+    told = CliRunner().invoke(main, ["enroll", DEVICE], env=settings)
+    assert told.exit_code == 0, told.output
+    assert f"    sudo {installed} enroll http" in told.output
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_the_whole_command_is_seen_on_a_phone(
+    kept_pages: Pages, console: Console, console_site: str, installed: str, language: str
+) -> None:
+    page = logged_in(kept_pages, console_site, console, OWNER, 360, language)
+    page.goto(f"{console_site}{PAGE}")
+    page.locator(".buttons button.main").click()
+    expect(page.locator("code")).to_contain_text(f"sudo {installed} enroll ")
+    assert complaints(page) == []
