@@ -96,3 +96,30 @@ def test_the_board_is_what_its_program_draws() -> None:
     drawing = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(drawing)
     assert json.loads((BOARD / "coffee-relay.json").read_text()) == drawing.board()
+
+
+def test_the_board_shows_workers_alive_and_at_the_broker(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if PROMTOOL.where is None:
+        missing(PROMTOOL)
+    request.node.user_properties.append(("real part", PROMTOOL.name))
+    panels = json.loads((BOARD / "coffee-relay.json").read_text())["panels"]
+    [panel] = [panel for panel in panels if panel["title"] == "Workers"]
+    both = [('coffee_workers_alive{instance="cloud"}', 3), ('coffee_workers_at_broker{instance="cloud"}', 2)]
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": str(value)} for series, value in both],
+        "promql_expr_test": [
+            {
+                "expr": target["expr"],
+                "eval_time": "0m",
+                "exp_samples": [{"labels": series, "value": value} for series, value in both],
+            }
+            for target in panel["targets"]
+        ],
+    }
+    (tmp_path / "board.json").write_text(json.dumps({"tests": [case]}))  # YAML holds JSON
+    done = subprocess.run(
+        [PROMTOOL.program, "test", "rules", "board.json"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
