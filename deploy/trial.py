@@ -27,6 +27,7 @@ RIGHTS = Path("/var/lib/mosquitto/dynamic-security.json")
 UNITS = Path("/etc/systemd/system")
 SERVER_CERTIFICATE, CADDYS_SITE = BROKER / "secrets/server.crt", UNITS / "caddy.service.d/site.conf"
 BROKERS = ("coffee.conf", "loopback.conf", "rights.conf")
+OPEN_FILES = UNITS / "mosquitto.service.d/open-files.conf"
 WEB, WORKER = "coffee-cloud-web", "coffee-cloud-worker"
 PACKAGES = ["mosquitto", "caddy", "python3-venv", "openssl", "sudo"]
 INSTALLED = ["pyproject.toml", "README.md", "agent", "cloud", "protocol", "simulator"]
@@ -161,14 +162,17 @@ class Trial:
 
     def broker_is_ours(self) -> bool:
         """It has all of ours, and read it."""
-        return all(is_there(BROKER / "conf.d" / name) for name in BROKERS) and listens(8883)
+        ours = [OPEN_FILES, *(BROKER / "conf.d" / name for name in BROKERS)]
+        return all(is_there(file) for file in ours) and listens(8883)
 
     def set_up_broker(self) -> None:
         for name in BROKERS:
             self.do("install", "-m", "0644", DEPLOY / "mosquitto" / name, BROKER / "conf.d")
+        self.do("install", "-D", "-m", "0644", DEPLOY / "systemd" / OPEN_FILES.name, OPEN_FILES)
         if not is_there(RIGHTS):
             begun = self.coffee_cloud("broker-file")
             self.write(RIGHTS, begun, 0o600, owner="mosquitto", group="mosquitto")
+        self.do("systemctl", "daemon-reload")
         self.do("systemctl", "restart", "mosquitto")
 
     def has_units(self) -> bool:

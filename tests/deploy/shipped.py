@@ -10,6 +10,7 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+OPEN_FILES = DEPLOY / "systemd" / "open-files.conf"
 INSTALLED_IN = "/opt/coffee-relay/bin"
 PROGRAMS = Path(sys.executable).parent
 """Where the programs are that the tests run, in place of `INSTALLED_IN`."""
@@ -24,6 +25,11 @@ def settings_in(name: str, *, offered: bool = False) -> dict[str, str]:
 def directives(unit: Path) -> list[tuple[str, str]]:
     """Every Name=value of a unit, in order; a name may come several times."""
     return re.findall(r"^([A-Za-z]+)=(.*)$", unit.read_text(), re.MULTILINE)
+
+
+def open_files() -> int:
+    """How many the drop-in for the broker's unit allows."""
+    return int(dict(directives(OPEN_FILES))["LimitNOFILE"])
 
 
 def commands_of_units() -> list[list[str]]:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.deploy.shipped import DEPLOY, ROOT, settings_in
+from tests.deploy.shipped import DEPLOY, ROOT, open_files, settings_in
 from tests.real_parts import missing
 
 TEXT = (DEPLOY / "compose.yaml").read_text()
@@ -118,6 +118,10 @@ def test_the_image_is_made_of_files_that_are_there_and_runs_without_rights() -> 
     assert "--require-hashes" in recipe
     assert recipe.index("USER 10001") < recipe.index("ENTRYPOINT")
     assert not re.search(r"COFFEE_|PASSWORD|SECRET", recipe)
+
+
+def test_the_broker_has_a_socket_for_each_machine() -> None:
+    assert f"nofile: {open_files()}" in block("mosquitto", 2, block("services"))
 
 
 def test_the_database_is_well_when_it_answers_by_the_network() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.agent.update.bundles import NEWER, Shelf, appended
 from tests.deploy.container import NAME, SOURCE, Container, fetch_wheels, make_root, needed
-from tests.deploy.shipped import DEPLOY, ROOT, UNITS, trial
+from tests.deploy.shipped import DEPLOY, ROOT, UNITS, open_files, trial
 from tests.shell import blocks, section
 from tests.system.fleet import KEY_VARIABLE, SHOP, SHOP_KEY, fleet_toml
 from tests.waiting import wait_until
@@ -77,6 +77,8 @@ def test_from_a_fresh_debian_to_coffees(database: str, host: Container, tmp_path
     install_the_machine(host)
     enrol(host)
     assert bought(host) == SOLD
+    limits = host.run("cat /proc/$(systemctl show -p MainPID --value mosquitto)/limits")
+    assert re.search(rf"^Max open files +{open_files()} ", limits, re.M)
     assert_held(host, *OURS)
     host.run(f"systemctl restart {'postgresql' if database == 'postgresql' else ''} mosquitto caddy {' '.join(OURS)}")
     assert bought(host) == SOLD

@@ -18,6 +18,7 @@ def test_a_dry_run_shows_every_step(database: str) -> None:
     for wanted in (
         "coffee.conf",
         "rights.conf",
+        "mosquitto.service.d/open-files.conf",
         "coffee-cloud-web.service",
         "Caddyfile",
         "user add owner@shop.example",

@@ -20,11 +20,13 @@ from cloud.processes import server
 from tests.deploy.shipped import (
     DEPLOY,
     INSTALLED_IN,
+    OPEN_FILES,
     PROGRAMS,
     UNITS,
     commands_of_compose,
     commands_of_units,
     directives,
+    open_files,
     settings_in,
 )
 from tests.deploy.test_compose import services
@@ -33,6 +35,8 @@ from tests.real_parts import missing
 
 CLOUD = [unit for unit in UNITS if unit.name.startswith("coffee-cloud")]
 AGENT = DEPLOY / "systemd" / "coffee-agent.service"
+MACHINES_OF_ONE_BROKER = 10_000
+"""As docs/scaling.md tells of it."""
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -121,3 +125,19 @@ def test_no_call_to_a_provider_is_cut_off_by_a_restart() -> None:
 
 def test_requests_end_in_time_to_wait_for_calls() -> None:
     assert checkout.PATIENCE_S + whole_requests.TAKE_S < server.ANSWERS_S < server.GRACE_S
+
+
+def test_the_broker_on_a_host_has_a_socket_for_each_machine(tmp_path: Path) -> None:
+    assert open_files() > 2 * MACHINES_OF_ONE_BROKER
+    installed = "mosquitto.service.d/open-files.conf"
+    assert f"systemd/open-files.conf /etc/systemd/system/{installed}" in (DEPLOY / "README.md").read_text()
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze: missing (install systemd)")
+    (tmp_path / installed).parent.mkdir()
+    (tmp_path / installed).write_text(OPEN_FILES.read_text())
+    unit = tmp_path / "mosquitto.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    verdict = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert complaints_about(OPEN_FILES, verdict.stderr) == []
