@@ -186,6 +186,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with settings that can each be read."""
     if len(str(values["secret_key"])) < MIN_SECRET:
         yield f"COFFEE_SECRET_KEY must be any secret text of {MIN_SECRET} characters or more"
+    if "," in str(values["secret_key"]):
+        yield "COFFEE_SECRET_KEY must be without commas, which part COFFEE_OLD_SECRET_KEYS"
     if 0 < values["ack_timeout_s"] <= values["make_deadline_s"]:
         yield "COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S"
     if values["smtp_url"] and not values["alerts_from"]:

@@ -68,8 +68,8 @@ class Shell:
             (folder / name).chmod(0o755)
 
     def run(self, *commands: str, cwd: Path | None = None, **environ: str) -> str:
-        """What they said. A pause stands between two; it fails with the first command that does."""
-        script = "\n".join(f"{block}\npause {number}" for number, block in enumerate(commands))
+        """What they said. A pause stands between two; it fails with the first command that does, or list of them."""
+        script = "\n".join(f"{block}\n(exit $?)\npause {number}" for number, block in enumerate(commands))
         for there, here in self._places.items():
             script = script.replace(there, here)
         known = {**os.environ, "PATH": f"{self._folder}:{os.environ['PATH']}", **environ}

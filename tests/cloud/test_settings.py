@@ -52,6 +52,11 @@ def test_durations_take_fractions() -> None:
     assert (settings.make_deadline_s, settings.ack_timeout_s) == (0.25, 0.5)
 
 
+def test_a_secret_key_that_could_never_be_listed_as_an_old_one_is_refused() -> None:
+    told = "COFFEE_SECRET_KEY must be without commas, which part COFFEE_OLD_SECRET_KEYS"
+    assert problems(COFFEE_SECRET_KEY=f"{'k' * 16},{'k' * 16}") == [told]
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_env(

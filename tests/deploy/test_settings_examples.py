@@ -13,7 +13,7 @@ from cloud.settings import Settings as CloudSettings
 from cloud.settings import SettingsError
 from tests.deploy.shipped import DEPLOY, ROOT, settings_in
 
-SECRET = "a secret of a test, forty characters long"
+SECRET = "a secret of a test of forty characters all"
 CLOUD_NAMES = {f"COFFEE_{field.name.upper()}" for field in fields(CloudSettings)}
 
 

@@ -41,7 +41,7 @@ from tests.cloud.worlds import ACCOUNT, World
 
 SHOP_SECRET = "live_MARKER-of-the-shop"
 NEXT_SECRET = "live_MARKER-of-the-next-key"
-SECRET_KEY = "MARKER of the installation, long enough for a key"
+SECRET_KEY = "MARKER of the installation: long enough for a key"
 OLD_KEY = "MARKER of the installation before that, long enough"
 PASSWORD = "MARKER-password"
 MARKER = "MARKER"
