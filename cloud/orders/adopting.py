@@ -17,7 +17,7 @@ from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, l
 from cloud.orders.models import Order, OrderChange, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.restores import Restore, RestoredShop
+from cloud.orders.restores import Restore, add_shops
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event, log
@@ -58,14 +58,7 @@ def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> int:
         _believe_no_sending(tx)
         _mark_open_orders(tx, restore, rules, now)
         paying.ask_all_now(tx, now)
-        for account in accounts.known(tx.session):
-            merchant_id, scenario, account_id = accounts.of(account)
-            tx.session.add(
-                RestoredShop(
-                    restore_id=restore.id, merchant_id=merchant_id, scenario=scenario, account_id=account_id,
-                    next_at=now,
-                )
-            )  # fmt: skip
+        add_shops(tx, restore, now)
         restore.begun_at = now
     return len(fresh_ones)
 

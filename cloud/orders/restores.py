@@ -5,16 +5,20 @@ Outcomes of orders it does not have are kept here until the order is found at it
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Index, Integer, LargeBinary, String, Text, delete, func, select
+from sqlalchemy import ColumnElement, Index, Integer, LargeBinary, String, Text, and_, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
+from cloud.fleet import accounts
+from cloud.fleet.accounts import Account
 from protocol.messages import Outcome, decode_report, encode
 
 ASKED_FOR = timedelta(hours=24)
 """So long an agent is asked what became of an order; after it a person looks."""
+SHOPS_ADDED_FOR = timedelta(days=30)
+"""So long after a restore an account that is new here is read too: the newest fleet file may come late."""
 MOST_UNCLAIMED = 500
 """Outcomes kept of one device that belong to no order; beyond it the oldest go."""
 
@@ -94,6 +98,48 @@ def claim_outcomes(tx: Transaction, order_id: str, device_uuid: str) -> list[Out
 def unfinished(session: Session) -> list[Restore]:
     """Restores whose lists have not all been read, oldest first."""
     return list(session.scalars(select(Restore).where(Restore.finished_at.is_(None)).order_by(Restore.id)))
+
+
+def add_shops(tx: Transaction, restore: Restore, now: datetime) -> bool:
+    """Have the lists of every account there is now read; whether there are any that were not to be yet."""
+    key = (RestoredShop.merchant_id, RestoredShop.scenario, RestoredShop.account_id)
+    there = {(merchant_id, scenario, account_id) for merchant_id, scenario, account_id
+             in tx.session.execute(select(*key).where(RestoredShop.restore_id == restore.id))}  # fmt: skip
+    lacking = sorted(accounts.versions(tx.session).keys() - there)
+    for merchant_id, scenario, account_id in lacking:
+        row = {
+            "restore_id": restore.id, "merchant_id": merchant_id, "scenario": scenario, "account_id": account_id,
+            "next_at": now,
+        }  # fmt: skip
+        insert_if_new(tx.connection, RestoredShop, row)
+    return bool(lacking)
+
+
+def add_new_shops(tx: Transaction, now: datetime) -> bool:
+    """The same of accounts that came after a restore, which is then open again; whether there are any."""
+    is_open = Restore.finished_at.is_(None) | (Restore.restored_at > now - SHOPS_ADDED_FOR)
+    has_new = False
+    for restore in tx.session.scalars(select(Restore).where(Restore.begun_at.is_not(None), is_open)).all():
+        if add_shops(tx, restore, now):
+            restore.finished_at = None
+            has_new = True
+    return has_new
+
+
+def waits_for(session: Session, account: Account, now: datetime) -> bool:
+    """Whether this account's lists are yet to be read."""
+    is_young = Restore.restored_at > now - SHOPS_ADDED_FOR
+    unread = select(RestoredShop.restore_id).join(Restore, Restore.id == RestoredShop.restore_id)
+    return session.scalar(unread.where(_of(account), RestoredShop.done_at.is_(None), is_young).limit(1)) is not None
+
+
+def _of(account: Account) -> ColumnElement[bool]:
+    merchant_id, scenario, account_id = account
+    return and_(
+        RestoredShop.merchant_id == merchant_id,
+        RestoredShop.scenario == scenario,
+        RestoredShop.account_id == account_id,
+    )
 
 
 def what_is_lacking(session: Session) -> list[str]:

@@ -19,7 +19,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device
-from cloud.orders import adopting, paying
+from cloud.orders import adopting, paying, restores
 from cloud.orders.adopting import Listed, UnknownMachine
 from cloud.orders.restores import Restore, RestoredShop
 from cloud.orders.rules import Rules
@@ -74,6 +74,8 @@ class Adoption:
         """Read one shop's lists, if one is due; when to look again."""
         taken = self._database.transact(_take, now)
         if taken is None:
+            if self._database.transact(restores.add_new_shops, now):
+                return now
             return now + (TRY_AGAIN if self._database.transact(_finish, now) else LOOK_EVERY)
         restore, shop = taken
         span = _Span((shop.merchant_id, shop.scenario, shop.account_id), restore.as_of - OVERLAP,
@@ -90,12 +92,17 @@ class Adoption:
             lacking = self._payments(provider, asking, span, shop)
             self._refunds(provider, asking, span)
         except NoCredential as error:
-            return str(error), False
+            return str(error), not self._is_known(span.account)
         except HasNoList:
             return "this provider has no list: look there for what was paid since the backup", True
         except NoAnswer as error:
             return str(error), False
         return "; ".join(sorted(lacking)[:MOST_TOLD]), not lacking
+
+    def _is_known(self, account: Account) -> bool:
+        """An account that was taken away gets no key any more."""
+        with self._database.read() as session:
+            return account in accounts.versions(session)
 
     def _payments(self, provider: Provider, asking: Asking, span: _Span, shop: RestoredShop) -> set[str]:
         lacking: set[str] = set()

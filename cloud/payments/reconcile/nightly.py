@@ -16,6 +16,7 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, FormerCredential
+from cloud.orders import restores
 from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
 from cloud.payments.reconcile.cups import keep_counts
@@ -100,6 +101,7 @@ def forget_left_accounts(tx: Transaction, now: datetime) -> None:
         begun = select(func.max(Payment.started_at)).where(*shop, Payment.account_id == left.account_id)
         last = tx.session.scalar(begun)
         is_over = last is None or last < now - timedelta(days=CATCH_UP_DAYS + 1)
+        is_over = is_over and not restores.waits_for(tx.session, account, now)
         if is_over and unsettled(tx.session, account) == (0, 0):
             tx.session.delete(left)
             tx.log_after_commit(

@@ -1,18 +1,20 @@
 """A backup of any age is restored: nothing poured is refunded, what did not pour comes back by itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from cloud.backup import programs
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.models import Credential, Device, DeviceLive, Drink, FormerCredential
 from cloud.orders.at_risk import Next, each_at_risk
 from cloud.orders.models import Order
-from cloud.orders.restores import Restore, UnclaimedOutcome
+from cloud.orders.restores import Restore, RestoredShop, UnclaimedOutcome
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
+from cloud.payments.reconcile.nightly import forget_left_accounts
 from protocol.reasons import Result
 from tests.cloud.backup.restoring import Restorable
 from tests.cloud.payments.reconciling import share_the_shop
@@ -56,6 +58,24 @@ def booked(there: Restorable, order_id: str) -> tuple[int, int, int]:
 def actions(there: Restorable) -> set[Next]:
     with there.world.database.read() as session:
         return {money.action for money in each_at_risk(session, there.world.now)}
+
+
+def without_shops(there: Restorable) -> list[dict[str, Any]]:
+    """The database knows no account any more; those it knew."""
+    with there.world.database.read() as session:
+        shops = [dict(row) for row in session.execute(select(*Credential.__table__.columns)).mappings()]
+    there.world.database.transact(lambda tx: tx.session.execute(delete(Credential)) and None)
+    return shops
+
+
+def come_back(there: Restorable, shops: list[dict[str, Any]]) -> None:
+    """As by the newest fleet file."""
+    there.world.database.transact(lambda tx: tx.session.execute(insert(Credential), shops) and None)
+    there.world.clock.advance(2)
+
+
+def _left(shop: dict[str, Any]) -> dict[str, Any]:
+    return {column.key: shop[column.key] for column in FormerCredential.__table__.columns}
 
 
 def is_known(there: Restorable, order_id: str) -> bool:
@@ -254,6 +274,60 @@ def test_an_order_of_a_machine_that_is_not_there_yet_waits_for_it(there: Restora
     world.clock.advance(60)
     there.come_to_rest()
     assert is_known(there, order_id)
+    assert not there.lacking()
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_shop_that_is_not_in_the_backup_is_read_once_it_is_there(there: Restorable, is_finished: bool) -> None:
+    shops = without_shops(there)
+    there.back_up()
+    come_back(there, shops)
+    order_id = published(there.till)
+    there.world.clock.advance(3600)
+    there.restore()
+    if is_finished:
+        there.come_to_rest()
+        assert not there.lacking()
+    come_back(there, shops)
+    there.world.clock.advance(60)
+    there.come_to_rest()
+    assert is_known(there, order_id)
+    assert actions(there) == {Next.WAITING_FOR_EVIDENCE}
+    assert not there.lacking()
+
+
+def test_a_shop_of_much_later_is_nothing_of_a_restores(there: Restorable) -> None:
+    shops = without_shops(there)
+    there.back_up()
+    there.restore()
+    there.come_to_rest()
+    there.world.clock.advance(31 * DAY_S)
+    come_back(there, shops)
+    there.come_to_rest()
+    with there.world.database.read() as session:
+        assert not session.scalars(select(RestoredShop)).all()
+
+
+def test_a_left_shop_keeps_its_key_until_its_lists_are_read(there: Restorable) -> None:
+    [shop] = without_shops(there)
+    there.world.database.transact(lambda tx: tx.session.execute(insert(FormerCredential), [_left(shop)]) and None)
+    there.back_up()
+    there.restore()
+    there.world.database.transact(forget_left_accounts, there.world.now)
+    assert len(there.lacking()) == 2
+    there.come_to_rest()
+    assert not there.lacking()
+    there.world.database.transact(forget_left_accounts, there.world.now)
+    with there.world.database.read() as session:
+        assert not session.scalars(select(FormerCredential)).all()
+
+
+def test_a_shop_that_was_taken_away_keeps_no_restore_open(there: Restorable) -> None:
+    there.back_up()
+    there.restore()
+    without_shops(there)
+    there.world.clock.advance(2)
+    there.come_to_rest()
     assert not there.lacking()
 
 
