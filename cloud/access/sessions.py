@@ -112,6 +112,11 @@ def end(tx: Transaction, user_id: str, now: datetime, session_id: str = "", *, b
     return len(rows)
 
 
+def end_all(tx: Transaction, now: datetime) -> None:
+    """End every session of everybody."""
+    tx.session.execute(update(LoginSession).where(LoginSession.ended_at.is_(None)).values(ended_at=now))
+
+
 def _live_of(user_id: str) -> Select[LoginSession]:
     return select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None))
 

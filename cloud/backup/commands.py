@@ -12,6 +12,17 @@ from cloud.backup.archive import BackupError, Manifest
 from cloud.starting import BAD, ready_made, settings_of_environ
 from cloud.wiring import build
 
+TAKE_AWAY = """\
+Everybody is logged out of the console. But what was taken away since the backup is back:
+  machines that were revoked              coffee-cloud revoke DEVICE_UUID
+  people who were disabled                coffee-cloud user disable EMAIL
+  passwords and second factors            coffee-cloud user reset EMAIL --second-factor
+  machines and drinks that were closed    coffee-cloud close DEVICE_UUID --by NAME --reason WHY
+  rollouts that were stopped              coffee-cloud release stop
+  what was erased for a buyer             coffee-cloud forget ORDER_ID --by NAME --reason WHY
+  roles, rules of alerts and channels     the console's pages, once web is there
+Take it away again first (docs/operations.md). Then start web and worker, and watch at-risk."""
+
 
 def add_to(main: click.Group) -> None:
     """Add the commands."""
@@ -47,7 +58,7 @@ def restore(file: Path, replace: bool, only_checks: bool) -> None:
     finally:
         cloud.close()
     click.echo(f"{file}: {_words(manifest)}")
-    click.echo("It can be restored here." if only_checks else "Restored. Start web and worker, and watch at-risk.")
+    click.echo("It can be restored here." if only_checks else f"Restored.\n{TAKE_AWAY}")
 
 
 @click.command()
@@ -64,7 +75,7 @@ def restored(as_of: datetime) -> None:
         _fail(f"not noted: {error}")
     finally:
         cloud.close()
-    click.echo("Noted. Start web and worker, and watch at-risk.")
+    click.echo(f"Noted.\n{TAKE_AWAY}")
 
 
 def _words(manifest: Manifest) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, case, func, or_, select, update
 
+from cloud.access import sessions
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
@@ -52,13 +53,17 @@ def note_restore(tx: Transaction, as_of: datetime, now: datetime) -> None:
 
 
 def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> int:
-    """Mark whatever may have gone on since the backup; how many restores were begun. Again changes nothing."""
+    """Mark whatever may have gone on since the backup; how many restores were begun. Again changes nothing.
+
+    Everybody is logged out: who was meanwhile, or may come in no more, is not known.
+    """
     fresh_ones = tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all()
     for restore in fresh_ones:
         _believe_no_sending(tx)
         _mark_open_orders(tx, restore, rules, now)
         paying.ask_all_now(tx, now)
         add_shops(tx, restore, now)
+        sessions.end_all(tx, now)
         restore.begun_at = now
     return len(fresh_ones)
 

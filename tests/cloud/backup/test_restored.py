@@ -1,12 +1,19 @@
 """A backup of any age is restored: nothing poured is refunded, what did not pour comes back by itself."""
 
+import re
+from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete, insert, select
 
+from cloud.access import sessions, users
 from cloud.backup import programs
+from cloud.backup.commands import TAKE_AWAY
+from cloud.cli import main
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, FormerCredential
 from cloud.orders.at_risk import Next, each_at_risk
@@ -348,6 +355,39 @@ def test_a_snapshot_put_back_by_other_means_is_told_by_hand(there: Restorable) -
     with there.world.database.read() as session:
         [restore] = session.scalars(select(Restore))
     assert restore.finished_at is not None
+
+
+@pytest.mark.parametrize("by_other_means", [False, True])
+def test_everybody_is_logged_out_by_a_restore(there: Restorable, by_other_means: bool) -> None:
+    world = there.world
+    token = world.database.transact(_log_in, world.now)
+    there.back_up()
+    assert _is_logged_in(there, token)
+    if by_other_means:
+        there.stop_workers()
+        programs.note_snapshot(there.till.cloud, world.now)
+    else:
+        there.restore()
+    assert not _is_logged_in(there, token)
+
+
+def test_what_must_be_taken_away_again_is_named_with_commands_there_are() -> None:
+    named = re.findall(r"coffee-cloud (.+)", TAKE_AWAY)
+    assert len(named) == 6
+    for words in named:
+        shown = CliRunner().invoke(main, [*takewhile(str.islower, words.split()), "--help"])
+        assert shown.exit_code == 0, words
+        assert all(option in shown.output for option in re.findall(r"--[a-z-]+", words)), words
+
+
+def _log_in(tx: Transaction, now: datetime) -> str:
+    user = users.add(tx, "ann@example.com", "Ann", now, asks_second_factor=False)
+    return sessions.begin(tx, user, "", "", now, complete=True)
+
+
+def _is_logged_in(there: Restorable, token: str) -> bool:
+    with there.world.database.read() as session:
+        return sessions.find(session, token, there.world.now) is not None
 
 
 def _new_machine(tx: Transaction) -> None:
