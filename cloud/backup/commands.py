@@ -12,6 +12,7 @@ from cloud.backup.archive import BackupError, Manifest
 from cloud.starting import BAD, ready_made, settings_of_environ
 from cloud.wiring import build
 
+CHECKED = "It is whole, and this program restores its kind and revision. Into this database it was not tried."
 TAKE_AWAY = """\
 Everybody is logged out of the console. But what was taken away since the backup is back:
   machines that were revoked              coffee-cloud revoke DEVICE_UUID
@@ -47,7 +48,9 @@ def backup(file: Path) -> None:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="also where the database is not empty; what it holds is gone")
-@click.option("--check", "only_checks", is_flag=True, help="say whether FILE could be restored here, change nothing")
+@click.option(
+    "--check", "only_checks", is_flag=True, help="read FILE to its end and say whether it is whole, change nothing"
+)
 def restore(file: Path, replace: bool, only_checks: bool) -> None:
     """Put the database back to FILE. Stop web and worker first; then start them: what was paid since comes back."""
     cloud = build(settings_of_environ())
@@ -58,7 +61,7 @@ def restore(file: Path, replace: bool, only_checks: bool) -> None:
     finally:
         cloud.close()
     click.echo(f"{file}: {_words(manifest)}")
-    click.echo("It can be restored here." if only_checks else f"Restored.\n{TAKE_AWAY}")
+    click.echo(CHECKED if only_checks else f"Restored.\n{TAKE_AWAY}")
 
 
 @click.command()

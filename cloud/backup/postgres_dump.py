@@ -1,9 +1,11 @@
-"""A PostgreSQL database dumped by `pg_dump` and put back by `pg_restore` and `psql`, in one transaction.
+"""A PostgreSQL schema dumped by `pg_dump` and put back by `pg_restore` and `psql`, in one transaction.
 
-The password goes to them by the environment, never on a command line.
+What else is in the database (extensions, other schemas) is its administrator's and is left alone. The password goes to
+them by the environment, never on a command line.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,15 +18,26 @@ from sqlalchemy import URL, Connection, text
 from cloud.backup.archive import BackupError
 
 MOST_SAID = 2000
-_TABLES = text("SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
+HEAD = 4096
+"""Bytes at the beginning of a script in which its settings stand."""
+_TIMEOUT = re.compile(rb"^SET (?=transaction_timeout = )", re.MULTILINE)
+_HAS_SCHEMA = text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :name)")
+_TABLES = text(
+    "SELECT format('%I', c.relname) FROM pg_class c"
+    " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT EXISTS"
+    " (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
+    " ORDER BY 1"
+)
 _FUNCTIONS = text(
-    "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace"
-    " AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') ORDER BY 1"
+    "SELECT p.oid::regprocedure::text FROM pg_proc p"
+    " WHERE p.pronamespace = current_schema()::regnamespace AND NOT EXISTS"
+    " (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')"
+    " ORDER BY 1"
 )
 
 
 def tables_in(connection: Connection) -> list[str]:
-    """Of the schema that programs use, whosever they are."""
+    """Of the schema that programs use, whosever they are but an extension's."""
     return list(connection.scalars(_TABLES))
 
 
@@ -33,9 +46,20 @@ def schema_of(connection: Connection) -> str:
     return str(connection.scalar(text("SELECT current_schema()")))
 
 
-def dump(url: URL, to: Path) -> None:
-    """All that is committed, as one moment saw it, in pg_dump's own format. Raises `BackupError`."""
-    _run("pg_dump", [*_to(url), "--format=custom", "--no-owner", "--no-privileges", f"--file={to}"], url)
+def dump(url: URL, schema: str, to: Path) -> None:
+    """All that is committed in it, as one moment saw it, in pg_dump's own format. Raises `BackupError`."""
+    what = ["--format=custom", "--no-owner", "--no-privileges", f'--schema="{schema}"']
+    _run("pg_dump", [*_to(url), *what, f"--file={to}"], url)
+
+
+def makes(connection: Connection, schema: str) -> str:
+    """The statement that makes the schema where it is missing. Raises `BackupError` where programs look elsewhere."""
+    making = "" if connection.scalar(_HAS_SCHEMA, {"name": schema}) else f'CREATE SCHEMA "{schema}";'
+    if making:
+        connection.execute(text(making))  # tried, never committed: by it the search path may lead there
+    if schema_of(connection) != schema:
+        raise BackupError(f"its tables are in the schema {schema}: let this user's search_path begin with it")
+    return making
 
 
 def drops(connection: Connection) -> str:
@@ -44,9 +68,18 @@ def drops(connection: Connection) -> str:
     return "\n".join([*lines, *(f"DROP FUNCTION {name} CASCADE;" for name in connection.scalars(_FUNCTIONS))])
 
 
-def unpack(dumped: Path, to: Path) -> None:
-    """The dump as statements. Raises `BackupError` when pg_restore cannot read it to its end."""
-    _run("pg_restore", ["--no-owner", "--no-privileges", f"--file={to}", str(dumped)], None)
+def unpack(dumped: Path, schema: str, to: Path) -> None:
+    """What of the dump is in the schema, as statements. Raises `BackupError` when it cannot be read to its end."""
+    what = ["--no-owner", "--no-privileges", f"--schema={schema}"]
+    _run("pg_restore", [*what, f"--file={to}", str(dumped)], None)
+
+
+def spare_an_older_server(script: Path) -> None:
+    """Have the script not set what came with PostgreSQL 17, as pg_restore of 17 and newer does."""
+    with script.open("r+b") as file:
+        head = _TIMEOUT.sub(b"--  ", file.read(HEAD))
+        file.seek(0)
+        file.write(head)
 
 
 def put_back(script: Path, url: URL, first: str, schema: str, as_of: datetime, now: datetime) -> None:

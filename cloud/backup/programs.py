@@ -37,7 +37,7 @@ def back_up(cloud: Cloud, file: Path) -> Manifest:
         else:
             with cloud.database.engine.connect() as connection:
                 schema = postgres_dump.schema_of(connection)
-            postgres_dump.dump(_direct(cloud), copied)
+            postgres_dump.dump(_direct(cloud), schema, copied)
         size, sha256 = archive.digest_of(copied)
         manifest = Manifest(
             program=__version__, kind=_kind(cloud), revision=revision, as_of=as_of, schema=schema, size=size,
@@ -48,7 +48,7 @@ def back_up(cloud: Cloud, file: Path) -> Manifest:
 
 
 def look_into(cloud: Cloud, file: Path) -> Manifest:
-    """Whether `file` could be restored here. Raises `BackupError`."""
+    """Whether `file` is whole, and of a kind and revision that are restored here. Raises `BackupError`."""
     with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".coffee-restore-") as folder:
         return _unpacked(cloud, file, Path(folder))[0]
 
@@ -103,7 +103,7 @@ def _unpacked(cloud: Cloud, file: Path, folder: Path) -> tuple[Manifest, Path]:
         sqlite_copy.check(database)
     else:
         script = folder / "script.sql"
-        postgres_dump.unpack(database, script)
+        postgres_dump.unpack(database, manifest.schema, script)
         return manifest, script
     return manifest, database
 
@@ -121,11 +121,13 @@ def _into_sqlite(cloud: Cloud, database: Path, manifest: Manifest, replaces: boo
 def _into_postgresql(cloud: Cloud, script: Path, manifest: Manifest, replaces: bool) -> None:
     cloud.database.set_clock()
     with cloud.database.engine.connect() as connection:
-        first = ""
+        first = postgres_dump.makes(connection, manifest.schema)
         if postgres_dump.tables_in(connection):
             _may_replace(replaces, "the database")
             _nobody_works(cloud)
-            first = postgres_dump.drops(connection)
+            first += postgres_dump.drops(connection)
+        if (connection.dialect.server_version_info or (0,)) < (17,):
+            postgres_dump.spare_an_older_server(script)
     postgres_dump.put_back(script, _direct(cloud), first, manifest.schema, manifest.as_of, cloud.clock())
 
 
