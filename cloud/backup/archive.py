@@ -57,7 +57,7 @@ def write(file: Path, manifest: Manifest, database: Path) -> None:
         out.flush()
         os.fsync(out.fileno())
     part.rename(file)
-    _to_disk(file.parent)
+    to_disk(file.parent)
 
 
 def unpack(file: Path, folder: Path) -> tuple[Manifest, Path]:
@@ -88,7 +88,8 @@ def _manifest_in(tar: tarfile.TarFile) -> Manifest:
     return manifest
 
 
-def _to_disk(folder: Path) -> None:
+def to_disk(folder: Path) -> None:
+    """The names in it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, insert
 from sqlalchemy.pool import NullPool
 
-from cloud.backup.archive import BackupError
+from cloud.backup.archive import BackupError, to_disk
 from cloud.orders.restores import Restore
 
 
@@ -53,7 +53,10 @@ def put_in_place(copied: Path, database: Path) -> None:
     """In one step. Raises `BackupError` while a program has the old one open."""
     if database.exists():
         _let_go(database)
+    for left in ("-wal", "-shm"):  # of a file that was moved away they would be read as part of this one
+        database.with_name(f"{database.name}{left}").unlink(missing_ok=True)
     os.replace(copied, database)
+    to_disk(database.parent)
 
 
 def _let_go(database: Path) -> None:

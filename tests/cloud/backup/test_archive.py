@@ -127,6 +127,24 @@ def test_a_sqlite_file_somebody_has_open_is_not_replaced(sqlite_till: Till, tmp_
         other.close()
 
 
+def test_a_log_that_a_file_left_when_it_was_moved_away_is_not_read(sqlite_till: Till, tmp_path: Path) -> None:
+    there = Restorable(sqlite_till, tmp_path)
+    kept = there.world.scan()
+    there.back_up()
+    later = there.world.scan()
+    file = Path(there.world.database.url.database or "")
+    log = file.with_name(f"{file.name}-wal")
+    left = log.read_bytes()
+    there.let_go()
+    file.unlink()
+    log.write_bytes(left)
+    programs.restore(there.till.cloud, there.file, replaces=False)
+    with there.world.database.read() as session:
+        assert session.scalars(text("PRAGMA integrity_check")).all() == ["ok"]
+        assert session.get(Order, kept) is not None
+        assert session.get(Order, later) is None
+
+
 def test_it_may_be_written_while_others_write(there: Restorable) -> None:
     order_id = there.world.scan()
     with there.world.database.read() as session:
