@@ -110,7 +110,7 @@ def _unpacked(cloud: Cloud, file: Path, folder: Path) -> tuple[Manifest, Path]:
 
 def _into_sqlite(cloud: Cloud, database: Path, manifest: Manifest, replaces: bool) -> None:
     target = _file_of(cloud)
-    if sqlite_copy.tables_in(target):
+    if sqlite_copy.holds_something(target):
         _may_replace(replaces, str(target))
         _nobody_works(cloud)
     cloud.database.engine.dispose()

@@ -12,6 +12,9 @@ from sqlalchemy.pool import NullPool
 from cloud.backup.archive import BackupError, to_disk
 from cloud.orders.restores import Restore
 
+PRIMARY = 0xFF
+"""Of SQLite's error codes: the kind of error."""
+
 
 def copy(database: Path, to: Path) -> None:
     """All that is committed, by SQLite's own online backup."""
@@ -33,12 +36,15 @@ def check(database: Path) -> None:
         raise BackupError(f"the copy is no whole database: {verdict}")
 
 
-def tables_in(database: Path) -> int:
-    """How many there are; 0 of a file that is not there."""
+def holds_something(database: Path) -> bool:
+    """Whether there are tables in it; of a file that cannot be read nobody knows that there are none."""
     if not database.exists():
-        return 0
+        return False
     with closing(sqlite3.connect(database)) as connection:
-        return int(connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+        try:
+            return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone())
+        except sqlite3.DatabaseError:
+            return True
 
 
 def mark(database: Path, as_of: datetime, now: datetime) -> None:
@@ -65,6 +71,8 @@ def _let_go(database: Path) -> None:
         try:
             mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            raise BackupError(f"a program has {database} open ({error}): stop web, worker and run first") from error
+            if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_BUSY:
+                return  # it cannot be read, and goes as it is
+            mode = str(error)
     if mode != "delete":
         raise BackupError(f"a program has {database} open: stop web, worker and run first")

@@ -145,6 +145,23 @@ def test_a_log_that_a_file_left_when_it_was_moved_away_is_not_read(sqlite_till: 
         assert session.get(Order, later) is None
 
 
+@pytest.mark.parametrize("place", ["head", "pages"])
+def test_a_damaged_sqlite_file_is_replaced_when_that_is_asked(sqlite_till: Till, tmp_path: Path, place: str) -> None:
+    there = Restorable(sqlite_till, tmp_path)
+    order_id = there.world.scan()
+    there.back_up()
+    there.stop_workers()
+    there.let_go()
+    file = Path(there.world.database.url.database or "")
+    whole = file.read_bytes()
+    harm = b"\x5a" * 8192
+    file.write_bytes(harm + whole[len(harm) :] if place == "head" else whole[:100] + harm * (len(whole) // len(harm)))
+    with pytest.raises(BackupError, match="--replace"):
+        programs.restore(there.till.cloud, there.file, replaces=False)
+    programs.restore(there.till.cloud, there.file, replaces=True)
+    assert there.world.status(order_id) == "created"
+
+
 def test_it_may_be_written_while_others_write(there: Restorable) -> None:
     order_id = there.world.scan()
     with there.world.database.read() as session:
