@@ -88,7 +88,8 @@ def _held(tx: Transaction, order_ids: Collection[str], now: datetime) -> set[str
 
 def _kept(tx: Transaction, order_ids: Collection[str], until: datetime, now: datetime) -> set[str]:
     """Those of them that something still happens to, or that somebody may point at."""
-    marks = {mark.name: mark.number for mark in tx.session.scalars(select(SalesMark))}
+    found = select(SalesMark).order_by(SalesMark.name).with_for_update(read=True)
+    marks = {mark.name: mark.number for mark in tx.session.scalars(found)}  # who rolls up finds an order in one place
     kept = endangered(tx.session, order_ids, now)
     for busy in (*_busy(until), *_not_rolled_up(marks), *_newest()):
         column = busy.selected_columns[0]

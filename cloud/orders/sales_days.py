@@ -15,14 +15,13 @@ from sqlalchemy.orm import Session
 from cloud.database.database import Database
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at, span, zone
-from cloud.orders import archived_books
+from cloud.orders import archived_books, sales_zones
 from cloud.orders.archive import ArchivedOrder
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.sales_figures import Figures
-from cloud.orders.sales_tables import MerchantDay, SalesDay, SalesMark
+from cloud.orders.sales_tables import MerchantDay, SalesDay, SalesMark, SalesZone
 from cloud.orders.states import Status
 
 EVERY = timedelta(seconds=60)
@@ -69,16 +68,20 @@ def roll_up(tx: Transaction) -> bool:
     ended, more_ended = _read_on(tx.session, marks, OrderChange)
     moved, more_moved = _read_on(tx.session, marks, Movement)
     told, more_told = _read_on(tx.session, marks, Commission)
+    sales_zones.follow(tx)  # after that: whose machine was added by then is there
     days = _days_of_ends(tx.session, ended) | _days_of_money(tx.session, moved) | _days_of_commissions(tx.session, told)
+    if (anew := sales_zones.take_day(tx)) is not None:
+        days |= {(device, anew[0]) for device in anew[1]}
     _roll_up(tx, days)
-    return more_ended or more_moved or more_told
+    return more_ended or more_moved or more_told or sales_zones.is_behind(tx.session)
 
 
 def is_behind(session: Session) -> bool:
     """Whether old days are still being rolled up: what is told of them is not yet all there is."""
     found = select(SalesMark.name, SalesMark.number).where(SalesMark.name.in_(_MARKS))
     read = dict(session.execute(found).all())
-    return any(_last(session, table) - read.get(mark_of(table), 0) > BATCH for table in GROWING)
+    is_reading = any(_last(session, table) - read.get(mark_of(table), 0) > BATCH for table in GROWING)
+    return is_reading or sales_zones.is_behind(session)
 
 
 def mark_of(table: type[Growing]) -> str:
@@ -125,9 +128,9 @@ def _days_of_ends(session: Session, numbers: range) -> set[Key]:
         (device, day_at(at, name))
         for some in in_lots(sorted(orders))
         for device, name, at in session.execute(
-            select(Order.device_uuid, Device.zone, OrderChange.at)
+            select(Order.device_uuid, SalesZone.zone, OrderChange.at)
             .join(Order, Order.id == OrderChange.order_id)
-            .join(Device, Device.device_uuid == Order.device_uuid)
+            .join(SalesZone, SalesZone.device_uuid == Order.device_uuid)
             .where(OrderChange.order_id.in_(some), OrderChange.status_after.in_(_ENDED))
         )
     }
@@ -137,9 +140,9 @@ def _days_of_money(session: Session, numbers: range) -> set[Key]:
     if not numbers:
         return set()
     moved = (
-        select(Order.device_uuid, Device.zone, Movement.at)
+        select(Order.device_uuid, SalesZone.zone, Movement.at)
         .join(Order, Order.id == Movement.order_id)
-        .join(Device, Device.device_uuid == Order.device_uuid)
+        .join(SalesZone, SalesZone.device_uuid == Order.device_uuid)
         .where(Movement.id >= numbers.start, Movement.id < numbers.stop, Movement.kind.in_(_MONEY))
     )
     return {(device, day_at(at, name)) for device, name, at in session.execute(moved)}
@@ -150,11 +153,11 @@ def _days_of_commissions(session: Session, numbers: range) -> set[Key]:
     if not numbers:
         return set()
     told = (
-        select(Order.device_uuid, Device.zone, Movement.at)
+        select(Order.device_uuid, SalesZone.zone, Movement.at)
         .select_from(Commission)
         .join(Movement, and_(Movement.payment_id == Commission.payment_id, Movement.kind == "captured"))
         .join(Order, Order.id == Movement.order_id)
-        .join(Device, Device.device_uuid == Order.device_uuid)
+        .join(SalesZone, SalesZone.device_uuid == Order.device_uuid)
         .where(Commission.id >= numbers.start, Commission.id < numbers.stop)
     )
     return {(device, day_at(at, name)) for device, name, at in session.execute(told)}
@@ -194,7 +197,9 @@ def sum_up(tx: Transaction, merchant: str, day: date) -> None:
 def _replace(tx: Transaction, day: date, devices: tuple[str, ...]) -> set[str]:
     """The days of these machines anew; the merchants they are and were of."""
     zones = dict(
-        tx.session.execute(select(Device.device_uuid, Device.zone).where(Device.device_uuid.in_(devices))).all()
+        tx.session.execute(
+            select(SalesZone.device_uuid, SalesZone.zone).where(SalesZone.device_uuid.in_(devices))
+        ).all()
     )
     spans = [span(day, name) for name in set(zones.values())]
     first, last = min(begin for begin, _ in spans), max(end for _, end in spans)

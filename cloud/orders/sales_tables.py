@@ -1,4 +1,4 @@
-"""Tables of rolled up sales: a machine's day, a merchant's day, and how far the growing tables have been read."""
+"""Tables of rolled up sales: a machine's day and its zone, a merchant's day, how far growing tables have been read."""
 
 from datetime import date
 from typing import Any
@@ -51,6 +51,17 @@ class MerchantDay(Base):
     @property
     def figures(self) -> Figures:
         return Figures.restored(self.cups, self.taken, self.returned, self.parts)
+
+
+class SalesZone(Base):
+    """In which zone a machine's days are counted; where they are being counted anew, from which day on to which."""
+
+    __tablename__ = "sales_zones"
+
+    device_uuid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    zone: Mapped[str] = mapped_column(String(64))
+    next_day: Mapped[date | None] = mapped_column(Date, default=None)
+    last_day: Mapped[date | None] = mapped_column(Date, default=None)
 
 
 class SalesMark(Base):

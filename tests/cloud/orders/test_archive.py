@@ -13,11 +13,13 @@ from cloud.access.person import Scope
 from cloud.books.period import Period
 from cloud.books.reading import Asked, LedgerLine, read_ledger
 from cloud.database.base import Base
+from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
 from cloud.migrations.migrate import TABLES
 from cloud.orders import archive, claims
 from cloud.orders.archive import ArchivedOrder, ArchivedPayment
-from cloud.orders.archiving import BATCH, LATER, SOON, STAYS_FOR, Archiving
+from cloud.orders.archiving import BATCH, LATER, SOON, STAYS_FOR, Archiving, archive_some
 from cloud.orders.claims import ClaimKind
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Movement, Order, OrderChange, Payment
@@ -28,8 +30,8 @@ from cloud.orders.sales_tables import SalesDay, SalesMark
 from cloud.orders.states import Status
 from protocol.reasons import Result
 from tests.cloud.payments.reconciling import reconciled, refund_in_cabinet, today
-from tests.cloud.tills import Till
-from tests.cloud.worlds import PRICE, START, World
+from tests.cloud.tills import Till, a_till
+from tests.cloud.worlds import PRICE, START, World, a_world
 from tests.waiting import wait_until
 
 AGE = timedelta(days=400)
@@ -109,6 +111,45 @@ def books(world: World) -> list[tuple[Any, ...]]:
         (one.at, one.movement.kind, one.movement.amount, one.payment.id, one.order.id, one.order.price, one.commission)
         for one in lines
     )
+
+
+def move(tx: Transaction, name: str) -> None:
+    tx.session.execute(update(Device).values(zone=name))
+
+
+def test_nobody_rolls_up_what_is_just_being_put_away(migrated_postgres_url: str) -> None:
+    """The order would be counted among the living and in the archive."""
+    with a_world(migrated_postgres_url) as world, a_till(world) as till:
+        poured(till)
+        rolled_up(world)
+        world.clock.advance(LATELY.total_seconds() + 1)
+        world.database.transact(move, "Asia/Vladivostok")
+        other = Database(migrated_postgres_url)
+
+        def put_away(tx: Transaction) -> bool:
+            assert archive_some(tx, (START, ""), LATELY, world.now)[1] == 1
+            return other.transact(roll_up)
+
+        try:
+            assert not world.database.transact(put_away)
+            assert other.transact(roll_up)
+        finally:
+            other.close()
+
+
+def test_a_machine_that_gets_another_zone_has_resting_orders_counted_anew(till: Till) -> None:
+    world = till.world
+    for ends in (poured, given_back, refunded):
+        world.clock.advance(7 * 3600)
+        ends(till)
+    told = dict[str, Any]()
+    for name in ("Asia/Vladivostok", "Europe/Moscow"):
+        world.database.transact(move, name)
+        told[name] = rolled_up(world)
+    assert told["Asia/Vladivostok"] != told["Europe/Moscow"]
+    assert len(rest(world)) == 3
+    world.database.transact(move, "Asia/Vladivostok")
+    assert rolled_up(world) == told["Asia/Vladivostok"]
 
 
 def test_what_has_ended_rests_and_comes_back_as_it_was(till: Till) -> None:

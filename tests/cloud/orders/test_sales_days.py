@@ -14,7 +14,7 @@ from cloud.orders import sales_days
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order
 from cloud.orders.money import PaymentState
-from cloud.orders.sales_days import roll_up
+from cloud.orders.sales_days import is_behind, roll_up
 from cloud.orders.sales_figures import Figures, ProviderSums, percentile, total
 from cloud.orders.sales_tables import MerchantDay, SalesDay
 from protocol.reasons import Result
@@ -36,9 +36,9 @@ def rolled_up(world: World) -> dict[tuple[str, date], SalesDay]:
 
 def by_hand(world: World) -> dict[tuple[str, date], tuple[int, int, int, int]]:
     """Cups, failures, taken, returned, straight from orders and ledger."""
-    zones = {DEVICE: "Europe/Moscow", OTHER_DEVICE: EAST}
     sums: dict[tuple[str, date], list[int]] = {}
     with world.database.read() as session:
+        zones = {device.device_uuid: device.zone for device in session.scalars(select(Device))}
         orders = {order.id: order for order in session.scalars(select(Order))}
         movements = list(session.scalars(select(Movement)))
     for order in orders.values():
@@ -115,7 +115,7 @@ def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.Monkey
             rolled_up(world)
     told = rolled_up(world)
     expected = by_hand(world)
-    assert {key: (row.cups, row.failed, row.taken, row.returned) for key, row in told.items()} == expected
+    assert figures(told) == expected
     whole = total(row.figures for row in told.values())
     assert (whole.cups, whole.kept) == (
         sum(one[0] for one in expected.values()),
@@ -181,6 +181,64 @@ def test_midnight_is_the_machines_own(sqlite_world: World) -> None:
         world.report(order_id, Result.DONE, device=device)
     days = dict(rolled_up(world).keys())
     assert days[OTHER_DEVICE] - days[DEVICE] == timedelta(days=1)
+
+
+def test_a_machine_that_gets_another_zone_has_all_its_days_counted_anew(world: World) -> None:
+    for _ in range(3):
+        for device in (DEVICE, DEVICE, OTHER_DEVICE):
+            world.clock.advance(3 * 3600)
+            order_id = buy(world, device)
+            world.publish(order_id)
+            world.report(order_id, Result.DONE, device=device)
+    before = rolled_up(world)
+    for name in (EAST, "Pacific/Niue", "Pacific/Kiritimati"):  # the last two are 25 hours apart
+        world.database.transact(move, DEVICE, name)
+        assert is_behind_now(world)
+        assert figures(rolled_up(world)) == by_hand(world)
+        assert not is_behind_now(world)
+        assert merchants_days(world) == by_hand_of_all(world)
+    assert figures(rolled_up(world)) != figures(before)
+
+
+def test_a_zone_that_changes_again_while_days_are_counted_anew_loses_nothing(sqlite_world: World) -> None:
+    world = sqlite_world
+    for _ in range(8):
+        world.clock.advance(7 * 3600)
+        buy(world, DEVICE)
+    rolled_up(world)
+    for name in (EAST, "Pacific/Niue", "Pacific/Kiritimati", "Europe/Moscow"):
+        world.database.transact(move, DEVICE, name)
+        for _ in range(3):
+            assert world.database.transact(roll_up)
+        buy(world, DEVICE)
+    assert figures(rolled_up(world)) == by_hand(world)
+
+
+def move(tx: Transaction, device: str, name: str) -> None:
+    tx.session.execute(update(Device).where(Device.device_uuid == device).values(zone=name))
+
+
+def figures(told: dict[tuple[str, date], SalesDay]) -> dict[tuple[str, date], tuple[int, int, int, int]]:
+    return {key: (row.cups, row.failed, row.taken, row.returned) for key, row in told.items()}
+
+
+def merchants_days(world: World) -> dict[date, tuple[int, int]]:
+    """Cups and what was taken."""
+    with world.database.read() as session:
+        return {row.day: (row.cups, row.taken) for row in session.scalars(select(MerchantDay))}
+
+
+def by_hand_of_all(world: World) -> dict[date, tuple[int, int]]:
+    sums: dict[date, tuple[int, int]] = {}
+    for (_, day), (cups, _, taken, _) in by_hand(world).items():
+        before = sums.get(day, (0, 0))
+        sums[day] = before[0] + cups, before[1] + taken
+    return sums
+
+
+def is_behind_now(world: World) -> bool:
+    with world.database.read() as session:
+        return is_behind(session)
 
 
 def test_figures_add_up_and_are_stored_whole() -> None:
