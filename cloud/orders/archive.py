@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Index, Integer, LargeBinary, String, Table, delete, insert, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from cloud.database import beginnings
 from cloud.database.base import Base
 from cloud.database.plain_rows import table_of
 from cloud.database.transaction import Transaction
@@ -47,6 +48,7 @@ class ArchivedOrder(Base):
         Index("ix_archived_orders_merchant", "merchant_id", "begins_at"),
         Index("ix_archived_orders_device", "device_uuid", "begins_at"),
         Index("ix_archived_orders_long", "long_until", postgresql_where=text(_LASTS), sqlite_where=text(_LASTS)),
+        beginnings.index("ix_archived_orders_beginnings", "order_id"),
     )
 
     order_id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -136,10 +138,10 @@ def has_payment(session: Session, payment_id: str) -> bool:
 
 def named(session: Session, name: str, limit: int) -> list[tuple[str, str, str]]:
     """Orders at rest that this may name: their number or its beginning, or a payment's. With merchant and machine."""
-    begins = (_archived.c.order_id >= name) & (_archived.c.order_id < name + "\U0010ffff")
+    alike = beginnings.begins(session, ArchivedOrder.order_id, name)
     whose = select(_archived.c.order_id, _archived.c.merchant_id, _archived.c.device_uuid)
     found = session.execute(whose.where(_archived.c.order_id.in_(_of_payments([name]))).limit(limit)).all()
-    found = found or session.execute(whose.where(begins).order_by(_archived.c.order_id).limit(limit)).all()
+    found = found or session.execute(whose.where(alike).limit(limit)).all()
     return [(order_id, merchant_id, device_uuid) for order_id, merchant_id, device_uuid in found]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from cloud.database import beginnings
 from cloud.database.base import Base
 from cloud.orders.states import Status
 
@@ -51,6 +52,7 @@ class Order(Base):
         Index("ix_orders_goodwill", "created_at", "id", **_where("goodwill", "goodwill = 1")),
         Index("ix_orders_goodwill_of", "merchant_id", "created_at", "id", **_where("goodwill", "goodwill = 1")),
         Index("ix_orders_not_poured", "merchant_id", "created_at", "id", **_where(NOT_POURED)),
+        beginnings.index("ix_orders_beginnings", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -26,7 +26,7 @@ class Query:
     """What is looked for; each part narrows, but a name and its tail are two ways to find one order."""
 
     name: str = ""
-    """An order's number, or a payment's, whole or its beginning."""
+    """An order's number, whole or its beginning, or a payment's."""
     tail: str = ""
     """The last characters of an order's number."""
     kopecks: int | None = None

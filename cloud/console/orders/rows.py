@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.person import Scope
 from cloud.console.orders.query import NOTHING, Query
 from cloud.console.shell.paging import PAGE, Key, Listed, newest_first
+from cloud.database.beginnings import begins
 from cloud.fleet.models import Device
 from cloud.orders import archive
 from cloud.orders.claims import UNRESOLVED, Claim
@@ -105,10 +106,10 @@ def named(session: Session, scope: Scope, name: str) -> list[str]:
     found = _within(session, scope, [name, *session.scalars(of_payments.limit(MOST_NAMED))])
     if found:
         return found
-    begin = select(Order.id).where(Order.id >= name, Order.id < name + "\U0010ffff")
-    found = _within(session, scope, list(session.scalars(begin.limit(MOST_BEGIN))))
-    at_rest = archive.named(session, name, MOST_NAMED) if not found else ()
-    return found or [one for one, merchant, machine in at_rest if scope.covers(merchant, machine)]
+    alike = select(Order.id).where(begins(session, Order.id, name))
+    found = _within(session, scope, list(session.scalars(alike.limit(MOST_BEGIN))))
+    at_rest = archive.named(session, name, MOST_BEGIN) if not found else ()
+    return found or [one for one, merchant, machine in at_rest if scope.covers(merchant, machine)][:MOST_NAMED]
 
 
 def _within(session: Session, scope: Scope, order_ids: list[str]) -> list[str]:
