@@ -51,6 +51,8 @@ _FEW: dict[Chip, tuple[ColumnElement[bool], ...]] = {
     Chip.WAITS: (cast("ColumnElement[bool]", Order.waits_for_person), Order.status == Status.MANUAL_MAKE.value),
 }
 """Chips of which there are few orders at any time, each found by an index of its own, however many there ever were."""
+_OF_NO_INDEX = Order.merchant_id + "", Order.device_uuid + ""
+"""Merchant and machine, whose own indexes lead to all the orders they ever had."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ def _within(session: Session, scope: Scope, order_ids: list[str]) -> list[str]:
 def _few(session: Session, scope: Scope, filters: Filters, after: Key | None) -> Listed[Row]:
     """A page of a chip of which there are few."""
     ids: set[str] = set()
+    inside = scope.where(*_OF_NO_INDEX)
     for condition in _FEW[filters.chip]:
-        ids.update(session.scalars(select(Order.id).where(condition).limit(MOST_FEW)))
+        ids.update(session.scalars(select(Order.id).where(condition, inside).limit(MOST_FEW)))
     asked = select(*_COLUMNS).join(Device, Device.device_uuid == Order.device_uuid).where(Order.id.in_(ids))
     rows = sorted(map(_row, session.execute(asked)), key=lambda row: (row.at, row.id), reverse=True)
     shown = [row for row in rows if scope.covers(row.merchant_id, row.device_uuid) and _fits(row, filters)]

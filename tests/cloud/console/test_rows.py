@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from cloud.access.person import EVERYTHING, NOTHING, Scope
+from cloud.console.orders import rows
 from cloud.console.orders.query import Query, parse
 from cloud.console.orders.rows import Chip, Filters, listed, named
 from cloud.console.shell.paging import PAGE, Key
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.orders import operator_actions
+from cloud.orders.money import PaymentState
 from cloud.orders.rules import Rules
 from cloud.orders.states import Status
 from protocol.reasons import Result
@@ -62,6 +66,19 @@ def test_nothing_is_shown_beyond_the_scope(world: World) -> None:
         assert named(session, NOTHING, other) == []
 
 
+def test_few_are_counted_within_the_scope(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOST_FEW", 2)
+    for chip, status in ((Chip.NOW, Status.PENDING), (Chip.WAITS, Status.MANUAL_MAKE)):
+        for _ in range(rows.MOST_FEW):
+            world.bring_to(status)
+        mine = world.scan(device=OTHER_DEVICE)
+        payment = world.start(mine)
+        if status is Status.MANUAL_MAKE:
+            world.clock.advance(world.rules.fast_track_s + 1)
+            world.tell(payment, PaymentState.HELD)
+        assert ids(world, chip, Scope(machines=frozenset({("north", OTHER_DEVICE)}))) == [mine]
+
+
 def test_pages_follow_each_other_without_a_gap_though_moments_are_the_same(world: World) -> None:
     made = [world.bring_to(Status.PENDING) for _ in range(PAGE + 10)]
     for chip in (Chip.ALL, Chip.NOW):
@@ -103,3 +120,7 @@ def test_no_page_reads_every_order_there_ever_was(world: World) -> None:
         named(session, NORTH, "2026")
     assert len(plans.asked) > len(Chip)
     assert plans.whole_tables == []
+    with listening(world.database) as plans, world.database.read() as session:
+        for chip in (Chip.NOW, Chip.WAITS):
+            listed(session, NORTH, Filters(chip), None, world.now)
+    assert "ix_orders_merchant" not in plans.text  # nor every order the merchant ever had
