@@ -19,7 +19,15 @@ NOTE_LIMIT = 1000
 
 
 class NotReturnable(Exception):
-    """There is nothing for a person to return, or not so much; the words say why."""
+    """There is nothing for a person to return; the words say why."""
+
+
+class WrongSum(NotReturnable):
+    """There is, but not this sum. The code names a sentence; `left` is what can be returned."""
+
+    def __init__(self, code: str, left: int, words: str) -> None:
+        super().__init__(words)
+        self.code, self.left = code, left
 
 
 class NotUndecided(Exception):
@@ -69,14 +77,17 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
         payment = payment_that_pays(locked)
         left = min(order.price - _given(locked), balance(payment)) if payment is not None else 0
         wanted = left if kopecks is None else kopecks
-        if not 0 < wanted <= left:
-            raise NotReturnable(f"{left} kopecks of this order can still be returned")
+        if left <= 0 or wanted <= 0:
+            raise NotReturnable("nothing of this order can be returned any more")
+        if wanted > left:
+            raise WrongSum("sum_over", left, f"{left} kopecks of this order can still be returned")
         if wanted != left and not LEAST <= wanted < left - LEAST:
-            raise NotReturnable("of a part, providers return and leave no less than a rouble")
+            raise WrongSum("sum_part", left, "of a part, providers return and leave no less than a rouble")
         return wanted
     if is_undecided(order):
         if kopecks not in {None, order.price}:
-            raise NotReturnable("nobody knows that anything was poured: the whole price is returned")
+            words = "nobody knows that anything was poured: the whole price is returned"
+            raise WrongSum("sum_whole", order.price, words)
         return order.price
     raise NotReturnable(f"the order is {order.status}: its money needs no decision")
 

@@ -15,7 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
 from cloud.orders.models import Order
-from cloud.orders.operator_actions import NotReturnable, NotUndecided
+from cloud.orders.operator_actions import NotReturnable, NotUndecided, WrongSum
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
 from cloud.orders.return_rules import RequestState, ReturnReason, StepUpNeeded
 
@@ -107,6 +107,8 @@ def attempt(
         return desk.perform(act, subject or desk.about(), why, work)
     except StepUpNeeded:
         raise NeedsConfirmation from None
+    except WrongSum as refused:
+        desk.say(f"orders.bad.{refused.code}", good=False, price=desk.texts.price(refused.left))
     except NotReturnable:
         desk.say("orders.bad.not_returnable", good=False)
     except NotUndecided:

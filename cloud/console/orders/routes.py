@@ -22,6 +22,7 @@ from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
 from cloud.console.orders.verdict import verdict
 from cloud.console.orders.whole import WholeOrder, whole_order
+from cloud.console.settings.forms import roubles
 from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
 from cloud.console.shell.paging import AFTER, Key
@@ -66,7 +67,7 @@ def show(desk: Desk, order_id: str) -> str:
         says=sentence(desk.texts, verdict(whole.facts), sums=sums),
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         is_undecided=is_undecided(whole.order), can_pour=why_not_again(whole.order) == "",
-        is_moving=_is_moving(whole), zone=desk.texts.zone.key,
+        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles,
     )  # fmt: skip
 
 
