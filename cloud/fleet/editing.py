@@ -34,11 +34,11 @@ Values = dict[str, Any]
 
 
 class NotTaken(Exception):
-    """Some values cannot be taken: what is wrong, by field."""
+    """Some values cannot be taken: what is wrong, by field. The code names what is wrong beside a field's own rule."""
 
-    def __init__(self, problems: Mapping[str, str]) -> None:
+    def __init__(self, problems: Mapping[str, str], code: str = "") -> None:
         super().__init__("; ".join(f"{name} {words}" for name, words in problems.items()))
-        self.problems = problems
+        self.problems, self.code = problems, code
 
 
 class NoSuchThing(Exception):
@@ -77,7 +77,7 @@ def change(
     """Set these fields. `seen`: what the person looked at. Raises `NotTaken`, `NoSuchThing` and `Overtaken`."""
     row, good = _row(tx.session, thing, lock=True), checked(thing.kind, wanted)
     if thing.kind == "drink" and all(good.get(name, getattr(row, name)) is None for name in _PRICES):
-        raise NotTaken({"price_medium": "a drink is sold in one size at least"})
+        raise NotTaken({"price_medium": "a drink is sold in one size at least"}, "no_price")
     changed = {name: value for name, value in good.items() if getattr(row, name) != value}
     before = {name: _plain(getattr(row, name)) for name in changed}
     if seen is not None and any(seen.get(name) != value for name, value in before.items()):
@@ -114,10 +114,10 @@ def add_drink(
     except Wrong as wrong:
         raise NotTaken({"drink_no": str(wrong)}) from None
     if tx.session.get(Drink, (device_uuid, drink_no)) is not None:
-        raise NotTaken({"drink_no": "is in the menu already"})
+        raise NotTaken({"drink_no": "is in the menu already"}, "in_menu")
     good = checked("drink", wanted)
     if "name" not in good or not any(good.get(name) for name in _PRICES):
-        raise NotTaken({"name": "a drink needs a name and a price"})
+        raise NotTaken({"price_medium": "a drink needs a name and a price"}, "no_price")
     last = tx.session.scalar(select(func.max(Drink.position)).where(Drink.device_uuid == device_uuid))
     tx.session.add(
         Drink(device_uuid=device_uuid, drink_no=drink_no, position=(last if last is not None else -1) + 1, **good)

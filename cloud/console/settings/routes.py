@@ -16,10 +16,11 @@ from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.kinds import DEVICE, MERCHANT
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
-from cloud.fleet import editing
+from cloud.fleet import editing, file_fields
 from cloud.fleet.editing import NotTaken, Overtaken, Thing
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS, Device
+from cloud.fleet.notes import MAX_NOTE
 from cloud.fleet.qr_key import QR_RULES
 from cloud.fleet.vault import Vault
 
@@ -198,7 +199,8 @@ def _taken(desk: Desk, act: Act, subject: Subject, work: Any) -> None:
         desk.perform(act, subject, request.form.get("why", ""), work)
     except NotTaken as error:
         for name, words in error.problems.items():
-            desk.say("settings.not_taken", good=False, name=_named(desk, name), words=words)
+            told = _must(desk, error.code or name) or words
+            desk.say("settings.not_taken", good=False, name=_named(desk, name), words=told)
     except Overtaken:
         desk.say("shell.error.409.text", good=False)
     except editing.NoSuchThing:
@@ -208,8 +210,15 @@ def _taken(desk: Desk, act: Act, subject: Subject, work: Any) -> None:
 
 
 def _named(desk: Desk, name: str) -> str:
-    key = f"settings.field.{name}"
+    key = f"settings.note.{name}" if name in NOTE_FIELDS else f"settings.field.{name}"
     return str(desk.texts(key)) if desk.texts.has(key) else name
+
+
+def _must(desk: Desk, what: str) -> str:
+    """What is asked of a field, in the reader's words and units; "" where a form leaves no way to miss it."""
+    key = f"settings.must.{'price' if what in forms.PRICES else 'note' if what in NOTE_FIELDS else what}"
+    least, most = desk.texts.price(file_fields.MIN_PRICE), desk.texts.price(file_fields.MAX_PRICE)
+    return str(desk.texts(key, least=least, most=most, longest=MAX_NOTE)) if desk.texts.has(key) else ""
 
 
 def _note(field: str) -> None:

@@ -112,7 +112,8 @@ class Desk:
 
     def say(self, key: str, *, good: bool = True, **values: object) -> None:
         """Tell this on the next page he sees."""
-        flash(str(self.texts(key, **values)), "good" if good else "bad")
+        words = self.texts(key, **values).unescape()  # the page that shows them escapes them
+        flash(words, "good" if good else "bad")
 
     def go(self, view: str, **values: Any) -> BaseResponse:
         """After an act: to this page."""

@@ -1,11 +1,16 @@
 """Saving in the console: one act, journalled, taken back; keys write-only; the buyer's page as it would be."""
 
+import re
+
+import pytest
+
 from cloud.access.models import JournalRow
 from cloud.fleet.models import Credential, Device, Drink
 from tests.cloud.console.building import OWN, Console, a_console, post
 from tests.cloud.worlds import DEVICE, World
 
 OWNER = f"owner@{OWN}"
+SAID = re.compile(r'class="notice (\w+)".*?<span>(.*?)</span>')
 
 
 def last(console: Console) -> JournalRow:
@@ -37,6 +42,44 @@ def test_what_cannot_be_taken_is_told_and_nothing_is_saved(console: Console) -> 
     with console.cloud.database.read() as session:
         assert session.get_one(Device, DEVICE).zone == "Europe/Moscow"
     assert "x" * 300 not in client.get(f"/console/settings/machine/{DEVICE}").text
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "said"),
+    [
+        ("ru", "0,50", "Средний, ₽: сумма в рублях от 1\u00a0₽ до 350\u202f000\u00a0₽, например 179 или 179,50"),
+        ("en", "17O", "Medium, ₽: a sum in roubles from 1\u00a0₽ to 350\u202f000\u00a0₽, such as 179 or 179.50"),
+        ("ru", "", "Средний, ₽: нужна цена хотя бы одного размера"),
+    ],
+)
+def test_a_price_that_cannot_be_taken_is_asked_for_in_roubles_in_the_readers_words(
+    console: Console, language: str, typed: str, said: str
+) -> None:
+    client = console.client(OWNER)
+    client.set_cookie("coffee_language", language, path="/console")
+    saved = post(client, f"/console/settings/drink/{DEVICE}/latte", name="Латте", price_medium=typed)
+    assert SAID.findall(client.get(saved.location or "").text) == [("bad", said)]
+
+
+def test_every_field_a_person_can_miss_is_asked_for_in_the_readers_words(console: Console) -> None:
+    client, machine, merchant = console.client(OWNER), f"/console/settings/machine/{DEVICE}", f"/console/settings/{OWN}"
+    missed: list[tuple[str, dict[str, str]]] = [
+        (machine, {"location": "x" * 300, "serial_no": "x" * 65, "logo_url": "ftp://x", "zone": "Mars"}),
+        (f"{machine}/text/client_info", {"client_info": "x" * 5000}),
+        (f"{machine}/drinks", {"drink_no": "x" * 129, "name": "x", "price_small": "10"}),
+        (f"{machine}/drinks", {"drink_no": "latte", "name": "x", "price_small": "10"}),
+        (merchant, {"name": "", "contact_email": "x", "valid_until": "31.12.2030", "zone": "Mars"}),
+    ]
+    for path, form in missed:
+        said = SAID.findall(client.get(post(client, path, **form).location or "").text)
+        assert [kind for kind, _ in said] == ["bad"] * (4 if len(form) == 4 else 1), path
+        assert [words for _, words in said if re.search("must|printable|character|already", words)] == []
+
+
+def test_what_is_told_after_an_act_is_escaped_once(console: Console) -> None:
+    client = console.client(OWNER)
+    shown = client.get(post(client, f"/console/settings/machine/{DEVICE}", status="<b>&").location or "").text
+    assert "not &#39;&lt;b&gt;&amp;&#39;" in shown
 
 
 def test_keys_are_taken_and_shown_nowhere(console: Console) -> None:
