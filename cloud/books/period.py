@@ -31,19 +31,11 @@ class Period:
             yield self.first + timedelta(days=number)
 
 
-def read_period(preset: str, since: str, until: str, today: date) -> Period:
+def read_period(preset: str, first: date | None, last: date | None, today: date) -> Period:
     """What is asked for, or the usual one; never longer than two years, never ahead of today."""
-    first, last = _day(since), _day(until)
     if first is not None and last is not None and first <= last:
         last = min(last, today)
         first = max(min(first, last), last - timedelta(days=LONGEST - 1))
         return Period(first, last)
     length = PRESETS.get(preset, PRESETS[DEFAULT])
     return Period(today - timedelta(days=length - 1), today)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

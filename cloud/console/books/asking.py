@@ -19,8 +19,9 @@ MACHINES = 200
 def asked(desk: Desk) -> Asked:
     """By address or form: a preset number of days, or two days, and perhaps one machine."""
     said = request.values
+    since, until = (desk.day(said.get(name, "")) for name in ("since", "until"))
     today = day_at(desk.now, _zone(desk))
-    period = read_period(said.get("days", ""), said.get("since", ""), said.get("until", ""), today)
+    period = read_period(said.get("days", ""), since, until, today)
     return Asked(desk.scope, period, said.get("machine", "")[:64])
 
 

@@ -1,7 +1,7 @@
 """Pages of money: at risk, and reconciliation by day."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
@@ -36,7 +36,7 @@ def show(desk: Desk) -> str:
 def reconciliation(desk: Desk) -> str:
     """One day of our books against the providers' lists and the machines' counters."""
     yesterday = day_at(desk.now, DEFAULT) - timedelta(days=1)
-    day = _day(request.args.get("day", ""), yesterday)
+    day = min(desk.day(request.args.get("day", "")) or yesterday, yesterday)
     with desk.read() as session:
         found = read_day(session, desk.scope, day)
     is_sum = {kind.value: kind not in NO_MONEY for kind in Difference}
@@ -72,10 +72,3 @@ def _lasting(desk: Desk) -> Callable[[float], str]:
 
 def _order_at(order_id: str) -> str:
     return address("orders.show", order_id=order_id)
-
-
-def _day(text: str, usual: date) -> date:
-    try:
-        return min(date.fromisoformat(text), usual)
-    except ValueError:
-        return usual

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 
+from cloud.fleet import zones
+
 LONGEST = 300
 AROUND = timedelta(minutes=20)
 """People remember a time so well."""
@@ -32,6 +34,8 @@ class Query:
     kopecks: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    no_day: str = ""
+    """What looks like a day and is none."""
 
     @property
     def is_empty(self) -> bool:
@@ -44,7 +48,7 @@ NOTHING = Query()
 def parse(text: str, now: datetime, zone: tzinfo) -> Query:
     """What `text` asks for, on the clock of `zone`."""
     words = text.strip()[:LONGEST].split()
-    name = tail = ""
+    name = tail = no_day = ""
     kopecks: int | None = None
     day: date | None = None
     moment: time | None = None
@@ -60,10 +64,12 @@ def parse(text: str, now: datetime, zone: tzinfo) -> Query:
             tail = word if word.isdecimal() and len(word) >= TAIL_AT_LEAST else tail
         elif word[0] in "…*" or word.startswith("..."):
             tail = word.lstrip("…*.")[-64:]
+        elif _ISO.fullmatch(word) or _DATE.fullmatch(word):
+            no_day = word
         elif _NAME.fullmatch(word):
             name = tail = word
     since, until = _span(day, moment, now, zone)
-    return Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, since, until)
+    return Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, since, until, no_day)
 
 
 def _time(word: str) -> time | None:
@@ -76,10 +82,10 @@ def _day(word: str, today: date) -> date | None:
         return today - timedelta(days=_DAYS[word.casefold()])
     try:
         if found := _ISO.fullmatch(word):
-            return date(int(found[1]), int(found[2]), int(found[3]))
+            return zones.day_of(int(found[1]), int(found[2]), int(found[3]))
         if found := _DATE.fullmatch(word):
             year = int(found[3] or today.year)
-            day = date(year + 2000 if year < 100 else year, int(found[2]), int(found[1]))
+            day = zones.day_of(year + 2000 if year < 100 else year, int(found[2]), int(found[1]))
             return day if found[3] or day <= today else day.replace(year=day.year - 1)
     except ValueError:  # no such day: 149.50 is an amount
         return None

@@ -42,6 +42,8 @@ def list(desk: Desk) -> str | BaseResponse:
     asked = request.args
     text = asked.get("q", "").strip()[: queries.LONGEST]
     query = queries.parse(text, desk.now, desk.texts.zone)
+    if query.no_day:
+        desk.say("shell.no_day", good=False, day=query.no_day)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
     filters = Filters(chip, query, asked.get("machine", "")[:64])
     with desk.read() as session:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
 from flask import flash, has_request_context, redirect, render_template, request, url_for
@@ -18,11 +18,14 @@ from cloud.access.person import Person, Scope
 from cloud.console.shell.texts import ConsoleTexts
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.fleet import zones
 from cloud.wiring import Cloud
 
 T = TypeVar("T")
 MERCHANT = "merchant"
 """The part of an address that narrows every page to one merchant."""
+MOST_REPEATED = 40
+"""Characters of what was typed that are said back."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,13 @@ class Desk:
         """Tell this on the next page he sees."""
         words = self.texts(key, **values).unescape()  # the page that shows them escapes them
         flash(words, "good" if good else "bad")
+
+    def day(self, text: str) -> date | None:
+        """The day that is asked for; None for nothing, and for what is no day, which the page then says."""
+        named = zones.read_day(text)
+        if text and named is None:
+            self.say("shell.no_day", good=False, day=text[:MOST_REPEATED])
+        return named
 
     def go(self, view: str, **values: Any) -> BaseResponse:
         """After an act: to this page."""

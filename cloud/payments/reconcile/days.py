@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from cloud.fleet.zones import read_day
+
 ZONE = ZoneInfo("Europe/Moscow")
 """The provider's registries run from 00:00:00 to 23:59:59 of this zone (reference: yookassa 6)."""
 OVERLAP = timedelta(hours=1)
@@ -47,7 +49,9 @@ class Day:
         """`2026-03-31`, `today` or `yesterday`. ValueError for anything else, and for a day that has not begun."""
         today = cls.of(now)
         words = {"today": today.date, "yesterday": today.date - timedelta(days=1)}
-        chosen = words.get(text) or date.fromisoformat(text)
+        chosen = words.get(text) or read_day(text)
+        if chosen is None:
+            raise ValueError(f"{text!r} is no day like 2026-03-31")
         if chosen > today.date:
             raise ValueError(f"{chosen} has not begun in {ZONE.key}")
         return cls(chosen)

@@ -18,12 +18,12 @@ TODAY = date(2026, 3, 2)
 
 
 def test_a_period_and_the_one_before() -> None:
-    week = read_period("7", "", "", TODAY)
+    week = read_period("7", None, None, TODAY)
     assert (week.first, week.last, week.length) == (date(2026, 2, 24), TODAY, 7)
     assert week.before == Period(date(2026, 2, 17), date(2026, 2, 23))
-    assert read_period("", "2026-01-01", "2026-12-31", TODAY).last == TODAY
-    assert read_period("nonsense", "x", "y", TODAY).length == 28
-    assert read_period("", "1990-01-01", "2026-03-01", TODAY).length == 732
+    assert read_period("", date(2026, 1, 1), date(2026, 12, 31), TODAY).last == TODAY
+    assert read_period("nonsense", None, TODAY, TODAY).length == 28
+    assert read_period("", date(2001, 1, 1), date(2026, 3, 1), TODAY).length == 732
 
 
 def test_a_file_excel_opens_and_no_formula_in_it() -> None:

@@ -46,6 +46,9 @@ def day(number: int, month: int = 11, year: int = 2026) -> tuple[datetime, datet
         ("20.11.25 200", Query("", "", 20000, *day(20, 11, 2025))),
         ("2026-11-20", Query("", "", None, *day(20))),
         ("31.02", Query(kopecks=3102)),
+        ("9999-12-31 149", Query(kopecks=14900, no_day="9999-12-31")),
+        ("0001-01-01", Query(no_day="0001-01-01")),
+        ("30.02.2026", Query(no_day="30.02.2026")),
     ],
 )
 def test_what_is_typed_is_understood(text: str, found: Query) -> None:
