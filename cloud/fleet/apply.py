@@ -29,8 +29,8 @@ __all__ = ["Did", "Entry", "FleetFileError", "Report", "apply", "format_report"]
 _FILE_KEYS = {"merchant_id": "merchant", "position": "place in the menu"} | {
     f"price_{size}": f"prices.{size}" for size in ("small", "medium", "large")
 }
-_ORDERS = table("orders", column("device_uuid"))
-"""Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
+_ORDERS = tuple(table(name, column("device_uuid")) for name in ("orders", "archived_orders"))
+"""Only looked at for whether there is one, living or at rest: the fleet stands below the orders and imports none."""
 UnsettledAt = Callable[[Session, Account], tuple[int, int]]
 """Payments and kopecks at an account whose money has not come to its end: told by who knows of payments."""
 
@@ -186,7 +186,8 @@ def _check_owner(session: Session, file: FleetFile, device: DeviceEntry, merchan
     known = session.get(Device, device.device_uuid)
     if known is None or known.merchant_id == merchant:
         return
-    if session.scalar(select(_ORDERS.c.device_uuid).where(_ORDERS.c.device_uuid == device.device_uuid).limit(1)):
+    of_device = (select(orders).where(orders.c.device_uuid == device.device_uuid).limit(1) for orders in _ORDERS)
+    if any(session.scalar(one) is not None for one in of_device):
         words = f'"{device.device_uuid}" has orders of merchant "{known.merchant_id}" and cannot change hands'
         file.problem((*device.place, "merchant"), words)
 

@@ -91,6 +91,7 @@ EN = {
     "journal.by_server": "at the server",
     "journal.nothing": "nothing",
     "journal.and_more": "and {n} more",
+    "journal.another_owner": "Nothing was put back: the machine is another company's now.",
     "journal.keys_not_kept": "The earlier keys are kept for a week, and it is over: type them again.",
     "journal.keys_not_taken": "The earlier keys cannot be taken today: type them again.",
     "journal.channel_not_taken": "Such a channel is added anew: its secret, or its place among the twenty, is gone.",

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from cloud.access.journal import Subject
 from cloud.access.models import JournalRow
 from cloud.access.person import Person
 from cloud.console.shell.desk import Done
 from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
 
 Values = Mapping[str, Any]
@@ -27,7 +30,7 @@ class MovedOn(Exception):
 
 
 class CannotBePutBack(Exception):
-    """Nothing has moved on, but what was before cannot be written; the text is the key of a sentence."""
+    """What was before cannot be written, though no name of it has moved on; the text is the key of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,17 @@ def subject_of(entry: JournalRow) -> Subject:
 def undo(tx: Transaction, entry: JournalRow, undoer: Undoer, hand: Hand) -> Done[None]:
     """Write what was before. Raises `MovedOn` and `CannotBePutBack`."""
     subject, before, after = subject_of(entry), dict(entry.before or {}), dict(entry.after or {})
+    if subject.device_uuid and _owner(tx, subject.device_uuid) != subject.merchant_id:
+        raise CannotBePutBack("journal.another_owner")
     present = dict(undoer.present(tx, subject, after))
     if present != after:
         raise MovedOn([name for name in {**after, **present} if present.get(name) != after.get(name)])
     undoer.write(tx, subject, before, hand)
     tx.session.flush()
     return Done(None, after, dict(undoer.present(tx, subject, before)), undoes=entry.id)
+
+
+def _owner(tx: Transaction, device_uuid: str) -> str | None:
+    """Whose the machine is today, which the right to the act was not asked about; it stays so until the end."""
+    owner = select(Device.merchant_id).where(Device.device_uuid == device_uuid)
+    return tx.session.scalar(owner.with_for_update())

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from cloud.access.acts import Act
 from cloud.access.models import JournalRow, Membership, User
@@ -16,7 +16,7 @@ from cloud.fleet.replaced_credentials import ReplacedCredential
 from cloud.operators.retention import Retention
 from cloud.payments.reconcile.models import FoundDifference
 from cloud.releases.models import Rollout
-from tests.cloud.console.building import OWN, Console, post
+from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
 from tests.cloud.worlds import DEVICE, SHOP_SECRET
 
@@ -285,6 +285,26 @@ def test_what_was_put_back_is_not_taken_by_the_file_in_silence(console: Console)
     undo(console, last(console))
     page = post(console.client(OWNER), f"/console/settings/{OWN}/import", text=FILE)
     assert "by hand" in page.text
+
+
+@pytest.mark.parametrize(
+    "act", [act for key, _, act in ACTS if key[1] in {"device", "drink"}],
+    ids=[f"{key[0]} {name}" for key, name, _ in ACTS if key[1] in {"device", "drink"}],
+)  # fmt: skip
+def test_a_former_owner_takes_nothing_back_on_a_machine_that_is_anothers_now(
+    console: Console, act: Callable[[Console], None]
+) -> None:
+    act(console)
+    entry = last(console)
+    handover = update(Device).where(Device.device_uuid == DEVICE).values(merchant_id=FOREIGN)
+    console.cloud.database.transact(lambda tx: tx.connection.execute(handover))
+    before = state(console)
+
+    said = undo(console, entry)
+
+    assert "автомат теперь у другой компании" in said
+    assert state(console) == before
+    assert last(console).id == entry.id
 
 
 def test_who_may_not_act_may_not_take_back(console: Console) -> None:

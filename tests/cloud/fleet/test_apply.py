@@ -15,6 +15,7 @@ from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
 from cloud.migrations import migrate
+from cloud.orders import archive
 from cloud.orders.models import Order
 from tests.cloud.fleet.fleet_texts import AMERICANO, DEVICE, ENVIRON, FLEET, LATTE, MERCHANT, line_of, with_line
 from tests.cloud.worlds import SECRET_KEY
@@ -266,6 +267,9 @@ def test_a_machine_that_has_sold_cannot_change_hands(database: Database) -> None
     put(database, FLEET)
     moved = SOUTH + with_line(DEVICE, '"north"', '"south"') + AMERICANO
     order(database)
+    with pytest.raises(FleetFileError, match='has orders of merchant "north"'):
+        put(database, moved)
+    database.transact(archive.put_away, ["o1"], NOW)
     with pytest.raises(FleetFileError, match='has orders of merchant "north"'):
         put(database, moved)
 
