@@ -227,7 +227,7 @@
       return;
     }
     streamAgainAt = 0;
-    if (follows() || Number(view().dataset.refresh)) refresh();
+    if (failures || follows() || Number(view().dataset.refresh)) refresh(); // "no connection" goes away on a final page, too
   }
 
   // What the buyer does

@@ -223,6 +223,21 @@ def test_a_lost_connection_is_told_and_found_again(page: Page, site: str, orders
     expect(page.locator("#lost")).to_be_hidden()
 
 
+def test_a_final_page_says_no_longer_than_it_is_true_that_the_connection_is_lost(
+    page: Page, site: str, orders: Orders
+) -> None:
+    orders.accepted()
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+    page.goto(address(site, "o-1"))
+    expect(page.locator("h1")).to_have_text("Готово!")
+
+    page.context.set_offline(True)
+    expect(page.locator("#lost")).to_contain_text("Нет связи")
+    page.context.set_offline(False)
+
+    expect(page.locator("#lost")).to_be_hidden()
+
+
 def test_paying_leads_to_the_provider(page: Page, site: str, orders: Orders, counter: Counter) -> None:
     orders.change_device(payment_scenario="YookassaReceipt")
     page.goto(address(site, orders.created()))
