@@ -10,14 +10,40 @@ from pathlib import Path
 import pytest
 
 from cloud.settings import Settings
-from tests.deploy.shipped import DEPLOY, INSTALLED_IN, PROGRAMS, directives
+from tests.deploy.shipped import DEPLOY, INSTALLED_IN, PROGRAMS, ROOT, directives
 from tests.real_parts import missing
+from tests.shell import Shell, blocks, section
 
 UNITS = [DEPLOY / "systemd" / f"coffee-cloud-{name}.service" for name in ("web", "worker", "run@")]
 DROP_IN = DEPLOY / "systemd" / "credentials.conf"
 EXPOSURE_TENTHS = 16
 """Of systemd's score from 0 (locked in) to 100; what is left is the network."""
 SECRET = "a secret text of more than thirty-two characters"
+OPERATIONS = ROOT / "docs" / "operations.md"
+BY_LINES = blocks(section(OPERATIONS, "Changing keys"))[0]
+BY_SYSTEMD, BY_FILES = blocks(section(OPERATIONS, "Secrets as credentials"))
+SYSTEMD_RUN = f"""\
+#!{sys.executable} -S
+import os, pathlib, sys, tempfile
+words, told, loaded = sys.argv[1:], {{}}, {{}}
+while words[0].startswith("-"):
+    if (word := words.pop(0)) == "-p":
+        name, _, value = words.pop(0).partition("=")
+        if name == "LoadCredential":
+            loaded.update([value.split(":")])
+        else:
+            told[name] = value
+    elif word not in ("--pipe", "--wait", "--collect", "--quiet"):
+        sys.exit(word)
+lines = pathlib.Path(told["EnvironmentFile"]).read_text().splitlines()
+folder = tempfile.mkdtemp(dir=os.environ["CREDENTIALS"])
+for name, path in loaded.items():
+    pathlib.Path(folder, name).write_bytes(pathlib.Path(path).read_bytes())
+os.chdir(told["WorkingDirectory"])
+env = {{"PATH": os.environ["PATH"], "PYTHONPATH": "{ROOT}", "CREDENTIALS_DIRECTORY": folder, "LOGNAME": told["User"]}}
+os.execve(words[0], words, env | dict(line.split("=", 1) for line in lines))
+"""
+"""As systemd does it for the words that are documented."""
 
 
 def loaded() -> dict[str, str]:
@@ -78,3 +104,61 @@ def test_systemd_takes_the_unit_with_its_drop_in_and_judges_it_well_locked_in(un
     if "unrecognized option" in judged.stderr or "Unknown" in judged.stderr:
         missing("systemd-analyze: too old to judge a unit that is not installed")
     assert judged.returncode == 0, judged.stdout
+
+
+class Host:
+    """Its secrets are files, loaded by the worker's drop-in; a shell there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.etc = folder / "etc"
+        self.secrets = self.etc / "credentials"
+        drop_in = folder / "units" / "coffee-cloud-worker.service.d" / DROP_IN.name
+        for place in (self.secrets, drop_in.parent, folder / "var", folder / "loaded"):
+            place.mkdir(parents=True)
+        places = {
+            "/etc/coffee-relay": str(self.etc), "/etc/systemd/system": str(folder / "units"),
+            "/var/lib/coffee-cloud": str(folder / "var"), INSTALLED_IN: str(PROGRAMS),
+        }  # fmt: skip
+        drop_in.write_text(DROP_IN.read_text().replace("/etc/coffee-relay", str(self.etc)))
+        (self.etc / "cloud.env").write_text("COFFEE_LOG=json\n")
+        (folder / "var" / ".env").symlink_to(self.etc / "cloud.env")
+        known = {"COFFEE_SECRET_KEY": SECRET, "COFFEE_DATABASE_URL": f"sqlite:///{folder}/coffee.db"}
+        for name in loaded():
+            (self.secrets / name).write_text(known.get(name, "") + "\n")
+        self._shell, self._loaded = Shell(folder / "stand-ins", places, lambda _: None), folder / "loaded"
+        (folder / "stand-ins" / "systemd-run").write_text(SYSTEMD_RUN)
+        (folder / "stand-ins" / "systemd-run").chmod(0o755)
+
+    def run(self, *commands: str) -> str:
+        return self._shell.run(*commands, CREDENTIALS=str(self._loaded), PYTHONPATH=str(ROOT))
+
+    def secret(self, name: str) -> str:
+        return (self.secrets / name).read_text().strip()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_a_command_by_hand_has_the_secrets_that_the_units_have(host: Host) -> None:
+    by_hand = BY_SYSTEMD.removesuffix("coffee_cloud check")
+    with pytest.raises(AssertionError, match="COFFEE_SECRET_KEY must be"):
+        host.run(BY_LINES, "coffee_cloud migrate")
+    host.run(BY_LINES, by_hand, "coffee_cloud migrate")
+    host.run(by_hand, "coffee_cloud backup a.backup && coffee_cloud restore --check a.backup")
+    with pytest.raises(AssertionError, match="ended with 1"):
+        host.run(by_hand, "coffee_cloud revoke nobody")
+
+
+def test_the_secret_key_is_changed_where_it_is_a_credential(host: Host) -> None:
+    """By the same steps, with functions for files."""
+    known = (BY_LINES, BY_SYSTEMD.replace("coffee_cloud check", "coffee_cloud migrate"), BY_FILES)
+    change, _ = blocks(section(OPERATIONS, "The secret key of the installation"))
+    host.run(*known, change)
+    assert host.secret("COFFEE_SECRET_KEY") != SECRET
+    assert host.secret("COFFEE_OLD_SECRET_KEYS").split(",") == [SECRET, ""]
+    assert (host.secrets / "COFFEE_SECRET_KEY").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(AssertionError, match="NORTH_KEY"):
+        host.run(*known, "put $settings NORTH_KEY new && false")
+    assert not (host.secrets / "NORTH_KEY").exists()

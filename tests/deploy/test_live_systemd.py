@@ -4,6 +4,7 @@ brought to another version by a signed bundle.
 """
 
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ def test_from_a_fresh_debian_to_coffees(database: str, host: Container, tmp_path
     enrol(host)
     assert bought(host) == SOLD
     limits = host.run("cat /proc/$(systemctl show -p MainPID --value mosquitto)/limits")
-    assert re.search(rf"^Max open files +{open_files()} ", limits, re.M)
+    [allowed] = re.findall(r"^Max open files +(\d+)", limits, re.M)
+    assert int(allowed) == min(open_files(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]), "as far as this host goes"
     assert_held(host, *OURS)
     host.run(f"systemctl restart {'postgresql' if database == 'postgresql' else ''} mosquitto caddy {' '.join(OURS)}")
     assert bought(host) == SOLD
@@ -86,6 +88,8 @@ def test_from_a_fresh_debian_to_coffees(database: str, host: Container, tmp_path
         assert_held(host, *replace_the_worker(host))
         assert bought(host) == SOLD
     host.boot_again()
+    assert bought(host) == SOLD
+    change_the_secret_key_as_a_credential(host)
     assert bought(host) == SOLD
 
     assert "1 done" in brought_out(host, shelf, NEWER, "")
@@ -146,6 +150,27 @@ def replace_the_worker(host: Container) -> list[str]:
     for unit in units:
         wait_until(partial(has_chosen, host, unit), 120.0, what=f"{unit} to choose its processor")
     return units
+
+
+def change_the_secret_key_as_a_credential(host: Container) -> None:
+    """The secrets go from `cloud.env` into files; then the steps of docs/operations.md."""
+    document, secrets = ROOT / "docs/operations.md", "/etc/coffee-relay/credentials"
+    host.run(
+        f"install -d -m 0700 {secrets}; cp {SOURCE}/deploy/systemd/credentials.conf /etc/coffee-relay/cloud.env /root"
+    )
+    for name in re.findall(r"^LoadCredential=(\w+)", (DEPLOY / "systemd/credentials.conf").read_text(), re.M):
+        host.run(f"""
+            (umask 077 && sed -n 's/^{name}=//p' /root/cloud.env > {secrets}/{name})
+            sed -i '/^{name}=/d' /etc/coffee-relay/cloud.env
+            [ -s {secrets}/{name} -o {name} = COFFEE_OLD_SECRET_KEYS ] || sed -i '/={name}:/d' /root/credentials.conf
+        """)
+    for unit in ("web", "worker", "run@"):
+        host.run(f"install -D -m 0644 /root/credentials.conf -t /etc/systemd/system/coffee-cloud-{unit}.service.d")
+    host.run("systemctl daemon-reload; systemctl restart 'coffee-cloud-*'")
+    by_lines, by_systemd = section(document, "Changing keys"), section(document, "Secrets as credentials")
+    change, _ = blocks(section(document, "The secret key of the installation"))
+    host.run("\n".join([blocks(by_lines)[0], *blocks(by_systemd), change]))
+    assert "," in host.run(f"cat {secrets}/COFFEE_OLD_SECRET_KEYS")
 
 
 def has_chosen(host: Container, unit: str) -> bool:
