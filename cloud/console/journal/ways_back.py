@@ -230,8 +230,8 @@ UNDOERS: Mapping[tuple[str, str], Undoer] = {
 """By act and kind of object."""
 NO_WAY_BACK = frozenset({
     Act.OWN_ACCOUNT, Act.REQUEST_RETURN, Act.KEEP_MONEY, Act.APPROVE_RETURN, Act.POUR_AGAIN, Act.RESOLVE,
-    Act.NOTE_ORDER, Act.ANSWER_CLAIM, Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.RESUME, Act.MACHINE_SETTINGS, Act.NOTE_MACHINE,
-    Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
+    Act.NOTE_ORDER, Act.ANSWER_CLAIM, Act.RINSE, Act.RESTART, Act.TEST_CUP, Act.RESUME, Act.MACHINE_SETTINGS,
+    Act.NOTE_MACHINE, Act.ACKNOWLEDGE, Act.ENROL, Act.REVOKE_DEVICE, Act.OPEN_SUPPORT_ACCESS, Act.RUN_PLATFORM,
     Act.START_ROLLOUT, Act.RESUME_ROLLOUT,
 })  # fmt: skip
 """Acts that nothing takes back; the sentence `journal.no_way.<act>` says why."""
