@@ -1,12 +1,24 @@
 """Passwords: what one must be like, and argon2's hash of it. Costs tens of milliseconds: never inside a transaction."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 SHORTEST, LONGEST = 10, 200
+AT_ONCE = 2
+"""Hashes one process makes at a time: each takes 64 MiB and all of a processor, and anybody can ask for one."""
+PATIENCE_S = 1.0
+"""So long the next waits for its turn."""
 _hasher = PasswordHasher()
+_turns = threading.BoundedSemaphore(AT_ONCE)
+
+
+class Busy(Exception):
+    """So many passwords are being hashed that this one is not looked at now."""
 
 
 def problem(password: str, email: str) -> str:
@@ -21,16 +33,32 @@ def problem(password: str, email: str) -> str:
 
 
 def hash_of(password: str) -> str:
-    return _hasher.hash(password)
+    """What is stored of it. Raises `Busy`."""
+    with _turn():
+        return _hasher.hash(password)
 
 
 def fits(password: str, stored: str) -> bool:
-    """Whether it is this password. Where none is stored it takes as long, so that nobody learns who has an account."""
+    """Whether it is this password. Where none is stored it takes as long, so that nobody learns who has an account.
+
+    Raises `Busy`.
+    """
+    with _turn():
+        try:
+            _hasher.verify(stored or _of_nobody(), password[:LONGEST])
+        except (VerifyMismatchError, VerificationError, InvalidHashError):
+            return False
+        return bool(stored)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _turns.acquire(timeout=PATIENCE_S):
+        raise Busy
     try:
-        _hasher.verify(stored or _of_nobody(), password[:LONGEST])
-    except (VerifyMismatchError, VerificationError, InvalidHashError):
-        return False
-    return bool(stored)
+        yield
+    finally:
+        _turns.release()
 
 
 @cache

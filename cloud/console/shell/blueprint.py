@@ -8,6 +8,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException, NotFound
 
 from cloud.access.login import Login
+from cloud.access.passwords import Busy
 from cloud.buyer.blueprint import OrderIdConverter
 from cloud.buyer.gzip_response import gzip_response
 from cloud.buyer.headers import ASSET_MAX_AGE_S
@@ -55,6 +56,7 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
     blueprint.after_request(_protect)
     blueprint.register_error_handler(HTTPException, errors.known)
     blueprint.register_error_handler(NeedsConfirmation, errors.confirmation)
+    blueprint.register_error_handler(Busy, errors.busy)
     blueprint.register_error_handler(Exception, errors.unknown)
     keys = KeyEntrance(cloud, guard)
     keys.add_to(blueprint)

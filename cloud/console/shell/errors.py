@@ -38,6 +38,10 @@ class Errors:
         log.error("a console page failed", extra={"path": request.path[:200]}, exc_info=error)
         return self._page(503 if isinstance(error, SQLAlchemyError) else 500)
 
+    def busy(self, _error: Exception) -> BaseResponse:
+        """More logins at once than we have memory for."""
+        return self._page(429)
+
     def confirmation(self, _error: Exception) -> BaseResponse:
         """To the page that asks who one is, and from there back."""
         if request.method == "GET" and FRAGMENT not in request.headers:

@@ -1,6 +1,7 @@
 """Logging in and out in a browser's steps: password, second factor, recovery, confirming, revoking, throttle."""
 
 import re
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pyotp
@@ -74,6 +75,17 @@ def test_an_account_waits_after_failures_and_its_owner_gets_in_a_minute_later(
 
     console.clock.advance(61)
 
+    assert log_in(owner) == "/console/"
+
+
+def test_who_comes_while_too_many_log_in_is_told_to_wait_and_nothing_is_counted(
+    owner: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "PATIENCE_S", 0.0)
+    with ExitStack() as turns:
+        for _ in range(passwords.AT_ONCE):
+            turns.enter_context(passwords._turn())
+        assert [log_in(owner) for _ in range(6)] == ["429"] * 6
     assert log_in(owner) == "/console/"
 
 
