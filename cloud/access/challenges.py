@@ -10,12 +10,14 @@ from webauthn.helpers import bytes_to_base64url
 from cloud.access.models import LoginChallenge
 from cloud.access.tokens import hashed
 from cloud.database.transaction import Transaction
+from cloud.http.addresses import home_of
 
 LIVES = timedelta(minutes=3)
 VOUCHING_LIVES = timedelta(minutes=10)
 """A person logs in at the identity provider meanwhile."""
 OF_ONE_ADDRESS, OF_ALL = 20, 5000
-"""Open questions; the oldest goes where one more is put, so that nobody can fill the table."""
+"""Open questions, of IPv6 a /64 is one address; the oldest goes where one more is put, so that nobody can fill the
+table."""
 
 
 class Purpose(StrEnum):
@@ -33,11 +35,12 @@ def ask(tx: Transaction, purpose: Purpose, holder: str, address: str, now: datet
     """A new question. `holder`: the session, or browser, whose answer alone will be taken."""
     tx.session.execute(delete(LoginChallenge).where(LoginChallenge.expires_at <= now))
     _make_room(tx, OF_ALL)
-    _make_room(tx, OF_ONE_ADDRESS, address)
+    home = home_of(address)
+    _make_room(tx, OF_ONE_ADDRESS, home)
     challenge = secrets.token_bytes(32)
     row = LoginChallenge(
         challenge=hashed(bytes_to_base64url(challenge)), purpose=purpose, holder=hashed(holder),
-        asked_from=address[:64], expires_at=now + (VOUCHING_LIVES if purpose is Purpose.VOUCH else LIVES),
+        asked_from=home, expires_at=now + (VOUCHING_LIVES if purpose is Purpose.VOUCH else LIVES),
     )  # fmt: skip
     tx.session.add(row)
     return challenge
@@ -54,10 +57,10 @@ def take(tx: Transaction, challenge: str, purpose: Purpose, holder: str, now: da
     return row.expires_at > now
 
 
-def _make_room(tx: Transaction, most: int, address: str | None = None) -> None:
+def _make_room(tx: Transaction, most: int, home: str | None = None) -> None:
     query = select(LoginChallenge.challenge).order_by(LoginChallenge.expires_at.desc())
-    if address is not None:
-        query = query.where(LoginChallenge.asked_from == address[:64])
+    if home is not None:
+        query = query.where(LoginChallenge.asked_from == home)
     over = tx.session.scalars(query.offset(most - 1)).all()
     if over:
         tx.session.execute(delete(LoginChallenge).where(LoginChallenge.challenge.in_(over)))

@@ -9,6 +9,7 @@ from cloud.access.journal import Author, Entry, Subject, record
 from cloud.access.models import User
 from cloud.access.person import Person
 from cloud.access.second_factor import Locks
+from cloud.access.throttle import Try
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 
@@ -40,16 +41,14 @@ class Login:
 
     def enter(self, email: str, password: str, address: str, agent: str) -> Entered:
         """First step. Raises `Refused`, alike for a wrong password and for nobody."""
-        keys = throttle.keys_of(email, address)
+        counted = count(self._database, throttle.keys_of(email, address), self._clock())
         with self._database.read() as session:
-            not_too_often(throttle.waits_until(session, keys, self._clock()))
             user = users.by_email(session, email)
             asks_second = user is not None and second_factor.has_any(session, user)
-        good = passwords.fits(password, "" if user is None or user.disabled_at is not None else user.password)
+        good = self._fits(password, "" if user is None or user.disabled_at is not None else user.password, counted)
         if user is None or not good:
-            self._database.transact(throttle.failed, keys, self._clock())
             raise Refused("wrong")
-        token = self._database.transact(self._begin, user, keys, address, agent, not asks_second)
+        token = self._database.transact(self._begin, user, counted, address, agent, not asks_second)
         return Entered(token, asks_second)
 
     def second_step(self, person: Person, code: str) -> str:
@@ -80,40 +79,52 @@ class Login:
         record(tx, Entry("password", Author.of(person), Subject("user", person.user_id)), now)
 
     def _fits_password(self, person: Person, password: str) -> None:
-        keys = throttle.keys_of(person.email, person.address)
+        counted = count(self._database, throttle.keys_of(person.email, person.address), self._clock())
         with self._database.read() as session:
-            not_too_often(throttle.waits_until(session, keys, self._clock()))
             stored = session.get_one(User, person.user_id).password
-        if not passwords.fits(password, stored):
-            self._database.transact(throttle.failed, keys, self._clock())
+        if not self._fits(password, stored, counted):
             raise Refused("wrong")
+        self._database.transact(throttle.give_back, counted)
+
+    def _fits(self, password: str, stored: str, counted: Try) -> bool:
+        """Whether it is this password. Who is not looked at now has not failed."""
+        try:
+            return passwords.fits(password, stored)
+        except passwords.Busy:
+            self._database.transact(throttle.give_back, counted)
+            raise
 
     def _take(self, person: Person, code: str) -> None:
-        keys = throttle.keys_of(person.email, person.address)
-        with self._database.read() as session:
-            not_too_often(throttle.waits_until(session, keys, self._clock()))
-        if not self._database.transact(self._use_code, person, code, keys):
+        counted = count(self._database, throttle.keys_of(person.email, person.address), self._clock())
+        if not self._database.transact(self._use_code, person, code, counted):
             raise Refused("wrong_code")
 
-    def _use_code(self, tx: Transaction, person: Person, code: str, keys: tuple[str, ...]) -> bool:
+    def _use_code(self, tx: Transaction, person: Person, code: str, counted: Try) -> bool:
         now = self._clock()
         kind = second_factor.take(tx, person.user_id, self._locks, code, now)
-        if not kind:
-            throttle.failed(tx, keys, now)
-            return False
         if kind == "recovery":
             record(tx, Entry("recovery_code", Author.of(person), Subject("user", person.user_id)), now)
-        throttle.succeeded(tx, keys)
-        return True
+        if kind:
+            throttle.succeeded(tx, counted)
+        return bool(kind)
 
-    def _begin(self, tx: Transaction, user: User, keys: tuple[str, ...], address: str, agent: str,
-               complete: bool) -> str:  # fmt: skip
+    def _begin(self, tx: Transaction, user: User, counted: Try, address: str, agent: str, complete: bool) -> str:
         now = self._clock()
-        if complete:
-            throttle.succeeded(tx, keys)
         author = Author(user.id, user.name or user.email, address)
         record(tx, Entry("login", author, Subject("user", user.id)), now)
-        return sessions.begin(tx, user, address, agent, now, complete=complete)
+        token = sessions.begin(tx, user, address, agent, now, complete=complete)
+        (throttle.succeeded if complete else throttle.give_back)(tx, counted)  # after the user: as who takes a code
+        return token
+
+
+def count(database: Database, keys: tuple[str, ...], now: datetime) -> Try:
+    """Count a try that is judged next. Raises `Refused` for who must wait."""
+    with database.read() as session:  # whoever goes on and on while he waits writes nothing
+        not_too_often(throttle.waits_until(session, keys, now))
+    try:
+        return database.transact(throttle.begin, keys, now)
+    except throttle.Waits as waits:
+        raise Refused("wait", waits.until) from None
 
 
 def not_too_often(until: datetime | None) -> None:

@@ -17,10 +17,11 @@ from sqlalchemy import select
 from cloud.access import challenges, second_factor, sessions, throttle, users
 from cloud.access.challenges import Purpose
 from cloud.access.journal import Author, Entry, Subject, record
-from cloud.access.login import Entered, Refused, not_too_often
+from cloud.access.login import Entered, Refused, count, not_too_often
 from cloud.access.models import Identity, User
 from cloud.access.oidc_provider import Client, NotVouched, Provider, ProviderAway
 from cloud.access.oidc_token import UnknownKey, Vouched, read
+from cloud.access.throttle import Try
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet.vault import derive
@@ -76,16 +77,14 @@ class OidcLogin:
 
     def finish(self, came: Came) -> Entered:
         """Let him in, or half in where our second step follows. Raises `Refused`; failures are counted."""
-        self._not_too_often(came.address)
+        now = self._clock()
+        counted = count(self._database, throttle.keys_of_address(came.address), now)
         try:
-            now = self._clock()
             if not self._database.transact(challenges.take, came.state, Purpose.VOUCH, came.browser, now):
                 raise NotVouched("no such login was begun in this browser")
             vouched = self._vouched(came)
-            return self._database.transact(self._enter, vouched, came)
+            return self._database.transact(self._enter, vouched, came, counted)
         except NotVouched as error:
-            keys = throttle.keys_of("", came.address)[1:]
-            self._database.transact(throttle.failed, keys, self._clock())
             raise self._refused(error) from None
 
     def _vouched(self, came: Came) -> Vouched:
@@ -98,12 +97,13 @@ class OidcLogin:
             keys = self._provider.keys(anew=True)
             return read(given.id_token, keys, client.issuer, client.id, nonce, given.access_token, self._clock())
 
-    def _enter(self, tx: Transaction, vouched: Vouched, came: Came) -> Entered:
+    def _enter(self, tx: Transaction, vouched: Vouched, came: Came, counted: Try) -> Entered:
         now, user = self._clock(), self._user(tx, vouched, came)
         asks_second = second_factor.has_any(tx.session, user)
         asks_second = asks_second and not (self._trusts_factors and vouched.by_many_factors)
         record(tx, Entry("login", self._author(user, came), Subject("user", user.id), after={"by": "oidc"}), now)
         token = sessions.begin(tx, user, came.address, came.agent, now, complete=not asks_second)
+        throttle.give_back(tx, counted)
         return Entered(token, asks_second)
 
     def _user(self, tx: Transaction, vouched: Vouched, came: Came) -> User:
@@ -136,7 +136,7 @@ class OidcLogin:
 
     def _not_too_often(self, address: str) -> None:
         with self._database.read() as session:
-            not_too_often(throttle.waits_until(session, throttle.keys_of("", address)[1:], self._clock()))
+            not_too_often(throttle.waits_until(session, throttle.keys_of_address(address), self._clock()))
 
     @staticmethod
     def _author(user: User, came: Came) -> Author:

@@ -9,7 +9,7 @@ from cloud.access import authenticator, challenges, passkeys, sessions, throttle
 from cloud.access.authenticator import Answer, Made, NotValid
 from cloud.access.challenges import Purpose
 from cloud.access.journal import Author, Entry, Subject, record
-from cloud.access.login import Entered, Refused, not_too_often
+from cloud.access.login import Entered, Refused, count, not_too_often
 from cloud.access.models import Passkey, User
 from cloud.access.passkeys import Copied
 from cloud.access.person import Person
@@ -92,15 +92,15 @@ class PasskeyLogin:
     def _taken(self, text: str, purpose: Purpose, holder: str, person: Person | None, address: str,
                work: Callable[[Transaction, Answer], str]) -> str:  # fmt: skip
         """What `work` gives for an answer to a question that was open. Every failure is counted."""
-        self._not_too_often(person, address)
-        keys = _keys_of(person, address)
+        counted = count(self._database, _keys_of(person, address), self._clock())
         try:
             answer = self._asked(text, purpose, holder)
             given = self._database.transact(work, answer)
         except (NotValid, Copied) as error:
-            self._database.transact(self._failed, keys, error, address)
+            if isinstance(error, Copied):
+                self._database.transact(self._note_copied, error, address)
             raise self._refused(error) from None
-        self._database.transact(throttle.succeeded, keys)
+        self._database.transact(throttle.succeeded, counted)
         return given
 
     def _asked(self, text: str, purpose: Purpose, holder: str) -> Answer:
@@ -110,12 +110,10 @@ class PasskeyLogin:
             raise NotValid("no such question is open")
         return answer
 
-    def _failed(self, tx: Transaction, keys: tuple[str, ...], error: Exception, address: str) -> None:
-        throttle.failed(tx, keys, self._clock())
-        if isinstance(error, Copied):
-            user = tx.session.get_one(User, error.user_id)
-            author, about = Author(user.id, user.name or user.email, address), Subject("passkey", error.key_id)
-            record(tx, Entry("passkey_copied", author, about, after={"name": error.name}), self._clock())
+    def _note_copied(self, tx: Transaction, error: Copied, address: str) -> None:
+        user = tx.session.get_one(User, error.user_id)
+        author, about = Author(user.id, user.name or user.email, address), Subject("passkey", error.key_id)
+        record(tx, Entry("passkey_copied", author, about, after={"name": error.name}), self._clock())
 
     def _not_too_often(self, person: Person | None, address: str) -> None:
         with self._database.read() as session:
@@ -129,4 +127,4 @@ class PasskeyLogin:
 
 def _keys_of(person: Person | None, address: str) -> tuple[str, ...]:
     """Who has no name yet is known by his address alone."""
-    return throttle.keys_of(person.email, address) if person else throttle.keys_of("", address)[1:]
+    return throttle.keys_of(person.email, address) if person else throttle.keys_of_address(address)
