@@ -39,9 +39,9 @@ class Login:
         self._locks = locks
         self._clock = clock
 
-    def enter(self, email: str, password: str, address: str, agent: str) -> Entered:
-        """First step. Raises `Refused`, alike for a wrong password and for nobody."""
-        counted = count(self._database, throttle.keys_of(email, address), self._clock())
+    def enter(self, email: str, password: str, address: str, agent: str, browser: str = "") -> Entered:
+        """First step. `browser`: what the account calls it. Raises `Refused`, alike for a wrong password and nobody."""
+        counted = count(self._database, throttle.keys_of(email, address, browser), self._clock())
         with self._database.read() as session:
             user = users.by_email(session, email)
             asks_second = user is not None and second_factor.has_any(session, user)
@@ -53,13 +53,13 @@ class Login:
 
     def second_step(self, person: Person, code: str) -> str:
         """The new token of a session that is complete now. Raises `Refused`."""
-        self._take(person, code)
+        self._take(person, code, throttle.keys_of(person.email, person.address, person.browser))
         return self._database.transact(sessions.complete, person.session_id, self._clock())
 
     def confirm(self, person: Person, password: str, code: str) -> None:
         """He shows again who he is: by a code where he has a second factor, else by his password. Raises `Refused`."""
         if person.has_second_factor:
-            self._take(person, code)
+            self._take(person, code, throttle.keys_of_session(person.session_id))
         else:
             self._fits_password(person, password)
         self._database.transact(sessions.confirm, person.session_id, self._clock())
@@ -79,12 +79,12 @@ class Login:
         record(tx, Entry("password", Author.of(person), Subject("user", person.user_id)), now)
 
     def _fits_password(self, person: Person, password: str) -> None:
-        counted = count(self._database, throttle.keys_of(person.email, person.address), self._clock())
+        counted = count(self._database, throttle.keys_of_session(person.session_id), self._clock())
         with self._database.read() as session:
             stored = session.get_one(User, person.user_id).password
         if not self._fits(password, stored, counted):
             raise Refused("wrong")
-        self._database.transact(throttle.give_back, counted)
+        self._database.transact(throttle.succeeded, counted)
 
     def _fits(self, password: str, stored: str, counted: Try) -> bool:
         """Whether it is this password. Who is not looked at now has not failed."""
@@ -94,8 +94,8 @@ class Login:
             self._database.transact(throttle.give_back, counted)
             raise
 
-    def _take(self, person: Person, code: str) -> None:
-        counted = count(self._database, throttle.keys_of(person.email, person.address), self._clock())
+    def _take(self, person: Person, code: str, keys: tuple[str, ...]) -> None:
+        counted = count(self._database, keys, self._clock())
         if not self._database.transact(self._use_code, person, code, counted):
             raise Refused("wrong_code")
 

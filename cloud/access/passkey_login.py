@@ -31,7 +31,7 @@ class PasskeyLogin:
 
     def ask(self, purpose: Purpose, holder: str, address: str, person: Person | None = None) -> dict[str, Any]:
         """What the browser is to ask an authenticator. `person`: whose keys are meant. Raises `Refused`."""
-        self._not_too_often(person, address)
+        self._not_too_often(_keys_of(purpose, person, address))
         challenge = self._database.transact(challenges.ask, purpose, holder, address, self._clock())
         if person is None:
             return authenticator.to_show(self._rp, challenge)
@@ -92,7 +92,7 @@ class PasskeyLogin:
     def _taken(self, text: str, purpose: Purpose, holder: str, person: Person | None, address: str,
                work: Callable[[Transaction, Answer], str]) -> str:  # fmt: skip
         """What `work` gives for an answer to a question that was open. Every failure is counted."""
-        counted = count(self._database, _keys_of(person, address), self._clock())
+        counted = count(self._database, _keys_of(purpose, person, address), self._clock())
         try:
             answer = self._asked(text, purpose, holder)
             given = self._database.transact(work, answer)
@@ -115,9 +115,9 @@ class PasskeyLogin:
         author, about = Author(user.id, user.name or user.email, address), Subject("passkey", error.key_id)
         record(tx, Entry("passkey_copied", author, about, after={"name": error.name}), self._clock())
 
-    def _not_too_often(self, person: Person | None, address: str) -> None:
+    def _not_too_often(self, keys: tuple[str, ...]) -> None:
         with self._database.read() as session:
-            not_too_often(throttle.waits_until(session, _keys_of(person, address), self._clock()))
+            not_too_often(throttle.waits_until(session, keys, self._clock()))
 
     @staticmethod
     def _refused(error: Exception) -> Refused:
@@ -125,6 +125,10 @@ class PasskeyLogin:
         return Refused(WRONG)
 
 
-def _keys_of(person: Person | None, address: str) -> tuple[str, ...]:
-    """Who has no name yet is known by his address alone."""
-    return throttle.keys_of(person.email, address) if person else throttle.keys_of_address(address)
+def _keys_of(purpose: Purpose, person: Person | None, address: str) -> tuple[str, ...]:
+    """Who has no name yet is known by his address alone, who is in by his session."""
+    if person is None:
+        return throttle.keys_of_address(address)
+    if purpose is Purpose.SECOND_STEP:
+        return throttle.keys_of(person.email, address, person.browser)
+    return throttle.keys_of_session(person.session_id)

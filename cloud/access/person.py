@@ -93,6 +93,8 @@ class Person:
     language: str = ""
     theme: str = ""
     address: str = field(default="", compare=False)
+    browser: str = field(default="", compare=False)
+    """What his account calls the browser he is at; "" for one it was never entered by."""
 
     def may(self, act: Act, merchant_id: str = "", device_uuid: str = "") -> bool:
         """Whether he may do this to something of that merchant's (of that machine's)."""

@@ -19,10 +19,13 @@ from cloud.database.transaction import Transaction
 from cloud.http.addresses import home_of
 
 FORGOTTEN_AFTER = timedelta(hours=1)
-FREE = {"account": 5, "address": 20}
+FREE = {"account": 5, "address": 20, "browser": 5, "session": 5}
 """Failures in a row that cost nothing."""
-LONGEST = {"account": timedelta(minutes=1), "address": timedelta(minutes=15)}
-"""An account's wait is short: a stranger who knows its name must not be able to keep its owner out."""
+_LONG = timedelta(minutes=15)
+LONGEST = {"account": timedelta(minutes=1), "address": _LONG, "browser": _LONG, "session": _LONG}
+"""An account's wait is short: it is for all from places it does not know, and a stranger who knows its name can make it
+last. He cannot at a browser it was entered by before, nor inside a session: those count for themselves alone.
+"""
 FIRST = timedelta(seconds=5)
 MOST = 65_536
 """Rows of the table; the oldest go first. A stranger cannot fill it, and to have a row forgotten costs him thousands of
@@ -52,8 +55,13 @@ def delay(kind: str, failures: int) -> timedelta:
     return timedelta(0) if over < 0 else min(FIRST * 2 ** min(over, 20), LONGEST[kind])
 
 
-def keys_of(email: str, address: str) -> tuple[str, ...]:
-    """The rows an attempt is counted in. No two accounts share one, however an address is typed."""
+def keys_of(email: str, address: str, browser: str = "") -> tuple[str, ...]:
+    """The rows an attempt is counted in. No two accounts share one, however an address is typed.
+
+    `browser`: what the account calls a browser it was entered by before (`known_browsers.py`).
+    """
+    if browser:
+        return (f"browser:{browser}",)
     name = hashlib.sha256(email.strip().lower().encode()).hexdigest()
     return (f"account:{name}", *keys_of_address(address))
 
@@ -63,8 +71,13 @@ def keys_of_address(address: str) -> tuple[str, ...]:
     return (f"address:{home_of(address)}",) if address else ()
 
 
+def keys_of_session(session_id: str) -> tuple[str, ...]:
+    """The rows of who shows again who he is."""
+    return (f"session:{session_id}",)
+
+
 def waits_until(session: Session, keys: tuple[str, ...], now: datetime) -> datetime | None:
-    """Until when attempts of this account or address are not looked at; None when they are."""
+    """Until when attempts counted there are not looked at; None when they are."""
     return _end(session.execute(_rows_of(keys)).all(), now)
 
 
@@ -96,7 +109,7 @@ def give_back(tx: Transaction, counted: Try) -> None:
 
 
 def succeeded(tx: Transaction, counted: Try) -> None:
-    """An account that was entered has no failures; its address keeps its own but this."""
+    """What was entered has no failures any more; its address keeps its own but this."""
     give_back(tx, counted)
     _delete(tx, [key for key in counted.before if not key.startswith("address:")], true())
 

@@ -7,6 +7,7 @@ from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException, NotFound
 
+from cloud.access.known_browsers import KnownBrowsers
 from cloud.access.login import Login
 from cloud.access.passwords import Busy
 from cloud.buyer.blueprint import OrderIdConverter
@@ -49,11 +50,13 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
         "console", "cloud.console", url_prefix=cookies.PATH, static_folder="static", template_folder="templates"
     )
     frame, csrf = Frame(cloud, rooms), CSRFProtect()
-    guard, errors = Guard(cloud, frame, csrf, visitor), Errors(cloud, frame)
+    browsers = KnownBrowsers(cloud.settings.secret_key, cloud.settings.old_secret_keys)
+    guard, errors = Guard(cloud, frame, csrf, visitor, browsers), Errors(cloud, frame)
     vault = Vault(cloud.settings.secret_key, cloud.settings.old_secret_keys)
     blueprint.record_once(lambda state: _prepare(state, cloud.settings, csrf))
     blueprint.before_request(guard.no_strangers)
     blueprint.after_request(_protect)
+    blueprint.after_request(guard.know_browser)
     blueprint.register_error_handler(HTTPException, errors.known)
     blueprint.register_error_handler(NeedsConfirmation, errors.confirmation)
     blueprint.register_error_handler(Busy, errors.busy)

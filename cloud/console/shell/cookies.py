@@ -1,4 +1,4 @@
-"""The console's cookies: who is logged in, and the two tastes of who is not yet (language, light or dark)."""
+"""The console's cookies: who is logged in, who was before, the two tastes of who is not yet (language, brightness)."""
 
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
@@ -7,9 +7,9 @@ from cloud.access.sessions import LIVES
 from cloud.buyer.texts import Language, language_of
 
 PATH = "/console"
-TOKEN, LANGUAGE, THEME = "coffee_console", "coffee_language", "coffee_theme"
+TOKEN, BROWSER, LANGUAGE, THEME = "coffee_console", "coffee_browser", "coffee_language", "coffee_theme"
 THEMES = ("light", "dark")
-TASTES_LAST_S = 365 * 24 * 3600
+TASTES_LAST_S = BROWSER_LASTS_S = 365 * 24 * 3600
 
 
 def token() -> str:
@@ -28,6 +28,17 @@ def give_token(response: BaseResponse, secret: str, *, secure: bool) -> BaseResp
 def take_token(response: BaseResponse, *, secure: bool) -> BaseResponse:
     response.delete_cookie(TOKEN, path=PATH, httponly=True, secure=secure, samesite="Lax")
     return response
+
+
+def browser() -> str:
+    """Which accounts were entered by this browser (`known_browsers.py`)."""
+    return request.cookies.get(BROWSER, "")
+
+
+def keep_browser(response: BaseResponse, known: str, *, secure: bool) -> None:
+    response.set_cookie(
+        BROWSER, known, max_age=BROWSER_LASTS_S, path=PATH, httponly=True, secure=secure, samesite="Lax"
+    )  # fmt: skip
 
 
 def keep_taste(response: BaseResponse, name: str, value: str, *, secure: bool) -> BaseResponse:

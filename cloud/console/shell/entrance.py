@@ -61,7 +61,9 @@ class Entrance:
             if FIELD in form:
                 entered = self._keys.login.enter(form[FIELD], browser(), address_, agent)
             else:
-                entered = self._login.enter(form.get("email", "")[:255], form.get("password", ""), address_, agent)
+                email = form.get("email", "")[:255]
+                browser_ = self._guard.browser(email)
+                entered = self._login.enter(email, form.get("password", ""), address_, agent, browser_)
         except Refused as refused:
             return self._page("login", refused, email=form.get("email", "")[:255])
         where = address("shell.second_step", next=_next() or None) if entered.asks_code else self._where()

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import g, redirect, request
+from flask import Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import select
 from werkzeug.exceptions import Forbidden, NotFound
@@ -15,7 +15,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.access import sessions
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
+from cloud.access.known_browsers import KnownBrowsers
 from cloud.access.person import NOTHING, Person, Scope
+from cloud.access.tokens import new_id
 from cloud.buyer.headers import is_own
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import MERCHANT, Desk, NeedsConfirmation, address
@@ -44,6 +46,7 @@ class Guard:
     frame: Frame
     csrf: CSRFProtect
     visitor: Callable[[], str]
+    browsers: KnownBrowsers
 
     def no_strangers(self) -> None:
         """A form is taken only from a page of ours, with the token that page was given."""
@@ -67,12 +70,27 @@ class Guard:
     def person(self) -> Person | None:
         """Who is fully logged in."""
         seen = self.who()
-        return replace(seen.person, address=self.visitor()) if seen is not None and seen.is_complete else None
+        return self._here(seen.person) if seen is not None and seen.is_complete else None
 
     def half(self) -> Person | None:
         """Who has taken the first step of two."""
         seen = self.who()
-        return replace(seen.person, address=self.visitor()) if seen is not None and not seen.is_complete else None
+        return self._here(seen.person) if seen is not None and not seen.is_complete else None
+
+    def browser(self, email: str) -> str:
+        """What this account calls the browser that asks; "" for one it was never entered by."""
+        return self.browsers.name(cookies.browser(), email)
+
+    def know_browser(self, response: Response) -> Response:
+        """Whoever is in by a browser that his account does not know yet has it known from now on."""
+        seen: sessions.Seen | None = g.get("seen")
+        if seen is not None and seen.is_complete and not self.browser(seen.person.email):
+            known = self.browsers.entered(cookies.browser(), seen.person.email, new_id())
+            cookies.keep_browser(response, known, secure=self.cloud.settings.public_url.startswith("https:"))
+        return response
+
+    def _here(self, person: Person) -> Person:
+        return replace(person, address=self.visitor(), browser=self.browser(person.email))
 
     def stand_before(self, route: Route, name: str) -> Callable[..., Any]:
         """The view of a route, behind its guard."""

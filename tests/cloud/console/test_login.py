@@ -78,6 +78,44 @@ def test_an_account_waits_after_failures_and_its_owner_gets_in_a_minute_later(
     assert log_in(owner) == "/console/"
 
 
+def test_strangers_do_not_keep_an_owner_out_of_the_browser_he_has(console: Console, owner: FlaskClient) -> None:
+    """Regression: whoever knew his address made his account wait for ever, also for the right password."""
+    log_in(owner)
+    send(owner, "/console/logout")
+    stranger = console.client()
+    while log_in(stranger, "another password") != "429":
+        pass
+    assert log_in(owner) == "/console/"
+    assert log_in(stranger) == "429", "nor does he free the stranger"
+    send(owner, "/console/logout")
+    for _ in range(5):
+        assert log_in(owner, "another password") == "400"
+    assert log_in(owner) == "429", "his browser guesses no more than others"
+
+
+def test_strangers_do_not_keep_anybody_from_showing_again_who_he_is(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    console.clock.advance(601)
+    stranger = console.client()
+    while log_in(stranger, "another password") != "429":
+        pass
+    assert send(owner, "/console/confirm", password="another password") == "400"
+    assert send(owner, "/console/confirm", password=PASSWORD, next="/console/account") == "/console/account"
+    for _ in range(5):
+        assert send(owner, "/console/confirm", password="another password") == "400"
+    assert send(owner, "/console/confirm", password=PASSWORD) == "429"
+
+
+def test_the_first_step_alone_makes_no_browser_known(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    set_up(console, owner)
+    thief = console.client()
+    assert log_in(thief) == "/console/second-step"
+    thief.get("/console/second-step")
+    assert thief.get_cookie("coffee_browser", path="/console") is None
+    assert owner.get_cookie("coffee_browser", path="/console") is not None
+
+
 def test_who_comes_while_too_many_log_in_is_told_to_wait_and_nothing_is_counted(
     owner: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
