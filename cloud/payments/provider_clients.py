@@ -3,9 +3,11 @@
 An account the merchant has left keeps its client while its money is open: what was opened there is asked about there.
 """
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Protocol
 
 from sqlalchemy import Select, bindparam, select
@@ -21,6 +23,8 @@ from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.payments.admission import Admission, Gate
 from cloud.payments.provider import CaptureMode, Provider, Shop
 
+log = logging.getLogger("cloud.payments.provider_clients")
+
 _credentials, _former = table_of(Credential), table_of(FormerCredential)
 _OF_MERCHANT = select(_credentials).where(
     _credentials.c.merchant_id == bindparam("merchant_id"), _credentials.c.scenario == bindparam("scenario")
@@ -32,6 +36,8 @@ _LEFT = select(_former).where(
 )
 _OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
 _LEFT_ACCOUNT = select(_former).where(_former.c.account_id == bindparam("account_id"))
+MOST_ALIKE = 50
+"""Accounts of one id that are looked at: as many merchants, of whom the platform makes each."""
 
 FRESH = timedelta(seconds=1)
 """How long a credential is used as it was read: a change is noticed within it, and most reads are spared."""
@@ -104,6 +110,19 @@ class ProviderClients:
         except NoCredential:
             return None
 
+    def all_of_account(self, account_id: str, scenario: str) -> Iterator[Provider]:
+        """The clients of all who say that this shop is theirs: the provider's id of it is no proof of that.
+
+        Those in use first. One whose secret cannot be read is logged and left out.
+        """
+        in_use = self._read_alike(Credential, _OF_ACCOUNT, account_id, scenario)
+        left = self._read_alike(FormerCredential, _LEFT_ACCOUNT, account_id, scenario)
+        for account in chain[Known](in_use, left):
+            try:
+                yield self._client(account)
+            except NoCredential as error:
+                log.error("%s", error)
+
     def of_account(self, account_id: str, scenario: str = "") -> Provider | None:
         """The client of a shop by the provider's own id of it; None when it is nobody's here."""
         wanted = {"account_id": account_id}
@@ -149,6 +168,11 @@ class ProviderClients:
             with self._database.engine.connect() as connection:
                 found = connection.execute(statement, wanted).first()
         return plain(kind, found) if found is not None else None
+
+    def _read_alike(self, kind: type[Row], asked: Select[Any], account_id: str, scenario: str) -> list[Row]:
+        few = _among(asked, scenario).order_by(asked.selected_columns.merchant_id).limit(MOST_ALIKE)
+        with self._database.engine.connect() as connection:
+            return [plain(kind, found) for found in connection.execute(few, {"account_id": account_id})]
 
     def _client(self, credential: Known) -> Provider:
         slot = accounts.of(credential)

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from pytest_mock import MockerFixture
 from werkzeug.test import TestResponse
 
-from cloud.fleet.models import Credential
+from cloud.fleet.models import Credential, Merchant
 from cloud.payments import inbox
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.tbank.signature import token
@@ -125,6 +125,29 @@ def test_a_password_that_was_changed_is_believed_at_once_and_the_old_one_no_more
     assert send(till.client(), before).status_code == 403
     after = told(till)
     assert send(till.client(), after | {"Token": token(after, "a new password")}).status_code == 200
+
+
+@pytest.mark.both_databases
+def test_who_says_that_a_terminal_is_his_too_keeps_nothing_from_its_merchant(till: ContractTill) -> None:
+    """Regression: whichever merchant's row came first decided by whose password it was judged."""
+    terminal = till.rig.shop.account_id
+
+    def others(tx: Any) -> None:
+        for name, secret in (
+            ("a-south", till.world.vault.lock("a password of theirs")),
+            ("b-south", "no longer readable"),
+            ("z-south", till.world.vault.lock("another of theirs")),
+        ):
+            tx.session.add(Merchant(id=name, name=name))
+            tx.session.flush()
+            tx.session.add(Credential(merchant_id=name, scenario="TBank", account_id=terminal, secret=secret))
+        tx.session.flush()
+        tx.session.get_one(Credential, ("north", "TBank")).version = 9
+
+    till.world.database.transact(others)
+    assert send(till.client(), told(till)).status_code == 200
+    message = told(till)
+    assert send(till.client(), message | {"Token": token(message, "nobody's password")}).status_code == 403
 
 
 @pytest.mark.both_databases
