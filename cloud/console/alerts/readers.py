@@ -15,7 +15,7 @@ from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mu
 from cloud.alerts.store import incident_of, subject_of
 from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.console.shell.room import Kind as KindOfThing
-from cloud.fleet.models import Device, Merchant
+from cloud.fleet.models import Merchant
 
 MOST_OPEN, MOST_ATTEMPTS = 200, 50
 
@@ -98,12 +98,6 @@ def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:
     """Maintenance under way."""
     asked = select(Mute).where(scope.where(Mute.merchant_id, Mute.device_uuid), Mute.until > now)
     return session.scalars(asked.order_by(Mute.until)).all()
-
-
-def places(session: Session, scope: Scope) -> Sequence[tuple[str, str]]:
-    """Machines to choose from: id, and where it stands."""
-    asked = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
-    return [(row[0], row[1] or row[0]) for row in session.execute(asked.order_by(Device.location).limit(500))]
 
 
 def _seen(scope: Scope) -> Select[Any]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from flask import request
-from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
@@ -21,8 +20,9 @@ from cloud.console.alerts.texts_ru import RU
 from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import link_of
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import DEVICE
+from cloud.console.shell.machines import machines_in
 from cloud.console.shell.paging import Key
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
@@ -59,7 +59,7 @@ def overview(desk: Desk) -> str:
         now_open = [] if after else readers.open_incidents(session, desk.scope)
         past = readers.past_incidents(session, desk.scope, after)
         muted = readers.mutes(session, desk.scope, desk.now)
-        machines = readers.places(session, desk.person.scope(Act.EDIT_ALERTS)) if desk.may(Act.EDIT_ALERTS) else []
+        machines = machines_in(session, desk.person.scope(Act.EDIT_ALERTS))
     return desk.render(
         "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(desk),
         first=not after, hours=[*MAINTENANCE],
@@ -124,13 +124,14 @@ def link_me(desk: Desk) -> str:
 @room.act("/alerts/maintenance", Act.EDIT_ALERTS)
 def maintain(desk: Desk) -> BaseResponse:
     """A machine is worked on: nothing new is told of it for a while; or it is done."""
-    device, why = request.form.get("device", ""), request.form.get("why", "").strip()
+    device, why = request.form.get("device", "").strip(), request.form.get("why", "").strip()
     is_over = "over" in request.form
     until = desk.now + MAINTENANCE.get(request.form.get("hours", ""), timedelta(hours=2))
     with desk.read() as session:
         subject = DEVICE.find(session, device)
     if subject is None:
-        raise BadRequest
+        desk.say("shell.no_machine", good=False, name=device[:MOST_REPEATED])
+        return desk.go("alerts.overview")
 
     def work(tx: Transaction) -> Done[None]:
         before = handling.muted(tx.session, subject.merchant_id, device)

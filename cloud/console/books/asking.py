@@ -2,18 +2,13 @@
 
 from flask import request
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from cloud.access.person import Scope
 from cloud.books.period import DEFAULT, read_period
 from cloud.books.reading import Asked
 from cloud.console.shell.desk import Desk
-from cloud.fleet.models import Device, Merchant
+from cloud.fleet.models import Merchant
 from cloud.fleet.zones import DEFAULT as MOSCOW
 from cloud.fleet.zones import day_at
-
-MACHINES = 200
-"""To choose from in a list."""
 
 
 def asked(desk: Desk) -> Asked:
@@ -22,19 +17,12 @@ def asked(desk: Desk) -> Asked:
     since, until = (desk.day(said.get(name, "")) for name in ("since", "until"))
     today = day_at(desk.now, _zone(desk))
     period = read_period(said.get("days", ""), since, until, today)
-    return Asked(desk.scope, period, said.get("machine", "")[:64])
+    return Asked(desk.scope, period, said.get("machine", "").strip()[:64])
 
 
 def preset() -> str:
     """Which preset the address means; nothing where it names days."""
     return request.args.get("days", "" if request.args.get("since") else DEFAULT)
-
-
-def machines_of(session: Session, scope: Scope) -> list[tuple[str, str]]:
-    """Machines to choose from, with their places."""
-    found = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
-    rows = session.execute(found.order_by(Device.location, Device.device_uuid).limit(MACHINES))
-    return [(name, place or name) for name, place in rows]
 
 
 def _zone(desk: Desk) -> str:

@@ -12,10 +12,11 @@ from cloud.books.csv_file import as_csv
 from cloud.books.kinds import KINDS, Kind, Words, lines_of
 from cloud.books.period import PRESETS
 from cloud.books.reading import by_provider, read_provider_days
-from cloud.console.books.asking import asked, machines_of, preset
+from cloud.console.books.asking import asked, preset
 from cloud.console.books.texts_en import EN
 from cloud.console.books.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.machines import machines_in
 from cloud.console.shell.room import Kind as Thing
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
@@ -43,7 +44,7 @@ def show(desk: Desk) -> str:
     wanted = asked(desk)
     with desk.read() as session:
         days = list(read_provider_days(session, wanted))
-        machines = machines_of(session, desk.scope)
+        machines = machines_in(session, desk.scope)
         behind = is_behind(session)
     providers, whole = by_provider(days), ProviderSums()
     for sums in providers.values():

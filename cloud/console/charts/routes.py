@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from cloud.access.acts import Act
 from cloud.books.period import PRESETS, Period
-from cloud.console.books.asking import asked, machines_of, preset
+from cloud.console.books.asking import asked, preset
 from cloud.console.charts.drawing import Chart, bars, shades
 from cloud.console.charts.reading import Sums, read_sold, read_sums
 from cloud.console.charts.texts_en import EN
 from cloud.console.charts.texts_ru import RU
 from cloud.console.shell.desk import Desk
+from cloud.console.shell.machines import machines_in
 from cloud.console.shell.room import Nav, Room
 from cloud.orders.sales_days import is_behind
 
@@ -39,7 +40,7 @@ def show(desk: Desk) -> str:
     with desk.read() as session:
         sold = read_sold(session, desk.scope, period, machine)
         earlier = read_sums(session, desk.scope, period.before, machine)
-        machines = machines_of(session, desk.scope)
+        machines = machines_in(session, desk.scope)
         behind = is_behind(session)
     return desk.render(
         "charts/show.html", period=period, machine=machine, machines=machines, sold=sold,

@@ -16,7 +16,7 @@ from cloud.console.orders.acting import (
     perform_return,
     roubles_in,
 )
-from cloud.console.orders.rows import Chip, Filters, listed, machines, named, rows_of
+from cloud.console.orders.rows import Chip, Filters, listed, named, rows_of
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
@@ -25,6 +25,7 @@ from cloud.console.orders.whole import WholeOrder, whole_order
 from cloud.console.settings.forms import roubles
 from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
+from cloud.console.shell.machines import machines_in
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.orders import archive
@@ -45,16 +46,16 @@ def list(desk: Desk) -> str | BaseResponse:
     if query.no_day:
         desk.say("shell.no_day", good=False, day=query.no_day)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
-    filters = Filters(chip, query, asked.get("machine", "")[:64])
+    filters = Filters(chip, query, asked.get("machine", "").strip()[:64])
     with desk.read() as session:
         names = named(session, desk.scope, query.name)
         if len(names) == 1:
             return desk.go("orders.show", order_id=names[0])
         after = Key.read(asked.get(AFTER, ""))
         found = rows_of(session, desk.scope, names) if names else listed(session, desk.scope, filters, after, desk.now)
-        places = machines(session, desk.scope)
+        machines = machines_in(session, desk.scope)
     sums = desk.person.scope(Act.SEE_SUMS)
-    return desk.render("orders/list.html", found=found, filters=filters, q=text, chips=[*Chip], machines=places,
+    return desk.render("orders/list.html", found=found, filters=filters, q=text, chips=[*Chip], machines=machines,
                        sums=sums)  # fmt: skip
 
 

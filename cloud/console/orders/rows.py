@@ -154,13 +154,6 @@ def rows_of(session: Session, scope: Scope, order_ids: list[str]) -> Listed[Row]
     return Listed([_row(row) for row in session.execute(query)])
 
 
-def machines(session: Session, scope: Scope, limit: int = 300) -> list[tuple[str, str]]:
-    """Machines to narrow the list to: name and place."""
-    inside = scope.where(Device.merchant_id, Device.device_uuid)
-    found = select(Device.device_uuid, Device.location).where(inside).order_by(Device.location, Device.device_uuid)
-    return [(row.device_uuid, row.location) for row in session.execute(found.limit(limit))]
-
-
 _COLUMNS: tuple[Any, ...] = (
     Order.id.label("id"), Order.created_at.label("at"), Order.merchant_id, Order.device_uuid, Device.location,
     Order.drink_name, Order.size, Order.price, Order.status, Order.reason, Order.stage, Order.uncertain,

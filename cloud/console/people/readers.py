@@ -1,6 +1,6 @@
 """People of the merchants in a scope, and their open sessions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from cloud.access import sessions
 from cloud.access.journal import Subject
 from cloud.access.models import LoginSession, Membership, Passkey, User
 from cloud.access.person import Scope
+from cloud.console.shell.machines import Machines
 from cloud.console.shell.room import Kind
 from cloud.fleet.models import Device, Merchant
 
@@ -57,11 +58,19 @@ def open_sessions(session: Session, user_id: str, now: datetime) -> Sequence[Log
     return sessions.live_of(session, user_id, now)
 
 
-def machines(session: Session, merchant_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Merchant, machine, place: what a technician can be limited to."""
-    query = select(Device.merchant_id, Device.device_uuid, Device.location).where(Device.merchant_id.in_(merchant_ids))
-    rows = session.execute(query.order_by(Device.device_uuid).limit(MOST))
-    return [(row.merchant_id, row.device_uuid, row.location) for row in rows]
+def machines(session: Session, merchant_id: str, held: Collection[str] = ()) -> Machines:
+    """What a technician can be limited to; above all those he has, however many there are."""
+    of_merchant = select(Device.device_uuid, Device.location).where(Device.merchant_id == merchant_id)
+    by_name = of_merchant.order_by(Device.device_uuid)
+    his = session.execute(by_name.where(Device.device_uuid.in_(held))).all()
+    others = session.execute(by_name.where(Device.device_uuid.not_in(held)).limit(MOST + 1)).all()
+    return Machines([(name, place) for name, place in (*his, *others[:MOST])], len(others) > MOST)
+
+
+def known(session: Session, merchant_id: str, names: Collection[str]) -> set[str]:
+    """Those of them that are machines of this merchant."""
+    of_merchant = select(Device.device_uuid).where(Device.merchant_id == merchant_id)
+    return set(session.scalars(of_merchant.where(Device.device_uuid.in_(names))))
 
 
 def merchants(session: Session, scope: Scope) -> list[tuple[str, str]]:

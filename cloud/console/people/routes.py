@@ -19,12 +19,19 @@ from cloud.console.people.readers import MEMBER
 from cloud.console.people.texts_en import EN
 from cloud.console.people.texts_ru import RU
 from cloud.console.shell.cookies import PATH
-from cloud.console.shell.desk import Desk, Done
+from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import MERCHANT
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
 
 room = Room("people", {"ru": RU, "en": EN}, Nav("people.everybody", Act.MANAGE_USERS, icon="people", order=80))
+
+MOST_TYPED = 20_000
+"""Characters of machines' names."""
+
+
+class NoMachine(Exception):
+    """The merchant has none of this name."""
 
 
 @room.page("/people", Act.MANAGE_USERS)
@@ -40,7 +47,7 @@ def everybody(desk: Desk) -> str:
 def invitation(desk: Desk, merchant_id: str) -> str:
     """Name somebody new."""
     with desk.read() as session:
-        machines = readers.machines(session, [merchant_id])
+        machines = readers.machines(session, merchant_id)
     roles = users.grantable(desk.person, merchant_id)
     return desk.render("people/invite.html", merchant_id=merchant_id, roles=roles, machines=machines)
 
@@ -49,9 +56,12 @@ def invitation(desk: Desk, merchant_id: str) -> str:
 def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
     """Give somebody a role; who is new gets a link, shown this once."""
     email, name = request.form.get("email", "").strip()[:255], request.form.get("name", "").strip()[:255]
-    role, machines = _wanted(desk)
     if "@" not in email:
         raise BadRequest
+    try:
+        role, machines = _wanted(desk)
+    except NoMachine as error:
+        return _no_machine(desk, error, "people.invitation", merchant_id=merchant_id)
 
     def work(tx: Transaction) -> Done[str]:
         user, asks_link = users.invitee(tx, email, name, desk.person, desk.now)
@@ -78,7 +88,7 @@ def show(desk: Desk, member_id: str) -> str:
     with desk.read() as session:
         [member] = readers.members(session, Scope(frozenset({subject.merchant_id})), int(member_id))
         live = readers.open_sessions(session, subject.id, desk.now)
-        machines = readers.machines(session, [subject.merchant_id])
+        machines = readers.machines(session, subject.merchant_id, member.machines or ())
         manageable = users.may_manage(desk.person, session, subject.id)
     roles = users.grantable(desk.person, subject.merchant_id)
     return desk.render(
@@ -91,7 +101,10 @@ def show(desk: Desk, member_id: str) -> str:
 def change_role(desk: Desk, member_id: str) -> BaseResponse:
     """Another role, or none any more."""
     subject, takes = desk.about(), "take" in request.form
-    role, machines = (None, None) if takes else _wanted(desk)
+    try:
+        role, machines = (None, None) if takes else _wanted(desk)
+    except NoMachine as error:
+        return _no_machine(desk, error, "people.show", member_id=member_id)
 
     def work(tx: Transaction) -> Done[None]:
         before = _held(tx, subject.id, subject.merchant_id)
@@ -193,16 +206,21 @@ def end_support(desk: Desk, merchant_id: str) -> BaseResponse:
     return desk.go("shell.home")
 
 
+def _no_machine(desk: Desk, error: NoMachine, view: str, **values: str) -> BaseResponse:
+    desk.say("shell.no_machine", good=False, name=str(error)[:MOST_REPEATED])
+    return desk.go(view, **values)
+
+
 def _wanted(desk: Desk) -> tuple[Role, list[str] | None]:
     try:
         role = Role(request.form.get("role", ""))
     except ValueError:
         raise BadRequest from None
-    chosen = request.form.getlist("machines")
+    chosen = {*request.form.getlist("machines"), *request.form.get("more", "")[:MOST_TYPED].split()}
     with desk.read() as session:
-        known = {machine for _, machine, _ in readers.machines(session, [desk.about().merchant_id])}
-    if not set(chosen) <= known:
-        raise BadRequest
+        unknown = chosen - readers.known(session, desk.about().merchant_id, chosen)
+    if unknown:
+        raise NoMachine(min(unknown))
     return role, (sorted(chosen) if role is Role.TECHNICIAN else None)
 
 

@@ -10,6 +10,8 @@ EN = {
     "people.role": "Role",
     "people.machines": "These machines only",
     "people.machines_hint": "A technician sees and serves only those marked. None marked means none.",
+    "people.more": "And other machines",
+    "people.more_hint": "There are more than fit here. Names, with spaces or line ends between; Machines finds them.",
     "people.no_password": "has not used the link yet",
     "people.second_on": "logs in by two steps",
     "people.second_off": "logs in by password only",

@@ -65,6 +65,7 @@ EN = {
     "shell.error.500.text": "It is written down. Try again.",
     "shell.error.503": "The database does not answer",
     "shell.error.503.text": "This usually passes within a minute. Buyers are served apart from this.",
+    "shell.no_machine": "{name}: there is no such machine.",
     "shell.no_day": "{day}: there is no such date.",
     "shell.home": "To the first page",
     "shell.days.one": "{n} day",

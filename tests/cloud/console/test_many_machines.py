@@ -1,0 +1,91 @@
+"""Merchants with more machines than a list can hold: each can be chosen, and none is lost by saving a form."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from cloud.access import users
+from cloud.access.acts import Role
+from cloud.access.models import Membership
+from cloud.console.people import readers
+from cloud.console.shell import machines
+from cloud.fleet.models import Device
+from tests.chromium import Pages
+from tests.cloud.console.building import OWN, Console, form_token, post
+from tests.cloud.console.made import poured
+from tests.cloud.console.site import complaints
+from tests.cloud.console.test_people import member
+from tests.cloud.console.test_the_walk import logged_in
+from tests.cloud.worlds import DEVICE
+
+OWNER, TECHNICIAN = f"owner@{OWN}", f"technician@{OWN}"
+BEYOND = "z-last"
+
+
+@pytest.fixture
+def crowded(console: Console, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """More machines than any list holds; the first are others than the technician's."""
+    for module in (readers, machines):
+        monkeypatch.setattr(module, "MOST", 3)
+    more = [Device(device_uuid=f"a-{n}", merchant_id=OWN, payment_scenario="Yookassa") for n in range(4)]
+    last = Device(device_uuid=BEYOND, merchant_id=OWN, location="Я", payment_scenario="Yookassa")
+    console.cloud.database.transact(lambda tx: tx.session.add_all([*more, last]))
+    return console
+
+
+def given(console: Console) -> list[str]:
+    with console.cloud.database.read() as session:
+        row = session.query(Membership).filter_by(user_id=console.ids[TECHNICIAN], merchant_id=OWN).one()
+        return row.machines or []
+
+
+def test_a_form_of_a_role_shows_all_that_a_technician_has_and_takes_any_by_name(crowded: Console) -> None:
+    crowded.cloud.database.transact(users.give_role, crowded.ids[TECHNICIAN], OWN, Role.TECHNICIAN, [DEVICE, BEYOND])
+    client, path = crowded.client(OWNER), f"/console/people/{member(crowded, TECHNICIAN)}"
+
+    checked = re.findall(r'name="machines" value="([^"]+)" checked', client.get(path).text)
+    assert checked == [DEVICE, BEYOND]
+    client.post(f"{path}/role", data={"csrf_token": form_token(client), "role": "technician", "machines": checked})
+    assert given(crowded) == [DEVICE, BEYOND]
+
+    post(client, f"{path}/role", role="technician", machines=BEYOND, more="m-002\r\na-3 a-0")
+    assert given(crowded) == ["a-0", "a-3", "m-002", BEYOND]
+
+    shown = post(client, f"{path}/role", role="technician", more="a-0 a-99").location or ""
+    assert "a-99: такого автомата нет" in client.get(shown).text
+    assert given(crowded) == ["a-0", "a-3", "m-002", BEYOND]
+
+
+@pytest.mark.parametrize("page", ["/console/charts", "/console/books", "/console/orders"])
+def test_any_machine_can_be_asked_for_though_the_list_ends_before_it(crowded: Console, page: str) -> None:
+    shown = crowded.client(OWNER).get(f"{page}?machine={BEYOND}").text
+    [field] = re.findall(r'<input id="f-machine"[^>]*>', shown)
+    assert f'value="{BEYOND}"' in field
+    assert len(re.findall(r'<option value="[am]-', shown)) == 3
+
+
+def test_maintenance_of_any_machine_and_of_none_that_is_not_there(crowded: Console) -> None:
+    client = crowded.client(OWNER)
+    for device, said in ((BEYOND, BEYOND), ("a-99", "a-99: такого автомата нет")):
+        post(client, "/console/alerts/maintenance", device=device, hours="2")
+        assert said in client.get("/console/alerts").text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "language"), [(360, "ru"), (1280, "en")])
+def test_a_machine_is_found_by_typing(
+    kept_pages: Pages, crowded: Console, console_site: str, width: int, language: str
+) -> None:
+    poured(crowded.world)
+    page = logged_in(kept_pages, console_site, crowded, OWNER, width, language)
+    page.goto(f"{console_site}/console/orders")
+    expect(page.locator(".orders a.item")).to_have_count(1)
+    for name, count in ((BEYOND, 0), (DEVICE, 1)):
+        page.fill("#f-machine", name)
+        page.press("#f-machine", "Enter")
+        expect(page).to_have_url(re.compile(f"machine={name}"))
+        expect(page.locator(".orders a.item")).to_have_count(count)
+    assert complaints(page) == []
+    page.goto(f"{console_site}/console/people/{member(crowded, TECHNICIAN)}")
+    assert complaints(page) == []
