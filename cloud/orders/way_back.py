@@ -62,7 +62,7 @@ def way_back(order: Returned, payments: Mapping[str, Paid], tasks: Sequence[Retu
     last = returns[-1]
     payment = payments[last.subject]
     expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
-    if last.verdict == DONE or (last.verdict in FOR_A_PERSON and _is_back(order, payment)):
+    if last.verdict == DONE or _is_let_go(payment) or (last.verdict in FOR_A_PERSON and _is_back(order, payment)):
         return Return("done", max(refunded(payments), last.amount), expected_by)
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by)
@@ -73,7 +73,12 @@ def refunded(payments: Mapping[str, Paid]) -> int:
     return sum(payment.refunded for payment in payments.values())
 
 
+def _is_let_go(payment: Paid) -> bool:
+    """The provider says so, whether or not the answer to our own call is written down yet."""
+    return payment.state == PaymentState.CANCELED.value
+
+
 def _is_back(order: Returned, payment: Paid) -> bool:
     """A person has ended by hand what was to be returned of this payment."""
     owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
-    return payment.state == PaymentState.CANCELED.value or payment.refunded >= owed_back > 0
+    return payment.refunded >= owed_back > 0

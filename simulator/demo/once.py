@@ -28,10 +28,18 @@ class Timeline:
     order_id: str = ""
     started: float = field(default_factory=time.monotonic)
     rows: list[tuple[float, str]] = field(default_factory=list)
+    page: str = ""
+    """What the buyer's page says now."""
 
     def note(self, what: str) -> None:
         """Something happened now."""
         self.rows.append((time.monotonic() - self.started, what))
+
+    def note_page(self, shown: str) -> None:
+        """The buyer's page says something, perhaps what it said before."""
+        if shown != self.page:
+            self.page = shown
+            self.note(f"page: {shown}")
 
     def text(self) -> str:
         """One line a fact: seconds since the scan, seconds since the line before."""
@@ -58,12 +66,12 @@ def buy(stage: Stage, scenario: Scenario) -> tuple[Timeline, list[str]]:
     provider_id = payment_page.rsplit("=", 1)[-1]
     timeline.note("the buyer pays" if not scenario.declined else "the buyer tries a card without money")
     stage.yookassa.pay(provider_id, DECLINED_CARD if scenario.declined else "")
-    order = _wait_for_the_end(stage, order_id)
+    order = _wait_for_the_end(stage, timeline)
     timeline.note("the order and its money are final")
     if scenario.agent_killed:
         stage.restart_agent()
         timeline.note("the agent is back; the old command must not pour")
-        order = _wait_for_the_end(stage, order_id)
+        order = _wait_for_the_end(stage, timeline)
     return timeline, _judge(stage, scenario, order_id, provider_id, order)
 
 
@@ -99,16 +107,13 @@ def _look_on(stage: Stage, order_id: str, timeline: Timeline) -> None:
 
 def _watch(stage: Stage, order_id: str, timeline: Timeline) -> None:
     """Follow the event stream as the buyer's page does."""
-    seen = ""
     with requests.get(f"{stage.cloud_url}/v1/orders/{order_id}/events", stream=True, timeout=END_WITHIN_S) as stream:
         for line in stream.iter_lines(chunk_size=1, decode_unicode=True):
             if not str(line).startswith("data: {"):
                 continue
             order = json.loads(str(line).removeprefix("data: "))
-            shown = _shown(order) if "status" in order else seen
-            if shown != seen:
-                timeline.note(f"page: {shown}")
-                seen = shown
+            if "status" in order:
+                timeline.note_page(_shown(order))
 
 
 def _shown(order: dict[str, Any]) -> str:
@@ -118,15 +123,18 @@ def _shown(order: dict[str, Any]) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _wait_for_the_end(stage: Stage, order_id: str) -> dict[str, Any]:
+def _wait_for_the_end(stage: Stage, timeline: Timeline) -> dict[str, Any]:
+    """The order once it is final, the provider's books are too, and the buyer's page says so."""
+    url = f"{stage.cloud_url}/v1/order-status/{timeline.order_id}"
     deadline = time.monotonic() + END_WITHIN_S
     while True:
-        order: dict[str, Any] = _good(requests.get(f"{stage.cloud_url}/v1/order-status/{order_id}", timeout=10)).json()
-        returning = order.get("return") or {}
-        if order["status"] in FINAL and returning.get("status", "done") == "done" and _books_are_quiet(stage):
+        order: dict[str, Any] = _good(requests.get(url, timeout=10)).json()
+        ended = order["status"] in FINAL and (order.get("return") or {}).get("status", "done") == "done"
+        if ended and timeline.page == _shown(order) and _books_are_quiet(stage):
             return order
         if time.monotonic() > deadline:
-            raise WentWrong(f"the order is still {_shown(order)} after {END_WITHIN_S:g} s")
+            says = f"the order is {_shown(order)} after {END_WITHIN_S:g} s, and its page says {timeline.page}"
+            raise WentWrong(says)
         time.sleep(0.05)
 
 

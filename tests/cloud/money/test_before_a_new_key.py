@@ -192,6 +192,21 @@ def test_the_buyer_is_told_of_the_end_a_person_made_of_a_lost_return(market: Mar
     assert told(market, market.world.order(order_id)) == "done"
 
 
+def test_a_hold_let_go_is_back_as_soon_as_the_provider_says_so(market: Market) -> None:
+    """Regression: with the notification read before the call's own answer, the page went on letting it go."""
+    market.change_credential("north", capture="on_dispense")
+    order_id = market.buys("o-1")
+    market.world.publish(order_id)
+    market.world.report(order_id, Result.REJECTED, "no_water")
+    market.wire.fates.append(Fate.LOST_AFTER)
+    market.work()
+    assert told(market, market.world.order(order_id)) == "in_progress"
+    market.hint(market.provider_id(order_id), "canceled")
+    market.work()
+    assert [row.settled_at for row in market.world.rows(order_id, Task.CANCEL)] == [None], "our call has no answer"
+    assert told(market, market.world.order(order_id)) == "done"
+
+
 def told(market: Market, order: Order) -> str:
     with market.database.read() as session:
         way_back = return_of(session, order)
