@@ -4,6 +4,7 @@ Publishes with QoS 1, hands received messages to a bounded queue. Knows no order
 """
 
 import logging
+import math
 import queue
 import random
 import threading
@@ -17,7 +18,7 @@ from cloud.courier import broker_address
 from cloud.courier.broker_address import USUAL, Tls
 from cloud.courier.broker_session import SHARED_GROUP, Abilities, CannotConnect, Session
 from cloud.settings import Settings
-from protocol.topics import Channel, every
+from protocol.topics import ROOT, Channel, every
 
 log = logging.getLogger("cloud.courier.broker")
 
@@ -29,6 +30,7 @@ LOOK_S, QUIET_S = 1.0, 30.0
 READY_WITHIN_LOOKS = 10
 MAX_INBOX = 5000
 """Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
+DISCARDS_TOLD_EVERY_S = 60.0
 MIDS = 1 << 16
 REPORTS = (SHARED_GROUP + every(Channel.REPORT),)
 """What a worker hears of drinks: one worker of many gets each. Whoever else connects must not join the group: its share
@@ -102,6 +104,9 @@ class BrokerLink:
         """How often in a row each has hung up on us without a word."""
         self._next = self._dialled = self._failed = self._looks = 0
         self._ready_number = -1
+        self._discarded = 0
+        """Since it was last told."""
+        self._discards_told_at = -math.inf
         self._is_reader = True
         self._for_one_reader = for_one_reader
         self._session: Session | None = None
@@ -266,6 +271,9 @@ class BrokerLink:
         self._redialling.ring()
 
     def session_received(self, session: Session, message: MQTTMessage) -> None:
+        if message.qos == 0 and message.topic.startswith(ROOT):
+            self._discard(message.topic)
+            return
         received = Received(
             message.topic, bytes(message.payload), message.mid, message.qos, message.retain, session.number,
             time.monotonic(),
@@ -277,6 +285,14 @@ class BrokerLink:
             session.drop("our inbox is full")
             return
         self.on_received()
+
+    def _discard(self, topic: str) -> None:
+        """The wire contract wants QoS 1 of devices: no broker holds QoS 0 back, and one could fill our inbox."""
+        self._discarded += 1
+        now = time.monotonic()
+        if now >= self._discards_told_at + DISCARDS_TOLD_EVERY_S:
+            log.warning("messages with QoS 0 discarded: %d, one of them here", self._discarded, extra={"topic": topic})
+            self._discarded, self._discards_told_at = 0, now
 
     def session_answered(self, session: Session, mid: int, code: int) -> None:
         self.acknowledged.put(Acknowledged(_number(session, mid), code))

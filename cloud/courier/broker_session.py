@@ -28,8 +28,8 @@ CONNECT_TIMEOUT_S = 5.0
 MAX_IN_FLIGHT = 200
 SHARED_GROUP = "$share/workers/"
 NO_SHARED_SUBSCRIPTIONS = 0x9E
-REFUSED = 0x80
-"""Reason codes from here on are refusals."""
+GRANTED = 1
+"""What we ask for. A subscription granted with QoS 0 gives everything so, and that is discarded."""
 
 
 class CannotConnect(ConnectionError):
@@ -195,7 +195,7 @@ class Session:
         return ""
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, codes: Sequence[ReasonCode], _more: Any) -> None:
-        refused = [(t, c) for t, c in zip(self._asked, codes, strict=False) if c.value >= REFUSED]
+        refused = [(t, c) for t, c in zip(self._asked, codes, strict=False) if c.value != GRANTED]
         if refused:
             if all(topic.startswith(SHARED_GROUP) for topic, _ in refused):
                 self.able.shares = False

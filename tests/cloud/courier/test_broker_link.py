@@ -85,6 +85,23 @@ def test_a_full_inbox_breaks_the_connection_instead_of_losing_quietly(broker: Br
     machine.client.disconnect()
 
 
+def test_what_comes_with_qos_0_takes_nobodys_place(
+    broker: Broker, link: BrokerLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: no broker holds it back, and one machine's flood of it cut the line to all, again and again."""
+    link.inbox = queue.Queue(2)
+    flooding, honest = Machine(broker.port, "m-002"), Machine(broker.port)
+    for _ in range(50):
+        flooding.client.publish(topic("m-002", Channel.REPORT), b"flood", 0)
+    flooding.say(b"done")
+    honest.say(b"hello")
+    assert {link.inbox.get(timeout=30).payload for _ in range(2)} == {b"done", b"hello"}
+    assert link.connections == 1
+    assert caplog.text.count("with QoS 0 discarded") == 1, "once in a while, not each"
+    for machine in (flooding, honest):
+        machine.client.disconnect()
+
+
 def test_a_refused_password_is_said_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     with Broker(users={"cloud": "right"}) as broker:
         link = BrokerLink(broker.url.replace("mqtt://", "mqtt://cloud:wr%6Fng@"), "link")

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from pytest_mock import MockerFixture
 
 from cloud.courier.broker import BrokerLink
 from cloud.courier.reader_lease import LEASE_S, Reader
 from protocol.topics import Channel, every, topic
 from simulator.broker import Broker
 from simulator.broker.limits import Limits, Sharing
+from simulator.broker.switchboard import Switchboard
 from tests.cloud.courier.rig import Machine
 from tests.cloud.worlds import World, a_world
 from tests.simulator.broker.clients import V3, Client
@@ -72,6 +74,18 @@ def test_a_refused_subscription_is_no_connection_and_is_told(
         broker.faults.allow_topic(every(Channel.STATE))
         assert link.wait_connected(30), "by itself"
         assert link.trouble == ""
+
+
+def test_a_subscription_granted_with_qos_0_is_no_connection(dialled: Dialled, mocker: MockerFixture) -> None:
+    """All of it would be discarded."""
+    subscribe, most = Switchboard.subscribe, {"qos": 0}
+    mocker.patch.object(Switchboard, "subscribe", lambda *wished: min(subscribe(*wished), most["qos"]))
+    with Broker() as broker:
+        link = dialled(broker.url)
+        wait_until(lambda: "Granted QoS 0" in link.trouble)
+        assert not link.connected
+        most["qos"] = 1
+        assert link.wait_connected(30), "by itself"
 
 
 def test_addresses_are_tried_in_turn(dialled: Dialled) -> None:
