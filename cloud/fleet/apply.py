@@ -90,6 +90,9 @@ def apply(
 
     def work(tx: Transaction) -> Report:
         report = apply_in(tx, vault, file, unsettled_at, by_hand, dry_run=dry_run)
+        for account in file.accounts:
+            if account.scenario == custom_account.CUSTOM:
+                custom_account.choose_by_file(tx.session, account.merchant_id, account.values["account_id"])
         if dry_run:
             raise _OnlyLooking(report)
         return report

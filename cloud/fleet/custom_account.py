@@ -3,6 +3,7 @@ of them go together (docs/custom-payments.md). Its table is taken whole: an addr
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,11 +11,15 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
+from cloud.fleet import hand_edits
 from cloud.fleet.file_fields import Check, Field, Wrong, matching, web_address
+from cloud.fleet.hand_edits import HandEdit
 from cloud.fleet.models import Credential, FormerCredential
-from cloud.http.addresses import normal_url
+from cloud.http.addresses import is_public, normal_url
 
 CUSTOM = "Custom"
+_KIND, _ADDRESSES = "account", "addresses"
+"""What of an account is marked as edited by hand."""
 MIN_SECRET = 32
 """Characters: the key signs both ways, and nothing else proves who speaks."""
 
@@ -38,6 +43,33 @@ def _address(with_query: bool) -> Check:
         return url
 
     return check
+
+
+def leads_inside(url: str) -> bool:
+    """Whether the address itself says that it is not in the public net; of a name only connecting can tell."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        return not is_public(str(ip_address(host)))
+    except ValueError:
+        return parts.scheme != "https" or host == "localhost"
+
+
+def choose_by_hand(session: Session, account_id: str, by: str, now: datetime) -> None:
+    """Its addresses were chosen in the console: we connect to them in the public net only."""
+    hand_edits.mark(session, _KIND, account_id, [_ADDRESSES], by, now)
+
+
+def is_by_hand(session: Session, account_id: str) -> bool:
+    """Whether its addresses were chosen in the console, and not by who runs this cloud."""
+    return session.get(HandEdit, (_KIND, account_id, _ADDRESSES)) is not None
+
+
+def choose_by_file(session: Session, merchant_id: str, account_id: str) -> None:
+    """Its addresses were chosen by who runs this cloud: they may lead wherever he wants."""
+    if is_by_hand(session, account_id):
+        hand_edits.forget(session, _KIND, account_id, _ADDRESSES)
+        session.get_one(Credential, (merchant_id, CUSTOM)).version += 1  # running workers connect anew
 
 
 def _is_here(host: str) -> bool:

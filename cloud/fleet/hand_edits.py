@@ -19,7 +19,7 @@ class HandEdit(Base):
     __tablename__ = "hand_edits"
 
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
-    """`merchant`, `device` or `drink`."""
+    """`merchant`, `device` or `drink`; `account` of a merchant's own page."""
     object_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     field: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]

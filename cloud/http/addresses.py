@@ -87,6 +87,14 @@ def home_of(address: str) -> str:
     return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
+def is_public(address: str) -> bool:
+    """Whether it is of the public net: no address of this host, of our own network, or of nobody."""
+    try:
+        return ip_address(address).is_global
+    except ValueError:
+        return False
+
+
 def within(address: Address, networks: Sequence[Network]) -> bool:
     """Whether the address is in any of the networks."""
     return any(address in network for network in networks)

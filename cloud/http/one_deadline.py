@@ -9,7 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cloud.http.addresses import is_public
+
 Clock = Callable[[], float]
+
+
+class PrivateAddress(OSError):
+    """A name of none but addresses that are not public."""
 
 
 class Deadline:
@@ -68,10 +74,17 @@ class _Bytes(io.RawIOBase):
 
 def connect(
     address: tuple[str, int], timeout: float, source_address: tuple[str, int] | None = None,
-    socket_options: Sequence[Any] | None = None, *, clock: Clock = time.monotonic,
+    socket_options: Sequence[Any] | None = None, *, public_only: bool = False, clock: Clock = time.monotonic,
 ) -> socket.socket:  # fmt: skip
-    """As `socket.create_connection`, but all addresses of the name share the time: none is given all of it."""
+    """As `socket.create_connection`, but all addresses of the name share the time: none is given all of it.
+
+    `public_only`: raises `PrivateAddress` where the name has no other addresses than those of networks like ours.
+    """
     found = socket.getaddrinfo(*address, 0, socket.SOCK_STREAM)
+    if public_only:
+        found = [one for one in found if is_public(str(one[4][0]))]
+        if not found:
+            raise PrivateAddress
     until = clock() + timeout
     broken: OSError = OSError("the name has no address")
     for number, (family, kind, protocol, _, where) in enumerate(found):

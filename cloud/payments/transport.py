@@ -5,7 +5,6 @@ environment (which could put a .netrc credential in place of the merchant's, or 
 time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
 """
 
-import socket
 import ssl
 import threading
 import weakref
@@ -20,9 +19,10 @@ from requests.auth import HTTPBasicAuth
 from requests.structures import CaseInsensitiveDict
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3 import exceptions as urllib3_errors
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 
-from cloud.http.one_deadline import Deadline, connect
+from cloud.http.connections import BoundedConnection, BoundedTlsConnection, PublicConnection, PublicTlsConnection
+from cloud.http.one_deadline import Deadline
 from cloud.payments.outcomes import NotSent, Unknown
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
@@ -52,23 +52,8 @@ class Reply:
     retry_after: str | None = None
 
 
-class _BoundedConnection(HTTPConnection):
-    """A connection whose addresses share the time to connect."""
-
-    def _new_conn(self) -> socket.socket:
-        timeout = float(self.timeout or 0.0)
-        try:
-            return connect((self._dns_host, self.port), timeout, self.source_address, self.socket_options)
-        except socket.gaierror as error:
-            raise urllib3_errors.NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise urllib3_errors.ConnectTimeoutError(self, "no connection in time") from error
-        except OSError as error:
-            raise urllib3_errors.NewConnectionError(self, "no connection") from error
-
-
-class _BoundedTlsConnection(_BoundedConnection, HTTPSConnection):
-    """The same under TLS."""
+_ANY: Mapping[str | None, type[BoundedConnection]] = {"http": BoundedConnection, "https": BoundedTlsConnection}
+_PUBLIC: Mapping[str | None, type[BoundedConnection]] = {"http": PublicConnection, "https": PublicTlsConnection}
 
 
 class _OneHost(HTTPAdapter):
@@ -78,8 +63,9 @@ class _OneHost(HTTPAdapter):
     answer under way must be whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, public_only: bool = False) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._kinds = _PUBLIC if public_only else _ANY
         self._pool: HTTPConnectionPool | None = None
         self.deadline = Deadline()
 
@@ -91,8 +77,7 @@ class _OneHost(HTTPAdapter):
         return self._pool
 
     def _connection(self, **named: Any) -> HTTPConnection:
-        is_tls = self._pool is not None and self._pool.scheme == "https"
-        connection = (_BoundedTlsConnection if is_tls else _BoundedConnection)(**named)
+        connection = self._kinds[self._pool.scheme if self._pool is not None else "http"](**named)
         connection.response_class = self.deadline.response_class  # type: ignore[assignment]  # it is only called
         return connection
 
@@ -112,7 +97,8 @@ class _OneHost(HTTPAdapter):
 class Transport:
     """Connections of one credential; `exchange` may be called from any thread.
 
-    `authorities` names a PEM file of the authorities to trust instead of the usual ones.
+    `authorities` names a PEM file of the authorities to trust instead of the usual ones. `public_only`: the address is
+    a merchant's choice, and may not lead into our own network.
     """
 
     def __init__(
@@ -123,6 +109,7 @@ class Transport:
         basic_auth: tuple[str, str] | None,
         connect_timeout_s: float,
         authorities: str = "",
+        public_only: bool = False,
     ) -> None:
         self.base_url = _checked_base_url(base_url)
         # Made once: each call has the same beginning.
@@ -132,6 +119,7 @@ class Transport:
         ).prepare()  # fmt: skip
         self._connect_timeout_s = connect_timeout_s
         self._verify: str | bool = authorities or True
+        self._public_only = public_only
         self._of_thread = threading.local()
         # Weak: a thread that ends takes its connections along. The set is only for close().
         self._adapters: weakref.WeakSet[HTTPAdapter] = weakref.WeakSet()
@@ -167,7 +155,7 @@ class Transport:
     def _adapter(self) -> _OneHost:
         adapter: _OneHost | None = getattr(self._of_thread, "adapter", None)
         if adapter is None:
-            adapter = _OneHost()
+            adapter = _OneHost(public_only=self._public_only)
             self._of_thread.adapter = adapter
             with self._adapters_lock:
                 self._adapters.add(adapter)

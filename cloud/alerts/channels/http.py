@@ -3,8 +3,6 @@
 An address given by a merchant may not lead into our own network: that is judged by the address connected to.
 """
 
-import ipaddress
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +11,10 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from cloud.alerts.channels.sender import NotNow, Refused, Sending, Unknown
+from cloud.http.connections import NotPublic, PublicConnection, PublicTlsConnection
 from protocol import json_text
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 10.0, 20.0
@@ -33,31 +31,12 @@ class Answer:
     retry_after_s: float | None = None
 
 
-class _NotPublic(NewConnectionError):
-    """The address leads into our own network."""
-
-
-class _PublicConnection(HTTPConnection):
-    """A connection that is not begun with an address of our own network."""
-
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        if not ipaddress.ip_address(sock.getpeername()[0]).is_global:
-            sock.close()
-            raise _NotPublic(self, "the address is not a public one")
-        return sock
-
-
-class _PublicTlsConnection(_PublicConnection, HTTPSConnection):
-    """The same under TLS."""
-
-
 class _PublicPool(HTTPConnectionPool):
-    ConnectionCls = _PublicConnection
+    ConnectionCls = PublicConnection
 
 
 class _PublicTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicTlsConnection
+    ConnectionCls = PublicTlsConnection
 
 
 class _PublicOnly(HTTPAdapter):
@@ -102,7 +81,7 @@ class Http:
 def _of_error(error: requests.RequestException) -> Sending:
     """Addresses and tokens are part of the exception's text: only its kind is told."""
     reason, name = getattr(error.args[0] if error.args else None, "reason", None), type(error).__name__
-    if isinstance(reason, _NotPublic):
+    if isinstance(reason, NotPublic):
         return Refused("the address is not a public one")
     if isinstance(reason, NewConnectionError | NameResolutionError):
         return NotNow(AGAIN_S, "no connection")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import CHANGED
 from cloud.console.shell.desk import Done
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts, replaced_credentials
+from cloud.fleet import accounts, custom_account, replaced_credentials
 from cloud.fleet.apply import Report, apply_in
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import table_of
@@ -97,12 +97,31 @@ def _apply(
     values: Mapping[str, Any], now: datetime,
 ) -> Report:  # fmt: skip
     replaced = None if known is None else replaced_credentials.copy_of(known, now)
+    before = _addresses(known)
     file = read_fleet(_text(tx.session, merchant_id, scenario, values), {})
     report = apply_in(tx, vault, file, unsettled, ByHand.KEEP_CONSOLE)
     tx.session.flush()
     if known is not None and replaced is not None and known.version != replaced.version:
         tx.session.merge(replaced)
+    if scenario == custom_account.CUSTOM:
+        _judge_addresses(tx.session, before, _addresses(_held(tx, merchant_id, scenario)), now)
     return report
+
+
+def _addresses(account: Credential | None) -> dict[str, str]:
+    return {} if account is None else {name: getattr(account, name) for name in ("account_id", *ADDRESSES)}
+
+
+def _judge_addresses(session: Session, before: Mapping[str, str], after: Mapping[str, str], now: datetime) -> None:
+    """What is chosen here may not lead into our own network; what the operator's file chose and stays as it was may."""
+    if after == before:
+        return
+    inside = [name for name in ADDRESSES if after[name] not in {"", before.get(name)}
+              and custom_account.leads_inside(after[name])]  # fmt: skip
+    if inside:
+        words = "must begin with https:// and be a public address"
+        raise FleetFileError("The form", [f"{name} {words}" for name in inside])
+    custom_account.choose_by_hand(session, after["account_id"], "console", now)
 
 
 def _opened(vault: Vault, secret: str) -> str:

@@ -79,7 +79,7 @@ class CustomClient:
                 return None
             return Line(
                 shop, url, user_agent=user_agent, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s,
-                gate=gate,
+                gate=gate, public_only=addresses.public_only,
             )  # fmt: skip
 
         self._status = line(addresses.status_url, ask_timeout_s)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from cloud.database.database import Database
+from cloud.fleet import custom_account
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
@@ -26,6 +27,8 @@ class Addresses:
     page_url: str
     status_url: str = ""
     action_url: str = ""
+    public_only: bool = False
+    """Chosen in the console: they may not lead into our own network."""
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,5 @@ def addresses_of(database: Database, account_id: str) -> Addresses | None:
             named = select(kind.page_url, kind.status_url, kind.action_url)
             found = session.execute(named.where(kind.scenario == CUSTOM, kind.account_id == account_id)).first()
             if found is not None:
-                return Addresses(*found)
+                return Addresses(*found, public_only=custom_account.is_by_hand(session, account_id))
     return None

@@ -27,7 +27,7 @@ class Line:
 
     def __init__(
         self, shop: Shop, url: str, *, user_agent: str, connect_timeout_s: float, read_timeout_s: float,
-        gate: Gate,
+        gate: Gate, public_only: bool = False,
     ) -> None:  # fmt: skip
         parts = urlsplit(url)
         self._shop = shop
@@ -36,7 +36,7 @@ class Line:
         self._gate = gate
         self._transport = Transport(
             f"{parts.scheme}://{parts.netloc}", user_agent=user_agent, basic_auth=None,
-            connect_timeout_s=connect_timeout_s,
+            connect_timeout_s=connect_timeout_s, public_only=public_only,
         )  # fmt: skip
 
     def ask(self, payment: str, time: int, nonce: str, read: Callable[[str], T]) -> Outcome[T]:

@@ -5,12 +5,26 @@ import re
 import pytest
 
 from cloud.access.models import JournalRow
+from cloud.fleet.apply import apply
 from cloud.fleet.models import Credential, Device, Drink
+from cloud.payments.own_page.ledger_view import addresses_of
 from tests.cloud.console.building import OWN, Console, a_console, post
 from tests.cloud.worlds import DEVICE, World
 
 OWNER = f"owner@{OWN}"
 SAID = re.compile(r'class="notice (\w+)".*?<span>(.*?)</span>')
+PAGE = "https://pay.example.org"
+OPERATORS_FILE = f"""
+[[merchant]]
+id = "{OWN}"
+name = "Север"
+[merchant.payment.Custom]
+account_id = "north-coffee"
+secret_key = "an-agreed-secret-of-forty-two-characters!!"
+page_url = "{PAGE}"
+status_url = "http://127.0.0.1:8099/status"
+capture = "immediate"
+"""
 
 
 def last(console: Console) -> JournalRow:
@@ -147,3 +161,46 @@ def test_a_file_takes_no_name_of_ours_at_the_broker(sqlite_world: World) -> None
         assert "own name at the broker" in shown
         with console.cloud.database.read() as session:
             assert session.get(Device, "coffee-cloud") is None
+
+
+def own_page(console: Console, **addresses: str) -> str:
+    """The owner saves where his own payment page is; what he is told."""
+    form = {"account_id": "north-coffee", "capture": "immediate", "status_check": "polling",
+            "secret_key": "an-agreed-secret-of-forty-two-characters!!", "page_url": PAGE}  # fmt: skip
+    return post(console.client(OWNER), f"/console/settings/{OWN}/keys/Custom", **form | addresses).text
+
+
+def leads_into_public_net_only(console: Console) -> bool | None:
+    found = addresses_of(console.cloud.database, "north-coffee")
+    return None if found is None else found.public_only
+
+
+@pytest.mark.parametrize(
+    "inside", ["http://127.0.0.1:9090", "https://10.0.0.5/x", "https://[::1]", "https://localhost"]
+)
+def test_an_owner_does_not_lead_us_into_our_own_network(console: Console, inside: str) -> None:
+    """Regression: our worker called the host's own services at an address that an owner had saved."""
+    assert "status_url must begin with https:// and be a public address" in own_page(console, status_url=inside)
+    assert leads_into_public_net_only(console) is None
+
+
+def test_addresses_are_of_who_chose_them_last(console: Console) -> None:
+    vault, database = console.world.vault, console.cloud.database
+    apply(database, vault, OPERATORS_FILE, {})
+    assert leads_into_public_net_only(console) is False
+
+    own_page(console, status_url="http://127.0.0.1:8099/status", secret_key="another-secret-of-forty-characters-or-so!")
+    assert leads_into_public_net_only(console) is False, "a new key changes no address"
+
+    own_page(console, status_url=f"{PAGE}/status")
+    assert leads_into_public_net_only(console) is True
+
+    file = OPERATORS_FILE.replace("http://127.0.0.1:8099", PAGE)
+    apply(database, vault, file, {}, dry_run=True)
+    assert leads_into_public_net_only(console) is True
+    with database.read() as session:
+        before = session.get_one(Credential, (OWN, "Custom")).version
+    apply(database, vault, file, {})
+    with database.read() as session:
+        assert session.get_one(Credential, (OWN, "Custom")).version > before, "running workers connect anew"
+    assert leads_into_public_net_only(console) is False

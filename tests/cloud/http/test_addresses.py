@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.http.addresses import normal_url, origin_of
+from cloud.http.addresses import is_public, normal_url, origin_of
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,15 @@ def test_what_is_none(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whatever its words
         normal_url(text)
     assert origin_of(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("2a00:1450:4010::64", True), ("127.0.0.1", False), ("10.1.2.3", False), ("::1", False),
+        ("169.254.169.254", False), ("100.64.0.1", False), ("fd00::1", False), ("fe80::1%eth0", False),
+        ("::ffff:127.0.0.1", False), ("0.0.0.0", False), ("pay.example.org", False),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_public_net(address: str, public: bool) -> None:
+    assert is_public(address) is public
