@@ -7,11 +7,12 @@ from typing import NoReturn, TypeVar
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cloud.access import passwords, seals, users
-from cloud.access.acts import Role
+from cloud.access.acts import Act, Role
 from cloud.access.journal import Author, Entry, Subject, record
-from cloud.access.models import Membership, Passkey, User
+from cloud.access.models import JournalRow, Membership, Passkey, User
 from cloud.access.signing import Signer
 from cloud.console.shell.cookies import PATH
 from cloud.database.transaction import Transaction
@@ -21,6 +22,9 @@ from cloud.wiring import Cloud
 
 T = TypeVar("T")
 BAD = 1
+ADD = "user_add"
+MADE_BY = (ADD, Act.MANAGE_USERS.value)
+"""Acts in the journal by which an account comes to be: here, and at the console."""
 
 
 def add_to(main: click.Group) -> None:
@@ -48,10 +52,13 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
     @click.option("--machine", "machines", multiple=True, help="only these machines; may be given again")
     @click.option("--admin", is_flag=True, help="of the platform: every merchant, no money without a support access")
     @click.option("--no-second-factor", is_flag=True, help="excuse him from setting up a second step")
+    @click.option("--existing", is_flag=True, help="EMAIL has an account already, and you know who holds it")
     @click.option("--password-stdin", is_flag=True, help="read the password from the standard input; no link is made")
     def add(email: str, name: str, merchant: str | None, role: str | None, machines: tuple[str, ...], admin: bool,
-            no_second_factor: bool, password_stdin: bool) -> None:  # fmt: skip
-        """Add EMAIL, or give one who exists a role; print the link by which a new user chooses his password."""
+            no_second_factor: bool, existing: bool, password_stdin: bool) -> None:  # fmt: skip
+        """Add EMAIL, or with --existing give one who exists a role; print the link by which a new user chooses his
+        password.
+        """
         if (merchant is None) != (role is None) or (machines and role is None):
             raise click.UsageError("--merchant and --role go together; --machine needs both")
         if "@" not in email:
@@ -60,8 +67,10 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
         cloud = ready()
 
         def work(tx: Transaction) -> str:
-            now = cloud.clock()
-            is_new = users.by_email(tx.session, email) is None
+            now, known = cloud.clock(), users.by_email(tx.session, email)
+            is_new = known is None
+            if known is not None and not existing:
+                raise _Exists(_told(tx.session, known))
             made = users.add(tx, email, name, now, is_admin=admin, asks_second_factor=not no_second_factor)
             made.is_admin = made.is_admin or admin
             if no_second_factor:
@@ -70,7 +79,7 @@ def _add(ready: Callable[[], Cloud]) -> click.Command:
                 _give(tx, made, merchant, Role(role), machines)
             if fresh:
                 users.set_password(tx, made.id, fresh, now)
-            _note(tx, cloud, "user_add", made, {"role": role, "merchant": merchant, "machines": list(machines),
+            _note(tx, cloud, ADD, made, {"role": role, "merchant": merchant, "machines": list(machines),
                                                 "admin": made.is_admin})  # fmt: skip
             return users.invite(tx, made.id, now) if (is_new or not made.password) and not fresh else ""
 
@@ -160,10 +169,28 @@ def _journal_group(ready: Callable[[], Cloud]) -> click.Group:
 def _done(cloud: Cloud, work: Callable[[Transaction], T]) -> T:
     try:
         return cloud.database.transact(work)
-    except LookupError as error:
+    except (LookupError, _Exists) as error:
         _fail(str(error.args[0]))
     finally:
         cloud.close()
+
+
+class _Exists(Exception):
+    """The account is there already: whoever gave it its first link may hold it, and is not to be raised unseen."""
+
+
+def _told(session: Session, known: User) -> str:
+    members = session.scalars(select(Membership).where(Membership.user_id == known.id).order_by(Membership.merchant_id))
+    held = ["platform admin"] * known.is_admin + [f"{one.role} of {one.merchant_id}" for one in members]
+    of_him = (JournalRow.kind == "user", JournalRow.object_id == known.id, JournalRow.act.in_(MADE_BY))
+    made = session.scalars(select(JournalRow).where(*of_him).order_by(JournalRow.id)).first()
+    by = "nobody knows by whom" if made is None else f"by {made.who_name or made.who} ({made.who})"
+    roles = ", ".join(held) or "no role"
+    return (
+        f"{known.email} has an account already: made {known.created_at:%Y-%m-%d}, {by}; {roles}. "
+        "Whoever made it may hold its password. Where you know better, say --existing; else first "
+        f"`coffee-cloud user reset {known.email} --second-factor`."
+    )
 
 
 def _known(tx: Transaction, email: str) -> User:
