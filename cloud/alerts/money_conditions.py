@@ -19,6 +19,7 @@ from cloud.payments.reconcile.models import FoundDifference, State
 WAITS_FOR_PERSON = timedelta(minutes=10)
 STUCK_AFTER = timedelta(hours=1)
 """A return is a matter of minutes at the provider; longer, somebody should look."""
+RETURNING = frozenset({Next.RETURN_PROMISED, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
 RECEIPTS_LOOKED_AT = timedelta(days=7)
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
@@ -37,11 +38,11 @@ def money_at_risk(session: Session, now: datetime, unreadable: Unreadable = tupl
             refused.setdefault((money.merchant_id, money.account_id), []).append(money)
         elif money.action is Next.PERSON and now - money.since >= WAITS_FOR_PERSON:
             waiting.setdefault(money.merchant_id, []).append(money)
-        elif money.action in {Next.RETURN_PROMISED, Next.RETURN_ASKED} and now - money.since >= STUCK_AFTER:
+        elif money.action in RETURNING and now - _returning_since(money) >= STUCK_AFTER:
             stuck.setdefault(money.merchant_id, []).append(money)
     return [
         *(_sum(Kind.MONEY_WAITS, merchant, "", money) for merchant, money in waiting.items()),
-        *(_sum(Kind.RETURN_STUCK, merchant, "", money) for merchant, money in stuck.items()),
+        *(_sum(Kind.RETURN_STUCK, merchant, "", money, _returning_since) for merchant, money in stuck.items()),
         *(_sum(Kind.KEY_REFUSED, merchant, shop, money) for (merchant, shop), money in refused.items()),
     ]
 
@@ -114,10 +115,21 @@ def silent_providers(session: Session, now: datetime) -> list[Condition]:
     ]
 
 
-def _sum(kind: Kind, merchant: str, subject: str, money: Iterable[MoneyAtRisk]) -> Condition:
-    oldest_first = sorted(money, key=lambda each: each.since)
+def _at_risk_since(money: MoneyAtRisk) -> datetime:
+    return money.since
+
+
+def _returning_since(money: MoneyAtRisk) -> datetime:
+    return money.return_since or money.since
+
+
+def _sum(
+    kind: Kind, merchant: str, subject: str, money: Iterable[MoneyAtRisk],
+    since: Callable[[MoneyAtRisk], datetime] = _at_risk_since,
+) -> Condition:  # fmt: skip
+    oldest_first = sorted(money, key=since)
     facts = {
         "payments": len(oldest_first), "kopecks": sum(each.kopecks for each in oldest_first),
         "order": oldest_first[0].order_id,
     }  # fmt: skip
-    return Condition(kind, merchant, subject, oldest_first[0].since, facts)
+    return Condition(kind, merchant, subject, since(oldest_first[0]), facts)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 
 from cloud.orders.at_risk import AtRisk, MoneyAtRisk, Next
 from cloud.payments.reconcile.differences import Difference
@@ -42,7 +43,10 @@ def as_json(
         "kopecks": sum(risk.kopecks for risk in sums),
         "oldest_s": max((risk.oldest_s for risk in sums), default=0.0),
         "actions": [asdict(risk) for risk in sums],
-        "payments": [asdict(money) | {"since": money.since.isoformat()} for money in each[:MOST_LISTED]],
+        "payments": [
+            asdict(money) | {"since": money.since.isoformat(), "return_since": _iso(money.return_since)}
+            for money in each[:MOST_LISTED]
+        ],
         "differences": [
             asdict(one) | {"since": one.since.isoformat(), "day": one.day.isoformat()} for one in found[:MOST_LISTED]
         ],
@@ -53,6 +57,10 @@ def as_json(
 def roubles(kopecks: int) -> str:
     """`-15050` → `-150.50`."""
     return f"{'-' if kopecks < 0 else ''}{abs(kopecks) // 100}.{abs(kopecks) % 100:02d}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _lines(sums: Sequence[AtRisk], each: Sequence[MoneyAtRisk], found: Sequence[Difference]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Money taken or held and neither poured nor returned: how much, how old, what happens next. Only looks.
 
-What a person decided to return of a poured drink is at risk too, until it is back, and at once whatever nobody can be
-asked about: its account's key is gone, fits none of our keys (`unreadable`), or is refused by the provider.
+What a person decided to return of a poured drink is at risk too, from then until it is back. At once is whatever
+nobody can be asked about: its account's key is gone, fits none of our keys (`unreadable`), or is refused.
 What nobody and nothing will move by itself is `person`'s; an empty answer is a good day.
 """
 
@@ -36,7 +36,7 @@ from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
-from cloud.orders.tasks import REFUSED, Task
+from cloud.orders.tasks import DONE, REFUSED, RETURNS, WITHDRAWN, Task
 
 STUCK_AFTER_S = 2 * 3600.0
 """The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""
@@ -99,6 +99,8 @@ class MoneyAtRisk:
     action: Next
     kopecks: int
     since: datetime
+    return_since: datetime | None
+    """Since when its return, if there is one, could have been made; retries and refusals change nothing."""
     order_id: str
     payment_id: str
     provider_payment_id: str
@@ -129,6 +131,19 @@ _has_open_task = exists().where(_is_open_task)
 _begun = exists().where(_is_open_task, OutboxRow.attempts > OutboxRow.undone)
 _key_is_refused = or_(Payment.key_refused, exists().where(_is_open_task, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
+_later = aliased(OutboxRow)
+_is_back = exists().where(  # an earlier part of it
+    _later.subject == OutboxRow.subject, _later.task.in_(RETURNS), _later.verdict == DONE, _later.id >= OutboxRow.id
+)
+_may_go_back_from = case(
+    (and_(Order.uncertain, Order.return_after > OutboxRow.created_at), Order.return_after), else_=OutboxRow.created_at
+)
+_return_since = (
+    select(func.min(_may_go_back_from))
+    .where(OutboxRow.subject == Payment.id, OutboxRow.task.in_(RETURNS), OutboxRow.verdict != WITHDRAWN, ~_is_back)
+    .correlate(Payment, Order)
+    .scalar_subquery()
+)
 _is_known = or_(
     *(
         exists().where(
@@ -152,6 +167,7 @@ _pays = and_(  # the first payment that fits pays the order, see `money.paying`
         ),
     ),
 )  # fmt: skip
+_decided_at = case((and_(_OWES, _pays), _return_since))
 
 
 def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
@@ -239,7 +255,8 @@ def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[A
                 (and_(has_own, Order.given_back - Payment.refunded < balance), Order.given_back - Payment.refunded),
                 else_=balance,
             ).label("kopecks"),
-            func.coalesce(Payment.paid_at, Payment.started_at).label("since"),
+            func.coalesce(_decided_at, Payment.paid_at, Payment.started_at).label("since"),
+            _return_since.label("return_since"),
             Payment.order_id,
             Payment.id.label("payment_id"),
             func.coalesce(Payment.provider_payment_id, "").label("provider_payment_id"),

@@ -15,6 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import closing, machine_events
 from cloud.fleet.models import Device, Merchant
 from cloud.orders.models import Order, Payment
+from cloud.orders.operator_actions import give_back
 from protocol.messages import Event
 from protocol.reasons import Result, Spout
 from tests.cloud.alerts.desk import GROUP, Desk
@@ -156,6 +157,19 @@ def test_money_that_waits_and_returns_that_hang(world: World) -> None:
     world.database.transact(lambda tx: tx.session.execute(update(Payment).values(key_refused=True)))
     [seen] = _seen(world, money_conditions.money_at_risk)
     assert (seen.kind, seen.subject) == (Kind.KEY_REFUSED, "100500")
+
+
+def test_a_return_of_an_old_drink_does_not_hang_the_moment_it_is_asked_for(world: World) -> None:
+    """Regression: it was as old as its drink."""
+    order_id = _pour(world)
+    world.wait(2 * 86400)
+    decided_at = world.now
+    world.database.transact(give_back, order_id, None, "op@example.org", "sour", decided_at)
+    world.wait(3590)
+    assert _seen(world, money_conditions.money_at_risk) == []
+    world.wait(20)
+    [seen] = _seen(world, money_conditions.money_at_risk)
+    assert (seen.kind, seen.since) == (Kind.RETURN_STUCK, decided_at)
 
 
 def test_a_provider_that_answers_about_nobody(world: World) -> None:

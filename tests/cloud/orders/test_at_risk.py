@@ -21,9 +21,10 @@ from cloud.orders.at_risk import (
 )
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
+from cloud.orders.operator_actions import give_back
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.tasks import REFUSED, Lane
+from cloud.orders.tasks import DONE, REFUSED, Lane
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
 pytestmark = pytest.mark.any_database
@@ -40,6 +41,12 @@ def actions(world: World) -> dict[Next, int]:
 
 def change(world: World, table: Any, **values: Any) -> None:
     world.database.transact(lambda tx: tx.session.execute(update(table).values(**values)))
+
+
+def finish_all(tx: Transaction, world: World) -> None:
+    """The call worker's word for calls that are done."""
+    rows = update(OutboxRow).where(OutboxRow.settled_at.is_(None), OutboxRow.lane == Lane.PROVIDER.value)
+    tx.session.execute(rows.values(settled_at=world.now, verdict=DONE))
 
 
 def begin_all(tx: Transaction, world: World) -> None:
@@ -99,6 +106,33 @@ def test_what_came_back_in_part_is_at_risk_in_part(world: World) -> None:
     order_id = world.bring_to(Status.MAKE_FAILED, ONE_STAGE)
     world.refunded(world.payment(order_id).id, amount=5000)
     assert sum(actions(world).values()) == PRICE - 5000
+
+
+@pytest.mark.both_databases
+def test_what_is_returned_of_a_poured_drink_is_at_risk_since_it_was_decided(world: World) -> None:
+    """Regression: since it was paid, so that a return of an old drink hung the moment it was asked for."""
+    order_id = world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
+    payment_id = world.payment(order_id).id
+    for kopecks in (5000, 3000):
+        world.clock.advance(2 * 86400)
+        world.database.transact(give_back, order_id, kopecks, "op@example.org", "sour", world.now)
+        decided_at = world.now
+        world.clock.advance(90)
+        assert risks(world) == [AtRisk(Next.RETURN_PROMISED, kopecks, 1, 90)]
+        with world.database.read() as session:
+            assert [money.return_since for money in each_at_risk(session, world.now)] == [decided_at]
+        world.database.transact(finish_all, world)
+        world.refunded(payment_id, f"rf-{kopecks}", kopecks)
+        assert risks(world) == []
+
+
+def test_a_return_that_waits_for_evidence_is_counted_from_when_it_may_be_made(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s + 1)
+    with world.database.read() as session:
+        [money] = each_at_risk(session, world.now)
+    assert (money.since < world.now, money.return_since) == (True, world.order(order_id).return_after)
 
 
 @pytest.mark.both_databases
