@@ -18,6 +18,8 @@ _MONTHS_RU = (
     *("января", "февраля", "марта", "апреля", "мая", "июня"),
     *("июля", "августа", "сентября", "октября", "ноября", "декабря"),
 )
+OTHER = "why.other"
+"""Said of every reason that has no sentence of its own: the drink could not be made."""
 
 
 def language_of(asked: str | None, accepted: LanguageAccept) -> Language:
@@ -36,7 +38,7 @@ def why_key(reason: str) -> str:
     if kind.startswith("wrong_"):
         return "why.wrong"
     key = f"why.{code}" if kind in {"rejected", "failed"} else f"why.{kind}"
-    return key if key in RU else "why.other"
+    return key if key in RU else OTHER
 
 
 def declined_key(cancel_reason: str) -> str:

@@ -1,6 +1,6 @@
-"""Why an agent sells nothing, in the reader's words: the agent's own are English, and name commands for its own shell.
+"""What an agent says, in the reader's words: its own are English, and name commands for its own shell.
 
-A sentence that is not known here, such as a newer agent's, is shown as it came.
+A sentence or code that is not known here, such as a newer agent's, is shown as it came.
 """
 
 import re
@@ -31,3 +31,12 @@ def in_our_words(texts: ConsoleTexts, words: str) -> str:
         if found := sentence.search(words):
             return texts(f"machines.stop.{name}", **found.groupdict())
     return words
+
+
+def code_in_our_words(texts: ConsoleTexts, code: str) -> str:
+    """What a code of the agent or its machine means: of a boot or a job, to a buyer, or of an update."""
+    if texts.has(key := f"machines.code.{code}"):
+        return texts(key)
+    if why := texts.why(code):
+        return why
+    return texts(key) if texts.has(key := f"releases.why.{code}") else code

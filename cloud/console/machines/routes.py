@@ -5,7 +5,7 @@ from functools import partial
 from flask import request
 
 from cloud.access.acts import Act
-from cloud.console.machines.agent_words import in_our_words
+from cloud.console.machines.agent_words import code_in_our_words, in_our_words
 from cloud.console.machines.one_machine import look_of, read_machine
 from cloud.console.machines.reading import read_fleet
 from cloud.console.machines.texts_en import EN
@@ -53,4 +53,5 @@ def _page(desk: Desk, device_uuid: str, template: str) -> str:
         template, m=machine, there=there, older=machine.older, look_of=look_of, event_words=event_words,
         order_at=lambda order_id: address("orders.show", order_id=order_id),
         in_our_words=partial(in_our_words, desk.texts),
+        code_in_our_words=partial(code_in_our_words, desk.texts),
     )  # fmt: skip

@@ -169,6 +169,12 @@ EN = {
     "machines.event.closed": "Closed",
     "machines.event.opened": "Opened",
     "machines.event.other": "Event",
+    "machines.code.power": "The power came on.",
+    "machines.code.watchdog": "Its watchdog restarted it.",
+    "machines.code.reset": "It was reset.",
+    "machines.code.local_sale": "The machine sold a drink by itself.",
+    "machines.code.done": "The drink is done.",
+    "machines.code.bad_setting": "There is no such setting, or the value does not fit it.",
     "machines.breaker": "by itself",
     "machines.back": "All machines",
 }

@@ -169,6 +169,12 @@ RU = {
     "machines.event.closed": "Закрыто",
     "machines.event.opened": "Открыто",
     "machines.event.other": "Событие",
+    "machines.code.power": "Появилось питание.",
+    "machines.code.watchdog": "Сработал сторожевой таймер.",
+    "machines.code.reset": "Его перезапустили.",
+    "machines.code.local_sale": "Автомат продал напиток сам.",
+    "machines.code.done": "Напиток готов.",
+    "machines.code.bad_setting": "Такой настройки нет, или значение не подходит.",
     "machines.breaker": "само",
     "machines.back": "Все автоматы",
 }

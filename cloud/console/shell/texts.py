@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from cloud.buyer.texts import Language, Texts, why_key
+from cloud.buyer.texts import OTHER, Language, Texts, why_key
 from cloud.console.shell.texts_en import EN
 from cloud.console.shell.texts_ru import RU
 from cloud.fleet import zones
@@ -53,9 +53,9 @@ class ConsoleTexts(Texts):
         return f"{sign}{self.number(roubles)}{f'{point}{rest:02}' if rest else ''}\u00a0₽"
 
     def why(self, reason: str) -> Markup:
-        """An order's reason or a machine's code, in the words the buyer reads."""
+        """An order's reason or a machine's code, in the words the buyer reads; "" where he has none of its own."""
         key = why_key(reason)
-        return self._buyers(key) if key else Markup("")
+        return self._buyers(key) if key not in {"", OTHER} else Markup("")
 
     def time(self, moment: datetime, zone: tzinfo | None = None) -> str:
         return f"{moment.astimezone(zone or self.zone):%H:%M}"
