@@ -1,7 +1,8 @@
 """What machines say of themselves, presence and state: the newest of it, many in one transaction.
 
 Beside the listener of reports and on a connection of its own, so that no order waits behind it. One worker of many
-hears it (`reader_lease.py`); all of it is retained, so whoever takes over is told all of it anew.
+hears it (`reader_lease.py`); all of it is retained, so whoever takes over is told all of it anew, and what waits here
+then is old news.
 """
 
 import logging
@@ -16,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from cloud.background.loops import Clock
+from cloud.courier import reader_lease
 from cloud.courier.broker import BrokerLink, Received
 from cloud.courier.message_counts import SENSELESS as SENSELESS_MESSAGES
 from cloud.courier.welcomes import Welcomes
@@ -47,15 +49,21 @@ class Said(NamedTuple):
     retained: bool
 
 
+class TakenOver(Exception):
+    """Another worker hears the machines now, and knows later news than ours."""
+
+
 class PresenceListener:
-    """One per process."""
+    """One per process; `owner` is who holds its lease."""
 
     def __init__(
-        self, database: Database, link: BrokerLink, welcomes: Welcomes, clock: Clock, counts: Counts | None = None
-    ) -> None:
+        self, database: Database, link: BrokerLink, welcomes: Welcomes, owner: str, clock: Clock,
+        counts: Counts | None = None,
+    ) -> None:  # fmt: skip
         self._database = database
         self._link = link
         self._welcomes = welcomes
+        self._owner = owner
         self._clock = clock
         self._counts = counts or Counts()
         self._waiting: dict[int, Said] = {}
@@ -80,7 +88,11 @@ class PresenceListener:
         if not batch:
             self._greet()
             return now + (HELD_AGAIN if self._held or self._early else IDLE)
-        free = self._store(list(batch.values()))
+        try:
+            free = self._store(list(batch.values()))
+        except TakenOver:
+            self._forget_all()
+            return now + IDLE
         for number, said in batch.items():
             if said.device_uuid in free:
                 self._forget(number)
@@ -115,6 +127,14 @@ class PresenceListener:
         if self._latest[said.topic] == number:
             del self._latest[said.topic]
 
+    def _forget_all(self) -> None:
+        """Should it be ours to hear again, all of it is told anew."""
+        log.warning("another worker hears the machines now: forgotten what waited here, %d", len(self._waiting))
+        self._waiting.clear()
+        self._latest.clear()
+        self._early.clear()
+        self._link.read_alone(False)
+
     def _understand(self, received: Received) -> Said | None:
         try:
             device_uuid, channel = parse(received.topic)
@@ -145,6 +165,8 @@ class PresenceListener:
         devices = {said.device_uuid for said in batch}
         locked = select(DeviceLive).where(DeviceLive.device_uuid.in_(devices)).order_by(DeviceLive.device_uuid)
         lives = {live.device_uuid: live for live in tx.session.scalars(locked.with_for_update(skip_locked=True))}
+        if not self._database.is_sqlite and reader_lease.is_anothers(tx, reader_lease.PRESENCE, self._owner):
+            raise TakenOver  # asked with the rows locked: who takes over from now on writes them after us
         for said in batch:
             live = lives.get(said.device_uuid)
             if live is None:

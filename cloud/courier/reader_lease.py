@@ -1,13 +1,14 @@
 """Who hears what cannot be shared out among workers: one of them, by a lease in the database.
 
 Presence and state always, for they are retained; reports at a broker without shared subscriptions. Two readers at once
-do no harm (each message is judged twice, the second time for nothing); none would. SQLite's one worker needs no lease.
+do no harm (each report is judged twice, the second time for nothing; presence and state are stored by the holder only);
+none would. SQLite's one worker needs no lease.
 """
 
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import String
+from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.courier.broker import BrokerLink
@@ -82,6 +83,12 @@ def take(tx: Transaction, what: int, owner: str, now: datetime) -> bool:
         return False
     lease.owner, lease.until = owner, until
     return True
+
+
+def is_anothers(tx: Transaction, what: int, owner: str) -> bool:
+    """Whether another worker has taken it meanwhile."""
+    holder = tx.connection.scalar(select(ReaderLease.owner).where(ReaderLease.id == what))
+    return holder is not None and holder != owner
 
 
 def leave(tx: Transaction, what: int, owner: str) -> None:

@@ -151,15 +151,15 @@ class Worker:
 
     def _of_machines(self) -> list[Loop]:
         """Who hears machines, asks them, and gives up waiting for them."""
-        database, clock, link = self._database, self._clock, self.link
-        presence = PresenceListener(database, self.presence_link, self._welcomes, clock, self._cloud.counts)
+        database, clock, link, owner = self._database, self._clock, self.link, self._cloud.owner
+        presence = PresenceListener(database, self.presence_link, self._welcomes, owner, clock, self._cloud.counts)
         deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s)
         return [
             self._loop("listener", self._listener, MQTT_IN),
             self._loop("presence", presence, PRESENCE_IN),
             *(self._loop("reader", reader, reader_lease.TOPIC) for reader in self._readers),
             self._loop("prober", Prober(database, link, clock), probes.TOPIC),
-            self._loop("jobs", JobSender(database, link, self._cloud.owner, clock), job_sender.TOPIC),
+            self._loop("jobs", JobSender(database, link, owner, clock), job_sender.TOPIC),
             self._loop("releases", Stager(database, self._cloud.settings.public_url, _new_id), rollouts.TOPIC),
             self._loop("deadlines", deadlines, DEADLINES),
             self._loop("heartbeat", self._heartbeat, HEARTBEAT),

@@ -61,14 +61,14 @@ class Rig:
     """`link` is the cloud's connection to `port`."""
 
     def __init__(self, world: World, port: int, name: str) -> None:
-        self.world, self.port = world, port
+        self.world, self.port, self.name = world, port, name
         url = f"mqtt://127.0.0.1:{port}"
         self.link = BrokerLink(url, name, listens_to=REPORTS)
         self.presence_link = BrokerLink(url, f"{name}-presence", listens_to=PRESENCE_AND_STATE, for_one_reader=True)
         self.publisher = Publisher(world.database, self.link, world.rules, "courier", world.clock)
         welcomes = Welcomes(world.database, self.link, world.clock)
         self.listener = Listener(world.database, self.link, world.rules, welcomes, world.clock)
-        self.presence = PresenceListener(world.database, self.presence_link, welcomes, world.clock)
+        self.presence = PresenceListener(world.database, self.presence_link, welcomes, name, world.clock)
         self.machines: list[Machine] = []
 
     def connect(self) -> "Rig":

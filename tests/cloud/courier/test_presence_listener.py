@@ -14,7 +14,7 @@ from pytest_mock import MockerFixture
 from sqlalchemy import event, select
 
 from cloud.courier.broker import Received
-from cloud.courier.reader_lease import PRESENCE, Reader, leave, take
+from cloud.courier.reader_lease import LEASE_S, PRESENCE, Reader, leave, take
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import device_condition, sessions
@@ -273,7 +273,7 @@ def test_of_two_workers_one_hears_presence_and_state(migrated_postgres_url: str)
         world = World(database).found()
         with a_rig(world, broker.port) as one, a_rig(world, broker.port, "another") as other:
             links = [one.presence_link, other.presence_link]
-            readers = [Reader(database, link, str(number), PRESENCE) for number, link in enumerate(links)]
+            readers = [Reader(database, rig.presence_link, rig.name, PRESENCE) for rig in (one, other)]
             one.connect()
             other.connect()
             for reader in readers:
@@ -285,6 +285,38 @@ def test_of_two_workers_one_hears_presence_and_state(migrated_postgres_url: str)
             readers[0].end()
             readers[1].step(world.now)
             other.hear_until(lambda: live(world).online, "what was said before it took over")
+
+
+def test_a_worker_that_stood_still_writes_nothing_over_what_its_successor_knows(migrated_postgres_url: str) -> None:
+    """Regression: a last will in its inbox made a machine offline that had long been back, until it spoke again."""
+    with closing(Database(migrated_postgres_url, patience_s=0)) as database, Broker() as broker:
+        world = World(database).found()
+        with a_rig(world, broker.port) as still, a_rig(world, broker.port, "another") as other:
+            readers = [Reader(database, rig.presence_link, rig.name, PRESENCE) for rig in (still, other)]
+            still.connect()
+            other.connect()
+            readers[0].step(world.now)
+            machine = still.machine()
+            present(machine, "s-1")
+            still.hear_until(lambda: live(world).online)
+            present(machine, "s-1", online=False)
+            wait_until(lambda: still.presence_link.inbox.qsize() == 1)
+            world.clock.advance(LEASE_S + 1)
+            for reader in reversed(readers):
+                reader.step(world.now)
+            other.hear_until(lambda: not live(world).online)
+            present(machine, "s-1")
+            other.hear_until(lambda: live(world).online)
+            still.presence.step(world.now)
+            assert live(world).online
+            present(machine, "s-1", online=False)
+            readers[1].end()
+
+            def is_told_anew() -> bool:
+                readers[0].step(world.now)
+                return not live(world).online
+
+            still.hear_until(is_told_anew, "what was said, once it is its own to hear again")
 
 
 def test_workers_that_start_at_once_agree_on_one(migrated_postgres_url: str) -> None:
