@@ -8,7 +8,10 @@ import re
 MAX_HEAD = 32 * 1024
 MAX_LINE = 4 * 1024
 MAX_BODY = 128 * 1024
-"""Twice the largest notification; nothing else we accept comes near."""
+"""Twice the largest notification; nothing else we accept comes near, but for a file."""
+MAX_FILE = 4 * 1024 * 1024
+"""A merchant's fleet file of some thousand machines, and the form around it."""
+_FILE_ROUTE = re.compile(r"/console/settings/[^/]+/import")
 _END = b"\r\n\r\n"
 _FIELD = re.compile(rb"\r\n([!#-'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*)")
 _EXPECT = re.compile(rb"\r\nexpect:[^\r\n]*", re.IGNORECASE)
@@ -20,6 +23,11 @@ class TooLarge(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
         self.status = status
+
+
+def most_of(method: str, path: str) -> int:
+    """The bytes a body may have."""
+    return MAX_FILE if method == "POST" and _FILE_ROUTE.fullmatch(path) else MAX_BODY
 
 
 class Incoming:
@@ -38,6 +46,11 @@ class Incoming:
         """Whether there is anything of a request."""
         return bool(self._data)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the request under way may be longer than most may."""
+        return self._most > MAX_BODY and (self._is_chunked or self._length > MAX_BODY)
+
     def feed(self, data: bytes) -> bytes | None:
         """Take in what came; a whole request, when there is one. Raises `TooLarge`."""
         self._data += data
@@ -54,6 +67,7 @@ class Incoming:
     def _forget(self) -> None:
         self._head = self._length = self._at = 0
         self._is_chunked = False
+        self._most = MAX_BODY
 
     def _read_head(self) -> bool:
         end = self._data.find(_END)
@@ -76,7 +90,9 @@ class Incoming:
         self._is_chunked = [coding.lower() for coding in codings] == [b"chunked"] and not lengths
         is_plain = len(lengths) == 1 and not codings and re.fullmatch(rb"[0-9]{1,18}", lengths[0]) is not None
         self._length = int(lengths[0]) if is_plain else 0
-        if self._length > MAX_BODY:
+        method, _, target = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+        self._most = most_of(method, re.split("[ ?]", target, maxsplit=1)[0])
+        if self._length > self._most:
             raise TooLarge(413)
         return True
 
@@ -92,12 +108,12 @@ class Incoming:
                     return trailers + len(_END)
                 break
             following = line + 2 + int(size, 16) + 2
-            if following - self._head > 2 * MAX_BODY:  # sizes and ends of lines count too
+            if following - self._head > 2 * self._most:  # sizes and ends of lines count too
                 raise TooLarge(413)
             if following > len(self._data):
                 break
             self._at = following
         is_endless = self._data.find(b"\r\n", self._at) < 0 and len(self._data) - self._at > MAX_LINE
-        if is_endless or len(self._data) - self._head > 2 * MAX_BODY:
+        if is_endless or len(self._data) - self._head > 2 * self._most:
             raise TooLarge(413)
         return None

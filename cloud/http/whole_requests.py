@@ -28,11 +28,14 @@ TAKE_S = 10
 LEAVE_S = 2
 """For the other side to take our last words."""
 AT_ONCE = 64 * 1024
+LARGE_ONES = 8
+"""Requests longer than most may be, from their heads to their answers; who brings one more comes again."""
 _SAYS = {
     100: b"HTTP/1.1 100 Continue\r\n\r\n",
     408: b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     413: b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     431: b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    503: b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 }
 
 
@@ -53,6 +56,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         if is_new:
             self.parser.unreader = IterUnreader(())
         self.parser.unreader.unread(self.request)
+        self.request = b""
         self.sock.settimeout(TAKE_S)
 
     def say(self, status: int) -> None:
@@ -79,6 +83,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._leaving: deque[Connection] = deque()
+        self._large: set[Connection] = set()
 
     # What gunicorn calls
 
@@ -124,6 +129,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """After an answer: rest, go on with what came meanwhile, or leave."""
+        self._large.discard(conn)
         if fs.cancelled() or fs.exception() is not None or not fs.result():
             self._leave(conn)
             return
@@ -177,6 +183,11 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         except TooLarge as error:
             conn.say(error.status)
             return self._leave
+        if conn.incoming.is_large and conn not in self._large:
+            if len(self._large) >= LARGE_ONES:
+                conn.say(503)
+                return self._leave
+            self._large.add(conn)
         if whole is not None:
             conn.request = whole
             return self._serve
@@ -238,4 +249,5 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _close(self, conn: Connection) -> None:
         self.nr_conns -= 1
+        self._large.discard(conn)
         conn.close()

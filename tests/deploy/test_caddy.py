@@ -3,12 +3,13 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from cloud.http.request_framing import MAX_BODY, MAX_FILE
 from tests.deploy.doors import Client
 from tests.deploy.shipped import DEPLOY
 from tests.programs import Program, answers, free_port
@@ -94,3 +95,20 @@ def test_slow_requests_end_and_the_cloud_never_hears_of_them_while_streams_go_on
         upstream.beat.release()
         buyer.hears(b"data: 1")
     assert upstream.asked == ["/events", "/v1/tbank-webhook"]
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "is_taken"),
+    [
+        ("/console/settings/north/import?merchant=north", MAX_FILE * 9 // 10, True),
+        ("/console/settings/north/import", MAX_FILE, False),
+        ("/console/settings/north", MAX_BODY, False),
+        ("/console/settings/north", MAX_BODY * 9 // 10, True),
+    ],
+)
+def test_a_merchants_file_may_be_larger_than_all_else(caddy: int, path: str, size: int, *, is_taken: bool) -> None:
+    told = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n"
+    with Client(caddy, told.encode()) as client:
+        with suppress(ConnectionError):  # who is refused may hear so before he has said all
+            client.say(b"x" * size)
+        assert client.statuses(1) == [204] if is_taken else client.statuses(1)[0] in {413, 502}, "by its version"

@@ -47,8 +47,11 @@ def test_everything_else_is_the_clouds_and_nothing_routes_around_the_refusal() -
     directives = {line.split()[0] for line in LINES}
     assert not directives & {"handle", "handle_path", "route", "rewrite", "redir", "uri"}
     assert [line for line in LINES if line.startswith("reverse_proxy")] == [
-        "reverse_proxy {$UPSTREAM:127.0.0.1:8080} {"
+        "reverse_proxy {$UPSTREAM:127.0.0.1:8080} {",
+        "reverse_proxy @file {$UPSTREAM:127.0.0.1:8080}",
     ]
+    [files] = re.findall(r"^\s*@file path_regexp (\S+)$", TEXT, re.MULTILINE)
+    assert not re.search(files, "/metrics/console/settings/north/import")
 
 
 def test_the_cloud_itself_tells_a_proxied_stranger_nothing() -> None:

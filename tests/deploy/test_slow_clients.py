@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from cloud.http.request_framing import MAX_BODY
+from cloud.http.whole_requests import LARGE_ONES
 from cloud.processes.server import KEPT_ALIVE
 from tests.deploy.doors import Client, Doors
 from tests.waiting import wait_until
@@ -17,6 +19,7 @@ MANY = 800
 """More than the program has threads, and more than it has places for connections."""
 BEGUN = b"POST /v1/tbank-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 WHOLE = b"POST /v1/tbank-webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+FILE = b"POST /console/settings/north/import HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -92,6 +95,20 @@ def test_requests_that_come_together_are_all_answered(doors: Doors) -> None:
         assert client.statuses(3) == [400, 200, 200]
         client.say(WHOLE[20:])
         assert client.statuses(4)[3:] == [400]
+
+
+def test_of_large_requests_there_is_room_for_a_few_and_for_others_later(doors: Doors) -> None:
+    begun, body = FILE % (2 * MAX_BODY), b"x" * (2 * MAX_BODY)
+    with ExitStack() as closing:
+        clients = [closing.enter_context(Client(doors.port, begun)) for _ in range(LARGE_ONES)]
+        assert is_healthy(doors)  # by now it knows of them
+        with Client(doors.port, begun) as one_more:
+            assert one_more.statuses(1) == [503]
+        for client in clients:
+            client.say(body)
+            assert client.statuses(1) == [413], "whole; and of a stranger, whom the application lets send no file"
+        with Client(doors.port, begun + body) as another:
+            assert another.statuses(1) == [413]
 
 
 def test_who_asks_before_sending_is_told_to_go_on(doors: Doors) -> None:

@@ -1,5 +1,6 @@
 """A merchant's part of the fleet as `fleet.toml`: out, and in again. Keys at providers go neither way."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from flask import Response, request
@@ -18,8 +19,8 @@ from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
 from cloud.orders.at_risk import unsettled
 
-MOST = 1_000_000
-"""Characters of a file."""
+MOST = 3_500_000
+"""Bytes of a file: `MAX_FILE` for the page that shows it, whose form has longer ends of lines."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def download(session: Session, merchant_id: str) -> Response:
 def load(desk: Desk, merchant_id: str) -> Loaded:
     """Look at a file, or (`go`) take it. Of no other merchant it may say anything."""
     text = _sent()
+    if len(text.encode()) > MOST:
+        return Loaded("", (str(desk.texts("settings.import_too_large")),))
     goes, by_hand = "go" in request.form, _chosen()
     settings = desk.cloud.settings
     vault = Vault(settings.secret_key, settings.old_secret_keys)
@@ -74,9 +77,10 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
 def _sent() -> str:
     upload = request.files.get("file")
     if upload is not None and upload.filename:
-        sent: bytes = upload.read(MOST)
+        with closing(upload):  # a large one lies on the disk
+            sent: bytes = upload.read()
         return sent.decode("utf-8-sig", "replace")
-    return request.form.get("text", "")[:MOST].replace("\r\n", "\n")
+    return request.form.get("text", "").replace("\r\n", "\n")
 
 
 def _chosen() -> ByHand:

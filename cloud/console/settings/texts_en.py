@@ -98,6 +98,7 @@ EN = {
     "settings.import_go": "Apply",
     "settings.import_same": "The file says what is there already.",
     "settings.import_done": "Applied.",
+    "settings.import_too_large": "The file is larger than 3.5 MB. Load it at the server: coffee-cloud apply fleet.toml",
     "settings.import_problems": "The file is refused, nothing has changed",
     "settings.by_hand": "Where somebody edited by hand",
     "settings.by_hand.refuse": "Show the differences",

@@ -98,6 +98,7 @@ RU = {
     "settings.import_go": "Применить",
     "settings.import_same": "Файл говорит то же, что уже есть.",
     "settings.import_done": "Применено.",
+    "settings.import_too_large": "Файл больше 3,5 МБ. Такой загружают на сервере: coffee-cloud apply fleet.toml",
     "settings.import_problems": "Файл не принят, ничего не изменилось",
     "settings.by_hand": "Если правили руками",
     "settings.by_hand.refuse": "Показать различия",

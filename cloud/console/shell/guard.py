@@ -26,6 +26,7 @@ from cloud.console.shell.room import Route
 from cloud.console.shell.texts import DEFAULT_ZONE
 from cloud.fleet.models import Device, Merchant
 from cloud.fleet.zones import zone as zone_named
+from cloud.http.request_framing import MAX_BODY, most_of
 from cloud.wiring import Cloud
 
 FRAGMENT = "HX-Request"
@@ -54,6 +55,9 @@ class Guard:
             return
         if not is_own(request, self.cloud.settings.public_url):
             raise Forbidden
+        most = most_of(request.method, request.path)
+        if most > MAX_BODY and self.person() is not None:
+            request.max_content_length = request.max_form_memory_size = most
         self.csrf.protect()
 
     def who(self) -> sessions.Seen | None:

@@ -3,12 +3,18 @@
 import re
 
 import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from urllib3 import encode_multipart_formdata
+from werkzeug.test import TestResponse
 
 from cloud.access.models import JournalRow
+from cloud.console.settings.files import MOST
 from cloud.fleet.apply import apply
 from cloud.fleet.models import Credential, Device, Drink
+from cloud.http.request_framing import MAX_BODY, MAX_FILE
 from cloud.payments.own_page.ledger_view import addresses_of
-from tests.cloud.console.building import OWN, Console, a_console, post
+from tests.cloud.console.building import OWN, Console, a_console, form_token, post
 from tests.cloud.worlds import DEVICE, World
 
 OWNER = f"owner@{OWN}"
@@ -131,6 +137,59 @@ def test_the_preview_is_the_buyers_page_with_the_text_cleaned(console: Console) 
         assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
     with console.cloud.database.read() as session:
         assert session.get_one(Device, DEVICE).client_info is None
+
+
+MACHINES = 300
+ONE_MORE = """
+[[device]]
+device_uuid = "m-{number:05}"
+merchant = "north"
+location = "Торговый центр «Галерея», {number} этаж"
+payment_scenario = "Yookassa"
+"""
+DRINK = """
+[[device.drink]]
+drink_no = "{number}"
+name = "Капучино с карамельным сиропом, {number}"
+prices = {{ small = 14900, medium = 17900, large = 19900 }}
+"""
+
+
+def a_large_file(text: str) -> str:
+    """What the console itself gives of so many machines is about as long."""
+    menu = "".join(DRINK.format(number=number) for number in range(4))
+    return text + "".join(ONE_MORE.format(number=number) + menu for number in range(MACHINES))
+
+
+def load(client: FlaskClient, at: str, token: str = "", **parts: str | tuple[str, bytes]) -> TestResponse:
+    """As the forms of these pages do."""
+    body, kind = encode_multipart_formdata({"csrf_token": token or form_token(client), **parts})
+    return client.post(at, data=body, content_type=kind)
+
+
+def test_a_file_of_hundreds_of_machines_is_looked_at_and_applied(console: Console) -> None:
+    client, at = console.client(OWNER), f"/console/settings/{OWN}/import"
+    text = a_large_file(client.get(f"/console/settings/{OWN}/fleet.toml").text)
+    looked = load(client, at, file=("fleet.toml", text.encode()))
+    assert looked.status_code == 200
+    assert looked.text.count("<li><b>") >= MACHINES
+    [form] = re.findall(rf'<form [^>]*action="{at}"[^>]*>', looked.text)
+    assert 'enctype="multipart/form-data"' in form
+    applied = load(client, at, text=text.replace("\n", "\r\n"), go="1")
+    assert applied.status_code == 200
+    with console.cloud.database.read() as session:
+        found = session.scalar(select(func.count()).select_from(Device).where(Device.merchant_id == OWN))
+    assert found is not None
+    assert found > MACHINES
+
+
+def test_a_file_that_is_too_large_is_refused_in_words_and_a_strangers_before_it_is_read(console: Console) -> None:
+    client, at = console.client(OWNER), f"/console/settings/{OWN}/import?lang=en"
+    assert "larger than 3.5 MB" in load(client, at, file=("fleet.toml", b"#" * (MOST + 1))).text
+    assert load(client, at, file=("fleet.toml", b"#" * MAX_FILE)).status_code == 413
+    token = form_token(client)
+    client.delete_cookie("coffee_console", path="/console")
+    assert load(client, at, token, file=("fleet.toml", b"#" * MAX_BODY)).status_code == 413
 
 
 def test_a_file_is_looked_at_first_and_speaks_of_its_merchant_only(console: Console) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.http.request_framing import MAX_BODY, Incoming, TooLarge
+from cloud.http.request_framing import MAX_BODY, MAX_FILE, Incoming, TooLarge
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: y\r\n"
 PLAIN = st.binary(max_size=40).map(lambda body: HEAD + b"content-LENGTH:  %d\r\n\r\n%s" % (len(body), body))
@@ -61,6 +61,33 @@ def test_there_is_an_end_to_what_is_taken_in(sent: bytes, again: bytes, status: 
     with pytest.raises(TooLarge) as refused:
         [incoming.feed(sent if n == 0 else again) for n in range(1000)]  # half a megabyte and more
     assert refused.value.status == status
+
+
+FILE = b"POST /console/settings/north/import?merchant=north HTTP/1.1\r\nHost: y\r\nContent-Length: %d\r\n\r\n"
+
+
+def test_a_merchants_file_may_be_larger_and_nothing_else_on_its_connection() -> None:
+    incoming, body = Incoming(), b"x" * MAX_FILE
+    assert (incoming.feed(FILE % MAX_FILE), incoming.is_large) == (None, True)
+    assert (incoming.feed(body), incoming.is_large) == (FILE % MAX_FILE + body, False)
+    with pytest.raises(TooLarge):
+        incoming.feed(HEAD + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        FILE % (MAX_FILE + 1),
+        FILE.replace(b"POST", b"PUT") % (MAX_BODY + 1),
+        FILE.replace(b"/import", b"/import/x") % (MAX_BODY + 1),
+        FILE.replace(b"/console", b"/x/console") % (MAX_BODY + 1),
+        FILE.replace(b"/north/", b"/north/x/") % (MAX_BODY + 1),
+    ],
+)
+def test_there_is_an_end_to_it_and_nothing_but_its_route_takes_it(head: bytes) -> None:
+    with pytest.raises(TooLarge) as refused:
+        Incoming().feed(head)
+    assert refused.value.status == 413
 
 
 @pytest.mark.parametrize(
