@@ -19,19 +19,25 @@ HOURS = {7: 3, 8: 7, 9: 8, 10: 5, 11: 4, 12: 4, 13: 5, 14: 4, 15: 4, 16: 3, 17: 
 """Cups of a usual working day by the hour, in the machine's own time."""
 WEEKEND = 0.3
 ZONE = timedelta(hours=3)
+ACCEPTED_WITHIN = timedelta(seconds=1)
+SPREAD = 0.06
+"""Of the times one drink takes, as a share of them."""
 _SIZES = (Size.SMALL, Size.MEDIUM, Size.MEDIUM, Size.MEDIUM, Size.LARGE)
 _REFUSALS = ("rejected:no_water", "rejected:no_cups", "no_ack")
 _NO_DEFAULT = {"INTEGER": 0, "BOOLEAN": 0, "BIGINT": 0, "FLOAT": 0.0}
 
 
-def write(file: Path, menu: Menu, now: datetime) -> int:
-    """Orders, payments, ledger and history of the month before `now`; how many orders."""
+def write(file: Path, menu: Menu, now: datetime, brew_s: float) -> int:
+    """Orders, payments, ledger and history of the month before `now`; how many orders.
+
+    `brew_s`: how long the machine takes for its usual drink.
+    """
     dice = random.Random(7)  # noqa: S311  # the same month every time
     count = 0
     with closing(sqlite3.connect(file)) as connection, connection:
         for at in _moments(dice, now):
             count += 1
-            _order(connection, dice, menu, count, at)
+            _order(connection, dice, menu, count, at, brew_s)
         for days in range(DAYS + 1):
             day = (now + ZONE - timedelta(days=days + 1)).date().isoformat()
             for scenario, account in (("Yookassa", SHOP), ("", "")):
@@ -53,7 +59,9 @@ def _moments(dice: random.Random, now: datetime) -> Iterator[datetime]:
                 yield at
 
 
-def _order(connection: sqlite3.Connection, dice: random.Random, menu: Menu, number: int, at: datetime) -> None:
+def _order(
+    connection: sqlite3.Connection, dice: random.Random, menu: Menu, number: int, at: datetime, brew_s: float
+) -> None:
     drink, size, fate = dice.choice(list(menu.values())), dice.choice(_SIZES), dice.random()
     status, reason = "successful", ""
     if fate > 0.97:
@@ -63,7 +71,8 @@ def _order(connection: sqlite3.Connection, dice: random.Random, menu: Menu, numb
     price = drink.price(size)
     order_id = f"{(at + ZONE):%Y%m%d%H%M%S}{number:04d}-demo"
     paid_at = at + timedelta(seconds=dice.uniform(12, 50)) if status != "not_paid" else None
-    ended = (paid_at or at) + timedelta(seconds=dice.gauss(34, 6) if paid_at else 600)
+    took_s = dice.gauss(1, SPREAD) * brew_s * drink.pace
+    ended = paid_at + ACCEPTED_WITHIN + timedelta(seconds=took_s) if paid_at else at + timedelta(seconds=600)
     _add(
         connection, "orders", id=order_id, device_uuid=DEVICE, merchant_id=MERCHANT, drink_no=drink.drink_no,
         drink_name=drink.name, size=int(size), price=price, payment_scenario="Yookassa", status=status, reason=reason,
@@ -87,7 +96,7 @@ def _order(connection: sqlite3.Connection, dice: random.Random, menu: Menu, numb
         _add(
             connection, "make_commands", id=f"mk-demo-{number}", order_id=order_id, device_uuid=DEVICE, attempt=1,
             issued_at=_sql(paid_at), deadline_at=_sql(paid_at + timedelta(minutes=1)), published_at=_sql(paid_at),
-            accepted_at=_sql(paid_at + timedelta(seconds=1)) if not reason else None,
+            accepted_at=_sql(paid_at + ACCEPTED_WITHIN) if not reason else None,
             result="rejected" if reason else "done", revision=1, code=reason.partition(":")[2],
             out="nothing" if reason else "full", finished_at=_sql(ended),
         )  # fmt: skip

@@ -155,7 +155,7 @@ class Stage:
         for step in steps:
             self._finish(ours("cloud", step, f"cloud-{step[0]}", folder, settings))
         if self._has_operator:
-            history.write(folder / "coffee.db", STANDARD_MENU, datetime.now(UTC))
+            history.write(folder / "coffee.db", STANDARD_MENU, datetime.now(UTC), self._brew_s)
             self._finish(
                 ours("cloud", ["user", "add", *OPERATOR_OPTIONS], "cloud-user", folder, settings, OPERATOR_PASSWORD)
             )

@@ -35,6 +35,7 @@ from tests.cloud.console.test_the_walk import failed
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE
 
 NOW = datetime(2026, 11, 28, 14, 20, tzinfo=zone(DEFAULT)).astimezone(UTC)
+BREW_S = 34.0
 PLACES = {
     DEVICE: "Невский проспект, 28, вестибюль", OTHER_DEVICE: "Лиговский, 50, 2 этаж", "m-003": "Политех, корпус 3",
     "m-004": "БЦ «Сенатор», ресепшен", "m-005": "Автовокзал, зал ожидания",
@@ -53,7 +54,7 @@ def live(console: Console, file: Path) -> str:
     console.clock.now = NOW - timedelta(hours=2)
     transact = console.cloud.database.transact
     transact(_fleet)
-    history.write(file, STANDARD_MENU, NOW)
+    history.write(file, STANDARD_MENU, NOW, BREW_S)
     while transact(sales_days.roll_up):
         pass
     order_id = _orders(console)

@@ -4,25 +4,30 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from cloud.access.person import EVERYTHING
+from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.console.now import readers
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, zones
 from cloud.fleet.models import DeviceLive
 from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
+from protocol.reasons import Size
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
 from tests.cloud.console.building import FOREIGN, OWN, Console
-from tests.cloud.worlds import OTHER_DEVICE
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
 NOON = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 """A Tuesday, half past twelve in Moscow."""
+BREW_S = 8.0
 
 
 def a_month(console: Console) -> None:
     console.clock.now = NOON
-    history.write(Path(str(console.cloud.database.url.database)), STANDARD_MENU, NOON)
+    history.write(Path(str(console.cloud.database.url.database)), STANDARD_MENU, NOON, BREW_S)
     while console.cloud.database.transact(sales_days.roll_up):
         pass
 
@@ -35,6 +40,16 @@ def test_the_demos_month_is_in_order_and_today_is_compared_with_tuesdays(console
     assert today.usual_cups is not None
     assert 15 < today.cups < 45
     assert 0.6 < today.cups / today.usual_cups < 1.5
+
+
+def test_the_demos_cups_took_as_long_as_they_do_now(console: Console) -> None:
+    """Regression: they took half a minute, and the "time left" of the demo's buyers was false."""
+    a_month(console)
+    for drink in STANDARD_MENU.values():
+        with console.cloud.database.read() as session:
+            usual = BrewTimeEstimates().of(session, (DEVICE, drink.drink_no, Size.MEDIUM), NOON)
+        assert usual is not None
+        assert usual.total_seconds() == pytest.approx(BREW_S * drink.pace, rel=0.1)
 
 
 def test_a_machine_that_is_gone_is_named_and_the_part_is_sent_only_when_it_changed(console: Console) -> None:
