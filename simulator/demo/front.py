@@ -21,7 +21,8 @@ def create_app(stage: Stage) -> Flask:
     def front() -> str:
         return render_template(
             "front.html", machine=stage.machine.url, cloud=stage.cloud_url, menu=f"{stage.cloud_url}/m/{DEVICE}",
-            books=f"{stage.yookassa.address}/sim/books", broker=stage.broker, messengers=stage.messengers.address,
+            books=f"{stage.yookassa.address}/sim/books?newest=20", broker=stage.broker,
+            messengers=stage.messengers.address,
             console=f"{stage.cloud_url}/console/login", operator=OPERATOR, password=OPERATOR_PASSWORD,
         )  # fmt: skip
 

@@ -1,5 +1,5 @@
 """A month that the demo's machine has behind it, written into its fresh database, so that the console has something to
-show. Invented, always the same; the provider knows nothing of it, and reconciliation takes those days as done.
+show. Invented, always the same; reconciliation takes the days before today as done.
 """
 
 import random
@@ -13,6 +13,7 @@ from typing import Any
 from protocol.reasons import Size
 from simulator.demo.fleet import DEVICE, MERCHANT, SHOP
 from simulator.machine.menu import Menu
+from simulator.yookassa.past import PastPayment
 
 DAYS = 35
 HOURS = {7: 3, 8: 7, 9: 8, 10: 5, 11: 4, 12: 4, 13: 5, 14: 4, 15: 4, 16: 3, 17: 2, 18: 1}
@@ -27,23 +28,22 @@ _REFUSALS = ("rejected:no_water", "rejected:no_cups", "no_ack")
 _NO_DEFAULT = {"INTEGER": 0, "BOOLEAN": 0, "BIGINT": 0, "FLOAT": 0.0}
 
 
-def write(file: Path, menu: Menu, now: datetime, brew_s: float) -> int:
-    """Orders, payments, ledger and history of the month before `now`; how many orders.
+def write(file: Path, menu: Menu, now: datetime, brew_s: float) -> list[PastPayment]:
+    """Orders, payments, ledger and history of the month before `now`; what the provider must know of it, oldest first.
 
     `brew_s`: how long the machine takes for its usual drink.
     """
     dice = random.Random(7)  # noqa: S311  # the same month every time
-    count = 0
     with closing(sqlite3.connect(file)) as connection, connection:
-        for at in _moments(dice, now):
-            count += 1
-            _order(connection, dice, menu, count, at, brew_s)
+        payments = [
+            _order(connection, dice, menu, number, at, brew_s) for number, at in enumerate(_moments(dice, now), 1)
+        ]
         for days in range(DAYS + 1):
             day = (now + ZONE - timedelta(days=days + 1)).date().isoformat()
             for scenario, account in (("Yookassa", SHOP), ("", "")):
                 _add(connection, "reconciliations", day=day, merchant_id=MERCHANT, scenario=scenario,
                      account_id=account, complete=1)  # fmt: skip
-    return count
+    return payments
 
 
 def _moments(dice: random.Random, now: datetime) -> Iterator[datetime]:
@@ -61,7 +61,7 @@ def _moments(dice: random.Random, now: datetime) -> Iterator[datetime]:
 
 def _order(
     connection: sqlite3.Connection, dice: random.Random, menu: Menu, number: int, at: datetime, brew_s: float
-) -> None:
+) -> PastPayment:
     drink, size, fate = dice.choice(list(menu.values())), dice.choice(_SIZES), dice.random()
     status, reason = "successful", ""
     if fate > 0.97:
@@ -91,7 +91,6 @@ def _order(
     for version, (moment, actor, event, before, after) in enumerate(steps, 1):
         _add(connection, "order_changes", order_id=order_id, version=version, at=_sql(moment), actor=actor, event=event,
              status_before=before, status_after=after, reason=reason if after == status else "")  # fmt: skip
-    _money(connection, number, order_id, price, at, paid_at, ended, good=status == "successful")
     if paid_at is not None:
         _add(
             connection, "make_commands", id=f"mk-demo-{number}", order_id=order_id, device_uuid=DEVICE, attempt=1,
@@ -100,24 +99,30 @@ def _order(
             result="rejected" if reason else "done", revision=1, code=reason.partition(":")[2],
             out="nothing" if reason else "full", finished_at=_sql(ended),
         )  # fmt: skip
+    return _money(connection, number, order_id, price, at, paid_at, ended, good=status == "successful")
 
 
 def _money(
     connection: sqlite3.Connection, number: int, order_id: str, price: int, at: datetime, paid_at: datetime | None,
     ended: datetime, *, good: bool,
-) -> None:  # fmt: skip
-    payment_id = f"demo{number:028d}"
+) -> PastPayment:  # fmt: skip
+    payment_id, provider_payment_id = f"demo{number:028d}", f"2e{number:06d}-000f-5000-8000-demo"
     state = "captured" if good else "canceled"
     _add(
         connection, "payments", id=payment_id, order_id=order_id, merchant_id=MERCHANT, scenario="Yookassa",
         account_id=SHOP, capture="on_dispense", status_check="polling", amount=price, state=state, live=int(good),
-        provider_payment_id=f"2e{number:06d}-000f-5000-8000-demo", method="bank_card", captured=price if good else 0,
+        provider_payment_id=provider_payment_id, method="bank_card", captured=price if good else 0,
         started_at=_sql(at), paid_at=_sql(paid_at),
     )  # fmt: skip
     if paid_at is not None:
         for kind, moment in (("held", paid_at), (state, ended)):
             _add(connection, "movements", payment_id=payment_id, order_id=order_id, kind=kind, amount=price,
                  at=_sql(moment))  # fmt: skip
+    return PastPayment(
+        id=provider_payment_id, shop_id=SHOP, amount=price,
+        metadata={"order_id": order_id, "device_uuid": DEVICE, "payment": payment_id},
+        started_at=at, paid_at=paid_at, ended_at=ended, is_captured=good,
+    )  # fmt: skip
 
 
 def _add(connection: sqlite3.Connection, table: str, **values: Any) -> None:

@@ -155,7 +155,8 @@ class Stage:
         for step in steps:
             self._finish(ours("cloud", step, f"cloud-{step[0]}", folder, settings))
         if self._has_operator:
-            history.write(folder / "coffee.db", STANDARD_MENU, datetime.now(UTC), self._brew_s)
+            past = history.write(folder / "coffee.db", STANDARD_MENU, datetime.now(UTC), self._brew_s)
+            self.yookassa.provider.remember(past)
             self._finish(
                 ours("cloud", ["user", "add", *OPERATOR_OPTIONS], "cloud-user", folder, settings, OPERATOR_PASSWORD)
             )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from simulator.shell.clock import Clock
 from simulator.shell.control import (
@@ -103,8 +103,13 @@ class Control:
         return blueprint
 
     def books(self) -> Response:
-        """Every payment with its money and history, every refund: what the provider holds to be true."""
+        """Every payment with its money and history, every refund: what the provider holds to be true.
+
+        `?newest=20`: only the last so many of each.
+        """
         payments, refunds, forgotten = self._provider.snapshot()
+        newest = request.args.get("newest", 0, int)
+        payments, refunds = payments[-newest:], refunds[-newest:]
         return answer(
             {
                 "payments": [self._booked(payment, lines) for payment, lines in payments],

@@ -4,7 +4,7 @@ Does no I/O. News is handed to `tell` in the order it happened, under the lock; 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from simulator.yookassa.books import Books, Event, Line
 from simulator.yookassa.idempotence import IdempotenceTable, KeyDuplicated, KeyEmpty, KeyTooLong
 from simulator.yookassa.instruments import CARDS, METHODS, PAYING_CARDS, Cancellation, Instrument
 from simulator.yookassa.listing import Page, page_of_payments, page_of_refunds
+from simulator.yookassa.past import PastPayment, replay
 from simulator.yookassa.problems import KEY_PROBLEMS, REFUSALS, Rejected
 from simulator.yookassa.refunds import REFUND_FAILURES, Refund, RefundRequest, due_at
 from simulator.yookassa.shops import Shop, ShopTable
@@ -130,6 +131,13 @@ class Provider:
         with self._opened():
             mine = (refund for refund in self._books.newest_refunds() if refund.shop_id == shop.id)
             return page_of_refunds(mine, query)
+
+    def remember(self, past: Iterable[PastPayment]) -> None:
+        """Have in the books what happened before, oldest first; nobody is told of it."""
+        with self._opened():
+            for payment in past:
+                replay(self._books, payment)
+            self._books.take_news()
 
     def find(self, payment_id: str) -> Payment:
         """Any shop's payment, for its buyer and for the control API."""

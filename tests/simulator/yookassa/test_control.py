@@ -34,6 +34,11 @@ def test_the_books_hold_all_money_with_its_history(shop: TestShop) -> None:
     assert books["forgotten"] == 0
 
 
+def test_of_long_books_the_newest_can_be_asked_for(shop: TestShop) -> None:
+    made = [shop.create()["id"] for _ in range(3)]
+    assert [payment["id"] for payment in shop.sim("GET", "/books?newest=2").json()["payments"]] == made[1:]
+
+
 def test_the_clock_goes_forward_only(shop: TestShop) -> None:
     before = shop.sim("GET", "/clock").json()["now"]
     after = shop.sim("POST", "/clock", {"advance": 86_400}).json()["now"]

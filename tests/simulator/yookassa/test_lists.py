@@ -1,11 +1,14 @@
 """Lists: newest first, filtered, page by page."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from simulator.yookassa import YooKassaSimulator
-from tests.simulator.yookassa.shop import SBP, TestShop, sample
+from simulator.yookassa.past import PastPayment
+from simulator.yookassa.shops import DEFAULT_SHOP
+from tests.simulator.yookassa.shop import SBP, START, TestShop, sample
 
 
 def ids(items: list[dict[str, Any]]) -> list[str]:
@@ -58,6 +61,25 @@ def test_payments_are_found_by_status_method_and_time(shop: TestShop, simulator:
     assert walk(shop, "/payments", **{"created_at.lte": card["created_at"]}) == [[card["id"], pending]]
     assert walk(shop, "/payments", **{"created_at.lt": card["created_at"]}) == [[pending]]
     assert walk(shop, "/payments", **{"captured_at.lte": card["captured_at"]}) == [[card["id"]]]
+
+
+def test_payments_of_before_it_was_started_are_listed_and_can_be_returned_and_nobody_is_told_of_them(
+    shop: TestShop, simulator: YooKassaSimulator
+) -> None:
+    simulator.webhooks.aim("http://127.0.0.1:9/")
+    minute = timedelta(minutes=1)
+    began = START - timedelta(days=30)
+    simulator.provider.remember(
+        PastPayment(id=name, shop_id=DEFAULT_SHOP.id, amount=17900, metadata={"order_id": name}, started_at=began,
+                    paid_at=began + minute if is_paid else None, ended_at=began + 2 * minute, is_captured=is_captured)
+        for name, is_paid, is_captured in (("declined", False, False), ("let-go", True, False), ("taken", True, True))
+    )  # fmt: skip
+    assert simulator.webhooks.waiting() == 0
+    there = shop.get("/payments").json()["items"]
+    assert {one["id"]: one["status"] for one in there} == {
+        "taken": "succeeded", "let-go": "canceled", "declined": "canceled"
+    }  # fmt: skip
+    assert shop.refund("taken").json()["status"] == "succeeded"
 
 
 def test_refunds_are_found_by_payment_status_and_time(shop: TestShop, simulator: YooKassaSimulator) -> None:
