@@ -52,6 +52,7 @@ class Stage:
         self._own_broker = own_broker
         self._usual_ports = usual_ports
         self._has_operator = has_operator
+        self._resuming: Program | None = None
         self._closing = contextlib.ExitStack()
         self.home = f"http://127.0.0.1:{home_port}" if home_port else None
         self.broker = ""
@@ -110,6 +111,7 @@ class Stage:
         self.machine = MachineSimulator(
             tty=self.folder / "machine.tty", http=self._port(8070), device_uuid=DEVICE, cloud_url=self.cloud_url,
             home_url=self.home, timing=Timing(brew_s=self._brew_s),
+            on_repair=self._resume if self._has_operator else None,
         )  # fmt: skip
         self._closing.enter_context(self.machine)
         self._ear = Ear(mqtt_url, DEVICE)
@@ -160,6 +162,8 @@ class Stage:
             self._finish(
                 ours("cloud", ["user", "add", *OPERATOR_OPTIONS], "cloud-user", folder, settings, OPERATOR_PASSWORD)
             )
+            self._resuming = ours("cloud", ["resume", DEVICE, "--by", OPERATOR], "cloud-resume", folder, settings)
+            self._closing.callback(self._resuming.stop)
         self.cloud = ours("cloud", ["run"], "cloud", folder, settings)
         self._run(self.cloud)
         self.cloud.wait_for(self._cloud_is_ready, START_WITHIN_S)
@@ -174,6 +178,11 @@ class Stage:
         }
         self.agent = ours("agent", ["run"], "agent", folder, settings)
         self._run(self.agent)
+
+    def _resume(self) -> None:
+        """All is mended, somebody has looked: what its faults have stopped or closed sells again."""
+        if self._resuming is not None and not self._resuming.running:
+            self._resuming.start()
 
     def _cloud_is_ready(self) -> bool:
         try:

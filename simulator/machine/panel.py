@@ -3,6 +3,7 @@
 Draws nothing itself: the page polls `/api/state` and moves; words for people are in `panel_words`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,18 +29,21 @@ class BadRequest(ValueError):
     """The body is not what the call needs."""
 
 
-def create_app(controls: Controls, home_url: str | None = None) -> Flask:
-    """The panel of one machine; `home_url` is where its way back leads."""
+def create_app(controls: Controls, home_url: str | None = None, on_repair: Callable[[], None] | None = None) -> Flask:
+    """The panel of one machine; `home_url` is where its way back leads.
+
+    `on_repair`: what else is mended when everything is, though no switch be on.
+    """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
-    _pages(app, controls, home_url)
+    _pages(app, controls, home_url, repairs_more=on_repair is not None)
     _looking(app, controls)
-    _acting(app, controls)
+    _acting(app, controls, on_repair or _nothing)
     _answers_to_errors(app)
     return app
 
 
-def _pages(app: Flask, controls: Controls, home_url: str | None) -> None:
+def _pages(app: Flask, controls: Controls, home_url: str | None, *, repairs_more: bool) -> None:
     @app.get("/")
     def panel() -> str:
         lang = "en" if request.args.get("lang") == "en" else "ru"
@@ -48,7 +52,10 @@ def _pages(app: Flask, controls: Controls, home_url: str | None) -> None:
             (title[lang], [switch for switch in SWITCHES.values() if switch.group == group])
             for group, title in GROUPS.items()
         ]
-        page = {"lang": lang, "words": WORDS[lang], "menu": controls.menu(), "device": controls.device_uuid}
+        page = {
+            "lang": lang, "words": WORDS[lang], "menu": controls.menu(), "device": controls.device_uuid,
+            "repairs_more": repairs_more,
+        }  # fmt: skip
         return render_template(
             "panel.html",
             page=page,
@@ -100,7 +107,7 @@ def _looking(app: Flask, controls: Controls) -> None:
         )
 
 
-def _acting(app: Flask, controls: Controls) -> None:
+def _acting(app: Flask, controls: Controls, on_repair: Callable[[], None]) -> None:
     @app.post("/api/faults")
     def switch_on() -> Response:
         body = _body()
@@ -120,6 +127,7 @@ def _acting(app: Flask, controls: Controls) -> None:
     @app.delete("/api/faults")
     def switch_all_off() -> Response:
         controls.switch_all_off()
+        on_repair()
         return faults_that_are_on()
 
     def faults_that_are_on() -> Response:
@@ -185,3 +193,6 @@ def _text(body: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{key} must be a text")
     return value
+
+
+def _nothing() -> None: ...

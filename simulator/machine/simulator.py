@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -39,7 +39,7 @@ class MachineSimulator:
     """`with MachineSimulator(tty=path) as machine:` ... `machine.tty` is what an agent opens, `machine.url` the panel.
 
     Give `tty` (a symlink to be) or `tcp` (a port of 127.0.0.1, 0 for any). `http=None` leaves the panel out.
-    `memory` is a file that lets a killed simulator come back with what it knew.
+    `memory` is a file that lets a killed simulator come back with what it knew. `on_repair`: see `panel.create_app`.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class MachineSimulator:
         menu: Menu | None = None,
         seed: int = 0,
         faults: Mapping[str, Setting | None] | None = None,
+        on_repair: Callable[[], None] | None = None,
     ) -> None:
         if (tty is None) == (tcp is None):
             raise ValueError("a machine has one line: give tty or tcp")
@@ -75,6 +76,7 @@ class MachineSimulator:
         self._port = PtyPort(tty) if tty else TcpPort(tcp or 0)
         self._line = Line(self._port, self.controls.turn, self.controls.is_plugged)
         self._home_url = home_url
+        self._on_repair = on_repair
         self._http = http
         self._server: BaseWSGIServer | None = None
         self._closed = False
@@ -104,7 +106,7 @@ class MachineSimulator:
     def start(self) -> None:
         """The line can be opened and the panel answers when this returns."""
         if self._http is not None:
-            app = create_app(self.controls, self._home_url)
+            app = create_app(self.controls, self._home_url, self._on_repair)
             self._server = make_server("127.0.0.1", self._http, app, threaded=True, request_handler=_QuietHandler)
             serve = self._server.serve_forever
             threading.Thread(target=serve, args=(0.05,), name="machine-panel", daemon=True).start()

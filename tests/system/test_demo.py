@@ -7,10 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from simulator.cli import main
+from simulator.demo.fleet import DEVICE
+from simulator.demo.once import WentWrong, buy
 from simulator.demo.scenarios import SCENARIOS
+from simulator.demo.stage import HURRIED, Stage
 from tests.system.demo_runs import DemoRun, a_demo
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("demos")]
 """Two demos start at once: on a busy machine that alone takes more than the usual limit."""
@@ -76,6 +81,22 @@ def test_so_does_every_other_way_to_run_it(arguments: list[str], tmp_path_factor
         assert run.end() == 0, run.output
         assert run.output.splitlines()[-1].startswith("As it should be: ")
         assert run.left_behind() == []
+
+
+@pytest.mark.long
+def test_a_machine_that_its_faults_have_closed_sells_again_once_all_is_repaired() -> None:
+    """Regression: two power cuts in mid-pour closed it for good, as no page of the demo told."""
+    with Stage(HURRIED, brew_s=1.5, has_operator=True) as stage:
+        stage.wait_selling()
+        for _ in range(2):
+            buy(stage, SCENARIOS["mid_pour_crash"])
+        with pytest.raises(WentWrong):
+            buy(stage, SCENARIOS["none"])
+        requests.delete(f"{stage.machine.url}/api/faults", timeout=10)
+        menu = f"{stage.cloud_url}/m/{DEVICE}"
+        wait_until(lambda: "Автомат временно" not in requests.get(menu, timeout=10).text, what="it to be open")
+        timeline, _ = buy(stage, SCENARIOS["none"])
+        assert stage.machine.cups(timeline.order_id) == 1
 
 
 @pytest.mark.parametrize(

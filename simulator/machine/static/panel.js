@@ -216,7 +216,7 @@ function drawSwitches() {
   for (const button of document.querySelectorAll("[data-switch]")) {
     button.setAttribute("aria-checked", button.dataset.switch in state.switches);
   }
-  byId("repair").hidden = Object.keys(state.switches).length === 0;
+  byId("repair").hidden = !page.repairs_more && Object.keys(state.switches).length === 0;
 }
 
 let cupsDrawn = "";

@@ -52,6 +52,15 @@ def test_a_link_is_built_like_the_public_sample() -> None:
     assert query["salt"] == checksum("tea", query["random"], query["ts"], "2", link.order_uuid)
 
 
+def test_who_mends_more_than_the_machine_is_told_of_a_repair_and_keeps_its_button(tmp_path: Path) -> None:
+    """Regression: what the faults had closed at the cloud stayed closed, with no switch on and no button left."""
+    repaired: list[str] = []
+    with MachineSimulator(tty=tmp_path / "tty", timing=FAST, on_repair=lambda: repaired.append("now")) as running:
+        assert '"repairs_more": true' in requests.get(running.url, timeout=10).text
+        assert requests.delete(f"{running.url}/api/faults", timeout=10).json() == {}
+    assert repaired == ["now"]
+
+
 def test_a_qr_is_a_new_order_each_time(simulator: MachineSimulator) -> None:
     first, second = (post(simulator, "/api/qr", {"drink_no": "latte", "size": 0}).json() for _ in range(2))
     assert first["order_uuid"] != second["order_uuid"]
