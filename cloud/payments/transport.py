@@ -1,13 +1,12 @@
 """HTTP to one provider with one merchant's credential: a question out; a whole reply back, or what its absence proves.
 
-A `requests` adapter for each thread and no session over it: no retry, no redirect, no cookie, nothing from the
+A `requests` adapter for each call under way and no session over it: no retry, no redirect, no cookie, nothing from the
 environment (which could put a .netrc credential in place of the merchant's, or a proxy in between); bounded in size and
 time. Logs nothing and lets no exception of the network out: both could carry the Authorization header.
 """
 
 import ssl
-import threading
-import weakref
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from urllib3.connection import HTTPConnection
 
 from cloud.http.connections import BoundedConnection, BoundedTlsConnection, PublicConnection, PublicTlsConnection
 from cloud.http.one_deadline import Deadline
+from cloud.payments.kept_connections import KeptConnections
 from cloud.payments.outcomes import NotSent, Unknown
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
@@ -86,12 +86,22 @@ class _OneHost(HTTPAdapter):
         if not conn.num_connections:
             super().cert_verify(conn, *told, **more)
 
+    def close(self) -> None:
+        """The socket too: `requests` only forgets its pools, and this one would wait for the garbage collector."""
+        super().close()
+        if self._pool is not None:
+            self._pool.close()
+
     def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
         """Status, headers, body: no cookie is kept, no text decoded."""
         response = requests.Response()
         response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
         response.raw, response.request, response.url = resp, req, req.url or ""
         return response
+
+
+KEPT: KeptConnections[_OneHost] = KeptConnections()
+"""Of all transports of this process, for they share its sockets."""
 
 
 class Transport:
@@ -110,6 +120,7 @@ class Transport:
         connect_timeout_s: float,
         authorities: str = "",
         public_only: bool = False,
+        kept: KeptConnections[_OneHost] = KEPT,
     ) -> None:
         self.base_url = _checked_base_url(base_url)
         # Made once: each call has the same beginning.
@@ -120,14 +131,12 @@ class Transport:
         self._connect_timeout_s = connect_timeout_s
         self._verify: str | bool = authorities or True
         self._public_only = public_only
-        self._of_thread = threading.local()
-        # Weak: a thread that ends takes its connections along. The set is only for close().
-        self._adapters: weakref.WeakSet[HTTPAdapter] = weakref.WeakSet()
-        self._adapters_lock = threading.Lock()
+        self._kept = kept
+        self._resting: deque[_OneHost] = deque()
 
     def exchange(self, question: Question) -> Reply | NotSent | Unknown:
         """Ask once. NotSent only when certainly no byte of the question left."""
-        adapter = self._adapter()
+        adapter = self._kept.take(self._resting) or _OneHost(public_only=self._public_only)
         adapter.deadline.seconds = question.read_timeout_s
         try:
             request = self._prepare(question)
@@ -137,6 +146,8 @@ class Transport:
                 return Reply(response.status_code, body, response.headers.get("Retry-After"))
         except (OSError, urllib3_errors.HTTPError) as broken:
             return _lost(broken)
+        finally:
+            self._kept.give_back(adapter, self._resting)
 
     def _prepare(self, question: Question) -> requests.PreparedRequest:
         request = self._blank.copy()
@@ -147,19 +158,8 @@ class Transport:
         return request
 
     def close(self) -> None:
-        """Close the connections of all threads, when nobody uses them any more."""
-        with self._adapters_lock:
-            for adapter in self._adapters:
-                adapter.close()
-
-    def _adapter(self) -> _OneHost:
-        adapter: _OneHost | None = getattr(self._of_thread, "adapter", None)
-        if adapter is None:
-            adapter = _OneHost(public_only=self._public_only)
-            self._of_thread.adapter = adapter
-            with self._adapters_lock:
-                self._adapters.add(adapter)
-        return adapter
+        """Close the connections, when nobody uses them any more."""
+        self._kept.close(self._resting)
 
 
 def _read_bounded(response: requests.Response) -> bytes | None:

@@ -65,6 +65,8 @@ class ScriptedProvider:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
+        self.connected: set[tuple[str, int]] = set()
+        """Who holds a connection."""
         self.script: deque[Answer] = deque()
         self.answer_with: Callable[[Request], Answer] = lambda _: says(PENDING)
         self.hung_up = threading.Semaphore(0)
@@ -88,7 +90,8 @@ class ScriptedProvider:
         """Remember the request and choose its answer."""
         with self._lock:
             self.requests.append(request)
-            return self.script.popleft() if self.script else self.answer_with(request)
+            scripted = self.script.popleft() if self.script else None
+        return scripted or self.answer_with(request)
 
     def hang(self) -> None:
         """Say nothing until the test is over."""
@@ -153,6 +156,14 @@ def _server(play: ScriptedProvider) -> _Server:
         protocol_version = "HTTP/1.1"
         # Headers and body leave in two writes; Nagle would hold the second back for 40 ms.
         disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            play.connected.add(self.client_address)
+
+        def finish(self) -> None:
+            play.connected.discard(self.client_address)
+            super().finish()
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))

@@ -208,8 +208,8 @@ def test_many_threads_of_two_merchants_never_share_a_credential(yookassa: Script
     assert len(yookassa.requests) == threads_number * calls_each
     assert all(_in_its_own_name(request) for request in yookassa.requests)
     assert len({request.headers["idempotence-key"] for request in yookassa.requests}) == len(yookassa.requests)
-    assert len({request.client for request in yookassa.requests}) == 2 * threads_number, (
-        "one kept connection a thread and shop"
+    assert len({request.client for request in yookassa.requests}) <= 2 * threads_number, (
+        "no more connections to a shop than ask at once"
     )
 
 
