@@ -70,6 +70,7 @@ EN = {
     "machines.test_cup": "Test cup",
     "machines.test_cup_title": "Pour a free cup?",
     "machines.test_cup_text": "It is no sale. A good cup opens what closed by itself.",
+    "machines.test_cup_refused": "The agent stopped selling and will refuse it: first “Sell again”.",
     "machines.drink": "Drink",
     "machines.size.0": "small",
     "machines.size.1": "medium",

@@ -70,6 +70,7 @@ RU = {
     "machines.test_cup": "Пробная чашка",
     "machines.test_cup_title": "Налить бесплатную чашку?",
     "machines.test_cup_text": "Не попадёт в продажи. Удачная чашка откроет то, что закрылось само.",
+    "machines.test_cup_refused": "Агент остановил продажу и её не нальёт: сначала «Продавать снова».",
     "machines.drink": "Напиток",
     "machines.size.0": "маленький",
     "machines.size.1": "средний",

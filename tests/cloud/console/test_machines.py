@@ -99,6 +99,15 @@ def test_jobs_wait_for_orders_and_say_so(console: Console) -> None:
     assert "ждёт отправки" in page(console, f"{AT}/now")
 
 
+def test_no_test_cup_is_promised_while_the_agent_refuses_it(console: Console) -> None:
+    """Regression: it was to open what closed by itself, and an agent that had stopped selling always refused it."""
+    promised, refused = "Удачная чашка откроет то, что закрылось само", "сначала «Продавать снова»"
+    live(console, DEVICE, online=True, selling=True)
+    assert (promised in page(console, AT), refused in page(console, AT)) == (True, False)
+    live(console, DEVICE, online=True, selling=False, reason="2 drinks in a row ended unknown; needs a person")
+    assert (promised in page(console, AT), refused in page(console, AT)) == (False, True)
+
+
 def test_the_agents_version_and_what_became_of_its_last_update(console: Console) -> None:
     live(console, DEVICE, online=True, selling=True)
 
