@@ -6,7 +6,7 @@ Who sits at the server is taken at his word: `--by` is a name, the console asks 
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 from sqlalchemy import select
@@ -27,10 +27,11 @@ from cloud.settings import Settings, SettingsError
 from cloud.starting import environ, open_cloud
 from cloud.wiring import Cloud
 
+T = TypeVar("T")
 BAD = 1
 WRONG_USAGE = 2
 KINDS = [reason.value for reason in ReturnReason]
-_REFUSED = (UnknownOrder, NotReturnable, NotAllowed)
+_REFUSED = (UnknownOrder, NotReturnable, NotUndecided, NotAllowed, NotPourable, NotForgettable)
 _by = click.option("--by", required=True, help="who decides; stays in the order's history")
 _reason = click.option("--reason", required=True, help="why; stays in the order's history")
 
@@ -57,14 +58,8 @@ def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
         Above the limits (COFFEE_RETURN_LIMIT, COFFEE_RETURN_DAY_LIMIT) it waits for a second person: `approve`.
         """
         cloud = ready_made()
-        try:
-            wish = Wish(ReturnReason(kind), reason, kopecks)
-            act = (return_requests.ask, order_id, wish, Asker(by), cloud.limits, cloud.clock())
-            asked = cloud.database.transact(*act)
-        except _REFUSED as error:
-            _fail(f"not returned: {error}")
-        finally:
-            cloud.close()
+        wish = Wish(ReturnReason(kind), reason, kopecks)
+        asked = _act(cloud, "not returned", return_requests.ask, order_id, wish, Asker(by), cloud.limits)
         if asked.state == RequestState.REQUESTED:
             click.echo(f"{asked.kopecks} kopecks are above the limit: request {asked.id} waits for a second person.")
         else:
@@ -80,13 +75,7 @@ def _keeping(ready_made: Callable[[], Cloud]) -> click.Command:
     @_reason
     def keep(order_id: str, by: str, reason: str) -> None:
         """Keep the money of a drink that no machine can tell of: you have made sure that it was poured."""
-        cloud = ready_made()
-        try:
-            cloud.database.transact(keep_money, order_id, by, reason, cloud.clock())
-        except (UnknownOrder, NotUndecided) as error:
-            _fail(f"nothing to keep: {error}")
-        finally:
-            cloud.close()
+        _act(ready_made(), "nothing to keep", keep_money, order_id, by, reason)
         click.echo("The drink counts as poured; a hold is taken by the worker.")
 
     return keep
@@ -100,12 +89,7 @@ def _pouring(ready_made: Callable[[], Cloud]) -> click.Command:
     def pour(order_id: str, by: str, reason: str) -> None:
         """Pour an order that was paid too late to pour by itself, or, free of charge, one that went wrong again."""
         cloud = ready_made()
-        try:
-            poured = cloud.database.transact(pour_again, order_id, by, reason, cloud.rules, cloud.clock())
-        except (UnknownOrder, NotPourable) as error:
-            _fail(f"not poured: {error}")
-        finally:
-            cloud.close()
+        poured = _act(cloud, "not poured", pour_again, order_id, by, reason, cloud.rules)
         own = "" if poured == order_id else f" as the free order {poured}"
         click.echo(f"The command goes out by the worker{own}.")
 
@@ -119,13 +103,7 @@ def _forgetting(ready_made: Callable[[], Cloud]) -> click.Command:
     @click.option("--reason", required=True, help="who asked for it; stays in the order's history")
     def forget(order_id: str, by: str, reason: str) -> None:
         """Erase what the buyer of an order gave and said: address, words, what the provider sent of the payment."""
-        cloud = ready_made()
-        try:
-            cloud.database.transact(forget_buyer, order_id, by, reason, cloud.clock())
-        except (UnknownOrder, NotForgettable) as error:
-            _fail(f"not erased: {error}")
-        finally:
-            cloud.close()
+        _act(ready_made(), "not erased", forget_buyer, order_id, by, reason)
         click.echo("Erased here. Backups keep it as long as you keep them.")
 
     return forget
@@ -161,13 +139,7 @@ def _deciding(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
     @_by
     def approve(number: int, by: str) -> None:
         """Approve request NUMBER: another person than who asked. The worker then returns the money."""
-        cloud = ready_made()
-        try:
-            decided = cloud.database.transact(return_requests.approve, number, by, cloud.clock())
-        except _REFUSED as error:
-            _fail(f"not approved: {error}")
-        finally:
-            cloud.close()
+        decided = _act(ready_made(), "not approved", return_requests.approve, number, by)
         click.echo(f"{decided.kopecks} kopecks will be returned by the worker.")
 
     @click.command()
@@ -176,16 +148,20 @@ def _deciding(ready_made: Callable[[], Cloud]) -> Iterable[click.Command]:
     @_reason
     def decline(number: int, by: str, reason: str) -> None:
         """Decline request NUMBER, or take one's own back."""
-        cloud = ready_made()
-        try:
-            cloud.database.transact(return_requests.decline, number, by, reason, cloud.clock())
-        except _REFUSED as error:
-            _fail(f"not declined: {error}")
-        finally:
-            cloud.close()
+        _act(ready_made(), "not declined", return_requests.decline, number, by, reason)
         click.echo(f"Request {number} is declined.")
 
     return approve, decline
+
+
+def _act(cloud: Cloud, failed: str, use_case: Callable[..., T], *facts: object) -> T:
+    """What the use case gives, now; its refusal ends the program in words."""
+    try:
+        return cloud.database.transact(use_case, *facts, cloud.clock())
+    except _REFUSED as error:
+        _fail(f"{failed}: {error}")
+    finally:
+        cloud.close()
 
 
 @click.group()

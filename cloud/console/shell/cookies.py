@@ -1,5 +1,7 @@
 """The console's cookies: who is logged in, who was before, the two tastes of who is not yet (language, brightness)."""
 
+from datetime import timedelta
+
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -9,7 +11,7 @@ from cloud.buyer.texts import Language, language_of
 PATH = "/console"
 TOKEN, BROWSER, LANGUAGE, THEME = "coffee_console", "coffee_browser", "coffee_language", "coffee_theme"
 THEMES = ("light", "dark")
-TASTES_LAST_S = BROWSER_LASTS_S = 365 * 24 * 3600
+A_YEAR = timedelta(days=365)
 
 
 def token() -> str:
@@ -18,11 +20,7 @@ def token() -> str:
 
 
 def give_token(response: BaseResponse, secret: str, *, secure: bool) -> BaseResponse:
-    # Lax, not Strict: who follows an alert's link is still logged in; nothing is changed by a GET.
-    response.set_cookie(
-        TOKEN, secret, max_age=LIVES, path=PATH, httponly=True, secure=secure, samesite="Lax"
-    )  # fmt: skip
-    return response
+    return _give(response, TOKEN, secret, LIVES, secure=secure)
 
 
 def take_token(response: BaseResponse, *, secure: bool) -> BaseResponse:
@@ -35,17 +33,12 @@ def browser() -> str:
     return request.cookies.get(BROWSER, "")
 
 
-def keep_browser(response: BaseResponse, known: str, *, secure: bool) -> None:
-    response.set_cookie(
-        BROWSER, known, max_age=BROWSER_LASTS_S, path=PATH, httponly=True, secure=secure, samesite="Lax"
-    )  # fmt: skip
+def keep_browser(response: BaseResponse, known: str, *, secure: bool) -> BaseResponse:
+    return _give(response, BROWSER, known, A_YEAR, secure=secure)
 
 
 def keep_taste(response: BaseResponse, name: str, value: str, *, secure: bool) -> BaseResponse:
-    response.set_cookie(
-        name, value, max_age=TASTES_LAST_S, path=PATH, httponly=True, secure=secure, samesite="Lax"
-    )  # fmt: skip
-    return response
+    return _give(response, name, value, A_YEAR, secure=secure)
 
 
 def language(chosen: str = "") -> Language:
@@ -58,3 +51,9 @@ def theme(chosen: str = "") -> str:
     """`light`, `dark`, or "" for what the system likes."""
     asked = chosen or request.cookies.get(THEME, "")
     return asked if asked in THEMES else ""
+
+
+def _give(response: BaseResponse, name: str, value: str, lasts: timedelta, *, secure: bool) -> BaseResponse:
+    # Lax, not Strict: who follows an alert's link is still logged in; nothing is changed by a GET.
+    response.set_cookie(name, value, max_age=lasts, path=PATH, httponly=True, secure=secure, samesite="Lax")
+    return response
