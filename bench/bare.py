@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bench import interpreter, latency, maximum
+from bench import interpreter, latency, maximum, past
 from bench.campaign import DEFAULT, FAKE_MACHINES, Length, plans_of, reads_of
 from bench.figures import Spread, spread
 from bench.mqtt import connected_client
@@ -174,8 +174,10 @@ class BareStage(Stage):
                 {"id": order_id(order.number), "device_uuid": order.device_uuid, "is_paid": False}
                 for order in self._prepared
             ]
-            connection.execute(insert(BareOrder), rows)
+            old = [{"id": f"old-{n}", "device_uuid": self.agents[0], "is_paid": True} for n in range(self.past)]
+            connection.execute(insert(BareOrder), old + rows)
         database.close()
+        past.let_server_look(self.database_url)
         port = free_port()
         self.cloud_url = f"http://127.0.0.1:{port}"
         words = ["-k", "gthread", "--threads", "64", "--keep-alive", "30", "-b", f"127.0.0.1:{port}"]

@@ -23,6 +23,7 @@ DRINK_NO, PRICE = "americano", 14900
 NO_POLLING = LONGEST_WAIT - timedelta(minutes=10)
 """No payment is asked about before its webhook, where the measuring starts. A date further ahead would be due now."""
 _MERCHANT, _SCENARIO = "bench", "Yookassa"
+_PREFIX = "bench-"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Prepared:
 
 
 def order_id(number: int) -> str:
-    return f"bench-{number}"
+    return f"{_PREFIX}{number}"
 
 
 def our_payment_id(number: int) -> str:
@@ -101,9 +102,10 @@ def prepare_orders(database_url: str, orders: Sequence[Prepared], capture: str) 
 
 
 def statuses(database_url: str) -> dict[str, int]:
-    """How many orders stand where."""
+    """How many of the prepared orders stand where."""
+    ours = Order.id.startswith(_PREFIX)
     with opened(database_url) as database, database.read() as session:
-        counted = session.execute(select(Order.status, func.count()).group_by(Order.status)).all()
+        counted = session.execute(select(Order.status, func.count()).where(ours).group_by(Order.status)).all()
     return {row.status: row[1] for row in counted}
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import requests
 
-from bench import orders, postgres
+from bench import orders, past, postgres
 from bench.answering import Fleet, FleetTimes
 from bench.machines import Machines
 from bench.orders import Prepared
@@ -67,6 +67,8 @@ class Stage:
     cloud_module: Sequence[str] = ("cloud",)
     """What is run as the cloud, and the first of its words."""
     fleet_kind: type[Fleet] = Fleet
+    past = past.ORDERS
+    """How many orders were sold before."""
 
     def __init__(
         self, deployment: Deployment, agents: int, devices: int, prepared: Sequence[Prepared], capture: str
@@ -190,9 +192,12 @@ class Stage:
             self._run(program, self._cloud_is_ready if word == words[-1] else lambda: True)
         if self._prepared:
             orders.prepare_orders(self.database_url, self._prepared, self.capture)
+        if self.past:
+            past.let_server_look(self.database_url)
 
     def _prepare_history(self) -> None:
-        """What was sold before; nothing."""
+        """What was sold before."""
+        past.write(self.database_url, self.past, self._devices)
 
     def _words(self) -> list[str]:
         """The cloud's programs, the one that serves the last."""
