@@ -88,19 +88,20 @@ class Snapshot(Struct, frozen=True):
             return None
         return self.total if self.drink is None else self.drink
 
-    def growth(self, now: "Snapshot") -> int | None:
-        """Drinks sold since; None when it cannot be said (no counters, or they went backwards).
+    def growth(self, now: "Snapshot", *, is_free: bool) -> int | None:
+        """Drinks counted since that may be the one asked about; None when it cannot be said.
 
-        Free and test drinks are left out, also where the count by drink includes them.
+        None without counters, or when they went backwards. Test drinks are left out, also where the count by drink
+        includes them; and so are free ones, but where it is itself a free one (`is_free`), which some count as sold.
         """
         if not (self.counted and now.counted):
             return None
-        sold = (now.total - now.free - now.test) - (self.total - self.free - self.test)
+        others = now.test - self.test + (0 if is_free else now.free - self.free)
+        grown = now.total - self.total - others
         if self.drink is not None and now.drink is not None:
-            given_away = (now.free - self.free) + (now.test - self.test)
             of_this = now.drink - self.drink
-            sold = min(of_this, sold) if given_away else of_this
-        return sold if sold >= 0 else None
+            grown = min(of_this, grown) if others else of_this
+        return grown if grown >= 0 else None
 
     def fell_to(self, now: "Snapshot") -> bool:
         """A count of a lifetime is lower than it was: this is not the memory that was there before."""

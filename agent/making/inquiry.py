@@ -117,7 +117,7 @@ class Inquiry:
         is_alone = not self._sells_by_itself and self.journal.sent_after(command) == 0
         if before is None or now is None or not is_alone:
             return Growth.UNUSABLE
-        return outcome_table.growth(before.growth(now))
+        return outcome_table.growth(before.growth(now, is_free=command.price == 0))
 
     @property
     def _sells_by_itself(self) -> bool:

@@ -125,7 +125,7 @@ def corrected_and_told() -> Patches:
 def free_is_sold() -> Patches:
     """The machine's counter has grown: by whatever, it was this order."""
 
-    def grown(self: Snapshot, now: Snapshot) -> int | None:
+    def grown(self: Snapshot, now: Snapshot, *, is_free: bool) -> int | None:
         return now.total - self.total if self.counted and now.counted and now.total >= self.total else None
 
     return [patch.object(Snapshot, "growth", grown)]

@@ -339,4 +339,21 @@ def counters(total: int, free: int = 0, test: int = 0, americano: int | None = N
     ],
 )
 def test_growth_leaves_out_what_was_not_sold(before: Snapshot, now: Snapshot, grown: int | None) -> None:
-    assert before.growth(now) == grown
+    assert before.growth(now, is_free=False) == grown
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        (counters(10), counters(11, free=1), 1),
+        (counters(10), counters(11), 1),
+        (counters(10), counters(11, test=1), 0),
+        (counters(10), counters(12, free=1, test=1), 1),
+        (counters(10, americano=4), counters(11, free=1, americano=5), 1),
+        (counters(10, americano=4), counters(11, free=1, americano=4), 0),
+        (counters(10, americano=4), counters(12, free=1, test=1, americano=6), 1),
+        (counters(10), counters(0), None),
+    ],
+)
+def test_of_a_free_drink_the_free_ones_are_the_proof(before: Snapshot, now: Snapshot, grown: int | None) -> None:
+    assert before.growth(now, is_free=True) == grown

@@ -3,12 +3,17 @@
 A machine that can be asked about the order is believed; one that cannot leaves only what the counters really prove.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from agent.machine.profile import load
 from protocol.reasons import Result
-from tests.agent.world import World, assert_truthful
+from simulator.machine.jobs import Sale
+from tests.agent.world import AMERICANO, World, assert_truthful
 
 DONE, UNKNOWN = Result.DONE, Result.UNKNOWN
 
@@ -101,3 +106,38 @@ def test_a_drink_that_was_never_made_is_not_conjured_up(name: str, world: World)
     order_the_third(world, DOUBTS[name], after=0.2)
     assert world.outcome("c3").result is UNKNOWN
     assert world.touched("o3") == 0
+
+
+# Free drinks, of a machine that only counts
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, profile=load("companion-ack-only"))
+    yield world
+    world.close()
+
+
+def test_a_free_drink_is_done_once_it_is_counted(counting: World) -> None:
+    """A test cup, or a drink poured again: counted as free; unknown, two of them stopped all selling."""
+    for number in (1, 2):
+        counting.welcome()
+        counting.tell(replace(counting.make(f"c{number}", f"o{number}"), price=0))
+        outcome = counting.outcome(f"c{number}")
+        assert (outcome.result, outcome.evidence.rule) == (DONE, "counted")
+        assert_truthful(counting, outcome)
+        counting.run(5)
+    assert counting.live_state.view.counters is not None
+    assert counting.live_state.view.counters.free == 2
+    assert counting.live_state.view.stopped == ""
+
+
+def test_a_strangers_free_drink_is_never_the_paid_one(counting: World) -> None:
+    counting.switch("reboot_before_accept")
+    counting.order()
+    counting.run(10)
+    assert counting.machine.local_drink(counting.clock.seconds, AMERICANO, Sale.FREE)
+    outcome = counting.outcome()
+    counting.run(400)
+    assert [one.result for one in counting.outcomes()] == [UNKNOWN]
+    assert_truthful(counting, outcome)
