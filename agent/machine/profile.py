@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from agent.machine.dialect import Codec, Dialect
 from agent.machine.framing import Framing, Layout
-from agent.machine.timers import Timers
+from agent.machine.timers import LAST_WORD_S, Timers
 from protocol import machine
 
 SHIPPED = Path(__file__).with_name("profiles")
@@ -129,6 +129,11 @@ class Profile(Dialect, frozen=True, kw_only=True, forbid_unknown_fields=True, di
         """Seconds the longest cup of this drink takes."""
         drink = self.drinks.get(drink_no)
         return self.timers.max_brew if drink is None or drink.max_brew is None else drink.max_brew
+
+    def give_up_after(self, drink_no: str) -> float:
+        """Seconds from a make to `unknown`: the deadline, or what a drink that begins late takes, if that is longer."""
+        brewed = self.timers.accepted_to_brewing + self.max_brew(drink_no)
+        return max(self.timers.unknown_deadline, min(brewed, LAST_WORD_S))
 
     def problems(self) -> list[tuple[str, str]]:
         """Keys that make no sense together, and why."""

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 CLOUD_MAKE_TIMEOUT_S = 300.0
 """The cloud's default patience with an accepted command; we must have spoken before."""
+LAST_WORD_S = CLOUD_MAKE_TIMEOUT_S - 5.0
+"""From a make: a slow drink is waited for no longer, so that the word is with the cloud in time."""
 LONGEST_QUESTION_S = 10.0
 """One question with all its tries."""
 

@@ -62,7 +62,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     """Begins the life of this process: its clock says now when it started."""
     journal, driver, live_state, profile = given.journal, given.driver, given.live_state, given.profile
     clock = given.clock
-    unordered = UnorderedDrinks(profile.timers.unknown_deadline)
+    unordered = UnorderedDrinks()
     readiness = Readiness(
         line=given.line, driver=driver, journal=journal, live_state=live_state, profile=profile, clock=clock
     )
@@ -98,7 +98,7 @@ def _build_maker(
 ) -> tuple[DrinkMaker, LateSettler]:
     journal, driver, live_state, profile = given.journal, given.driver, given.live_state, given.profile
     clock = given.clock
-    sender = MakeSender(journal, driver, clock, preconditions, finisher, unordered)
+    sender = MakeSender(journal, driver, clock, profile, preconditions, finisher, unordered)
     inquiry = Inquiry(journal, driver, live_state, clock, profile)
     unrecorded = UnrecordedCommands(journal, driver, live_state, preconditions)
     follower = DrinkFollower(journal, driver, live_state, clock, profile, finisher, sender, inquiry, unrecorded)

@@ -42,7 +42,7 @@ class DrinkFollower:
 
     def follow_sent(self, command: Command) -> Conversation[None]:
         """From the make that was written just now."""
-        give_up_at = self.clock.monotonic() + self.profile.timers.unknown_deadline
+        give_up_at = self.clock.monotonic() + self.profile.give_up_after(command.drink_no)
         in_doubt = yield from self._await_verdict(command)
         yield from self._follow(command, give_up_at, in_doubt=in_doubt, may_resend=True)
 

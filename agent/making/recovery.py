@@ -33,7 +33,8 @@ class Recovery:
         self.settle_begun()
         last = self.journal.last_sent()
         if last is not None and last.snapshot is not None:
-            self.unordered.start_from(last.snapshot, self.clock.monotonic(), is_settled=last.is_finished)
+            until = self.clock.monotonic() + self.profile.give_up_after(last.drink_no)
+            self.unordered.start_from(last.snapshot, until, is_settled=last.is_finished)
         who = f"version {AGENT_VERSION}, profile {self.profile.name}"
         self.journal.event_log.record_event(EventKind.AGENT_STARTED, words=who, session=self.journal.session)
         self._is_done = True

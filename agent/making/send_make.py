@@ -11,6 +11,7 @@ from agent.log import about
 from agent.machine.capability_rules import Duty
 from agent.machine.conversation import LineLost
 from agent.machine.driver import Driver
+from agent.machine.profile import Profile
 from agent.making.finish_command import CommandFinisher
 from agent.making.preconditions import Preconditions
 from agent.making.unordered_drinks import UnorderedDrinks
@@ -28,6 +29,7 @@ class MakeSender:
     journal: Journal
     driver: Driver
     clock: Clock
+    profile: Profile
     preconditions: Preconditions
     finisher: CommandFinisher
     unordered: UnorderedDrinks
@@ -63,7 +65,7 @@ class MakeSender:
 
     def write_make(self, command: Command) -> bool:
         """As `send_make`, when all is committed."""
-        self.unordered.expect_drink(self.clock.monotonic())
+        self.unordered.expect_drink(self.clock.monotonic() + self.profile.give_up_after(command.drink_no))
         try:
             self.driver.make(_drink(command), self.preconditions.expires_at(command))
         except LineLost as lost:

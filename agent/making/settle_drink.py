@@ -41,7 +41,7 @@ class LateSettler:
             if not self.unrecorded.begin_again(command, is_unseen=False):
                 yield from self.leave_alone(command)
             return
-        deadline = self.profile.timers.unknown_deadline
+        deadline = self.profile.give_up_after(command.drink_no)
         left = max(LAST_CHANCE_S, deadline - self.journal.elapsed(command))
         yield from self.follower.follow_doubted(command, self.clock.monotonic() + min(left, deadline))
 

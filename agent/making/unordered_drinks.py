@@ -28,30 +28,29 @@ class Movement(NamedTuple):
 
 
 class UnorderedDrinks:
-    """`patience`: seconds after which a drink that was sent is no longer expected to be counted."""
+    """Times are steady seconds."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self) -> None:
         self._base: int | None = None
         self._expected: list[float] = []
-        """When each drink was sent that the counter has not shown yet."""
+        """Until when each drink of ours may still be counted that the counter has not shown yet."""
         self._was_away = False
         """All of ours had ended when an earlier run did; the machine had the time between the runs to itself."""
 
-    def start_from(self, last: Snapshot, sent_at: float, *, is_settled: bool) -> None:
+    def start_from(self, last: Snapshot, until: float, *, is_settled: bool) -> None:
         """Go on where an earlier run of the agent took its last reading, right before its last drink."""
         if last.counted:
             self._base = sold(last)
-            self._expected = [sent_at]
+            self._expected = [until]
             self._was_away = is_settled
 
     def forgive(self) -> None:
         """A person has looked: whatever was counted until now is explained; a drink on its way is still expected."""
         self._base = None
 
-    def expect_drink(self, now: float) -> None:
-        """The machine may count one more from now on."""
-        self._expected.append(now)
+    def expect_drink(self, until: float) -> None:
+        """The machine may count one more."""
+        self._expected.append(until)
 
     def count(self, reading: Snapshot, now: float) -> Movement:
         """What was counted since the last reading."""
@@ -61,7 +60,7 @@ class UnorderedDrinks:
         movement = Movement(moved, min(moved, len(self._expected)), is_beside_ours)
         self._was_away = False
         left = self._expected[movement.ordered :]
-        self._expected = [at for at in left if now - at < self._patience]
+        self._expected = [until for until in left if now < until]
         return movement
 
 

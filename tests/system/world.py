@@ -51,6 +51,8 @@ name = "companion-v1"
 [timers]
 make_verdict = 1.0
 query_reply = 0.5
+accepted_to_brewing = 2.0
+max_brew = 8.0
 gate_patience = 3.0
 unknown_deadline = 10.0
 recheck = 2.0

@@ -11,6 +11,7 @@ from agent.journal.sqlite_file import JournalFailed
 from agent.machine import capability_rules
 from agent.machine.capability_rules import STATUS, TABLE, Duty, duties
 from agent.machine.profile import Profile, load
+from agent.machine.profile_overrides import laid_over
 from protocol.frames import Frame
 from protocol.machine import CODES, MakeDrink, OrderQuery, Status
 from protocol.reasons import Result, Spout
@@ -298,6 +299,26 @@ def test_ack_only_waits_for_a_drink_that_takes_long(tmp_path: Path) -> None:
     with a_world(tmp_path, *missing, profile=load("companion-ack-only"), brew_s=90.0) as world:
         world.order()
         assert world.outcome().result is Result.DONE
+
+
+@pytest.mark.parametrize(
+    ("values", "brew_s"),
+    [({"timers.unknown_deadline": 60, "timers.max_brew": 95}, 93.0), ({"timers.max_brew": 240}, 239.0)],
+)
+@pytest.mark.parametrize("name", ["companion-v1", "companion-ack-only"])
+def test_a_drink_has_its_time_whatever_the_deadline_says(
+    tmp_path: Path, name: str, values: dict[str, float], brew_s: float
+) -> None:
+    """Given up too soon, it was unknown, and its late count a stranger's drink beside ours."""
+    missing = ("finish", "order", "progress")
+    with a_world(tmp_path, *missing, profile=laid_over(load(name), values), brew_s=brew_s) as world:
+        for number in (1, 2):
+            world.order(f"c{number}", f"o{number}")
+            assert world.outcome(f"c{number}").result is Result.DONE
+            world.run(100)
+        assert [one.revision for one in world.outcomes("c1")] == [1]
+        assert not world.journal.sales_block.has_sold_by_itself
+        assert world.live_state.view.stopped == ""
 
 
 def test_ack_only_believes_a_refusal(tmp_path: Path) -> None:

@@ -309,3 +309,14 @@ def test_an_ability_without_its_commands_is_none() -> None:
 def test_a_drink_has_its_own_time() -> None:
     odd = profile(drinks={"latte": {"max_brew": 200}}, timers={"max_brew": 100})
     assert (odd.max_brew("latte"), odd.max_brew("espresso")) == (200, 100)
+
+
+@pytest.mark.parametrize(
+    ("timers", "latte", "espresso"),
+    [({}, 240, 240), ({"unknown_deadline": 60}, 215, 195), ({"unknown_deadline": 200, "max_brew": 290}, 215, 295)],
+)
+def test_no_drink_is_given_up_before_its_time_nor_after_the_clouds(
+    timers: dict[str, float], latte: float, espresso: float
+) -> None:
+    odd = profile(drinks={"latte": {"max_brew": 200}}, timers=timers)
+    assert (odd.give_up_after("latte"), odd.give_up_after("espresso")) == (latte, espresso)

@@ -374,7 +374,7 @@ def test_over_a_network_there_is_nothing_to_wait_for_when_the_machine_may_hold_t
 
 
 def test_an_unknown_outcome_leaves_the_last_frames_beside_it(machine: MachineSimulator, tmp_path: Path) -> None:
-    profile = Profile(name="companion-v1", timers=replace_timers(unknown_deadline=3.0, query_reply=0.3).timers)
+    profile = replace_timers(unknown_deadline=3.0, accepted_to_brewing=1.0, max_brew=2.0, query_reply=0.3)
     with a_rig(tmp_path / "state", machine.tty, profile) as rig:
         rig.run_until_ready()
         rig.order("c-17")

@@ -52,54 +52,54 @@ def test_three_in_more_than_a_day_do_not() -> None:
 
 
 def test_the_first_reading_proves_nothing() -> None:
-    assert UnorderedDrinks(100).count(reading(500), 0).strays == 0
+    assert UnorderedDrinks().count(reading(500), 0).strays == 0
 
 
 def test_a_drink_that_was_sent_explains_one_and_only_one() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(1)
+    unordered.expect_drink(101)
     assert unordered.count(reading(6), 2) == Movement(1, 1, True)
     assert unordered.count(reading(7), 3) == Movement(1, 0)
-    unordered.expect_drink(4)
+    unordered.expect_drink(104)
     assert unordered.count(reading(9), 5) == Movement(2, 1, True)
 
 
 def test_a_drink_may_be_counted_late_but_not_for_ever() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(0)
+    unordered.expect_drink(100)
     assert unordered.count(reading(5), 90).strays == 0
     assert unordered.count(reading(6), 1000).strays == 0
-    unordered.expect_drink(1000)
+    unordered.expect_drink(1100)
     unordered.count(reading(6), 1101)
     assert unordered.count(reading(7), 1102).strays == 1
 
 
 def test_free_and_test_drinks_are_nobodys_orders_and_no_strays() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
     assert unordered.count(reading(5, free=3, test=4), 1) == Movement(0, 0)
 
 
 def test_counters_set_back_prove_nothing_and_are_counted_on_from_there() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(500), 0)
     assert unordered.count(reading(0), 1).strays == 0
     assert unordered.count(reading(1), 2).strays == 1
 
 
 def test_after_a_person_has_looked_everything_is_explained() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
     unordered.forgive()
     assert unordered.count(reading(9), 1).strays == 0
 
 
 def test_a_drink_on_its_way_while_a_person_looks_is_still_expected() -> None:
-    unordered = UnorderedDrinks(100)
+    unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(1)
+    unordered.expect_drink(101)
     unordered.forgive()
     unordered.count(reading(5), 2)
     assert unordered.count(reading(6), 3) == Movement(1, 1, True)
