@@ -24,7 +24,9 @@ class FaultMemory:
         self._sales_block = sales_block
         self._clock = clock
         self._written = sales_block.faults()
+        self._written_boot = sales_block.faults_boot
         self._told: Mapping[str, Fault] = self._written
+        self._told_boot = self._written_boot
         self._pace = Pace(BURST, CALM_S)
         self._written_at = float("-inf")
 
@@ -33,9 +35,14 @@ class FaultMemory:
         """As they were last written."""
         return dict(self._written)
 
-    def keep(self, faults: Mapping[str, Fault]) -> bool:
+    @property
+    def boot_id(self) -> str:
+        """The boot of the machine that told them, as it was last written."""
+        return self._written_boot
+
+    def keep(self, faults: Mapping[str, Fault], boot_id: str) -> bool:
         """False: not written yet, so it must not be acknowledged. Raises `JournalFailed`."""
-        self._told = dict(faults)
+        self._told, self._told_boot = dict(faults), boot_id
         missing = {code: one for code, one in faults.items() if not _covers(self._written.get(code), one)}
         if not missing:
             return True
@@ -48,12 +55,15 @@ class FaultMemory:
 
     def write_if_due(self) -> None:
         """What was not urgent. Raises `JournalFailed`."""
-        if self._told != self._written and self._clock.monotonic() - self._written_at >= LATER_S:
+        is_new_boot = bool(self._told) and self._told_boot != self._written_boot
+        is_news = is_new_boot or self._told != self._written
+        if is_news and self._clock.monotonic() - self._written_at >= LATER_S:
             self._write(dict(self._told))
 
     def _write(self, faults: dict[str, Fault]) -> None:
-        self._sales_block.keep_faults(faults)
-        self._written, self._written_at = faults, self._clock.monotonic()
+        self._sales_block.keep_faults(faults, self._told_boot)
+        self._written, self._written_boot = faults, self._told_boot
+        self._written_at = self._clock.monotonic()
 
 
 def _covers(known: Fault | None, fault: Fault) -> bool:

@@ -15,7 +15,7 @@ from protocol.reasons import AgentCode
 ROOM = 32 * 1024
 """Bytes; a command with its history and reports takes a tenth of it."""
 _STOPPED, _LOST_AT, _LOSS_ACCEPTED_AT, _RESUMED_AFTER = "stopped", "lost_at", "loss_accepted_at", "resumed_after"
-_FAULTS, _LOCAL_SALE = "faults", "local_sale_at"
+_FAULTS, _FAULTS_BOOT, _LOCAL_SALE = "faults", "faults_boot", "local_sale_at"
 _LOST = (
     "the journal was damaged and put aside; look at it, then: coffee-agent journal --accept-loss here, "
     "or coffee-cloud resume --accept-loss"
@@ -107,7 +107,14 @@ class SalesBlock:
             known = []
         return {fault.code: fault for fault in known}
 
-    def keep_faults(self, faults: Mapping[str, Fault]) -> None:
+    @property
+    def faults_boot(self) -> str:
+        """The boot of the machine that told of them; "" when an older agent wrote them."""
+        return self._database.get(_FAULTS_BOOT)
+
+    def keep_faults(self, faults: Mapping[str, Fault], boot_id: str) -> None:
         text = msgspec.json.encode(list(faults.values())).decode()
-        if text != (self._database.get(_FAULTS) or "[]"):
-            self._database.put(_FAULTS, text)
+        if (text, boot_id) != (self._database.get(_FAULTS) or "[]", self.faults_boot):
+            with self._database.transaction():
+                self._database.put(_FAULTS, text)
+                self._database.put(_FAULTS_BOOT, boot_id)

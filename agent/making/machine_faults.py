@@ -23,9 +23,15 @@ class MachineFaults:
         self._live_state = live_state
         self._profile = profile
         self._known = journal.faults.faults
+        self._boot_id = journal.faults.boot_id
+        self._of_earlier_boots: set[str] = set()
+        if profile.knows_boots:  # or what the machine forgot in a reboot would stand for ever
+            live_state.update(faults=self._known)
 
     def apply_event(self, event: FaultEvent) -> bool:
         """Whether it may be acknowledged."""
+        self._enter_boot(event.boot_id)
+        self._of_earlier_boots.discard(event.code)
         log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
         if event.on:
             self._live_state.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
@@ -34,14 +40,25 @@ class MachineFaults:
         return self._keep_faults()
 
     def apply_status(self, reply: StatusReply) -> None:
-        """A status names faults without their reach; what an event said about one before is kept."""
+        """A status names faults without their reach; what an event said about one before is kept.
+
+        Where it names none at all, what this boot has told stands.
+        """
+        self._enter_boot(reply.boot_id)
+        standing = self._live_state.view.faults
         if reply.faults is UNSET:
-            self._live_state.update(machine=reply.state)
-            return
-        known = {**self._known, **self._live_state.view.faults}
-        faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
+            faults = {code: fault for code, fault in standing.items() if code not in self._of_earlier_boots}
+        else:
+            known = {**self._known, **standing}
+            faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
+        self._of_earlier_boots.clear()
         self._live_state.update(machine=reply.state, faults=faults)
         self._keep_faults()
+
+    def _enter_boot(self, boot_id: str) -> None:
+        """A machine that has booted tells its faults anew."""
+        if boot_id != self._boot_id:
+            self._boot_id, self._of_earlier_boots = boot_id, set(self._live_state.view.faults)
 
     def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._live_state.view.faults)
@@ -52,7 +69,7 @@ class MachineFaults:
             event_log.record_event(EventKind.FAULT_SET, code, "", level=fault.level, **(reach if fault.drinks else {}))
         for code in sorted(before.keys() - self._known.keys()):
             event_log.record_event(EventKind.FAULT_CLEARED, code)
-        return self._journal.faults.keep(self._known)
+        return self._journal.faults.keep(self._known, self._boot_id)
 
     def _fault_by_name(self, code: str) -> Fault:
         drinks = self._profile.faults.closes.get(code, [])

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from agent import log, show
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.records import CommandState, Verdict, refused
+from agent.machine.profile import Profile
 from protocol.messages import Evidence, Fault
 from protocol.reasons import AgentCode, Result, Spout
 from tests.agent.world import World
@@ -32,15 +33,68 @@ def test_after_a_restart_a_fault_still_closes_its_drinks_and_no_others(world: Wo
     assert world.live_state.view.faults == {}
 
 
+@pytest.fixture
+def by_events(tmp_path: Path) -> Iterator[World]:
+    """A machine that tells its faults by events alone: its status names none."""
+    made = World(tmp_path / "state", profile=Profile(name="companion-v1", keys={"faults": "alarms"}))
+    yield made
+    made.close()
+
+
+def test_a_fault_that_no_status_names_stands_after_a_restart(by_events: World) -> None:
+    world = by_events
+    world.switch("no_milk")
+    world.run(5)
+    before = world.live_state.view.faults
+    assert list(before) == ["no_milk"]
+    world.restart()
+    world.run(5)
+    assert world.live_state.view.faults == before
+    world.switch("descale")
+    world.run(5)
+    assert list(world.live_state.view.faults) == ["no_milk", "descale"]
+    assert [event.code for event in world.told_of("fault_cleared")] == []
+    world.switch_off("no_milk")
+    world.run(5)
+    assert list(world.live_state.view.faults) == ["descale"]
+
+
+@pytest.mark.parametrize("agent_restarts", [False, True])
+def test_what_was_mended_while_the_machine_was_off_stands_no_more(by_events: World, agent_restarts: bool) -> None:
+    """The machine says nothing of it when it is back, and nobody else could ever clear it."""
+    world = by_events
+    world.switch("no_water")
+    world.run(5)
+    world.machine.cut_power(world.clock.seconds)
+    world.switch_off("no_water")
+    if agent_restarts:
+        world.restart()
+    world.run(30)
+    assert world.live_state.view.faults == {}
+    world.order()
+    assert world.outcome().result is Result.DONE
+
+
+def test_what_stands_through_a_boot_of_the_machine_stands_through_the_next_restart(by_events: World) -> None:
+    world = by_events
+    world.switch("no_milk")
+    world.run(5)
+    world.machine.cut_power(world.clock.seconds)
+    world.run(120)
+    world.restart()
+    world.run(5)
+    assert list(world.live_state.view.faults) == ["no_milk"]
+
+
 def test_faults_are_written_down_only_when_they_change(world: World) -> None:
     sales_block = world.journal.sales_block
     writes: list[str] = []
     connection = world.journal._database._connection
     connection.set_trace_callback(lambda sql: writes.append(sql) if sql == "COMMIT" else None)
     no_milk = Fault(code="no_milk", level="block", drinks=["latte"])
-    sales_block.keep_faults({})
-    sales_block.keep_faults({"no_milk": no_milk})
-    sales_block.keep_faults({"no_milk": no_milk})
+    sales_block.keep_faults({}, "")
+    sales_block.keep_faults({"no_milk": no_milk}, "b0")
+    sales_block.keep_faults({"no_milk": no_milk}, "b0")
     assert len(writes) == 1
     assert sales_block.faults() == {"no_milk": no_milk}
 
