@@ -1,6 +1,7 @@
 """The machine's faults as it sets, clears and names them: on the live state, in the journal, as events."""
 
 import logging
+from collections import deque
 
 from msgspec import UNSET
 
@@ -12,6 +13,8 @@ from protocol.machine import FaultEvent, StatusReply
 from protocol.messages import Fault
 from protocol.reasons import EventKind, FaultLevel
 
+REMEMBERED_EVENTS = 64
+"""Of faults, in one boot; the machine repeats each for minutes at most."""
 log = logging.getLogger(__name__)
 
 
@@ -25,12 +28,16 @@ class MachineFaults:
         self._known = journal.faults.faults
         self._boot_id = journal.faults.boot_id
         self._of_earlier_boots: set[str] = set()
+        self._heard: deque[tuple[str, int]] = deque(maxlen=REMEMBERED_EVENTS)
+        """Codes and numbers of this boot's events, in the order in which they first came."""
         if profile.knows_boots:  # or what the machine forgot in a reboot would stand for ever
             live_state.update(faults=self._known)
 
     def apply_event(self, event: FaultEvent) -> bool:
         """Whether it may be acknowledged."""
         self._enter_boot(event.boot_id)
+        if self._is_outdated(event):
+            return True
         self._of_earlier_boots.discard(event.code)
         log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
         if event.on:
@@ -59,6 +66,14 @@ class MachineFaults:
         """A machine that has booted tells its faults anew."""
         if boot_id != self._boot_id:
             self._boot_id, self._of_earlier_boots = boot_id, set(self._live_state.view.faults)
+            self._heard.clear()
+
+    def _is_outdated(self, event: FaultEvent) -> bool:
+        """Repeated after a newer word on the same fault, for its acknowledgement was lost: the newer one stands."""
+        of_this = [evt for code, evt in self._heard if code == event.code]
+        if event.evt not in of_this:
+            self._heard.append((event.code, event.evt))
+        return self._profile.knows_boots and event.evt in of_this[:-1]
 
     def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._live_state.view.faults)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent import log, show
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.records import CommandState, Verdict, refused
 from agent.machine.profile import Profile
+from protocol.machine import EventAck, FaultEvent
 from protocol.messages import Evidence, Fault
-from protocol.reasons import AgentCode, Result, Spout
+from protocol.reasons import AgentCode, FaultLevel, Result, Spout
 from tests.agent.world import World
 from tests.real_parts import missing
 
@@ -84,6 +86,40 @@ def test_what_stands_through_a_boot_of_the_machine_stands_through_the_next_resta
     world.restart()
     world.run(5)
     assert list(world.live_state.view.faults) == ["no_milk"]
+
+
+def test_a_fault_told_again_after_its_end_was_told_does_not_come_back(by_events: World) -> None:
+    """The acknowledgement of its beginning was lost, and the machine repeats each event by itself."""
+    world = by_events
+    began = FaultEvent(boot_id=world.machine.boot_id, evt=900, code="no_water", on=True, level=FaultLevel.BLOCK)
+    world.events.hear(began)
+    world.events.hear(replace(began, evt=901, on=False))
+    acknowledged = world.line.said(EventAck)
+    world.events.hear(began)
+    assert world.live_state.view.faults == {}
+    assert world.line.said(EventAck) == acknowledged + 1
+    world.events.hear(replace(began, evt=7))
+    assert list(world.live_state.view.faults) == ["no_water"]
+
+
+def test_a_new_boot_counts_its_events_from_the_beginning(by_events: World) -> None:
+    world = by_events
+    began = FaultEvent(boot_id=world.machine.boot_id, evt=900, code="no_water", on=True, level=FaultLevel.BLOCK)
+    world.events.hear(began)
+    world.events.hear(replace(began, evt=901, on=False))
+    world.events.hear(replace(began, boot_id="next"))
+    assert list(world.live_state.view.faults) == ["no_water"]
+
+
+def test_of_a_machine_that_names_no_boot_each_word_on_a_fault_counts(tmp_path: Path) -> None:
+    """It may have booted and begun to count anew; a fault too many is safer than one that is not heard."""
+    world = World(tmp_path / "state", profile=Profile(name="companion-v1", unsaid={"bootId": "?"}))
+    began = FaultEvent(boot_id="?", evt=1, code="no_water", on=True, level=FaultLevel.BLOCK)
+    world.events.hear(began)
+    world.events.hear(replace(began, evt=2, on=False))
+    world.events.hear(began)
+    assert list(world.live_state.view.faults) == ["no_water"]
+    world.close()
 
 
 def test_faults_are_written_down_only_when_they_change(world: World) -> None:
