@@ -163,10 +163,15 @@ class Journal(CommandTable):
             return self.advance(command_id, CommandState.SENT, (CommandState.INTENT,), **self.sent_now())
 
     def mark_resent(self, command_id: str) -> bool:
-        """Commit this, then write the same bytes again. False the second time, and once the machine has the order."""
+        """Commit this, then write the same bytes again. False the second time, and when either end has spoken since.
+
+        The machine has the order, or it was taken back meanwhile.
+        """
         with self.transaction():
             command = self.get(command_id)
             if command is None or command.resent or command.word > Word.NOTHING:
+                return False
+            if self.requests.is_cancel_asked(command_id):
                 return False
             return self.advance(command_id, command.state, (command.state,), "sent again", resent=1)
 

@@ -183,6 +183,18 @@ def test_a_machine_that_never_got_the_make_is_asked_and_then_given_it_once_more(
     assert_truthful(world, outcome)
 
 
+def test_a_make_taken_back_meanwhile_is_not_sent_again(world: World) -> None:
+    """Nobody waits for it any more, and the machine says that it never saw the first."""
+    deaf_for_one_make(world)
+    world.order()
+    assert world.run(2, lambda: world.line.makes() == 1)
+    world.cancel()
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, "never_started", Spout.NONE)
+    assert world.line.makes() == 1
+    assert_truthful(world, outcome)
+
+
 def test_a_make_is_not_sent_again_after_its_deadline(world: World) -> None:
     deaf_for_one_make(world)
     world.order(within=2.0)
