@@ -77,7 +77,11 @@ class Preconditions:
             is_patient = self.clock.monotonic() < patient_until
             try:
                 if not code:
-                    if (yield from self._has_it_already(command)):
+                    has_it = yield from self._has_it_already(command)
+                    if has_it is None:
+                        yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
+                        continue
+                    if has_it:
                         return None
                     snapshot = yield from self._snapshot(command)
                     if snapshot is not None and not self.readiness.refusal(command.drink_no):
@@ -93,8 +97,8 @@ class Preconditions:
                     continue
             except LineLost:
                 continue
-            self.finisher.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
-            return None
+            if self._is_waiting(command):  # the machine may have said meanwhile that it has it
+                self.finisher.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
         return None
 
     def _is_over(self, command: Command, timeliness: Timeliness) -> bool:
@@ -105,12 +109,17 @@ class Preconditions:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
         return timeliness is Timeliness.EXPIRED
 
-    def _has_it_already(self, command: Command) -> Conversation[bool]:
-        """Ask about what an earlier run received: of its last commits a card may have lost that it was sent."""
+    def _has_it_already(self, command: Command) -> Conversation[bool | None]:
+        """Ask about what an earlier run received: of its last commits a card may have lost that it was sent.
+
+        None when the machine does not answer: then it is asked again while there is time, and nothing is sent.
+        """
         if command.session == self.journal.session or command.doubted or self.driver.must(Duty.USE_COUNTERS):
             return False
         known = yield from self.driver.lookup(command.order_id)
-        if known is None or known.phase is Phase.UNKNOWN:
+        if known is None:
+            return None
+        if known.phase is Phase.UNKNOWN:
             return False
         return self.journal.count_as_sent(command, "the machine has it: an earlier run sent it")
 

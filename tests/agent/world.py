@@ -20,7 +20,7 @@ from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile, load
 from agent.making.build import Surroundings, build_machine_side
 from protocol.frames import Frame, FrameDecoder, encode
-from protocol.machine import CODES
+from protocol.machine import CODES, CountersReply, OrderReply
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
 from protocol.reasons import Result, Spout
 from simulator.machine import CoffeeMachine, Faults, Memory, Timing, Wire, setting_of
@@ -64,6 +64,8 @@ class WireLine:
         self.held_back: list[bytes] | None = None
         """What the line has taken and not delivered; None: it delivers."""
         self.written: list[Frame] = []
+        self._to_lose: dict[int, int] = {}
+        """How many frames of each command the agent will not hear."""
         self.on_write: Callable[[Frame], None] = lambda _: None
 
     def take_news(self) -> list[LineNews]:
@@ -95,6 +97,10 @@ class WireLine:
     def error_ratio(self) -> float:
         return 0.0
 
+    def lose_replies(self, kind: type[CountersReply | OrderReply], times: int) -> None:
+        """So many from now on, and nothing else."""
+        self._to_lose[kind.command] = times
+
     def reopen(self) -> None:
         """As a new process would find it."""
         self._is_open = False
@@ -113,8 +119,13 @@ class WireLine:
         self._is_open = is_plugged
         if is_plugged:
             for piece in turn.pieces:
-                self._news += self._decoder.feed(piece)
+                self._news += [frame for frame in self._decoder.feed(piece) if not self._loses(frame)]
         return turn.wake_at
+
+    def _loses(self, frame: Frame) -> bool:
+        left = self._to_lose.get(frame.command, 0)
+        self._to_lose[frame.command] = max(0, left - 1)
+        return left > 0
 
     def has_news(self) -> bool:
         return bool(self._news)

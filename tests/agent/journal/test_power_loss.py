@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal.sqlite_file import FILE
-from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, Status
+from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, OrderReply, Status
 from protocol.messages import Outcome
 from protocol.reasons import Result
 from tests.agent.power_loss import LOG, Instant, PowerLossWorld
@@ -158,27 +158,46 @@ def test_of_a_drink_whose_sending_the_card_forgot_the_machine_is_asked_first(
     assert {each.result for each in world.outcomes()} == {Result.DONE}
 
 
-def test_of_a_drink_the_machine_speaks_of_no_more_it_is_asked_all_the_same(world: PowerLossWorld) -> None:
-    """Regression: after its `done` was acknowledged nothing named the order, and a run that was written down by then
-    trusted its `received`: a second cup.
-    """
+def forget_all_but_received(world: PowerLossWorld) -> None:
+    """The drink is poured and its `done` acknowledged; of its commits the card keeps the first."""
     world.switch("without_dedup")
     world.restart()
     world.run(3)
     world.welcome()
     world.run(10)
-    make = world.make()
-    world.tell(make)
+    world.tell(world.make())
     received = world.picture()
     assert world.run(60, lambda: world.outcomes())
     world.run(10)
     world.disk = received
     world.restart()
+
+
+def test_of_a_drink_the_machine_speaks_of_no_more_it_is_asked_all_the_same(world: PowerLossWorld) -> None:
+    """Regression: after its `done` was acknowledged nothing named the order, and a run that was written down by then
+    trusted its `received`: a second cup.
+    """
+    forget_all_but_received(world)
     world.welcome()
-    world.tell(make)
+    world.tell(world.make())
     world.run(60)
     assert (world.cups(), world.line.makes()) == (1, 1)
     assert {each.result for each in world.outcomes()} == {Result.DONE}
+
+
+@pytest.mark.parametrize(
+    ("lost", "result", "code"), [(4, Result.DONE, ""), (1000, Result.REJECTED, "expired")], ids=["a few", "all"]
+)
+def test_while_it_does_not_answer_whether_it_has_the_drink_nothing_is_sent(
+    world: PowerLossWorld, lost: int, result: Result, code: str
+) -> None:
+    """Regression: no answer to three questions was taken for a no, and a second cup was made."""
+    forget_all_but_received(world)
+    world.line.lose_replies(OrderReply, lost)
+    world.welcome()
+    assert world.run(90, lambda: world.outcomes())
+    assert [(each.result, each.code) for each in world.outcomes()] == [(result, code)]
+    assert (world.cups(), world.line.makes()) == (1, 1)
 
 
 def test_what_this_run_has_refused_no_word_of_the_machine_makes_a_drink(world: PowerLossWorld) -> None:

@@ -14,7 +14,16 @@ from agent.journal.records import CommandState, Word
 from agent.journal.sqlite_file import FILE, SCHEMA, SCHEMA_VERSION
 from agent.making.order_events import DENIED
 from protocol.frames import Frame
-from protocol.machine import Booted, DoneEvent, MakeReply, OrderQuery, ProgressEvent, StatusReply, to_frame
+from protocol.machine import (
+    Booted,
+    CountersReply,
+    DoneEvent,
+    MakeReply,
+    OrderQuery,
+    ProgressEvent,
+    StatusReply,
+    to_frame,
+)
 from protocol.reasons import MachineState, Phase, Result, Spout, Stage
 from tests.agent.world import World, assert_truthful
 
@@ -135,6 +144,17 @@ def test_a_command_the_machine_has_already_is_not_sent(world: World, word: str) 
         world.events.hear(DoneEvent(boot_id=boot_id, evt=9, order_uuid="o1", total=7))
     world.welcome()
     assert world.outcome().result is (UNKNOWN if word == "status" else Result.DONE)
+    assert world.line.makes() == 0
+
+
+def test_what_it_says_to_have_while_it_is_prepared_is_not_refused(world: World) -> None:
+    """It tells its counters to nobody, and as our patience with that ends, that it pours the order."""
+    world.line.lose_replies(CountersReply, 1000)
+    world.order()
+    world.run(world.profile.timers.gate_patience - 0.1)
+    state = MachineState.BREWING
+    world.events.hear(StatusReply(msg_id=1, boot_id=world.machine.boot_id, state=state, order_uuid="o1", faults=[]))
+    assert world.outcome().result is UNKNOWN
     assert world.line.makes() == 0
 
 
