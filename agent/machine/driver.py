@@ -14,7 +14,7 @@ from agent.machine import capability_rules
 from agent.machine.capability_rules import Duty
 from agent.machine.conversation import Conversation, Heard, LineLost, LineNews, Wait
 from agent.machine.profile import Profile
-from protocol.errors import TooLarge, UnknownKind
+from protocol.errors import TooLarge, UnknownKind, WireError
 from protocol.frames import Frame
 from protocol.machine import (
     CancelDrink,
@@ -39,6 +39,12 @@ MAX_MSG_ID = 65_535
 FROM_HOST = (Hello, Status, MakeDrink, CancelDrink, OrderQuery, CountersQuery, Rinse, EventAck)
 """Only we say these: heard on a line of two wires they are its echo, and no word of the machine."""
 log = logging.getLogger(__name__)
+
+
+class Overtaken(WireError):
+    """Counts that later ones have outrun on their way: what they say is over."""
+
+
 Reply = TypeVar("Reply", HelloReply, StatusReply, CountersReply, OrderReply, CancelReply, RinseReply)
 
 
@@ -75,6 +81,8 @@ class Driver:
         self._session = 0
         self._asked: set[int] = set()
         """Questions since the last make."""
+        self._counted_by = self._msg_id
+        """The question that the last counts answered."""
         self._unanswered = ""
         """The order of a make that nothing yet shows to have arrived."""
         self.recall_at = inf
@@ -90,7 +98,7 @@ class Driver:
     def opened(self, session: int) -> None:
         """A new opening: replies to older questions must not be taken for new ones."""
         self._session = session
-        self._msg_id = self._random.randint(1, MAX_MSG_ID)
+        self._msg_id = self._counted_by = self._random.randint(1, MAX_MSG_ID)
         self.is_open = True
         self.is_greeted = self._was_greeted and self.must(Duty.REPORT_PORT_ONLY)  # an open port is all it can say
 
@@ -128,7 +136,18 @@ class Driver:
             is_reply = getattr(message, "msg_id", 0) in self._asked  # asked behind the make, so the make is there
             if is_reply or getattr(message, "order_uuid", None) == self._unanswered:
                 self._arrived()
+        if isinstance(message, CountersReply):
+            self._take_in_turn(message)
         return message
+
+    def _take_in_turn(self, counts: CountersReply) -> None:
+        """Counters that are set back are news; counts from before the last are none. Raises `Overtaken`."""
+        if self._questions_since(counts.msg_id) > self._questions_since(self._counted_by):
+            raise Overtaken("counts of before the last")
+        self._counted_by = counts.msg_id
+
+    def _questions_since(self, msg_id: int) -> int:
+        return (self._msg_id - msg_id) % MAX_MSG_ID
 
     def order_in(self, frame: Frame) -> str | None:
         """Whose drink a frame that cannot be read speaks of."""

@@ -11,9 +11,11 @@ from agent.journal.records import Snapshot
 from agent.machine.profile import Counting, Profile
 from agent.making.breaker import why_stop
 from agent.making.unordered_drinks import Movement, UnorderedDrinks
+from protocol.machine import CountersReply
 from protocol.messages import Resume, Rinse
-from protocol.reasons import Result, RinseProgram
+from protocol.reasons import EventKind, Result, RinseProgram
 from simulator.machine.jobs import Sale
+from simulator.machine.memory import Counters
 from tests.agent.world import AMERICANO, World
 
 DONE, FAILED, UNKNOWN = Result.DONE, Result.FAILED, Result.UNKNOWN
@@ -270,6 +272,37 @@ def test_once_a_person_has_looked_it_sells_again_and_stays_so_through_a_restart(
     assert world.live_state.view.stopped == ""
     world.order()
     assert world.outcome().result is DONE
+
+
+def test_counts_that_newer_ones_have_overtaken_make_a_drink_of_ours_no_strangers(watched: World) -> None:
+    """Regression: read before our drink and heard after it they set the watch back, and our drink was counted twice."""
+    world = watched
+    world.switch("delay_frame", when="once", seconds=30, command=CountersReply.command)
+    world.order()
+    assert world.outcome().result is DONE
+    world.run(200)
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 1
+    assert world.live_state.view.stopped == ""
+    assert world.told_of(EventKind.COUNTER_MOVED) == []
+
+
+@pytest.mark.parametrize("line_falls", [False, True])
+def test_counters_that_a_technician_sets_back_are_counted_on_from_there(watched: World, line_falls: bool) -> None:
+    world = watched
+    for number in range(2):
+        world.order(f"c{number}", f"o{number}")
+        world.outcome(f"c{number}")
+        world.run(2)
+    world.machine.memory.counters = Counters()
+    if line_falls:
+        world.switch("unplugged", seconds=2)
+    world.run(90)
+    assert world.live_state.view.counters is not None
+    assert world.live_state.view.counters.total == 0
+    assert world.live_state.view.stopped == ""
+    drink_for_cash(world)
+    assert world.run(90, lambda: "counter moved by 1" in world.live_state.view.stopped)
 
 
 def test_counters_lost_in_a_reboot_stop_nothing(world: World) -> None:
