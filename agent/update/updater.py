@@ -48,18 +48,21 @@ class Updater:
 
     def begin(self, job: Update) -> Answer:
         """Begin it, unless it is known already or cannot be."""
-        known = versions.answer_to(release_files.read(self.state_dir), job.job_id)
-        if known is not None:
-            status, code, words = known
+        known = self._known()
+        said = versions.answer_to(known, job.job_id)
+        if said is not None:
+            status, code, words = said
             return _answer(job, status, code, words)
         if not self.keys:
             return _answer(job, AnswerStatus.REFUSED, UpdateCode.NO_RELEASE_KEY, "COFFEE_AGENT_RELEASE_KEY is not set")
         if self._job is not None:
             return _answer(job, AnswerStatus.REFUSED, RejectCode.BUSY, f"{self._job.version} is being put in place")
+        if known.trial is not None and known.trial.version == AGENT_VERSION:
+            return _answer(job, AnswerStatus.REFUSED, RejectCode.BUSY, f"{AGENT_VERSION} is being tried")
         if job.version == AGENT_VERSION:
             return _answer(job, AnswerStatus.DONE, words=f"{AGENT_VERSION} runs already")
         try:
-            release_files.write(self.state_dir, versions.begun(self._known(), job.job_id, job.version))
+            release_files.write(self.state_dir, versions.begun(known, job.job_id, job.version))
         except OSError as error:
             return _answer(job, AnswerStatus.REFUSED, AgentCode.STORAGE, str(error))
         self._job = job
@@ -115,7 +118,7 @@ class Updater:
                 manifest, version=job.version, device_uuid=self.device_uuid, allow_older=job.allow_older
             )  # fmt: skip
             known = self._known()
-            release_files.prune(self.state_dir, {known.current})
+            release_files.prune(self.state_dir, {known.current, AGENT_VERSION})
             if job.version == known.current:
                 raise Unfit(UpdateCode.BAD_BUNDLE, f"{job.version} is what runs from the next start on")
             files = checking.files_of(signed, manifest)
