@@ -16,7 +16,7 @@ from paho.mqtt.client import MQTTMessage
 
 from cloud.courier import broker_address
 from cloud.courier.broker_address import USUAL, Tls
-from cloud.courier.broker_session import SHARED_GROUP, Abilities, CannotConnect, Session
+from cloud.courier.broker_session import MAX_UNSTORED, SHARED_GROUP, Abilities, CannotConnect, Session
 from cloud.settings import Settings
 from protocol.topics import ROOT, Channel, every
 
@@ -28,8 +28,6 @@ wanted at once."""
 LOOK_S, QUIET_S = 1.0, 30.0
 """How often a connection is looked at, on its way and once it stands; when it is lost it says so."""
 READY_WITHIN_LOOKS = 10
-MAX_INBOX = 5000
-"""Messages of devices waiting for us; beyond it the connection is dropped, and devices repeat what matters."""
 DISCARDS_TOLD_EVERY_S = 60.0
 MIDS = 1 << 16
 REPORTS = (SHARED_GROUP + every(Channel.REPORT),)
@@ -84,7 +82,9 @@ class BrokerLink:
         for_one_reader: bool = False,
     ) -> None:
         """`url`: addresses parted by commas. `for_one_reader`: one worker of many hears it, whatever the broker."""
-        self.inbox: queue.Queue[Received] = queue.Queue(MAX_INBOX)
+        self.inbox: queue.Queue[Received] = queue.Queue(MAX_UNSTORED)
+        """Full all the same, by MQTT 3.1.1 or with what a lost connection left, the connection is dropped, and devices
+        repeat what matters."""
         self.acknowledged: queue.Queue[Acknowledged] = queue.Queue()
         self.on_change = on_change
         """Called from the network thread when the connection changed; like the next two it must return at once."""

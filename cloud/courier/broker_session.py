@@ -26,6 +26,8 @@ log = logging.getLogger("cloud.courier.broker")
 KEEPALIVE_S = 20
 CONNECT_TIMEOUT_S = 5.0
 MAX_IN_FLIGHT = 200
+MAX_UNSTORED = 5000
+"""Messages of devices waiting for us: a broker with MQTT 5 is told to give no more before some are acknowledged."""
 SHARED_GROUP = "$share/workers/"
 NO_SHARED_SUBSCRIPTIONS = 0x9E
 GRANTED = 1
@@ -95,7 +97,8 @@ class Session:
     def open(self) -> None:
         """Connect, and start paho's thread. Raises `CannotConnect`."""
         try:
-            self._client.connect(self.address.host, self.address.port, KEEPALIVE_S)
+            properties = _takes_at_most(MAX_UNSTORED) if self.able.mqtt5 else None
+            self._client.connect(self.address.host, self.address.port, KEEPALIVE_S, properties=properties)
             self._client.loop_start()
         except (OSError, ValueError) as error:  # ssl's errors are OSErrors
             told = error if isinstance(error, OSError) else OSError(str(error))
@@ -227,6 +230,12 @@ class Session:
         self.is_ready = self.is_listening = False
         self.is_lost = True
         self._ends.session_lost(self)
+
+
+def _takes_at_most(messages: int) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's own
+    properties.ReceiveMaximum = messages
+    return properties
 
 
 @lru_cache

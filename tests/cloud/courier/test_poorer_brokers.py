@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from pytest_mock import MockerFixture
 
-from cloud.courier.broker import BrokerLink
+from cloud.courier.broker import BrokerLink, Received
 from cloud.courier.reader_lease import LEASE_S, Reader
 from protocol.topics import Channel, every, topic
 from simulator.broker import Broker
@@ -110,6 +110,26 @@ def test_no_more_is_under_way_than_the_broker_takes(dialled: Dialled) -> None:
         wait_until(lambda: len(machine.client.payloads()) == 3)
         broker.faults.release_pubacks()
         wait_until(lambda: len(machine.client.payloads()) == 5)
+        machine.client.disconnect()
+
+
+def test_no_more_is_given_to_us_than_we_hold(dialled: Dialled, mocker: MockerFixture) -> None:
+    """Regression: a broker that gives more at once, as it may unless told, filled the inbox of each new connection."""
+    for module in ("broker", "broker_session"):
+        mocker.patch(f"cloud.courier.{module}.MAX_UNSTORED", 3)
+    with Broker() as broker:
+        link = dialled(broker.url)
+        assert link.wait_connected(30)
+        machine = Machine(broker.port)
+        for number in range(5):
+            machine.say(b"%d" % number)
+        wait_until(lambda: broker.memory.sessions["link"].waiting == 5 or link.connections > 1)
+        heard: list[Received] = []
+        while len(heard) < 5:
+            heard.append(link.inbox.get(timeout=30))
+            link.ack(heard[-1])
+        assert [received.payload for received in heard] == [b"0", b"1", b"2", b"3", b"4"]
+        assert link.connections == 1
         machine.client.disconnect()
 
 
