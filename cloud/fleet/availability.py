@@ -42,8 +42,8 @@ def obstacle(
 ) -> str:
     """The code of why not, "" when it could be made or nothing is known. A test device is not checked.
 
-    `drink`: its bare number where there is no row of it. `patient` leaves out what passes by itself before a buyer
-    has paid; an order being poured is not left out.
+    `drink`: "" for all of the machine, a bare number for one that it has no more. `patient` leaves out what passes by
+    itself before a buyer has paid; an order being poured is not left out.
     """
     if (closed := closed_code(device, drink)) != "":
         return closed
@@ -68,10 +68,12 @@ def standing_obstacle(live: DeviceLive) -> str:
 
 
 def closed_code(device: Device, drink: Drink | str) -> str:
-    """Whether the machine or this drink of it is taken out of sale; "" when neither is."""
+    """Whether the machine or this drink of it is taken out of sale; "" when neither is. A removed drink is."""
     if device.status == CLOSED or device.closed_since is not None:
         return CLOSED
-    return DRINK_CLOSED if isinstance(drink, Drink) and drink.closed_since is not None else ""
+    if isinstance(drink, str):
+        return DRINK_CLOSED if drink else ""
+    return DRINK_CLOSED if drink.closed_since is not None else ""
 
 
 def drink_of(session: Session, device_uuid: str, drink_no: str) -> Drink | str:

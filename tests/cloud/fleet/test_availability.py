@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from cloud.fleet.availability import obstacle
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Device, DeviceLive, Drink
 from protocol.reasons import MachineState
 
 
 def judged(device_status: str = "active", online: bool = True, drink_no: str = "latte", **state: Any) -> str:
-    device = Device(device_uuid="m", status=device_status)
-    return obstacle(device, DeviceLive(device_uuid="m", online=online, state=state or None), drink_no, "mine")
+    device, live = Device(device_uuid="m", status=device_status), DeviceLive(device_uuid="m", online=online)
+    live.state = state or None
+    return obstacle(device, live, Drink(device_uuid="m", drink_no=drink_no), "mine")
 
 
 def test_a_ready_machine_has_nothing_in_the_way() -> None:
@@ -20,7 +21,7 @@ def test_a_ready_machine_has_nothing_in_the_way() -> None:
 
 
 def test_a_machine_that_never_spoke_is_not_judged() -> None:
-    assert obstacle(Device(device_uuid="m", status="active"), None, "latte") == ""
+    assert obstacle(Device(device_uuid="m", status="active"), None, "") == ""
 
 
 def test_a_machine_without_a_state_is_judged_by_its_presence() -> None:
@@ -30,7 +31,11 @@ def test_a_machine_without_a_state_is_judged_by_its_presence() -> None:
 
 def test_of_two_agents_under_one_name_nobody_knows_which_would_pour() -> None:
     live = DeviceLive(device_uuid="m", online=True, two_agents_since=datetime(2026, 5, 1, tzinfo=UTC))
-    assert obstacle(Device(device_uuid="m", status="active"), live, "latte") == "two_agents"
+    assert obstacle(Device(device_uuid="m", status="active"), live, "") == "two_agents"
+
+
+def test_a_drink_the_machine_has_no_more_is_closed() -> None:
+    assert obstacle(Device(device_uuid="m", status="active"), None, "latte") == "drink_closed"
 
 
 @pytest.mark.parametrize(

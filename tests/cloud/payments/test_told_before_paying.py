@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import DeviceLive, Drink
 from tests.cloud.tills import Till
 from tests.cloud.worlds import DEVICE
 
@@ -53,6 +54,20 @@ def test_what_passes_before_the_buyer_has_paid_stops_nobody(till: Till, machine:
     till.world.database.transact(_let_the_machine_be, True, {"link": "up", "machine": machine, "busy_order": None})
 
     assert till.press(order_id).status_code == 200
+
+
+@pytest.mark.parametrize("was_closed", [False, True], ids=["open", "closed before"])
+def test_a_drink_removed_from_the_menu_is_not_sold_to_who_has_its_page_open(till: Till, was_closed: bool) -> None:
+    order_id = till.world.scan()
+    if was_closed:
+        till.world.database.transact(lambda tx: tx.session.execute(update(Drink).values(closed_since=till.world.now)))
+    till.world.database.transact(lambda tx: tx.session.execute(delete(Drink)))
+
+    answer = till.press(order_id)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "drink_closed")
+    assert till.payments_there() == []
+    assert till.world.status(order_id) == "created"
 
 
 def _let_the_machine_be(tx: Any, online: bool, state: dict[str, Any]) -> None:

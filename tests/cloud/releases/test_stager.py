@@ -106,7 +106,7 @@ class Fleet:
 
     def obstacle(self, device: str) -> str:
         with self.world.database.read() as session:
-            return obstacle(session.get_one(Device, device), session.get_one(DeviceLive, device), "latte")
+            return obstacle(session.get_one(Device, device), session.get_one(DeviceLive, device), "")
 
 
 @pytest.fixture

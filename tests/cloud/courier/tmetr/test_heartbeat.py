@@ -32,7 +32,7 @@ def sqlite_rig(sqlite_world: World) -> Iterator[TmetrRig]:
 
 def why_not(rig: TmetrRig) -> str:
     with rig.world.database.read() as session:
-        return obstacle(session.get_one(Device, DEVICE), session.get(DeviceLive, DEVICE), "latte")
+        return obstacle(session.get_one(Device, DEVICE), session.get(DeviceLive, DEVICE), "")
 
 
 def look(rig: TmetrRig, seconds: float = 30.0) -> None:
