@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cloud.access import second_factor, sessions
 from cloud.access.acts import GRANTS, Act, Role, may_grant
-from cloud.access.models import Membership, User
+from cloud.access.models import JournalRow, Membership, User
 from cloud.access.person import Person
 from cloud.access.tokens import hashed, new_id, new_token
 from cloud.database.transaction import Transaction
@@ -46,13 +46,18 @@ def add(tx: Transaction, email: str, name: str, now: datetime, *, is_admin: bool
 def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -> tuple[User, bool]:
     """Whom `by` may give a role, and whether he is to be given a link.
 
-    Raises `NotAllowed` for an account that others have made: whoever hands over its first link could have kept it.
+    An account that is nobody's any more begins anew: what let its holder in before lets in nobody. Raises `NotAllowed`
+    for one that others have made: whoever hands over its first link could have kept it.
     """
     known = by_email(tx.session, email)
     if known is None:
         return add(tx, email, name, now), True
+    tx.session.refresh(known, with_for_update=True)  # of two who find it to be nobody's the second finds it the first's
     others = set(tx.session.scalars(select(Membership.merchant_id).where(Membership.user_id == known.id)))
-    is_own = bool(others) and all(Act.MANAGE_USERS in _acts(by, merchant) for merchant in others)
+    if not others and not known.is_admin:
+        reset(tx, known.id, now, with_second_factor=True)
+        known.asks_second_factor = True
+    is_own = all(Act.MANAGE_USERS in _acts(by, merchant) for merchant in others)
     if not by.is_admin and (known.is_admin or not is_own):
         raise NotAllowed("elsewhere")
     return known, not known.password and known.disabled_at is None
@@ -123,6 +128,19 @@ def give_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machi
         tx.session.add(row)
     row.role, row.machines = str(role), None if machines is None else sorted(set(machines))
     return row
+
+
+def give_back_role(tx: Transaction, user_id: str, merchant_id: str, role: Role, machines: Iterable[str] | None,
+                   by: Person) -> Membership:  # fmt: skip
+    """The same to who had one. Raises `NotAllowed` where another merchant has had the account in hand since."""
+    if _membership(tx.session, user_id, merchant_id) is None:
+        tx.session.get_one(User, user_id, with_for_update=True)
+        acts = select(func.max(JournalRow.id)).where(JournalRow.kind == "user", JournalRow.object_id == user_id)
+        ours = tx.session.scalar(acts.where(JournalRow.merchant_id == merchant_id)) or 0
+        theirs = tx.session.scalar(acts.where(JournalRow.merchant_id.not_in(["", merchant_id]))) or 0
+        if theirs > ours:
+            raise NotAllowed("elsewhere")
+    return give_role(tx, user_id, merchant_id, role, machines, by)
 
 
 def take_role(tx: Transaction, user_id: str, merchant_id: str, by: Person | None = None) -> None:

@@ -57,7 +57,7 @@ def _write_user(tx: Transaction, subject: Subject, values: Values, hand: Hand) -
         users.take_role(tx, subject.id, subject.merchant_id, hand.person)
     else:
         role = Role(values["role"])
-        users.give_role(tx, subject.id, subject.merchant_id, role, values["machines"], hand.person)
+        users.give_back_role(tx, subject.id, subject.merchant_id, role, values["machines"], hand.person)
 
 
 def _present_fields(tx: Transaction, subject: Subject, names: Values) -> Values:

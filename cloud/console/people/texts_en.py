@@ -37,7 +37,7 @@ EN = {
     "people.enabled": "They can log in again.",
     "people.own_role": "Your own role is changed by somebody else.",
     "people.above_own_role": "Nobody gives or takes more than they may do themselves.",
-    "people.elsewhere": "Another merchant has this address already. The platform's admin can add it.",
+    "people.elsewhere": "This address has an account that you do not manage. The platform's admin can give it a role.",
     "people.link_title": "A link for {email}",
     "people.link_text": "Hand it over in person: it chooses a password. Good for 72 hours, once; never shown again.",
     "people.back": "To the list",

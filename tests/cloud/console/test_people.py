@@ -4,7 +4,7 @@ import re
 
 from cloud.access import users
 from cloud.access.acts import Role
-from cloud.access.models import JournalRow, Membership
+from cloud.access.models import JournalRow, Membership, User
 from tests.cloud.console.building import FOREIGN, OWN, Console, email_of, post
 
 OWNER, MANAGER, VIEWER = f"owner@{OWN}", f"manager@{OWN}", f"viewer@{OWN}"
@@ -110,3 +110,65 @@ def test_a_support_access_ends_after_its_hour(console: Console) -> None:
     post(console.client("admin"), "/console/support/open", merchant_id=OWN, why="ticket 7")
     console.clock.advance(3601)
     assert console.person("admin").supported == frozenset()
+
+
+def taken_out(console: Console, who: str) -> None:
+    """Nobody's any more."""
+    console.cloud.database.transact(users.take_role, console.ids[who], who.partition("@")[2])
+
+
+def invited_by(console: Console, who: str, merchant: str, email: str) -> str:
+    """The link that is shown; "" for none."""
+    shown = post(console.client(who), f"/console/people/invite/{merchant}", email=email, role="viewer").text
+    return "".join(re.findall(r"(/console/welcome/[\w-]+)", shown))
+
+
+def test_who_was_taken_out_is_invited_back(console: Console) -> None:
+    post(console.client(OWNER), f"/console/people/{member(console, VIEWER)}/role", take="1")
+
+    link = invited_by(console, OWNER, OWN, email_of(VIEWER))
+
+    assert role_of(console, VIEWER) == "viewer"
+    assert post(console.client(), link, password="a good password").status_code == 303
+
+
+def test_whoever_had_an_account_before_has_nothing_at_who_invites_it(console_on_each: Console) -> None:
+    """Its first merchant may have kept the link, and with it the password, the second factor and a session."""
+    console, theirs = console_on_each, f"viewer@{FOREIGN}"
+    console.cloud.database.transact(users.set_password, console.ids[theirs], "known to them", console.clock.now)
+    console.cloud.database.transact(lambda tx: setattr(tx.session.get(User, console.ids[theirs]), "totp", "theirs"))
+    kept = console.client(theirs)
+    taken_out(console, theirs)
+
+    assert invited_by(console, OWNER, OWN, email_of(theirs))
+
+    assert kept.get("/console/account").status_code == 303
+    with console.cloud.database.read() as session:
+        user = session.get_one(User, console.ids[theirs])
+    assert (user.password, user.totp, user.asks_second_factor) == ("", "", True)
+    assert role_of(console, theirs) == "viewer"
+
+
+def test_an_account_another_merchant_has_taken_in_since_comes_back_by_no_way(console: Console) -> None:
+    """Who invited it holds its link: neither an invitation nor putting back brings him to its first merchant."""
+    post(console.client(OWNER), f"/console/people/{member(console, VIEWER)}/role", take="1")
+    taking = entries(console)[-1].id
+    assert invited_by(console, f"owner@{FOREIGN}", FOREIGN, email_of(VIEWER))
+
+    assert not invited_by(console, OWNER, OWN, email_of(VIEWER))
+    post(console.client(OWNER), f"/console/journal/{taking}/undo")
+    console.cloud.database.transact(users.take_role, console.ids[VIEWER], FOREIGN)
+    post(console.client(OWNER), f"/console/journal/{taking}/undo")
+
+    assert role_of(console, VIEWER) is None
+
+
+def test_an_account_that_was_disabled_stays_so(console: Console) -> None:
+    post(console.client(OWNER), f"/console/people/{member(console, VIEWER)}/disable")
+    taken_out(console, VIEWER)
+
+    assert not invited_by(console, OWNER, OWN, email_of(VIEWER))
+
+    assert role_of(console, VIEWER) == "viewer"
+    with console.cloud.database.read() as session:
+        assert session.get_one(User, console.ids[VIEWER]).disabled_at is not None
