@@ -155,11 +155,11 @@ class Entrance:
         return _next() or address("shell.home")
 
     def _say(self, key: str) -> None:
-        flash(str(self._frame.texts(cookies.language(), self._cloud.clock())(key)), "good")
+        flash(str(self._frame.texts(self._guard.language(), self._cloud.clock())(key)), "good")
 
     def _page(self, name: str, refused: Refused | None = None, *, status: int = 200, **values: Any) -> BaseResponse:
         now = self._cloud.clock()
-        texts = self._frame.texts(cookies.language(), now)
+        texts = self._frame.texts(self._guard.language(), now)
         if refused is not None:
             status = 429 if refused.why == "wait" else 400
             values["problem_text"] = texts(f"shell.{refused.why}", left=_left(texts, refused.until, now))

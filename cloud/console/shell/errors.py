@@ -9,10 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.console.shell import cookies
 from cloud.console.shell.desk import address
 from cloud.console.shell.frame import Frame
-from cloud.console.shell.guard import FRAGMENT, leave_for
+from cloud.console.shell.guard import FRAGMENT, Guard, leave_for
 from cloud.wiring import Cloud
 
 log = logging.getLogger("cloud.console")
@@ -23,9 +22,10 @@ KNOWN = frozenset({400, 403, 404, 409, 429, 500, 503})
 class Errors:
     """Handlers of the blueprint's errors."""
 
-    def __init__(self, cloud: Cloud, frame: Frame) -> None:
+    def __init__(self, cloud: Cloud, frame: Frame, guard: Guard) -> None:
         self._cloud = cloud
         self._frame = frame
+        self._guard = guard
 
     def known(self, error: HTTPException) -> BaseResponse:
         """Something asked that cannot be, or may not."""
@@ -52,7 +52,7 @@ class Errors:
 
     def _page(self, code: int, text: str = "") -> BaseResponse:
         family = code if code in KNOWN else (500 if code >= 500 else 400)
-        texts = self._frame.texts(cookies.language(), self._cloud.clock())
+        texts = self._frame.texts(self._guard.language(), self._cloud.clock())
         html = render_template(
             "console/shell/error.html", **self._frame.outside(texts), title=texts(f"shell.error.{family}"),
             text=texts(text or f"shell.error.{family}.text"), is_fragment=FRAGMENT in request.headers,

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -19,6 +20,7 @@ from cloud.access.known_browsers import KnownBrowsers
 from cloud.access.person import NOTHING, Person, Scope
 from cloud.access.tokens import new_id
 from cloud.buyer.headers import is_own
+from cloud.buyer.texts import Language
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import MERCHANT, Desk, NeedsConfirmation, address
 from cloud.console.shell.frame import Frame
@@ -80,6 +82,14 @@ class Guard:
         """Who has taken the first step of two."""
         seen = self.who()
         return self._here(seen.person) if seen is not None and not seen.is_complete else None
+
+    def language(self) -> Language:
+        """In which to speak to who asks, on pages that are shown before anybody has a desk, and when all else fails."""
+        try:
+            seen = self.who()
+        except SQLAlchemyError:
+            seen = None
+        return cookies.language(seen.person.language if seen is not None else "")
 
     def browser(self, email: str) -> str:
         """What this account calls the browser that asks; "" for one it was never entered by."""

@@ -267,3 +267,14 @@ def test_after_confirming_one_comes_back_to_the_page_of_the_form_and_nowhere_els
         answer = client.post("/console/account/recovery-codes", data={"csrf_token": token}, headers={"Referer": page})
         where = answer.headers["Location"]
         assert where == ("/console/confirm" if back is None else f"/console/confirm?next={back}")
+
+
+def test_what_is_shown_without_a_desk_is_in_the_language_of_the_account(console: Console) -> None:
+    """Regression: a Russian account in an English browser was asked in English, and refused in it."""
+    client = console.client(OWNER)
+    post(client, "/console/account/taste", language="ru", theme="")
+    english = {"Accept-Language": "en"}
+    assert "Подтвердите" in client.get("/console/confirm", headers=english).text
+    for nothing in ("/console/none", "/console/orders/none"):
+        assert '<html lang="ru"' in client.get(nothing, headers=english).text
+    assert '<html lang="en"' in console.client().get("/console/login", headers=english).text
