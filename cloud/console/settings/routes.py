@@ -1,5 +1,6 @@
 """Pages of the settings: merchants, machines, menus, buyers' texts; each save is one act, and can be taken back."""
 
+import re
 from typing import Any
 
 from flask import Response, request
@@ -26,6 +27,7 @@ from cloud.fleet.vault import Vault
 
 room = Room("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_SETTINGS, "settings", 70))
 MACHINE = ("location", "zone", "serial_no", "status", "logo_url", "qr")
+_OF_KEYS = re.compile(r"(?:line \d+, merchant\.payment\.\w+\.)?(\w+):? (.+)", re.DOTALL)
 DRINK_FIELDS = ("name", *forms.PRICES)
 MERCHANT_FIELDS = ("name", "contact_email", "valid_until", "zone")
 ZONES = (
@@ -88,8 +90,9 @@ def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse
         )  # fmt: skip
     except FleetFileError as error:
         return desk.render(
-            "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=typed, problems=error.problems
-        )
+            "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=typed,
+            problems=_of_form(desk, error.problems),
+        )  # fmt: skip
     desk.say("settings.keys_saved")
     return desk.go("settings.merchant", merchant_id=merchant_id)
 
@@ -219,6 +222,19 @@ def _must(desk: Desk, what: str) -> str:
     key = f"settings.must.{'price' if what in forms.PRICES else 'note' if what in NOTE_FIELDS else what}"
     least, most = desk.texts.price(file_fields.MIN_PRICE), desk.texts.price(file_fields.MAX_PRICE)
     return str(desk.texts(key, least=least, most=most, longest=MAX_NOTE)) if desk.texts.has(key) else ""
+
+
+def _of_form(desk: Desk, problems: list[str]) -> list[str]:
+    """What is wrong with keys that were typed: the file's rules are asked in a file's words, nobody here wrote one."""
+    told = []
+    for words in problems:
+        name, rest = found.groups() if (found := _OF_KEYS.fullmatch(words)) else ("", words)
+        if name and (must := _must(desk, name)):
+            told.append(f"{desk.texts(f'settings.{name}')}: {must}")
+        else:
+            of_field = f"{desk.texts(f'settings.{name}')}: {rest}" if desk.texts.has(f"settings.{name}") else words
+            told.append(f"{desk.texts('settings.told_in_english')} {of_field}")
+    return told
 
 
 def _note(field: str) -> None:

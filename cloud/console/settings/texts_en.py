@@ -89,6 +89,12 @@ EN = {
     "settings.must.logo_url": "an address that begins with https:// or http://, at most 1024 characters",
     "settings.must.drink_no": "1 to 128 characters in one line",
     "settings.must.note": "at most {longest} characters",
+    "settings.must.page_url": "an address in the public net: https://..., without # and without user and password",
+    "settings.must.status_url": "an address in the public net: https://..., without ?, # and user and password",
+    "settings.must.action_url": "an address in the public net: https://..., without ?, # and user and password; "
+    "it needs the address of the state beside it",
+    "settings.must.secret_key": "Latin letters, digits and signs without spaces; of your own page 32 or more",
+    "settings.told_in_english": "What is wrong, in the words of fleet.toml:",
     "settings.file": "Fleet file",
     "settings.file_line": "The same in one file. No keys are in it.",
     "settings.export": "Download fleet.toml",

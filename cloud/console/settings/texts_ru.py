@@ -89,6 +89,12 @@ RU = {
     "settings.must.logo_url": "адрес, который начинается с https:// или http://, не длиннее 1024 знаков",
     "settings.must.drink_no": "от 1 до 128 знаков в одну строку",
     "settings.must.note": "не больше {longest} знаков",
+    "settings.must.page_url": "адрес в открытой сети: https://…, без # и без имени с паролем",
+    "settings.must.status_url": "адрес в открытой сети: https://…, без ?, без # и без имени с паролем",
+    "settings.must.action_url": "адрес в открытой сети: https://…, без ?, без # и без имени с паролем; "
+    "вместе с ним нужен и адрес состояния",
+    "settings.must.secret_key": "латинские буквы, цифры и знаки без пробелов; у своей страницы оплаты от 32 знаков",
+    "settings.told_in_english": "Что не так, названо по-английски, словами файла fleet.toml:",
     "settings.file": "Файл парка",
     "settings.file_line": "То же самое одним файлом. Ключей в нём нет.",
     "settings.export": "Скачать fleet.toml",

@@ -1,5 +1,6 @@
 """Saving in the console: one act, journalled, taken back; keys write-only; the buyer's page as it would be."""
 
+import html
 import re
 
 import pytest
@@ -239,8 +240,23 @@ def leads_into_public_net_only(console: Console) -> bool | None:
 )
 def test_an_owner_does_not_lead_us_into_our_own_network(console: Console, inside: str) -> None:
     """Regression: our worker called the host's own services at an address that an owner had saved."""
-    assert "status_url must begin with https:// and be a public address" in own_page(console, status_url=inside)
+    assert "Адрес состояния: адрес в открытой сети: https://" in own_page(console, status_url=inside)
     assert leads_into_public_net_only(console) is None
+
+
+def test_what_is_wrong_with_keys_is_told_in_the_readers_words(console: Console) -> None:
+    """Regression: "line 8, merchant.payment.Custom.page_url: must begin with ..." of a file that nobody had written."""
+    told = own_page(console, page_url="http://pay.example.org", secret_key="short")
+    assert "Страница оплаты: адрес в открытой сети: https://" in told
+    assert "Секретный ключ: латинские буквы" in told
+    assert "line 8" not in told
+    other = html.unescape(own_page(console, account_id="not an account"))
+    assert "по-английски, словами файла fleet.toml: Номер магазина (терминала): must be 1 to 64" in other
+
+
+def test_a_file_that_is_refused_says_in_whose_words(console: Console) -> None:
+    told = post(console.client(OWNER), f"/console/settings/{OWN}/import", text="[[device]]\nnothing = 1\n").text
+    assert "Что не так, названо по-английски" in told
 
 
 def test_addresses_are_of_who_chose_them_last(console: Console) -> None:
