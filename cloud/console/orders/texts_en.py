@@ -178,6 +178,10 @@ EN = {
     "orders.line.two_agents": "Two speak under the machine's name",
     "orders.line.clock_wrong": "The device's clock is wrong",
     "orders.line.clock_right": "The device's clock is right again",
+    "orders.line.closed": "The machine is closed for sale",
+    "orders.line.opened": "The machine sells again",
+    "orders.line.drink_closed": "This drink is closed for sale",
+    "orders.line.drink_opened": "This drink is sold again",
     "orders.line.other": "Event: {what}",
     # Acts
     "orders.act.return": "Return the money",

@@ -178,6 +178,10 @@ RU = {
     "orders.line.two_agents": "Под именем автомата говорят двое",
     "orders.line.clock_wrong": "Часы устройства врут",
     "orders.line.clock_right": "Часы устройства снова верны",
+    "orders.line.closed": "Автомат закрыт для продажи",
+    "orders.line.opened": "Автомат снова продаёт",
+    "orders.line.drink_closed": "Продажа этого напитка закрыта",
+    "orders.line.drink_opened": "Продажа этого напитка снова открыта",
     "orders.line.other": "Событие: {what}",
     # Acts
     "orders.act.return": "Вернуть деньги",

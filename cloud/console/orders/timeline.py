@@ -37,6 +37,7 @@ _WARN = frozenset(
     {
         "payment_canceled", "paid_late", "machine_unsure", "money_returned", "manual_make_expired", "hold_closes",
         "claim_opened", "return_requested", "fault_set", "line_down", "stray_outcome", "two_agents", "trust_refuted",
+        "closed", "drink_closed",
     }
 )  # fmt: skip
 _GOOD = frozenset(

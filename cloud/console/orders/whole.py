@@ -12,6 +12,7 @@ from cloud.access.person import Scope
 from cloud.console.orders.facts import MONEY_TASKS, facts_of
 from cloud.console.orders.timeline import Line, Who, merged, who_of
 from cloud.console.orders.verdict import Facts
+from cloud.fleet.closing import BREAKER, CLOSED_EVENT, OPENED_EVENT
 from cloud.fleet.machine_events import MachineEvent
 from cloud.fleet.models import Device
 from cloud.orders import claims
@@ -178,7 +179,18 @@ def _of_machine(session: Session, order: Order, now: datetime) -> Iterator[Line]
             if abs(row.at - row.received_at) > timedelta(seconds=5)
             else row.evidence
         )
-        yield Line(row.received_at, Who.AGENT, row.what, reason=row.code, words=row.words, evidence=told)
+        if row.what not in {CLOSED_EVENT, OPENED_EVENT}:
+            yield Line(row.received_at, Who.AGENT, row.what, reason=row.code, words=row.words, evidence=told)
+        elif row.evidence.get("drink") in {None, "", order.drink_no}:
+            yield _of_sale(row)
+
+
+def _of_sale(row: MachineEvent) -> Line:
+    """The machine, or its drink, was taken out of sale or back: the deed of a person, or of the breaker."""
+    by, drink = str(row.evidence.get("by", "")), row.evidence.get("drink")
+    who = Who.CLOUD if by == BREAKER else Who.PERSON
+    what, name = f"drink_{row.what}" if drink else row.what, by if who is Who.PERSON else ""
+    return Line(row.received_at, who, what, name, words=row.words, evidence=_known(row.evidence))
 
 
 def _all(session: Session, kind: Any, order_id: str, by: Any) -> list[Any]:

@@ -10,11 +10,14 @@ from click.testing import CliRunner
 from cloud.access.signing import Signer
 from cloud.cli import main
 from cloud.console.orders.evidence import NotEvidence, verify
+from cloud.fleet import closing
+from cloud.fleet.closing import BREAKER
+from cloud.fleet.models import Drink
 from cloud.orders import archive
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
 from tests.cloud.console.made import poured
-from tests.cloud.worlds import SECRET_KEY
+from tests.cloud.worlds import DEVICE, SECRET_KEY
 
 OURS = Signer(SECRET_KEY)
 
@@ -53,6 +56,24 @@ def test_an_order_at_rest_is_found_shown_and_proved(console: Console) -> None:
     assert stranger.get(f"/console/orders/{order_id}").status_code == 404
     assert order_id in support.get(f"/console/orders/{order_id}").text
     assert verify(support.get(f"/console/orders/{order_id}/evidence.json").text, OURS)["order"]["id"] == order_id
+
+
+def test_what_people_close_meanwhile_is_theirs_and_of_no_other_drink(console: Console) -> None:
+    """Regression: another drink that a person closed stood there as the agent's "event: closed"."""
+    world = console.world
+    world.database.transact(lambda tx: tx.session.add(Drink(device_uuid=DEVICE, drink_no="mocha", name="Мокко")))
+    order_id = poured(world)
+    for drink_no, by in (("mocha", "Анна"), ("latte", "Анна"), ("", BREAKER)):
+        world.database.transact(closing.close, DEVICE, drink_no, by, "пахнет", world.now)
+    client = console.client("support@north")
+
+    page = client.get(f"/console/orders/{order_id}").text
+    document = verify(client.get(f"/console/orders/{order_id}/evidence.json").text, OURS)
+
+    told = [(one["what"], one["who"], one.get("name")) for one in document["happened"] if "closed" in one["what"]]
+    assert told == [("drink_closed", "person", "Анна"), ("closed", "cloud", None)]
+    assert "Продажа этого напитка закрыта" in page
+    assert "Автомат закрыт для продажи" in page
 
 
 def _changed(whole: dict[str, Any]) -> None:
