@@ -1,7 +1,8 @@
 """What a person types into the one search field, understood: order, payment, amount, moment, last characters. Pure.
 
-Words are read in any order: "149 вчера 12:40", "14:05", "…9a3f", a number copied whole. What could mean two things is
-looked for as both. Cards are never looked for: no digit of one is stored here (docs/console.md).
+Words are read in any order: "149 вчера 12:40", "29 ноября", "…9a3f", a number copied whole. What could mean two things
+is looked for as both; beside a day or a time, a word without a digit names nothing ("вчера капучино", "около 16:54").
+Cards are never looked for: no digit of one is stored here (docs/console.md).
 """
 
 import re
@@ -15,6 +16,21 @@ AROUND = timedelta(minutes=20)
 """People remember a time so well."""
 TAIL_AT_LEAST = 4
 _DAYS = {"сегодня": 0, "today": 0, "вчера": 1, "yesterday": 1, "позавчера": 2}
+_MONTHS = {
+    name[:length]: month
+    for names in (
+        "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+        "январь февраль март апрель май июнь июль август сентябрь октябрь ноябрь декабрь",
+        "january february march april may june july august september october november december",
+    )
+    for month, name in enumerate(names.split(), 1)
+    for length in range(3, len(name) + 1)
+}
+"""Their names, also shortened."""
+_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_IN_WORDS = re.compile(
+    rf"\b(?:(\d{{1,2}})\s+({_MONTH})|({_MONTH})\.?\s+(\d{{1,2}}))\b(?!:)[.,]?(?:\s+(20\d\d)\b)?", re.IGNORECASE
+)
 _MONEY = re.compile(r"(\d{1,6})(?:[.,](\d{2}))?(₽|р|р\.|руб|руб\.|rub)?", re.IGNORECASE)
 _UNITS = frozenset({"₽", "р", "р.", "руб", "руб.", "rub"})
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?")
@@ -47,8 +63,10 @@ NOTHING = Query()
 
 def parse(text: str, now: datetime, zone: tzinfo) -> Query:
     """What `text` asks for, on the clock of `zone`."""
-    words = text.strip()[:LONGEST].split()
-    name = tail = no_day = ""
+    today = now.astimezone(zone).date()
+    words = _IN_WORDS.sub(lambda found: _in_digits(found, today), text.strip()[:LONGEST]).split()
+    tail = no_day = ""
+    names: list[str] = []
     kopecks: int | None = None
     day: date | None = None
     moment: time | None = None
@@ -57,7 +75,7 @@ def parse(text: str, now: datetime, zone: tzinfo) -> Query:
             continue
         if (read_time := _time(word)) is not None:
             moment = read_time
-        elif (read_day := _day(word, now.astimezone(zone).date())) is not None:
+        elif (read_day := _day(word, today)) is not None:
             day = read_day
         elif (read_money := _kopecks(word)) is not None:
             kopecks = read_money
@@ -67,9 +85,20 @@ def parse(text: str, now: datetime, zone: tzinfo) -> Query:
         elif _ISO.fullmatch(word) or _DATE.fullmatch(word):
             no_day = word
         elif _NAME.fullmatch(word):
-            name = tail = word
+            names.append(word)
+    if day or moment:
+        names = [word for word in names if any(map(str.isdigit, word))]
+    name = names[-1] if names else ""
+    tail = name or tail
     since, until = _span(day, moment, now, zone)
     return Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, since, until, no_day)
+
+
+def _in_digits(found: re.Match[str], today: date) -> str:
+    """A day that was named with its month, as 2026-11-29: the last such day, where no year was named."""
+    month, day = _MONTHS[(found[2] or found[3]).casefold()], int(found[1] or found[4])
+    year = int(found[5] or (today.year if (month, day) <= (today.month, today.day) else today.year - 1))
+    return f" {year}-{month:02}-{day:02} "
 
 
 def _time(word: str) -> time | None:

@@ -18,9 +18,9 @@ EN = {
     "orders.empty": "No orders yet",
     "orders.empty.line": "As soon as somebody pays for a drink, the order is here.",
     "orders.nothing": "Nothing found",
-    "orders.nothing.line": "Amounts and last characters are looked for in the last three days unless you name one. "
-    "The buyer sees the order's number on their page. Card numbers cannot be looked for: we do not keep them. The "
-    "payment service's cabinet finds a payment by its card, and that payment's number is found here.",
+    "orders.nothing.no_day": "Amounts and last characters are looked for in the last three days: name the day. ",
+    "orders.nothing.line": "The buyer sees the order's number on their page. Card numbers cannot be looked for: we do "
+    "not keep them. The payment service's cabinet finds a payment by its card, and its number is found here.",
     "orders.reset": "Show all orders",
     "orders.size.0": "small",
     "orders.size.1": "medium",
