@@ -1,7 +1,8 @@
 """Pages about incidents: what is wrong now and was, what is done about it, what is under maintenance."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from flask import request
 from werkzeug.wrappers import Response as BaseResponse
@@ -22,10 +23,11 @@ from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import link_of
 from cloud.console.shell.desk import MOST_REPEATED, Desk, Done
 from cloud.console.shell.kinds import DEVICE
-from cloud.console.shell.machines import machines_in
+from cloud.console.shell.machines import machines_in, zones_of
 from cloud.console.shell.paging import Key
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
+from cloud.fleet.zones import zone
 
 TEXTS: Mapping[Language, Mapping[str, str]] = {"ru": RU | WHAT_TO_DO_RU, "en": EN | WHAT_TO_DO_EN}
 room = Room("alerts", TEXTS, Nav("alerts.overview", Act.SEE_INCIDENTS, icon="alerts", order=25))
@@ -36,19 +38,29 @@ MAINTENANCE = {hours: timedelta(hours=int(hours)) for hours in ("2", "8", "24", 
 
 
 class Sayer:
-    """Says incidents in the words of the messages, in the language and the time of the page."""
+    """Says incidents in the words of the messages, in the language of the page and the time of their machines."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, zones: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`zones` are those of machines; what is of none is told in the time of the page."""
         self._now = desk.now
-        self._reader = Reader(desk.texts.language, desk.texts.zone, "")
+        self._texts = desk.texts
+        self._zones = zones
 
     def title(self, incident: Incident) -> str:
         """What is wrong, in a line."""
-        return title_of(incident, self._reader, self._now)
+        return title_of(incident, self._reader(incident), self._now)
 
     def text(self, incident: Incident) -> str:
         """And in a sentence or two."""
-        return text_of(incident, self._reader, self._now)
+        return text_of(incident, self._reader(incident), self._now)
+
+    def when(self, moment: datetime, subject: str) -> str:
+        """A moment at a machine."""
+        return self._texts.there(moment, self._zones.get(subject, self._texts.zone.key))
+
+    def _reader(self, incident: Incident) -> Reader:
+        there = self._zones.get(incident.subject)
+        return Reader(self._texts.language, zone(there) if there else self._texts.zone, "")
 
 
 @room.page("/alerts", Act.SEE_INCIDENTS)
@@ -60,8 +72,10 @@ def overview(desk: Desk) -> str:
         past = readers.past_incidents(session, desk.scope, after)
         muted = readers.mutes(session, desk.scope, desk.now)
         machines = machines_in(session, desk.person.scope(Act.EDIT_ALERTS))
+        told_of = [one.subject for one in (*now_open, *past.items)] + [one.device_uuid for one in muted]
+        zones = zones_of(session, told_of)
     return desk.render(
-        "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(desk),
+        "alerts/overview.html", now_open=now_open, past=past, mutes=muted, machines=machines, say=Sayer(desk, zones),
         first=not after, hours=[*MAINTENANCE],
     )  # fmt: skip
 
@@ -71,7 +85,8 @@ def open_now(desk: Desk) -> str:
     """The part of the overview that is live."""
     with desk.read() as session:
         now_open = readers.open_incidents(session, desk.scope)
-    return desk.render("alerts/open_now.html", now_open=now_open, say=Sayer(desk))
+        zones = zones_of(session, [one.subject for one in now_open])
+    return desk.render("alerts/open_now.html", now_open=now_open, say=Sayer(desk, zones))
 
 
 @room.page("/alerts/<incident_id>", Act.SEE_INCIDENTS, INCIDENT)

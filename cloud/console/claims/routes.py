@@ -21,6 +21,7 @@ from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key, Listed
 from cloud.console.shell.room import Kind, Nav, Room
 from cloud.database.transaction import Transaction
+from cloud.fleet.zones import zone
 from cloud.orders import claims, return_requests
 from cloud.orders.claims import Claim, ClaimState
 from cloud.orders.models import Order
@@ -152,4 +153,4 @@ def _shown(desk: Desk, one: ListedClaim | ListedRequest) -> Shown:
     told = one.told
     sums = desk.person.may(Act.SEE_SUMS, told.merchant_id, told.device_uuid)
     may_decide = desk.person.may(Act.APPROVE_RETURN, told.merchant_id, told.device_uuid)
-    return Shown(one, told, sentence(desk.texts, verdict(told.facts), sums=sums), sums, may_decide)
+    return Shown(one, told, sentence(desk.texts, verdict(told.facts), zone(told.zone), sums=sums), sums, may_decide)

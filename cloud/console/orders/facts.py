@@ -28,6 +28,7 @@ class Told:
     merchant_id: str
     device_uuid: str
     location: str
+    zone: str
     drink_name: str
     price: int
     facts: Facts
@@ -38,13 +39,13 @@ def told_of(session: Session, order_ids: Sequence[str]) -> dict[str, Told]:
     ids = sorted(set(order_ids))
     payments, moves = _by_order(session, Payment, ids), _by_order(session, Movement, ids)
     tasks = _by_order(session, OutboxRow, ids)
-    asked = select(Order, Device.location).join(Device, Device.device_uuid == Order.device_uuid)
+    asked = select(Order, Device.location, Device.zone).join(Device, Device.device_uuid == Order.device_uuid)
     return {
         order.id: Told(
-            order.id, order.merchant_id, order.device_uuid, location, order.drink_name, order.price,
+            order.id, order.merchant_id, order.device_uuid, location, zone, order.drink_name, order.price,
             facts_of(order, payments[order.id], tasks[order.id], moves[order.id]),
         )
-        for order, location in session.execute(asked.where(Order.id.in_(ids)))
+        for order, location, zone in session.execute(asked.where(Order.id.in_(ids)))
     }  # fmt: skip
 
 

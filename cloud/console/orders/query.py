@@ -6,8 +6,10 @@ Cards are never looked for: no digit of one is stored here (docs/console.md).
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
+from typing import NamedTuple
 
 from cloud.fleet import zones
 
@@ -39,6 +41,14 @@ _DATE = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{4}|\d{2}))?")
 _NAME = re.compile(r"[^\s]{4,255}")
 
 
+class Span(NamedTuple):
+    """A while on the clock of one zone."""
+
+    zone: str
+    since: datetime
+    until: datetime
+
+
 @dataclass(frozen=True)
 class Query:
     """What is looked for; each part narrows, but a name and its tail are two ways to find one order."""
@@ -48,8 +58,8 @@ class Query:
     tail: str = ""
     """The last characters of an order's number."""
     kopecks: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    spans: tuple[Span, ...] = ()
+    """When: an order counts by the clock of its machine, one span for each zone they stand in."""
     no_day: str = ""
     """What looks like a day and is none."""
 
@@ -61,8 +71,16 @@ class Query:
 NOTHING = Query()
 
 
-def parse(text: str, now: datetime, zone: tzinfo) -> Query:
-    """What `text` asks for, on the clock of `zone`."""
+def parse(text: str, now: datetime, zone_names: Iterable[str]) -> Query:
+    """What `text` asks for; days and times are those of each of these zones."""
+    by_zone = {name: _read(text, now, zones.zone(name)) for name in zone_names}
+    spans = tuple(Span(name, *span) for name, (_, span) in by_zone.items() if span is not None)
+    [query, *_] = [query for query, _ in by_zone.values()] or [_read(text, now, zones.zone(zones.DEFAULT))[0]]
+    return replace(query, spans=spans)
+
+
+def _read(text: str, now: datetime, zone: tzinfo) -> tuple[Query, tuple[datetime, datetime] | None]:
+    """The same on the clock of one zone."""
     today = now.astimezone(zone).date()
     words = _IN_WORDS.sub(lambda found: _in_digits(found, today), text.strip()[:LONGEST]).split()
     tail = no_day = ""
@@ -90,8 +108,8 @@ def parse(text: str, now: datetime, zone: tzinfo) -> Query:
         names = [word for word in names if any(map(str.isdigit, word))]
     name = names[-1] if names else ""
     tail = name or tail
-    since, until = _span(day, moment, now, zone)
-    return Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, since, until, no_day)
+    query = Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, no_day=no_day)
+    return query, _span(day, moment, now, zone)
 
 
 def _in_digits(found: re.Match[str], today: date) -> str:
@@ -126,13 +144,11 @@ def _kopecks(word: str) -> int | None:
     return None if found is None else int(found[1]) * 100 + int(found[2] or 0)
 
 
-def _span(
-    day: date | None, moment: time | None, now: datetime, zone: tzinfo
-) -> tuple[datetime | None, datetime | None]:
+def _span(day: date | None, moment: time | None, now: datetime, zone: tzinfo) -> tuple[datetime, datetime] | None:
     """A day, or a while around a moment: of today, or of yesterday when it has not come yet."""
     if moment is None:
         if day is None:
-            return None, None
+            return None
         start = datetime.combine(day, time(), zone)
         return start, datetime.combine(day + timedelta(days=1), time(), zone)
     at = datetime.combine(day or now.astimezone(zone).date(), moment, zone)

@@ -25,7 +25,7 @@ from cloud.console.orders.whole import WholeOrder, whole_order
 from cloud.console.settings.forms import roubles
 from cloud.console.shell.desk import Desk
 from cloud.console.shell.kinds import ORDER
-from cloud.console.shell.machines import machines_in
+from cloud.console.shell.machines import machines_in, zones_in
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.orders import archive
@@ -42,7 +42,8 @@ def list(desk: Desk) -> str | BaseResponse:
     """Orders, newest first; one field finds any of them. Exactly one found is shown at once."""
     asked = request.args
     text = asked.get("q", "").strip()[: queries.LONGEST]
-    query = queries.parse(text, desk.now, desk.texts.zone)
+    with desk.read() as session:
+        query = queries.parse(text, desk.now, zones_in(session, desk.scope) if text else ())
     if query.no_day:
         desk.say("shell.no_day", good=False, day=query.no_day)
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)

@@ -1,6 +1,6 @@
-"""Machines to choose one from: all of a scope while a list holds them; else the first of them, and any by its name."""
+"""Machines of a scope: to choose one from (the first of them, and any by its name), and the zones they stand in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -26,3 +26,15 @@ def machines_in(session: Session, scope: Scope) -> Machines:
     found = select(Device.device_uuid, Device.location).where(scope.where(Device.merchant_id, Device.device_uuid))
     rows = session.execute(found.order_by(Device.location, Device.device_uuid).limit(MOST + 1)).all()
     return Machines([(name, place) for name, place in rows[:MOST]], len(rows) > MOST)
+
+
+def zones_in(session: Session, scope: Scope) -> list[str]:
+    """In whose time anything can have happened there."""
+    mine = scope.where(Device.merchant_id, Device.device_uuid)
+    return list(session.scalars(select(Device.zone).where(mine).distinct().order_by(Device.zone)))
+
+
+def zones_of(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
+    """Where each of these stands; what is no machine is left out."""
+    found = select(Device.device_uuid, Device.zone).where(Device.device_uuid.in_(set(device_uuids)))
+    return {row.device_uuid: row.zone for row in session.execute(found)}

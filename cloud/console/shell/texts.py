@@ -71,6 +71,12 @@ class ConsoleTexts(Texts):
         is_today = moment.astimezone(zone or self.zone).date() == self._now.astimezone(zone or self.zone).date()
         return self.time(moment, zone) if is_today else f"{self.day(moment, zone)}, {self.time(moment, zone)}"
 
+    def there(self, moment: datetime, zone: str) -> str:
+        """The moment in the time of a machine that stands in this zone; where its clock differs from ours, which."""
+        local, here = moment.astimezone(zones.zone(zone)), moment.astimezone(self.zone)
+        words = self.moment(moment, local.tzinfo)
+        return words if local.utcoffset() == here.utcoffset() else f"{words}\u00a0{_offset(local)}"
+
     def exact(self, moment: datetime, zone: tzinfo | None = None) -> str:
         """With seconds and the zone's name, for evidence and hints."""
         return f"{moment.astimezone(zone or self.zone):%d.%m.%Y %H:%M:%S %Z}"
@@ -86,6 +92,13 @@ class ConsoleTexts(Texts):
             if seconds >= unit:
                 return self.count(f"shell.{name}", seconds // unit)
         return self("shell.moments")
+
+
+def _offset(moment: datetime) -> str:
+    """UTC+10, UTC+5:30."""
+    minutes = int((moment.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'−' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}"
 
 
 def plural(language: Language, n: int) -> str:

@@ -5,20 +5,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cloud.console.orders.query import AROUND, LONGEST, Query, parse
+from cloud.console.orders.query import AROUND, LONGEST, Query, Span, parse
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOW = datetime(2026, 11, 28, 13, 0, tzinfo=MOSCOW)
 
 
-def around(day: int, hour: int, minute: int) -> tuple[datetime, datetime]:
+def around(day: int, hour: int, minute: int) -> tuple[tuple[Span, ...]]:
     at = datetime(2026, 11, day, hour, minute, tzinfo=MOSCOW)
-    return at - AROUND, at + AROUND
+    return ((Span(MOSCOW.key, at - AROUND, at + AROUND),),)
 
 
-def day(number: int, month: int = 11, year: int = 2026) -> tuple[datetime, datetime]:
+def day(number: int, month: int = 11, year: int = 2026) -> tuple[tuple[Span, ...]]:
     start = datetime(year, month, number, tzinfo=MOSCOW)
-    return start, start + timedelta(days=1)
+    return ((Span(MOSCOW.key, start, start + timedelta(days=1)),),)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,29 @@ def day(number: int, month: int = 11, year: int = 2026) -> tuple[datetime, datet
     ],
 )
 def test_what_is_typed_is_understood(text: str, found: Query) -> None:
-    assert parse(text, NOW, MOSCOW) == found
+    assert parse(text, NOW, [MOSCOW.key]) == found
 
 
 def test_the_clock_is_the_places_own() -> None:
-    asked = parse("00:30", datetime(2026, 11, 27, 23, 0, tzinfo=UTC), MOSCOW)
-    assert asked.since == datetime(2026, 11, 28, 0, 10, tzinfo=MOSCOW)
+    asked = parse("00:30", datetime(2026, 11, 27, 23, 0, tzinfo=UTC), [MOSCOW.key])
+    [span] = asked.spans
+    assert span.since == datetime(2026, 11, 28, 0, 10, tzinfo=MOSCOW)
+
+
+def test_each_machines_clock_counts() -> None:
+    """Regression: a time a buyer had seen at a machine far from its merchant found nothing."""
+    now = datetime(2026, 11, 29, 15, 0, tzinfo=UTC)
+    far = ZoneInfo("Asia/Vladivostok")
+
+    moscow, there = parse("00:54", now, [MOSCOW.key, far.key]).spans
+    assert moscow.since + AROUND == datetime(2026, 11, 29, 0, 54, tzinfo=MOSCOW)
+    assert there.since + AROUND == datetime(2026, 11, 30, 0, 54, tzinfo=far)
+
+    [today] = parse("сегодня", now, [far.key]).spans
+    assert today == (far.key, datetime(2026, 11, 30, tzinfo=far), datetime(2026, 12, 1, tzinfo=far))
 
 
 @pytest.mark.parametrize("text", ["\x00", "' OR 1=1 --", "%%%%", "9" * 999, "🙂🙂🙂🙂", "99:99", "0.0.0"])
 def test_nothing_typed_is_a_fault(text: str) -> None:
-    asked = parse(text, NOW, MOSCOW)
+    asked = parse(text, NOW, [MOSCOW.key])
     assert len(asked.name) <= LONGEST

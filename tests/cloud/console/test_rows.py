@@ -10,7 +10,7 @@ from cloud.console.orders import rows
 from cloud.console.orders.query import Query, parse
 from cloud.console.orders.rows import Chip, Filters, listed, named
 from cloud.console.shell.paging import PAGE, Key
-from cloud.console.shell.texts import DEFAULT_ZONE
+from cloud.fleet.zones import DEFAULT
 from cloud.orders import operator_actions
 from cloud.orders.money import PaymentState
 from cloud.orders.rules import Rules
@@ -93,11 +93,11 @@ def test_what_is_typed_narrows_the_list(world: World) -> None:
     early = world.pay()
     world.clock.advance(3 * 3600)
     late = world.pay()
-    at = parse("12:00", world.now, DEFAULT_ZONE)
+    at = parse("12:00", world.now, [DEFAULT])
     assert ids(world, query=at) == [early]
     assert ids(world, query=replace(at, kopecks=17900)) == [early]
     assert ids(world, query=replace(at, kopecks=100)) == []
-    assert ids(world, query=parse("179", world.now, DEFAULT_ZONE)) == [late, early]
+    assert ids(world, query=parse("179", world.now, [DEFAULT])) == [late, early]
     assert ids(world, Chip.NOW, query=at) == [early]
     assert ids(world, machine=OTHER_DEVICE) == []
 
