@@ -80,6 +80,7 @@ def test_closed_from_the_page_and_the_buyer_is_told(console: Console) -> None:
         told = {"closed": True, "closed_by": "Technician@North", "closed_why": "нет крышек"}
         assert (row.why, row.kind, row.object_id, row.after) == ("нет крышек", "drink", f"{DEVICE}/latte", told)
     assert "нет крышек" in page(console, AT)
+    assert f'action="{AT}/open"' in page(console, f"{AT}/now"), "the living part goes on, with the button that opens"
     post(client, f"{AT}/open", drink="latte")
     console.world.scan()
 

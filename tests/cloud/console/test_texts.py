@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from jinja2 import Environment, meta, nodes
 
 from cloud.access.acts import Role
 from cloud.console import rooms
@@ -52,6 +53,20 @@ def test_whatever_is_stored_has_a_name(prefix: str, codes: Iterable[str]) -> Non
 )
 def test_russian_counts(n: int, form: str) -> None:
     assert plural("ru", n) == form
+
+
+def test_a_template_that_a_view_renders_brings_its_parts_along() -> None:
+    """Regression: a fragment had them from the page that included it, and broke where it was fetched alone."""
+    pages = CONSOLE / "templates" / "console"
+    views = "".join(view.read_text(encoding="utf-8") for view in CONSOLE.rglob("*.py"))
+    alone = []
+    for template in pages.rglob("*.html"):
+        name = template.relative_to(pages).as_posix()
+        tree = Environment().parse(template.read_text(encoding="utf-8"))
+        if f'"{name}"' in views and tree.find(nodes.Extends) is None:
+            alone.append(name)
+            assert "parts" not in meta.find_undeclared_variables(tree), name
+    assert {"machines/living.html", "now/part.html", "releases/living.html"} <= set(alone)
 
 
 def test_templates_keep_to_the_content_policy() -> None:
