@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
 from cloud.console.settings import credentials, files, forms, preview, readers
-from cloud.console.settings.readers import DRINK
+from cloud.console.settings.readers import DRINK, MenuDrink
 from cloud.console.settings.texts_en import EN
 from cloud.console.settings.texts_ru import RU
 from cloud.console.shell.desk import Desk, Done
@@ -106,7 +106,7 @@ def machine(desk: Desk, device_uuid: str) -> str:
     return desk.render(
         "settings/machine.html", device_uuid=device_uuid, state=state, seen=forms.seen_as(state), menu=menu,
         zones=ZONES, statuses=DEVICE_STATUSES, qr_rules=QR_RULES, notes=NOTE_FIELDS, roubles=forms.roubles,
-        merchant_id=desk.about().merchant_id,
+        seen_of=_seen_of, merchant_id=desk.about().merchant_id,
     )  # fmt: skip
 
 
@@ -186,6 +186,10 @@ def load(desk: Desk, merchant_id: str) -> str:
     """What a file would change; with `go`, the change. Keys are left alone."""
     result = files.load(desk, merchant_id)
     return desk.render("settings/import.html", merchant_id=merchant_id, result=result)
+
+
+def _seen_of(drink: MenuDrink) -> str:
+    return forms.seen_as({"name": drink.name, **dict(zip(forms.PRICES, drink.prices, strict=True))})
 
 
 def _save(desk: Desk, act: Act, thing: Thing, names: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
@@ -55,6 +56,45 @@ def test_a_price_is_saved_journalled_and_taken_back(console: Console) -> None:
     with console.cloud.database.read() as session:
         assert session.get_one(Drink, (DEVICE, "latte")).price_medium == 17900
     assert last(console).undoes == entry.id
+
+
+def typed_into(page: str, action: str) -> dict[str, str]:
+    """What the form at this address holds: its hidden fields and inputs."""
+    [form] = re.findall(rf'<form [^>]*action="{action}"[^>]*>(.*?)</form>', page, re.DOTALL)
+    inputs = [dict(re.findall(r'([\w-]+)="([^"]*)"', one)) for one in re.findall("<input [^>]*>", form)]
+    return {one["name"]: unescape(one["value"]) for one in inputs if "name" in one and one.get("type") != "checkbox"}
+
+
+def test_a_colleagues_price_is_not_written_over_by_a_page_that_was_open_before(console: Console) -> None:
+    """Regression: whoever changed but the name took the price back to what it had been, and was told "Saved"."""
+    client, at = console.client(OWNER), f"/console/settings/drink/{DEVICE}/latte"
+    opened = typed_into(client.get(f"/console/settings/machine/{DEVICE}").text, at)
+    post(console.client(f"manager@{OWN}"), at, name="Латте", price_medium="259")
+
+    said = SAID.findall(client.get(post(client, at, **opened | {"name": "Латте большой"}).location or "").text)
+
+    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Обновите страницу.")]
+    opened = typed_into(client.get(f"/console/settings/machine/{DEVICE}").text, at)
+    post(client, at, **opened | {"name": "Латте большой"})
+    with console.cloud.database.read() as session:
+        latte = session.get_one(Drink, (DEVICE, "latte"))
+        assert (latte.name, latte.price_medium) == ("Латте большой", 25900)
+
+
+@pytest.mark.parametrize(
+    ("page", "actions"),
+    [
+        (f"settings/{OWN}", [f"settings/{OWN}"]),
+        (f"settings/machine/{DEVICE}", [f"settings/machine/{DEVICE}", f"settings/drink/{DEVICE}/latte"]),
+        (f"settings/machine/{DEVICE}/text/client_info", [f"settings/machine/{DEVICE}/text/client_info"]),
+    ],
+)
+def test_every_form_that_changes_something_tells_what_its_page_showed(
+    console: Console, page: str, actions: list[str]
+) -> None:
+    shown = console.client(OWNER).get(f"/console/{page}").text
+    for action in actions:
+        assert typed_into(shown, f"/console/{action}")["seen"], action
 
 
 def test_what_cannot_be_taken_is_told_and_nothing_is_saved(console: Console) -> None:
