@@ -14,6 +14,7 @@ from cloud.console.shell.desk import Done
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, custom_account, replaced_credentials
 from cloud.fleet.apply import Report, apply_in
+from cloud.fleet.editing import Overtaken
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import table_of
 from cloud.fleet.fleet_file import FleetFileError, read_fleet
@@ -32,23 +33,31 @@ class NotKept(Exception):
 
 
 def save(
-    tx: Transaction, vault: Vault, merchant_id: str, scenario: str, typed: Mapping[str, str], now: datetime
-) -> Done[Report]:
-    """Take them. Raises `FleetFileError` with every problem."""
+    tx: Transaction, vault: Vault, merchant_id: str, scenario: str, typed: Mapping[str, str], now: datetime,
+    seen: Mapping[str, Any] | None = None,
+) -> Done[Report]:  # fmt: skip
+    """Take them. `seen`: what the person looked at. Raises `FleetFileError` with every problem, and `Overtaken`."""
     secret = typed.get("secret_key", "").strip()
     if secret.startswith(("env:", "file:")):
         raise FleetFileError("The form", ["the secret itself is wanted here, not where this host keeps it"])
     known = _held(tx, merchant_id, scenario)
     before = told(known)
+    if seen is not None and seen.get("version") != before.get("version"):
+        raise Overtaken
     if not secret and known is not None:
         secret = _opened(vault, known.secret)
     receipt = known.receipt if known is not None and known.receipt else FIRST_RECEIPT
-    values = _values(scenario, typed) | ({"receipt": receipt} if scenario == "YookassaReceipt" else {})
+    values = _values(scenario, typed, known) | ({"receipt": receipt} if scenario == "YookassaReceipt" else {})
     report = _apply(tx, vault, known, merchant_id, scenario, values | {"secret_key": secret}, now)
     after = told(_held(tx, merchant_id, scenario))
     if typed.get("secret_key"):
         after["secret_key"] = CHANGED
     return Done(report, before, after)
+
+
+def addresses_of(scenario: str) -> tuple[str, ...]:
+    """The addresses that an account of this scenario has."""
+    return ADDRESSES if scenario == custom_account.CUSTOM else ()
 
 
 def told(credential: Credential | None) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def put_back(
     kept = replaced_credentials.find(tx.session, merchant_id, scenario, version, now)
     if kept is None:
         raise NotKept
-    names = FIELDS + (ADDRESSES if scenario == "Custom" else ())
+    names = FIELDS + addresses_of(scenario)
     values = {name: getattr(kept, name) for name in names if getattr(kept, name)}
     values |= {"secret_key": _opened(vault, kept.secret)} | ({"receipt": kept.receipt} if kept.receipt else {})
     _apply(tx, vault, known, merchant_id, scenario, values, now)
@@ -87,9 +96,11 @@ def _held(tx: Transaction, merchant_id: str, scenario: str) -> Credential | None
     return tx.session.get(Credential, (merchant_id, scenario), with_for_update=True, populate_existing=True)
 
 
-def _values(scenario: str, typed: Mapping[str, str]) -> dict[str, Any]:
-    names = FIELDS + (ADDRESSES if scenario == "Custom" else ())
-    return {name: typed[name].strip() for name in names if typed.get(name, "").strip()}
+def _values(scenario: str, typed: Mapping[str, str], known: Credential | None) -> dict[str, Any]:
+    """What the account will be: an address that the form does not have stays; one that was emptied goes."""
+    names = addresses_of(scenario)
+    wanted = {**{name: getattr(known, name) for name in names if known is not None}, **typed}
+    return {name: wanted[name].strip() for name in FIELDS + names if wanted.get(name, "").strip()}
 
 
 def _apply(

@@ -32,6 +32,10 @@ class Account:
     account_id: str
     capture: str
     status_check: str
+    page_url: str
+    status_url: str
+    action_url: str
+    version: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,10 @@ def merchants(session: Session, scope: Scope) -> list[MerchantCard]:
 
 
 def accounts(session: Session, merchant_id: str) -> Sequence[Account]:
-    columns = (Credential.scenario, Credential.account_id, Credential.capture, Credential.status_check)
+    columns = (
+        Credential.scenario, Credential.account_id, Credential.capture, Credential.status_check, Credential.page_url,
+        Credential.status_url, Credential.action_url, Credential.version,
+    )  # fmt: skip
     query = select(*columns).where(Credential.merchant_id == merchant_id).order_by(Credential.scenario)
     return [Account(*row) for row in session.execute(query)]
 

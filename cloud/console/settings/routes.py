@@ -1,6 +1,7 @@
 """Pages of the settings: merchants, machines, menus, buyers' texts; each save is one act, and can be taken back."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -71,9 +72,7 @@ def keys(desk: Desk, merchant_id: str, scenario: str) -> str:
     """The form of an account's keys; the secret is not in it."""
     if scenario not in SCENARIOS:
         raise NotFound
-    with desk.read() as session:
-        known = next((one for one in readers.accounts(session, merchant_id) if one.scenario == scenario), None)
-    return desk.render("settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=known, problems=[])
+    return _keys(desk, merchant_id, scenario)
 
 
 @room.act("/settings/<merchant_id>/keys/<scenario>", Act.EDIT_CREDENTIALS, MERCHANT)
@@ -82,17 +81,17 @@ def save_keys(desk: Desk, merchant_id: str, scenario: str) -> str | BaseResponse
     if scenario not in SCENARIOS:
         raise NotFound
     vault = Vault(desk.cloud.settings.secret_key, desk.cloud.settings.old_secret_keys)
-    typed = request.form.to_dict()
+    typed, seen = request.form.to_dict(), forms.seen()
     try:
         desk.perform(
             Act.EDIT_CREDENTIALS, Subject("credential", f"{merchant_id}/{scenario}", merchant_id), "",
-            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed, desk.now),
+            lambda tx: credentials.save(tx, vault, merchant_id, scenario, typed, desk.now, seen),
         )  # fmt: skip
     except FleetFileError as error:
-        return desk.render(
-            "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=typed,
-            problems=_of_form(desk, error.problems),
-        )  # fmt: skip
+        return _keys(desk, merchant_id, scenario, typed, _of_form(desk, error.problems))
+    except Overtaken:
+        desk.say("shell.error.409.text", good=False)
+        return desk.go("settings.keys", merchant_id=merchant_id, scenario=scenario)
     desk.say("settings.keys_saved")
     return desk.go("settings.merchant", merchant_id=merchant_id)
 
@@ -186,6 +185,19 @@ def load(desk: Desk, merchant_id: str) -> str:
     """What a file would change; with `go`, the change. Keys are left alone."""
     result = files.load(desk, merchant_id)
     return desk.render("settings/import.html", merchant_id=merchant_id, result=result)
+
+
+def _keys(
+    desk: Desk, merchant_id: str, scenario: str, typed: Mapping[str, str] | None = None, problems: Sequence[str] = ()
+) -> str:
+    """The form with what is stored, or with what was typed into it."""
+    with desk.read() as session:
+        known = next((one for one in readers.accounts(session, merchant_id) if one.scenario == scenario), None)
+    seen = (typed or {}).get(forms.SEEN) or forms.seen_as({"version": known and known.version})
+    return desk.render(
+        "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=known, shown=typed or known or {},
+        seen=seen, addresses=credentials.addresses_of(scenario), problems=problems,
+    )  # fmt: skip
 
 
 def _seen_of(drink: MenuDrink) -> str:

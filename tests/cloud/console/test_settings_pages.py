@@ -270,6 +270,54 @@ def own_page(console: Console, **addresses: str) -> str:
     return post(console.client(OWNER), f"/console/settings/{OWN}/keys/Custom", **form | addresses).text
 
 
+KEYS = f"/console/settings/{OWN}/keys/Custom"
+WITH_HOLD = {"status_url": f"{PAGE}/status", "action_url": f"{PAGE}/action", "capture": "on_dispense"}
+
+
+def stored_addresses(console: Console) -> tuple[str, str, str]:
+    with console.cloud.database.read() as session:
+        known = session.get_one(Credential, (OWN, "Custom"))
+        return known.page_url, known.status_url, known.action_url
+
+
+def test_addresses_are_shown_and_what_nobody_touched_stays(console: Console) -> None:
+    """Regression: saving anything emptied them, and nobody asked the merchant's page any more whether money came."""
+    client = console.client(OWNER)
+    own_page(console, **WITH_HOLD)
+    opened = typed_into(client.get(KEYS).text, KEYS)
+    assert (opened["page_url"], opened["status_url"], opened["secret_key"]) == (PAGE, f"{PAGE}/status", "")
+
+    post(client, KEYS, **opened | {"page_url": f"{PAGE}/new", "capture": "on_dispense"})
+    assert stored_addresses(console) == (f"{PAGE}/new", f"{PAGE}/status", f"{PAGE}/action")
+    post(client, KEYS, account_id="north-coffee", capture="immediate")
+    assert stored_addresses(console) == (f"{PAGE}/new", f"{PAGE}/status", f"{PAGE}/action"), "no field, no change"
+
+    opened = typed_into(client.get(KEYS).text, KEYS)
+    post(client, KEYS, **opened | {"action_url": "", "capture": "immediate"})
+    assert stored_addresses(console) == (f"{PAGE}/new", f"{PAGE}/status", "")
+
+
+def test_what_was_typed_into_the_form_of_keys_outlives_a_refusal_but_for_the_secret(console: Console) -> None:
+    refused = own_page(console, **WITH_HOLD | {"page_url": "ftp://pay.example.org"})
+    assert 'class="problem"' in refused
+    shown = typed_into(refused, KEYS)
+    told = [shown[name] for name in ("account_id", "page_url", "status_url", "action_url", "secret_key")]
+    assert told == ["north-coffee", "ftp://pay.example.org", f"{PAGE}/status", f"{PAGE}/action", ""]
+    assert re.search(r'<input[^>]*name="secret_key"[^>]* required', refused), "nothing is stored yet"
+
+
+def test_keys_that_a_colleague_has_changed_are_not_written_over(console: Console) -> None:
+    client = console.client(OWNER)
+    own_page(console, **WITH_HOLD)
+    opened = typed_into(client.get(KEYS).text, KEYS)
+    own_page(console, **WITH_HOLD | {"page_url": f"{PAGE}/moved"})
+
+    said = SAID.findall(client.get(post(client, KEYS, **opened | {"capture": "on_dispense"}).location or "").text)
+
+    assert said == [("bad", "Пока вы смотрели, кто-то это изменил. Обновите страницу.")]
+    assert stored_addresses(console)[0] == f"{PAGE}/moved"
+
+
 def leads_into_public_net_only(console: Console) -> bool | None:
     found = addresses_of(console.cloud.database, "north-coffee")
     return None if found is None else found.public_only
