@@ -16,7 +16,7 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import Presence, PresenceSpell
 from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk
-from cloud.orders.models import Order
+from cloud.orders.models import Order, Payment
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
 from cloud.orders.sales_tables import MerchantDay, SalesDay
@@ -25,6 +25,15 @@ from cloud.orders.states import Status
 WEEKS = 4
 """Today is compared with the same weekday of so many weeks."""
 MOST_LISTED = 12
+_LEFT = Order.price - Order.given_back
+_BALANCE = (
+    select(func.coalesce(func.sum(Payment.captured - Payment.refunded), 0))
+    .where(Payment.order_id == Order.id)
+    .correlate(Order)
+    .scalar_subquery()
+)
+_KEPT = case((Order.goodwill.is_(False), _LEFT), (_BALANCE < _LEFT, _BALANCE), else_=_LEFT)
+"""Kopecks of a poured order: its price without what a person gave back; never more than is left of money that went."""
 _SEVERITIES = tuple(Severity)[::-1]
 
 
@@ -134,7 +143,7 @@ def places(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
 
 def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tuple[int, int]:
     mine = scope.where(Order.merchant_id, Order.device_uuid)
-    kopecks = func.coalesce(func.sum(case((Order.goodwill.is_(True), 0), else_=Order.price)), 0)
+    kopecks = func.coalesce(func.sum(_KEPT), 0)
     poured = (Order.status == Status.SUCCESSFUL.value, Order.is_test.is_(False))
     of_day = (Order.created_at >= _midnight(until, zone), Order.created_at < until)
     row = session.execute(select(func.count(), kopecks).where(mine, *poured, *of_day)).one()

@@ -1,7 +1,7 @@
 """The first page over the demo's month: nothing waits, today beside its usual; it is renewed only when it changed."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,14 @@ from cloud.fleet import presence_history, zones
 from cloud.fleet.models import DeviceLive
 from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
-from protocol.reasons import Size
+from cloud.orders.money import PaymentState
+from cloud.orders.states import Status
+from protocol.reasons import Result, Size
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
 from tests.cloud.console.building import FOREIGN, OWN, Console
-from tests.cloud.worlds import DEVICE, OTHER_DEVICE
+from tests.cloud.orders.test_operator_actions import decide, poured, silent
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE
 
 NOON = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 """A Tuesday, half past twelve in Moscow."""
@@ -71,6 +74,41 @@ def test_a_machine_that_is_gone_is_named_and_the_part_is_sent_only_when_it_chang
     assert "<html" not in answer.text
     assert OTHER_DEVICE not in console.client(f"owner@{FOREIGN}").get("/console/now").text
     assert OTHER_DEVICE not in console.client(f"technician@{OWN}").get("/console/now").text
+
+
+def todays_kopecks(console: Console) -> int:
+    with console.cloud.database.read() as session:
+        return readers.today(session, EVERYTHING, console.clock.now + timedelta(seconds=1), zones.zone("")).kopecks
+
+
+@pytest.mark.both_databases
+def test_of_a_cup_that_was_returned_in_part_the_rest_is_taken(console_on_each: Console) -> None:
+    """Regression: the first kopeck that went back took the whole price out of the day."""
+    console, world = console_on_each, console_on_each.world
+    order_id = poured(world)
+    decide(world, order_id, 5050)
+    assert todays_kopecks(console) == PRICE - 5050, "decided"
+    world.refunded(world.payment(order_id).id, "rf-1", 5050)
+    assert todays_kopecks(console) == PRICE - 5050, "gone back"
+    decide(world, order_id)
+    world.refunded(world.payment(order_id).id, "rf-2", PRICE - 5050)
+    assert todays_kopecks(console) == 0
+
+
+@pytest.mark.both_databases
+def test_what_went_back_without_a_persons_word_is_not_taken_either(console_on_each: Console) -> None:
+    """A hold that is paid for is; money the provider's own page returned is not, nor that of a drink told of late."""
+    console, world = console_on_each, console_on_each.world
+    held, in_part = world.bring_to(Status.SUCCESSFUL), poured(world)
+    assert todays_kopecks(console) == 2 * PRICE
+    world.refunded(world.payment(in_part).id, "rf-1", 3000)
+    assert todays_kopecks(console) == 2 * PRICE - 3000
+    world.tell(world.payment(held).id, PaymentState.CANCELED)
+    assert todays_kopecks(console) == PRICE - 3000
+    late = silent(world)
+    world.refunded(world.payment(late).id, "rf-2")
+    world.report(late, Result.DONE)
+    assert (world.status(late), todays_kopecks(console)) == ("successful", PRICE - 3000)
 
 
 def test_a_technician_reads_no_sum(console: Console) -> None:
