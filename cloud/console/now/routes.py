@@ -41,19 +41,23 @@ def _part(desk: Desk) -> str:
         scope = desk.person.scope(act)
         return scope.only(request.args[MERCHANT]) if request.args.get(MERCHANT) else scope
 
-    sums = of(Act.SEE_SUMS)
-    values: dict[str, Any] = {"waiting": None, "today": None, "sees_sums": not sums.is_empty}
+    sums, fleet, orders, alarms = (of(act) for act in (Act.SEE_SUMS, Act.SEE_FLEET, Act.SEE_ORDERS, Act.SEE_INCIDENTS))
+    values: dict[str, Any] = dict.fromkeys(("waiting", "fleet", "today"))  # nothing is told of what he may not see
     with desk.read() as session:
         if not sums.is_empty:
             values["waiting"] = readers.waiting(session, sums, desk.now, desk.cloud.clients.unreadable())
-        values["fleet"] = readers.not_selling(session, of(Act.SEE_FLEET))
-        if desk.may(Act.SEE_ORDERS):
-            values["today"] = readers.today(session, of(Act.SEE_ORDERS), desk.now, desk.texts.zone)
-        incidents = readers.troubles(session, of(Act.SEE_INCIDENTS), desk.now)
+        if not fleet.is_empty:
+            values["fleet"] = readers.not_selling(session, fleet)
+        if not orders.is_empty:
+            values["today"] = readers.today(session, orders, desk.now, desk.texts.zone)
+        incidents = readers.troubles(session, alarms, desk.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
     reader = Reader(desk.texts.language, desk.texts.zone, "")
     told = [(one, title_of(one, reader, desk.now), text_of(one, reader, desk.now)) for one in incidents]
-    return desk.render("now/tiles.html", troubles=told, told_of={one.subject for one in incidents}, **values)
+    return desk.render(
+        "now/tiles.html", troubles=told, told_of={one.subject for one in incidents}, sees_sums=not sums.is_empty,
+        sees_troubles=not alarms.is_empty, **values,
+    )  # fmt: skip
 
 
 def _seen(html: str) -> str:

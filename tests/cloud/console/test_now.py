@@ -111,6 +111,24 @@ def test_what_went_back_without_a_persons_word_is_not_taken_either(console_on_ea
     assert (world.status(late), todays_kopecks(console)) == ("successful", PRICE - 3000)
 
 
+@pytest.mark.parametrize(
+    ("who", "narrowed", "labels", "is_told_of_troubles"),
+    [
+        ("owner", "", ["Деньги ждут человека", "Не продают", "Сегодня"], True),
+        ("technician", "", ["Не продают", "Сегодня"], True),
+        ("accountant", "", ["Деньги ждут человека", "Сегодня"], False),
+        ("owner", f"?merchant={FOREIGN}", [], False),
+    ],
+)
+def test_nobody_is_told_anything_of_what_he_may_not_see(
+    console: Console, who: str, narrowed: str, labels: list[str], is_told_of_troubles: bool
+) -> None:
+    """Regression: an accountant read that there were no machines, and that all was well with them."""
+    shown = console.client(f"{who}@{OWN}").get(f"/console/now{narrowed}").text
+    assert re.findall(r'class="label">([^<]+)<', shown) == labels
+    assert ("Что не так" in shown, "Всё в порядке" in shown) == (is_told_of_troubles, is_told_of_troubles)
+
+
 def test_a_technician_reads_no_sum(console: Console) -> None:
     a_month(console)
     assert "₽" in console.client(f"owner@{OWN}").get("/console/now").text
