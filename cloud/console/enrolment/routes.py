@@ -39,7 +39,7 @@ def show(desk: Desk, device_uuid: str) -> str:
                        may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
 
 
-@room.act("/enrolment/<device_uuid>/code", Act.ENROL, DEVICE)
+@room.act("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
 def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
     """A code, shown this once."""
     settings = desk.cloud.settings

@@ -81,7 +81,7 @@ def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
     return desk.go("people.everybody")
 
 
-@room.page("/people/<member_id>", Act.MANAGE_USERS, MEMBER)
+@room.page("/people/<member_id>", Act.MANAGE_USERS, MEMBER, confirmed=True)
 def show(desk: Desk, member_id: str) -> str:
     """One person: role, sessions, what can be done."""
     subject = desk.about()

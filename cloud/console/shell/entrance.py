@@ -13,7 +13,7 @@ from cloud.access.person import Person
 from cloud.buyer.texts import LANGUAGES
 from cloud.console.shell import cookies
 from cloud.console.shell.desk import address
-from cloud.console.shell.errors import is_inside
+from cloud.console.shell.errors import UNDONE, is_inside
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.guard import Guard
 from cloud.console.shell.key_entrance import FIELD, KeyEntrance, browser
@@ -105,6 +105,8 @@ class Entrance:
                 self._login.confirm(person, form.get("password", ""), form.get("code", ""))
         except Refused as refused:
             return self._page("confirm", refused, **by)
+        if UNDONE in request.args:
+            self._say("shell.undone", "warn")
         return self._onward()
 
     def welcome(self, token: str) -> BaseResponse:
@@ -154,8 +156,8 @@ class Entrance:
     def _where(self) -> str:
         return _next() or address("shell.home")
 
-    def _say(self, key: str) -> None:
-        flash(str(self._frame.texts(self._guard.language(), self._cloud.clock())(key)), "good")
+    def _say(self, key: str, kind: str = "good") -> None:
+        flash(str(self._frame.texts(self._guard.language(), self._cloud.clock())(key)), kind)
 
     def _page(self, name: str, refused: Refused | None = None, *, status: int = 200, **values: Any) -> BaseResponse:
         now = self._cloud.clock()

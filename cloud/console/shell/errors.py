@@ -16,6 +16,8 @@ from cloud.wiring import Cloud
 
 log = logging.getLogger("cloud.console")
 
+UNDONE = "undone"
+"""Of the address of the page that asks who one is: a form was sent, and is to be sent again."""
 KNOWN = frozenset({400, 403, 404, 409, 429, 500, 503})
 
 
@@ -48,7 +50,8 @@ class Errors:
             back = request.full_path.rstrip("?")
         else:
             back = own_path(request.referrer or "", request.host)
-        return leave_for(address("shell.confirm", next=back or None))
+        undone = None if request.method == "GET" else "yes"
+        return leave_for(address("shell.confirm", next=back or None, **{UNDONE: undone}))
 
     def _page(self, code: int, text: str = "") -> BaseResponse:
         family = code if code in KNOWN else (500 if code >= 500 else 400)

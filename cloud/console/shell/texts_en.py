@@ -40,6 +40,7 @@ EN = {
     "shell.code": "Code",
     "shell.go_on": "Continue",
     "shell.confirm": "Confirm that it is you",
+    "shell.undone": "Confirmed. What you asked for is not done yet: please do it again.",
     "shell.confirm_text": "What comes next is important. A confirmation lasts ten minutes.",
     "shell.welcome": "Welcome",
     "shell.welcome_text": "Choose a password for {email}: ten characters or more.",

@@ -32,7 +32,7 @@ def console(sqlite_world: World) -> Iterator[Console]:
 def test_from_a_code_to_green_and_out_again(console: Console) -> None:
     owner, world = console.client(OWNER), console.world
     form = {"csrf_token": form_token(owner)}
-    shown = owner.post(f"{PAGE}/code", data=form).get_data(as_text=True)
+    shown = owner.post(PAGE, data=form).get_data(as_text=True)
     code = re.findall(r"\b[A-Z]{4}-[A-Z]{4}\b", shown)[0]
     assert "<svg" in shown
     assert code not in owner.get(PAGE).get_data(as_text=True), "shown once"
@@ -52,7 +52,7 @@ def test_from_a_code_to_green_and_out_again(console: Console) -> None:
 def test_a_machine_called_as_the_cloud_is_at_the_broker_gets_no_code(sqlite_world: World) -> None:
     with a_console(sqlite_world, mqtt_user=DEVICE) as console:
         owner = console.client(f"owner@{OWN}")
-        shown = owner.post(f"{PAGE}/code", data={"csrf_token": form_token(owner)}, follow_redirects=True)
+        shown = owner.post(PAGE, data={"csrf_token": form_token(owner)}, follow_redirects=True)
         assert "имя самого облака" in shown.text
         with sqlite_world.database.read() as session:
             assert session.query(Enrolment).count() == 0
@@ -68,7 +68,7 @@ def installed() -> str:
 
 def test_the_command_names_the_program_where_the_guide_installs_it(console: Console, installed: str) -> None:
     owner = console.client(OWNER)
-    shown = owner.post(f"{PAGE}/code", data={"csrf_token": form_token(owner)}).get_data(as_text=True)
+    shown = owner.post(PAGE, data={"csrf_token": form_token(owner)}).get_data(as_text=True)
     assert f"<code>sudo {installed} enroll http" in shown
     settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(console.world.database.url)}
     told = CliRunner().invoke(main, ["enroll", DEVICE], env=settings)

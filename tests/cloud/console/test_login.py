@@ -9,9 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.access import passwords, sessions, users
-from cloud.access.models import JournalRow, LoginSession, User
+from cloud.access.models import JournalRow, LoginSession, Membership, User
 from cloud.database.transaction import Transaction
-from tests.cloud.console.building import OWN, PASSWORD, Console, post
+from tests.cloud.console.building import OWN, PASSWORD, Console, form_token, post
+from tests.cloud.worlds import DEVICE
 
 OWNER = f"owner@{OWN}"
 EMAIL = f"{OWNER}.example.com"
@@ -266,7 +267,36 @@ def test_after_confirming_one_comes_back_to_the_page_of_the_form_and_nowhere_els
         token = client.get("/console/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
         answer = client.post("/console/account/recovery-codes", data={"csrf_token": token}, headers={"Referer": page})
         where = answer.headers["Location"]
-        assert where == ("/console/confirm" if back is None else f"/console/confirm?next={back}")
+        assert where == f"/console/confirm?{'' if back is None else f'next={back}&'}undone=yes"
+
+
+def test_who_has_shown_who_he_is_hears_that_his_form_is_still_to_be_sent(console: Console, owner: FlaskClient) -> None:
+    """Regression: he was led back without a word, and took for done what was dropped."""
+    log_in(owner)
+    console.clock.advance(601)
+    page, undone = f"/console/enrolment/{DEVICE}", "Само действие ещё не выполнено: повторите его."
+    form = {"csrf_token": form_token(owner)}
+    asked = owner.post(page, data=form, headers={"Referer": f"https://localhost{page}"}).headers["Location"]
+    assert send(owner, asked, password="another password", next=page) == "400"
+    assert send(owner, asked, password=PASSWORD, next=page) == page
+    assert undone in owner.get(page).text
+    assert undone not in owner.get(page).text, "told once"
+    assert re.search("[A-Z]{4}-[A-Z]{4}", post(owner, page).text)
+
+
+def test_a_page_of_important_acts_asks_before_and_nothing_is_left_undone(console: Console, owner: FlaskClient) -> None:
+    log_in(owner)
+    console.clock.advance(601)
+    with console.cloud.database.read() as session:
+        colleague = session.query(Membership).filter_by(user_id=console.ids[f"viewer@{OWN}"]).one()
+    page = f"/console/people/{colleague.id}"
+    asked = owner.get(page).headers["Location"]
+    assert asked == f"/console/confirm?next={page}"
+    assert send(owner, asked, password=PASSWORD, next=page) == page
+    assert "Само действие ещё не выполнено" not in owner.get(page).text
+    assert send(owner, f"{page}/disable") == page
+    with console.cloud.database.read() as session:
+        assert session.get_one(User, colleague.user_id).disabled_at is not None
 
 
 def test_what_is_shown_without_a_desk_is_in_the_language_of_the_account(console: Console) -> None:

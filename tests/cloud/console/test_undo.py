@@ -262,7 +262,7 @@ def test_a_file_is_taken_back_whole_or_not_at_all(console: Console, moved: str) 
     elif moved == "drink":
         machine(f"settings/machine/{DEVICE}/drinks", drink_no="latte", name="Латте", price_medium="200")(console)
     else:
-        machine("enrolment/m-new/code")(console)
+        machine("enrolment/m-new")(console)
     before = state(console)
 
     said = undo(console, entry)
