@@ -11,6 +11,7 @@ EN = {
     "shell.narrow": "Show",
     "shell.account": "My account",
     "shell.log_out": "Log out",
+    "shell.poster": "QR poster",
     "shell.older": "Show more",
     "shell.newest": "Back to the top",
     "shell.cancel": "Cancel",

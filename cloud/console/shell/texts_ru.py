@@ -11,6 +11,7 @@ RU = {
     "shell.narrow": "Показать",
     "shell.account": "Мой профиль",
     "shell.log_out": "Выйти",
+    "shell.poster": "QR-плакат",
     "shell.older": "Показать ещё",
     "shell.newest": "К началу",
     "shell.cancel": "Отмена",

@@ -1,6 +1,7 @@
 """Pages of machines: the worst first and why, what a person can do, and that the buyer hears of it."""
 
 import base64
+import re
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -83,6 +84,13 @@ def test_closed_from_the_page_and_the_buyer_is_told(console: Console) -> None:
     assert f'action="{AT}/open"' in page(console, f"{AT}/now"), "the living part goes on, with the button that opens"
     post(client, f"{AT}/open", drink="latte")
     console.world.scan()
+
+
+@pytest.mark.parametrize("at", [AT, f"/console/enrolment/{DEVICE}"])
+def test_the_poster_is_a_tap_away_in_the_readers_language(console: Console, at: str) -> None:
+    [poster] = re.findall(r'href="([^"]*/poster\.pdf[^"]*)"', page(console, f"{at}?lang=en"))
+    assert poster == f"/m/{DEVICE}/poster.pdf?lang=en"
+    assert console.client().get(poster).mimetype == "application/pdf"
 
 
 def test_jobs_wait_for_orders_and_say_so(console: Console) -> None:
