@@ -26,7 +26,7 @@ class CommandTable(CommandQueries):
         self._clock = clock
 
     def insert_row(self, command_id: str, order_id: str, state: CommandState, note: str, **columns: Any) -> int:
-        """The new row's place among all there ever were."""
+        """The new row's place among all there ever were, those forgotten since a person last looked included."""
         now = self._clock.wall().isoformat()
         columns |= {
             "command_id": command_id,
@@ -40,8 +40,8 @@ class CommandTable(CommandQueries):
         with self.transaction() as connection:
             connection.execute(
                 f"INSERT INTO command ({names}, place)"  # noqa: S608  (our own column names)
-                f" VALUES ({marks}, (SELECT coalesce(max(place), 0) + 1 FROM command))",
-                tuple(columns.values()),
+                f" VALUES ({marks}, (SELECT max(coalesce(max(place), 0), ?) + 1 FROM command))",
+                (*columns.values(), self.sales_block.resumed_after),
             )
             self.add_history(connection, command_id, state, note)
             return int(connection.execute("SELECT max(place) FROM command").fetchone()[0])

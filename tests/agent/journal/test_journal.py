@@ -13,6 +13,7 @@ from agent.journal import journal as journal_module
 from agent.journal import report_queue as report_queue_module
 from agent.journal.records import CommandState, Snapshot, Verdict, refused
 from agent.journal.sqlite_file import FILE, JournalFailed, SqliteFile, open_read_only
+from agent.making.breaker import LOOK_BACK, why_stop
 from agent.show import command, commands
 from protocol.machine import CountersReply
 from protocol.messages import Asked, Query
@@ -292,6 +293,24 @@ def test_old_finished_commands_are_forgotten_and_nothing_else(world: World, monk
     world.clock.seconds += 91 * 24 * 3600
     world.journal.prune()
     assert [number for number in range(6) if world.journal.get(f"c{number}")] == [0, 1]
+
+
+def test_a_journal_that_forgot_everything_still_stops_selling_after_a_person_once_looked(world: World) -> None:
+    for number in range(6):
+        world.journal.insert_command(world.make(f"c{number}", f"o{number}"), CommandState.SENT)
+        world.journal.finish(f"c{number}", DONE)
+    world.journal.sales_block.resume_selling()
+    world.confirm_all()
+    world.clock.seconds += 91 * 24 * 3600
+    world.journal.prune()
+    assert world.journal.of_order("o5") == []
+    for command_id in ("later-1", "later-2"):
+        world.journal.insert_command(world.make(command_id, command_id), CommandState.SENT)
+        world.journal.finish(command_id, UNKNOWN)
+    assert why_stop(world.journal.recent_outcomes(LOOK_BACK))
+    last = world.journal.last_sent()
+    assert last is not None
+    assert last.command_id == "later-2"
 
 
 def test_the_outgoing_queue_is_bounded_and_the_row_still_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
