@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import ssl
 import stat
 import urllib.error
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent import tls
 from agent.settings import PREFIX
 from protocol import json_text
 
@@ -47,7 +47,7 @@ def ask(url: str, code: str, ca: Path | None = None) -> Told:
         url.rstrip("/") + PATH, json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
     )
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = tls.client_context(ca)
         with urllib.request.urlopen(asked, timeout=PATIENCE_S, context=context) as answer:  # noqa: S310
             return json_text.decode(answer.read(MOST_BYTES), Told)
     except urllib.error.HTTPError as error:

@@ -151,7 +151,7 @@ class Trial:
         self.do("install", "-d", "-m", "0700", AUTHORITY)
         if not is_there(ca):
             self.do("openssl", "req", "-x509", *curve, "-days", "3650", "-subj", "/CN=coffee broker CA",
-                    "-keyout", key, "-out", ca)  # fmt: skip
+                    "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", key, "-out", ca)  # fmt: skip
         self.do("openssl", "req", *curve, *name, "-keyout", server_key, "-out", request)
         self.do("openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", key, "-days", "825",
                 "-copy_extensions", "copy", "-out", certificate)  # fmt: skip

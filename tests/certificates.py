@@ -1,9 +1,12 @@
 """A certificate authority of a test's own, and what it signs, as PEM files."""
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,7 +16,7 @@ _PEM = serialization.Encoding.PEM
 
 
 class Authority:
-    """`ca` is its certificate's file; `sign` makes a certificate and a key beside it."""
+    """`ca` is its certificate's file, without a key usage; `sign` makes a certificate and a key beside it."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
@@ -52,6 +55,18 @@ class Authority:
 
     def _write(self, file: Path, certificate: x509.Certificate) -> None:
         file.write_bytes(certificate.public_bytes(_PEM))
+
+
+def be_as_strict_as_newer_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every default context judge certificates as Python 3.13 does."""
+    usual = ssl.create_default_context
+
+    def strict(*args: Any, **options: Any) -> ssl.SSLContext:
+        context = usual(*args, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
 
 
 def _named(name: str) -> x509.Name:

@@ -5,7 +5,6 @@ So nothing that paho would hoard outlives its connection. Knows bytes and topics
 
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent import tls
 from agent.settings import BrokerAddress
 
 KEEPALIVE_S = 10
@@ -175,7 +175,7 @@ class Connection:
         if self._broker.user is not None:
             client.username_pw_set(self._broker.user, self._broker.password)
         if self._broker.tls:
-            context = ssl.create_default_context(cafile=self._broker.ca_file)
+            context = tls.client_context(self._broker.ca_file)
             if self._broker.cert_file:
                 context.load_cert_chain(self._broker.cert_file, self._broker.key_file)
             client.tls_set_context(context)

@@ -2,8 +2,9 @@
 
 import hashlib
 import http.client
-import ssl
 import urllib.request
+
+from agent import tls
 
 PATIENCE_S = 20.0
 """With each read."""
@@ -19,9 +20,7 @@ def fetch(url: str, size: int, sha256: str, ca_file: str | None) -> bytes:
     if not url.startswith(("https://", "http://")):
         raise NotFetched("its address begins with neither https:// nor http://")
     try:
-        context = ssl.create_default_context()
-        if ca_file is not None:
-            context.load_verify_locations(ca_file)
+        context = tls.client_context(ca_file, and_public=True)
         with urllib.request.urlopen(url, timeout=PATIENCE_S, context=context) as answer:  # noqa: S310  (looked at above)
             content = bytearray()
             while len(content) <= size and (piece := answer.read(PIECE)):

@@ -9,7 +9,7 @@ import pytest
 from agent.cloud.mqtt import Connection, Refused
 from agent.doctor.broker import refusal
 from agent.settings import BrokerAddress
-from tests.certificates import Authority
+from tests.certificates import Authority, be_as_strict_as_newer_pythons
 from tests.mosquitto import a_mosquitto
 from tests.programs import free_port
 from tests.waiting import wait_until
@@ -65,3 +65,10 @@ def test_each_failure_has_its_name_and_advice(port: int, ours: Authority, tmp_pa
         lambda: "UNKNOWN_CA" in why_not(port, ours.ca, foreign), what="the broker's word on a foreign certificate"
     )
     wait_until(lambda: "CERTIFICATE_REQUIRED" in why_not(port, ours.ca), what="its word on none")
+
+
+def test_an_authority_without_a_key_usage_is_believed_by_newer_pythons(
+    port: int, ours: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_as_strict_as_newer_pythons(monkeypatch)
+    assert why_not(port, ours.ca, ours.sign("m-001")) == ""

@@ -15,7 +15,7 @@ import pytest
 
 from cloud.courier.broker import BrokerLink
 from cloud.courier.broker_address import Tls
-from tests.certificates import Authority
+from tests.certificates import Authority, be_as_strict_as_newer_pythons
 from tests.mosquitto import a_mosquitto
 from tests.programs import free_port
 from tests.waiting import wait_until
@@ -76,6 +76,14 @@ def test_an_authority_of_ones_own(tmp_path: Path, ours: Authority, strangers: Au
         assert gets_in(port, Tls(ca=str(ours.ca)))
         assert "COFFEE_MQTT_CA" in trouble(port, Tls(ca=str(strangers.ca)), "its certificate is not trusted")
         assert "COFFEE_MQTT_CA" in trouble(port, Tls(), "its certificate is not trusted")
+
+
+def test_an_authority_without_a_key_usage_is_believed_by_newer_pythons(
+    tmp_path: Path, ours: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_as_strict_as_newer_pythons(monkeypatch)
+    with a_tls_broker(tmp_path / "broker", ours) as port:
+        assert gets_in(port, Tls(ca=str(ours.ca)))
 
 
 def test_a_certificate_of_another_host(tmp_path: Path, ours: Authority) -> None:
