@@ -89,6 +89,7 @@ def _run(_: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def _enroll(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
+        enrolment.prove_writable(args.file)
         told = enrolment.ask(args.url, args.code, args.ca)
         written = enrolment.write(args.file, told, args.serial)
     except enrolment.NotEnrolled as error:

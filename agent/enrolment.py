@@ -1,12 +1,12 @@
 """`coffee-agent enroll`: asks the cloud once, by a code, who this machine is; the answer becomes its settings file."""
 
+import http.client
 import json
 import os
 import secrets
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,8 @@ from agent.settings import PREFIX
 from protocol import json_text
 
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
+CA_FILE = "broker-ca.crt"
+"""Beside the settings file."""
 PATH = "/v1/enroll"
 PATIENCE_S = 20.0
 NEXT = "Next: systemctl restart coffee-agent. Then ask coffee-agent doctor, in its state folder and as its user."
@@ -35,18 +37,18 @@ class Told(msgspec.Struct, frozen=True):
     mqtt_password: str
     mqtt_ca: str = ""
     """PEM; empty: a public authority."""
-    release_key: str = ""
-    """Who may sign new versions of this program; an older cloud does not say."""
+    release_key: str | None = None
+    """Who may sign new versions of this program; empty: nobody. An older cloud does not say."""
 
 
 def ask(url: str, code: str, ca: Path | None = None) -> Told:
     """Raises `NotEnrolled`."""
     if not url.startswith(("https://", "http://")):
         raise NotEnrolled(f"{url} is no address of a cloud: https://...")
-    asked = urllib.request.Request(  # noqa: S310  # its scheme is looked at above
-        url.rstrip("/") + PATH, json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
-    )
     try:
+        asked = urllib.request.Request(  # noqa: S310  # its scheme is looked at above
+            url.rstrip("/") + PATH, json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
+        )
         context = tls.client_context(ca)
         with urllib.request.urlopen(asked, timeout=PATIENCE_S, context=context) as answer:  # noqa: S310
             return json_text.decode(answer.read(MOST_BYTES), Told)
@@ -58,54 +60,91 @@ def ask(url: str, code: str, ca: Path | None = None) -> Told:
         raise NotEnrolled(f"the cloud answers {error.code}: is {url} its address?") from None
     except json_text.NotJson:
         raise NotEnrolled(f"what answers at {url} is no cloud of ours") from None
-    except OSError as error:  # urllib's and ssl's are
+    except (OSError, http.client.HTTPException, ValueError) as error:  # urllib's and ssl's are
         raise NotEnrolled(f"the cloud cannot be reached: {error}") from None
 
 
+def prove_writable(file: Path) -> None:
+    """Find out before the code is spent: with it the password of until now is. Raises `NotEnrolled`."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _text_of(file)
+        _write_beside(file, "x" * MOST_BYTES, 0o600).unlink()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotEnrolled(f"{file} cannot be written: {error}; the code is still good") from None
+
+
 def write(file: Path, told: Told, serial: str | None) -> list[str]:
-    """Write the settings; what else the file said stays. Gives what is left to do. Raises `NotEnrolled`."""
-    fresh = {
-        "DEVICE_UUID": told.device_uuid, "MQTT_URL": told.mqtt_url, "MQTT_USER": told.mqtt_user,
-        "MQTT_PASSWORD": told.mqtt_password,
-    }  # fmt: skip
-    ca = file.with_name("broker-ca.crt")
-    if told.mqtt_ca:
-        fresh["MQTT_CA"] = str(ca)
-    if told.release_key:
-        fresh["RELEASE_KEY"] = told.release_key
-    if serial:
-        fresh["SERIAL"] = serial
+    """Write the settings; what else the file said stays. Gives what a person is to know. Raises `NotEnrolled`."""
+    file = file.absolute()  # the agent runs in another folder
+    ca = file.with_name(CA_FILE)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if told.mqtt_ca:
             _replace(ca, told.mqtt_ca, 0o644)
-        before = file.read_text(encoding="utf-8") if file.is_file() else ""
-        _replace(file, _with(before, {PREFIX + name: value for name, value in fresh.items()}), _mode(file))
-    except OSError as error:
+        before = _text_of(file).splitlines()
+        past = _past(before, told, ca)
+        fresh = _fresh(told, ca, serial)
+        kept = [line for line in before if _name(line) not in fresh and line not in past]
+        lines = [*kept, *(f"{name}={value}" for name, value in fresh.items())]
+        _replace(file, "\n".join(lines) + "\n", _mode(file))
+    except (OSError, UnicodeDecodeError) as error:
         raise NotEnrolled(f"{error}; the code is used up: ask for a new one when that is mended") from None
-    has_serial = any(line.startswith(f"{PREFIX}SERIAL=") for line in file.read_text(encoding="utf-8").splitlines())
+    gone = [f"Taken out, for the cloud tells of none any more: {line}" for line in past]
+    has_serial = any(_name(line) == f"{PREFIX}SERIAL" for line in lines)
     missing = [] if has_serial else [f"Still missing there: {PREFIX}SERIAL, the machine's port."]
-    return [*missing, NEXT]
+    return [*gone, *missing, NEXT]
 
 
-def _with(before: str, fresh: Mapping[str, str]) -> str:
-    """The lines of before, each name that is new replaced or added."""
-    kept = [line for line in before.splitlines() if line.partition("=")[0].strip() not in fresh]
-    return "\n".join([*kept, *(f"{name}={value}" for name, value in fresh.items())]) + "\n"
+def _fresh(told: Told, ca: Path, serial: str | None) -> dict[str, str]:
+    """The settings that are said anew."""
+    found = {
+        "DEVICE_UUID": told.device_uuid, "MQTT_URL": told.mqtt_url, "MQTT_USER": told.mqtt_user,
+        "MQTT_PASSWORD": told.mqtt_password, "MQTT_CA": str(ca) if told.mqtt_ca else "",
+        "RELEASE_KEY": told.release_key, "SERIAL": serial,
+    }  # fmt: skip
+    return {PREFIX + name: value for name, value in found.items() if value}
+
+
+def _past(before: list[str], told: Told, ca: Path) -> list[str]:
+    """The lines that trust whom the cloud no longer names; an authority a person keeps in a file elsewhere stays."""
+    past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and told.release_key == ""]
+    if not told.mqtt_ca:
+        named = (line for line in before if _name(line) == f"{PREFIX}MQTT_CA")
+        past += [line for line in named if ca.parent / line.partition("=")[2].strip() == ca]
+    return past
+
+
+def _name(line: str) -> str:
+    return line.partition("=")[0].strip()
+
+
+def _text_of(file: Path) -> str:
+    """Raises `OSError` and `UnicodeDecodeError`."""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _replace(file: Path, text: str, mode: int) -> None:
-    """Whole or not at all, never readable by others meanwhile; it stays its owner's and its group's."""
+    """Whole or not at all."""
+    _write_beside(file, text, mode).replace(file)
+
+
+def _write_beside(file: Path, text: str, mode: int) -> Path:
+    """To take its place: never readable by others meanwhile, its owner's and its group's. Nothing is left of a try."""
     owner = file.stat() if file.exists() else file.parent.stat()
     new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-        if os.geteuid() == 0:
-            os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
-        os.fchmod(opened.fileno(), mode)
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    new.replace(file)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            if os.geteuid() == 0:
+                os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(opened.fileno(), mode)
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return new
 
 
 def _mode(file: Path) -> int:

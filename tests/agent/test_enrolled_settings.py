@@ -1,11 +1,15 @@
-"""The settings file that `coffee-agent enroll` writes: who may read it stays as it was, and never is everybody."""
+"""The settings file that `coffee-agent enroll` writes: who may read it, what stays in it, and that it can be kept."""
 
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent import enrolment
+from agent.cli import main
+from tests.agent.small_disk import a_small_disk
+from tests.agent.web_cloud import a_web_cloud
 
 TOLD = enrolment.Told("m-001", "mqtts://broker.example.org:8883", "m-001", "made-by-chance", mqtt_ca="PEM")
 
@@ -33,3 +37,71 @@ def test_a_new_one_is_for_its_owner_alone_and_the_authority_for_all(tmp_path: Pa
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o600
     assert (file.parent / "broker-ca.crt").stat().st_mode & 0o777 == 0o644
+
+
+def test_whom_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Path) -> None:
+    file = tmp_path / "agent.env"
+    enrolment.write(file, msgspec.structs.replace(TOLD, release_key="old-key"), "/dev/coffee-machine")
+    said = enrolment.write(file, msgspec.structs.replace(TOLD, mqtt_ca="", release_key=""), None)
+    assert "_MQTT_CA" not in file.read_text()
+    assert "_RELEASE_KEY" not in file.read_text()
+    assert [line.partition(": ")[2] for line in said[:-1]] == [
+        "COFFEE_AGENT_RELEASE_KEY=old-key",
+        f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt",
+    ]
+
+
+def test_what_a_person_set_and_the_cloud_says_nothing_of_stays(tmp_path: Path) -> None:
+    file, own = tmp_path / "agent.env", "COFFEE_AGENT_MQTT_CA=/etc/ssl/own.crt\nCOFFEE_AGENT_RELEASE_KEY=by-hand\n"
+    file.write_text(own)
+    enrolment.write(file, msgspec.structs.replace(TOLD, mqtt_ca="", release_key=None), None)
+    assert file.read_text().startswith(own)
+
+
+def test_the_authority_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    enrolment.write(Path("agent.env"), TOLD, None)
+    assert f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt\n" in (tmp_path / "agent.env").read_text()
+
+
+def spoil(tmp_path: Path, how: str) -> Path:
+    match how:
+        case "a file for a folder":
+            (tmp_path / "etc").write_text("")
+        case "a folder for a file":
+            (tmp_path / "etc" / "agent.env").mkdir(parents=True)
+        case "no text":
+            (tmp_path / "etc").mkdir()
+            (tmp_path / "etc" / "agent.env").write_bytes(b"\xff\xfe")
+    return tmp_path / "etc" / "agent.env"
+
+
+@pytest.mark.parametrize("how", ["a file for a folder", "a folder for a file", "no text"])
+def test_no_code_is_spent_where_the_answer_cannot_be_kept(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = spoil(tmp_path, how)
+    with a_web_cloud(msgspec.json.encode(TOLD)) as cloud:
+        assert enrolled(cloud.url, file) == 1
+        assert cloud.asked == 0
+    assert "the code is still good" in capsys.readouterr().err
+
+
+def test_no_code_is_spent_on_a_full_disk(tmp_path: Path) -> None:
+    with a_small_disk(tmp_path / "disk", 1) as small, a_web_cloud(msgspec.json.encode(TOLD)) as cloud:
+        small.fill()
+        assert enrolled(cloud.url, small.folder / "agent.env") == 1
+        assert cloud.asked == 0
+        assert not list(small.folder.glob(".agent.env.*"))
+        small.make_room()
+        assert enrolled(cloud.url, small.folder / "agent.env") == 0
+
+
+@pytest.mark.parametrize("url", ["https://host:abc", "https://ho st", "https://[::1", "https://" + "a" * 70, "ftp://a"])
+def test_a_mistyped_address_is_told_in_a_line(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert enrolled(url, tmp_path / "agent.env") == 1
+    assert capsys.readouterr().err.startswith("coffee-agent enroll: ")
+
+
+def enrolled(url: str, file: Path) -> int:
+    return main(["enroll", url, "ABCD-EFGH", "--file", str(file)])
