@@ -201,7 +201,7 @@ class Service:
             "agent_version": AGENT_VERSION,
             "device_uuid": self._settings.device_uuid,
             "broker": "connected" if self._link.is_connected else "not connected",
-            "broker_trouble": "" if self._link.is_connected or self._dialled is None else self._dialled.why_lost,
+            "broker_trouble": self._broker_trouble(),
             "cloud": "answers" if self._link.is_connected and self._link.is_welcome else "does not answer",
             "line": view.link,
             "machine": view.machine,
@@ -214,6 +214,12 @@ class Service:
         }
         at = self._clock.wall().isoformat(timespec="seconds")
         self._status_file.write_if_changed(status, at, self._clock.monotonic())
+
+    def _broker_trouble(self) -> str:
+        """Why we are not connected, as far as it is known."""
+        if self._link.is_connected:
+            return ""
+        return self._link.trouble or (self._dialled.why_lost if self._dialled is not None else "")
 
     def _dial(self, mqtt5: bool, will: bytes, receive: Receive) -> Dialled:
         name = self._settings.device_uuid

@@ -73,7 +73,7 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
 
 NOT_SELLING = "not selling:"
 """Each reason stands on a line that begins so."""
-_TOLD = ("device_uuid", "broker", "line", "machine", "selling", "busy_order", "faults", "counters")
+_TOLD = ("device_uuid", "broker", "cloud", "line", "machine", "selling", "busy_order", "faults", "counters")
 STALE_S = status_file.LATE * status_file.EVERY_S
 """A running agent that has said nothing of itself for so long is stuck, or cannot write; it may allow itself more."""
 
@@ -90,6 +90,8 @@ def _troubles(said: Mapping[str, Any], age: float, state_dir: Path, *, runs: boo
     else:
         if said.get("broker") != "connected":
             yield "the broker is not connected, so no order can come; `coffee-agent doctor` says why"
+        elif said.get("cloud") == "does not answer":
+            yield "the cloud does not answer, so no order can come; `coffee-agent doctor` says what to look at"
         yield from _refusal(said)
 
 

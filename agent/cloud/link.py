@@ -33,6 +33,8 @@ DEAF_S = 60.0
 TAKEN_OVER = "Session taken over"
 """MQTT 5's name for why a broker hung up on us; one with 3.1.1 does not say."""
 GOODBYE_S = 1.0
+NOT_SET_UP = "cannot set up the connection"
+"""How `Link.trouble` begins."""
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,8 @@ class Link:
         """How often this session has dialled; tells a second agent's connect from one that is only heard twice."""
         self._mqtt5 = self._has_mqtt5 = True
         self._turned_away = 0
+        self.trouble = ""
+        """Why nobody can be dialled at all: a file that cannot be used."""
         self._dialled_at = 0.0
         self._dial_after = 0.0
         self._pause = SHORTEST_PAUSE_S
@@ -127,9 +131,11 @@ class Link:
         try:
             wire = self._dial(self._mqtt5, self._presence(online=False), self.receiver.receive)
         except OSError as error:
-            log.error("cannot set up the connection: %s", error)
+            self.trouble = f"{NOT_SET_UP}: {error}"
+            log.error("%s", self.trouble)
             self._dial_after = now + LONGEST_PAUSE_S
             return
+        self.trouble = ""
         self.receiver.holds_back = False
         self._speaker.wire, self._dialled_at, self._greeted = wire, now, False
         self._connections += 1

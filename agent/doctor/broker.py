@@ -8,12 +8,13 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from agent import AGENT_VERSION
 from agent.clock import Bell
+from agent.cloud.link import NOT_SET_UP
 from agent.cloud.mqtt import CONNECT_TIMEOUT_S, Connection, Refused
 from agent.doctor import certificate
 from agent.doctor.findings import BAD, GOOD, WARN, Finding
@@ -33,10 +34,19 @@ OFF_BY_S = 30.0
 
 
 def examine(chosen: Settings, profile: str, said_by_agent: Mapping[str, Any] | None = None) -> Iterator[Finding]:
-    """From the name to the cloud behind it; ends at the first thing that is broken."""
+    """At each address; the agent tries one after the other, so one that takes us is enough."""
     if said_by_agent is not None and said_by_agent.get("broker") == "connected":
         yield from _of_running(said_by_agent, chosen.broker)
         return
+    each = (replace(chosen, broker=one) for one in (chosen.broker, *chosen.other_brokers))
+    looks = [list(_look(one, profile, said_by_agent)) for one in each]
+    is_taken = any(finding.subject == "broker" and finding.mark == GOOD for look in looks for finding in look)
+    for finding in dict.fromkeys(finding for look in looks for finding in look):
+        yield replace(finding, mark=WARN) if finding.is_bad and is_taken else finding
+
+
+def _look(chosen: Settings, profile: str, said_by_agent: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """From the name to the cloud behind it; ends at the first thing that is broken."""
     where = f"{chosen.broker.host}:{chosen.broker.port}"
     try:
         socket.create_connection((chosen.broker.host, chosen.broker.port), CONNECT_TIMEOUT_S).close()
@@ -52,9 +62,15 @@ def examine(chosen: Settings, profile: str, said_by_agent: Mapping[str, Any] | N
         return
     visit = _Visit(chosen, profile)
     try:
-        yield from visit.findings(where)
+        for finding in visit.findings(where):
+            is_one_of_several = finding.subject == "broker" and bool(chosen.other_brokers)
+            yield replace(finding, words=_at(where, finding.words)) if is_one_of_several else finding
     finally:
         visit.close()
+
+
+def _at(where: str, words: str) -> str:
+    return words if where in words else f"{where}: {words}"
 
 
 def _of_running(said: Mapping[str, Any], broker: BrokerAddress) -> Iterator[Finding]:
@@ -85,8 +101,16 @@ def unreachable(error: OSError) -> str:
     return f"{error}; is the network up (ip addr, ip route)?"
 
 
+def unusable(why: str) -> Finding:
+    """A file of ours that nobody can dial with."""
+    files = "COFFEE_AGENT_MQTT_CA, _CERT and _KEY"
+    return Finding(BAD, "broker", f"{why}; can this user read the certificates it is to use ({files})?")
+
+
 def refusal(why: str, broker: BrokerAddress) -> Finding:
-    """What a broker means that hangs up on us."""
+    """What a broker means that hangs up on us, or why the agent did not even dial it."""
+    if why.startswith(NOT_SET_UP):
+        return unusable(why)
     lower = why.lower()
     if "authori" in lower or "password" in lower or "credentials" in lower:
         words = "it does not accept the name or the password"
@@ -163,7 +187,7 @@ class _Visit:
             yield refusal(str(refused), self.chosen.broker)
             return
         except OSError as error:
-            yield Finding(BAD, "broker", f"{error}; can this user read the certificates it is to use?")
+            yield unusable(str(error))
             return
         if not connection.is_ready:
             yield refusal(connection.why_lost, self.chosen.broker)

@@ -34,8 +34,8 @@ def running(tmp_path: Path) -> Iterator[Path]:
 def say(folder: Path, *, ago_s: float = 1.0, **changes: Any) -> None:
     """What the agent last wrote: all well but for `changes`."""
     said = {
-        "agent_version": "1", "device_uuid": "m-001", "broker": "connected", "line": "up", "machine": "ready",
-        "selling": True, "reason": "", "refuses": "", "busy_order": None, "faults": [],
+        "agent_version": "1", "device_uuid": "m-001", "broker": "connected", "cloud": "answers", "line": "up",
+        "machine": "ready", "selling": True, "reason": "", "refuses": "", "busy_order": None, "faults": [],
     }  # fmt: skip
     (folder / NAME).write_text(json.dumps(said | changes))
     when = time.time() - ago_s
@@ -47,13 +47,14 @@ def test_all_well(running: Path) -> None:
         say(running, refuses=refuses)
         lines, is_good = show.status(running)
         assert is_good
-        assert "selling: yes" in lines
+        assert {"selling: yes", "cloud: answers"} <= set(lines)
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
         ({"broker": "not connected"}, "the broker is not connected"),
+        ({"cloud": "does not answer"}, "the cloud does not answer"),
         ({"line": "down", "refuses": "machine_offline"}, "does not answer, its line is down"),
         ({"line": "quiet", "refuses": "machine_offline"}, "does not answer, its line is quiet"),
         ({"refuses": "no_water"}, "cannot make anything now: no_water"),

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.doctor import broker, certificate
+from agent.doctor.examination import examine
 from agent.doctor.findings import BAD, GOOD, WARN
 from agent.settings import BrokerAddress
+from tests.agent.agents import Agents
 from tests.agent.cloud_side import DEVICE, a_cloud_side
 from tests.agent.doctor.test_examination import env, found
 from tests.mosquitto import Mosquitto, a_mosquitto
+from tests.waiting import wait_until
 
 __all__ = ["env"]  # fixtures
 
@@ -53,6 +57,39 @@ def test_what_a_refusal_means(why: str, password: str | None, mark: str, words: 
 
 def test_nobody_at_the_brokers_address(env: dict[str, str]) -> None:
     assert "nobody listens there" in found(env, "broker").words
+
+
+@pytest.mark.parametrize("first", ["dead", "alive"])
+def test_one_address_of_several_that_takes_us_is_enough(env: dict[str, str], mosquitto: Mosquitto, first: str) -> None:
+    dead, alive = env["COFFEE_AGENT_MQTT_URL"], mosquitto.url
+    env["COFFEE_AGENT_MQTT_URL"] = f"{dead},{alive}" if first == "dead" else f"{alive},{dead}"
+    with a_cloud_side(mosquitto.url):
+        told = {finding.mark: finding.words for finding in examine(env) if finding.subject == "broker"}
+    assert set(told) == {GOOD, WARN}
+    assert dead.removeprefix("mqtt://") in told[WARN]
+
+
+def test_several_addresses_that_all_refuse_us_are_told_apart(env: dict[str, str], tmp_path: Path) -> None:
+    with a_mosquitto(tmp_path / "broker", "retain_available false\n") as running:
+        urls = [env["COFFEE_AGENT_MQTT_URL"], running.url]
+        env["COFFEE_AGENT_MQTT_URL"] = ",".join(urls)
+        told = [finding for finding in examine(env) if finding.subject == "broker"]
+    assert [finding.mark for finding in told] == [BAD, BAD]
+    assert all(finding.words.startswith(url.removeprefix("mqtt://")) for finding, url in zip(told, urls, strict=True))
+
+
+def test_a_running_agent_says_that_its_authority_cannot_be_used(
+    env: dict[str, str], agents: Agents, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    ca = tmp_path / "ca"
+    ca.write_text("no certificate")
+    env |= {"COFFEE_AGENT_MQTT_URL": f"mqtts://127.0.0.1:{mosquitto.port}", "COFFEE_AGENT_MQTT_CA": str(ca)}
+    agents.settings = replace(agents.settings, broker=replace(agents.settings.broker, tls=True, ca_file=str(ca)))
+    service = agents.start()
+    wait_until(lambda: service._link.trouble, what="a try")
+    service._write_status(running=True)
+    finding = found(env, "broker")
+    assert (finding.mark, "COFFEE_AGENT_MQTT_CA" in finding.words) == (BAD, True)
 
 
 def test_a_broker_that_is_none(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
