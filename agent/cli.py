@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("code", help="as `coffee-cloud enroll` or the console shows it")
     enroll.add_argument("--file", type=Path, default=enrolment.SETTINGS_FILE, help="where the settings are written")
     enroll.add_argument("--serial", help="the machine's serial port, when the file does not say it yet")
-    enroll.add_argument("--ca", type=Path, help="PEM file of the authority that signed the cloud's certificate")
+    enroll.add_argument("--ca", type=Path, help="PEM file of the authority that signed the cloud's certificate; kept")
     commands.add_parser("doctor", help="look at everything the agent needs, and say what is wrong")
     commands.add_parser("status", help="what the agent on this machine is doing")
     journal = commands.add_parser("journal", help="commands and what became of them")
@@ -91,7 +91,7 @@ def _enroll(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
         enrolment.prove_writable(args.file)
         told = enrolment.ask(args.url, args.code, args.ca)
-        written = enrolment.write(args.file, told, args.serial)
+        written = enrolment.write(args.file, told, args.serial, args.ca)
     except enrolment.NotEnrolled as error:
         print(f"coffee-agent enroll: {error}", file=sys.stderr)
         return BAD

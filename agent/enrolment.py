@@ -16,7 +16,7 @@ from agent.settings import PREFIX
 from protocol import json_text
 
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
-CA_FILE = "broker-ca.crt"
+BROKER_CA, CLOUD_CA = "broker-ca.crt", "cloud-ca.crt"
 """Beside the settings file."""
 PATH = "/v1/enroll"
 PATIENCE_S = 20.0
@@ -74,17 +74,22 @@ def prove_writable(file: Path) -> None:
         raise NotEnrolled(f"{file} cannot be written: {error}; the code is still good") from None
 
 
-def write(file: Path, told: Told, serial: str | None) -> list[str]:
-    """Write the settings; what else the file said stays. Gives what a person is to know. Raises `NotEnrolled`."""
+def write(file: Path, told: Told, serial: str | None, cloud_ca: Path | None = None) -> list[str]:
+    """Write the settings, and a copy of `cloud_ca` beside them; what else the file said stays.
+
+    Gives what a person is to know. Raises `NotEnrolled`.
+    """
     file = file.absolute()  # the agent runs in another folder
-    ca = file.with_name(CA_FILE)
+    ca = file.with_name(BROKER_CA)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if told.mqtt_ca:
             _replace(ca, told.mqtt_ca, 0o644)
+        if cloud_ca is not None:
+            _replace(file.with_name(CLOUD_CA), cloud_ca.read_text(encoding="utf-8", errors="replace"), 0o644)
         before = _text_of(file).splitlines()
         past = _past(before, told, ca)
-        fresh = _fresh(told, ca, serial)
+        fresh = _fresh(told, ca, serial, file.with_name(CLOUD_CA) if cloud_ca is not None else None)
         kept = [line for line in before if _name(line) not in fresh and line not in past]
         lines = [*kept, *(f"{name}={value}" for name, value in fresh.items())]
         _replace(file, "\n".join(lines) + "\n", _mode(file))
@@ -96,12 +101,12 @@ def write(file: Path, told: Told, serial: str | None) -> list[str]:
     return [*gone, *missing, NEXT]
 
 
-def _fresh(told: Told, ca: Path, serial: str | None) -> dict[str, str]:
+def _fresh(told: Told, ca: Path, serial: str | None, cloud_ca: Path | None) -> dict[str, str]:
     """The settings that are said anew."""
     found = {
         "DEVICE_UUID": told.device_uuid, "MQTT_URL": told.mqtt_url, "MQTT_USER": told.mqtt_user,
         "MQTT_PASSWORD": told.mqtt_password, "MQTT_CA": str(ca) if told.mqtt_ca else "",
-        "RELEASE_KEY": told.release_key, "SERIAL": serial,
+        "CLOUD_CA": str(cloud_ca or ""), "RELEASE_KEY": told.release_key, "SERIAL": serial,
     }  # fmt: skip
     return {PREFIX + name: value for name, value in found.items() if value}
 

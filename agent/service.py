@@ -70,8 +70,8 @@ class Service:
         self._live_state = LiveState(self._link_bell)
         in_force = profile_overrides.in_force(profile, settings.state_dir)
         self._updater = Updater(
-            settings.state_dir, settings.device_uuid, settings.release_keys, settings.broker.ca_file, self._clock,
-            self._live_state, self._worker_bell.ring,
+            settings.state_dir, settings.device_uuid, settings.release_keys,
+            (settings.cloud_ca_file, settings.broker.ca_file), self._clock, self._live_state, self._worker_bell.ring,
         )  # fmt: skip
         self._probation = Probation.begin(settings.state_dir, self._clock, self._live_state)
         self._line, self._worker = self._build_machine_side(profile, in_force)

@@ -52,6 +52,8 @@ class Settings:
     """More addresses of the broker; each is tried in turn."""
     release_keys: tuple[bytes, ...] = ()
     """Who may sign a new version of this program; none: it does not update itself."""
+    cloud_ca_file: str | None = None
+    """Who signed the certificate of the cloud's web site, unless a public one did; new versions come from there."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -66,6 +68,7 @@ class Settings:
         brokers = _brokers(env, device_uuid, problems)
         serial = _required(env, "SERIAL", "a device path or a pyserial URL", problems)
         problems += _folder_problems(env)
+        cloud_ca_file = _file(env, "CLOUD_CA", problems)
         problems += log.problems(env)
         keys = _release_keys(env, problems)
         if problems or not brokers:
@@ -78,6 +81,7 @@ class Settings:
             profile=env.get(f"{PREFIX}PROFILE") or DEFAULT_PROFILE,
             state_dir=_state_dir(env),
             release_keys=keys,
+            cloud_ca_file=cloud_ca_file,
         )
 
 

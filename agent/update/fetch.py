@@ -15,12 +15,12 @@ class NotFetched(Exception):
     """Why not."""
 
 
-def fetch(url: str, size: int, sha256: str, ca_file: str | None) -> bytes:
-    """Raises `NotFetched`. Another authority than the public ones may have signed the server's certificate."""
+def fetch(url: str, size: int, sha256: str, ca_files: tuple[str | None, ...]) -> bytes:
+    """Raises `NotFetched`. Authorities beside the public ones may have signed the server's certificate."""
     if not url.startswith(("https://", "http://")):
         raise NotFetched("its address begins with neither https:// nor http://")
     try:
-        context = tls.client_context(ca_file, and_public=True)
+        context = tls.client_context(*ca_files, and_public=True)
         with urllib.request.urlopen(url, timeout=PATIENCE_S, context=context) as answer:  # noqa: S310  (looked at above)
             content = bytearray()
             while len(content) <= size and (piece := answer.read(PIECE)):

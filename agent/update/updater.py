@@ -34,7 +34,7 @@ class Updater:
     state_dir: Path
     device_uuid: str
     keys: tuple[bytes, ...]
-    ca_file: str | None
+    ca_files: tuple[str | None, ...]
     clock: Clock
     live_state: LiveState
     bell: Callable[[], None]
@@ -144,7 +144,7 @@ class Updater:
         """Tried again: a machine's network comes and goes. Raises `NotFetched`."""
         for left in reversed(range(TRIES)):
             try:
-                return fetch.fetch(job.url, job.size, job.sha256, self.ca_file)
+                return fetch.fetch(job.url, job.size, job.sha256, self.ca_files)
             except fetch.NotFetched as error:
                 if not left or self._stopping.wait(PAUSE_S):
                     raise

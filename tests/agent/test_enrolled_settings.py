@@ -8,8 +8,10 @@ import pytest
 
 from agent import enrolment
 from agent.cli import main
+from agent.settings import Settings, environment
 from tests.agent.small_disk import a_small_disk
 from tests.agent.web_cloud import a_web_cloud
+from tests.certificates import Authority
 
 TOLD = enrolment.Told("m-001", "mqtts://broker.example.org:8883", "m-001", "made-by-chance", mqtt_ca="PEM")
 
@@ -62,6 +64,17 @@ def test_the_authority_is_found_from_every_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     enrolment.write(Path("agent.env"), TOLD, None)
     assert f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt\n" in (tmp_path / "agent.env").read_text()
+
+
+def test_the_clouds_own_authority_is_kept_for_new_versions(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    ours, file = Authority(tmp_path), tmp_path / "etc" / ".env"
+    with a_web_cloud(msgspec.json.encode(TOLD), ours) as cloud:
+        asked = ["enroll", cloud.url, "ABCD-EFGH", "--file", str(file), "--serial", "/dev/null", "--ca", str(ours.ca)]
+        assert main(asked) == 0
+    kept = Settings.from_env(environment({}, file.parent)).cloud_ca_file
+    assert kept == str(file.parent / "cloud-ca.crt")
+    assert Path(kept).read_bytes() == ours.ca.read_bytes()
 
 
 def spoil(tmp_path: Path, how: str) -> Path:

@@ -28,6 +28,6 @@ def test_a_machine_can_enrol(ours: Authority) -> None:
 def test_a_new_version_can_be_fetched(ours: Authority) -> None:
     with a_web_cloud(b"bundle", ours) as cloud:
         sha256 = hashlib.sha256(b"bundle").hexdigest()
-        assert fetch.fetch(cloud.url, 6, sha256, str(ours.ca)) == b"bundle"
+        assert fetch.fetch(cloud.url, 6, sha256, (str(ours.ca), None)) == b"bundle"
         with pytest.raises(fetch.NotFetched, match="CERTIFICATE_VERIFY_FAILED"):
-            fetch.fetch(cloud.url, 6, sha256, None)
+            fetch.fetch(cloud.url, 6, sha256, (None, None))

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent import AGENT_VERSION
 from cloud.releases import bundling
 from protocol.messages import Update
+from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[3]
 NEWER = "0.2.0"
@@ -80,15 +82,20 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def a_shelf(folder: Path) -> Iterator[Shelf]:
+def a_shelf(folder: Path, authority: Authority | None = None) -> Iterator[Shelf]:
+    """Over HTTPS where there is an `authority`."""
     folder.mkdir()
 
     def handler(*args: Any) -> _Quiet:
         return _Quiet(*args, directory=str(folder))
 
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if authority is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*authority.sign("shelf"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield Shelf(folder, f"http://127.0.0.1:{server.server_port}")
+        yield Shelf(folder, f"{'https' if authority else 'http'}://127.0.0.1:{server.server_port}")
         server.shutdown()
         thread.join(10)

@@ -20,6 +20,7 @@ from tests.agent.agents import agent_env
 from tests.agent.cloud_side import CloudSide
 from tests.agent.update.bundles import NEWER, QUICK, Bundle, Patch, Shelf, a_shelf, appended
 from tests.agent.update.dying_update import BEFORE_THE_TRIAL, ON_TRIAL
+from tests.certificates import Authority
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
 from tests.waiting import wait_until
@@ -41,12 +42,12 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 @pytest.fixture
 def start(tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, shelf: Shelf) -> Iterator[Start]:
-    """Starts the unit; `dies_at` names a step of the installed agent."""
+    """Starts the unit, with `more` settings; `dies_at` names a step of the installed agent."""
     running: list[Program] = []
 
-    def begin(dies_at: str = "") -> Program:
+    def begin(dies_at: str = "", **more: str) -> Program:
         module = ["tests.agent.update.dying_update", dies_at] if dies_at else ["agent", "run"]
-        env = agent_env(tmp_path, mosquitto.url, COFFEE_AGENT_RELEASE_KEY=shelf.public)
+        env = agent_env(tmp_path, mosquitto.url, COFFEE_AGENT_RELEASE_KEY=shelf.public, **more)
         argv = [sys.executable, "-m", "tests.agent.update.unit", *module]
         running.append(Program(argv, log=tmp_path / "agent.log", env=env, cwd=tmp_path))
         return running[-1]
@@ -103,6 +104,13 @@ def test_a_good_version_is_tried_stays_and_survives_a_new_start(
     assert end_of(cloud, "u2").status == "done"
     pours(cloud, "0.3.0", "third")
     assert [path.name for path in sorted((tmp_path / "state/releases").iterdir())] == [NEWER, "0.3.0"]
+
+
+def test_it_is_fetched_from_a_cloud_whose_authority_is_its_own(start: Start, cloud: CloudSide, tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    start(COFFEE_AGENT_CLOUD_CA=str(ours.ca))
+    with a_shelf(tmp_path / "https", ours) as shelf:
+        assert asked(cloud, shelf.serve(NEWER, b"fetched, and no bundle")).code == "bad_bundle"
 
 
 def test_what_may_not_run_here_changes_nothing(start: Start, cloud: CloudSide, shelf: Shelf, tmp_path: Path) -> None:
