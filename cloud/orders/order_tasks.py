@@ -110,7 +110,8 @@ def amend_task(locked: LockedOrder, row: OutboxRow, amount: int, due_at: datetim
     if due_at < row.due_at:
         row.due_at = due_at
         locked.tx.notify(topic(Lane(row.lane)))
-    row.amount = amount
+    if row.amount != amount:  # its call may be written already: we may have held it back ourselves
+        row.amount, row.call_path, row.call_body = amount, "", None
 
 
 def withdraw_tasks(locked: LockedOrder, tasks: Collection[Task], now: datetime, subject: str | None = None) -> bool:

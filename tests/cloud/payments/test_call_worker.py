@@ -11,10 +11,13 @@ import pytest
 from cloud.background.loops import ThreadPool
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential
-from cloud.orders import outbox
+from cloud.orders import operator_actions, outbox
+from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
+from cloud.payments.admission import Permit
+from cloud.payments.budget import Priority
 from cloud.payments.call_worker import IDLE_S, CallWorker
 from cloud.payments.provider_clients import FRESH
 from protocol.reasons import Result
@@ -190,6 +193,36 @@ def test_a_call_is_written_down_before_it_is_made(sqlite_till: Till) -> None:
     till.work()
     assert len(written) == 1
     assert written[0]
+
+
+def test_a_return_we_held_back_ourselves_goes_with_the_sum_it_has_by_then(sqlite_till: Till) -> None:
+    """Regression: its call was written for the sum before, and that was sent."""
+    till, world = sqlite_till, sqlite_till.world
+    at_once(till)
+    order_id = till.paid()
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.database.dispatchers.add(LaneWorkers({Lane.PROVIDER: till.call_worker.lane_worker()}))
+    with all_slots_taken(till, order_id):
+        world.database.transact(operator_actions.give_back, order_id, 5000, "boss", "half a cup", world.now)
+    [row] = world.rows(order_id, Task.REFUND)
+    assert (row.amount, row.attempts) == (5000, 0)
+    till.shop.refund(till.provider_id(order_id), "20.00")
+    till.look_at(order_id)
+    till.work(60)
+    assert money(till, order_id) == (0, PRICE, 5000)
+
+
+@contextmanager
+def all_slots_taken(till: Till, order_id: str) -> Iterator[None]:
+    """Our own limit lets nobody call this shop."""
+    gate, admission, taken = till.shops.gate_of(till.world.payment(order_id)), till.shops.admission, list[Permit]()
+    assert gate is not None
+    while isinstance(told := admission.admit(gate, Priority.NEWS), Permit):
+        taken.append(told)
+    yield
+    for permit in taken:
+        admission.end(permit, begun=False)
 
 
 def test_a_refund_under_way_is_asked_about_until_it_is_final(till: Till) -> None:
