@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import func, select
+from sqlalchemy import case, exists, func, select
 from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
@@ -25,12 +25,14 @@ from cloud.metrics.exposition import CONTENT_TYPE, Counted, Gauge, exposition
 from cloud.metrics.totals import totals
 from cloud.operators.counted_requests import REQUEST_SECONDS, WEBHOOKS
 from cloud.orders.at_risk import Next, each_at_risk, summed
+from cloud.orders.models import Payment
 from cloud.orders.order_hours import by_status
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import unfinished
 from cloud.orders.stage_times import STAGE_SECONDS
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
+from cloud.orders.undecided import AWAITS_DECISION
 from cloud.payments.counted_calls import CALL_SECONDS
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
@@ -138,8 +140,10 @@ def _orders(session: Session) -> Gauge:
 def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
     count = Gauge("coffee_outbox_unsettled", "Tasks whose outcome is not known, by lane.")
     oldest = Gauge("coffee_outbox_oldest_seconds", "How long the oldest of them has been due; 0 when none is.")
-    asked = select(OutboxRow.lane, func.count(), func.min(OutboxRow.due_at)).where(OutboxRow.settled_at.is_(None))
-    found = {lane: (number, due) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}
+    may_begin = ~exists().where(Payment.id == OutboxRow.subject, AWAITS_DECISION)
+    first_due = func.min(case((may_begin, OutboxRow.due_at)))
+    asked = select(OutboxRow.lane, func.count(), first_due).where(OutboxRow.settled_at.is_(None))
+    found = {lane: (number, due or now) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}
     for lane in Lane:
         number, due_at = found.get(lane.value, (0, now))
         count.add(number, lane=lane.value)

@@ -37,6 +37,7 @@ from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, REFUSED, RETURNS, WITHDRAWN, Task
+from cloud.orders.undecided import PAYS
 
 STUCK_AFTER_S = 2 * 3600.0
 """The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""
@@ -155,19 +156,7 @@ _is_known = or_(
     )
 )
 _ACCOUNT = tuple_(Payment.merchant_id, Payment.scenario, Payment.account_id)
-_earlier = aliased(Payment)
-_pays = and_(  # the first payment that fits pays the order, see `money.paying`
-    Payment.problem == "",
-    Payment.paid_at.is_not(None),
-    ~exists().where(
-        _earlier.order_id == Payment.order_id,
-        _earlier.problem == "",
-        or_(
-            _earlier.paid_at < Payment.paid_at, and_(_earlier.paid_at == Payment.paid_at, _earlier.id < Payment.id)
-        ),
-    ),
-)  # fmt: skip
-_decided_at = case((and_(_OWES, _pays), _return_since))
+_decided_at = case((and_(_OWES, PAYS), _return_since))
 
 
 def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
@@ -220,7 +209,7 @@ def unsettled(session: Session, account: Account) -> tuple[int, int]:
     unfinished = Payment.state.in_((*_OPEN_STATES, PaymentState.HELD.value))
     kopecks = case((unfinished, Payment.amount), else_=Payment.captured - Payment.refunded)
     found = select(func.count(), func.coalesce(func.sum(kopecks), 0)).join(Order, Order.id == Payment.order_id)
-    owed = and_(_HAS_MONEY, ~and_(_POURED, _pays, ~_OWES))
+    owed = and_(_HAS_MONEY, ~and_(_POURED, PAYS, ~_OWES))
     payments, total = session.execute(found.where(_ACCOUNT.in_([account]), or_(unfinished, owed))).one()
     return int(payments), int(total)
 
@@ -243,7 +232,7 @@ def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
 
 
 def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[Account]) -> Select[Any]:
-    has_own = and_(_POURED, _pays)
+    has_own = and_(_POURED, PAYS)
     keeps_own = and_(has_own, ~_OWES)
     held = Payment.state == PaymentState.HELD.value
     balance = Payment.captured - Payment.refunded
@@ -297,11 +286,11 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
     machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~_has_open_task)
     return case(
         (hopeless, literal(Next.PERSON.value)),
-        (and_(_pays, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
-        (and_(_pays, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
+        (and_(PAYS, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
+        (and_(PAYS, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (~_has_open_task, literal(Next.PERSON.value)),
-        (and_(_pays, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
+        (and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),
         else_=literal(Next.RETURN_PROMISED.value),

@@ -8,10 +8,10 @@ from datetime import datetime
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.models import Order
 from cloud.orders.owed_tasks import payment_that_pays, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
+from cloud.orders.undecided import is_undecided
 
 LEAST = 100
 """Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
@@ -63,11 +63,6 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     order.uncertain, order.return_after, order.waits_for_person = False, None, False
     order.progress, order.stage = 100, "done"
     settle_money(locked, now)
-
-
-def is_undecided(order: Order) -> bool:
-    """Paid, and nobody knows whether it was poured; its money has not begun to go back."""
-    return order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None)
 
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:

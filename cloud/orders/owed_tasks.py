@@ -16,7 +16,8 @@ from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Task
+from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task
+from cloud.orders.undecided import is_undecided
 from cloud.orders.way_back import Paid, refunded, way_back
 
 log = logging.getLogger("cloud.orders.money")
@@ -80,6 +81,7 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
         locked.tx.log_after_commit(log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
     else:
         order_tasks.amend_task(locked, open_task, due.amount, due_at)
+        locked.tx.notify(outbox.topic(Lane.PROVIDER))  # what is due may have waited for this very decision
 
 
 def pause_after(refusals: int) -> float:
@@ -135,6 +137,14 @@ def _by_hand_expected_by(session: Session, payments: Mapping[str, Paid]) -> date
     heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
     last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
     return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
+
+
+def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
+    """The task is a return nobody may begin yet. Money beside the order's own goes back at once."""
+    if row.task not in RETURNS or not is_undecided(locked.order):
+        return False
+    pays = payment_that_pays(locked)
+    return pays is not None and row.subject == pays.id and is_paid_for(locked)
 
 
 def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:

@@ -19,6 +19,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
+from cloud.orders.owed_tasks import awaits_decision
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import call_decision, due_calls, openings
@@ -115,6 +116,8 @@ class CallWorker:
 
     def _prepare_at_once(self, locked: LockedOrder, row: OutboxRow) -> Callable[[], None] | None:
         if row.task == Task.CREATE or self._pool.free <= 0:  # a new payment is the checkout's
+            return None
+        if awaits_decision(locked, row):
             return None
         payment = locked.payment(row.subject)
         try:

@@ -1,7 +1,8 @@
 """Which calls to providers are due, counted by shop and priority, and the claim of so many of one kind.
 
-An opening that nobody has asked for lately waits its turn behind everything else: its buyer has heard "try again" long
-ago, and what is left is only to learn what became of it.
+A return whose order is undecided is not due, whatever the clock says. An opening that nobody has asked for lately waits
+its turn behind everything else: its buyer has heard "try again" long ago, and what is left is only to learn what became
+of it.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.outbox import LONGEST_LEASE, LONGEST_WAIT, Claim, OutboxRow
 from cloud.orders.tasks import Lane, Task
+from cloud.orders.undecided import AWAITS_DECISION
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 
@@ -40,6 +42,7 @@ _is_due = and_(
         _row.c.claimed_until.is_(None),
         due(_row.c.claimed_until, _now, bindparam("held_no_longer", type_=UtcDateTime())),
     ),
+    ~AWAITS_DECISION,
 )
 _is_stale = and_(
     _row.c.task == Task.CREATE.value, _row.c.created_at < bindparam("asked_since", type_=UtcDateTime())

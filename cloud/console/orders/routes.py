@@ -29,10 +29,10 @@ from cloud.console.shell.machines import machines_in, zones_in
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.orders import archive
-from cloud.orders.operator_actions import is_undecided
 from cloud.orders.pour_again import why_not_again
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
+from cloud.orders.undecided import is_undecided
 
 room = Room("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORDERS, "orders", 30))
 

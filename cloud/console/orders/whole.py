@@ -18,12 +18,12 @@ from cloud.fleet.models import Device
 from cloud.orders import claims
 from cloud.orders.claims import Claim, ClaimMessage
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
-from cloud.orders.operator_actions import is_undecided
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.return_requests import IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, WITHDRAWN
+from cloud.orders.undecided import is_undecided
 from cloud.payments.models import StoredNotification
 
 BEFORE, AFTERWARDS = timedelta(minutes=2), timedelta(minutes=10)

@@ -92,6 +92,18 @@ def test_orders_outbox_workers_and_devices_are_counted(till: Till) -> None:
     assert told['coffee_devices{status="active",online="true"}'] == 2
 
 
+def test_a_return_nobody_may_begin_yet_is_not_overdue(till: Till) -> None:
+    world = till.world
+    order_id = world.pay()
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    world.clock.advance(world.rules.uncertain_grace_s + 60)  # and nobody has judged it
+    assert not world.database.transact(count_on)
+    told = figures(till)
+    assert told['coffee_outbox_unsettled{lane="provider"}'] == 1
+    assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == 0
+
+
 def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) -> None:
     order_id = sold(till)
     change_payment(till, order_id, captured=1)
