@@ -36,7 +36,7 @@ from cloud.orders.money import PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
-from cloud.orders.tasks import DONE, REFUSED, RETURNS, WITHDRAWN, Task
+from cloud.orders.tasks import DONE, NEVER_RETURNED, REFUSED, RETURNS, Task
 from cloud.orders.undecided import PAYS
 
 STUCK_AFTER_S = 2 * 3600.0
@@ -141,7 +141,8 @@ _may_go_back_from = case(
 )
 _return_since = (
     select(func.min(_may_go_back_from))
-    .where(OutboxRow.subject == Payment.id, OutboxRow.task.in_(RETURNS), OutboxRow.verdict != WITHDRAWN, ~_is_back)
+    .where(OutboxRow.subject == Payment.id, OutboxRow.task.in_(RETURNS))
+    .where(OutboxRow.verdict.not_in(NEVER_RETURNED), ~_is_back)
     .correlate(Payment, Order)
     .scalar_subquery()
 )
@@ -282,14 +283,15 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         and_(_has_open_task, _refusals >= REFUSALS_FOR_A_PERSON),
         Payment.checks >= UNANSWERED_FOR_A_PERSON,
     )
-    evidence_is_awaited = and_(Order.uncertain.is_(True), Order.return_after > now, ~_begun)
-    machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~_has_open_task)
+    evidence_is_awaited = and_(PAYS, Order.uncertain.is_(True), Order.return_after > now)
+    moves_by_itself = and_(_has_open_task, ~and_(PAYS, Order.waits_for_person))
+    machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~moves_by_itself)
     return case(
         (hopeless, literal(Next.PERSON.value)),
         (and_(PAYS, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
         (and_(PAYS, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
-        (~_has_open_task, literal(Next.PERSON.value)),
+        (~moves_by_itself, literal(Next.PERSON.value)),
         (and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),

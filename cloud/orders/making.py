@@ -18,7 +18,7 @@ from cloud.orders import order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
-from cloud.orders.owed_tasks import is_paid_for, settle_money
+from cloud.orders.owed_tasks import is_paid_for, settle_as_poured, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import Event, Status
@@ -341,9 +341,7 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
 
 def _poured(locked: LockedOrder, now: datetime) -> None:
     order = locked.order
-    order.uncertain, order.return_after, order.waits_for_person = False, None, False
-    order.progress, order.stage = 100, "done"
-    settle_money(locked, now)
+    settle_as_poured(locked, now)
     if order.goodwill:
         locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 

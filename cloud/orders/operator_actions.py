@@ -8,7 +8,7 @@ from datetime import datetime
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.owed_tasks import payment_that_pays, settle_money
+from cloud.orders.owed_tasks import payment_that_pays, settle_as_poured, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
@@ -60,9 +60,7 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     if not is_undecided(order):
         raise NotUndecided(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
-    order.uncertain, order.return_after, order.waits_for_person = False, None, False
-    order.progress, order.stage = 100, "done"
-    settle_money(locked, now)
+    settle_as_poured(locked, now)
 
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:

@@ -52,6 +52,26 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
         order.goodwill = _is_given_back(paying(payments), rows)
 
 
+def settle_as_poured(locked: LockedOrder, now: datetime) -> None:
+    """The drink is poured for certain, whatever was thought before: its money is earned."""
+    order = locked.order
+    if order.waits_for_person or order.return_after is not None:
+        _stop_returns(locked, now)
+    order.uncertain, order.return_after, order.waits_for_person = False, None, False
+    order.progress, order.stage = 100, "done"
+    settle_money(locked, now)
+
+
+def _stop_returns(locked: LockedOrder, now: datetime) -> None:
+    """Nobody has begun one, unless a restored database has forgotten it: of that only the provider can tell."""
+    pays = payment_that_pays(locked)
+    if pays is None:
+        return
+    for task in RETURNS:
+        if not order_tasks.stop_task(locked, task, pays.id, now):
+            pays.next_check_at = now
+
+
 def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
     """Whether the money of a poured order went back, or may be on its way."""
     if pays is None:

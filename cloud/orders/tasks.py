@@ -40,6 +40,8 @@ WITHDRAWN = "withdrawn"
 """Verdict of a task taken back before anybody could have done it."""
 STOPPED = "stopped"
 """Verdict of a task that may have been done once, and is not tried again."""
+NEVER_RETURNED = frozenset({WITHDRAWN, STOPPED})
+"""Verdicts of a return that nobody made: was a stopped one made after all, its payment tells."""
 DONE = "done"
 REFUSED = "refused"
 """Verdict of a call the provider definitely would not do; asked anew later, under a new key."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cloud.orders.money import PaymentState, Return, arrives_by
 from cloud.orders.states import Status
-from cloud.orders.tasks import DONE, FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
+from cloud.orders.tasks import DONE, FOR_A_PERSON, NEVER_RETURNED, REFUSED, RETURNS, Task
 
 
 class Returned(Protocol):
@@ -18,6 +18,8 @@ class Returned(Protocol):
     def uncertain(self) -> bool: ...
     @property
     def return_after(self) -> datetime | None: ...
+    @property
+    def waits_for_person(self) -> bool: ...
     @property
     def given_back(self) -> int: ...
 
@@ -56,7 +58,9 @@ class ReturnTask(Protocol):
 
 def way_back(order: Returned, payments: Mapping[str, Paid], tasks: Sequence[ReturnTask]) -> Return | None:
     """The return by our own tasks, oldest first; None when none of them gives money back."""
-    returns = [task for task in tasks if task.task in RETURNS and task.verdict not in {WITHDRAWN, REFUSED}]
+    returns = [task for task in tasks if task.task in RETURNS and task.verdict not in NEVER_RETURNED | {REFUSED}]
+    if order.waits_for_person:  # what is open was not decided yet
+        returns = [task for task in returns if task.verdict]
     if not returns:
         return None
     last = returns[-1]

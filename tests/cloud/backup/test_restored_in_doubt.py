@@ -1,0 +1,131 @@
+"""An order that was in doubt at the backup: nothing of it goes back before its machine, or a person, has spoken."""
+
+from pathlib import Path
+
+import pytest
+
+from cloud.alerts.money_conditions import money_at_risk
+from cloud.orders import operator_actions
+from cloud.orders.at_risk import Next
+from cloud.orders.owed_tasks import return_of
+from cloud.orders.states import Status
+from cloud.orders.tasks import RETURNS, STOPPED
+from protocol.reasons import Result
+from tests.cloud.backup.restoring import Restorable
+from tests.cloud.backup.test_restored import CAPTURES, DAY_S, actions, booked
+from tests.cloud.tills import Till
+from tests.cloud.worlds import PRICE
+
+pytestmark = [pytest.mark.any_database, pytest.mark.parametrize("capture", CAPTURES)]
+
+RETURNED = {"on_dispense": (0, 0, 0), "immediate": (0, PRICE, PRICE)}
+KEPT = {"on_dispense": (PRICE, 0, 0), "immediate": (0, PRICE, 0)}
+
+
+@pytest.fixture
+def there(till: Till, tmp_path: Path, capture: str) -> Restorable:
+    made = Restorable(till, tmp_path)
+    made.takes_money(capture)
+    return made
+
+
+def in_its_grace(there: Restorable) -> str:
+    """An order that was silent at the backup; its id."""
+    world = there.world
+    order_id = there.till.paid()
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s + 1)
+    assert world.open_tasks(order_id, *RETURNS)
+    there.back_up()
+    return order_id
+
+
+def restored_in_its_grace(there: Restorable, after_s: float = 3600.0) -> str:
+    """The same, put back later; nobody has spoken."""
+    order_id = in_its_grace(there)
+    there.world.clock.advance(after_s)
+    there.restore()
+    there.come_to_rest()
+    return order_id
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("after_s", [60.0, 3600.0])
+def test_nothing_goes_back_before_its_machine_has_spoken(there: Restorable, capture: str, after_s: float) -> None:
+    order_id = restored_in_its_grace(there, after_s)
+    assert booked(there, order_id) == KEPT[capture]
+    assert actions(there) == {Next.WAITING_FOR_EVIDENCE}
+    with there.world.database.read() as session:
+        assert return_of(session, there.world.order(order_id)) is None, "nobody tells the buyer that it goes back"
+        assert money_at_risk(session, there.world.now) == []
+    there.world.clock.advance(DAY_S)
+    there.come_to_rest()
+    assert booked(there, order_id) == KEPT[capture]
+    assert actions(there) == {Next.PERSON}
+
+
+@pytest.mark.both_databases
+def test_what_was_poured_stays_paid(there: Restorable, capture: str) -> None:
+    order_id = restored_in_its_grace(there)
+    there.says(order_id, Result.DONE)
+    there.come_to_rest()
+    order = there.world.order(order_id)
+    assert (order.status, order.goodwill) == (Status.SUCCESSFUL, False)
+    assert booked(there, order_id) == (0, PRICE, 0)
+    assert there.till.verdicts(order_id, *RETURNS) == [STOPPED]
+    assert not actions(there)
+    with there.world.database.read() as session:
+        assert return_of(session, order) is None
+
+
+def test_what_a_person_has_seen_poured_stays_paid(there: Restorable, capture: str) -> None:
+    order_id = restored_in_its_grace(there)
+    there.world.database.transact(operator_actions.keep_money, order_id, "boss", "the camera", there.world.now)
+    there.come_to_rest()
+    assert booked(there, order_id) == (0, PRICE, 0)
+    assert not actions(there)
+
+
+@pytest.mark.parametrize("who", ["machine", "person"])
+def test_what_is_decided_to_go_back_goes_at_once_and_once(there: Restorable, capture: str, who: str) -> None:
+    order_id, world = restored_in_its_grace(there), there.world
+    if who == "machine":
+        there.says(order_id, Result.REJECTED, "no_water")
+    else:
+        world.database.transact(operator_actions.give_back, order_id, None, "boss", "no cup", world.now)
+    there.till.work()
+    assert booked(there, order_id) == RETURNED[capture]
+    there.come_to_rest()
+    assert len(there.till.verdicts(order_id, *RETURNS)) == 1
+    assert not actions(there)
+
+
+def test_a_machine_that_cannot_tell_begins_the_grace_anew(there: Restorable, capture: str) -> None:
+    order_id, world = restored_in_its_grace(there), there.world
+    there.says(order_id, Result.UNKNOWN)
+    there.till.work()
+    assert booked(there, order_id) == KEPT[capture]
+    assert actions(there) == {Next.WAITING_FOR_EVIDENCE}
+    world.clock.advance(world.rules.uncertain_grace_s)
+    there.come_to_rest()
+    assert booked(there, order_id) == RETURNED[capture]
+    assert not actions(there)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("is_poured", [True, False])
+def test_what_went_back_since_the_backup_is_found_by_asking(there: Restorable, capture: str, is_poured: bool) -> None:
+    order_id = in_its_grace(there)
+    world = there.world
+    world.wait(world.rules.uncertain_grace_s)
+    there.till.work()
+    assert booked(there, order_id) == RETURNED[capture]
+    world.clock.advance(3600)
+    there.restore()
+    if is_poured:  # it says so before anybody was asked
+        there.says(order_id, Result.DONE)
+    there.come_to_rest()
+    assert booked(there, order_id) == RETURNED[capture]
+    assert not world.open_tasks(order_id, *RETURNS)
+    assert world.order(order_id).goodwill == is_poured
+    assert not actions(there)
