@@ -42,7 +42,7 @@ def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why:
     locked = lock_order(tx, order_id)
     order, wanted = locked.order, wanted_of(locked, kopecks)
     if order.status == Status.SUCCESSFUL:
-        order.given_back = _given(locked) + wanted
+        order.given_back = returned_so_far(locked) + wanted
     else:
         order.waits_for_person, order.return_after = False, None
     add_note(locked, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
@@ -68,7 +68,7 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     order = locked.order
     if order.status == Status.SUCCESSFUL:
         payment = payment_that_pays(locked)
-        left = min(order.price - _given(locked), balance(payment)) if payment is not None else 0
+        left = min(order.price - returned_so_far(locked), balance(payment)) if payment is not None else 0
         wanted = left if kopecks is None else kopecks
         if left <= 0 or wanted <= 0:
             raise NotReturnable("nothing of this order can be returned any more")
@@ -92,7 +92,10 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
         add_note(lock_order(tx, order_id), "noted", by[:64], now, evidence={"words": told})
 
 
-def _given(locked: LockedOrder) -> int:
-    """Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's."""
+def returned_so_far(locked: LockedOrder) -> int:
+    """Kopecks of the order that a person decided to return, here or in the provider's cabinet.
+
+    Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's.
+    """
     payment = payment_that_pays(locked)
     return max(locked.order.given_back, payment.refunded if payment is not None else 0)

@@ -15,7 +15,7 @@ from cloud.database.base import Base
 from cloud.database.named_lock import hold
 from cloud.database.transaction import Transaction
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.operator_actions import give_back, wanted_of
+from cloud.orders.operator_actions import give_back, returned_so_far, wanted_of
 from cloud.orders.return_rules import (
     DAY,
     DECIDED,
@@ -71,7 +71,7 @@ class ReturnRequest(Base):
     expires_at: Mapped[datetime]
     status_then: Mapped[str] = mapped_column(String(16))
     given_then: Mapped[int] = mapped_column(Integer)
-    """The order's `given_back` when it was asked: whoever decides decides about that order and no other."""
+    """`returned_so_far` when it was asked: whoever decides decides about that order and no other."""
     way: Mapped[str] = mapped_column(String(16), default="")
     decided_by: Mapped[str | None] = mapped_column(String(64), default=None)
     decided_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -128,7 +128,7 @@ def ask(tx: Transaction, order_id: str, wish: Wish, by: Asker, limits: Limits, n
     request = ReturnRequest(
         order_id=order_id, merchant_id=locked.order.merchant_id, kopecks=kopecks, reason=wish.reason.value,
         words=words, state=RequestState.REQUESTED.value, requested_by=person(by.name), requested_at=now,
-        expires_at=now + OPEN_FOR, status_then=locked.order.status, given_then=locked.order.given_back,
+        expires_at=now + OPEN_FOR, status_then=locked.order.status, given_then=returned_so_far(locked),
     )  # fmt: skip
     tx.session.add(request)
     tx.session.flush()
@@ -171,8 +171,10 @@ def _give_back(
     tx: Transaction, locked: LockedOrder, request: ReturnRequest, way: Way, decided_by: str | None, now: datetime
 ) -> None:
     order = locked.order
-    if (order.status, order.given_back) != (request.status_then, request.given_then):
-        raise NotAllowed("stale", f"the order is {order.status} now, and was {request.status_then}")
+    returned = returned_so_far(locked)
+    if (order.status, returned) != (request.status_then, request.given_then):
+        words = "the order is {} now with {} kopecks returned, and was {} with {}"
+        raise NotAllowed("stale", words.format(order.status, returned, request.status_then, request.given_then))
     why = f"{request.reason}: {request.words}" if request.words else request.reason
     give_back(tx, order.id, request.kopecks, decided_by or request.requested_by, why, now)
     request.state, request.way = RequestState.APPROVED.value, way.value

@@ -113,6 +113,22 @@ def test_what_was_returned_by_another_way_meanwhile_is_not_returned_twice(world:
 
 
 @pytest.mark.both_databases
+def test_a_part_returned_in_the_cabinet_meanwhile_is_not_returned_once_more(world: World) -> None:
+    """Regression: only what was decided here counted, and the second person's yes sent the same part again."""
+    order_id = poured(world)
+    part = Wish(ReturnReason.HALF_POURED, kopecks=5000)
+    asked = ask(world, order_id, Limits(per_act=100), part)
+    world.refunded(world.payment(order_id).id, "rf-cabinet", 5000)
+    with pytest.raises(NotAllowed, match="5000 kopecks returned"):
+        world.database.transact(return_requests.approve, asked, BORIS, world.now)
+    assert (world.order(order_id).given_back, world.rows(order_id, Task.REFUND)) == (0, [])
+    world.database.transact(return_requests.decline, asked, BORIS, "it is back", world.now)
+    again = ask(world, order_id, Limits(per_act=100), part)
+    world.database.transact(return_requests.approve, again, BORIS, world.now)
+    assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000]
+
+
+@pytest.mark.both_databases
 def test_one_open_request_an_order(world: World) -> None:
     order_id = poured(world)
     asked = ask(world, order_id, SMALL)
