@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
+from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
 from cloud.orders.models import Order, OrderChange
@@ -73,6 +74,7 @@ def _next_number(tx: Transaction, locked: LockedOrder, now: datetime) -> int:
     order = locked.order
     if code := why_not_again(order):
         raise NotPourable(code)
+    archive.bring_back(tx, [again_order_id(order.id, each) for each in range(1, AGAIN_EACH + 1)])
     number = 1
     while number <= AGAIN_EACH:
         earlier = tx.session.get(Order, again_order_id(order.id, number))

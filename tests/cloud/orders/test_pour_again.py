@@ -3,6 +3,7 @@
 import pytest
 
 from cloud.courier.outgoing import OutgoingCommands
+from cloud.orders import archive
 from cloud.orders import pour_again as again
 from cloud.orders.making import NotPourable
 from cloud.orders.states import Status
@@ -77,6 +78,21 @@ def test_three_for_one_order_are_enough(world: World) -> None:
         world.report(new, Result.DONE)
     with pytest.raises(NotPourable, match="too_many"):
         pour(world, order_id)
+
+
+@pytest.mark.both_databases
+def test_one_that_rests_in_the_archive_is_counted_and_never_poured_under_the_same_number(world: World) -> None:
+    """Regression: the second got the first one's number, and the archive could never take it."""
+    order_id = poured(world)
+    first = pour(world, order_id)
+    world.publish(first)
+    world.report(first, Result.DONE)
+    world.database.transact(archive.put_away, [first], world.now)
+    second = pour(world, order_id)
+    assert second != first
+    world.publish(second)
+    world.report(second, Result.DONE)
+    world.database.transact(archive.put_away, [first, second], world.now)
 
 
 def test_a_late_paid_drink_is_poured_as_itself(world: World) -> None:
