@@ -348,7 +348,7 @@ def _poured(locked: LockedOrder, now: datetime) -> None:
 
 def _failed(locked: LockedOrder, uncertain: bool, rules: Rules, now: datetime) -> None:
     order = locked.order
-    is_forgotten = uncertain and order.restored_at is not None
+    is_forgotten = uncertain and order.restored_at is not None and is_paid_for(locked)
     order.uncertain, order.waits_for_person = uncertain, is_forgotten
     order.return_after = now + seconds(rules.uncertain_grace_s) if uncertain and not is_forgotten else None
     order.stage = ""

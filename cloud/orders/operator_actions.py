@@ -8,7 +8,7 @@ from datetime import datetime
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.owed_tasks import payment_that_pays, settle_as_poured, settle_money
+from cloud.orders.owed_tasks import is_paid_for, payment_that_pays, settle_as_poured, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
@@ -57,7 +57,8 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     """
     locked = lock_order(tx, order_id)
     order = locked.order
-    if not is_undecided(order):
+    is_back = locked.payments and not is_paid_for(locked)  # a free drink has no money that could go back
+    if not is_undecided(order) or is_back:
         raise NotUndecided(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
     settle_as_poured(locked, now)
@@ -65,10 +66,10 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
-    order = locked.order
+    order, payment = locked.order, payment_that_pays(locked)
+    here = balance(payment) if payment is not None else 0
     if order.status == Status.SUCCESSFUL:
-        payment = payment_that_pays(locked)
-        left = min(order.price - returned_so_far(locked), balance(payment)) if payment is not None else 0
+        left = min(order.price - returned_so_far(locked), here)
         wanted = left if kopecks is None else kopecks
         if left <= 0 or wanted <= 0:
             raise NotReturnable("nothing of this order can be returned any more")
@@ -78,10 +79,12 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
             raise WrongSum("sum_part", left, "of a part, providers return and leave no less than a rouble")
         return wanted
     if is_undecided(order):
-        if kopecks not in {None, order.price}:
-            words = "nobody knows that anything was poured: the whole price is returned"
-            raise WrongSum("sum_whole", order.price, words)
-        return order.price
+        left = min(order.price, here)
+        if left <= 0:
+            raise NotReturnable("nobody has to return it: its money is back already")
+        if kopecks not in {None, left}:
+            raise WrongSum("sum_whole", left, "nobody knows that anything was poured: all of it is returned")
+        return left
     raise NotReturnable(f"the order is {order.status}: its money needs no decision")
 
 

@@ -1,6 +1,7 @@
-"""A drink on its way whose money has gone back past us: in the provider's cabinet, or with a hold that was let go.
+"""An order whose money has gone back past us: in the provider's cabinet, or with a hold that was let go.
 
-What was never sent is withdrawn, what may have been is cancelled at the agent; no other command follows either way.
+Of a drink on its way, what was never sent is withdrawn, what may have been is cancelled at the agent; no other command
+follows either way. Of one that nobody knows about, nothing is left for a person to decide.
 """
 
 from datetime import datetime
@@ -20,9 +21,23 @@ def stop_what_nobody_pays_for(locked: LockedOrder, now: datetime) -> None:
 
     A free drink has no money that could go back.
     """
-    order = locked.order
-    if order.status not in ON_ITS_WAY | {Status.MANUAL_MAKE} or not locked.payments or is_paid_for(locked):
+    if not locked.payments or is_paid_for(locked):
         return
+    if locked.order.status in ON_ITS_WAY | {Status.MANUAL_MAKE}:
+        _stop(locked, now)
+    elif locked.order.status == Status.MAKE_FAILED:
+        _end_wait(locked, now)
+
+
+def _end_wait(locked: LockedOrder, now: datetime) -> None:
+    """Whatever became of the drink, its buyer has the money."""
+    order = locked.order
+    if order.waits_for_person:
+        add_note(locked, "nothing_to_decide", "provider", now)
+    order.waits_for_person, order.return_after = False, None
+
+
+def _stop(locked: LockedOrder, now: datetime) -> None:
     issued = locked.live_command
     if issued is None or order_tasks.stop_task(locked, Task.MAKE, issued.id, now):
         _end(locked, issued, now)

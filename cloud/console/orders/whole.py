@@ -90,12 +90,12 @@ def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) ->
 
 def _left(order: Order, payments: Sequence[Payment]) -> int:
     """As `operator_actions.wanted_of` will judge it under the order's lock."""
+    here = sum(p.amount if p.state == "held" else p.captured - p.refunded for p in payments)
     if is_undecided(order):
-        return order.price
+        return min(order.price, here)
     if order.status != Status.SUCCESSFUL:
         return 0
     given = max(order.given_back, sum(payment.refunded for payment in payments))
-    here = sum(p.amount if p.state == "held" else p.captured - p.refunded for p in payments)
     return max(0, min(order.price - given, here))
 
 

@@ -44,7 +44,7 @@ def test_it_proposes_what_is_left(console: Console, kopecks: int, language: str,
         (True, "1790", "ru", "По этому заказу можно вернуть 179\u00a0₽, не больше."),
         (True, "178,50", "en", "179\u00a0₽ can be returned: all of it, or a part of at least 1 ₽ "
          "that leaves more than 1 ₽."),
-        (False, "10", "ru", "Неизвестно, налит ли напиток, поэтому возвращается вся цена: 179\u00a0₽."),
+        (False, "10", "ru", "Неизвестно, налит ли напиток, поэтому возвращается всё: 179\u00a0₽."),
         (False, "abc", "en", "That is no amount in roubles."),
     ],
 )  # fmt: skip

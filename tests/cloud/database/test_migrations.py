@@ -225,6 +225,20 @@ def test_going_back_is_refused_while_an_order_is_make_failed(migrated_database: 
     assert migrate.check(migrated_database) == []
 
 
+def test_nobody_is_waited_for_to_decide_about_money_that_is_back(migrated_database: Database) -> None:
+    sell_one(migrated_database, status="make_failed")
+    waits = []
+    for state in ("held", "canceled"):
+        migrate.downgrade(migrated_database, "0044")
+        with migrated_database.engine.begin() as connection:
+            connection.execute(text("UPDATE orders SET waits_for_person = true"))
+            connection.execute(text("UPDATE payments SET state = :state"), {"state": state})
+        migrate.upgrade(migrated_database)
+        with migrated_database.engine.connect() as connection:
+            waits += [bool(row["waits_for_person"]) for row in rows(connection, "orders", "waits_for_person")]
+    assert waits == [True, False]
+
+
 def test_everything_can_be_undone(database: Database) -> None:
     migrate.upgrade(database)
     migrate.downgrade(database, "base")

@@ -1,13 +1,18 @@
-"""Money that goes back past us while the drink is on its way: nothing more is poured for it, and the order says so."""
+"""Money that goes back past us: nothing more is poured for it, nobody is asked about it, and the order says so."""
 
 from datetime import timedelta
 
 import pytest
 
-from cloud.orders import order_tasks, unpaid
+from cloud.orders import operator_actions, order_tasks, return_requests, unpaid
+from cloud.orders.models import Order
 from cloud.orders.money import PaymentState
+from cloud.orders.operator_actions import NotReturnable, NotUndecided
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
+from cloud.orders.return_requests import Asker, Wish
+from cloud.orders.return_rules import Limits, ReturnReason
+from cloud.orders.rules import Rules
 from cloud.orders.states import Status
 from cloud.orders.tasks import STOPPED, WITHDRAWN, Lane, Task
 from protocol.reasons import AgentCode, Phase, Result, Spout
@@ -120,7 +125,7 @@ def test_a_late_paid_order_ends_as_returned(sqlite_world: World) -> None:
 def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
     """An uncertain end of a machine that has had its returns of the day: there is nothing for a person to decide."""
     world = sqlite_world
-    world.rules = world.rules.__class__(**{**world.rules.__dict__, "uncertain_returns_a_day": 0})
+    world.rules = Rules(uncertain_returns_a_day=0)
     order_id = world.pay(account=ONE_STAGE)
     world.publish(order_id)
     give_back(world, order_id)
@@ -128,3 +133,59 @@ def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
     assert ended(world, order_id) == ("make_failed", "no_ack", True)
     world.wait(timedelta(seconds=world.rules.uncertain_grace_s).total_seconds() + 1)
     assert not world.order(order_id).waits_for_person
+
+
+def undecided(world: World, account: Account, waits: bool = True) -> str:
+    """Nobody knows whether it was poured: a person is waited for, or at first the grace."""
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = world.pay(account=account)
+    world.publish(order_id)
+    world.wait(world.rules.ack_timeout_s)
+    if waits:
+        world.wait(world.rules.uncertain_grace_s)
+    return order_id
+
+
+@ACCOUNTS
+@pytest.mark.parametrize("waits", [True, False], ids=["a person", "the grace"])
+def test_what_is_back_waits_for_nobodys_word(world: World, account: Account, waits: bool) -> None:
+    """Regression: it waited for ever, was poured unpaid by "It was poured", and returned once more in words."""
+    order_id = undecided(world, account, waits)
+    give_back(world, order_id)
+    order = world.order(order_id)
+    assert (order.status, order.waits_for_person, order.return_after) == ("make_failed", False, None)
+    assert world.open_tasks(order_id, Task.CAPTURE, Task.CANCEL, Task.REFUND) == []
+    assert [change.event for change in world.history(order_id)].count("nothing_to_decide") == waits
+    with pytest.raises(NotUndecided):
+        world.database.transact(operator_actions.keep_money, order_id, "anna", "seen", world.now)
+    asked = Wish(ReturnReason.NOT_POURED), Asker("anna"), Limits()
+    with pytest.raises(NotReturnable):
+        world.database.transact(return_requests.ask, order_id, *asked, world.now)
+    world.report(order_id, Result.DONE)
+    assert (world.status(order_id), world.order(order_id).goodwill) == ("successful", True), "late truth counts still"
+
+
+def test_a_doubt_that_comes_after_the_money_went_back_asks_nobody(sqlite_world: World) -> None:
+    """After a restore the agent cannot tell either; meanwhile people had returned the money in the cabinet."""
+    world = sqlite_world
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.database.transact(lambda tx: setattr(tx.session.get_one(Order, order_id), "restored_at", world.now))
+    give_back(world, order_id)
+    world.wait(world.rules.ack_timeout_s)
+    assert ended(world, order_id) == ("make_failed", "no_ack", True)
+    assert not world.order(order_id).waits_for_person
+    with pytest.raises(NotUndecided):
+        world.database.transact(operator_actions.keep_money, order_id, "anna", "seen", world.now)
+    with pytest.raises(NotReturnable, match="back already"):
+        world.database.transact(operator_actions.give_back, order_id, None, "anna", "cold", world.now)
+
+
+def test_of_what_is_back_in_part_a_person_decides_about_the_rest(sqlite_world: World) -> None:
+    order_id = undecided(sqlite_world, ONE_STAGE)
+    sqlite_world.refunded(sqlite_world.payment(order_id).id, "rf-part", 5000)
+    assert sqlite_world.order(order_id).waits_for_person
+    rest = sqlite_world.database.transact(
+        operator_actions.give_back, order_id, None, "anna", "not poured", sqlite_world.now
+    )
+    assert (rest, sqlite_world.rows(order_id, Task.REFUND)[-1].amount) == (PRICE - 5000, PRICE - 5000)
