@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -14,7 +15,7 @@ from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import as_paid_for
-from cloud.orders.return_requests import IS_FOLLOWED, ReturnRequest
+from cloud.orders.return_requests import IS_FOLLOWED, IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import MoneyNow, RequestState, state_after
 from cloud.orders.states import Status
 from cloud.orders.status_change import add_note
@@ -26,27 +27,55 @@ LOOK_AT_LEAST_S = 5.0
 BATCH = 100
 REFUSED_FOR = timedelta(days=30)
 """A refusal is looked at so long: the shop's balance may be filled."""
+NEWEST = 2**31 - 1
+"""No request has a higher number."""
+Found = tuple[int, str]
+"""A request and its order."""
 
 
 class ReturnFollowup:
-    """Steps over the few open requests; many workers may run it, each order is judged under its lock."""
+    """Steps over the requests that are followed; many workers may run it, each order is judged under its lock.
+
+    A batch at a time, each step where the last one stopped: however many stay as they are, each has its turn.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._moving_after = ""
+        """The order up to which those on their way have been looked at."""
+        self._refused_before = NEWEST
+        """The request down to which those refused have been."""
 
     def step(self, now: datetime) -> datetime:
         """Move what is due; when to look again."""
         with self._database.read() as session:
             waits = (ReturnRequest.state == RequestState.REQUESTED.value) & (ReturnRequest.expires_at <= now)
             expired = session.execute(select(ReturnRequest.id, ReturnRequest.order_id).where(waits).limit(BATCH)).all()
-            lately = ReturnRequest.requested_at > now - REFUSED_FOR
-            moving = select(ReturnRequest.id, ReturnRequest.order_id).where(text(IS_FOLLOWED), lately)
-            followed = session.execute(moving.order_by(ReturnRequest.id).limit(BATCH)).all()
-        for request_id, order_id in expired:
-            self._judge(request_id, order_id, now)
-        for request_id, order_id in followed:
+            followed = [*self._moving(session), *self._refused(session, now)]
+        for request_id, order_id in [*expired, *followed]:
             self._judge(request_id, order_id, now)
         return now + timedelta(seconds=LOOK_AT_LEAST_S)
+
+    def _moving(self, session: Session) -> list[Found]:
+        """Decided, and on their way however long that takes: no other return of their orders can be asked for."""
+        is_decided = ReturnRequest.state != RequestState.REQUESTED.value
+        next_ones = select(ReturnRequest.id, ReturnRequest.order_id).where(
+            text(IS_OPEN), is_decided, ReturnRequest.order_id > self._moving_after
+        )
+        rows = session.execute(next_ones.order_by(ReturnRequest.order_id).limit(BATCH)).all()
+        self._moving_after = rows[-1].order_id if len(rows) == BATCH else ""
+        return [(row.id, row.order_id) for row in rows]
+
+    def _refused(self, session: Session, now: datetime) -> list[Found]:
+        """From the newest on, so that the old ones need not be read."""
+        is_refused = ReturnRequest.state == RequestState.REFUSED.value
+        next_ones = select(ReturnRequest.id, ReturnRequest.order_id, ReturnRequest.requested_at).where(
+            text(IS_FOLLOWED), is_refused, ReturnRequest.id < self._refused_before
+        )
+        rows = session.execute(next_ones.order_by(ReturnRequest.id.desc()).limit(BATCH)).all()
+        lately = [row for row in rows if row.requested_at > now - REFUSED_FOR]
+        self._refused_before = lately[-1].id if len(lately) == BATCH else NEWEST
+        return [(row.id, row.order_id) for row in lately]
 
     def _judge(self, request_id: int, order_id: str, now: datetime) -> None:
         """One request that cannot be judged must not stop all others."""

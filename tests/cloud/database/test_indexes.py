@@ -26,6 +26,7 @@ from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
 from cloud.orders.outbox import Claim
 from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.tasks import Lane, Task
 from cloud.payments import due_calls
 from cloud.payments.admission import Waiting
@@ -39,8 +40,8 @@ from cloud.payments.reconcile.models import DeviceCount
 from cloud.payments.status_poller import StatusPoller
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
-GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes")
-"""Tables that get a row with each order, and never lose one."""
+GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes", "return_requests")
+"""Tables that get a row with each order, or with many of them, and never lose one."""
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
 Ask = Callable[[World, Transaction], object]
 
@@ -186,6 +187,10 @@ def grace(world: World, tx: Transaction) -> object:
     return making._uncertain_returns(tx.session, tx.session.get_one(Order, "mine"), world.now)
 
 
+def returns_followed(world: World, _tx: Transaction) -> object:
+    return ReturnFollowup(world.database).step(world.now)
+
+
 INDEXES: dict[Ask, set[str]] = {
     queue: {"ix_make_commands_device", "ix_orders_d"},
     the_money_at_risk: {
@@ -206,6 +211,7 @@ INDEXES: dict[Ask, set[str]] = {
     returns_of_the_day: {"ix_movements_refunded"},
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
     poured_for_nothing: {"ix_payments_shop"},
+    returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }
 

@@ -1,11 +1,12 @@
 """Requests to return money: limits, a second person, staleness, and what becomes of the money."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from cloud.orders import claims, operator_actions, order_tasks, return_requests
+from cloud.orders import claims, operator_actions, order_tasks, return_followup, return_requests
 from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
@@ -20,7 +21,7 @@ from cloud.orders.return_rules import (
     way_of,
 )
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import Task
+from cloud.orders.tasks import BY_HAND, Task
 from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
 from tests.cloud.worlds import HOLD, PRICE, World
@@ -185,6 +186,66 @@ def test_a_return_the_provider_refuses_again_and_again_is_told_and_may_still_suc
     assert state(world, asked) == RequestState.REFUSED
     world.refunded(world.payment(order_id).id)
     assert state(world, asked) == RequestState.RETURNED
+
+
+def refused(world: World) -> int:
+    """A person must return it where we cannot, and has not."""
+    order_id = poured(world)
+    asked = ask(world, order_id, by=f"{order_id}@example.org")
+    [refund] = world.rows(order_id, Task.REFUND)
+    world.in_docket(order_id, order_tasks.settle_task, refund.key, "", BY_HAND, world.now)
+    return asked
+
+
+def taken_first(world: World) -> int:
+    """Its hold is not taken yet."""
+    order_id = world.pay(account=HOLD)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    return ask(world, order_id, by=f"{order_id}@example.org")
+
+
+def a_round(world: World, batches: int) -> None:
+    loop = ReturnFollowup(world.database)
+    for _ in range(batches):
+        loop.step(world.now)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("stays", [refused, taken_first])
+def test_however_many_stay_as_they_are_a_later_return_is_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, stays: Callable[[World], int]
+) -> None:
+    """Regression: the first hundred that stayed refused were all that was ever looked at, of all merchants."""
+    monkeypatch.setattr(return_followup, "BATCH", 2)
+    for _ in range(5):
+        stays(world)
+    order_id = poured(world)
+    asked = ask(world, order_id)
+    world.refunded(world.payment(order_id).id)
+    a_round(world, batches=3)
+    assert request(world, asked).state == RequestState.RETURNED
+
+
+def test_the_oldest_refusal_has_its_turn_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(return_followup, "BATCH", 2)
+    crowd = [refused(world) for _ in range(5)]
+    a_round(world, batches=3)
+    assert {request(world, each).state for each in crowd} == {RequestState.REFUSED}
+    world.refunded(world.payment(request(world, crowd[0]).order_id).id)
+    a_round(world, batches=3)
+    assert request(world, crowd[0]).state == RequestState.RETURNED
+
+
+def test_a_return_on_its_way_is_followed_however_long_it_takes_and_a_refusal_a_month(world: World) -> None:
+    """Regression: what was owed for a month stayed so for ever, and its order could get no other return."""
+    order_id, is_refused = poured(world), refused(world)
+    asked = ask(world, order_id)
+    assert (state(world, asked), state(world, is_refused)) == (RequestState.OWED, RequestState.REFUSED)
+    world.wait((return_followup.REFUSED_FOR + timedelta(days=1)).total_seconds())
+    for each in (order_id, request(world, is_refused).order_id):
+        world.refunded(world.payment(each).id, f"rf-{each}")
+    assert (state(world, asked), state(world, is_refused)) == (RequestState.RETURNED, RequestState.REFUSED)
 
 
 def _settle(locked: object, world: World) -> None:
