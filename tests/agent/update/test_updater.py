@@ -39,7 +39,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 def updater_of(state_dir: Path, shelf: Shelf) -> Updater:
     keys = (b64decode(shelf.public),)
-    return Updater(state_dir, "m-001", keys, None, VirtualClock(), LiveState(Bell()), lambda: None, test=lambda _: "")
+    return Updater(state_dir, "m-001", keys, (), VirtualClock(), LiveState(Bell()), lambda: None, test=lambda _: "")
 
 
 def kept(state_dir: Path) -> set[str]:
