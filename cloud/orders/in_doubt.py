@@ -10,7 +10,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, restores
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import MakeCommand
-from cloud.orders.owed_tasks import settle_money
+from cloud.orders.owed_tasks import is_paid_for, settle_money
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import apply_event
@@ -28,9 +28,13 @@ def doubt(locked: LockedOrder, rules: Rules, now: datetime) -> None:
 
 
 def ask_again(locked: LockedOrder, rules: Rules, now: datetime) -> None:
-    """Of an order that is `make_failed`: what was to go back waits for the machine's word, and that is asked for."""
+    """Of an order that is `make_failed`: what was to go back waits for the machine's word, and that is asked for.
+
+    Where all of it is back already, nobody is left to decide.
+    """
     order = locked.order
-    order.uncertain, order.return_after, order.waits_for_person, order.stage = True, None, True, ""
+    order.uncertain, order.return_after, order.stage = True, None, ""
+    order.waits_for_person = is_paid_for(locked)
     order_tasks.withdraw_tasks(locked, RETURNS, now)
     if not locked.commands:
         locked.add(_perhaps_issued(locked, now))

@@ -29,13 +29,19 @@ def there(till: Till, tmp_path: Path, capture: str) -> Restorable:
     return made
 
 
-def in_its_grace(there: Restorable) -> str:
-    """An order that was silent at the backup; its id."""
+def silent(there: Restorable) -> str:
+    """An order whose machine says nothing; its id."""
     world = there.world
     order_id = there.till.paid()
     world.publish(order_id)
     world.wait(world.rules.ack_timeout_s + 1)
     assert world.open_tasks(order_id, *RETURNS)
+    return order_id
+
+
+def in_its_grace(there: Restorable) -> str:
+    """The same at the backup."""
+    order_id = silent(there)
     there.back_up()
     return order_id
 
@@ -128,4 +134,17 @@ def test_what_went_back_since_the_backup_is_found_by_asking(there: Restorable, c
     assert booked(there, order_id) == RETURNED[capture]
     assert not world.open_tasks(order_id, *RETURNS)
     assert world.order(order_id).goodwill == is_poured
+    assert not actions(there)
+
+
+def test_nobody_waits_to_decide_about_what_was_back_at_the_backup(there: Restorable, capture: str) -> None:
+    order_id, world = silent(there), there.world
+    world.wait(world.rules.uncertain_grace_s)
+    there.come_to_rest()
+    assert booked(there, order_id) == RETURNED[capture]
+    there.back_up()
+    world.clock.advance(3600)
+    there.restore()
+    there.come_to_rest()
+    assert not world.order(order_id).waits_for_person
     assert not actions(there)
