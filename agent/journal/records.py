@@ -172,6 +172,16 @@ class Command:
         return self.sent_at is not None
 
     @property
+    def is_past_counting(self) -> bool:
+        """Not counted when the machine had booted: what is counted later is somebody else's drink."""
+        if self.verdict is None:
+            return False
+        told = self.verdict.evidence
+        has_booted = bool(told.boot_before and told.boot_now) and told.boot_now != told.boot_before
+        is_uncounted = told.count_now is not None and told.count_now == told.count_before
+        return has_booted and is_uncounted
+
+    @property
     def is_hearsay(self) -> bool:
         """Counted as sent though this journal never sent it."""
         return bool(self.doubted) and self.snapshot is None

@@ -115,7 +115,7 @@ class Inquiry:
         if before is not None and now is not None and before.fell_to(now):
             return Growth.FELL
         is_alone = not self._sells_by_itself and self.journal.sent_after(command) == 0
-        if before is None or now is None or not is_alone:
+        if before is None or now is None or not is_alone or command.is_past_counting:
             return Growth.UNUSABLE
         return outcome_table.growth(before.growth(now, is_free=command.price == 0))
 

@@ -89,7 +89,8 @@ class MachineEvents:
             case CountersReply():
                 counts = Counters(total=message.total, paid=message.paid, free=message.free, test=message.test)
                 self._live_state.update(counters=counts)
-                self._counter_watch.weigh_reading(Snapshot.from_reply(message, ""))
+                if message.boot_id == self._driver.boot_id:  # else it is greeted first, and counts again
+                    self._counter_watch.weigh_reading(Snapshot.from_reply(message, ""))
             case Heartbeat():
                 self._live_state.update(machine=message.state)
             case _:

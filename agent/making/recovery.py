@@ -8,7 +8,7 @@ from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
-from agent.making.unordered_drinks import UnorderedDrinks
+from agent.making.unordered_drinks import Expected, UnorderedDrinks
 from protocol.messages import Evidence
 from protocol.reasons import AgentCode, EventKind, Result, Spout
 
@@ -34,7 +34,8 @@ class Recovery:
         last = self.journal.last_sent()
         if last is not None and last.snapshot is not None:
             until = self.clock.monotonic() + self.profile.give_up_after(last.drink_no)
-            self.unordered.start_from(last.snapshot, until, is_settled=last.is_finished)
+            expected = None if last.is_past_counting else Expected(until, last.snapshot.boot_id)
+            self.unordered.start_from(last.snapshot, expected, is_settled=last.is_finished)
         who = f"version {AGENT_VERSION}, profile {self.profile.name}"
         self.journal.event_log.record_event(EventKind.AGENT_STARTED, words=who, session=self.journal.session)
         self._is_done = True

@@ -14,7 +14,7 @@ from agent.machine.driver import Driver
 from agent.machine.profile import Profile
 from agent.making.finish_command import CommandFinisher
 from agent.making.preconditions import Preconditions
-from agent.making.unordered_drinks import UnorderedDrinks
+from agent.making.unordered_drinks import Expected, UnorderedDrinks
 from protocol.machine import MakeDrink, TextFlag
 from protocol.reasons import AgentCode
 
@@ -65,7 +65,8 @@ class MakeSender:
 
     def write_make(self, command: Command) -> bool:
         """As `send_make`, when all is committed."""
-        self.unordered.expect_drink(self.clock.monotonic() + self.profile.give_up_after(command.drink_no))
+        until = self.clock.monotonic() + self.profile.give_up_after(command.drink_no)
+        self.unordered.expect_drink(Expected(until, self.driver.boot_id))
         try:
             self.driver.make(_drink(command), self.preconditions.expires_at(command))
         except LineLost as lost:

@@ -27,30 +27,38 @@ class Movement(NamedTuple):
         return self.strays > 0 and not self.is_beside_ours
 
 
+class Expected(NamedTuple):
+    """A drink of ours that the counter has not shown yet."""
+
+    until: float
+    """It may still be counted."""
+    boot_id: str
+    """The run of the machine that makes it: what was not counted when it has booted never will be."""
+
+
 class UnorderedDrinks:
     """Times are steady seconds."""
 
     def __init__(self) -> None:
         self._base: int | None = None
-        self._expected: list[float] = []
-        """Until when each drink of ours may still be counted that the counter has not shown yet."""
+        self._expected: list[Expected] = []
         self._was_away = False
         """All of ours had ended when an earlier run did; the machine had the time between the runs to itself."""
 
-    def start_from(self, last: Snapshot, until: float, *, is_settled: bool) -> None:
+    def start_from(self, last: Snapshot, drink: Expected | None, *, is_settled: bool) -> None:
         """Go on where an earlier run of the agent took its last reading, right before its last drink."""
         if last.counted:
             self._base = sold(last)
-            self._expected = [until]
+            self._expected = [] if drink is None else [drink]
             self._was_away = is_settled
 
     def forgive(self) -> None:
         """A person has looked: whatever was counted until now is explained; a drink on its way is still expected."""
         self._base = None
 
-    def expect_drink(self, until: float) -> None:
+    def expect_drink(self, drink: Expected) -> None:
         """The machine may count one more."""
-        self._expected.append(until)
+        self._expected.append(drink)
 
     def count(self, reading: Snapshot, now: float) -> Movement:
         """What was counted since the last reading."""
@@ -60,7 +68,7 @@ class UnorderedDrinks:
         movement = Movement(moved, min(moved, len(self._expected)), is_beside_ours)
         self._was_away = False
         left = self._expected[movement.ordered :]
-        self._expected = [until for until in left if now < until]
+        self._expected = [drink for drink in left if now < drink.until and drink.boot_id == reading.boot_id]
         return movement
 
 

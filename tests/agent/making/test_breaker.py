@@ -10,7 +10,7 @@ from agent.journal.operator_decisions import Decision, leave
 from agent.journal.records import Snapshot
 from agent.machine.profile import Counting, Profile
 from agent.making.breaker import why_stop
-from agent.making.unordered_drinks import Movement, UnorderedDrinks
+from agent.making.unordered_drinks import Expected, Movement, UnorderedDrinks
 from protocol.machine import CountersReply
 from protocol.messages import Resume, Rinse
 from protocol.reasons import EventKind, Result, RinseProgram
@@ -21,8 +21,12 @@ from tests.agent.world import AMERICANO, World
 DONE, FAILED, UNKNOWN = Result.DONE, Result.FAILED, Result.UNKNOWN
 
 
-def reading(paid: int, *, free: int = 0, test: int = 0) -> Snapshot:
-    return Snapshot("b", True, paid + free + test, free, test)
+def reading(paid: int, *, free: int = 0, test: int = 0, boot: str = "b") -> Snapshot:
+    return Snapshot(boot, True, paid + free + test, free, test)
+
+
+def ours(until: float) -> Expected:
+    return Expected(until, "b")
 
 
 # Unknown outcomes
@@ -60,22 +64,37 @@ def test_the_first_reading_proves_nothing() -> None:
 def test_a_drink_that_was_sent_explains_one_and_only_one() -> None:
     unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(101)
+    unordered.expect_drink(ours(101))
     assert unordered.count(reading(6), 2) == Movement(1, 1, True)
     assert unordered.count(reading(7), 3) == Movement(1, 0)
-    unordered.expect_drink(104)
+    unordered.expect_drink(ours(104))
     assert unordered.count(reading(9), 5) == Movement(2, 1, True)
 
 
 def test_a_drink_may_be_counted_late_but_not_for_ever() -> None:
     unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(100)
+    unordered.expect_drink(ours(100))
     assert unordered.count(reading(5), 90).strays == 0
     assert unordered.count(reading(6), 1000).strays == 0
-    unordered.expect_drink(1100)
+    unordered.expect_drink(ours(1100))
     unordered.count(reading(6), 1101)
     assert unordered.count(reading(7), 1102).strays == 1
+
+
+def test_what_a_run_of_the_machine_has_not_counted_the_next_one_does_not_count() -> None:
+    unordered = UnorderedDrinks()
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(ours(100))
+    assert unordered.count(reading(5, boot="c"), 10).strays == 0
+    assert unordered.count(reading(6, boot="c"), 20).is_local_sale
+
+
+def test_a_drink_counted_right_before_a_reboot_is_explained() -> None:
+    unordered = UnorderedDrinks()
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(ours(100))
+    assert unordered.count(reading(6, boot="c"), 10) == Movement(1, 1, True)
 
 
 def test_free_and_test_drinks_are_nobodys_orders_and_no_strays() -> None:
@@ -101,7 +120,7 @@ def test_after_a_person_has_looked_everything_is_explained() -> None:
 def test_a_drink_on_its_way_while_a_person_looks_is_still_expected() -> None:
     unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
-    unordered.expect_drink(101)
+    unordered.expect_drink(ours(101))
     unordered.forgive()
     unordered.count(reading(5), 2)
     assert unordered.count(reading(6), 3) == Movement(1, 1, True)

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent.machine.profile import load
+from protocol.messages import Asked, Query
 from protocol.reasons import Result
 from simulator.machine.jobs import Sale
 from tests.agent.world import AMERICANO, World, assert_truthful
@@ -141,3 +142,53 @@ def test_a_strangers_free_drink_is_never_the_paid_one(counting: World) -> None:
     counting.run(400)
     assert [one.result for one in counting.outcomes()] == [UNKNOWN]
     assert_truthful(counting, outcome)
+
+
+# A cup sold for coins, of a machine not yet known to sell by itself
+
+
+def sell_for_coins(world: World) -> None:
+    assert world.machine.local_drink(world.clock.seconds, AMERICANO, Sale.PAID)
+    world.run(20)
+
+
+def asked_about_once_more(world: World) -> None:
+    """By the cloud; a recheck of the agent's own does the same."""
+    world.welcome()
+    world.tell(Query(commands=[Asked(command_id="c1", order_id="o1")]))
+    world.run(400)
+
+
+def only_told(world: World, result: Result) -> None:
+    assert [(one.result, one.revision) for one in world.outcomes()] == [(result, 1)]
+    assert world.cups() == 0
+
+
+@pytest.mark.parametrize("memory", ["kept", "without_nv", "without_order"])
+@pytest.mark.parametrize("after", [5, 200])
+def test_what_is_sold_after_a_power_cut_is_not_the_drink_that_it_ended(world: World, memory: str, after: float) -> None:
+    """Regression: the coin's cup was the proof that the interrupted drink had been made, and its hold was captured."""
+    if memory != "kept":
+        world.switch(memory)
+        world.restart()
+        world.run(3)
+    world.switch("mid_pour_crash")
+    world.order()
+    assert world.outcome().result is UNKNOWN
+    world.run(after)
+    sell_for_coins(world)
+    asked_about_once_more(world)
+    only_told(world, UNKNOWN)
+    assert world.journal.sales_block.has_sold_by_itself
+
+
+def test_nor_is_it_after_a_restart_of_the_agent(world: World) -> None:
+    world.switch("mid_pour_crash")
+    world.order()
+    assert world.outcome().result is UNKNOWN
+    world.run(10)
+    assert world.machine.local_drink(world.clock.seconds, AMERICANO, Sale.PAID)
+    world.restart(after=20)
+    asked_about_once_more(world)
+    only_told(world, UNKNOWN)
+    assert world.journal.sales_block.has_sold_by_itself
