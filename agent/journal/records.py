@@ -173,13 +173,17 @@ class Command:
 
     @property
     def is_past_counting(self) -> bool:
-        """Not counted when the machine had booted: what is counted later is somebody else's drink."""
+        """Never begun, or not counted when the machine had booted: what is counted later is somebody else's drink.
+
+        One that the machine itself says has failed it may count all the same.
+        """
         if self.verdict is None:
             return False
         told = self.verdict.evidence
         has_booted = bool(told.boot_before and told.boot_now) and told.boot_now != told.boot_before
         is_uncounted = told.count_now is not None and told.count_now == told.count_before
-        return has_booted and is_uncounted
+        was_never_begun = self.verdict.certainly_nothing and not self.verdict.is_the_machines
+        return was_never_begun or (has_booted and is_uncounted)
 
     @property
     def is_hearsay(self) -> bool:

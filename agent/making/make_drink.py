@@ -47,12 +47,14 @@ class DrinkMaker:
                     yield from self.settler.leave_alone(command)
                 else:
                     yield from self.follower.follow_sent(command)
+        self.sender.expect_no_more_of(command)
         yield from self._count_after()
 
     def settle(self, command: Command) -> Conversation[None]:
         """Find out what became of a make that an earlier conversation left open."""
         with self._busy_with(command):
             yield from self.settler.settle(command)
+        self.sender.expect_no_more_of(command)
 
     def let_finish(self, command: Command) -> Conversation[None]:
         """After a restart: a machine that says nothing may still be pouring what an earlier run sent."""

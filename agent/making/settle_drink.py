@@ -59,7 +59,8 @@ class LateSettler:
     def recheck(self, command: Command) -> Conversation[bool]:
         """Ask once more about an outcome nobody knew, or that a lost commit may have falsified; True when answered.
 
-        Only a certain answer changes it. Of what the journal never sent only the machine's own memory can tell.
+        Only a certain answer changes it. Of what the journal never sent, or told as certainly nothing, only the
+        machine's own memory can tell: the drink that a counter shows is somebody else's.
         """
         if self.driver.is_unobservable:
             return True
@@ -69,6 +70,8 @@ class LateSettler:
             return False
         if finding is None or finding.verdict is None:
             return False
-        if command.was_sent or finding.phase in (Phase.DONE, Phase.FAILED):
+        told = command.verdict
+        is_open = command.was_sent and not (told is not None and told.certainly_nothing)
+        if is_open or finding.phase in (Phase.DONE, Phase.FAILED):
             self.finisher.finish(command, finding.verdict)
         return True

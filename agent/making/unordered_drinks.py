@@ -30,6 +30,7 @@ class Movement(NamedTuple):
 class Expected(NamedTuple):
     """A drink of ours that the counter has not shown yet."""
 
+    order_id: str
     until: float
     """It may still be counted."""
     boot_id: str
@@ -59,6 +60,10 @@ class UnorderedDrinks:
     def expect_drink(self, drink: Expected) -> None:
         """The machine may count one more."""
         self._expected.append(drink)
+
+    def expect_no_more(self, order_id: str) -> None:
+        """What is counted from now on is no drink of this order."""
+        self._expected = [drink for drink in self._expected if drink.order_id != order_id]
 
     def count(self, reading: Snapshot, now: float) -> Movement:
         """What was counted since the last reading."""

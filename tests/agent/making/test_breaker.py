@@ -25,8 +25,8 @@ def reading(paid: int, *, free: int = 0, test: int = 0, boot: str = "b") -> Snap
     return Snapshot(boot, True, paid + free + test, free, test)
 
 
-def ours(until: float) -> Expected:
-    return Expected(until, "b")
+def ours(until: float, order_id: str = "o1") -> Expected:
+    return Expected(order_id, until, "b")
 
 
 # Unknown outcomes
@@ -95,6 +95,15 @@ def test_a_drink_counted_right_before_a_reboot_is_explained() -> None:
     unordered.count(reading(5), 0)
     unordered.expect_drink(ours(100))
     assert unordered.count(reading(6, boot="c"), 10) == Movement(1, 1, True)
+
+
+def test_a_drink_that_was_refused_explains_no_count_but_another_does() -> None:
+    unordered = UnorderedDrinks()
+    unordered.count(reading(5), 0)
+    unordered.expect_drink(ours(100))
+    unordered.expect_drink(ours(100, "o2"))
+    unordered.expect_no_more("o2")
+    assert unordered.count(reading(7), 10) == Movement(2, 1, True)
 
 
 def test_free_and_test_drinks_are_nobodys_orders_and_no_strays() -> None:

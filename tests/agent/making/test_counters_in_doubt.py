@@ -16,7 +16,7 @@ from protocol.reasons import Result
 from simulator.machine.jobs import Sale
 from tests.agent.world import AMERICANO, World, assert_truthful
 
-DONE, UNKNOWN = Result.DONE, Result.UNKNOWN
+DONE, REJECTED, UNKNOWN = Result.DONE, Result.REJECTED, Result.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -192,3 +192,47 @@ def test_nor_is_it_after_a_restart_of_the_agent(world: World) -> None:
     asked_about_once_more(world)
     only_told(world, UNKNOWN)
     assert world.journal.sales_block.has_sold_by_itself
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restarted"])
+def test_what_is_sold_after_a_refusal_is_not_the_drink_refused(counting: World, restarts: bool) -> None:
+    """Regression: the cloud had not heard it and asked, and the counter turned the machine's refusal into `done`."""
+    counting.switch("reject_no_cups")
+    counting.order()
+    assert counting.outcome().code == "no_cups"
+    counting.switch_off("reject_no_cups")
+    counting.run(60)
+    sell_for_coins(counting)
+    if restarts:
+        counting.restart(after=5)
+        counting.run(5)
+    asked_about_once_more(counting)
+    only_told(counting, REJECTED)
+    assert counting.journal.sales_block.has_sold_by_itself
+
+
+def test_nor_is_the_drink_that_was_sold_before_ours(counting: World) -> None:
+    """Whoever pays at the machine in the same second has the machine, and ours is refused."""
+    counting.welcome()
+    counting.run(6.5)
+    assert counting.machine.local_drink(counting.clock.seconds, AMERICANO, Sale.PAID)
+    counting.tell(counting.make())
+    assert counting.outcome().evidence.rule == "the machine refused it"
+    counting.run(75)
+    asked_about_once_more(counting)
+    only_told(counting, REJECTED)
+
+
+def test_nor_is_it_where_a_reboot_has_cleared_the_machines_memory(world: World) -> None:
+    world.switch("without_nv")
+    world.restart()
+    world.run(3)
+    world.switch("reject_no_cups")
+    world.order()
+    assert world.outcome().result is REJECTED
+    world.switch_off("reject_no_cups")
+    sell_for_coins(world)
+    world.machine.cut_power(world.clock.seconds)
+    world.run(30)
+    asked_about_once_more(world)
+    only_told(world, REJECTED)
