@@ -47,6 +47,10 @@ class LiveView:
     make_room: int | None = None
     """Bytes of a make's frame for what is ordered (`Profile.make_room`)."""
 
+    def is_waited_for(self, command_id: str) -> bool:
+        """By the cloud's last welcome, or its silence. What came since then is not named there either."""
+        return self.waited_for is None or command_id in self.waited_for
+
 
 class LiveState:
     """Changed by the worker, read by everybody; each change rings the bell of whoever publishes."""

@@ -102,8 +102,8 @@ class Preconditions:
         return None
 
     def _is_over(self, command: Command, timeliness: Timeliness) -> bool:
-        """It came too late, and is refused; or it is from before our memory, and the machine is asked first."""
-        if self.journal.mark_doubted(command):
+        """It came too late, and is refused; or it may have had its end already, and the machine is asked first."""
+        if self.journal.mark_doubted(command) or self._is_let_go(command):
             return True
         if timeliness is Timeliness.EXPIRED:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
@@ -142,6 +142,12 @@ class Preconditions:
 
     def _waiting_since(self, command: Command) -> float:
         return command.received_mono if command.session == self.journal.session else self.started
+
+    def _is_let_go(self, command: Command) -> bool:
+        """True when an earlier run received it and the cloud waits for it no more: a card may have lost its end."""
+        if command.session == self.journal.session or self.live_state.view.is_waited_for(command.command_id):
+            return False
+        return self.journal.count_as_sent(command, "the cloud waits for it no more")
 
     def _is_waiting(self, command: Command) -> bool:
         row = self.journal.get(command.command_id)

@@ -41,8 +41,7 @@ class UnrecordedCommands:
     def begin_again(self, row: Command, *, is_unseen: bool) -> bool:
         """True when it is in time and waits its turn like any other."""
         keeps_record, is_ours = not self.driver.must(Duty.USE_COUNTERS), self.journal.existed_at_issue(row)
-        named = self.live_state.view.waited_for
-        is_waited_for = named is None or row.command_id in named
+        is_waited_for = self.live_state.view.is_waited_for(row.command_id)
         if not may_begin(
             row, is_unseen=is_unseen, keeps_record=keeps_record, is_ours=is_ours, is_waited_for=is_waited_for
         ):

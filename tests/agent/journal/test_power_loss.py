@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal.sqlite_file import FILE
+from agent.machine.profile import load
 from protocol.machine import CountersQuery, DoneEvent, EventAck, Hello, MakeDrink, OrderQuery, OrderReply, Status
 from protocol.messages import Outcome
 from protocol.reasons import Result
@@ -198,6 +199,36 @@ def test_while_it_does_not_answer_whether_it_has_the_drink_nothing_is_sent(
     assert world.run(90, lambda: world.outcomes())
     assert [(each.result, each.code) for each in world.outcomes()] == [(result, code)]
     assert (world.cups(), world.line.makes()) == (1, 1)
+
+
+@pytest.mark.parametrize(("waited_for", "cups"), [(None, 1), ({"c1"}, 1), (set(), 0)], ids=["not told", "yes", "no"])
+@pytest.mark.parametrize("profile", ["companion-v1", "companion-ack-only"])
+def test_what_the_cloud_waits_for_no_more_is_not_poured_though_the_card_forgot_its_refusal(
+    tmp_path: Path, profile: str, waited_for: set[str] | None, cups: int
+) -> None:
+    """Regression: the money was back, the water filled, and the cup was poured after the restart."""
+    world = PowerLossWorld(tmp_path / "state", profile=load(profile))
+    known_to_the_cloud(world)
+    world.switch("no_water")
+    world.run(2)
+    world.tell(world.make())
+    received = world.picture()
+    assert world.outcome().code == "no_water"
+    world.switch_off("no_water")
+    world.disk = received
+    world.restart(20)
+    world.live_state.update(waited_for=None if waited_for is None else frozenset(waited_for))
+    world.welcome()
+    world.run(300)
+    assert (world.cups(), world.line.makes()) == (cups, cups)
+    assert_truthful(world, world.outcomes()[-1])
+    world.close()
+
+
+def known_to_the_cloud(world: PowerLossWorld) -> None:
+    """A run of the agent that is dated and written down: what it received is not older than the journal."""
+    world.welcome()
+    world.run(10)
 
 
 def test_what_this_run_has_refused_no_word_of_the_machine_makes_a_drink(world: PowerLossWorld) -> None:
