@@ -1,4 +1,4 @@
-"""What an earlier run of the agent left: intents without a byte, drinks perhaps still pouring, the last count."""
+"""What an earlier run of the agent left: commands not sent, drinks perhaps still pouring, the last count."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
+from agent.making.inquiry import REMEMBERED_ORDERS
 from agent.making.unordered_drinks import Expected, UnorderedDrinks
 from protocol.messages import Evidence
 from protocol.reasons import AgentCode, EventKind, Result, Spout
@@ -31,6 +32,7 @@ class Recovery:
         if self._is_done:
             return False
         self.settle_begun()
+        self.never_sent += self._left_waiting()
         last = self.journal.last_sent()
         if last is not None and last.snapshot is not None:
             until = self.clock.monotonic() + self.profile.give_up_after(last.drink_no)
@@ -40,6 +42,11 @@ class Recovery:
         self.journal.event_log.record_event(EventKind.AGENT_STARTED, words=who, session=self.journal.session)
         self._is_done = True
         return True
+
+    def _left_waiting(self) -> list[Command]:
+        """Of those a card may have lost that they were sent; no more than a machine remembers."""
+        left = [command for command in self.journal.received() if command.session != self.journal.session]
+        return left[-REMEMBERED_ORDERS:]
 
     def settle_begun(self) -> None:
         """An intent that nobody drives any more, without a sent byte, was never sent."""

@@ -7,6 +7,7 @@ from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.journal.records import Command, Verdict
 from agent.log import about
+from agent.machine.capability_rules import Duty
 from agent.machine.conversation import Conversation, LineLost, Sign, Wait
 from agent.machine.driver import Driver
 from agent.machine.profile import Profile
@@ -62,7 +63,7 @@ class LateSettler:
         Only a certain answer changes it. Of what the journal never sent, or told as certainly nothing, only the
         machine's own memory can tell: the drink that a counter shows is somebody else's.
         """
-        if self.driver.is_unobservable:
+        if self.driver.is_unobservable or (not command.was_sent and self.driver.must(Duty.USE_COUNTERS)):
             return True
         try:
             finding = yield from self.inquiry.inquire(command)

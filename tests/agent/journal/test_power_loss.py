@@ -231,6 +231,20 @@ def known_to_the_cloud(world: PowerLossWorld) -> None:
     world.run(10)
 
 
+def test_of_a_drink_refused_as_too_late_the_machine_is_asked_afterwards(world: PowerLossWorld) -> None:
+    """Regression: only intents were asked about, and there are none any more; the poured cup stayed a refusal."""
+    known_to_the_cloud(world)
+    world.tell(world.make())
+    received = world.picture()
+    assert world.outcome().result is Result.DONE
+    world.run(10)
+    world.disk = received
+    world.restart(90)
+    world.welcome()
+    assert world.run(60, lambda: world.outcome().result is Result.DONE)
+    assert (world.outcome().revision, world.cups(), world.line.makes()) == (2, 1, 1)
+
+
 def test_what_this_run_has_refused_no_word_of_the_machine_makes_a_drink(world: PowerLossWorld) -> None:
     """No power was lost, so no commit can be: a machine that says done of it is mistaken, and the operator is told."""
     world.welcome()
