@@ -26,7 +26,7 @@ from cloud.fleet.availability import (
     can_be_sold,
     drink_of,
 )
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Device, DeviceLive, Drink
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
 
@@ -72,7 +72,7 @@ class Asking:
         order, device = self._order(order_id)
         if device.status == "test":
             return READY
-        code = self.of_drink(device, order.drink_no, order.size, order.id, patience)
+        code = self.of_drink(device, order.drink_no, order.size, order.id, patience, is_sold=order.paid_at is not None)
         with self._database.read() as session:
             return self._with_others(session, order, code, presence)
 
@@ -85,10 +85,11 @@ class Asking:
         return READY if code in PASSES_BY_ITSELF else Readiness(code)
 
     def of_drink(
-        self, device: Device, drink_no: str, size: int, order_id: str = "", patience: timedelta = probes.PATIENCE
-    ) -> str:
-        """The code of why this drink could not be made, "" when it could."""
-        told, live = self._told(device, drink_no, order_id)
+        self, device: Device, drink_no: str, size: int, order_id: str = "", patience: timedelta = probes.PATIENCE, *,
+        is_sold: bool = False,
+    ) -> str:  # fmt: skip
+        """The code of why this drink could not be made, "" when it could. What is sold needs no place on the menu."""
+        told, live = self._told(device, drink_no, order_id, is_sold=is_sold)
         can_answer = self._is_live and live is not None and device.control == "agent" and device.status == "active"
         if can_answer and told not in _VAIN_TO_ASK:
             answer = self._ask(device, drink_no, size, patience)
@@ -100,10 +101,14 @@ class Asking:
             order = session.get_one(Order, order_id)
             return order, session.get_one(Device, order.device_uuid)
 
-    def _told(self, device: Device, drink_no: str, order_id: str) -> tuple[str, DeviceLive | None]:
+    def _told(
+        self, device: Device, drink_no: str, order_id: str, *, is_sold: bool = False
+    ) -> tuple[str, DeviceLive | None]:
         with self._database.read() as session:
             live = session.get(DeviceLive, device.device_uuid)
             drink = drink_of(session, device.device_uuid, drink_no)
+        if is_sold and not isinstance(drink, Drink):
+            drink = ""
         can_send = self._carrier_seen is None or self._carrier_seen(device) is not None
         return can_be_sold(device, live, drink, order_id, can_send=can_send), live
 

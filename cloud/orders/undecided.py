@@ -33,7 +33,7 @@ AWAITS_DECISION = and_(
     OutboxRow.task.in_(RETURNS),
     PAYS,
     or_(Payment.state == PaymentState.HELD.value, Payment.captured > Payment.refunded),
-    exists().where(Order.id == OutboxRow.order_id, IS_UNDECIDED),
+    exists().where(Order.id == OutboxRow.order_id, IS_UNDECIDED).correlate(OutboxRow),
 )
 """The same as `owed_tasks.awaits_decision`, of a task joined with its payment."""
 

@@ -2,8 +2,9 @@
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
+from cloud.fleet.models import Drink
 from cloud.orders.models import MakeCommand
 from cloud.orders.states import Status
 from tests.cloud.buyer.orders import Orders
@@ -87,6 +88,14 @@ def test_an_order_is_kept_while_the_machine_cannot_make_it(client: FlaskClient, 
     assert response.status_code == 503
     assert response.get_json()["error"]["code"] == "not_ready"
     assert orders.order("o-1").status == Status.MANUAL_MAKE
+
+
+def test_a_drink_that_has_left_the_menu_since_it_was_paid_is_poured(client: FlaskClient, orders: Orders) -> None:
+    orders.manual_make()
+    orders.database.transact(lambda tx: tx.session.execute(delete(Drink)))
+
+    assert client.post("/v1/orders/o-1/make").status_code == 200
+    assert orders.order("o-1").status == Status.PAID
 
 
 def test_an_unknown_order_is_not_poured(client: FlaskClient, orders: Orders) -> None:

@@ -102,6 +102,9 @@ def test_a_return_nobody_may_begin_yet_is_not_overdue(till: Till) -> None:
     told = figures(till)
     assert told['coffee_outbox_unsettled{lane="provider"}'] == 1
     assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == 0
+    world.bring_to(Status.MAKE_FAILED)  # for certain: this one's return is overdue, whoever else waits
+    world.clock.advance(7)
+    assert figures(till)['coffee_outbox_oldest_seconds{lane="provider"}'] == 7 + KEPT_S
 
 
 def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) -> None:
