@@ -30,9 +30,10 @@ _MONTHS = {
 }
 """Their names, also shortened."""
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_IN_WORDS = re.compile(
-    rf"\b(?:(\d{{1,2}})\s+({_MONTH})|({_MONTH})\.?\s+(\d{{1,2}}))\b(?!:)[.,]?(?:\s+(20\d\d)\b)?", re.IGNORECASE
-)
+_MONTH_FIRST = rf"({_MONTH})\.?\s+(\d{{1,2}})"
+_DAY_FIRST = rf"(?<![:.,])(?!(?:3[2-9]|[4-9]\d)\s+(?:{_MONTH})\.?\s+\d{{1,2}}\b(?!:))(\d{{1,2}})\s+({_MONTH})"
+"""Neither the minutes of "12:40 May 5", nor the kopecks of "149.50 May 5", nor the roubles of "99 May 5"."""
+_IN_WORDS = re.compile(rf"\b(?:{_DAY_FIRST}|{_MONTH_FIRST})\b(?!:)[.,]?(?:\s+(20\d\d)\b)?", re.IGNORECASE)
 _MONEY = re.compile(r"(\d{1,6})(?:[.,](\d{2}))?(₽|р|р\.|руб|руб\.|rub)?", re.IGNORECASE)
 _UNITS = frozenset({"₽", "р", "р.", "руб", "руб.", "rub"})
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?")
