@@ -47,20 +47,28 @@ def invitee(tx: Transaction, email: str, name: str, by: Person, now: datetime) -
     """Whom `by` may give a role, and whether he is to be given a link.
 
     An account that is nobody's any more begins anew: what let its holder in before lets in nobody. Raises `NotAllowed`
-    for one that others have made: whoever hands over its first link could have kept it.
+    for one that others have made, also where it has had no role yet: whoever hands over its first link could have
+    kept it.
     """
     known = by_email(tx.session, email)
     if known is None:
         return add(tx, email, name, now), True
     tx.session.refresh(known, with_for_update=True)  # of two who find it to be nobody's the second finds it the first's
     others = set(tx.session.scalars(select(Membership.merchant_id).where(Membership.user_id == known.id)))
-    if not others and not known.is_admin:
+    had_role = bool(others) or _had_role(tx.session, known.id)
+    if not others and had_role and not known.is_admin:
         reset(tx, known.id, now, with_second_factor=True)
         known.asks_second_factor = True
-    is_own = all(Act.MANAGE_USERS in _acts(by, merchant) for merchant in others)
+    is_own = had_role and all(Act.MANAGE_USERS in _acts(by, merchant) for merchant in others)
     if not by.is_admin and (known.is_admin or not is_own):
         raise NotAllowed("elsewhere")
     return known, not known.password and known.disabled_at is None
+
+
+def _had_role(session: Session, user_id: str) -> bool:
+    """Whether a merchant ever gave him a role, or the shell for it: what it does to a user names it in the journal."""
+    of_him = (JournalRow.kind == "user", JournalRow.object_id == user_id)
+    return session.scalar(select(JournalRow.id).where(*of_him, JournalRow.merchant_id != "").limit(1)) is not None
 
 
 def _acts(by: Person, merchant_id: str) -> frozenset[Act]:

@@ -183,12 +183,15 @@ def _told(session: Session, known: User) -> str:
     members = session.scalars(select(Membership).where(Membership.user_id == known.id).order_by(Membership.merchant_id))
     held = ["platform admin"] * known.is_admin + [f"{one.role} of {one.merchant_id}" for one in members]
     of_him = (JournalRow.kind == "user", JournalRow.object_id == known.id, JournalRow.act.in_(MADE_BY))
-    made = session.scalars(select(JournalRow).where(*of_him).order_by(JournalRow.id)).first()
+    made = session.scalar(select(JournalRow).where(*of_him).order_by(JournalRow.id).limit(1))
+    last = session.scalar(select(JournalRow).where(*of_him).order_by(JournalRow.id.desc()).limit(1))
     by = "nobody knows by whom" if made is None else f"by {made.who_name or made.who} ({made.who})"
+    if made is not None and last is not None and last.who != made.who:
+        by += f", last changed {last.at:%Y-%m-%d}, by {last.who_name or last.who} ({last.who})"
     roles = ", ".join(held) or "no role"
     return (
         f"{known.email} has an account already: made {known.created_at:%Y-%m-%d}, {by}; {roles}. "
-        "Whoever made it may hold its password. Where you know better, say --existing; else first "
+        "Whoever made or changed it may hold its password. Where you know better, say --existing; else first "
         f"`coffee-cloud user reset {known.email} --second-factor`."
     )
 

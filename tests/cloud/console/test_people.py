@@ -16,9 +16,9 @@ def role_of(console: Console, who: str, merchant: str = OWN) -> str | None:
     return row.role if row else None
 
 
-def member(console: Console, who: str) -> int:
+def member(console: Console, who: str, merchant: str = OWN) -> int:
     with console.cloud.database.read() as session:
-        return session.query(Membership).filter_by(user_id=console.ids[who], merchant_id=OWN).one().id
+        return session.query(Membership).filter_by(user_id=console.ids[who], merchant_id=merchant).one().id
 
 
 def entries(console: Console) -> list[JournalRow]:
@@ -114,7 +114,8 @@ def test_a_support_access_ends_after_its_hour(console: Console) -> None:
 
 def taken_out(console: Console, who: str) -> None:
     """Nobody's any more."""
-    console.cloud.database.transact(users.take_role, console.ids[who], who.partition("@")[2])
+    merchant = who.partition("@")[2]
+    post(console.client(f"owner@{merchant}"), f"/console/people/{member(console, who, merchant)}/role", take="1")
 
 
 def invited_by(console: Console, who: str, merchant: str, email: str) -> str:
@@ -147,6 +148,20 @@ def test_whoever_had_an_account_before_has_nothing_at_who_invites_it(console_on_
         user = session.get_one(User, console.ids[theirs])
     assert (user.password, user.totp, user.asks_second_factor) == ("", "", True)
     assert role_of(console, theirs) == "viewer"
+
+
+def test_an_account_that_has_had_no_role_yet_is_its_makers(console: Console) -> None:
+    """Regression: any owner took an account that the shell had made, and with it the role it was given later."""
+    user_id = console.add_user("ann", None, None)
+    console.cloud.database.transact(users.set_password, user_id, "hers", console.clock.now)
+
+    assert not invited_by(console, OWNER, OWN, email_of("ann"))
+    assert role_of(console, "ann") is None
+
+    invited_by(console, "admin", OWN, email_of("ann"))
+    assert role_of(console, "ann") == "viewer"
+    with console.cloud.database.read() as session:
+        assert session.get_one(User, user_id).password == "hers"
 
 
 def test_an_account_another_merchant_has_taken_in_since_comes_back_by_no_way(console: Console) -> None:

@@ -2,8 +2,9 @@
 
 from click.testing import CliRunner, Result
 
+from cloud.access.models import Membership, User
 from cloud.cli import main
-from tests.cloud.console.building import OWN, PASSWORD, Console, post
+from tests.cloud.console.building import FOREIGN, OWN, PASSWORD, Console, post
 from tests.cloud.worlds import SECRET_KEY
 
 EMAIL = "ann@example.com"
@@ -30,6 +31,20 @@ def test_whom_an_owner_has_invited_is_not_raised_unseen(console: Console) -> Non
         assert f"by Owner@North ({console.ids[f'owner@{OWN}']}); viewer of {OWN}" in told.output
         assert f"user reset {EMAIL} --second-factor" in told.output
     assert f"{EMAIL}    viewer of {OWN}; no password yet" in run(console, "list").output
+
+
+def test_an_account_that_another_has_had_in_hand_since_says_so(console: Console) -> None:
+    """Regression: the shell had made it, so the shell was told of itself alone, and not of who invited it anew."""
+    run(console, "add", EMAIL, "--merchant", OWN, "--role", "viewer")
+    with console.cloud.database.read() as session:
+        held = session.query(Membership).join(User).filter(User.email == EMAIL).one()
+    post(console.client(f"owner@{OWN}"), f"/console/people/{held.id}/role", take="1")
+    post(console.client(f"owner@{FOREIGN}"), f"/console/people/invite/{FOREIGN}", email=EMAIL, role="viewer")
+
+    told = run(console, "add", EMAIL, "--merchant", OWN, "--role", "owner").output
+
+    assert "by coffee-cloud (cli:" in told
+    assert f"by Owner@South ({console.ids[f'owner@{FOREIGN}']}); viewer of {FOREIGN}" in told
 
 
 def test_who_is_known_is_raised_when_that_is_said(console: Console) -> None:
