@@ -54,7 +54,7 @@ def invitation(desk: Desk, merchant_id: str) -> str:
 
 @room.act("/people/invite/<merchant_id>", Act.MANAGE_USERS, MERCHANT)
 def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
-    """Give somebody a role; who is new gets a link, shown this once."""
+    """Give somebody a role; who is new gets a link, shown this once. Who was disabled stays so, and that is said."""
     email, name = request.form.get("email", "").strip()[:255], request.form.get("name", "").strip()[:255]
     if "@" not in email:
         raise BadRequest
@@ -63,21 +63,22 @@ def invite(desk: Desk, merchant_id: str) -> str | BaseResponse:
     except NoMachine as error:
         return _no_machine(desk, error, "people.invitation", merchant_id=merchant_id)
 
-    def work(tx: Transaction) -> Done[str]:
+    def work(tx: Transaction) -> Done[tuple[str, bool]]:
         user, asks_link = users.invitee(tx, email, name, desk.person, desk.now)
         before = _held(tx, user.id, merchant_id)
         users.give_role(tx, user.id, merchant_id, role, machines, desk.person)
         token = users.invite(tx, user.id, desk.now) if asks_link else ""
         after = {"role": role.value, "machines": machines}
-        return Done(token, before, after, Subject("user", user.id, merchant_id))
+        is_disabled = user.disabled_at is not None
+        return Done((token, is_disabled), before, after, Subject("user", user.id, merchant_id))
 
     try:
-        token = desk.perform(Act.MANAGE_USERS, desk.about(), "", work)
+        token, is_disabled = desk.perform(Act.MANAGE_USERS, desk.about(), "", work)
     except users.NotAllowed as error:
         return _refused(desk, error)
     if token:
         return desk.render("people/link.html", link=_link(desk, token), email=email)
-    desk.say("people.given")
+    desk.say("people.given_disabled" if is_disabled else "people.given", good=not is_disabled)
     return desk.go("people.everybody")
 
 

@@ -22,6 +22,7 @@ EN = {
     "people.take": "Remove from the merchant",
     "people.take_sure": "This person loses access to the merchant at once. The journal keeps the name.",
     "people.given": "The role is saved.",
+    "people.given_disabled": "The role is saved, but this person is disabled: enable them, then make a new link.",
     "people.taken": "The role is taken away.",
     "people.sessions": "Open sessions",
     "people.no_sessions": "None now.",

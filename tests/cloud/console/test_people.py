@@ -5,6 +5,7 @@ import re
 from cloud.access import users
 from cloud.access.acts import Role
 from cloud.access.models import JournalRow, Membership, User
+from cloud.console.people.texts_ru import RU
 from tests.cloud.console.building import FOREIGN, OWN, Console, email_of, post
 
 OWNER, MANAGER, VIEWER = f"owner@{OWN}", f"manager@{OWN}", f"viewer@{OWN}"
@@ -178,12 +179,19 @@ def test_an_account_another_merchant_has_taken_in_since_comes_back_by_no_way(con
     assert role_of(console, VIEWER) is None
 
 
-def test_an_account_that_was_disabled_stays_so(console: Console) -> None:
+def test_an_account_that_was_disabled_stays_so_and_the_page_says_it(console: Console) -> None:
+    """Regression: the page said only that the role was saved, and there was no link and no way in."""
     post(console.client(OWNER), f"/console/people/{member(console, VIEWER)}/disable")
     taken_out(console, VIEWER)
 
-    assert not invited_by(console, OWNER, OWN, email_of(VIEWER))
+    client = console.client(OWNER)
+    post(client, f"/console/people/invite/{OWN}", email=email_of(VIEWER), role="viewer")
 
+    assert RU["people.given_disabled"] in client.get("/console/people").text
     assert role_of(console, VIEWER) == "viewer"
     with console.cloud.database.read() as session:
         assert session.get_one(User, console.ids[VIEWER]).disabled_at is not None
+    number = member(console, VIEWER)
+    post(client, f"/console/people/{number}/disable", enable="1")
+    [link] = re.findall(r"(/console/welcome/[\w-]+)", post(client, f"/console/people/{number}/reset").text)
+    assert post(console.client(), link, password="a good password").status_code == 303
