@@ -182,6 +182,7 @@ def test_the_agent_comes_in_with_the_settings_of_its_example(broker: ShippedBrok
         "COFFEE_AGENT_MQTT_URL": f"mqtts://127.0.0.1:{broker.machines_port}",
         "COFFEE_AGENT_MQTT_PASSWORD": PASSWORDS[FIRST],
         "COFFEE_AGENT_MQTT_CA": str(broker.certificate),
+        "COFFEE_AGENT_CLOUD_CA": "",
         "COFFEE_AGENT_MQTT_CERT": "",
         "COFFEE_AGENT_MQTT_KEY": "",
     }
