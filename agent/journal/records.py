@@ -173,17 +173,26 @@ class Command:
 
     @property
     def is_past_counting(self) -> bool:
-        """Never begun, or not counted when the machine had booted: what is counted later is somebody else's drink.
+        """Told as never begun, or not to be counted any more: no count proves it.
 
         One that the machine itself says has failed it may count all the same.
+        """
+        told = self.verdict
+        was_never_begun = told is not None and told.certainly_nothing and not told.is_the_machines
+        return was_never_begun or self.explains_no_count
+
+    @property
+    def explains_no_count(self) -> bool:
+        """Refused, or not counted when the machine had booted: what is counted later is somebody else's drink.
+
+        One that we only inferred was never begun is ours still, should the machine have it after all.
         """
         if self.verdict is None:
             return False
         told = self.verdict.evidence
         has_booted = bool(told.boot_before and told.boot_now) and told.boot_now != told.boot_before
         is_uncounted = told.count_now is not None and told.count_now == told.count_before
-        was_never_begun = self.verdict.certainly_nothing and not self.verdict.is_the_machines
-        return was_never_begun or (has_booted and is_uncounted)
+        return self.verdict.result is Result.REJECTED or (has_booted and is_uncounted)
 
     @property
     def is_hearsay(self) -> bool:

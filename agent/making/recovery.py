@@ -36,7 +36,7 @@ class Recovery:
         last = self.journal.last_sent()
         if last is not None and last.snapshot is not None:
             until = self.clock.monotonic() + self.profile.give_up_after(last.drink_no)
-            expected = None if last.is_past_counting else Expected(last.order_id, until, last.snapshot.boot_id)
+            expected = None if last.explains_no_count else Expected(last.command_id, until, last.snapshot.boot_id)
             self.unordered.start_from(last.snapshot, expected, is_settled=last.is_finished)
         who = f"version {AGENT_VERSION}, profile {self.profile.name}"
         self.journal.event_log.record_event(EventKind.AGENT_STARTED, words=who, session=self.journal.session)

@@ -66,7 +66,7 @@ class MakeSender:
     def write_make(self, command: Command) -> bool:
         """As `send_make`, when all is committed."""
         until = self.clock.monotonic() + self.profile.give_up_after(command.drink_no)
-        self.unordered.expect_drink(Expected(command.order_id, until, self.driver.boot_id))
+        self.unordered.expect_drink(Expected(command.command_id, until, self.driver.boot_id))
         try:
             self.driver.make(_drink(command), self.preconditions.expires_at(command))
         except LineLost as lost:
@@ -81,8 +81,8 @@ class MakeSender:
     def expect_no_more_of(self, command: Command) -> None:
         """When it is over: a drink that was refused explains no count."""
         row = self.journal.get(command.command_id)
-        if row is not None and row.is_past_counting:
-            self.unordered.expect_no_more(command.order_id)
+        if row is not None and row.explains_no_count:
+            self.unordered.expect_no_more(command.command_id)
 
     def send_again(self, row: Command, *, same_boot: bool) -> bool:
         """The same bytes once more: only when this very run of the machine has proved that it never saw them."""

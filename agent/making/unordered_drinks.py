@@ -30,7 +30,7 @@ class Movement(NamedTuple):
 class Expected(NamedTuple):
     """A drink of ours that the counter has not shown yet."""
 
-    order_id: str
+    command_id: str
     until: float
     """It may still be counted."""
     boot_id: str
@@ -61,9 +61,9 @@ class UnorderedDrinks:
         """The machine may count one more."""
         self._expected.append(drink)
 
-    def expect_no_more(self, order_id: str) -> None:
-        """What is counted from now on is no drink of this order."""
-        self._expected = [drink for drink in self._expected if drink.order_id != order_id]
+    def expect_no_more(self, command_id: str) -> None:
+        """What is counted from now on is no drink of this command."""
+        self._expected = [drink for drink in self._expected if drink.command_id != command_id]
 
     def count(self, reading: Snapshot, now: float) -> Movement:
         """What was counted since the last reading."""

@@ -10,8 +10,10 @@ from agent.journal.operator_decisions import Decision, leave
 from agent.journal.records import Snapshot
 from agent.machine.profile import Counting, Profile
 from agent.making.breaker import why_stop
+from agent.making.order_events import DENIED
 from agent.making.unordered_drinks import Expected, Movement, UnorderedDrinks
-from protocol.machine import CountersReply
+from protocol.frames import Frame
+from protocol.machine import CountersReply, OrderQuery
 from protocol.messages import Resume, Rinse
 from protocol.reasons import EventKind, Result, RinseProgram
 from simulator.machine.jobs import Sale
@@ -25,8 +27,8 @@ def reading(paid: int, *, free: int = 0, test: int = 0, boot: str = "b") -> Snap
     return Snapshot(boot, True, paid + free + test, free, test)
 
 
-def ours(until: float, order_id: str = "o1") -> Expected:
-    return Expected(order_id, until, "b")
+def ours(until: float, command_id: str = "c1") -> Expected:
+    return Expected(command_id, until, "b")
 
 
 # Unknown outcomes
@@ -101,8 +103,8 @@ def test_a_drink_that_was_refused_explains_no_count_but_another_does() -> None:
     unordered = UnorderedDrinks()
     unordered.count(reading(5), 0)
     unordered.expect_drink(ours(100))
-    unordered.expect_drink(ours(100, "o2"))
-    unordered.expect_no_more("o2")
+    unordered.expect_drink(ours(100, "c2"))
+    unordered.expect_no_more("c2")
     assert unordered.count(reading(7), 10) == Movement(2, 1, True)
 
 
@@ -269,6 +271,32 @@ def test_a_drink_made_while_the_agent_was_down_is_seen_by_the_next_start(watched
     drink_for_cash(world)
     world.restart(after=30)
     assert world.run(90, lambda: "counter moved" in world.live_state.view.stopped)
+
+
+@pytest.mark.parametrize("local_sales", [None, False], ids=["not described", "watched"])
+def test_our_own_cup_is_no_strangers_though_the_machine_denied_it_first(
+    local_sales: bool | None, tmp_path: Path
+) -> None:
+    """Regression: inferred to be never begun it was expected no more, and counted it passed for a drink of others."""
+    world = World(tmp_path, profile=Profile(name="companion-v1", counting=Counting(local_sales=local_sales)))
+    for switch in ("without_dedup", "without_progress", "drop_verdict"):
+        world.switch(switch)
+    world.restart()
+    world.run(5)
+
+    def forget_it_once(frame: Frame) -> None:
+        if frame.command == OrderQuery.command:
+            world.line.on_write = lambda _: None
+            world.machine.memory.forget_orders()
+
+    world.line.on_write = forget_it_once
+    world.order(within=100)
+    assert world.outcome().evidence.rule == DENIED
+    world.run(400)
+    assert world.cups() == 1
+    assert world.told_of(EventKind.COUNTER_MOVED) == []
+    assert (world.live_state.view.stopped, world.journal.sales_block.has_sold_by_itself) == ("", False)
+    world.close()
 
 
 def test_a_restart_alone_stops_nothing(world: World) -> None:
