@@ -16,8 +16,8 @@ from agent.settings import PREFIX
 from protocol import json_text
 
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
-BROKER_CA, CLOUD_CA = "broker-ca.crt", "cloud-ca.crt"
-"""Beside the settings file."""
+BROKER_CA, CLOUD_CA = "enrolled-broker-ca.crt", "cloud-ca.crt"
+"""Beside the settings file. `broker-ca.crt` there is a person's, or from before November 2026."""
 PATH = "/v1/enroll"
 PATIENCE_S = 20.0
 NEXT = "Next: systemctl restart coffee-agent. Then ask coffee-agent doctor, in its state folder and as its user."
@@ -112,7 +112,7 @@ def _fresh(told: Told, ca: Path, serial: str | None, cloud_ca: Path | None) -> d
 
 
 def _past(before: list[str], told: Told, ca: Path) -> list[str]:
-    """The lines that trust whom the cloud no longer names; an authority a person keeps in a file elsewhere stays."""
+    """The lines that trust whom the cloud no longer names; an authority that a person may have named stays."""
     past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and told.release_key == ""]
     if not told.mqtt_ca:
         named = (line for line in before if _name(line) == f"{PREFIX}MQTT_CA")

@@ -38,7 +38,7 @@ def test_a_new_one_is_for_its_owner_alone_and_the_authority_for_all(tmp_path: Pa
     finally:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert (file.parent / "broker-ca.crt").stat().st_mode & 0o777 == 0o644
+    assert (file.parent / "enrolled-broker-ca.crt").stat().st_mode & 0o777 == 0o644
 
 
 def test_whom_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_whom_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Pat
     assert "_RELEASE_KEY" not in file.read_text()
     assert [line.partition(": ")[2] for line in said[:-1]] == [
         "COFFEE_AGENT_RELEASE_KEY=old-key",
-        f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt",
+        f"COFFEE_AGENT_MQTT_CA={tmp_path}/enrolled-broker-ca.crt",
     ]
 
 
@@ -60,10 +60,29 @@ def test_what_a_person_set_and_the_cloud_says_nothing_of_stays(tmp_path: Path) -
     assert file.read_text().startswith(own)
 
 
+def test_an_authority_set_by_hand_as_our_example_tells_stays(tmp_path: Path) -> None:
+    """Regression: it was taken for one that enrolment had written, and the machine trusted its broker no more."""
+    file, own = tmp_path / "agent.env", f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt\n"
+    file.write_text(own)
+    said = enrolment.write(file, msgspec.structs.replace(TOLD, mqtt_ca=""), "/dev/coffee-machine")
+    assert file.read_text().startswith(own)
+    assert said == [enrolment.NEXT]
+
+
+def test_an_authority_that_the_cloud_names_takes_the_place_of_an_older_one_whose_file_stays(tmp_path: Path) -> None:
+    file, older = tmp_path / "agent.env", tmp_path / "broker-ca.crt"
+    older.write_text("older")
+    file.write_text(f"COFFEE_AGENT_MQTT_CA={older}\n")
+    enrolment.write(file, TOLD, None)
+    assert file.read_text().count("_MQTT_CA=") == 1
+    assert f"COFFEE_AGENT_MQTT_CA={tmp_path}/enrolled-broker-ca.crt\n" in file.read_text()
+    assert older.read_text() == "older"
+
+
 def test_the_authority_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     enrolment.write(Path("agent.env"), TOLD, None)
-    assert f"COFFEE_AGENT_MQTT_CA={tmp_path}/broker-ca.crt\n" in (tmp_path / "agent.env").read_text()
+    assert f"COFFEE_AGENT_MQTT_CA={tmp_path}/enrolled-broker-ca.crt\n" in (tmp_path / "agent.env").read_text()
 
 
 def test_the_clouds_own_authority_is_kept_for_new_versions(tmp_path: Path) -> None:
