@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from agent import tls
-from agent.settings import PREFIX
+from agent.settings import PREFIX, setting_in
 from protocol import json_text
 
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
@@ -116,17 +116,21 @@ def _past(before: list[str], told: Told, ca: Path) -> list[str]:
     past = [line for line in before if _name(line) == f"{PREFIX}RELEASE_KEY" and told.release_key == ""]
     if not told.mqtt_ca:
         named = (line for line in before if _name(line) == f"{PREFIX}MQTT_CA")
-        past += [line for line in named if ca.parent / line.partition("=")[2].strip() == ca]
+        past += [line for line in named if _value(line) == str(ca)]
     return past
 
 
 def _name(line: str) -> str:
-    return line.partition("=")[0].strip()
+    return (setting_in(line) or ("", ""))[0]
+
+
+def _value(line: str) -> str:
+    return (setting_in(line) or ("", ""))[1]
 
 
 def _text_of(file: Path) -> str:
     """Raises `OSError` and `UnicodeDecodeError`."""
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    return file.read_text(encoding="utf-8-sig") if file.exists() else ""
 
 
 def _replace(file: Path, text: str, mode: int) -> None:

@@ -124,16 +124,18 @@ def environment(real: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def _dotenv(path: Path) -> dict[str, str]:
     """`NAME=value` lines; `export`, comments, blank lines and one pair of quotes are understood, nothing else."""
-    found = {}
-    for line in _text_of(path).splitlines():
-        name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if not equals or name.startswith("#"):
-            continue
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        found[name.strip()] = value
-    return found
+    return dict(filter(None, map(setting_in, _text_of(path).splitlines())))
+
+
+def setting_in(line: str) -> tuple[str, str] | None:
+    """The name and the value that a line of such a file sets; None when it sets nothing."""
+    name, equals, value = line.strip().removeprefix("export ").partition("=")
+    if not equals or name.startswith("#"):
+        return None
+    value = value.strip()
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    return name.strip(), value
 
 
 def _text_of(path: Path) -> str:

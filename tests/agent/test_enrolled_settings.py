@@ -53,6 +53,17 @@ def test_whom_the_cloud_trusts_no_more_the_machine_does_not_either(tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize("written", ["{}={}", '{}="{}"', "export {}={}", " {} = '{}'", "\ufeff{}={}"])
+def test_a_line_is_read_as_the_settings_are(written: str, tmp_path: Path) -> None:
+    """Regression: quoted or exported, what is past was not recognised; nor was what is said anew."""
+    file = tmp_path / "agent.env"
+    before = {"MQTT_CA": f"{tmp_path}/enrolled-broker-ca.crt", "RELEASE_KEY": "old-key", "MQTT_USER": "old"}
+    for name, value in before.items():
+        file.write_text(written.format(f"COFFEE_AGENT_{name}", value) + "\n", encoding="utf-8")
+        enrolment.write(file, msgspec.structs.replace(TOLD, mqtt_ca="", release_key=""), "/dev/coffee-machine")
+        assert value not in file.read_text()
+
+
 def test_what_a_person_set_and_the_cloud_says_nothing_of_stays(tmp_path: Path) -> None:
     file, own = tmp_path / "agent.env", "COFFEE_AGENT_MQTT_CA=/etc/ssl/own.crt\nCOFFEE_AGENT_RELEASE_KEY=by-hand\n"
     file.write_text(own)
