@@ -1,7 +1,8 @@
 """What the journal knows of the machine's faults: enough, after a restart, to close no less than the machine closes.
 
 A status names faults without their reach, so a reach is written before it is acknowledged, and only where the journal
-would know of a narrower one. What has gone is struck out later: a bouncing contact must not wear the card.
+would know of a narrower one, or of an earlier boot's. What has gone is struck out later: a bouncing contact must not
+wear the card.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class FaultMemory:
         """False: not written yet, so it must not be acknowledged. Raises `JournalFailed`."""
         self._told, self._told_boot = dict(faults), boot_id
         missing = {code: one for code, one in faults.items() if not _covers(self._written.get(code), one)}
-        if not missing:
+        if not missing and not self._is_new_boot:  # what an earlier boot has told would not outlive a restart
             return True
         if not self._pace.allows(self._clock.monotonic()):
             return False
@@ -55,10 +56,13 @@ class FaultMemory:
 
     def write_if_due(self) -> None:
         """What was not urgent. Raises `JournalFailed`."""
-        is_new_boot = bool(self._told) and self._told_boot != self._written_boot
-        is_news = is_new_boot or self._told != self._written
+        is_news = self._is_new_boot or self._told != self._written
         if is_news and self._clock.monotonic() - self._written_at >= LATER_S:
             self._write(dict(self._told))
+
+    @property
+    def _is_new_boot(self) -> bool:
+        return bool(self._told) and self._told_boot != self._written_boot
 
     def _write(self, faults: dict[str, Fault]) -> None:
         self._sales_block.keep_faults(faults, self._told_boot)

@@ -14,7 +14,7 @@ from protocol.messages import Fault
 from protocol.reasons import EventKind, FaultLevel
 
 REMEMBERED_EVENTS = 64
-"""Of faults, in one boot; the machine repeats each for minutes at most."""
+"""Of faults; the machine repeats each for minutes at most."""
 log = logging.getLogger(__name__)
 
 
@@ -27,23 +27,30 @@ class MachineFaults:
         self._profile = profile
         self._known = journal.faults.faults
         self._boot_id = journal.faults.boot_id
-        self._of_earlier_boots: set[str] = set()
-        self._heard: deque[tuple[str, int]] = deque(maxlen=REMEMBERED_EVENTS)
-        """Codes and numbers of this boot's events, in the order in which they first came."""
+        self._told: dict[str, set[str]] = {}
+        """Codes of the faults that stand, by the boot that told them: the one we are in, and one other at most."""
+        self._heard: deque[tuple[str, str, int]] = deque(maxlen=REMEMBERED_EVENTS)
+        """Boots, codes and numbers of events, in the order in which they first came."""
         if profile.knows_boots:  # or what the machine forgot in a reboot would stand for ever
+            self._told[self._boot_id] = set(self._known)
             live_state.update(faults=self._known)
 
     def apply_event(self, event: FaultEvent) -> bool:
-        """Whether it may be acknowledged."""
-        self._enter_boot(event.boot_id)
+        """Whether it may be acknowledged.
+
+        It may be of a boot that is over, or of one we have not met yet: its word is its own boot's alone.
+        """
         if self._is_outdated(event):
             return True
-        self._of_earlier_boots.discard(event.code)
         log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
+        told = self._told_by(event.boot_id)
         if event.on:
             self._live_state.set_fault(Fault(code=event.code, level=event.level, drinks=event.drinks))
+            told.update({event.code} & self._live_state.view.faults.keys())  # too many faults do not all stand
         else:
-            self._live_state.clear_fault(event.code)
+            told.discard(event.code)
+            if not any(event.code in codes for codes in self._told.values()):
+                self._live_state.clear_fault(event.code)
         return self._keep_faults()
 
     def apply_status(self, reply: StatusReply) -> None:
@@ -51,29 +58,44 @@ class MachineFaults:
 
         Where it names none at all, what this boot has told stands.
         """
-        self._enter_boot(reply.boot_id)
         standing = self._live_state.view.faults
         if reply.faults is UNSET:
-            faults = {code: fault for code, fault in standing.items() if code not in self._of_earlier_boots}
+            faults = self._told_in(reply.boot_id)
         else:
             known = {**self._known, **standing}
             faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
-        self._of_earlier_boots.clear()
         self._live_state.update(machine=reply.state, faults=faults)
-        self._keep_faults()
+        self._enter_boot(reply.boot_id)
 
     def _enter_boot(self, boot_id: str) -> None:
+        """All that stands now is this boot's."""
+        self._boot_id = self._named(boot_id)
+        self._told = {self._boot_id: set(self._live_state.view.faults)}
+        self._keep_faults()
+
+    def _told_in(self, boot_id: str) -> dict[str, Fault]:
         """A machine that has booted tells its faults anew."""
-        if boot_id != self._boot_id:
-            self._boot_id, self._of_earlier_boots = boot_id, set(self._live_state.view.faults)
-            self._heard.clear()
+        told = self._told.get(self._named(boot_id), set())
+        return {code: fault for code, fault in self._live_state.view.faults.items() if code in told}
+
+    def _told_by(self, boot_id: str) -> set[str]:
+        """To be changed; no other boots are kept than this one and ours."""
+        boot_id = self._named(boot_id)
+        if boot_id not in self._told:
+            self._told = {ours: codes for ours, codes in self._told.items() if ours == self._boot_id}
+        return self._told.setdefault(boot_id, set())
+
+    def _named(self, boot_id: str) -> str:
+        """One and the same for a machine that names its boots in some words only, or in none."""
+        return boot_id if self._profile.knows_boots else ""
 
     def _is_outdated(self, event: FaultEvent) -> bool:
         """Repeated after a newer word on the same fault, for its acknowledgement was lost: the newer one stands."""
-        of_this = [evt for code, evt in self._heard if code == event.code]
-        if event.evt not in of_this:
-            self._heard.append((event.code, event.evt))
-        return self._profile.knows_boots and event.evt in of_this[:-1]
+        said = (event.boot_id, event.code, event.evt)
+        of_this = [one for one in self._heard if one[:2] == said[:2]]
+        if said not in of_this:
+            self._heard.append(said)
+        return self._profile.knows_boots and said in of_this[:-1]
 
     def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._live_state.view.faults)

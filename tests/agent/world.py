@@ -20,7 +20,7 @@ from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile, load
 from agent.making.build import Surroundings, build_machine_side
 from protocol.frames import Frame, FrameDecoder, encode
-from protocol.machine import CODES, CountersReply, OrderReply
+from protocol.machine import CODES, CountersReply, HelloReply, OrderReply
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
 from protocol.reasons import Result, Spout
 from simulator.machine import CoffeeMachine, Faults, Memory, Timing, Wire, setting_of
@@ -97,7 +97,7 @@ class WireLine:
     def error_ratio(self) -> float:
         return 0.0
 
-    def lose_replies(self, kind: type[CountersReply | OrderReply], times: int) -> None:
+    def lose_replies(self, kind: type[CountersReply | HelloReply | OrderReply], times: int) -> None:
         """So many from now on, and nothing else."""
         self._to_lose[kind.command] = times
 

@@ -13,7 +13,7 @@ from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.records import CommandState, Verdict, refused
 from agent.machine.profile import Profile
-from protocol.machine import EventAck, FaultEvent
+from protocol.machine import EventAck, FaultEvent, HelloReply
 from protocol.messages import Evidence, Fault
 from protocol.reasons import AgentCode, FaultLevel, Result, Spout
 from tests.agent.world import World
@@ -86,6 +86,45 @@ def test_what_stands_through_a_boot_of_the_machine_stands_through_the_next_resta
     world.restart()
     world.run(5)
     assert list(world.live_state.view.faults) == ["no_milk"]
+
+
+@pytest.mark.parametrize("on", [False, True])
+@pytest.mark.parametrize("code", ["descale", "no_water"])
+def test_a_word_of_an_older_boot_takes_nothing_from_this_one(by_events: World, on: bool, code: str) -> None:
+    """It was repeated until it came; which boot this is, the machine's status says."""
+    world = by_events
+    world.switch("no_water")
+    world.run(5)
+    acknowledged = world.line.said(EventAck)
+    world.events.hear(FaultEvent(boot_id="old", evt=5, code=code, on=on, level=FaultLevel.BLOCK))
+    assert world.line.said(EventAck) == acknowledged + 1
+    world.run(60)
+    assert list(world.live_state.view.faults) == ["no_water"]
+
+
+def test_what_a_new_boot_tells_before_it_is_greeted_stands(by_events: World) -> None:
+    world = by_events
+    world.switch("no_milk")
+    world.run(5)
+    world.machine.cut_power(world.clock.seconds)
+    world.switch("no_water")
+    world.line.lose_replies(HelloReply, 2)
+    told = world.run(60, lambda: "no_water" in world.live_state.view.faults)
+    assert told
+    world.run(10)
+    assert set(world.live_state.view.faults) == {"no_milk", "no_water"}
+    world.restart()
+    world.run(60)
+    assert set(world.live_state.view.faults) == {"no_milk", "no_water"}
+
+
+def test_a_machine_whose_fault_events_name_no_boot_keeps_its_faults(tmp_path: Path) -> None:
+    profile = Profile(name="companion-v1", keys={"faults": "alarms"}, unsaid={"bootId": "?"})
+    world = World(tmp_path / "state", profile=profile)
+    world.events.hear(FaultEvent(boot_id="?", evt=3, code="no_cups", on=True, level=FaultLevel.BLOCK))
+    world.run(60)
+    assert list(world.live_state.view.faults) == ["no_cups"]
+    world.close()
 
 
 def test_a_fault_told_again_after_its_end_was_told_does_not_come_back(by_events: World) -> None:
