@@ -69,6 +69,8 @@ class MachineEvents:
     def hear(self, message: MachineMessage) -> None:
         """Raises `JournalFailed`; then nothing was acknowledged, and the machine will say it again."""
         self._notice_reboot(message)
+        if isinstance(message, HelloReply | Booted):
+            self._faults.apply_boot(message)
         match message:
             case MakeReply():
                 self._orders.apply_verdict(message)

@@ -9,7 +9,7 @@ from agent.journal.journal import Journal
 from agent.live_state import LiveState
 from agent.machine.profile import Profile
 from protocol.fields import Fact
-from protocol.machine import FaultEvent, StatusReply
+from protocol.machine import Booted, FaultEvent, HelloReply, StatusReply
 from protocol.messages import Fault
 from protocol.reasons import EventKind, FaultLevel
 
@@ -31,7 +31,10 @@ class MachineFaults:
         """Codes of the faults that stand, by the boot that told them: the one we are in, and one other at most."""
         self._heard: deque[tuple[str, str, int]] = deque(maxlen=REMEMBERED_EVENTS)
         """Boots, codes and numbers of events, in the order in which they first came."""
-        if profile.knows_boots:  # or what the machine forgot in a reboot would stand for ever
+        says_boot = (StatusReply, HelloReply, Booted)
+        self._says_boot = next((kind for kind in says_boot if profile.codec.knows(kind)), None)
+        """The word that tells which boot this is; what only others have told goes when it comes."""
+        if profile.knows_boots and self._says_boot:  # or what the machine forgot in a reboot would stand for ever
             self._told[self._boot_id] = set(self._known)
             live_state.update(faults=self._known)
 
@@ -66,6 +69,12 @@ class MachineFaults:
             faults = {code: known.get(code) or self._fault_by_name(code) for code in reply.faults}
         self._live_state.update(machine=reply.state, faults=faults)
         self._enter_boot(reply.boot_id)
+
+    def apply_boot(self, message: HelloReply | Booted) -> None:
+        """Of a machine that has no status."""
+        if isinstance(message, self._says_boot or ()):
+            self._live_state.update(faults=self._told_in(message.boot_id))
+            self._enter_boot(message.boot_id)
 
     def _enter_boot(self, boot_id: str) -> None:
         """All that stands now is this boot's."""

@@ -12,6 +12,7 @@ from agent import log, show
 from agent.journal import operator_decisions
 from agent.journal.operator_decisions import Decision
 from agent.journal.records import CommandState, Verdict, refused
+from agent.machine.dialect import COMPANION
 from agent.machine.profile import Profile
 from protocol.machine import EventAck, FaultEvent, HelloReply
 from protocol.messages import Evidence, Fault
@@ -124,6 +125,46 @@ def test_a_machine_whose_fault_events_name_no_boot_keeps_its_faults(tmp_path: Pa
     world.events.hear(FaultEvent(boot_id="?", evt=3, code="no_cups", on=True, level=FaultLevel.BLOCK))
     world.run(60)
     assert list(world.live_state.view.faults) == ["no_cups"]
+    world.close()
+
+
+def without_commands(folder: Path, *names: str) -> World:
+    commands = {name: byte for name, byte in COMPANION.items() if name.removesuffix("_ack") not in names}
+    world = World(folder / "state", profile=Profile(name="no-status", commands=commands), hot=False)
+    world.run(60)
+    return world
+
+
+@pytest.mark.parametrize("missing", [["status"], ["status", "hello"]])
+@pytest.mark.parametrize("agent_restarts", [False, True])
+def test_without_a_status_its_greeting_takes_what_was_mended_while_it_was_off(
+    tmp_path: Path, agent_restarts: bool, missing: list[str]
+) -> None:
+    world = without_commands(tmp_path, *missing)
+    world.switch("no_water")
+    world.switch("no_milk")
+    world.run(5)
+    world.restart()
+    world.run(30)
+    assert set(world.live_state.view.faults) == {"no_water", "no_milk"}
+    world.machine.cut_power(world.clock.seconds)
+    world.switch_off("no_water")
+    if agent_restarts:
+        world.restart()
+    world.run(120)
+    assert list(world.live_state.view.faults) == ["no_milk"]
+    world.close()
+
+
+def test_a_machine_that_never_says_which_boot_it_is_tells_its_faults_anew_to_a_new_agent(tmp_path: Path) -> None:
+    world = without_commands(tmp_path, "status", "hello", "boot")
+    world.switch("no_water")
+    world.run(5)
+    world.machine.cut_power(world.clock.seconds)
+    world.switch_off("no_water")
+    world.restart()
+    world.run(30)
+    assert world.live_state.view.faults == {}
     world.close()
 
 
