@@ -81,7 +81,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     )  # fmt: skip
     events = MachineEvents(
         journal=journal, live_state=live_state, driver=driver, profile=profile,
-        counter_watch=CounterWatch(unordered, journal, profile, clock), operator_jobs=operator_jobs,
+        counter_watch=CounterWatch(unordered, journal, profile, clock), operator_jobs=operator_jobs, clock=clock,
     )  # fmt: skip
     worker = Worker(
         line=given.line, driver=driver, events=events, journal=journal, live_state=live_state, readiness=readiness,

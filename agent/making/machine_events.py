@@ -8,6 +8,7 @@ from collections import deque
 
 from msgspec import UNSET
 
+from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.journal.records import Snapshot, Word
 from agent.journal.sqlite_file import JournalFailed
@@ -54,6 +55,7 @@ class MachineEvents:
         profile: Profile,
         counter_watch: CounterWatch,
         operator_jobs: OperatorJobs,
+        clock: Clock,
     ) -> None:
         self._counter_watch = counter_watch
         self._operator_jobs = operator_jobs
@@ -62,7 +64,7 @@ class MachineEvents:
         self._driver = driver
         self._applied: deque[tuple[str, int, str]] = deque(maxlen=REMEMBERED_EVENTS)
         self._orders = OrderEvents(journal, live_state)
-        self._faults = MachineFaults(journal, live_state, profile)
+        self._faults = MachineFaults(journal, live_state, profile, clock)
         self._event_log = journal.event_log
         self._boot_noted = ""
 

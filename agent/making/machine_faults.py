@@ -1,10 +1,10 @@
 """The machine's faults as it sets, clears and names them: on the live state, in the journal, as events."""
 
 import logging
-from collections import deque
 
 from msgspec import UNSET
 
+from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.live_state import LiveState
 from agent.machine.profile import Profile
@@ -14,23 +14,25 @@ from protocol.messages import Fault
 from protocol.reasons import EventKind, FaultLevel
 
 REMEMBERED_EVENTS = 64
-"""Of faults; the machine repeats each for minutes at most."""
+REPEATED_WITHIN_S = 600.0
+"""Far above the pause between two repetitions, below the time in which any machine counts through its numbers."""
 log = logging.getLogger(__name__)
 
 
 class MachineFaults:
     """The worker's."""
 
-    def __init__(self, journal: Journal, live_state: LiveState, profile: Profile) -> None:
+    def __init__(self, journal: Journal, live_state: LiveState, profile: Profile, clock: Clock) -> None:
         self._journal = journal
         self._live_state = live_state
         self._profile = profile
+        self._clock = clock
         self._known = journal.faults.faults
         self._boot_id = journal.faults.boot_id
         self._told: dict[str, set[str]] = {}
         """Codes of the faults that stand, by the boot that told them: the one we are in, and one other at most."""
-        self._heard: deque[tuple[str, str, int]] = deque(maxlen=REMEMBERED_EVENTS)
-        """Boots, codes and numbers of events, in the order in which they first came."""
+        self._heard: dict[tuple[str, str, int], float] = {}
+        """Boots, codes and numbers of events, in the order in which they first came; steady seconds of the last."""
         says_boot = (StatusReply, HelloReply, Booted)
         self._says_boot = next((kind for kind in says_boot if profile.codec.knows(kind)), None)
         """The word that tells which boot this is; what only others have told goes when it comes."""
@@ -100,11 +102,15 @@ class MachineFaults:
 
     def _is_outdated(self, event: FaultEvent) -> bool:
         """Repeated after a newer word on the same fault, for its acknowledgement was lost: the newer one stands."""
+        now = self._clock.monotonic()
+        self._heard = {one: at for one, at in self._heard.items() if now - at < REPEATED_WITHIN_S}
         said = (event.boot_id, event.code, event.evt)
         of_this = [one for one in self._heard if one[:2] == said[:2]]
-        if said not in of_this:
-            self._heard.append(said)
-        return self._profile.knows_boots and said in of_this[:-1]
+        is_outdated = self._profile.knows_boots and said in of_this[:-1]
+        self._heard |= dict.fromkeys(of_this if is_outdated else [said], now)  # newer words as long as the older comes
+        if len(self._heard) > REMEMBERED_EVENTS:
+            del self._heard[next(iter(self._heard))]
+        return is_outdated
 
     def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._live_state.view.faults)

@@ -182,6 +182,31 @@ def test_a_fault_told_again_after_its_end_was_told_does_not_come_back(by_events:
     assert list(world.live_state.view.faults) == ["no_water"]
 
 
+def test_a_number_that_comes_again_after_its_repetitions_is_a_new_word(by_events: World) -> None:
+    """A machine may count its events in a byte."""
+    world = by_events
+    began = FaultEvent(boot_id=world.machine.boot_id, evt=5, code="no_cups", on=True, level=FaultLevel.BLOCK)
+    ended = replace(began, evt=6, on=False)
+    for _ in range(2):
+        world.events.hear(began)
+        assert list(world.live_state.view.faults) == ["no_cups"]
+        world.events.hear(ended)
+        assert world.live_state.view.faults == {}
+        world.run(3600)
+
+
+def test_a_word_repeated_for_long_stays_outdated(by_events: World) -> None:
+    """No acknowledgement reaches the machine, and only the older of its two words is repeated."""
+    world = by_events
+    began = FaultEvent(boot_id=world.machine.boot_id, evt=900, code="no_water", on=True, level=FaultLevel.BLOCK)
+    world.events.hear(began)
+    world.events.hear(replace(began, evt=901, on=False))
+    for _ in range(60):
+        world.run(30)
+        world.events.hear(began)
+    assert world.live_state.view.faults == {}
+
+
 def test_a_new_boot_counts_its_events_from_the_beginning(by_events: World) -> None:
     world = by_events
     began = FaultEvent(boot_id=world.machine.boot_id, evt=900, code="no_water", on=True, level=FaultLevel.BLOCK)
