@@ -21,6 +21,8 @@ NO_DEDUP = {"m-001": ("without_dedup",), "m-002": ("without_dedup",)}
 FORGETFUL = dict.fromkeys(NO_DEDUP, ("without_order", "without_nv"))
 LATE = {"late": 1}
 PROMPT = {"prompt": 1}
+MUTE = dict.fromkeys(NO_DEDUP, ("without_dedup", "without_ack", "without_progress", "without_order"))
+"""Neither says that it has an order nor can be asked: a machine that does puts such books right."""
 DUMB = dict.fromkeys(NO_DEDUP, ("without_dedup", "without_progress"))
 
 
@@ -100,8 +102,8 @@ BUGS = (
          most_buyers=5),
     _bug("a free drink taken for the order's", {10}, SELDOM, agent.free_is_sold, "service", "agent crashes", "machine",
          strength=2.0, inabilities=FORGETFUL, switches=("mid_pour_crash", "reboot_before_accept")),
-    _bug("bytes before the commit", {1, 6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes", strength=4.0,
-         inabilities=NO_DEDUP),
+    _bug("bytes before the commit", {1, 6, 8}, SELDOM, agent.bytes_before_commit, "agent crashes", strength=2.0,
+         inabilities=MUTE, habits=PROMPT, most_buyers=5),
     _bug("a restart pours again", {1}, SELDOM, agent.restart_pours_again, "agent crashes", inabilities=NO_DEDUP),
     _bug("told once and forgotten", {8}, SELDOM, agent.told_once, "network", "outages", "broker", strength=4.0),
     _bug("what was corrected is told first", {6}, ALWAYS, agent.corrected_and_told, "machine", strength=3.0,
