@@ -1,6 +1,6 @@
 """Every switch of the simulated machine, struck in every way, against the agent: at most one cup, and never a lie.
 
-Three orders a case, the agent killed during the second; the invariants of docs/machine-protocol.md 3.6 and 5.6.
+Three orders a case, the agent killed during the second; the invariants of docs/machine-protocol.md 5.6.
 """
 
 from collections.abc import Callable

@@ -164,7 +164,7 @@ def last_word(cloud: CloudSide, command_id: str) -> Outcome:
 
 
 def check(machine: MachineSimulator, order_id: str, outcome: Outcome) -> None:
-    """The invariants of docs/machine-protocol.md 3.6."""
+    """The invariants of docs/machine-protocol.md 5.6."""
     touched, full = len(machine.poured(order_id)), machine.cups(order_id)
     told = f"{outcome.result} {outcome.code} {outcome.out} ({outcome.evidence.rule})"
     assert touched <= 1, f"{touched} cups; {told}"

@@ -338,7 +338,7 @@ class World:
 
 
 def assert_truthful(world: World, outcome: Outcome) -> None:
-    """The invariants of docs/machine-protocol.md 3.6."""
+    """The invariants of docs/machine-protocol.md 5.6."""
     assert world.cups(outcome.order_id) <= 1
     assert world.touched(outcome.order_id) <= 1
     if outcome.result is Result.DONE:

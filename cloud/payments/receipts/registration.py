@@ -38,7 +38,7 @@ FIRST_ASK_S = 15.0
 """Registration takes about a minute; each further question waits twice as long as the one before."""
 LONGEST_ASK_S = 3600.0
 OVERDUE_S = 3 * 24 * 3600.0
-"""Still `pending` by then is for the provider's support (reference: yookassa 2.5)."""
+"""Still `pending` by then is for the provider's support (docs/receipts.md)."""
 OVERDUE_ASK_S = 6 * 3600.0
 LONGEST_WAIT = timedelta(seconds=OVERDUE_ASK_S)
 GIVE_UP_S = 30 * 24 * 3600.0

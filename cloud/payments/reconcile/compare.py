@@ -12,7 +12,7 @@ from cloud.payments.reconcile.kinds import Finding, Kind
 
 RECEIPT_REFUSED = "canceled"
 REFUND_SLOW = timedelta(days=3)
-"""The slowest method's money has arrived by then (reference: yookassa 3.4); an unfinished return is a person's."""
+"""The slowest method's money has arrived by then (docs/yookassa.md 2.2); an unfinished return is a person's."""
 OUR_MARKS = frozenset({"order_id", "payment"})
 """Metadata we give every payment."""
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from cloud.fleet.zones import read_day
 
 ZONE = ZoneInfo("Europe/Moscow")
-"""The provider's registries run from 00:00:00 to 23:59:59 of this zone (reference: yookassa 6)."""
+"""The provider's registries run from 00:00:00 to 23:59:59 of this zone (docs/reconciliation.md, What a day is)."""
 OVERLAP = timedelta(hours=1)
 """How far beyond a day its lists are read: they are filtered by the provider's clock and may lag behind it."""
 DUE_AFTER = timedelta(hours=3)

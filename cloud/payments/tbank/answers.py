@@ -1,6 +1,6 @@
 """From an HTTP answer of T-Bank to a typed outcome. Pure; what is not certainly its own answer is Unknown.
 
-T-Bank answers 200 also when it refuses: `Success` and `ErrorCode` decide (reference: yookassa 10).
+T-Bank answers 200 also when it refuses: `Success` and `ErrorCode` decide.
 """
 
 from collections.abc import Callable

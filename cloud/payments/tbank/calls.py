@@ -28,7 +28,7 @@ MAX_DATA_VALUE = 100
 MAX_KEY = 64
 
 METHODS_WITHOUT_HOLD = frozenset({"sbp"})
-"""One-stage only (reference: yookassa 10)."""
+"""One-stage only (docs/operations.md, T-Bank)."""
 
 _ORDER_ID = re.compile(r"[0-9A-Za-z_.-]{1,50}")
 _KEY = re.compile(rf"[0-9A-Za-z_.-]{{1,{MAX_KEY}}}")

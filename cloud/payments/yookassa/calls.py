@@ -30,7 +30,7 @@ MAX_METADATA_KEY = 32
 MAX_METADATA_VALUE = 512
 
 METHODS_WITHOUT_HOLD = frozenset({"sbp", "alfa_pay", "b2b_sberbank"})
-"""A payment by one of these, chosen by us, is one-stage whatever the merchant's setting (reference: yookassa 3.4)."""
+"""A payment by one of these, chosen by us, is one-stage whatever the merchant's setting (docs/yookassa.md 2.2)."""
 
 _KEY = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")

@@ -77,7 +77,7 @@ def payment_facts(told: object) -> PaymentFacts:
         status=status,
         amount=amount,
         currency=currency,
-        # After a partial capture `amount` is presumably the captured sum (reference: yookassa 3.3).
+        # After a partial capture `amount` is presumably the captured sum.
         captured=amount if status is ProviderStatus.SUCCEEDED else 0,
         refunded=_refunded(payment),
         method=_text(_part(payment, "payment_method").get("type")),

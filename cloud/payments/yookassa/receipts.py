@@ -17,7 +17,7 @@ MAX_ITEM_NAME = 128
 def receipt_object(terms: Mapping[str, object], amount: int, email: str) -> dict[str, object]:
     """The receipt of `amount` kopecks paid or returned for the drink that `terms` describe. Raises InvalidRequest.
 
-    A part that is captured or returned has its own receipt, of that part alone (reference: yookassa 2.5).
+    A part that is captured or returned has its own receipt, of that part alone (docs/receipts.md).
     """
     if not is_email(email):
         raise InvalidRequest("receipt.customer.email", "no address a receipt can be sent to")

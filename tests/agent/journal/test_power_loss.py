@@ -1,6 +1,6 @@
 """The journal as a power cut leaves it, at every commit of a drink, alone and with the machine's own power cut.
 
-docs/machine-protocol.md 5.6, "journal snapshot/restore, to mimic power loss": test_crashes.py has the same for kill -9.
+docs/machine-protocol.md 5.6, the journal as it was before its last commits: test_crashes.py has the same for kill -9.
 """
 
 from collections.abc import Iterator
