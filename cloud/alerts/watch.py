@@ -105,13 +105,14 @@ class IncidentWatch:
             return
         session = tx.session
         known = _without_over(session, open_incidents(session, now), now)
-        seen = [*conditions, *_crowds(session, conditions, known)]
+        muted = _muted(session, now)
+        seen = [*conditions, *_crowds(session, _worth_a_crowd(conditions, known, muted), known)]
         wrong = {each.fingerprint: each for each in _as_ruled(session, seen)}
         incidents = self._advanced(known, wrong, now)
         for incident in incidents:
             if incident != known.get(incident.fingerprint):
                 _store(tx, incident, known.get(incident.fingerprint))
-        _want_told(tx, incidents, now)
+        _want_told(tx, incidents, muted, now)
         if self._last_swept is None or not self._last_swept <= now < self._last_swept + SWEPT_EVERY:
             forget(session, now)
             self._last_swept = now
@@ -153,6 +154,24 @@ def _as_ruled(session: Session, conditions: Sequence[Condition]) -> list[Conditi
     return kept
 
 
+def _muted(session: Session, now: datetime) -> Collection[tuple[str, str]]:
+    """What is under maintenance: merchant and machine."""
+    mutes = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now))
+    return {(merchant, device) for merchant, device in mutes}
+
+
+def _worth_a_crowd(
+    seen: Iterable[Condition], known: Mapping[str, Incident], muted: Collection[tuple[str, str]]
+) -> list[Condition]:
+    """Without machines under maintenance; one that went with a crowd which is told already stays in it."""
+    live = {name for name, each in known.items() if each.is_live}
+    return [
+        each for each in seen
+        if (each.merchant_id, each.subject) not in muted
+        or (_crowd_of(each.merchant_id) in live and each.subject in _members(known, each.merchant_id))
+    ]  # fmt: skip
+
+
 def _crowds(session: Session, seen: Iterable[Condition], known: Mapping[str, Incident]) -> list[Condition]:
     """Made of all that is seen: what is told of single machines is another rule."""
     offline: dict[str, list[Condition]] = {}
@@ -170,8 +189,12 @@ def _crowds(session: Session, seen: Iterable[Condition], known: Mapping[str, Inc
     return [each for each in found if each is not None]
 
 
+def _crowd_of(merchant: str) -> str:
+    return fingerprint(merchant, Kind.MANY_OFFLINE, "")
+
+
 def _members(known: Mapping[str, Incident], merchant: str) -> Collection[str]:
-    held = known.get(fingerprint(merchant, Kind.MANY_OFFLINE, ""))
+    held = known.get(_crowd_of(merchant))
     return held.facts["machines"] if held is not None else ()
 
 
@@ -211,7 +234,9 @@ def _store(tx: Transaction, incident: Incident, before: Incident | None) -> None
         tx.log_after_commit(log.info, "incident %s", incident.state.value, extra=facts | subject)
 
 
-def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) -> None:
+def _want_told(
+    tx: Transaction, incidents: Sequence[Incident], muted: Collection[tuple[str, str]], now: datetime
+) -> None:
     """A task for each channel that is to be told something by now."""
     session = tx.session
     open_ones = [each for each in incidents if each.opened_at is not None]
@@ -219,10 +244,8 @@ def _want_told(tx: Transaction, incidents: Sequence[Incident], now: datetime) ->
         return
     channels = session.scalars(select(Channel).where(Channel.broken_since.is_(None))).all()
     messages = messages_of(session, {each.id for each in open_ones})
-    mutes = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now)).all()
-    muted = {(merchant, device) for merchant, device in mutes}
     for incident in open_ones:
-        is_muted = {(incident.merchant_id, ""), (incident.merchant_id, incident.subject)} & muted
+        is_muted = (incident.merchant_id, "") in muted or (incident.merchant_id, incident.subject) in muted
         for channel in channels:
             message = messages.get((incident.id, channel.id))
             if is_muted and (message is None or not message.word):

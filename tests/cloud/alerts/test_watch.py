@@ -1,9 +1,11 @@
 """What the watch makes of what it sees, over time and by the merchants' rules."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
+from cloud.alerts import handling
 from cloud.alerts.models import IncidentRow, Rule
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive, Merchant
@@ -108,3 +110,33 @@ def test_switched_off_later_a_crowd_holds_its_machines_no_more(sqlite_desk: Desk
     _rule(sqlite_desk, "many_offline", enabled=False)
     sqlite_desk.pass_time(60)
     assert len(sqlite_desk.messages()) == 11
+
+
+def _maintain(desk: Desk, names: Sequence[str]) -> None:
+    def mute(tx: Transaction) -> None:
+        for name in names:
+            handling.mute(tx, "north", name, desk.world.now + timedelta(hours=2), "anna", "", desk.world.now)
+
+    desk.world.database.transact(mute)
+
+
+def test_machines_under_maintenance_make_no_crowd(sqlite_desk: Desk) -> None:
+    """Regression: switched off together they were a critical message, through quiet hours."""
+    sqlite_desk.channel()
+    names = sqlite_desk.machines(3)
+    _maintain(sqlite_desk, names)
+    for name in names:
+        sqlite_desk.presence(name, online=False)
+    sqlite_desk.pass_time(200)
+    assert sqlite_desk.messages() == []
+    assert sqlite_desk.incidents() == [("offline", name, "open") for name in names]
+
+
+def test_a_crowd_that_is_told_lasts_while_its_machines_are_worked_on(sqlite_desk: Desk) -> None:
+    sqlite_desk.channel()
+    names = _ten_go(sqlite_desk)
+    sqlite_desk.pass_time(200)
+    _maintain(sqlite_desk, names)
+    sqlite_desk.pass_time(600)
+    assert ("many_offline", "", "open") in sqlite_desk.incidents()
+    assert len(sqlite_desk.messages()) == 1
