@@ -14,7 +14,7 @@ from typing import Any
 from cloud.background.loops import Clock
 from cloud.books import exports
 from cloud.books.exports import MOST_BYTES, PART, Claim
-from cloud.books.kinds import KINDS, MOST_LINES
+from cloud.books.kinds import CUT, KINDS, MOST_LINES
 from cloud.books.period import Period
 from cloud.books.workbook import Workbook
 from cloud.database.database import Database
@@ -79,11 +79,14 @@ class ExportMaker:
                 with self._database.read() as session:
                     page, place = kind.page(session, claimed.asked, claimed.words, place)
                 book.write(page[: MOST_LINES - lines])
-                lines = min(MOST_LINES, lines + len(page))
+                lines += len(page)
+                if lines > MOST_LINES:
+                    book.write([[claimed.words[CUT]]])
+                    lines, place = MOST_LINES + 1, None
                 percent = 100 if place is None else _passed(place[0], claimed.asked.period)
                 if not self._goes_on(claimed, percent, lines):
                     return None
-                if place is None or lines == MOST_LINES:
+                if place is None:
                     break
                 yield
         yield

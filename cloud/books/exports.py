@@ -15,6 +15,7 @@ from sqlalchemy import JSON, Date, ForeignKey, Index, Integer, LargeBinary, Stri
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.access.person import Scope
+from cloud.books.kinds import MOST_LINES
 from cloud.books.period import Period
 from cloud.books.reading import Asked
 from cloud.database.base import Base
@@ -87,6 +88,11 @@ class Export(Base):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its last line says that later ones are missing."""
+        return self.lines > MOST_LINES
 
 
 class ExportPart(Base):

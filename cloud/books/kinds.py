@@ -23,7 +23,8 @@ Words = Mapping[str, str]
 Line = list[Cell]
 PAGE = 1_000
 MOST_LINES = 200_000
-"""Lines of one file: a year of a large merchant's ledger."""
+"""Lines of one file: a year of a large merchant's ledger. One more says that later ones are missing."""
+CUT = "cut"
 UNKNOWN = "unknown"
 
 
@@ -39,19 +40,22 @@ class Kind:
     @property
     def keys(self) -> tuple[str, ...]:
         """Every word it needs."""
-        return (*(f"column.{name}" for name in self.columns), *self.words)
+        return (*(f"column.{name}" for name in self.columns), CUT, *self.words)
 
     def head(self, words: Words) -> list[str]:
         return [words[f"column.{name}"] for name in self.columns]
 
 
 def lines_of(database: Database, kind: Kind, asked: Asked, words: Words) -> Iterator[Line]:
-    """All of them, a short transaction a page."""
+    """All of them, a short transaction a page; or as many as a file holds, and a last one that says so."""
     place, left = None, MOST_LINES
-    while left > 0:
+    while True:
         with database.read() as session:
             lines, place = kind.page(session, asked, words, place)
         yield from lines[:left]
+        if len(lines) > left:
+            yield [words[CUT]]
+            return
         left -= len(lines)
         if place is None:
             return

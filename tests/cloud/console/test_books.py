@@ -82,8 +82,11 @@ def test_a_file_is_read_page_by_page_and_loses_no_line(sold: Console, monkeypatc
     assert {book: lines(sold, book) for book in kinds.KINDS} == whole
     monkeypatch.setattr(kinds, "MOST_LINES", 2)
     asked = Asked(EVERYTHING, Period(date(2020, 1, 1), date(2030, 1, 1)))
-    words = dict.fromkeys(kinds.LEDGER.keys, "")
-    assert len(list(kinds.lines_of(sold.world.database, kinds.LEDGER, asked, words))) == 2
+    words = {key: key for key in kinds.LEDGER.keys}
+    *held, last = kinds.lines_of(sold.world.database, kinds.LEDGER, asked, words)
+    assert (len(held), last) == (2, [kinds.CUT]), "cut, it says so"
+    monkeypatch.setattr(kinds, "MOST_LINES", 4)
+    assert len(list(kinds.lines_of(sold.world.database, kinds.LEDGER, asked, words))) == 4, "just full, it is whole"
 
 
 def test_the_page_says_what_is_known_and_what_is_not(sold: Console) -> None:

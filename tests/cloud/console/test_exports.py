@@ -11,9 +11,10 @@ from sqlalchemy import delete, func, select, update
 
 from cloud.access.acts import Act
 from cloud.access.models import JournalRow, Membership
-from cloud.books import exports, kinds
+from cloud.books import export_maker, exports, kinds
 from cloud.books.export_maker import ExportMaker
 from cloud.books.exports import Export, ExportPart
+from cloud.console.books.texts_ru import RU
 from cloud.orders.models import Order
 from tests.cloud.console.building import Console, post
 from tests.cloud.console.test_books import sell, sold
@@ -98,6 +99,20 @@ def test_it_is_shown_as_it_grows_and_who_took_it_is_written_down(
     with sold.cloud.database.read() as session:
         acts = session.scalars(select(JournalRow.after).where(JournalRow.act == Act.EXPORT).order_by(JournalRow.id))
         assert [set(after or ()) for after in acts] == [{"book", "since", "until"}, {"fetched"}]
+
+
+def test_a_file_that_is_cut_says_so_and_so_does_the_page(sold: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: the latest weeks of a long ledger were missing, and it was said to be ready."""
+    for module in (export_maker, exports):
+        monkeypatch.setattr(module, "MOST_LINES", 2)
+    asked_for(sold)
+    made(sold, maker(sold))
+    [export] = all_of(sold)
+    _, *lines, last = cells(fetched(sold, export)[1])
+    assert len(lines) == 2
+    assert last == [RU["books.cut"]]
+    shown = sold.client("accountant@north").get("/console/books/exports").get_data(as_text=True)
+    assert RU["books.state.cut"].format(lines=2) in shown
 
 
 def test_who_may_not_export_fetches_nothing_also_later(sold: Console) -> None:
