@@ -124,7 +124,7 @@ def advance(incident: Incident, condition: Condition | None, now: datetime, *, i
     if seen.state is State.PENDING:
         return replace(moved, opened_at=now)
     if seen.state is State.RESOLVED:
-        return replace(moved, resolved_at=None, unstable=True, revision=seen.revision + 1)
+        return _reopened(moved, now)
     return moved
 
 
@@ -133,6 +133,14 @@ def is_over(incident: Incident, now: datetime) -> bool:
     if incident.state is State.RESOLVED:
         return incident.resolved_at is None or now - incident.resolved_at >= REOPENS_WITHIN
     return incident.state is State.PENDING and not incident.present and now - incident.changed_at >= FLAPPING_WITHIN
+
+
+def _reopened(incident: Incident, now: datetime) -> Incident:
+    """What was acknowledged has ended: this is acknowledged by nobody yet."""
+    return replace(
+        incident, opened_at=now, resolved_at=None, unstable=True, revision=incident.revision + 1, acknowledged_at=None,
+        acknowledged_by="",
+    )  # fmt: skip
 
 
 def _next_state(incident: Incident, pending: timedelta, now: datetime, *, inhibited: bool) -> State:

@@ -114,6 +114,24 @@ def test_the_second_line_hears_of_what_nobody_acknowledged() -> None:
     assert [sent.words for sent in story.sent] == [["open"]]
 
 
+def test_what_comes_back_after_its_end_is_acknowledged_by_nobody_yet() -> None:
+    """Regression: a day offline was one message, because an hour of it before had been acknowledged."""
+    first, second = Story(), Story(listener=replace(MESSENGER, is_second=True))
+
+    def twice(now: datetime) -> list[Condition]:
+        gone = [(0, 3600), (3600 + 1200, 86400)]
+        return [offline("m", NOON + timedelta(seconds=since)) for since, end in gone if _away("m", since, end, now)]
+
+    for story in (first, second):
+        story.pass_time(600, twice)
+        known = story.incidents["north/offline/m"]
+        story.incidents["north/offline/m"] = replace(known, acknowledged_at=story.now, acknowledged_by="anna")
+        story.pass_time(6 * 3600, twice)
+    assert [sent.words for sent in first.sent] == [["open", "resolved"], ["unstable"], ["still"]]
+    [heard] = [sent for sent in second.sent if sent.words[0] is Word.UNSTABLE]
+    assert heard.at - NOON >= timedelta(seconds=3600 + 1200 + 1800), "half an hour after it came back"
+
+
 def test_nothing_disturbs_in_quiet_hours_and_it_is_told_when_they_end() -> None:
     quiet = QuietHours(time(14), time(18), ZoneInfo("Europe/Moscow"))
     story = Story(listener=replace(MESSENGER, quiet=quiet))  # noon UTC is 15:00 there
