@@ -18,11 +18,14 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, Merchant
 from cloud.fleet.zones import zone
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.states import Status
+from cloud.orders.sales_days import is_behind
+from cloud.orders.sales_tables import MerchantDay, SalesDay
 
 AT_HOUR = 9
 EVERY = timedelta(minutes=5)
 MOST_NAMED = 20
+GOODWILL = "goodwill"
+"""The reason of what was returned though it was poured: its order has none."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class DailySummaries:
         self._console_url = console_url
 
     def step(self, now: datetime) -> datetime:
-        """Every merchant whose morning it is. Raises what the database raises."""
+        """Every merchant whose morning it is, once past days are counted. Raises what the database raises."""
         with self._database.read() as session:
+            if is_behind(session):
+                return now + EVERY
             merchants = session.scalars(select(Merchant)).all()
         for merchant in merchants:
             local = now.astimezone(zone(merchant.zone))
@@ -99,15 +104,13 @@ def text(is_now: Day, before: Day, troubles: int, reader: Reader) -> str:
 
 
 def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Day:
-    """What the merchant's machines did on that day of its zone."""
+    """What the merchant's machines sold, as charts and books count it; what went back on that day of `local`."""
+    sums = session.get(MerchantDay, (merchant_id, day))
+    drinks = sums.figures.drinks.values() if sums is not None else ()
+    of_day = (SalesDay.merchant_id == merchant_id, SalesDay.day == day, SalesDay.cups > 0)
+    sellers = set(session.scalars(select(SalesDay.device_uuid).where(*of_day)))
     begins, ends = (datetime.combine(each, time(), local) for each in (day, day + timedelta(days=1)))
-    within = (Order.created_at >= begins, Order.created_at < ends)
     ours = (Order.merchant_id == merchant_id, Order.is_test.is_(False))
-    sold = session.execute(
-        select(Order.device_uuid, func.count(), func.sum(Order.price))
-        .where(*ours, *within, Order.status == Status.SUCCESSFUL.value)
-        .group_by(Order.device_uuid)
-    ).all()
     back = session.execute(
         select(Order.reason, Movement.amount)
         .join(Payment, Payment.id == Movement.payment_id)
@@ -115,13 +118,12 @@ def day_of(session: Session, merchant_id: str, day: date, local: ZoneInfo) -> Da
         .where(*ours, Movement.kind.in_(("refunded", "canceled")), Movement.at >= begins, Movement.at < ends)
         .where(Order.paid_at.is_not(None))
     ).all()
-    reasons = Counter(reason for reason, _ in back)
+    reasons = Counter(reason or GOODWILL for reason, _ in back)
     selling = select(Device.device_uuid, Device.location).where(
         Device.merchant_id == merchant_id, Device.status == "active"
     )
-    sellers = {row[0] for row in sold}
     silent = sorted(row[1] or row[0] for row in session.execute(selling) if row[0] not in sellers)
     return Day(
-        sum(row[1] for row in sold), sum(row[2] for row in sold), len(back), sum(row[1] for row in back),
-        reasons.most_common(1)[0][0] if reasons else "", silent,
+        sum(drink.cups for drink in drinks), sum(drink.kopecks for drink in drinks), len(back),
+        sum(row[1] for row in back), reasons.most_common(1)[0][0] if reasons else "", silent,
     )  # fmt: skip

@@ -74,7 +74,7 @@ EN = {
     "summary.returns": "Returns: {returns}, {money}. Mostly: {why}.",
     "summary.no_returns": "No returns.",
     "summary.silent": "Sold nothing: {machines}",
-    "summary.well": "All machines are online.",
+    "summary.well": "No open alerts.",
     "summary.troubles": "Open alerts: {n}.",
     "why.other": "{code}",
     "why.no_water": "no water",
@@ -96,4 +96,5 @@ EN = {
     "why.expired": "not begun in time",
     "why.fault": "a fault",
     "why.service": "service mode",
+    "why.goodwill": "the drink was poured",
 }

@@ -74,7 +74,7 @@ RU = {
     "summary.returns": "Возвратов: {returns}, на {money}. Чаще всего: {why}.",
     "summary.no_returns": "Возвратов не было.",
     "summary.silent": "Ничего не продали: {machines}",
-    "summary.well": "Все автоматы на связи.",
+    "summary.well": "Открытых тревог нет.",
     "summary.troubles": "Открытых тревог: {n}.",
     "why.other": "{code}",
     "why.no_water": "нет воды",
@@ -96,4 +96,5 @@ RU = {
     "why.expired": "не успели начать вовремя",
     "why.fault": "неисправность",
     "why.service": "режим обслуживания",
+    "why.goodwill": "напиток был приготовлен",
 }
