@@ -1,6 +1,7 @@
 """Pages about rules: which kinds of trouble a merchant wants to hear of, and how soon."""
 
 from collections.abc import Mapping
+from math import isfinite
 
 from flask import request
 from werkzeug.exceptions import BadRequest
@@ -47,11 +48,12 @@ def save_rules(desk: Desk) -> BaseResponse:
 
 
 def _minutes(text: str) -> float | None:
-    """Seconds, from minutes as a person writes them."""
+    """Seconds, from minutes as a person writes them; None where that is no length of time."""
     try:
-        return float(text.replace(",", ".")) * 60
+        seconds = float(text.replace(",", ".")) * 60
     except ValueError:
         return None
+    return seconds if isfinite(seconds) else None
 
 
 def _wanted(kind: Kind, rule: RuleOfKind) -> RuleOfKind:

@@ -10,12 +10,13 @@ from sqlalchemy import update
 
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
+from cloud.alerts.rule_settings import rules_of
 from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
 from cloud.fleet.models import Device
 from tests.cloud.alerts.test_words import FACTS
-from tests.cloud.console.building import OWN, Console
+from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.worlds import DEVICE
 
 INCIDENT = "0f" * 16
@@ -63,3 +64,14 @@ def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
     page = console.client(f"owner@{OWN}").get(address, headers={"Accept-Language": "en"}).text
     since = (console.clock.now - TERMS[Kind.OFFLINE].pending).astimezone(ZoneInfo("Asia/Vladivostok"))
     assert f"No word from it since {since:%H:%M}" in html.unescape(page)
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "-1e999", "soon"])
+def test_a_time_that_is_no_number_changes_nothing(console_on_each: Console, wrong: str) -> None:
+    """Regression: "nan" passed every bound; PostgreSQL refused it in the journal, SQLite forgot the rule's time."""
+    owner = console_on_each.client(f"owner@{OWN}")
+    for minutes in ("9", wrong):
+        form = {"on-offline": "1", "pending-offline": minutes}
+        assert post(owner, "/console/alerts/rules/save", merchant=OWN, **form).status_code == 303
+        with console_on_each.cloud.database.read() as session:
+            assert rules_of(session, OWN)[Kind.OFFLINE].pending_s == 540
