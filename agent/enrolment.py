@@ -17,7 +17,7 @@ from protocol import json_text
 
 SETTINGS_FILE = Path("/etc/coffee-relay/agent.env")
 BROKER_CA, CLOUD_CA = "enrolled-broker-ca.crt", "cloud-ca.crt"
-"""Beside the settings file. `broker-ca.crt` there is a person's, or from before November 2026."""
+"""Beside the settings file. `broker-ca.crt` there is a person's, or from a program of before 30 November 2026."""
 PATH = "/v1/enroll"
 PATIENCE_S = 20.0
 NEXT = "Next: systemctl restart coffee-agent. Then ask coffee-agent doctor, in its state folder and as its user."
