@@ -28,7 +28,7 @@ UNITS = Path("/etc/systemd/system")
 SERVER_CERTIFICATE, CADDYS_SITE = BROKER / "secrets/server.crt", UNITS / "caddy.service.d/site.conf"
 BROKERS = ("coffee.conf", "loopback.conf", "rights.conf")
 OPEN_FILES = UNITS / "mosquitto.service.d/open-files.conf"
-WEB, WORKER = "coffee-cloud-web", "coffee-cloud-worker"
+WEB, WORKER, RUN = "coffee-cloud-web", "coffee-cloud-worker", "coffee-cloud-run@*"
 PACKAGES = ["mosquitto", "caddy", "python3-venv", "openssl", "sudo"]
 INSTALLED = ["pyproject.toml", "README.md", "agent", "cloud", "protocol", "simulator"]
 READY_WITHIN_S = 120
@@ -67,7 +67,7 @@ class Trial:
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
         yield (
             "the cloud's programs",
-            not self.is_renewed and self.has_units() and is_active(WEB, WORKER),
+            not self.is_renewed and self.has_units() and is_active(*programs()),
             self.start_cloud,
         )
         yield "Caddy", is_there(CADDYS_SITE) and is_active("caddy"), self.set_up_caddy
@@ -185,8 +185,8 @@ class Trial:
         for unit in shipped_units():
             self.do("install", "-m", "0644", unit, UNITS)
         self.do("systemctl", "daemon-reload")
-        self.do("systemctl", "enable", "--quiet", WORKER, WEB)
-        self.do("systemctl", "restart", WORKER, WEB)
+        self.do("systemctl", "enable", "--quiet", *programs())
+        self.do("systemctl", "restart", *programs())
 
     def set_up_caddy(self) -> None:
         told = f'[Service]\nEnvironment="SITE={self.site}"\n'
@@ -274,6 +274,12 @@ def filled(line: str, told: "dict[str, str]") -> str:
 
 def shipped_units() -> "list[Path]":
     return sorted((DEPLOY / "systemd").glob("coffee-cloud-*.service"))
+
+
+def programs() -> "list[str]":
+    """What this host runs: the worker, unless somebody put `run` in its place."""
+    running = said("systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,failed", RUN)
+    return [*([line.split()[0] for line in running.splitlines()] or [WORKER]), WEB]
 
 
 def fingerprint() -> str:

@@ -169,7 +169,6 @@ def change_the_secret_key_as_a_credential(host: Container) -> None:
     host.run("systemctl daemon-reload; systemctl restart 'coffee-cloud-*'")
     by_lines, by_systemd = section(document, "Changing keys"), section(document, "Secrets as credentials")
     change, _ = blocks(section(document, "The secret key of the installation"))
-    change = change.replace("coffee-cloud-worker coffee-cloud-web", "'coffee-cloud-*'")  # or `run` for the worker
     host.run("\n".join([blocks(by_lines)[0], *blocks(by_systemd), change]))
     assert "," in host.run(f"cat {secrets}/COFFEE_OLD_SECRET_KEYS")
 

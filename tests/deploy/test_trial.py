@@ -1,5 +1,6 @@
 """`deploy/trial.py --dry-run`: every step is shown, no secret is said. `test_live_systemd.py --long` takes them."""
 
+import argparse
 import shlex
 import subprocess
 import sys
@@ -49,7 +50,37 @@ def test_what_it_takes_from_this_checkout_is_there_and_nothing_is_built_in_it() 
 def test_a_package_half_installed_is_installed_again(
     state: str, is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\necho '{state}'\n")
-    (tmp_path / "dpkg-query").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    answering(tmp_path / "dpkg-query", f"echo '{state}'", monkeypatch)
     assert trial().is_installed("mosquitto") is is_there
+
+
+def answering(program: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of the host's."""
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+
+@pytest.mark.parametrize(
+    ("runs", "restarted"),
+    [
+        ("", ["coffee-cloud-worker", "coffee-cloud-web"]),
+        (
+            "echo 'coffee-cloud-run@8081.service loaded active running Coffee Relay: web and worker on port 8081'",
+            ["coffee-cloud-run@8081.service", "coffee-cloud-web"],
+        ),
+    ],
+    ids=["worker", "run in its place"],
+)
+def test_what_stands_in_the_workers_place_is_restarted_and_no_worker_enabled(
+    runs: str, restarted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering(tmp_path / "systemctl", runs, monkeypatch)
+    module = trial()
+    shown = argparse.Namespace(
+        domain="shop.example", email="o@shop.example", dry_run=True, plain_http=True, database="postgresql"
+    )
+    module.Trial(shown).start_cloud()
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["systemctl", "enable", "--quiet", *restarted] in said
+    assert ["systemctl", "restart", *restarted] in said

@@ -48,4 +48,4 @@ def test_the_steps_install_what_the_checkout_holds(checkout: Path, tmp_path: Pat
     names = zipfile.ZipFile(wheel).namelist()
     assert "cloud/cli.py" in names
     assert "cloud/of_before.py" not in names
-    assert ["systemctl", "restart", "coffee-cloud-worker", "coffee-cloud-web"] in restarted
+    assert ["systemctl", "restart", "coffee-cloud-*"] in restarted

@@ -98,9 +98,8 @@ class WorldWithFiles(World):
             case ["systemctl", "restart", "mosquitto"]:
                 self.shipped.stop()
                 self.shipped.start()
-            case ["systemctl", "restart", *units]:
-                for unit in units:
-                    program = {"coffee-cloud-web": self.web, "coffee-cloud-worker": self.worker}.get(unit, self.agent)
+            case ["systemctl", "restart", unit]:
+                for program in {"coffee-cloud-*": [self.worker, self.web], "coffee-agent": [self.agent]}[unit]:
                     program.stop()
                     program.start()
             case _:
