@@ -45,7 +45,6 @@ class Trial:
         self.is_plain: bool = wishes.plain_http
         self.on_sqlite: bool = wishes.database == "sqlite"
         self.link = ""
-        self.is_renewed = False
 
     @property
     def site(self) -> str:
@@ -67,7 +66,7 @@ class Trial:
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
         yield (
             "the cloud's programs",
-            not self.is_renewed and self.has_units() and is_active(*programs()),
+            self.is_installed() and self.has_units() and is_active(*programs()),
             self.start_cloud,
         )
         yield "Caddy", is_there(CADDYS_SITE) and is_active("caddy"), self.set_up_caddy
@@ -102,6 +101,7 @@ class Trial:
         self.do("adduser", "--system", "--group", "--home", STATE, "--no-create-home", "coffee-cloud")
 
     def is_installed(self) -> bool:
+        """And runs: the mark is made by the step that restarts the programs."""
         stamp = PROGRAM / "installed-from"
         return stamp.exists() and stamp.read_text() == fingerprint()
 
@@ -114,8 +114,6 @@ class Trial:
         self.do("cp", "-r", *(SOURCE / name for name in INSTALLED), copy)
         self.do(pip, "install", "-q", "--no-deps", "--no-build-isolation", "--force-reinstall", copy)
         self.do("rm", "-rf", copy)
-        self.is_renewed = True
-        self.write(PROGRAM / "installed-from", fingerprint(), 0o644)
 
     def has_database(self) -> bool:
         found = said("sudo", "-u", "postgres", "psql", "-lqtA")
@@ -187,6 +185,7 @@ class Trial:
         self.do("systemctl", "daemon-reload")
         self.do("systemctl", "enable", "--quiet", *programs())
         self.do("systemctl", "restart", *programs())
+        self.write(PROGRAM / "installed-from", fingerprint(), 0o644)
 
     def set_up_caddy(self) -> None:
         told = f'[Service]\nEnvironment="SITE={self.site}"\n'

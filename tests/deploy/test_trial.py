@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -61,6 +63,11 @@ def answering(program: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", str(program.parent))
 
 
+def a_trial(module: ModuleType, *, dry_run: bool) -> Any:
+    wishes = {"domain": "shop.example", "email": "o@shop.example", "plain_http": True, "database": "postgresql"}
+    return module.Trial(argparse.Namespace(**wishes, dry_run=dry_run))
+
+
 @pytest.mark.parametrize(
     ("runs", "restarted"),
     [
@@ -76,11 +83,23 @@ def test_what_stands_in_the_workers_place_is_restarted_and_no_worker_enabled(
     runs: str, restarted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answering(tmp_path / "systemctl", runs, monkeypatch)
-    module = trial()
-    shown = argparse.Namespace(
-        domain="shop.example", email="o@shop.example", dry_run=True, plain_http=True, database="postgresql"
-    )
-    module.Trial(shown).start_cloud()
+    a_trial(trial(), dry_run=True).start_cloud()
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["systemctl", "enable", "--quiet", *restarted] in said
     assert ["systemctl", "restart", *restarted] in said
+
+
+def test_an_upgrade_that_fails_half_way_restarts_the_programs_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = trial()
+    for name in ("PROGRAM", "UNITS"):
+        monkeypatch.setattr(module, name, tmp_path)
+    done: list[list[object]] = []
+    monkeypatch.setattr(module.Trial, "do", lambda _, *words: done.append([*words]))
+    a_trial(module, dry_run=False).install_program()
+    later = a_trial(module, dry_run=False)
+    assert not later.is_installed()
+    later.start_cloud()
+    assert ["systemctl", "restart", "coffee-cloud-worker", "coffee-cloud-web"] in done
+    assert later.is_installed()
