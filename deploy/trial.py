@@ -32,6 +32,7 @@ WEB, WORKER, RUN = "coffee-cloud-web", "coffee-cloud-worker", "coffee-cloud-run@
 PACKAGES = ["mosquitto", "caddy", "python3-venv", "openssl", "sudo"]
 INSTALLED = ["pyproject.toml", "README.md", "agent", "cloud", "protocol", "simulator"]
 READY_WITHIN_S = 120
+RENEWED_BEFORE_S = 30 * 24 * 3600
 WRONG_USAGE = 2
 
 
@@ -62,7 +63,7 @@ class Trial:
         if not self.on_sqlite:
             yield "the database", self.has_database(), self.make_database
         yield "settings in /etc/coffee-relay/cloud.env", is_there(ETC / "cloud.env"), self.write_settings
-        yield "the broker's certificate, by an authority of your own", is_there(SERVER_CERTIFICATE), self.certify
+        yield "the broker's certificate, by an authority of your own", self.is_certified(), self.certify
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
         yield (
             "the cloud's programs",
@@ -141,6 +142,15 @@ class Trial:
         self.do("ln", "-sfn", ETC / "cloud.env", STATE / ".env")
         self.write(ETC / "cloud.env", text, 0o640, group="coffee-cloud")
 
+    def is_certified(self) -> bool:
+        """One of ours for a month more; one by somebody else is his to renew."""
+        made = AUTHORITY / "server.crt"
+        if not is_there(SERVER_CERTIFICATE) or not is_there(made):
+            return is_there(SERVER_CERTIFICATE)
+        is_ours = made.read_bytes() == SERVER_CERTIFICATE.read_bytes()
+        ends_later = succeeds("openssl", "x509", "-noout", "-checkend", str(RENEWED_BEFORE_S), "-in", str(made))
+        return ends_later or not is_ours
+
     def certify(self) -> None:
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         key, ca = AUTHORITY / "ca.key", AUTHORITY / "ca.crt"
@@ -157,6 +167,7 @@ class Trial:
         owner = ["-o", "mosquitto", "-g", "mosquitto"]
         self.do("install", "-d", "-m", "0700", *owner, BROKER / "secrets")
         self.do("install", "-m", "0600", *owner, server_key, certificate, BROKER / "secrets")
+        self.do("systemctl", "try-reload-or-restart", "mosquitto")
 
     def broker_is_ours(self) -> bool:
         """It has all of ours, and read it."""
@@ -255,11 +266,13 @@ class Trial:
 
     def farewell(self) -> str:
         password = self.link or f"coffee-cloud user reset {self.email}, when you have none"
+        ends = said("openssl", "x509", "-noout", "-enddate", "-in", str(SERVER_CERTIFICATE)).strip().partition("=")[2]
         return f"""
 Coffee Relay runs at {self.url}.
   Choose your password:          {password}
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
   Keep apart from this host: COFFEE_SECRET_KEY of {ETC}/cloud.env, and {AUTHORITY}/ca.key.
+  The broker's certificate ends: {ends}; run this again in the month before, nobody reminds you
   A merchant, machines, drinks:  {self.url}/console, or coffee-cloud apply fleet.toml
   A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"
   All commands:                  cd {STATE} && sudo -u coffee-cloud {PROGRAM}/bin/coffee-cloud --help"""

@@ -103,3 +103,27 @@ def test_an_upgrade_that_fails_half_way_restarts_the_programs_in_the_next_run(
     later.start_cloud()
     assert ["systemctl", "restart", "coffee-cloud-worker", "coffee-cloud-web"] in done
     assert later.is_installed()
+
+
+@pytest.mark.parametrize(
+    ("days", "is_ours", "is_done"), [(31, True, True), (29, True, False), (29, False, True)], ids=str
+)
+def test_its_own_certificate_is_renewed_a_month_before_it_ends(
+    days: int, is_ours: bool, is_done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, installed = trial(), tmp_path / "server.crt"
+    monkeypatch.setattr(module, "AUTHORITY", tmp_path / "authority")
+    monkeypatch.setattr(module, "SERVER_CERTIFICATE", installed)
+    (tmp_path / "authority").mkdir()
+    assert not a_trial(module, dry_run=False).is_certified()
+    made = tmp_path / "authority" / "server.crt"
+    openssl = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days {days} -subj /CN=a"
+    subprocess.run([*openssl.split(), "-keyout", tmp_path / "key", "-out", made], check=True, capture_output=True)
+    installed.write_bytes(made.read_bytes() if is_ours else b"by another authority")
+    assert a_trial(module, dry_run=False).is_certified() is is_done
+    assert "GMT; run this again" in a_trial(module, dry_run=False).farewell() or not is_ours
+
+
+def test_a_renewed_certificate_is_read_by_the_broker(capsys: pytest.CaptureFixture[str]) -> None:
+    a_trial(trial(), dry_run=True).certify()
+    assert capsys.readouterr().out.strip().endswith("systemctl try-reload-or-restart mosquitto")
