@@ -63,6 +63,7 @@ class Trial:
         if not self.on_sqlite:
             yield "the database", self.has_database(), self.make_database
         yield "settings in /etc/coffee-relay/cloud.env", is_there(ETC / "cloud.env"), self.write_settings
+        yield "the settings are the user's to read", self.has_settings(), self.hand_over_settings
         yield "the broker's certificate, by an authority of your own", self.is_certified(), self.certify
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
         yield (
@@ -138,9 +139,18 @@ class Trial:
         lines = (DEPLOY / "cloud.env.example").read_text(encoding="utf-8").splitlines()
         text = "\n".join(filled(line, told) for line in lines) + "\n"
         self.do("install", "-d", "-m", "0755", ETC)
+        self.write(ETC / "cloud.env", text, 0o600)
+
+    def has_settings(self) -> bool:
+        return is_there(STATE / ".env") and succeeds("sudo", "-u", "coffee-cloud", "test", "-r", str(STATE / ".env"))
+
+    def hand_over_settings(self) -> None:
+        """Also those that somebody brought from another host."""
+        self.do("chmod", "0755", ETC)
         self.do("install", "-d", "-m", "0750", "-o", "coffee-cloud", "-g", "coffee-cloud", STATE)
         self.do("ln", "-sfn", ETC / "cloud.env", STATE / ".env")
-        self.write(ETC / "cloud.env", text, 0o640, group="coffee-cloud")
+        self.do("chown", "root:coffee-cloud", ETC / "cloud.env")
+        self.do("chmod", "0640", ETC / "cloud.env")
 
     def is_certified(self) -> bool:
         """One of ours for a month more; one by somebody else is his to renew."""
@@ -157,6 +167,8 @@ class Trial:
         request, certificate, server_key = (AUTHORITY / f"server.{end}" for end in ("csr", "crt", "key"))
         name = ["-subj", f"/CN={self.domain}", "-addext", f"subjectAltName=DNS:{self.domain}"]
         self.do("install", "-d", "-m", "0700", AUTHORITY)
+        if is_there(key) and not is_there(ca):
+            sys.exit(f"{key} has no ca.crt beside it: bring that too, or any machine's copy (its COFFEE_AGENT_MQTT_CA)")
         if not is_there(ca):
             self.do("openssl", "req", "-x509", *curve, "-days", "3650", "-subj", "/CN=coffee broker CA",
                     "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout", key, "-out", ca)  # fmt: skip
@@ -271,7 +283,7 @@ class Trial:
 Coffee Relay runs at {self.url}.
   Choose your password:          {password}
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
-  Keep apart from this host: COFFEE_SECRET_KEY of {ETC}/cloud.env, and {AUTHORITY}/ca.key.
+  Keep apart from this host: {ETC}/cloud.env, and of {AUTHORITY} ca.key and ca.crt.
   The broker's certificate ends: {ends}; run this again in the month before, nobody reminds you
   A merchant, machines, drinks:  {self.url}/console, or coffee-cloud apply fleet.toml
   A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"

@@ -70,7 +70,7 @@ def test_from_a_fresh_debian_to_coffees(database: str, host: Container, tmp_path
     command = f"python3 {SOURCE}/deploy/trial.py --domain {NAME} --email o@shop.test --plain-http --database {database}"
     assert f"http://{NAME}/console/welcome/" in host.run(command)
     before = state(host)
-    assert host.run(command).count(": there already") == 9 + (database == "postgresql")
+    assert host.run(command).count(": there already") == 10 + (database == "postgresql")
     assert state(host) == before
 
     shelf = Shelf(tmp_path / "shelf", "")

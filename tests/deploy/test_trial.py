@@ -127,3 +127,31 @@ def test_its_own_certificate_is_renewed_a_month_before_it_ends(
 def test_a_renewed_certificate_is_read_by_the_broker(capsys: pytest.CaptureFixture[str]) -> None:
     a_trial(trial(), dry_run=True).certify()
     assert capsys.readouterr().out.strip().endswith("systemctl try-reload-or-restart mosquitto")
+
+
+def test_the_key_of_an_authority_is_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = trial()
+    monkeypatch.setattr(module, "AUTHORITY", tmp_path)
+    done: list[list[object]] = []
+    monkeypatch.setattr(module.Trial, "do", lambda _, *words: done.append([*words]))
+    (tmp_path / "ca.key").write_text("saved")
+    with pytest.raises(SystemExit, match="bring that too"):
+        a_trial(module, dry_run=False).certify()
+    (tmp_path / "ca.crt").write_text("saved")
+    a_trial(module, dry_run=False).certify()
+    written = [words[words.index("-keyout") + 1] for words in done if "-keyout" in words]
+    assert written == [tmp_path / "server.key"]
+
+
+def test_settings_that_were_brought_are_handed_over_and_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = trial()
+    monkeypatch.setattr(module, "ETC", tmp_path)
+    monkeypatch.setattr(module, "STATE", tmp_path / "state")
+    (tmp_path / "cloud.env").write_text("COFFEE_PUBLIC_URL=http://shop.example\n")
+    a_trial(module, dry_run=True).run()
+    shown = capsys.readouterr().out
+    assert "cloud.env: there already" in shown
+    assert f"ln -sfn {tmp_path}/cloud.env {tmp_path}/state/.env" in shown
+    assert f"chown root:coffee-cloud {tmp_path}/cloud.env" in shown
