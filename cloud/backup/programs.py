@@ -1,6 +1,8 @@
 """What `coffee-cloud backup`, `restore` and `restored` do: one moment of the database, and a return to it."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,15 +25,15 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 def back_up(cloud: Cloud, file: Path) -> Manifest:
     """Write the database, as it is now, into `file`. Raises `BackupError`."""
-    if file.exists():
-        raise BackupError(f"{file} is there already")
     revision = migrate.current(cloud.database)
     if revision is None:
         raise BackupError("this database has no tables of ours")
     cloud.database.set_clock()
     as_of, schema = cloud.clock(), ""
-    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".coffee-backup-") as folder:
-        copied = Path(folder) / archive.DATABASE
+    with _room_in(file.absolute().parent, ".coffee-backup-") as folder:
+        if file.exists():
+            raise BackupError(f"{file} is there already")
+        copied = folder / archive.DATABASE
         if cloud.database.is_sqlite:
             sqlite_copy.copy(_file_of(cloud), copied)
         else:
@@ -49,16 +51,15 @@ def back_up(cloud: Cloud, file: Path) -> Manifest:
 
 def look_into(cloud: Cloud, file: Path) -> Manifest:
     """Whether `file` is whole, and of a kind and revision that are restored here. Raises `BackupError`."""
-    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".coffee-restore-") as folder:
-        return _unpacked(cloud, file, Path(folder))[0]
+    with _room_in(file.absolute().parent, ".coffee-restore-") as folder:
+        return _unpacked(cloud, file, folder)[0]
 
 
 def restore(cloud: Cloud, file: Path, *, replaces: bool) -> Manifest:
     """Put the database back to what `file` holds, and note that it was. Raises `BackupError`; then nothing changed."""
     beside = _file_of(cloud).absolute().parent if cloud.database.is_sqlite else file.absolute().parent
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".coffee-restore-") as folder:
-        manifest, database = _unpacked(cloud, file, Path(folder))
+    with _room_in(beside, ".coffee-restore-") as folder:
+        manifest, database = _unpacked(cloud, file, folder)
         if cloud.database.is_sqlite:
             _into_sqlite(cloud, database, manifest, replaces)
         else:
@@ -90,6 +91,17 @@ def begin_what_was_restored(cloud: Cloud) -> None:
 
 def _begin(tx: Transaction, cloud: Cloud) -> None:
     adopting.begin_restores(tx, cloud.rules, cloud.clock())
+
+
+@contextmanager
+def _room_in(place: Path, prefix: str) -> Iterator[Path]:
+    """A folder there until the end of the block. What the system refuses meanwhile is a `BackupError`."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise BackupError(f"this user must be able to write in {place} ({error.strerror or error})") from error
 
 
 def _unpacked(cloud: Cloud, file: Path, folder: Path) -> tuple[Manifest, Path]:

@@ -42,6 +42,14 @@ def test_a_backup_is_not_written_over(there: Restorable) -> None:
         there.back_up()
 
 
+def test_a_folder_nobody_may_write_in_is_told_in_words(there: Restorable) -> None:
+    for place in (Path("/proc/backups"), Path("/proc/version")):
+        with pytest.raises(BackupError, match=f"write in {place} "):
+            programs.back_up(there.till.cloud, place / "coffee.backup")
+    with pytest.raises(BackupError, match="write in /proc "):
+        programs.look_into(there.till.cloud, Path("/proc/version"))
+
+
 def test_a_full_database_is_not_replaced_without_a_word(there: Restorable) -> None:
     there.back_up()
     order_id = there.world.scan()
