@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.deploy.shipped import DEPLOY, ROOT, open_files, settings_in
 from tests.real_parts import missing
+from tests.shell import blocks, section
 
 TEXT = (DEPLOY / "compose.yaml").read_text()
 SERVICES = {"postgres", "mosquitto", "migrate", "web", "worker", "caddy"}
@@ -129,3 +130,10 @@ def test_the_database_is_well_when_it_answers_by_the_network() -> None:
     asked = re.search(r"test: (\[.*pg_isready.*\])", block("postgres", 2, block("services")))
     assert asked
     assert '"--host=127.0.0.1"' in asked[1]
+
+
+def test_updating_makes_anew_who_has_a_file_of_ours_by_itself() -> None:
+    """A container goes on with the file it was made with, whatever has come in its place."""
+    with_files = {name for name, text in services() if re.search(r"- \./(?!secrets/)\S+:ro", text)}
+    [commands] = [one for one in blocks(section(ROOT / "docs/operations.md", "Updating")) if "docker compose" in one]
+    assert f"up --detach --force-recreate {' '.join(sorted(with_files))}" in commands

@@ -12,7 +12,7 @@ from tests.shell import Shell, blocks, section
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 FUNCTIONS = blocks(section(OPERATIONS, "Changing keys"))[0]
-DEFINITIONS, DATABASE = blocks(section(OPERATIONS, "With Compose"))
+DEFINITIONS, CERTIFICATE, DATABASE = blocks(section(OPERATIONS, "With Compose"))
 DOCKER = """\
 #!/bin/sh
 { echo "docker $*"; cat; cat cloud.env .env; } >> told
@@ -21,7 +21,7 @@ OLD = "the-old-one"
 
 
 class Deploy:
-    """The folder `deploy` with its two files, and a shell there."""
+    """The folder `deploy` with its settings, and a shell there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,3 +68,12 @@ def test_the_broker_learns_the_clouds_password_before_the_programs_do(deploy: De
     assert f"COFFEE_MQTT_PASSWORD={OLD}" in told
     assert brought_up.startswith("up --detach\n")
     assert f"COFFEE_MQTT_PASSWORD={new}" in brought_up
+
+
+def test_the_broker_is_told_of_a_new_certificate_where_it_has_it(deploy: Deploy, tmp_path: Path) -> None:
+    (tmp_path / "secrets" / "mosquitto").mkdir(parents=True)
+    for name in ("server.crt", "server.key"):
+        (tmp_path / name).write_text(name)
+    [told] = deploy.asked(CERTIFICATE)
+    assert told.startswith("kill -s HUP mosquitto\n")
+    assert (tmp_path / "secrets" / "mosquitto" / "server.key").read_text() == "server.key"
