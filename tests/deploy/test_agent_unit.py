@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.deploy.shipped import DEPLOY, directives
 from tests.real_parts import missing
+from tests.shell import blocks, section
 
 UNIT = DEPLOY / "systemd" / "coffee-agent.service"
 SAID = dict(directives(UNIT))
@@ -37,6 +38,11 @@ def test_it_may_write_its_state_and_its_status_in_memory_and_nothing_else() -> N
     assert (SAID["RuntimeDirectory"], SAID["RuntimeDirectoryPreserve"]) == ("coffee-agent", "yes")
     folders = {"ReadWritePaths", "LogsDirectory", "CacheDirectory", "BindPaths"}
     assert not folders & SAID.keys()
+
+
+def test_a_command_by_hand_opens_the_port_as_the_unit_does() -> None:
+    steps, _ = blocks(section(DEPLOY / "README.md", "On a coffee machine"))
+    assert f"sudo adduser {SAID['User']} {SAID['SupplementaryGroups']} " in steps
 
 
 def test_a_hung_or_ended_agent_is_always_started_again() -> None:

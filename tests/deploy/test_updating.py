@@ -1,4 +1,6 @@
-"""The steps of docs/operations.md, "Updating", as they stand: they install this checkout, and nothing of before."""
+"""The steps of docs/operations.md, "Updating", and of deploy/README.md, "The program", as they stand: they install this
+checkout, and nothing of before.
+"""
 
 import shutil
 import zipfile
@@ -14,6 +16,7 @@ PIP = f"""\
 #!/bin/sh
 case "$1" in install) shift; printf '%s\\n' "$@" >> "{{told}}" ;; *) exec "{PROGRAMS}/python" -m pip "$@" ;; esac
 """
+NO_VENV = "#!/bin/sh\n"
 
 
 @pytest.fixture
@@ -33,19 +36,42 @@ def _with_folder(file: Path) -> Path:
     return file
 
 
-def test_the_steps_install_what_the_checkout_holds(checkout: Path, tmp_path: Path) -> None:
-    told, pip = tmp_path / "told", _with_folder(tmp_path / "bin" / "pip")
-    restarted: list[list[str]] = []
-    pip.write_text(PIP.format(told=told))
-    pip.chmod(0o755)
-    shell = Shell(tmp_path / "stand-ins", {INSTALLED_IN: str(pip.parent)}, restarted.append)
-    shell.run(blocks(section(ROOT / "docs" / "operations.md", "Updating"))[0], cwd=checkout / "deploy")
-    given = [checkout / "deploy" / word for word in told.read_text().splitlines() if not word.startswith("-")]
-    requirements, *wheels = given
+class Host:
+    """Its pip notes what it is to install, and builds in earnest."""
+
+    def __init__(self, folder: Path, checkout: Path) -> None:
+        self.asked: list[list[str]] = []
+        self._checkout, self._told, pip = checkout, folder / "told", _with_folder(folder / "bin" / "pip")
+        self._shell = Shell(folder / "stand-ins", {INSTALLED_IN: str(pip.parent)}, self.asked.append)
+        for program, script in ((pip, PIP.format(told=self._told)), (folder / "stand-ins" / "python3", NO_VENV)):
+            program.write_text(script)
+            program.chmod(0o755)
+
+    def installed(self, *steps: str) -> list[Path]:
+        self._shell.run(*steps, cwd=self._checkout / "deploy")
+        words = self._told.read_text().splitlines()
+        return [self._checkout / "deploy" / word for word in words if not word.startswith("-")]
+
+
+@pytest.fixture
+def host(tmp_path: Path, checkout: Path) -> Host:
+    return Host(tmp_path, checkout)
+
+
+def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -> None:
+    steps = blocks(section(ROOT / "docs" / "operations.md", "Updating"))[0]
+    requirements, wheel = host.installed(steps)
     assert requirements.resolve() == checkout / "requirements" / "runtime.txt"
-    [wheel] = wheels
     assert wheel.name != OLD
     names = zipfile.ZipFile(wheel).namelist()
     assert "cloud/cli.py" in names
     assert "cloud/of_before.py" not in names
-    assert ["systemctl", "restart", "coffee-cloud-*"] in restarted
+    assert ["systemctl", "restart", "coffee-cloud-*"] in host.asked
+
+
+def test_a_first_installation_needs_the_checkout_and_what_it_has_installed(checkout: Path, host: Host) -> None:
+    for made_before in ("deploy/wheel", "build"):
+        shutil.rmtree(checkout / made_before)
+    requirements, wheel = host.installed(*blocks(section(ROOT / "deploy" / "README.md", "The program")))
+    assert requirements.resolve() == checkout / "requirements" / "runtime.txt"
+    assert "cloud/cli.py" in zipfile.ZipFile(wheel).namelist()
