@@ -45,6 +45,8 @@ LEASE_S = 110.0
 AT_ONCE = 12
 GIVEN_UP_AFTER = timedelta(hours=24)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
+LONGEST_ASKED_FOR_S = 3600.0
+"""Who asks us to wait longer is asked again after this: the other side may name any number."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def _settle_one(
             sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
         case NotNow(after_s, why):
             _note_failing(channel, why, now)
-            _try_later(tx, message, sending, now, after_s, why, undone=True)
+            _try_later(tx, message, sending, now, _asked_for(after_s), why, undone=True)
         case Unknown(why):
             _note_failing(channel, why, now)
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(sending.attempts - 1, 10))
@@ -241,6 +243,10 @@ def _settle_one(
 
 def _note_failing(channel: Channel, why: str, now: datetime) -> None:
     channel.failing_since, channel.failing_why = channel.failing_since or now, why[:128]
+
+
+def _asked_for(after_s: float) -> float:
+    return max(0.0, min(after_s, LONGEST_ASKED_FOR_S))  # in this order what is no number is 0
 
 
 def _try_later(

@@ -103,4 +103,4 @@ def _read(reply: requests.Response, answer_s: float) -> Mapping[str, Any]:
 
 def _retry_after(reply: requests.Response) -> float | None:
     text = reply.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return float(text) if text.isdecimal() else None

@@ -153,6 +153,27 @@ def test_too_many_messages_wait_as_long_as_they_are_told(sqlite_desk: Desk) -> N
     assert "возможно" not in message.text  # certainly not sent before
 
 
+def test_nobody_is_left_alone_longer_than_an_hour_by_what_it_asks_for(sqlite_desk: Desk) -> None:
+    """Regression: a wait of more than 25 hours was taken for a date of before the clock was set back: tried at once."""
+    channel = sqlite_desk.channel()
+    sqlite_desk.senders["telegram"] = _Acting(lambda *_: NotNow(30 * 3600.0, "later"))
+    sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
+    sqlite_desk.pass_time(3600)
+    assert sqlite_desk.deliveries() == ["notnow"]
+    sqlite_desk.pass_time(60)
+    assert sqlite_desk.deliveries() == ["notnow", "notnow"]
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-5"])
+def test_a_wait_that_is_no_time_is_still_an_answer(sqlite_desk: Desk, seconds: str) -> None:
+    """Regression: a number longer than any time was an error of ours, and the task stayed held."""
+    channel = sqlite_desk.channel()
+    sqlite_desk.senders["telegram"] = _Acting(lambda *_: NotNow(float(seconds), "later"))
+    sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
+    sqlite_desk.pass_time(30)
+    assert sqlite_desk.deliveries() == ["notnow"]
+
+
 def test_a_group_that_moved_is_followed(sqlite_desk: Desk) -> None:
     sqlite_desk.channel()
     sqlite_desk.messengers.fault(FaultKind.MOVED, to="-1009999")
@@ -237,7 +258,7 @@ def test_killed_while_sending_it_is_sent_when_the_lease_ends(
 
     desk.pass_time(130)
     with monkeypatch.context() as patched:
-        patched.setitem(desk.senders, "telegram", _Dying(dying))
+        patched.setitem(desk.senders, "telegram", _Acting(dying))
         with pytest.raises(_Killed):
             desk.pass_time(30)
     desk.pass_time(120)
@@ -246,7 +267,7 @@ def test_killed_while_sending_it_is_sent_when_the_lease_ends(
     assert "возможно, уже приходило" in messages[-1].text
 
 
-class _Dying:
+class _Acting:
     def __init__(self, send: Callable[[Address, Letter], Outcome]) -> None:
         self.send = send
 
