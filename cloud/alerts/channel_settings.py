@@ -111,7 +111,7 @@ def change(tx: Transaction, channel_id: str, terms: ChannelTerms) -> None:
         raise ChannelWrong("kind")
     for name, value in vars(terms).items():
         setattr(channel, name, value)
-    channel.broken_since, channel.broken_why = None, ""
+    channel.works_again()
 
 
 def remove(tx: Transaction, channel_id: str) -> None:

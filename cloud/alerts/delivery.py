@@ -224,8 +224,7 @@ def _settle_one(
         case Delivered(ref):
             _mark_told(message, job, "" if job.digest else ref, now)
             sendings.settle(tx, message, sending.key, now)
-            channel.broken_since, channel.broken_why = (None, "")
-            channel.failing_since, channel.failing_why = (None, "")
+            channel.works_again()
         case Moved(to):
             channel.address = to
             sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
@@ -238,6 +237,7 @@ def _settle_one(
             _try_later(tx, message, sending, now, pause, why, undone=False)
         case Refused(why):
             sendings.settle(tx, message, sending.key, now, REFUSED)
+            channel.fails_no_more()
             channel.broken_since, channel.broken_why = channel.broken_since or now, why[:128]
 
 

@@ -92,6 +92,15 @@ class Channel(Base):
     """Since then every attempt failed, though none for good: it is tried on."""
     failing_why: Mapped[str] = mapped_column(String(128), default="")
 
+    def works_again(self) -> None:
+        """Nothing is known against it any more."""
+        self.broken_since, self.broken_why = None, ""
+        self.fails_no_more()
+
+    def fails_no_more(self) -> None:
+        """It has answered, or nothing is tried any more."""
+        self.failing_since, self.failing_why = None, ""
+
 
 class AlertMessage(Base):
     """What one channel was told: of an incident, or once (a test, a summary), whose text is then kept here."""

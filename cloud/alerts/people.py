@@ -44,7 +44,8 @@ def link(tx: Transaction, messenger: str, user: str, chat: str, code: str, now: 
     channel = tx.session.get(Channel, found.value)
     if channel is None or channel.kind != messenger:
         return None
-    channel.address, channel.broken_since, channel.broken_why = chat, None, ""
+    channel.address = chat
+    channel.works_again()
     return linked
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, select, update
 
-from cloud.alerts.models import AlertMessage
+from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.transaction import Transaction
 from cloud.orders.outbox import OutboxRow, topic
 from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task
@@ -69,10 +69,13 @@ def is_held(tx: Transaction, key: str, owner: str) -> bool:
 
 
 def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verdict: str = DONE) -> None:
-    """It is done with."""
+    """It is done with. A channel that has nothing left to be told is not tried any more, so it cannot be failing."""
     _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
     if key == key_of(message):
         message.task_due_at = message.not_before = None
+    channel = tx.session.get(Channel, message.channel_id)
+    if channel is not None and channel.failing_since is not None and not _has_open(tx, channel):
+        channel.fails_no_more()
 
 
 def withdraw(tx: Transaction, message: AlertMessage, key: str, now: datetime) -> None:
@@ -92,6 +95,11 @@ def put_off(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, 
         undone=OutboxRow.undone + int(undone),
     )  # fmt: skip
     message.task_due_at = message.not_before = due_at
+
+
+def _has_open(tx: Transaction, channel: Channel) -> bool:
+    wanted = and_(AlertMessage.channel_id == channel.id, AlertMessage.task_due_at.is_not(None))
+    return tx.session.scalar(select(AlertMessage.id).where(wanted).limit(1)) is not None
 
 
 def _change(tx: Transaction, key: str, **values: object) -> None:

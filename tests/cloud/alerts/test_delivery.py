@@ -214,6 +214,47 @@ def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sql
     assert ("channel_broken", "resolved") in {(kind, state) for kind, _, state in desk.incidents()}
 
 
+def _not_now(*_: object) -> Outcome:
+    return NotNow(30.0, "no connection")
+
+
+def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: Desk) -> None:
+    """Regression: nothing was tried any more, so for ever nothing had reached it."""
+    desk = sqlite_desk
+    desk.channel()
+    desk.channel("email", "ops@example.org")
+    desk.senders["telegram"] = _Acting(_not_now)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(200)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(6 * 3600, every=120)
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🟢 Устранено: Автомат не на связи: m-001"]
+
+
+@pytest.mark.parametrize("mend", ["given up", "changed", "linked"])
+def test_a_channel_that_is_set_up_anew_or_given_up_is_not_failing(sqlite_desk: Desk, mend: str) -> None:
+    desk, transact = sqlite_desk, sqlite_desk.world.database.transact
+    channel = desk.channel()
+    desk.senders["telegram"] = _Acting(_not_now)
+    transact(channel_settings.test, channel, desk.world.now)
+    desk.pass_time(60)
+    assert _failing(desk, channel)
+    if mend == "given up":
+        desk.pass_time(25 * 3600, every=600)
+    elif mend == "changed":
+        transact(channel_settings.change, channel, channel_settings.ChannelTerms("telegram", "ours", GROUP))
+    else:
+        code = transact(people.new_code, "channel", channel, desk.world.now)
+        transact(people.link, "telegram", "42", GROUP, code, desk.world.now)
+    assert not _failing(desk, channel)
+
+
+def _failing(desk: Desk, channel_id: str) -> bool:
+    with desk.world.database.read() as session:
+        return session.get_one(Channel, channel_id).failing_since is not None
+
+
 def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
     sqlite_desk.channel(quiet_begin=time(11), quiet_end=time(13))  # it is noon in Moscow
     sqlite_desk.presence(DEVICE, online=False)
