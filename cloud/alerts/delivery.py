@@ -45,7 +45,11 @@ LEASE_S = 110.0
 AT_ONCE = 12
 GIVEN_UP_AFTER = timedelta(hours=24)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0
-LONGEST_ASKED_FOR_S = 3600.0
+PAUSE_OF_FAILING = 8.0
+"""A channel that fails is tried again after this part of the time it has failed."""
+OF_A_CHANNEL_AT_ONCE, TURN = 2, timedelta(seconds=2)
+"""So many messages of one channel are sent at a time; the others' turn comes so much later."""
+LONGEST_ASKED_FOR = timedelta(hours=1)
 """Who asks us to wait longer is asked again after this: the other side may name any number."""
 
 
@@ -97,7 +101,7 @@ class Notifier:
     def _claimed(self, tx: Transaction, now: datetime) -> list[_Job]:
         rows = outbox.claim(tx, Lane.NOTIFY, now, Claim(self._owner, LEASE_S, AT_ONCE))
         jobs = [job for job in (self._prepared(tx, sendings.of_row(row), now) for row in rows) if job is not None]
-        return self._with_digests(tx, jobs, now)
+        return _in_turn(tx, self._with_digests(tx, jobs, now), now)
 
     def _prepared(self, tx: Transaction, sending: Sending, now: datetime) -> _Job | None:
         message = tx.session.get(AlertMessage, sending.message_id)
@@ -211,6 +215,31 @@ def _mark(channel: Channel, sending: Sending) -> str:
     return f"\n{REPEATED[channel.language]}" if sending.may_have_arrived else ""
 
 
+def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]:
+    """Few of a channel at a time; while it fails a single one, after its pause. Who does not answer holds up nobody."""
+    by_channel: dict[str, list[_Job]] = {}
+    for job in jobs:
+        by_channel.setdefault(job.channel_id, []).append(job)
+    begun = []
+    for channel_id, its in by_channel.items():
+        channel = tx.session.get_one(Channel, channel_id)
+        is_failing = channel.failing_since is not None
+        waits = (now + TURN, now + LONGEST_ASKED_FOR)
+        failed_until = sendings.failed_until(tx, channel_id, *waits) if is_failing else None
+        others = sendings.number_held(tx, channel_id, now) - sum(1 + len(job.digest) for job in its)
+        room = 0 if failed_until is not None else max(0, (1 if is_failing else OF_A_CHANNEL_AT_ONCE) - others)
+        begun += its[:room]
+        # what has failed comes after the others: it may be to blame itself
+        again = failed_until - TURN if failed_until is not None else now + TURN
+        for sending in (each for job in its[room:] for each in (job.sending, *job.digest)):
+            message = tx.session.get_one(AlertMessage, sending.message_id)
+            if is_failing:
+                _try_later(tx, message, sending, now, again, "", undone=True)
+            else:
+                sendings.put_off(tx, message, sending.key, again, "", undone=True)
+    return begun
+
+
 def _settle_one(
     tx: Transaction,
     message: AlertMessage,
@@ -229,33 +258,34 @@ def _settle_one(
             channel.address = to
             sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
         case NotNow(after_s, why):
-            _note_failing(channel, why, now)
-            _try_later(tx, message, sending, now, _asked_for(after_s), why, undone=True)
+            again = max(_next_try(channel, why, now), now + timedelta(seconds=_asked_for(after_s)))
+            _try_later(tx, message, sending, now, again, why, undone=True)
         case Unknown(why):
-            _note_failing(channel, why, now)
-            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(sending.attempts - 1, 10))
-            _try_later(tx, message, sending, now, pause, why, undone=False)
+            _try_later(tx, message, sending, now, _next_try(channel, why, now), why, undone=False)
         case Refused(why):
             sendings.settle(tx, message, sending.key, now, REFUSED)
             channel.fails_no_more()
             channel.broken_since, channel.broken_why = channel.broken_since or now, why[:128]
 
 
-def _note_failing(channel: Channel, why: str, now: datetime) -> None:
+def _next_try(channel: Channel, why: str, now: datetime) -> datetime:
+    """Note that it fails; its pauses grow with the time it has."""
     channel.failing_since, channel.failing_why = channel.failing_since or now, why[:128]
+    growing_s = (now - channel.failing_since).total_seconds() / PAUSE_OF_FAILING
+    return now + timedelta(seconds=min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, growing_s)))
 
 
 def _asked_for(after_s: float) -> float:
-    return max(0.0, min(after_s, LONGEST_ASKED_FOR_S))  # in this order what is no number is 0
+    return max(0.0, min(after_s, LONGEST_ASKED_FOR.total_seconds()))  # in this order what is no number is 0
 
 
 def _try_later(
-    tx: Transaction, message: AlertMessage, sending: Sending, now: datetime, after_s: float, why: str, *, undone: bool
+    tx: Transaction, message: AlertMessage, sending: Sending, now: datetime, again: datetime, why: str, *, undone: bool
 ) -> None:
     if now - sending.created_at > GIVEN_UP_AFTER:
         sendings.settle(tx, message, sending.key, now, "given_up")
         return
-    sendings.put_off(tx, message, sending.key, now + timedelta(seconds=after_s), why, undone=undone)
+    sendings.put_off(tx, message, sending.key, again, why, undone=undone)
 
 
 def _mark_told(message: AlertMessage, job: _Job, ref: str, now: datetime) -> None:

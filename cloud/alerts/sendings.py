@@ -6,11 +6,11 @@ A task says "bring this message up to date": what is to be told is judged when i
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.transaction import Transaction
-from cloud.orders.outbox import OutboxRow, topic
+from cloud.orders.outbox import LONGEST_LEASE, OutboxRow, topic
 from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task
 
 NOTIFY = topic(Lane.NOTIFY)
@@ -68,6 +68,19 @@ def is_held(tx: Transaction, key: str, owner: str) -> bool:
     return tx.session.scalar(select(OutboxRow.id).where(held).with_for_update()) is not None
 
 
+def number_held(tx: Transaction, channel_id: str, now: datetime) -> int:
+    """Tasks of the channel that are being done now, by whomever."""
+    is_leased = and_(OutboxRow.claimed_until > now, OutboxRow.claimed_until <= now + LONGEST_LEASE)
+    held = and_(_open_of(channel_id), is_leased)
+    return tx.session.scalar(select(func.count()).select_from(OutboxRow).where(held)) or 0
+
+
+def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: datetime) -> datetime | None:
+    """When the last of the channel's messages that were tried in vain is due, if that is in this time."""
+    waits = and_(OutboxRow.last_error != "", OutboxRow.due_at > after, OutboxRow.due_at <= latest)
+    return tx.session.scalar(select(func.max(OutboxRow.due_at)).where(_open_of(channel_id), waits))
+
+
 def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verdict: str = DONE) -> None:
     """It is done with. A channel that has nothing left to be told is not tried any more, so it cannot be failing."""
     _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
@@ -95,6 +108,11 @@ def put_off(tx: Transaction, message: AlertMessage, key: str, due_at: datetime, 
         undone=OutboxRow.undone + int(undone),
     )  # fmt: skip
     message.task_due_at = message.not_before = due_at
+
+
+def _open_of(channel_id: str) -> ColumnElement[bool]:
+    its = select(AlertMessage.id).where(AlertMessage.channel_id == channel_id, AlertMessage.task_due_at.is_not(None))
+    return and_(OutboxRow.lane == Lane.NOTIFY.value, OutboxRow.settled_at.is_(None), OutboxRow.subject.in_(its))
 
 
 def _has_open(tx: Transaction, channel: Channel) -> bool:

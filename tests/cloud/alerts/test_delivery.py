@@ -15,7 +15,7 @@ from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.letters import Letters
-from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
@@ -172,6 +172,59 @@ def test_a_wait_that_is_no_time_is_still_an_answer(sqlite_desk: Desk, seconds: s
     sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
     sqlite_desk.pass_time(30)
     assert sqlite_desk.deliveries() == ["notnow"]
+
+
+def _test_often(desk: Desk, channel: str, times: int) -> None:
+    for _ in range(times):
+        desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+
+
+def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk) -> None:
+    """Regression: each of its messages took a thread every half a minute for a day."""
+    dead, living = desk.channel("max", "-77"), desk.channel()
+    reached = desk.senders["max"]
+    desk.senders["max"] = _Acting(_not_now)
+    _test_often(desk, dead, 28)
+    _test_often(desk, living, 1)
+    desk.pass_time(60, every=2)
+    assert len(desk.messages()) == 1
+    desk.pass_time(3600, every=10)
+    assert 20 < desk.deliveries().count("notnow") < 40
+    desk.senders["max"] = reached
+    desk.pass_time(3600 / 8 + 60, every=5)
+    assert len(desk.messages("-77")) == 28
+
+
+def test_few_messages_of_a_channel_are_sent_at_a_time(desk: Desk) -> None:
+    channel = desk.channel()
+    other = Desk(desk.world, desk.messengers, owner="w2")
+    held: list[int] = []
+
+    def slow(*_: object) -> Outcome:
+        with desk.world.database.read() as session:
+            held.append(session.scalar(select(func.count()).where(OutboxRow.claimed_until.is_not(None))) or 0)
+        other.notifier.step(desk.world.now)  # meanwhile
+        return Delivered()
+
+    desk.senders["telegram"] = _Acting(slow)
+    _test_often(desk, channel, 10)
+    desk.pass_time(60, every=3)
+    assert desk.deliveries() == ["delivered"] * 10
+    assert max(held) <= 2
+
+
+def test_a_message_that_always_fails_does_not_keep_back_the_others(sqlite_desk: Desk) -> None:
+    channel = sqlite_desk.channel()
+    poison: list[str] = []
+
+    def choosy(_: Address, letter: Letter) -> Outcome:
+        poison.append(letter.key)
+        return Unknown("HTTP 500") if letter.key == poison[0] else Delivered()
+
+    sqlite_desk.senders["telegram"] = _Acting(choosy)
+    _test_often(sqlite_desk, channel, 5)
+    sqlite_desk.pass_time(90, every=2)
+    assert sqlite_desk.deliveries().count("delivered") == 4
 
 
 def test_a_group_that_moved_is_followed(sqlite_desk: Desk) -> None:

@@ -75,6 +75,7 @@ def test_a_crowd_that_is_switched_off_is_told_one_by_one(sqlite_desk: Desk) -> N
     names = _ten_go(sqlite_desk)
     sqlite_desk.pass_time(200)
     assert sqlite_desk.incidents() == [("offline", name, "open") for name in names]
+    sqlite_desk.pass_time(30, every=2)
     assert len(sqlite_desk.messages()) == 10
 
 
@@ -108,7 +109,7 @@ def test_switched_off_later_a_crowd_holds_its_machines_no_more(sqlite_desk: Desk
     sqlite_desk.pass_time(200)
     assert len(sqlite_desk.messages()) == 1
     _rule(sqlite_desk, "many_offline", enabled=False)
-    sqlite_desk.pass_time(60)
+    sqlite_desk.pass_time(60, every=2)
     assert len(sqlite_desk.messages()) == 11
 
 
