@@ -1,15 +1,18 @@
 """What is wrong with money, receipts, claims and contracts now."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
+from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
-from cloud.fleet.models import Merchant
+from cloud.fleet.custom_account import CUSTOM
+from cloud.fleet.models import Credential, Merchant
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk
 from cloud.orders.claims import Claim, ClaimState
 from cloud.orders.models import Order, Payment
@@ -24,6 +27,21 @@ ENDING_WITHIN = timedelta(days=14)
 RECEIPTS_LOOKED_AT = timedelta(days=7)
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
 """A provider is down when so many payments were each asked about so often in vain."""
+LATELY = timedelta(minutes=2)
+"""Where a payment was opened or paid since then, somebody is answered."""
+PAYS_WITHIN = timedelta(hours=1)
+ASKED_IN_VAIN_FOR = timedelta(days=1)
+"""What is asked about in vain for longer hangs for a reason of its own."""
+
+
+@dataclass(frozen=True)
+class _InVain:
+    """Payments of one shop that were asked about in vain."""
+
+    shop: Account
+    payments: int
+    since: datetime
+
 
 Unreadable = Callable[[], Collection[Account]]
 
@@ -101,18 +119,48 @@ def ending_contracts(session: Session, now: datetime) -> list[Condition]:
     ]  # fmt: skip
 
 
-def silent_providers(session: Session, now: datetime) -> list[Condition]:
-    """Payment providers that answer nobody, whoever's the shop."""
+def silent_providers(session: Session, now: datetime, unreadable: Unreadable = tuple) -> list[Condition]:
+    """Payment providers that answer nobody, whoever's the shop. A merchant's own page is nobody's provider."""
+    shop = (Payment.merchant_id, Payment.scenario, Payment.account_id)
     asked = (
-        select(Payment.scenario, func.count(), func.min(Payment.started_at))
-        .where(Payment.next_check_at.is_not(None), Payment.checks >= FAILED_ASKS, Payment.key_refused.is_(False))
-        .group_by(Payment.scenario)
-    )
-    return [
-        Condition(Kind.PROVIDER_DOWN, PLATFORM, scenario, since, {"payments": number})
-        for scenario, number, since in session.execute(asked)
-        if number >= PAYMENTS_AFFECTED
-    ]
+        select(*shop, func.count(), func.min(Payment.started_at))
+        .where(
+            Payment.next_check_at.is_not(None), Payment.checks >= FAILED_ASKS, Payment.key_refused.is_(False),
+            Payment.scenario != CUSTOM, Payment.started_at > now - ASKED_IN_VAIN_FOR,
+        )
+        .group_by(*shop)
+    )  # fmt: skip
+    in_vain = [_InVain((row[0], row[1], row[2]), row[3], row[4]) for row in session.execute(asked)]
+    if sum(each.payments for each in in_vain) < PAYMENTS_AFFECTED:
+        return []
+    with_key = set(accounts.versions(session)) - set(unreadable())
+    scenarios: dict[str, list[_InVain]] = {}
+    for each in in_vain:
+        if each.shop in with_key:
+            scenarios.setdefault(each.shop[1], []).append(each)
+    found = [_silent(session, now, scenario, shops) for scenario, shops in scenarios.items()]
+    return [each for each in found if each is not None]
+
+
+def _silent(session: Session, now: datetime, scenario: str, in_vain: Sequence[_InVain]) -> Condition | None:
+    """One shop that gets no answer may be to blame itself; its merchant is the provider's only one, or is not alone."""
+    number, merchants = sum(each.payments for each in in_vain), {each.shop[0] for each in in_vain}
+    if number < PAYMENTS_AFFECTED:
+        return None
+    there = set(session.scalars(select(Credential.merchant_id).where(Credential.scenario == scenario)))
+    if (len(merchants) == 1 and not there <= merchants) or _answers(session, now, scenario, there):
+        return None
+    facts = {"payments": number, "merchants": sorted(there | merchants)}
+    return Condition(Kind.PROVIDER_DOWN, PLATFORM, scenario, min(each.since for each in in_vain), facts)
+
+
+def _answers(session: Session, now: datetime, scenario: str, merchants: Collection[str]) -> bool:
+    lately = or_(*(at.between(now - LATELY, now) for at in (Payment.started_at, Payment.paid_at)))
+    answered = select(Payment.id).where(
+        Payment.merchant_id.in_(merchants), Payment.scenario == scenario, Payment.started_at > now - PAYS_WITHIN,
+        lately, Payment.provider_payment_id.is_not(None), Payment.checks == 0,
+    )  # fmt: skip
+    return session.scalar(answered.limit(1)) is not None
 
 
 def _at_risk_since(money: MoneyAtRisk) -> datetime:

@@ -51,9 +51,12 @@ def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
     def money_at_risk(session: Session, now: datetime) -> list[Condition]:
         return money_conditions.money_at_risk(session, now, unreadable)
 
+    def silent_providers(session: Session, now: datetime) -> list[Condition]:
+        return money_conditions.silent_providers(session, now, unreadable)
+
     often = _Round(
         EVERY,
-        (machine_conditions.absent_or_faulted, machine_conditions.drinks_not_made, money_conditions.silent_providers,
+        (machine_conditions.absent_or_faulted, machine_conditions.drinks_not_made, silent_providers,
          platform_conditions.broken_workers, platform_conditions.broken_channels),
     )  # fmt: skip
     each_minute = _Round(
@@ -118,15 +121,15 @@ class IncidentWatch:
             self._last_swept = now
 
     def _advanced(self, known: Mapping[str, Incident], wrong: Mapping[str, Condition], now: datetime) -> list[Incident]:
-        inhibited = _inhibited(known.values())
+        larger_ones = _lasting_of_the_platform(known.values())
         incidents = []
         for name in sorted({*known, *wrong}):
             incident = known.get(name) or begun(wrong[name], self._new_id(), now)
-            larger = incident.kind in inhibited
-            if larger and name not in wrong:
+            is_inhibited = any(_explains(larger, incident) for larger in larger_ones)
+            if is_inhibited and name not in wrong:
                 incidents.append(incident)  # it cannot be seen now whether it is over
                 continue
-            incidents.append(advance(incident, wrong.get(name), now, inhibited=larger))
+            incidents.append(advance(incident, wrong.get(name), now, inhibited=is_inhibited))
         return _grouped(incidents)
 
 
@@ -220,10 +223,15 @@ def _group_of(incident: Incident, crowd_now: Incident | None) -> str:
     return crowd_now.id if crowd_now is not None and incident.subject in crowd_now.facts["machines"] else ""
 
 
-def _inhibited(incidents: Iterable[Incident]) -> frozenset[Kind]:
+def _lasting_of_the_platform(incidents: Iterable[Incident]) -> list[Incident]:
     ours = [each for each in incidents if each.merchant_id == PLATFORM]
-    lasting = [each for each in ours if each.is_live or (each.state is State.PENDING and each.present)]
-    return frozenset().union(*(each.terms.inhibits for each in lasting))
+    return [each for each in ours if each.is_live or (each.state is State.PENDING and each.present)]
+
+
+def _explains(larger: Incident, incident: Incident) -> bool:
+    """One that names merchants concerns no others."""
+    named = larger.facts.get("merchants")
+    return incident.kind in larger.terms.inhibits and (named is None or incident.merchant_id in named)
 
 
 def _store(tx: Transaction, incident: Incident, before: Incident | None) -> None:
