@@ -1,7 +1,7 @@
 """Alerts on a real database with simulated messengers: time moves by hand, each step is one look and one sending."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,8 @@ from cloud.alerts.channel_settings import ChannelTerms
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.letters import Letters
 from cloud.alerts.channels.max_messenger import MaxMessenger
-from cloud.alerts.channels.sender import Sender
+from cloud.alerts.channels.sender import Address, Letter, Sender
+from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.delivery import Notifier
@@ -127,6 +128,16 @@ class Desk:
         with self.world.database.read() as session:
             channel = session.get_one(Channel, channel_id)
             return channel.broken_since, channel.broken_why
+
+
+class Acting:
+    """A channel that does what a test says."""
+
+    def __init__(self, send: Callable[[Address, Letter], Outcome]) -> None:
+        self.send = send
+
+    def change(self, address: Address, ref: str, letter: Letter) -> Outcome:
+        return self.send(address, letter)
 
 
 @contextmanager

@@ -1,0 +1,162 @@
+"""Channels that refuse, fail or do not answer: how they are tried on, and what the others hear of it."""
+
+import pytest
+from sqlalchemy import func, select
+
+from cloud.alerts import channel_settings, people
+from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Unknown
+from cloud.alerts.channels.sender import Sending as Outcome
+from cloud.alerts.channels.telegram import Telegram
+from cloud.alerts.models import Channel
+from cloud.orders.outbox import OutboxRow
+from simulator.messengers.faults import FaultKind
+from tests.cloud.alerts.desk import GROUP, Acting, Desk
+from tests.cloud.worlds import DEVICE
+
+
+def test_a_dead_channel_is_told_over_another_and_mended_by_a_test(sqlite_desk: Desk) -> None:
+    dead = sqlite_desk.channel()
+    sqlite_desk.channel("email", "ops@example.org")
+    sqlite_desk.messengers.fault(FaultKind.REFUSED)
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(220)
+    subjects = [letter.facts["subject"] for letter in sqlite_desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    assert sqlite_desk.broken(dead)[1] == "Forbidden: bot was kicked from the group chat"
+    sqlite_desk.world.database.transact(channel_settings.test, dead, sqlite_desk.world.now)
+    sqlite_desk.pass_time(60)
+    assert sqlite_desk.broken(dead) == (None, "")
+    assert [message.text.split()[0] for message in sqlite_desk.messages()] == ["Это", "🔴"]  # then what it had missed
+
+
+def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sqlite_desk: Desk) -> None:
+    desk = sqlite_desk
+    desk.channel()
+    desk.channel("email", "ops@example.org")
+    reached = desk.senders["telegram"]
+    desk.senders["telegram"] = Telegram(desk.messengers.token, "http://127.0.0.1:9", Http())
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(900)
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    desk.senders["telegram"] = reached
+    desk.pass_time(120)
+    assert [message.text[:1] for message in desk.messages()] == ["🔴"]
+    desk.pass_time(400)
+    assert ("channel_broken", "resolved") in {(kind, state) for kind, _, state in desk.incidents()}
+
+
+def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: Desk) -> None:
+    """Regression: nothing was tried any more, so for ever nothing had reached it."""
+    desk = sqlite_desk
+    desk.channel()
+    desk.channel("email", "ops@example.org")
+    desk.senders["telegram"] = Acting(_not_now)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(200)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(6 * 3600, every=120)
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🟢 Устранено: Автомат не на связи: m-001"]
+
+
+@pytest.mark.parametrize("mend", ["given up", "changed", "linked"])
+def test_a_channel_that_is_set_up_anew_or_given_up_is_not_failing(sqlite_desk: Desk, mend: str) -> None:
+    desk, transact = sqlite_desk, sqlite_desk.world.database.transact
+    channel = desk.channel()
+    desk.senders["telegram"] = Acting(_not_now)
+    transact(channel_settings.test, channel, desk.world.now)
+    desk.pass_time(60)
+    assert _failing(desk, channel)
+    if mend == "given up":
+        desk.pass_time(25 * 3600, every=600)
+    elif mend == "changed":
+        transact(channel_settings.change, channel, channel_settings.ChannelTerms("telegram", "ours", GROUP))
+    else:
+        code = transact(people.new_code, "channel", channel, desk.world.now)
+        transact(people.link, "telegram", "42", GROUP, code, desk.world.now)
+    assert not _failing(desk, channel)
+
+
+def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk) -> None:
+    """Regression: each of its messages took a thread every half a minute for a day."""
+    dead, living = desk.channel("max", "-77"), desk.channel()
+    reached = desk.senders["max"]
+    desk.senders["max"] = Acting(_not_now)
+    _test_often(desk, dead, 28)
+    _test_often(desk, living, 1)
+    desk.pass_time(60, every=2)
+    assert len(desk.messages()) == 1
+    desk.pass_time(3600, every=10)
+    assert 20 < desk.deliveries().count("notnow") < 40
+    desk.senders["max"] = reached
+    desk.pass_time(3600 / 8 + 60, every=5)
+    assert len(desk.messages("-77")) == 28
+
+
+def test_few_messages_of_a_channel_are_sent_at_a_time(desk: Desk) -> None:
+    channel = desk.channel()
+    other = Desk(desk.world, desk.messengers, owner="w2")
+    held: list[int] = []
+
+    def slow(*_: object) -> Outcome:
+        with desk.world.database.read() as session:
+            held.append(session.scalar(select(func.count()).where(OutboxRow.claimed_until.is_not(None))) or 0)
+        other.notifier.step(desk.world.now)  # meanwhile
+        return Delivered()
+
+    desk.senders["telegram"] = Acting(slow)
+    _test_often(desk, channel, 10)
+    desk.pass_time(60, every=3)
+    assert desk.deliveries() == ["delivered"] * 10
+    assert max(held) <= 2
+
+
+def test_a_message_that_always_fails_does_not_keep_back_the_others(sqlite_desk: Desk) -> None:
+    channel = sqlite_desk.channel()
+    poison: list[str] = []
+
+    def choosy(_: Address, letter: Letter) -> Outcome:
+        poison.append(letter.key)
+        return Unknown("HTTP 500") if letter.key == poison[0] else Delivered()
+
+    sqlite_desk.senders["telegram"] = Acting(choosy)
+    _test_often(sqlite_desk, channel, 5)
+    sqlite_desk.pass_time(90, every=2)
+    assert sqlite_desk.deliveries().count("delivered") == 4
+
+
+def test_nobody_is_left_alone_longer_than_an_hour_by_what_it_asks_for(sqlite_desk: Desk) -> None:
+    """Regression: a wait of more than 25 hours was taken for a date of before the clock was set back: tried at once."""
+    channel = sqlite_desk.channel()
+    sqlite_desk.senders["telegram"] = Acting(lambda *_: NotNow(30 * 3600.0, "later"))
+    sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
+    sqlite_desk.pass_time(3600)
+    assert sqlite_desk.deliveries() == ["notnow"]
+    sqlite_desk.pass_time(60)
+    assert sqlite_desk.deliveries() == ["notnow", "notnow"]
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-5"])
+def test_a_wait_that_is_no_time_is_still_an_answer(sqlite_desk: Desk, seconds: str) -> None:
+    """Regression: a number longer than any time was an error of ours, and the task stayed held."""
+    channel = sqlite_desk.channel()
+    sqlite_desk.senders["telegram"] = Acting(lambda *_: NotNow(float(seconds), "later"))
+    sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
+    sqlite_desk.pass_time(30)
+    assert sqlite_desk.deliveries() == ["notnow"]
+
+
+def _not_now(*_: object) -> Outcome:
+    return NotNow(30.0, "no connection")
+
+
+def _test_often(desk: Desk, channel: str, times: int) -> None:
+    for _ in range(times):
+        desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+
+
+def _failing(desk: Desk, channel_id: str) -> bool:
+    with desk.world.database.read() as session:
+        return session.get_one(Channel, channel_id).failing_since is not None
