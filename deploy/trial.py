@@ -301,9 +301,12 @@ def shipped_units() -> "list[Path]":
 
 
 def programs() -> "list[str]":
-    """What this host runs: the worker, unless somebody put `run` in its place."""
-    running = said("systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,failed", RUN)
-    return [*([line.split()[0] for line in running.splitlines()] or [WORKER]), WEB]
+    """What this host runs: the worker, unless somebody put `run` in its place. What was given up is not begun anew."""
+    kinds = (RUN, f"{WORKER}.service")
+    listed = said("systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,failed", *kinds)
+    units = [line.split()[0] for line in listed.splitlines()]
+    wanted = [unit for unit in units if is_active(unit) or succeeds("systemctl", "is-enabled", unit)]
+    return [*(wanted or [WORKER]), WEB]
 
 
 def fingerprint() -> str:

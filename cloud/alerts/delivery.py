@@ -283,7 +283,7 @@ def _try_later(
     tx: Transaction, message: AlertMessage, sending: Sending, now: datetime, again: datetime, why: str, *, undone: bool
 ) -> None:
     if now - sending.created_at > GIVEN_UP_AFTER:
-        sendings.settle(tx, message, sending.key, now, "given_up")
+        sendings.settle(tx, message, sending.key, now, sendings.GIVEN_UP)
         return
     sendings.put_off(tx, message, sending.key, again, why, undone=undone)
 

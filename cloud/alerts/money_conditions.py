@@ -143,15 +143,23 @@ def silent_providers(session: Session, now: datetime, unreadable: Unreadable = t
 
 
 def _silent(session: Session, now: datetime, scenario: str, in_vain: Sequence[_InVain]) -> Condition | None:
-    """One shop that gets no answer may be to blame itself; its merchant is the provider's only one, or is not alone."""
+    """One shop that gets no answer may be to blame itself, where others asked lately and none of them waits."""
     number, merchants = sum(each.payments for each in in_vain), {each.shop[0] for each in in_vain}
     if number < PAYMENTS_AFFECTED:
         return None
     there = set(session.scalars(select(Credential.merchant_id).where(Credential.scenario == scenario)))
-    if (len(merchants) == 1 and not there <= merchants) or _answers(session, now, scenario, there):
+    if (len(merchants) == 1 and _has_asked(session, now, scenario, there - merchants)) or _answers(
+        session, now, scenario, there
+    ):
         return None
     facts = {"payments": number, "merchants": sorted(there | merchants)}
     return Condition(Kind.PROVIDER_DOWN, PLATFORM, scenario, min(each.since for each in in_vain), facts)
+
+
+def _has_asked(session: Session, now: datetime, scenario: str, merchants: Collection[str]) -> bool:
+    its = (Payment.merchant_id.in_(merchants), Payment.scenario == scenario)
+    lately = Payment.started_at > now - ASKED_IN_VAIN_FOR
+    return session.scalar(select(Payment.id).where(*its, lately).limit(1)) is not None
 
 
 def _answers(session: Session, now: datetime, scenario: str, merchants: Collection[str]) -> bool:

@@ -14,6 +14,8 @@ from cloud.orders.outbox import LONGEST_LEASE, OutboxRow, topic
 from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task
 
 NOTIFY = topic(Lane.NOTIFY)
+GIVEN_UP = "given_up"
+"""Verdict of what was tried in vain for as long as anything is."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,18 @@ def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: date
 
 
 def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verdict: str = DONE) -> None:
-    """It is done with. A channel that has nothing left to be told is not tried any more, so it cannot be failing."""
+    """It is done with. A channel that has nothing left to be told is not tried any more, so it cannot be failing.
+
+    Of a trouble that was given up it is to be told still: that is wanted again at once.
+    """
     _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
     if key == key_of(message):
         message.task_due_at = message.not_before = None
+    is_wanted_still = verdict == GIVEN_UP and message.incident_id is not None
     channel = tx.session.get(Channel, message.channel_id)
-    if channel is not None and channel.failing_since is not None and not _has_open(tx, channel):
-        channel.fails_no_more()
+    if channel is None or channel.failing_since is None or is_wanted_still or _has_open(tx, channel):
+        return
+    channel.fails_no_more()
 
 
 def withdraw(tx: Transaction, message: AlertMessage, key: str, now: datetime) -> None:

@@ -76,8 +76,13 @@ def a_trial(module: ModuleType, *, dry_run: bool) -> Any:
             "echo 'coffee-cloud-run@8081.service loaded active running Coffee Relay: web and worker on port 8081'",
             ["coffee-cloud-run@8081.service", "coffee-cloud-web"],
         ),
+        (
+            "[ $1 = list-units ] && echo coffee-cloud-run@8081.service && echo coffee-cloud-worker.service;"
+            " [ $1 != is-enabled ] && [ $3 != coffee-cloud-run@8081.service ]",
+            ["coffee-cloud-worker.service", "coffee-cloud-web"],
+        ),
     ],
-    ids=["worker", "run in its place"],
+    ids=["worker", "run in its place", "run was given up"],
 )
 def test_what_stands_in_the_workers_place_is_restarted_and_no_worker_enabled(
     runs: str, restarted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

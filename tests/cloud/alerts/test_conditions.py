@@ -189,11 +189,15 @@ def _ask_in_vain(world: World, *merchants: str, scenario: str = "Yookassa") -> N
     """About one payment of each, three times."""
     for merchant in merchants:
         payment_id = world.start(world.scan())
-        shop = ACCOUNT if (merchant, scenario) == ("north", "Yookassa") else f"shop of {merchant}"
-        asked = {"checks": 3, "next_check_at": world.now, "merchant_id": merchant, "scenario": scenario}
-        asked |= {"account_id": shop, "provider_payment_id": f"pp-{payment_id}"[:64]}
-        changed = update(Payment).where(Payment.id == payment_id).values(**asked)
-        world.database.transact(lambda tx, one=changed: tx.session.execute(one))
+        asked = {"checks": 3, "next_check_at": world.now, "provider_payment_id": f"pp-{payment_id}"[:64]}
+        _belongs_to(world, payment_id, merchant, scenario, **asked)
+
+
+def _belongs_to(world: World, payment_id: str, merchant: str, scenario: str, **more: object) -> None:
+    shop = ACCOUNT if (merchant, scenario) == ("north", "Yookassa") else f"shop of {merchant}"
+    values = {"merchant_id": merchant, "scenario": scenario, "account_id": shop, **more}
+    changed = update(Payment).where(Payment.id == payment_id).values(**values)
+    world.database.transact(lambda tx: tx.session.execute(changed))
 
 
 def _silent(world: World) -> list[Condition]:
@@ -205,6 +209,8 @@ def test_a_provider_that_answers_about_nobody(world: World) -> None:
     [seen] = _silent(world)
     assert (seen.kind, seen.merchant_id, seen.subject) == (Kind.PROVIDER_DOWN, PLATFORM, "Yookassa")
     _found(world, "south")
+    assert len(_silent(world)) == 1  # nobody but its one merchant has asked it anything
+    _belongs_to(world, world.start(world.scan()), "south", "Yookassa")
     assert _silent(world) == []  # of two merchants one alone: it may be that shop
     _ask_in_vain(world, "south")
     [seen] = _silent(world)

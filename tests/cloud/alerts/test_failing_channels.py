@@ -1,5 +1,7 @@
 """Channels that refuse, fail or do not answer: how they are tried on, and what the others hear of it."""
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import func, select
 
@@ -59,6 +61,19 @@ def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: 
     desk.pass_time(6 * 3600, every=120)
     subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
     assert subjects == ["🔴 Автомат не на связи: m-001", "🟢 Устранено: Автомат не на связи: m-001"]
+
+
+def test_a_dead_channel_that_is_still_to_be_told_of_a_trouble_stays_failing(sqlite_desk: Desk) -> None:
+    """Regression: after a day its message was given up, and the others heard that the channel was mended."""
+    desk = sqlite_desk
+    channel = desk.channel()
+    desk.senders["telegram"] = Acting(_not_now)
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(600)
+    begun = _failing_since(desk, channel)
+    assert begun is not None
+    desk.pass_time(25 * 3600, every=300)
+    assert _failing_since(desk, channel) == begun
 
 
 @pytest.mark.parametrize("mend", ["given up", "changed", "linked"])
@@ -158,5 +173,9 @@ def _test_often(desk: Desk, channel: str, times: int) -> None:
 
 
 def _failing(desk: Desk, channel_id: str) -> bool:
+    return _failing_since(desk, channel_id) is not None
+
+
+def _failing_since(desk: Desk, channel_id: str) -> datetime | None:
     with desk.world.database.read() as session:
-        return session.get_one(Channel, channel_id).failing_since is not None
+        return session.get_one(Channel, channel_id).failing_since
