@@ -27,12 +27,14 @@ SOON, LATER = timedelta(seconds=1), timedelta(hours=1)
 
 
 class ForgottenOrder(Base):
-    """The number of a removed order, and the tag of the code that opened it (`numbers.py`)."""
+    """The number of a removed order, and whose code opened it (`numbers.py`): its tag, and its machine."""
 
     __tablename__ = "forgotten_orders"
 
     order_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
+    device_uuid: Mapped[str | None] = mapped_column(String(64), default=None)
+    """None: forgotten before machines were kept."""
     at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -54,7 +56,7 @@ def forget(tx: Transaction, now: datetime) -> int:
     """Remove up to `BATCH` orders, and numbers that are older than any code; how many orders."""
     tx.session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
     unpaid = ~exists().where(Payment.order_id == Order.id) & ~exists().where(MakeCommand.order_id == Order.id)
-    over = select(Order.id, Order.opened_by, Order.created_at, Order.status).where(
+    over = select(Order.id, Order.opened_by, Order.device_uuid, Order.created_at, Order.status).where(
         Order.status == Status.FAILED.value, Order.reason == "expired", Order.finished_at <= now - KEPT_FOR, unpaid
     )
     rows = tx.session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
@@ -62,7 +64,8 @@ def forget(tx: Transaction, now: datetime) -> int:
         return 0
     numbers = [row.id for row in rows]
     tx.session.execute(
-        insert(ForgottenOrder), [{"order_id": row.id, "opened_by": row.opened_by, "at": now} for row in rows]
+        insert(ForgottenOrder),
+        [{"order_id": row.id, "opened_by": row.opened_by, "device_uuid": row.device_uuid, "at": now} for row in rows],
     )
     order_hours.taken_away(tx, [dict(row._mapping) for row in rows])
     tx.session.execute(delete(OrderChange).where(OrderChange.order_id.in_(numbers)))

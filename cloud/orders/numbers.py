@@ -11,7 +11,7 @@ from cloud.orders.qr_signature import QrCode, Signature
 from cloud.orders.states import Status
 
 SIGNED = "signed"
-"""The tag of every code its machine has signed: they are all the machine's own word."""
+"""The tag of every code its machine has signed: they are all that machine's own word."""
 LONGEST = 255
 _DIGITS = 12
 
@@ -24,6 +24,8 @@ class Opened:
     """The tag of the code that opened it; None for an order older than tags."""
     status: Status
     was_paid: bool
+    is_here: bool
+    """At the machine whose code is scanned: whoever has another's key can sign any number for that one."""
 
 
 class Whose(Enum):
@@ -48,6 +50,8 @@ def tag_of(code: QrCode, signature: Signature) -> str:
 
 def whose(order: Opened, tag: str, *, same_drink: bool, is_holder: bool) -> Whose:
     """`tag` is the scanned code's; `is_holder`: this phone scanned the order before."""
+    if not order.is_here:
+        return Whose.CONFLICT if is_holder else Whose.OTHER_NUMBER
     is_known = order.by is None or order.by == tag
     if same_drink and (is_known or order.by == SIGNED):
         return Whose.SAME

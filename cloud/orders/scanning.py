@@ -98,20 +98,25 @@ def find_order(
 
     `holds`: whether the phone that scans has scanned this order before.
     """
-    known = _known(session, scan.order_id)
-    signature = judge_code(session, scan, known is not None, keys, now)
+    signature, is_late = judge_code(session, scan, keys, now)
     tag = tag_of(scan.code, signature)
+    known = _known(session, scan.order_id)
     for _ in range(MOST_NUMBERS):
         if known is None:
+            if is_late:
+                raise NotForSale(Why.QR_STALE)
             gone = session.get(ForgottenOrder, scan.order_id)
             if gone is None:
                 return Found(scan, signature, tag, None)
-            if gone.opened_by in {None, tag}:
+            if gone.opened_by in {None, tag} and gone.device_uuid in {None, scan.device_uuid}:
                 raise NotForSale(Why.EXPIRED)
         else:
-            same = (known.device_uuid, known.drink_no, known.size) == (scan.device_uuid, scan.drink_no, scan.size)
-            opened = Opened(known.opened_by, Status(known.status), known.paid_at is not None)
+            same = (known.drink_no, known.size) == (scan.drink_no, scan.size)
+            is_here = known.device_uuid == scan.device_uuid
+            opened = Opened(known.opened_by, Status(known.status), known.paid_at is not None, is_here)
             verdict = whose(opened, tag, same_drink=same, is_holder=holds(known.id))
+            if verdict is Whose.TAKEN_OVER and is_late:
+                raise NotForSale(Why.QR_STALE)
             if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
                 return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
             if verdict is Whose.CONFLICT:
@@ -197,14 +202,15 @@ def _facts(order: Order) -> dict[str, object]:
     return {"order_id": order.id, "device": order.device_uuid, "kopecks": order.price}
 
 
-def judge_code(session: Session, scan: Scan, is_known: bool, keys: QrKeys | None, now: datetime) -> Signature:
-    """What the code's signature is worth. Raises `NotForSale` where the machine must sign and this is no such code.
+def judge_code(session: Session, scan: Scan, keys: QrKeys | None, now: datetime) -> tuple[Signature, bool]:
+    """What the code's signature is worth, and whether it comes too late to open an order.
 
-    An order that is there already may be shown by its own code for ever; only a new one needs a fresh one.
+    One that is there already is shown by its own code for ever. Raises `NotForSale` where the machine must sign and
+    this is no such code.
     """
     device = session.get(Device, scan.device_uuid)
     if device is None:
-        return Signature.NONE
+        return Signature.NONE, False
     text = signed_text(scan.device_uuid, scan.drink_no, scan.size, scan.order_id, scan.code.exp)
     accepted = keys.accepted(device.device_uuid, device.qr_key_version) if keys is not None and scan.code.sig else ()
     signature = judge(scan.code, text, accepted, now)
@@ -213,9 +219,7 @@ def judge_code(session: Session, scan: Scan, is_known: bool, keys: QrKeys | None
             raise NotForSale(Why.QR_UNSIGNED)
         if signature is Signature.WRONG:
             raise NotForSale(Why.QR_ALTERED)
-        if signature is Signature.STALE and not is_known:
-            raise NotForSale(Why.QR_STALE)
-    return signature
+    return signature, device.qr == SIGNED and signature is Signature.STALE
 
 
 def _is_over(merchant: Merchant, now: datetime) -> bool:

@@ -9,14 +9,17 @@ from werkzeug.test import TestResponse
 
 from cloud.buyer.services import Services
 from cloud.database.database import Database
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Device, Drink
 from cloud.fleet.qr_key import QrKeys
 from cloud.orders.models import Order, OrderChange, Payment
 from cloud.orders.qr_signature import sign, signed_text
-from tests.cloud.buyer.orders import DEVICE, RULES, START, Orders, TestClock
+from tests.cloud.buyer.orders import DEVICE, PRICE, RULES, START, Orders, TestClock
 from tests.cloud.worlds import SECRET_KEY
 
 KEYS = QrKeys(SECRET_KEY)
 EXP = str(int(START.timestamp()) + 900)
+OTHER = "m-other"
 SCAN = {"deviceUuid": DEVICE, "drinkNo": "cappuccino", "size": "1", "uuid": "q-1"}
 
 
@@ -110,6 +113,46 @@ def test_a_number_used_for_another_drink_is_refused_however_well_signed(
     assert scan(client, signed(size="2")).status_code == 409
     assert orders_there(database) == 1
     assert signing.order("q-1").size == 1
+
+
+def other_machine(orders: Orders) -> None:
+    def build(tx: Transaction) -> None:
+        tx.session.add(Device(device_uuid=OTHER, merchant_id="north", location="", payment_scenario="Yookassa"))
+        tx.session.flush()
+        tx.session.add(Drink(device_uuid=OTHER, drink_no="cappuccino", name="Капучино", price_medium=PRICE))
+
+    orders.database.transact(build)
+
+
+def test_another_machines_signature_takes_no_number(client: FlaskClient, orders: Orders, database: Database) -> None:
+    """Regression: whoever had the key of one machine took over, or blocked, the numbers of all others."""
+    other_machine(orders)
+    theirs = client.application.test_client()
+    assert scan(client, SCAN).status_code == 302
+    assert scan(theirs, signed(deviceUuid=OTHER)).status_code == 302
+    assert orders.order("q-1").device_uuid == DEVICE
+    assert scan(theirs, signed(deviceUuid=OTHER, uuid="q-2")).status_code == 302
+    assert scan(client, signed(uuid="q-2")).status_code == 302
+    assert orders_there(database) == 4
+
+
+def test_a_stale_code_opens_nothing_where_another_machine_has_its_number(
+    client: FlaskClient, signing: Orders, database: Database, clock: TestClock
+) -> None:
+    """Regression: any order of that number, wherever it was made, let the stale code open one of its own."""
+    other_machine(signing)
+    clock.forward(901)
+    assert scan(client.application.test_client(), SCAN | {"deviceUuid": OTHER}).status_code == 302
+    assert scan(client, signed()).status_code == 410
+    assert orders_there(database) == 1
+
+
+def test_a_stale_code_takes_nothing_over(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
+    assert scan(client, SCAN | {"size": "2"}).status_code == 302
+    orders.change_device(qr="signed")
+    clock.forward(901)
+    assert scan(client, signed()).status_code == 410
+    assert orders.order("q-1").size == 2
 
 
 def test_a_new_key_ends_the_old_one(client: FlaskClient, signing: Orders, database: Database) -> None:

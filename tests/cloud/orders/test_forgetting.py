@@ -1,5 +1,6 @@
 """Orders that nobody paid are removed after a week; their old codes stay over, and nothing else can be removed."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from cloud.orders.forgetting import KEPT_FOR, NUMBERS_KEPT_FOR, Forgetting, Forg
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.qr_signature import QrCode
 from cloud.orders.scanning import NotForSale, Scan, Why, open_order
-from tests.cloud.worlds import DEVICE, World
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, World
 
 SCAN = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="dice"))
 
@@ -55,6 +56,8 @@ def test_its_old_code_is_over_and_anothers_is_not(world: World) -> None:
     assert refused.value.why is Why.EXPIRED
     others = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="other dice"))
     assert world.database.transact(open_order, others, "ru", world.rules, world.now).id.startswith("ord-old-")
+    elsewhere = replace(SCAN, device_uuid=OTHER_DEVICE)
+    assert world.database.transact(open_order, elsewhere, "ru", world.rules, world.now).id.startswith("ord-old-")
     after(world, NUMBERS_KEPT_FOR)
     after(world, timedelta(seconds=1))
     with world.database.read() as session:
