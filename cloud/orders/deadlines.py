@@ -1,6 +1,7 @@
 """Notices every order that has waited too long where it is. `making` says what a missed deadline means.
 
-After all workers were away a device's word may be on its way to us: for a moment nothing is decided without it.
+After all workers, or the database, were away a device's word may be on its way to us, or with us and not stored: for a
+moment nothing is decided without it.
 """
 
 import logging
@@ -21,6 +22,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.database.database import Database, Held
@@ -59,7 +61,8 @@ class Deadlines:
         self._database = database
         self._rules = rules
         self._lag_s = lag_s
-        self._silence = None if is_listening is None else _Silence(is_listening)
+        self._is_listening = is_listening
+        self._silence = self._silence_from_now()
         self._held: dict[str, datetime] = {}
         """Orders somebody else holds, and when they are tried again."""
 
@@ -67,7 +70,11 @@ class Deadlines:
         """Move what is due; when to look again."""
         later = now + timedelta(seconds=LOOK_AT_LEAST_S)
         heard = _Heard(self._heard_since(now))
-        soonest = self._soonest(now)
+        try:
+            soonest = self._soonest(now)
+        except DBAPIError:
+            self._silence = self._silence_from_now()
+            raise
         if soonest is None or soonest > now:
             return min(later, soonest or later)
         heard = heard._replace(until=self._heard_until(now))
@@ -85,6 +92,9 @@ class Deadlines:
         if self._held or heard != _Heard() or not all(judged):
             return later
         return min(later, self._soonest(now) or later) if judged else later
+
+    def _silence_from_now(self) -> "_Silence | None":
+        return None if self._is_listening is None else _Silence(self._is_listening)
 
     def _heard_since(self, now: datetime) -> datetime | None:
         """Of commands issued before it a word may be on its way to us; None when none can be any more."""
@@ -160,7 +170,7 @@ class _Heard(NamedTuple):
 
 
 class _Silence:
-    """From our start until devices have repeated what they said while nobody listened."""
+    """From our start, or the database's return, until devices have repeated what nobody could hear or store."""
 
     def __init__(self, is_listening: Callable[[], bool]) -> None:
         self._is_listening = is_listening

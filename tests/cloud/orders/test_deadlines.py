@@ -3,8 +3,10 @@
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, outbox
@@ -218,6 +220,31 @@ def test_a_done_that_waited_for_a_worker_is_read_before_its_deadline_is_judged(w
     world.report(order_id, Result.DONE)
     steps(world, deadlines, timedelta(seconds=10))
     assert [change.status_after for change in world.history(order_id)][-2:] == ["make_pending", "successful"]
+
+
+def test_a_done_that_could_not_be_stored_is_read_before_its_deadline_is_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the database was back, the deadlines were first, and a poured drink was given back."""
+    ear = Ear()
+    ear.is_open = True
+    deadlines = Deadlines(world.database, world.rules, ear)
+    steps(world, deadlines, DEVICES_REPEAT_WITHIN)
+    order_id = silent_past_its_deadline(world)
+    with monkeypatch.context() as away:
+        away.setattr(world.database, "look", _is_away)
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                deadlines.step(world.clock.advance(1))
+    steps(world, deadlines, DEVICES_REPEAT_WITHIN - timedelta(seconds=1))
+    assert world.status(order_id) == "make_pending"
+    world.report(order_id, Result.DONE)
+    steps(world, deadlines, timedelta(seconds=10))
+    assert world.status(order_id) == "successful"
+
+
+def _is_away(*_: object) -> NoReturn:
+    raise OperationalError("look", {}, Exception("the database is away"))
 
 
 def test_who_says_nothing_in_that_moment_is_judged_after_it(world: World) -> None:
