@@ -18,11 +18,14 @@ UNDECIDED_FOR = timedelta(days=7)
 
 
 def broken_workers(session: Session, now: datetime) -> list[Condition]:
-    """Nobody works, or nobody reaches the broker. Who looks is alive, so with one worker only the latter is seen."""
+    """Nobody works, or nobody reaches or hears the machines, as `/ready` says.
+
+    Who looks is alive, so with one worker only the latter is seen.
+    """
     alive = heartbeat.alive(session, now)
     if not alive:
         return [Condition(Kind.WORKER_DOWN, PLATFORM, "", now)]
-    return [] if any(worker.broker_connected for worker in alive) else [Condition(Kind.BROKER_DOWN, PLATFORM, "", now)]
+    return [Condition(Kind.BROKER_DOWN, PLATFORM, "", now)] if heartbeat.missing_to_machines(alive) else []
 
 
 def broken_channels(session: Session, now: datetime) -> list[Condition]:

@@ -75,7 +75,7 @@ def carrier_seen(database: Database, now: datetime, *, by_broker: bool) -> datet
     """
     with database.read() as session:
         workers = alive(session, now)
-    if by_broker and _without_broker(workers):
+    if by_broker and missing_to_machines(workers):
         return None
     return max((worker.seen_at for worker in workers if worker.broker_connected or not by_broker), default=None)
 
@@ -96,11 +96,11 @@ def missing(database: Database, now: datetime) -> list[str]:
         workers = alive(session, now)
     if not workers:
         return ["no worker is alive"]
-    lacking = _without_broker(workers)
+    lacking = missing_to_machines(workers)
     return [lacking] if lacking else []
 
 
-def _without_broker(workers: Sequence[WorkerLife]) -> str:
+def missing_to_machines(workers: Sequence[WorkerLife]) -> str:
     """What is missing between the workers and the machines; empty when nothing is."""
     connected = [worker for worker in workers if worker.broker_connected]
     if not connected:

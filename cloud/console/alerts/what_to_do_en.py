@@ -83,8 +83,10 @@ WHAT_TO_DO_EN = {
         "and no money moves; orders wait and are not lost."
     ),
     "alerts.do.broker_down": (
-        "Look at the broker's log and its certificate; coffee-cloud check names what fails. Commands under way are "
-        "sent again until their deadline; then the money returns."
+        "/ready says whether the broker cannot be reached, the machines are not heard, or what they said waits to be "
+        "read. Look at the broker's log and its certificate; coffee-cloud check names what fails. Where words wait: "
+        "the database, then one more worker. Commands under way are sent again until their deadline; then the money "
+        "returns."
     ),
     "alerts.do.provider_down": (
         "Look at the provider's status page and the server's own way out. Payments are asked about until their end "

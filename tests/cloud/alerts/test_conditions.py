@@ -1,8 +1,10 @@
 """What each rule sees, out of a real database: sales, money, our own service; and the morning's summary."""
 
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy import delete, update
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, usual_weeks
@@ -10,6 +12,7 @@ from cloud.alerts.daily_summary import DailySummaries
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.watch import Look
+from cloud.background import heartbeat
 from cloud.background.heartbeat import WorkerLife
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing, machine_events
@@ -292,6 +295,16 @@ def test_our_own_way_to_the_broker(world: World) -> None:
     assert [each.kind for each in _seen(world, platform_conditions.broken_workers)] == [Kind.BROKER_DOWN]
     world.database.transact(lambda tx: tx.session.execute(delete(WorkerLife)))
     assert [each.kind for each in _seen(world, platform_conditions.broken_workers)] == [Kind.WORKER_DOWN]
+
+
+@pytest.mark.parametrize(
+    "lacks", [{"hears_devices": False}, {"lag_s": heartbeat.FAR_BEHIND_S + 1}], ids=["deaf", "far behind"]
+)
+def test_nothing_is_sold_without_an_alert(world: World, lacks: dict[str, Any]) -> None:
+    """Regression: with the broker connected nobody was told, whatever `/ready` said."""
+    world.database.transact(lambda tx: tx.session.execute(update(WorkerLife).values(lacks)))
+    assert heartbeat.missing(world.database, world.now)
+    assert [each.kind for each in _seen(world, platform_conditions.broken_workers)] == [Kind.BROKER_DOWN]
 
 
 def test_without_the_broker_machines_are_told_of_to_nobody(sqlite_desk: Desk) -> None:
