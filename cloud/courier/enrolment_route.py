@@ -1,6 +1,7 @@
 """POST /v1/enroll: a machine with a code becomes somebody at the broker. Whoever has no good code learns nothing."""
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ log = logging.getLogger("cloud.courier")
 
 PATH = "/v1/enroll"
 LONGEST_CODE = 32
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 WRONG_BURST = 10
 WRONG_PER_S = 1 / 300
 """Wrong codes of one address: in the day a code is good, too few to use up the tries of a tenth of all codes."""
@@ -53,6 +55,12 @@ def create_blueprint(
         address = visitor()
         if not tries.allows(address, clock()):
             raise TooOften
+        try:
+            authority = _pem(settings.machines_mqtt_ca)  # first: a code that is redeemed must be answered
+        except (OSError, ValueError) as error:
+            log.error("nobody can enrol: COFFEE_MACHINES_MQTT_CA: %s", error)
+            words = "the cloud cannot read which authority machines are to trust; the code is still good"
+            return jsonify(error={"code": "try_later", "message": words}), 503
         code = told_in(request).get("code")
         enrolled = None
         if isinstance(code, str) and len(code) <= LONGEST_CODE:
@@ -65,7 +73,7 @@ def create_blueprint(
         log.info("machine enrolled", extra={"device": enrolled.device_uuid})
         answer = jsonify(
             device_uuid=enrolled.device_uuid, mqtt_url=url_for_machines(settings), mqtt_user=enrolled.device_uuid,
-            mqtt_password=enrolled.password, mqtt_ca=_pem(settings.machines_mqtt_ca),
+            mqtt_password=enrolled.password, mqtt_ca=authority,
             release_key=",".join(settings.release_keys),
         )  # fmt: skip
         answer.headers["Cache-Control"] = "no-store"
@@ -89,4 +97,10 @@ def url_for_machines(settings: Settings) -> str:
 
 
 def _pem(file: str) -> str:
-    return Path(file).read_text(encoding="ascii") if file else ""
+    """The certificates alone, whatever is written between them. Raises `OSError`, and `ValueError` without any."""
+    if not file:
+        return ""
+    found: list[str] = CERTIFICATE.findall(Path(file).read_text(encoding="ascii", errors="replace"))
+    if not found:
+        raise ValueError(f"there is no certificate in {file}")
+    return "".join(f"{certificate}\n" for certificate in found)

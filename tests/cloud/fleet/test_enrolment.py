@@ -1,6 +1,8 @@
 """A code to enrol: good once, for a day, for five tries; nobody who has no good one learns anything."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,6 +16,7 @@ from cloud.fleet.vault import Vault
 from cloud.processes.app import create_app
 from cloud.settings import Settings
 from cloud.wiring import build
+from tests.certificates import Authority
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
 
 CODES = Codes(SECRET_KEY, Vault(SECRET_KEY))
@@ -127,6 +130,43 @@ def test_over_http_it_gives_the_machine_what_it_needs_and_no_more(client: FlaskC
     assert told.pop("mqtt_password")
     told_of_broker = {"mqtt_url": "mqtt://broker:1883", "mqtt_user": DEVICE, "mqtt_ca": ""}
     assert told == {"device_uuid": DEVICE, "release_key": ""} | told_of_broker
+
+
+def a_client_that_sends(authority: Path, world: World) -> FlaskClient:
+    settings = Settings(
+        secret_key=SECRET_KEY, database_url=str(world.database.url), mqtt_url="mqtts://broker",
+        machines_mqtt_ca=str(authority),
+    )  # fmt: skip
+    return create_app(build(settings, clock=world.clock)).test_client()
+
+
+def test_over_http_the_certificates_are_sent_whatever_is_written_between_them(
+    sqlite_world: World, tmp_path: Path
+) -> None:
+    """Regression: one letter that is not ASCII was answered 500, and the code was used up."""
+    first, second = (Authority(tmp_path, name).ca.read_text() for name in ("first", "second"))
+    file = tmp_path / "both.crt"
+    file.write_text(f"# Центр\n{first}# Neu für 2027\n{second}", encoding="utf-8")
+    told = a_client_that_sends(file, sqlite_world).post(PATH, json={"code": begin(sqlite_world)}).get_json()
+    assert told["mqtt_ca"] == first + second
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_text("no certificate")])
+def test_over_http_a_code_is_not_spent_on_what_cannot_be_answered(
+    sqlite_world: World, tmp_path: Path, spoil: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Regression: the file was read when the machine had a new password already, which nobody was told."""
+    file = Authority(tmp_path).ca
+    client, code, certificate = a_client_that_sends(file, sqlite_world), begin(sqlite_world), file.read_text()
+    spoil(file)
+    caplog.clear()
+    refused = client.post(PATH, json={"code": code})
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (503, "try_later")
+    assert [line.levelname for line in caplog.records if line.name == "cloud.courier"] == ["ERROR"]
+    with sqlite_world.database.read() as session:
+        assert session.get(BrokerIdentity, DEVICE) is None
+    file.write_text(certificate)
+    assert client.post(PATH, json={"code": code}).get_json()["mqtt_ca"] == certificate
 
 
 @pytest.mark.parametrize("body", [{}, {"code": 5}, {"code": ""}, {"code": "A" * 33}, {"code": "ÄÖÜ-§$%&"}, ["code"]])
