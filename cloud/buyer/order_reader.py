@@ -40,8 +40,10 @@ class OrderReader:
     def find(self, order_id: str) -> OrderView | None:
         """The order as it is now; None when there is none."""
         rows = self._rows.find(order_id)
-        if rows is None and self._rests(order_id) and self._database.transact(archive.bring_back, [order_id]):
-            rows = self._rows.find(order_id)
+        if rows is None:
+            if self._rests(order_id):
+                self._database.transact(archive.bring_back, [order_id])
+            rows = self._rows.find(order_id)  # somebody else may have brought it back meanwhile
         return None if rows is None else _view(rows, self._money_back(rows.order, rows))
 
     def _rests(self, order_id: str) -> bool:

@@ -167,7 +167,8 @@ class LockedOrders:
                     return locked, payment
         order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
         if order_id is None:
-            order_id = next(iter(archive.bring_back_payments(self._tx, [payment_id])), None)
+            archive.bring_back_payments(self._tx, [payment_id])  # or somebody else has meanwhile
+            order_id = self._tx.connection.execute(_ORDER_OF_PAYMENT, {"id": payment_id}).scalar()
         if order_id is None:
             raise UnknownOrder(payment_id)
         locked = self.lock(order_id)

@@ -262,7 +262,8 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
     signer = notification.account_id if notification.is_signed else ""
     wanted = {"told_of": notification.payment_id, "signer": signer, "now": now, "ask_at": now + lease}
     found = tx.connection.execute(_TOLD, wanted).first()
-    if found is None and archive.bring_back_payments(tx, [notification.payment_id]):
+    if found is None:
+        archive.bring_back_payments(tx, [notification.payment_id])  # or somebody else has meanwhile
         found = tx.connection.execute(_TOLD, wanted).first()
     if found is None:
         return None

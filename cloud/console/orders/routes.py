@@ -131,8 +131,9 @@ def note(desk: Desk, order_id: str) -> BaseResponse:
 def _read(desk: Desk, order_id: str) -> WholeOrder:
     with desk.read() as session:
         whole = whole_order(session, desk.scope, order_id, desk.now)
-    if whole is None and desk.database.transact(archive.bring_back, [order_id], desk.now):
-        with desk.read() as session:
+    if whole is None:
+        desk.database.transact(archive.bring_back, [order_id], desk.now)
+        with desk.read() as session:  # somebody else may have brought it back meanwhile
             whole = whole_order(session, desk.scope, order_id, desk.now)
     if whole is None:
         raise NotFound

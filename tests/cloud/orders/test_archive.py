@@ -1,6 +1,6 @@
 """Finished orders rest in the archive and come back whole: nothing of them is lost, to the kopeck, whoever asks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from cloud.access.person import Scope
 from cloud.books.period import Period
 from cloud.books.reading import Asked, LedgerLine, read_ledger
+from cloud.buyer.order_reader import OrderReader
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -21,14 +22,17 @@ from cloud.orders import archive, claims
 from cloud.orders.archive import ArchivedOrder, ArchivedPayment
 from cloud.orders.archiving import BATCH, LATER, SOON, STAYS_FOR, Archiving, archive_some
 from cloud.orders.claims import ClaimKind
-from cloud.orders.locked_order import lock_order
+from cloud.orders.locked_order import lock_order, lock_order_of_payment
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.order_counts import count_on
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.sales_days import roll_up
 from cloud.orders.sales_tables import SalesDay, SalesMark
 from cloud.orders.states import Status
+from cloud.payments.notification import Notification
+from cloud.payments.status_poller import ask_at_once
 from protocol.reasons import Result
+from tests.cloud.console.building import a_console
 from tests.cloud.payments.reconciling import reconciled, refund_in_cabinet, today
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import PRICE, START, World, a_world
@@ -266,6 +270,33 @@ def test_two_who_need_it_at_once_both_get_it(till: Till) -> None:
             return second
 
         assert world.database.transact(first).result(30) == "make_failed"
+
+
+@pytest.mark.parametrize("asks", ["page", "console", "payment", "notification"])
+def test_who_comes_a_moment_after_another_finds_it_too(till: Till, asks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: an empty answer of the archive was taken for "there is none", though another had just emptied it."""
+    world = till.world
+    order_id = given_back(till)
+    payment_id, provider_id = world.payment(order_id).id, till.provider_id(order_id)
+    assert rest(world) == [order_id]
+    bring_back = archive.bring_back
+
+    def bring_back_second(tx: Transaction, order_ids: Collection[str], now: datetime | None = None) -> list[str]:
+        assert bring_back(tx, order_ids, now) == [order_id]
+        return bring_back(tx, order_ids, now)
+
+    monkeypatch.setattr(archive, "bring_back", bring_back_second)
+    match asks:
+        case "page":
+            assert OrderReader(world.database).find(order_id) is not None
+        case "console":
+            with a_console(world) as console:
+                assert console.client("support@north").get(f"/console/orders/{order_id}").status_code == 200
+        case "payment":
+            assert world.database.transact(lock_order_of_payment, payment_id)[1].id == payment_id
+        case "notification":
+            told = Notification("yookassa", "refund.succeeded", "key", provider_id, "", "")
+            assert world.database.transact(ask_at_once, told, world.now) is not None
 
 
 def test_its_code_and_its_page_show_the_same_order(till: Till) -> None:
