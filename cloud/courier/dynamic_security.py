@@ -72,14 +72,14 @@ class DynamicSecurity:
         return [found[command["correlationData"]] for command in numbered]
 
     def names(self) -> set[str]:
-        """Everybody the broker knows."""
+        """Everybody the broker knows; who comes or goes meanwhile may be told wrongly, until the next look."""
         names: set[str] = set()
         while True:
             page = {"command": "listClients", "verbose": False, "count": PAGE, "offset": len(names)}
             answer = _done(self.ask(page)[0])
-            told = answer.data.get("clients", [])
-            names |= {str(name) for name in told}
-            if not told or len(names) >= int(answer.data.get("totalCount", 0)):
+            fresh = {str(name) for name in answer.data.get("clients", [])} - names
+            names |= fresh
+            if not fresh or len(names) >= int(answer.data.get("totalCount", 0)):
                 return names
 
     def let_cloud_in(self, user: str) -> bool:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud.courier import dynamic_security
 from cloud.courier.broker import BrokerLink, NotConnected
 from cloud.courier.broker_rights import EVERYTHING_EVERY, BrokerRights
-from cloud.courier.dynamic_security import RESPONSE, BrokerRefuses, DynamicSecurity
+from cloud.courier.dynamic_security import RESPONSE, Answer, BrokerRefuses, Command, DynamicSecurity
 from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities
 from cloud.fleet.models import Device
@@ -191,6 +192,29 @@ def rights_of(guarded: Guarded, name: str) -> object:
 def a_machine_called(tx: Transaction, name: str) -> None:
     tx.session.add(Device(device_uuid=name, merchant_id="north", payment_scenario="Yookassa"))
     tx.session.flush()
+
+
+def test_a_name_that_comes_between_two_pages_does_not_keep_the_rest_waiting(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: sorted before the next page, it was never told, and the broker was asked for it without end."""
+    monkeypatch.setattr(dynamic_security, "PAGE", 2)
+    assert guarded.admin.wait_connected(30)
+    plugin = DynamicSecurity(guarded.admin)
+    for name in (DEVICE, OTHER):
+        plugin.let_in(name, "secret")
+    ask, pages = plugin.ask, []
+
+    def ask_while_one_comes(*commands: Command) -> list[Answer]:
+        pages.append(commands)
+        assert len(pages) <= 9, "it asks without end"
+        told = ask(*commands)
+        if len(pages) == 1:
+            assert not ask({"command": "createClient", "username": "a-first", "password": "secret"})[0].error
+        return told
+
+    monkeypatch.setattr(plugin, "ask", ask_while_one_comes)
+    assert plugin.names() >= {CLOUD, DEVICE, OTHER}
 
 
 def test_a_new_password_ends_the_connection_made_with_the_old(guarded: Guarded) -> None:
