@@ -179,7 +179,8 @@ class Trial:
         owner = ["-o", "mosquitto", "-g", "mosquitto"]
         self.do("install", "-d", "-m", "0700", *owner, BROKER / "secrets")
         self.do("install", "-m", "0600", *owner, server_key, certificate, BROKER / "secrets")
-        self.do("systemctl", "try-reload-or-restart", "mosquitto")
+        if is_there(RIGHTS):  # else its first start, with all that is ours, is still to come
+            self.do("systemctl", "try-reload-or-restart", "mosquitto")
 
     def broker_is_ours(self) -> bool:
         """It has all of ours, and read it."""

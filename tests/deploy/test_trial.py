@@ -129,9 +129,15 @@ def test_its_own_certificate_is_renewed_a_month_before_it_ends(
     assert "GMT; run this again" in a_trial(module, dry_run=False).farewell() or not is_ours
 
 
-def test_a_renewed_certificate_is_read_by_the_broker(capsys: pytest.CaptureFixture[str]) -> None:
-    a_trial(trial(), dry_run=True).certify()
-    assert capsys.readouterr().out.strip().endswith("systemctl try-reload-or-restart mosquitto")
+@pytest.mark.parametrize("is_set_up", [True, False], ids=["renewed", "the first"])
+def test_a_renewed_certificate_is_read_by_the_broker(
+    is_set_up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: at the first one Debian's own broker was told to read it, and could not."""
+    module = trial()
+    monkeypatch.setattr(module, "RIGHTS", tmp_path if is_set_up else tmp_path / "none")
+    a_trial(module, dry_run=True).certify()
+    assert capsys.readouterr().out.strip().endswith("systemctl try-reload-or-restart mosquitto") is is_set_up
 
 
 def test_the_key_of_an_authority_is_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
