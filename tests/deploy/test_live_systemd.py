@@ -94,7 +94,8 @@ def test_from_a_fresh_debian_to_coffees(database: str, host: Container, tmp_path
     assert bought(host) == SOLD
     crashing = "if 'run' in __import__('sys').argv: raise SystemExit(3)"
     assert "rolled_back" in brought_out(host, shelf, "0.3.0", crashing)
-    assert f"version {NEWER}" in host.run(f"sudo -u coffee-agent {BIN}/coffee-agent status", "/var/lib/coffee-agent")
+    status = f"sudo -u coffee-agent {BIN}/coffee-agent status || true"  # back for a moment only, it does not sell yet
+    assert f"version {NEWER}" in host.run(status, "/var/lib/coffee-agent")
     assert bought(host) == SOLD
     change_the_secret_key_as_a_credential(host)
     assert bought(host) == SOLD
