@@ -72,7 +72,7 @@ def test_a_dead_channel_that_is_still_to_be_told_of_a_trouble_stays_failing(sqli
     desk.pass_time(600)
     begun = _failing_since(desk, channel)
     assert begun is not None
-    desk.pass_time(25 * 3600, every=300)
+    desk.pass_time(25 * 3600, every=900)
     assert _failing_since(desk, channel) == begun
 
 
@@ -101,12 +101,13 @@ def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk
     desk.senders["max"] = Acting(_not_now)
     _test_often(desk, dead, 28)
     _test_often(desk, living, 1)
-    desk.pass_time(60, every=2)
+    desk.pass_time(60, every=4)
     assert len(desk.messages()) == 1
-    desk.pass_time(3600, every=10)
+    desk.pass_time(3600, every=30)
     assert 20 < desk.deliveries().count("notnow") < 40
     desk.senders["max"] = reached
-    desk.pass_time(3600 / 8 + 60, every=5)
+    desk.pass_time(3600 / 8, every=30)
+    desk.pass_time(120, every=5)
     assert len(desk.messages("-77")) == 28
 
 

@@ -70,7 +70,6 @@ def test_nothing_goes_back_before_its_machine_has_spoken(there: Restorable, capt
     assert actions(there) == {Next.PERSON}
 
 
-@pytest.mark.both_databases
 def test_what_was_poured_stays_paid(there: Restorable, capture: str) -> None:
     order_id = restored_in_its_grace(there)
     there.says(order_id, Result.DONE)
@@ -118,7 +117,6 @@ def test_a_machine_that_cannot_tell_begins_the_grace_anew(there: Restorable, cap
     assert not actions(there)
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("is_poured", [True, False])
 def test_what_went_back_since_the_backup_is_found_by_asking(there: Restorable, capture: str, is_poured: bool) -> None:
     order_id = in_its_grace(there)
