@@ -173,10 +173,10 @@ class PresenceListener:
                 continue
             if isinstance(said.message, State):
                 if not (said.retained and device_condition.is_older(live, said.message)):
-                    device_condition.note_state(live, said.message, now)
+                    device_condition.note_state(tx, live, said.message, now, retained=said.retained)
                 continue
             was_one = live.two_agents_since is None
-            device_condition.note_presence(tx, live, said.message, now)
+            device_condition.note_presence(tx, live, said.message, now, retained=said.retained)
             if was_one and live.two_agents_since is not None:  # the answer to its next hello stops the sale
                 tx.after_commit(partial(self._welcomes.greet, [live.device_uuid], all_at_once=False))
         presence_history.note(tx, lives.values(), now)

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
 from cloud.database.database import Database
-from cloud.fleet import sessions
+from cloud.fleet import device_condition, sessions
 from cloud.fleet.models import Device
 from cloud.orders import making
 from cloud.orders.locked_order import order_key
@@ -72,6 +72,9 @@ class Welcomes:
             rivals = sessions.rivals(session, devices)
             unheard_of = making.unheard_of(session, devices, now, MAX_BATCH * len(devices))
             waited_for = making.waited_for(session, devices, now)
+            unseen = device_condition.long_unseen(session, devices, now)
+        if unseen:
+            self._database.transact(device_condition.note_seen, unseen, now)
         for device, hello_id in hellos:
             theirs = waited_for.get(device, [])[-MAX_BATCH:]
             self._welcome(device, hello_id, rivals.get(device, ""), self._spread_of_fleet(now), theirs)

@@ -1,13 +1,19 @@
-"""A machine's last words about itself, kept in `device_live`; the same again is not written. Moves no order."""
+"""A machine's last words about itself, kept in `device_live`; the same again is not written. Moves no order.
+
+What a broker kept of them and says again is no sign of life.
+"""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
-from cloud.fleet import sessions
+from cloud.fleet import presence_history, sessions
 from cloud.fleet.models import DeviceLive
 from protocol.messages import Presence, State
 
@@ -16,8 +22,10 @@ SEEN_EVERY = timedelta(minutes=10)
 log = logging.getLogger("cloud.fleet")
 
 
-def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: datetime) -> None:
+def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: datetime, *, retained: bool = False) -> None:
     """Its agent has come or gone. The caller holds the row, and keeps the history of it."""
+    if retained and said.online and sessions.has_heard(live, said):
+        return  # all we know of that connect is later news
     if not said.online and said.session_id != live.session_id:
         return  # the last will of a session that has been replaced
     if said.online and not sessions.begin(tx, live, said, now):
@@ -28,16 +36,46 @@ def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: dateti
     is_new = (live.online, live.session_id) != (said.online, said.session_id)
     live.online, live.session_id = said.online, said.session_id
     live.agent_version = said.agent_version or live.agent_version
-    _see(live, now, is_new)
+    _see(live, now, is_new, retained)
 
 
-def note_state(live: DeviceLive, said: State, now: datetime) -> None:
-    """What its agent says of it."""
+def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *, retained: bool = False) -> None:
+    """What its agent says of it. Whoever speaks is online: it was taken for silent."""
+    if not live.online and live.session_id and not retained:
+        live.online = True
+        tx.log_after_commit(log.info, "device online: it speaks again", extra={"device": live.device_uuid})
     told: dict[str, Any] = msgspec.to_builtins(said)
     is_new = live.state is None or _timeless(told) != _timeless(live.state)
     if is_new:
         live.state, live.frame_error_ratio = told, said.frame_error_ratio
-    _see(live, now, is_new)
+    _see(live, now, is_new, retained)
+
+
+def long_unseen(session: Session, device_uuids: Collection[str], now: datetime) -> list[str]:
+    """Those of these machines whose word of just now is worth noting."""
+    due = or_(DeviceLive.seen_at.is_(None), DeviceLive.seen_at <= now - SEEN_EVERY, DeviceLive.seen_at > now)
+    return list(session.scalars(select(DeviceLive.device_uuid).where(DeviceLive.device_uuid.in_(device_uuids), due)))
+
+
+def note_seen(tx: Transaction, device_uuids: Collection[str], now: datetime) -> None:
+    """They have spoken just now. Whose row somebody else holds is left: it is being written by their own words."""
+    theirs = select(DeviceLive).where(DeviceLive.device_uuid.in_(device_uuids)).order_by(DeviceLive.device_uuid)
+    for live in tx.session.scalars(theirs.with_for_update(skip_locked=True)):
+        live.seen_at = now
+
+
+def note_silence(tx: Transaction, device_uuids: Collection[str], quiet_since: datetime, now: datetime) -> None:
+    """Nothing was heard of these since then, nor an answer to our greeting: they are offline until they speak."""
+    theirs = select(DeviceLive).where(
+        DeviceLive.device_uuid.in_(device_uuids), DeviceLive.online, DeviceLive.seen_at < quiet_since
+    )
+    gone = tx.session.scalars(theirs.order_by(DeviceLive.device_uuid).with_for_update(skip_locked=True)).all()
+    for live in gone:
+        live.online = False
+        tx.log_after_commit(
+            log.warning, "device offline: silent since %s", live.seen_at, extra={"device": live.device_uuid}
+        )
+    presence_history.note(tx, gone, now)
 
 
 def is_older(live: DeviceLive, said: State) -> bool:
@@ -46,8 +84,9 @@ def is_older(live: DeviceLive, said: State) -> bool:
     return isinstance(known, str) and said.at < datetime.fromisoformat(known)
 
 
-def _see(live: DeviceLive, now: datetime, is_new: bool) -> None:
-    if is_new or live.seen_at is None or not live.seen_at <= now < live.seen_at + SEEN_EVERY:
+def _see(live: DeviceLive, now: datetime, is_new: bool, retained: bool) -> None:
+    is_due = live.seen_at is None or not live.seen_at <= now < live.seen_at + SEEN_EVERY
+    if is_new or (is_due and not retained):
         live.seen_at = now
 
 

@@ -43,6 +43,12 @@ def begin(tx: Transaction, live: DeviceLive, said: Presence, now: datetime) -> b
     return True
 
 
+def has_heard(live: DeviceLive, said: Presence) -> bool:
+    """Whether this very connect is known."""
+    known: dict[str, int] = dict(live.sessions or [])
+    return said.connection is not UNSET and said.connection <= known.get(said.session_id, -1)
+
+
 def rival(live: DeviceLive | None) -> str:
     """The session that takes turns with the present one, while that stops the sale; else ""."""
     if live is None or live.two_agents_since is None:

@@ -28,6 +28,7 @@ from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.probe import Prober
 from cloud.courier.publisher import Publisher
 from cloud.courier.reader_lease import Reader
+from cloud.courier.silence import Silence
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
 from cloud.courier.tmetr.sender import TmetrSender
 from cloud.courier.welcomes import Welcomes
@@ -153,10 +154,12 @@ class Worker:
         """Who hears machines, asks them, and gives up waiting for them."""
         database, clock, link, owner = self._database, self._clock, self.link, self._cloud.owner
         presence = PresenceListener(database, self.presence_link, self._welcomes, owner, clock, self._cloud.counts)
+        silence = Silence(database, self.presence_link, self._welcomes, owner)
         deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s)
         return [
             self._loop("listener", self._listener, MQTT_IN),
             self._loop("presence", presence, PRESENCE_IN),
+            self._loop("silence", silence),
             *(self._loop("reader", reader, reader_lease.TOPIC) for reader in self._readers),
             self._loop("prober", Prober(database, link, clock), probes.TOPIC),
             self._loop("jobs", JobSender(database, link, owner, clock), job_sender.TOPIC),

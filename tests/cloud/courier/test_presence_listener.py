@@ -232,10 +232,10 @@ def test_one_message_our_own_code_cannot_take_keeps_no_others_back(
     rig, world = sqlite_rig, sqlite_rig.world
     note = device_condition.note_state
 
-    def choke(live: DeviceLive, *rest: Any) -> None:
+    def choke(tx: Transaction, live: DeviceLive, *rest: Any, **more: Any) -> None:
         if live.device_uuid == DEVICE:
             raise ValueError("a bug of ours")
-        note(live, *rest)
+        note(tx, live, *rest, **more)
 
     mocker.patch.object(device_condition, "note_state", side_effect=choke)
     for device in (DEVICE, OTHER_DEVICE):

@@ -1,0 +1,106 @@
+"""Machines gone without a word are offline; those that answer, in whatever way, are not."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud.courier.silence import ANSWERED_WITHIN, LOOKED_EVERY, QUIET_FOR, Silence
+from cloud.courier.welcomes import Welcomes
+from protocol.messages import GREETING, Hello, Presence, State, Welcome, encode
+from protocol.topics import Channel, topic
+from simulator.broker import Broker
+from tests.cloud.courier.rig import Machine, Rig, a_rig
+from tests.cloud.courier.test_listener import live
+from tests.cloud.worlds import DEVICE, World
+from tests.waiting import wait_until
+
+GIVEN_UP_AFTER = QUIET_FOR + 2 * ANSWERED_WITHIN
+
+
+class Watch:
+    """Steps `silence` once a minute, as its loop does."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        welcomes = Welcomes(rig.world.database, rig.link, rig.world.clock)
+        self.silence = Silence(rig.world.database, rig.presence_link, welcomes, rig.name)
+
+    def look_for(self, lasting: timedelta) -> None:
+        until = self._rig.world.now + lasting
+        while self._rig.world.now < until:
+            assert self.silence.step(self._rig.world.now) == self._rig.world.now + LOOKED_EVERY
+            self._rig.world.clock.advance(LOOKED_EVERY.total_seconds())
+
+
+def connected(rig: Rig) -> Machine:
+    """A machine that says it is online, and that its broker says so of to whoever comes."""
+    machine = rig.machine()
+    said = encode(Presence(online=True, session_id="s", connection=1))
+    machine.client.publish(topic(DEVICE, Channel.PRESENCE), said, retain=True)
+    rig.hear_until(lambda: live(rig.world).online)
+    return machine
+
+
+def hear_what_is_kept(rig: Rig) -> Machine:
+    """By the broker, of the machine: whoever is there is greeted."""
+    machine = rig.machine()
+    rig.connect()
+    rig.hear_until(lambda: greetings(machine))
+    return machine
+
+
+def greetings(machine: Machine) -> int:
+    return sum(isinstance(one, Welcome) and one.hello_id == GREETING for one in machine.receipts)
+
+
+def test_a_machine_whose_last_will_was_lost_is_offline_until_it_speaks_again(world: World) -> None:
+    """Regression: switched off while the broker was dead, it was on sale for ever, and no alert told of it."""
+    with Broker() as broker:
+        with a_rig(world, broker.port) as rig:
+            connected(rig.connect())
+            Watch(rig).look_for(QUIET_FOR)
+            assert live(world).online, "not before it was asked"
+        with a_rig(world, broker.port, "after a restart") as rig:
+            hear_what_is_kept(rig)
+            Watch(rig).look_for(3 * ANSWERED_WITHIN)
+            assert not live(world).online
+        with a_rig(world, broker.port, "after another") as rig:
+            machine = hear_what_is_kept(rig)
+            assert not live(world).online
+            machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
+            rig.hear_until(lambda: live(world).online)
+
+
+@pytest.mark.parametrize("answer", [Hello(hello_id="h", agent_version="0.1", profile="p"), None])
+def test_a_machine_that_answers_a_greeting_stays_online(sqlite_rig: Rig, answer: Hello | None) -> None:
+    """By a hello, or by its state, the same as before."""
+    rig, world = sqlite_rig, sqlite_rig.world
+    machine, watch = connected(rig), Watch(rig)
+    watch.look_for(QUIET_FOR + 2 * LOOKED_EVERY)
+    rig.hear_until(lambda: greetings(machine))
+    before = live(world).seen_at
+    if answer is None:
+        machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
+    else:
+        machine.say(answer)
+    rig.hear_until(lambda: live(world).seen_at != before)
+    watch.look_for(2 * ANSWERED_WITHIN)
+    assert live(world).online
+
+
+def test_a_cloud_that_hears_nobody_calls_nobody_silent(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    connected(rig)
+    watch = Watch(rig)
+    rig.presence_link.stop()
+    watch.look_for(GIVEN_UP_AFTER)
+    assert live(rig.world).online
+
+
+def test_what_waits_to_be_read_may_be_its_word(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    machine, watch = connected(rig), Watch(rig)
+    machine.say(State(at=rig.world.now, link="up", selling=True), Channel.STATE)
+    wait_until(lambda: not rig.presence_link.inbox.empty())
+    watch.look_for(GIVEN_UP_AFTER)
+    assert live(rig.world).online
