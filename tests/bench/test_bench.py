@@ -103,7 +103,7 @@ def test_a_python_that_is_asked_for_is_taken_and_its_pace_is_told(monkeypatch: p
     monkeypatch.setenv(interpreter.CHOICE, sys.executable)
     interpreter.chosen.cache_clear()
     assert interpreter.chosen() == sys.executable
-    assert f"({sys.executable}: {interpreter.work_ms(sys.executable)} ms" in interpreter.told()
+    assert f"(this environment's own: {interpreter.work_ms(sys.executable)} ms" in interpreter.told()
     interpreter.chosen.cache_clear()
 
 
