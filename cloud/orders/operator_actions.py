@@ -3,11 +3,13 @@
 Pouring by hand is `making.pour_now`. A drink is never poured here, nothing is returned twice.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
+from cloud.orders.models import Order, Payment
 from cloud.orders.owed_tasks import is_paid_for, payment_that_pays, settle_as_poured, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
@@ -42,7 +44,7 @@ def give_back(tx: Transaction, order_id: str, kopecks: int | None, by: str, why:
     locked = lock_order(tx, order_id)
     order, wanted = locked.order, wanted_of(locked, kopecks)
     if order.status == Status.SUCCESSFUL:
-        order.given_back = returned_so_far(locked) + wanted
+        order.given_back = returned_so_far(order, locked.payments) + wanted
     else:
         order.waits_for_person, order.return_after = False, None
     add_note(locked, "return_decided", by[:64], now, why[:128], {"kopecks": wanted})
@@ -66,10 +68,9 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
-    order, payment = locked.order, payment_that_pays(locked)
-    here = balance(payment) if payment is not None else 0
+    order = locked.order
+    left = left_to_return(order, locked.payments)
     if order.status == Status.SUCCESSFUL:
-        left = min(order.price - returned_so_far(locked), here)
         wanted = left if kopecks is None else kopecks
         if left <= 0 or wanted <= 0:
             raise NotReturnable("nothing of this order can be returned any more")
@@ -79,7 +80,6 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
             raise WrongSum("sum_part", left, "of a part, providers return and leave no less than a rouble")
         return wanted
     if is_undecided(order):
-        left = min(order.price, here)
         if left <= 0:
             raise NotReturnable("nobody has to return it: its money is back already")
         if kopecks not in {None, left}:
@@ -95,10 +95,21 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
         add_note(lock_order(tx, order_id), "noted", by[:64], now, evidence={"words": told})
 
 
-def returned_so_far(locked: LockedOrder) -> int:
+def left_to_return(order: Order, payments: Sequence[Payment]) -> int:
+    """Kopecks of an order that a person could return now, if all of them: of a poured drink, or an undecided one."""
+    payment = payment_that_pays(payments)
+    here = balance(payment) if payment is not None else 0
+    if is_undecided(order):
+        return min(order.price, here)
+    if order.status != Status.SUCCESSFUL:
+        return 0
+    return max(0, min(order.price - returned_so_far(order, payments), here))
+
+
+def returned_so_far(order: Order, payments: Sequence[Payment]) -> int:
     """Kopecks of the order that a person decided to return, here or in the provider's cabinet.
 
     Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's.
     """
-    payment = payment_that_pays(locked)
-    return max(locked.order.given_back, payment.refunded if payment is not None else 0)
+    payment = payment_that_pays(payments)
+    return max(order.given_back, payment.refunded if payment is not None else 0)

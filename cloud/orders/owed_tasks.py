@@ -64,7 +64,7 @@ def settle_as_poured(locked: LockedOrder, now: datetime) -> None:
 
 def _stop_returns(locked: LockedOrder, now: datetime) -> None:
     """Nobody has begun one, unless a restored database has forgotten it: of that only the provider can tell."""
-    pays = payment_that_pays(locked)
+    pays = payment_that_pays(locked.payments)
     if pays is None:
         return
     for task in RETURNS:
@@ -115,15 +115,15 @@ def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:
     return order_tasks.withdraw_tasks(locked, {due.task}, now, due.payment_id)
 
 
-def payment_that_pays(locked: LockedOrder) -> Payment | None:
-    """The first of the order's payments to bring money that fits it."""
-    pays = paying([as_paid_for(payment) for payment in locked.payments])
-    return None if pays is None else locked.payment(pays.payment_id)
+def payment_that_pays(payments: Sequence[Payment]) -> Payment | None:
+    """Of an order's payments the first to bring money that fits it."""
+    pays = paying([as_paid_for(payment) for payment in payments])
+    return None if pays is None else next(payment for payment in payments if payment.id == pays.payment_id)
 
 
 def is_paid_for(locked: LockedOrder) -> bool:
     """The payment that pays the order still holds or has money of the buyer's."""
-    pays = payment_that_pays(locked)
+    pays = payment_that_pays(locked.payments)
     return pays is not None and (pays.state == PaymentState.HELD or pays.captured > pays.refunded)
 
 
@@ -163,7 +163,7 @@ def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
     """The task is a return nobody may begin yet. Money beside the order's own goes back at once."""
     if row.task not in RETURNS or not is_undecided(locked.order):
         return False
-    pays = payment_that_pays(locked)
+    pays = payment_that_pays(locked.payments)
     return pays is not None and row.subject == pays.id and is_paid_for(locked)
 
 

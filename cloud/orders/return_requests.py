@@ -128,7 +128,8 @@ def ask(tx: Transaction, order_id: str, wish: Wish, by: Asker, limits: Limits, n
     request = ReturnRequest(
         order_id=order_id, merchant_id=locked.order.merchant_id, kopecks=kopecks, reason=wish.reason.value,
         words=words, state=RequestState.REQUESTED.value, requested_by=person(by.name), requested_at=now,
-        expires_at=now + OPEN_FOR, status_then=locked.order.status, given_then=returned_so_far(locked),
+        expires_at=now + OPEN_FOR, status_then=locked.order.status,
+        given_then=returned_so_far(locked.order, locked.payments),
     )  # fmt: skip
     tx.session.add(request)
     tx.session.flush()
@@ -171,7 +172,7 @@ def _give_back(
     tx: Transaction, locked: LockedOrder, request: ReturnRequest, way: Way, decided_by: str | None, now: datetime
 ) -> None:
     order = locked.order
-    returned = returned_so_far(locked)
+    returned = returned_so_far(order, locked.payments)
     if (order.status, returned) != (request.status_then, request.given_then):
         words = "the order is {} now with {} kopecks returned, and was {} with {}"
         raise NotAllowed("stale", words.format(order.status, returned, request.status_then, request.given_then))

@@ -18,12 +18,11 @@ from cloud.fleet.models import Device
 from cloud.orders import claims
 from cloud.orders.claims import Claim, ClaimMessage
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
+from cloud.orders.operator_actions import left_to_return
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.return_requests import IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import ReturnReason
-from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, WITHDRAWN
-from cloud.orders.undecided import is_undecided
 from cloud.payments.models import StoredNotification
 
 BEFORE, AFTERWARDS = timedelta(minutes=2), timedelta(minutes=10)
@@ -55,7 +54,7 @@ class WholeOrder:
     again: Sequence[str]
     """Free orders poured in place of this one."""
     left: int
-    """Kopecks that can still be returned of a poured drink."""
+    """Kopecks that a person can still return of it."""
 
 
 def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) -> WholeOrder | None:
@@ -84,19 +83,8 @@ def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) ->
         open_request=session.scalar(select(ReturnRequest).where(ReturnRequest.order_id == order_id, text(IS_OPEN))),
         instead_of=_named(changes, "instead_of"),
         again=[str(line.evidence["order"]) for line in changes if line.event == "poured_again" and _has(line, "order")],
-        left=_left(order, payments),
+        left=left_to_return(order, payments),
     )
-
-
-def _left(order: Order, payments: Sequence[Payment]) -> int:
-    """As `operator_actions.wanted_of` will judge it under the order's lock."""
-    here = sum(p.amount if p.state == "held" else p.captured - p.refunded for p in payments)
-    if is_undecided(order):
-        return min(order.price, here)
-    if order.status != Status.SUCCESSFUL:
-        return 0
-    given = max(order.given_back, sum(payment.refunded for payment in payments))
-    return max(0, min(order.price - given, here))
 
 
 def _of_changes(changes: Sequence[OrderChange]) -> Iterator[Line]:

@@ -94,6 +94,7 @@ def test_a_channel_that_is_set_up_anew_or_given_up_is_not_failing(sqlite_desk: D
     assert not _failing(desk, channel)
 
 
+@pytest.mark.any_database
 def test_a_dead_channel_is_tried_ever_more_seldom_and_holds_up_nobody(desk: Desk) -> None:
     """Regression: each of its messages took a thread every half a minute for a day."""
     dead, living = desk.channel("max", "-77"), desk.channel()

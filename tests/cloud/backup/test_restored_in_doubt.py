@@ -56,7 +56,7 @@ def restored_in_its_grace(there: Restorable, after_s: float = 3600.0) -> str:
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("after_s", [60.0, 3600.0])
+@pytest.mark.parametrize("after_s", [60.0, pytest.param(3600.0, marks=pytest.mark.long)])
 def test_nothing_goes_back_before_its_machine_has_spoken(there: Restorable, capture: str, after_s: float) -> None:
     order_id = restored_in_its_grace(there, after_s)
     assert booked(there, order_id) == KEPT[capture]
