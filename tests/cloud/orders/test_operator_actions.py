@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from cloud.orders import ledger, operator_actions, order_tasks
-from cloud.orders.models import Movement
+from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotUndecided
 from cloud.orders.paying import Account
@@ -78,6 +79,9 @@ def test_what_another_payment_brought_and_got_back_takes_nothing_from_the_one_th
     world.clock.advance(60)
     world.tell(first, PaymentState.CAPTURED)
     world.refunded(first)
+    with world.database.read() as session:
+        payments = session.scalars(select(Payment).where(Payment.order_id == order_id)).all()
+        assert operator_actions.left_to_return(world.order(order_id), payments) == PRICE, "as its page says"
     assert decide(world, order_id, 5000) == 5000
     assert [(row.subject, row.amount) for row in world.rows(order_id, Task.REFUND) if not row.settled_at] == [
         (second, 5000)
