@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, sessions
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import Device, DeviceLive
 from protocol.messages import Presence, State
 
 SEEN_EVERY = timedelta(minutes=10)
@@ -40,8 +40,8 @@ def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: dateti
 
 
 def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *, retained: bool = False) -> None:
-    """What its agent says of it. Whoever speaks is online: it was taken for silent."""
-    if not live.online and live.session_id and not retained:
+    """What its agent says of it. A machine that it drives is online then: it was taken for silent."""
+    if not live.online and not retained and tx.session.get_one(Device, live.device_uuid).control == "agent":
         live.online = True
         tx.log_after_commit(log.info, "device online: it speaks again", extra={"device": live.device_uuid})
     told: dict[str, Any] = msgspec.to_builtins(said)

@@ -114,7 +114,7 @@ def _note_silence(tx: Transaction, device_uuid: str, is_blind: bool, now: dateti
 
 
 def _tell(tx: Transaction, live: DeviceLive, online: bool, now: datetime) -> None:
-    live.state, live.session_id = None, ""  # of an agent that may have driven this machine before
+    live.state = None  # of an agent that may have driven this machine before
     if live.online != online:
         tx.log_after_commit(
             log.info, "device %s", "online" if online else "offline", extra={"device": live.device_uuid}

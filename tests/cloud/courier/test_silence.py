@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from cloud.courier.silence import ANSWERED_WITHIN, LOOKED_EVERY, QUIET_FOR, Silence
+from cloud.courier.tmetr.heartbeat import nobody_is_online
 from cloud.courier.welcomes import Welcomes
+from cloud.fleet.models import Device
 from protocol.messages import GREETING, Hello, Presence, State, Welcome, encode
 from protocol.topics import Channel, topic
 from simulator.broker import Broker
@@ -86,6 +88,26 @@ def test_a_machine_that_answers_a_greeting_stays_online(sqlite_rig: Rig, answer:
     rig.hear_until(lambda: live(world).seen_at != before)
     watch.look_for(2 * ANSWERED_WITHIN)
     assert live(world).online
+
+
+def test_what_an_agent_says_of_a_machine_that_tmetr_drives_does_not_make_it_online(sqlite_rig: Rig) -> None:
+    """Regression: and it was offline for good once its agent drove it again."""
+    rig, world = sqlite_rig, sqlite_rig.world
+    machine = connected(rig)
+
+    def driven_by(control: str) -> None:
+        world.database.transact(lambda tx: setattr(tx.session.get_one(Device, DEVICE), "control", control))
+
+    def said(words: str) -> bool:
+        machine.say(State(at=world.now, link=words, selling=True), Channel.STATE)
+        rig.hear_until(lambda: (live(world).state or {}).get("link") == words)
+        return live(world).online
+
+    driven_by("tmetr-api")
+    world.database.transact(nobody_is_online, world.now)
+    assert not said("quiet")
+    driven_by("agent")
+    assert said("up")
 
 
 def test_a_cloud_that_hears_nobody_calls_nobody_silent(sqlite_rig: Rig) -> None:
