@@ -15,6 +15,7 @@ from cloud.wiring import build
 CHECKED = "It is whole, and this program restores its kind and revision. Into this database it was not tried."
 TAKE_AWAY = """\
 Everybody is logged out of the console. But what was taken away since the backup is back:
+  passwords of machines enrolled since    coffee-cloud enroll DEVICE_UUID
   machines that were revoked              coffee-cloud revoke DEVICE_UUID
   people who were disabled                coffee-cloud user disable EMAIL
   passwords and second factors            coffee-cloud user reset EMAIL --second-factor

@@ -19,6 +19,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.file_and_hand import ByHand, settle
+from cloud.fleet.file_fields import SIZES
 from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.receipt_terms import EmailRule, email_rule
@@ -27,7 +28,7 @@ from cloud.fleet.vault import SecretUnreadable, Vault
 __all__ = ["Did", "Entry", "FleetFileError", "Report", "apply", "format_report"]
 
 _FILE_KEYS = {"merchant_id": "merchant", "position": "place in the menu"} | {
-    f"price_{size}": f"prices.{size}" for size in ("small", "medium", "large")
+    f"price_{size}": f"prices.{size}" for size in SIZES
 }
 _ORDERS = tuple(table(name, column("device_uuid")) for name in ("orders", "archived_orders"))
 """Only looked at for whether there is one, living or at rest: the fleet stands below the orders and imports none."""
@@ -47,11 +48,13 @@ class Did(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One object and what became of it; `keys` are those that changed. Values are never told: some are secret."""
+    """One object and what became of it; `keys` are those that changed. No value is told but prices: some are secret."""
 
     did: Did
     name: str
     keys: tuple[str, ...] = ()
+    prices: str = ""
+    """Of a drink, in roubles: a slip of two digits is seen before a buyer sees it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def format_report(report: Report) -> str:
     lines = [f"warning: {warning}" for warning in report.warnings]
     for entry in report.entries:
         keys = f": {', '.join(entry.keys)}" if entry.keys else ""
-        lines.append(f"{entry.did.value:<10} {entry.name}{keys}" if entry.did is not Did.NOT_IN_FILE else
+        prices = f" ({entry.prices} roubles)" if entry.prices and entry.did in {Did.CREATED, Did.CHANGED} else ""
+        lines.append(f"{entry.did.value:<10} {entry.name}{keys}{prices}" if entry.did is not Did.NOT_IN_FILE else
                      f"{Did.SAME.value:<10} {entry.name} (not in the file)")  # fmt: skip
     alone = report.count(Did.SAME) + report.count(Did.NOT_IN_FILE)
     counts = [f"{report.count(did)} {did.value}" for did in (Did.CREATED, Did.CHANGED, Did.REMOVED)]
@@ -264,22 +268,22 @@ class _Applying:
         for position, drink in enumerate(device.drinks):
             key = {"device_uuid": device.device_uuid, "drink_no": drink.drink_no}
             name = f"drink {drink.drink_no} of device {device.device_uuid}"
-            self._put(Drink, key, drink.values | {"position": position}, name)
+            self._put(Drink, key, drink.values | {"position": position}, name, _roubles(drink.values))
         listed = {drink.drink_no for drink in device.drinks}
         for known in self._session.scalars(select(Drink).where(Drink.device_uuid == device.device_uuid)).all():
             if known.drink_no not in listed | device.kept_drinks:
                 self._session.delete(known)
                 self._tell(Did.REMOVED, f"drink {known.drink_no} of device {device.device_uuid}")
 
-    def _put(self, model: type[Base], key: dict[str, str], values: dict[str, Any], name: str) -> None:
+    def _put(self, model: type[Base], key: dict[str, str], values: dict[str, Any], name: str, prices: str = "") -> None:
         known = self._session.get(model, tuple(key.values()))
         if known is None:
             self._session.add(model(**key, **values))
             self._session.flush()  # what comes next refers to it
-            self._tell(Did.CREATED, name)
+            self._tell(Did.CREATED, name, prices=prices)
             return
         changed = _change(known, values)
-        self._tell(Did.CHANGED if changed else Did.SAME, name, changed)
+        self._tell(Did.CHANGED if changed else Did.SAME, name, changed, prices)
 
     def _give_every_device_a_live_row(self) -> None:
         without = select(Device.device_uuid).where(Device.device_uuid.not_in(select(DeviceLive.device_uuid)))
@@ -298,8 +302,13 @@ class _Applying:
         for name in sorted(names):
             self._tell(Did.NOT_IN_FILE, name)
 
-    def _tell(self, did: Did, name: str, keys: list[str] | None = None) -> None:
-        self.entries.append(Entry(did, name, tuple(keys or ())))
+    def _tell(self, did: Did, name: str, keys: list[str] | None = None, prices: str = "") -> None:
+        self.entries.append(Entry(did, name, tuple(keys or ()), prices))
+
+
+def _roubles(drink: Mapping[str, Any]) -> str:
+    kopecks = (drink.get(f"price_{size}") for size in SIZES)
+    return ", ".join(f"{one / 100:.2f}" for one in kopecks if one is not None)
 
 
 def _change(row: Base, values: dict[str, Any]) -> list[str]:

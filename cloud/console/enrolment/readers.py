@@ -23,6 +23,8 @@ class Machine:
 
     device_uuid: str
     location: str
+    qr: str
+    """Which codes it sells by (`fleet/qr_key.py`)."""
     code_until: datetime | None
     """A code is open until then."""
     identity: str
@@ -91,6 +93,7 @@ def _made(row: Row[*tuple[Any, ...]], now: datetime) -> Machine:
     return Machine(
         device_uuid=device.device_uuid,
         location=device.location,
+        qr=device.qr,
         code_until=code.expires_at if code is not None and code.expires_at > now else None,
         identity=identity.state if identity is not None else "",
         is_at_broker=identity is not None and identity.applied == identity.version,

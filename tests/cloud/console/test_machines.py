@@ -93,6 +93,14 @@ def test_the_poster_is_a_tap_away_in_the_readers_language(console: Console, at: 
     assert console.client().get(poster).mimetype == "application/pdf"
 
 
+@pytest.mark.parametrize("at", [AT, f"/console/enrolment/{DEVICE}"])
+def test_a_machine_that_sells_by_signed_codes_alone_has_no_poster(console: Console, at: str) -> None:
+    """Regression: the printed code was refused to every buyer."""
+    console.world.database.transact(lambda tx: setattr(tx.session.get_one(Device, DEVICE), "qr", "signed"))
+    assert "poster" not in page(console, at)
+    assert console.client().get(f"/m/{DEVICE}/poster.pdf").status_code == 403
+
+
 def test_jobs_wait_for_orders_and_say_so(console: Console) -> None:
     order_id = console.world.pay()
     client = console.client("owner@north")

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from cloud.cli import main
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
+from cloud.fleet import custom_account, file_fields
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
@@ -20,6 +21,7 @@ from cloud.orders.models import Order
 from tests.cloud.fleet.fleet_texts import AMERICANO, DEVICE, ENVIRON, FLEET, LATTE, MERCHANT, line_of, with_line
 from tests.cloud.worlds import SECRET_KEY
 
+ROOT = Path(__file__).parents[3]
 VAULT = Vault("a secret key of the tests, long enough")
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 SOUTH = """
@@ -60,6 +62,23 @@ def order(database: Database) -> None:
         )  # fmt: skip
 
     database.transact(work)
+
+
+def test_the_example_sells_as_it_stands_and_prices_are_told_as_buyers_read_them(database: Database) -> None:
+    """Regression: an operator who took kopecks for roubles sold at 1.49, and nothing showed it."""
+    report = put(database, ROOT / "deploy/fleet.toml.example")
+    assert report.warnings == ()
+    assert "created    drink americano of device m-001 (149.00, 179.00 roubles)" in format_report(report)
+    again = put(database, ROOT / "deploy/fleet.toml.example")
+    assert {entry.did for entry in again.entries} == {Did.SAME}
+    assert "roubles" not in format_report(again)
+
+
+def test_every_key_is_written_down() -> None:
+    page = (ROOT / "docs/fleet-file.md").read_text()
+    tables = (file_fields.MERCHANT, file_fields.ACCOUNT, file_fields.DEVICE, file_fields.DRINK, custom_account.FIELDS)
+    missing = [key for table in tables for key in table if f"`{key}`" not in page]
+    assert missing == []
 
 
 @pytest.mark.parametrize(
