@@ -39,6 +39,8 @@ MAX_BATCH = 50
 """Ids in one query or receipt; longer lists go in several messages."""
 MAX_FAULTS = 64
 """Faults in one state message."""
+REPEAT_WITHIN_S = 10.0
+"""A report without its receipt is said again so long after the first time, then ever more seldom."""
 
 GREETING = "greeting"
 """The `hello_id` of a `Welcome` that nobody asked for: a cloud that has just come finds a device present."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.journal.report_queue import Report, ReportQueue
+from protocol.messages import REPEAT_WITHIN_S
 
 WINDOW = 10
 """Reports the broker has not confirmed: half of what paho lets out at once, so no answer queues behind a backlog."""
-REPEAT_AFTER_S, LONGEST_REPEAT_S = 10.0, 300.0
+REPEAT_AFTER_S, LONGEST_REPEAT_S = REPEAT_WITHIN_S, 300.0
 LOSSES_TO_SUSPECT = 2
 """A report unconfirmed at this many lost connections may be their cause."""
 

@@ -26,6 +26,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events, probes
 from cloud.metrics.counts import Counts
 from cloud.orders import making
+from cloud.orders.deadlines import DEVICES_REPEAT_WITHIN
 from cloud.orders.locked_order import order_key
 from cloud.orders.rules import Rules
 from protocol.errors import WireError
@@ -52,8 +53,6 @@ SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
 """What a message raises that can never be taken in."""
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
-REPEATED_WITHIN_S = 12.0
-"""What could not be stored comes again: from the broker at once, from its device 10 s after it was first said."""
 MAX_HELD = 200
 """Messages that wait for somebody's locks; beyond it the oldest are forgotten, and devices say again what matters."""
 
@@ -106,7 +105,7 @@ class Listener:
             held = self._store(said)
         except Exception:
             self._link.drop()
-            self._comes_again_by = time.monotonic() + REPEATED_WITHIN_S
+            self._comes_again_by = time.monotonic() + DEVICES_REPEAT_WITHIN.total_seconds()
             raise
         for received in batch:
             self._link.ack(received)

@@ -32,6 +32,7 @@ from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.rules import Rules
 from cloud.orders.states import Status
+from protocol.messages import REPEAT_WITHIN_S
 
 log = logging.getLogger("cloud.orders.deadlines")
 
@@ -41,8 +42,8 @@ HELD_AGAIN = timedelta(seconds=5)
 """An order that somebody else holds (an operator's open transaction) is tried again after this."""
 CLOSING = timedelta(days=1)
 """So long before the provider lets a hold go, it is decided about (docs/yookassa.md 2.2)."""
-DEVICES_REPEAT_WITHIN = timedelta(seconds=12)
-"""After our first connection: an agent says again after 10 s what nobody has confirmed."""
+DEVICES_REPEAT_WITHIN = timedelta(seconds=REPEAT_WITHIN_S + 2)
+"""So long after nobody could hear or store a word of theirs it has come again: their own pause, and its way to us."""
 DEAF_AT_MOST = timedelta(seconds=60)
 """After our start: a broker that stays away stops no deadline."""
 

@@ -10,7 +10,7 @@ import pytest
 from protocol import machine
 from protocol.frames import FrameDecoder
 from protocol.machine import MakeDrink, from_frame
-from protocol.messages import KINDS, Asked, Counters, Evidence, Fault
+from protocol.messages import KINDS, REPEAT_WITHIN_S, Asked, Counters, Evidence, Fault
 from protocol.reasons import (
     AgentCode,
     AnswerStatus,
@@ -91,6 +91,11 @@ def test_every_code_is_in_the_list_of_codes(code: str) -> None:
 )
 def test_every_word_of_a_closed_list_is_named(name: str) -> None:
     assert f"`{name}`" in TEXT
+
+
+def test_when_a_report_must_come_again_is_named() -> None:
+    """The cloud judges who is silent by it."""
+    assert f"**must** come within {REPEAT_WITHIN_S:.0f} s of the first" in TEXT
 
 
 @pytest.mark.parametrize("command", machine.CODES)
