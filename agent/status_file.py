@@ -37,7 +37,7 @@ class StatusFile:
         fresh = dict(said)
         try:
             if fresh != self._said:
-                if not self._may_write(fresh, now):
+                if not self._take_turn(fresh, now):
                     return
                 self._write(fresh | {"at": at, "fresh_for_s": LATE * self._every})
             elif now - self._touched < self._every:
@@ -49,7 +49,7 @@ class StatusFile:
             fresh = {}
         self._said, self._touched = fresh, now
 
-    def _may_write(self, fresh: Mapping[str, Any], now: float) -> bool:
+    def _take_turn(self, fresh: Mapping[str, Any], now: float) -> bool:
         """A start and an end always; other changes as far as the card is spared."""
         self._left = min(BURST, self._left + (now - self._refilled) / EVERY_S)
         self._refilled = now

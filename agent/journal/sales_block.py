@@ -43,7 +43,7 @@ class SalesBlock:
             with database.transaction():
                 database.put(_LOST_AT, clock.wall().isoformat())
                 database.put(_LOSS_ACCEPTED_AT, "")
-            database.is_whole()
+            database.forget_damage()
 
     def needs_person(self) -> str:
         """Why nothing may be sold until a person has decided, or ""."""

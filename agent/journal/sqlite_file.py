@@ -140,11 +140,11 @@ class SqliteFile:
 
     @classmethod
     def _afresh(cls, folder: Path, now: datetime) -> Self:
-        """The caller has to remember the loss and then call `is_whole`."""
+        """The caller has to remember the loss and then call `forget_damage`."""
         aside = _put_aside(folder / FILE, now)
         return cls(_connect(folder / FILE), folder, aside)
 
-    def is_whole(self) -> None:
+    def forget_damage(self) -> None:
         """The new journal knows that the old one was lost; from now on it is an ordinary one. Raises `OSError`."""
         (self._folder / MARK).unlink(missing_ok=True)
 

@@ -44,8 +44,8 @@ class DrinkWatch:
         self._asked_at = self._clock.monotonic()
         self._requests.drop_question(self._command_id)
 
-    def is_of_interest(self, heard: Heard) -> bool:
-        """Worth waking up for."""
+    def hear(self, heard: Heard) -> bool:
+        """Note when it was told of; whether this is worth waking up for."""
         if is_about(heard, self._order_id):
             self._told_at = self._clock.monotonic()
         is_wish = self._requests.is_cancel_asked(self._command_id) or self._requests.is_asked_about(self._command_id)

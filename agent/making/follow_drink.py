@@ -89,7 +89,7 @@ class DrinkFollower:
         if self.journal.requests.is_cancel_asked(row.command_id):
             yield from self._cancel(row)
             return False
-        heard = yield Wait(min(give_up_at, watch.listen_until(row)), watch.is_of_interest)
+        heard = yield Wait(min(give_up_at, watch.listen_until(row)), watch.hear)
         return watch.must_ask(heard)
 
     def _act_on(

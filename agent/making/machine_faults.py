@@ -45,7 +45,7 @@ class MachineFaults:
 
         It may be of a boot that is over, or of one we have not met yet: its word is its own boot's alone.
         """
-        if self._is_outdated(event):
+        if not self._note_heard(event):
             return True
         log.info("fault %s %s, %s, drinks %s", event.code, "set" if event.on else "cleared", event.level, event.drinks)
         told = self._told_by(event.boot_id)
@@ -100,8 +100,10 @@ class MachineFaults:
         """One and the same for a machine that names its boots in some words only, or in none."""
         return boot_id if self._profile.knows_boots else ""
 
-    def _is_outdated(self, event: FaultEvent) -> bool:
-        """Repeated after a newer word on the same fault, for its acknowledgement was lost: the newer one stands."""
+    def _note_heard(self, event: FaultEvent) -> bool:
+        """False for one repeated after a newer word on the same fault, for its acknowledgement was lost: the newer one
+        stands.
+        """
         now = self._clock.monotonic()
         self._heard = {one: at for one, at in self._heard.items() if now - at < REPEATED_WITHIN_S}
         said = (event.boot_id, event.code, event.evt)
@@ -110,7 +112,7 @@ class MachineFaults:
         self._heard |= dict.fromkeys(of_this if is_outdated else [said], now)  # newer words as long as the older comes
         if len(self._heard) > REMEMBERED_EVENTS:
             del self._heard[next(iter(self._heard))]
-        return is_outdated
+        return not is_outdated
 
     def _keep_faults(self) -> bool:
         before, self._known = self._known, dict(self._live_state.view.faults)

@@ -71,13 +71,13 @@ class Preconditions:
             if timeliness is Timeliness.WAIT:
                 yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
                 continue
-            if self._is_over(command, timeliness):
+            if self._end_if_over(command, timeliness):
                 return None
             code = self.readiness.refusal(command.drink_no)
             is_patient = self.clock.monotonic() < patient_until
             try:
                 if not code:
-                    has_it = yield from self._has_it_already(command)
+                    has_it = yield from self._mark_known(command)
                     if has_it is None:
                         yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
                         continue
@@ -101,16 +101,19 @@ class Preconditions:
                 self.finisher.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
         return None
 
-    def _is_over(self, command: Command, timeliness: Timeliness) -> bool:
-        """It came too late, and is refused; or it may have had its end already, and the machine is asked first."""
-        if self.journal.mark_doubted(command) or self._is_let_go(command):
+    def _end_if_over(self, command: Command, timeliness: Timeliness) -> bool:
+        """Refuse what came too late; leave what may have had its end already to be settled: the machine is asked first.
+        True for both.
+        """
+        if self.journal.mark_doubted(command) or self._mark_let_go(command):
             return True
         if timeliness is Timeliness.EXPIRED:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
         return timeliness is Timeliness.EXPIRED
 
-    def _has_it_already(self, command: Command) -> Conversation[bool | None]:
-        """Ask about what an earlier run received: of its last commits a card may have lost that it was sent.
+    def _mark_known(self, command: Command) -> Conversation[bool | None]:
+        """True for what an earlier run received and the machine has: a card may have lost that it was sent. From now on
+        it counts as sent.
 
         None when the machine does not answer: then it is asked again while there is time, and nothing is sent.
         """
@@ -143,8 +146,10 @@ class Preconditions:
     def _waiting_since(self, command: Command) -> float:
         return command.received_mono if command.session == self.journal.session else self.started
 
-    def _is_let_go(self, command: Command) -> bool:
-        """True when an earlier run received it and the cloud waits for it no more: a card may have lost its end."""
+    def _mark_let_go(self, command: Command) -> bool:
+        """True for what an earlier run received and the cloud waits for no more: a card may have lost its end. From now
+        on it counts as sent.
+        """
         if command.session == self.journal.session or self.live_state.view.is_waited_for(command.command_id):
             return False
         return self.journal.count_as_sent(command, "the cloud waits for it no more")

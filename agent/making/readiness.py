@@ -43,12 +43,13 @@ class Readiness:
         self.shortage = self._journal.sales_block.shortage()
 
     def refusal(self, drink_no: str) -> str:
-        """The code of why this drink cannot be made now; "" when it can."""
+        """The code of why this drink cannot be made now; "" when it can. Brings the live state up to date first."""
         self.refresh()
         return refusal_code(self._live_state.view, drink_no)
 
     def refresh(self) -> None:
         """Bring the live state up to date, and record what is worth an event."""
+        self._end_greeting_if_silent()
         self._live_state.update(
             at_rest_since=self._at_rest_since(),
             link=self._link(),
@@ -68,14 +69,23 @@ class Readiness:
 
     def _link(self) -> str:
         """How the machine is heard; of one that never speaks only the port can be told."""
-        timers = self._profile.timers
-        silent = self._clock.monotonic() - self.heard_at
+        if not self._driver.is_greeted:
+            return "down"
         if self._driver.must(Duty.REPORT_PORT_ONLY):
-            return "open" if self._driver.is_greeted else "down"
-        if self._driver.is_greeted and silent >= timers.down:
+            return "open"
+        return "quiet" if self._silent_for() >= self._profile.timers.quiet else "up"
+
+    def _end_greeting_if_silent(self) -> None:
+        """A machine that has said nothing for so long must be greeted anew; not one that never speaks."""
+        silent = self._silent_for()
+        if self._driver.must(Duty.REPORT_PORT_ONLY) or silent < self._profile.timers.down:
+            return
+        if self._driver.is_greeted:
             self._driver.is_greeted = False
             log.warning("the machine has been silent for %.0f s", silent)
-        return "down" if not self._driver.is_greeted else "quiet" if silent >= timers.quiet else "up"
+
+    def _silent_for(self) -> float:
+        return self._clock.monotonic() - self.heard_at
 
     def _why_stopped(self) -> str:
         if self._journal.failure:

@@ -50,7 +50,7 @@ class BrokerRights:
         """Bring over what differs; when to come again."""
         if not self._link.connected:
             return now + EVERYTHING_EVERY
-        if not self._is_ours(now):
+        if not self._take_lease(now):
             return now + LEASE_AGAIN
         try:
             if self._is_all_due(now) and not self._look_at_all(now):
@@ -64,7 +64,7 @@ class BrokerRights:
         self._complaint = ""
         return now if more else min(self._all_at, now + (EVERYTHING_EVERY if self._database.is_sqlite else LEASE_AGAIN))
 
-    def _is_ours(self, now: datetime) -> bool:
+    def _take_lease(self, now: datetime) -> bool:
         return self._database.is_sqlite or self._database.transact(
             reader_lease.take, reader_lease.RIGHTS, self._owner, now
         )
