@@ -72,9 +72,9 @@ class Settings:
     """Calls a second to one shop; YooKassa publishes no limit, so ours is modest."""
     tbank_url: str = "https://securepay.tinkoff.ru/v2"
     tbank_rate: float = 10.0
+    """Calls a second to one terminal; no limit is published, and taking or returning money asks first: two calls."""
     tbank_ca_file: str = ""
     """PEM file of the authorities to trust for it; empty: the usual ones."""
-    """Calls a second to one terminal; no limit is published, and taking or returning money asks first: two calls."""
     tmetr_url: str = ""
     """The Tmetr API for machines without an agent; empty: there are none."""
     tmetr_token: str = field(default="", repr=False)

@@ -31,9 +31,10 @@ CODES: dict[int, type["MachineMessage"]] = {}
 
 
 class MachineMessage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Anything said on the serial line. `code` is its command byte."""
+    """Anything said on the serial line."""
 
     command: ClassVar[int]
+    """Its command byte."""
 
 
 _M = TypeVar("_M", bound=type[MachineMessage])

@@ -104,7 +104,9 @@ class RejectCode(StrEnum):
 
 
 class AgentCode(StrEnum):
-    """Why the agent itself answers that nothing was poured. The machine never saw the command."""
+    """Why nothing was poured, by the agent's own reckoning. Only `cancelled` may be the machine's word: told with its
+    phase.
+    """
 
     EXPIRED = "expired"
     """The deadline had passed before the first byte."""

@@ -1,6 +1,6 @@
 """Use cases after a restore: what was open may have ended since the backup, and what was paid since is not here.
 
-`begin` runs once, before any program works; `adopt` takes in what a provider lists under our own marks.
+`begin_restores` runs once, before any program works; `adopt` takes in what a provider lists under our own marks.
 """
 
 from dataclasses import dataclass
