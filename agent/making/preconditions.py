@@ -19,6 +19,8 @@ from agent.making.readiness import Readiness
 from protocol.reasons import AgentCode, Phase
 
 LOOK_AGAIN_S = 0.5
+_AT_ONCE = (AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING)
+"""Before any other refusal the machine is asked once for its state: what it told last may be old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +66,42 @@ class Preconditions:
 
     def until_ready(self, command: Command) -> Conversation[Snapshot | None]:
         """Wait for what may be waited for, refuse what cannot be made; the snapshot when all is ready."""
-        patient_until = self._waiting_since(command) + self.profile.timers.gate_patience
         has_asked = False
         while self._is_waiting(command):
             timeliness = self.timeliness(command)
             if timeliness is Timeliness.WAIT:
-                yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
+                yield self._a_moment()
                 continue
             if self._end_if_over(command, timeliness):
                 return None
-            code = self.readiness.refusal(command.drink_no)
-            is_patient = self.clock.monotonic() < patient_until
             try:
-                if not code:
-                    has_it = yield from self._mark_known(command)
-                    if has_it is None:
-                        yield Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
-                        continue
-                    if has_it:
-                        return None
-                    snapshot = yield from self._snapshot(command)
-                    if snapshot is not None and not self.readiness.refusal(command.drink_no):
-                        return snapshot
-                    if snapshot is not None or self.clock.monotonic() < patient_until:
-                        continue
-                elif code == AgentCode.MACHINE_OFFLINE and is_patient:
-                    yield from self._await_machine(patient_until)
-                    continue
-                elif code not in (AgentCode.MACHINE_OFFLINE, AgentCode.NOT_SELLING) and not has_asked:
-                    has_asked = True
+                found = yield from self._try_once(command)
+                if isinstance(found, Snapshot):
+                    return found
+                if found and found not in _AT_ONCE and not has_asked:
+                    has_asked, found = True, ""
                     yield from self.driver.status()
-                    continue
             except LineLost:
                 continue
-            if self._is_waiting(command):  # the machine may have said meanwhile that it has it
-                self.finisher.refuse(command, code or AgentCode.MACHINE_OFFLINE, "the machine could not make it")
+            if found and self._is_waiting(command):  # the machine may have said meanwhile that it has it
+                self.finisher.refuse(command, found, "the machine could not make it")
         return None
+
+    def _try_once(self, command: Command) -> Conversation[Snapshot | str]:
+        """The snapshot when all is ready; the code of why it cannot be made; "" when to try again."""
+        patient_until = self._waiting_since(command) + self.profile.timers.gate_patience
+        code = self.readiness.refusal(command.drink_no)
+        if code == AgentCode.MACHINE_OFFLINE and self.clock.monotonic() < patient_until:
+            yield from self._await_machine(patient_until)
+            return ""
+        if code:
+            return code
+        if (yield from self._hold_back_known(command)):
+            return ""
+        snapshot = yield from self._snapshot(command)
+        if snapshot is None:
+            return "" if self.clock.monotonic() < patient_until else AgentCode.MACHINE_OFFLINE
+        return "" if self.readiness.refusal(command.drink_no) else snapshot
 
     def _end_if_over(self, command: Command, timeliness: Timeliness) -> bool:
         """Refuse what came too late; leave what may have had its end already to be settled: the machine is asked first.
@@ -111,17 +113,18 @@ class Preconditions:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline had passed")
         return timeliness is Timeliness.EXPIRED
 
-    def _mark_known(self, command: Command) -> Conversation[bool | None]:
-        """True for what an earlier run received and the machine has: a card may have lost that it was sent. From now on
-        it counts as sent.
+    def _hold_back_known(self, command: Command) -> Conversation[bool]:
+        """Ask about what an earlier run received: of its last commits a card may have lost that it was sent.
 
-        None when the machine does not answer: then it is asked again while there is time, and nothing is sent.
+        True where the machine has it, and it counts as sent from now on; and where the machine does not answer: then
+        it is asked again while there is time, and nothing is sent.
         """
         if command.session == self.journal.session or command.doubted or self.driver.must(Duty.USE_COUNTERS):
             return False
         known = yield from self.driver.lookup(command.order_id)
         if known is None:
-            return None
+            yield self._a_moment()
+            return True
         if known.phase is Phase.UNKNOWN:
             return False
         return self.journal.count_as_sent(command, "the machine has it: an earlier run sent it")
@@ -142,6 +145,9 @@ class Preconditions:
         if reply is None or reply.boot_id != self.driver.boot_id:
             return None
         return Snapshot.from_reply(reply, command.drink_no)
+
+    def _a_moment(self) -> Wait:
+        return Wait(self.clock.monotonic() + LOOK_AGAIN_S, _nudge)
 
     def _waiting_since(self, command: Command) -> float:
         return command.received_mono if command.session == self.journal.session else self.started
