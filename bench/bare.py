@@ -36,13 +36,13 @@ from bench.surroundings import machine, software
 from bench.webhooks import PATH, Notifier
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from protocol.messages import Make, decode_command
 from protocol.messages import encode as encode_message
 from protocol.reasons import Size
 from protocol.topics import Channel, every, parse, topic
 from simulator.demo.programs import answers, free_port
+from simulator.machine.framing import encode
 
 CAPTURE = "on_dispense"
 

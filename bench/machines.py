@@ -8,7 +8,6 @@ import time
 import tty
 
 from bench.orders import DRINK_NO
-from protocol.frames import FrameDecoder, encode
 from protocol.machine import (
     CountersQuery,
     CountersReply,
@@ -26,6 +25,7 @@ from protocol.machine import (
     to_frame,
 )
 from protocol.reasons import MachineState, Phase, Spout
+from simulator.machine.framing import FrameDecoder, encode
 
 _BOOT = "bench"
 _CAPS = ["ack", "progress", "finish", "order", "counters", "dedup", "nv", "cancel", "faults"]

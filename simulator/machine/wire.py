@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from protocol.frames import SYNC, TAIL, Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import (
     DoneEvent,
     FailedEvent,
@@ -22,6 +22,7 @@ from protocol.machine import (
 )
 from simulator.machine.behaviour import CoffeeMachine
 from simulator.machine.faults import Faults
+from simulator.machine.framing import SYNC, TAIL, FrameDecoder, encode
 from simulator.machine.own_words import worded
 from simulator.machine.voice import Effect, PowerCut
 

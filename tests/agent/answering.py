@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Iterator
 
-from protocol.frames import FrameDecoder, encode
 from protocol.machine import (
     CountersReply,
     Hello,
@@ -16,6 +15,7 @@ from protocol.machine import (
     to_frame,
 )
 from protocol.reasons import MachineState
+from simulator.machine.framing import FrameDecoder, encode
 from tests.agent.pty_rig import Cable
 
 CAPS = ["ack", "progress", "finish", "order", "counters", "dedup", "nv", "heartbeat"]

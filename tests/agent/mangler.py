@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
-from protocol.frames import Frame, encode
+from protocol.frames import Frame
 from protocol.machine import CODES
+from simulator.machine.framing import encode
 
 _LOOK_S = 0.05
 _LONGEST = 64

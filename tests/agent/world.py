@@ -19,11 +19,12 @@ from agent.machine.driver import Driver
 from agent.machine.frame_dump import FrameDump
 from agent.machine.profile import Profile, load
 from agent.making.build import Surroundings, build_machine_side
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import CODES, CountersReply, HelloReply, OrderReply
 from protocol.messages import Accepted, Cancel, CommandMessage, Event, Make, Outcome, decode_report
 from protocol.reasons import Result, Spout
 from simulator.machine import CoffeeMachine, Faults, Memory, Timing, Wire, setting_of
+from simulator.machine.framing import FrameDecoder, encode
 
 BIRTH = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 AMERICANO = "americano"

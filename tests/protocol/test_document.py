@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from protocol import machine
-from protocol.frames import FrameDecoder
 from protocol.machine import MakeDrink, from_frame
 from protocol.messages import KINDS, REPEAT_WITHIN_S, Asked, Counters, Evidence, Fault
 from protocol.reasons import (
@@ -29,6 +28,7 @@ from protocol.reasons import (
 )
 from protocol.schemas import RETAINED, SAID_ON
 from protocol.topics import Channel, topic
+from simulator.machine.framing import FrameDecoder
 from tests.protocol.test_messages import CHANNELS, DECODERS
 
 ROOT = Path(__file__).parents[2]

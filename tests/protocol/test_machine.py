@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from protocol import machine as said
 from protocol.errors import Malformed, UnknownKind, WireError
-from protocol.frames import MAX_BODY, Frame, encode
+from protocol.frames import Frame
 from protocol.machine import MachineMessage, MakeDrink, from_frame, to_frame
 from protocol.reasons import FaultLevel, MachineState, Phase, Spout, Stage
-from tests.protocol import lines
+from simulator.machine.framing import MAX_BODY, encode
 from tests.protocol.any_message import any_of
 from tests.protocol.vectors import FRAMES, Vector
+from tests.simulator.machine import lines
 
 ORDER = "20250317110122659ba6d7-9ace-cndn"
 DRINK = "9b900a2e63042d350f45b6675ef26ced"

@@ -8,10 +8,11 @@ from itertools import count
 from random import Random
 
 from agent.machine.conversation import Closed, LineLost, LineNews, Opened
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import MakeDrink
 from protocol.reasons import MachineState, Size
 from simulator.machine import CoffeeMachine, Drink, Faults, Memory, Timing, Wire, setting_of
+from simulator.machine.framing import FrameDecoder, encode
 from simulator.machine.jobs import Rinsing, Sale
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.timeline import Timeline

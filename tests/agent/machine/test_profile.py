@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from agent.machine.framing import Crc, Decoder, Framing, Layout
 from agent.machine.profile import SHIPPED, BadProfile, Profile, load, read
-from protocol import frames, machine
+from protocol import machine
 from protocol.errors import Malformed, TooLarge, UnknownKind
-from protocol.frames import Frame, FrameDecoder
+from protocol.frames import Frame
 from protocol.machine import (
     CountersReply,
     FaultEvent,
@@ -25,6 +25,7 @@ from protocol.machine import (
     to_frame,
 )
 from protocol.reasons import MachineState, Phase
+from simulator.machine.framing import FrameDecoder, encode
 from tests.protocol.any_message import any_of
 from tests.protocol.vectors import FRAMES
 
@@ -129,12 +130,12 @@ def test_the_companions_framing_is_the_public_frame(vector: Any) -> None:
     assert Decoder(COMPANION.layout).feed(vector.wire) == [vector.frame]
 
 
-def test_on_any_damaged_line_it_hears_what_the_wire_contracts_own_decoder_hears() -> None:
+def test_on_any_damaged_line_it_hears_what_the_simulated_machine_hears() -> None:
     """Two decoders written apart: the same frames, the same count of faults, on 2 000 spoilt lines."""
     random = Random(3)
-    good = frames.encode(Frame(0xA2, b'{"ok":true}'))
+    good = encode(Frame(0xA2, b'{"ok":true}'))
     for _ in range(2_000):
-        spoilt = bytearray(frames.encode(Frame(0x22, b'{"a":"' + b"x" * random.randrange(60) + b'"}')))
+        spoilt = bytearray(encode(Frame(0x22, b'{"a":"' + b"x" * random.randrange(60) + b'"}')))
         for _ in range(random.randrange(3)):
             spoilt[random.randrange(len(spoilt))] = random.randrange(256)
         line = bytes(spoilt) + good + random.randbytes(5) + good

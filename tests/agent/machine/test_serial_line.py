@@ -15,7 +15,7 @@ from agent.machine.conversation import Closed, LineLost, Opened
 from agent.machine.profile import Profile, Serial
 from agent.machine.serial_port import MAX_QUEUE, open_port
 from agent.machine.timers import Timers
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import (
     Heartbeat,
     Hello,
@@ -25,6 +25,7 @@ from protocol.machine import (
 )
 from protocol.reasons import MachineState, Result
 from simulator.machine import MachineSimulator, Timing
+from simulator.machine.framing import FrameDecoder, encode
 from tests.agent.answering import Answering, wire
 from tests.agent.pty_rig import Cable, Rig
 from tests.waiting import wait_until

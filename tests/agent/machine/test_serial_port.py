@@ -16,9 +16,10 @@ from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
 from agent.machine.profile import Profile
 from agent.machine.serial_port import SerialLine
 from agent.machine.timers import Timers
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import Heartbeat, Hello, to_frame
 from protocol.reasons import MachineState
+from simulator.machine.framing import FrameDecoder, encode
 from tests.waiting import wait_until
 
 BEAT = to_frame(Heartbeat(boot_id="b7", state=MachineState.READY, up=1))

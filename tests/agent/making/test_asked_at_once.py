@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.frames import encode
 from protocol.machine import MakeDrink, OrderQuery, to_frame
 from protocol.messages import Asked, Query
 from protocol.reasons import Result
+from simulator.machine.framing import encode
 from simulator.machine.jobs import Rinsing
 from tests.agent.world import World, assert_truthful
 

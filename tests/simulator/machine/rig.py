@@ -5,7 +5,7 @@ from itertools import count
 from random import Random
 from typing import TypeVar
 
-from protocol.frames import Frame, FrameDecoder, encode
+from protocol.frames import Frame
 from protocol.machine import (
     Booted,
     DoneEvent,
@@ -21,6 +21,7 @@ from protocol.machine import (
     to_frame,
 )
 from simulator.machine import STANDARD_MENU, CoffeeMachine, Faults, Memory, Menu, Timing, Wire
+from simulator.machine.framing import FrameDecoder, encode
 
 QUICK = Timing(brew_s=10.0, rinse_s=3.0, boot_s=1.0, heating_s=0.0)
 LONG_ENOUGH_S = 60.0

@@ -10,9 +10,9 @@ import pytest
 import requests
 import serial
 
-from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from simulator.machine.command import add_arguments, run
+from simulator.machine.framing import encode
 from simulator.machine.switches import SWITCHES
 from tests.programs import Program
 from tests.waiting import wait_until

@@ -6,7 +6,6 @@ The same story is told to a machine with one switch on and to one without; a swi
 import msgspec
 import pytest
 
-from protocol.frames import encode
 from protocol.machine import (
     CancelDrink,
     CountersQuery,
@@ -19,6 +18,7 @@ from protocol.machine import (
     to_frame,
 )
 from simulator.machine import When, setting_of
+from simulator.machine.framing import encode
 from simulator.machine.switches import SWITCHES
 from tests.simulator.machine.rig import LONG_ENOUGH_S, QUICK, Rig
 

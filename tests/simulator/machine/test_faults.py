@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from protocol.errors import Malformed, UnknownKind
-from protocol.frames import FrameDecoder, encode
 from protocol.machine import (
     DoneEvent,
     FaultEvent,
@@ -19,6 +18,7 @@ from protocol.machine import (
 from protocol.reasons import Phase
 from simulator.machine import Faults, Setting, When, parse_setting, setting_of
 from simulator.machine.faults import BadSetting, UnknownSwitch
+from simulator.machine.framing import FrameDecoder, encode
 from simulator.machine.switches import SWITCHES, without
 from tests.simulator.machine.rig import LONG_ENOUGH_S, QUICK, Rig, frame_of, of_kind
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import serial
 
-from protocol.frames import FrameDecoder, encode
 from protocol.machine import (
     CountersReply,
     DoneEvent,
@@ -23,6 +22,7 @@ from protocol.machine import (
     to_frame,
 )
 from simulator.machine import MachineSimulator, Timing, setting_of
+from simulator.machine.framing import FrameDecoder, encode
 from tests.waiting import wait_until
 
 FAST = Timing(brew_s=0.05, rinse_s=0.05, boot_s=0.01, heating_s=0.0)

@@ -6,7 +6,6 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.frames import encode
 from protocol.machine import (
     CancelDrink,
     CountersQuery,
@@ -21,6 +20,7 @@ from protocol.machine import (
     to_frame,
 )
 from simulator.machine import setting_of
+from simulator.machine.framing import encode
 from simulator.machine.jobs import Sale
 from simulator.machine.switches import SWITCHES, Group, without
 from tests.simulator.machine.rig import LONG_ENOUGH_S, Rig, frame_of

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from simulator.machine import MachineSimulator, Timing
+from simulator.machine.framing import encode
 from tests.chromium import Pages
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 
-from protocol.frames import encode
 from protocol.machine import (
     Booted,
     CancelDrink,
@@ -28,6 +27,7 @@ from protocol.machine import (
 )
 from protocol.reasons import FaultLevel, MachineState, Phase, RejectCode, Spout, Stage
 from simulator.machine import Timing
+from simulator.machine.framing import encode
 from simulator.machine.jobs import Sale
 from simulator.machine.switches import reject, without
 from tests.simulator.machine.rig import LONG_ENOUGH_S, QUICK, Rig, frame_of, of_kind

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from protocol.frames import Frame, encode
+from protocol.frames import Frame
 from protocol.machine import MakeDrink, to_frame
-from tests.protocol.lines import read
+from simulator.machine.framing import encode
+from tests.simulator.machine.lines import read
 
 Damage = Callable[[random.Random, bytes], bytes]
 

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from protocol import machine
 from protocol.errors import TooLarge
-from protocol.frames import HEAD_SIZE, MAX_BODY, OVERHEAD, SYNC, TAIL, Frame, FrameDecoder, crc8, encode
-from tests.protocol import lines
-from tests.protocol.lines import pieces, read, read_with
+from protocol.frames import Frame
+from simulator.machine.framing import HEAD_SIZE, MAX_BODY, OVERHEAD, SYNC, TAIL, FrameDecoder, crc8, encode
 from tests.protocol.vectors import FRAMES, Vector
+from tests.simulator.machine import lines
+from tests.simulator.machine.lines import pieces, read, read_with
 
 GOOD = next(vector for vector in FRAMES if vector.name == "TV1s")
 OTHER = next(vector for vector in FRAMES if vector.name == "DONE")

@@ -7,7 +7,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from protocol import machine
-from protocol.frames import MAX_BODY, SYNC, Frame, FrameDecoder, encode
+from protocol.frames import Frame
+from simulator.machine.framing import MAX_BODY, SYNC, FrameDecoder, encode
 
 _json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=20),
