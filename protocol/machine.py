@@ -25,7 +25,9 @@ BootId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00]*$")
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,64}$(?!\n)")]
 """A reject or fault code: ours, or `vendor:<text>`; kept as text so that new firmware is not noise."""
 TextFlag = Literal["0", "1", "2", 0, 1, 2]
-"""Cup size; the only public flow sent it as a string, so that is what we send, and both are read (1.4)."""
+"""Cup size; the only public flow sent it as a string, so that is what we send, and both are read
+(docs/machine-protocol.md 1.3).
+"""
 
 CODES: dict[int, type["MachineMessage"]] = {}
 
@@ -59,7 +61,7 @@ class Hello(MachineMessage, frozen=True, kw_only=True):
 
 @_on_the_line(0xA0)
 class HelloReply(MachineMessage, frozen=True, kw_only=True):
-    """`caps` decides which rules of safe pouring may be used (2.6)."""
+    """`caps` decides which rules of safe pouring may be used (docs/machine-protocol.md 3.5)."""
 
     msg_id: MsgId
     model: Text
@@ -275,7 +277,7 @@ class Heartbeat(MachineMessage, frozen=True, kw_only=True):
 
 
 def to_frame(message: MachineMessage) -> Frame:
-    """Compact ASCII JSON, non-ASCII escaped, as the public make frame does (1.1)."""
+    """Compact ASCII JSON, non-ASCII escaped, as the public make frame does (docs/machine-protocol.md 1.1)."""
     text = json.dumps(msgspec.to_builtins(message), separators=(",", ":"), ensure_ascii=True)
     return Frame(message.command, text.encode("ascii"))
 

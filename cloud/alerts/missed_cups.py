@@ -1,7 +1,7 @@
 """Has this machine sold nothing for longer than chance explains? Judged by its own hours of its own week. Pure.
 
 A fixed silence is noise: a machine in an office sells nothing on Sundays. What counts is how many cups it would have
-sold meanwhile. From about three missed cups on silence is no chance (`decisions.md`, "No sales").
+sold meanwhile. From about three missed cups on silence is no chance (docs/alerts.md, "No sales").
 """
 
 import math

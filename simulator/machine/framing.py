@@ -50,8 +50,9 @@ class FrameDecoder:
     """Takes bytes in any pieces, gives whole checked frames; never raises, never loses the good frame after bad bytes.
 
     Between calls less than one largest frame is buffered: a candidate is judged as soon as its claimed length is there.
-    A failed candidate costs one byte, then the search goes on inside what it had claimed (1.9, rule 3). No accepted
-    candidate can cover the start of a good frame: the sync holds a control character, and JSON has none.
+    A failed candidate costs one byte, then the search goes on inside what it had claimed (docs/wire-contract.md 2.2,
+    rule 3). No accepted candidate can cover the start of a good frame: the sync holds a control character, and JSON has
+    none.
     """
 
     def __init__(self) -> None:
@@ -78,10 +79,11 @@ class FrameDecoder:
         return frames
 
     def give_up(self) -> list[Frame]:
-        """The oldest candidate has waited too long: drop it, look again at what came behind it (1.9, rule 4).
+        """The oldest candidate has waited too long: drop it, look again at what came behind it.
 
         One candidate a call, so that a frame just arriving behind a false header survives a spent budget;
-        after a silence call it until nothing is `waiting`, for then every candidate has starved.
+        after a silence call it until nothing is `waiting`, for then every candidate has starved
+        (docs/wire-contract.md 2.2, rule 4).
         """
         frames: list[Frame] = []
         if self._buffer:

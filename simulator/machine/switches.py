@@ -76,7 +76,7 @@ _CAPABILITIES: dict[str, tuple[str, str]] = {
     "heartbeat": ("sends no heartbeat", "не шлёт сердцебиение"),
 }
 CAPABILITIES = tuple(_CAPABILITIES)
-"""As HELLO lists them (2.2)."""
+"""As HELLO lists them (docs/wire-contract.md 2.3)."""
 
 
 def without(capability: str) -> str:

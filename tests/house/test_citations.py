@@ -1,5 +1,5 @@
-"""What code and documents cite stands in this repository: each document, each numbered section, each link
-and picture.
+"""What code and documents cite stands in this repository: each document, each numbered section and title in it, each
+link and picture.
 """
 
 import re
@@ -11,6 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CITING = ("*.py", "*.md", "*.toml", "*.html", "*.js", "*.css", "*.conf", "*.yml", "*.service", "*.example", "Makefile")
 DOCUMENT = re.compile(r"(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)\b(?: (\d+(?:\.\d+)*(?:(?:, | and )\d+(?:\.\d+)*)*))?")
+TITLED = re.compile(r'(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)`?,\s+"([^"]+)"')
+BARE = re.compile(r"(?<=\s)\((\d+(?:\.\d+)+)(?:, \w+ \d+)?\)")
+"""A section of nobody knows what: `(2.6)`, `(1.9, rule 3)`."""
 NUMBERED = re.compile(r"\b(promise|mistake)s? (\d+)\b(?! broken)", re.IGNORECASE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 
@@ -30,6 +33,14 @@ def sections(document: Path) -> set[str]:
     return set(re.findall(r"^#+ (\d+(?:\.\d+)*)\b", text(document), re.MULTILINE))
 
 
+def titles(document: Path) -> set[str]:
+    return set(re.findall(r"^#+ (?:\d+(?:\.\d+)*\.? )?(.+)$", text(document), re.MULTILINE))
+
+
+def place_of(name: str, citing_it: Path) -> Path | None:
+    return next((at for at in (ROOT / name, ROOT / "docs" / name, citing_it.parent / name) if at.is_file()), None)
+
+
 def anchors(document: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -41,13 +52,29 @@ def test_every_document_and_section_that_is_cited_exists() -> None:
         if path == Path(__file__):
             continue
         for name, numbers in DOCUMENT.findall(LINK.sub("", text(path))):
-            place = next(
-                (place for place in (ROOT / name, ROOT / "docs" / name, path.parent / name) if place.is_file()), None
-            )
+            place = place_of(name, path)
             cited = set(re.findall(r"\d+(?:\.\d+)*", numbers)) if path.suffix == ".py" else set()
             if place is None or not cited <= sections(place):
                 missing.append(f"{path.relative_to(ROOT)}: {name} {numbers}")
     assert missing == []
+
+
+def test_every_title_that_is_cited_stands_in_its_document() -> None:
+    cited = [(path, *one) for path in citing(*CITING) if path != Path(__file__) for one in TITLED.findall(text(path))]
+    places = [(place_of(name, path), title) for path, name, title in cited]
+    assert places
+    assert not [title for place, title in places if place is None or title not in titles(place)]
+
+
+def test_a_section_is_cited_with_its_document_or_in_it() -> None:
+    nowhere = [
+        f"{path.relative_to(ROOT)}: {number}"
+        for path in citing("*.py", "*.md")
+        if path != Path(__file__)
+        for number in BARE.findall(text(path))
+        if path.suffix == ".py" or number not in sections(path)
+    ]
+    assert nowhere == []
 
 
 def test_every_promise_and_mistake_that_is_cited_has_its_number() -> None:

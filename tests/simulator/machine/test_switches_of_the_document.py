@@ -50,17 +50,19 @@ REJECT_CODES = (
     *("waste_full", "tray_full", "tray_missing", "door_open", "rinse_needed", "heating", "service", "fault"),
     *("too_late", "unsupported"),
 )
-"""As 2.2 lists them."""
+"""As docs/wire-contract.md 1.7 lists them."""
 FAULTS = (
     *("no_water", "no_beans", "no_ingredient", "no_cups", "cup_jam", "cup_in_holder", "waste_full", "tray_missing"),
     *("tray_full", "no_milk", "door_open", "grinder", "brewer", "boiler", "flow", "descale", "filter", "service_due"),
     "vendor_fault",
 )
-"""As 3.4 lists them, but for those that are the agent's own words for a lost line, a boot and a failed drink."""
+"""As docs/machine-protocol.md 3.4 lists them, but for those that are the agent's own words for a lost line, a boot and
+a failed drink.
+"""
 CAPABILITIES = (
     *("ack", "progress", "finish", "order", "counters", "dedup", "nv", "cancel", "rinse", "faults", "heartbeat"),
 )
-"""As 2.2 lists them; without each of them is a switch (2.6)."""
+"""As docs/wire-contract.md 2.3 lists them; without each of them is a switch (docs/machine-protocol.md 3.6)."""
 NAMED = {name for names in DOCUMENT.values() for name in names}
 WAYS: list[dict[str, Any]] = [
     {"mode": "once"},
