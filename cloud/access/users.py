@@ -20,10 +20,6 @@ class NotAllowed(Exception):
     """Who asks may not give, or take, this role; the text names a sentence."""
 
 
-class UnknownUser(Exception):
-    """There is no such user."""
-
-
 def by_email(session: Session, email: str) -> User | None:
     return session.scalar(select(User).where(User.email == email.strip().lower()))
 

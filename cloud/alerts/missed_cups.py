@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-HOURS_OF_WEEK = 168
 WEEKS = 8
 """The usual week is that of the last eight."""
 LEAST_DAYS = 14

@@ -83,8 +83,6 @@ class Listener:
         self._reading: Received | None = None
         """The oldest of those being stored, or that could not be and will come again."""
         self._comes_again_by = 0.0
-        self.poison = 0
-        """Messages that made no sense, since the start."""
 
     def lag_s(self) -> float:
         """How long ago the oldest message arrived that is not stored yet."""
@@ -132,7 +130,7 @@ class Listener:
             except Held:
                 continue
             except SENSELESS as error:
-                self._note_poison(one, error)
+                self._not_taken_in(one, error)
             else:
                 self._answer([one])
                 self._count([one])
@@ -174,7 +172,7 @@ class Listener:
             try:
                 end()
             except SENSELESS as error:
-                self._note_poison(one, error)
+                self._not_taken_in(one, error)
             except OperationalError as error:
                 if not is_locked(error):
                     raise
@@ -182,12 +180,11 @@ class Listener:
                 held.append(one)
         return held
 
-    def _note_poison(self, one: Said, error: Exception) -> None:
+    def _not_taken_in(self, one: Said, error: Exception) -> None:
         self._note_senseless()
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
     def _note_senseless(self) -> None:
-        self.poison += 1
         self._counts.count(SENSELESS_MESSAGES, "reports")
 
     def _count(self, stored: Sequence[Said]) -> None:

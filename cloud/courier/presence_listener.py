@@ -76,8 +76,6 @@ class PresenceListener:
         self._try_at = datetime(1970, 1, 1, tzinfo=UTC)
         self._early: list[str] = []
         """Machines that were there before us, to be greeted once we can."""
-        self.poison = 0
-        """Messages that made no sense, since the start."""
 
     def step(self, now: datetime) -> datetime:
         """Handle what has arrived; when to look again."""
@@ -158,7 +156,6 @@ class PresenceListener:
             return {batch[0].device_uuid}
 
     def _note_senseless(self) -> None:
-        self.poison += 1
         self._counts.count(SENSELESS_MESSAGES, "presence")
 
     def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:

@@ -6,7 +6,6 @@ Orders respect it through `availability`; whoever takes it has looked that none 
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
@@ -33,8 +32,3 @@ def expire(tx: Transaction, now: datetime) -> list[str]:
     for device in found:
         device.updating_until = None
     return [device.device_uuid for device in found]
-
-
-def next_expiry(session: Session) -> datetime | None:
-    held = select(Device.updating_until).where(Device.updating_until.is_not(None))
-    return session.scalar(held.order_by(Device.updating_until).limit(1))

@@ -6,9 +6,6 @@ What an order cost its buyer, `captured` less `refunded`, is its price or nothin
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Payment
@@ -41,13 +38,6 @@ def record_failed(locked: LockedOrder, payment: Payment, task: Task, amount: int
 def balance(payment: Payment) -> int:
     """Kopecks of the buyer's that are held or taken by this payment now."""
     return payment.amount if payment.state == PaymentState.HELD else payment.captured - payment.refunded
-
-
-def cost(session: Session, order_id: str) -> int:
-    """What the order has cost its buyer so far: captured less refunded. A hold costs nothing."""
-    sums = select(Movement.kind, func.sum(Movement.amount)).where(Movement.order_id == order_id)
-    by_kind = {kind: int(kopecks) for kind, kopecks in session.execute(sums.group_by(Movement.kind))}
-    return by_kind.get("captured", 0) - by_kind.get("refunded", 0)
 
 
 def _movement(payment: Payment, kind: str, amount: int, now: datetime, reference: str) -> dict[str, Any]:

@@ -60,11 +60,9 @@ class CountedProvider:
         """See `Provider`."""
         return self._inner.prepare_create(payment, key)
 
-    def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-    ) -> PreparedCall:
+    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
         """See `Provider`."""
-        return self._inner.prepare_capture(payment_id, key, amount, receipt)
+        return self._inner.prepare_capture(payment_id, key)
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
         """See `Provider`."""

@@ -87,11 +87,11 @@ def _refunds_not_counted(
         if not isinstance(page, Ok):
             return page
         if page.value.unreadable:
-            return Rejected(200, "unreadable", description=page.value.unreadable[0].why)
+            return Rejected("unreadable", description=page.value.unreadable[0].why)
         found += [facts for facts in page.value.items if facts.status is not RefundStatus.CANCELED]
         cursor = page.value.next_cursor
     if cursor is not None:
-        return Rejected(200, "too_many_pages")
+        return Rejected("too_many_pages")
     return Ok(tuple(facts for facts in found if facts.provider_refund_id not in counted))
 
 

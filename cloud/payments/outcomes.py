@@ -34,7 +34,6 @@ class Rejected:
     A changed request takes a new key. After `key_conflict` something else lives under that key: look it up first.
     """
 
-    http_status: int
     code: str
     parameter: str | None = None
     description: str | None = None

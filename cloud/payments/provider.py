@@ -68,7 +68,7 @@ class FiscalReceipt:
 
 @dataclass(frozen=True)
 class NewPayment:
-    """One attempt to pay one order. `payment` is our own payment id; `method` None lets the buyer choose.
+    """One attempt to pay one order. `payment` is our own payment id; how to pay is the buyer's choice.
 
     `receipt` is for merchants who fiscalize through the provider.
     """
@@ -79,7 +79,6 @@ class NewPayment:
     amount: int
     description: str
     return_url: str
-    method: str | None = None
     receipt: FiscalReceipt | None = None
     drink_no: str = ""
     size: int | None = None
@@ -106,9 +105,7 @@ class Provider(Protocol):
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall: ...
 
-    def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-    ) -> PreparedCall: ...
+    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall: ...
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall: ...
 

@@ -13,7 +13,9 @@ from agent.settings import BadSettings
 from agent.settings import Settings as AgentSettings
 from cloud.cli import main
 from cloud.http.addresses import parse_networks
+from cloud.orders.rules import Rules
 from cloud.settings import Settings, SettingsError, read_dotenv
+from cloud.wiring import rules_of
 
 KEY = {"COFFEE_SECRET_KEY": "k" * 32}
 AGENT = {
@@ -45,6 +47,10 @@ def test_defaults_are_the_contracts() -> None:
     assert settings.mqtt_url == "mqtt://127.0.0.1:1883"
     assert settings.yookassa_url == "https://api.yookassa.ru/v3"
     assert settings.public_url == "http://127.0.0.1:8080"
+
+
+def test_what_tests_try_orders_by_are_the_settings_defaults() -> None:
+    assert rules_of(Settings.from_env(KEY)) == Rules()
 
 
 def test_durations_take_fractions() -> None:

@@ -151,7 +151,7 @@ def unknown_is_refusal() -> Patches:
     decide = call_decision.decide
 
     def refuse(call: Call, asked: Question, answer: Answer) -> Decision:
-        return decide(call, asked, Rejected(500, "failed") if isinstance(answer, Unknown) else answer)
+        return decide(call, asked, Rejected("failed") if isinstance(answer, Unknown) else answer)
 
     return [patch.object(call_decision, "decide", refuse)]
 

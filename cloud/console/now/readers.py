@@ -72,12 +72,11 @@ class NotSelling:
 
 @dataclass(frozen=True)
 class Today:
-    """Cups and kopecks of this day until now; `usual_...` of the same weekday, None while there is no such day."""
+    """Cups and kopecks of this day until now; `usual_cups` of the same weekday, None while there is no such day."""
 
     cups: int
     kopecks: int
     usual_cups: float | None
-    usual_kopecks: float | None
 
 
 def waiting(session: Session, scope: Scope, now: datetime, unreadable: Collection[Account]) -> Waiting:
@@ -120,7 +119,7 @@ def not_selling(session: Session, scope: Scope) -> NotSelling:
 
 def today(session: Session, scope: Scope, now: datetime, zone: tzinfo) -> Today:
     """This day until now in a zone, beside what such a weekday brings until this time."""
-    return Today(*_sold(session, scope, now, zone), *_usual(session, scope, now.astimezone(zone)))
+    return Today(*_sold(session, scope, now, zone), _usual(session, scope, now.astimezone(zone)))
 
 
 def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
@@ -150,7 +149,7 @@ def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tupl
     return int(row[0]), int(row[1])
 
 
-def _usual(session: Session, scope: Scope, there: datetime) -> tuple[float | None, float | None]:
+def _usual(session: Session, scope: Scope, there: datetime) -> float | None:
     """Of the kept figures, until the same time of day: every order of four days would be read for it otherwise."""
     days: type[MerchantDay] | type[SalesDay] = SalesDay if scope.machines else MerchantDay
     mine = scope.where(SalesDay.merchant_id, SalesDay.device_uuid) if scope.machines else scope.where(days.merchant_id)
@@ -158,14 +157,12 @@ def _usual(session: Session, scope: Scope, there: datetime) -> tuple[float | Non
     past = [there.date() - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
     whole = [day for day in past if first is not None and first < day]
     if not whole:
-        return None, None
-    cups = kopecks = 0.0
-    for taken, parts in session.execute(select(days.taken, days.parts).where(mine, days.day.in_(whole))):
+        return None
+    cups = 0.0
+    for parts in session.scalars(select(days.parts).where(mine, days.day.in_(whole))):
         hours = parts["hours"]
-        until = sum(hours[: there.hour]) + hours[there.hour] * there.minute / 60
-        cups += until
-        kopecks += taken * until / max(1, sum(hours))
-    return cups / len(whole), kopecks / len(whole)
+        cups += sum(hours[: there.hour]) + hours[there.hour] * there.minute / 60
+    return cups / len(whole)
 
 
 def _midnight(moment: datetime, zone: tzinfo) -> datetime:

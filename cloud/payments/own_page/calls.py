@@ -50,13 +50,9 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: int, ca
     return PreparedCall(Operation.CREATE, "page", key, query.encode("ascii"))
 
 
-def prepare_capture(shop: Shop, payment_id: str, key: str, amount: int | None) -> PreparedCall:
-    """Take what is held: all of it, or `amount` kopecks."""
-    more: dict[str, object] = {}
-    if amount is not None:
-        _check_amount(amount)
-        more["amount"] = amount
-    return _action(shop, Operation.CAPTURE, payment_id, key, more)
+def prepare_capture(shop: Shop, payment_id: str, key: str) -> PreparedCall:
+    """Take what is held, all of it."""
+    return _action(shop, Operation.CAPTURE, payment_id, key, {})
 
 
 def prepare_cancel(shop: Shop, payment_id: str, key: str) -> PreparedCall:

@@ -48,11 +48,9 @@ CLOCKS_APART = timedelta(minutes=3)
 """The merchant's clock may be so late, and its page have taken money until then."""
 LAST_CALLBACK = timedelta(hours=24)
 """Callbacks are repeated for a day; a payment of which nothing final was said by then is over."""
-NO_ACTIONS = Rejected(
-    0, BY_HAND, None, "the merchant offers no action_url: a person does it there, and it is called back"
-)
+NO_ACTIONS = Rejected(BY_HAND, None, "the merchant offers no action_url: a person does it there, and it is called back")
 OVER = Cancellation("us", "expired_on_confirmation")
-NO_LIST = Rejected(0, "no_list", None, "the merchant's own page lists no payments: ask about each")
+NO_LIST = Rejected("no_list", None, "the merchant's own page lists no payments: ask about each")
 
 
 class CustomClient:
@@ -103,11 +101,9 @@ class CustomClient:
         until = int((self._now() + PAYABLE_FOR).timestamp())
         return calls.prepare_create(self._shop, payment, key, until, self._callback_url)
 
-    def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-    ) -> PreparedCall:
-        """See `calls.prepare_capture`; receipts are the merchant's own."""
-        return calls.prepare_capture(self._shop, payment_id, key, amount)
+    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
+        """See `calls.prepare_capture`."""
+        return calls.prepare_capture(self._shop, payment_id, key)
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""

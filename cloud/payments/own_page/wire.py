@@ -91,7 +91,7 @@ class Line:
 
 def _refusal(status: int, note: Note) -> Rejected | NotOurs:
     code = note.error or f"http_{status}"
-    return NotOurs(code) if code == "unknown_payment" else Rejected(status, code)
+    return NotOurs(code) if code == "unknown_payment" else Rejected(code)
 
 
 def _seconds(header: str | None) -> float | None:

@@ -42,7 +42,7 @@ def judge(reply: Reply, read: Callable[[object], T], *, states_count: bool = Fal
     if not code or code == "0" or code in _OWN_FAILURE:
         return Unknown(f"HTTP 200, error {code or 'without a code'}")
     words = " ".join(filter(None, (_text(told.get("Message")), _text(told.get("Details")))))[:DESCRIPTION_LIMIT]
-    return AuthError(code, words) if code in _ACCOUNT else Rejected(200, code, None, words)
+    return AuthError(code, words) if code in _ACCOUNT else Rejected(code, None, words)
 
 
 def _read(told: object, read: Callable[[object], T]) -> Outcome[T]:

@@ -27,9 +27,6 @@ MAX_URL = 2048
 MAX_DATA_VALUE = 100
 MAX_KEY = 64
 
-METHODS_WITHOUT_HOLD = frozenset({"sbp"})
-"""One-stage only (docs/operations.md, T-Bank)."""
-
 _ORDER_ID = re.compile(r"[0-9A-Za-z_.-]{1,50}")
 _KEY = re.compile(rf"[0-9A-Za-z_.-]{{1,{MAX_KEY}}}")
 _ID = re.compile(r"[0-9]{1,20}")
@@ -52,12 +49,11 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: datetim
         raise InvalidRequest("Description", f"longer than {MAX_DESCRIPTION} characters")
     for name, url in (("SuccessURL", payment.return_url), ("NotificationURL", news_url)):
         _check_url(name, url)
-    hold = shop.capture is CaptureMode.ON_DISPENSE and payment.method not in METHODS_WITHOUT_HOLD
     body: dict[str, object] = {
         "Amount": payment.amount,
         "OrderId": payment.payment,
         "Description": payment.description,
-        "PayType": "T" if hold else "O",
+        "PayType": "T" if shop.capture is CaptureMode.ON_DISPENSE else "O",
         "SuccessURL": payment.return_url,
         "FailURL": payment.return_url,
         "NotificationURL": news_url,
@@ -67,15 +63,9 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: datetim
     return _prepared(Operation.CREATE, "/Init", key, body, payment.receipt)
 
 
-def prepare_capture(
-    payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-) -> PreparedCall:
-    """`Confirm`: take a held payment, whole or `amount` kopecks of it."""
-    body: dict[str, object] = {"PaymentId": _checked_id(payment_id)}
-    if amount is not None:
-        _check_amount(amount)
-        body["Amount"] = amount
-    return _prepared(Operation.CAPTURE, "/Confirm", key, body, receipt)
+def prepare_capture(payment_id: str, key: str) -> PreparedCall:
+    """`Confirm`: take a held payment, all of it."""
+    return _prepared(Operation.CAPTURE, "/Confirm", key, {"PaymentId": _checked_id(payment_id)}, None)
 
 
 def prepare_cancel(payment_id: str, key: str) -> PreparedCall:

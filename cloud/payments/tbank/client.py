@@ -47,8 +47,8 @@ CONNECT_S, ACT_S, ASK_S = 5.0, 20.0, 10.0
 LINK_LIFE = timedelta(hours=1)
 """How long a payment page can be paid: as long as YooKassa's, so that every payment is final by the same time."""
 SELF_CHECK_ORDER = "coffee-relay-self-check"
-NO_LIST = Rejected(0, "no_list", None, "T-Bank lists no payments: ask about each")
-ONLY_BY_HAND = Rejected(0, BY_HAND, None, "a part went back, and T-Bank does not tell how much: look in its cabinet")
+NO_LIST = Rejected("no_list", None, "T-Bank lists no payments: ask about each")
+ONLY_BY_HAND = Rejected(BY_HAND, None, "a part went back, and T-Bank does not tell how much: look in its cabinet")
 
 
 class TBankClient:
@@ -106,11 +106,9 @@ class TBankClient:
         """See `calls.prepare_create`."""
         return calls.prepare_create(self._shop, payment, key, self._now() + LINK_LIFE, self._news_url)
 
-    def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-    ) -> PreparedCall:
+    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""
-        return calls.prepare_capture(payment_id, key, amount, receipt)
+        return calls.prepare_capture(payment_id, key)
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""
@@ -156,12 +154,11 @@ class TBankClient:
             return _not_sent(told)
         state, step = told.value, capture_step(told.value)
         if state.status == "PARTIAL_REVERSED":  # without a sum, Confirm would mean the one of Init
-            asked = {"Amount": state.amount} | asked
+            asked["Amount"] = state.amount
         changed = self._change(call.path, asked, state, step)
         if not isinstance(changed, Ok):
             return changed
-        taken = (_kopecks(asked) or state.amount) if step is Step.SEND else state.amount
-        return self._told(Ok(replace(state, status=changed.value.status, amount=taken)))
+        return self._told(Ok(replace(state, status=changed.value.status)))
 
     def _cancel(self, call: PreparedCall) -> Outcome[PaymentFacts]:
         """Let a payment go that is not taken; a taken one is Rejected."""
@@ -264,7 +261,7 @@ class TBankClient:
     def _change(self, path: str, asked: Mapping[str, object], state: State, step: Step) -> Outcome[Changed]:
         """Send what may be sent; else say what the state is already."""
         if step is Step.REFUSE:
-            return Rejected(200, WRONG_STATUS, None, f"not sent: the payment is {state.status}")
+            return Rejected(WRONG_STATUS, None, f"not sent: the payment is {state.status}")
         if step is Step.BY_HAND:
             return ONLY_BY_HAND
         if step is Step.TELL:

@@ -65,7 +65,6 @@ def _refusal(status: int, error: _Error, asked_by_id: bool) -> Rejected | NotOur
     if asked_by_id and about_the_object:
         return NotOurs(error.description)
     return Rejected(
-        status,
         error.code,
         error.parameter,
         error.description,

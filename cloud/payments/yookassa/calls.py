@@ -29,9 +29,6 @@ MAX_METADATA_KEYS = 16
 MAX_METADATA_KEY = 32
 MAX_METADATA_VALUE = 512
 
-METHODS_WITHOUT_HOLD = frozenset({"sbp", "alfa_pay", "b2b_sberbank"})
-"""A payment by one of these, chosen by us, is one-stage whatever the merchant's setting (docs/yookassa.md 2.2)."""
-
 _KEY = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -42,34 +39,25 @@ def is_object_id(text: str) -> bool:
 
 
 def prepare_create(shop: Shop, payment: NewPayment, key: str) -> PreparedCall:
-    """A redirect payment, held or taken at once as the shop and the method have it."""
+    """A redirect payment, held or taken at once as the shop has it, by whichever method the buyer chooses there."""
     _check_amount(payment.amount)
     _check_text("description", payment.description, MAX_DESCRIPTION)
     _check_return_url(payment.return_url)
     metadata = payment.metadata()
     check_metadata(metadata)
-    hold = shop.capture is CaptureMode.ON_DISPENSE and payment.method not in METHODS_WITHOUT_HOLD
     body: dict[str, object] = {
         "amount": _amount(payment.amount),
-        "capture": not hold,
+        "capture": shop.capture is CaptureMode.IMMEDIATE,
         "confirmation": {"type": "redirect", "return_url": payment.return_url},
         "description": payment.description,
         "metadata": metadata,
     }
-    if payment.method is not None:
-        body["payment_method_data"] = {"type": payment.method}
     return _prepared(Operation.CREATE, "/payments", key, body, payment.receipt)
 
 
-def prepare_capture(
-    payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-) -> PreparedCall:
-    """Take a held payment: whole, or `amount` kopecks of it (the rest goes back to the buyer by itself)."""
-    body: dict[str, object] = {}
-    if amount is not None:
-        _check_amount(amount)
-        body["amount"] = _amount(amount)
-    return _prepared(Operation.CAPTURE, f"/payments/{_checked_id(payment_id)}/capture", key, body, receipt)
+def prepare_capture(payment_id: str, key: str) -> PreparedCall:
+    """Take a held payment, all of it."""
+    return _prepared(Operation.CAPTURE, f"/payments/{_checked_id(payment_id)}/capture", key, {}, None)
 
 
 def prepare_cancel(payment_id: str, key: str) -> PreparedCall:

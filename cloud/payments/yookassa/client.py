@@ -74,11 +74,9 @@ class YooKassaClient:
         """See `calls.prepare_create`."""
         return calls.prepare_create(self._shop, payment, key)
 
-    def prepare_capture(
-        self, payment_id: str, key: str, amount: int | None = None, receipt: FiscalReceipt | None = None
-    ) -> PreparedCall:
+    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""
-        return calls.prepare_capture(payment_id, key, amount, receipt)
+        return calls.prepare_capture(payment_id, key)
 
     def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""

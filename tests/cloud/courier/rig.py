@@ -7,9 +7,11 @@ from typing import Any
 
 from cloud.courier.broker import PRESENCE_AND_STATE, REPORTS, BrokerLink
 from cloud.courier.listener import Listener
+from cloud.courier.message_counts import SENSELESS
 from cloud.courier.presence_listener import PresenceListener
 from cloud.courier.publisher import Publisher
 from cloud.courier.welcomes import Welcomes
+from cloud.metrics.counts import ALONE, Counts
 from protocol.messages import (
     CommandMessage,
     Message,
@@ -67,8 +69,9 @@ class Rig:
         self.presence_link = BrokerLink(url, f"{name}-presence", listens_to=PRESENCE_AND_STATE, for_one_reader=True)
         self.publisher = Publisher(world.database, self.link, world.rules, "courier", world.clock)
         welcomes = Welcomes(world.database, self.link, world.clock)
-        self.listener = Listener(world.database, self.link, world.rules, welcomes, world.clock)
-        self.presence = PresenceListener(world.database, self.presence_link, welcomes, name, world.clock)
+        self.counts = Counts()
+        self.listener = Listener(world.database, self.link, world.rules, welcomes, world.clock, self.counts)
+        self.presence = PresenceListener(world.database, self.presence_link, welcomes, name, world.clock, self.counts)
         self.machines: list[Machine] = []
 
     def connect(self) -> "Rig":
@@ -104,6 +107,12 @@ class Rig:
             return reached()
 
         wait_until(look, what=what)
+
+    def senseless(self, queue: str) -> float:
+        """How many messages of this queue were counted as making no sense."""
+        counted = self.counts.take()
+        self.counts.give_back(counted)
+        return counted.get((SENSELESS.name, (queue,), ALONE), 0)
 
     def close(self) -> None:
         for machine in self.machines:

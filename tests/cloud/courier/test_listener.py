@@ -158,7 +158,7 @@ def test_messages_that_make_no_sense_are_counted_and_stop_nothing(
         machine.say(payload)
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
-    assert rig.listener.poison == len(POISON)
+    assert rig.senseless("reports") == len(POISON)
     assert caplog.text.count("makes no sense") == len(POISON)
     assert rig.link.connections == 1
 
@@ -171,7 +171,7 @@ def test_mosquitto_goes_on_delivering_after_any_number_of_poisoned_messages(mosq
         machine.say(b"poison")
     machine.say(outcome(rig, order_id))
     rig.hear_until(lambda: rig.world.status(order_id) == "successful")
-    assert rig.listener.poison == 45
+    assert rig.senseless("reports") == 45
 
 
 def test_one_message_our_own_code_cannot_take_keeps_no_other_back(
@@ -190,7 +190,7 @@ def test_one_message_our_own_code_cannot_take_keeps_no_other_back(
         machine.say(outcome(rig, order_id, message_id=f"o-{order_id}"))
     rig.hear_until(lambda: rig.world.status(second) == "successful")
     assert rig.world.status(first) == "make_pending"
-    assert rig.listener.poison == 1
+    assert rig.senseless("reports") == 1
     assert "could not be taken in" in caplog.text
 
 

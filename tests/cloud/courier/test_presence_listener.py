@@ -244,7 +244,7 @@ def test_one_message_our_own_code_cannot_take_keeps_no_others_back(
     rig.presence.step(world.now)
     assert live(world, OTHER_DEVICE).state is not None
     assert live(world).state is None
-    assert rig.presence.poison == 2
+    assert rig.senseless("presence") == 2
     assert "could not be taken in" in caplog.text
 
 

@@ -10,7 +10,6 @@ from itertools import pairwise
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud.orders import ledger
 from cloud.orders.at_risk import Next, each_at_risk
 from cloud.orders.models import MakeCommand, Movement, Order, OrderChange, Payment
 from cloud.orders.money import PaymentState
@@ -54,9 +53,9 @@ class Truth:
         changes = session.scalars(select(OrderChange).where(OrderChange.order_id == order.id).order_by(OrderChange.id))
         history = [(change.status_before, change.status_after) for change in changes]
         theirs = market.theirs(order.id)
-        net = ledger.cost(session, order.id)
         movements = list(session.scalars(select(Movement).where(Movement.order_id == order.id)))
         by_kind = {kind: sum(m.amount for m in movements if m.kind == kind) for kind in ("captured", "refunded")}
+        net = by_kind["captured"] - by_kind["refunded"]
         has_money = any(p.state == PaymentState.HELD or p.captured > p.refunded for p in payments)
         waiting = order.due_at is not None or any(p.next_check_at for p in payments) or self._creating(session, order)
         checks = {

@@ -45,9 +45,9 @@ def refunded(status: RefundStatus) -> Ok[RefundFacts]:
 
 
 SENT: dict[str, Answer] = {
-    "by hand": Rejected(400, BY_HAND),
-    "refused": Rejected(400, "no"),
-    "key conflict": Rejected(400, "no", key_conflict=True),
+    "by hand": Rejected(BY_HAND),
+    "refused": Rejected("no"),
+    "key conflict": Rejected("no", key_conflict=True),
     "not ours": NotOurs(),
     "key refused": AuthError(),
     "slow down": RateLimited(),
@@ -126,8 +126,8 @@ def _is_idle(call: Call, answer: Answer) -> bool:
         (Task.REFUND, refunded(RefundStatus.SUCCEEDED), Settled(DONE)),
         (Task.REFUND, refunded(RefundStatus.CANCELED), Settled(REFUSED, "canceled")),
         (Task.REFUND, refunded(RefundStatus.PENDING), PENDING),
-        (Task.REFUND, Rejected(400, BY_HAND), NeedsPerson(BY_HAND, BY_HAND)),
-        (Task.REFUND, Rejected(400, "no_money"), Settled(REFUSED, "no_money")),
+        (Task.REFUND, Rejected(BY_HAND), NeedsPerson(BY_HAND, BY_HAND)),
+        (Task.REFUND, Rejected("no_money"), Settled(REFUSED, "no_money")),
         (Task.REFUND, NotSent("busy", 7.0, held_back=True), Retry(Attempt.NONE, why="held back", at_least_s=7.0)),
         (Task.REFUND, RateLimited(9.0), Retry(Attempt.DID_NOTHING, why="RateLimited: ", at_least_s=9.0)),
     ],

@@ -84,7 +84,7 @@ class NoLists(OddLists):
     """The provider has none."""
 
     def list_payments(self, *_window: Any) -> Rejected:
-        return Rejected(0, "no_list")
+        return Rejected("no_list")
 
     list_refunds = list_payments
 

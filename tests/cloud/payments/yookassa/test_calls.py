@@ -59,13 +59,6 @@ def test_capture_is_said_for_both_modes() -> None:
     assert body_of(prepare_create(at_once, COFFEE, "k"))["capture"] is True
 
 
-def test_a_method_that_knows_no_hold_is_taken_at_once() -> None:
-    body = body_of(prepare_create(SHOP, replace(COFFEE, method="sbp"), "k"))
-    assert body["capture"] is True
-    assert body["payment_method_data"] == {"type": "sbp"}
-    assert body_of(prepare_create(SHOP, replace(COFFEE, method="bank_card"), "k"))["capture"] is False
-
-
 def test_a_receipt_travels_along() -> None:
     receipt = FiscalReceipt(terms_of({"vat_code": 1}, None) | {"description": "Кофе"}, 15050, "buyer@example.com")
     said = receipt_object(receipt.terms, receipt.amount, receipt.email)
@@ -81,9 +74,8 @@ def test_the_same_payment_prepares_the_same_bytes() -> None:
     assert prepare_create(SHOP, COFFEE, "k") == prepare_create(SHOP, COFFEE, "k")
 
 
-def test_a_hold_is_captured_whole_or_in_part() -> None:
+def test_a_hold_is_captured_whole() -> None:
     assert body_of(prepare_capture(ID, "k")) == {}
-    assert body_of(prepare_capture(ID, "k", 12000)) == {"amount": {"value": "120.00", "currency": "RUB"}}
     assert prepare_capture(ID, "k").path == f"/payments/{ID}/capture"
 
 
