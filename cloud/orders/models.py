@@ -190,7 +190,7 @@ class Payment(Base):
     method: Mapped[str] = mapped_column(String(32), default="")
     cancel_reason: Mapped[str] = mapped_column(String(64), default="")
     problem: Mapped[str] = mapped_column(String(64), default="")
-    """What does not fit the order (`amount`, `currency`, `shop`, `test`): such money is only ever returned."""
+    """What does not fit the order, in the words of `payments.facts.differences`: such money is only ever returned."""
     captured: Mapped[int] = mapped_column(Integer, default=0)
     refunded: Mapped[int] = mapped_column(Integer, default=0)
     """Returned for certain, whoever asked for it."""

@@ -29,7 +29,7 @@ class Event(StrEnum):
     PAYMENT_CANCELED = "payment_canceled"
     """Declined, not paid within the provider's hour, or a hold given back."""
     PAYMENT_WRONG = "payment_wrong"
-    """Money came that does not fit the order (amount, currency, shop, test flag)."""
+    """Money came that does not fit the order (amount, currency, shop, our marks)."""
     PAID_IN_TIME = "paid_in_time"
     PAID_LATE = "paid_late"
     ORDER_EXPIRED = "order_expired"

@@ -117,26 +117,24 @@ class Page(Generic[T_co]):
 
 @dataclass(frozen=True)
 class Expected:
-    """What our ledger says a payment must look like. `test` None does not compare."""
+    """What our ledger says a payment must look like."""
 
     account_id: str
     amount: int
     metadata: Mapping[str, str]
     currency: str = CURRENCY
-    test: bool | None = None
 
 
 def differences(facts: PaymentFacts, expected: Expected) -> tuple[str, ...]:
     """Names of what the provider says otherwise than our ledger; empty when they agree.
 
-    What is not said is no difference, except metadata: a payment without our marks is not ours to believe.
+    What is not said is no difference, except metadata: a payment without our marks is not ours to believe. Whether it
+    is a test says the shop, not the order: reconciliation compares the two.
     """
     pairs: list[tuple[str, object, object]] = [
         ("account_id", facts.account_id or expected.account_id, expected.account_id),
         ("amount", facts.amount, expected.amount),
         ("currency", facts.currency, expected.currency),
     ]
-    if expected.test is not None and facts.test is not None:
-        pairs.append(("test", facts.test, expected.test))
     pairs += [(f"metadata.{name}", facts.metadata.get(name), text) for name, text in expected.metadata.items()]
     return tuple(name for name, said, ours in pairs if said != ours)

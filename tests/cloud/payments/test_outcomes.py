@@ -9,7 +9,7 @@ from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, differe
 from cloud.payments.outcomes import LONGEST_WAIT_S, REPLAY_LIMIT_S, may_replay, next_ask
 
 NOW = datetime(2026, 3, 2, 7, 15, tzinfo=UTC)
-OURS = Expected("100500", 15000, {"order_id": "o-1"}, test=False)
+OURS = Expected("100500", 15000, {"order_id": "o-1"})
 
 
 def said(
@@ -63,14 +63,17 @@ def test_a_key_is_not_replayed_near_the_end_of_its_life() -> None:
 
 def test_a_payment_that_agrees_has_no_differences() -> None:
     assert differences(said(), OURS) == ()
-    assert differences(said(account_id=None, test=None), OURS) == ()
+    assert differences(said(account_id=None), OURS) == ()
+
+
+def test_a_test_shops_payment_fits_its_order_like_any_other() -> None:
+    assert {differences(said(test=test), OURS) for test in (True, False, None)} == {()}
 
 
 def test_every_difference_is_named() -> None:
     assert differences(said(amount=14999), OURS) == ("amount",)
     assert differences(said(currency="KZT"), OURS) == ("currency",)
     assert differences(said(account_id="100501"), OURS) == ("account_id",)
-    assert differences(said(test=True), OURS) == ("test",)
     assert differences(said(order_id="o-2"), OURS) == ("metadata.order_id",)
     missing = Expected("100500", 15000, {"payment": "pay-1"})
-    assert differences(said(test=True), missing) == ("metadata.payment",)
+    assert differences(said(), missing) == ("metadata.payment",)

@@ -186,6 +186,15 @@ def test_what_does_not_fit_our_books_pours_nothing(
     assert till.world.commands(order_id) == []
 
 
+def test_a_payment_called_a_test_is_poured_for_like_any_other(callbacks_only: CustomTill) -> None:
+    till = callbacks_only
+    order_id = till.open_payment()
+    assert say(till, order_id, test=True) == (200, "stored")
+    till.work()
+    assert till.world.payment(order_id).problem == ""
+    assert len(till.world.commands(order_id)) == 1
+
+
 def test_a_payment_nobody_knows_is_kept_and_answered(
     callbacks_only: CustomTill, caplog: pytest.LogCaptureFixture
 ) -> None:
