@@ -22,7 +22,7 @@ from cloud.payments.reconcile.models import FoundDifference, State
 WAITS_FOR_PERSON = timedelta(minutes=10)
 STUCK_AFTER = timedelta(hours=1)
 """A return is a matter of minutes at the provider; longer, somebody should look."""
-RETURNING = frozenset({Next.RETURN_PROMISED, Next.RETURN_ASKED})
+RETURNING = frozenset({Next.RETURN_OPEN, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
 RECEIPTS_LOOKED_AT = timedelta(days=7)
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3

@@ -21,7 +21,7 @@ from cloud.orders.locked_order import UnknownOrder
 from cloud.orders.making import NotPourable
 from cloud.orders.operator_actions import NotReturnable, NotUndecided, keep_money
 from cloud.orders.pour_again import pour_again
-from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
 from cloud.orders.return_rules import RequestState, ReturnReason
 from cloud.settings import Settings, SettingsError
 from cloud.starting import environ, open_cloud
@@ -58,8 +58,8 @@ def _returning(ready_made: Callable[[], Cloud]) -> click.Command:
         Above the limits (COFFEE_RETURN_LIMIT, COFFEE_RETURN_DAY_LIMIT) it waits for a second person: `approve`.
         """
         cloud = ready_made()
-        wish = Wish(ReturnReason(kind), reason, kopecks)
-        asked = _act(cloud, "not returned", return_requests.ask, order_id, wish, Asker(by), cloud.limits)
+        wanted = Wanted(ReturnReason(kind), reason, kopecks)
+        asked = _act(cloud, "not returned", return_requests.ask, order_id, wanted, Asker(by), cloud.limits)
         if asked.state == RequestState.REQUESTED:
             click.echo(f"{asked.kopecks} kopecks are above the limit: request {asked.id} waits for a second person.")
         else:

@@ -25,7 +25,7 @@ P = TypeVar("P", bound=Part)
 
 
 class Dispatchers(dict[type, Any]):
-    """Workers of this very process, by type: they may be given work in the commit that writes it.
+    """Who in this very process is given what a commit wrote, by type: tasks, payments to ask about, orders to count.
 
     What has no worker here is worked at in another process.
     """

@@ -16,7 +16,7 @@ MEANINGS = {
     Next.WAITING_FOR_BUYER: "paid late: can be poured from the page, else goes back",
     Next.WAITING_FOR_EVIDENCE: "nobody knows yet whether it was poured",
     Next.CAPTURE_DUE: "poured: the hold is being taken",
-    Next.RETURN_PROMISED: "goes back, not asked for yet",
+    Next.RETURN_OPEN: "goes back, not asked for yet",
     Next.RETURN_ASKED: "goes back, the provider has not finished",
     Next.PERSON: "nothing moves it by itself: look at it now",
     Next.DIFFERENCE: "reconciliation found it, and nobody has explained it: look at it now",

@@ -58,7 +58,7 @@ class Next(StrEnum):
     WAITING_FOR_EVIDENCE = "waiting_for_evidence"
     CAPTURE_DUE = "capture_due"
     """Poured; the hold is to be taken."""
-    RETURN_PROMISED = "return_has_open_task"
+    RETURN_OPEN = "return_has_open_task"
     RETURN_ASKED = "return_asked"
     """Sent to the provider, whose answer is not final."""
     PERSON = "person"
@@ -295,5 +295,5 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         (and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),
-        else_=literal(Next.RETURN_PROMISED.value),
+        else_=literal(Next.RETURN_OPEN.value),
     )

@@ -98,7 +98,7 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
         order_tasks.add_task(locked, due.task, key, due.payment_id, now, due.amount, due_at)
         facts = {"order_id": order.id, "kopecks": due.amount}
-        locked.tx.log_after_commit(log.info, "%s promised: %s", due.task.value, due.why, extra=facts)
+        locked.tx.log_after_commit(log.info, "%s owed: %s", due.task.value, due.why, extra=facts)
     else:
         order_tasks.amend_task(locked, open_task, due.amount, due_at)
         locked.tx.notify(outbox.topic(Lane.PROVIDER))  # what is due may have waited for this very decision

@@ -86,7 +86,7 @@ def keep_unclaimed(tx: Transaction, device_uuid: str, said: Outcome, now: dateti
         tx.session.execute(delete(UnclaimedOutcome).where(UnclaimedOutcome.id == oldest))
 
 
-def claim_outcomes(tx: Transaction, order_id: str, device_uuid: str) -> list[Outcome]:
+def take_unclaimed(tx: Transaction, order_id: str, device_uuid: str) -> list[Outcome]:
     """What this device said of this order before we had it, in the order it was said; kept no longer."""
     mine = (UnclaimedOutcome.order_id == order_id, UnclaimedOutcome.device_uuid == device_uuid)
     asked = select(UnclaimedOutcome.said).where(*mine).order_by(UnclaimedOutcome.id)

@@ -90,7 +90,7 @@ class NotAllowed(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """What is wanted: all that is left without a sum."""
 
     reason: ReturnReason
@@ -108,25 +108,25 @@ class Asker:
     stepped_up: bool = False
 
 
-def ask(tx: Transaction, order_id: str, wish: Wish, by: Asker, limits: Limits, now: datetime) -> ReturnRequest:
+def ask(tx: Transaction, order_id: str, wanted: Wanted, by: Asker, limits: Limits, now: datetime) -> ReturnRequest:
     """Ask for a return; what is within the person's limits is decided at once.
 
     Raises `UnknownOrder`, `NotReturnable`, `StepUpNeeded` and `NotAllowed`.
     """
-    words = wish.words.strip()
-    if wish.reason is ReturnReason.OTHER and not words:
+    words = wanted.words.strip()
+    if wanted.reason is ReturnReason.OTHER and not words:
         raise NotAllowed("words_needed", "another reason needs words")
     if len(words) > TEXT_LIMIT or not person(by.name):
         raise NotAllowed("bad_words", f"a name, and at most {TEXT_LIMIT} characters")
     locked = lock_order(tx, order_id)
     if _open_of(tx, order_id) is not None:
         raise NotAllowed("already_asked", "a return of this order is open already")
-    kopecks = wanted_of(locked, wish.kopecks)
+    kopecks = wanted_of(locked, wanted.kopecks)
     hold(tx, f"returns of {person(by.name)}")
     returned = _returned_in_a_day(tx, by.name, now)
     way = way_of(kopecks, returned, limits, is_alone=by.is_alone, stepped_up=by.stepped_up)
     request = ReturnRequest(
-        order_id=order_id, merchant_id=locked.order.merchant_id, kopecks=kopecks, reason=wish.reason.value,
+        order_id=order_id, merchant_id=locked.order.merchant_id, kopecks=kopecks, reason=wanted.reason.value,
         words=words, state=RequestState.REQUESTED.value, requested_by=person(by.name), requested_at=now,
         expires_at=now + OPEN_FOR, status_then=locked.order.status,
         given_then=returned_so_far(locked.order, locked.payments),

@@ -149,7 +149,7 @@ def open_order(
     return _made(tx, found, on_sale, language, rules, now)
 
 
-def claim(tx: Transaction, order_id: str, now: datetime) -> None:
+def phone_came_back(tx: Transaction, order_id: str, now: datetime) -> None:
     """A phone that scanned it has come back: from now on only such a one says where its receipt goes."""
     order = lock_order(tx, order_id).order
     order.claimed_at = order.claimed_at or now

@@ -155,7 +155,7 @@ class Waiting:
     kind: str = ""
 
 
-class Dispatcher:
+class Launcher:
     """Begins due work as it is admitted, in threads of `pool`. `gate_of` is None for a shop that nobody can call."""
 
     def __init__(self, admission: Admission, gate_of: Callable[[Waiting], Gate | None], pool: ThreadPool) -> None:

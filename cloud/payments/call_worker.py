@@ -23,7 +23,7 @@ from cloud.orders.owed_tasks import awaits_decision
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import REFUSED, Task
 from cloud.payments import call_decision, due_calls, openings
-from cloud.payments.admission import Dispatcher, Store, Waiting, Work
+from cloud.payments.admission import Launcher, Store, Waiting, Work
 from cloud.payments.budget import Refusal
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Attempt, Call, Decision, Investigate, Retry, Send, Settled, Went, held_back
@@ -62,7 +62,7 @@ class CallWorker:
         self._public_url = public_url
         self._claim = Claim(owner, LEASE_S)
         self._pool = pool
-        self._dispatcher = Dispatcher(clients.admission, clients.gate_of, pool)
+        self._launcher = Launcher(clients.admission, clients.gate_of, pool)
         self._clock = clock
         self._results = CallResults(database, rules, jitter, clock)
         self._openings = openings or Openings(database, owner, clock)
@@ -74,7 +74,7 @@ class CallWorker:
             return idle  # a freed slot wakes us
         with self._database.read() as session:
             waiting, later = due_calls.waiting(session, now)
-        again = self._dispatcher.begin(waiting, now, partial(self._take, now))
+        again = self._launcher.begin(waiting, now, partial(self._take, now))
         return min((at for at in (again, later) if at is not None), default=idle)
 
     def open(self, row: OutboxRow) -> None:
@@ -134,7 +134,7 @@ class CallWorker:
         if isinstance(permit, Refusal):
             self._pool.submit(partial(self._results.apply, row, held_back(permit.wait_s)))
         else:
-            self._dispatcher.submit(permit, partial(self._carry_out, row, payment, order))
+            self._launcher.submit(permit, partial(self._carry_out, row, payment, order))
 
     def claim_new(
         self, tx: Transaction, payment: Payment, order: Order, provider: Provider, now: datetime

@@ -21,7 +21,7 @@ from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
 from cloud.payments import unplaced
-from cloud.payments.admission import Dispatcher, Store, Waiting, Work
+from cloud.payments.admission import Launcher, Store, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
@@ -118,8 +118,8 @@ class StatusPoller:
         self._clients = clients
         self._rules = rules
         self._pool = pool
-        self._dispatcher = Dispatcher(clients.admission, clients.gate_of, pool)
-        self._unplaced = Unplaced(database, clients, self._dispatcher, self._check, clock)
+        self._launcher = Launcher(clients.admission, clients.gate_of, pool)
+        self._unplaced = Unplaced(database, clients, self._launcher, self._check, clock)
         self._jitter = jitter
         self._clock = clock
 
@@ -156,7 +156,7 @@ class StatusPoller:
         permit = self._clients.admission.admit(gate, _priority_of(payment.told_at is not None))
         if isinstance(permit, Refusal):
             return permit
-        self._dispatcher.submit(permit, partial(self._check, payment))
+        self._launcher.submit(permit, partial(self._check, payment))
         return None
 
     def step(self, now: datetime) -> datetime:
@@ -169,7 +169,7 @@ class StatusPoller:
             waiting = [_waiting(*row) for row in session.connection().execute(_WAITING, asked)]
             asked = {"now": now, "held_no_longer": now + timedelta(seconds=unplaced.LEASE_S)}
             later, is_unplaced = session.connection().execute(_WHAT_ELSE, asked).one()
-        again = self._dispatcher.begin(waiting, now, partial(self._take_due, now))
+        again = self._launcher.begin(waiting, now, partial(self._take_due, now))
         if is_unplaced:
             self._unplaced.step(now)
         return min((at for at in (again, later) if at is not None), default=idle)

@@ -18,7 +18,7 @@ from cloud.database.due import due
 from cloud.database.transaction import Transaction
 from cloud.orders import archive, paying
 from cloud.orders.models import Payment
-from cloud.payments.admission import Dispatcher, Store
+from cloud.payments.admission import Launcher, Store
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
@@ -47,13 +47,13 @@ class Unplaced:
         self,
         database: Database,
         clients: ProviderClients,
-        dispatcher: Dispatcher,
+        launcher: Launcher,
         check: Callable[[Payment], Store],
         clock: Clock,
     ) -> None:
         self._database = database
         self._clients = clients
-        self._dispatcher = dispatcher
+        self._launcher = launcher
         self._check = check
         self._clock = clock
 
@@ -77,7 +77,7 @@ class Unplaced:
             wait_s = permit.wait_s if news.our_payment else max(permit.wait_s, HELD_BACK_S)
             self._database.transact(_look_again, news.id, now + timedelta(seconds=wait_s))
         else:
-            self._dispatcher.submit(permit, partial(self._adopt, provider, news, now))
+            self._launcher.submit(permit, partial(self._adopt, provider, news, now))
 
     @staticmethod
     def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:

@@ -72,7 +72,7 @@ def own(
         ("worker", "event=machine_accepted"),
         ("agent", " brewing "),
         ("worker", "-> successful"),
-        ("worker", "capture promised"),
+        ("worker", "capture owed"),
     ],
 )
 def test_crashed_when(who: str, says: str, own: tuple[World, CrashingServer]) -> None:

@@ -14,7 +14,7 @@ MOMENTS = {
     "sent": "order paid -> make_pending",
     "accepted": "event=machine_accepted",
     "successful": "-> successful",
-    "capture promised": "capture promised",
+    "capture owed": "capture owed",
 }
 ALWAYS = ("published", "accepted")
 ENDS = ("-> successful", "-> make_failed")

@@ -16,7 +16,7 @@ from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
 from cloud.orders.models import Order
 from cloud.orders.operator_actions import NotReturnable, NotUndecided, WrongSum
-from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
 from cloud.orders.return_rules import RequestState, ReturnReason, StepUpNeeded
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def perform_return(desk: Desk, order_id: str, reason: ReturnReason, words: str, 
     def work(tx: Transaction) -> Done[ReturnRequest]:
         before = _money(tx.session, order_id)
         by = asker(desk, tx.session, desk.about().merchant_id)
-        request = return_requests.ask(tx, order_id, Wish(reason, words, kopecks), by, desk.cloud.limits, desk.now)
+        request = return_requests.ask(tx, order_id, Wanted(reason, words, kopecks), by, desk.cloud.limits, desk.now)
         after = _money(tx.session, order_id) | {"request": request.id, "state": request.state}
         return Done(request, before, after | {"kopecks": request.kopecks})
 

@@ -3,7 +3,7 @@
 from cloud.database.transaction import Transaction
 from cloud.orders import claims, return_requests
 from cloud.orders.claims import ClaimKind
-from cloud.orders.return_requests import Asker, Wish
+from cloud.orders.return_requests import Asker, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
 from cloud.releases.models import Release
 from protocol.reasons import Result
@@ -40,6 +40,6 @@ def a_release(console: Console, version: str = "0.2.0") -> str:
 def a_request(console: Console) -> str:
     """A return that waits for a second person."""
     world = console.world
-    wish, by = Wish(ReturnReason.BAD_DRINK, "cold"), Asker("somebody@example.com")
-    asked = world.database.transact(return_requests.ask, poured(world), wish, by, Limits(1, 1), world.now)
+    wanted, by = Wanted(ReturnReason.BAD_DRINK, "cold"), Asker("somebody@example.com")
+    asked = world.database.transact(return_requests.ask, poured(world), wanted, by, Limits(1, 1), world.now)
     return str(asked.id)

@@ -21,7 +21,7 @@ from cloud.fleet.zones import DEFAULT, zone
 from cloud.orders import claims, return_requests, sales_days
 from cloud.orders.claims import ClaimKind
 from cloud.orders.models import Order
-from cloud.orders.return_requests import Asker, Wish
+from cloud.orders.return_requests import Asker, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
 from cloud.orders.sales_days import EVERY
 from cloud.payments.reconcile.models import FoundDifference
@@ -117,8 +117,8 @@ def _orders(console: Console) -> str:
     for kind, words in said:
         transact(claims.say, poured(world), kind, words, "ru", world.now)
         console.clock.advance(1100)
-    wish, by = Wish(ReturnReason.BAD_DRINK, "позвонил и пожаловался"), Asker("support@example.com")
-    transact(return_requests.ask, poured(world), wish, by, Limits(1, 1), world.now)
+    wanted, by = Wanted(ReturnReason.BAD_DRINK, "позвонил и пожаловался"), Asker("support@example.com")
+    transact(return_requests.ask, poured(world), wanted, by, Limits(1, 1), world.now)
     order_id = failed(console, "20261123044945471c8a70-9ace-cndn")
     console.clock.advance(900)
     poured(world)

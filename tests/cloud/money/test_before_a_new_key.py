@@ -124,7 +124,7 @@ def test_while_the_books_there_cannot_be_asked_no_new_key_is_used(market: Market
         market.work(3600)
     assert market.wire.keys("ref") == []
     assert market.world.open_tasks(order_id, Task.REFUND) == ["refund"]
-    assert risks(market) == {Next.RETURN_PROMISED: PART}, "and it is seen to stand open"
+    assert risks(market) == {Next.RETURN_OPEN: PART}, "and it is seen to stand open"
     market.wire.standing = Fate.WELL
     market.end()
     assert returned(market) == [PART]

@@ -72,7 +72,7 @@ def test_a_drink_poured_and_paid_is_no_risk(world: World) -> None:
         (Status.PAID, Next.POURING),
         (Status.MAKE_PENDING, Next.POURING),
         (Status.MANUAL_MAKE, Next.WAITING_FOR_BUYER),
-        (Status.MAKE_FAILED, Next.RETURN_PROMISED),
+        (Status.MAKE_FAILED, Next.RETURN_OPEN),
     ],
 )
 def test_money_is_told_by_what_happens_to_it_next(world: World, status: Status, action: Next, account: Any) -> None:
@@ -95,7 +95,7 @@ def test_evidence_is_waited_for_then_the_return_is_promised_then_asked_for(world
     world.wait(world.rules.ack_timeout_s + 1)
     assert actions(world) == {Next.WAITING_FOR_EVIDENCE: PRICE}
     world.wait(world.rules.uncertain_grace_s + 1)
-    assert actions(world) == {Next.RETURN_PROMISED: PRICE}
+    assert actions(world) == {Next.RETURN_OPEN: PRICE}
     world.database.transact(begin_all, world)
     assert actions(world) == {Next.RETURN_ASKED: PRICE}
     world.refunded(world.payment(order_id).id)
@@ -118,7 +118,7 @@ def test_what_is_returned_of_a_poured_drink_is_at_risk_since_it_was_decided(worl
         world.database.transact(give_back, order_id, kopecks, "op@example.org", "sour", world.now)
         decided_at = world.now
         world.clock.advance(90)
-        assert risks(world) == [AtRisk(Next.RETURN_PROMISED, kopecks, 1, 90)]
+        assert risks(world) == [AtRisk(Next.RETURN_OPEN, kopecks, 1, 90)]
         with world.database.read() as session:
             assert [money.return_since for money in each_at_risk(session, world.now)] == [decided_at]
         world.database.transact(finish_all, world)
@@ -149,7 +149,7 @@ def test_money_that_does_not_fit_its_order_goes_back(world: World) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id)
     world.tell(payment_id, PaymentState.HELD, problem="amount")
-    assert actions(world) == {Next.RETURN_PROMISED: PRICE}
+    assert actions(world) == {Next.RETURN_OPEN: PRICE}
 
 
 def forget_the_key(world: World) -> None:
@@ -213,7 +213,7 @@ def test_each_payment_can_be_listed_oldest_first_and_by_shop(world: World) -> No
         none = each_at_risk(session, world.now, account=("south", "Yookassa", "100500"))
         all_of_it = each_at_risk(session, world.now, account=("north", "Yookassa", "100500"))
     assert [money.order_id for money in listed] == [first, second]
-    assert [money.action for money in listed] == [Next.RETURN_PROMISED, Next.POURING]
+    assert [money.action for money in listed] == [Next.RETURN_OPEN, Next.POURING]
     assert none == []
     assert all_of_it == listed
     assert listed[0].has_credential is True

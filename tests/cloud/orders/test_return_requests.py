@@ -9,7 +9,7 @@ from sqlalchemy import text
 from cloud.orders import claims, operator_actions, order_tasks, return_followup, return_requests
 from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.return_followup import ReturnFollowup
-from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wish
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
 from cloud.orders.return_rules import (
     Limits,
     MoneyNow,
@@ -29,13 +29,13 @@ from tests.cloud.worlds import HOLD, PRICE, World
 pytestmark = pytest.mark.any_database
 
 ANNA, BORIS = "anna@example.org", "boris@example.org"
-COLD = Wish(ReturnReason.BAD_DRINK, "the cup was cold")
+COLD = Wanted(ReturnReason.BAD_DRINK, "the cup was cold")
 SMALL = Limits(per_act=10_000, per_person_day=20_000)
 WIDE = Limits(per_act=PRICE, per_person_day=2 * PRICE)
 
 
-def ask(world: World, order_id: str, limits: Limits = WIDE, wish: Wish = COLD, by: str = ANNA, **more: bool) -> int:
-    asked = world.database.transact(return_requests.ask, order_id, wish, Asker(by, **more), limits, world.now)
+def ask(world: World, order_id: str, limits: Limits = WIDE, wanted: Wanted = COLD, by: str = ANNA, **more: bool) -> int:
+    asked = world.database.transact(return_requests.ask, order_id, wanted, Asker(by, **more), limits, world.now)
     return asked.id
 
 
@@ -117,7 +117,7 @@ def test_what_was_returned_by_another_way_meanwhile_is_not_returned_twice(world:
 def test_a_part_returned_in_the_cabinet_meanwhile_is_not_returned_once_more(world: World) -> None:
     """Regression: only what was decided here counted, and the second person's yes sent the same part again."""
     order_id = poured(world)
-    part = Wish(ReturnReason.HALF_POURED, kopecks=5000)
+    part = Wanted(ReturnReason.HALF_POURED, kopecks=5000)
     asked = ask(world, order_id, Limits(per_act=100), part)
     world.refunded(world.payment(order_id).id, "rf-cabinet", 5000)
     with pytest.raises(NotAllowed, match="5000 kopecks returned"):
@@ -256,7 +256,7 @@ def _settle(locked: object, world: World) -> None:
 
 def test_another_reason_needs_words(world: World) -> None:
     with pytest.raises(NotAllowed, match="words"):
-        ask(world, poured(world), wish=Wish(ReturnReason.OTHER, "  "))
+        ask(world, poured(world), wanted=Wanted(ReturnReason.OTHER, "  "))
 
 
 def test_what_cannot_be_returned_cannot_be_asked_for(world: World) -> None:

@@ -10,7 +10,7 @@ from cloud.orders.money import PaymentState
 from cloud.orders.operator_actions import NotReturnable, NotUndecided
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
-from cloud.orders.return_requests import Asker, Wish
+from cloud.orders.return_requests import Asker, Wanted
 from cloud.orders.return_rules import Limits, ReturnReason
 from cloud.orders.rules import Rules
 from cloud.orders.states import Status
@@ -158,7 +158,7 @@ def test_what_is_back_waits_for_nobodys_word(world: World, account: Account, wai
     assert [change.event for change in world.history(order_id)].count("nothing_to_decide") == waits
     with pytest.raises(NotUndecided):
         world.database.transact(operator_actions.keep_money, order_id, "anna", "seen", world.now)
-    asked = Wish(ReturnReason.NOT_POURED), Asker("anna"), Limits()
+    asked = Wanted(ReturnReason.NOT_POURED), Asker("anna"), Limits()
     with pytest.raises(NotReturnable):
         world.database.transact(return_requests.ask, order_id, *asked, world.now)
     world.report(order_id, Result.DONE)

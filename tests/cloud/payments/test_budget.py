@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.background.loops import ThreadPool
-from cloud.payments.admission import Admission, Dispatcher, Gate, Permit, Store, Waiting, Work
+from cloud.payments.admission import Admission, Gate, Launcher, Permit, Store, Waiting, Work
 from cloud.payments.budget import (
     BUSY,
     CIRCUIT,
@@ -274,7 +274,7 @@ def test_nothing_begins_once_the_process_ends_and_nobody_waits_for_it() -> None:
 def test_a_claim_that_fails_gives_its_permits_back() -> None:
     """Regression: each failure of the database closed one of the shop's slots for good (world 268)."""
     gate, admission = a_gate([0.0]), Admission()
-    dispatcher = Dispatcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
+    launcher = Launcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
     waiting = [Waiting("north", "Yookassa", "100500", Priority.NEWS, 1, START)]
 
     def fails(_of: Waiting, _limit: int) -> list[Work]:
@@ -282,15 +282,15 @@ def test_a_claim_that_fails_gives_its_permits_back() -> None:
 
     for _ in range(SHOP_SLOTS + 1):
         with pytest.raises(OSError, match="away"):
-            dispatcher.begin(waiting, START, fails)
+            launcher.begin(waiting, START, fails)
     done: list[int] = []
-    assert dispatcher.begin(waiting, START, lambda _of, _limit: [lambda: done.append(1)]) is None
+    assert launcher.begin(waiting, START, lambda _of, _limit: [lambda: done.append(1)]) is None
     assert done == [1]
 
 
 def test_a_slot_is_held_while_the_shop_is_asked_and_not_while_its_answer_is_stored() -> None:
     gate, admission, told = a_gate([0.0]), Admission(slots=1), list[type]()
-    dispatcher = Dispatcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
+    launcher = Launcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
 
     def look() -> None:
         told.append(type(admission.admit(gate, Priority.NEWS)))
@@ -301,5 +301,5 @@ def test_a_slot_is_held_while_the_shop_is_asked_and_not_while_its_answer_is_stor
 
     permit = admission.admit(gate, Priority.NEWS)
     assert isinstance(permit, Permit)
-    dispatcher.submit(permit, work)
+    launcher.submit(permit, work)
     assert told == [Refusal, Permit]
