@@ -13,6 +13,8 @@ from cloud.background.loops import Clock, ThreadPool, utc_now
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.http import TmetrHttp
 from cloud.database.database import BESIDE_THE_POOL, Database
+from cloud.fleet.custom_account import CUSTOM
+from cloud.fleet.models import PROVIDER_OF
 from cloud.fleet.vault import Vault
 from cloud.metrics.counts import Counts
 from cloud.metrics.totals import Keeper
@@ -24,7 +26,7 @@ from cloud.payments.counted_calls import counted
 from cloud.payments.openings import Openings
 from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
 from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import CUSTOM, LedgerView, addresses_of
+from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.rate import TokenBucket
@@ -35,8 +37,6 @@ from cloud.payments.tbank.webhook import SCENARIO as TBANK
 from cloud.payments.yookassa.client import YooKassaClient
 from cloud.settings import Settings
 
-YOOKASSA = frozenset({"Yookassa", "YookassaReceipt"})
-"""Scenarios whose payments are opened at YooKassa; the second sends a fiscal receipt with each."""
 CALL_SLOTS = 16
 """Provider calls under way at once in one process; each may take its 35 s."""
 
@@ -130,7 +130,7 @@ def connector(settings: Settings, database: Database, clock: Clock = utc_now) ->
                 callback_url=settings.public_url + CUSTOM_CALLBACK,
                 now=clock,
             )
-        if scenario not in YOOKASSA:
+        if PROVIDER_OF.get(scenario) != "yookassa":
             raise NoCredential(f"payment scenario {scenario} is not available in this version")
         return YooKassaClient(
             shop,

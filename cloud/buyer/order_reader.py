@@ -12,10 +12,9 @@ from cloud.buyer.order_view import DeviceView, OrderView, ReceiptView
 from cloud.database.database import Database
 from cloud.fleet import notes
 from cloud.fleet.availability import CLOSED, closed_code
-from cloud.fleet.models import NOTE_FIELDS, Device
+from cloud.fleet.models import NOTE_FIELDS, Control, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
-from cloud.fleet.silence import OVER_TMETR
 from cloud.orders import archive
 from cloud.orders.money import PaymentState, Return
 from cloud.orders.owed_tasks import by_hand
@@ -137,6 +136,6 @@ def _receipt(order: OrderRow) -> ReceiptView | None:
 
 def _never_tells(order: OrderRow) -> bool:
     """An order that was sent to such a machine, until somebody says better."""
-    if order.control == OVER_TMETR:
+    if order.control == Control.TMETR_API:
         return order.status == Status.MAKE_PENDING or order.reason == Event.NO_ACK
     return order.reason == UNOBSERVABLE

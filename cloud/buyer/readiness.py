@@ -26,7 +26,7 @@ from cloud.fleet.availability import (
     can_be_sold,
     drink_of,
 )
-from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.models import Control, Device, DeviceLive, Drink
 from cloud.orders.models import Order
 from protocol.reasons import MachineState, RejectCode
 
@@ -90,8 +90,7 @@ class Asking:
     ) -> str:  # fmt: skip
         """The code of why this drink could not be made, "" when it could. What is sold needs no place on the menu."""
         told, live = self._told(device, drink_no, order_id, is_sold=is_sold)
-        can_answer = self._is_live and live is not None and device.control == "agent" and device.status == "active"
-        if can_answer and told not in _VAIN_TO_ASK:
+        if self._is_live and live is not None and _is_asked(device) and told not in _VAIN_TO_ASK:
             answer = self._ask(device, drink_no, size, patience)
             told = told if answer is None else answer
         return _in_detail(told, live)
@@ -114,7 +113,7 @@ class Asking:
 
     def _is_carrier_doubtful(self, device: Device) -> bool:
         """It may have died since it was seen; whether it still carries a question tells."""
-        if self._carrier_seen is None or not self._is_live or device.control != "agent" or device.status != "active":
+        if self._carrier_seen is None or not self._is_live or not _is_asked(device):
             return False
         seen = self._carrier_seen(device)
         return seen is None or self._clock() - seen > SURE_FOR
@@ -156,6 +155,11 @@ class Asking:
             until = reservation.reserved_until(session, order.device_uuid, order.id, now, presence)
             return Readiness(RESERVED, until) if until is not None else READY
         return Readiness(code)
+
+
+def _is_asked(device: Device) -> bool:
+    """Whether it is sold from and has an agent to ask."""
+    return device.control == Control.AGENT and device.status == "active"
 
 
 def _in_detail(code: str, live: DeviceLive | None) -> str:

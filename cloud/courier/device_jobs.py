@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.database.base import Base
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing, sessions
-from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.models import Control, Device, DeviceLive, Drink
 from cloud.orders import outbox
 from cloud.orders.models import Order
 from cloud.orders.states import Status
@@ -175,7 +175,7 @@ def ask(tx: Transaction, device_uuid: str, wanted: Wanted, by: str, job_id: str,
     """Have a worker put it to the agent. Raises `NotNow`: while an order is live, or another job; `NoSuchThing`."""
     device = closing.lock(tx, device_uuid)  # two who ask at once: the second finds the first's job
     assert isinstance(device, Device)  # noqa: S101  # without a drink it is the machine
-    if device.control != "agent":
+    if device.control != Control.AGENT:
         raise NotNow(NO_AGENT)
     if wanted.kind is Kind.TEST_CUP and not _pours(tx.session, device_uuid, wanted):
         raise NotNow(NO_DRINK)

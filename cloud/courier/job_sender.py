@@ -13,7 +13,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox
 from cloud.orders.outbox import Claim, OutboxRow
-from cloud.orders.tasks import Lane
+from cloud.orders.tasks import VOID, Lane
 from protocol.errors import WireError
 from protocol.messages import Make, Message, Restart, Resume, Rinse, Settings, Update, encode
 from protocol.reasons import RinseProgram
@@ -51,7 +51,7 @@ class JobSender:
         for row in outbox.claim(tx, Lane.JOBS, now, Claim(self._owner, LEASE_S)):
             job = tx.session.get(DeviceJob, row.subject, with_for_update=True)
             if job is None or job.expires_at <= now:
-                outbox.end(tx, row.key, "void", now)
+                outbox.end(tx, row.key, VOID, now)
             elif job.sent_at is None and self._is_in_the_way(tx, job, now):
                 refuse(tx, job, BUSY, now)
             else:

@@ -26,7 +26,7 @@ from cloud.orders.models import MakeCommand
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import DONE, REFUSED, STOPPED, Lane, Task
+from cloud.orders.tasks import DONE, REFUSED, STOPPED, VOID, Lane, Task
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
@@ -41,8 +41,6 @@ LONGEST_QUERY_WAIT_S = 300.0
 """A question about the past is no hurry: an agent that stays away is asked ever more rarely, for a day."""
 RESEND_S = 3.0
 """A drink the machine has not spoken of is sent again after so long, then after twice that, and so on."""
-POINTLESS = "void"
-"""Verdict of a sending that nobody wants any more."""
 TOO_LATE = "not handed to the broker before its deadline"
 FAILED = 128
 """MQTT reason codes from here on are refusals."""
@@ -124,7 +122,7 @@ class Publisher:
             elif command.is_wanted_drink:
                 self._write(command, self._never, command.row, TOO_LATE)
             else:
-                self._write(command, self._rows.settle, command.row, POINTLESS, now)
+                self._write(command, self._rows.settle, command.row, VOID, now)
         except (NotConnected, OSError) as error:
             log.error("make command not sent, will try until its deadline: %s", error, extra=command.log_fields())
             self._write(command, self._again, command.row, str(error))

@@ -15,7 +15,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import device_condition
 from cloud.fleet.device_condition import SEEN_EVERY
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 
 QUIET_FOR = SEEN_EVERY + timedelta(minutes=5)
 """Since it was last noted as seen; our agents say their state once a minute."""
@@ -48,7 +48,9 @@ class Silence:
                 session.scalars(
                     select(DeviceLive.device_uuid)
                     .join(Device, Device.device_uuid == DeviceLive.device_uuid)
-                    .where(Device.control == "agent", DeviceLive.online, DeviceLive.seen_at < now - QUIET_FOR)
+                    .where(
+                        Device.control == Control.AGENT.value, DeviceLive.online, DeviceLive.seen_at < now - QUIET_FOR
+                    )
                     .order_by(DeviceLive.seen_at)
                     .limit(MOST)
                 )

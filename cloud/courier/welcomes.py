@@ -16,7 +16,7 @@ from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
 from cloud.database.database import Database
 from cloud.fleet import device_condition, sessions
-from cloud.fleet.models import Device
+from cloud.fleet.models import Control, Device
 from cloud.orders import making
 from cloud.orders.locked_order import order_key
 from cloud.orders.models import MakeCommand
@@ -112,6 +112,8 @@ class Welcomes:
     def _spread_of_fleet(self, now: datetime) -> float:
         if self._counted_at is None or not self._counted_at <= now < self._counted_at + COUNTED_EVERY:
             with self._database.read() as session:
-                machines = session.scalar(select(func.count()).select_from(Device).where(Device.control == "agent"))
+                machines = session.scalar(
+                    select(func.count()).select_from(Device).where(Device.control == Control.AGENT.value)
+                )
             self._spread_s, self._counted_at = spread_s(machines or 0), now
         return self._spread_s

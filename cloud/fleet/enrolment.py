@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cloud.database.base import Base
 from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities
-from cloud.fleet.models import Device
+from cloud.fleet.models import Control, Device
 from cloud.fleet.vault import Vault, derive
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -67,7 +67,7 @@ class Codes:
     def begin(self, tx: Transaction, device_uuid: str, now: datetime) -> str:
         """A fresh code for this device. Raises `CannotEnrol`."""
         device = tx.session.get(Device, device_uuid)
-        if device is None or device.control != "agent":
+        if device is None or device.control != Control.AGENT:
             raise CannotEnrol(f"there is no device {device_uuid} with an agent")
         if device_uuid in self._reserved:
             raise CannotEnrol(f"{device_uuid} is the cloud's own name at the broker: give the machine another")

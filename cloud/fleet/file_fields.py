@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cloud.fleet import receipt_terms, zones
-from cloud.fleet.models import CONTROLS, DEVICE_STATUSES, NOTE_FIELDS, PRICE_SOURCES, SCENARIOS, UNOBSERVED
+from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, PRICE_SOURCES, SCENARIOS, UNOBSERVED, Control
 from cloud.fleet.notes import MAX_NOTE, clean
 from cloud.fleet.qr_key import QR_RULES
 from protocol.errors import Malformed
@@ -214,7 +214,7 @@ DEVICE = {
     "zone": Field(zone),
     "serial_no": Field(text(0, 64)),
     "payment_scenario": Field(SCENARIO, required=True),
-    "control": Field(one_of(CONTROLS)),
+    "control": Field(one_of(tuple(Control))),
     "price_source": Field(one_of(PRICE_SOURCES)),
     "unobserved": Field(one_of(UNOBSERVED)),
     "status": Field(one_of(DEVICE_STATUSES)),

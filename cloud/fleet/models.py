@@ -1,6 +1,7 @@
 """Tables of the fleet. Nobody here knows of orders or payments; notes are stored cleaned (see `notes.py`)."""
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String, Text, text
@@ -10,10 +11,19 @@ from cloud.database.base import Base
 from cloud.fleet.zones import DEFAULT as DEFAULT_ZONE
 
 DEVICE_STATUSES = ("active", "closed", "test")
-CONTROLS = ("agent", "tmetr-api")
 PRICE_SOURCES = ("catalogue", "tmetr")
 UNOBSERVED = ("return", "trust")
-SCENARIOS = ("Yookassa", "YookassaReceipt", "TBank", "Custom")
+PROVIDER_OF = {"Yookassa": "yookassa", "YookassaReceipt": "yookassa", "TBank": "tbank", "Custom": "custom"}
+"""By payment scenario; `YookassaReceipt` sends a fiscal receipt with each payment."""
+SCENARIOS = tuple(PROVIDER_OF)
+
+
+class Control(StrEnum):
+    """Who drives a machine. The words are those of fleet files."""
+
+    AGENT = "agent"
+    TMETR_API = "tmetr-api"
+    """It takes a command and tells no outcome."""
 
 
 class Merchant(Base):
@@ -98,7 +108,7 @@ class Device(Closable, Base):
     serial_no: Mapped[str] = mapped_column(String(64), default="", server_default="")
     """On the machine's plate: what a receipt and a service contract name it by."""
     payment_scenario: Mapped[str] = mapped_column(String(32))
-    control: Mapped[str] = mapped_column(String(16), default="agent")
+    control: Mapped[str] = mapped_column(String(16), default=Control.AGENT.value)
     price_source: Mapped[str] = mapped_column(String(16), default="catalogue", server_default="catalogue")
     """Who says what a drink costs: our catalogue, or the Tmetr API, asked at each scan."""
     unobserved: Mapped[str] = mapped_column(String(16), default="", server_default="")

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import Control, DeviceLive
 
-OVER_TMETR = "tmetr-api"
-"""The Tmetr API takes a command and tells no outcome."""
 TELLING = frozenset({"finish", "order", "counters"})
 """A machine that can do any of these lets an outcome be known (docs/wire-contract.md 1.3)."""
 HEARD = frozenset({"up", "quiet", "open"})
@@ -22,7 +20,7 @@ COSTS = {
 def never_tells(control: str, live: DeviceLive | None) -> bool:
     """No outcome of this machine can ever be known; false where that is not known yet."""
     state: dict[str, Any] = (live.state if live is not None else None) or {}
-    if control == OVER_TMETR:
+    if control == Control.TMETR_API:
         return True
     can = state.get("capabilities")
     return state.get("link") in HEARD and isinstance(can, list) and TELLING.isdisjoint(can)

@@ -15,12 +15,12 @@ from cloud.database.database import Database
 from cloud.database.listen import ChangeListener
 from cloud.fleet import accounts, silence
 from cloud.fleet.accounts import Known
-from cloud.fleet.models import Credential, Device, DeviceLive, FormerCredential
+from cloud.fleet.custom_account import CUSTOM
+from cloud.fleet.models import Control, Credential, Device, DeviceLive, FormerCredential
 from cloud.fleet.vault import SecretUnreadable
 from cloud.orders import trusted_outcome
 from cloud.orders.at_risk import unsettled
 from cloud.payments.outcomes import Ok
-from cloud.payments.own_page.ledger_view import CUSTOM
 from cloud.payments.provider_clients import NoCredential
 from cloud.payments.yookassa.receipts import setup_problem
 from cloud.settings import Settings
@@ -113,7 +113,7 @@ def _broker(settings: Settings) -> Finding:
 def _tmetr(cloud: Cloud) -> list[Finding]:
     """A heartbeat is asked for; nothing to say where no machine and no setting needs the Tmetr API."""
     with cloud.database.read() as session:
-        machines = session.scalars(select(Device.device_uuid).where(Device.control == "tmetr-api")).all()
+        machines = session.scalars(select(Device.device_uuid).where(Device.control == Control.TMETR_API.value)).all()
     client = cloud.tmetr()
     if client is None:
         words = f"{len(machines)} machine(s) are driven over the Tmetr API: COFFEE_TMETR_URL is not set"

@@ -11,12 +11,12 @@ from sqlalchemy import select, update
 
 from cloud.access.journal import Author, Entry, Subject, record
 from cloud.database.transaction import Transaction
+from cloud.fleet.custom_account import CUSTOM
 from cloud.orders import receipts
 from cloud.orders.claims import Claim, ClaimMessage, open_claim
 from cloud.orders.locked_order import lock_order
 from cloud.orders.status_change import add_note
 from cloud.payments.models import ERASED, StoredNotification
-from cloud.payments.own_page.ledger_view import CUSTOM
 from cloud.payments.own_page.objects import without_words
 
 NO_WORDS = "—"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.database.due import is_due
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
+from cloud.fleet.models import Control
 from cloud.orders import order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
@@ -260,7 +261,7 @@ def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime)
             _failed(locked, False, rules, now)
         case Status.PAID if issued is not None:
             withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
-            _not_sent(locked, issued, withdrawn, "not handed to the broker before its deadline", rules, now)
+            _not_sent(locked, issued, withdrawn, "not handed over before its deadline", rules, now)
         case Status.MAKE_PENDING:
             if issued is None:  # a bug of ours: whatever became of it, the buyer must not wait for ever
                 facts = {"order_id": order.id, "device": order.device_uuid}
@@ -366,7 +367,7 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
 
 def lane_of(locked: LockedOrder) -> Lane:
     """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
-    return Lane.TMETR if locked.control == "tmetr-api" else Lane.MQTT
+    return Lane.TMETR if locked.control == Control.TMETR_API else Lane.MQTT
 
 
 def _of_device(

@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, or_, select
 from cloud.database.plain_rows import table_of
 from cloud.fleet import closing
 from cloud.fleet.availability import standing_faults
-from cloud.fleet.models import Device, DeviceLive, Drink
+from cloud.fleet.models import Control, Device, DeviceLive, Drink
 from cloud.orders.breaker import LOOK_BACK, Ended, what_closes
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Order
@@ -47,7 +47,7 @@ _ENDED = (
 def close_what_fails(locked: LockedOrder, now: datetime) -> None:
     """The order has just become `make_failed`. A test device, and one whose outcomes nobody observes, never close."""
     tx, order = locked.tx, locked.order
-    if order.is_test or order.status != Status.MAKE_FAILED or locked.control != "agent":
+    if order.is_test or order.status != Status.MAKE_FAILED or locked.control != Control.AGENT:
         return
     tx.write()  # what ends with it is looked at as well
     machine = tx.connection.execute(_MACHINE, {"device": order.device_uuid}).first()

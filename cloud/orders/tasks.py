@@ -1,4 +1,7 @@
-"""The tasks an order can give to the outbox, who carries each out, and how each can end. Pure: words, no rows."""
+"""The tasks an order can give to the outbox, who carries each out, and how each can end. Pure: words, no rows.
+
+A job ends as its agent says (`courier/device_jobs.py`), a message to operators may be given up (`alerts/sendings.py`).
+"""
 
 from enum import StrEnum
 
@@ -42,6 +45,12 @@ STOPPED = "stopped"
 """Verdict of a task that may have been done once, and is not tried again."""
 NEVER_RETURNED = frozenset({WITHDRAWN, STOPPED})
 """Verdicts of a return that nobody made: was a stopped one made after all, its payment tells."""
+VOID = "void"
+"""Verdict of a sending that nobody wants any more."""
+OVERDUE = "expired"
+"""Verdict of a make command that certainly nobody had heard when its deadline passed."""
+UNKNOWN = "unknown"
+"""Verdict of a make command that may have been heard."""
 DONE = "done"
 REFUSED = "refused"
 """Verdict of a call the provider definitely would not do; asked anew later, under a new key."""

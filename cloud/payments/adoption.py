@@ -18,12 +18,11 @@ from cloud.database.due import due
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
-from cloud.fleet.models import Device
+from cloud.fleet.models import PROVIDER_OF, Device
 from cloud.orders import adopting, paying, restores
 from cloud.orders.adopting import Listed, UnknownMachine
 from cloud.orders.restores import Restore, RestoredShop
 from cloud.orders.rules import Rules
-from cloud.payments.counted_calls import PROVIDER_OF
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients

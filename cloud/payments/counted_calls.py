@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
+from cloud.fleet.models import PROVIDER_OF
 from cloud.metrics.counts import Counts, Histogram
 from cloud.payments.admission import Gate
 from cloud.payments.facts import Page, PaymentFacts, RefundFacts, ShopFacts
@@ -21,8 +22,6 @@ from cloud.payments.outcomes import (
 from cloud.payments.provider import FiscalReceipt, NewPayment, PreparedCall, Provider, Shop
 
 T = TypeVar("T")
-PROVIDER_OF = {"Yookassa": "yookassa", "YookassaReceipt": "yookassa", "TBank": "tbank", "Custom": "custom"}
-"""By payment scenario."""
 _ENDS: dict[type, str] = {
     Ok: "ok", Rejected: "rejected", NotOurs: "not_ours", AuthError: "auth_error", RateLimited: "rate_limited",
     NotSent: "not_sent", Unknown: "unknown",

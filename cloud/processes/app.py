@@ -19,6 +19,7 @@ from cloud.buyer.status_door import ROUTE as STATUS_ROUTE
 from cloud.console import create_blueprint as create_console
 from cloud.courier import enrolment_route
 from cloud.courier.tmetr.price import TmetrPrices
+from cloud.fleet.models import Control
 from cloud.fleet.qr_key import QrKeys
 from cloud.http.addresses import client_address
 from cloud.http.request_framing import MAX_BODY
@@ -75,7 +76,7 @@ def create_app(cloud: Cloud, streams: int = STREAMS) -> Flask:
         qr_keys=QrKeys(settings.secret_key, settings.old_secret_keys),
         seal=Seal(settings.secret_key, settings.old_secret_keys), asks_machines=True,
         carrier_seen=lambda device: heartbeat.carrier_seen(
-            cloud.database, cloud.clock(), by_broker=device.control == "agent"
+            cloud.database, cloud.clock(), by_broker=device.control == Control.AGENT
         ),
         told_price=TmetrPrices(cloud.database, cloud.tmetr()).ask,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.releases import bundling, waves
 from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
 from protocol.errors import Malformed
@@ -183,7 +183,7 @@ def _in_turn(session: Session, plan: Plan) -> list[str]:
     asked = select(Device.device_uuid, DeviceLive.online).join(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid, isouter=True
     )
-    asked = asked.where(Device.control == "agent")
+    asked = asked.where(Device.control == Control.AGENT.value)
     if plan.merchant_id:
         asked = asked.where(Device.merchant_id == plan.merchant_id)
     found = {device_uuid: bool(online) for device_uuid, online in session.execute(asked)}

@@ -12,7 +12,7 @@ from cloud.console.shell.paging import Listed
 from cloud.courier.device_jobs import DeviceJob, Kind, State
 from cloud.fleet.broker_identities import ACTIVE, BrokerIdentity
 from cloud.fleet.enrolment import Enrolment
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 
 PAGE = 50
 
@@ -84,7 +84,7 @@ def _machines() -> Select[*tuple[Any, ...]]:
         .outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
         .outerjoin(BrokerIdentity, BrokerIdentity.device_uuid == Device.device_uuid)
         .outerjoin(Enrolment, Enrolment.device_uuid == Device.device_uuid)
-        .where(Device.control == "agent")
+        .where(Device.control == Control.AGENT.value)
     )
 
 

@@ -13,7 +13,7 @@ from cloud.access.person import Scope
 from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.console.shell.room import Kind
 from cloud.courier.device_jobs import DeviceJob, State
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.releases import rollouts, waves
 from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
 from protocol.reasons import UpdateCode
@@ -90,7 +90,9 @@ def versions(session: Session, scope: Scope) -> tuple[list[Version], dict[str, i
     """Those that are kept, the newest first; and what else runs, installed by hand: version and machines."""
     asked = select(DeviceLive.agent_version, func.count()).join(Device, Device.device_uuid == DeviceLive.device_uuid)
     mine = scope.where(Device.merchant_id, Device.device_uuid)
-    running = session.execute(asked.where(Device.control == "agent", mine).group_by(DeviceLive.agent_version))
+    running = session.execute(
+        asked.where(Device.control == Control.AGENT.value, mine).group_by(DeviceLive.agent_version)
+    )
     runs = {version: n for version, n in running.all() if version}
     kept = [
         Version(one.version, one.size, one.added_at, one.added_by, runs.pop(one.version, 0))
@@ -102,7 +104,7 @@ def versions(session: Session, scope: Scope) -> tuple[list[Version], dict[str, i
 def usual_sizes(session: Session, scope: Scope) -> list[int]:
     """How many machines with an agent there are after each of the usual waves."""
     mine = scope.where(Device.merchant_id, Device.device_uuid)
-    n = session.scalar(select(func.count()).select_from(Device).where(Device.control == "agent", mine)) or 0
+    n = session.scalar(select(func.count()).select_from(Device).where(Device.control == Control.AGENT.value, mine)) or 0
     return waves.sizes(waves.DEFAULT, n)
 
 

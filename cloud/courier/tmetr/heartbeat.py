@@ -16,7 +16,7 @@ from cloud.database.database import Database
 from cloud.database.due import due, is_due
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 
 log = logging.getLogger("cloud.courier")
 
@@ -27,7 +27,6 @@ AFTER_TROUBLE_S = 10.0
 BLIND_AFTER = 2
 """Looks in vain in a row, each by this process, until a machine counts as offline."""
 IDLE_S = 5.0
-CONTROL = "tmetr-api"
 
 
 class TmetrHeartbeats:
@@ -66,7 +65,7 @@ class TmetrHeartbeats:
 
 def nobody_is_online(tx: Transaction, now: datetime) -> None:
     """There is no Tmetr to ask or to command: machines that need it are not on sale."""
-    without = select(Device.device_uuid).where(Device.control == CONTROL)
+    without = select(Device.device_uuid).where(Device.control == Control.TMETR_API.value)
     online = select(DeviceLive).where(DeviceLive.device_uuid.in_(without), DeviceLive.online)
     gone = tx.session.scalars(online.with_for_update()).all()
     for live in gone:
@@ -80,7 +79,7 @@ def _take(tx: Transaction, now: datetime, limit: int) -> list[str]:
     wanted = (
         select(DeviceLive)
         .join(Device, Device.device_uuid == DeviceLive.device_uuid)
-        .where(Device.control == CONTROL, Device.status != "closed", to_look_at)
+        .where(Device.control == Control.TMETR_API.value, Device.status != "closed", to_look_at)
         .order_by(DeviceLive.look_at, DeviceLive.device_uuid)
         .limit(limit)
         .with_for_update(skip_locked=True, of=DeviceLive)

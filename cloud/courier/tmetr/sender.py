@@ -19,7 +19,7 @@ from cloud.orders import making, trusted_outcome
 from cloud.orders.locked_order import lock_order
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import Lane
+from cloud.orders.tasks import DONE, OVERDUE, REFUSED, UNKNOWN, VOID, Lane
 
 log = logging.getLogger("cloud.courier")
 
@@ -89,27 +89,27 @@ class TmetrSender:
         now, order_id, make_id = self._clock(), sent.order.id, sent.command.id
         match answer:
             case None:
-                self._rows.settle(tx, sent.row, "void", now)
+                self._rows.settle(tx, sent.row, VOID, now)
             case Forwarded():
                 locked = lock_order(tx, order_id)
                 making.published(locked, locked.command(make_id), self._rules, now)
                 trusted_outcome.forwarded(tx, order_id, make_id, now)
-                self._rows.settle(tx, sent.row, "done", now)
+                self._rows.settle(tx, sent.row, DONE, now)
                 tx.log_after_commit(log.info, "make command forwarded", extra=sent.log_fields())
             case Refused(why=why):
                 making.not_sent(tx, order_id, make_id, True, f"Tmetr refuses: {why}", self._rules, now)
-                self._rows.settle(tx, sent.row, "refused", now)
+                self._rows.settle(tx, sent.row, REFUSED, now)
             case NotTaken(why):
                 self._again(tx, sent, why, now)
             case Unknown(why):
                 making.not_sent(tx, order_id, make_id, False, f"Tmetr may have heard it: {why}", self._rules, now)
-                self._rows.settle(tx, sent.row, "unknown", now)
+                self._rows.settle(tx, sent.row, UNKNOWN, now)
 
     def _again(self, tx: Transaction, sent: OutgoingCommand, why: str, now: datetime) -> None:
         """Certainly nobody heard it: once more while the deadline lasts."""
         if making.seconds_left(sent.command, now) <= 0:
             making.not_sent(tx, sent.order.id, sent.command.id, True, why, self._rules, now)
-            self._rows.settle(tx, sent.row, "expired", now)
+            self._rows.settle(tx, sent.row, OVERDUE, now)
             return
         tx.log_after_commit(
             log.error, "make command not sent, will try until its deadline: %s", why, extra=sent.log_fields()

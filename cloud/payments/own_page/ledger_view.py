@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from cloud.database.database import Database
-from cloud.fleet import custom_account
+from cloud.fleet.custom_account import CUSTOM, is_by_hand
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
 from cloud.payments.models import ERASED, StoredNotification
 from cloud.payments.own_page.objects import Told, told_of
 
-CUSTOM = "Custom"
-"""The scenario, and the provider's name among stored news."""
 MAX_HEARD = 200
 """Callbacks of one payment that are looked at: a payment has a handful of changes."""
 
@@ -79,5 +77,5 @@ def addresses_of(database: Database, account_id: str) -> Addresses | None:
             named = select(kind.page_url, kind.status_url, kind.action_url)
             found = session.execute(named.where(kind.scenario == CUSTOM, kind.account_id == account_id)).first()
             if found is not None:
-                return Addresses(*found, public_only=custom_account.is_by_hand(session, account_id))
+                return Addresses(*found, public_only=is_by_hand(session, account_id))
     return None

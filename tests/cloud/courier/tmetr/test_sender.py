@@ -221,6 +221,16 @@ def test_a_command_found_after_its_deadline_is_not_sent(sqlite_rig: TmetrRig) ->
     assert (rig.makes(), rig.world.open_tasks(order_id)) == (0, ["cancel"])
 
 
+def test_a_command_no_sender_took_in_time_is_told_without_a_broker(
+    sqlite_rig: TmetrRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = sqlite_rig.world
+    order_id = world.pay()
+    world.wait(world.rules.make_deadline_s)
+    [told] = failure_told(caplog, order_id)
+    assert told.getMessage() == "make command not sent: not handed over before its deadline"
+
+
 def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
