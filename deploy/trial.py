@@ -286,7 +286,8 @@ Coffee Relay runs at {self.url}.
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
   Keep apart from this host: {ETC}/cloud.env, and of {AUTHORITY} ca.key and ca.crt.
   The broker's certificate ends: {ends}; run this again in the month before, nobody reminds you
-  A merchant, machines, drinks:  coffee-cloud apply fleet.toml (begin with deploy/fleet.toml.example); then also {self.url}/console
+  A merchant, machines, drinks:  coffee-cloud apply fleet.toml, begun with deploy/fleet.toml.example
+  Who runs them later:           {self.url}/console
   A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"
   All commands:                  cd {STATE} && sudo -u coffee-cloud {PROGRAM}/bin/coffee-cloud --help"""
 
