@@ -15,12 +15,13 @@ from cloud.alerts.store import incident_of
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import Presence, PresenceSpell
-from cloud.orders.at_risk import WAITS_FOR_PERSON, each_at_risk
+from cloud.orders.at_risk import WAITS_FOR_PERSON, Risk, each_at_risk
 from cloud.orders.models import Order, Payment
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
 from cloud.orders.sales_tables import MerchantDay, SalesDay
 from cloud.orders.states import Status
+from cloud.payments.reconcile.differences import open_differences
 
 WEEKS = 4
 """Today is compared with the same weekday of so many weeks."""
@@ -41,7 +42,8 @@ _SEVERITIES = tuple(Severity)[::-1]
 class Waiting:
     """Money that only a person can move."""
 
-    orders: int
+    payments: int
+    """Differences among them: each is about one."""
     kopecks: int
     since: datetime | None
     requests: int
@@ -80,9 +82,11 @@ class Today:
 
 
 def waiting(session: Session, scope: Scope, now: datetime, unreadable: Collection[Account]) -> Waiting:
-    """Money of this scope that waits for a person."""
-    risks = [one for one in each_at_risk(session, now, unreadable=unreadable)
-             if one.action in WAITS_FOR_PERSON and scope.covers(one.merchant_id, one.device_uuid)]  # fmt: skip
+    """Money of this scope that waits for a person, what only reconciliation sees included."""
+    every = each_at_risk(session, now, unreadable=unreadable)
+    mine: list[Risk] = [one for one in every if scope.covers(one.merchant_id, one.device_uuid)]
+    mine += [one for one in open_differences(session, every) if scope.covers(one.merchant_id)]
+    risks = [one for one in mine if one.action in WAITS_FOR_PERSON]
     asked = (
         select(func.count())
         .join(Order, Order.id == ReturnRequest.order_id)
@@ -90,7 +94,7 @@ def waiting(session: Session, scope: Scope, now: datetime, unreadable: Collectio
     )
     requests = session.scalar(asked.select_from(ReturnRequest)) or 0
     since = min((one.since for one in risks), default=None)
-    return Waiting(len({one.order_id for one in risks}), sum(one.kopecks for one in risks), since, requests)
+    return Waiting(len(risks), sum(one.kopecks for one in risks), since, requests)
 
 
 def not_selling(session: Session, scope: Scope) -> NotSelling:

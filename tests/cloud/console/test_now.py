@@ -8,6 +8,7 @@ import pytest
 
 from cloud.access.person import EVERYTHING
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
+from cloud.console.money.reading import read_risks
 from cloud.console.now import readers
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, zones
@@ -20,6 +21,7 @@ from protocol.reasons import Result, Size
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
 from tests.cloud.console.building import FOREIGN, OWN, Console
+from tests.cloud.console.samples import SAMPLES
 from tests.cloud.orders.test_operator_actions import decide, poured, silent
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE
 
@@ -74,6 +76,19 @@ def test_a_machine_that_is_gone_is_named_and_the_part_is_sent_only_when_it_chang
     assert "<html" not in answer.text
     assert OTHER_DEVICE not in console.client(f"owner@{FOREIGN}").get("/console/now").text
     assert OTHER_DEVICE not in console.client(f"technician@{OWN}").get("/console/now").text
+
+
+def test_money_that_only_reconciliation_sees_waits_for_a_person_too(console: Console) -> None:
+    """Regression: the first page knew the ledger alone, and called all well that the page of money called somebody to."""
+    fine = "Всё на своих местах"
+    assert fine in console.client(f"owner@{OWN}").get("/console/now").text
+    SAMPLES["difference"](console)
+    with console.cloud.database.read() as session:
+        told = readers.waiting(session, EVERYTHING, console.clock.now, ())
+        risks = read_risks(session, EVERYTHING, (), console.clock.now)
+    assert (told.payments, told.kopecks, told.since) == (1, risks.waiting, console.clock.now)
+    assert fine not in console.client(f"owner@{OWN}").get("/console/now").text
+    assert fine in console.client(f"owner@{FOREIGN}").get("/console/now").text
 
 
 def todays_kopecks(console: Console) -> int:
