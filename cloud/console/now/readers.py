@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
@@ -12,9 +12,11 @@ from cloud.alerts.incident import LIVE, Incident
 from cloud.alerts.kinds import Severity
 from cloud.alerts.models import IncidentRow
 from cloud.alerts.store import incident_of
+from cloud.console.machines.condition import Standing, standing
 from cloud.fleet.accounts import Account
+from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Device, DeviceLive
-from cloud.fleet.presence_history import Presence, PresenceSpell
+from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells
 from cloud.orders.at_risk import WAITS_FOR_PERSON, Risk, each_at_risk
 from cloud.orders.models import Order, Payment
 from cloud.orders.return_requests import ReturnRequest
@@ -56,9 +58,7 @@ class Silent:
 
     device_uuid: str
     place: str
-    state: str
-    reason: str
-    since: datetime | None
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,10 @@ class NotSelling:
 
     machines: int
     closed: int
-    """By their owner: nobody is surprised."""
+    """In their settings, and not among the others: nobody is surprised."""
     silent: int
+    by_hand: int
+    """Of the silent: a person has closed them, and may open them."""
     listed: tuple[Silent, ...]
 
 
@@ -102,23 +104,28 @@ def not_selling(session: Session, scope: Scope) -> NotSelling:
     mine = scope.where(Device.merchant_id, Device.device_uuid)
     counted = session.execute(select(Device.status, func.count()).where(mine).group_by(Device.status))
     by_status = {row[0]: row[1] for row in counted}
+    is_gone = and_(
+        func.coalesce(PresenceSpell.state, "") != Presence.ONLINE.value,
+        PresenceSpell.id.is_not(None) | DeviceLive.online.is_not(True),
+    )
     silent = (
-        select(Device.device_uuid, Device.location, PresenceSpell.state, PresenceSpell.reason, PresenceSpell.since)
+        select(Device, DeviceLive)
         .outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
-        .outerjoin(
-            PresenceSpell,
-            (PresenceSpell.device_uuid == Device.device_uuid) & PresenceSpell.until.is_(None),
-        )
-        .where(mine, Device.status == "active", func.coalesce(PresenceSpell.state, "") != Presence.ONLINE.value)
-        .where(PresenceSpell.id.is_not(None) | DeviceLive.online.is_not(True))
+        .outerjoin(PresenceSpell, and_(PresenceSpell.device_uuid == Device.device_uuid, PresenceSpell.until.is_(None)))
+        .where(mine, Device.status == "active", or_(Device.closed_since.is_not(None), is_gone))
     )
-    count = session.scalar(select(func.count()).select_from(silent.subquery())) or 0
-    rows = session.execute(silent.order_by(PresenceSpell.since, Device.device_uuid).limit(MOST_LISTED)).all()
+    is_by_hand = and_(Device.closed_since.is_not(None), Device.closed_by != BREAKER)
+    count, by_hand = session.execute(
+        silent.with_only_columns(func.count(), func.coalesce(func.sum(case((is_by_hand, 1), else_=0)), 0))
+    ).one()
+    longest_first = silent.order_by(func.coalesce(Device.closed_since, PresenceSpell.since), Device.device_uuid)
+    rows = session.execute(longest_first.limit(MOST_LISTED)).all()
+    spells = current_spells(session, [device.device_uuid for device, _ in rows])
     listed = tuple(
-        Silent(row.device_uuid, row.location, row.state or Presence.OFFLINE.value, row.reason or "", row.since)
-        for row in rows
+        Silent(device.device_uuid, device.location, standing(device, live, spells.get(device.device_uuid)))
+        for device, live in rows
     )
-    return NotSelling(by_status.get("active", 0), by_status.get("closed", 0), count, listed)
+    return NotSelling(by_status.get("active", 0), by_status.get("closed", 0), count, int(by_hand), listed)
 
 
 def today(session: Session, scope: Scope, now: datetime, zone: tzinfo) -> Today:

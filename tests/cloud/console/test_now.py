@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cloud.access.person import EVERYTHING
+from cloud.access.person import EVERYTHING, Scope
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.console.money.reading import read_risks
 from cloud.console.now import readers
 from cloud.database.transaction import Transaction
-from cloud.fleet import presence_history, zones
+from cloud.fleet import closing, presence_history, zones
+from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import DeviceLive
 from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
@@ -20,8 +21,9 @@ from cloud.orders.states import Status
 from protocol.reasons import Result, Size
 from simulator.demo import history
 from simulator.machine.menu import STANDARD_MENU
-from tests.cloud.console.building import FOREIGN, OWN, Console
+from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
+from tests.cloud.console.test_machines import live
 from tests.cloud.orders.test_operator_actions import decide, poured, silent
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, PRICE
 
@@ -78,8 +80,29 @@ def test_a_machine_that_is_gone_is_named_and_the_part_is_sent_only_when_it_chang
     assert OTHER_DEVICE not in console.client(f"technician@{OWN}").get("/console/now").text
 
 
+def test_a_closed_machine_does_not_sell_whoever_closed_it(console: Console) -> None:
+    """Regression: every machine was closed, and the first page said in green that every machine sells."""
+    for device in (DEVICE, OTHER_DEVICE):
+        live(console, device, online=True)
+    client = console.client(f"owner@{OWN}")
+    assert "Все автоматы продают" in client.get("/console/now").text
+    post(client, f"/console/machines/{DEVICE}/close", why="нет крышек")
+    closed_by_itself = (OTHER_DEVICE, "", BREAKER, "no_ack, no_water", console.clock.advance(60))
+    console.cloud.database.transact(closing.close, *closed_by_itself)
+    with console.cloud.database.read() as session:
+        told = readers.not_selling(session, Scope(frozenset({OWN})))
+    assert (told.machines, told.silent, told.by_hand) == (2, 2, 1)
+    assert [(one.device_uuid, one.standing.state) for one in told.listed] == [
+        (DEVICE, "closed"), (OTHER_DEVICE, "broken")
+    ]  # fmt: skip
+    shown = client.get("/console/now").text
+    assert "Все автоматы продают" not in shown
+    assert re.search(r"Закрыл\(а\) [^<]+: нет крышек", shown)
+    assert "В автомате закончилась вода" in shown
+
+
 def test_money_that_only_reconciliation_sees_waits_for_a_person_too(console: Console) -> None:
-    """Regression: the first page knew the ledger alone, and called all well that the page of money called somebody to."""
+    """Regression: the first page knew the ledger alone, and nobody was called to what the page of money told."""
     fine = "Всё на своих местах"
     assert fine in console.client(f"owner@{OWN}").get("/console/now").text
     SAMPLES["difference"](console)
