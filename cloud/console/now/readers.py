@@ -1,8 +1,8 @@
 """What the first page shows, read for one person's scope."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
@@ -13,6 +13,8 @@ from cloud.alerts.kinds import Severity
 from cloud.alerts.models import IncidentRow
 from cloud.alerts.store import incident_of
 from cloud.console.machines.condition import Standing, standing
+from cloud.console.shell.machines import zones_in
+from cloud.fleet import zones
 from cloud.fleet.accounts import Account
 from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Device, DeviceLive
@@ -27,6 +29,8 @@ from cloud.payments.reconcile.differences import open_differences
 
 WEEKS = 4
 """Today is compared with the same weekday of so many weeks."""
+POURED_WITHIN = timedelta(days=1)
+"""Of its scan a cup of today's figures; later ones are in the books alone, and nobody reads two weeks for them."""
 MOST_LISTED = 12
 _LEFT = Order.price - Order.given_back
 _BALANCE = (
@@ -76,7 +80,10 @@ class NotSelling:
 
 @dataclass(frozen=True)
 class Today:
-    """Cups and kopecks of this day until now; `usual_cups` of the same weekday, None while there is no such day."""
+    """Cups and kopecks of this day until now, each machine's in its own zone.
+
+    `usual_cups` of the same weekday, None while there is no such day.
+    """
 
     cups: int
     kopecks: int
@@ -128,9 +135,10 @@ def not_selling(session: Session, scope: Scope) -> NotSelling:
     return NotSelling(by_status.get("active", 0), by_status.get("closed", 0), count, int(by_hand), listed)
 
 
-def today(session: Session, scope: Scope, now: datetime, zone: tzinfo) -> Today:
-    """This day until now in a zone, beside what such a weekday brings until this time."""
-    return Today(*_sold(session, scope, now, zone), _usual(session, scope, now.astimezone(zone)))
+def today(session: Session, scope: Scope, now: datetime) -> Today:
+    """This day until now where each machine stands, beside what such a weekday brings there until this time."""
+    there = {name: now.astimezone(zones.zone(name)) for name in zones_in(session, scope)}
+    return Today(*_sold(session, scope, there), _usual(session, scope, there)) if there else Today(0, 0, None)
 
 
 def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
@@ -151,30 +159,34 @@ def places(session: Session, device_uuids: Collection[str]) -> dict[str, str]:
     return {name: location for name, location in session.execute(found) if location}
 
 
-def _sold(session: Session, scope: Scope, until: datetime, zone: tzinfo) -> tuple[int, int]:
+def _sold(session: Session, scope: Scope, there: Mapping[str, datetime]) -> tuple[int, int]:
     mine = scope.where(Order.merchant_id, Order.device_uuid)
     kopecks = func.coalesce(func.sum(_KEPT), 0)
     poured = (Order.status == Status.SUCCESSFUL.value, Order.is_test.is_(False))
-    of_day = (Order.created_at >= _midnight(until, zone), Order.created_at < until)
-    row = session.execute(select(func.count(), kopecks).where(mine, *poured, *of_day)).one()
+    begins = {name: zones.span(until.date(), name)[0] for name, until in there.items()}
+    of_day = [
+        and_(Device.zone == name, Order.finished_at >= begins[name], Order.finished_at < until)
+        for name, until in there.items()
+    ]
+    lately = Order.created_at >= min(begins.values()) - POURED_WITHIN
+    asked = select(func.count(), kopecks).join(Device, Device.device_uuid == Order.device_uuid)
+    row = session.execute(asked.where(mine, *poured, lately, or_(*of_day))).one()
     return int(row[0]), int(row[1])
 
 
-def _usual(session: Session, scope: Scope, there: datetime) -> float | None:
+def _usual(session: Session, scope: Scope, there: Mapping[str, datetime]) -> float | None:
     """Of the kept figures, until the same time of day: every order of four days would be read for it otherwise."""
-    days: type[MerchantDay] | type[SalesDay] = SalesDay if scope.machines else MerchantDay
-    mine = scope.where(SalesDay.merchant_id, SalesDay.device_uuid) if scope.machines else scope.where(days.merchant_id)
+    is_summed = len(there) == 1 and not scope.machines  # a merchant's sum does not say where its hours were
+    days: type[MerchantDay] | type[SalesDay] = MerchantDay if is_summed else SalesDay
+    mine = scope.where(days.merchant_id) if is_summed else scope.where(SalesDay.merchant_id, SalesDay.device_uuid)
     first = session.scalar(select(func.min(days.day)).where(mine))
-    past = [there.date() - timedelta(weeks=week) for week in range(1, WEEKS + 1)]
-    whole = [day for day in past if first is not None and first < day]
-    if not whole:
-        return None
+    past = [timedelta(weeks=week) for week in range(1, WEEKS + 1)]
+    whole = [ago for ago in past if first is not None and all(first < at.date() - ago for at in there.values())]
     cups = 0.0
-    for parts in session.scalars(select(days.parts).where(mine, days.day.in_(whole))):
-        hours = parts["hours"]
-        cups += sum(hours[: there.hour]) + hours[there.hour] * there.minute / 60
-    return cups / len(whole)
-
-
-def _midnight(moment: datetime, zone: tzinfo) -> datetime:
-    return datetime.combine(moment.astimezone(zone).date(), time(), zone)
+    for name, at in there.items():
+        asked = select(days.parts["hours"]).where(mine, days.day.in_([at.date() - ago for ago in whole]))
+        if not is_summed:
+            asked = asked.join(Device, Device.device_uuid == SalesDay.device_uuid).where(Device.zone == name)
+        for hours in session.scalars(asked):
+            cups += sum(hours[: at.hour]) + hours[at.hour] * at.minute / 60
+    return cups / len(whole) if whole else None

@@ -49,7 +49,7 @@ def _part(desk: Desk) -> str:
         if not fleet.is_empty:
             values["fleet"] = readers.not_selling(session, fleet)
         if not orders.is_empty:
-            values["today"] = readers.today(session, orders, desk.now, desk.texts.zone)
+            values["today"] = readers.today(session, orders, desk.now)
         incidents = readers.troubles(session, alarms, desk.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
     reader = Reader(desk.texts.language, desk.texts.zone, "")

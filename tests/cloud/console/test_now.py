@@ -5,17 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 
 from cloud.access.person import EVERYTHING, Scope
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.console.money.reading import read_risks
 from cloud.console.now import readers
+from cloud.console.now.readers import Today
 from cloud.database.transaction import Transaction
 from cloud.fleet import closing, presence_history, zones
 from cloud.fleet.closing import BREAKER
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import Device, DeviceLive
 from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
+from cloud.orders.models import Order, OrderChange
 from cloud.orders.money import PaymentState
 from cloud.orders.states import Status
 from protocol.reasons import Result, Size
@@ -43,7 +46,7 @@ def test_the_demos_month_is_in_order_and_today_is_compared_with_tuesdays(console
     a_month(console)
     with console.cloud.database.read() as session:
         assert each_at_risk(session, NOON) == []
-        today = readers.today(session, EVERYTHING, NOON, zones.zone(""))
+        today = readers.today(session, EVERYTHING, NOON)
     assert today.usual_cups is not None
     assert 15 < today.cups < 45
     assert 0.6 < today.cups / today.usual_cups < 1.5
@@ -116,7 +119,7 @@ def test_money_that_only_reconciliation_sees_waits_for_a_person_too(console: Con
 
 def todays_kopecks(console: Console) -> int:
     with console.cloud.database.read() as session:
-        return readers.today(session, EVERYTHING, console.clock.now + timedelta(seconds=1), zones.zone("")).kopecks
+        return readers.today(session, EVERYTHING, console.clock.now + timedelta(seconds=1)).kopecks
 
 
 @pytest.mark.both_databases
@@ -147,6 +150,63 @@ def test_what_went_back_without_a_persons_word_is_not_taken_either(console_on_ea
     world.refunded(world.payment(late).id, "rf-2")
     world.report(late, Result.DONE)
     assert (world.status(late), todays_kopecks(console)) == ("successful", PRICE - 3000)
+
+
+FAR = "Asia/Vladivostok"
+
+
+def sells_hourly(tx: Transaction, device: str, zone: str, until: datetime) -> None:
+    """A cup at each hour from eight to seven by its own clock, every day of five weeks."""
+    tx.session.execute(update(Device).where(Device.device_uuid == device).values(zone=zone))
+    for ago in range(36):
+        day = until.astimezone(zones.zone(zone)).date() - timedelta(days=ago)
+        for hour in range(8, 20):
+            at = datetime(day.year, day.month, day.day, hour, 30, tzinfo=zones.zone(zone)).astimezone(UTC)
+            name, ends = f"{device}-{day}-{hour}", at + timedelta(seconds=30)
+            order = {
+                "id": name, "device_uuid": device, "merchant_id": OWN, "drink_no": "latte", "drink_name": "Латте",
+                "size": 1, "price": PRICE, "payment_scenario": "Yookassa", "status": "successful", "created_at": at,
+                "expires_at": at, "paid_at": at, "finished_at": ends,
+            }  # fmt: skip
+            tx.session.execute(insert(Order).values(order))
+            change = {"order_id": name, "version": 2, "at": ends, "actor": "device", "event": "machine_done",
+                      "status_before": "make_pending", "status_after": "successful"}  # fmt: skip
+            tx.session.execute(insert(OrderChange).values(change))
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("zone", "cups"),
+    [
+        (FAR, {3: 2 + 2, 15: 12 + 12, 21: 0}),  # where it is seven hours later
+        ("Europe/Moscow", {3: 2, 15: 12 + 7, 21: 12}),
+    ],
+)
+def test_today_and_usual_are_of_the_same_hours_where_each_machine_stands(
+    console_on_each: Console, zone: str, cups: dict[int, int]
+) -> None:
+    """Regression: the usual was cut at the merchant's hour, and the same cups as every day were "350 % more"."""
+    database, moscow = console_on_each.cloud.database, zones.zone("Europe/Moscow")
+    for device, its in ((DEVICE, FAR), (OTHER_DEVICE, zone)):
+        database.transact(sells_hourly, device, its, datetime(2026, 3, 31, 12, 0, tzinfo=UTC))
+    while database.transact(sales_days.roll_up):
+        pass
+    machines = Scope(machines=frozenset({(OWN, DEVICE), (OWN, OTHER_DEVICE)}))
+    for hour, sold in cups.items():
+        now = datetime(2026, 3, 31, hour, 0, tzinfo=moscow).astimezone(UTC)
+        for scope in (Scope(frozenset({OWN})), machines):
+            with database.read() as session:
+                assert readers.today(session, scope, now) == Today(sold, sold * PRICE, sold), (hour, scope)
+
+
+def test_a_cup_is_of_the_day_on_which_it_was_poured(console: Console) -> None:
+    """Regression: one scanned before midnight and poured after it was in no day of the first page."""
+    console.clock.now = datetime(2026, 3, 2, 20, 59, tzinfo=UTC)  # a minute to midnight
+    order_id = console.world.pay()
+    console.world.publish(order_id)
+    console.clock.advance(120)
+    console.world.report(order_id, Result.DONE)
+    assert todays_kopecks(console) == PRICE
 
 
 @pytest.mark.parametrize(
