@@ -28,16 +28,19 @@ FREE = "free"
 DAY = timedelta(days=1)
 
 
-def pour_again(tx: Transaction, order_id: str, by: str, why: str, rules: Rules, now: datetime) -> str:
+def pour_again(
+    tx: Transaction, order_id: str, by: str, why: str, rules: Rules, now: datetime, shown: int | None = None
+) -> str:
     """Pour the drink for its buyer now; the id of the order that does it. Raises `UnknownOrder` and `NotPourable`.
 
-    A drink that was paid late and not poured yet is poured as itself, any other as a free order.
+    A drink that was paid late and not poured yet is poured as itself, any other as a free order. `shown`: the
+    `drinks_so_far` a page told of; None where nobody was shown any.
     """
     locked = lock_order(tx, order_id)
     if locked.order.status == Status.MANUAL_MAKE:
         pour_now(tx, order_id, by[:64], rules, now)
         return order_id
-    number = _next_number(tx, locked, now)
+    number = _next_number(tx, locked, now, shown)
     again_id = again_order_id(order_id, number)
     again = _free_order(locked.order, again_id, rules, now)
     its = locked.together.create(again, locked.control, is_closed=False)
@@ -58,6 +61,11 @@ def again_order_id(order_id: str, number: int) -> str:
     return "again-" + hashlib.sha256(f"{number}\n{order_id}".encode()).hexdigest()[:20]
 
 
+def drinks_so_far(order: Order, again: int) -> int:
+    """How many were tried for its buyer: none while it waits for a person, else its own and `again` free ones."""
+    return 0 if order.status == Status.MANUAL_MAKE else 1 + again
+
+
 def why_not_again(order: Order) -> str:
     """Why the drink of this order cannot be poured once more, as a code; "" when it can."""
     status = Status(order.status)
@@ -70,7 +78,7 @@ def why_not_again(order: Order) -> str:
     return "unpaid"
 
 
-def _next_number(tx: Transaction, locked: LockedOrder, now: datetime) -> int:
+def _next_number(tx: Transaction, locked: LockedOrder, now: datetime, shown: int | None) -> int:
     order = locked.order
     if code := why_not_again(order):
         raise NotPourable(code)
@@ -83,6 +91,8 @@ def _next_number(tx: Transaction, locked: LockedOrder, now: datetime) -> int:
         if (code := why_not_again_after(earlier)) != "":
             raise NotPourable(code)
         number += 1
+    if shown not in {None, drinks_so_far(order, number - 1)}:  # an old page's button would pour once more
+        raise NotPourable("poured_meanwhile" if shown else "stale")
     of_machine = (Order.device_uuid == order.device_uuid) & (Order.created_at > now - DAY) & (Order.opened_by == FREE)
     poured = int(tx.session.scalar(select(func.count()).where(of_machine)) or 0)
     if number > AGAIN_EACH or poured >= AGAIN_A_DAY:

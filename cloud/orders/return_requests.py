@@ -15,7 +15,7 @@ from cloud.database.base import Base
 from cloud.database.named_lock import hold
 from cloud.database.transaction import Transaction
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.operator_actions import give_back, returned_so_far, wanted_of
+from cloud.orders.operator_actions import NotReturnable, give_back, left_to_return, returned_so_far, wanted_of
 from cloud.orders.return_rules import (
     DAY,
     DECIDED,
@@ -81,6 +81,14 @@ class ReturnRequest(Base):
     """Of a poured drink: returned once so many kopecks of the order are back."""
 
 
+class ReturnedMeanwhile(NotReturnable):
+    """Less is left to return than the asker was shown; both in kopecks."""
+
+    def __init__(self, returned: int, left: int) -> None:
+        super().__init__(f"{returned} kopecks were returned meanwhile, {left} are left")
+        self.returned, self.left = returned, left
+
+
 class NotAllowed(Exception):
     """This cannot be asked or decided; the code names a sentence, the words are for a log."""
 
@@ -96,6 +104,8 @@ class Wanted:
     reason: ReturnReason
     words: str = ""
     kopecks: int | None = None
+    shown_left: int | None = None
+    """Kopecks that a page told him could be returned; None where he was shown nothing."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ def ask(tx: Transaction, order_id: str, wanted: Wanted, by: Asker, limits: Limit
     locked = lock_order(tx, order_id)
     if _open_of(tx, order_id) is not None:
         raise NotAllowed("already_asked", "a return of this order is open already")
+    _stands_as_shown(locked, wanted.shown_left)
     kopecks = wanted_of(locked, wanted.kopecks)
     hold(tx, f"returns of {person(by.name)}")
     returned = _returned_in_a_day(tx, by.name, now)
@@ -138,6 +149,16 @@ def ask(tx: Transaction, order_id: str, wanted: Wanted, by: Asker, limits: Limit
     else:
         _give_back(tx, locked, request, way, None, now)
     return request
+
+
+def _stands_as_shown(locked: LockedOrder, shown: int | None) -> None:
+    """From an old page the same money would be returned once more."""
+    left = left_to_return(locked.order, locked.payments)
+    if shown is None or shown == left:
+        return
+    if shown > left:
+        raise ReturnedMeanwhile(shown - left, left)
+    raise NotAllowed("stale", f"{left} kopecks can be returned now, and {shown} were shown")
 
 
 def approve(tx: Transaction, request_id: int, by: str, now: datetime) -> ReturnRequest:

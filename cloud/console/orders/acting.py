@@ -16,8 +16,8 @@ from cloud.orders import claims, operator_actions, pour_again, return_requests
 from cloud.orders.making import NotPourable
 from cloud.orders.models import Order
 from cloud.orders.operator_actions import NotReturnable, NotUndecided, WrongSum
-from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
-from cloud.orders.return_rules import RequestState, ReturnReason, StepUpNeeded
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnedMeanwhile, ReturnRequest, Wanted
+from cloud.orders.return_rules import RequestState, StepUpNeeded
 
 T = TypeVar("T")
 _ROUBLES = re.compile(r"(\d{1,6})(?:[.,](\d{1,2}))?")
@@ -32,13 +32,19 @@ def roubles_in(text: str) -> int | None:
     return 0 if found is None else int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))
 
 
-def perform_return(desk: Desk, order_id: str, reason: ReturnReason, words: str, kopecks: int | None) -> None:
+def shown_in(text: str) -> int | None:
+    """The number that the form's page had shown; None for a form of another page."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def perform_return(desk: Desk, order_id: str, wanted: Wanted) -> None:
     """Return money, or ask for a second person."""
+    words, reason = wanted.words, wanted.reason
 
     def work(tx: Transaction) -> Done[ReturnRequest]:
         before = _money(tx.session, order_id)
         by = asker(desk, tx.session, desk.about().merchant_id)
-        request = return_requests.ask(tx, order_id, Wanted(reason, words, kopecks), by, desk.cloud.limits, desk.now)
+        request = return_requests.ask(tx, order_id, wanted, by, desk.cloud.limits, desk.now)
         after = _money(tx.session, order_id) | {"request": request.id, "state": request.state}
         return Done(request, before, after | {"kopecks": request.kopecks})
 
@@ -62,11 +68,11 @@ def perform_keep(desk: Desk, order_id: str, words: str) -> None:
         desk.say("orders.done.kept")
 
 
-def perform_pour(desk: Desk, order_id: str, words: str) -> str:
+def perform_pour(desk: Desk, order_id: str, words: str, shown: int | None) -> str:
     """Pour again; the order to show next."""
 
     def work(tx: Transaction) -> Done[str]:
-        poured = pour_again.pour_again(tx, order_id, desk.person.email, words, desk.cloud.rules, desk.now)
+        poured = pour_again.pour_again(tx, order_id, desk.person.email, words, desk.cloud.rules, desk.now, shown)
         return Done(poured, None, {"order": poured})
 
     poured = attempt(desk, Act.POUR_AGAIN, words, work)
@@ -107,6 +113,10 @@ def attempt(
         return desk.perform(act, subject or desk.about(), why, work)
     except StepUpNeeded:
         raise NeedsConfirmation from None
+    except ReturnedMeanwhile as refused:
+        key = "orders.bad.returned_meanwhile" if refused.left else "orders.bad.returned_all"
+        price = desk.texts.price
+        desk.say(key, good=False, returned=price(refused.returned), left=price(refused.left))
     except WrongSum as refused:
         desk.say(f"orders.bad.{refused.code}", good=False, price=desk.texts.price(refused.left))
     except NotReturnable:

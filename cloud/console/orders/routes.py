@@ -15,6 +15,7 @@ from cloud.console.orders.acting import (
     perform_resolve,
     perform_return,
     roubles_in,
+    shown_in,
 )
 from cloud.console.orders.rows import Chip, Filters, listed, named, rows_of
 from cloud.console.orders.sentence import sentence
@@ -29,7 +30,8 @@ from cloud.console.shell.machines import machines_in, zones_in
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.orders import archive
-from cloud.orders.pour_again import why_not_again
+from cloud.orders.pour_again import drinks_so_far, why_not_again
+from cloud.orders.return_requests import Wanted
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
 from cloud.orders.undecided import is_undecided
@@ -71,6 +73,7 @@ def show(desk: Desk, order_id: str) -> str:
         says=sentence(desk.texts, verdict(whole.facts), sums=sums),
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         is_undecided=is_undecided(whole.order), can_pour=why_not_again(whole.order) == "",
+        drinks=drinks_so_far(whole.order, len(whole.again)),
         is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles,
     )  # fmt: skip
 
@@ -97,7 +100,8 @@ def give_back(desk: Desk, order_id: str) -> BaseResponse:
     if kopecks == 0 or reason not in set(ReturnReason):
         desk.say("orders.bad.sum", good=False)
     else:
-        perform_return(desk, order_id, ReturnReason(reason), form.get("words", ""), kopecks)
+        left = shown_in(form.get("left", ""))
+        perform_return(desk, order_id, Wanted(ReturnReason(reason), form.get("words", ""), kopecks, left))
     return desk.go("orders.show", order_id=order_id)
 
 
@@ -111,7 +115,9 @@ def keep(desk: Desk, order_id: str) -> BaseResponse:
 @room.act("/orders/<order_id:order_id>/pour", Act.POUR_AGAIN, ORDER)
 def pour(desk: Desk, order_id: str) -> BaseResponse:
     """Pour the drink once more, free of charge."""
-    return desk.go("orders.show", order_id=perform_pour(desk, order_id, request.form.get("pour_words", "")))
+    form = request.form
+    poured = perform_pour(desk, order_id, form.get("pour_words", ""), shown_in(form.get("drinks", "")))
+    return desk.go("orders.show", order_id=poured)
 
 
 @room.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)

@@ -216,6 +216,10 @@ EN = {
     "orders.done.noted": "The note is kept.",
     "orders.bad.not_returnable": "There is nothing to return now: the money went back, is on its way, or has not come.",
     "orders.bad.not_undecided": "This order's money needs no decision any more.",
+    "orders.bad.returned_meanwhile": "Meanwhile {returned} of this order went back or are on their way back. {left} "
+    "can still be returned: look at the order once more and decide anew.",
+    "orders.bad.returned_all": "Meanwhile {returned} of this order went back or are on their way back. Nothing is left "
+    "to return.",
     "orders.bad.sum_over": "Of this order {price} can be returned and not more.",
     "orders.bad.sum_part": "{price} can be returned: all of it, or a part of at least 1 ₽ that leaves more than 1 ₽.",
     "orders.bad.sum_whole": "Nobody knows that anything was poured: all of it is returned, {price}.",
@@ -229,6 +233,8 @@ EN = {
     "orders.bad.second_person": "A second person approves this request.",
     "orders.bad.sum": "That is no amount in roubles.",
     "orders.bad.outcome_open": "Nobody knows yet how the first drink ended: no second one may be poured.",
+    "orders.bad.poured_meanwhile": "Meanwhile somebody has had this drink poured again. Look at the order once more "
+    "and decide anew.",
     "orders.bad.unpaid": "This order is not paid: there is nothing to pour.",
     "orders.bad.too_many": "As much as may be poured for free has been poured.",
     "orders.bad.resolved": "The claim is closed already.",

@@ -1,4 +1,4 @@
-"""The dialog of a return: it proposes what is left, and says of a wrong sum what would be a right one."""
+"""The dialogs of a return and of another cup: what they propose, what they say of a wrong sum and of an old page."""
 
 import re
 
@@ -6,10 +6,15 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from cloud.orders import order_tasks
 from cloud.orders.models import Order
+from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.rules import Rules
+from cloud.orders.tasks import Task
+from protocol.reasons import Result
 from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.orders.test_operator_actions import poured, silent
+from tests.cloud.worlds import PRICE
 
 SUPPORT = f"support@{OWN}"
 PROPOSED = re.compile(r'id="f-roubles"[^>]*value="([^"]*)"')
@@ -56,3 +61,52 @@ def test_a_wrong_sum_is_told_from_nothing_to_return(
     shown = post(client, f"/console/orders/{order_id}/return", roubles=typed, reason="not_poured").location
     assert SAID.findall(client.get(shown or "").text) == [("bad", said)]
     assert "refund" not in console.world.open_tasks(order_id)
+
+
+def shown(page: str, field: str) -> str:
+    [value] = re.findall(rf'type="hidden" name="{field}" value="(\d+)"', page)
+    return str(value)
+
+
+@pytest.mark.parametrize(
+    ("language", "returned", "said"),
+    [
+        ("ru", "50", "Тем временем 50\u00a0₽ по этому заказу вернулись или возвращаются. Можно вернуть ещё 129\u00a0₽: "
+         "посмотрите на заказ и решите заново."),
+        ("en", "50", "Meanwhile 50\u00a0₽ of this order went back or are on their way back. 129\u00a0₽ can still be "
+         "returned: look at the order once more and decide anew."),
+        ("en", "", "Meanwhile 179\u00a0₽ of this order went back or are on their way back. Nothing is left to return."),
+    ],
+)  # fmt: skip
+def test_what_an_old_page_offers_is_not_returned_once_more(
+    console: Console, language: str, returned: str, said: str
+) -> None:
+    """Regression: two people opened the order, each returned fifty, and the buyer had a hundred."""
+    world, order_id = console.world, poured(console.world)
+    page, other = f"/console/orders/{order_id}", console.client(f"manager@{OWN}")
+    client = reader(console, language)
+    left = shown(client.get(page).text, "left")
+    post(other, f"{page}/return", roubles=returned, reason="bad_drink", left=left)
+    [refund] = world.rows(order_id, Task.REFUND)
+    world.in_docket(order_id, order_tasks.settle_task, refund.key, "", "done", world.now)
+    world.refunded(world.payment(order_id).id, "rf-1", refund.amount or PRICE)
+    ReturnFollowup(world.database).step(world.now)
+    again = post(client, f"{page}/return", roubles="50", reason="bad_drink", left=left)
+    told = client.get(again.location or "").text
+    assert SAID.findall(told) == [("bad", said)]
+    assert len(world.rows(order_id, Task.REFUND)) == 1
+    if returned:
+        assert shown(told, "left") == "12900"
+
+
+def test_the_button_of_an_old_page_pours_no_second_free_drink(console: Console) -> None:
+    """Regression: it poured one each time it was pressed."""
+    world, order_id = console.world, poured(console.world)
+    page, client = f"/console/orders/{order_id}", reader(console, "ru")
+    drinks = shown(client.get(page).text, "drinks")
+    free = (post(client, f"{page}/pour", drinks=drinks).location or "").rpartition("/")[2]
+    world.publish(free)
+    world.report(free, Result.DONE)
+    told = client.get(post(client, f"{page}/pour", drinks=drinks).location or "").text
+    assert "Тем временем этот напиток кто-то уже налил ещё раз" in told
+    assert shown(told, "drinks") == "2"

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.any_database
 BY = ("anna@example.org", "it was cold")
 
 
-def pour(world: World, order_id: str) -> str:
-    return world.database.transact(again.pour_again, order_id, *BY, world.rules, world.now)
+def pour(world: World, order_id: str, shown: int | None = None) -> str:
+    return world.database.transact(again.pour_again, order_id, *BY, world.rules, world.now, shown)
 
 
 def test_a_poured_order_gets_a_free_one_that_is_no_sale(world: World) -> None:
@@ -68,6 +68,26 @@ def test_a_refused_one_says_why_and_another_may_follow(world: World) -> None:
     world.report(first, Result.REJECTED, "no_water")
     assert world.order(first).reason == "rejected:no_water"
     assert pour(world, order_id) != first
+
+
+def test_from_an_old_page_it_is_not_poured_once_more(world: World) -> None:
+    """Regression: each press of a button left over from before gave another free drink."""
+    order_id = poured(world)
+    new = pour(world, order_id, 1)
+    world.publish(new)
+    world.report(new, Result.DONE)
+    with pytest.raises(NotPourable, match="poured_meanwhile"):
+        pour(world, order_id, 1)
+    assert pour(world, order_id, 2) != new
+
+
+def test_what_was_late_paid_on_an_old_page_gets_no_free_one_from_it(world: World) -> None:
+    order_id = world.bring_to(Status.MANUAL_MAKE)
+    assert pour(world, order_id, 0) == order_id
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    with pytest.raises(NotPourable, match="stale"):
+        pour(world, order_id, 0)
 
 
 def test_three_for_one_order_are_enough(world: World) -> None:

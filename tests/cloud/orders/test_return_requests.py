@@ -1,6 +1,7 @@
 """Requests to return money: limits, a second person, staleness, and what becomes of the money."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from cloud.orders import claims, operator_actions, order_tasks, return_followup, return_requests
 from cloud.orders.operator_actions import NotReturnable
 from cloud.orders.return_followup import ReturnFollowup
-from cloud.orders.return_requests import Asker, NotAllowed, ReturnRequest, Wanted
+from cloud.orders.return_requests import Asker, NotAllowed, ReturnedMeanwhile, ReturnRequest, Wanted
 from cloud.orders.return_rules import (
     Limits,
     MoneyNow,
@@ -127,6 +128,24 @@ def test_a_part_returned_in_the_cabinet_meanwhile_is_not_returned_once_more(worl
     again = ask(world, order_id, Limits(per_act=100), part)
     world.database.transact(return_requests.approve, again, BORIS, world.now)
     assert [row.amount for row in world.rows(order_id, Task.REFUND)] == [5000]
+
+
+@pytest.mark.both_databases
+def test_who_saw_more_left_than_there_is_returns_nothing(world: World) -> None:
+    """Regression: the same part went back twice, once by each of two people who had opened the order's page."""
+    order_id = poured(world)
+    part = Wanted(ReturnReason.BAD_DRINK, kopecks=5000, shown_left=PRICE)
+    asked = ask(world, order_id, wanted=part)
+    world.refunded(world.payment(order_id).id, "rf-1", 5000)
+    assert state(world, asked) == RequestState.RETURNED
+    with pytest.raises(ReturnedMeanwhile) as refused:
+        ask(world, order_id, wanted=part, by=BORIS)
+    assert (refused.value.returned, refused.value.left) == (5000, PRICE - 5000)
+    assert world.order(order_id).given_back == 5000
+    with pytest.raises(NotAllowed, match="shown"):
+        ask(world, order_id, wanted=replace(part, shown_left=5000), by=BORIS)
+    ask(world, order_id, wanted=replace(part, shown_left=PRICE - 5000), by=BORIS)
+    assert world.order(order_id).given_back == 10000
 
 
 @pytest.mark.both_databases
