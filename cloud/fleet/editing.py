@@ -30,6 +30,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "device": _editable(fields.DEVICE),
     "drink": _editable(fields.DRINK) | _PRICES,
 }
+CONTRACT = "valid_until"
+"""Of a merchant, and the platform's: in the console only an admin changes it, by hand, by a file or putting it back."""
 Values = dict[str, Any]
 
 
@@ -153,7 +155,7 @@ def _row(session: Session, thing: Thing, *, lock: bool = False) -> Merchant | De
 
 
 def _parsed(name: str, value: Any) -> Any:
-    if name == "valid_until" and isinstance(value, str) and value:
+    if name == CONTRACT and isinstance(value, str) and value:
         try:
             return date.fromisoformat(value)
         except ValueError:

@@ -68,6 +68,7 @@ def _present_fields(tx: Transaction, subject: Subject, names: Values) -> Values:
 
 
 def _write_fields(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    _leave_contract(subject, values, hand)
     editing.change(tx, Thing(subject.kind, subject.id), values, hand.name, hand.now)
 
 
@@ -88,10 +89,16 @@ def _present_import(tx: Transaction, subject: Subject, names: Values) -> Values:
 
 
 def _write_import(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
+    _leave_contract(subject, values.get(f"merchant {subject.merchant_id}", {}), hand)
     try:
         snapshots.write(tx, subject.merchant_id, dict(values), hand.name, hand.now)
     except snapshots.InUse as used:
         raise MovedOn([str(used)]) from None
+
+
+def _leave_contract(subject: Subject, of_merchant: Values, hand: Hand) -> None:
+    if editing.CONTRACT in of_merchant and not hand.person.may(Act.RUN_PLATFORM, subject.merchant_id):
+        raise CannotBePutBack("journal.contract")
 
 
 def _present_keys(tx: Transaction, subject: Subject, names: Values) -> Values:

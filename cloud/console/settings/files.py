@@ -12,10 +12,11 @@ from cloud.courier.broker_address import own_names
 from cloud.database.transaction import Transaction
 from cloud.fleet import snapshots
 from cloud.fleet.apply import Report, apply_in
+from cloud.fleet.editing import CONTRACT
 from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import export
 from cloud.fleet.fleet_file import FleetFile, FleetFileError, read_fleet
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.at_risk import unsettled
 
@@ -60,7 +61,12 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
         file = read_fleet(text, {}, with_accounts=False, reserved=reserved)
         _only_of(tx.session, file, merchant_id)
         was = snapshots.take(tx.session, merchant_id) if goes else {}
+        merchant = tx.session.get_one(Merchant, merchant_id, with_for_update=True)
+        contract = merchant.valid_until
         report = apply_in(tx, vault, file, unsettled, by_hand, dry_run=not goes)
+        if merchant.valid_until != contract and not desk.may(Act.RUN_PLATFORM):
+            file.problem(("merchant", 0, CONTRACT), f"only the platform changes it, and it is {contract or 'not set'}")
+            file.refuse_if_wrong()
         if not goes:
             raise _OnlyLooking(report)
         tx.session.flush()

@@ -30,7 +30,7 @@ room = Room("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_
 MACHINE = ("location", "zone", "serial_no", "status", "logo_url", "qr")
 _OF_KEYS = re.compile(r"(?:line \d+, merchant\.payment\.\w+\.)?(\w+):? (.+)", re.DOTALL)
 DRINK_FIELDS = ("name", *forms.PRICES)
-MERCHANT_FIELDS = ("name", "contact_email", "valid_until", "zone")
+MERCHANT_FIELDS = ("name", "contact_email", "zone")
 ZONES = (
     "Europe/Kaliningrad", "Europe/Moscow", "Europe/Samara", "Asia/Yekaterinburg", "Asia/Omsk", "Asia/Krasnoyarsk",
     "Asia/Irkutsk", "Asia/Yakutsk", "Asia/Vladivostok", "Asia/Magadan", "Asia/Kamchatka",
@@ -62,8 +62,9 @@ def merchant(desk: Desk, merchant_id: str) -> str:
 
 @room.act("/settings/<merchant_id>", Act.EDIT_MERCHANT, MERCHANT)
 def save_merchant(desk: Desk, merchant_id: str) -> BaseResponse:
-    """Its name, address for buyers, contract, zone."""
-    _save(desk, Act.EDIT_MERCHANT, Thing("merchant", merchant_id), MERCHANT_FIELDS)
+    """Its name, address for buyers, zone; its contract where the platform's admin does."""
+    names = (*MERCHANT_FIELDS, editing.CONTRACT) if desk.may(Act.RUN_PLATFORM) else MERCHANT_FIELDS
+    _save(desk, Act.EDIT_MERCHANT, Thing("merchant", merchant_id), names)
     return desk.go("settings.merchant", merchant_id=merchant_id)
 
 

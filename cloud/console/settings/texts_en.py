@@ -18,6 +18,8 @@ EN = {
     "settings.field.name": "Name",
     "settings.field.contact_email": "E-mail for buyers",
     "settings.field.valid_until": "Contract ends on",
+    "settings.contract_open": "no end is set",
+    "settings.contract_line": "Only the platform changes it.",
     "settings.field.zone": "Time zone",
     "settings.field.location": "Place",
     "settings.field.serial_no": "Serial number",

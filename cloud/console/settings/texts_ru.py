@@ -18,6 +18,8 @@ RU = {
     "settings.field.name": "Название",
     "settings.field.contact_email": "Почта для покупателей",
     "settings.field.valid_until": "Договор действует до",
+    "settings.contract_open": "срок не задан",
+    "settings.contract_line": "Меняет только платформа.",
     "settings.field.zone": "Часовой пояс",
     "settings.field.location": "Место",
     "settings.field.serial_no": "Серийный номер",
