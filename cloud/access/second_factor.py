@@ -8,7 +8,7 @@ import pyotp
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from cloud.access import passkeys
+from cloud.access import messengers, passkeys
 from cloud.access.models import Identity, Passkey, RecoveryCode, User
 from cloud.access.tokens import hashed, new_code, plain
 from cloud.database.transaction import Transaction
@@ -92,11 +92,12 @@ def take(tx: Transaction, user_id: str, locks: Locks, code: str, now: datetime) 
 
 
 def take_away(tx: Transaction, user_id: str) -> None:
-    """Who has lost phone, keys and codes sets up anew; whoever found them gets in by none."""
+    """Who has lost phone, keys and codes sets up anew; whoever found them gets in, or acts, by none."""
     user = tx.session.get_one(User, user_id, with_for_update=True)
     user.totp, user.totp_step = "", 0
     for table in (RecoveryCode, Passkey, Identity):
         tx.session.execute(delete(table).where(table.user_id == user_id))
+    messengers.unlink(tx, user_id)
 
 
 def locked_secrets(session: Session) -> Iterable[LockedSecret]:

@@ -200,27 +200,3 @@ class Watch(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     looked_at: Mapped[datetime]
     holder: Mapped[str] = mapped_column(String(64), default="")
-
-
-class LinkCode(Base):
-    """A code that a person writes to the bot once: it links that person, or the chat of a channel. Stored hashed."""
-
-    __tablename__ = "alert_link_codes"
-
-    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(16))
-    """`person` or `channel`."""
-    value: Mapped[str] = mapped_column(String(255))
-    """The user's id, or the channel's."""
-    expires_at: Mapped[datetime]
-
-
-class LinkedPerson(Base):
-    """Which user somebody of a messenger is (`who`: the user's id). Only they may press buttons."""
-
-    __tablename__ = "alert_people"
-
-    messenger: Mapped[str] = mapped_column(String(16), primary_key=True)
-    user: Mapped[str] = mapped_column(String(64), primary_key=True)
-    who: Mapped[str] = mapped_column(String(255), index=True)
-    linked_at: Mapped[datetime]

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
-from cloud.alerts.models import Channel, LinkCode, LinkedPerson
+from cloud.access.models import LinkCode, LinkedPerson
+from cloud.alerts.models import Channel
 from cloud.database.transaction import Transaction
 
 LIVES = timedelta(minutes=15)
@@ -53,11 +54,6 @@ def who_is(tx: Transaction, messenger: str, user: str) -> str | None:
     """The user this is; None for a stranger."""
     asked = select(LinkedPerson.who).where(LinkedPerson.messenger == messenger, LinkedPerson.user == user)
     return tx.session.scalar(asked)
-
-
-def unlink(tx: Transaction, user_id: str) -> None:
-    """This person presses nothing any more, in any messenger."""
-    tx.session.execute(delete(LinkedPerson).where(LinkedPerson.who == user_id))
 
 
 def _hash(code: str) -> str:

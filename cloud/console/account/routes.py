@@ -4,7 +4,7 @@ from flask import request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.access import passkeys, second_factor, sessions
+from cloud.access import messengers, passkeys, second_factor, sessions
 from cloud.access.acts import Act
 from cloud.access.journal import Subject
 from cloud.access.login import Login, Refused
@@ -31,7 +31,8 @@ def show(desk: Desk) -> str:
         user = session.get_one(User, desk.person.user_id)
         live = sessions.live_of(session, user.id, desk.now)
         keys = passkeys.of_user(session, user.id)
-    return desk.render("account/show.html", user=user, sessions=live, keys=keys, browser=name_of)
+        linked = messengers.linked(session, user.id)
+    return desk.render("account/show.html", user=user, sessions=live, keys=keys, linked=linked, browser=name_of)
 
 
 @room.act("/account/taste", Act.OWN_ACCOUNT)
@@ -116,6 +117,20 @@ def end_sessions(desk: Desk) -> BaseResponse:
     if chosen and not ended:
         raise NotFound
     desk.say("account.sessions_ended")
+    return desk.go("account.show")
+
+
+@room.act("/account/messengers/unlink", Act.OWN_ACCOUNT)
+def unlink_messengers(desk: Desk) -> BaseResponse:
+    """Take buttons of alerts from the messengers that are his."""
+
+    def work(tx: Transaction) -> Done[None]:
+        before = {"messengers": messengers.linked(tx.session, desk.person.user_id)}
+        messengers.unlink(tx, desk.person.user_id)
+        return Done(None, before, {"messengers": []})
+
+    desk.perform(Act.OWN_ACCOUNT, _me(desk.person), "", work)
+    desk.say("account.messengers_unlinked")
     return desk.go("account.show")
 
 

@@ -112,6 +112,7 @@ EN = {
     "journal.field.status_check": "Asks about payments",
     "journal.field.version": "Version",
     "journal.field.secret_key": "Secret key",
+    "journal.field.messengers": "Messengers",
     "journal.field.state": "State",
     "journal.field.waves": "Waves",
     "journal.field.soak_s": "Watched for, seconds",

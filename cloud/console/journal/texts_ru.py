@@ -112,6 +112,7 @@ RU = {
     "journal.field.status_check": "Как узнаём об оплате",
     "journal.field.version": "Версия",
     "journal.field.secret_key": "Секретный ключ",
+    "journal.field.messengers": "Мессенджеры",
     "journal.field.state": "Состояние",
     "journal.field.waves": "Волны",
     "journal.field.soak_s": "Наблюдать, секунд",

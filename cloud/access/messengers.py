@@ -1,0 +1,19 @@
+"""By which messengers a person acts: he presses buttons there without a session (`cloud/alerts/presses.py`)."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from cloud.access.models import LinkCode, LinkedPerson
+from cloud.database.transaction import Transaction
+
+
+def linked(session: Session, user_id: str) -> list[str]:
+    """Their names."""
+    found = select(LinkedPerson.messenger).where(LinkedPerson.who == user_id).distinct()
+    return list(session.scalars(found.order_by(LinkedPerson.messenger)))
+
+
+def unlink(tx: Transaction, user_id: str) -> None:
+    """He presses nothing any more, in any messenger, nor links one by a code he was given before."""
+    tx.session.execute(delete(LinkedPerson).where(LinkedPerson.who == user_id))
+    tx.session.execute(delete(LinkCode).where(LinkCode.purpose == "person", LinkCode.value == user_id))
