@@ -63,6 +63,8 @@ class Query:
     """When: an order counts by the clock of its machine, one span for each zone they stand in."""
     no_day: str = ""
     """What looks like a day and is none."""
+    number: str = ""
+    """The digits of an amount that stands alone: they may as well be an order's whole number."""
 
     @property
     def is_empty(self) -> bool:
@@ -84,7 +86,7 @@ def _read(text: str, now: datetime, zone: tzinfo) -> tuple[Query, tuple[datetime
     """The same on the clock of one zone."""
     today = now.astimezone(zone).date()
     words = _IN_WORDS.sub(lambda found: _in_digits(found, today), text.strip()[:LONGEST]).split()
-    tail = no_day = ""
+    tail = number = no_day = ""
     names: list[str] = []
     kopecks: int | None = None
     day: date | None = None
@@ -98,7 +100,8 @@ def _read(text: str, now: datetime, zone: tzinfo) -> tuple[Query, tuple[datetime
             day = read_day
         elif (read_money := _kopecks(word)) is not None:
             kopecks = read_money
-            tail = word if word.isdecimal() and len(word) >= TAIL_AT_LEAST else tail
+            if word.isdecimal() and len(word) >= TAIL_AT_LEAST:
+                tail = number = word
         elif word[0] in "…*" or word.startswith("..."):
             tail = word.lstrip("…*.")[-64:]
         elif _ISO.fullmatch(word) or _DATE.fullmatch(word):
@@ -109,7 +112,8 @@ def _read(text: str, now: datetime, zone: tzinfo) -> tuple[Query, tuple[datetime
         names = [word for word in names if any(map(str.isdigit, word))]
     name = names[-1] if names else ""
     tail = name or tail
-    query = Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, no_day=no_day)
+    number = "" if name or day or moment else number
+    query = Query(name, tail if len(tail) >= TAIL_AT_LEAST else "", kopecks, no_day=no_day, number=number)
     return query, _span(day, moment, now, zone)
 
 

@@ -17,7 +17,7 @@ from cloud.console.orders.acting import (
     roubles_in,
     shown_in,
 )
-from cloud.console.orders.rows import Chip, Filters, listed, named, rows_of
+from cloud.console.orders.rows import Chip, Filters, listed, named, numbered, rows_of
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
@@ -51,7 +51,7 @@ def list(desk: Desk) -> str | BaseResponse:
     chip = Chip(asked["show"]) if asked.get("show", "") in set(Chip) else (Chip.ALL if text else Chip.PAID)
     filters = Filters(chip, query, asked.get("machine", "").strip()[:64])
     with desk.read() as session:
-        names = named(session, desk.scope, query.name)
+        names = named(session, desk.scope, query.name) or numbered(session, desk.scope, query.number)
         if len(names) == 1:
             return desk.go("orders.show", order_id=names[0])
         after = Key.read(asked.get(AFTER, ""))

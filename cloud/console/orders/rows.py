@@ -15,6 +15,7 @@ from cloud.console.shell.paging import PAGE, Key, Listed, newest_first
 from cloud.database.beginnings import begins
 from cloud.fleet.models import Device
 from cloud.orders import archive
+from cloud.orders.archive import ArchivedOrder
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.pour_again import FREE
@@ -114,6 +115,15 @@ def named(session: Session, scope: Scope, name: str) -> list[str]:
     found = _within(session, scope, list(session.scalars(alike.limit(MOST_BEGIN))))
     at_rest = archive.named(session, name, MOST_BEGIN) if not found else ()
     return found or [one for one, merchant, machine in at_rest if scope.covers(merchant, machine)][:MOST_NAMED]
+
+
+def numbered(session: Session, scope: Scope, number: str) -> list[str]:
+    """The order whose whole number this is."""
+    if not number:
+        return []
+    at_rest = select(ArchivedOrder.merchant_id, ArchivedOrder.device_uuid).where(ArchivedOrder.order_id == number)
+    found = _within(session, scope, [number])
+    return found or [number for row in session.execute(at_rest) if scope.covers(row.merchant_id, row.device_uuid)]
 
 
 def _within(session: Session, scope: Scope, order_ids: list[str]) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 from cloud.access.person import EVERYTHING, NOTHING, Scope
 from cloud.console.orders import rows
 from cloud.console.orders.query import Query, parse
-from cloud.console.orders.rows import Chip, Filters, listed, named
+from cloud.console.orders.rows import Chip, Filters, listed, named, numbered
 from cloud.console.shell.paging import PAGE, Key
 from cloud.fleet.zones import DEFAULT
-from cloud.orders import operator_actions
+from cloud.orders import archive, operator_actions
 from cloud.orders.money import PaymentState
 from cloud.orders.rules import Rules
 from cloud.orders.states import Status
@@ -109,6 +109,20 @@ def test_a_number_a_payment_and_their_beginnings_name_an_order(world: World) -> 
         for name in (order_id, payment.id, str(payment.provider_payment_id), "20261123044945"):
             assert named(session, NORTH, name) == [order_id]
         assert named(session, NORTH, "20261124") == []
+
+
+def test_a_short_number_of_digits_names_the_order_that_has_it(world: World) -> None:
+    """Regression: it was an amount and an end, and found nothing of an order older than three days."""
+    for order_id in ("1042", "0043", "10420"):
+        world.publish(world.pay(order_id))
+        world.report(order_id, Result.DONE)
+    world.database.transact(archive.put_away, ["0043"], world.now)
+    with world.database.read() as session:
+        for order_id in ("1042", "0043"):
+            asked = parse(order_id, world.now, [DEFAULT]).number
+            assert numbered(session, NORTH, asked) == [order_id]
+            assert numbered(session, NOTHING, asked) == []
+        assert numbered(session, NORTH, "104") == []
 
 
 def test_no_page_reads_every_order_there_ever_was(world: World) -> None:
