@@ -111,7 +111,7 @@ STEP_UP = frozenset(
 """Acts for which a person shows again who he is, unless he has just done so: keys, people, machines' identities, new
 programs for machines, and money above the limit. Where one person alone returns that much, `return_rules.way_of` asks.
 A rollout is paused and stopped at once: nobody looks for his phone meanwhile."""
-OF_A_MACHINE = _MACHINE | _LOOK | {Act.SEE_ORDERS, Act.SEE_INCIDENTS, Act.ACKNOWLEDGE}
+OF_A_MACHINE = _MACHINE | _LOOK | {Act.SEE_ORDERS, Act.SEE_INCIDENTS, Act.ACKNOWLEDGE, Act.SEE_OWN_JOURNAL}
 """What remains of a role that is limited to a list of machines."""
 ASKS_SECOND_FACTOR = frozenset({Role.OWNER, Role.MANAGER})
 """Who has one of these roles sets up a second factor before anything else, unless excused."""

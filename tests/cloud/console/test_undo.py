@@ -307,6 +307,22 @@ def test_a_former_owner_takes_nothing_back_on_a_machine_that_is_anothers_now(
     assert last(console).id == entry.id
 
 
+def test_a_technician_of_some_machines_reads_his_own_acts_and_takes_one_back(console: Console) -> None:
+    """Regression: every technician that a console invites is one, and had no journal."""
+    his, foreign = f"technician@{OWN}", {"drink": "latte", "why": "not for his eyes"}
+    post(console.client(OWNER), f"/console/machines/{DEVICE}/close", **foreign)
+    before = state(console)
+    post(console.client(his), f"/console/machines/{DEVICE}/close", why="the grinder is loud")
+    entry = last(console)
+    shown = console.client(his).get("/console/journal").text
+    assert "the grinder is loud" in shown
+    assert foreign["why"] not in shown
+
+    undo(console, entry, his)
+
+    assert (last(console).undoes, state(console)) == (entry.id, before)
+
+
 def test_who_may_not_act_may_not_take_back(console: Console) -> None:
     new_keys(console)
     entry = last(console)
