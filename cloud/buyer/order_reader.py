@@ -20,7 +20,7 @@ from cloud.orders.money import PaymentState, Return
 from cloud.orders.owed_tasks import by_hand
 from cloud.orders.states import Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
-from cloud.orders.way_back import Paid, refunded, way_back
+from cloud.orders.way_back import Returned, refunded, way_back
 
 FAILURES = frozenset({Status.FAILED, Status.MAKE_FAILED})
 REMEMBERED_NOTES = 512
@@ -50,7 +50,7 @@ class OrderReader:
             return archive.holds(session, order_id)
 
     def _money_back(self, order: OrderRow, rows: OrderRows) -> Return | None:
-        payments: Mapping[str, Paid] = rows.payments
+        payments: Mapping[str, Returned] = rows.payments
         back = way_back(order, payments, rows.tasks)
         if back is not None or not refunded(payments):
             return back

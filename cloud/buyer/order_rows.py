@@ -60,6 +60,7 @@ class PaymentRow(NamedTuple):
     cancel_reason: str
     captured: int
     refunded: int
+    problem: str
     paid_at: datetime | None
 
 

@@ -218,8 +218,8 @@ def unsettled(session: Session, account: Account) -> tuple[int, int]:
 def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
     """Orders worth a close look, found without one at every sale there ever was.
 
-    A poured order has money beside its own only where an ended payment brought some after all, or a wrong one did, and
-    owes of its own only what a person decided.
+    A poured order has money beside its own only where an ended payment brought some after all, a wrong one did, or one
+    that came second, and owes of its own only what a person decided.
     """
     held_or_worrying = or_(Payment.state == PaymentState.HELD.value, worrying)
     suspicious = (
@@ -227,7 +227,7 @@ def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
         select(Payment.order_id).where(text(MONEY_BESIDE)),
         select(Order.id)
         .join(Payment, Payment.order_id == Order.id)
-        .where(text(NOT_EARNED), or_(Order.status.in_(_NOT_POURED), _DECIDED)),
+        .where(text(NOT_EARNED), or_(Order.status.in_(_NOT_POURED), _DECIDED, ~PAYS)),
     )
     return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})
 

@@ -11,6 +11,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders.models import NOT_EARNED, Order, Payment
 from cloud.orders.states import Status
+from cloud.orders.undecided import PAYS
 
 BATCH = 200
 SOON, LATER = timedelta(seconds=1), timedelta(hours=1)
@@ -31,7 +32,7 @@ def mark_some(tx: Transaction) -> int:
     """Mark up to `BATCH` payments; how many."""
     poured = select(Payment.id).join(Order, Order.id == Payment.order_id)
     poured = poured.where(
-        text(NOT_EARNED), Order.status == Status.SUCCESSFUL.value, Order.given_back <= Payment.refunded
+        text(NOT_EARNED), PAYS, Order.status == Status.SUCCESSFUL.value, Order.given_back <= Payment.refunded
     ).limit(BATCH)
     ids = tx.session.scalars(poured.with_for_update(skip_locked=True)).all()
     if ids:

@@ -3,10 +3,11 @@
 The one answer is `owed()`; `owed_tasks.py` turns it into tasks in the outbox.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from cloud.orders.states import Status
 from cloud.orders.tasks import Task
@@ -63,11 +64,29 @@ class PaymentNews:
     """Kopecks of what was captured that reach the shop; None: the provider has not said."""
 
 
+class Paid(Protocol):
+    """What is asked of a payment, whoever has read it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def captured(self) -> int: ...
+    @property
+    def refunded(self) -> int: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def paid_at(self) -> datetime | None: ...
+
+
+P = TypeVar("P", bound=Paid)
+
+
 @dataclass(frozen=True)
 class PaidFor:
     """One payment as `owed` sees it."""
 
-    payment_id: str
+    id: str
     state: PaymentState
     amount: int
     captured: int
@@ -111,38 +130,47 @@ def owed(status: Status, payments: Sequence[PaidFor], wish: Wish = Wish()) -> li
     return [due for payment in payments if (due := _owed_for(payment, payment is paying(payments), status, wish))]
 
 
-def paying(payments: Sequence[PaidFor]) -> PaidFor | None:
+def paying(payments: Iterable[P]) -> P | None:
     """The payment that pays the order: the first to bring money that fits it."""
     fitting = [p for p in payments if p.paid_at is not None and not p.problem]
-    return min(fitting, key=lambda p: (p.paid_at, p.payment_id), default=None)
+    return min(fitting, key=lambda p: (p.paid_at, p.id), default=None)
+
+
+def to_return(payment: Paid, pays: bool, status: Status, given_back: int) -> int:
+    """Kopecks taken by a payment that do not stay, and are not back yet. `pays`: it is the one that pays the order."""
+    balance = max(0, payment.captured - payment.refunded)
+    if pays and status in STILL_OPEN:
+        return 0
+    if pays and status is Status.SUCCESSFUL:
+        return min(max(0, given_back - payment.refunded), balance)
+    return balance
 
 
 def _owed_for(payment: PaidFor, pays: bool, status: Status, wish: Wish) -> Due | None:
-    balance = payment.captured - payment.refunded
-    if payment.state is not PaymentState.HELD and balance <= 0:
+    back = to_return(payment, pays, status, wish.given_back)
+    if payment.state is not PaymentState.HELD and not back:
         return None
     if not pays:
-        return _return(payment, balance, None, payment.problem or "not the payment of this order")
+        return _return(payment, back, None, payment.problem or "not the payment of this order")
     if status in STILL_OPEN:
         return None
     if status is Status.SUCCESSFUL:
-        return _owed_for_poured(payment, balance, wish.given_back)
+        return _owed_for_poured(payment, back)
     if wish.waits_for_person:
         return None
-    return _return(payment, balance, wish.returns_from, f"order {status.value}")
+    return _return(payment, back, wish.returns_from, f"order {status.value}")
 
 
-def _owed_for_poured(payment: PaidFor, balance: int, given_back: int) -> Due | None:
+def _owed_for_poured(payment: PaidFor, back: int) -> Due:
     if payment.state is PaymentState.HELD:
-        return Due(Task.CAPTURE, payment.payment_id, payment.amount, None, "poured")
-    missing = min(given_back - payment.refunded, balance)
-    return Due(Task.REFUND, payment.payment_id, missing, None, "given back by a person") if missing > 0 else None
+        return Due(Task.CAPTURE, payment.id, payment.amount, None, "poured")
+    return Due(Task.REFUND, payment.id, back, None, "given back by a person")
 
 
-def _return(payment: PaidFor, balance: int, not_before: datetime | None, why: str) -> Due:
+def _return(payment: PaidFor, back: int, not_before: datetime | None, why: str) -> Due:
     if payment.state is PaymentState.HELD:
-        return Due(Task.CANCEL, payment.payment_id, payment.amount, not_before, why)
-    return Due(Task.REFUND, payment.payment_id, balance, not_before, why)
+        return Due(Task.CANCEL, payment.id, payment.amount, not_before, why)
+    return Due(Task.REFUND, payment.id, back, not_before, why)
 
 
 _ARRIVES_WITHIN_DAYS = {"bank_card": 3, "sbp": 1, "sberbank": 0, "yoo_money": 0}

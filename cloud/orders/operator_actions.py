@@ -10,7 +10,8 @@ from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
-from cloud.orders.owed_tasks import is_paid_for, payment_that_pays, settle_as_poured, settle_money
+from cloud.orders.money import paying
+from cloud.orders.owed_tasks import is_paid_for, settle_as_poured, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
@@ -97,7 +98,7 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
 
 def left_to_return(order: Order, payments: Sequence[Payment]) -> int:
     """Kopecks of an order that a person could return now, if all of them: of a poured drink, or an undecided one."""
-    payment = payment_that_pays(payments)
+    payment = paying(payments)
     here = balance(payment) if payment is not None else 0
     if is_undecided(order):
         return min(order.price, here)
@@ -111,5 +112,5 @@ def returned_so_far(order: Order, payments: Sequence[Payment]) -> int:
 
     Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's.
     """
-    payment = payment_that_pays(payments)
+    payment = paying(payments)
     return max(order.given_back, payment.refunded if payment is not None else 0)

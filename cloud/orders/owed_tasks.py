@@ -13,12 +13,23 @@ from sqlalchemy.orm import Session
 from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import STILL_OPEN, Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying
+from cloud.orders.money import (
+    STILL_OPEN,
+    Due,
+    PaidFor,
+    PaymentState,
+    Return,
+    Wish,
+    arrives_by,
+    owed,
+    paying,
+    to_return,
+)
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task
 from cloud.orders.undecided import is_undecided
-from cloud.orders.way_back import Paid, refunded, way_back
+from cloud.orders.way_back import Returned, refunded, way_back
 
 log = logging.getLogger("cloud.orders.money")
 
@@ -33,13 +44,14 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
     order = locked.order
     if not locked.payments:
         return
+    status, pays = Status(order.status), paying(locked.payments)
     for payment in locked.payments:
-        is_ours = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
-        payment.earned = is_ours and payment.captured > 0
+        is_kept = not to_return(payment, payment is pays, status, order.given_back)
+        payment.earned = status is Status.SUCCESSFUL and payment.captured > 0 and is_kept
     payments = [as_paid_for(payment) for payment in locked.payments]
     returns_from = order.return_after if order.uncertain else None
-    dues = owed(Status(order.status), payments, Wish(returns_from, order.waits_for_person, order.given_back))
-    if not dues and len(payments) == 1 and order.status in STILL_OPEN:
+    dues = owed(status, payments, Wish(returns_from, order.waits_for_person, order.given_back))
+    if not dues and len(payments) == 1 and status in STILL_OPEN:
         return  # such an order has never owed anything
     rows = [row for row in locked.tasks if row.task in KEY_PREFIX]
     wanted = {(due.payment_id, due.task.value) for due in dues}
@@ -48,8 +60,8 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
             order_tasks.withdraw_tasks(locked, {Task(row.task)}, now, row.subject)
     for due in dues:
         _add_or_amend(locked, due, [r for r in rows if (r.subject, r.task) == (due.payment_id, due.task.value)], now)
-    if order.status == Status.SUCCESSFUL:
-        order.goodwill = _is_given_back(paying(payments), rows)
+    if status is Status.SUCCESSFUL:
+        order.goodwill = _is_given_back(pays, rows)
 
 
 def settle_as_poured(locked: LockedOrder, now: datetime) -> None:
@@ -64,7 +76,7 @@ def settle_as_poured(locked: LockedOrder, now: datetime) -> None:
 
 def _stop_returns(locked: LockedOrder, now: datetime) -> None:
     """Nobody has begun one, unless a restored database has forgotten it: of that only the provider can tell."""
-    pays = payment_that_pays(locked.payments)
+    pays = paying(locked.payments)
     if pays is None:
         return
     for task in RETURNS:
@@ -72,16 +84,15 @@ def _stop_returns(locked: LockedOrder, now: datetime) -> None:
             pays.next_check_at = now
 
 
-def _is_given_back(pays: PaidFor | None, rows: Sequence[OutboxRow]) -> bool:
+def _is_given_back(pays: Payment | None, rows: Sequence[OutboxRow]) -> bool:
     """Whether the money of a poured order went back, or may be on its way."""
     if pays is None:
         return False
-    if pays.refunded > 0 or pays.state is PaymentState.CANCELED:
+    if pays.refunded > 0 or pays.state == PaymentState.CANCELED:
         return True
-    back = Task.CANCEL if pays.state is PaymentState.HELD else Task.REFUND
+    back = Task.CANCEL if pays.state == PaymentState.HELD else Task.REFUND
     return any(
-        (row.subject, row.task, row.settled_at) == (pays.payment_id, back, None) and row.attempts > row.undone
-        for row in rows
+        (row.subject, row.task, row.settled_at) == (pays.id, back, None) and row.attempts > row.undone for row in rows
     )
 
 
@@ -115,22 +126,16 @@ def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:
     return order_tasks.withdraw_tasks(locked, {due.task}, now, due.payment_id)
 
 
-def payment_that_pays(payments: Sequence[Payment]) -> Payment | None:
-    """Of an order's payments the first to bring money that fits it."""
-    pays = paying([as_paid_for(payment) for payment in payments])
-    return None if pays is None else next(payment for payment in payments if payment.id == pays.payment_id)
-
-
 def is_paid_for(locked: LockedOrder) -> bool:
     """The payment that pays the order still holds or has money of the buyer's."""
-    pays = payment_that_pays(locked.payments)
+    pays = paying(locked.payments)
     return pays is not None and (pays.state == PaymentState.HELD or pays.captured > pays.refunded)
 
 
 def as_paid_for(payment: Payment) -> PaidFor:
     """The payment as the pure rules see it."""
     return PaidFor(
-        payment_id=payment.id,
+        id=payment.id,
         state=PaymentState(payment.state),
         amount=payment.amount,
         captured=payment.captured,
@@ -147,13 +152,13 @@ def return_of(session: Session, order: Order) -> Return | None:
     return back or by_hand(session, payments)
 
 
-def by_hand(session: Session, payments: Mapping[str, Paid]) -> Return | None:
+def by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None:
     """What was given back in the cabinet, by no task of ours: it was begun no later than we heard of it."""
     sum_back = refunded(payments)
     return Return("done", sum_back, _by_hand_expected_by(session, payments)) if sum_back else None
 
 
-def _by_hand_expected_by(session: Session, payments: Mapping[str, Paid]) -> datetime | None:
+def _by_hand_expected_by(session: Session, payments: Mapping[str, Returned]) -> datetime | None:
     heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
     last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
     return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
@@ -163,14 +168,13 @@ def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
     """The task is a return nobody may begin yet. Money beside the order's own goes back at once."""
     if row.task not in RETURNS or not is_undecided(locked.order):
         return False
-    pays = payment_that_pays(locked.payments)
+    pays = paying(locked.payments)
     return pays is not None and row.subject == pays.id and is_paid_for(locked)
 
 
 def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:
     """A person is to return money of this payment where we cannot, and it is not all back yet."""
-    order = locked.order
-    keeps_it = order.status == Status.SUCCESSFUL and order.given_back <= payment.refunded
-    if keeps_it or payment.refunded >= payment.captured:
+    order, pays = locked.order, payment is paying(locked.payments)
+    if not to_return(payment, pays, Status(order.status), order.given_back):
         return False
     return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in locked.tasks if row.task in RETURNS)

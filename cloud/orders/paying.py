@@ -15,7 +15,7 @@ from cloud.orders.commissions import record_income
 from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
-from cloud.orders.money import STILL_OPEN, PaymentNews, PaymentState, moves_forward
+from cloud.orders.money import PaymentNews, PaymentState, moves_forward
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import PAYABLE, Event, Status
@@ -186,9 +186,7 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
 
 def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
     """Who returns it by hand need not tell us."""
-    if locked.order.status in STILL_OPEN or not awaits_a_hand(locked, payment):
-        return None
-    return now + timedelta(seconds=BY_HAND_CHECK_S)
+    return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_a_hand(locked, payment) else None
 
 
 def _take_in(

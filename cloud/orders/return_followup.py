@@ -14,7 +14,6 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState, paying
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.owed_tasks import as_paid_for
 from cloud.orders.return_requests import IS_FOLLOWED, IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import MoneyNow, RequestState, state_after
 from cloud.orders.states import Status
@@ -108,11 +107,9 @@ def follow(tx: Transaction, request_id: int, order_id: str, now: datetime) -> No
 
 def money_of(locked: LockedOrder, request: ReturnRequest) -> MoneyNow:
     """What has become of the money so far."""
-    payments = {payment.id: payment for payment in locked.payments}
-    pays = paying([as_paid_for(payment) for payment in payments.values()])
-    if pays is None:
+    payment = paying(locked.payments)
+    if payment is None:
         return MoneyNow(is_back=False, has_task=False, is_hopeless=False, is_void=True)
-    payment = payments[pays.payment_id]
     tasks = [row for row in locked.tasks if row.task in RETURNS and row.subject == payment.id]
     has_task = any(row.settled_at is None for row in tasks)
     poured_after_all = request.back_at is None and locked.order.status == Status.SUCCESSFUL

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from cloud.orders.money import PaymentState, Return, arrives_by
+from cloud.orders.money import Paid, PaymentState, Return, arrives_by, paying, to_return
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, FOR_A_PERSON, NEVER_RETURNED, REFUSED, RETURNS, Task
 
 
-class Returned(Protocol):
+class ReturnedOrder(Protocol):
     """What is asked of the order."""
 
     @property
@@ -24,17 +24,13 @@ class Returned(Protocol):
     def given_back(self) -> int: ...
 
 
-class Paid(Protocol):
+class Returned(Paid, Protocol):
     """What is asked of each of its payments."""
 
     @property
     def state(self) -> str: ...
     @property
     def method(self) -> str: ...
-    @property
-    def captured(self) -> int: ...
-    @property
-    def refunded(self) -> int: ...
 
 
 class ReturnTask(Protocol):
@@ -56,7 +52,7 @@ class ReturnTask(Protocol):
     def verdict(self) -> str: ...
 
 
-def way_back(order: Returned, payments: Mapping[str, Paid], tasks: Sequence[ReturnTask]) -> Return | None:
+def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequence[ReturnTask]) -> Return | None:
     """The return by our own tasks, oldest first; None when none of them gives money back."""
     returns = [task for task in tasks if task.task in RETURNS and task.verdict not in NEVER_RETURNED | {REFUSED}]
     if order.waits_for_person:  # what is open was not decided yet
@@ -66,23 +62,24 @@ def way_back(order: Returned, payments: Mapping[str, Paid], tasks: Sequence[Retu
     last = returns[-1]
     payment = payments[last.subject]
     expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
-    if last.verdict == DONE or _is_let_go(payment) or (last.verdict in FOR_A_PERSON and _is_back(order, payment)):
+    if last.verdict == DONE or _is_let_go(payment):
         return Return("done", max(refunded(payments), last.amount), expected_by)
+    if last.verdict in FOR_A_PERSON and _is_back(order, payment, payment is paying(payments.values())):
+        return Return("done", refunded(payments), expected_by)
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by)
 
 
-def refunded(payments: Mapping[str, Paid]) -> int:
+def refunded(payments: Mapping[str, Returned]) -> int:
     """Kopecks that went back, whoever asked for it."""
     return sum(payment.refunded for payment in payments.values())
 
 
-def _is_let_go(payment: Paid) -> bool:
+def _is_let_go(payment: Returned) -> bool:
     """The provider says so, whether or not the answer to our own call is written down yet."""
     return payment.state == PaymentState.CANCELED.value
 
 
-def _is_back(order: Returned, payment: Paid) -> bool:
+def _is_back(order: ReturnedOrder, payment: Returned, pays: bool) -> bool:
     """A person has ended by hand what was to be returned of this payment."""
-    owed_back = order.given_back if order.status == Status.SUCCESSFUL else payment.captured
-    return payment.refunded >= owed_back > 0
+    return payment.refunded > 0 and not to_return(payment, pays, Status(order.status), order.given_back)

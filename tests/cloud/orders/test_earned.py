@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, select, update
 
 from cloud.database.transaction import Transaction
-from cloud.orders.at_risk import at_risk
+from cloud.orders.at_risk import at_risk, each_at_risk
 from cloud.orders.earned import LATER, Earned
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
@@ -50,6 +50,27 @@ def test_payments_of_before_are_marked_and_no_others(world: World) -> None:
     world.database.transact(lambda tx: tx.session.execute(update(Payment).values(earned=False)))
     assert Earned(world.database).step(world.now) == world.now + LATER
     assert (is_earned(world, poured), is_earned(world, failed)) == (True, False)
+
+
+def test_a_second_payment_of_a_poured_drink_is_never_earned(world: World) -> None:
+    """Regression: it was, as if it paid the drink; once the drink's own money had gone back, nothing listed it."""
+    order_id = world.scan()
+    first = world.start(order_id, ONE_STAGE)
+    world.tell(first, PaymentState.CANCELED)
+    world.clock.advance(1)
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(first, PaymentState.CAPTURED)
+    world.clock.advance(1)
+    world.tell(second, PaymentState.CAPTURED)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.refunded(first)
+    for _ in range(2):
+        with world.database.read() as session:
+            assert [risk.payment_id for risk in each_at_risk(session, world.now)] == [second]
+            assert not session.get_one(Payment, second).earned
+        world.database.transact(lambda tx: tx.session.execute(update(Payment).values(earned=False)))
+        Earned(world.database).step(world.now)
 
 
 def test_no_question_about_money_at_risk_reads_a_whole_table(sqlite_world: World) -> None:

@@ -35,7 +35,7 @@ def payments(draw: st.DrawFn) -> list[PaidFor]:
         seconds = draw(st.integers(0, 3))
         made.append(
             PaidFor(
-                payment_id=f"p{number}",
+                id=f"p{number}",
                 state=state,
                 amount=amount,
                 captured=captured,
@@ -52,7 +52,7 @@ graces = st.sampled_from([None, T0 + timedelta(seconds=300)])
 
 
 def of(dues: list[Due], payment: PaidFor) -> list[Due]:
-    return [due for due in dues if due.payment_id == payment.payment_id]
+    return [due for due in dues if due.payment_id == payment.id]
 
 
 @given(statuses, graces, payments())
@@ -74,7 +74,7 @@ def test_a_payment_waits_for_one_act_at_most(status: Status, grace: datetime | N
 def test_a_hold_is_never_refunded_and_taken_money_never_canceled(
     status: Status, grace: datetime | None, paid: list[PaidFor]
 ) -> None:
-    states = {payment.payment_id: payment.state for payment in paid}
+    states = {payment.id: payment.state for payment in paid}
     for due in owed(status, paid, Wish(grace)):
         is_hold = states[due.payment_id] is PaymentState.HELD
         assert (due.task is Task.REFUND) is not is_hold
@@ -135,7 +135,7 @@ def test_the_grace_is_for_the_paying_money_only(paid: list[PaidFor]) -> None:
     grace = T0 + timedelta(seconds=300)
     pays = paying(paid)
     for due in owed(Status.MAKE_FAILED, paid, Wish(grace)):
-        assert due.not_before == (grace if pays and due.payment_id == pays.payment_id else None)
+        assert due.not_before == (grace if pays and due.payment_id == pays.id else None)
 
 
 def test_the_first_money_that_fits_pays() -> None:

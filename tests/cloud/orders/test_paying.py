@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.database.transaction import Transaction
@@ -17,7 +17,7 @@ from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, OutboxRow, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.tasks import BY_HAND, Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ACCOUNT, HOLD, ONE_STAGE, PRICE, START, World
 
@@ -30,6 +30,11 @@ RETURNS = (Task.CANCEL, Task.REFUND)
 def next_check_in(world: World, order_id: str) -> float | None:
     at = world.payment(order_id).next_check_at
     return None if at is None else (at - world.now).total_seconds()
+
+
+def payments(world: World, order_id: str) -> list[Payment]:
+    with world.database.read() as session:
+        return list(session.scalars(select(Payment).where(Payment.order_id == order_id)))
 
 
 def test_starting_a_payment_writes_it_and_its_call_down(world: World) -> None:
@@ -376,22 +381,48 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
     assert [row.task for row in taken] == []
 
 
+def told(world: World, order_id: str) -> tuple[str, int] | None:
+    """What the buyer is told of the return."""
+    with world.database.read() as session:
+        found = owed_tasks.return_of(session, session.get_one(Order, order_id))
+    return (found.status, found.amount) if found else None
+
+
 @pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
 def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Account) -> None:
     world = sqlite_world
-
-    def told(order_id: str) -> tuple[str, int] | None:
-        with world.database.read() as session:
-            found = owed_tasks.return_of(session, session.get_one(Order, order_id))
-        return (found.status, found.amount) if found else None
-
     order_id = world.pay(account=account)
     world.publish(order_id)
-    assert told(order_id) is None
+    assert told(world, order_id) is None
     world.report(order_id, Result.UNKNOWN)
-    assert told(order_id) == ("waiting", PRICE)
+    assert told(world, order_id) == ("waiting", PRICE)
     world.clock.advance(301)
     [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
-    assert told(order_id) == ("in_progress", PRICE)
+    assert told(world, order_id) == ("in_progress", PRICE)
     world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", "lost", world.now)
-    assert told(order_id) == ("in_progress", PRICE), "nobody knows that it is done"
+    assert told(world, order_id) == ("in_progress", PRICE), "nobody knows that it is done"
+
+
+def test_a_second_payment_of_a_poured_drink_is_asked_about_until_a_person_has_returned_it(sqlite_world: World) -> None:
+    """Regression: it was judged as the drink's own money, so nobody asked, and its buyer was told to wait for ever."""
+    world = sqlite_world
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, P.CANCELED)
+    world.tell(world.start(order_id, ONE_STAGE), P.CAPTURED)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.clock.advance(60)
+    world.tell(second, P.CAPTURED)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
+
+    def asked_again_in() -> float | None:
+        world.tell(second, P.CAPTURED)
+        [at] = [row.next_check_at for row in payments(world, order_id) if row.id == second]
+        return None if at is None else (at - world.now).total_seconds()
+
+    assert (asked_again_in(), told(world, order_id)) == (paying.BY_HAND_CHECK_S, ("in_progress", PRICE))
+    world.clock.advance(60)
+    world.refunded(second)
+    assert (asked_again_in(), told(world, order_id)) == (None, ("done", PRICE))
