@@ -16,7 +16,7 @@ from cloud.fleet.models import NOTE_FIELDS, Control, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.orders import archive
-from cloud.orders.money import PaymentState, Return
+from cloud.orders.money import PaymentState, Return, paying
 from cloud.orders.owed_tasks import by_hand
 from cloud.orders.states import Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
@@ -60,7 +60,9 @@ class OrderReader:
 
 def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
     order, payments = rows.order, list(rows.payments.values())
-    paying = next((p for p in reversed(payments) if p.paid_at is not None), None)
+    brought = [payment for payment in payments if payment.paid_at is not None]
+    own = paying(brought) or (brought[-1] if brought else None)
+    told_of = rows.payments.get(money_back.payment_id, own) if money_back else own
     status = Status(order.status)
     return OrderView(
         order_id=order.id,
@@ -79,11 +81,11 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
         return_after=order.return_after,
         accepted_at=order.accepted_at,
         payment_scenario=order.payment_scenario,
-        was_paid=paying is not None,
+        was_paid=own is not None,
         was_commanded=order.commands is not None,
-        method=paying.method if paying else "",
-        is_hold=paying is not None and paying.captured == 0,
-        hold_is_gone=paying is not None and paying.state == PaymentState.CANCELED,
+        method=told_of.method if told_of else "",
+        is_hold=told_of is not None and told_of.captured == 0,
+        hold_is_gone=own is not None and own.state == PaymentState.CANCELED,
         cancel_reason=payments[-1].cancel_reason if payments else "",
         money_back=money_back,
         device=_device_view(

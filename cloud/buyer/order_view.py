@@ -73,10 +73,11 @@ class OrderView:
     was_paid: bool
     was_commanded: bool
     method: str
+    """Of the payment whose return is told of; else of the one that pays the order."""
     is_hold: bool
-    """The money was held and never taken."""
+    """That payment's money was held and never taken."""
     hold_is_gone: bool
-    """It was released, whoever asked for it."""
+    """The hold that was to pay the order was released, whoever asked for it."""
     cancel_reason: str
     money_back: Return | None
     device: DeviceView

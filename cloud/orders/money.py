@@ -192,3 +192,5 @@ class Return:
     """`waiting` (evidence is awaited), `in_progress`, `done`."""
     amount: int
     expected_by: datetime | None
+    payment_id: str
+    """Whose money it is; of several that go back, the newest return's."""

@@ -154,14 +154,14 @@ def return_of(session: Session, order: Order) -> Return | None:
 
 def by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None:
     """What was given back in the cabinet, by no task of ours: it was begun no later than we heard of it."""
-    sum_back = refunded(payments)
-    return Return("done", sum_back, _by_hand_expected_by(session, payments)) if sum_back else None
-
-
-def _by_hand_expected_by(session: Session, payments: Mapping[str, Returned]) -> datetime | None:
+    if not refunded(payments):
+        return None
     heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
     last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
-    return arrives_by(Task.REFUND, payments[last.payment_id].method, last.at) if last is not None else None
+    if last is None:  # the order went to the archive meanwhile
+        return Return("done", refunded(payments), None, "")
+    expected_by = arrives_by(Task.REFUND, payments[last.payment_id].method, last.at)
+    return Return("done", refunded(payments), expected_by, last.payment_id)
 
 
 def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:

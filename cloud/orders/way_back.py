@@ -63,11 +63,11 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
     payment = payments[last.subject]
     expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
     if last.verdict == DONE or _is_let_go(payment):
-        return Return("done", max(refunded(payments), last.amount), expected_by)
+        return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and _is_back(order, payment, payment is paying(payments.values())):
-        return Return("done", refunded(payments), expected_by)
+        return Return("done", refunded(payments), expected_by, last.subject)
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
-    return Return("waiting" if waiting else "in_progress", last.amount, expected_by)
+    return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
 
 
 def refunded(payments: Mapping[str, Returned]) -> int:

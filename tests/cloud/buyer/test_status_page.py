@@ -7,10 +7,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from cloud.orders.money import PaymentState
+from cloud.orders import paying
+from cloud.orders.money import PaymentNews, PaymentState
 from cloud.orders.states import Status
 from protocol.reasons import Result, Spout, Stage
-from tests.cloud.buyer.orders import RULES, Orders, TestClock
+from tests.cloud.buyer.orders import PRICE, RULES, Orders, TestClock
 from tests.cloud.buyer.states import NOTE, STATES
 
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
@@ -104,6 +105,22 @@ def test_a_held_amount_is_not_called_a_refund(client: FlaskClient, orders: Order
     assert "банк их только придержал" in page(client, orders.make_failed(hold=True))
 
     assert "Удержание снято" in page(client, orders.returned("o-1"))
+
+
+def test_a_return_is_told_of_the_payment_that_goes_back(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
+    """Regression: whichever was opened last gave the words, a hold let go for the money that had been taken."""
+    orders.not_paid("o-1")
+    [first] = orders.payments("o-1")
+    clock.forward(1)
+    orders.pay_again("o-1")
+    taken = PaymentNews(PaymentState.CAPTURED, f"yk-{first.id}", captured=PRICE, method="sbp")
+    orders.database.transact(paying.payment_news, first.id, taken, RULES, clock())
+    clock.forward(1)
+    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    assert "Уже снимаем удержание." in page(client, "o-1")
+    orders.news("o-1", PaymentState.CANCELED)
+    orders.outcome("o-1", Result.REJECTED, "no_milk")
+    assert "Возвращаем 179\u00a0₽ через СБП." in page(client, "o-1")
 
 
 def test_once_the_money_is_back_the_page_rests(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
