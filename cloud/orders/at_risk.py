@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session, aliased
 from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.outbox import KEY_REFUSED, OutboxRow
 from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
@@ -41,8 +41,6 @@ from cloud.orders.undecided import PAYS
 
 STUCK_AFTER_S = 2 * 3600.0
 """The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""
-REFUSALS_FOR_A_PERSON = 3
-"""The provider's "no" to the same act so often is not going to change by itself (the retries reach an hour by then)."""
 UNANSWERED_FOR_A_PERSON = 20
 """Failed questions in a row about one payment: over an hour of them."""
 BATCH = 500

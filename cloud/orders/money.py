@@ -110,6 +110,10 @@ STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status
 """The drink may still be poured: money stays where it is."""
 
 
+REFUSALS_FOR_A_PERSON = 3
+"""The provider's "no" to the same act so often is not going to change by itself (the retries reach an hour by then)."""
+
+
 @dataclass(frozen=True)
 class Wish:
     """What bears on the money of an order beside its status."""

@@ -9,10 +9,9 @@ from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.orders.at_risk import REFUSALS_FOR_A_PERSON
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
-from cloud.orders.money import PaymentState, paying
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.return_requests import IS_FOLLOWED, IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import MoneyNow, RequestState, state_after

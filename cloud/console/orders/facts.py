@@ -1,6 +1,6 @@
 """The facts a verdict rests on, read for one order or for a page of them: four questions, however many orders."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from cloud.console.orders.verdict import Facts, Returning
 from cloud.fleet.models import Device
 from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import Wish, owed
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import as_paid_for
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import Status
-from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, WITHDRAWN, Task
+from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, Task
 
 MONEY_TASKS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 
@@ -51,23 +52,27 @@ def told_of(session: Session, order_ids: Sequence[str]) -> dict[str, Told]:
 
 def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRow], moves: Sequence[Movement]) -> Facts:
     """What the verdict rests on."""
-    back = [row for row in tasks if row.task in RETURNS and row.verdict != WITHDRAWN]
+    status, paid = Status(order.status), [as_paid_for(payment) for payment in payments]
+    dues = owed(status, paid, Wish(given_back=order.given_back))
+    owed_back = {due.payment_id for due in dues if due.task in RETURNS}
+    back = [row for row in tasks if row.task in RETURNS]
     open_ones = [row for row in back if row.settled_at is None]
+    refused = Counter(row.subject for row in back if row.verdict == REFUSED)
     returning = Returning(
         is_open=bool(open_ones),
         has_begun=any(row.attempts > row.undone for row in open_ones),
-        refusals=sum(row.verdict == REFUSED for row in back),
-        is_for_person=any(row.verdict in FOR_A_PERSON for row in back),
+        refusals=max((refused[row.subject] for row in open_ones), default=0),
+        is_for_person=any(row.verdict in FOR_A_PERSON and row.subject in owed_back for row in back),
     )
     return Facts(
-        status=Status(order.status),
+        status=status,
         price=order.price,
         reason=order.reason,
         stage=order.stage,
         uncertain=order.uncertain,
         waits_for_person=order.waits_for_person,
         is_free=order.opened_by == FREE,
-        payments=[as_paid_for(payment) for payment in payments],
+        payments=paid,
         returning=returning,
         finished_at=order.finished_at,
         money_at=max((move.at for move in moves), default=None),

@@ -9,12 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from cloud.orders.money import PaidFor, PaymentState, paying
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying
 from cloud.orders.states import UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
-STUCK_AFTER = 3
-"""The provider's "no" so often will not change by itself."""
 
 
 class MoneyIs(StrEnum):
@@ -43,7 +41,9 @@ class Returning:
     is_open: bool = False
     has_begun: bool = False
     refusals: int = 0
+    """How often the provider refused one that is still to be made: of the payment it refused most."""
     is_for_person: bool = False
+    """A person is to make one where we cannot."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def money_is(facts: Facts) -> MoneyIs:
 
 def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
     returning = facts.returning
-    if returning.refusals >= STUCK_AFTER or returning.is_for_person:
+    if returning.refusals >= REFUSALS_FOR_A_PERSON or returning.is_for_person:
         return MoneyIs.STUCK
     if facts.waits_for_person:
         return MoneyIs.PERSON

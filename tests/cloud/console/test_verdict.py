@@ -6,13 +6,21 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cloud.console.orders.facts import told_of
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
 from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase, money_is, verdict
 from cloud.console.shell.texts import SHELL, ConsoleTexts
-from cloud.orders.money import PaidFor, PaymentState, owed
+from cloud.orders.at_risk import Next, each_at_risk
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed
+from cloud.orders.order_tasks import settle_task
+from cloud.orders.outbox import Claim, claim
+from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
 from cloud.orders.states import UNOBSERVED, Status
+from cloud.orders.tasks import BY_HAND, REFUSED, Lane
+from protocol.reasons import Result
+from tests.cloud.worlds import ONE_STAGE, World
 
 NOW = datetime(2026, 3, 2, 9, 4, tzinfo=UTC)
 PRICE = 17900
@@ -85,6 +93,57 @@ def test_poured_is_never_said_without_the_machines_word_nor_back_without_the_pro
         payment = of.payments[0] if of.payments else None
         is_back = payment is not None and payment.refunded >= payment.captured > 0
         assert (money_is(of) is MoneyIs.RETURNED) == is_back, case
+
+
+def refuse(world: World, order_id: str, verdict: str = REFUSED) -> None:
+    """The provider will not make the return."""
+    world.clock.advance(LAST_RETRY_S)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, settle_task, row.key, "cashier", verdict, world.now)
+    world.in_docket(order_id, settle_money, world.now)
+
+
+def page_says(world: World, order_id: str) -> MoneyIs:
+    with world.database.read() as session:
+        return money_is(told_of(session, [order_id])[order_id].facts)
+
+
+def listed(world: World) -> dict[str, Next]:
+    with world.database.read() as session:
+        return {money.payment_id: money.action for money in each_at_risk(session, world.now)}
+
+
+@pytest.mark.parametrize("refusals", [[REFUSED] * REFUSALS_FOR_A_PERSON, [BY_HAND]])
+def test_only_money_at_risk_is_called_stuck(sqlite_world: World, refusals: list[str]) -> None:
+    """Regression: a return that was refused stayed stuck on the page after the machine said that it had poured."""
+    world, order_id = sqlite_world, sqlite_world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.wait(world.rules.uncertain_grace_s)
+    for verdict_of_call in refusals:
+        refuse(world, order_id, verdict_of_call)
+    assert (page_says(world, order_id), set(listed(world).values())) == (MoneyIs.STUCK, {Next.PERSON})
+    world.report(order_id, Result.DONE, revision=2)
+    assert (page_says(world, order_id), listed(world)) == (MoneyIs.TAKEN, {})
+
+
+def test_refusals_of_two_payments_are_not_added_up(sqlite_world: World) -> None:
+    """Regression: two refusals of what was returned in the end, and one more of another, were called stuck."""
+    world = sqlite_world
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CANCELED)
+    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+    world.clock.advance(60)
+    world.tell(second, PaymentState.CAPTURED)
+    for _ in range(REFUSALS_FOR_A_PERSON - 1):
+        refuse(world, order_id)
+    world.refunded(second)
+    world.publish(order_id)
+    world.report(order_id, Result.REJECTED, "no_water")
+    refuse(world, order_id)
+    assert page_says(world, order_id) is MoneyIs.RETURNING
+    assert set(listed(world).values()) == {Next.RETURN_OPEN}
 
 
 def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> None:

@@ -11,7 +11,6 @@ from cloud.fleet.models import Credential
 from cloud.operators.at_risk_report import as_json, as_text
 from cloud.orders import outbox
 from cloud.orders.at_risk import (
-    REFUSALS_FOR_A_PERSON,
     STUCK_AFTER_S,
     UNANSWERED_FOR_A_PERSON,
     AtRisk,
@@ -20,7 +19,7 @@ from cloud.orders.at_risk import (
     each_at_risk,
 )
 from cloud.orders.models import Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.operator_actions import give_back
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.states import Status
