@@ -64,8 +64,8 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
     expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
     if last.verdict == DONE or _is_let_go(payment):
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
-    if last.verdict in FOR_A_PERSON and _is_back(order, payment, payment is paying(payments.values())):
-        return Return("done", refunded(payments), expected_by, last.subject)
+    if last.verdict in FOR_A_PERSON and _is_settled(order, payment, payment is paying(payments.values())):
+        return Return("done", refunded(payments), expected_by, last.subject) if refunded(payments) else None
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
 
@@ -80,6 +80,6 @@ def _is_let_go(payment: Returned) -> bool:
     return payment.state == PaymentState.CANCELED.value
 
 
-def _is_back(order: ReturnedOrder, payment: Returned, pays: bool) -> bool:
-    """A person has ended by hand what was to be returned of this payment."""
-    return payment.refunded > 0 and not to_return(payment, pays, Status(order.status), order.given_back)
+def _is_settled(order: ReturnedOrder, payment: Returned, pays: bool) -> bool:
+    """A person has returned by hand what was to go back of it, or the drink was poured after all."""
+    return payment.captured > 0 and not to_return(payment, pays, Status(order.status), order.given_back)

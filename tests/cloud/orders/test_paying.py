@@ -403,6 +403,19 @@ def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Acc
     assert told(world, order_id) == ("in_progress", PRICE), "nobody knows that it is done"
 
 
+def test_of_a_drink_poured_after_all_nobody_is_told_that_money_comes_back(sqlite_world: World) -> None:
+    """Regression: what a person was to return by hand stayed on its way for ever."""
+    world, order_id = sqlite_world, sqlite_world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.wait(world.rules.uncertain_grace_s)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
+    assert told(world, order_id) == ("in_progress", PRICE)
+    world.report(order_id, Result.DONE, revision=2)
+    assert told(world, order_id) is None
+
+
 def test_a_second_payment_of_a_poured_drink_is_asked_about_until_a_person_has_returned_it(sqlite_world: World) -> None:
     """Regression: it was judged as the drink's own money, so nobody asked, and its buyer was told to wait for ever."""
     world = sqlite_world
