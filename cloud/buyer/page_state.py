@@ -10,7 +10,7 @@ from typing import Literal
 
 from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
-from cloud.orders.states import UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
 REFRESH_PAYABLE_S = 10
@@ -188,7 +188,7 @@ def _waiting_for_buyer(view: OrderView, now: datetime) -> PageState:
 
 
 def _failed(view: OrderView) -> PageState:
-    if view.reason == "expired" and not view.was_paid:
+    if view.reason == EXPIRED and not view.was_paid:
         return PageState("created.over.title", ("money.none", "created.over.text"), mood="over",
                          note="client_error_info", to_menu=True)  # fmt: skip
     return PageState("failed.title", mood="over", why_key=why_key(view.reason), note="client_error_info",
@@ -200,7 +200,7 @@ def _make_failed(view: OrderView) -> PageState:
     if view.never_tells and view.uncertain:
         return PageState("unobserved.title", ("unobserved.returned",), mood="waiting", step=1,
                          note="client_info_make_failed", refresh_s=_return_refresh(view))  # fmt: skip
-    not_collected = view.reason == "expired" and not view.was_commanded
+    not_collected = view.reason == EXPIRED and not view.was_commanded
     title = "make_failed.unsure.title" if view.uncertain else "make_failed.title"
     why = "why.not_collected" if not_collected else why_key(view.reason)
     return PageState(title, ("make_failed.text",), mood="warning", is_warning=True, why_key=why,
@@ -224,7 +224,7 @@ def money_says(view: OrderView, now: datetime) -> tuple[str, int]:
 
 
 def _without_return(view: OrderView) -> str:
-    if view.status not in {Status.FAILED, Status.MAKE_FAILED} or (view.reason == "expired" and not view.was_paid):
+    if view.status not in {Status.FAILED, Status.MAKE_FAILED} or (view.reason == EXPIRED and not view.was_paid):
         return ""
     if view.waits_for_person:
         return "money.person"

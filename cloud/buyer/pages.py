@@ -19,7 +19,7 @@ from cloud.buyer.template_context import needs_the_machine, render_part, templat
 from cloud.fleet import probes
 from cloud.orders.models import Order
 from cloud.orders.scanning import phone_came_back
-from cloud.orders.states import PAYABLE, Status
+from cloud.orders.states import EXPIRED, PAYABLE, Status
 
 log = logging.getLogger("cloud.buyer")
 
@@ -84,6 +84,6 @@ class Pages:
 
 def _is_over(view: OrderView, now: datetime) -> bool:
     """Never paid, and never will be: there is nothing to show but that."""
-    expired = view.status is Status.FAILED and view.reason == "expired"
+    expired = view.status is Status.FAILED and view.reason == EXPIRED
     late = view.status in PAYABLE and not view.can_be_paid(now)
     return (expired or late) and not view.was_paid

@@ -9,8 +9,8 @@ from cloud.database.database import Database
 from cloud.operators.at_risk_report import roubles
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.models import Payment
-from cloud.orders.outbox import KEY_REFUSED, OutboxRow
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.outbox import OutboxRow
+from cloud.orders.tasks import KEY_REFUSED, Lane, Task
 from cloud.payments.provider_clients import ProviderClients
 
 KEPT = timedelta(seconds=10)

@@ -15,7 +15,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders import order_hours
 from cloud.orders.models import MakeCommand, Order, OrderChange, Payment
-from cloud.orders.states import Status
+from cloud.orders.states import EXPIRED, Status
 
 log = logging.getLogger("cloud.orders.forgetting")
 
@@ -57,7 +57,7 @@ def forget(tx: Transaction, now: datetime) -> int:
     tx.session.execute(delete(ForgottenOrder).where(ForgottenOrder.at < now - NUMBERS_KEPT_FOR))
     unpaid = ~exists().where(Payment.order_id == Order.id) & ~exists().where(MakeCommand.order_id == Order.id)
     over = select(Order.id, Order.opened_by, Order.device_uuid, Order.created_at, Order.status).where(
-        Order.status == Status.FAILED.value, Order.reason == "expired", Order.finished_at <= now - KEPT_FOR, unpaid
+        Order.status == Status.FAILED.value, Order.reason == EXPIRED, Order.finished_at <= now - KEPT_FOR, unpaid
     )
     rows = tx.session.execute(over.limit(BATCH).with_for_update(skip_locked=True)).all()
     if not rows:

@@ -22,7 +22,7 @@ from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, settle_as_poured, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
-from cloud.orders.states import Event, Status
+from cloud.orders.states import EXPIRED, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
@@ -255,9 +255,9 @@ def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime)
         return
     match Status(order.status):
         case Status.CREATED:
-            apply_event(locked, Event.ORDER_EXPIRED, "clock", now, "expired")
+            apply_event(locked, Event.ORDER_EXPIRED, "clock", now, EXPIRED)
         case Status.MANUAL_MAKE:
-            apply_event(locked, Event.MANUAL_MAKE_EXPIRED, "clock", now, "expired")
+            apply_event(locked, Event.MANUAL_MAKE_EXPIRED, "clock", now, EXPIRED)
             _failed(locked, False, rules, now)
         case Status.PAID if issued is not None:
             withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
@@ -326,8 +326,8 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
     match said.result:
         case Result.DONE:
             return Event.MACHINE_DONE, ""
-        case Result.REJECTED if said.code == "expired":
-            return Event.MACHINE_REFUSED, "expired"
+        case Result.REJECTED if said.code == AgentCode.EXPIRED:
+            return Event.MACHINE_REFUSED, EXPIRED
         case Result.REJECTED:
             return Event.MACHINE_REFUSED, f"rejected:{said.code}"
         case Result.FAILED if said.out is Spout.FULL:  # a failure, and yet a full cup: evidence is waited for

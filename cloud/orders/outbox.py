@@ -28,8 +28,6 @@ from cloud.database.plain_rows import fresh, plain, table_of
 from cloud.database.transaction import Transaction
 from cloud.orders.tasks import LANE_OF, Lane, Task
 
-KEY_REFUSED = "AuthError"
-"""How `last_error` begins while the provider does not accept the key of the account."""
 OF_NO_ORDER = "order_id = ''"
 """Tasks that are kept with no order: jobs, messages. An index's condition, said in the same words by who asks."""
 

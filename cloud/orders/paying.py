@@ -18,12 +18,10 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentNews, PaymentState, moves_forward
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.states import PAYABLE, Event, Status
+from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
 from cloud.orders.status_change import apply_event, log, mark_changed
 from cloud.orders.tasks import Task
 
-EXPIRED = "expired"
-"""Why nothing was opened when the order was over before the provider could be asked."""
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
 
 

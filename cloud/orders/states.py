@@ -59,6 +59,9 @@ class Event(StrEnum):
 UNOBSERVED = "unobserved"
 """The stage of an order that ended successful by trust: no machine has said that the drink is ready."""
 
+EXPIRED = "expired"
+"""The reason of an order that ended because its time was over; the code of an opening that comes too late for it."""
+
 S, E = Status, Event
 
 TRANSITIONS: dict[tuple[Status, Event], Status] = {

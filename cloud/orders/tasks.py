@@ -60,3 +60,5 @@ BY_HAND = "by_hand"
 """Verdict of a call the merchant takes no such calls for: a person does it there, nothing is asked anew."""
 FOR_A_PERSON = frozenset({LOST, BY_HAND})
 """Verdicts after which no new task is added, whatever happens later: with a new key money could go twice."""
+KEY_REFUSED = "AuthError"
+"""How `last_error` of a call begins while the provider does not accept the key of the account."""

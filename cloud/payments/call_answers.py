@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cloud.orders.tasks import BY_HAND, Task
+from cloud.orders.tasks import BY_HAND, KEY_REFUSED, Task
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts, RefundStatus
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
 
@@ -75,7 +75,8 @@ _BY_KIND: dict[type, End] = {
 
 def why_of(answer: Answer) -> str:
     """What stood in the way, for `last_error`."""
-    return f"{type(answer).__name__}: {getattr(answer, 'why', '') or getattr(answer, 'code', '')}"
+    kind = KEY_REFUSED if isinstance(answer, AuthError) else type(answer).__name__
+    return f"{kind}: {getattr(answer, 'why', '') or getattr(answer, 'code', '')}"
 
 
 def code_of(answer: Answer) -> str:

@@ -9,6 +9,7 @@ from enum import Enum, StrEnum
 from operator import attrgetter
 from typing import Protocol
 
+from cloud.orders.states import EXPIRED
 from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
 from cloud.payments.call_answers import Answer, End, Question, code_of, end_of, why_of
 from cloud.payments.outcomes import may_replay
@@ -19,8 +20,6 @@ LISTED_AFTER = timedelta(minutes=5)
 ASK_LIST_AGAIN_S = 60.0
 GIVE_UP_OPENING = timedelta(days=3)
 """Nobody was ever shown where to pay it: an order does not wait longer for a provider that cannot be asked."""
-EXPIRED = "expired"
-"""Why an opening ends whose order is over."""
 
 
 class Attempt(StrEnum):

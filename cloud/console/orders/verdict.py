@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying
-from cloud.orders.states import UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
 
@@ -130,7 +130,7 @@ def drink_phrase(facts: Facts) -> Phrase:
         case Status.MAKE_FAILED:
             return Phrase("orders.drink.uncertain" if facts.uncertain else key, reason=facts.reason)
         case Status.FAILED:
-            is_over = facts.reason == "expired"
+            is_over = facts.reason == EXPIRED
             return Phrase("orders.drink.expired" if is_over else key, reason=facts.reason)
         case Status.MAKE_PENDING:
             return Phrase("orders.drink.sent" if facts.stage in {"", "sent"} else key)
