@@ -4,7 +4,7 @@ Each use case runs in the caller's transaction, under the order's lock. Approval
 fails when the order is no longer the one that was asked about.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,8 @@ from cloud.orders.operator_actions import NotReturnable, give_back, left_to_retu
 from cloud.orders.return_rules import (
     DAY,
     DECIDED,
+    FOLLOWED,
+    OPEN,
     OPEN_FOR,
     TEXT_LIMIT,
     Limits,
@@ -32,12 +34,12 @@ from cloud.orders.return_rules import (
 from cloud.orders.status_change import add_note
 
 
-def _listed(words: Collection[str]) -> str:
+def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-IS_OPEN = f"state IN ({_listed(('requested', 'approved', 'owed'))})"
-IS_FOLLOWED = f"state IN ({_listed(('approved', 'owed', 'refused'))})"
+IS_OPEN, IS_FOLLOWED = f"state IN ({_listed(OPEN)})", f"state IN ({_listed(FOLLOWED)})"
+"""Conditions of indexes, said in the same words by who asks."""
 
 
 class ReturnRequest(Base):
@@ -45,8 +47,8 @@ class ReturnRequest(Base):
 
     __tablename__ = "return_requests"
     __table_args__ = (
-        CheckConstraint(f"state IN ({_listed([state.value for state in RequestState])})", name="state"),
-        CheckConstraint(f"reason IN ({_listed([reason.value for reason in ReturnReason])})", name="reason"),
+        CheckConstraint(f"state IN ({_listed(RequestState)})", name="state"),
+        CheckConstraint(f"reason IN ({_listed(ReturnReason)})", name="reason"),
         CheckConstraint("kopecks > 0", name="kopecks"),
         CheckConstraint("decided_by IS NULL OR decided_by <> requested_by", name="two_persons"),
         CheckConstraint("way <> 'second_person' OR decided_by IS NOT NULL", name="way"),

@@ -43,9 +43,9 @@ class RequestState(StrEnum):
     """Decided, and yet the money did not go: the provider refuses, or the machine said after all that it poured."""
 
 
-OPEN = frozenset({RequestState.REQUESTED, RequestState.APPROVED, RequestState.OWED})
+OPEN = (RequestState.REQUESTED, RequestState.APPROVED, RequestState.OWED)
 """An order has at most one of these."""
-FOLLOWED = frozenset({RequestState.APPROVED, RequestState.OWED, RequestState.REFUSED})
+FOLLOWED = (RequestState.APPROVED, RequestState.OWED, RequestState.REFUSED)
 """What becomes of their money is looked at; a refusal may still turn into a return."""
 DECIDED = frozenset({RequestState.APPROVED, RequestState.OWED, RequestState.RETURNED, RequestState.REFUSED})
 
