@@ -64,7 +64,7 @@ class Order(Base):
     price: Mapped[int] = mapped_column(Integer)
     """Kopecks, from our own catalogue at the moment of the scan."""
     is_test: Mapped[bool] = mapped_column(Boolean, default=False)
-    """A test device's cups are no sales (promise 10)."""
+    """No sale (promise 10): a cup of a test device, or a free drink (`pour_again.py`)."""
     payment_scenario: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16), default=Status.CREATED.value)
     reason: Mapped[str] = mapped_column(String(128), default="")
@@ -84,7 +84,10 @@ class Order(Base):
     return_after: Mapped[datetime | None] = mapped_column(default=None, index=True)
     """Uncertain: until then evidence is waited for before money goes back."""
     waits_for_person: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
-    """Uncertain, and this machine has had its returns of the day: a person decides, or the closing hold does."""
+    """Uncertain, and a person decides, or the closing hold does.
+
+    This machine has had its returns of the day, or a restored database has forgotten what became of the drink.
+    """
     given_back: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Kopecks a person decided to return though the drink was poured; part of the price or all of it."""
     restored_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -93,7 +96,10 @@ class Order(Base):
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")
     opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
-    """The tag of the code that opened it (`numbers.py`); None for orders older than this column."""
+    """The tag of the code that opened it (`numbers.py`), or `free`; None for orders older than this column.
+
+    A free one was opened by no code: its drink is poured for nothing (`pour_again.py`).
+    """
     brought_back_at: Mapped[datetime | None] = mapped_column(default=None)
     """When somebody looked for it in the archive (`archive.py`): it stays for a while."""
     claimed_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -121,7 +121,7 @@ class Wish:
     returns_from: datetime | None = None
     """Nobody knows whether a drink was poured: until then evidence is waited for."""
     waits_for_person: bool = False
-    """Nobody knows, and the machine has had its returns of the day: nothing goes back by itself."""
+    """Nobody knows, and a person decides: nothing goes back by itself."""
     given_back: int = 0
     """Kopecks of a poured drink that a person decided to return."""
 
