@@ -15,13 +15,13 @@ from cloud.fleet import accounts
 from cloud.fleet.models import Device, Drink
 from cloud.orders import archive, in_doubt, paying
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
-from cloud.orders.models import Order, OrderChange, Payment
+from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import Restore, add_shops
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
-from cloud.orders.status_change import add_note, apply_event, log
+from cloud.orders.status_change import add_note, apply_event, begin_history, log
 
 _OPEN = [status.value for status in (Status.CREATED, Status.PENDING, Status.PAID, Status.MAKE_PENDING)]
 
@@ -145,12 +145,7 @@ def _forgotten_order(tx: Transaction, listed: Listed, rules: Rules, now: datetim
         expires_at=listed.created_at + seconds(rules.order_expiration_s),
     )  # fmt: skip
     locked = tx.part(LockedOrders).create(order, device.control, is_closed=device.status == "closed")
-    locked.add(
-        fresh(
-            OrderChange, order_id=order.id, version=order.version, at=now, actor="provider", event="adopted",
-            status_before="", status_after=order.status, evidence={"adopted": listed.provider_payment_id},
-        )
-    )  # fmt: skip
+    begin_history(locked, "adopted", "provider", now, evidence={"adopted": listed.provider_payment_id})
     return locked
 
 

@@ -14,10 +14,10 @@ from cloud.database.transaction import Transaction
 from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
-from cloud.orders.models import Order, OrderChange
+from cloud.orders.models import Order
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
-from cloud.orders.status_change import add_note
+from cloud.orders.status_change import add_note, begin_history
 
 AGAIN_EACH = 3
 """Free drinks for one order."""
@@ -44,12 +44,7 @@ def pour_again(
     again_id = again_order_id(order_id, number)
     again = _free_order(locked.order, again_id, rules, now)
     its = locked.together.create(again, locked.control, is_closed=False)
-    its.add(
-        fresh(
-            OrderChange, order_id=again_id, version=again.version, at=now, actor=by[:64], event="poured_again",
-            status_before="", status_after=again.status, reason=why[:128], evidence={"instead_of": order_id},
-        )
-    )  # fmt: skip
+    begin_history(its, "poured_again", by[:64], now, why[:128], {"instead_of": order_id})
     tx.write()  # the command refers to it
     command(its, rules, now)
     add_note(locked, "poured_again", by[:64], now, why[:128], {"order": again_id})

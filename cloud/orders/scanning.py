@@ -17,12 +17,12 @@ from cloud.fleet.zones import day_at
 from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
-from cloud.orders.models import Order, OrderChange
+from cloud.orders.models import Order
 from cloud.orders.numbers import Opened, Whose, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
-from cloud.orders.status_change import add_note
+from cloud.orders.status_change import add_note, begin_history
 
 log = logging.getLogger("cloud.orders")
 
@@ -188,12 +188,7 @@ def _made(
         language=language, opened_by=found.tag,
     )  # fmt: skip
     locked = tx.part(LockedOrders).create(order, device.control, is_closed=False)
-    locked.add(
-        fresh(
-            OrderChange, order_id=order.id, version=order.version, at=now, actor="buyer", event="scanned",
-            status_before="", status_after=order.status, evidence=scan.code.evidence(found.signature),
-        )
-    )  # fmt: skip
+    begin_history(locked, "scanned", "buyer", now, evidence=scan.code.evidence(found.signature))
     tx.log_after_commit(log.info, "order scanned", extra=_facts(order))
     return order
 

@@ -1,4 +1,4 @@
-"""The one place that writes an order's status, and the history row that goes with it, in the caller's transaction."""
+"""The one place that changes an order's status, and writes its history, in the caller's transaction."""
 
 import logging
 from datetime import datetime
@@ -25,12 +25,7 @@ def apply_event(locked: LockedOrder, event: Event, actor: str, now: datetime, re
         order.finished_at = now if after in FINAL else None
         order.due_at = None
     mark_changed(locked)
-    locked.add(
-        fresh(
-            OrderChange, order_id=order.id, version=order.version, at=now, actor=actor, event=event.value,
-            status_before=before.value, status_after=order.status, reason=reason, evidence=evidence,
-        )
-    )  # fmt: skip
+    _write(locked, event.value, actor, now, before.value, reason, evidence)
     says = f"{before.value} -> {order.status}" if order.status != before else f"stays {before.value}: {event.value}"
     facts = {"order_id": order.id, "device": order.device_uuid, "event": event.value, "actor": actor, "reason": reason}
     locked.tx.log_after_commit(log.info, "order %s", says, extra=facts)
@@ -39,15 +34,26 @@ def apply_event(locked: LockedOrder, event: Event, actor: str, now: datetime, re
     return after is not None
 
 
+def begin_history(locked: LockedOrder, event: str, actor: str, now: datetime, reason: str = "",
+         evidence: dict[str, Any] | None = None) -> None:  # fmt: skip
+    """The first line in the history of an order just created."""
+    _write(locked, event, actor, now, "", reason, evidence)
+
+
 def add_note(locked: LockedOrder, event: str, actor: str, now: datetime, reason: str = "",
          evidence: dict[str, Any] | None = None) -> None:  # fmt: skip
     """A line in the history of what leaves the status as it is."""
-    order = locked.order
     mark_changed(locked)
+    _write(locked, event, actor, now, locked.order.status, reason, evidence)
+
+
+def _write(locked: LockedOrder, event: str, actor: str, now: datetime, before: str, reason: str,
+         evidence: dict[str, Any] | None) -> None:  # fmt: skip
+    order = locked.order
     locked.add(
         fresh(
             OrderChange, order_id=order.id, version=order.version, at=now, actor=actor, event=event,
-            status_before=order.status, status_after=order.status, reason=reason, evidence=evidence,
+            status_before=before, status_after=order.status, reason=reason, evidence=evidence,
         )
     )  # fmt: skip
 
