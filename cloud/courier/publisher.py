@@ -198,7 +198,7 @@ class Publisher:
             order_tasks.mark_no_effect(locked, row.key)
             kept = order_tasks.task_of(locked, row.key)
             is_certain = kept.undone == kept.attempts
-            making.not_sent(tx, row.order_id, row.subject, is_certain, why, self._rules, now)
+            making.not_sent(tx, row.order_id, row.subject, why, self._rules, now, certain=is_certain)
 
     def _lost(self, tx: Transaction, row: OutboxRow, now: datetime) -> None:
         """The broker may have it, and may not."""

@@ -19,7 +19,7 @@ from cloud.orders import order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
-from cloud.orders.owed_tasks import is_paid_for, settle_as_poured, settle_money
+from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import EXPIRED, Event, Status
@@ -68,7 +68,7 @@ def pour_what_is_paid(locked: LockedOrder, rules: Rules, now: datetime) -> None:
     if not locked.is_closed:
         command(locked, rules, now)
     elif apply_event(locked, Event.COMMAND_NOT_SENT, "merchant", now, CLOSED):
-        _failed(locked, False, rules, now)
+        _failed(locked, rules, now, uncertain=False)
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
@@ -102,11 +102,11 @@ def published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datet
 
 
 def not_sent(
-    tx: Transaction, order_id: str, make_id: str, certain: bool, why: str, rules: Rules, now: datetime
+    tx: Transaction, order_id: str, make_id: str, why: str, rules: Rules, now: datetime, *, certain: bool
 ) -> None:
     """It could not be handed over in time. `certain`: no byte of it left us."""
     locked = lock_order(tx, order_id)
-    _not_sent(locked, locked.command(make_id), certain, why, rules, now)
+    _not_sent(locked, locked.command(make_id), why, rules, now, certain=certain)
 
 
 def accepted(tx: Transaction, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
@@ -159,32 +159,36 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
     if trusted_outcome.is_to_be_trusted(tx, device_uuid, said) and trusted_outcome.trust(locked, now):
         return
-    event, reason = _meaning(said)
-    if _is_denied(issued, said):
-        facts = {"order_id": locked.order.id, "device": device_uuid}
-        tx.log_after_commit(log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
-        event, reason = Event.MACHINE_UNSURE, "unknown"
-    is_refused = event is Event.MACHINE_REFUSED and said.result is Result.REJECTED
-    was_paid_for = locked.payments and not is_paid_for(locked)  # a free drink has no money that could go back
-    if is_refused and locked.order.status in ON_ITS_WAY and was_paid_for:
-        reason = RETURNED
-    if event is Event.MACHINE_REFUSED and trusted_outcome.ended_by_trust(locked):
-        event = Event.TRUST_REFUTED
-    was_awaited = _answers_a_restore(locked)
-    if not apply_event(locked, event, "device", now, reason, issued.evidence) and not was_awaited:
+    event, reason = _meaning_to(locked, issued, said)
+    ends_restore = _awaits_word_since_restore(locked.order)
+    locked.order.restored_at = None
+    if not apply_event(locked, event, "device", now, reason, issued.evidence) and not ends_restore:
         return
     if event is Event.MACHINE_DONE:
         _poured(locked, now)
     else:
-        _failed(locked, event is Event.MACHINE_UNSURE, rules, now)
+        _failed(locked, rules, now, uncertain=event is Event.MACHINE_UNSURE)
 
 
-def _answers_a_restore(locked: LockedOrder) -> bool:
-    """Since a restore the machine's word was waited for, and nothing else; now it has come."""
-    order = locked.order
-    was_awaited = order.restored_at is not None and order.uncertain and order.status == Status.MAKE_FAILED
-    order.restored_at = None
-    return was_awaited
+def _awaits_word_since_restore(order: Order) -> bool:
+    """Since a restore the machine's word is waited for, and nothing else."""
+    return order.restored_at is not None and order.uncertain and order.status == Status.MAKE_FAILED
+
+
+def _meaning_to(locked: LockedOrder, issued: MakeCommand, said: Outcome) -> tuple[Event, str]:
+    """What the outcome means to this order as it stands, and the reason it gives."""
+    event, reason = _meaning(said)
+    if _is_denied(issued, said):
+        facts = {"order_id": issued.order_id, "device": issued.device_uuid}
+        locked.tx.log_after_commit(log.error, "the machine had taken it, and now it is denied: %s", reason, extra=facts)
+        return Event.MACHINE_UNSURE, "unknown"
+    if event is not Event.MACHINE_REFUSED:
+        return event, reason
+    if trusted_outcome.ended_by_trust(locked):
+        return Event.TRUST_REFUTED, reason
+    if said.result is Result.REJECTED and locked.order.status in ON_ITS_WAY and money_is_gone(locked):
+        return event, RETURNED
+    return event, reason
 
 
 def _is_denied(issued: MakeCommand, said: Outcome) -> bool:
@@ -258,10 +262,10 @@ def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime)
             apply_event(locked, Event.ORDER_EXPIRED, "clock", now, EXPIRED)
         case Status.MANUAL_MAKE:
             apply_event(locked, Event.MANUAL_MAKE_EXPIRED, "clock", now, EXPIRED)
-            _failed(locked, False, rules, now)
+            _failed(locked, rules, now, uncertain=False)
         case Status.PAID if issued is not None:
             withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
-            _not_sent(locked, issued, withdrawn, "not handed over before its deadline", rules, now)
+            _not_sent(locked, issued, "not handed over before its deadline", rules, now, certain=withdrawn)
         case Status.MAKE_PENDING:
             if issued is None:  # a bug of ours: whatever became of it, the buyer must not wait for ever
                 facts = {"order_id": order.id, "device": order.device_uuid}
@@ -295,7 +299,9 @@ def hold_closes(tx: Transaction, order_id: str, now: datetime) -> None:
         settle_money(locked, now)
 
 
-def _not_sent(locked: LockedOrder, issued: MakeCommand, certain: bool, why: str, rules: Rules, now: datetime) -> None:
+def _not_sent(
+    locked: LockedOrder, issued: MakeCommand, why: str, rules: Rules, now: datetime, *, certain: bool
+) -> None:
     if not issued.live or issued.published_at is not None or issued.accepted_at is not None:
         return  # the machine has it, whatever became of the broker's answer
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
@@ -303,7 +309,7 @@ def _not_sent(locked: LockedOrder, issued: MakeCommand, certain: bool, why: str,
     if apply_event(locked, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
         if not certain:
             _ask(locked, issued, now)
-        _failed(locked, not certain, rules, now)
+        _failed(locked, rules, now, uncertain=not certain)
 
 
 def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
@@ -312,7 +318,7 @@ def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: dateti
     order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
     apply_event(locked, event, "clock", now, event.value)
     _ask(locked, issued, now)
-    _failed(locked, True, rules, now)
+    _failed(locked, rules, now, uncertain=True)
 
 
 def _ask(locked: LockedOrder, issued: MakeCommand, now: datetime) -> None:
@@ -347,7 +353,7 @@ def _poured(locked: LockedOrder, now: datetime) -> None:
         locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 
 
-def _failed(locked: LockedOrder, uncertain: bool, rules: Rules, now: datetime) -> None:
+def _failed(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
     order = locked.order
     is_forgotten = uncertain and order.restored_at is not None and is_paid_for(locked)
     order.uncertain, order.waits_for_person = uncertain, is_forgotten

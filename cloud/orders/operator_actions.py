@@ -11,7 +11,7 @@ from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import paying
-from cloud.orders.owed_tasks import is_paid_for, settle_as_poured, settle_money
+from cloud.orders.owed_tasks import money_is_gone, settle_as_poured, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
@@ -60,8 +60,7 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     """
     locked = lock_order(tx, order_id)
     order = locked.order
-    is_back = locked.payments and not is_paid_for(locked)  # a free drink has no money that could go back
-    if not is_undecided(order) or is_back:
+    if not is_undecided(order) or money_is_gone(locked):
         raise NotUndecided(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
     settle_as_poured(locked, now)

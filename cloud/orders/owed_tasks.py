@@ -132,6 +132,11 @@ def is_paid_for(locked: LockedOrder) -> bool:
     return pays is not None and (pays.state == PaymentState.HELD or pays.captured > pays.refunded)
 
 
+def money_is_gone(locked: LockedOrder) -> bool:
+    """The order has payments and none of them pays for it any more; a free drink has no money that could go."""
+    return bool(locked.payments) and not is_paid_for(locked)
+
+
 def as_paid_for(payment: Payment) -> PaidFor:
     """The payment as the pure rules see it."""
     return PaidFor(

@@ -10,18 +10,15 @@ from cloud.orders import order_tasks
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.making import ON_ITS_WAY, RETURNED, lane_of, parameters
 from cloud.orders.models import MakeCommand
-from cloud.orders.owed_tasks import is_paid_for, settle_money
+from cloud.orders.owed_tasks import money_is_gone, settle_money
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event, log
 from cloud.orders.tasks import Lane, Task
 
 
 def stop_what_nobody_pays_for(locked: LockedOrder, now: datetime) -> None:
-    """Called when money has gone, and when an attempt to send has certainly done nothing. Calling it again is well.
-
-    A free drink has no money that could go back.
-    """
-    if not locked.payments or is_paid_for(locked):
+    """Called when money has gone, and when an attempt to send has certainly done nothing. Calling it again is well."""
+    if not money_is_gone(locked):
         return
     if locked.order.status in ON_ITS_WAY | {Status.MANUAL_MAKE}:
         _stop(locked, now)

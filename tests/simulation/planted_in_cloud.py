@@ -288,8 +288,8 @@ def command_id_per_sending() -> Patches:
 def silence_is_certainty() -> Patches:
     failed = making._failed
 
-    def certain(locked: LockedOrder, _uncertain: bool, rules: Rules, now: datetime) -> None:
-        failed(locked, False, rules, now)
+    def certain(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
+        failed(locked, rules, now, uncertain=False)
 
     return [patch.object(making, "_failed", certain)]
 
