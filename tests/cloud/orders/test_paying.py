@@ -6,20 +6,20 @@ from datetime import datetime, timedelta
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.database.transaction import Transaction
-from cloud.orders import order_tasks, owed_tasks, paying
+from cloud.orders import order_tasks, paying
 from cloud.orders.locked_order import LockedOrder, UnknownOrder
-from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.models import Movement, Payment
 from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, OutboxRow, claim
 from cloud.orders.paying import Account, NotPayable
 from cloud.orders.states import PAYABLE, Status
-from cloud.orders.tasks import BY_HAND, Lane, Task
+from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
-from tests.cloud.worlds import ACCOUNT, HOLD, ONE_STAGE, PRICE, START, World
+from tests.cloud.worlds import ACCOUNT, ONE_STAGE, PRICE, START, World
 
 pytestmark = pytest.mark.any_database
 
@@ -30,11 +30,6 @@ RETURNS = (Task.CANCEL, Task.REFUND)
 def next_check_in(world: World, order_id: str) -> float | None:
     at = world.payment(order_id).next_check_at
     return None if at is None else (at - world.now).total_seconds()
-
-
-def payments(world: World, order_id: str) -> list[Payment]:
-    with world.database.read() as session:
-        return list(session.scalars(select(Payment).where(Payment.order_id == order_id)))
 
 
 def test_starting_a_payment_writes_it_and_its_call_down(world: World) -> None:
@@ -379,63 +374,3 @@ def test_a_return_taken_back_is_begun_by_nobody_who_comes_meanwhile(world: World
     [refund] = world.rows(order_id, Task.REFUND)
     assert (refund.verdict, refund.claimed_by) == ("withdrawn", "")
     assert [row.task for row in taken] == []
-
-
-def told(world: World, order_id: str) -> tuple[str, int] | None:
-    """What the buyer is told of the return."""
-    with world.database.read() as session:
-        found = owed_tasks.return_of(session, session.get_one(Order, order_id))
-    return (found.status, found.amount) if found else None
-
-
-@pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
-def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Account) -> None:
-    world = sqlite_world
-    order_id = world.pay(account=account)
-    world.publish(order_id)
-    assert told(world, order_id) is None
-    world.report(order_id, Result.UNKNOWN)
-    assert told(world, order_id) == ("waiting", PRICE)
-    world.clock.advance(301)
-    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
-    assert told(world, order_id) == ("in_progress", PRICE)
-    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", "lost", world.now)
-    assert told(world, order_id) == ("in_progress", PRICE), "nobody knows that it is done"
-
-
-def test_of_a_drink_poured_after_all_nobody_is_told_that_money_comes_back(sqlite_world: World) -> None:
-    """Regression: what a person was to return by hand stayed on its way for ever."""
-    world, order_id = sqlite_world, sqlite_world.pay(account=ONE_STAGE)
-    world.publish(order_id)
-    world.report(order_id, Result.UNKNOWN)
-    world.wait(world.rules.uncertain_grace_s)
-    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
-    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
-    assert told(world, order_id) == ("in_progress", PRICE)
-    world.report(order_id, Result.DONE, revision=2)
-    assert told(world, order_id) is None
-
-
-def test_a_second_payment_of_a_poured_drink_is_asked_about_until_a_person_has_returned_it(sqlite_world: World) -> None:
-    """Regression: it was judged as the drink's own money, so nobody asked, and its buyer was told to wait for ever."""
-    world = sqlite_world
-    order_id = world.scan()
-    second = world.start(order_id, ONE_STAGE)
-    world.tell(second, P.CANCELED)
-    world.tell(world.start(order_id, ONE_STAGE), P.CAPTURED)
-    world.publish(order_id)
-    world.report(order_id, Result.DONE)
-    world.clock.advance(60)
-    world.tell(second, P.CAPTURED)
-    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
-    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
-
-    def asked_again_in() -> float | None:
-        world.tell(second, P.CAPTURED)
-        [at] = [row.next_check_at for row in payments(world, order_id) if row.id == second]
-        return None if at is None else (at - world.now).total_seconds()
-
-    assert (asked_again_in(), told(world, order_id)) == (paying.BY_HAND_CHECK_S, ("in_progress", PRICE))
-    world.clock.advance(60)
-    world.refunded(second)
-    assert (asked_again_in(), told(world, order_id)) == (None, ("done", PRICE))

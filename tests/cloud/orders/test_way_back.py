@@ -1,0 +1,73 @@
+"""What a buyer is told of the way back of his money, and how long anybody asks for what a person is to return."""
+
+import pytest
+
+from cloud.orders import order_tasks, owed_tasks, paying
+from cloud.orders.models import Order, Payment
+from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim, claim
+from cloud.orders.paying import Account
+from cloud.orders.tasks import BY_HAND, Lane
+from protocol.reasons import Result
+from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
+
+
+def told(world: World, order_id: str) -> tuple[str, int] | None:
+    """What the buyer is told of the return."""
+    with world.database.read() as session:
+        found = owed_tasks.return_of(session, session.get_one(Order, order_id))
+    return (found.status, found.amount) if found else None
+
+
+@pytest.mark.parametrize("account", [HOLD, ONE_STAGE])
+def test_the_buyer_is_told_how_the_return_goes(sqlite_world: World, account: Account) -> None:
+    world = sqlite_world
+    order_id = world.pay(account=account)
+    world.publish(order_id)
+    assert told(world, order_id) is None
+    world.report(order_id, Result.UNKNOWN)
+    assert told(world, order_id) == ("waiting", PRICE)
+    world.clock.advance(301)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    assert told(world, order_id) == ("in_progress", PRICE)
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", "lost", world.now)
+    assert told(world, order_id) == ("in_progress", PRICE), "nobody knows that it is done"
+
+
+def test_of_a_drink_poured_after_all_nobody_is_told_that_money_comes_back(sqlite_world: World) -> None:
+    """Regression: what a person was to return by hand stayed on its way for ever."""
+    world, order_id = sqlite_world, sqlite_world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.wait(world.rules.uncertain_grace_s)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
+    assert told(world, order_id) == ("in_progress", PRICE)
+    world.report(order_id, Result.DONE, revision=2)
+    assert told(world, order_id) is None
+
+
+def test_a_second_payment_of_a_poured_drink_is_asked_about_until_a_person_has_returned_it(sqlite_world: World) -> None:
+    """Regression: it was judged as the drink's own money, so nobody asked, and its buyer was told to wait for ever."""
+    world = sqlite_world
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CANCELED)
+    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.clock.advance(60)
+    world.tell(second, PaymentState.CAPTURED)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", BY_HAND, world.now)
+
+    def asked_again_in() -> float | None:
+        world.tell(second, PaymentState.CAPTURED)
+        with world.database.read() as session:
+            at = session.get_one(Payment, second).next_check_at
+        return None if at is None else (at - world.now).total_seconds()
+
+    assert (asked_again_in(), told(world, order_id)) == (paying.BY_HAND_CHECK_S, ("in_progress", PRICE))
+    world.clock.advance(60)
+    world.refunded(second)
+    assert (asked_again_in(), told(world, order_id)) == (None, ("done", PRICE))
