@@ -5,6 +5,7 @@ Believes only `PaymentNews`, which come from our own questions to the provider (
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from sqlalchemy import update
 
@@ -19,7 +20,7 @@ from cloud.orders.money import PaymentNews, PaymentState, moves_forward
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
-from cloud.orders.status_change import apply_event, log, mark_changed
+from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Task
 
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
@@ -140,6 +141,35 @@ def adopt(tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: da
     _, payment = lock_order_of_payment(tx, payment_id)
     payment.provider_payment_id, payment.next_check_at = provider_payment_id, ask_at
     return payment
+
+
+def adopt_second(
+    tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: datetime, now: datetime
+) -> Payment:
+    """The provider has another payment with money under this one's name: one more of the order, to be asked about.
+
+    The first to bring money pays the order, what the other brings goes back. Again finds it.
+    """
+    locked, first = lock_order_of_payment(tx, payment_id)
+    known = next((one for one in locked.payments if one.provider_payment_id == provider_payment_id), None)
+    if known is not None:
+        return adopt(tx, known.id, provider_payment_id, ask_at)
+    second = fresh(
+        Payment, id=sha256(f"{payment_id} {provider_payment_id}".encode()).hexdigest()[:32], order_id=first.order_id,
+        merchant_id=first.merchant_id, scenario=first.scenario, account_id=first.account_id, capture=first.capture,
+        status_check=first.status_check, amount=first.amount, state=PaymentState.PENDING.value,
+        live=not any(one.live for one in locked.payments), provider_payment_id=provider_payment_id,
+        started_at=first.started_at, next_check_at=ask_at,
+    )  # fmt: skip
+    locked.add(second)
+    evidence = {"adopted": provider_payment_id}
+    if locked.order.status == Status.NOT_PAID:
+        apply_event(locked, Event.PAYMENT_STARTED, "provider", now, evidence=evidence)
+    else:
+        add_note(locked, "payment_adopted", "provider", now, evidence=evidence)
+    facts = {"order_id": first.order_id, "payment": second.id, "provider_payment": provider_payment_id}
+    tx.log_after_commit(log.warning, "a second payment under one name is taken in", extra=facts)
+    return second
 
 
 def ask_soon(tx: Transaction, payment_id: str, now: datetime) -> None:

@@ -66,7 +66,9 @@ class CallResults:
                 _not_done(locked, row, verdict, code, now)
 
     def _done(self, locked: LockedOrder, row: OutboxRow, facts: Facts | None, now: datetime) -> None:
-        order_tasks.settle_task(locked, row.key, row.claimed_by, DONE, now)
+        is_ours = order_tasks.settle_task(locked, row.key, row.claimed_by, DONE, now)
+        if row.task == Task.CREATE and not is_ours:
+            return  # whoever took the opening over may have opened another payment: its buyer must not see this page
         if isinstance(facts, RefundFacts):
             paying.refund_news(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
         elif facts is not None and (news := news_of(facts, expected_of(locked.payment(row.subject)))) is not None:

@@ -141,12 +141,13 @@ class Checkout:
     def _page(self, payment_id: str) -> str:
         with self._database.read() as session:
             payment = session.scalars(select(Payment).where(Payment.id == payment_id)).one()
-            opening = session.scalars(select(OutboxRow).where(OutboxRow.key == paying.create_key(payment_id))).one()
+            opened_by = select(OutboxRow.last_error).where(OutboxRow.key == paying.create_key(payment_id))
+            trouble = session.scalar(opened_by) or ""  # one that was taken in has no opening
         if payment.state == "pending" and payment.confirmation_url:
             return payment.confirmation_url
         if payment.state == "refused":
             raise Refusal(503, "provider_refused", "the payment could not be opened")
-        if payment.state == "creating" and opening.last_error.startswith(AuthError.__name__):
+        if payment.state == "creating" and trouble.startswith(AuthError.__name__):
             raise Refusal(503, "no_payment", "the payment provider refuses this merchant's key")
         if payment.state in {"creating", "pending"}:
             raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")

@@ -18,6 +18,7 @@ from cloud.database.due import due
 from cloud.database.transaction import Transaction
 from cloud.orders import archive, paying
 from cloud.orders.models import Payment
+from cloud.orders.money import PaymentState
 from cloud.payments.admission import Launcher, Store
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
@@ -34,6 +35,8 @@ ADOPTED = "adopted"
 LEASE_S = 45.0
 ADOPT_FOR_S = 24 * 3600.0
 """A notification is redelivered for a day; what nobody could place by then is left to reconciliation."""
+WITHOUT_KEYS = frozenset({"tbank"})
+"""Providers that may open a second payment for a repeated opening, and list none: it is taken in once it has money."""
 AT_ONCE = 8
 """Looked at in one step: forged ones are many."""
 HELD_BACK_S = 5.0
@@ -92,10 +95,10 @@ class Unplaced:
     def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> Store | None:
         outcome = provider.fetch(news.provider_payment_id)
         if isinstance(outcome, Ok):
-            adopted = self._database.transact(self._place, news.id, outcome.value)
+            adopted = self._database.transact(self._place, news.id, outcome.value, provider.shop.account_id)
             if adopted is not None:
                 return self._check(adopted)
-        elif isinstance(outcome, NotOurs) or now - news.received_at > timedelta(seconds=ADOPT_FOR_S):
+        elif isinstance(outcome, NotOurs) or _is_old(news, now):
             return partial(self._not_ours, news)
         return None
 
@@ -103,18 +106,23 @@ class Unplaced:
         log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
         self._database.transact(self._set_aside, news.id, "not ours")
 
-    def _place(self, tx: Transaction, news_id: int, facts: PaymentFacts) -> Payment | None:
-        """The payment it turned out to be, taken to be asked about."""
+    def _place(self, tx: Transaction, news_id: int, facts: PaymentFacts, account_id: str) -> Payment | None:
+        """The payment it turned out to be, taken to be asked about. `account_id` is whose answer this is."""
         now = self._clock()
         archive.bring_back_payments(tx, [facts.metadata.get("payment", "")])
+        told = tx.session.get_one(StoredNotification, news_id)
         payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
-        news = news_of(facts, expected_of(payment)) if payment is not None else None
-        mine = payment is not None and payment.provider_payment_id in {None, facts.provider_payment_id}
-        if payment is not None and news is not None and mine:
-            self._set_aside(tx, news_id, ADOPTED)
-            return paying.adopt(tx, payment.id, facts.provider_payment_id, now + timedelta(seconds=LEASE_S))
-        self._set_aside(tx, news_id, "no such payment")
-        return None
+        if payment is not None and payment.account_id != account_id:
+            payment = None
+        verdict = _verdict(told, facts, payment, now)
+        if verdict:
+            self._set_aside(tx, news_id, verdict)
+        if payment is None or verdict != ADOPTED:
+            return None
+        lease = now + timedelta(seconds=LEASE_S)
+        if _may_be(payment, facts):
+            return paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
+        return paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
 
     def _set_aside(self, tx: Transaction, news_id: int, verdict: str) -> None:
         news = tx.session.get_one(StoredNotification, news_id)
@@ -125,6 +133,26 @@ def has_payment(session: Session, named: str) -> bool:
     """Whether what a notification names is a payment of ours."""
     is_here = bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
     return is_here or (bool(named) and archive.has_payment(session, named))
+
+
+def _verdict(told: StoredNotification, facts: PaymentFacts, payment: Payment | None, now: datetime) -> str:
+    """What the notification has come to; "" as long as a second payment may still get money."""
+    news = news_of(facts, expected_of(payment)) if payment is not None else None
+    if payment is not None and _may_be(payment, facts) and news is not None:
+        return ADOPTED
+    if payment is None or _may_be(payment, facts) or told.provider not in WITHOUT_KEYS:
+        return "no such payment"
+    if news is None or news.state is PaymentState.PENDING:
+        return "not paid" if _is_old(told, now) else ""
+    return "not paid" if news.state is PaymentState.CANCELED else ADOPTED
+
+
+def _may_be(payment: Payment, facts: PaymentFacts) -> bool:
+    return payment.provider_payment_id in {None, facts.provider_payment_id}
+
+
+def _is_old(news: StoredNotification, now: datetime) -> bool:
+    return now - news.received_at > timedelta(seconds=ADOPT_FOR_S)
 
 
 def _look_again(tx: Transaction, news_id: int, at: datetime) -> None:

@@ -18,7 +18,7 @@ from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, Prepar
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
 from cloud.payments.tbank.answers import WRONG_STATUS
-from cloud.payments.tbank.ledger_view import LedgerView
+from cloud.payments.tbank.ledger_view import Booked, LedgerView
 from cloud.payments.tbank.objects import (
     REFUNDING,
     Changed,
@@ -54,7 +54,7 @@ ONLY_BY_HAND = Rejected(BY_HAND, None, "a part went back, and T-Bank does not te
 class TBankClient:
     """One merchant's terminal at T-Bank; a `provider.Provider`. Any thread may call it; each has its own session.
 
-    `ledger` knows our payments by id; `news_url` is where notifications go. The longest chain of calls (an Init, the
+    `ledger` knows our payments; `news_url` is where notifications go. The longest chain of calls (an Init, the
     search for it, its cancellation) stays within the 60 s that a claimed call is leased for.
     """
 
@@ -177,7 +177,7 @@ class TBankClient:
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
-        state, booked = told.value, self._ledger(told.value.order_id)
+        state, booked = told.value, self._booked(told.value)
         if payment_facts(state, booked).status is ProviderStatus.UNKNOWN_STATUS:
             return NotSent("a status we do not know")
         step = refund_step(state, booked)
@@ -205,7 +205,7 @@ class TBankClient:
         told = self._wire.state(payment_id)
         if not isinstance(told, Ok):
             return told
-        return Ok(refund_as_it_stands(told.value, self._ledger(told.value.order_id), int(total)))
+        return Ok(refund_as_it_stands(told.value, self._booked(told.value), int(total)))
 
     def list_payments(
         self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
@@ -226,7 +226,7 @@ class TBankClient:
         told = self._wire.state(payment_id)
         if not isinstance(told, Ok):
             return told
-        return Ok(Page(refunds_until_now(told.value, self._ledger(told.value.order_id)), None))
+        return Ok(Page(refunds_until_now(told.value, self._booked(told.value)), None))
 
     def me(self) -> Outcome[ShopFacts]:
         """Is the terminal accepted with this password? T-Bank has no call for that: an unknown order is asked for."""
@@ -272,7 +272,10 @@ class TBankClient:
         return changed
 
     def _told(self, told: Outcome[State]) -> Outcome[PaymentFacts]:
-        return Ok(payment_facts(told.value, self._ledger(told.value.order_id))) if isinstance(told, Ok) else told
+        return Ok(payment_facts(told.value, self._booked(told.value))) if isinstance(told, Ok) else told
+
+    def _booked(self, state: State) -> Booked | None:
+        return self._ledger(state.order_id, state.payment_id)
 
 
 def _message(call: PreparedCall) -> dict[str, object]:

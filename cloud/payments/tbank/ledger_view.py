@@ -18,6 +18,8 @@ class Booked:
     order_id: str
     amount: int
     returns: Mapping[str, int] = field(default_factory=dict)
+    second: str = ""
+    """Our id of it where that is not its OrderId: the bank opened it beside the payment of that name."""
 
     @property
     def refunded(self) -> int:
@@ -25,21 +27,27 @@ class Booked:
         return sum(self.returns.values())
 
 
-LedgerView = Callable[[str], Booked | None]
-"""Our payment by its id, which is T-Bank's OrderId; None when it is none of ours."""
+LedgerView = Callable[[str, str], Booked | None]
+"""Our payment by T-Bank's OrderId and PaymentId; None when the OrderId is none of ours."""
 
 
 def ledger_view_of(database: Database) -> LedgerView:
     """The payments of this database."""
 
-    def booked(payment_id: str) -> Booked | None:
+    def booked(name: str, payment_id: str) -> Booked | None:
         with database.read() as session:
-            payment = session.get(Payment, payment_id)
-            if payment is None:
+            named = session.get(Payment, name)
+            if named is None:
                 return None
+            same = (Payment.provider_payment_id == payment_id, Payment.order_id == named.order_id)
+            noted = session.scalars(select(Payment).where(*same)).first()
+            if noted is None and named.provider_payment_id is not None:  # of that name, and not taken in
+                return Booked(named.order_id, named.amount)
+            payment = noted or named
             returns = select(Movement.reference, Movement.amount)
-            returns = returns.where(Movement.payment_id == payment_id, Movement.kind == "refunded")
+            returns = returns.where(Movement.payment_id == payment.id, Movement.kind == "refunded")
             of_it = {row.reference: row.amount for row in session.execute(returns)}
-            return Booked(payment.order_id, payment.captured or payment.amount, of_it)
+            second = payment.id if payment is not named else ""
+            return Booked(payment.order_id, payment.captured or payment.amount, of_it, second)
 
     return booked

@@ -124,13 +124,19 @@ def payment_facts(state: State, booked: Booked | None) -> PaymentFacts:
         method=state.method,
         test=True if (state.terminal or "").endswith("DEMO") else None,
         account_id=state.terminal,
-        metadata={"payment": state.order_id} | ({"order_id": booked.order_id} if booked else {}),
+        metadata=_marks(state, booked),
         confirmation_url=state.url,
         cancellation=Cancellation("bank", f"{state.status}:{state.error}" if state.error else state.status)
         if gone
         else None,
         raw=state.raw,
     )
+
+
+def _marks(state: State, booked: Booked | None) -> dict[str, str]:
+    if booked is None:
+        return {"payment": state.order_id}
+    return {"payment": booked.second or state.order_id, "order_id": booked.order_id}
 
 
 def whole_amount(state: State, booked: Booked | None) -> int:

@@ -44,7 +44,7 @@ class TBankRig:
         self._books: dict[str, Booked] = {}
 
     def connect(self, shop: Shop, patience_s: float = 30.0) -> Provider:
-        return self._connect(shop, self._books.get, patience_s)
+        return self._connect(shop, lambda name, _: self._books.get(name), patience_s)
 
     def _connect(self, shop: Shop, books: LedgerView, patience_s: float) -> Provider:
         client = TBankClient(

@@ -112,12 +112,12 @@ def test_the_check_says_whether_the_terminal_is_accepted(
 
 def test_the_books_tell_a_payment_its_order_and_its_returns(sqlite_world: World) -> None:
     books = ledger_view_of(sqlite_world.database)
-    assert books("nobody's") is None
+    assert books("nobody's", "700") is None
     order_id = sqlite_world.pay(account=ONE_STAGE)
     payment = sqlite_world.payment(order_id)
-    assert books(payment.id) == Booked(order_id, PRICE)
+    assert books(payment.id, payment.provider_payment_id or "") == Booked(order_id, PRICE)
     sqlite_world.refunded(payment.id, "700-5000", 5000)
     sqlite_world.refunded(payment.id, "700-8000", 3000)
-    booked = books(payment.id)
+    booked = books(payment.id, payment.provider_payment_id or "")
     assert booked == Booked(order_id, PRICE, {"700-5000": 5000, "700-8000": 3000})
     assert booked.refunded == 8000
