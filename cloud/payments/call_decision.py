@@ -175,7 +175,8 @@ def held_back(wait_s: float) -> Retry:
     return Retry(Attempt.NONE, why="held back", at_least_s=wait_s)
 
 
-_NO = (End.BY_HAND, End.REFUSED, End.NOT_OURS)
+_NO_WORD_OF_IT = (End.REFUSED, End.NOT_OURS)
+_NO = (End.BY_HAND, *_NO_WORD_OF_IT)
 _ANY_NO = (End.KEY_CONFLICT, *_NO)
 _NOT_DONE = (End.KEY_REFUSED, End.RATE_LIMITED, End.NOT_SENT)
 _NO_WORD = (*_NOT_DONE, End.UNKNOWN)
@@ -203,8 +204,10 @@ TABLE: tuple[Row, ...] = (
     Row(ended=(End.CANCELED,), then=Settled(REFUSED)),
     Row(ended=(End.HELD_BACK,), then=held_back(0.0)),
     _sent(End.KEY_CONFLICT, then=Retry(_ACTED, ASK_AGAIN_S, "key conflict")),
+    # It is over, and nobody there tells us how it ended.
+    _sent(End.BY_HAND, where=Where.BY_REFERENCE, then=NeedsPerson(BY_HAND)),
     # No word about the return itself: it may be under way.
-    _sent(*_NO, where=Where.BY_REFERENCE, then=Retry(_ACTED, ASK_AGAIN_S, "refund not told of")),
+    _sent(*_NO_WORD_OF_IT, where=Where.BY_REFERENCE, then=Retry(_ACTED, ASK_AGAIN_S, "refund not told of")),
     # An earlier sending whose answer was lost may have made it: in parts it fits twice.
     _sent(*_NO, of=_REFUND, where=Where.BEGUN, then=Investigate(Question.LOOKUP)),
     _sent(End.BY_HAND, then=NeedsPerson(BY_HAND)),

@@ -187,7 +187,7 @@ class TBankClient:
         total = (booked.refunded if booked else 0) + _kopecks(asked)
         if step is Step.TELL:
             under_way = state.status in REFUNDING
-            return Ok(refund_as_it_stands(state, booked, total if under_way else refunded(state, booked)))
+            return _as_it_stands(state, booked, total if under_way else refunded(state, booked))
         if changed.value.new_amount is not None:
             total = whole_amount(state, booked) - changed.value.new_amount
         back = changed.value.status in {"REFUNDED", "PARTIAL_REFUNDED"}
@@ -205,7 +205,7 @@ class TBankClient:
         told = self._wire.state(payment_id)
         if not isinstance(told, Ok):
             return told
-        return Ok(refund_as_it_stands(told.value, self._booked(told.value), int(total)))
+        return _as_it_stands(told.value, self._booked(told.value), int(total))
 
     def list_payments(
         self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
@@ -276,6 +276,11 @@ class TBankClient:
 
     def _booked(self, state: State) -> Booked | None:
         return self._ledger(state.order_id, state.payment_id)
+
+
+def _as_it_stands(state: State, booked: Booked | None, expected: int) -> Outcome[RefundFacts]:
+    facts = refund_as_it_stands(state, booked, expected)
+    return Ok(facts) if facts is not None else ONLY_BY_HAND
 
 
 def _message(call: PreparedCall) -> dict[str, object]:

@@ -70,10 +70,11 @@ def refund_step(state: State, booked: Booked | None) -> Step:
     return Step.TELL
 
 
-def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> RefundFacts:
+def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> RefundFacts | None:
     """How the refund stands that was to bring the sum returned to `expected`, by the payment's state.
 
-    Where the bank does not tell how much went back, a first part is there when any is; of a further one nobody can say.
+    Where the bank does not tell how much went back, a first part is there when any is. None: of a further one that is
+    over only the bank's cabinet can say how it ended.
     """
     if state.status in REFUNDING:
         return refund_facts(state, booked, expected, RefundStatus.PENDING)
@@ -84,8 +85,7 @@ def refund_as_it_stands(state: State, booked: Booked | None, expected: int) -> R
         return refund_facts(state, booked, total, RefundStatus.SUCCEEDED)
     if not tells_what_went_back(state, booked):
         is_first = booked is None or not booked.returns
-        stands = RefundStatus.SUCCEEDED if is_first else RefundStatus.UNKNOWN_STATUS
-        return refund_facts(state, booked, expected, stands)
+        return refund_facts(state, booked, expected, RefundStatus.SUCCEEDED) if is_first else None
     return refund_facts(state, booked, expected, RefundStatus.CANCELED)
 
 

@@ -1,0 +1,52 @@
+"""Money returned in parts through a bank that goes on telling the first sum: what nobody can tell is a person's."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from cloud.orders import operator_actions
+from cloud.orders.at_risk import Next, at_risk
+from cloud.orders.tasks import BY_HAND, DONE, Task
+from simulator.tbank.terms import Behaviour
+from tests.cloud.payments.contract.tbank_rig import TBankRig
+from tests.cloud.payments.contract.till import ContractTill
+from tests.cloud.worlds import World
+
+SLOW = Behaviour(original_amount=True, refund_delay=60.0)
+FAILING = Behaviour(original_amount=True, refund_delay=60.0, refund_fails=True)
+
+
+@pytest.fixture
+def till(sqlite_world: World) -> Iterator[ContractTill]:
+    rig = TBankRig(sqlite_world.clock, sqlite_world)
+    rig.bank.behaviour = SLOW
+    made = ContractTill(sqlite_world, rig)
+    yield made
+    made.close()
+    rig.close()
+
+
+def give_back(till: ContractTill, order_id: str, kopecks: int) -> None:
+    world = till.world
+    world.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", world.now)
+    for _ in range(10):
+        till.work(60)
+
+
+@pytest.mark.parametrize("behaviour", [SLOW, FAILING], ids=["made", "failed"])
+def test_a_further_part_that_the_bank_tells_no_more_of_is_a_persons(
+    till: ContractTill, behaviour: Behaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = till.poured()
+    give_back(till, order_id, 5000)
+    assert isinstance(till.rig, TBankRig)
+    till.rig.bank.behaviour = behaviour
+    caplog.set_level(logging.ERROR)
+    give_back(till, order_id, 4000)
+    till.work(3600)
+    assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == [DONE, BY_HAND]
+    assert [record.getMessage() for record in caplog.records] == ["a person must do it there: refund"]
+    with till.world.database.read() as session:
+        assert [(money.action, money.kopecks) for money in at_risk(session, till.world.now)] == [(Next.PERSON, 4000)]
+    assert till.money(order_id).returned == (5000 if behaviour is FAILING else 9000), "nothing is sent twice"
