@@ -26,7 +26,7 @@ from cloud.fleet.vault import Vault
 room = Room("journal", {"ru": RU, "en": EN}, Nav("journal.show", Act.SEE_OWN_JOURNAL, icon="journal", order=90))
 CHOICES = {
     "capture": "settings.capture", "status_check": "settings.status_check", "role": "shell.role",
-    "payment_scenario": "shell.scenario",
+    "payment_scenario": "shell.scenario", "vat_code": "settings.vat_code",
 }  # fmt: skip
 """Where the words of a stored choice stand, by its field."""
 MOST_SHOWN = 12

@@ -111,6 +111,7 @@ EN = {
     "journal.field.capture": "Takes money",
     "journal.field.status_check": "Asks about payments",
     "journal.field.version": "Version",
+    "journal.field.vat_code": "VAT rate on receipts",
     "journal.field.secret_key": "Secret key",
     "journal.field.messengers": "Messengers",
     "journal.field.state": "State",

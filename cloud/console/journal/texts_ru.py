@@ -111,6 +111,7 @@ RU = {
     "journal.field.capture": "Когда списывать",
     "journal.field.status_check": "Как узнаём об оплате",
     "journal.field.version": "Версия",
+    "journal.field.vat_code": "Ставка НДС в чеках",
     "journal.field.secret_key": "Секретный ключ",
     "journal.field.messengers": "Мессенджеры",
     "journal.field.state": "Состояние",

@@ -19,12 +19,12 @@ from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_export import table_of
 from cloud.fleet.fleet_file import FleetFileError, read_fleet
 from cloud.fleet.models import Credential, Merchant
+from cloud.fleet.receipt_terms import VAT_CODES, WITH_RECEIPT
 from cloud.fleet.vault import SecretUnreadable, Vault
 from cloud.orders.at_risk import unsettled
 
 FIELDS = ("account_id", "capture", "status_check")
 ADDRESSES = ("page_url", "status_url", "action_url")
-FIRST_RECEIPT = {"vat_code": 1}
 _TOLD = (*FIELDS, "version")
 
 
@@ -46,8 +46,9 @@ def save(
         raise Overtaken
     if not secret and known is not None:
         secret = _opened(vault, known.secret)
-    receipt = known.receipt if known is not None and known.receipt else FIRST_RECEIPT
-    values = _values(scenario, typed, known) | ({"receipt": receipt} if scenario == "YookassaReceipt" else {})
+    values = _values(scenario, typed, known)
+    if scenario in WITH_RECEIPT:
+        values["receipt"] = _receipt(typed, known)
     report = _apply(tx, vault, known, merchant_id, scenario, values | {"secret_key": secret}, now)
     after = told(_held(tx, merchant_id, scenario))
     if typed.get("secret_key"):
@@ -62,7 +63,9 @@ def addresses_of(scenario: str) -> tuple[str, ...]:
 
 def told(credential: Credential | None) -> dict[str, Any]:
     """What the journal keeps of it; `{}` when there is none."""
-    return {} if credential is None else {name: getattr(credential, name) for name in _TOLD}
+    if credential is None:
+        return {}
+    return {name: getattr(credential, name) for name in _TOLD} | _with_rate(credential.receipt)
 
 
 def present(tx: Transaction, merchant_id: str, scenario: str) -> dict[str, Any]:
@@ -101,6 +104,21 @@ def _values(scenario: str, typed: Mapping[str, str], known: Credential | None) -
     names = addresses_of(scenario)
     wanted = {**{name: getattr(known, name) for name in names if known is not None}, **typed}
     return {name: wanted[name].strip() for name in FIELDS + names if wanted.get(name, "").strip()}
+
+
+def _receipt(typed: Mapping[str, str], known: Credential | None) -> dict[str, Any]:
+    """What its receipts say: of that, the form has the tax rate. The first account must name one."""
+    stored = dict(known.receipt) if known is not None and known.receipt else {}
+    rate = typed.get("vat_code", "").strip()
+    if not rate and stored:
+        return stored
+    if rate not in {str(code) for code in VAT_CODES}:
+        raise FleetFileError("The form", ["vat_code is missing: nobody may guess it"])
+    return stored | {"vat_code": int(rate)}
+
+
+def _with_rate(receipt: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (receipt or {}).items() if name == "vat_code"}
 
 
 def _apply(

@@ -1,7 +1,8 @@
 """What can be edited, read for one person's scope."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -35,7 +36,13 @@ class Account:
     page_url: str
     status_url: str
     action_url: str
+    receipt: Mapping[str, Any] | None
     version: int
+
+    @property
+    def vat_code(self) -> int | None:
+        """The tax rate on its receipts; None where each drink has its own, or no receipt is sent."""
+        return (self.receipt or {}).get("vat_code")
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def merchants(session: Session, scope: Scope) -> list[MerchantCard]:
 def accounts(session: Session, merchant_id: str) -> Sequence[Account]:
     columns = (
         Credential.scenario, Credential.account_id, Credential.capture, Credential.status_check, Credential.page_url,
-        Credential.status_url, Credential.action_url, Credential.version,
+        Credential.status_url, Credential.action_url, Credential.receipt, Credential.version,
     )  # fmt: skip
     query = select(*columns).where(Credential.merchant_id == merchant_id).order_by(Credential.scenario)
     return [Account(*row) for row in session.execute(query)]

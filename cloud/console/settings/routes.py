@@ -24,6 +24,7 @@ from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS, Device
 from cloud.fleet.notes import MAX_NOTE
 from cloud.fleet.qr_key import QR_RULES
+from cloud.fleet.receipt_terms import VAT_CODES, WITH_RECEIPT
 from cloud.fleet.vault import Vault
 
 room = Room("settings", {"ru": RU, "en": EN}, Nav("settings.merchants", Act.SEE_SETTINGS, "settings", 70))
@@ -198,7 +199,12 @@ def _keys(
     return desk.render(
         "settings/keys.html", merchant_id=merchant_id, scenario=scenario, known=known, shown=typed or known or {},
         seen=seen, addresses=credentials.addresses_of(scenario), problems=problems,
+        rates=_rates(desk) if scenario in WITH_RECEIPT else [],
     )  # fmt: skip
+
+
+def _rates(desk: Desk) -> list[tuple[str, str]]:
+    return [(str(code), str(desk.texts(f"settings.vat_code.{code}"))) for code in VAT_CODES]
 
 
 def _seen_of(drink: MenuDrink) -> str:
