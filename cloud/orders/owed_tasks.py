@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.orders import order_tasks, outbox
+from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import (
@@ -104,6 +105,7 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
     if open_task is not None and open_task.amount != due.amount and open_task.attempts and _take_back(locked, due, now):
         open_task = None
     if any(row.verdict in FOR_A_PERSON for row in earlier):
+        _leave_the_rest(locked, due, earlier, now)
         return
     if open_task is None:
         key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
@@ -113,6 +115,28 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
     else:
         order_tasks.amend_task(locked, open_task, due.amount, due_at)
         locked.tx.notify(outbox.topic(Lane.PROVIDER))  # what is due may have waited for this very decision
+
+
+def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
+    """More is to go back than was left to a person: he is told again, and nothing is sent."""
+    left = next((row for row in reversed(earlier) if row.verdict == BY_HAND), None)
+    if left is None or due.task is not Task.REFUND:
+        return
+    payment = locked.payment(due.payment_id)
+    back_by_then = sum(
+        move.amount
+        for move in locked.movements
+        if (move.payment_id, move.kind) == (payment.id, "refunded") and move.at <= left.created_at
+    )
+    if payment.refunded + due.amount <= back_by_then + left.amount:
+        return
+    key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
+    order_tasks.leave_to_person(locked, due.task, key, due.payment_id, due.amount, now)
+    record_failed(locked, payment, due.task, due.amount, now, key)
+    payment.next_check_at = now
+    locked.tx.log_after_commit(
+        log.error, "a person must do it there: %s", due.task.value, extra={"order_id": locked.order.id}
+    )
 
 
 def pause_after(refusals: int) -> float:
