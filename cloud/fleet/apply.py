@@ -4,7 +4,7 @@ What the file does not name is left alone: merchants, accounts, devices, and key
 that is named is taken as complete: a drink not listed there is no longer sold.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,9 +20,11 @@ from cloud.fleet import accounts, custom_account, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.file_and_hand import ByHand, settle
 from cloud.fleet.file_fields import SIZES
-from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, read_fleet
+from cloud.fleet.file_lines import Place
+from cloud.fleet.fleet_file import AccountEntry, DeviceEntry, FleetFile, FleetFileError, Table, read_fleet
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.fleet.receipt_terms import EmailRule, email_rule
+from cloud.fleet.receipt_email import is_email
+from cloud.fleet.receipt_terms import lacks_address
 from cloud.fleet.vault import SecretUnreadable, Vault
 
 __all__ = ["Did", "Entry", "FleetFileError", "Report", "apply", "format_report"]
@@ -148,25 +150,34 @@ def _check_against_the_database(session: Session, file: FleetFile) -> None:
             file.problem((*device.place, "payment_scenario"), words)
         _check_owner(session, file, device, merchant)
         _warn_of_silence(session, file, device)
-    for account in file.accounts:
-        _check_receipts(session, file, account)
+    for merchant_id in file.merchants:
+        _check_receipts(session, file, merchant_id)
     _check_custom_accounts(session, file)
 
 
-def _check_receipts(session: Session, file: FleetFile, account: AccountEntry) -> None:
+def _check_receipts(session: Session, file: FleetFile, merchant_id: str) -> None:
     """Whoever must receive a receipt that the buyer gave no address for can receive it."""
-    if account.values.get("receipt") is None:
+    known = session.get(Merchant, merchant_id)
+    address = file.merchants[merchant_id].get("contact_email", known.contact_email if known else "")
+    if is_email(address):
         return
-    known = session.get(Merchant, account.merchant_id)
-    address = file.merchants[account.merchant_id].get("contact_email", known.contact_email if known else "")
-    if address:
-        return
-    if email_rule(account.values["receipt"]) is EmailRule.OPTIONAL:
-        words = "\"optional\" needs the merchant's contact_email: receipts without a buyer's address go there"
-        file.problem((*account.place, "receipt"), words)
-    else:
-        words = "the merchant has no contact_email: a receipt due after the buyer's address is erased cannot be sent"
-        file.warn((*account.place, "receipt"), words)
+    lacks = f'no receipt can be sent to contact_email "{address}"' if address else "the merchant has no contact_email"
+    for place, receipt in _receipts_of(session, file, merchant_id):
+        if lacks_address(receipt, address):
+            file.problem(place, f'{lacks}: with email = "optional" receipts without a buyer\'s address go there')
+        else:
+            file.warn(place, f"{lacks}: a receipt due after the buyer's address is erased cannot be sent")
+
+
+def _receipts_of(session: Session, file: FleetFile, merchant_id: str) -> Iterator[tuple[Place, Table]]:
+    """What the merchant's accounts say of receipts: in the file, or stored where the file changes the address alone."""
+    for account in file.accounts:
+        if account.merchant_id == merchant_id and account.values.get("receipt") is not None:
+            yield (*account.place, "receipt"), account.values["receipt"]
+    if "contact_email" in file.merchants[merchant_id]:
+        for known in session.scalars(select(Credential).where(Credential.merchant_id == merchant_id)):
+            if known.receipt and (merchant_id, known.scenario) not in file.named_accounts:
+                yield (*file.merchant_places[merchant_id], "contact_email"), known.receipt
 
 
 def _check_custom_accounts(session: Session, file: FleetFile) -> None:

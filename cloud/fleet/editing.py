@@ -12,7 +12,8 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import file_fields as fields
 from cloud.fleet import hand_edits, snapshots
 from cloud.fleet.file_fields import Field, Wrong
-from cloud.fleet.models import Closable, Device, Drink, Merchant
+from cloud.fleet.models import Closable, Credential, Device, Drink, Merchant
+from cloud.fleet.receipt_terms import lacks_address
 
 _PRICES = {
     f"price_{size}": Field(lambda value: None if value is None else fields.price(value)) for size in fields.SIZES
@@ -81,6 +82,8 @@ def change(
     if thing.kind == "drink" and all(good.get(name, getattr(row, name)) is None for name in _PRICES):
         raise NotTaken({"price_medium": "a drink is sold in one size at least"}, "no_price")
     changed = {name: value for name, value in good.items() if getattr(row, name) != value}
+    if "contact_email" in changed:
+        _check_receipts(tx.session, thing.id, changed["contact_email"])
     before = {name: _plain(getattr(row, name)) for name in changed}
     if seen is not None and any(seen.get(name) != value for name, value in before.items()):
         raise Overtaken
@@ -88,6 +91,12 @@ def change(
         setattr(row, name, value)
     hand_edits.mark(tx.session, thing.kind, thing.id, changed, by, now)
     return Changed(before, {name: _plain(value) for name, value in changed.items()})
+
+
+def _check_receipts(session: Session, merchant_id: str, contact_email: str) -> None:
+    stored = session.scalars(select(Credential).where(Credential.merchant_id == merchant_id))
+    if any(lacks_address(account.receipt, contact_email) for account in stored if account.receipt):
+        raise NotTaken({"contact_email": "receipts without a buyer's address go there"}, "receipt_email")
 
 
 def checked(kind: str, wanted: Mapping[str, Any]) -> Values:

@@ -66,6 +66,7 @@ class FleetFile:
     name: str
     lines: FileLines
     merchants: dict[str, Table] = field(default_factory=dict)
+    merchant_places: dict[str, Place] = field(default_factory=dict)
     accounts: list[AccountEntry] = field(default_factory=list)
     named_accounts: set[tuple[str, str]] = field(default_factory=set)
     """Also those with a mistake in them: one mistake is told once."""
@@ -151,6 +152,7 @@ class _Reader:
             self._read_account(merchant_id, scenario, account, (*place, "payment", scenario))
         if merchant_id is not None:
             self._file.merchants[merchant_id] = values
+            self._file.merchant_places[merchant_id] = place
 
     def _read_account(self, merchant_id: str | None, scenario: str, table: Any, place: Place) -> None:
         try:

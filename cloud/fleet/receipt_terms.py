@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from cloud.fleet.receipt_email import is_email
+
 WITH_RECEIPT = frozenset({"YookassaReceipt"})
 """Payment scenarios that send a receipt with every payment."""
 
@@ -45,6 +47,11 @@ class EmailRule(StrEnum):
 def email_rule(merchant: Mapping[str, Any] | None) -> EmailRule:
     """What the merchant's receipt settings say; REQUIRED unless they say otherwise."""
     return EmailRule((merchant or {}).get("email", EmailRule.REQUIRED))
+
+
+def lacks_address(merchant: Mapping[str, Any] | None, contact_email: str) -> bool:
+    """Nobody could receive the receipt of a buyer who gave no address, so such a buyer could not pay."""
+    return email_rule(merchant) is EmailRule.OPTIONAL and not is_email(contact_email)
 
 
 def terms_of(merchant: Mapping[str, Any] | None, drink: Mapping[str, Any] | None) -> dict[str, Any]:

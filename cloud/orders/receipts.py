@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new, plain, table_of
 from cloud.database.transaction import Transaction
+from cloud.fleet.receipt_email import MAX_EMAIL
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
@@ -38,8 +39,6 @@ from cloud.orders.tasks import Lane
 
 log = logging.getLogger("cloud.orders.receipts")
 
-MAX_EMAIL = 254
-"""The longest address mail can carry (RFC 5321)."""
 LOOK_AGAIN_S = 60.0
 """How often a receipt is looked at that waits for its money, or whose address waits for the order's end."""
 

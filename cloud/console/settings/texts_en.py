@@ -99,6 +99,8 @@ EN = {
     "settings.must.in_menu": "the menu has such a drink already",
     "settings.must.name": "1 to 255 characters in one line",
     "settings.must.contact_email": "an e-mail address, such as ops@example.org",
+    "settings.must.receipt_email": "an e-mail address that a receipt can reach, such as ops@example.org: "
+    "it gets the receipts of buyers who gave none",
     "settings.must.valid_until": "a date, such as 2030-12-31",
     "settings.must.zone": "a time zone, such as Europe/Samara",
     "settings.must.location": "at most 255 characters in one line",

@@ -99,6 +99,8 @@ RU = {
     "settings.must.in_menu": "такой напиток уже есть в меню",
     "settings.must.name": "от 1 до 255 знаков в одну строку",
     "settings.must.contact_email": "адрес почты, например ops@example.org",
+    "settings.must.receipt_email": "адрес почты, на который дойдёт чек, например ops@example.org: "
+    "туда идут чеки тех, кто своей почты не назвал",
     "settings.must.valid_until": "дата, например 2030-12-31",
     "settings.must.zone": "часовой пояс, например Europe/Samara",
     "settings.must.location": "не больше 255 знаков в одну строку",

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, bindparam, select
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Drink, Merchant
+from cloud.fleet.receipt_email import is_email
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
 from cloud.orders import receipts as followed
 from cloud.orders.models import Order, Payment
 from cloud.payments.provider import FiscalReceipt
-from cloud.payments.receipts.email import is_email
 
 _MERCHANTS_EMAIL = select(Merchant.contact_email).where(Merchant.id == bindparam("merchant"))
 

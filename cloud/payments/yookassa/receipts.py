@@ -6,9 +6,9 @@ Whatever it would refuse, or register wrongly, is InvalidRequest here. One drink
 from collections.abc import Container, Mapping
 
 from cloud.fleet import receipt_terms
+from cloud.fleet.receipt_email import is_email
 from cloud.payments.facts import CURRENCY
 from cloud.payments.provider import InvalidRequest
-from cloud.payments.receipts.email import is_email
 from cloud.payments.yookassa.objects import amount_text
 
 MAX_ITEM_NAME = 128

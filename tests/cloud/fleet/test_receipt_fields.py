@@ -3,12 +3,14 @@
 import pytest
 
 from cloud.database.database import Database
+from cloud.fleet import editing
 from cloud.fleet.apply import Did, Report, apply
+from cloud.fleet.file_and_hand import ByHand
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import Credential, Drink
 from cloud.fleet.vault import Vault
 from tests.cloud.fleet.fleet_texts import ENVIRON, FLEET, line_of, with_line
-from tests.cloud.worlds import SECRET_KEY
+from tests.cloud.worlds import SECRET_KEY, START
 
 RECEIPT = 'receipt = { vat_code = 1, payment_subject = "commodity", tax_system_code = 2, internet = false }\n'
 WITH_RECEIPT = with_line(FLEET, 'payment_scenario = "Yookassa"', 'payment_scenario = "YookassaReceipt"')
@@ -22,8 +24,8 @@ def database(migrated_sqlite: Database) -> Database:
     return migrated_sqlite
 
 
-def applied(database: Database, text: str) -> Report:
-    return apply(database, Vault(SECRET_KEY), text, ENVIRON)
+def applied(database: Database, text: str, by_hand: ByHand = ByHand.REFUSE) -> Report:
+    return apply(database, Vault(SECRET_KEY), text, ENVIRON, by_hand=by_hand)
 
 
 def problems(database: Database, text: str) -> list[str]:
@@ -115,3 +117,41 @@ def test_receipts_without_a_buyers_address_need_the_merchants(database: Database
 def test_a_merchant_nobody_can_write_to_is_warned(database: Database) -> None:
     [warning] = applied(database, with_line(FISCAL, 'contact_email = "ops@example.org"\n', "")).warnings
     assert "contact_email" in warning
+
+
+UNREACHABLE = pytest.mark.parametrize("address", ["ops@кофе.рф", "почта@example.org", "ops@localhost"])
+
+
+@UNREACHABLE
+def test_an_address_no_receipt_can_be_sent_to_counts_as_none(database: Database, address: str) -> None:
+    """Regression: `apply` was content, and each buyer who left the field empty was told that he cannot pay."""
+    unreachable = with_line(FISCAL, "ops@example.org", address)
+    [problem] = problems(database, with_line(unreachable, "internet = false", 'email = "optional"'))
+    assert address in problem
+    [warning] = applied(database, unreachable).warnings
+    assert address in warning
+
+
+@UNREACHABLE
+def test_a_file_of_the_address_alone_minds_the_receipts_of_accounts_it_does_not_name(
+    database: Database, address: str
+) -> None:
+    applied(database, with_line(FISCAL, "internet = false", 'email = "optional"'))
+    alone = f'[[merchant]]\nid = "north"\nname = "Север"\ncontact_email = "{address}"\n'
+    [problem] = problems(database, alone)
+    assert problem.startswith("line 4, merchant.contact_email: ")
+    applied(database, with_line(alone, address, "cafe@example.org"))
+
+
+@pytest.mark.parametrize("address", ["ops@кофе.рф", ""])
+def test_nor_is_such_an_address_set_by_hand(database: Database, address: str) -> None:
+    def by_hand(**wanted: str) -> editing.Changed:
+        return database.transact(editing.change, editing.Thing("merchant", "north"), wanted, "Ann", START)
+
+    applied(database, FISCAL)
+    by_hand(contact_email=address)
+    by_hand(contact_email="ops@example.org")
+    applied(database, with_line(FISCAL, "internet = false", 'email = "optional"'), ByHand.TAKE_FILE)
+    with pytest.raises(editing.NotTaken, match="receipts without a buyer's address"):
+        by_hand(contact_email=address)
+    assert by_hand(contact_email="cafe@example.org").after == {"contact_email": "cafe@example.org"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from cloud.fleet.receipt_email import is_email
 from cloud.fleet.receipt_terms import terms_of
 from cloud.payments.provider import InvalidRequest
-from cloud.payments.receipts.email import is_email
 from cloud.payments.yookassa.receipts import receipt_object, setup_problem
 from simulator.yookassa.receipt import MEASURES, PAYMENT_MODES, PAYMENT_SUBJECTS, checked_receipt
 from simulator.yookassa.shops import YOO_RECEIPT

@@ -1,11 +1,11 @@
-"""The tax rate of fiscal receipts in the form of keys: chosen from words, journalled, never guessed."""
+"""Fiscal receipts in the settings: the tax rate is chosen from words, never guessed; somebody can receive them."""
 
 import re
 
 import pytest
 
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Credential
+from cloud.fleet.models import Credential, Merchant
 from tests.cloud.console.building import OWN, Console, post
 from tests.cloud.console.test_settings_pages import OWNER, last, typed_into
 
@@ -51,3 +51,18 @@ def test_what_the_file_says_of_receipts_beside_the_rate_stays(console: Console) 
     assert receipt(console) == whole | {"vat_code": 7}
     post(client, WITH_RECEIPTS, account_id="777", capture="immediate")
     assert receipt(console) == whole | {"vat_code": 7}, "no field, no change"
+
+
+def test_the_address_that_receipts_go_to_is_not_emptied(console: Console) -> None:
+    client = console.client(OWNER)
+    post(client, f"/console/settings/{OWN}", contact_email="ops@example.org")
+    post(client, WITH_RECEIPTS, account_id="777", secret_key="live_key", vat_code="11")
+
+    def by_file(tx: Transaction) -> None:
+        tx.session.get_one(Credential, (OWN, "YookassaReceipt")).receipt = {"vat_code": 11, "email": "optional"}
+
+    console.cloud.database.transact(by_file)
+    said = client.get(post(client, f"/console/settings/{OWN}", contact_email="").location or "").text
+    assert "Почта для покупателей: адрес почты, на который дойдёт чек" in said
+    with console.cloud.database.read() as session:
+        assert session.get_one(Merchant, OWN).contact_email == "ops@example.org"

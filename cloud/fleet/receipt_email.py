@@ -2,8 +2,8 @@
 
 import re
 
-from cloud.orders.receipts import MAX_EMAIL
-
+MAX_EMAIL = 254
+"""The longest address mail can carry (RFC 5321)."""
 _EMAIL = re.compile(
     r"[0-9A-Za-z.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.)+[A-Za-z0-9-]{2,63}"
 )
