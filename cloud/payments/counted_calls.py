@@ -91,10 +91,10 @@ class CountedProvider:
         return self._timed("fetch_refund", lambda: self._inner.fetch_refund(refund_id))
 
     def list_payments(
-        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
+        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None, payment: str | None = None
     ) -> Outcome[Page[PaymentFacts]]:
         """See `Provider`."""
-        return self._timed("list_payments", lambda: self._inner.list_payments(created_gte, created_lt, cursor))
+        return self._timed("list_payments", lambda: self._inner.list_payments(created_gte, created_lt, cursor, payment))
 
     def list_refunds(
         self,

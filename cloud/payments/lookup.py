@@ -49,7 +49,7 @@ def look_for(provider: Provider, row: OutboxRow, payment: Payment, counted: froz
     match Task(row.task):
         case Task.CREATE:
             return _first(
-                lambda cursor: provider.list_payments(begin, begin + LOOK_WITHIN, cursor),
+                lambda cursor: provider.list_payments(begin, begin + LOOK_WITHIN, cursor, row.subject),
                 lambda facts: facts.metadata.get("payment") == row.subject,
             )
         case Task.REFUND:

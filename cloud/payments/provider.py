@@ -125,8 +125,10 @@ class Provider(Protocol):
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]: ...
 
     def list_payments(
-        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
-    ) -> Outcome[Page[PaymentFacts]]: ...
+        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None, payment: str | None = None
+    ) -> Outcome[Page[PaymentFacts]]:
+        """Payments opened in a time. Of `payment` alone, by our id of it, where the provider can be asked for one."""
+        ...
 
     def list_refunds(
         self,

@@ -167,7 +167,7 @@ class CustomClient:
         return told if not isinstance(told, Ok) else Unknown("the merchant does not know the payment any more")
 
     def list_payments(
-        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
+        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None, payment: str | None = None
     ) -> Outcome[Page[PaymentFacts]]:
         """Rejected: there is no list. Reconciliation asks about each payment of ours instead."""
         return NO_LIST

@@ -38,6 +38,7 @@ from cloud.payments.tbank.rules import (
     refund_as_it_stands,
     refund_step,
     refunds_until_now,
+    weight,
 )
 from cloud.payments.tbank.wire import Wire
 from cloud.payments.transport import Transport
@@ -208,10 +209,18 @@ class TBankClient:
         return _as_it_stands(told.value, self._booked(told.value), int(total))
 
     def list_payments(
-        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
+        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None, payment: str | None = None
     ) -> Outcome[Page[PaymentFacts]]:
-        """Rejected: T-Bank offers no list. Reconciliation asks about each payment of ours instead."""
-        return NO_LIST
+        """All under the OrderId `payment`, the one to go by first. Without it: Rejected, T-Bank offers no list."""
+        if payment is None:
+            return NO_LIST
+        found = self._wire.payments_of(payment)
+        if isinstance(found, Rejected):  # it knows no such OrderId
+            return Ok(Page((), None))
+        if not isinstance(found, Ok):
+            return found
+        told = sorted(found.value, key=weight)
+        return Ok(Page(tuple(payment_facts(state, self._booked(state)) for state in told), None))
 
     def list_refunds(
         self,

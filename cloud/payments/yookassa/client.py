@@ -119,7 +119,7 @@ class YooKassaClient:
         return self._ask(f"/refunds/{refund_id}", read, asked_by_id=True)
 
     def list_payments(
-        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None
+        self, created_gte: datetime, created_lt: datetime, cursor: str | None = None, payment: str | None = None
     ) -> Outcome[Page[PaymentFacts]]:
         """One page of the payments created in a window. The filters go with every cursor; let windows overlap."""
         params = _window(created_gte, created_lt, cursor)

@@ -1,8 +1,11 @@
 """A whole purchase over each provider and the real parts of the cloud: news in any order, money where it belongs."""
 
+import logging
+
 import pytest
 
 from cloud.orders.states import Status
+from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.payments.contract.rig import Money
 from tests.cloud.payments.contract.till import ContractTill
@@ -119,6 +122,27 @@ def test_a_lost_create_ends_with_an_order_that_can_be_paid(till: ContractTill) -
     till.work()
     assert till.world.status(order_id) == Status.PAID
     assert till.world.ledger(order_id) == {"held": PRICE}
+
+
+@pytest.mark.usefixtures("opens_by_call")
+@pytest.mark.parametrize("is_done", [False, True], ids=["nothing was opened", "it was opened"])
+def test_an_opening_unanswered_to_its_orders_end_is_looked_up_and_no_persons(
+    till: ContractTill, is_done: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    order_id = till.world.scan()
+    till.rig.wire.trouble(Trouble.SERVER_ERROR, after=is_done)
+    till.rig.wire.trouble(Trouble.SERVER_ERROR, times=1000)
+    caplog.set_level(logging.ERROR)
+    assert till.press(order_id).status_code == 503
+    for _ in range(30):
+        till.work(60)
+    [opening] = till.world.rows(order_id, Task.CREATE)
+    assert opening.verdict == ("done" if is_done else "refused")
+    found = [till.world.payment(order_id).provider_payment_id] if is_done else []
+    assert found == till.rig.payments()
+    assert [record.getMessage() for record in caplog.records] == []
+    till.work(3600)
+    assert till.world.status(order_id) == (Status.NOT_PAID if is_done else Status.FAILED)
 
 
 def test_money_that_comes_late_waits_for_its_buyer_and_then_goes_back(till: ContractTill) -> None:
