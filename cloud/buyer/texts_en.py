@@ -136,6 +136,7 @@ EN = {
     "why.other": "The machine could not make the drink.",
     "why.refused": "The payment service did not open the payment.",
     "why.wrong": "The payment that arrived did not match the order.",
+    "why.restored": "We had a failure and lost part of the order’s records.",
     "why.returned": "The payment was returned before the drink was started.",
     "why.offline": "The machine is offline right now.",
     "why.closed": "The machine is closed for now.",

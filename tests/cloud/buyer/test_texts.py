@@ -4,8 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 from werkzeug.datastructures import LanguageAccept
@@ -70,20 +72,27 @@ def said_in_the_code() -> Iterator[tuple[str, str]]:
                 found += node.args[4:5] if is_move else []
                 is_outcome = isinstance(node.func, ast.Name) and node.func.id == "Outcome"
                 found += [k.value for k in node.keywords if k.arg == "code"] if is_outcome else []
-            elif isinstance(node, ast.FunctionDef) and node.name == "_meaning":
+            elif isinstance(node, ast.FunctionDef) and node.name in {"_meaning", "_meaning_to"}:
                 answers = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
                 found = [answer.elts[1] for answer in answers if isinstance(answer, ast.Tuple)]
+            named = vars(import_module(_module_of(path))) if found else {}
             for value in found:
-                yield from ((path.name, said) for said in _texts_of(value))
+                yield from ((path.name, said) for said in _texts_of(value, named))
 
 
-def _texts_of(value: ast.expr) -> Iterator[str]:
+def _module_of(path: Path) -> str:
+    return ".".join(path.relative_to(BUYER.parents[1]).with_suffix("").parts)
+
+
+def _texts_of(value: ast.expr, named: dict[str, Any]) -> Iterator[str]:
     if isinstance(value, ast.Constant) and value.value:
         yield str(value.value)
+    elif isinstance(value, ast.Name) and value.id.isupper():
+        yield named[value.id]
     elif isinstance(value, ast.JoinedStr) and isinstance(value.values[0], ast.Constant):
         yield str(value.values[0].value)
     elif isinstance(value, ast.Subscript):  # a text cut to what the table holds
-        yield from _texts_of(value.value)
+        yield from _texts_of(value.value, named)
 
 
 def test_every_reason_the_cloud_writes_has_a_sentence() -> None:
