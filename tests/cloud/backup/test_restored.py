@@ -373,7 +373,7 @@ def test_everybody_is_logged_out_by_a_restore(there: Restorable, by_other_means:
 
 def test_what_must_be_taken_away_again_is_named_with_commands_there_are() -> None:
     named = re.findall(r"coffee-cloud (.+)", TAKE_AWAY)
-    assert len(named) == 6
+    assert len(named) == 7
     for words in named:
         shown = CliRunner().invoke(main, [*takewhile(str.islower, words.split()), "--help"])
         assert shown.exit_code == 0, words

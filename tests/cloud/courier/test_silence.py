@@ -39,7 +39,7 @@ def connected(rig: Rig) -> Machine:
     machine = rig.machine()
     said = encode(Presence(online=True, session_id="s", connection=1))
     machine.client.publish(topic(DEVICE, Channel.PRESENCE), said, retain=True)
-    rig.hear_until(lambda: live(rig.world).online)
+    rig.hear_until(lambda: live(rig.world).session_id == "s")
     return machine
 
 

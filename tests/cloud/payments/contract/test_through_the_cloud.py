@@ -132,7 +132,6 @@ def test_an_opening_unanswered_to_its_orders_end_is_looked_up_and_no_persons(
     order_id = till.world.scan()
     till.rig.wire.trouble(Trouble.SERVER_ERROR, after=is_done)
     till.rig.wire.trouble(Trouble.SERVER_ERROR, times=1000)
-    caplog.set_level(logging.ERROR)
     assert till.press(order_id).status_code == 503
     for _ in range(30):
         till.work(60)
@@ -140,7 +139,7 @@ def test_an_opening_unanswered_to_its_orders_end_is_looked_up_and_no_persons(
     assert opening.verdict == ("done" if is_done else "refused")
     found = [till.world.payment(order_id).provider_payment_id] if is_done else []
     assert found == till.rig.payments()
-    assert [record.getMessage() for record in caplog.records] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     till.work(3600)
     assert till.world.status(order_id) == (Status.NOT_PAID if is_done else Status.FAILED)
 

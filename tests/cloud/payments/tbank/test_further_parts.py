@@ -42,11 +42,11 @@ def test_a_further_part_that_the_bank_tells_no_more_of_is_a_persons(
     give_back(till, order_id, 5000)
     assert isinstance(till.rig, TBankRig)
     till.rig.bank.behaviour = behaviour
-    caplog.set_level(logging.ERROR)
     give_back(till, order_id, 4000)
     till.work(3600)
     assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == [DONE, BY_HAND]
-    assert [record.getMessage() for record in caplog.records] == ["a person must do it there: refund"]
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert errors == ["a person must do it there: refund"]
     with till.world.database.read() as session:
         assert [(money.action, money.kopecks) for money in at_risk(session, till.world.now)] == [(Next.PERSON, 4000)]
     assert till.money(order_id).returned == (5000 if behaviour is FAILING else 9000), "nothing is sent twice"
