@@ -66,7 +66,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     readiness = Readiness(
         line=given.line, driver=driver, journal=journal, live_state=live_state, profile=profile, clock=clock
     )
-    finisher = CommandFinisher(journal, driver, given.frame_dump, clock)
+    finisher = CommandFinisher(journal, driver, live_state, given.frame_dump, clock)
     preconditions = Preconditions(
         journal, driver, live_state, clock, given.cloud, profile, clock.monotonic(), readiness, finisher
     )

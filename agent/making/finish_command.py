@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 
 from agent.clock import Clock
 from agent.journal.journal import Journal
-from agent.journal.records import Command, Verdict, refused
+from agent.journal.records import Command, CommandState, Verdict, refused
+from agent.live_state import LiveState
 from agent.log import about
 from agent.machine.driver import Driver
 from agent.machine.frame_dump import FrameDump
 from agent.making import breaker
-from protocol.reasons import DoubtCode, Result
+from protocol.reasons import DoubtCode, MachineState, Result
 
+_TAKEN = (CommandState.ACCEPTED, CommandState.BREWING)
+_BROKEN_OFF = (MachineState.BOOT, MachineState.FAULT)
+"""In such a state a machine is not at a drink that it took, and may never have been."""
 log = logging.getLogger(__name__)
 
 
@@ -34,11 +38,12 @@ class CommandFinisher:
 
     journal: Journal
     driver: Driver
+    live_state: LiveState
     frame_dump: FrameDump
     clock: Clock
 
     def finish(self, command: Command, verdict: Verdict) -> None:
-        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable and not command.is_hearsay:
+        if verdict.result is Result.UNKNOWN and self.driver.is_unobservable and self._is_at_it(command):
             verdict = replace(verdict, code=DoubtCode.UNOBSERVABLE)
         if not commit_verdict(self.journal, command.command_id, verdict):
             return
@@ -47,6 +52,14 @@ class CommandFinisher:
         )
         if verdict.result is Result.UNKNOWN:
             self.frame_dump.dump(command.command_id, self.clock.wall())
+
+    def _is_at_it(self, command: Command) -> bool:
+        """By all that such a machine ever says: it has taken it, and has neither booted nor broken down since."""
+        row = self.journal.get(command.command_id)
+        if row is None or row.state not in _TAKEN or row.snapshot is None:
+            return False
+        is_same_run = self.driver.is_greeted and row.snapshot.boot_id == self.driver.boot_id
+        return is_same_run and self.live_state.view.machine not in _BROKEN_OFF
 
     def refuse(self, command: Command, code: str, rule: str) -> None:
         """Certainly nothing was poured, unless it is from before our memory."""

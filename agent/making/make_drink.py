@@ -15,7 +15,7 @@ from agent.machine.driver import Driver
 from agent.making.finish_command import CommandFinisher
 from agent.making.follow_drink import DrinkFollower
 from agent.making.preconditions import Preconditions
-from agent.making.send_make import MakeSender
+from agent.making.send_make import MakeSender, Written
 from agent.making.settle_drink import LateSettler
 from protocol.reasons import RejectCode
 
@@ -42,9 +42,10 @@ class DrinkMaker:
         if snapshot is None:
             return
         with self._busy_with(command):
-            if self.sender.send_make(command, snapshot):
+            written = self.sender.send_make(command, snapshot)
+            if written is not Written.NOTHING:
                 if self.driver.is_blind:
-                    yield from self.settler.leave_alone(command)
+                    yield from self.settler.leave_alone(command, is_sent=written is Written.WHOLE)
                 else:
                     yield from self.follower.follow_sent(command)
         self.sender.expect_no_more_of(command)
@@ -59,7 +60,7 @@ class DrinkMaker:
     def let_finish(self, command: Command) -> Conversation[None]:
         """After a restart: a machine that says nothing may still be pouring what an earlier run sent."""
         with self._busy_with(command):
-            yield from self.settler.leave_alone(command)
+            yield from self.settler.leave_alone(command, is_sent=False)
 
     @contextmanager
     def _busy_with(self, command: Command) -> Iterator[None]:

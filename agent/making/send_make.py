@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from enum import Enum
 
 from agent.clock import Clock
 from agent.deadline import Timeliness
@@ -22,6 +23,14 @@ _TEXT_FLAGS: tuple[TextFlag, ...] = ("0", "1", "2")
 log = logging.getLogger(__name__)
 
 
+class Written(Enum):
+    """How much of a make has left."""
+
+    NOTHING = "certainly no byte"
+    PERHAPS = "some of it, or none"
+    WHOLE = "all of it"
+
+
 @dataclass(frozen=True, slots=True)
 class MakeSender:
     """The only one that writes a make."""
@@ -38,13 +47,13 @@ class MakeSender:
         """Is there a frame of this machine that holds it?"""
         return self.driver.fits(_drink(command))
 
-    def send_make(self, command: Command, snapshot: Snapshot) -> bool:
-        """False when it is certain that no byte was written; then the command is over."""
+    def send_make(self, command: Command, snapshot: Snapshot) -> Written:
+        """Where nothing was written the command is over."""
         if not self._commit_sending(command, snapshot):
-            return False
+            return Written.NOTHING
         if self.preconditions.timeliness(command) is not Timeliness.FRESH:
             self.finisher.refuse(command, AgentCode.EXPIRED, "the deadline passed during the commit")
-            return False
+            return Written.NOTHING
         return self.write_make(command)
 
     def _commit_sending(self, command: Command, snapshot: Snapshot) -> bool:
@@ -63,7 +72,7 @@ class MakeSender:
                 return True
         return False
 
-    def write_make(self, command: Command) -> bool:
+    def write_make(self, command: Command) -> Written:
         """As `send_make`, when all is committed."""
         until = self.clock.monotonic() + self.profile.give_up_after(command.drink_no)
         self.unordered.expect_drink(Expected(command.command_id, until, self.driver.boot_id))
@@ -72,11 +81,11 @@ class MakeSender:
         except LineLost as lost:
             if lost.wrote_nothing:
                 self.finisher.refuse(command, AgentCode.MACHINE_OFFLINE, "the port was closed before the first byte")
-                return False
+                return Written.NOTHING
             log.warning("the line was lost while writing: %s", lost, extra=about(command))
-        else:
-            log.info("sent", extra=about(command))
-        return True
+            return Written.PERHAPS
+        log.info("sent", extra=about(command))
+        return Written.WHOLE
 
     def expect_no_more_of(self, command: Command) -> None:
         """When it is over: a drink that was refused explains no count."""

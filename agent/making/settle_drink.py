@@ -16,7 +16,7 @@ from agent.making.follow_drink import DrinkFollower
 from agent.making.inquiry import Inquiry
 from agent.making.unrecorded_command import UnrecordedCommands
 from protocol.messages import Evidence
-from protocol.reasons import Phase, Result, Spout
+from protocol.reasons import DoubtCode, Phase, Result, Spout
 
 LAST_CHANCE_S = 10.0
 """After a restart every unsettled order gets at least this long to be answered for."""
@@ -40,17 +40,20 @@ class LateSettler:
         """To its end: by the machine's word, or unknown at the deadline."""
         if self.driver.is_blind:
             if not self.unrecorded.begin_again(command, is_unseen=False):
-                yield from self.leave_alone(command)
+                yield from self.leave_alone(command, is_sent=False)
             return
         deadline = self.profile.give_up_after(command.drink_no)
         left = max(LAST_CHANCE_S, deadline - self.journal.elapsed(command))
         yield from self.follower.follow_doubted(command, self.clock.monotonic() + min(left, deadline))
 
-    def leave_alone(self, command: Command) -> Conversation[None]:
-        """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent."""
-        sent = "it may have been sent" if command.is_hearsay else "sent"
+    def leave_alone(self, command: Command, *, is_sent: bool) -> Conversation[None]:
+        """Nobody will ever say what becomes of it: told at once. Until it must be finished nothing else is sent.
+
+        `is_sent`: all its bytes were written just now; else it may as well have come to nothing.
+        """
+        code, sent = (DoubtCode.UNOBSERVABLE, "sent") if is_sent else ("", "it may have been sent")
         evidence = Evidence(rule=f"{sent}; this machine never says what becomes of a drink")
-        self.finisher.finish(command, Verdict(Result.UNKNOWN, "", Spout.UNKNOWN, evidence))
+        self.finisher.finish(command, Verdict(Result.UNKNOWN, code, Spout.UNKNOWN, evidence))
         while (left := self.profile.max_brew(command.drink_no) - self.journal.elapsed(command)) > 0:
             try:
                 yield Wait(self.clock.monotonic() + left, lambda heard: heard is Sign.NUDGE)

@@ -20,7 +20,7 @@ from agent.machine.driver import Driver
 from agent.making import preconditions
 from agent.making.finish_command import CommandFinisher
 from agent.making.follow_drink import DrinkFollower
-from agent.making.send_make import MakeSender
+from agent.making.send_make import MakeSender, Written
 from cloud.orders import making
 from cloud.orders.models import MakeCommand
 from protocol.reasons import Result
@@ -73,11 +73,11 @@ def bytes_before_commit() -> Patches:
     """The make goes out, then the journal says so."""
     mark_sent, write = Journal.mark_sent, MakeSender.write_make
 
-    def send(self: MakeSender, command: Command, snapshot: Snapshot) -> bool:
-        is_written = write(self, command)
+    def send(self: MakeSender, command: Command, snapshot: Snapshot) -> Written:
+        written = write(self, command)
         with self.journal.transaction():
             self.journal.mark_intent(command.command_id, snapshot)
-            return mark_sent(self.journal, command.command_id) and is_written
+            return written if mark_sent(self.journal, command.command_id) else Written.NOTHING
 
     return [patch.object(MakeSender, "send_make", send)]
 
