@@ -58,6 +58,13 @@ class CommandQueries:
         with self._database.reading() as connection:
             return int(connection.execute(sql, (command.command_id,)).fetchone()[0])
 
+    def is_countable(self, command: Command) -> bool:
+        """Can only this command have moved the counter: no make after it, no sale of the machine's own beside it?"""
+        sql = "SELECT place FROM command WHERE command_id = ?"
+        with self._database.reading() as connection:
+            row = connection.execute(sql, (command.command_id,)).fetchone()
+        return row is not None and row["place"] > self.sales_block.distrusted_until and self.sent_after(command) == 0
+
     def last_sent(self) -> Command | None:
         """The newest command the machine may have seen since a person last looked at it."""
         after = str(self.sales_block.resumed_after)

@@ -15,7 +15,7 @@ from protocol.reasons import AgentCode
 ROOM = 32 * 1024
 """Bytes; a command with its history and reports takes a tenth of it."""
 _STOPPED, _LOST_AT, _LOSS_ACCEPTED_AT, _RESUMED_AFTER = "stopped", "lost_at", "loss_accepted_at", "resumed_after"
-_FAULTS, _FAULTS_BOOT, _LOCAL_SALE = "faults", "faults_boot", "local_sale_at"
+_FAULTS, _FAULTS_BOOT, _LOCAL_SALE, _DISTRUSTED_UNTIL = "faults", "faults_boot", "local_sale_at", "distrusted_until"
 _LOST = (
     "the journal was damaged and put aside; look at it, then: coffee-agent journal --accept-loss here, "
     "or coffee-cloud resume --accept-loss"
@@ -78,16 +78,27 @@ class SalesBlock:
             self._database.put(_LOCAL_SALE, self._clock.wall().isoformat())
 
     def resume_selling(self) -> None:
-        """A person has looked at the machine; what became of the commands until now counts no more."""
+        """A person has looked at the machine; what became of the commands until now counts no more.
+
+        Its counter is believed again, for what is made from now on.
+        """
         with self._database.transaction() as connection:
             last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
             self._database.put(_STOPPED, "")
             self._database.put(_RESUMED_AFTER, str(last))
+            if self.has_sold_by_itself:
+                self._database.put(_LOCAL_SALE, "")
+                self._database.put(_DISTRUSTED_UNTIL, str(last))
 
     @property
     def resumed_after(self) -> int:
         """The place of the last command before a person looked."""
         return int(self._database.get(_RESUMED_AFTER) or 0)
+
+    @property
+    def distrusted_until(self) -> int:
+        """The place of the last command beside which the machine may have sold by itself: no count proves it."""
+        return int(self._database.get(_DISTRUSTED_UNTIL) or 0)
 
     def accept_loss(self) -> None:
         """A person has decided to go on without what the damaged journal knew."""

@@ -93,6 +93,8 @@ class Driver:
         self.model = ""
         self._was_greeted = False
         self.abilities: frozenset[str] = frozenset()
+        self.counter_is_believed = True
+        """False: the machine sells by itself, and what it counts proves nothing of an order."""
         self._learn_abilities(())
 
     def opened(self, session: int) -> None:
@@ -112,22 +114,27 @@ class Driver:
 
     def must(self, duty: Duty) -> bool:
         """Does what this machine cannot do oblige us to this?"""
-        return duty in capability_rules.duties(self.abilities)
+        return duty in capability_rules.duties(self._telling)
+
+    @property
+    def _telling(self) -> frozenset[str]:
+        """Its abilities, without counters that prove nothing."""
+        return self.abilities if self.counter_is_believed else self.abilities - {"counters"}
 
     @property
     def is_unobservable(self) -> bool:
         """Nothing it says will ever tell what became of a drink. Not said of a machine that has never spoken yet."""
-        return (self._was_greeted or not self._introduces_itself) and capability_rules.is_unobservable(self.abilities)
+        return (self._was_greeted or not self._introduces_itself) and capability_rules.is_unobservable(self._telling)
 
     @property
     def is_blind(self) -> bool:
         """It does not even say that it has taken a make."""
-        return self.is_unobservable and capability_rules.is_blind(self.abilities)
+        return self.is_unobservable and capability_rules.is_blind(self._telling)
 
     @property
     def capabilities(self) -> list[str]:
         """As the cloud is told them."""
-        return sorted(self.abilities)
+        return sorted(self._telling)
 
     def read(self, frame: Frame) -> MachineMessage:
         """What the machine said. Raises `WireError`."""

@@ -63,6 +63,8 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     journal, driver, live_state, profile = given.journal, given.driver, given.live_state, given.profile
     clock = given.clock
     unordered = UnorderedDrinks()
+    counter_watch = CounterWatch(unordered, journal, driver, profile, clock)
+    counter_watch.judge_counter()
     readiness = Readiness(
         line=given.line, driver=driver, journal=journal, live_state=live_state, profile=profile, clock=clock
     )
@@ -72,7 +74,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     )
     maker, settler = _build_maker(given, unordered, preconditions, finisher)
     operator_jobs = OperatorJobs(
-        driver, live_state, clock, given.cloud, profile, given.base_profile, journal.sales_block, unordered,
+        driver, live_state, clock, given.cloud, profile, given.base_profile, journal.sales_block, counter_watch,
         given.state_dir, given.restart, given.updater,
     )  # fmt: skip
     checks = MachineChecks(
@@ -81,7 +83,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     )  # fmt: skip
     events = MachineEvents(
         journal=journal, live_state=live_state, driver=driver, profile=profile,
-        counter_watch=CounterWatch(unordered, journal, profile, clock), operator_jobs=operator_jobs, clock=clock,
+        counter_watch=counter_watch, operator_jobs=operator_jobs, clock=clock,
     )  # fmt: skip
     worker = Worker(
         line=given.line, driver=driver, events=events, journal=journal, live_state=live_state, readiness=readiness,

@@ -114,15 +114,10 @@ class Inquiry:
         before = command.snapshot
         if before is not None and now is not None and before.fell_to(now):
             return Growth.FELL
-        is_alone = not self._sells_by_itself and self.journal.sent_after(command) == 0
+        is_alone = self.driver.counter_is_believed and self.journal.is_countable(command)
         if before is None or now is None or not is_alone or command.is_past_counting:
             return Growth.UNUSABLE
         return outcome_table.growth(before.growth(now, is_free=command.price == 0))
-
-    @property
-    def _sells_by_itself(self) -> bool:
-        known = self.profile.counting.local_sales
-        return self.journal.sales_block.has_sold_by_itself if known is None else known
 
     def _is_idle(self, command: Command) -> bool:
         """What it says of itself is just heard, for it is asked each time."""

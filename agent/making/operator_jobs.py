@@ -22,7 +22,7 @@ from agent.machine import profile_overrides
 from agent.machine.conversation import Conversation, LineLost, Sign, Wait
 from agent.machine.driver import MAX_MSG_ID, Driver
 from agent.machine.profile import BadProfile, Profile
-from agent.making.unordered_drinks import UnorderedDrinks
+from agent.making.counter_watch import CounterWatch
 from agent.update.updater import Updater
 from protocol import machine
 from protocol.machine import DoneEvent, FailedEvent
@@ -55,7 +55,7 @@ class OperatorJobs:
     base: Profile
     """Without what an operator has set."""
     sales_block: SalesBlock
-    unordered: UnorderedDrinks
+    counter_watch: CounterWatch
     state_dir: Path
     restart: Callable[[], None]
     updater: Updater | None = None
@@ -81,7 +81,7 @@ class OperatorJobs:
         for decision, path in operator_decisions.waiting(self.state_dir):
             if decision is Decision.RESUME_SELLING:
                 self.sales_block.resume_selling()
-                self.unordered.forgive()
+                self.counter_watch.forgive()
             else:
                 self.sales_block.accept_loss()
             path.unlink(missing_ok=True)

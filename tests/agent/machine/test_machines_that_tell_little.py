@@ -4,17 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from agent.journal.operator_decisions import Decision, leave
 from agent.journal.records import Verdict
 from agent.journal.sqlite_file import JournalFailed
 from agent.machine.conversation import LineLost
-from agent.machine.profile import load
+from agent.machine.profile import Counting, load
 from agent.machine.profile_overrides import laid_over
 from protocol.frames import Frame
 from protocol.machine import CODES, MakeDrink
 from protocol.reasons import Result, Spout
+from simulator.machine.jobs import Sale
 from tests.agent.machine.test_capability_rules import a_world
-from tests.agent.world import World
+from tests.agent.world import AMERICANO, World
 
 # tmetr-legacy: only the make frame
 
@@ -252,3 +255,63 @@ def test_what_an_unobservable_machine_did_not_take_or_broke_off_is_in_real_doubt
             after(world)
         outcome = world.outcome()
         assert (outcome.result, outcome.code) == (Result.UNKNOWN, "")
+
+
+# A counter that has lost its word
+
+COUNTING_ONLY = ("finish", "order", "progress")
+
+
+def sell_for_coins(world: World) -> None:
+    assert world.machine.local_drink(world.clock.seconds, AMERICANO, Sale.PAID)
+    assert world.run(300, lambda: world.journal.sales_block.has_sold_by_itself)
+    world.run(1)
+
+
+@pytest.mark.parametrize("sells", [None, True], ids=["found out", "described"])
+@pytest.mark.parametrize("name", ["companion-v1", "companion-ack-only"])
+def test_where_only_a_counter_tells_and_it_proves_nothing_each_drink_is_unobservable(
+    tmp_path: Path, name: str, sells: bool | None
+) -> None:
+    """Regression: after one coin two drinks poured in full stopped the selling, each told unknown in mid-brew."""
+    profile = replace(load(name), counting=Counting(local_sales=sells))
+    with a_world(tmp_path, *COUNTING_ONLY, profile=profile, brew_s=40.0) as world:
+        if sells is None:
+            assert "counters" in world.live_state.view.capabilities
+            sell_for_coins(world)
+        assert "counters" not in world.live_state.view.capabilities
+        assert world.live_state.view.counters is not None
+        for number in range(4):
+            world.order(f"c{number}", f"o{number}")
+            outcome = world.outcome(f"c{number}")
+            assert (outcome.result, outcome.code) == (Result.UNKNOWN, "unobservable")
+            assert world.cups(f"o{number}") == 1
+            world.run(70)
+        assert world.live_state.view.stopped == ""
+        world.restart()
+        world.run(10)
+        assert "counters" not in world.live_state.view.capabilities
+
+
+def test_a_drink_has_its_time_though_the_counter_proves_nothing(tmp_path: Path) -> None:
+    """Regression: asked in mid-brew after a lost yes, it was unknown at once, before the machine could tell its end."""
+    with a_world(tmp_path, "order", "progress", brew_s=40.0) as world:
+        sell_for_coins(world)
+        world.switch("drop_verdict")
+        world.order()
+        assert world.outcome().result is Result.DONE
+
+
+def test_a_counter_is_believed_again_once_a_person_has_looked_but_not_for_what_was_before(tmp_path: Path) -> None:
+    with a_world(tmp_path, *COUNTING_ONLY, profile=load("companion-ack-only")) as world:
+        world.switch("fail_before_pour")
+        world.order()
+        assert (world.outcome().result, world.cups()) == (Result.UNKNOWN, 0)
+        world.run(400)
+        sell_for_coins(world)
+        leave(world.folder, Decision.RESUME_SELLING)
+        world.run(2 * world.profile.timers.recheck)
+        assert [one.result for one in world.outcomes()] == [Result.UNKNOWN]
+        assert "counters" in world.live_state.view.capabilities
+        world.order("c2", "o2")
+        assert (world.outcome("c2").result, world.outcome("c2").evidence.rule) == (Result.DONE, "counted")
