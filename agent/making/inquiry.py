@@ -73,10 +73,10 @@ class Inquiry:
     def _weigh(self, command: Command, order: OrderReply | None, now: Snapshot | None) -> Finding:
         """With all that the machine has said by this moment, also while it was being asked."""
         before = command.snapshot
-        same_boot = self.profile.knows_boots and before is not None and before.boot_id == self.driver.boot_id
+        boot = self._boot(before)
         facts = Facts(
             says=self._says(command, order),
-            boot=Boot.SAME if same_boot else Boot.CHANGED,
+            boot=boot,
             growth=self._growth(command, now),
             word=self._word(command),
             out=order.out if order else Spout.UNKNOWN,
@@ -95,7 +95,12 @@ class Inquiry:
             count_now=now.count if now else None,
         )
         verdict = outcome_table.verdict(row, facts, evidence)
-        return Finding(row, verdict, evidence.phase, evidence.history, same_boot)
+        return Finding(row, verdict, evidence.phase, evidence.history, boot is Boot.SAME)
+
+    def _boot(self, before: Snapshot | None) -> Boot:
+        if not self.profile.knows_boots:
+            return Boot.UNTOLD
+        return Boot.SAME if before is not None and before.boot_id == self.driver.boot_id else Boot.CHANGED
 
     def _says(self, command: Command, order: OrderReply | None) -> Says:
         if order is None:

@@ -42,6 +42,8 @@ class Boot(StrEnum):
 
     SAME = "same"
     CHANGED = "changed"
+    UNTOLD = "never told"
+    """This kind of machine names no boots."""
 
 
 class Then(Enum):
@@ -73,7 +75,7 @@ class Row:
 
     name: str
     says: tuple[Says, ...] = ()
-    boot: Boot | None = None
+    boot: tuple[Boot, ...] = ()
     growth: tuple[Growth, ...] = ()
     word: tuple[Word, ...] = ()
     needs_always_counts: bool = False
@@ -87,7 +89,7 @@ class Row:
     def fits(self, facts: Facts) -> bool:
         return (
             (not self.says or facts.says in self.says)
-            and (self.boot is None or facts.boot is self.boot)
+            and (not self.boot or facts.boot in self.boot)
             and (not self.growth or facts.growth in self.growth)
             and (not self.word or facts.word in self.word)
             and (not self.needs_always_counts or (facts.start_always_counts and facts.waited_out))
@@ -98,6 +100,8 @@ class Row:
 _STILL = (Growth.UNUSABLE, Growth.NONE)
 _NO_MORE = (*_STILL, Growth.FELL)
 """Nothing was counted."""
+_SAME = (Boot.SAME,)
+_MAY_HAVE_BOOTED = (Boot.CHANGED, Boot.UNTOLD)
 _HAS_IT = (Word.TAKEN, Word.MOVING)
 """Whatever it says now, it has said otherwise."""
 
@@ -148,25 +152,27 @@ TABLE: tuple[Row, ...] = (
     _wait(
         "it had it, and denies it in the same boot",
         Says.NOT_IN_MEMORY,
-        boot=Boot.SAME,
+        boot=_SAME,
         word=_HAS_IT,
         needs_time_left=True,
     ),
-    _unknown("interrupted, leaning not made", Says.INTERRUPTED, boot=Boot.CHANGED, growth=_NO_MORE),
-    _done("interrupted, but counted", Says.INTERRUPTED, boot=Boot.CHANGED, growth=(Growth.ONE,)),
+    _unknown("interrupted, leaning not made", Says.INTERRUPTED, boot=_MAY_HAVE_BOOTED, growth=_NO_MORE),
+    _done("interrupted, but counted", Says.INTERRUPTED, boot=_MAY_HAVE_BOOTED, growth=(Growth.ONE,)),
     _never_started("never seen by the machine", Says.NEVER_SEEN, growth=_STILL),
-    _never_started("not seen since this boot", Says.NOT_IN_MEMORY, boot=Boot.SAME, growth=_STILL),
-    _unknown("forgotten in a reboot, leaning not made", Says.NOT_IN_MEMORY, boot=Boot.CHANGED, growth=_STILL),
-    _done("forgotten in a reboot, but counted", Says.NOT_IN_MEMORY, boot=Boot.CHANGED, growth=(Growth.ONE,)),
+    _never_started("not seen since this boot", Says.NOT_IN_MEMORY, boot=_SAME, growth=_STILL),
+    _unknown("forgotten in a reboot, leaning not made", Says.NOT_IN_MEMORY, boot=_MAY_HAVE_BOOTED, growth=_STILL),
+    _done("forgotten in a reboot, but counted", Says.NOT_IN_MEMORY, boot=_MAY_HAVE_BOOTED, growth=(Growth.ONE,)),
     _done("counted", Says.UNSUPPORTED, growth=(Growth.ONE,)),
     _never_started(
         "not counted, and a started drink always counts",
         Says.UNSUPPORTED,
-        boot=Boot.SAME,
+        boot=_SAME,
         growth=(Growth.NONE,),
         needs_always_counts=True,
     ),
-    _wait("not counted yet", Says.UNSUPPORTED, boot=Boot.SAME, growth=(Growth.NONE,), needs_time_left=True),
+    _wait(
+        "not counted yet", Says.UNSUPPORTED, boot=(Boot.SAME, Boot.UNTOLD), growth=(Growth.NONE,), needs_time_left=True
+    ),
     _unknown("nothing proves anything"),
 )
 
@@ -209,7 +215,7 @@ def drawn() -> str:
         told += ", selling stops" if row.trips_breaker else ""
         now = "; or: ".join(row.says) + ("; and time is left" if row.needs_time_left else "")
         now += "; and a started drink always counts" if row.needs_always_counts else ""
-        cells = [now, row.boot or "", ", ".join(row.growth), " or ".join(_SAID[one] for one in row.word)]
+        cells = [now, " or ".join(row.boot), ", ".join(row.growth), " or ".join(_SAID[one] for one in row.word)]
         lines.append("| " + " | ".join([*cells, told, row.name]) + " |")
     return "\n".join(lines)
 

@@ -302,6 +302,19 @@ def test_a_drink_has_its_time_though_the_counter_proves_nothing(tmp_path: Path) 
         assert world.outcome().result is Result.DONE
 
 
+def test_a_drink_has_its_time_where_the_machine_names_no_boots(tmp_path: Path) -> None:
+    """Regression: never the same boot, each drink was unknown in mid-brew, and done only when asked about later."""
+    profile = replace(load("companion-ack-only"), keys={"bootId": "run"}, unsaid={"bootId": "never named"})
+    with a_world(tmp_path, *COUNTING_ONLY, profile=profile, brew_s=40.0) as world:
+        for number in range(3):
+            world.order(f"c{number}", f"o{number}")
+            assert world.outcome(f"c{number}").evidence.rule == "counted"
+            world.run(5)
+        world.switch("not_counted")
+        world.order("c3", "o3")
+        assert (world.outcome("c3").result, world.outcome("c3").code) == (Result.UNKNOWN, "")
+
+
 def test_a_counter_is_believed_again_once_a_person_has_looked_but_not_for_what_was_before(tmp_path: Path) -> None:
     with a_world(tmp_path, *COUNTING_ONLY, profile=load("companion-ack-only")) as world:
         world.switch("fail_before_pour")

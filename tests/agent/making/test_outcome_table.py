@@ -11,33 +11,33 @@ from protocol.messages import Evidence
 from protocol.reasons import Phase, Result, Spout
 
 N_A, ZERO, ONE, MORE, FELL = Growth.UNUSABLE, Growth.NONE, Growth.ONE, Growth.MORE, Growth.FELL
-SAME, CHANGED = Boot.SAME, Boot.CHANGED
-BOTH = (SAME, CHANGED)
+SAME, CHANGED, UNTOLD = Boot.SAME, Boot.CHANGED, Boot.UNTOLD
+ANY = (SAME, CHANGED, UNTOLD)
 DONE, FAILED, REJECTED, UNKNOWN, WAIT = Result.DONE, Result.FAILED, Result.REJECTED, Result.UNKNOWN, Then.WAIT
 
 ROWS = [
-    (Says.DONE, BOTH, (N_A, ZERO, ONE, MORE, FELL), DONE, ""),
-    (Says.FAILED_DRY, BOTH, (N_A, ZERO, FELL), FAILED, ""),
-    (Says.FAILED_WET, BOTH, (N_A, ZERO, ONE, MORE, FELL), FAILED, "partial"),
-    (Says.FAILED_DRY, BOTH, (ONE, MORE), UNKNOWN, ""),
-    (Says.UNDER_WAY, BOTH, (N_A, ZERO, ONE, FELL), WAIT, ""),
-    (Says.INTERRUPTED, (CHANGED,), (N_A, ZERO, FELL), UNKNOWN, ""),
-    (Says.INTERRUPTED, (CHANGED,), (ONE,), DONE, ""),
+    (Says.DONE, ANY, (N_A, ZERO, ONE, MORE, FELL), DONE, ""),
+    (Says.FAILED_DRY, ANY, (N_A, ZERO, FELL), FAILED, ""),
+    (Says.FAILED_WET, ANY, (N_A, ZERO, ONE, MORE, FELL), FAILED, "partial"),
+    (Says.FAILED_DRY, ANY, (ONE, MORE), UNKNOWN, ""),
+    (Says.UNDER_WAY, ANY, (N_A, ZERO, ONE, FELL), WAIT, ""),
+    (Says.INTERRUPTED, (CHANGED, UNTOLD), (N_A, ZERO, FELL), UNKNOWN, ""),
+    (Says.INTERRUPTED, (CHANGED, UNTOLD), (ONE,), DONE, ""),
     (Says.INTERRUPTED, (SAME,), (N_A, ZERO, ONE, FELL), UNKNOWN, ""),
-    (Says.NEVER_SEEN, BOTH, (N_A, ZERO), FAILED, "never_started"),
-    (Says.NEVER_SEEN, BOTH, (ONE,), UNKNOWN, ""),
+    (Says.NEVER_SEEN, ANY, (N_A, ZERO), FAILED, "never_started"),
+    (Says.NEVER_SEEN, ANY, (ONE,), UNKNOWN, ""),
     (Says.NOT_IN_MEMORY, (SAME,), (N_A, ZERO), FAILED, "never_started"),
     (Says.NOT_IN_MEMORY, (SAME,), (ONE,), UNKNOWN, ""),
-    (Says.NOT_IN_MEMORY, (CHANGED,), (N_A, ZERO), UNKNOWN, ""),
-    (Says.NOT_IN_MEMORY, (CHANGED,), (ONE,), DONE, ""),
-    (Says.UNSUPPORTED, BOTH, (ONE,), DONE, ""),
-    (Says.UNSUPPORTED, (SAME,), (ZERO,), WAIT, ""),
+    (Says.NOT_IN_MEMORY, (CHANGED, UNTOLD), (N_A, ZERO), UNKNOWN, ""),
+    (Says.NOT_IN_MEMORY, (CHANGED, UNTOLD), (ONE,), DONE, ""),
+    (Says.UNSUPPORTED, ANY, (ONE,), DONE, ""),
+    (Says.UNSUPPORTED, (SAME, UNTOLD), (ZERO,), WAIT, ""),
     (Says.UNSUPPORTED, (CHANGED,), (ZERO,), UNKNOWN, ""),
-    (Says.UNSUPPORTED, BOTH, (N_A, FELL), UNKNOWN, ""),
-    (Says.CANCELLED, BOTH, (N_A, ZERO, FELL), REJECTED, "cancelled"),
-    (Says.NEVER_SEEN, BOTH, (FELL,), UNKNOWN, ""),
-    (Says.NOT_IN_MEMORY, BOTH, (FELL,), UNKNOWN, ""),
-    *((one, BOTH, (MORE,), UNKNOWN, "") for one in Says if one not in (Says.DONE, Says.FAILED_WET)),
+    (Says.UNSUPPORTED, ANY, (N_A, FELL), UNKNOWN, ""),
+    (Says.CANCELLED, ANY, (N_A, ZERO, FELL), REJECTED, "cancelled"),
+    (Says.NEVER_SEEN, ANY, (FELL,), UNKNOWN, ""),
+    (Says.NOT_IN_MEMORY, ANY, (FELL,), UNKNOWN, ""),
+    *((one, ANY, (MORE,), UNKNOWN, "") for one in Says if one not in (Says.DONE, Says.FAILED_WET)),
 ]
 CASES = [
     pytest.param(Facts(said, boot, grown), then, code, id=f"{said.name}-{boot}-{grown.name}")
