@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.doctor.findings import BAD, GOOD, WARN, Finding
-from agent.journal.sqlite_file import FILE, LEAST_FREE, JournalFailed, OtherVersion, open_read_only
+from agent.journal.sqlite_file import FILE, LEAST_FREE, JournalFailed, OtherVersion, Unreadable, open_read_only
 from agent.show import why_stopped
 
 ENOUGH_BYTES = 50 * 1024 * 1024
@@ -84,6 +84,12 @@ def _journal(state_dir: Path) -> Iterator[Finding]:
             stopped = why_stopped(connection) if verdict == "ok" else ""
     except OtherVersion as other:
         yield Finding(BAD, "journal", f"{other}; install that version of the agent again: this one will not start")
+        return
+    except Unreadable as failed:
+        advice = "the disk is full or failing, or a program holds the file; make room, or change the card"
+        yield Finding(
+            BAD, "journal", f"cannot be read now ({failed}): {advice}; keep the file, a restart does not help"
+        )
         return
     except JournalFailed as failed:
         verdict, stopped = str(failed), ""

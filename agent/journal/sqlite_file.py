@@ -101,6 +101,10 @@ class OtherVersion(JournalFailed):
     """The journal is sound and another version of the agent wrote it."""
 
 
+class Unreadable(JournalFailed):
+    """The disk or its lock does not let it be read just now: nothing is known against the journal itself."""
+
+
 class SqliteFile:
     """The one connection of this process. Transactions nest: the outermost commits."""
 
@@ -282,6 +286,8 @@ def open_read_only(folder: Path) -> Iterator[sqlite3.Connection]:
                 f"written by a newer agent (version {version} of the file, this one knows {SCHEMA_VERSION})"
             )
         yield connection
+    except sqlite3.OperationalError as error:  # as in `SqliteFile.open`: the file itself is not at fault
+        raise Unreadable(f"{path}: {error}") from error
     except sqlite3.Error as error:
         raise JournalFailed(f"{path}: {error}") from error
     finally:

@@ -26,6 +26,7 @@ from agent.machine import profile
 from agent.machine.serial_port import open_port
 from simulator.machine import MachineSimulator
 from tests.agent.cloud_side import DEVICE, a_cloud_side
+from tests.agent.small_disk import a_small_disk
 from tests.agent.world import VirtualClock
 from tests.mosquitto import Mosquitto
 from tests.programs import free_port
@@ -144,6 +145,22 @@ def test_a_damaged_journal(env: dict[str, str], tmp_path: Path) -> None:
     finding = found(env, "journal")
     assert finding.mark == BAD
     assert "restart the agent" in finding.words
+
+
+def test_a_sound_journal_on_a_full_disk_is_not_called_damaged(env: dict[str, str], tmp_path: Path) -> None:
+    """Regression: the doctor sent people to a restart, which put nothing aside and did not come up."""
+    with a_small_disk(tmp_path / "disk", 8) as small:
+        env["COFFEE_AGENT_STATE_DIR"] = str(small.folder)
+        SqliteFile.open(small.folder, NOW).close()
+        small.fill()
+        finding = found(env, "journal")
+        assert finding.mark == BAD
+        assert "cannot be read now" in finding.words
+        assert "make room" in finding.words
+        with pytest.raises(JournalFailed, match="disk"):
+            SqliteFile.open(small.folder, NOW)
+        small.make_room()
+        assert found(env, "journal").words == "sound"
 
 
 def test_a_newer_journal_is_neither_sound_nor_damaged(env: dict[str, str], tmp_path: Path) -> None:
