@@ -66,7 +66,9 @@ class Service:
         self._patience = health.patience(env)
         self._status_file = StatusFile(settings.state_dir, env)
         self._worker_bell, self._link_bell = Bell(), Bell()
-        self._journal = Journal.open(settings.state_dir, self._clock, _new_id, self._cloud, self._link_bell)
+        self._journal = Journal.open(
+            settings.state_dir, settings.device_uuid, self._clock, _new_id, self._cloud, self._link_bell
+        )
         self._live_state = LiveState(self._link_bell)
         in_force = profile_overrides.in_force(profile, settings.state_dir)
         self._updater = Updater(

@@ -3,6 +3,7 @@
 Decides nothing about drinks; guards only the order of states and that nothing said is taken back wrongly.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,8 @@ PRUNE_EVERY = 500
 """New commands between two looks at what may be forgotten: a flood cannot outgrow the disk in a day."""
 MAX_NOTES = 64
 """Lines of a command's history beyond which a mere note is not added."""
+_DEVICE = "device_uuid"
+log = logging.getLogger(__name__)
 
 
 class Journal(CommandTable):
@@ -61,13 +64,31 @@ class Journal(CommandTable):
     def open(
         cls,
         folder: Path,
+        device_uuid: str,
         clock: Clock,
         new_id: Callable[[], str],
         cloud: CloudClock,
         report_bell: Bell,
     ) -> "Journal":
         """Raises `JournalFailed`."""
-        return cls(SqliteFile.open(folder, clock.wall()), clock, new_id, cloud, report_bell)
+        journal = cls(SqliteFile.open(folder, clock.wall()), clock, new_id, cloud, report_bell)
+        journal.belong_to(device_uuid)
+        return journal
+
+    def belong_to(self, device_uuid: str) -> None:
+        """Of another device's machine what this journal saw and counted proves nothing, nor may it speak for it."""
+        before = self._database.get(_DEVICE)
+        if before == device_uuid:
+            return
+        with self.transaction() as connection:
+            if before:  # "": a new one, or an older agent's, which did not write whose it is
+                self.memory.forget_runs(connection)
+                self.report_queue.forget_all(connection)
+                self.sales_block.begin_anew()
+                self.log_after_commit(
+                    log.warning, "this journal was %s's; begun anew for %s", before, device_uuid, extra={}
+                )
+            self._database.put(_DEVICE, device_uuid)
 
     def close(self) -> None:
         self._database.close()

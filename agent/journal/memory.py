@@ -120,6 +120,11 @@ class Memory:
             connection.execute("DELETE FROM run WHERE rowid <= (SELECT max(rowid) FROM run) - ?", (KEEP_RUNS,))
         self._kept = run
 
+    def forget_runs(self, connection: sqlite3.Connection) -> None:
+        """From now on this journal was never in use before this run."""
+        connection.execute("DELETE FROM run")
+        self._runs.clear()
+
     def forget(self, connection: sqlite3.Connection, which: str, *values: object) -> None:
         """Delete these commands, and remember up to when commands may be missing now."""
         sql = f"SELECT max(issued_at) FROM command WHERE {which}"  # noqa: S608  (our own words)

@@ -73,6 +73,10 @@ class ReportQueue:
         dropped = [(seq,) for seq, payload in waiting if which(payload)]
         connection.executemany("DELETE FROM outgoing WHERE seq = ?", dropped)
 
+    def forget_all(self, connection: sqlite3.Connection) -> None:
+        """Drop whatever waits, events too."""
+        connection.execute("DELETE FROM outgoing")
+
     def confirm(self, message_ids: Sequence[str]) -> None:
         """The cloud holds these. Nothing waits for the disk: one that is forgotten by a power cut is told once more."""
         with self._database.relaxed() as connection:

@@ -78,13 +78,15 @@ class SalesBlock:
             self._database.put(_LOCAL_SALE, self._clock.wall().isoformat())
 
     def resume_selling(self) -> None:
-        """A person has looked at the machine; what became of the commands until now counts no more.
+        """A person has looked at the machine."""
+        with self._database.transaction():
+            self._database.put(_STOPPED, "")
+            self.begin_anew()
 
-        Its counter is believed again, for what is made from now on.
-        """
+    def begin_anew(self) -> None:
+        """What became of the commands until now counts no more, and the counter is believed for those to come."""
         with self._database.transaction() as connection:
             last = connection.execute("SELECT coalesce(max(place), 0) FROM command").fetchone()[0]
-            self._database.put(_STOPPED, "")
             self._database.put(_RESUMED_AFTER, str(last))
             if self.has_sold_by_itself:
                 self._database.put(_LOCAL_SALE, "")
@@ -92,7 +94,7 @@ class SalesBlock:
 
     @property
     def resumed_after(self) -> int:
-        """The place of the last command before a person looked."""
+        """The place of the last command before a person looked, or before the machine was another one."""
         return int(self._database.get(_RESUMED_AFTER) or 0)
 
     @property

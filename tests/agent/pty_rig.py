@@ -62,7 +62,7 @@ class Rig:
         ids = (f"id{number}" for number in count(1))
         cloud = CloudClock(self.clock)
         cloud.learn(datetime.now(UTC), self.clock.monotonic())
-        self.journal = Journal.open(folder, self.clock, lambda: next(ids), cloud, Bell())
+        self.journal = Journal.open(folder, "m-001", self.clock, lambda: next(ids), cloud, Bell())
         self.live_state = LiveState(Bell())
         random = Random(5)
         frame_dump = FrameDump(folder / "frames")

@@ -144,6 +144,7 @@ class World:
 
     def __init__(self, folder: Path, *, brew_s: float = 6.0, profile: Profile | None = None, hot: bool = True) -> None:
         self.folder = folder
+        self.device_uuid = "m-001"
         self.profile = profile or load("companion-v1")
         self.clock = VirtualClock()
         self.random = Random(7)
@@ -162,7 +163,9 @@ class World:
     def _build(self) -> None:
         self.bell, self.link_bell = Bell(), Bell()
         self.cloud = CloudClock(self.clock)
-        self.journal = Journal.open(self.folder, self.clock, lambda: f"id{next(self._ids)}", self.cloud, self.link_bell)
+        self.journal = Journal.open(
+            self.folder, self.device_uuid, self.clock, lambda: f"id{next(self._ids)}", self.cloud, self.link_bell
+        )
         self.live_state = LiveState(self.link_bell)
         self.driver = Driver(self.line, self.profile, self.clock, self.random)
         self.frame_dump = FrameDump(self.folder / "frames")

@@ -108,7 +108,7 @@ class AgentProcess:
         worker_bell, link_bell = _Bell(), _Bell()
         clock, profile = self.clock, self._profile
         cloud = self.cloud_clock = CloudClock(clock)
-        self.journal = Journal.open(self._folder, clock, self._new_id, cloud, link_bell)
+        self.journal = Journal.open(self._folder, self.device, clock, self._new_id, cloud, link_bell)
         self.process.at_death = self._close_files
         self._watch_commits()
         self.live_state = live_state = LiveState(link_bell)

@@ -14,13 +14,17 @@ from agent.journal.sqlite_file import FILE
 from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
 from agent.making.breaker import IN_A_DAY
 from agent.making.finish_command import commit_verdict
+from protocol.frames import encode
+from protocol.machine import MakeDrink, to_frame
 from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
-from tests.agent.world import BIRTH, World
+from tests.agent.world import AMERICANO, BIRTH, World
 
 DONE, UNKNOWN = Verdict(Result.DONE, "", Spout.FULL), Verdict(Result.UNKNOWN)
 YEARS = (-20_000, -730, -120, 3650)
 """Days by which a clock is wrong: never set, an old battery, a typing error."""
+DRINK = MakeDrink(order_uuid="o1", drink_no=AMERICANO, text_flag="1", price=17900)
+"""As another computer sent it."""
 Damage = Callable[[World], None]
 
 
@@ -328,3 +332,50 @@ def test_runs_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None
         world.run(3)
     with world.journal._database.reading() as connection:
         assert connection.execute("SELECT count(*) FROM run").fetchone()[0] == 3
+
+
+# A computer that was another machine's
+
+
+def renamed(world: World) -> None:
+    world.device_uuid = "m-002"
+
+
+def test_what_a_spare_computer_never_had_it_asks_its_new_machine_about(world: World) -> None:
+    """Regression: it had been in use, under another name, and so it called a cup poured for another one never sent."""
+    world.welcome()
+    world.run(60)
+    make = world.make()
+    world.line.turn(encode(to_frame(DRINK)))
+    world.run(2 * memory_module.KEEP_EVERY_S)
+    restart_anew(world, renamed)
+    world.welcome()
+    world.tell(asked(make))
+    assert world.outcome().result is Result.DONE
+    assert world.cups() == 1
+
+
+def test_it_reports_nothing_of_the_machine_that_was(world: World) -> None:
+    world.order()
+    assert world.outcome().result is Result.DONE
+    assert world.reports()
+    restart_anew(world, lambda _: None)
+    assert world.reports()
+    restart_anew(world, renamed)
+    assert world.reports() == []
+    assert [one.evidence.get("session") for one in world.told_of("agent_started")] == [world.journal.session]
+
+
+def test_a_higher_count_of_its_new_machine_is_no_sale(world: World) -> None:
+    world.order()
+    world.outcome()
+    world.machine.memory.counters_jump(4000)
+    restart_anew(world, renamed)
+    world.run(120)
+    assert (world.told_of("counter_moved"), world.journal.sales_block.has_sold_by_itself) == ([], False)
+
+
+def test_what_stopped_the_selling_of_a_machine_that_was_renamed_stops_it_still(world: World) -> None:
+    world.journal.sales_block.stop_selling("needs a person")
+    restart_anew(world, renamed)
+    assert world.live_state.view.stopped.startswith("needs a person")
