@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Boolean,
     Date,
     Float,
@@ -21,10 +20,9 @@ from sqlalchemy import Time as TimeOfDay
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.alerts.kinds import Severity
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 
 _NOT_RESOLVED = "state <> 'resolved'"
-_id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class IncidentRow(Base):
@@ -142,7 +140,7 @@ class Delivery(Base):
     __tablename__ = "alert_deliveries"
     __table_args__ = (Index("ix_alert_deliveries_channel", "channel_id", "id"), Index("ix_alert_deliveries_at", "at"))
 
-    id: Mapped[int] = mapped_column(_id, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     channel_id: Mapped[str] = mapped_column(ForeignKey("alert_channels.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     what: Mapped[str] = mapped_column(String(64))

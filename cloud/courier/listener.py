@@ -12,13 +12,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
-
 from cloud.background.loops import Clock
 from cloud.courier import device_jobs
 from cloud.courier.broker import BrokerLink, Received
-from cloud.courier.message_counts import SENSELESS as SENSELESS_MESSAGES
-from cloud.courier.message_counts import WAIT_SECONDS, kind_of
+from cloud.courier.message_counts import SENSELESS, WAIT_SECONDS, kind_of
+from cloud.courier.senseless import is_senseless
 from cloud.courier.welcomes import Welcomes, tell
 from cloud.database.database import Database, Held
 from cloud.database.postgresql import is_locked
@@ -49,8 +47,6 @@ from protocol.topics import parse
 log = logging.getLogger("cloud.courier")
 
 BATCH = 64
-SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
-"""What a message raises that can never be taken in."""
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
 MAX_HELD = 200
@@ -129,7 +125,9 @@ class Listener:
                 )
             except Held:
                 continue
-            except SENSELESS as error:
+            except Exception as error:
+                if not is_senseless(error):
+                    raise
                 self._not_taken_in(one, error)
             else:
                 self._answer([one])
@@ -171,13 +169,14 @@ class Listener:
         for one, end in stored:
             try:
                 end()
-            except SENSELESS as error:
-                self._not_taken_in(one, error)
-            except OperationalError as error:
-                if not is_locked(error):
+            except Exception as error:
+                if is_senseless(error):
+                    self._not_taken_in(one, error)
+                elif is_locked(error):
+                    log.warning("somebody else holds what this message is about, it waits", extra=_facts(one))
+                    held.append(one)
+                else:
                     raise
-                log.warning("somebody else holds what this message is about, it waits", extra=_facts(one))
-                held.append(one)
         return held
 
     def _not_taken_in(self, one: Said, error: Exception) -> None:
@@ -185,7 +184,8 @@ class Listener:
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
     def _note_senseless(self) -> None:
-        self._counts.count(SENSELESS_MESSAGES, "reports")
+        self.poison += 1
+        self._counts.count(SENSELESS, "reports")
 
     def _count(self, stored: Sequence[Said]) -> None:
         now = time.monotonic()

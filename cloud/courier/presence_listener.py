@@ -14,12 +14,12 @@ from itertools import count, islice
 from typing import NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError
 
 from cloud.background.loops import Clock
 from cloud.courier import reader_lease
 from cloud.courier.broker import BrokerLink, Received
-from cloud.courier.message_counts import SENSELESS as SENSELESS_MESSAGES
+from cloud.courier.message_counts import SENSELESS
+from cloud.courier.senseless import is_senseless
 from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -35,8 +35,6 @@ MOST_WAITING = 20_000
 """Beyond it nothing is taken from the broker, which keeps the newest of each topic."""
 IDLE = timedelta(seconds=60)
 HELD_AGAIN = timedelta(seconds=1)
-SENSELESS = (LookupError, ValueError, DataError, IntegrityError)
-"""What a message raises that can never be taken in."""
 log = logging.getLogger("cloud.courier")
 
 
@@ -147,7 +145,9 @@ class PresenceListener:
         """In one transaction; each by itself only when one makes no sense. Gives whose row nobody else held."""
         try:
             return self._database.transact(self._note, batch, self._clock())
-        except SENSELESS as error:
+        except Exception as error:
+            if not is_senseless(error):
+                raise
             if len(batch) > 1:
                 return {device for said in batch for device in self._store([said])}
             self._note_senseless()
@@ -156,7 +156,7 @@ class PresenceListener:
             return {batch[0].device_uuid}
 
     def _note_senseless(self) -> None:
-        self._counts.count(SENSELESS_MESSAGES, "presence")
+        self._counts.count(SENSELESS, "presence")
 
     def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:
         devices = {said.device_uuid for said in batch}

@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
+
+SERIAL = BigInteger().with_variant(Integer, "sqlite")
+"""Of a key that the database counts up: a busy fleet is through 32 bits in months. SQLite counts up INTEGER only."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

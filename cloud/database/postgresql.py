@@ -46,6 +46,7 @@ STATEMENT_ALONE = ""
 """No BEGIN: the server commits each statement by itself."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
+_NO_NUMBER_LEFT = "2200H"
 _KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
 
@@ -213,6 +214,11 @@ def is_away(error: BaseException) -> bool:
 def is_read_only(error: BaseException | None) -> bool:
     """Whether the server refused to write: our session was left on one that does not, or does not any more."""
     return getattr(error, "sqlstate", None) == _READ_ONLY
+
+
+def is_out_of_numbers(error: BaseException) -> bool:
+    """Whether a table has no number left for a new row: to the driver wrong data, which the same data would not be."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _NO_NUMBER_LEFT
 
 
 def begin_with_limits(locked_s: float) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, UniqueConstraint, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
@@ -36,7 +36,7 @@ class MachineEvent(Base):
         Index("ix_machine_events_device", "device_uuid", "id"),
     )
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"))
     message_id: Mapped[str] = mapped_column(String(255))
     at: Mapped[datetime]

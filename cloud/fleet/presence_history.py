@@ -10,11 +10,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     ForeignKey,
     Index,
-    Integer,
     Select,
     String,
     case,
@@ -28,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 from cloud.database.transaction import Transaction
 from cloud.fleet.availability import standing_obstacle
 from cloud.fleet.models import DeviceLive
@@ -70,7 +68,7 @@ class PresenceSpell(Base):
         Index("ix_presence_spells_until", "until"),
     )  # fmt: skip
 
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     device_uuid: Mapped[str] = mapped_column(ForeignKey("devices.device_uuid"))
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(64))

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Integer, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 
@@ -21,7 +21,7 @@ class Commission(Base):
     __tablename__ = "commissions"
     __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     payment_id: Mapped[str] = mapped_column(String(32), ForeignKey("payments.id"), unique=True)
     amount: Mapped[int] = mapped_column(Integer)
     told_at: Mapped[datetime]

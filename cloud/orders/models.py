@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, Intege
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.database import beginnings
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 from cloud.orders.states import Status
 
 MOVED = ("held", "captured", "canceled", "refunded")
@@ -111,7 +111,7 @@ class OrderChange(Base):
 
     __tablename__ = "order_changes"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), index=True)
     version: Mapped[int] = mapped_column(Integer)
     at: Mapped[datetime]
@@ -231,7 +231,7 @@ class Movement(Base):
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"), index=True)
     order_id: Mapped[str] = mapped_column(String(255), index=True)
     kind: Mapped[str] = mapped_column(String(16))

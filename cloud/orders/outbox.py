@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.base import Base, UtcDateTime
+from cloud.database.base import SERIAL, Base, UtcDateTime
 from cloud.database.due import due, is_due
 from cloud.database.plain_rows import fresh, plain, table_of
 from cloud.database.transaction import Transaction
@@ -47,7 +47,7 @@ class OutboxRow(Base):
         Index("ix_outbox_of_no_order", "id", postgresql_where=text(OF_NO_ORDER), sqlite_where=text(OF_NO_ORDER)),
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     lane: Mapped[str] = mapped_column(String(16))
     task: Mapped[str] = mapped_column(String(16))
     key: Mapped[str] = mapped_column(String(64), unique=True)

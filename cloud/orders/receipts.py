@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 from cloud.database.plain_rows import insert_if_new, plain, table_of
 from cloud.database.transaction import Transaction
 from cloud.fleet.receipt_email import MAX_EMAIL
@@ -72,7 +72,7 @@ class Receipt(Base):
         CheckConstraint(f"state IN ({_STATES})", name="state"),
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     order_id: Mapped[str] = mapped_column(String(255), index=True)
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
     reference: Mapped[str] = mapped_column(String(64), default="")

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud.database.base import Base
+from cloud.database.base import SERIAL, Base
 
 ERASED = "{}"
 """The body of a notification whose buyer was forgotten."""
@@ -24,7 +24,7 @@ class StoredNotification(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     provider: Mapped[str] = mapped_column(String(16))
     dedupe_key: Mapped[str] = mapped_column(String(255), unique=True)
     provider_payment_id: Mapped[str] = mapped_column(String(64), default="", index=True)

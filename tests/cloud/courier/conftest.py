@@ -6,7 +6,7 @@ import pytest
 
 from simulator.broker import Broker
 from tests.cloud.courier.rig import Rig, a_rig
-from tests.cloud.worlds import World
+from tests.cloud.worlds import World, a_world
 from tests.mosquitto import Mosquitto
 
 
@@ -25,6 +25,12 @@ def rig(world: World, broker: Broker) -> Iterator[Rig]:
 @pytest.fixture
 def sqlite_rig(sqlite_world: World, broker: Broker) -> Iterator[Rig]:
     with a_rig(sqlite_world, broker.port) as made:
+        yield made.connect()
+
+
+@pytest.fixture
+def postgres_rig(migrated_postgres_url: str, broker: Broker) -> Iterator[Rig]:
+    with a_world(migrated_postgres_url) as world, a_rig(world, broker.port) as made:
         yield made.connect()
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, OperationalError
 
 from cloud.courier.broker import NotConnected, Received
 from cloud.fleet.machine_events import latest
@@ -215,6 +216,22 @@ def test_a_database_that_fails_drops_the_connection_and_nothing_is_receipted(rig
 
     rig.hear_until(repeated)
     wait_until(lambda: "o-2" in receipted(machine))
+
+
+def test_a_history_that_has_no_number_left_is_no_fault_of_the_message(postgres_rig: Rig) -> None:
+    """To the driver it is wrong data: the agent was told that its outcome is stored, and forgot it."""
+    rig = postgres_rig
+    machine, order_id = rig.machine(), sent_order(rig)
+    numbers = "SELECT setval(pg_get_serial_sequence('order_changes', 'id'), {})"
+    with rig.world.database.engine.begin() as connection:
+        left_at = connection.scalar(text(numbers.format((1 << 63) - 1)))
+    machine.say(outcome(rig, order_id))
+    wait_until(lambda: rig.link.inbox.qsize() == 1)
+    with pytest.raises(DataError):
+        rig.listener.step(rig.world.now)
+    wait_until(lambda: rig.link.connections == 2, what="a new connection")
+    assert (machine.receipts, rig.listener.poison) == ([], 0)
+    assert left_at == (1 << 63) - 1
 
 
 def test_a_device_that_connects_is_asked_once_for_everything_nobody_knows(sqlite_rig: Rig) -> None:
