@@ -6,10 +6,10 @@ Served to whoever has the token; without one set, only to this machine itself, a
 import hmac
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
@@ -34,6 +34,7 @@ from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
 from cloud.orders.undecided import AWAITS_DECISION
 from cloud.payments.counted_calls import CALL_SECONDS
+from cloud.payments.reconcile.days import last_due
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
@@ -101,7 +102,7 @@ def _gauges(session: Session, now: datetime, unreadable: Collection[Account] = (
         *_money(session, now, unreadable),
         _orders(session),
         *_outbox(session, now),
-        *_reconciliation(session),
+        *_reconciliation(session, now),
         *_workers(session, now),
         _restores(session),
         _devices(session),
@@ -151,7 +152,7 @@ def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
     yield from (count, oldest)
 
 
-def _reconciliation(session: Session) -> Iterator[Gauge]:
+def _reconciliation(session: Session, now: datetime) -> Iterator[Gauge]:
     findings = Gauge("coffee_reconciliation_findings", "Differences nobody has explained yet, by kind and state.")
     is_open = FoundDifference.state.in_((State.OPEN.value, State.MENDING.value))
     asked = select(FoundDifference.kind, FoundDifference.state, func.count()).where(is_open)
@@ -159,10 +160,17 @@ def _reconciliation(session: Session) -> Iterator[Gauge]:
         findings.add(number, kind=kind, state=state)
     total = Gauge("coffee_reconciliation_unexplained", "All of them that a person must look at.")
     total.add(sum(number for labels, number in findings.samples if labels["state"] == State.OPEN))
-    unfinished = Gauge("coffee_reconciliation_unfinished", "Days looked at that could not be compared to the end.")
-    tried = select(func.count()).where(Reconciliation.next_at.is_not(None), Reconciliation.ran_at.is_not(None))
-    unfinished.add(int(session.scalar(tried.where(Reconciliation.complete.is_(False))) or 0))
+    unfinished = Gauge("coffee_reconciliation_unfinished", "Days that are due and not compared to the end.")
+    unfinished.add(_unfinished_days(session, last_due(now)))
     yield from (findings, total, unfinished)
+
+
+def _unfinished_days(session: Session, last: date) -> int:
+    """Each shop's days that were written down; and days that nobody has written down, as every night does."""
+    is_due = and_(Reconciliation.next_at.is_not(None), Reconciliation.day <= last)
+    written = session.scalar(select(func.count()).where(is_due, Reconciliation.complete.is_(False)))
+    newest = session.scalar(select(func.max(Reconciliation.day)).where(Reconciliation.day <= last))
+    return int(written or 0) + ((last - newest).days if newest else 0)
 
 
 def _workers(session: Session, now: datetime) -> Iterator[Gauge]:

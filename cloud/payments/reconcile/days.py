@@ -14,6 +14,11 @@ DUE_AFTER = timedelta(hours=3)
 """After a day's end: its last payment has had its hour, its cups are poured, its returns are asked for."""
 
 
+def last_due(now: datetime) -> date:
+    """The last day that is to be looked at by itself."""
+    return Day.of(now - DUE_AFTER).date - timedelta(days=1)
+
+
 @dataclass(frozen=True)
 class Day:
     """One day and its edges in UTC; `end` is the first moment that is no longer in it."""

@@ -20,8 +20,8 @@ from cloud.orders import restores
 from cloud.orders.at_risk import unsettled
 from cloud.orders.models import Payment
 from cloud.payments.reconcile.cups import keep_counts
-from cloud.payments.reconcile.days import DUE_AFTER, Day
-from cloud.payments.reconcile.ledger_view import ShopKey
+from cloud.payments.reconcile.days import Day, last_due
+from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import DeviceCount, Reconciliation
 from cloud.payments.reconcile.reconciler import LEASE, Reconciler
 from cloud.payments.reconcile.store import new_row
@@ -85,7 +85,7 @@ class Nightly:
 
     def _plan(self, now: datetime) -> None:
         """Once a day: write down every day up to the last that is due and that nobody has written down."""
-        last = Day.of(now - DUE_AFTER).date - timedelta(days=1)
+        last = last_due(now)
         if last == self._planned:
             return
         self._database.transact(_write_down, last, now)
@@ -123,14 +123,11 @@ def _write_down(tx: Transaction, last: date, now: datetime) -> None:
 
 def _spans(session: Session, last: date) -> list[Span]:
     """Shops from their first payment on, machines from their first counters on."""
-    shop = (Payment.merchant_id, Payment.scenario, Payment.account_id)
-    opened = session.execute(select(*shop, func.min(Payment.started_at)).group_by(*shop))
-    first = [(ShopKey(*key), Day.of(since).date) for *key, since in opened]
-    counts = select(Device.merchant_id, func.min(DeviceCount.day)).join(
-        DeviceCount, DeviceCount.device_uuid == Device.device_uuid
-    )  # fmt: skip
-    counted = session.execute(counts.group_by(Device.merchant_id))
-    first += [(ShopKey(merchant_id, "", ""), day) for merchant_id, day in counted]
+    first = [(key, Day.of(since).date) for key, since in first_payments(session)]
+    of_machine = select(func.min(DeviceCount.day)).where(DeviceCount.device_uuid == Device.device_uuid)
+    begun = func.min(of_machine.correlate(Device).scalar_subquery())  # a machine has a row a day: all are many
+    counted = select(Device.merchant_id, begun).group_by(Device.merchant_id).having(begun.is_not(None))
+    first += [(ShopKey(merchant_id, "", ""), day) for merchant_id, day in session.execute(counted)]
     return [(key, day) for key, day in first if day <= last]
 
 

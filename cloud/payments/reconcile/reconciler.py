@@ -26,7 +26,7 @@ from cloud.payments.reconcile.asking import Asking
 from cloud.payments.reconcile.cups import compare_cups
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding
-from cloud.payments.reconcile.ledger_view import ShopKey
+from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.shop import Look, ShopDay
 from cloud.payments.reconcile.store import keep, row_of
@@ -147,10 +147,10 @@ class Reconciler:
 
 def shops_of(session: Session, since: datetime, until: datetime) -> set[ShopKey]:
     """Every shop we have a key of, and every one that payments were begun at in a time."""
-    paid = select(Payment.merchant_id, Payment.scenario, Payment.account_id).distinct()
-    in_time = paid.where(Payment.started_at >= since, Payment.started_at < until)
-    have = [accounts.of(account) for account in accounts.known(session)]
-    return {ShopKey(*row) for row in [*have, *session.execute(in_time)]}
+    have = {ShopKey(*accounts.of(account)) for account in accounts.known(session)}
+    in_time = select(Payment.id).where(Payment.started_at >= since, Payment.started_at < until).limit(1)
+    paid = {key for key, _ in first_payments(session) if session.scalar(in_time.where(key.payments)) is not None}
+    return have | paid
 
 
 def machines_of(session: Session) -> set[ShopKey]:

@@ -33,15 +33,24 @@ from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import NoCredential, ProviderClients
-from cloud.payments.reconcile import cups, ledger_view
+from cloud.payments.reconcile import cups, ledger_view, nightly
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey
 from cloud.payments.reconcile.models import DeviceCount
 from cloud.payments.status_poller import StatusPoller
 from tests.cloud.worlds import ACCOUNT, DEVICE, World
 
-GROWS = ("orders", "payments", "movements", "make_commands", "outbox", "order_changes", "return_requests")
-"""Tables that get a row with each order, or with many of them, and never lose one."""
+GROWS = (
+    "orders",
+    "payments",
+    "movements",
+    "make_commands",
+    "outbox",
+    "order_changes",
+    "return_requests",
+    "device_counts",
+)
+"""Tables that get a row with each order, each machine's day, or with many of them, and never lose one."""
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
 Ask = Callable[[World, Transaction], object]
 
@@ -183,6 +192,14 @@ def poured_for_nothing(world: World, tx: Transaction) -> object:
     return ledger_view.poured_without_money(tx.session, SHOP, Day.of(world.now))
 
 
+def nights(world: World, tx: Transaction) -> object:
+    tx.session.add(
+        DeviceCount(device_uuid=DEVICE, day=world.now.date(), at=world.now, **dict.fromkeys(cups.COUNTERS, 1))
+    )
+    tx.session.flush()
+    return nightly._spans(tx.session, world.now.date())
+
+
 def grace(world: World, tx: Transaction) -> object:
     return making._uncertain_returns(tx.session, tx.session.get_one(Order, "mine"), world.now)
 
@@ -211,6 +228,7 @@ INDEXES: dict[Ask, set[str]] = {
     returns_of_the_day: {"ix_movements_refunded"},
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
     poured_for_nothing: {"ix_payments_shop"},
+    nights: {"ix_payments_shop"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }

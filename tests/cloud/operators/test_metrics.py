@@ -13,9 +13,11 @@ from cloud.operators.metrics import KEPT_S
 from cloud.orders.at_risk import Next
 from cloud.orders.order_counts import count_on
 from cloud.orders.states import Status
+from cloud.payments.reconcile.days import Day
+from cloud.payments.reconcile.nightly import _write_down
 from cloud.processes.app import create_app
 from protocol.messages import Event
-from tests.cloud.payments.reconciling import change_payment, reconciled, sold
+from tests.cloud.payments.reconciling import a_nightly, at, change_payment, reconciled, sold
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
 
@@ -117,6 +119,22 @@ def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) ->
     change_payment(till, order_id, captured=PRICE)
     reconciled(till)
     assert figures(till)["coffee_reconciliation_unexplained"] == 0
+
+
+def test_a_day_that_nobody_looks_at_is_unfinished(sqlite_till: Till) -> None:
+    """Where nights failed before they wrote a day down, all looked well for ever."""
+    till, name = sqlite_till, "coffee_reconciliation_unfinished"
+    till.world.clock.now = at(12)
+    sold(till)
+    till.world.clock.now = at(27, 1)
+    till.world.database.transact(_write_down, Day.of(at(12)).date, till.world.now)
+    assert figures(till)[name] == 1, "written down, and never looked at"
+    nightly = a_nightly(till)
+    while nightly.step(till.world.now) == till.world.now:
+        pass
+    assert figures(till)[name] == 0
+    till.world.clock.advance(2 * 86400)
+    assert figures(till)[name] == 2, "and two that nobody has written down"
 
 
 def test_it_is_read_from_the_database_every_few_seconds_only(sqlite_till: Till) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -10,12 +11,13 @@ from sqlalchemy import select, update
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.payments.reconcile.days import Day
-from cloud.payments.reconcile.ledger_view import ShopKey
+from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import Reconciliation
 from cloud.payments.reconcile.nightly import CATCH_UP_DAYS, Interrupted, Nightly, Patience
 from cloud.payments.reconcile.reconciler import Reconciler, Report
 from cloud.payments.reconcile.store import settle_by_hand
 from simulator.yookassa.faults import Endpoint, FaultKind
+from tests.cloud.database.test_indexes import listening
 from tests.cloud.payments.reconciling import (
     a_nightly,
     a_reconciler,
@@ -195,6 +197,21 @@ def test_a_day_looked_at_before_it_is_over_is_looked_at_again(till: Till) -> Non
     till.world.clock.now = at(27, 1)
     nights(a_nightly(till), till)
     assert [found.kind for found in all_findings(till)] == ["amount_differs"]
+
+
+def test_shops_are_found_without_reading_every_payment(sqlite_till: Till) -> None:
+    """With twelve million the question was cut off after five seconds, and no day was ever looked at again."""
+    till = sqlite_till
+    order_id, other = sold(till), sold(till)
+    change_payment(till, other, account_id="another")
+    key = ShopKey("north", "Yookassa", "")
+    with till.world.database.read() as session, listening(till.world.database) as plans:
+        found = list(first_payments(session))
+    since = [till.world.payment(each).started_at for each in (order_id, other)]
+    assert found == [(replace(key, account_id=ACCOUNT), since[0]), (replace(key, account_id="another"), since[1])]
+    assert {line.split(" (")[0] for line in plans.text.splitlines()} == {
+        "SEARCH payments USING COVERING INDEX ix_payments_shop"
+    }
 
 
 def test_where_nothing_was_ever_sold_nobody_is_asked(till: Till) -> None:
