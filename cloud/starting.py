@@ -79,7 +79,8 @@ def ready_made_in_time(settings: Settings) -> Cloud:
             logger.info("the database answers")
         cloud.close()
         cloud = ready_made(settings)
-        cloud.database.transact(begin_restores, cloud.rules, cloud.clock())
+        while not cloud.database.transact(begin_restores, cloud.rules, cloud.clock()):
+            pass
         return cloud
 
 

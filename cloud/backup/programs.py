@@ -13,11 +13,9 @@ from cloud import __version__
 from cloud.background import heartbeat
 from cloud.backup import archive, postgres_dump, sqlite_copy
 from cloud.backup.archive import BackupError, Manifest
-from cloud.database.transaction import Transaction
 from cloud.metrics.totals import begin_anew
 from cloud.migrations import migrate
-from cloud.orders import adopting
-from cloud.orders.adopting import note_restore
+from cloud.orders.adopting import begin_restores, note_restore
 from cloud.wiring import Cloud
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -86,11 +84,8 @@ def note_snapshot(cloud: Cloud, as_of: datetime) -> None:
 
 def begin_what_was_restored(cloud: Cloud) -> None:
     """Before any program works on a restored database: mark what may have gone on since. Again does nothing."""
-    cloud.database.transact(_begin, cloud)
-
-
-def _begin(tx: Transaction, cloud: Cloud) -> None:
-    adopting.begin_restores(tx, cloud.rules, cloud.clock())
+    while not cloud.database.transact(begin_restores, cloud.rules, cloud.clock()):
+        pass
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Use cases after a restore: what was open may have ended since the backup, and what was paid since is not here.
 
-`begin_restores` runs once, before any program works; `adopt` takes in what a provider lists under our own marks.
+`begin_restores` comes before any program works; `adopt` takes in what a provider lists under our own marks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, text, union, update
 
 from cloud.access import sessions
 from cloud.database.plain_rows import fresh
@@ -15,7 +16,7 @@ from cloud.fleet import accounts
 from cloud.fleet.models import Device, Drink
 from cloud.orders import archive, in_doubt, paying
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
-from cloud.orders.models import Order, Payment
+from cloud.orders.models import NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.restores import Restore, add_shops
@@ -24,6 +25,10 @@ from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event, begin_history, log
 
 _OPEN = [status.value for status in (Status.CREATED, Status.PENDING, Status.PAID, Status.MAKE_PENDING)]
+AT_ONCE = 50
+"""Orders doubted in one transaction: another program that starts waits so long for the restore's row, and no longer."""
+LATELY = timedelta(days=7)
+"""Before the backup, as long as a hold lives: of what ended then the machine may have told since."""
 
 
 class UnknownMachine(LookupError):
@@ -52,28 +57,33 @@ def note_restore(tx: Transaction, as_of: datetime, now: datetime) -> None:
     tx.session.add(Restore(as_of=as_of, restored_at=now))
 
 
-def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> int:
-    """Mark whatever may have gone on since the backup; how many restores were begun. Again changes nothing.
+def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> bool:
+    """Mark some of what may have gone on since the backup; whether all of it is. Again changes nothing then.
 
     Everybody is logged out: who was meanwhile, or may come in no more, is not known.
     """
-    fresh_ones = tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all()
-    for restore in fresh_ones:
-        _believe_no_sending(tx)
-        _mark_open_orders(tx, restore, rules, now)
+    for restore in tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all():
+        _believe_no_sending(tx, restore)
+        _mark_open_orders(tx, restore)
+        some = _undecided(tx, restore)
+        for order_id in some:
+            _doubt_of(lock_order(tx, order_id), restore, rules, now)
+        if len(some) == AT_ONCE:
+            return False
         paying.ask_all_now(tx, now)
         add_shops(tx, restore, now)
         sessions.end_all(tx, now)
         restore.begun_at = now
-    return len(fresh_ones)
+    return True
 
 
-def _believe_no_sending(tx: Transaction) -> None:
+def _believe_no_sending(tx: Transaction, restore: Restore) -> None:
     """A task that was open then may have been done since: none of them has certainly done nothing."""
     was_idle = OutboxRow.attempts == OutboxRow.undone
     tx.session.execute(
         update(OutboxRow)
-        .where(OutboxRow.settled_at.is_(None))
+        .where(OutboxRow.settled_at.is_(None), OutboxRow.created_at < restore.restored_at)
+        .where(or_(was_idle, OutboxRow.claimed_until.is_not(None), OutboxRow.first_tried_at.is_(None)))
         .values(
             claimed_by="", claimed_until=None,
             attempts=case((was_idle, OutboxRow.attempts + 1), else_=OutboxRow.attempts),
@@ -83,18 +93,32 @@ def _believe_no_sending(tx: Transaction) -> None:
     )  # fmt: skip
 
 
-def _mark_open_orders(tx: Transaction, restore: Restore, rules: Rules, now: datetime) -> None:
+def _mark_open_orders(tx: Transaction, restore: Restore) -> None:
     retried = and_(Order.status == Status.NOT_PAID.value, Order.expires_at > restore.as_of)
     tx.session.execute(
         update(Order)
-        .where(or_(Order.status.in_(_OPEN), retried))
+        .where(or_(Order.status.in_(_OPEN), retried), _is_unmarked(restore))
         .values(restored_at=restore.restored_at)
         .execution_options(synchronize_session=False)
     )
-    undecided = and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
-    decided_here = or_(Order.status == Status.MANUAL_MAKE.value, undecided)
-    for order_id in tx.session.scalars(select(Order.id).where(decided_here).order_by(Order.id)).all():
-        _doubt_of(lock_order(tx, order_id), restore, rules, now)
+
+
+def _undecided(tx: Transaction, restore: Restore) -> Sequence[str]:
+    """Some of the orders whose end was ours to find, and may have been found since; each way by an index."""
+    found = select(Order.id).where(_is_unmarked(restore))
+    uncertain = found.where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
+    has_money = (Order.id.in_(select(Payment.order_id).where(text(money))) for money in (UNFINISHED, NOT_EARNED))
+    ways = [
+        found.where(Order.status == Status.MANUAL_MAKE.value),
+        uncertain.where(Order.created_at > restore.as_of - LATELY),
+        *(uncertain.where(has) for has in has_money),
+    ]
+    some = union(*ways).subquery()
+    return tx.session.scalars(select(some.c.id).order_by(some.c.id).limit(AT_ONCE)).all()
+
+
+def _is_unmarked(restore: Restore) -> ColumnElement[bool]:
+    return or_(Order.restored_at.is_(None), Order.restored_at != restore.restored_at)
 
 
 def _doubt_of(locked: LockedOrder, restore: Restore, rules: Rules, now: datetime) -> None:

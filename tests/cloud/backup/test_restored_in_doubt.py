@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from cloud.alerts.money_conditions import money_at_risk
-from cloud.orders import operator_actions
+from cloud.backup import programs
+from cloud.orders import adopting, operator_actions
+from cloud.orders.adopting import LATELY
 from cloud.orders.at_risk import Next
 from cloud.orders.owed_tasks import return_of
 from cloud.orders.states import Status
 from cloud.orders.tasks import RETURNS, STOPPED
 from protocol.reasons import Result
+from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.backup.restoring import Restorable
 from tests.cloud.backup.test_restored import CAPTURES, DAY_S, actions, booked
 from tests.cloud.tills import Till
@@ -133,6 +137,53 @@ def test_what_went_back_since_the_backup_is_found_by_asking(there: Restorable, c
     assert not world.open_tasks(order_id, *RETURNS)
     assert world.order(order_id).goodwill == is_poured
     assert not actions(there)
+
+
+def doubts(there: Restorable, order_id: str) -> int:
+    """How often a restore has begun to ask about it."""
+    return [change.event for change in there.world.history(order_id)].count("database_restored")
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_what_was_back_long_before_the_backup_is_left_alone(there: Restorable, capture: str, days: int) -> None:
+    """Every order of 400 days that had ended without a word was asked about anew, and none began before."""
+    order_id, world = silent(there), there.world
+    world.wait(world.rules.uncertain_grace_s)
+    there.come_to_rest()
+    world.clock.advance(days * DAY_S)
+    there.back_up()
+    there.restore()
+    assert doubts(there, order_id) == (days < LATELY.days)
+    there.come_to_rest()
+    assert booked(there, order_id) == RETURNED[capture]
+
+
+def test_a_return_that_hung_since_long_before_the_backup_is_in_doubt(there: Restorable, capture: str) -> None:
+    """It may have come through since."""
+    order_id, world = silent(there), there.world
+    there.till.fault(FaultKind.ERROR_500, Endpoint.CANCEL if capture == "on_dispense" else Endpoint.REFUND, times=None)
+    world.wait(world.rules.uncertain_grace_s)
+    there.come_to_rest()
+    world.clock.advance(30 * DAY_S)
+    there.back_up()
+    there.restore()
+    assert doubts(there, order_id) == 1
+
+
+def test_several_programs_may_mark_what_was_restored_and_one_may_be_cut_off(
+    there: Restorable, capture: str, mocker: MockerFixture
+) -> None:
+    mocker.patch.object(adopting, "AT_ONCE", 1)
+    orders = [silent(there) for _ in range(3)]
+    there.back_up()
+    mocker.patch.object(programs, "begin_what_was_restored")
+    there.restore()
+    world = there.world
+    ends = [world.database.transact(adopting.begin_restores, world.rules, world.now) for _ in range(4)]
+    assert ends == [False, False, False, True]
+    assert [doubts(there, order_id) for order_id in orders] == [1, 1, 1]
+    asked = [row.attempts for order_id in orders for row in world.rows(order_id) if row.key.startswith("asked-")]
+    assert asked == [0, 0, 0], "since the restore, so it was certainly not sent yet"
 
 
 def test_nobody_waits_to_decide_about_what_was_back_at_the_backup(there: Restorable, capture: str) -> None:
