@@ -215,8 +215,9 @@ def seconds_left(issued: MakeCommand, now: datetime) -> float:
 
 def unheard_of(session: Session, device_uuids: Collection[str], now: datetime, limit: int) -> list[MakeCommand]:
     """These devices' commands of a day whose outcome nobody knows: those that were published, or may have been."""
-    uncertain = select(Order.id).where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
-    open_ones = or_(MakeCommand.live, MakeCommand.order_id.in_(uncertain))
+    uncertain = select(and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
+    of_order = uncertain.where(Order.id == MakeCommand.order_id).scalar_subquery()  # by IN, all would be read first
+    open_ones = or_(MakeCommand.live, of_order)
     told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - DAY)
     found = select(MakeCommand).where(MakeCommand.device_uuid.in_(device_uuids), told, open_ones)
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
