@@ -285,7 +285,7 @@ Coffee Relay runs at {self.url}.
   Choose your password:          {password}
   This host must be reached under {self.domain}, at ports 80, 443 (buyers, provider) and 8883 (machines).
   Keep apart from this host: {ETC}/cloud.env, and of {AUTHORITY} ca.key and ca.crt.
-  The broker's certificate ends: {ends}; run this again in the month before, nobody reminds you
+  The broker's certificate ends: {ends}; run this again in the month before (an alert reminds you)
   A merchant, machines, drinks:  coffee-cloud apply fleet.toml, begun with deploy/fleet.toml.example
   Who runs them later:           {self.url}/console
   A machine:                     coffee-cloud enroll DEVICE_UUID, then docs/operations.md, "Enrolling a machine"

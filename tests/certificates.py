@@ -18,8 +18,8 @@ _PEM = serialization.Encoding.PEM
 class Authority:
     """`ca` is its certificate's file, without a key usage; `sign` makes a certificate and a key beside it."""
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, name: str = "authority", lasts: timedelta = timedelta(hours=1)) -> None:
+        self._folder, self._lasts = folder, lasts
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         self.ca = folder / f"{name}.crt"
@@ -45,7 +45,7 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_after(now + self._lasts)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         )
         if address:

@@ -1,8 +1,8 @@
-"""Certificates that end soon: the one buyers meet at our public address, and our own at the broker."""
+"""Certificates that end soon: those that buyers and machines meet at our doors, our own, and whom machines trust."""
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,18 +11,33 @@ from cryptography import x509
 
 from cloud.alerts.incident import Condition
 from cloud.alerts.kinds import PLATFORM, Kind
+from cloud.settings import Settings
 
 ENDING_WITHIN = timedelta(days=14)
 """Automatic renewal comes 30 days before the end: less than this is left only when it fails."""
 WITHIN_S = 5.0
+HTTPS, MQTTS = "https", "mqtts"
+_PORTS = {HTTPS: 443, MQTTS: 8883}
 
 
-def ending(public_url: str, files: Iterable[str], now: datetime) -> list[Condition]:
-    """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing."""
-    ends = {name: _end_of(name) for name in files if name}
-    parts = urlsplit(public_url)
-    if parts.scheme == "https" and parts.hostname:
-        ends[parts.hostname] = _end_at(parts.hostname, parts.port or 443)
+def watched(settings: Settings, now: datetime) -> list[Condition]:
+    """Those of an installation: the site's, the brokers' as their doors show them, and of our own files."""
+    doors = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
+    return ending(doors, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
+
+
+def ending(doors: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> list[Condition]:
+    """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing.
+
+    `own` and `trusted` are files: of ours the first in each counts, of authorities the one that lasts longest.
+    """
+    ends = {file: _end_of(file, lambda each: each[0]) for file in own if file}
+    ends |= {file: _end_of(file, max) for file in trusted if file}
+    for parts in dict.fromkeys(urlsplit(door.strip()) for door in doors):
+        if parts.scheme in _PORTS and parts.hostname:
+            port = parts.port or _PORTS[parts.scheme]
+            name = parts.hostname if parts.scheme == HTTPS else f"{parts.hostname}:{port}"
+            ends[name] = _end_at(parts.hostname, port)
     return [
         Condition(
             Kind.CERTIFICATE_ENDING, PLATFORM, name[-128:], end - ENDING_WITHIN, {"last_day": end.date().isoformat()}
@@ -32,9 +47,9 @@ def ending(public_url: str, files: Iterable[str], now: datetime) -> list[Conditi
     ]
 
 
-def _end_of(file: str) -> datetime | None:
+def _end_of(file: str, chosen: Callable[[list[datetime]], datetime]) -> datetime | None:
     try:
-        return x509.load_pem_x509_certificate(Path(file).read_bytes()).not_valid_after_utc
+        return chosen([each.not_valid_after_utc for each in x509.load_pem_x509_certificates(Path(file).read_bytes())])
     except (OSError, ValueError):
         return None
 

@@ -34,7 +34,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
     senders, bots = _senders(cloud)
     watch = IncidentWatch(
         database, cloud.clients.unreadable, lambda: uuid.uuid4().hex,
-        lambda now: certificates.ending(settings.public_url, (settings.mqtt_cert,), now),
+        lambda now: certificates.watched(settings, now),
     )  # fmt: skip
     notifier = Notifier(database, senders, vault, seal, console, cloud.owner, pool, cloud.clock)
     steps: dict[str, Steps] = {

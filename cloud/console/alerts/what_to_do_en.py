@@ -58,8 +58,8 @@ WHAT_TO_DO_EN = {
         "After the last day no new order is accepted. Prolong the contract in the settings, or let it end."
     ),
     "alerts.do.certificate_ending": (
-        "Caddy renews the site's certificate by itself, 30 days before its end: look at its log. The one for the "
-        "broker is renewed by hand."
+        "Caddy renews the site's certificate by itself, 30 days before its end: look at its log. The one of the "
+        "broker, at the address with a port, is renewed by hand: after its end no machine connects."
     ),
     "alerts.do.rollout_stopped": (
         "A machine did not take it, so nobody else is asked. “Updates” shows which and why; it went back to the "
