@@ -38,6 +38,8 @@ class Kind(StrEnum):
     MONEY_WAITS = "money_waits"
     """Money that only a person can move."""
     RETURN_STUCK = "return_stuck"
+    CAPTURE_STUCK = "capture_stuck"
+    """A poured drink's hold, which ends by itself and then pays nobody."""
     CLAIM_WAITS = "claim_waits"
     """A buyer reported a problem, and nobody has answered."""
     DIFFERENCE = "difference"
@@ -101,6 +103,7 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.MONEY_WAITS: Terms(Severity.CRITICAL, timedelta()),
     Kind.CLAIM_WAITS: Terms(Severity.NOTICE, 15 * _MINUTE, calm=timedelta()),
     Kind.RETURN_STUCK: Terms(Severity.WARNING, timedelta()),
+    Kind.CAPTURE_STUCK: Terms(Severity.WARNING, timedelta()),
     Kind.DIFFERENCE: Terms(Severity.WARNING, timedelta()),
     Kind.RECEIPT_REFUSED: Terms(Severity.WARNING, timedelta()),
     Kind.KEY_REFUSED: Terms(Severity.CRITICAL, _MINUTE),
@@ -113,14 +116,15 @@ TERMS: Mapping[Kind, Terms] = MappingProxyType({
     Kind.WORKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.BROKER_DOWN: Terms(Severity.CRITICAL, timedelta(seconds=30), inhibits=_OF_MACHINES),
     Kind.PROVIDER_DOWN: Terms(
-        Severity.CRITICAL, 2 * _MINUTE, inhibits=frozenset({Kind.RETURN_STUCK, Kind.NO_SALES, Kind.FAILURE_RATE})
+        Severity.CRITICAL, 2 * _MINUTE,
+        inhibits=frozenset({Kind.RETURN_STUCK, Kind.CAPTURE_STUCK, Kind.NO_SALES, Kind.FAILURE_RATE}),
     ),
 })  # fmt: skip
 
 
 COUNTS: Mapping[Kind, str] = MappingProxyType({
-    Kind.MONEY_WAITS: "payments", Kind.RETURN_STUCK: "payments", Kind.CLAIM_WAITS: "claims",
-    Kind.DIFFERENCE: "findings", Kind.RECEIPT_REFUSED: "receipts",
+    Kind.MONEY_WAITS: "payments", Kind.RETURN_STUCK: "payments", Kind.CAPTURE_STUCK: "payments",
+    Kind.CLAIM_WAITS: "claims", Kind.DIFFERENCE: "findings", Kind.RECEIPT_REFUSED: "receipts",
 })  # fmt: skip
 """The fact that counts, where one incident stands for many things: who acknowledged some knows not of more."""
 

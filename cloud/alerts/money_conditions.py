@@ -21,7 +21,7 @@ from cloud.payments.reconcile.models import FoundDifference, State
 
 WAITS_FOR_PERSON = timedelta(minutes=10)
 STUCK_AFTER = timedelta(hours=1)
-"""A return is a matter of minutes at the provider; longer, somebody should look."""
+"""A return or a capture is a matter of minutes at the provider; longer, somebody should look."""
 RETURNING = frozenset({Next.RETURN_OPEN, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
 RECEIPTS_LOOKED_AT = timedelta(days=7)
@@ -47,9 +47,10 @@ Unreadable = Callable[[], Collection[Account]]
 
 
 def money_at_risk(session: Session, now: datetime, unreadable: Unreadable = tuple) -> list[Condition]:
-    """Money that waits for a person, returns that hang, keys that are refused: one trouble a merchant (or shop)."""
+    """Money that waits for a person, returns and captures that hang, refused keys: one trouble a merchant (or shop)."""
     waiting: dict[str, list[MoneyAtRisk]] = {}
     stuck: dict[str, list[MoneyAtRisk]] = {}
+    untaken: dict[str, list[MoneyAtRisk]] = {}
     refused: dict[tuple[str, str], list[MoneyAtRisk]] = {}
     for money in each_at_risk(session, now, unreadable=unreadable()):
         if money.key_is_refused or not money.has_credential:
@@ -58,9 +59,12 @@ def money_at_risk(session: Session, now: datetime, unreadable: Unreadable = tupl
             waiting.setdefault(money.merchant_id, []).append(money)
         elif money.action in RETURNING and now - _returning_since(money) >= STUCK_AFTER:
             stuck.setdefault(money.merchant_id, []).append(money)
+        elif money.action is Next.CAPTURE_DUE and now - money.since >= STUCK_AFTER:
+            untaken.setdefault(money.merchant_id, []).append(money)
     return [
         *(_sum(Kind.MONEY_WAITS, merchant, "", money) for merchant, money in waiting.items()),
         *(_sum(Kind.RETURN_STUCK, merchant, "", money, _returning_since) for merchant, money in stuck.items()),
+        *(_sum(Kind.CAPTURE_STUCK, merchant, "", money) for merchant, money in untaken.items()),
         *(_sum(Kind.KEY_REFUSED, merchant, shop, money) for (merchant, shop), money in refused.items()),
     ]
 

@@ -21,6 +21,8 @@ EN = {
     "money_waits.text": "Orders: {payments}; the oldest, {order}, waits since {since}. Nothing moves it by itself.",
     "return_stuck.title": "A return takes too long: {money}",
     "return_stuck.text": "Returns: {payments}; the oldest is of order {order}, since {since}.",
+    "capture_stuck.title": "Money of poured drinks is not taken: {money}",
+    "capture_stuck.text": "Holds: {payments}; the oldest is of order {order}, since {since}.",
     "claim_waits.title": "A buyer waits for an answer: claims {claims}",
     "claim_waits.text": "The first waits since {since}; one is about order {order}.",
     "difference.title": "Reconciliation found differences: {findings}",

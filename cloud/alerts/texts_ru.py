@@ -21,6 +21,8 @@ RU = {
     "money_waits.text": "Заказов: {payments}, старейший {order} ждёт с {since}. Само это не решится.",
     "return_stuck.title": "Возврат идёт слишком долго: {money}",
     "return_stuck.text": "Возвратов: {payments}, старейший по заказу {order}, с {since}.",
+    "capture_stuck.title": "Не списываются деньги за выданные напитки: {money}",
+    "capture_stuck.text": "Удержаний: {payments}, старейшее по заказу {order}, с {since}.",
     "claim_waits.title": "Покупатель ждёт ответа: обращений {claims}",
     "claim_waits.text": "Первое ждёт с {since}, например по заказу {order}.",
     "difference.title": "Сверка нашла расхождения: {findings}",

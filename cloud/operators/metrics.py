@@ -140,9 +140,13 @@ def _orders(session: Session) -> Gauge:
 
 def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
     count = Gauge("coffee_outbox_unsettled", "Tasks whose outcome is not known, by lane.")
-    oldest = Gauge("coffee_outbox_oldest_seconds", "How long the oldest of them has been due; 0 when none is.")
+    oldest = Gauge(
+        "coffee_outbox_oldest_seconds", "How long the oldest has been due, or tried in vain; 0 when none is."
+    )
     may_begin = ~exists().where(Payment.id == OutboxRow.subject, AWAITS_DECISION)
-    first_due = func.min(case((may_begin, OutboxRow.due_at)))
+    is_in_vain = and_(OutboxRow.first_tried_at.is_not(None), OutboxRow.reference == "")  # each try makes it due later
+    wanted_since = case((is_in_vain, OutboxRow.first_tried_at), else_=OutboxRow.due_at)
+    first_due = func.min(case((may_begin, wanted_since)))
     asked = select(OutboxRow.lane, func.count(), first_due).where(OutboxRow.settled_at.is_(None))
     found = {lane: (number, due or now) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}
     for lane in Lane:

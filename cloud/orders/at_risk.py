@@ -155,7 +155,15 @@ _is_known = or_(
     )
 )
 _ACCOUNT = tuple_(Payment.merchant_id, Payment.scenario, Payment.account_id)
-_decided_at = case((and_(_OWES, PAYS), _return_since))
+_capture_since = (
+    select(func.min(OutboxRow.created_at))
+    .where(OutboxRow.subject == Payment.id, OutboxRow.task == Task.CAPTURE.value)
+    .correlate(Payment)
+    .scalar_subquery()
+)
+_earns_its_hold = and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value)
+_wanted_since = case((and_(_OWES, PAYS), _return_since), (_earns_its_hold, _capture_since))
+"""Of what moves long after it was paid."""
 
 
 def at_risk(session: Session, now: datetime, unreadable: Collection[Account] = ()) -> list[AtRisk]:
@@ -243,7 +251,7 @@ def _each(now: datetime, worrying: ColumnElement[bool], unreadable: Collection[A
                 (and_(has_own, Order.given_back - Payment.refunded < balance), Order.given_back - Payment.refunded),
                 else_=balance,
             ).label("kopecks"),
-            func.coalesce(_decided_at, Payment.paid_at, Payment.started_at).label("since"),
+            func.coalesce(_wanted_since, Payment.paid_at, Payment.started_at).label("since"),
             _return_since.label("return_since"),
             Payment.order_id,
             Payment.id.label("payment_id"),
@@ -290,7 +298,7 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
         (and_(PAYS, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (~moves_by_itself, literal(Next.PERSON.value)),
-        (and_(PAYS, _POURED, Payment.state == PaymentState.HELD.value), literal(Next.CAPTURE_DUE.value)),
+        (_earns_its_hold, literal(Next.CAPTURE_DUE.value)),
         (evidence_is_awaited, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (_begun, literal(Next.RETURN_ASKED.value)),
         else_=literal(Next.RETURN_OPEN.value),

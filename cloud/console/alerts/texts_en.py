@@ -120,6 +120,7 @@ EN = {
     "alerts.of.no_sales": "No sales at usual hours",
     "alerts.of.money_waits": "Money waits for a decision",
     "alerts.of.return_stuck": "A return takes too long",
+    "alerts.of.capture_stuck": "Money of a poured drink is not taken",
     "alerts.of.claim_waits": "A buyer's claim without an answer",
     "alerts.of.difference": "Reconciliation difference",
     "alerts.of.receipt_refused": "Fiscal receipt refused",

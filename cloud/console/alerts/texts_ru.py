@@ -120,6 +120,7 @@ RU = {
     "alerts.of.no_sales": "Нет продаж в обычное время",
     "alerts.of.money_waits": "Деньги ждут решения",
     "alerts.of.return_stuck": "Возврат идёт слишком долго",
+    "alerts.of.capture_stuck": "Не списываются деньги за выданный напиток",
     "alerts.of.claim_waits": "Обращение покупателя без ответа",
     "alerts.of.difference": "Расхождение в сверке",
     "alerts.of.receipt_refused": "Чек не зарегистрирован",

@@ -38,6 +38,10 @@ WHAT_TO_DO_EN = {
         "The provider does not say how the return ended. Look at its status page, and whether the shop's balance is "
         "enough. Nothing is returned twice: we repeat one and the same request."
     ),
+    "alerts.do.capture_stuck": (
+        "The drinks were poured, and the provider does not take the money it holds. Look at its status page. A hold "
+        "ends after some seven days and the money stays with the buyer: take it in the provider's cabinet before that."
+    ),
     "alerts.do.claim_waits": (
         "“Claims” shows the buyer's words beside the machine's. Answer, or return the money: the buyer sees it on "
         "the order's page."

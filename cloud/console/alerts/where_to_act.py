@@ -23,7 +23,7 @@ _MONEY = Place("money.show", Act.SEE_MONEY, "money.nav")
 _SETTINGS = Place("settings.merchants", Act.SEE_SETTINGS, "settings.nav")
 PLACES: Mapping[Kind, Place] = {
     **dict.fromkeys(OF_A_MACHINE, _MACHINE),
-    **dict.fromkeys((Kind.MONEY_WAITS, Kind.RETURN_STUCK, Kind.DIFFERENCE), _MONEY),
+    **dict.fromkeys((Kind.MONEY_WAITS, Kind.RETURN_STUCK, Kind.CAPTURE_STUCK, Kind.DIFFERENCE), _MONEY),
     **dict.fromkeys((Kind.KEY_REFUSED, Kind.VALIDITY_ENDING), _SETTINGS),
     Kind.CLAIM_WAITS: Place("claims.list", Act.SEE_CLAIMS, "claims.nav"),
     Kind.ROLLOUT_STOPPED: Place("releases.show", Act.SEE_ROLLOUTS, "releases.nav"),

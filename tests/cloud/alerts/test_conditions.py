@@ -163,6 +163,20 @@ def test_money_that_waits_and_returns_that_hang(world: World) -> None:
     assert (seen.kind, seen.subject) == (Kind.KEY_REFUSED, "100500")
 
 
+def test_a_hold_that_is_not_taken(world: World) -> None:
+    """It ends by itself, and nobody is paid; nothing was told before a person could do nothing else any more."""
+    order_id = world.pay()
+    world.publish(order_id)
+    world.wait(20)
+    world.report(order_id, Result.DONE)
+    poured_at = world.now
+    world.clock.advance(3590)
+    assert _seen(world, money_conditions.money_at_risk) == []
+    world.clock.advance(20)
+    [seen] = _seen(world, money_conditions.money_at_risk)
+    assert (seen.kind, seen.merchant_id, seen.since) == (Kind.CAPTURE_STUCK, "north", poured_at)
+
+
 def test_a_return_of_an_old_drink_does_not_hang_the_moment_it_is_asked_for(world: World) -> None:
     """Regression: it was as old as its drink."""
     order_id = _pour(world)

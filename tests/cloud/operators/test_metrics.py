@@ -17,6 +17,8 @@ from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.nightly import _write_down
 from cloud.processes.app import create_app
 from protocol.messages import Event
+from protocol.reasons import Result
+from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.reconciling import a_nightly, at, change_payment, reconciled, sold
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import DEVICE, ONE_STAGE, PRICE, World
@@ -119,6 +121,22 @@ def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) ->
     change_payment(till, order_id, captured=PRICE)
     reconciled(till)
     assert figures(till)["coffee_reconciliation_unexplained"] == 0
+
+
+def test_what_is_tried_in_vain_grows_old(sqlite_till: Till) -> None:
+    """Each try made it due anew: a capture that had failed for six days looked as if it had just become due."""
+    till = sqlite_till
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.fault(FaultKind.ERROR_500, Endpoint.CAPTURE, times=None)
+    till.world.report(order_id, Result.DONE)
+    poured_at = till.world.now
+    till.work()
+    for _ in range(20):
+        till.work(360)
+    told, seconds = figures(till), (till.world.now - poured_at).total_seconds()
+    assert told['coffee_outbox_oldest_seconds{lane="provider"}'] == seconds
+    assert told['coffee_money_at_risk_oldest_seconds{action="capture_due"}'] == seconds
 
 
 def test_a_day_that_nobody_looks_at_is_unfinished(sqlite_till: Till) -> None:
