@@ -80,8 +80,12 @@ class BrokerLink:
         tls: Tls = USUAL,
         *,
         for_one_reader: bool = False,
+        keeps_answers: bool = True,
     ) -> None:
-        """`url`: addresses parted by commas. `for_one_reader`: one worker of many hears it, whatever the broker."""
+        """`url`: addresses parted by commas. `for_one_reader`: one worker of many hears it, whatever the broker.
+
+        `keeps_answers`: somebody takes them out of `acknowledged`.
+        """
         self.inbox: queue.Queue[Received] = queue.Queue(MAX_UNSTORED)
         """Full all the same, by MQTT 3.1.1 or with what a lost connection left, the connection is dropped, and devices
         repeat what matters."""
@@ -109,6 +113,7 @@ class BrokerLink:
         self._discards_told_at = -math.inf
         self._is_reader = True
         self._for_one_reader = for_one_reader
+        self._keeps_answers = keeps_answers
         self._session: Session | None = None
         self._connected = threading.Event()
         self._redialling = Redialling(self._step)
@@ -295,8 +300,9 @@ class BrokerLink:
             self._discarded, self._discards_told_at = 0, now
 
     def session_answered(self, session: Session, mid: int, code: int) -> None:
-        self.acknowledged.put(Acknowledged(_number(session, mid), code))
-        self.on_answer()
+        if self._keeps_answers:
+            self.acknowledged.put(Acknowledged(_number(session, mid), code))
+            self.on_answer()
 
 
 class Redialling:
@@ -346,7 +352,7 @@ def _manner(able: Abilities) -> str:
 
 def link_of(
     settings: Settings, client_id: str, on_change: Callable[[], None] = lambda: None,
-    listens_to: Sequence[str] = ALL_DEVICES, *, for_one_reader: bool = False,
+    listens_to: Sequence[str] = ALL_DEVICES, *, for_one_reader: bool = False, keeps_answers: bool = True,
 ) -> BrokerLink:  # fmt: skip
     """The link that these settings describe."""
     tls = Tls(settings.mqtt_ca, settings.mqtt_cert, settings.mqtt_key)
@@ -359,6 +365,7 @@ def link_of(
         listens_to,
         tls,
         for_one_reader=for_one_reader,
+        keeps_answers=keeps_answers,
     )
 
 

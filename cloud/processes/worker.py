@@ -239,7 +239,8 @@ class Worker:
         if not settings.broker_rights:
             return []
         link = link_of(settings, client_id_of(f"{owner}-rights"),
-                       lambda: self._wakeups.wake((broker_rights.TOPIC,)), [RESPONSE])  # fmt: skip
+                       lambda: self._wakeups.wake((broker_rights.TOPIC,)), [RESPONSE],
+                       keeps_answers=False)  # fmt: skip
         self._links.append(link)
         vault = Vault(settings.secret_key, settings.old_secret_keys)
         rights = BrokerRights(self._database, link, vault, owner, link.user, self._clock)

@@ -4,10 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 from sqlalchemy import select
 
 from cloud.background import heartbeat
 from cloud.background.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
+from cloud.courier.broker import BrokerLink
 from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import Claim, OutboxRow
@@ -49,6 +51,26 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
     with world.database.read() as session:
         asked = [payment.next_check_at for payment in session.query(Payment)]
     assert all(at is not None for at in asked)
+
+
+def test_answers_that_nobody_reads_are_not_kept(dead_workers_world: World, mocker: MockerFixture) -> None:
+    """Two a minute and more came to the link of rights, for ever."""
+    answered = mocker.spy(BrokerLink, "session_answered")
+    with Broker() as broker:
+        settings = Settings(
+            secret_key=SECRET_KEY, database_url=str(dead_workers_world.database.url), yookassa_url="http://127.0.0.1:9/v3",
+            mqtt_url=broker.url, mqtt_user="coffee-cloud", mqtt_password="p", broker_rights="dynamic-security",
+        )  # fmt: skip
+        cloud = build(settings, clock=dead_workers_world.clock)
+        worker = Worker(cloud)
+        *_, of_rights = worker._links
+        worker.start()
+        try:
+            wait_until(lambda: of_rights in [call.args[0] for call in answered.mock_calls], what="an answer")
+        finally:
+            worker.stop()
+            cloud.close()
+    assert of_rights.acknowledged.empty()
 
 
 def test_a_sign_of_life_is_written_when_it_is_time_or_the_broker_came_not_whenever_woken(sqlite_world: World) -> None:
