@@ -184,7 +184,6 @@ class Listener:
         log.error("message could not be taken in: %s", type(error).__name__, extra=_facts(one))
 
     def _note_senseless(self) -> None:
-        self.poison += 1
         self._counts.count(SENSELESS, "reports")
 
     def _count(self, stored: Sequence[Said]) -> None:

@@ -14,10 +14,10 @@ from agent.journal.sqlite_file import FILE
 from agent.machine.frame_dump import KEEP_DUMPS, FrameDump
 from agent.making.breaker import IN_A_DAY
 from agent.making.finish_command import commit_verdict
-from protocol.frames import encode
 from protocol.machine import MakeDrink, to_frame
 from protocol.messages import Accepted, Asked, Make, Message, Outcome, Query
 from protocol.reasons import Result, Spout
+from simulator.machine.framing import encode
 from tests.agent.world import AMERICANO, BIRTH, World
 
 DONE, UNKNOWN = Verdict(Result.DONE, "", Spout.FULL), Verdict(Result.UNKNOWN)
