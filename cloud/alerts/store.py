@@ -20,10 +20,14 @@ EDITS = frozenset({"telegram", "max", "webhook"})
 _PLAIN = [field.name for field in fields(Incident) if field.name not in {"kind", "state", "flips", "facts"}]
 
 
+IS_KNOWN = IncidentRow.kind.in_([kind.value for kind in Kind])
+"""Of a kind that this program has rules for: a newer one, beside or before us, may tell of others."""
+
+
 def open_incidents(session: Session, now: datetime) -> dict[str, Incident]:
     """By fingerprint: those that are not over, or so lately that they may come back."""
     recent = or_(IncidentRow.state != State.RESOLVED.value, IncidentRow.resolved_at > now - REOPENS_WITHIN)
-    rows = session.scalars(select(IncidentRow).where(recent).order_by(IncidentRow.changed_at))
+    rows = session.scalars(select(IncidentRow).where(recent, IS_KNOWN).order_by(IncidentRow.changed_at))
     return {row.fingerprint: incident_of(row) for row in rows}
 
 

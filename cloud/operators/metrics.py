@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import and_, case, exists, func, select
+from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.background import heartbeat
@@ -144,8 +144,9 @@ def _outbox(session: Session, now: datetime) -> Iterator[Gauge]:
         "coffee_outbox_oldest_seconds", "How long the oldest has been due, or tried in vain; 0 when none is."
     )
     may_begin = ~exists().where(Payment.id == OutboxRow.subject, AWAITS_DECISION)
-    is_in_vain = and_(OutboxRow.first_tried_at.is_not(None), OutboxRow.reference == "")  # each try makes it due later
-    wanted_since = case((is_in_vain, OutboxRow.first_tried_at), else_=OutboxRow.due_at)
+    was_tried = or_(OutboxRow.first_tried_at.is_not(None), OutboxRow.last_error != "")  # each try makes it due later
+    since = func.coalesce(OutboxRow.first_tried_at, OutboxRow.created_at)  # no key has an age of what was never sent
+    wanted_since = case((and_(was_tried, OutboxRow.reference == ""), since), else_=OutboxRow.due_at)
     first_due = func.min(case((may_begin, wanted_since)))
     asked = select(OutboxRow.lane, func.count(), first_due).where(OutboxRow.settled_at.is_(None))
     found = {lane: (number, due or now) for lane, number, due in session.execute(asked.group_by(OutboxRow.lane))}

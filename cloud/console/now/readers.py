@@ -11,7 +11,7 @@ from cloud.access.person import Scope
 from cloud.alerts.incident import LIVE, Incident
 from cloud.alerts.kinds import Severity
 from cloud.alerts.models import IncidentRow
-from cloud.alerts.store import incident_of
+from cloud.alerts.store import IS_KNOWN, incident_of
 from cloud.console.machines.condition import Standing, standing
 from cloud.console.shell.machines import zones_in
 from cloud.fleet import zones
@@ -145,7 +145,7 @@ def troubles(session: Session, scope: Scope, now: datetime) -> list[Incident]:
     """Open incidents of this scope, worst first; those that are part of a bigger one are told by it."""
     rows = session.scalars(
         select(IncidentRow).where(
-            IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "",
+            IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "", IS_KNOWN,
             scope.where(IncidentRow.merchant_id, IncidentRow.subject),
         )
     )  # fmt: skip

@@ -5,8 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from cloud.access.person import Scope
 from cloud.alerts import handling
+from cloud.alerts.kinds import Kind
 from cloud.alerts.models import IncidentRow, Rule
+from cloud.console.now.readers import troubles
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive, Merchant
 from tests.cloud.alerts.desk import Desk
@@ -66,6 +69,23 @@ def test_a_row_that_was_left_behind_does_not_stand_in_the_way(sqlite_desk: Desk)
     desk.pass_time(200)
     assert len(desk.messages()) == 1
     assert desk.incidents() == [("offline", DEVICE, "open")]
+
+
+def test_what_a_newer_program_tells_of_keeps_no_alert_of_ours_back(sqlite_desk: Desk) -> None:
+    """Regression: who went back to the program before had no alert of any kind until that row was gone."""
+    desk = sqlite_desk
+    desk.channel()
+    newer = IncidentRow(
+        id="0f" * 16, fingerprint="north/kind_of_tomorrow/", kind="kind_of_tomorrow", merchant_id="north", subject="",
+        state="open", since=desk.world.now, present=True, changed_at=desk.world.now, facts={}, flips=[],
+    )  # fmt: skip
+    desk.world.database.transact(lambda tx: tx.session.add(newer))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(200)
+    assert len(desk.messages()) == 1
+    with desk.world.database.read() as session:
+        told = troubles(session, Scope(everything=True), desk.world.now)
+    assert [one.kind for one in told] == [Kind.OFFLINE]
 
 
 def test_a_crowd_that_is_switched_off_is_told_one_by_one(sqlite_desk: Desk) -> None:

@@ -123,12 +123,13 @@ def test_what_reconciliation_found_is_there_until_it_is_explained(till: Till) ->
     assert figures(till)["coffee_reconciliation_unexplained"] == 0
 
 
-def test_what_is_tried_in_vain_grows_old(sqlite_till: Till) -> None:
+@pytest.mark.parametrize("fault", [FaultKind.ERROR_500, FaultKind.TOO_MANY_REQUESTS])
+def test_what_is_tried_in_vain_grows_old(sqlite_till: Till, fault: FaultKind) -> None:
     """Each try made it due anew: a capture that had failed for six days looked as if it had just become due."""
     till = sqlite_till
     order_id = till.paid()
     till.world.publish(order_id)
-    till.fault(FaultKind.ERROR_500, Endpoint.CAPTURE, times=None)
+    till.fault(fault, Endpoint.CAPTURE, times=None)
     till.world.report(order_id, Result.DONE)
     poured_at = till.world.now
     till.work()
