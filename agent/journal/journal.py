@@ -20,7 +20,7 @@ from agent.journal.command_table import CommandTable
 from agent.journal.event_log import EventLog
 from agent.journal.fault_memory import FaultMemory
 from agent.journal.memory import FORGOTTEN_FOR_S, Absence, Memory
-from agent.journal.records import FINISHED, Command, CommandState, Snapshot, Verdict, Word, refused
+from agent.journal.records import CERTAIN, FINISHED, Command, CommandState, Snapshot, Verdict, Word, refused
 from agent.journal.report_queue import ReportQueue
 from agent.journal.rows import steps
 from agent.journal.sales_block import SalesBlock
@@ -76,7 +76,10 @@ class Journal(CommandTable):
         return journal
 
     def belong_to(self, device_uuid: str) -> None:
-        """Of another device's machine what this journal saw and counted proves nothing, nor may it speak for it."""
+        """Of another device's machine what this journal saw and counted proves nothing, nor may it speak for it.
+
+        What is not certain of its commands only that machine could tell: it is forgotten.
+        """
         before = self._database.get(_DEVICE)
         if before == device_uuid:
             return
@@ -85,6 +88,7 @@ class Journal(CommandTable):
                 self.memory.forget_runs(connection)
                 self.report_queue.forget_all(connection)
                 self.sales_block.begin_anew()
+                self.memory.forget(connection, f"state NOT IN ({', '.join('?' * len(CERTAIN))})", *CERTAIN)
                 self.log_after_commit(
                     log.warning, "this journal was %s's; begun anew for %s", before, device_uuid, extra={}
                 )

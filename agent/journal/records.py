@@ -47,6 +47,8 @@ EARLIER_REVISIONS = 1_000
 UNSETTLED = (CommandState.SENT, CommandState.ACCEPTED, CommandState.BREWING)
 """The machine may be pouring it."""
 FINISHED = (CommandState.DONE, CommandState.FAILED, CommandState.REJECTED, CommandState.UNKNOWN)
+CERTAIN = (CommandState.DONE, CommandState.FAILED, CommandState.REJECTED)
+"""Nobody need ask the machine about it any more."""
 STATE_OF = {
     Result.DONE: CommandState.DONE,
     Result.FAILED: CommandState.FAILED,

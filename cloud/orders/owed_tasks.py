@@ -129,6 +129,7 @@ def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now
         if (move.payment_id, move.kind) == (payment.id, "refunded") and move.at <= left.created_at
     )
     if payment.refunded + due.amount <= back_by_then + left.amount:
+        payment.next_check_at = payment.next_check_at or now  # the drink may have come out meanwhile: asking had ended
         return
     key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"
     order_tasks.leave_to_person(locked, due.task, key, due.payment_id, due.amount, now)

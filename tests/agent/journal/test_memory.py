@@ -341,6 +341,23 @@ def renamed(world: World) -> None:
     world.device_uuid = "m-002"
 
 
+def test_a_drink_that_was_under_way_under_another_name_is_no_drink_of_the_new_machines(world: World) -> None:
+    """Regression: it was weighed against the new machine's counter, which stopped all selling, and told of."""
+    world.welcome()
+    world.order()
+    world.run(1)
+    assert world.journal.unsettled()
+
+    def swap(world: World) -> None:
+        renamed(world)
+        world.machine.memory.wipe()
+        world.machine.memory.counters_jump(4000)
+
+    restart_anew(world, swap)
+    world.run(200)
+    assert (world.live_state.view.stopped, world.reports()) == ("", [])
+
+
 def test_what_a_spare_computer_never_had_it_asks_its_new_machine_about(world: World) -> None:
     """Regression: it had been in use, under another name, and so it called a cup poured for another one never sent."""
     world.welcome()

@@ -22,7 +22,7 @@ def till(world: World) -> Iterator[CustomTill]:
         yield made
 
 
-def give_back(till: CustomTill, order_id: str, kopecks: int) -> None:
+def give_back(till: CustomTill, order_id: str, kopecks: int | None) -> None:
     world = till.world
     world.database.transact(operator_actions.give_back, order_id, kopecks, "op@example.org", "sour", world.now)
     till.work()
@@ -78,3 +78,21 @@ def test_a_part_decided_before_the_first_is_back_is_told_of_with_it(
     assert told(caplog) == []
     assert [row.amount for row in till.world.rows(order_id, Task.REFUND)] == [5000, 9000]
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": 9000}
+
+
+def test_what_is_left_to_a_person_once_more_is_asked_about_once_more(till: CustomTill) -> None:
+    """Regression: after the late "done" nobody asked any more, and the return that was then decided was never found."""
+    world, order_id = till.world, till.paid()
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.wait(world.rules.uncertain_grace_s)
+    till.work(3600)
+    world.report(order_id, Result.DONE, revision=2)
+    till.work(3600)
+    till.work(3600)
+    assert world.payment(order_id).next_check_at is None
+    give_back(till, order_id, None)
+    till.merchant.books.refund(till.name(order_id), "by-anna-1", PRICE)
+    till.work(3600)
+    till.work(3600)
+    assert world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
