@@ -11,12 +11,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.database.database import Database
+from cloud.database.postgresql import BEGIN, STATEMENT_ALONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.operators import metrics
@@ -234,11 +235,19 @@ INDEXES: dict[Ask, set[str]] = {
 }
 
 
+def forget_earlier_tests(database: Database) -> None:
+    """The pages they left behind make one index dearer than another, where two rows leave a tie."""
+    if not database.is_sqlite:
+        with database.engine.connect().execution_options(**{BEGIN: STATEMENT_ALONE}) as connection:
+            connection.execute(text("VACUUM FULL orders"))
+
+
 @pytest.mark.parametrize("ask", INDEXES, ids=lambda ask: ask.__name__)
 def test_no_question_reads_every_order_there_ever_was(world: World, ask: Ask) -> None:
     world.pay("other")
     world.clock.advance(1)
     world.pay("mine")
+    forget_earlier_tests(world.database)
     with listening(world.database) as plans:
         world.database.transact(lambda tx: ask(world, tx))
     assert plans.asked
