@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Any
 
-from agent.cloud.mqtt import Connection, Refused
+from agent.cloud.mqtt import GOODBYE_S, Connection, Refused
 from agent.health import Pulse
 
 RESOLVER_S = 120.0
@@ -20,15 +20,27 @@ class Dialled(Connection):
         super().__init__(*args, beat=lambda: pulse.beat(NETWORK), **more)
         self._pulse = pulse
         self._patience = patience
+        self._dialling = threading.Thread(target=self._dial, name=DIAL, daemon=True)
+        self._end = threading.Lock()
+        """Dialling ends or `close` begins: one after the other, so that one of them parts from the broker, once."""
         self._closed = False
 
     def open(self) -> None:
         self.is_opening = True
         self._pulse.expect(DIAL, max(RESOLVER_S, self._patience))
-        threading.Thread(target=self._dial, name=DIAL, daemon=True).start()
+        self._dialling.start()
 
     def close(self) -> None:
-        self._closed = True
+        """While the broker is still being looked for, the thread that looks closes what it finds; it gets a moment."""
+        with self._end:
+            self._closed = True
+            is_opening = self.is_opening
+        if is_opening:
+            self._dialling.join(GOODBYE_S)
+        else:
+            self._part()
+
+    def _part(self) -> None:
         super().close()
         self._pulse.forget(NETWORK)
 
@@ -44,8 +56,9 @@ class Dialled(Connection):
             self._lose("an error of ours")
         finally:
             self._pulse.forget(DIAL)
-            self.is_opening = False
-            if self._closed:  # nobody waits for it any more
-                super().close()
-                self._pulse.forget(NETWORK)
+            with self._end:
+                self.is_opening = False
+                closed = self._closed
+            if closed:
+                self._part()
             self._on_change()

@@ -152,10 +152,10 @@ class BrokerLink:
 
     def stop(self) -> None:
         """Disconnect cleanly."""
-        self._redialling.end()
+        has_come_to_rest = self._redialling.end()
         self._connected.clear()
         session, self._session = self._session, None
-        if session is not None:
+        if session is not None and has_come_to_rest:  # a thread that still opens it closes it
             session.close()
 
     def wait_connected(self, timeout: float) -> bool:
@@ -321,12 +321,13 @@ class Redialling:
         """Step now."""
         self._bell.set()
 
-    def end(self) -> None:
-        """No more steps; one that is under way finds out by itself."""
+    def end(self) -> bool:
+        """No more steps; False: one is still under way, and finds out by itself."""
         self.has_ended = True
         self._bell.set()
         if self._thread.is_alive():
             self._thread.join(LOOK_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self.has_ended:

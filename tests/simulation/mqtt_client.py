@@ -268,8 +268,9 @@ class WorldRedialling:
         if self._is_started:
             self._plan(0.0)
 
-    def end(self) -> None:
+    def end(self) -> bool:
         self.has_ended = True
+        return True
 
     def _plan(self, after: float) -> None:
         when = self._world.scheduler.now + after

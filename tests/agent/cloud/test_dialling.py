@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.cloud import dialling
 from agent.cloud.dialling import DIAL, NETWORK, RESOLVER_S, Dialled
 from agent.health import STALE_S, Pulse
 from agent.settings import BrokerAddress
@@ -81,4 +82,27 @@ def test_what_is_closed_is_not_watched(mosquitto: Mosquitto) -> None:
     wait_until(lambda: wire.is_ready and not wire.is_opening, what="the connection")
     wire.close()
     clock.seconds += 10 * RESOLVER_S
+    assert pulse.stale() == []
+
+
+def test_closing_while_paho_begins_leaves_the_parting_to_the_thread_that_dials(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialling, "GOODBYE_S", 0.01)
+    begins, go_on = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name.startswith("paho"):
+            begins.set()
+            go_on.wait(60)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    wire, pulse = dialled(mosquitto.port, VirtualClock())
+    wire.open()
+    assert begins.wait(30)
+    wire.close()
+    go_on.set()
+    wait_until(lambda: wire.is_lost and not wire.is_opening, what="the parting")
     assert pulse.stale() == []

@@ -1,12 +1,15 @@
 """The link to the broker: connects for ever, says when it is not connected, breaks off when it cannot keep up."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+import cloud.courier.broker
 from cloud.courier.broker import BrokerLink, NotConnected, client_id_of
+from cloud.courier.broker_session import Session
 from protocol.topics import Channel, topic
 from simulator.broker import Broker
 from tests.cloud.courier.rig import Machine
@@ -128,3 +131,31 @@ def test_a_received_message_says_where_it_came_from(broker: Broker, link: Broker
     assert received.topic == topic("m-001", Channel.REPORT)
     link.ack(received)
     machine.client.disconnect()
+
+
+def test_a_stop_while_paho_begins_leaves_the_parting_to_the_thread_that_dials(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud.courier.broker, "LOOK_S", 0.01)
+    begins, go_on, has_parted = threading.Event(), threading.Event(), threading.Event()
+    start, close = threading.Thread.start, Session.close
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name.startswith("paho") and thread.name.endswith("late"):
+            begins.set()
+            go_on.wait(60)
+        start(thread)
+
+    def close_and_tell(session: Session) -> None:
+        close(session)
+        has_parted.set()
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    monkeypatch.setattr(Session, "close", close_and_tell)
+    link = BrokerLink(broker.url, "late")
+    link.start()
+    assert begins.wait(30)
+    link.stop()
+    assert not has_parted.is_set()
+    go_on.set()
+    assert has_parted.wait(30)
