@@ -151,7 +151,8 @@ class Connection:
                 self._delivered.wait_for(lambda: self.is_lost, GOODBYE_S)
         line = self._client.socket()
         self._cut()
-        self._client.loop_stop()
+        with suppress(AttributeError):  # paho's thread ends in this moment, and paho forgets it before it has looked
+            self._client.loop_stop()
         if isinstance(line, socket.socket):
             line.close()  # paho leaves it open where the broker has refused us
 

@@ -116,7 +116,7 @@ class BrokerLink:
         self._keeps_answers = keeps_answers
         self._session: Session | None = None
         self._connected = threading.Event()
-        self._redialling = Redialling(self._step)
+        self._redialling = Redialling(self._step, self._part)
 
     @property
     def connected(self) -> bool:
@@ -152,11 +152,8 @@ class BrokerLink:
 
     def stop(self) -> None:
         """Disconnect cleanly."""
-        has_come_to_rest = self._redialling.end()
         self._connected.clear()
-        session, self._session = self._session, None
-        if session is not None and has_come_to_rest:  # a thread that still opens it closes it
-            session.close()
+        self._redialling.end()
 
     def wait_connected(self, timeout: float) -> bool:
         """True once connected."""
@@ -225,9 +222,14 @@ class BrokerLink:
         except (CannotConnect, OSError) as error:
             self._session = None
             return self._failed_at(str(error))
-        if self._redialling.has_ended:
-            session.close()
         return LOOK_S
+
+    def _part(self) -> None:
+        """After the last step: nobody else closes what a step may still be opening."""
+        self._connected.clear()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _wanted(self, is_shared: bool) -> list[str]:
         if is_shared and not self._for_one_reader:
@@ -306,12 +308,13 @@ class BrokerLink:
 
 
 class Redialling:
-    """The thread that steps a link; a step may take as long as a name server and a connect do."""
+    """The thread that steps a link, and parts when it ends; a step may take as long as a name server and a connect."""
 
-    def __init__(self, step: Callable[[], float]) -> None:
+    def __init__(self, step: Callable[[], float], part: Callable[[], None]) -> None:
         self._step = step
+        self._part = part
         self._bell = threading.Event()
-        self.has_ended = False
+        self._has_ended = False
         self._thread = threading.Thread(target=self._run, name="broker link", daemon=True)
 
     def start(self) -> None:
@@ -321,23 +324,23 @@ class Redialling:
         """Step now."""
         self._bell.set()
 
-    def end(self) -> bool:
-        """No more steps; False: one is still under way, and finds out by itself."""
-        self.has_ended = True
+    def end(self) -> None:
+        """No more steps; one that is under way finds out by itself."""
+        self._has_ended = True
         self._bell.set()
         if self._thread.is_alive():
             self._thread.join(LOOK_S)
-        return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self.has_ended:
-            self._bell.clear()
+        while not self._has_ended:
             try:
                 pause = self._step()
             except Exception:  # the way to the broker must outlive any one step
                 log.exception("a step of the broker link failed")
                 pause = PAUSES_S[-1]
             self._bell.wait(pause)
+            self._bell.clear()  # before the end is looked for: its ring is never wiped away
+        self._part()
 
 
 def _number(session: Session, mid: int) -> int:

@@ -142,7 +142,8 @@ class Session:
         if not self.is_lost:
             self._client.disconnect()
         line = self._client.socket()
-        self._client.loop_stop()
+        with contextlib.suppress(AttributeError):  # paho's thread ends in this moment, and paho forgets it meanwhile
+            self._client.loop_stop()
         if isinstance(line, socket.socket):
             line.close()  # paho leaves it open where the broker has refused us
         self.is_ready = self.is_listening = False

@@ -70,8 +70,8 @@ TMETR_SLOTS = 8
 MQTT_IN, PRESENCE_IN = "mqtt:in", "mqtt:presence"
 DEADLINES = "deadlines"
 HEARTBEAT = "heartbeat"
-ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile", "adoption"})
-"""The loops that call providers."""
+ASKING = frozenset({"cashier", "recheck", "receipts", "reconcile", "adoption", "notify"})
+"""The loops that call providers and messengers: they end before the threads that they call in."""
 
 
 class Worker:

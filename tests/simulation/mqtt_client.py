@@ -253,12 +253,13 @@ class Client:
 class WorldRedialling:
     """Stands in for the thread that steps a `BrokerLink`."""
 
-    def __init__(self, step: Callable[[], float]) -> None:
+    def __init__(self, step: Callable[[], float], part: Callable[[], None]) -> None:
         self._step = step
+        self._part = part
         self._world = here()
         self._process = self._world.process
         self._planned = float("inf")
-        self._is_started = self.has_ended = False
+        self._is_started = self._has_ended = False
 
     def start(self) -> None:
         self._is_started = True
@@ -268,9 +269,9 @@ class WorldRedialling:
         if self._is_started:
             self._plan(0.0)
 
-    def end(self) -> bool:
-        self.has_ended = True
-        return True
+    def end(self) -> None:
+        self._has_ended = True
+        self._part()
 
     def _plan(self, after: float) -> None:
         when = self._world.scheduler.now + after
@@ -279,7 +280,7 @@ class WorldRedialling:
             self._world.scheduler.at(when, lambda: self._due(when), self._process)
 
     def _due(self, when: float) -> None:
-        if self._planned == when and not self.has_ended:
+        if self._planned == when and not self._has_ended:
             self._planned = float("inf")
             self._plan(self._step())
 

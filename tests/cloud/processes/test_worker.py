@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from cloud.background import heartbeat
 from cloud.background.heartbeat import SQLITE_EVERY_S, WorkerLife, missing
+from cloud.background.loops import ThreadPool
 from cloud.courier.broker import BrokerLink
 from cloud.orders import outbox
 from cloud.orders.models import Payment
@@ -51,6 +52,34 @@ def test_alone_on_sqlite_a_new_worker_waits_for_no_dead_ones_lease(dead_workers_
     with world.database.read() as session:
         asked = [payment.next_check_at for payment in session.query(Payment)]
     assert all(at is not None for at in asked)
+
+
+def test_no_loop_steps_on_when_the_threads_it_calls_in_are_gone(
+    dead_workers_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came due then was claimed, never sent, and told of later as perhaps told before."""
+    alive: set[str] = set()
+    close = ThreadPool.close
+    with Broker() as broker:
+        settings = Settings(
+            secret_key=SECRET_KEY, database_url=str(dead_workers_world.database.url), mqtt_url=broker.url, yookassa_url="http://127.0.0.1:9/v3"
+        )  # fmt: skip
+        cloud = build(settings, clock=dead_workers_world.clock)
+        worker = Worker(cloud)
+
+        def close_and_look(pool: ThreadPool) -> None:
+            alive.update(loop.name for loop in worker.loops if loop.alive)
+            close(pool)
+
+        monkeypatch.setattr(ThreadPool, "close", close_and_look)
+        worker.start()
+        cloud.ending.begin()
+        worker.stop()
+        cloud.close()
+    callers = {"cashier", "recheck", "receipts", "notify"}
+    assert callers <= {loop.name for loop in worker.loops}
+    assert "listener" in alive, "machines are served on"
+    assert not callers & alive
 
 
 def test_answers_that_nobody_reads_are_not_kept(dead_workers_world: World, mocker: MockerFixture) -> None:
