@@ -49,7 +49,8 @@ class DeferredWrites:
                 self._thread = threading.Thread(target=self._run, name="deferred-writes", daemon=True)
                 self._thread.start()
             self._pieces.append(piece)
-            self._changed.notify()
+            if len(self._pieces) in {1, MAX_GROUP}:  # between the two it only waits for time to pass
+                self._changed.notify()
 
     def close(self) -> None:
         """Write the rest and end."""

@@ -29,7 +29,8 @@ class Waiter:
 
     def wake(self) -> None:
         """Wake this one only."""
-        self._is_woken.set()
+        if not self._is_woken.is_set():  # one wake does for all that came meanwhile, and asks no lock
+            self._is_woken.set()
 
     def close(self) -> None:
         """Wait no more."""
