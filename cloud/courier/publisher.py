@@ -26,7 +26,7 @@ from cloud.orders.models import MakeCommand
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import DONE, REFUSED, STOPPED, VOID, Lane, Task
+from cloud.orders.tasks import ASKED_FOR, DONE, REFUSED, STOPPED, VOID, Lane, Task
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
@@ -34,7 +34,6 @@ log = logging.getLogger("cloud.courier")
 
 MAX_UNANSWERED = 200
 """So many the broker link sends before it waits for answers; beyond it new ones wait in the outbox, for any process."""
-QUERY_EXPIRY_S = 24 * 3600
 CANCEL_EXPIRY_S = 30
 """Or as long as the command it takes back, which the broker may hold as well."""
 LONGEST_QUERY_WAIT_S = 300.0
@@ -234,10 +233,10 @@ def _message_of(sent: OutgoingCommand, now: datetime) -> Publication | None:
     """
     row, command, order = sent.row, sent.command, sent.order
     if row.task == Task.QUERY:
-        if now - row.created_at >= timedelta(seconds=QUERY_EXPIRY_S):
+        if now - row.created_at >= ASKED_FOR:
             return None
         asked = Query(commands=[making.asked_about(command)])
-        return Publication(row, command, order, asked, QUERY_EXPIRY_S)
+        return Publication(row, command, order, asked, int(ASKED_FOR.total_seconds()))
     left_s = making.seconds_left(command, now)
     if row.task == Task.CANCEL_MAKE and command.live:
         back = Cancel(

@@ -34,9 +34,8 @@ from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.restores import ASKED_FOR
 from cloud.orders.states import Status
-from cloud.orders.tasks import DONE, KEY_REFUSED, NEVER_RETURNED, REFUSED, RETURNS, Task
+from cloud.orders.tasks import ASKED_FOR, DONE, KEY_REFUSED, NEVER_RETURNED, REFUSED, RETURNS, Task
 from cloud.orders.undecided import PAYS
 
 STUCK_AFTER_S = 2 * 3600.0

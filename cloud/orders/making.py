@@ -24,7 +24,7 @@ from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import EXPIRED, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.tasks import ASKED_FOR, Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Phase, Result, Spout
 
@@ -214,11 +214,11 @@ def seconds_left(issued: MakeCommand, now: datetime) -> float:
 
 
 def unheard_of(session: Session, device_uuids: Collection[str], now: datetime, limit: int) -> list[MakeCommand]:
-    """These devices' commands of a day whose outcome nobody knows: those that were published, or may have been."""
+    """These devices' commands whose outcome is still asked for: those that were published, or may have been."""
     uncertain = select(and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
     of_order = uncertain.where(Order.id == MakeCommand.order_id).scalar_subquery()  # by IN, all would be read first
     open_ones = or_(MakeCommand.live, of_order)
-    told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - DAY)
+    told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - ASKED_FOR)
     found = select(MakeCommand).where(MakeCommand.device_uuid.in_(device_uuids), told, open_ones)
     return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
 

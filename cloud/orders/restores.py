@@ -15,8 +15,6 @@ from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
 from protocol.messages import Outcome, decode_report, encode
 
-ASKED_FOR = timedelta(hours=24)
-"""So long an agent is asked what became of an order; after it a person looks."""
 SHOPS_ADDED_FOR = timedelta(days=30)
 """So long after a restore an account that is new here is read too: the newest fleet file may come late."""
 MOST_UNCLAIMED = 500

@@ -3,6 +3,7 @@
 A job ends as its agent says (`courier/device_jobs.py`), a message to operators may be given up (`alerts/sendings.py`).
 """
 
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -38,6 +39,8 @@ LANE_OF |= {Task.NOTIFY: Lane.NOTIFY, Task.JOB: Lane.JOBS}
 """The lane of a task for which nobody names another."""
 RETURNS = frozenset({Task.CANCEL, Task.REFUND})
 """Tasks that give money back."""
+ASKED_FOR = timedelta(hours=24)
+"""So long an agent is asked what became of an order; after it a person looks."""
 
 WITHDRAWN = "withdrawn"
 """Verdict of a task taken back before anybody could have done it."""
