@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.transaction import Transaction
-from cloud.orders.outbox import LONGEST_LEASE, OutboxRow, topic
-from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task
+from cloud.orders.outbox import IS_FREE, OutboxRow, moments, topic
+from cloud.orders.tasks import DONE, WITHDRAWN, Lane, Task, may_be_done_before
 
 NOTIFY = topic(Lane.NOTIFY)
 GIVEN_UP = "given_up"
@@ -24,19 +24,14 @@ class Sending:
 
     key: str
     message_id: str
-    attempts: int
-    undone: int
     created_at: datetime
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether an earlier attempt may have done it."""
-        return self.attempts - 1 > self.undone
+    may_have_arrived: bool
+    """An earlier attempt may have done it."""
 
 
 def of_row(row: OutboxRow) -> Sending:
     """The task as it was claimed."""
-    return Sending(row.key, row.subject, row.attempts, row.undone, row.created_at)
+    return Sending(row.key, row.subject, row.created_at, may_be_done_before(row))
 
 
 def want(tx: Transaction, message: AlertMessage, now: datetime, due_at: datetime) -> None:
@@ -72,9 +67,8 @@ def is_held(tx: Transaction, key: str, owner: str) -> bool:
 
 def number_held(tx: Transaction, channel_id: str, now: datetime) -> int:
     """Tasks of the channel that are being done now, by whomever."""
-    is_leased = and_(OutboxRow.claimed_until > now, OutboxRow.claimed_until <= now + LONGEST_LEASE)
-    held = and_(_open_of(channel_id), is_leased)
-    return tx.session.scalar(select(func.count()).select_from(OutboxRow).where(held)) or 0
+    held = select(func.count()).select_from(OutboxRow).where(_open_of(channel_id), ~IS_FREE)
+    return tx.session.scalar(held, moments(Lane.NOTIFY, now)) or 0
 
 
 def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: datetime) -> datetime | None:

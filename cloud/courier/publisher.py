@@ -26,7 +26,7 @@ from cloud.orders.models import MakeCommand
 from cloud.orders.order_tasks import LaneWorker
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import ASKED_FOR, DONE, REFUSED, STOPPED, VOID, Lane, Task
+from cloud.orders.tasks import ASKED_FOR, DONE, REFUSED, STOPPED, VOID, Lane, Task, may_be_done
 from protocol.messages import Cancel, Make, Message, Query, encode
 from protocol.topics import Channel, topic
 
@@ -195,8 +195,7 @@ class Publisher:
             self._rows.settle(tx, row, DONE, now)  # it was sent, and now it is too late to send it once more
         elif self._rows.settle(tx, row, REFUSED, now) and row.task == Task.MAKE:
             order_tasks.mark_no_effect(locked, row.key)
-            kept = order_tasks.task_of(locked, row.key)
-            is_certain = kept.undone == kept.attempts
+            is_certain = not may_be_done(order_tasks.task_of(locked, row.key))
             making.not_sent(tx, row.order_id, row.subject, why, self._rules, now, certain=is_certain)
 
     def _lost(self, tx: Transaction, row: OutboxRow, now: datetime) -> None:

@@ -18,7 +18,7 @@ from cloud.orders import archive, in_doubt, paying
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
 from cloud.orders.models import NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
-from cloud.orders.outbox import OutboxRow
+from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.restores import Restore, add_shops
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Event, Status
@@ -79,14 +79,13 @@ def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> bool:
 
 def _believe_no_sending(tx: Transaction, restore: Restore) -> None:
     """A task that was open then may have been done since: none of them has certainly done nothing."""
-    was_idle = OutboxRow.attempts == OutboxRow.undone
     tx.session.execute(
         update(OutboxRow)
         .where(OutboxRow.settled_at.is_(None), OutboxRow.created_at < restore.restored_at)
-        .where(or_(was_idle, OutboxRow.claimed_until.is_not(None), OutboxRow.first_tried_at.is_(None)))
+        .where(or_(~MAY_BE_DONE, OutboxRow.claimed_until.is_not(None), OutboxRow.first_tried_at.is_(None)))
         .values(
             claimed_by="", claimed_until=None,
-            attempts=case((was_idle, OutboxRow.attempts + 1), else_=OutboxRow.attempts),
+            attempts=case((MAY_BE_DONE, OutboxRow.attempts), else_=OutboxRow.attempts + 1),
             first_tried_at=func.coalesce(OutboxRow.first_tried_at, OutboxRow.created_at),
         )
         .execution_options(synchronize_session=False)

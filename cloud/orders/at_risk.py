@@ -33,7 +33,7 @@ from cloud.fleet.accounts import Account
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
-from cloud.orders.outbox import OutboxRow
+from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import ASKED_FOR, DONE, KEY_REFUSED, NEVER_RETURNED, REFUSED, RETURNS, Task
 from cloud.orders.undecided import PAYS
@@ -126,7 +126,7 @@ _OPEN_STATES = (PaymentState.CREATING.value, PaymentState.PENDING.value)
 _of_payment = and_(OutboxRow.subject == Payment.id, OutboxRow.task.in_(_ACTS))
 _is_open_task = and_(_of_payment, OutboxRow.settled_at.is_(None))
 _has_open_task = exists().where(_is_open_task)
-_begun = exists().where(_is_open_task, OutboxRow.attempts > OutboxRow.undone)
+_begun = exists().where(_is_open_task, MAY_BE_DONE)
 _key_is_refused = or_(Payment.key_refused, exists().where(_is_open_task, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
 _refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
 _later = aliased(OutboxRow)

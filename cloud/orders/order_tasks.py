@@ -6,12 +6,12 @@ when it is committed, whoever claims rows meanwhile (`outbox.claim` passes over 
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.outbox import Claim, OutboxRow, topic
-from cloud.orders.tasks import BY_HAND, DONE, LANE_OF, STOPPED, WITHDRAWN, Lane, Task
+from cloud.orders.outbox import Claim, OutboxRow, claim_row, topic
+from cloud.orders.tasks import BY_HAND, DONE, LANE_OF, STOPPED, WITHDRAWN, Lane, Task, may_be_done
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def add_task(
     worker = workers.by_lane.get(lane) if workers is not None and row.due_at <= now else None
     begin = worker.prepare(locked, row) if worker is not None else None
     if worker is not None and begin is not None:
-        claim_task(row, worker.claim, now)
+        claim_row(row, worker.claim, now)
         locked.tx.after_commit(begin)
     else:
         locked.tx.notify(topic(lane))
@@ -63,12 +63,6 @@ def leave_to_person(locked: LockedOrder, task: Task, key: str, subject: str, amo
             amount=amount, created_at=now, due_at=now, settled_at=now, verdict=BY_HAND,
         )
     )  # fmt: skip
-
-
-def claim_task(row: OutboxRow, by: Claim, now: datetime) -> None:
-    """Claim a task in a transaction that holds its order."""
-    row.claimed_by, row.claimed_until = by.owner, now + timedelta(seconds=by.lease_s)
-    row.attempts, row.first_tried_at = row.attempts + 1, row.first_tried_at or now
 
 
 def task_of(locked: LockedOrder, key: str) -> OutboxRow:
@@ -101,7 +95,7 @@ def mark_no_effect(locked: LockedOrder, key: str) -> None:
     """The attempt under way has certainly done nothing. Before the first that may have, no key has an age."""
     row = task_of(locked, key)
     row.undone += 1
-    if row.undone >= row.attempts:
+    if not may_be_done(row):
         row.first_tried_at = None
 
 
@@ -109,13 +103,13 @@ def mark_not_begun(locked: LockedOrder, key: str) -> None:
     """The attempt under way was held back by ourselves: it was none."""
     row = task_of(locked, key)
     row.attempts -= 1
-    if row.undone >= row.attempts:
+    if not may_be_done(row):
         row.first_tried_at = None
 
 
 def amend_task(locked: LockedOrder, row: OutboxRow, amount: int, due_at: datetime) -> None:
-    """Change a task nobody has begun: another amount, or sooner."""
-    if row.attempts:
+    """Change a task nobody has tried: another amount, or sooner."""
+    if row.attempts:  # also in vain: its key may be known there by these bytes, and its next try has its time
         return
     if due_at < row.due_at:
         row.due_at = due_at
@@ -132,7 +126,7 @@ def withdraw_tasks(locked: LockedOrder, tasks: Collection[Task], now: datetime, 
     back = [
         row
         for row in locked.tasks
-        if Task(row.task) in tasks and subject in {None, row.subject} and _is_open(row) and row.attempts == row.undone
+        if Task(row.task) in tasks and subject in {None, row.subject} and _is_open(row) and not may_be_done(row)
     ]
     for row in back:
         row.settled_at, row.verdict = now, WITHDRAWN
@@ -143,14 +137,14 @@ def stop_task(locked: LockedOrder, task: Task, subject: str, now: datetime) -> b
     """Let nobody try it (again); whether it is certain that nobody has done it yet."""
     rows = [row for row in locked.tasks if (row.task, row.subject) == (task, subject)]
     for row in filter(_is_open, rows):
-        row.settled_at, row.verdict = now, WITHDRAWN if row.attempts == row.undone else STOPPED
-    return all(row.attempts == row.undone for row in rows)
+        row.settled_at, row.verdict = now, STOPPED if may_be_done(row) else WITHDRAWN
+    return not any(may_be_done(row) for row in rows)
 
 
 def finish_tasks(locked: LockedOrder, tasks: Collection[Task], subject: str, now: datetime) -> None:
     """What they were to bring about is known: nobody need try them again, whoever holds them."""
     for row in _open_ones(locked, tasks, subject):
-        row.settled_at, row.verdict, row.last_error = now, DONE if row.attempts > row.undone else WITHDRAWN, ""
+        row.settled_at, row.verdict, row.last_error = now, DONE if may_be_done(row) else WITHDRAWN, ""
 
 
 def hasten_tasks(locked: LockedOrder, tasks: Collection[Task], subject: str, now: datetime) -> None:

@@ -6,11 +6,14 @@ A row is claimed with a lease and done at least once: its `key` makes the repeat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
+    Executable,
     Index,
     Integer,
     LargeBinary,
+    Select,
     String,
     and_,
     bindparam,
@@ -64,7 +67,7 @@ class OutboxRow(Base):
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     undone: Mapped[int] = mapped_column(Integer, default=0)
-    """Attempts that certainly did nothing; when it equals `attempts`, nothing was ever done."""
+    """Attempts that certainly did nothing (`tasks.may_be_done`)."""
     first_tried_at: Mapped[datetime | None] = mapped_column(default=None)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     claimed_by: Mapped[str] = mapped_column(String(64), default="")
@@ -87,35 +90,18 @@ SET_BACK = timedelta(seconds=5)
 """What is dated further ahead than this was written before the clock was set back."""
 _table = table_of(OutboxRow)
 _c = _table.c
-_now = bindparam("now", type_=UtcDateTime())
-_open = and_(_c.lane == bindparam("of_lane", type_=String()), _c.settled_at.is_(None))
+NOW = bindparam("now", type_=UtcDateTime())
+IS_OPEN = and_(_c.lane == bindparam("of_lane", type_=String()), _c.settled_at.is_(None))
+IS_DUE = due(_c.due_at, NOW, bindparam("waits_no_longer", type_=UtcDateTime()))
+IS_FREE = or_(_c.claimed_until.is_(None), due(_c.claimed_until, NOW, bindparam("held_no_longer", type_=UtcDateTime())))
+"""The same as `is_free`, of an open row; `moments` gives these three their values."""
+WANTED_AT = func.coalesce(_c.claimed_until, _c.due_at)
+"""When a row wants to be taken: its lease counts while it is held."""
+MAY_BE_DONE = _c.attempts > _c.undone
+"""The same as `tasks.may_be_done`."""
 _of_before_the_set_back = and_(_c.task == Task.MAKE.value, _c.created_at > bindparam("born_by", type_=UtcDateTime()))
 """A drink whose command is not born yet by the clock as it is now: it must not wait until it seems to be in time."""
-_DUE = (
-    select(_c.id)
-    .where(
-        _open,
-        or_(due(_c.due_at, _now, bindparam("waits_no_longer", type_=UtcDateTime())), _of_before_the_set_back),
-        or_(_c.claimed_until.is_(None), due(_c.claimed_until, _now, bindparam("held_no_longer", type_=UtcDateTime()))),
-    )
-    .order_by(_c.due_at)
-    .limit(bindparam("limit", type_=Integer()))
-    .with_for_update(skip_locked=True)
-    .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
-)
-_CLAIM = (
-    update(_table)
-    .where(_c.id.in_(select(_DUE.c.id)))
-    .values(
-        claimed_by=bindparam("owner", type_=String()),
-        claimed_until=bindparam("until", type_=UtcDateTime()),
-        attempts=_c.attempts + 1,
-        first_tried_at=func.coalesce(_c.first_tried_at, _now),
-    )
-    .returning(*_c)
-)
-_wanted_at = func.coalesce(_c.claimed_until, _c.due_at)
-_NEXT_DUE = select(_wanted_at).where(_open).order_by(_wanted_at).limit(1)
+_NEXT_DUE = select(WANTED_AT).where(IS_OPEN).order_by(WANTED_AT).limit(1)
 _RENEW = (
     update(_table)
     .where(_c.key.in_(bindparam("keys", expanding=True)), _c.claimed_by == bindparam("owner"), _c.settled_at.is_(None))
@@ -133,23 +119,59 @@ class Claim:
     lease_s: float
     limit: int = 50
 
+    def until(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=self.lease_s)
+
 
 def topic(lane: Lane) -> str:
     """The topic of who waits for this: woken when a row of this lane is written."""
     return f"outbox:{lane.value}"
 
 
+def claim_first(found: Select[tuple[int]]) -> Executable:
+    """The claim of the longest due of the rows found, by id: a statement for `claim_by`."""
+    first = (
+        found.order_by(_c.due_at)
+        .limit(bindparam("limit", type_=Integer()))
+        .with_for_update(of=_table, skip_locked=True)
+        .cte("due")  # taken out once and for all: PostgreSQL could run a subquery again and again
+    )
+    values = {
+        "claimed_by": bindparam("owner", type_=String()), "claimed_until": bindparam("until", type_=UtcDateTime()),
+        "attempts": _c.attempts + 1, "first_tried_at": func.coalesce(_c.first_tried_at, NOW),
+    }  # fmt: skip
+    return update(_table).where(_c.id.in_(select(first.c.id))).values(values).returning(*_c)
+
+
+def claim_row(row: OutboxRow, by: Claim, now: datetime) -> None:
+    """The same of one row, in a transaction that holds its order."""
+    row.claimed_by, row.claimed_until = by.owner, by.until(now)
+    row.attempts, row.first_tried_at = row.attempts + 1, row.first_tried_at or now
+
+
+_CLAIM = claim_first(select(_c.id).where(IS_OPEN, or_(IS_DUE, _of_before_the_set_back), IS_FREE))
+
+
 def claim(tx: Transaction, lane: Lane, now: datetime, by: Claim) -> Sequence[OutboxRow]:
     """Take due rows nobody holds. Their lease ends by itself should the taker die."""
-    until = now + timedelta(seconds=by.lease_s)
-    wanted = {"of_lane": lane.value, "now": now, "limit": by.limit, "owner": by.owner, "until": until}
-    wanted |= {
-        "waits_no_longer": now + LONGEST_WAIT[lane],
-        "held_no_longer": now + LONGEST_LEASE,
-        "born_by": now + SET_BACK,
-    }
-    taken = [plain(OutboxRow, row) for row in tx.connection.execute(_CLAIM, wanted)]
+    return claim_by(tx, _CLAIM, lane, now, by, born_by=now + SET_BACK)
+
+
+def claim_by(
+    tx: Transaction, statement: Executable, lane: Lane, now: datetime, by: Claim, **more: object
+) -> Sequence[OutboxRow]:
+    """The same by a statement of `claim_first` that asks for more."""
+    wanted = moments(lane, now) | {"limit": by.limit, "owner": by.owner, "until": by.until(now)} | more
+    taken = [plain(OutboxRow, row) for row in tx.connection.execute(statement, wanted)]
     return sorted(taken, key=lambda row: (row.due_at, row.id))  # an UPDATE keeps no order
+
+
+def moments(lane: Lane, now: datetime) -> dict[str, Any]:
+    """What `IS_OPEN`, `IS_DUE` and `IS_FREE` are asked with."""
+    return {
+        "of_lane": lane.value, "now": now, "waits_no_longer": now + LONGEST_WAIT[lane],
+        "held_no_longer": now + LONGEST_LEASE,
+    }  # fmt: skip
 
 
 def free_all(tx: Transaction) -> None:

@@ -28,7 +28,7 @@ from cloud.orders.money import (
 )
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
-from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task
+from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task, may_be_done
 from cloud.orders.undecided import is_undecided
 from cloud.orders.way_back import Returned, refunded, way_back
 
@@ -92,9 +92,7 @@ def _is_given_back(pays: Payment | None, rows: Sequence[OutboxRow]) -> bool:
     if pays.refunded > 0 or pays.state == PaymentState.CANCELED:
         return True
     back = Task.CANCEL if pays.state == PaymentState.HELD else Task.REFUND
-    return any(
-        (row.subject, row.task, row.settled_at) == (pays.id, back, None) and row.attempts > row.undone for row in rows
-    )
+    return any((row.subject, row.task, row.settled_at) == (pays.id, back, None) and may_be_done(row) for row in rows)
 
 
 def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:

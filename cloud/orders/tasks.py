@@ -5,6 +5,7 @@ A job ends as its agent says (`courier/device_jobs.py`), a message to operators 
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 
 
 class Lane(StrEnum):
@@ -65,3 +66,22 @@ FOR_A_PERSON = frozenset({LOST, BY_HAND})
 """Verdicts after which no new task is added, whatever happens later: with a new key money could go twice."""
 KEY_REFUSED = "AuthError"
 """How `last_error` of a call begins while the provider does not accept the key of the account."""
+
+
+class Tried(Protocol):
+    """How often a task was claimed, and how many of these attempts certainly did nothing."""
+
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def undone(self) -> int: ...
+
+
+def may_be_done(task: Tried) -> bool:
+    """An attempt may have done it, the one under way counted."""
+    return task.attempts > task.undone
+
+
+def may_be_done_before(task: Tried) -> bool:
+    """An attempt before the one under way may have done it."""
+    return task.attempts > task.undone + 1

@@ -66,6 +66,7 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and _is_settled(order, payment, payment is paying(payments.values())):
         return Return("done", refunded(payments), expected_by, last.subject) if refunded(payments) else None
+    # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
 

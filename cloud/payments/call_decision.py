@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from cloud.orders.states import EXPIRED
-from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task
+from cloud.orders.tasks import BY_HAND, DONE, LOST, REFUSED, Task, Tried, may_be_done, may_be_done_before
 from cloud.payments.call_answers import Answer, End, Question, code_of, end_of, why_of
 from cloud.payments.outcomes import may_replay
 
@@ -95,17 +95,11 @@ Final = Settled | Retry | NeedsPerson
 Decision = Final | Investigate | Send
 
 
-class Stored(Protocol):
+class Stored(Tried, Protocol):
     """A row of the outbox, as far as the table looks at it."""
 
     @property
     def task(self) -> str: ...
-
-    @property
-    def attempts(self) -> int: ...
-
-    @property
-    def undone(self) -> int: ...
 
     @property
     def reference(self) -> str: ...
@@ -137,12 +131,12 @@ class Call:
 
 def call_of(row: Stored, expires_at: datetime, now: datetime) -> Call:
     """The call of a row whose order may be paid until `expires_at`."""
-    opens, begun = row.task == Task.CREATE, row.attempts > row.undone + 1
+    opens, begun = row.task == Task.CREATE, may_be_done_before(row)
     forgotten = row.first_tried_at is not None and not may_replay(row.first_tried_at, now)
     return Call(
         task=Task(row.task),
         was_begun=begun,
-        was_never_sent=row.undone >= row.attempts,
+        was_never_sent=not may_be_done(row),
         has_reference=bool(row.reference),
         key_is_forgotten=begun and forgotten and not row.reference,
         is_expired=opens and now >= expires_at,

@@ -142,7 +142,7 @@ class CallWorker:
         """In the transaction that starts a payment: write down its call and take it, so that nobody else sends it."""
         row = order_tasks.task_of(lock_order(tx, order.id), paying.create_key(payment.id))
         prepare(tx.connection, provider, row, payment, order, self._public_url)
-        order_tasks.claim_task(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        outbox.claim_row(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
     def take_over(self, tx: Transaction, payment: Payment, now: datetime) -> OutboxRow | None:
@@ -150,7 +150,7 @@ class CallWorker:
         row = order_tasks.task_of(lock_order(tx, payment.order_id), paying.create_key(payment.id))
         if not outbox.is_free(row, now):
             return None
-        order_tasks.claim_task(row, Claim(self._claim.owner, openings.LEASE_S), now)
+        outbox.claim_row(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
     def _take(self, now: datetime, of: Waiting, limit: int) -> Sequence[Work]:

@@ -18,7 +18,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.vault import Vault
-from cloud.orders import making, order_tasks, paying
+from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
@@ -261,6 +261,6 @@ def publish(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: dat
     locked = lock_order(tx, order_id)
     [row] = [row for row in locked.tasks if (row.task, row.subject) == (Task.MAKE, make_id)]
     if row.settled_at is None:
-        order_tasks.claim_task(row, Claim("publisher", 30.0), now)
+        outbox.claim_row(row, Claim("publisher", 30.0), now)
         order_tasks.settle_task(locked, row.key, "publisher", "done", now)
     making.published(locked, locked.command(make_id), rules, now)

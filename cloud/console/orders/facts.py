@@ -16,7 +16,7 @@ from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import as_paid_for
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import Status
-from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, Task
+from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, Task, may_be_done
 
 MONEY_TASKS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 
@@ -60,7 +60,7 @@ def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRo
     refused = Counter(row.subject for row in back if row.verdict == REFUSED)
     returning = Returning(
         is_open=bool(open_ones),
-        has_begun=any(row.attempts > row.undone for row in open_ones),
+        has_begun=any(may_be_done(row) for row in open_ones),
         refusals=max((refused[row.subject] for row in open_ones), default=0),
         is_for_person=any(row.verdict in FOR_A_PERSON and row.subject in owed_back for row in back),
     )

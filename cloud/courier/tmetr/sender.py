@@ -19,7 +19,7 @@ from cloud.orders import making, trusted_outcome
 from cloud.orders.locked_order import lock_order
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
-from cloud.orders.tasks import DONE, OVERDUE, REFUSED, UNKNOWN, VOID, Lane
+from cloud.orders.tasks import DONE, OVERDUE, REFUSED, UNKNOWN, VOID, Lane, may_be_done_before
 
 log = logging.getLogger("cloud.courier")
 
@@ -72,7 +72,7 @@ class TmetrSender:
         """The only place that sends. None when nothing is wanted any more."""
         if not sent.command.live:
             return None
-        if sent.row.attempts - sent.row.undone > 1:
+        if may_be_done_before(sent.row):
             return Unknown(LOST)
         now = self._clock()
         left_s = making.seconds_left(sent.command, now)

@@ -5,13 +5,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import IntegrityError
 
 from cloud.orders import order_tasks, outbox
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.outbox import Claim, OutboxRow
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.tasks import Lane, Task, may_be_done
 from tests.cloud.worlds import OTHER_DEVICE, START, World
 
 ANNA, BORIS = Claim("anna", 30.0), Claim("boris", 30.0)
@@ -55,6 +55,26 @@ def next_due(world: World, lane: Lane = Lane.PROVIDER) -> datetime | None:
 def row(world: World, row_id: int) -> OutboxRow:
     with world.database.read() as session:
         return session.get_one(OutboxRow, row_id)
+
+
+def test_the_database_and_we_ourselves_mean_the_same(world: World) -> None:
+    """A claim, who holds what, and what may be done: each is one rule, for the statement and for a row in hand."""
+    by_statement, by_hand = a_task(world), a_task(world, "k-2")
+    world.in_docket(ORDER, lambda locked: outbox.claim_row(order_tasks.task_of(locked, "k-2"), ANNA, world.now))
+    assert claimed(world, ANNA) == [by_statement]
+    world.in_docket(ORDER, order_tasks.mark_no_effect, "k-1")
+    rows = row(world, by_statement), row(world, by_hand)
+    assert len({(one.claimed_by, one.claimed_until, one.attempts) for one in rows}) == 1
+
+    def found(rule: ColumnElement[bool]) -> set[int]:
+        with world.database.read() as session:
+            asked = select(OutboxRow.id).where(rule)
+            return set(session.scalars(asked, outbox.moments(Lane.PROVIDER, world.now)))
+
+    assert found(outbox.MAY_BE_DONE) == {one.id for one in rows if may_be_done(one)} == {by_hand}
+    for passed_s in (0, 29, 1, -3600):
+        world.clock.advance(passed_s)
+        assert found(outbox.IS_FREE) == {one.id for one in rows if outbox.is_free(one, world.now)}, passed_s
 
 
 def test_a_due_task_is_taken_by_one_worker_only(world: World) -> None:
