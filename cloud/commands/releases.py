@@ -126,10 +126,10 @@ def start(opens: Opens, version: str, waves_text: str, soak: str, first: tuple[s
 @click.command()
 @click.pass_obj
 def status(opens: Opens) -> None:
-    """How far the latest rollout is. Ends with 1 when it has stopped."""
+    """How far the rollout in course is, or the latest. Ends with 1 when it has stopped."""
 
     def work(tx: Transaction, _: Cloud) -> tuple[list[str], bool]:
-        rollout = rollouts.latest(tx.session)
+        rollout = rollouts.going_on(tx.session) or rollouts.latest(tx.session)
         if rollout is None:
             return ["Nothing was ever brought out."], True
         return _told(tx, rollout), rollout.state != "stopped"
@@ -152,7 +152,7 @@ def pause(opens: Opens) -> None:
 @click.pass_obj
 @click.option("--again", is_flag=True, help="ask also the machines that failed; else they are left out")
 def resume(opens: Opens, again: bool) -> None:
-    """Go on with what was paused, or has stopped."""
+    """Go on with the latest rollout, if it was paused or has stopped."""
     _act(opens, Act.RESUME_ROLLOUT, lambda tx, now: rollouts.resume(tx, now, again=again))
     click.echo("It goes on.")
 

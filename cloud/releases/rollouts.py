@@ -126,14 +126,17 @@ def pause(tx: Transaction, rollout_id: int | None = None) -> Turned:
 
 
 def resume(tx: Transaction, now: datetime, rollout_id: int | None = None, *, again: bool = False) -> Turned:
-    """Go on with the one that is paused or was stopped last; `again`: also with the machines that failed.
+    """Go on with the latest, if it is paused or stopped; `again`: also with the machines that failed.
 
-    Without it those are left out. Raises `CannotRelease`.
+    Without it those are left out. Raises `CannotRelease`: an older one would undo what came after it.
     """
     _one_at_a_time(tx)
     rollout = _held(tx, {RolloutState.PAUSED, RolloutState.STOPPED}, rollout_id)
     if (other := going_on(tx.session)) is not None and other.id != rollout.id:
         raise CannotRelease("another_goes_on", f"{other.version} is {other.state}: stop it first", other.version)
+    if (newer := latest(tx.session)) is not None and newer.id != rollout.id:
+        words = f"{newer.version} was brought out after {rollout.version}: `release start` it anew"
+        raise CannotRelease("moved_on", words)
     left = Step.WAITING if again else Step.SKIPPED
     tx.session.execute(
         update(RolloutMachine).where(_failed(rollout.id)).values(state=left.value, tries=0, changed_at=now)

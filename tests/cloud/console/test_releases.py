@@ -211,6 +211,19 @@ def test_a_rollout_that_a_machine_has_stopped_is_not_put_back_blindly(console: C
         assert session.get_one(Rollout, number).state == "paused"
 
 
+def test_a_rollout_that_a_newer_one_came_after_is_not_put_back(console: Console) -> None:
+    number = start(console)
+    client = console.client("admin")
+    post(client, f"{AT}/rollouts/{number}/stop")
+    with console.cloud.database.read() as session:
+        entry = session.scalars(select(JournalRow.id).order_by(JournalRow.id.desc()).limit(1)).one()
+    console.cloud.database.transact(rollouts.stop, "", console.clock.now, start(console))
+    post(client, f"/console/journal/{entry}/undo")
+    assert "изменилось ещё раз" in client.get("/console/journal").text
+    with console.cloud.database.read() as session:
+        assert session.get_one(Rollout, number).state == "stopped"
+
+
 def test_nobody_of_a_merchant_sees_the_room(console: Console) -> None:
     start(console)
     client = console.client(f"owner@{OWN}")

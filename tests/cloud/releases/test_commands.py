@@ -3,12 +3,14 @@
 import re
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from cloud.cli import main
+from cloud.database.transaction import Transaction
 from cloud.releases import rollouts
-from cloud.releases.models import Rollout
+from cloud.releases.models import Rollout, RolloutState
+from cloud.releases.rollouts import Plan
 from tests.cloud.releases.test_stager import ANNA, PUBLIC, a_bundle
 from tests.cloud.worlds import SECRET_KEY, World
 from tests.deploy.shipped import ROOT
@@ -17,10 +19,14 @@ DAY_S = 86_400
 
 
 def start(world: World, *words: str) -> str:
-    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(world.database.url)}
     world.database.transact(rollouts.add, a_bundle(), [PUBLIC], ANNA, world.now)
-    told = CliRunner().invoke(main, ["release", "start", "0.2.0", *words], env=settings)
+    told = release(world, "start", "0.2.0", *words)
     return "" if told.exit_code == 0 else told.output
+
+
+def release(world: World, *words: str) -> Result:
+    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(world.database.url)}
+    return CliRunner().invoke(main, ["release", *words], env=settings)
 
 
 def test_every_option_that_the_guide_shows_is_taken(sqlite_world: World) -> None:
@@ -35,3 +41,20 @@ def test_every_option_that_the_guide_shows_is_taken(sqlite_world: World) -> None
 @pytest.mark.parametrize("soak", ["1w", "d", "-1d", "1.5h"])
 def test_what_is_no_time_is_refused_in_words(soak: str, sqlite_world: World) -> None:
     assert "seconds, or such as 30m, 2h or 1d" in start(sqlite_world, f"--soak={soak}")
+
+
+def test_what_is_told_is_the_rollout_that_goes_on(sqlite_world: World) -> None:
+    """Regression: an older one that a program of before had brought back asked machines unseen."""
+    database, now = sqlite_world.database, sqlite_world.now
+    database.transact(rollouts.add, a_bundle("0.3.0"), [PUBLIC], ANNA, now)
+    start(sqlite_world)
+    database.transact(rollouts.stop, "", now)
+    newer = database.transact(rollouts.start, Plan("0.3.0"), ANNA, now).rollout.id
+
+    def as_before(tx: Transaction) -> None:
+        tx.session.get_one(Rollout, newer).state = RolloutState.DONE.value
+        tx.session.get_one(Rollout, newer - 1).state = RolloutState.RUNNING.value
+
+    assert release(sqlite_world, "status").output.startswith("0.3.0: running")
+    database.transact(as_before)
+    assert release(sqlite_world, "status").output.startswith("0.2.0: running")

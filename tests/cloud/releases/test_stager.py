@@ -286,6 +286,27 @@ def test_paused_and_stopped_ask_nobody(fleet: Fleet) -> None:
     assert fleet.told() == []  # whoever stopped it knows
 
 
+def test_an_older_rollout_never_goes_on_after_a_newer_one(fleet: Fleet) -> None:
+    """Regression: the one that had stopped came back to life, and took the newer version away again."""
+    database, now = fleet.world.database, fleet.world.now
+    fleet.start()
+    database.transact(rollouts.stop, "", now)
+    database.transact(rollouts.add, a_bundle("0.3.0"), [PUBLIC], ANNA, now)
+    newer = database.transact(rollouts.start, Plan("0.3.0", ("all",)), ANNA, now).rollout.id
+    with pytest.raises(CannotRelease, match="stop it first"):
+        database.transact(rollouts.resume, now, newer - 1)
+    fleet.step()
+    for device in (DEVICE, OTHER_DEVICE):
+        fleet.answer(device, AnswerStatus.DONE, version="0.3.0")
+    fleet.step()
+    for rollout_id in (None, newer - 1):
+        with pytest.raises(CannotRelease, match="was brought out after") as refused:
+            database.transact(rollouts.resume, now, rollout_id)
+        assert refused.value.code == "moved_on"
+    fleet.step(600)
+    assert fleet.asked() == []
+
+
 def test_of_those_who_begin_at_once_one_does(fleet: Fleet) -> None:
     gate, refused = threading.Barrier(6), list[str]()
 
