@@ -20,6 +20,9 @@ class RolloutState(StrEnum):
     DONE = "done"
 
 
+GOES_ON = frozenset({RolloutState.RUNNING.value, RolloutState.PAUSED.value})
+
+
 class Step(StrEnum):
     """How far one machine is."""
 

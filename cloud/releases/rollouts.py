@@ -12,7 +12,7 @@ from cloud.access.journal import Subject
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.releases import bundling, waves
-from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
+from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, RolloutState, Step
 from protocol.errors import Malformed
 
 TOPIC = "rollouts"
@@ -137,10 +137,10 @@ def resume(tx: Transaction, now: datetime, rollout_id: int | None = None, *, aga
     if (newer := latest(tx.session)) is not None and newer.id != rollout.id:
         words = f"{newer.version} was brought out after {rollout.version}: `release start` it anew"
         raise CannotRelease("moved_on", words)
-    left = Step.WAITING if again else Step.SKIPPED
-    tx.session.execute(
-        update(RolloutMachine).where(_failed(rollout.id)).values(state=left.value, tries=0, changed_at=now)
-    )
+    if again or rollout.state == RolloutState.STOPPED.value:  # where it is only paused, a failure has yet to stop it
+        left = Step.WAITING if again else Step.SKIPPED
+        swept = update(RolloutMachine).where(_failed(rollout.id))
+        tx.session.execute(swept.values(state=left.value, tries=0, changed_at=now))
     rollout.settled_at = rollout.ended_at = None
     return _turn(tx, rollout, RolloutState.RUNNING, "")
 
@@ -157,8 +157,7 @@ def end(tx: Transaction, rollout: Rollout, state: RolloutState, why: str, now: d
 
 
 def going_on(session: Session) -> Rollout | None:
-    states = (RolloutState.RUNNING.value, RolloutState.PAUSED.value)
-    return session.scalar(select(Rollout).where(Rollout.state.in_(states)).limit(1))
+    return session.scalar(select(Rollout).where(Rollout.state.in_(GOES_ON)).limit(1))
 
 
 def latest(session: Session) -> Rollout | None:

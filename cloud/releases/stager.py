@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from cloud.access.acts import Act
 from cloud.access.journal import Author, Entry, record
@@ -15,7 +15,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import machine_events, update_lock
 from cloud.fleet.models import Device, DeviceLive
 from cloud.releases import rollouts, waves
-from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
+from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, RolloutState, Step
 from cloud.releases.release_route import url_of
 from cloud.releases.waves import Next, Tally
 
@@ -47,14 +47,15 @@ class Stager:
         for device_uuid in update_lock.expire(tx, now):
             tx.log_after_commit(log.warning, "the update lock has run out", extra={"device": device_uuid})
         is_anyone_asked = self._hear(tx, now)
-        rollout = self._running(tx)
+        rollout = self._in_course(tx)
         if rollout is not None:
             is_anyone_asked |= self._go_on(tx, rollout, now)
         return WHILE_ASKED if is_anyone_asked else WHILE_RUNNING if rollout is not None else IDLE
 
-    def _running(self, tx: Transaction) -> Rollout | None:
-        running = select(Rollout).where(Rollout.state == RolloutState.RUNNING.value)
-        return tx.session.scalar(running.limit(1).with_for_update(skip_locked=True))
+    def _in_course(self, tx: Transaction) -> Rollout | None:
+        """A paused one too: of its machines that were asked one may fail."""
+        in_course = select(Rollout).where(Rollout.state.in_(GOES_ON))
+        return tx.session.scalar(in_course.limit(1).with_for_update(skip_locked=True))
 
     def _hear(self, tx: Transaction, now: datetime) -> bool:
         """Take in what became of the jobs; whether any is still open."""
@@ -82,9 +83,10 @@ class Stager:
         machines = self._present(tx, rollout)
         again = machine_events.agents_started(tx.session, rollout.settled_at) if rollout.settled_at else set()
         tally = _tally(machines, rollout.version, again)
-        is_last = rollout.wave + 1 >= len(rollout.waves)
-        soak = timedelta(seconds=rollout.soak_s)
-        match waves.next_of(tally, is_last=is_last, settled_at=rollout.settled_at, soak=soak, now=now):
+        is_last = tx.session.scalar(_later(rollout)) is None
+        soak, is_paused = timedelta(seconds=rollout.soak_s), rollout.state == RolloutState.PAUSED.value
+        match waves.next_of(tally, is_last=is_last, settled_at=rollout.settled_at, soak=soak, now=now,
+                            is_paused=is_paused):  # fmt: skip
             case Next.STOP:
                 failed = [one for one, _ in machines if one.state == Step.FAILED.value]
                 why = "; ".join(f"{one.device_uuid}: {one.code} {one.words}".strip() for one in failed[:5])
@@ -100,11 +102,21 @@ class Stager:
                 rollout.wave, rollout.settled_at = rollout.wave + 1, None
                 tx.log_after_commit(log.warning, "%s: wave %d begins", rollout.version, rollout.wave + 1, extra={})
                 return True
+            case Next.BRING_FORWARD:
+                self._bring_forward(tx, rollout)
             case Next.ASK:
                 return self._ask_some(tx, rollout, machines, now)
-            case Next.SOAK:
+            case Next.SOAK | Next.WAIT:
                 pass
         return False
+
+    def _bring_forward(self, tx: Transaction, rollout: Rollout) -> None:
+        live = select(DeviceLive.device_uuid).where(DeviceLive.online)
+        one = tx.session.scalar(_later(rollout).where(RolloutMachine.device_uuid.in_(live)))
+        if one is not None:
+            one.wave, rollout.settled_at = rollout.wave, None
+            facts = {"device": one.device_uuid}
+            tx.log_after_commit(log.warning, "%s: nobody took it yet, one more is asked", rollout.version, extra=facts)
 
     def _present(self, tx: Transaction, rollout: Rollout) -> list[tuple[RolloutMachine, DeviceLive | None]]:
         asked = select(RolloutMachine, DeviceLive).join(
@@ -152,6 +164,13 @@ class Stager:
         return True
 
 
+def _later(rollout: Rollout) -> Select[RolloutMachine]:
+    """The next of those who wait for a later wave."""
+    waits = (RolloutMachine.rollout_id == rollout.id) & (RolloutMachine.state == Step.WAITING.value)
+    later = select(RolloutMachine).where(waits, RolloutMachine.wave > rollout.wave)
+    return later.order_by(RolloutMachine.wave, RolloutMachine.device_uuid).limit(1)
+
+
 def _tally(
     machines: list[tuple[RolloutMachine, DeviceLive | None]], version: str, started_again: Collection[str]
 ) -> Tally:
@@ -163,7 +182,7 @@ def _tally(
         waiting=count(Step.WAITING, True), asked=count(Step.ASKED), done=len(done), failed=count(Step.FAILED),
         gone=sum(not _is_there(live) or live is None or live.agent_version != version for live in done),
         restarted=sum(live is not None and live.device_uuid in started_again for live in done),
-        unreached=count(Step.WAITING, False), skipped=count(Step.SKIPPED),
+        unreached=count(Step.WAITING, False),
     )  # fmt: skip
 
 

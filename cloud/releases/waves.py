@@ -35,6 +35,10 @@ class Next(Enum):
     """All that can be reached have it: the soak begins. It begins anew when an agent of them has started again."""
     SOAK = "soak"
     ADVANCE = "advance"
+    BRING_FORWARD = "bring_forward"
+    """None of the present waves took it, and none will: a machine of a later one is asked in their place, alone."""
+    WAIT = "wait"
+    """It is paused: for a person."""
     STOP = "stop"
     FINISH = "finish"
 
@@ -53,7 +57,6 @@ class Tally:
     gone: int = 0
     restarted: int = 0
     unreached: int = 0
-    skipped: int = 0
 
 
 def sizes(waves: Sequence[str], total: int) -> list[int]:
@@ -69,16 +72,22 @@ def wave_of(place: int, ends: Sequence[int]) -> int | None:
     return next((number for number, end in enumerate(ends) if place < end), None)
 
 
-def next_of(tally: Tally, *, is_last: bool, settled_at: datetime | None, soak: timedelta, now: datetime) -> Next:
-    """What to do; a single failure stops."""
+def next_of(
+    tally: Tally, *, is_last: bool, settled_at: datetime | None, soak: timedelta, now: datetime, is_paused: bool = False
+) -> Next:
+    """What to do; a single failure stops, also what is paused. `is_last`: no machine waits for a later wave."""
     if tally.failed:
         return Next.STOP
+    if is_paused:
+        return Next.WAIT
     if tally.waiting or tally.asked:
         return Next.ASK
     if is_last and not tally.unreached:
         return Next.FINISH
-    if is_last or not (tally.done or tally.skipped):
+    if tally.unreached and (is_last or not tally.done):
         return Next.ASK  # nobody is there to ask: whoever comes back is
+    if not tally.done:
+        return Next.BRING_FORWARD
     if settled_at is None or tally.restarted:
         return Next.SETTLE
     return Next.SOAK if now < settled_at + soak or tally.gone else Next.ADVANCE

@@ -15,14 +15,13 @@ from cloud.console.shell.room import Kind
 from cloud.courier.device_jobs import DeviceJob, State
 from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.releases import rollouts, waves
-from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
+from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, Step
 from protocol.reasons import UpdateCode
 
 PAGE = 50
 WORST = ("rolled_back", "failed", "skipped", "gone", "tries", "asked", "waits", "away", "later", "done")
 """How a machine stands, in one word; in this order they are listed."""
 LOOKS = {"rolled_back": "bad", "failed": "bad", "skipped": "warn", "gone": "warn", "done": "good"}
-GOES_ON = frozenset({RolloutState.RUNNING.value, RolloutState.PAUSED.value})
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,16 @@ class Fleet:
         self.answer(DEVICE, AnswerStatus.DONE)
         self.step()
 
+    def add(self, device: str) -> None:
+        """One more machine."""
+
+        def work(tx: Transaction) -> None:
+            tx.session.add(Device(device_uuid=device, merchant_id="north", payment_scenario="Yookassa"))
+            tx.session.flush()
+            tx.session.add(DeviceLive(device_uuid=device, online=True))
+
+        self.world.database.transact(work)
+
     def goes(self, device: str, *, online: bool) -> None:
         def work(tx: Transaction) -> None:
             tx.session.get_one(DeviceLive, device).online = online
@@ -194,6 +204,70 @@ def test_the_first_machine_that_fails_stops_it_and_somebody_is_told(fleet: Fleet
     assert fleet.told() == []
     fleet.step(600)
     assert fleet.asked() == [DEVICE]
+
+
+def test_a_machine_that_fails_during_a_pause_stops_it_too(fleet: Fleet) -> None:
+    """Regression: nobody was told, and whoever went on left it out unseen."""
+    database = fleet.world.database
+    fleet.start()
+    fleet.step()
+    database.transact(rollouts.pause)
+    fleet.answer(DEVICE, AnswerStatus.FAILED, "rolled_back")
+    fleet.step(5)
+    assert fleet.state() == ("stopped", {DEVICE: "failed", OTHER_DEVICE: "waiting"})
+    assert fleet.told() == [{"version": "0.2.0", "failed": 1}]
+    with database.read() as session:
+        [row] = session.scalars(select(JournalRow))
+    assert (row.act, row.who, row.before) == ("rollout_stop", "cloud", {"state": "paused"})
+    database.transact(rollouts.resume, fleet.world.now)
+    assert fleet.state() == ("running", {DEVICE: "skipped", OTHER_DEVICE: "waiting"})
+
+
+def test_going_on_after_a_pause_leaves_nobody_out_before_the_failure_was_told(fleet: Fleet) -> None:
+    database = fleet.world.database
+    fleet.start()
+    database.transact(rollouts.pause)
+
+    def fails(tx: Transaction) -> None:
+        tx.session.scalars(select(RolloutMachine).filter_by(device_uuid=DEVICE)).one().state = "failed"
+
+    database.transact(fails)
+    database.transact(rollouts.resume, fleet.world.now)
+    fleet.step()
+    assert fleet.state() == ("stopped", {DEVICE: "failed", OTHER_DEVICE: "waiting"})
+
+
+def test_a_first_machine_that_is_skipped_is_no_test_of_the_version(fleet: Fleet) -> None:
+    """Regression: the next wave was the first to try it."""
+    fleet.add("m-003")
+    fleet.goes("m-003", online=False)
+    fleet.start("1", "all")
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.REFUSED, "no_release_key")
+    fleet.step(5)
+    fleet.step(30)
+    assert fleet.asked() == [OTHER_DEVICE]
+    fleet.goes("m-003", online=True)
+    fleet.answer(OTHER_DEVICE, AnswerStatus.DONE)
+    fleet.step(5)
+    fleet.step(59)
+    assert fleet.asked() == [], "it stands for the first wave, and is watched"
+    fleet.step(1)
+    fleet.step()
+    assert fleet.asked() == ["m-003"]
+    fleet.answer("m-003", AnswerStatus.DONE)
+    fleet.step(5)
+    assert fleet.state()[0] == "done"
+
+
+def test_where_every_agent_is_too_old_it_ends(fleet: Fleet) -> None:
+    fleet.start("1", "all")
+    for device in (DEVICE, OTHER_DEVICE):
+        fleet.step(30)
+        fleet.step()
+        fleet.answer(device, AnswerStatus.REFUSED, "no_release_key")
+        fleet.step(5)
+    assert fleet.state() == ("done", {DEVICE: "skipped", OTHER_DEVICE: "skipped"})
 
 
 def test_nothing_is_sold_of_a_machine_that_is_being_updated(fleet: Fleet) -> None:

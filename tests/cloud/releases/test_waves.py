@@ -13,9 +13,9 @@ from tests.cloud.worlds import START
 HOUR = timedelta(hours=1)
 
 
-def told(tally: Tally, *, is_last: bool = False, settled_s: float | None = None) -> Next:
+def told(tally: Tally, *, is_last: bool = False, settled_s: float | None = None, is_paused: bool = False) -> Next:
     settled_at = None if settled_s is None else START - timedelta(seconds=settled_s)
-    return waves.next_of(tally, is_last=is_last, settled_at=settled_at, soak=HOUR, now=START)
+    return waves.next_of(tally, is_last=is_last, settled_at=settled_at, soak=HOUR, now=START, is_paused=is_paused)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,13 @@ def test_one_failure_stops_it_whatever_else_there_is() -> None:
     assert told(Tally(waiting=5, asked=3, done=90, failed=1)) is Next.STOP
 
 
+def test_what_is_paused_only_stops() -> None:
+    assert told(Tally(asked=1, failed=1), is_paused=True) is Next.STOP
+    for tally in (Tally(waiting=1), Tally(done=2), Tally()):
+        assert told(tally, settled_s=9999, is_paused=True) is Next.WAIT
+    assert told(Tally(done=2), is_last=True, is_paused=True) is Next.WAIT
+
+
 def test_a_wave_is_looked_at_before_the_next() -> None:
     assert told(Tally(waiting=1, done=1)) is Next.ASK
     assert told(Tally(asked=1, done=1)) is Next.ASK
@@ -51,8 +58,14 @@ def test_no_wave_follows_one_of_which_nobody_was_there() -> None:
     assert told(Tally(done=1, unreached=1), settled_s=9999) is Next.ADVANCE
 
 
+def test_where_nobody_took_it_one_more_is_asked_alone() -> None:
+    assert told(Tally(), settled_s=9999) is Next.BRING_FORWARD
+    assert told(Tally(waiting=1)) is Next.ASK
+
+
 def test_it_ends_when_everybody_was_reached() -> None:
-    assert told(Tally(done=5, skipped=1), is_last=True) is Next.FINISH
+    assert told(Tally(done=5), is_last=True) is Next.FINISH
+    assert told(Tally(), is_last=True) is Next.FINISH, "all were skipped"
     assert told(Tally(done=5, unreached=1), is_last=True) is Next.ASK
 
 
