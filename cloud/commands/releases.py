@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -15,10 +15,11 @@ from sqlalchemy import select
 from cloud.access.acts import Act
 from cloud.access.journal import Author, Entry, Subject, record
 from cloud.database.transaction import Transaction
-from cloud.releases import bundling, rollouts, waves
+from cloud.releases import bundling, rollouts, standing, waves
 from cloud.releases.bundling import CannotBundle
-from cloud.releases.models import Release, Rollout
+from cloud.releases.models import Release, Rollout, RolloutState
 from cloud.releases.rollouts import CannotRelease, Plan, Turned
+from cloud.releases.waves import Wait
 from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
@@ -26,6 +27,14 @@ T = TypeVar("T")
 BAD = 1
 Opens = Callable[[], Cloud]
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+WAITS_FOR = {
+    Wait.ANSWERS: "machines that were asked",
+    Wait.MOMENT: "machines that had orders or were busy a moment ago",
+    Wait.AWAY: "machines that are offline, to ask them",
+    Wait.ANOTHER: "a machine of a later wave to try it, none asked so far has it",
+    Wait.GONE: "machines that have it and are offline or run another version since, a day at the most",
+    Wait.SOAK: "the soak of the machines that have it",
+}
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _folder = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -128,11 +137,11 @@ def start(opens: Opens, version: str, waves_text: str, soak: str, first: tuple[s
 def status(opens: Opens) -> None:
     """How far the rollout in course is, or the latest. Ends with 1 when it has stopped."""
 
-    def work(tx: Transaction, _: Cloud) -> tuple[list[str], bool]:
+    def work(tx: Transaction, cloud: Cloud) -> tuple[list[str], bool]:
         rollout = rollouts.going_on(tx.session) or rollouts.latest(tx.session)
         if rollout is None:
             return ["Nothing was ever brought out."], True
-        return _told(tx, rollout), rollout.state != "stopped"
+        return _told(tx, rollout, cloud.clock()), rollout.state != "stopped"
 
     lines, is_good = _do(opens, work)
     click.echo("\n".join(lines))
@@ -166,13 +175,15 @@ def stop(opens: Opens, reason: str) -> None:
     click.echo("Stopped. Machines asked already go on.")
 
 
-def _told(tx: Transaction, rollout: Rollout) -> list[str]:
+def _told(tx: Transaction, rollout: Rollout, now: datetime) -> list[str]:
     began = f"{rollout.asked_at:%Y-%m-%d %H:%M} by {rollout.asked_by}"
     lines = [
         f"{rollout.version}: {rollout.state}, wave {rollout.wave + 1} of {', '.join(rollout.waves)}; since {began}"
     ]
     if rollout.why:
         lines.append(f"why: {rollout.why}")
+    if rollout.state == RolloutState.RUNNING.value:
+        lines.append(f"waits for: {_waits_for(tx, rollout, now)}")
     by_wave: dict[int, list[str]] = {}
     for wave, step, count in rollouts.counts(tx.session, rollout.id):
         by_wave.setdefault(wave, []).append(f"{count} {step}")
@@ -181,6 +192,13 @@ def _told(tx: Transaction, rollout: Rollout) -> list[str]:
         f"  {one.device_uuid} {one.state}: {one.code} {one.words}".rstrip()
         for one in rollouts.troubles(tx.session, rollout.id)
     ]
+
+
+def _waits_for(tx: Transaction, rollout: Rollout, now: datetime) -> str:
+    wait, machines = standing.wait(tx.session, rollout, now)
+    if wait is Wait.SOAK and rollout.settled_at is not None:
+        return f"the end of the soak, {rollout.settled_at + timedelta(seconds=rollout.soak_s):%Y-%m-%d %H:%M}"
+    return f"{WAITS_FOR[wait]} ({machines})"
 
 
 def _act(opens: Opens, act: Act, turn: Callable[[Transaction, datetime], Turned], why: str = "") -> None:

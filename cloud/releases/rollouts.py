@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Control, Device, DeviceLive
-from cloud.releases import bundling, waves
+from cloud.releases import bundling, standing, waves
 from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, RolloutState, Step
 from protocol.errors import Malformed
 
@@ -165,12 +165,13 @@ def latest(session: Session) -> Rollout | None:
 
 
 def counts(session: Session, rollout_id: int) -> list[tuple[int, str, int]]:
-    """Wave, step, and how many machines."""
-    asked = select(RolloutMachine.wave, RolloutMachine.state, func.count()).where(
-        RolloutMachine.rollout_id == rollout_id
-    )
-    found = session.execute(asked.group_by(RolloutMachine.wave, RolloutMachine.state)).all()
-    return sorted((wave, state, count) for wave, state, count in found)
+    """Wave, step, and how many machines; who would wait, and is out of service, is told apart."""
+    is_out = and_(RolloutMachine.state == Step.WAITING, ~standing.in_service())
+    step = case((is_out, "out of service"), else_=RolloutMachine.state)
+    asked = select(RolloutMachine.wave, step, func.count()).where(RolloutMachine.rollout_id == rollout_id)
+    asked = asked.join(Device, Device.device_uuid == RolloutMachine.device_uuid)
+    found = session.execute(asked.group_by(RolloutMachine.wave, step)).all()
+    return sorted((wave, name, count) for wave, name, count in found)
 
 
 def troubles(session: Session, rollout_id: int, limit: int = 20) -> list[RolloutMachine]:
@@ -185,12 +186,12 @@ def _in_turn(session: Session, plan: Plan) -> list[str]:
     asked = select(Device.device_uuid, DeviceLive.online).join(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid, isouter=True
     )
-    asked = asked.where(Device.control == Control.AGENT.value)
+    asked = asked.where(Device.control == Control.AGENT.value, standing.in_service())
     if plan.merchant_id:
         asked = asked.where(Device.merchant_id == plan.merchant_id)
     found = {device_uuid: bool(online) for device_uuid, online in session.execute(asked)}
     if unknown := [name for name in plan.first if name not in found]:
-        raise CannotRelease("no_such_machine", f"{unknown[0]} is none of these machines", unknown[0])
+        raise CannotRelease("no_such_machine", f"{unknown[0]} is none of these machines, or out of service", unknown[0])
 
     named = {device_uuid: place for place, device_uuid in reversed(list(enumerate(plan.first)))}
 
@@ -199,6 +200,12 @@ def _in_turn(session: Session, plan: Plan) -> list[str]:
         return named.get(device_uuid, len(plan.first)), not found[device_uuid], chance
 
     return sorted(found, key=turn)
+
+
+def failed(session: Session, rollout_id: int, limit: int) -> Sequence[RolloutMachine]:
+    """Machines that did not take it."""
+    asked = select(RolloutMachine).where(_failed(rollout_id)).order_by(RolloutMachine.device_uuid)
+    return session.scalars(asked.limit(limit)).all()
 
 
 def has_failed(session: Session, rollout_id: int) -> bool:

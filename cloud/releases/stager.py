@@ -1,10 +1,10 @@
 """The loop that brings a version over a fleet: asks machine by machine, reads their answers, goes on or stops."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from cloud.access.acts import Act
 from cloud.access.journal import Author, Entry, record
@@ -12,21 +12,23 @@ from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob, Kind, NotNow, State, Wanted
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import machine_events, update_lock
-from cloud.fleet.models import Device, DeviceLive
-from cloud.releases import rollouts, waves
+from cloud.fleet import update_lock
+from cloud.fleet.models import Device
+from cloud.releases import rollouts, standing, waves
 from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, RolloutState, Step
 from cloud.releases.release_route import url_of
-from cloud.releases.waves import Next, Tally
+from cloud.releases.waves import Next
 
 log = logging.getLogger("cloud.releases")
 
 AT_ONCE = 20
 """Machines asked and not done: each fetches a bundle, and sells nothing for a minute or two."""
 AGAIN = timedelta(minutes=5)
-"""A machine that was busy, or not there, is asked again."""
+"""A machine that was busy, or not there, is asked again. What it runs since it answered has arrived by then, too."""
 WHILE_ASKED, WHILE_RUNNING, IDLE = timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=10)
 BY_ITSELF = Author("cloud", "rollout")
+OTHER_VERSION = "other_version"
+"""Why a machine that was done is asked anew."""
 FINISHED = "rollout_end"
 """In the journal; no person's act."""
 
@@ -80,16 +82,16 @@ class Stager:
         tx.log_after_commit(log.warning, "update %s: %s %s", step.value, job.state, job.code, extra=facts)
 
     def _go_on(self, tx: Transaction, rollout: Rollout, now: datetime) -> bool:
-        machines = self._present(tx, rollout)
-        again = machine_events.agents_started(tx.session, rollout.settled_at) if rollout.settled_at else set()
-        tally = _tally(machines, rollout.version, again)
-        is_last = tx.session.scalar(_later(rollout)) is None
-        soak, is_paused = timedelta(seconds=rollout.soak_s), rollout.state == RolloutState.PAUSED.value
+        is_paused = rollout.state == RolloutState.PAUSED.value
+        if not is_paused:
+            self._take_back(tx, rollout, now)
+        tally, is_last = standing.tally(tx.session, rollout, now), standing.is_last(tx.session, rollout)
+        soak = timedelta(seconds=rollout.soak_s)
         match waves.next_of(tally, is_last=is_last, settled_at=rollout.settled_at, soak=soak, now=now,
                             is_paused=is_paused):  # fmt: skip
             case Next.STOP:
-                failed = [one for one, _ in machines if one.state == Step.FAILED.value]
-                why = "; ".join(f"{one.device_uuid}: {one.code} {one.words}".strip() for one in failed[:5])
+                failed = rollouts.failed(tx.session, rollout.id, 5)
+                why = "; ".join(f"{one.device_uuid}: {one.code} {one.words}".strip() for one in failed)
                 turned = rollouts.end(tx, rollout, RolloutState.STOPPED, why, now)
                 record(tx, Entry(Act.STOP_ROLLOUT, BY_ITSELF, turned.subject, why, turned.before, turned.after), now)
                 tx.log_after_commit(log.error, "the rollout of %s has stopped: %s", rollout.version, why, extra={})
@@ -105,38 +107,33 @@ class Stager:
             case Next.BRING_FORWARD:
                 self._bring_forward(tx, rollout)
             case Next.ASK:
-                return self._ask_some(tx, rollout, machines, now)
+                return self._ask_some(tx, rollout, AT_ONCE - tally.asked, now)
             case Next.SOAK | Next.WAIT:
                 pass
         return False
 
+    def _take_back(self, tx: Transaction, rollout: Rollout, now: datetime) -> None:
+        """Machines that run another version again are asked anew; a rollback never gets here: its job has failed."""
+        for one, version in standing.with_another_version(tx.session, rollout, now - AGAIN):
+            one.state, one.changed_at = waves.step_with_another_version(one.tries).value, now
+            one.code, one.words = OTHER_VERSION, f"it runs {version}"
+            rollout.settled_at = None
+            facts = {"device": one.device_uuid}
+            tx.log_after_commit(log.warning, "update %s: it runs %s again", one.state, version, extra=facts)
+
     def _bring_forward(self, tx: Transaction, rollout: Rollout) -> None:
-        live = select(DeviceLive.device_uuid).where(DeviceLive.online)
-        one = tx.session.scalar(_later(rollout).where(RolloutMachine.device_uuid.in_(live)))
+        one = standing.next_later(tx.session, rollout)
         if one is not None:
             one.wave, rollout.settled_at = rollout.wave, None
             facts = {"device": one.device_uuid}
-            tx.log_after_commit(log.warning, "%s: nobody took it yet, one more is asked", rollout.version, extra=facts)
+            tx.log_after_commit(log.warning, "%s: nobody has it yet, one more is asked", rollout.version, extra=facts)
 
-    def _present(self, tx: Transaction, rollout: Rollout) -> list[tuple[RolloutMachine, DeviceLive | None]]:
-        asked = select(RolloutMachine, DeviceLive).join(
-            DeviceLive, DeviceLive.device_uuid == RolloutMachine.device_uuid, isouter=True
-        )
-        of_waves = (RolloutMachine.rollout_id == rollout.id) & (RolloutMachine.wave <= rollout.wave)
-        found = tx.session.execute(asked.where(of_waves).order_by(RolloutMachine.wave, RolloutMachine.device_uuid))
-        return [(one, live) for one, live in found.all()]
-
-    def _ask_some(
-        self, tx: Transaction, rollout: Rollout, machines: list[tuple[RolloutMachine, DeviceLive | None]], now: datetime
-    ) -> bool:
-        room = AT_ONCE - sum(one.state == Step.ASKED.value for one, _ in machines)
+    def _ask_some(self, tx: Transaction, rollout: Rollout, room: int, now: datetime) -> bool:
         release = tx.session.get_one(Release, rollout.version)
         is_anyone_asked = False
-        for one, live in machines:
+        for one in standing.to_ask(tx.session, rollout, now):
             if room <= 0:
                 break
-            if one.state != Step.WAITING.value or not _is_there(live) or (one.not_before or now) > now:
-                continue
             if self._ask(tx, rollout, release, one, now):
                 room, is_anyone_asked = room - 1, True
         return is_anyone_asked
@@ -162,29 +159,3 @@ class Stager:
         one.state, one.job_id, one.tries, one.changed_at = Step.ASKED.value, job_id, one.tries + 1, now
         one.code = one.words = ""
         return True
-
-
-def _later(rollout: Rollout) -> Select[RolloutMachine]:
-    """The next of those who wait for a later wave."""
-    waits = (RolloutMachine.rollout_id == rollout.id) & (RolloutMachine.state == Step.WAITING.value)
-    later = select(RolloutMachine).where(waits, RolloutMachine.wave > rollout.wave)
-    return later.order_by(RolloutMachine.wave, RolloutMachine.device_uuid).limit(1)
-
-
-def _tally(
-    machines: list[tuple[RolloutMachine, DeviceLive | None]], version: str, started_again: Collection[str]
-) -> Tally:
-    def count(step: Step, is_there: bool | None = None) -> int:
-        return sum(one.state == step and is_there in {None, _is_there(live)} for one, live in machines)
-
-    done = [live for one, live in machines if one.state == Step.DONE]
-    return Tally(
-        waiting=count(Step.WAITING, True), asked=count(Step.ASKED), done=len(done), failed=count(Step.FAILED),
-        gone=sum(not _is_there(live) or live is None or live.agent_version != version for live in done),
-        restarted=sum(live is not None and live.device_uuid in started_again for live in done),
-        unreached=count(Step.WAITING, False),
-    )  # fmt: skip
-
-
-def _is_there(live: DeviceLive | None) -> bool:
-    return live is not None and live.online

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 from math import ceil
 
 from cloud.courier.device_jobs import State
@@ -43,11 +43,28 @@ class Next(Enum):
     FINISH = "finish"
 
 
+class Wait(StrEnum):
+    """What a running rollout waits for."""
+
+    ANSWERS = "answers"
+    """Of machines that were asked."""
+    MOMENT = "moment"
+    """At which machines that are there can be asked: they have orders, or were busy a moment ago."""
+    AWAY = "away"
+    """Machines that are offline, to ask them."""
+    ANOTHER = "another"
+    """A machine of a later wave to try it: none of those asked has it."""
+    GONE = "gone"
+    """Machines that have it, and are offline or run another version since."""
+    SOAK = "soak"
+
+
 @dataclass(frozen=True)
 class Tally:
     """Machines of the present waves. `waiting` counts those that can be reached.
 
-    Of those done, `gone` are not there now; `restarted` have an agent that started again since the soak began.
+    Of those done, `gone` are not there now, for less than a day: later they are done no more. `restarted` have an
+    agent that started again since the soak began.
     """
 
     waiting: int = 0
@@ -93,6 +110,19 @@ def next_of(
     return Next.SOAK if now < settled_at + soak or tally.gone else Next.ADVANCE
 
 
+def wait_of(tally: Tally, *, is_last: bool) -> tuple[Wait, int]:
+    """What a running rollout waits for, and of how many machines."""
+    if tally.asked:
+        return Wait.ANSWERS, tally.asked
+    if tally.waiting:
+        return Wait.MOMENT, tally.waiting
+    if tally.unreached and (is_last or not tally.done):
+        return Wait.AWAY, tally.unreached
+    if not tally.done:
+        return Wait.ANOTHER, 1
+    return (Wait.GONE, tally.gone) if tally.gone else (Wait.SOAK, tally.done)
+
+
 def step_of(state: State, code: str, tries: int) -> Step:
     """What the end of its job means for a machine."""
     if state is State.DONE:
@@ -101,6 +131,11 @@ def step_of(state: State, code: str, tries: int) -> Step:
         return Step.SKIPPED
     passes = state is State.EXPIRED or (state in {State.REFUSED, State.FAILED} and code in _PASSES)
     return Step.WAITING if passes and tries < MOST_TRIES else Step.FAILED
+
+
+def step_with_another_version(tries: int) -> Step:
+    """What it means that a machine which took the version runs another: it is asked anew, but not for ever."""
+    return Step.WAITING if tries < MOST_TRIES else Step.FAILED
 
 
 def _size(wave: str, total: int) -> int:

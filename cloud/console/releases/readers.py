@@ -14,12 +14,12 @@ from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.console.shell.room import Kind
 from cloud.courier.device_jobs import DeviceJob, State
 from cloud.fleet.models import Control, Device, DeviceLive
-from cloud.releases import rollouts, waves
-from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, Step
+from cloud.releases import rollouts, standing, waves
+from cloud.releases.models import GOES_ON, Release, Rollout, RolloutMachine, RolloutState, Step
 from protocol.reasons import UpdateCode
 
 PAGE = 50
-WORST = ("rolled_back", "failed", "skipped", "gone", "tries", "asked", "waits", "away", "later", "done")
+WORST = ("rolled_back", "failed", "skipped", "gone", "tries", "asked", "waits", "away", "later", "out", "done")
 """How a machine stands, in one word; in this order they are listed."""
 LOOKS = {"rolled_back": "bad", "failed": "bad", "skipped": "warn", "gone": "warn", "done": "good"}
 
@@ -103,8 +103,8 @@ def versions(session: Session, scope: Scope) -> tuple[list[Version], dict[str, i
 def usual_sizes(session: Session, scope: Scope) -> list[int]:
     """How many machines with an agent there are after each of the usual waves."""
     mine = scope.where(Device.merchant_id, Device.device_uuid)
-    n = session.scalar(select(func.count()).select_from(Device).where(Device.control == Control.AGENT.value, mine)) or 0
-    return waves.sizes(waves.DEFAULT, n)
+    meant = (Device.control == Control.AGENT.value, standing.in_service(), mine)
+    return waves.sizes(waves.DEFAULT, session.scalar(select(func.count()).select_from(Device).where(*meant)) or 0)
 
 
 def every(session: Session, after: Key | None) -> Listed[Rollout]:
@@ -170,9 +170,10 @@ def _machines(rollout: Rollout, *columns: Any) -> Select[*tuple[Any, ...]]:
 
 def _stands(rollout: Rollout) -> Case[str]:
     """The database says it: a fleet is counted there. What is long over no longer asks who is still there."""
-    state, is_there = RolloutMachine.state, func.coalesce(DeviceLive.online, False)
+    state, is_there = RolloutMachine.state, standing.is_there()
     runs_it = and_(is_there, DeviceLive.agent_version == rollout.version)
-    is_watched = literal(rollout.state in GOES_ON)
+    is_watched = and_(literal(rollout.state in GOES_ON), standing.in_service())
+    is_left = or_(literal(rollout.state == RolloutState.DONE), ~standing.in_service())
     return case(
         (and_(state == Step.FAILED, RolloutMachine.code == UpdateCode.ROLLED_BACK), "rolled_back"),
         (state == Step.FAILED, "failed"),
@@ -181,6 +182,7 @@ def _stands(rollout: Rollout) -> Case[str]:
         (state == Step.DONE, "done"),
         (and_(state == Step.ASKED, DeviceJob.state == State.STARTED), "tries"),
         (state == Step.ASKED, "asked"),
+        (is_left, "out"),
         (RolloutMachine.wave > rollout.wave, "later"),
         (~is_there, "away"),
         else_="waits",

@@ -18,7 +18,7 @@ from cloud.console.shell.desk import Desk, Done
 from cloud.console.shell.paging import AFTER, Key
 from cloud.console.shell.room import Nav, Room
 from cloud.database.transaction import Transaction
-from cloud.releases import rollouts, waves
+from cloud.releases import rollouts, standing, waves
 from cloud.releases.models import Rollout, RolloutState
 from cloud.releases.rollouts import CannotRelease, Plan, Turned
 from protocol.bundle import number
@@ -146,12 +146,13 @@ def _shown(desk: Desk, one: Rollout | None, *, whole: bool) -> dict[str, Any]:
     with desk.read() as session:
         found = readers.progress(session, desk.scope, one, stands, after, readers.PAGE if whole else FIRST_FEW)
         latest = rollouts.latest(session)
+        wait = standing.wait(session, one, desk.now) if one.state == RolloutState.RUNNING.value else None
     around: dict[str, Any] = {
         "rollout": one, "whole": whole, "colours": COLOURS, "stands": stands, "after": after,
         "has_failed": found.has_failed, "is_latest": latest is not None and latest.id == one.id,
     }  # fmt: skip
     html = desk.render(
-        "releases/progress.html", found=found, looks=LOOKS, why=lambda code: _why(desk, code),
+        "releases/progress.html", found=found, wait=wait, looks=LOOKS, why=lambda code: _why(desk, code),
         soaked_at=one.settled_at + timedelta(seconds=one.soak_s) if one.settled_at else None, **around,
     )  # fmt: skip
     seen = hashlib.sha256(html.encode()).hexdigest()[:16]

@@ -35,9 +35,17 @@ EN = {
     "releases.is.done": "Finished.",
     "releases.soaks": "Wave {wave} of {of} is through; the next begins at {at} or later.",
     "releases.have_it": "Updated: {n} of {of}.",
-    "releases.waits_for_gone.one": "The next wave waits: {n} updated machine is offline or runs another version.",
-    "releases.waits_for_gone.few": "The next wave waits: {n} updated machines are offline or run another version.",
-    "releases.waits_for_gone.many": "The next wave waits: {n} updated machines are offline or run another version.",
+    "releases.waits_for_gone.one": "The next wave waits, a day at most: {n} updated machine is offline or runs "
+    "another version.",
+    "releases.waits_for_gone.few": "The next wave waits, a day at most: {n} updated machines are offline or run "
+    "another version.",
+    "releases.waits_for_gone.many": "The next wave waits, a day at most: {n} updated machines are offline or run "
+    "another version.",
+    "releases.waits_for_away.one": "It waits for {n} machine that is offline.",
+    "releases.waits_for_away.few": "It waits for {n} machines that are offline.",
+    "releases.waits_for_away.many": "It waits for {n} machines that are offline.",
+    "releases.waits_for_another": "No machine asked so far has the version: one of a later wave is asked as soon as "
+    "it is online.",
     "releases.older_too": "It also replaces newer versions.",
     "releases.wave": "Wave {n}",
     "releases.in_wave": "wave {n}",
@@ -55,6 +63,7 @@ EN = {
     "releases.stands.waits": "waiting",
     "releases.stands.away": "offline",
     "releases.stands.later": "waits for its wave",
+    "releases.stands.out": "out of service",
     "releases.stands.done": "updated",
     "releases.why.no_release_key": "The agent's settings name no release key: update it on the spot.",
     "releases.why.unsupported": "The agent is too old to update itself: update it on the spot.",
@@ -66,6 +75,7 @@ EN = {
     "releases.why.self_test": "The new version did not stand its self-test on this machine.",
     "releases.why.interrupted": "The agent ended before it could try.",
     "releases.why.rolled_back": "The new version did not come up; the agent went back to the one before.",
+    "releases.why.other_version": "It had the version and runs another one again: perhaps its computer was replaced.",
     "releases.why.busy": "The machine was busy.",
     "releases.why.asked_already": "The machine was at another task.",
     "releases.why.expired": "The agent did not answer in time.",
@@ -86,7 +96,8 @@ EN = {
     "releases.waves.hint": "Updated by the end of each: a number, a share, or all. Now that is {sizes}: "
     "{all} in the fleet.",
     "releases.soak": "Watch after each wave",
-    "releases.soak.hint": "The next begins once no updated agent has started again for so long, and all are online.",
+    "releases.soak.hint": "The next begins once no updated agent has started again for so long, and all are online. "
+    "Who is gone for over a day is not waited for.",
     "releases.first": "Begin with these machines",
     "releases.first.hint": "Their numbers, parted by commas; may be left empty.",
     "releases.merchant": "Whose machines",
@@ -100,6 +111,6 @@ EN = {
     "releases.cannot.no_such_version": "There is no version {about} at the server.",
     "releases.cannot.another_goes_on": "First finish or stop the update to {about}.",
     "releases.cannot.no_machines": "There is no machine with an agent here.",
-    "releases.cannot.no_such_machine": "Machine {about} is none of those chosen.",
+    "releases.cannot.no_such_machine": "Machine {about} is none of those chosen, or out of service.",
     "releases.cannot.moved_on": "The update has moved on meanwhile: look again.",
 }

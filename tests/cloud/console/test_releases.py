@@ -8,7 +8,8 @@ from cloud.access.person import EVERYTHING, Scope
 from cloud.console.releases.readers import progress
 from cloud.courier.device_jobs import DeviceJob, Kind, State
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import DeviceLive
+from cloud.fleet import broker_identities
+from cloud.fleet.models import Device, DeviceLive
 from cloud.releases import rollouts
 from cloud.releases.models import Rollout, RolloutMachine, Step
 from cloud.releases.rollouts import Plan
@@ -126,6 +127,34 @@ def test_the_worst_machine_stands_first_with_why(console_on_each: Console) -> No
     assert stand(console, number)[DEVICE] == "gone"
     assert stand(console, number, Scope(frozenset({FOREIGN}))) == {FOREIGN_DEVICE: "away"}
     assert DEVICE not in page(console, f"/rollouts/{number}?stands=away")
+
+
+def test_the_page_says_for_whom_a_rollout_waits(console_on_each: Console) -> None:
+    console = console_on_each
+    number = start(console)
+    lives(console, DEVICE, online=False, version="0.1.0")
+    assert "Ждём 1 автомат, который не на связи." in page(console, f"/rollouts/{number}")
+    machine(console, number, DEVICE, Step.DONE)
+    assert "не дольше суток: 1 обновлённый автомат не на связи" in page(console, f"/rollouts/{number}")
+    machine(console, number, DEVICE, Step.SKIPPED, "no_release_key")
+    assert "новой версии нет ни у кого" in page(console, f"/rollouts/{number}")
+    console.cloud.database.transact(rollouts.pause, number)
+    assert "новой версии нет ни у кого" not in page(console, f"/rollouts/{number}")
+
+
+def test_a_machine_out_of_service_is_neither_lost_nor_waited_for(console_on_each: Console) -> None:
+    console = console_on_each
+    number = start(console)
+    machine(console, number, DEVICE, Step.DONE)
+
+    def close(tx: Transaction) -> None:
+        tx.session.get_one(Device, DEVICE).status = "closed"
+        broker_identities.revoke(tx, OTHER_DEVICE, console.clock.now)
+
+    console.cloud.database.transact(close)
+    lives(console, DEVICE, online=False, version="0.2.0")
+    assert stand(console, number) == {FOREIGN_DEVICE: "later", OTHER_DEVICE: "out", DEVICE: "done"}
+    assert "выведен из работы" in page(console, f"/rollouts/{number}")
 
 
 def test_asked_and_updating_are_told_apart_by_the_agents_word(console: Console) -> None:

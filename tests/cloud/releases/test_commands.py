@@ -11,8 +11,9 @@ from cloud.database.transaction import Transaction
 from cloud.releases import rollouts
 from cloud.releases.models import Rollout, RolloutState
 from cloud.releases.rollouts import Plan
-from tests.cloud.releases.test_stager import ANNA, PUBLIC, a_bundle
-from tests.cloud.worlds import SECRET_KEY, World
+from protocol.reasons import AnswerStatus
+from tests.cloud.releases.fleet import ANNA, PUBLIC, Fleet, a_bundle
+from tests.cloud.worlds import DEVICE, OTHER_DEVICE, SECRET_KEY, World
 from tests.deploy.shipped import ROOT
 
 DAY_S = 86_400
@@ -41,6 +42,26 @@ def test_every_option_that_the_guide_shows_is_taken(sqlite_world: World) -> None
 @pytest.mark.parametrize("soak", ["1w", "d", "-1d", "1.5h"])
 def test_what_is_no_time_is_refused_in_words(soak: str, sqlite_world: World) -> None:
     assert "seconds, or such as 30m, 2h or 1d" in start(sqlite_world, f"--soak={soak}")
+
+
+def test_the_status_says_what_a_rollout_waits_for(sqlite_world: World) -> None:
+    """Regression: "running", and no word of the machine that it waited for."""
+    fleet = Fleet(sqlite_world)
+    fleet.goes(DEVICE, online=False)
+    fleet.start()
+    fleet.step()
+    assert "waits for: machines that are offline, to ask them (1)\n" in release(sqlite_world, "status").output
+    fleet.goes(DEVICE, online=True)
+    fleet.step()
+    assert "waits for: machines that were asked (1)\n" in release(sqlite_world, "status").output
+    fleet.answer(DEVICE, AnswerStatus.DONE)
+    fleet.step()
+    assert "waits for: the end of the soak, 2026-" in release(sqlite_world, "status").output
+    fleet.runs(DEVICE, "0.1.0")
+    told = "machines that have it and are offline or run another version since, a day at the most (1)"
+    assert f"waits for: {told}\n" in release(sqlite_world, "status").output
+    fleet.closes(OTHER_DEVICE)
+    assert "wave 2: 1 out of service\n" in release(sqlite_world, "status").output
 
 
 def test_what_is_told_is_the_rollout_that_goes_on(sqlite_world: World) -> None:

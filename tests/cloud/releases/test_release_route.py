@@ -8,7 +8,7 @@ from cloud.releases import rollouts
 from cloud.releases.release_route import AT_ONCE, OF_ADDRESS_BURST, OF_ADDRESS_PER_S, url_of
 from cloud.settings import Settings
 from cloud.wiring import build
-from tests.cloud.releases.test_stager import ANNA, PUBLIC, a_bundle
+from tests.cloud.releases.fleet import ANNA, PUBLIC, a_bundle
 from tests.cloud.worlds import SECRET_KEY, World
 
 KEPT = url_of("", "0.2.0")

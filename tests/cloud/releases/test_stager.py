@@ -1,127 +1,26 @@
 """A rollout over a small fleet: wave by wave, never beside an order, stopped by the first machine that fails."""
 
-import itertools
 import threading
-from collections.abc import Mapping
-from datetime import datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from cloud.access.models import JournalRow
-from cloud.alerts import platform_conditions
-from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob
 from cloud.courier.job_sender import message_of
 from cloud.database.transaction import Transaction
-from cloud.fleet import machine_events
-from cloud.fleet.availability import obstacle
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Device
 from cloud.orders.money import PaymentState
-from cloud.releases import bundling, rollouts
+from cloud.releases import rollouts
 from cloud.releases.models import Rollout, RolloutMachine
 from cloud.releases.rollouts import CannotRelease, Plan
-from cloud.releases.stager import Stager
 from protocol import bundle
 from protocol.bundle import Manifest
-from protocol.messages import Answer, Event, Update
-from protocol.reasons import AnswerStatus, EventKind
+from protocol.messages import Update
+from protocol.reasons import AnswerStatus
+from tests.cloud.releases.fleet import ANNA, KEY, PUBLIC, URL, Fleet, a_bundle
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
-
-ANNA = "cli:anna"
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-PUBLIC = bundling.public_text(KEY.public_key())
-URL = "https://pay.example.org"
-
-
-def a_bundle(version: str = "0.2.0", key: Ed25519PrivateKey = KEY) -> bytes:
-    signed = bundle.pack(Manifest(version=version, files={}), {})
-    return bundle.join(key.sign(signed), signed)
-
-
-class Fleet:
-    """Two machines, and what their agents answer."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        ids = itertools.count(1)
-        self.stager = Stager(world.database, URL, lambda: f"{next(ids)}")
-        world.database.transact(rollouts.add, a_bundle(), [PUBLIC], ANNA, world.now)
-
-    def start(self, *waves: str, soak_s: int = 60) -> None:
-        plan = Plan("0.2.0", waves or ("1", "all"), soak_s, first=(DEVICE,))
-        self.world.database.transact(rollouts.start, plan, ANNA, self.world.now)
-
-    def step(self, seconds: float = 0) -> None:
-        self.world.clock.advance(seconds)
-        self.stager.step(self.world.now)
-
-    def asked(self) -> list[str]:
-        """Machines with an update under way."""
-        with self.world.database.read() as session:
-            return sorted(session.scalars(select(DeviceJob.device_uuid).where(DeviceJob.ended_at.is_(None))))
-
-    def answer(self, device: str, status: AnswerStatus, code: str = "", version: str = "0.2.0") -> None:
-        with self.world.database.read() as session:
-            job_id = session.scalars(
-                select(DeviceJob.id).where(DeviceJob.device_uuid == device, DeviceJob.ended_at.is_(None))
-            ).one()
-        said = Answer(reference=job_id, asked="update", status=status, code=code)
-        self.world.database.transact(device_jobs.answered, device, said, self.world.now)
-        if status is AnswerStatus.DONE:
-            self.world.database.transact(lambda tx: self._runs(tx, device, version))
-
-    @staticmethod
-    def _runs(tx, device: str, version: str) -> None:  # type: ignore[no-untyped-def]
-        tx.session.get_one(DeviceLive, device).agent_version = version
-
-    def soaks(self, soak_s: int) -> None:
-        """The first machine has it, and is watched."""
-        self.start(soak_s=soak_s)
-        self.step()
-        self.answer(DEVICE, AnswerStatus.DONE)
-        self.step()
-
-    def add(self, device: str) -> None:
-        """One more machine."""
-
-        def work(tx: Transaction) -> None:
-            tx.session.add(Device(device_uuid=device, merchant_id="north", payment_scenario="Yookassa"))
-            tx.session.flush()
-            tx.session.add(DeviceLive(device_uuid=device, online=True))
-
-        self.world.database.transact(work)
-
-    def goes(self, device: str, *, online: bool) -> None:
-        def work(tx: Transaction) -> None:
-            tx.session.get_one(DeviceLive, device).online = online
-
-        self.world.database.transact(work)
-
-    @staticmethod
-    def starts(tx: Transaction, device: str, now: datetime) -> None:
-        started = Event(message_id=f"{device}-{now:%H%M%S}", at=now, what=EventKind.AGENT_STARTED)
-        machine_events.keep(tx, device, started, now)
-
-    def state(self) -> tuple[str, dict[str, str]]:
-        with self.world.database.read() as session:
-            machines = session.scalars(select(RolloutMachine))
-            return session.scalars(select(Rollout)).one().state, {one.device_uuid: one.state for one in machines}
-
-    def told(self) -> list[Mapping[str, object]]:
-        """What those who watch over the service hear of a stopped rollout."""
-        with self.world.database.read() as session:
-            return [each.facts for each in platform_conditions.stopped_rollouts(session, self.world.now)]
-
-    def obstacle(self, device: str) -> str:
-        with self.world.database.read() as session:
-            return obstacle(session.get_one(Device, device), session.get_one(DeviceLive, device), "")
-
-
-@pytest.fixture
-def fleet(world: World) -> Fleet:
-    return Fleet(world)
 
 
 def test_wave_by_wave_with_a_look_between(fleet: Fleet) -> None:
@@ -145,32 +44,6 @@ def test_wave_by_wave_with_a_look_between(fleet: Fleet) -> None:
     with fleet.world.database.read() as session:
         acts = session.scalars(select(JournalRow.act).order_by(JournalRow.id)).all()
     assert acts == ["rollout_end"]
-
-
-def test_a_line_that_is_gone_at_the_end_of_the_soak_has_the_next_wave_wait(fleet: Fleet) -> None:
-    fleet.soaks(3600)
-    fleet.goes(DEVICE, online=False)
-    fleet.step(3600)
-    fleet.step(30)
-    assert fleet.asked() == []
-    fleet.goes(DEVICE, online=True)
-    fleet.step(30)
-    fleet.step()
-    assert fleet.asked() == [OTHER_DEVICE]
-
-
-def test_an_agent_that_starts_again_during_the_soak_begins_it_anew(fleet: Fleet) -> None:
-    """Regression: they were looked at once, at its end; one that crashed at every drink was there then."""
-    fleet.soaks(3600)
-    fleet.world.database.transact(fleet.starts, OTHER_DEVICE, fleet.world.clock.advance(1700))
-    fleet.world.database.transact(fleet.starts, DEVICE, fleet.world.clock.advance(1800))
-    fleet.step(101)
-    fleet.step(3599)
-    assert fleet.asked() == []
-    fleet.world.database.transact(fleet.starts, OTHER_DEVICE, fleet.world.now)  # none of the wave's
-    fleet.step(1)
-    fleet.step()
-    assert fleet.asked() == [OTHER_DEVICE]
 
 
 def test_the_agent_is_told_what_to_fetch_and_from_where(fleet: Fleet) -> None:
@@ -237,39 +110,6 @@ def test_going_on_after_a_pause_leaves_nobody_out_before_the_failure_was_told(fl
     assert fleet.state() == ("stopped", {DEVICE: "failed", OTHER_DEVICE: "waiting"})
 
 
-def test_a_first_machine_that_is_skipped_is_no_test_of_the_version(fleet: Fleet) -> None:
-    """Regression: the next wave was the first to try it."""
-    fleet.add("m-003")
-    fleet.goes("m-003", online=False)
-    fleet.start("1", "all")
-    fleet.step()
-    fleet.answer(DEVICE, AnswerStatus.REFUSED, "no_release_key")
-    fleet.step(5)
-    fleet.step(30)
-    assert fleet.asked() == [OTHER_DEVICE]
-    fleet.goes("m-003", online=True)
-    fleet.answer(OTHER_DEVICE, AnswerStatus.DONE)
-    fleet.step(5)
-    fleet.step(59)
-    assert fleet.asked() == [], "it stands for the first wave, and is watched"
-    fleet.step(1)
-    fleet.step()
-    assert fleet.asked() == ["m-003"]
-    fleet.answer("m-003", AnswerStatus.DONE)
-    fleet.step(5)
-    assert fleet.state()[0] == "done"
-
-
-def test_where_every_agent_is_too_old_it_ends(fleet: Fleet) -> None:
-    fleet.start("1", "all")
-    for device in (DEVICE, OTHER_DEVICE):
-        fleet.step(30)
-        fleet.step()
-        fleet.answer(device, AnswerStatus.REFUSED, "no_release_key")
-        fleet.step(5)
-    assert fleet.state() == ("done", {DEVICE: "skipped", OTHER_DEVICE: "skipped"})
-
-
 def test_nothing_is_sold_of_a_machine_that_is_being_updated(fleet: Fleet) -> None:
     fleet.start()
     assert fleet.obstacle(DEVICE) == ""
@@ -304,16 +144,6 @@ def test_a_machine_with_a_live_order_is_not_asked(fleet: Fleet, is_paid: bool) -
     if not is_paid:
         fleet.step(1200)  # nobody pays any more
         assert fleet.asked() == [DEVICE]
-
-
-def test_a_machine_that_is_not_there_is_asked_when_it_is(fleet: Fleet) -> None:
-    fleet.goes(DEVICE, online=False)
-    fleet.start("all")
-    fleet.step()
-    assert fleet.asked() == [OTHER_DEVICE]
-    fleet.goes(DEVICE, online=True)
-    fleet.step(30)
-    assert fleet.asked() == [DEVICE, OTHER_DEVICE]
 
 
 def test_an_agent_that_is_too_old_is_left_to_a_person_and_a_busy_one_asked_again(fleet: Fleet) -> None:

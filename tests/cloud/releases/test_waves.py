@@ -7,7 +7,7 @@ import pytest
 from cloud.courier.device_jobs import State
 from cloud.releases import waves
 from cloud.releases.models import Step
-from cloud.releases.waves import DEFAULT, MOST_TRIES, BadWaves, Next, Tally
+from cloud.releases.waves import DEFAULT, MOST_TRIES, BadWaves, Next, Tally, Wait
 from tests.cloud.worlds import START
 
 HOUR = timedelta(hours=1)
@@ -67,6 +67,19 @@ def test_it_ends_when_everybody_was_reached() -> None:
     assert told(Tally(done=5), is_last=True) is Next.FINISH
     assert told(Tally(), is_last=True) is Next.FINISH, "all were skipped"
     assert told(Tally(done=5, unreached=1), is_last=True) is Next.ASK
+
+
+def test_what_it_waits_for_can_be_told() -> None:
+    for tally, is_last, wait in [
+        (Tally(asked=2, waiting=1, gone=1, done=1), False, (Wait.ANSWERS, 2)),
+        (Tally(waiting=1, unreached=3), False, (Wait.MOMENT, 1)),
+        (Tally(unreached=3), False, (Wait.AWAY, 3)),
+        (Tally(unreached=3, done=9), True, (Wait.AWAY, 3)),
+        (Tally(unreached=3, done=9, gone=2), False, (Wait.GONE, 2)),
+        (Tally(), False, (Wait.ANOTHER, 1)),
+        (Tally(done=9), False, (Wait.SOAK, 9)),
+    ]:
+        assert waves.wait_of(tally, is_last=is_last) == wait
 
 
 def test_what_passes_is_tried_again_and_what_can_never_be_is_left_to_a_person() -> None:
