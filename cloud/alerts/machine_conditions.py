@@ -16,7 +16,7 @@ from cloud.fleet.models import Device, Drink
 from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells, spells_of
 from cloud.fleet.zones import zone
 from cloud.orders.models import Order
-from cloud.orders.states import Status
+from cloud.orders.states import DRINK_ENDED, Status, values_of
 from protocol.reasons import AgentCode, EventKind
 
 LATELY = timedelta(minutes=15)
@@ -106,7 +106,7 @@ def failure_rates(session: Session, now: datetime) -> list[Condition]:
     asked = (
         select(Order.device_uuid, Order.status, Order.reason, func.count())
         .where(Order.created_at > now - A_DAY, Order.paid_at.is_not(None), Order.is_test.is_(False))
-        .where(Order.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)))
+        .where(Order.status.in_(values_of(DRINK_ENDED)))
         .group_by(Order.device_uuid, Order.status, Order.reason)
     )
     made: dict[str, int] = {}

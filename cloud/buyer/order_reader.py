@@ -18,11 +18,10 @@ from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.orders import archive
 from cloud.orders.money import PaymentState, Return, paying
 from cloud.orders.owed_tasks import by_hand
-from cloud.orders.states import Event, Status
+from cloud.orders.states import FAILURES, Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
 from cloud.orders.way_back import Returned, refunded, way_back
 
-FAILURES = frozenset({Status.FAILED, Status.MAKE_FAILED})
 REMEMBERED_NOTES = 512
 """A merchant's machines share them; cleaning one costs more than reading an order."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
-from cloud.orders.states import EXPIRED, UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
 REFRESH_PAYABLE_S = 10
@@ -224,7 +224,7 @@ def money_says(view: OrderView, now: datetime) -> tuple[str, int]:
 
 
 def _without_return(view: OrderView) -> str:
-    if view.status not in {Status.FAILED, Status.MAKE_FAILED} or (view.reason == EXPIRED and not view.was_paid):
+    if view.status not in FAILURES or (view.reason == EXPIRED and not view.was_paid):
         return ""
     if view.waits_for_person:
         return "money.person"

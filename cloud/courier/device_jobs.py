@@ -19,7 +19,7 @@ from cloud.fleet import closing, sessions
 from cloud.fleet.models import Control, Device, DeviceLive, Drink
 from cloud.orders import outbox
 from cloud.orders.models import Order
-from cloud.orders.states import Status
+from cloud.orders.states import ON_ITS_WAY, Status, values_of
 from cloud.orders.tasks import Task
 from protocol.fields import SettingValue
 from protocol.messages import Accepted, Answer, Outcome, Progress, Unsupported
@@ -211,9 +211,8 @@ def let_sell(
 
 def live_order(session: Session, device_uuid: str) -> str | None:
     """An order this machine has been paid for and has not ended."""
-    status = (Status.PAID.value, Status.MAKE_PENDING.value)
-    live = select(Order.id).where(Order.device_uuid == device_uuid, Order.status.in_(status)).limit(1)
-    return session.scalar(live)
+    live = select(Order.id).where(Order.device_uuid == device_uuid, Order.status.in_(values_of(ON_ITS_WAY)))
+    return session.scalar(live.limit(1))
 
 
 def order_in_the_way(session: Session, device_uuid: str, kind: Kind, now: datetime) -> str | None:

@@ -21,10 +21,11 @@ from cloud.orders.money import PaymentState
 from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.restores import Restore, add_shops
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.states import Event, Status
+from cloud.orders.states import ON_ITS_WAY, PAYABLE, Event, Status, values_of
 from cloud.orders.status_change import add_note, apply_event, begin_history, log
 
-_OPEN = [status.value for status in (Status.CREATED, Status.PENDING, Status.PAID, Status.MAKE_PENDING)]
+_GOES_ON = values_of({Status.CREATED, Status.PENDING} | ON_ITS_WAY)
+"""In these provider or machine tells the rest; one in `manual_make` may have been poured since, and is doubted."""
 AT_ONCE = 50
 """Orders doubted in one transaction: another program that starts waits so long for the restore's row, and no longer."""
 LATELY = timedelta(days=7)
@@ -96,7 +97,7 @@ def _mark_open_orders(tx: Transaction, restore: Restore) -> None:
     retried = and_(Order.status == Status.NOT_PAID.value, Order.expires_at > restore.as_of)
     tx.session.execute(
         update(Order)
-        .where(or_(Order.status.in_(_OPEN), retried), _is_unmarked(restore))
+        .where(or_(Order.status.in_(_GOES_ON), retried), _is_unmarked(restore))
         .values(restored_at=restore.restored_at)
         .execution_options(synchronize_session=False)
     )
@@ -146,7 +147,7 @@ def adopt(tx: Transaction, listed: Listed, rules: Rules, now: datetime) -> None:
     order.restored_at = order.restored_at or now
     has_live = any(payment.live for payment in locked.payments)
     locked.add(_forgotten_payment(listed, order, is_live=not has_live, now=now))
-    if order.status in {Status.CREATED, Status.NOT_PAID}:
+    if order.status in PAYABLE:
         apply_event(locked, Event.PAYMENT_STARTED, "provider", now, evidence={"adopted": listed.provider_payment_id})
     else:
         add_note(locked, "payment_adopted", "provider", now, evidence={"adopted": listed.provider_payment_id})

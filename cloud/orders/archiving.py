@@ -25,7 +25,7 @@ from cloud.orders.receipts import Receipt
 from cloud.orders.return_requests import IS_OPEN, ReturnRequest
 from cloud.orders.sales_days import mark_of
 from cloud.orders.sales_tables import SalesMark
-from cloud.orders.states import Status
+from cloud.orders.states import FINAL, values_of
 
 log = logging.getLogger("cloud.orders.archive")
 
@@ -36,7 +36,6 @@ STAYS_FOR = timedelta(days=1)
 """What somebody looked for in the archive."""
 LONGEST = timedelta(days=36_500)
 """A rest longer than this is never over; there is no date so long ago."""
-ENDED = (Status.SUCCESSFUL, Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID)
 _FIRST = (datetime(1970, 1, 1, tzinfo=UTC), "")
 Place = tuple[datetime, str]
 """How far the orders have been looked at, by their creation."""
@@ -75,7 +74,7 @@ def archive_some(tx: Transaction, place: Place, after: timedelta, now: datetime)
 
 def _held(tx: Transaction, order_ids: Collection[str], now: datetime) -> set[str]:
     """Those of them that have ended, locked, with their payments: a webhook moves these without their order."""
-    has_ended = (Order.status.in_([status.value for status in ENDED]), Order.due_at.is_(None))
+    has_ended = (Order.status.in_(values_of(FINAL)), Order.due_at.is_(None))
     nobody_waits = (Order.return_after.is_(None), Order.waits_for_person.is_(False))
     stays = Order.brought_back_at > now - STAYS_FOR
     ended = select(Order.id).where(

@@ -34,7 +34,7 @@ from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import MONEY_BESIDE, NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
-from cloud.orders.states import Status
+from cloud.orders.states import ON_ITS_WAY, Status, values_of
 from cloud.orders.tasks import ASKED_FOR, DONE, KEY_REFUSED, NEVER_RETURNED, REFUSED, RETURNS, Task
 from cloud.orders.undecided import PAYS
 
@@ -117,7 +117,7 @@ class MoneyAtRisk:
 
 _ACTS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 _HAS_MONEY = Payment.captured > Payment.refunded
-_NOT_POURED = [status.value for status in Status if status is not Status.SUCCESSFUL]
+_NOT_SUCCESSFUL = values_of(frozenset(Status) - {Status.SUCCESSFUL})
 _POURED = Order.status == Status.SUCCESSFUL.value
 _DECIDED = Order.given_back > Payment.refunded
 _OWES = and_(_POURED, _DECIDED)
@@ -232,7 +232,7 @@ def _suspects(session: Session, worrying: ColumnElement[bool]) -> list[str]:
         select(Payment.order_id).where(text(MONEY_BESIDE)),
         select(Order.id)
         .join(Payment, Payment.order_id == Order.id)
-        .where(text(NOT_EARNED), or_(Order.status.in_(_NOT_POURED), _DECIDED, ~PAYS)),
+        .where(text(NOT_EARNED), or_(Order.status.in_(_NOT_SUCCESSFUL), _DECIDED, ~PAYS)),
     )
     return sorted({order_id for asked in suspicious for order_id in session.scalars(asked)})
 
@@ -293,7 +293,7 @@ def _next(now: datetime, unreadable: Collection[Account]) -> Any:
     machine_is_asked = and_(Order.uncertain.is_(True), Order.restored_at > now - ASKED_FOR, ~moves_by_itself)
     return case(
         (hopeless, literal(Next.PERSON.value)),
-        (and_(PAYS, Order.status.in_((Status.PAID.value, Status.MAKE_PENDING.value))), literal(Next.POURING.value)),
+        (and_(PAYS, Order.status.in_(values_of(ON_ITS_WAY))), literal(Next.POURING.value)),
         (and_(PAYS, Order.status == Status.MANUAL_MAKE.value), literal(Next.WAITING_FOR_BUYER.value)),
         (machine_is_asked, literal(Next.WAITING_FOR_EVIDENCE.value)),
         (~moves_by_itself, literal(Next.PERSON.value)),

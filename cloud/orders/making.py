@@ -22,7 +22,7 @@ from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
-from cloud.orders.states import EXPIRED, Event, Status
+from cloud.orders.states import EXPIRED, ON_ITS_WAY, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import ASKED_FOR, Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
@@ -33,8 +33,6 @@ CLOSED = "closed"
 """Reason of an order whose machine was closed between the start of its payment and the money."""
 RETURNED = "returned"
 """Reason of an order whose money went back past us before its drink was begun."""
-ON_ITS_WAY = frozenset({Status.PAID, Status.MAKE_PENDING})
-"""Statuses of an order whose command may still be carried out."""
 SENDINGS = frozenset({Task.MAKE, Task.CANCEL_MAKE})
 """Tasks that send a command, or take it back: again and again until the machine's word, or the deadline."""
 INFERRED = frozenset(AgentCode)

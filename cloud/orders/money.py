@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from cloud.orders.states import Status
+from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import Task
 
 
@@ -104,10 +104,6 @@ class Due:
     amount: int
     not_before: datetime | None
     why: str
-
-
-STILL_OPEN = frozenset({Status.PENDING, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE})
-"""The drink may still be poured: money stays where it is."""
 
 
 REFUSALS_FOR_A_PERSON = 3

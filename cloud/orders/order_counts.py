@@ -9,12 +9,14 @@ from cloud.database.database import Database
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import Order, OrderChange
-from cloud.orders.order_hours import ENDED, OrderHour, hour_of
+from cloud.orders.order_hours import OrderHour, hour_of
 from cloud.orders.sales_days import EVERY, in_lots, read_on
 from cloud.orders.sales_tables import SalesMark
+from cloud.orders.states import FINAL, values_of
 
 MARK = OrderHour.__tablename__
 AN_HOUR = timedelta(hours=1)
+_ENDS = values_of(FINAL)
 
 
 class OrderCounts:
@@ -37,7 +39,7 @@ def count_on(tx: Transaction) -> bool:
     numbers, is_more = read_on(tx.session, mark, OrderChange)
     if numbers:
         within = (OrderChange.id >= numbers.start, OrderChange.id < numbers.stop)
-        is_end = OrderChange.status_after.in_(ENDED) | OrderChange.status_before.in_(ENDED)
+        is_end = OrderChange.status_after.in_(_ENDS) | OrderChange.status_before.in_(_ENDS)
         _count_anew(tx, set(tx.session.scalars(select(OrderChange.order_id).where(*within, is_end))))
     return is_more
 
@@ -52,7 +54,7 @@ def _count_anew(tx: Transaction, order_ids: Iterable[str]) -> None:
         of_hour = OrderHour.hour == hour
         tx.session.scalars(select(OrderHour).where(of_hour).with_for_update()).all()  # who takes orders away waits
         counted = select(Order.status, func.count()).where(Order.created_at >= hour, Order.created_at < hour + AN_HOUR)
-        found = tx.session.execute(counted.where(Order.status.in_(ENDED)).group_by(Order.status)).all()
+        found = tx.session.execute(counted.where(Order.status.in_(_ENDS)).group_by(Order.status)).all()
         tx.session.execute(delete(OrderHour).where(of_hour))
         if found:
             rows = [{"hour": hour, "status": status, "number": number} for status, number in found]

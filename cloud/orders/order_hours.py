@@ -15,14 +15,10 @@ from cloud.database.base import Base
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import Order
-from cloud.orders.states import FINAL, Status
+from cloud.orders.states import FINAL, Status, values_of
 
 AT_REST = datetime(1970, 1, 1, tzinfo=UTC)
 """The hour that stands for all orders in the archive."""
-ENDED = sorted(status.value for status in FINAL)
-_UNDER_WAY = [status.value for status in Status if status not in FINAL]
-
-
 Place = tuple[datetime, str]
 """An hour and a status."""
 
@@ -45,7 +41,8 @@ def hour_of(moment: datetime) -> datetime:
 def by_status(session: Session) -> dict[str, int]:
     """Orders by their status; those that have ended as of the last minute."""
     ended = select(OrderHour.status, func.sum(OrderHour.number)).group_by(OrderHour.status)
-    under_way = select(Order.status, func.count()).where(Order.status.in_(_UNDER_WAY)).group_by(Order.status)
+    has_not_ended = Order.status.in_(values_of(frozenset(Status) - FINAL))
+    under_way = select(Order.status, func.count()).where(has_not_ended).group_by(Order.status)
     return {status: int(number) for asked in (ended, under_way) for status, number in session.execute(asked)}
 
 

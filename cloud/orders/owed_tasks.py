@@ -14,20 +14,9 @@ from cloud.orders import order_tasks, outbox
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import (
-    STILL_OPEN,
-    Due,
-    PaidFor,
-    PaymentState,
-    Return,
-    Wish,
-    arrives_by,
-    owed,
-    paying,
-    to_return,
-)
+from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying, to_return
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.states import Status
+from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task, may_be_done
 from cloud.orders.undecided import is_undecided
 from cloud.orders.way_back import Returned, refunded, way_back

@@ -16,7 +16,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
 from cloud.orders.models import Order
 from cloud.orders.rules import Rules, seconds
-from cloud.orders.states import Status
+from cloud.orders.states import DRINK_ENDED, ON_ITS_WAY, Status
 from cloud.orders.status_change import add_note, begin_history
 
 AGAIN_EACH = 3
@@ -66,9 +66,9 @@ def why_not_again(order: Order) -> str:
     status = Status(order.status)
     if status is Status.MAKE_FAILED and order.uncertain:
         return "outcome_open"
-    if status in {Status.PAID, Status.MAKE_PENDING}:
+    if status in ON_ITS_WAY:
         return "outcome_open"
-    if status in {Status.SUCCESSFUL, Status.MAKE_FAILED, Status.MANUAL_MAKE} and order.opened_by != FREE:
+    if status in DRINK_ENDED | {Status.MANUAL_MAKE} and order.opened_by != FREE:
         return ""
     return "unpaid"
 
@@ -97,7 +97,7 @@ def _next_number(tx: Transaction, locked: LockedOrder, now: datetime, shown: int
 
 def why_not_again_after(earlier: Order) -> str:
     """The same, of the free drink that was poured before."""
-    is_open = earlier.uncertain or earlier.status not in {Status.SUCCESSFUL, Status.MAKE_FAILED}
+    is_open = earlier.uncertain or earlier.status not in DRINK_ENDED
     return "outcome_open" if is_open else ""
 
 

@@ -33,7 +33,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
-from cloud.orders.states import Status
+from cloud.orders.states import FINAL, PAYABLE, Status
 from cloud.orders.status_change import add_note
 from cloud.orders.tasks import Lane
 
@@ -57,7 +57,7 @@ class ReceiptState(StrEnum):
     """No money was taken."""
 
 
-_ENDED = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.MAKE_FAILED})
+_PAST_PAYING = FINAL - PAYABLE
 SETTLED = frozenset({ReceiptState.SUCCEEDED, ReceiptState.CANCELED, ReceiptState.NOT_NEEDED})
 _STATES = ", ".join(f"'{state.value}'" for state in ReceiptState)
 
@@ -221,7 +221,7 @@ def is_at_rest(locked: LockedOrder, now: datetime) -> bool:
     """No payment can be started, no money moves any more, and no receipt is waited for."""
     order, session = locked.order, locked.tx.session
     retry_is_over = order.status == Status.NOT_PAID and now >= order.expires_at
-    if Status(order.status) not in _ENDED and not retry_is_over:
+    if Status(order.status) not in _PAST_PAYING and not retry_is_over:
         return False
     session.flush()
     moving = exists().where(

@@ -22,7 +22,7 @@ from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.sales_figures import Figures
 from cloud.orders.sales_tables import MerchantDay, SalesDay, SalesMark, SalesZone
-from cloud.orders.states import Status
+from cloud.orders.states import DRINK_ENDED, Status, values_of
 
 EVERY = timedelta(seconds=60)
 BATCH = 5_000
@@ -39,7 +39,7 @@ FORM = 2
 Days all of whose orders rest in the archive are not: whoever changes it reads these there.
 """
 GROWING = (OrderChange, Movement, Commission)
-_ENDED = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
+_ENDS = values_of(DRINK_ENDED)
 _MONEY = ("captured", "refunded")
 Growing = OrderChange | Movement | Commission
 Key = tuple[str, date]
@@ -121,7 +121,7 @@ def _days_of_ends(session: Session, numbers: range) -> set[Key]:
     if not numbers:
         return set()
     changed = and_(OrderChange.id >= numbers.start, OrderChange.id < numbers.stop)
-    is_end = OrderChange.status_after.in_(_ENDED) | OrderChange.status_before.in_(_ENDED)
+    is_end = OrderChange.status_after.in_(_ENDS) | OrderChange.status_before.in_(_ENDS)
     found = session.execute(select(OrderChange.order_id, OrderChange.status_before).where(changed, is_end)).all()
     orders = {row.order_id for row in found}
     return {
@@ -131,7 +131,7 @@ def _days_of_ends(session: Session, numbers: range) -> set[Key]:
             select(Order.device_uuid, SalesZone.zone, OrderChange.at)
             .join(Order, Order.id == OrderChange.order_id)
             .join(SalesZone, SalesZone.device_uuid == Order.device_uuid)
-            .where(OrderChange.order_id.in_(some), OrderChange.status_after.in_(_ENDED))
+            .where(OrderChange.order_id.in_(some), OrderChange.status_after.in_(_ENDS))
         )
     }
 
@@ -229,7 +229,7 @@ def _add_resting(
         if order.is_test:
             continue
         key, name = (order.device_uuid, order.merchant_id), zones[order.device_uuid]
-        ended = order.finished_at if order.status in _ENDED and order.created_at > first - ENDS_WITHIN else None
+        ended = order.finished_at if order.status in DRINK_ENDED and order.created_at > first - ENDS_WITHIN else None
         if ended is not None and day_at(ended, name) == day:
             _count(found[key], order, name)
         for move, payment, _, kept in resting.lines:
@@ -249,7 +249,7 @@ def _ends(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
         Order.paid_at, Order.finished_at,
     )  # fmt: skip
     of_days = and_(Order.created_at > first - ENDS_WITHIN, Order.finished_at >= first, Order.finished_at < last)
-    sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False), Order.status.in_(_ENDED))
+    sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False), Order.status.in_(_ENDS))
     return select(*columns).where(sold, of_days)
 
 

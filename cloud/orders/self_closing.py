@@ -12,7 +12,7 @@ from cloud.fleet.models import Control, Device, DeviceLive, Drink
 from cloud.orders.breaker import LOOK_BACK, Ended, what_closes
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Order
-from cloud.orders.states import Status
+from cloud.orders.states import DRINK_ENDED, Status, values_of
 
 LOOK_BACK_FOR = timedelta(days=7)
 _device, _live, _drink, _order = (table_of(kind) for kind in (Device, DeviceLive, Drink, Order))
@@ -26,7 +26,7 @@ _MACHINE = (
 """Held, as `closing.lock` holds it: of two failures at once the second sees the first."""
 
 _of_device = and_(_order.c.device_uuid == bindparam("device"), _order.c.created_at > bindparam("since"))
-_is_over = _order.c.status.in_((Status.SUCCESSFUL.value, Status.MAKE_FAILED.value))
+_is_over = _order.c.status.in_(values_of(DRINK_ENDED))
 _is_sale = and_(_order.c.finished_at.is_not(None), _order.c.is_test.is_(False))
 _since_opened = [
     or_(thing.c.opened_at.is_(None), _order.c.finished_at > thing.c.opened_at) for thing in (_device, _drink)

@@ -7,20 +7,19 @@ from itertools import product
 from cloud.database.transaction import Transaction
 from cloud.metrics.counts import Counts, Histogram
 from cloud.orders.models import MakeCommand, Order
-from cloud.orders.states import Status
+from cloud.orders.states import DRINK_ENDED, Status, values_of
 
 BY_ITSELF = timedelta(seconds=1)
 """A command issued so soon after the money came was issued by it; any later one waited for a person."""
 STAGES = (
     "paid_to_published", "published_to_accepted", "paid_to_accepted", "accepted_to_poured", "paid_to_finished",
 )  # fmt: skip
-ENDS = (Status.SUCCESSFUL.value, Status.MAKE_FAILED.value)
 STAGE_SECONDS = Histogram(
     "coffee_order_stage_seconds",
     "How long each stage of a paid order took, by how the order ended; one that waited for a person is left out.",
     ("stage", "status"),
     (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 45, 60, 90, 120, 300, 600),
-    known=tuple(product(STAGES, ENDS)),
+    known=tuple(product(STAGES, values_of(DRINK_ENDED))),
 )
 
 
@@ -39,7 +38,7 @@ class StageTimes:
 def count_stages(tx: Transaction, order: Order, commands: Sequence[MakeCommand]) -> None:
     """This paid order ends with this transaction."""
     times: StageTimes | None = tx.dispatchers.get(StageTimes)
-    if times is None or order.status not in ENDS or not commands:
+    if times is None or order.status not in DRINK_ENDED or not commands:
         return
     stages, status = list(stages_of(order, commands[-1])), order.status
     tx.after_commit(lambda: times.count(stages, status))

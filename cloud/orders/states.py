@@ -3,6 +3,7 @@
 A stray event leaves an order where it is: late news must never spoil a paid order (docs/orders.md, promise 8).
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -109,6 +110,23 @@ FINAL = frozenset({S.SUCCESSFUL, S.NOT_PAID, S.FAILED, S.MAKE_FAILED})
 
 PAYABLE = frozenset({S.CREATED, S.NOT_PAID})
 """A new payment may be started."""
+
+STILL_OPEN = frozenset({S.PENDING, S.PAID, S.MAKE_PENDING, S.MANUAL_MAKE})
+"""A payment was begun, and the drink may still be poured: money stays where it is."""
+
+ON_ITS_WAY = frozenset({S.PAID, S.MAKE_PENDING})
+"""Paid, and the make command may still be carried out."""
+
+DRINK_ENDED = frozenset({S.SUCCESSFUL, S.MAKE_FAILED})
+"""Paid, and the drink is over: poured, or not made, as far as anybody can say."""
+
+FAILURES = frozenset({S.FAILED, S.MAKE_FAILED})
+"""The order went wrong; only these keep a reason."""
+
+
+def values_of(statuses: Iterable[Status]) -> list[str]:
+    """A group as columns hold it, always in the same order."""
+    return sorted(status.value for status in statuses)
 
 
 def next_state(status: Status, event: Event) -> Status | None:

@@ -8,7 +8,7 @@ from cloud.database.plain_rows import fresh
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import OrderChange
 from cloud.orders.stage_times import count_stages
-from cloud.orders.states import FINAL, Event, Status, next_state
+from cloud.orders.states import FAILURES, FINAL, Event, Status, next_state
 
 log = logging.getLogger("cloud.orders")
 
@@ -21,7 +21,7 @@ def apply_event(locked: LockedOrder, event: Event, actor: str, now: datetime, re
     after = next_state(before, event)
     if after is not None:
         order.status = after.value
-        order.reason = reason if after in {Status.FAILED, Status.MAKE_FAILED} else ""
+        order.reason = reason if after in FAILURES else ""
         order.finished_at = now if after in FINAL else None
         order.due_at = None
     mark_changed(locked)

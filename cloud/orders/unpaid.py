@@ -8,10 +8,10 @@ from datetime import datetime
 
 from cloud.orders import order_tasks
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.making import ON_ITS_WAY, RETURNED, lane_of, parameters
+from cloud.orders.making import RETURNED, lane_of, parameters
 from cloud.orders.models import MakeCommand
 from cloud.orders.owed_tasks import money_is_gone, settle_money
-from cloud.orders.states import Event, Status
+from cloud.orders.states import ON_ITS_WAY, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log
 from cloud.orders.tasks import Lane, Task
 

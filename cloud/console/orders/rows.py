@@ -19,7 +19,7 @@ from cloud.orders.archive import ArchivedOrder
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.pour_again import FREE
-from cloud.orders.states import UNOBSERVED, Status
+from cloud.orders.states import STILL_OPEN, UNOBSERVED, Status, values_of
 
 LOOKS_BACK = timedelta(days=3)
 """What no index finds (an amount, the end of a number) is looked for so far back, unless a day is named."""
@@ -40,16 +40,13 @@ class Chip(StrEnum):
     ALL = "all"
 
 
-_UNDER_WAY = [Status.PENDING.value, Status.PAID.value, Status.MAKE_PENDING.value, Status.MANUAL_MAKE.value]
-
-
 _OF_CHIP: dict[Chip, ColumnElement[bool]] = {
     Chip.PAID: Order.paid_at.is_not(None),
     Chip.FAILED: cast("ColumnElement[bool]", text(f"orders.{NOT_POURED}")),
     Chip.GIVEN: cast("ColumnElement[bool]", Order.goodwill),
 }
 _FEW: dict[Chip, tuple[ColumnElement[bool], ...]] = {
-    Chip.NOW: (Order.status.in_(_UNDER_WAY),),
+    Chip.NOW: (Order.status.in_(values_of(STILL_OPEN)),),
     Chip.WAITS: (cast("ColumnElement[bool]", Order.waits_for_person), Order.status == Status.MANUAL_MAKE.value),
 }
 """Chips of which there are few orders at any time, each found by an index of its own, however many there ever were."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying
-from cloud.orders.states import EXPIRED, UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
 
@@ -89,7 +89,7 @@ def verdict(facts: Facts) -> Verdict:
     """What became of the order. Where something went wrong, money is what people ask about: it comes first."""
     drink, money, where = drink_phrase(facts), money_phrase(facts), money_is(facts)
     light = _light(facts, where)
-    went_wrong = facts.status in {Status.MAKE_FAILED, Status.FAILED} and where is not MoneyIs.NONE
+    went_wrong = facts.status in FAILURES and where is not MoneyIs.NONE
     return Verdict(money, drink, light) if went_wrong else Verdict(drink, money, light)
 
 

@@ -1,15 +1,30 @@
-"""The table of states: every pair of status and event, and what the table promises about money."""
+"""The table of states: every pair of status and event, and what the table promises about money. Names of groups."""
 
+import ast
 import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-from cloud.orders.states import FINAL, PAYABLE, TRANSITIONS, Event, Status, diagram, next_state
+from cloud.orders.states import (
+    DRINK_ENDED,
+    FAILURES,
+    FINAL,
+    ON_ITS_WAY,
+    PAYABLE,
+    STILL_OPEN,
+    TRANSITIONS,
+    Event,
+    Status,
+    diagram,
+    next_state,
+    values_of,
+)
 
 S, E = Status, Event
-DOCUMENT = Path(__file__).parents[3] / "docs" / "orders.md"
+ROOT = Path(__file__).parents[3]
+DOCUMENT = ROOT / "docs" / "orders.md"
 ONCE_PAID = {S.PAID, S.MAKE_PENDING, S.MANUAL_MAKE, S.SUCCESSFUL, S.MAKE_FAILED}
 UNPAID = {S.CREATED, S.PENDING, S.NOT_PAID, S.FAILED}
 ABOUT_MONEY = {
@@ -128,3 +143,20 @@ def test_the_document_tells_of_every_status_and_event() -> None:
     told = DOCUMENT.read_text(encoding="utf-8")
     missing = [word.value for word in (*Status, *Event) if f"`{word.value}`" not in told]
     assert not missing
+
+
+def groups_in(source: str) -> list[set[str]]:
+    """The statuses that each collection in a program spells out."""
+    spelled = re.compile(r"(?:S|Status)\.([A-Z_]+)(?:\.value)?")
+    return [
+        {match[1].lower() for item in node.elts if (match := spelled.fullmatch(ast.unparse(item)))}
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Set | ast.Tuple | ast.List)
+    ]
+
+
+def test_a_group_of_statuses_that_has_a_name_is_spelled_out_nowhere_else() -> None:
+    named = [set(values_of(group)) for group in (FINAL, PAYABLE, STILL_OPEN, ON_ITS_WAY, DRINK_ENDED, FAILURES)]
+    assert groups_in("status in (Status.PAID.value, S.MAKE_PENDING)") == [set(values_of(ON_ITS_WAY))]
+    sources = [path for path in (ROOT / "cloud").rglob("*.py") if path != ROOT / "cloud" / "orders" / "states.py"]
+    assert not [path for path in sources if any(group in named for group in groups_in(path.read_text()))]
