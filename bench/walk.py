@@ -63,7 +63,7 @@ WALKS = (
         "a notification becomes a command",
         ("cloud/payments/yookassa/webhook.py", "yookassa_webhook"),
         ("cloud/courier/publisher.py", "_publish"),
-        ("cloud/orders/paying.py", "payment_news"),
+        ("cloud/orders/paying.py", "payment_answered"),
     ),
     Walk(
         "a refusal becomes a return",

@@ -182,7 +182,7 @@ class Payment(Base):
     merchant_id: Mapped[str] = mapped_column(String(64))
     scenario: Mapped[str] = mapped_column(String(32))
     account_id: Mapped[str] = mapped_column(String(64))
-    """The shop it was opened at; news of another shop is never believed for it."""
+    """The shop it was opened at; an answer of another shop is never believed for it."""
     capture: Mapped[str] = mapped_column(String(16))
     status_check: Mapped[str] = mapped_column(String(16))
     """`polling`, `webhook` or `none`, frozen here."""

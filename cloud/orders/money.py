@@ -37,9 +37,9 @@ _RANK = {
 
 
 def moves_forward(before: PaymentState, after: PaymentState, had_money: bool = False) -> bool:
-    """Old news arriving late, and any news of money that has moved, moves nothing.
+    """An old answer that comes late, and any about money that has moved, moves nothing.
 
-    A payment told to be canceled that brings money after all (`had_money`: it had not before) is news.
+    One told to be canceled may bring money after all (`had_money`: it had not before).
     """
     if before is PaymentState.CANCELED:
         return after is PaymentState.CAPTURED or (after is PaymentState.HELD and not had_money)
@@ -47,7 +47,7 @@ def moves_forward(before: PaymentState, after: PaymentState, had_money: bool = F
 
 
 @dataclass(frozen=True)
-class PaymentNews:
+class PaymentAnswer:
     """What a provider says of one payment now, in our words."""
 
     state: PaymentState

@@ -1,6 +1,6 @@
 """Use cases of a payment: started, refused, told of by the provider, returned, each in the caller's transaction.
 
-Believes only `PaymentNews`, which come from our own questions to the provider (promise 5).
+Believes only a `PaymentAnswer`, which comes from our own questions to the provider (promise 5).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from cloud.orders.commissions import record_income
 from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import Order, Payment
-from cloud.orders.money import PaymentNews, PaymentState, moves_forward
+from cloud.orders.money import PaymentAnswer, PaymentState, moves_forward
 from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
@@ -100,32 +100,32 @@ def payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -
     )
 
 
-def payment_news(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
-    """What the provider says now, whatever the order's status: late, early and repeated news included (promise 7)."""
+def payment_answered(tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+    """What the provider says now, whatever the order's status, be it late, early or said before (promise 7)."""
     locked, payment = lock_order_of_payment(tx, payment_id)
-    payment.provider_payment_id = payment.provider_payment_id or news.provider_payment_id
-    payment.confirmation_url = news.confirmation_url or payment.confirmation_url
-    payment.method = news.method or payment.method
+    payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
+    payment.confirmation_url = answer.confirmation_url or payment.confirmation_url
+    payment.method = answer.method or payment.method
     if payment.paid_at is None:  # what fitted stays so: people may take a part of a hold, or let one go
-        payment.problem = payment.problem or news.problem
-    payment.hold_expires_at = news.hold_expires_at or payment.hold_expires_at
+        payment.problem = payment.problem or answer.problem
+    payment.hold_expires_at = answer.hold_expires_at or payment.hold_expires_at
     payment.checks = 0
     payment.key_refused = False
     before = PaymentState(payment.state)
-    if moves_forward(before, news.state, had_money=payment.paid_at is not None):
-        payment.state = news.state.value
+    if moves_forward(before, answer.state, had_money=payment.paid_at is not None):
+        payment.state = answer.state.value
         facts = {"order_id": locked.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
-        tx.log_after_commit(log.info, "payment %s -> %s", before.value, news.state.value, extra=facts)
-        _take_in(locked, payment, before, news, rules, now)
+        tx.log_after_commit(log.info, "payment %s -> %s", before.value, answer.state.value, extra=facts)
+        _take_in(locked, payment, before, answer, rules, now)
         mark_changed(locked)
         settle_money(locked, now)
     if payment.state == PaymentState.CAPTURED:
-        record_income(tx, payment.id, payment.captured, news.income, now)
+        record_income(tx, payment.id, payment.captured, answer.income, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
         payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
 
 
-def refund_news(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+def refund_succeeded(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund that succeeded at the provider, ours or made by people in its cabinet."""
     locked, payment = lock_order_of_payment(tx, payment_id)
     if record_refund(locked, payment, refund_id, amount, now):
@@ -218,29 +218,29 @@ def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> d
 
 
 def _take_in(
-    locked: LockedOrder, payment: Payment, before: PaymentState, news: PaymentNews, rules: Rules, now: datetime
+    locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, rules: Rules, now: datetime
 ) -> None:
-    if news.state is PaymentState.CANCELED:
-        _canceled(locked, payment, before, news, now)
+    if answer.state is PaymentState.CANCELED:
+        _canceled(locked, payment, before, answer, now)
         return
-    if news.state is PaymentState.CAPTURED:
-        payment.captured = news.captured
-        record(locked, payment, "captured", news.captured, now)
-    elif news.state is PaymentState.HELD:
+    if answer.state is PaymentState.CAPTURED:
+        payment.captured = answer.captured
+        record(locked, payment, "captured", answer.captured, now)
+    elif answer.state is PaymentState.HELD:
         record(locked, payment, "held", payment.amount, now)
-    if news.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
+    if answer.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
-        _paid(locked, payment, news, rules, now)
+        _paid(locked, payment, answer, rules, now)
 
 
-def _paid(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
+def _paid(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
     order = locked.order
     if payment.problem:
         wrong = {"order_id": order.id}
         locked.tx.log_after_commit(log.error, "money does not fit the order: %s", payment.problem, extra=wrong)
         apply_event(locked, Event.PAYMENT_WRONG, "provider", now, reason=f"wrong_{payment.problem}")
         return
-    if 0 < news.captured <= news.refunded:  # by a person in the cabinet, before we heard of it at all
+    if 0 < answer.captured <= answer.refunded:  # by a person in the cabinet, before we heard of it at all
         apply_event(locked, Event.PAYMENT_WRONG, "provider", now, reason="returned")
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
@@ -254,13 +254,15 @@ def _paid(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules
             order.due_at = now + seconds(rules.manual_make_s)
 
 
-def _canceled(locked: LockedOrder, payment: Payment, before: PaymentState, news: PaymentNews, now: datetime) -> None:
+def _canceled(
+    locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, now: datetime
+) -> None:
     payment.live = False
-    payment.cancel_reason = news.cancel_reason
+    payment.cancel_reason = answer.cancel_reason
     if before is PaymentState.HELD:
         record(locked, payment, "canceled", payment.amount, now)
         if locked.order.status == Status.SUCCESSFUL:
             locked.tx.log_after_commit(log.error, "poured, but the hold is gone", extra={"order_id": locked.order.id})
         unpaid.stop_what_nobody_pays_for(locked, now)
     else:
-        apply_event(locked, Event.PAYMENT_CANCELED, "provider", now, reason=news.cancel_reason)
+        apply_event(locked, Event.PAYMENT_CANCELED, "provider", now, reason=answer.cancel_reason)

@@ -21,7 +21,7 @@ from cloud.payments.call_decision import Attempt, Final, NeedsPerson, Retry, Set
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import AuthError, NotOurs, Ok, Rejected, next_ask
-from cloud.payments.verification import news_of
+from cloud.payments.verification import answer_of
 
 log = logging.getLogger("cloud.payments.call_worker")
 
@@ -38,7 +38,7 @@ class CallResults:
         self._clock = clock
 
     def apply(self, row: OutboxRow, decision: Final, answer: Answer | None = None) -> None:
-        """Write one decision. Nobody waits for the news of a payment that the buyer does not see."""
+        """Write one decision. Nobody waits for an answer about a payment that the buyer does not see."""
         _log(row, decision, answer)
         facts = answer.value if isinstance(answer, Ok) else None
         wait_s = self._wait_s(row, decision) if isinstance(decision, Retry) else 0.0
@@ -70,9 +70,9 @@ class CallResults:
         if row.task == Task.CREATE and not is_ours:
             return  # whoever took the opening over may have opened another payment: its buyer must not see this page
         if isinstance(facts, RefundFacts):
-            paying.refund_news(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
-        elif facts is not None and (news := news_of(facts, expected_of(locked.payment(row.subject)))) is not None:
-            paying.payment_news(locked.tx, row.subject, news, self._rules, now)
+            paying.refund_succeeded(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
+        elif facts is not None and (answer := answer_of(facts, expected_of(locked.payment(row.subject)))) is not None:
+            paying.payment_answered(locked.tx, row.subject, answer, self._rules, now)
         if row.task == Task.REFUND:
             settle_money(locked, now)  # it may have been all that stood in the way of the next
 

@@ -31,7 +31,7 @@ from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent,
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.unplaced import Unplaced
-from cloud.payments.verification import news_of
+from cloud.payments.verification import answer_of
 
 log = logging.getLogger("cloud.payments.status_poller")
 
@@ -232,13 +232,13 @@ class StatusPoller:
         payment_id = taken.id
         payment = lock_order(tx, taken.order_id).payment(payment_id)
         asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
-        news = news_of(facts, expected_of(payment))
-        if news is None:
+        answer = answer_of(facts, expected_of(payment))
+        if answer is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
         else:
-            paying.payment_news(tx, payment_id, news, self._rules, now)
+            paying.payment_answered(tx, payment_id, answer, self._rules, now)
         for refund in refunds or ():
-            paying.refund_news(tx, payment_id, refund.provider_refund_id, refund.amount, now)
+            paying.refund_succeeded(tx, payment_id, refund.provider_refund_id, refund.amount, now)
         if refunds is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # newer news came while we asked: this answer may be the older one

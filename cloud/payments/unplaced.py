@@ -27,7 +27,7 @@ from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import NotOurs, Ok
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
-from cloud.payments.verification import news_of
+from cloud.payments.verification import answer_of
 
 log = logging.getLogger("cloud.payments.status_poller")
 
@@ -137,14 +137,14 @@ def has_payment(session: Session, named: str) -> bool:
 
 def _verdict(told: StoredNotification, facts: PaymentFacts, payment: Payment | None, now: datetime) -> str:
     """What the notification has come to; "" as long as a second payment may still get money."""
-    news = news_of(facts, expected_of(payment)) if payment is not None else None
-    if payment is not None and _may_be(payment, facts) and news is not None:
+    answer = answer_of(facts, expected_of(payment)) if payment is not None else None
+    if payment is not None and _may_be(payment, facts) and answer is not None:
         return ADOPTED
     if payment is None or _may_be(payment, facts) or told.provider not in WITHOUT_KEYS:
         return "no such payment"
-    if news is None or news.state is PaymentState.PENDING:
+    if answer is None or answer.state is PaymentState.PENDING:
         return "not paid" if _is_old(told, now) else ""
-    return "not paid" if news.state is PaymentState.CANCELED else ADOPTED
+    return "not paid" if answer.state is PaymentState.CANCELED else ADOPTED
 
 
 def _may_be(payment: Payment, facts: PaymentFacts) -> bool:

@@ -1,6 +1,6 @@
-"""From a provider's answer to news an order may believe: compared with our own ledger first. Pure."""
+"""From the facts a provider told to an answer an order may believe: compared with our own ledger first. Pure."""
 
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.payments.facts import Expected, PaymentFacts, ProviderStatus, differences
 
 _STATES = {
@@ -11,13 +11,13 @@ _STATES = {
 }
 
 
-def news_of(facts: PaymentFacts, expected: Expected) -> PaymentNews | None:
+def answer_of(facts: PaymentFacts, expected: Expected) -> PaymentAnswer | None:
     """What the facts mean for the expected payment; None for a status we do not know: ask again, decide nothing."""
     state = _STATES.get(facts.status)
     if state is None:
         return None
     wrong = differences(facts, expected)
-    return PaymentNews(
+    return PaymentAnswer(
         state=state,
         provider_payment_id=facts.provider_payment_id,
         confirmation_url=facts.confirmation_url or "",

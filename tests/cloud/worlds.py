@@ -22,7 +22,7 @@ from cloud.orders import making, order_tasks, outbox, paying
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MOVED, MakeCommand, Movement, Order, OrderChange, Payment
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
@@ -119,8 +119,8 @@ class World:
         """The provider says how the payment stands."""
         captured = PRICE if state is PaymentState.CAPTURED else 0
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
-        news = PaymentNews(state=state, **(told | more))
-        self.database.transact(paying.payment_news, payment_id, news, self.rules, self.now)
+        answer = PaymentAnswer(state=state, **(told | more))
+        self.database.transact(paying.payment_answered, payment_id, answer, self.rules, self.now)
 
     def somebody_waits(self) -> bool:
         """For a lock of PostgreSQL's."""
@@ -129,7 +129,7 @@ class World:
 
     def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
         """A refund succeeded at the provider."""
-        self.database.transact(paying.refund_news, payment_id, refund_id, amount, self.now)
+        self.database.transact(paying.refund_succeeded, payment_id, refund_id, amount, self.now)
 
     def pay(self, order_id: str = "", account: Account = HOLD) -> str:
         """A paid order, its command on its way; the order's id."""

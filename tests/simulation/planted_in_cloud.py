@@ -19,7 +19,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
 from cloud.orders.models import MakeCommand, Order, Payment
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.rules import Rules
 from cloud.orders.states import Event, Status
@@ -59,8 +59,8 @@ def webhook_believed() -> Patches:
         received = receive(tx, told, now)
         paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
-            news = PaymentNews(PaymentState.HELD, told.payment_id)
-            paying.payment_news(tx, paid, news, rules_here(), now)
+            answer = PaymentAnswer(PaymentState.HELD, told.payment_id)
+            paying.payment_answered(tx, paid, answer, rules_here(), now)
         return received
 
     return [patch.object(inbox, "receive", believe)]
@@ -107,16 +107,16 @@ def holds_left() -> Patches:
 
 
 def late_money_skipped() -> Patches:
-    news_ = paying.payment_news
+    answered = paying.payment_answered
 
-    def skip(tx: Transaction, payment_id: str, news: PaymentNews, rules: Rules, now: datetime) -> None:
+    def skip(tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
         locked, payment = lock_order_of_payment(tx, payment_id)
         if now > locked.order.expires_at:
             payment.next_check_at = None
         else:
-            news_(tx, payment_id, news, rules, now)
+            answered(tx, payment_id, answer, rules, now)
 
-    return [patch.object(paying, "payment_news", skip)]
+    return [patch.object(paying, "payment_answered", skip)]
 
 
 def poller_stops() -> Patches:
@@ -190,8 +190,8 @@ def silence_is_cancelled() -> Patches:
         outcome = provider.fetch(payment.provider_payment_id or "")
         if isinstance(outcome, Ok):
             return check(self, payment)
-        news = PaymentNews(PaymentState.CANCELED, payment.provider_payment_id or "")
-        return partial(self._database.transact, paying.payment_news, payment.id, news, self._rules, self._clock())
+        answer = PaymentAnswer(PaymentState.CANCELED, payment.provider_payment_id or "")
+        return partial(self._database.transact, paying.payment_answered, payment.id, answer, self._rules, self._clock())
 
     return [patch.object(StatusPoller, "_check", guess)]
 
@@ -239,7 +239,9 @@ def refunds_asked_later() -> Patches:
 
     def refunds(self: StatusPoller, payment: Payment, provider: Provider, refunded: int) -> None:
         for told in status_poller._refunds_of(payment, provider) or () if refunded > payment.refunded else ():
-            self._database.transact(paying.refund_news, payment.id, told.provider_refund_id, told.amount, self._clock())
+            self._database.transact(
+                paying.refund_succeeded, payment.id, told.provider_refund_id, told.amount, self._clock()
+            )
 
     return [patch.object(StatusPoller, "_check", in_two_commits)]
 
@@ -247,8 +249,8 @@ def refunds_asked_later() -> Patches:
 def returned_money_pours() -> Patches:
     paid = paying._paid
 
-    def pours(locked: LockedOrder, payment: Payment, news: PaymentNews, rules: Rules, now: datetime) -> None:
-        paid(locked, payment, replace(news, refunded=0), rules, now)
+    def pours(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+        paid(locked, payment, replace(answer, refunded=0), rules, now)
 
     return [patch.object(paying, "_paid", pours)]
 

@@ -30,7 +30,7 @@ from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 from cloud.payments.reconcile.shop import Look, ShopDay
 from cloud.payments.reconcile.store import keep, row_of
-from cloud.payments.verification import news_of
+from cloud.payments.verification import answer_of
 
 log = logging.getLogger("cloud.payments.reconcile.reconciler")
 
@@ -140,8 +140,8 @@ class Reconciler:
     def _adopt(self, tx: Transaction, payment_id: str, facts: PaymentFacts) -> None:
         """A payment whose opening was never answered, as a notification of it would have had it adopted."""
         payment = tx.session.get(Payment, payment_id)
-        news = news_of(facts, expected_of(payment)) if payment is not None else None
-        if payment is not None and news is not None and payment.provider_payment_id is None:
+        answer = answer_of(facts, expected_of(payment)) if payment is not None else None
+        if payment is not None and answer is not None and payment.provider_payment_id is None:
             paying.adopt(tx, payment_id, facts.provider_payment_id, self._clock())
 
 

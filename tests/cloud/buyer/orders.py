@@ -13,7 +13,7 @@ from cloud.fleet import probes
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.orders import making, paying, scanning
 from cloud.orders.models import MakeCommand, Order, Payment
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account
 from cloud.orders.rules import Rules
@@ -120,12 +120,12 @@ class Orders:
         account = Account("Yookassa", "100500", "on_dispense", "polling")
         payment_id = f"p{len(self.payments(order_id))}-{order_id}"[:32]
         self.database.transact(paying.start_payment, order_id, account, payment_id, self.clock())
-        self.news(order_id, PaymentState.PENDING, confirmation_url="https://pay.example.org/1")
+        self.answered(order_id, PaymentState.PENDING, confirmation_url="https://pay.example.org/1")
         return order_id
 
     def not_paid(self, order_id: str = "o-1", why: str = "insufficient_funds") -> str:
         self.pending(order_id)
-        self.news(order_id, PaymentState.CANCELED, cancel_reason=why)
+        self.answered(order_id, PaymentState.CANCELED, cancel_reason=why)
         return order_id
 
     def expired(self, order_id: str = "o-1") -> str:
@@ -136,28 +136,28 @@ class Orders:
 
     def failed(self, order_id: str = "o-1") -> str:
         self.pending(order_id)
-        self.news(order_id, PaymentState.CAPTURED, captured=100, method="bank_card", problem="amount")
+        self.answered(order_id, PaymentState.CAPTURED, captured=100, method="bank_card", problem="amount")
         return order_id
 
     def returned_before(self, order_id: str = "o-1") -> str:
         """Given back in the cabinet before we heard that it was paid."""
         self.pending(order_id)
-        self.news(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
-        self.database.transact(paying.refund_news, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
+        self.answered(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
+        self.database.transact(paying.refund_succeeded, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
         return order_id
 
     def paid(self, order_id: str = "o-1", method: str = "bank_card", hold: bool = False) -> str:
         self.pending(order_id)
         if hold:
-            self.news(order_id, PaymentState.HELD, method=method)
+            self.answered(order_id, PaymentState.HELD, method=method)
         else:
-            self.news(order_id, PaymentState.CAPTURED, captured=PRICE, method=method)
+            self.answered(order_id, PaymentState.CAPTURED, captured=PRICE, method=method)
         return order_id
 
     def manual_make(self, order_id: str = "o-1") -> str:
         self.pending(order_id)
         self.clock.forward(RULES.fast_track_s + 1)
-        self.news(order_id, PaymentState.CAPTURED, captured=PRICE, method="sbp")
+        self.answered(order_id, PaymentState.CAPTURED, captured=PRICE, method="sbp")
         return order_id
 
     def sent(self, order_id: str = "o-1", **paid: Any) -> str:
@@ -219,9 +219,9 @@ class Orders:
         payment = self.payments(order_id)[-1]
         self.database.transact(_settle_returns, order_id, self.clock())
         if payment.captured:
-            self.database.transact(paying.refund_news, payment.id, "r-1", payment.captured, self.clock())
+            self.database.transact(paying.refund_succeeded, payment.id, "r-1", payment.captured, self.clock())
         else:
-            self.news(order_id, PaymentState.CANCELED)
+            self.answered(order_id, PaymentState.CANCELED)
         return order_id
 
     def payments(self, order_id: str) -> list[Payment]:
@@ -240,10 +240,10 @@ class Orders:
         with self.database.read() as session:
             return session.get_one(Order, order_id)
 
-    def news(self, order_id: str, state: PaymentState, **news: Any) -> None:
+    def answered(self, order_id: str, state: PaymentState, **more: Any) -> None:
         payment = self.payments(order_id)[-1]
-        told = replace(PaymentNews(state, f"yk-{payment.id}"), **news)
-        self.database.transact(paying.payment_news, payment.id, told, RULES, self.clock())
+        told = replace(PaymentAnswer(state, f"yk-{payment.id}"), **more)
+        self.database.transact(paying.payment_answered, payment.id, told, RULES, self.clock())
 
 
 def _settle_returns(tx: Transaction, order_id: str, now: datetime) -> None:

@@ -183,7 +183,7 @@ def test_the_second_buyer_waits_and_gets_the_button_by_itself(
     expect(page.locator("h1")).to_have_text("Сейчас платит другой покупатель")
     expect(page.locator(".left")).to_have_text(re.compile(r"^(1:00|0:5\d)$"))
     expect(page.get_by_role("button")).to_have_count(0)
-    orders.news("o-1", PaymentState.CANCELED)
+    orders.answered("o-1", PaymentState.CANCELED)
 
     expect(page.get_by_role("button", name="Оплатить")).to_be_visible()
 

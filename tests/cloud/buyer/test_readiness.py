@@ -217,7 +217,7 @@ def test_misses_from_many_places_shrink_until_somebody_pays(orders: Orders, cloc
         return left
 
     assert [held(orders.pending(f"o-{n}"), f"place {n}") for n in range(5)] == [60, 30, 15, 7.5, 0]
-    orders.news("o-4", PaymentState.CAPTURED, captured=PRICE, method="bank_card")
+    orders.answered("o-4", PaymentState.CAPTURED, captured=PRICE, method="bank_card")
     assert held(orders.pending("o-5"), "place 4") == 60
 
 
@@ -241,7 +241,7 @@ def test_a_declined_payment_frees_the_slot_at_once(services: Services, orders: O
     orders.reserves("o-1")
     assert services.asking.of_order("o-2").code == RESERVED
 
-    orders.news("o-1", PaymentState.CANCELED)
+    orders.answered("o-1", PaymentState.CANCELED)
 
     assert services.asking.of_order("o-2").code == ""
 

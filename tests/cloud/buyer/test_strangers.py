@@ -74,7 +74,7 @@ def pays_late(orders: Orders, order_id: str) -> None:
     if not orders.payments(order_id):
         orders.pay_again(order_id)
     orders.clock.forward(RULES.fast_track_s + 1)
-    orders.news(order_id, PaymentState.CAPTURED, captured=PRICE, method="sbp")
+    orders.answered(order_id, PaymentState.CAPTURED, captured=PRICE, method="sbp")
     assert orders.order(order_id).status == Status.MANUAL_MAKE
 
 

@@ -9,7 +9,7 @@ from cloud.courier.outgoing import LEASE_S
 from cloud.courier.publisher import MAX_UNANSWERED, Publisher
 from cloud.database.transaction import Transaction
 from cloud.orders import outbox, paying
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.outbox import Claim
 from cloud.orders.states import Status
@@ -49,8 +49,8 @@ def test_nothing_is_sent_that_is_not_committed(sqlite_world: World) -> None:
     sqlite_world.database.dispatchers.add(LaneWorkers({Lane.MQTT: publisher.lane_worker()}))
 
     def undone(tx: Transaction) -> None:
-        paid = PaymentNews(PaymentState.HELD, "yk-1")
-        paying.payment_news(tx, sqlite_world.payment(order_id).id, paid, sqlite_world.rules, sqlite_world.now)
+        paid = PaymentAnswer(PaymentState.HELD, "yk-1")
+        paying.payment_answered(tx, sqlite_world.payment(order_id).id, paid, sqlite_world.rules, sqlite_world.now)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from cloud.database.database import Database
 from cloud.orders import making, paying
 from cloud.orders.locked_order import lock_order, order_key
-from cloud.orders.money import PaymentNews, PaymentState
+from cloud.orders.money import PaymentAnswer, PaymentState
 from protocol.messages import Accepted, Evidence, Outcome, Progress
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.worlds import DEVICE, HOLD, ONE_STAGE, World, publish
@@ -38,8 +38,8 @@ def steps_of(world: World, order_id: str, chance: random.Random) -> list[Step]:
 
     def told(state: PaymentState) -> Step:
         captured = payment.amount if state is PaymentState.CAPTURED else 0
-        news = PaymentNews(state, payment.provider_payment_id or "", captured=captured)
-        return Step(paying.payment_news, (payment.id, news, world.rules, world.now))
+        answer = PaymentAnswer(state, payment.provider_payment_id or "", captured=captured)
+        return Step(paying.payment_answered, (payment.id, answer, world.rules, world.now))
 
     def reported(result: Result, code: str, revision: int) -> Step:
         said = Outcome(
