@@ -114,7 +114,7 @@ def connector(settings: Settings, database: Database, clock: Clock = utc_now) ->
                 authorities=settings.tbank_ca_file,
                 user_agent=f"coffee-relay/{__version__}",
                 ledger=ledger_view_of(database),
-                news_url=settings.public_url + TBANK_WEBHOOK,
+                notification_url=settings.public_url + TBANK_WEBHOOK,
                 bucket=TokenBucket(settings.tbank_rate, max(10.0, settings.tbank_rate)),
                 now=clock,
             )

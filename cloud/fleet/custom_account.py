@@ -18,7 +18,7 @@ from cloud.fleet.models import Credential, FormerCredential
 from cloud.http.addresses import is_public, normal_url
 
 CUSTOM = "Custom"
-"""The scenario, and the provider's name among stored news."""
+"""The scenario, and the provider's name among stored notifications."""
 _KIND, _ADDRESSES = "account", "addresses"
 """What of an account is marked as edited by hand."""
 MIN_SECRET = 32

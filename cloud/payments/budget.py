@@ -26,11 +26,11 @@ ENDING = "this process ends"
 
 
 class Priority(IntEnum):
-    """Who goes first. A buyer has at most a few notifications for each payment opened: news cannot starve the opening
+    """Who goes first. A buyer has at most a few notifications for each payment opened: they cannot starve the opening
     of payments, while the reverse could. From POLL on nobody waits: these share what the others leave.
     """
 
-    NEWS = 0
+    NOTIFICATION = 0
     CREATE = 1
     CAPTURE = 2
     RETURN = 3
@@ -46,7 +46,7 @@ class Priority(IntEnum):
 
 
 _KEPT_BACK = {
-    Priority.NEWS: 0.0, Priority.CREATE: 0.1, Priority.CAPTURE: 0.2, Priority.RETURN: 0.3, Priority.POLL: 0.7,
+    Priority.NOTIFICATION: 0.0, Priority.CREATE: 0.1, Priority.CAPTURE: 0.2, Priority.RETURN: 0.3, Priority.POLL: 0.7,
     Priority.RECEIPT: 0.8, Priority.UNPLACED: 0.8, Priority.RECONCILE: 0.8,
 }  # fmt: skip
 """The part of the burst that each leaves untouched for those before it."""

@@ -51,7 +51,7 @@ is well again, buyers who just paid are not kept waiting by the growing pauses o
 """
 
 
-_payment, _news = table_of(Payment), table_of(StoredNotification)
+_payment, _notification = table_of(Payment), table_of(StoredNotification)
 _now = bindparam("now", type_=UtcDateTime())
 _lease_until = bindparam("lease_until", type_=UtcDateTime())
 _is_due = due(_payment.c.next_check_at, _now, bindparam("beyond", type_=UtcDateTime()))
@@ -64,7 +64,7 @@ _WAITING = (
 )
 _later = select(func.min(_payment.c.next_check_at)).where(_payment.c.next_check_at > _now).scalar_subquery()
 _held_no_longer = bindparam("held_no_longer", type_=UtcDateTime())
-_unplaced = and_(_news.c.handled_at.is_(None), due(_news.c.look_at, _now, _held_no_longer))
+_unplaced = and_(_notification.c.handled_at.is_(None), due(_notification.c.look_at, _now, _held_no_longer))
 _WHAT_ELSE = select(_later, exists().where(_unplaced))
 _DUE = (
     select(_payment.c.id)
@@ -241,7 +241,7 @@ class StatusPoller:
             paying.refund_succeeded(tx, payment_id, refund.provider_refund_id, refund.amount, now)
         if refunds is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60))
-        if asked_again is not None:  # newer news came while we asked: this answer may be the older one
+        if asked_again is not None:  # a notification came while we asked: this answer may be older than it
             payment.next_check_at = asked_again
         else:
             payment.told_at = None
@@ -277,7 +277,7 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
 
 
 def _priority_of(is_told: bool) -> Priority:
-    return Priority.NEWS if is_told else Priority.POLL
+    return Priority.NOTIFICATION if is_told else Priority.POLL
 
 
 def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, count: int, since: datetime) -> Waiting:

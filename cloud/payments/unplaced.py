@@ -1,7 +1,7 @@
 """Notifications of payments we cannot place: our create's answer may be lost, or not stored yet, or they are forged.
 
-One that names our own payment is as good as any news: nobody else knows that id. The rest is looked at by the way, and
-never takes more than its small part of a shop's budget.
+One that names our own payment is asked about like any we can place: nobody else knows that id. The rest is looked at by
+the way, and never takes more than its small part of a shop's budget.
 """
 
 import logging
@@ -62,61 +62,62 @@ class Unplaced:
 
     def step(self, now: datetime) -> None:
         """Look at some of what is due."""
-        for news in self._database.transact(self._take, now):
+        for notification in self._database.transact(self._take, now):
             try:
-                provider = self._clients.of_account(news.account_id)
+                provider = self._clients.of_account(notification.account_id)
             except NoCredential as error:
-                log.error("%s", error, extra={"provider_payment": news.provider_payment_id})
+                log.error("%s", error, extra={"provider_payment": notification.provider_payment_id})
                 provider = None
             if provider is None:
-                self._not_ours(news)
+                self._not_ours(notification)
             else:
-                self._begin(provider, news, now)
+                self._begin(provider, notification, now)
 
-    def _begin(self, provider: Provider, news: StoredNotification, now: datetime) -> None:
-        priority = Priority.NEWS if news.our_payment else Priority.UNPLACED
+    def _begin(self, provider: Provider, notification: StoredNotification, now: datetime) -> None:
+        priority = Priority.NOTIFICATION if notification.our_payment else Priority.UNPLACED
         permit = self._clients.admission.admit(provider.gate, priority)
         if isinstance(permit, Refusal):
-            wait_s = permit.wait_s if news.our_payment else max(permit.wait_s, HELD_BACK_S)
-            self._database.transact(_look_again, news.id, now + timedelta(seconds=wait_s))
+            wait_s = permit.wait_s if notification.our_payment else max(permit.wait_s, HELD_BACK_S)
+            self._database.transact(_look_again, notification.id, now + timedelta(seconds=wait_s))
         else:
-            self._launcher.submit(permit, partial(self._adopt, provider, news, now))
+            self._launcher.submit(permit, partial(self._adopt, provider, notification, now))
 
     @staticmethod
     def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:
         is_due = due(StoredNotification.look_at, now, now + timedelta(seconds=LEASE_S))
-        open_news = select(StoredNotification).where(StoredNotification.handled_at.is_(None), is_due)
-        first = open_news.order_by(StoredNotification.our_payment == "", StoredNotification.look_at).limit(AT_ONCE)
+        unhandled = select(StoredNotification).where(StoredNotification.handled_at.is_(None), is_due)
+        first = unhandled.order_by(StoredNotification.our_payment == "", StoredNotification.look_at).limit(AT_ONCE)
         taken = tx.session.scalars(first.with_for_update(skip_locked=True)).all()
-        for news in taken:
-            news.look_at = now + timedelta(seconds=LEASE_S)
+        for notification in taken:
+            notification.look_at = now + timedelta(seconds=LEASE_S)
         return taken
 
-    def _adopt(self, provider: Provider, news: StoredNotification, now: datetime) -> Store | None:
-        outcome = provider.fetch(news.provider_payment_id)
+    def _adopt(self, provider: Provider, notification: StoredNotification, now: datetime) -> Store | None:
+        outcome = provider.fetch(notification.provider_payment_id)
         if isinstance(outcome, Ok):
-            adopted = self._database.transact(self._place, news.id, outcome.value, provider.shop.account_id)
+            adopted = self._database.transact(self._place, notification.id, outcome.value, provider.shop.account_id)
             if adopted is not None:
                 return self._check(adopted)
-        elif isinstance(outcome, NotOurs) or _is_old(news, now):
-            return partial(self._not_ours, news)
+        elif isinstance(outcome, NotOurs) or _is_old(notification, now):
+            return partial(self._not_ours, notification)
         return None
 
-    def _not_ours(self, news: StoredNotification) -> None:
-        log.warning("notification of a payment that is not ours", extra={"provider_payment": news.provider_payment_id})
-        self._database.transact(self._set_aside, news.id, "not ours")
+    def _not_ours(self, notification: StoredNotification) -> None:
+        facts = {"provider_payment": notification.provider_payment_id}
+        log.warning("notification of a payment that is not ours", extra=facts)
+        self._database.transact(self._set_aside, notification.id, "not ours")
 
-    def _place(self, tx: Transaction, news_id: int, facts: PaymentFacts, account_id: str) -> Payment | None:
+    def _place(self, tx: Transaction, notification_id: int, facts: PaymentFacts, account_id: str) -> Payment | None:
         """The payment it turned out to be, taken to be asked about. `account_id` is whose answer this is."""
         now = self._clock()
         archive.bring_back_payments(tx, [facts.metadata.get("payment", "")])
-        told = tx.session.get_one(StoredNotification, news_id)
+        told = tx.session.get_one(StoredNotification, notification_id)
         payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
         if payment is not None and payment.account_id != account_id:
             payment = None
         verdict = _verdict(told, facts, payment, now)
         if verdict:
-            self._set_aside(tx, news_id, verdict)
+            self._set_aside(tx, notification_id, verdict)
         if payment is None or verdict != ADOPTED:
             return None
         lease = now + timedelta(seconds=LEASE_S)
@@ -124,9 +125,9 @@ class Unplaced:
             return paying.adopt(tx, payment.id, facts.provider_payment_id, lease)
         return paying.adopt_second(tx, payment.id, facts.provider_payment_id, lease, now)
 
-    def _set_aside(self, tx: Transaction, news_id: int, verdict: str) -> None:
-        news = tx.session.get_one(StoredNotification, news_id)
-        news.handled_at, news.verdict = self._clock(), verdict
+    def _set_aside(self, tx: Transaction, notification_id: int, verdict: str) -> None:
+        notification = tx.session.get_one(StoredNotification, notification_id)
+        notification.handled_at, notification.verdict = self._clock(), verdict
 
 
 def has_payment(session: Session, named: str) -> bool:
@@ -151,9 +152,9 @@ def _may_be(payment: Payment, facts: PaymentFacts) -> bool:
     return payment.provider_payment_id in {None, facts.provider_payment_id}
 
 
-def _is_old(news: StoredNotification, now: datetime) -> bool:
-    return now - news.received_at > timedelta(seconds=ADOPT_FOR_S)
+def _is_old(notification: StoredNotification, now: datetime) -> bool:
+    return now - notification.received_at > timedelta(seconds=ADOPT_FOR_S)
 
 
-def _look_again(tx: Transaction, news_id: int, at: datetime) -> None:
-    tx.session.get_one(StoredNotification, news_id).look_at = at
+def _look_again(tx: Transaction, notification_id: int, at: datetime) -> None:
+    tx.session.get_one(StoredNotification, notification_id).look_at = at

@@ -80,7 +80,7 @@ WEIGHTS = {
     Kind.FORGERY: 3,
     Kind.TECHNICIAN: 3,
 }
-BROKER, PROVIDER, NEWS = "broker", "provider", "notifications"
+BROKER, PROVIDER, NOTIFICATIONS = "broker", "provider", "notifications"
 _SUDDEN = frozenset({Kind.POWER_CUT, Kind.TEST_DRINK, Kind.FORGERY, Kind.TECHNICIAN})
 """They last no time."""
 
@@ -129,7 +129,7 @@ def _whom(random: Random, kind: Kind, fleet: Fleet) -> tuple[str, ...]:
         case Kind.PROVIDER_FAULT | Kind.PROVIDER_GONE:
             return (PROVIDER,)
         case Kind.NEWS_SPOILED | Kind.FORGERY:
-            return (NEWS,)
+            return (NOTIFICATIONS,)
         case Kind.TECHNICIAN:
             return fleet.machines
         case _:

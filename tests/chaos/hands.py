@@ -17,7 +17,7 @@ from random import Random
 from agent.journal import operator_decisions
 from simulator.machine import STANDARD_MENU, Setting, When
 from simulator.machine.jobs import Sale
-from tests.chaos.deeds import BROKER, NEWS, PROVIDER, Deed, Kind, agent_of
+from tests.chaos.deeds import BROKER, NOTIFICATIONS, PROVIDER, Deed, Kind, agent_of
 from tests.chaos.provider_desk import ProviderDesk
 from tests.chaos.timeline import Timeline, utc_now
 from tests.system.restartable import Restartable
@@ -115,7 +115,7 @@ class Hands:
             world.broker.start()
         world.gate.open()
         self._desk.mend()
-        self._desk.mend_news()
+        self._desk.mend_notifications()
         for machine in world.machines.values():
             machine.controls.switch_all_off()
         self._take_dedup_away()
@@ -234,7 +234,7 @@ class Hands:
             self._world.gate.shut()
             says, who, mend = "cannot be reached", PROVIDER, self._world.gate.open
         elif deed.kind is Kind.NEWS_SPOILED:
-            says, who, mend = self._desk.spoil_news(random), NEWS, self._desk.mend_news
+            says, who, mend = self._desk.spoil_notifications(random), NOTIFICATIONS, self._desk.mend_notifications
         else:
             self._desk.slow_refunds(random.choice((None, 3.0)))
             says, who, mend = self._desk.fault(random), PROVIDER, self._desk.mend
@@ -251,4 +251,4 @@ class Hands:
         newest = [payment.id for payment, _ in payments[-10:]]
         if newest:
             lie = self._desk.forge(newest[int(deed.draw * len(newest))], Random(deed.draw))
-            self._timeline.tell(CHAOS, f"{NEWS}: a forged {lie}")
+            self._timeline.tell(CHAOS, f"{NOTIFICATIONS}: a forged {lie}")

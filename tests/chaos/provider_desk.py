@@ -43,8 +43,8 @@ class ProviderDesk:
         moment = "after the act" if fault["after_commit"] else "before the act"
         return f"{fault['kind']} on {fault['endpoint']}, {moment}, {fault['probability']:.0%} of calls"
 
-    def spoil_news(self, random: Random) -> str:
-        """Notifications are lost, copied, late or out of order until `mend_news`; in words."""
+    def spoil_notifications(self, random: Random) -> str:
+        """Notifications are lost, copied, late or out of order until `mend_notifications`; in words."""
         ways: tuple[dict[str, Any], ...] = (
             {"silent": True},
             {"lose": 0.7},
@@ -74,7 +74,7 @@ class ProviderDesk:
         self._ask("DELETE", "faults").raise_for_status()
         self._ask("PUT", "behaviour", {}).raise_for_status()
 
-    def mend_news(self) -> None:
+    def mend_notifications(self) -> None:
         self._ask("PUT", "webhooks", {}).raise_for_status()
 
     def an_hour_passes(self) -> None:

@@ -171,7 +171,7 @@ class Till:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client().post(path, data=data, **({"content_type": "application/json"} | how))
 
-    def news(self) -> list[StoredNotification]:
+    def notifications(self) -> list[StoredNotification]:
         """The notifications stored."""
         with self.world.database.read() as session:
             return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))

@@ -206,7 +206,7 @@ def refund_booked_twice() -> Patches:
 
 
 def polls_take_it_all() -> Patches:
-    """News wait in one queue with the polls of all who only look."""
+    """Notifications wait in one queue with the polls of all who only look."""
     return [
         patch.dict(budget._KEPT_BACK, dict.fromkeys(Priority, 0.0)),
         patch.object(status_poller, "_priority_of", lambda _is_told: Priority.POLL),

@@ -71,7 +71,7 @@ def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) ->
     talks = [Talk(claim, claims.messages_of(session, claim.id)) for claim in claims.claims_of(session, order_id)]
     lines = merged(
         _of_changes(changes), _of_commands(commands), _of_moves(moves), _of_tasks(tasks),
-        _of_news(session, payments), _of_talks(talks), _of_machine(session, order, now),
+        _of_notifications(session, payments), _of_talks(talks), _of_machine(session, order, now),
     )  # fmt: skip
     return WholeOrder(
         order=order,
@@ -134,7 +134,7 @@ def _of_tasks(tasks: Sequence[OutboxRow]) -> Iterator[Line]:
             yield Line(row.created_at, Who.CLOUD, row.task, words=reason, kopecks=row.amount, evidence=_known(told))
 
 
-def _of_news(session: Session, payments: Sequence[Payment]) -> Iterator[Line]:
+def _of_notifications(session: Session, payments: Sequence[Payment]) -> Iterator[Line]:
     ids = [payment.provider_payment_id for payment in payments if payment.provider_payment_id]
     if not ids:
         return

@@ -55,10 +55,10 @@ class LedgerView:
             payment = session.scalars(ours.where(Payment.account_id == self._account_id)).first()
             if payment is None:
                 return None
-            news = select(StoredNotification.body).where(
+            bodies = select(StoredNotification.body).where(
                 StoredNotification.provider == CUSTOM, StoredNotification.provider_payment_id == name
             )
-            heard = session.scalars(news.order_by(StoredNotification.id.desc()).limit(MAX_HEARD)).all()
+            heard = session.scalars(bodies.order_by(StoredNotification.id.desc()).limit(MAX_HEARD)).all()
             told = (told_of(body) for body in heard if body != ERASED)
             mine = tuple(one for one in told if one.account == self._account_id)[::-1]
             return Booked(name, payment.order_id, payment.amount, mine, is_erased=ERASED in heard)

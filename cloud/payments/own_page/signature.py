@@ -32,7 +32,7 @@ class Purpose(StrEnum):
     ANSWER = "answer"
     """The merchant's answer to either."""
     CALLBACK = "callback"
-    """The merchant's news."""
+    """The merchant's notification."""
 
 
 class NotSigned(ValueError):

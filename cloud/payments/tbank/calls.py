@@ -37,17 +37,19 @@ def is_payment_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: datetime, news_url: str) -> PreparedCall:
+def prepare_create(
+    shop: Shop, payment: NewPayment, key: str, pay_until: datetime, notification_url: str
+) -> PreparedCall:
     """`Init`. Our payment id is the OrderId: it is all that T-Bank gives back, and what an unanswered Init is found by.
 
-    `pay_until` ends the link's life (T-Bank's own default is a day); `news_url` is where notifications go.
+    `pay_until` ends the link's life (T-Bank's own default is a day); `notification_url` is where notifications go.
     """
     _check_amount(payment.amount)
     if _ORDER_ID.fullmatch(payment.payment) is None:
         raise InvalidRequest("OrderId", "1-50 letters, digits, dots, dashes and underscores")
     if len(payment.description) > MAX_DESCRIPTION:
         raise InvalidRequest("Description", f"longer than {MAX_DESCRIPTION} characters")
-    for name, url in (("SuccessURL", payment.return_url), ("NotificationURL", news_url)):
+    for name, url in (("SuccessURL", payment.return_url), ("NotificationURL", notification_url)):
         _check_url(name, url)
     body: dict[str, object] = {
         "Amount": payment.amount,
@@ -56,7 +58,7 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: datetim
         "PayType": "T" if shop.capture is CaptureMode.ON_DISPENSE else "O",
         "SuccessURL": payment.return_url,
         "FailURL": payment.return_url,
-        "NotificationURL": news_url,
+        "NotificationURL": notification_url,
         "RedirectDueDate": pay_until.isoformat(timespec="seconds"),
         "DATA": _data(payment),
     }

@@ -55,7 +55,7 @@ ONLY_BY_HAND = Rejected(BY_HAND, None, "a part went back, and T-Bank does not te
 class TBankClient:
     """One merchant's terminal at T-Bank; a `provider.Provider`. Any thread may call it; each has its own session.
 
-    `ledger` knows our payments; `news_url` is where notifications go. The longest chain of calls (an Init, the
+    `ledger` knows our payments; `notification_url` is where notifications go. The longest chain of calls (an Init, the
     search for it, its cancellation) stays within the 60 s that a claimed call is leased for.
     """
 
@@ -66,7 +66,7 @@ class TBankClient:
         *,
         user_agent: str,
         ledger: LedgerView,
-        news_url: str,
+        notification_url: str,
         authorities: str = "",
         connect_timeout_s: float = CONNECT_S,
         act_timeout_s: float = ACT_S,
@@ -78,7 +78,7 @@ class TBankClient:
     ) -> None:
         self._shop = shop
         self._ledger = ledger
-        self._news_url = news_url
+        self._notification_url = notification_url
         self._now = now
         transport = Transport(
             base_url,
@@ -105,7 +105,7 @@ class TBankClient:
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall:
         """See `calls.prepare_create`."""
-        return calls.prepare_create(self._shop, payment, key, self._now() + LINK_LIFE, self._news_url)
+        return calls.prepare_create(self._shop, payment, key, self._now() + LINK_LIFE, self._notification_url)
 
     def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""

@@ -154,7 +154,7 @@ class CustomTill:
     def verdicts(self, order_id: str, *tasks: Task) -> list[str]:
         return [row.verdict for row in self.world.rows(order_id, *tasks)]
 
-    def news(self) -> list[StoredNotification]:
+    def notifications(self) -> list[StoredNotification]:
         with self.world.database.read() as session:
             return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 

@@ -25,7 +25,7 @@ from cloud.payments.budget import (
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from tests.cloud.worlds import START
 
-URGENT = [Priority.NEWS, Priority.CREATE, Priority.CAPTURE, Priority.RETURN]
+URGENT = [Priority.NOTIFICATION, Priority.CREATE, Priority.CAPTURE, Priority.RETURN]
 
 
 def served(budget: ShopBudget, priority: Priority, now: float, waited_s: float = 0.0) -> bool:
@@ -114,13 +114,13 @@ def test_idle_work_leaves_a_slot_and_a_shop_never_has_more_than_its_share() -> N
     for _ in range(SHOP_SLOTS - 1):
         begun(budget, Priority.POLL, 0.0)
     assert refused(budget, Priority.POLL, 0.0) == BUSY
-    begun(budget, Priority.NEWS, 0.0)
-    assert refused(budget, Priority.NEWS, 0.0) == BUSY
+    begun(budget, Priority.NOTIFICATION, 0.0)
+    assert refused(budget, Priority.NOTIFICATION, 0.0) == BUSY
 
 
 def test_a_shop_that_may_be_called_more_often_has_more_slots() -> None:
     budget = ShopBudget(TokenBucket(per_second=1000.0, burst=1000.0))
-    assert sum(isinstance(budget.admit(Priority.NEWS, 0.0), Ticket) for _ in range(40)) == MOST_SLOTS
+    assert sum(isinstance(budget.admit(Priority.NOTIFICATION, 0.0), Ticket) for _ in range(40)) == MOST_SLOTS
 
 
 def test_a_slow_shop_is_polled_half_the_time_and_its_news_do_not_rest() -> None:
@@ -130,7 +130,7 @@ def test_a_slow_shop_is_polled_half_the_time_and_its_news_do_not_rest() -> None:
     budget.end(poll, 9.0)
     assert budget.is_slow(9.0)
     assert refused(budget, Priority.POLL, 17.9) == SLOW
-    assert served(budget, Priority.NEWS, 9.0)
+    assert served(budget, Priority.NOTIFICATION, 9.0)
     assert not budget.is_slow(9.0), "it answers quickly again"
     assert served(budget, Priority.POLL, 18.0)
 
@@ -147,7 +147,7 @@ def test_work_is_held_back_while_the_circuit_is_open_and_then_goes_one_at_a_time
     assert told == Refusal(CIRCUIT, 9.0)
     probe = begun(budget, Priority.CREATE, 15.0)
     assert budget.call(15.0) is None
-    assert refused(budget, Priority.NEWS, 15.0) == CIRCUIT
+    assert refused(budget, Priority.NOTIFICATION, 15.0) == CIRCUIT
     budget.answered(15.1)
     budget.end(probe, 15.1)
     assert all(served(budget, Priority.CREATE, 15.1) for _ in range(5))
@@ -155,28 +155,28 @@ def test_work_is_held_back_while_the_circuit_is_open_and_then_goes_one_at_a_time
 
 def test_what_work_calls_beyond_its_first_goes_at_once_and_is_missing_afterwards() -> None:
     budget = ShopBudget(TokenBucket(per_second=1.0, burst=4.0))
-    ticket = begun(budget, Priority.NEWS, 0.0)
+    ticket = begun(budget, Priority.NOTIFICATION, 0.0)
     assert [budget.call(0.0) for _ in range(5)] == [None] * 5
     budget.end(ticket, 0.0)
-    assert refused(budget, Priority.NEWS, 0.0) == RATE
+    assert refused(budget, Priority.NOTIFICATION, 0.0) == RATE
     assert isinstance(budget.call(0.0), Refusal), "who was not admitted has nothing in hand"
-    assert served(budget, Priority.NEWS, 2.0)
+    assert served(budget, Priority.NOTIFICATION, 2.0)
 
 
 def test_work_that_found_nothing_to_do_costs_nothing() -> None:
     budget = ShopBudget(TokenBucket(per_second=1.0, burst=1.0))
     for _ in range(9):
-        budget.end(begun(budget, Priority.NEWS, 0.0), 0.0, begun=False)
-    assert served(budget, Priority.NEWS, 0.0)
+        budget.end(begun(budget, Priority.NOTIFICATION, 0.0), 0.0, begun=False)
+    assert served(budget, Priority.NOTIFICATION, 0.0)
 
 
 def test_silence_that_was_asked_for_holds_for_all() -> None:
     budget = ShopBudget()
-    ticket = begun(budget, Priority.NEWS, 0.0)
+    ticket = begun(budget, Priority.NOTIFICATION, 0.0)
     budget.answered(0.0, pause_s=3.0)
     assert budget.call(0.0) == Refusal(RATE, 3.0)
     budget.end(ticket, 0.0)
-    assert budget.admit(Priority.NEWS, 1.0) == Refusal(RATE, 2.0)
+    assert budget.admit(Priority.NOTIFICATION, 1.0) == Refusal(RATE, 2.0)
 
 
 @given(st.integers(0, 10**6))
@@ -211,31 +211,31 @@ def test_slow_shops_together_leave_half_of_the_threads_to_the_others() -> None:
         assert isinstance(ticket, Ticket)
         clock[0] += SLOW_S + 1
         gate.end(ticket, begun=True)
-    got = [told for gate in slow for told in [admission.admit(gate, Priority.NEWS)] if isinstance(told, Permit)]
+    got = [told for gate in slow for told in [admission.admit(gate, Priority.NOTIFICATION)] if isinstance(told, Permit)]
     assert len(got) == 4
     other = a_gate(clock)
-    assert isinstance(admission.admit(other, Priority.NEWS), Permit)
+    assert isinstance(admission.admit(other, Priority.NOTIFICATION), Permit)
     admission.end(got[0])
-    assert isinstance(admission.admit(slow[-1], Priority.NEWS), Permit)
+    assert isinstance(admission.admit(slow[-1], Priority.NOTIFICATION), Permit)
 
 
 def test_polls_of_all_shops_leave_half_of_the_threads_to_who_waits() -> None:
     clock, admission = [0.0], Admission(slots=8)
     polls = [admission.admit(a_gate(clock), Priority.POLL) for _ in range(20)]
     assert sum(isinstance(told, Permit) for told in polls) == 4
-    news = [admission.admit(a_gate(clock), Priority.NEWS) for _ in range(20)]
-    assert sum(isinstance(told, Permit) for told in news) == 4
+    taken = [admission.admit(a_gate(clock), Priority.NOTIFICATION) for _ in range(20)]
+    assert sum(isinstance(told, Permit) for told in taken) == 4
 
 
 def test_who_was_refused_is_woken_by_the_first_who_ends() -> None:
     clock, admission, woken = [0.0], Admission(slots=1), list[int]()
     admission.freed = lambda: woken.append(1)
-    first = admission.admit(a_gate(clock), Priority.NEWS)
+    first = admission.admit(a_gate(clock), Priority.NOTIFICATION)
     assert isinstance(first, Permit)
     admission.end(first)
     assert woken == [], "nobody waited"
-    first = admission.admit(a_gate(clock), Priority.NEWS)
-    assert isinstance(admission.admit(a_gate(clock), Priority.NEWS), Refusal)
+    first = admission.admit(a_gate(clock), Priority.NOTIFICATION)
+    assert isinstance(admission.admit(a_gate(clock), Priority.NOTIFICATION), Refusal)
     assert isinstance(first, Permit)
     admission.end(first)
     assert woken == [1]
@@ -244,7 +244,7 @@ def test_who_was_refused_is_woken_by_the_first_who_ends() -> None:
 def test_who_waits_with_his_own_thread_gets_leave_when_it_comes_and_no_longer() -> None:
     clock, admission = [0.0], Admission(slots=1)
     gate, paused = a_gate(clock), list[float]()
-    held = admission.admit(gate, Priority.NEWS)
+    held = admission.admit(gate, Priority.NOTIFICATION)
     assert isinstance(held, Permit)
 
     def pause(seconds: float) -> None:
@@ -275,7 +275,7 @@ def test_a_claim_that_fails_gives_its_permits_back() -> None:
     """Regression: each failure of the database closed one of the shop's slots for good (world 268)."""
     gate, admission = a_gate([0.0]), Admission()
     launcher = Launcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
-    waiting = [Waiting("north", "Yookassa", "100500", Priority.NEWS, 1, START)]
+    waiting = [Waiting("north", "Yookassa", "100500", Priority.NOTIFICATION, 1, START)]
 
     def fails(_of: Waiting, _limit: int) -> list[Work]:
         raise OSError("the database is away")
@@ -293,13 +293,13 @@ def test_a_slot_is_held_while_the_shop_is_asked_and_not_while_its_answer_is_stor
     launcher = Launcher(admission, lambda _of: gate, ThreadPool("nobody", 0))
 
     def look() -> None:
-        told.append(type(admission.admit(gate, Priority.NEWS)))
+        told.append(type(admission.admit(gate, Priority.NOTIFICATION)))
 
     def work() -> Store:
         look()
         return look
 
-    permit = admission.admit(gate, Priority.NEWS)
+    permit = admission.admit(gate, Priority.NOTIFICATION)
     assert isinstance(permit, Permit)
     launcher.submit(permit, work)
     assert told == [Refusal, Permit]

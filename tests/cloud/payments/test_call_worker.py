@@ -218,7 +218,7 @@ def all_slots_taken(till: Till, order_id: str) -> Iterator[None]:
     """Our own limit lets nobody call this shop."""
     gate, admission, taken = till.shops.gate_of(till.world.payment(order_id)), till.shops.admission, list[Permit]()
     assert gate is not None
-    while isinstance(told := admission.admit(gate, Priority.NEWS), Permit):
+    while isinstance(told := admission.admit(gate, Priority.NOTIFICATION), Permit):
         taken.append(told)
     yield
     for permit in taken:

@@ -89,7 +89,7 @@ def test_forty_webhooks_at_once_and_two_workers_pour_once_and_move_money_once(ti
         assert len(world.commands(order_id)) == 1
         assert len(world.rows(order_id, Task.MAKE)) == 1
         assert world.ledger(order_id) == {"held": PRICE}
-    assert sorted(news.times for news in till.news()) == [13, 13, 14]
+    assert sorted(notification.times for notification in till.notifications()) == [13, 13, 14]
 
 
 def test_two_call_workers_at_once_move_money_once(till: Till) -> None:

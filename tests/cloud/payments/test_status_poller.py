@@ -67,7 +67,7 @@ def test_news_twice_pours_once_and_moves_money_once(till: Till) -> None:
     for _ in range(5):
         till.look_at(order_id)
     assert len(till.world.commands(order_id)) == 1
-    assert [news.times for news in till.news()] == [5]
+    assert [notification.times for notification in till.notifications()] == [5]
     assert till.world.ledger(order_id) == {"held": PRICE}
 
 
@@ -117,10 +117,10 @@ def test_news_before_our_create_was_answered_is_adopted(till: Till) -> None:
     [there] = till.payments_there()
     till.yookassa.pay(there["id"])
     till.post(till.notification(there["id"]))
-    [news] = till.news()
-    assert news.handled_at is None
+    [notification] = till.notifications()
+    assert notification.handled_at is None
     till.poller.step(till.world.now)
-    assert till.news()[0].verdict == "adopted"
+    assert till.notifications()[0].verdict == "adopted"
     till.poller.step(till.world.now)
     assert till.world.status(order_id) == "paid"
     till.work(5)
@@ -136,7 +136,7 @@ def test_a_payment_that_is_not_of_our_making_is_set_aside(till: Till, ours: bool
     till.yookassa.pay(stranger["id"])
     till.post(till.notification(stranger["id"]))
     till.work()
-    assert till.news()[-1].verdict == "no such payment"
+    assert till.notifications()[-1].verdict == "no such payment"
     assert till.world.status(order_id) == "pending", "one payment of ours is one at the provider"
 
 
@@ -146,7 +146,7 @@ def test_a_payment_of_nobodys_shop_is_set_aside(till: Till) -> None:
     till.post(body)
     till.post(body | {"object": body["object"] | {"recipient": {"account_id": ACCOUNT}}})  # type: ignore[operator]  # a dict
     till.work()
-    assert [news.verdict for news in till.news()] == ["not ours"]
+    assert [notification.verdict for notification in till.notifications()] == ["not ours"]
 
 
 @pytest.mark.both_databases
@@ -159,10 +159,10 @@ def test_a_forged_notification_of_a_payment_not_yet_known_does_not_hide_the_real
     real = till.notification(there["id"])
     till.post(real | {"object": real["object"] | {"recipient": {"account_id": "666"}}})
     till.poller.step(till.world.now)
-    assert till.news()[0].verdict == "not ours"
+    assert till.notifications()[0].verdict == "not ours"
     till.post(real)
     till.poller.step(till.world.now)
-    assert till.news()[0].verdict == "adopted"
+    assert till.notifications()[0].verdict == "adopted"
     till.work()
     assert till.world.status(order_id) == "paid"
 
@@ -176,9 +176,9 @@ def test_unplaced_news_is_tried_for_a_day_while_the_provider_is_away(sqlite_till
     till.post(till.notification(there["id"]))
     till.fault(FaultKind.ERROR_500, Endpoint.ANY, times=None)
     till.work(3600)
-    assert till.news()[0].handled_at is None
+    assert till.notifications()[0].handled_at is None
     till.work(ADOPT_FOR_S)
-    assert till.news()[0].verdict == "not ours"
+    assert till.notifications()[0].verdict == "not ours"
 
 
 def test_news_of_a_scenario_that_is_not_available_is_set_aside(sqlite_world: World) -> None:
@@ -191,7 +191,7 @@ def test_news_of_a_scenario_that_is_not_available_is_set_aside(sqlite_world: Wor
         told = {"id": "2d-1", "status": "succeeded", "recipient": {"account_id": ACCOUNT}}
         till.post({"event": "payment.succeeded", "object": told})
         poller.step(sqlite_world.now)
-        assert till.news()[0].verdict == "not ours"
+        assert till.notifications()[0].verdict == "not ours"
 
 
 def test_a_refund_made_in_the_cabinet_is_found_and_not_made_again(till: Till) -> None:

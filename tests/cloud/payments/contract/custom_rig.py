@@ -58,8 +58,8 @@ class CustomRig:
     other_shop = Shop("south-coffee", "an-agreed-secret-of-the-southern-merchant")
     lists = False
     cancels_unpaid = False
-    news_path = "/v1/custom-callback"
-    news_accepted = ""
+    notification_path = "/v1/custom-callback"
+    notification_accepted = ""
 
     def __init__(self, clock: Clock, world: World | None = None) -> None:
         self.clock = AdvancingClock(clock)
@@ -79,7 +79,7 @@ class CustomRig:
     def _connect(self, shop: Shop, books: LedgerView, patience_s: float) -> Provider:
         client = WithBuyer(
             shop, self._addresses(shop), books, user_agent="CoffeeRelay/contract",
-            callback_url=f"https://coffee.example.org{self.news_path}", act_timeout_s=patience_s,
+            callback_url=f"https://coffee.example.org{self.notification_path}", act_timeout_s=patience_s,
             ask_timeout_s=patience_s, bucket=TokenBucket(1e6, 1e6), breaker=CircuitBreaker(failures=1000),
             now=self.clock,
         )  # fmt: skip
@@ -137,11 +137,11 @@ class CustomRig:
             told["account"] = self.other_shop.account_id
         return json.dumps(envelope(self.shop.secret_key, "answer", told)).encode()
 
-    def news(self, payment_id: str) -> bytes:
+    def notification(self, payment_id: str) -> bytes:
         told = self.merchant.books.find(payment_id).told(self.shop.account_id)
         return self._callback(told, self.shop.secret_key)
 
-    def forged_news(self, payment_id: str) -> bytes:
+    def forged_notification(self, payment_id: str) -> bytes:
         told = self.merchant.books.find(payment_id).told(self.shop.account_id)
         return self._callback(told | {"status": "succeeded"}, "a guess")
 
@@ -151,8 +151,8 @@ class CustomRig:
         whole = told | {"nonce": nonce, "time": int(self.clock().timestamp())}
         return json.dumps(envelope(secret, "callback", whole)).encode()
 
-    def post_news(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
-        return client.post(self.news_path, data=body, content_type="application/json")
+    def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
+        return client.post(self.notification_path, data=body, content_type="application/json")
 
     def close(self) -> None:
         for client in self._clients:

@@ -44,9 +44,9 @@ class ProviderRig(Protocol):
     """It can list payments of a window; else a list is refused with the code `no_list`."""
     cancels_unpaid: bool
     """A payment nobody has paid can be cancelled."""
-    news_path: str
+    notification_path: str
     """The cloud's door for its notifications."""
-    news_accepted: str
+    notification_accepted: str
     """The exact text of the answer that ends redelivery; empty: any text."""
 
     def connect(self, shop: Shop, patience_s: float = 30.0) -> Provider:
@@ -84,13 +84,13 @@ class ProviderRig(Protocol):
     def twisted(self, answer: bytes, *, status: bool = False, amount: bool = False, shop: bool = False) -> bytes:
         """The provider's answer about one payment, telling an unknown status, another sum or another shop."""
 
-    def news(self, payment_id: str) -> bytes:
+    def notification(self, payment_id: str) -> bytes:
         """The notification the provider would send of this payment now."""
 
-    def forged_news(self, payment_id: str) -> bytes:
+    def forged_notification(self, payment_id: str) -> bytes:
         """A notification by somebody else which says that the payment is paid."""
 
-    def post_news(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
+    def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
         """The notification arrives, `forged` from where a forger sits."""
 
     def close(self) -> None: ...

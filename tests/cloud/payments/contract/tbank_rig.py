@@ -31,8 +31,8 @@ class TBankRig:
     other_shop = Shop("1700000000002DEMO", "password_south")
     lists = False
     cancels_unpaid = True
-    news_path = "/v1/tbank-webhook"
-    news_accepted = "OK"
+    notification_path = "/v1/tbank-webhook"
+    notification_accepted = "OK"
 
     def __init__(self, clock: Clock, world: World | None = None) -> None:
         terminals = [Terminal(key=shop.account_id, password=shop.secret_key) for shop in (self.shop, self.other_shop)]
@@ -52,7 +52,7 @@ class TBankRig:
             self.wire.url,
             user_agent="CoffeeRelay/contract",
             ledger=books,
-            news_url=NEWS_URL,
+            notification_url=NEWS_URL,
             act_timeout_s=patience_s,
             ask_timeout_s=patience_s,
             bucket=TokenBucket(1e6, 1e6),
@@ -107,14 +107,14 @@ class TBankRig:
             told["TerminalKey"] = self.other_shop.account_id
         return json.dumps(told).encode()
 
-    def news(self, payment_id: str) -> bytes:
+    def notification(self, payment_id: str) -> bytes:
         return json.dumps(notification(self.bank.bank.find(payment_id), self.shop.secret_key, numbers=False)).encode()
 
-    def forged_news(self, payment_id: str) -> bytes:
+    def forged_notification(self, payment_id: str) -> bytes:
         return forged(self.bank.bank.find(payment_id), {"Status": "CONFIRMED"}, "a guess")
 
-    def post_news(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
-        return client.post(self.news_path, data=body, content_type="application/json")
+    def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
+        return client.post(self.notification_path, data=body, content_type="application/json")
 
     def close(self) -> None:
         for client in self._clients:

@@ -45,15 +45,15 @@ def test_the_same_news_any_number_of_times_pours_once(till: ContractTill) -> Non
         till.tell(order_id)
         till.work()
     assert len(till.world.commands(order_id)) == 1
-    assert [news.times for news in till.news()] == [5]
+    assert [notification.times for notification in till.notifications()] == [5]
     assert till.world.ledger(order_id) == {"held": PRICE}
 
 
 def test_old_news_after_new_changes_nothing(till: ContractTill) -> None:
     order_id = till.open()
-    pending = till.rig.news(till.payment_id(order_id))
+    pending = till.rig.notification(till.payment_id(order_id))
     till.rig.buyer_pays(till.payment_id(order_id))
-    held = till.rig.news(till.payment_id(order_id))
+    held = till.rig.notification(till.payment_id(order_id))
     till.tell(order_id)
     till.work()
     till.world.publish(order_id)
@@ -69,18 +69,18 @@ def test_old_news_after_new_changes_nothing(till: ContractTill) -> None:
 def test_forged_news_changes_nothing(till: ContractTill) -> None:
     order_id = till.open()
     till.work()
-    answer = till.post(till.rig.forged_news(till.payment_id(order_id)), forged=True)
+    answer = till.post(till.rig.forged_notification(till.payment_id(order_id)), forged=True)
     till.work()
     assert answer.status_code == 403
-    assert till.news() == []
+    assert till.notifications() == []
     assert till.world.status(order_id) == Status.PENDING
 
 
 @pytest.mark.parametrize("nonsense", [b"", b"[]", b"null", b"{}", b"\xff\xfe", b'{"a":' * 5000, b"x" * 100_000])
 def test_nonsense_at_the_door_is_refused(till: ContractTill, nonsense: bytes) -> None:
-    answer = till.rig.post_news(till.client(), nonsense)
+    answer = till.rig.post_notification(till.client(), nonsense)
     assert answer.status_code == 400
-    assert till.news() == []
+    assert till.notifications() == []
 
 
 @pytest.mark.usefixtures("opens_by_call")
@@ -90,7 +90,7 @@ def test_news_before_our_own_create_was_answered_is_adopted(till: ContractTill) 
     assert till.press(order_id).status_code == 503
     [payment_id] = till.rig.payments()
     till.rig.buyer_pays(payment_id)
-    till.post(till.rig.news(payment_id))
+    till.post(till.rig.notification(payment_id))
     till.poller.step(till.world.now)
     assert till.payment_id(order_id) == payment_id
     till.work(10)
@@ -103,9 +103,9 @@ def test_news_of_a_payment_nobody_asked_for_is_kept_and_moves_nothing(till: Cont
     order_id = till.open()
     stranger = till.stranger()
     till.rig.buyer_pays(stranger)
-    till.post(till.rig.news(stranger))
+    till.post(till.rig.notification(stranger))
     till.work(1)
-    assert [news.provider_payment_id for news in till.news()] == [stranger]
+    assert [notification.provider_payment_id for notification in till.notifications()] == [stranger]
     assert till.world.status(order_id) == Status.PENDING
 
 

@@ -91,13 +91,13 @@ class ContractTill:
 
     def tell(self, order_id: str) -> TestResponse:
         """The provider sends its news."""
-        return self.post(self.rig.news(self.payment_id(order_id)))
+        return self.post(self.rig.notification(self.payment_id(order_id)))
 
     def post(self, body: bytes, forged: bool = False) -> TestResponse:
-        answer = self.rig.post_news(self.client(), body, forged)
+        answer = self.rig.post_notification(self.client(), body, forged)
         if not forged:
             assert answer.status_code == 200, answer.text
-            assert self.rig.news_accepted in {"", answer.text}
+            assert self.rig.notification_accepted in {"", answer.text}
         return answer
 
     def work(self, seconds: float = 0.0) -> None:
@@ -113,7 +113,7 @@ class ContractTill:
     def money(self, order_id: str) -> Money:
         return self.rig.money(self.payment_id(order_id))
 
-    def news(self) -> list[StoredNotification]:
+    def notifications(self) -> list[StoredNotification]:
         with self.world.database.read() as session:
             return list(session.scalars(select(StoredNotification).order_by(StoredNotification.id)))
 

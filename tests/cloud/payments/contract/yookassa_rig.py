@@ -29,8 +29,8 @@ class YooKassaRig:
     other_shop = Shop("100501", "test_south")
     lists = True
     cancels_unpaid = False
-    news_path = "/v1/yook-pay-webhook"
-    news_accepted = ""
+    notification_path = "/v1/yook-pay-webhook"
+    notification_accepted = ""
 
     def __init__(self, clock: Clock, world: World | None = None) -> None:
         shops = [SimulatedShop(id=shop.account_id, secret=shop.secret_key) for shop in (self.shop, self.other_shop)]
@@ -97,17 +97,17 @@ class YooKassaRig:
             told["recipient"]["account_id"] = self.other_shop.account_id
         return json.dumps(told).encode()
 
-    def news(self, payment_id: str) -> bytes:
+    def notification(self, payment_id: str) -> bytes:
         told = self._shop.payment(payment_id)
         return json.dumps({"type": "notification", "event": f"payment.{told['status']}", "object": told}).encode()
 
-    def forged_news(self, payment_id: str) -> bytes:
+    def forged_notification(self, payment_id: str) -> bytes:
         told = self._shop.payment(payment_id) | {"status": "succeeded", "paid": True}
         return json.dumps({"type": "notification", "event": "payment.succeeded", "object": told}).encode()
 
-    def post_news(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
+    def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
         sender = {"REMOTE_ADDR": FORGERS_ADDRESS if forged else PROVIDERS_ADDRESS}
-        return client.post(self.news_path, data=body, content_type="application/json", environ_base=sender)
+        return client.post(self.notification_path, data=body, content_type="application/json", environ_base=sender)
 
     def close(self) -> None:
         for client in self._clients:

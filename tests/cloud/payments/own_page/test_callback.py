@@ -56,8 +56,8 @@ def test_a_callback_is_stored_and_makes_us_ask(till: CustomTill) -> None:
     till.work()
     assert say(till, order_id) == (200, "stored")
     assert till.world.status(order_id) == "pending"
-    [news] = till.news()
-    assert (news.provider, news.verdict, news.times) == ("Custom", "asked", 1)
+    [notification] = till.notifications()
+    assert (notification.provider, notification.verdict, notification.times) == ("Custom", "asked", 1)
     till.work()
     assert till.world.status(order_id) == "pending", "the merchant's own answer says that nobody has paid"
     assert till.world.ledger(order_id) == {}
@@ -85,7 +85,7 @@ def test_what_is_not_right_is_refused_and_nothing_is_kept_of_it(
     till = callbacks_only
     order_id = till.open_payment()
     assert say(till, order_id, **how) == answer
-    assert till.news() == []
+    assert till.notifications() == []
     till.work(5)
     assert till.world.status(order_id) == "pending"
 
@@ -95,7 +95,7 @@ def test_what_is_not_right_is_refused_and_nothing_is_kept_of_it(
 )
 def test_what_is_no_envelope_is_refused(callbacks_only: CustomTill, body: bytes) -> None:
     assert callbacks_only.post(body).status_code == 400
-    assert callbacks_only.news() == []
+    assert callbacks_only.notifications() == []
 
 
 def test_too_much_at_once_is_refused(callbacks_only: CustomTill) -> None:
@@ -118,8 +118,8 @@ def test_a_repeat_signed_anew_is_taken_and_changes_nothing(callbacks_only: Custo
     till.world.clock.advance(200)
     assert say(till, order_id) == (200, "stored")
     till.work()
-    [news] = till.news()
-    assert news.times == 2
+    [notification] = till.notifications()
+    assert notification.times == 2
     assert till.world.ledger(order_id) == {"captured": PRICE}
     assert len(till.world.commands(order_id)) == 1
 
@@ -166,7 +166,7 @@ def test_a_callback_of_one_merchant_says_nothing_of_anothers_payment(callbacks_o
     assert say(till, order_id, OTHER_SECRET)[0] == 403
     assert till.world.payment(order_id).told_at is None, "nobody is asked for it"
     till.work(5)
-    assert [news.verdict for news in till.news()] == ["not ours"]
+    assert [notification.verdict for notification in till.notifications()] == ["not ours"]
     assert till.world.status(order_id) == "pending"
 
 
@@ -203,7 +203,7 @@ def test_a_payment_nobody_knows_is_kept_and_answered(
     assert say(till, order_id, payment="nobody.1772447400") == (200, "stored")
     till.work()
     assert "not ours" in caplog.text
-    assert [news.verdict for news in till.news()] == ["not ours"]
+    assert [notification.verdict for notification in till.notifications()] == ["not ours"]
 
 
 def test_too_many_callbacks_of_payments_nobody_knows_are_refused(
@@ -245,7 +245,7 @@ def test_what_may_be_read_back_is_asked_about_once_it_is_stored(callbacks_only: 
 def test_odd_characters_are_kept_by_every_database(till: CustomTill) -> None:
     order_id = till.open_payment()
     assert say(till, order_id, order="a\x00b", reason="\u2028") == (200, "stored")
-    assert json.loads(till.news()[0].body)["order"] == "a\x00b"
+    assert json.loads(till.notifications()[0].body)["order"] == "a\x00b"
 
 
 @pytest.mark.any_database
@@ -287,4 +287,4 @@ def test_forty_callbacks_at_once_pour_once(till: CustomTill) -> None:
     till.work()
     assert till.world.status(order_id) == "paid"
     assert len(till.world.commands(order_id)) == 1
-    assert sorted(news.times for news in till.news()) == [13, 13, 14]
+    assert sorted(notification.times for notification in till.notifications()) == [13, 13, 14]

@@ -331,7 +331,7 @@ def test_money_given_back_after_its_buyer_was_forgotten_is_booked_all_the_same(c
     world.report(order_id, Result.DONE)
     till.work()
     world.database.transact(forget_buyer, order_id, "anna", "asked", world.now)
-    assert not any("bank_card" in news.body for news in till.news())
+    assert not any("bank_card" in notification.body for notification in till.notifications())
     till.merchant.books.refund(till.name(order_id), "by-hand-1", PRICE)
     assert till.hear() == [200]
     till.work()

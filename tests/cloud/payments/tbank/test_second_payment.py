@@ -139,7 +139,7 @@ def test_one_that_nobody_pays_changes_nothing(till: TwoPages) -> None:
     till.rig.bank.bank.decline(second, "insufficient_funds")
     till.work(60)
     assert (till.world.status(order_id), till.payments(order_id)) == (Status.PENDING, 1)
-    assert [(news.verdict, news.handled_at is None) for news in till.news()] == [("not paid", False)]
+    assert [(told.verdict, told.handled_at is None) for told in till.notifications()] == [("not paid", False)]
 
 
 def test_another_merchants_terminal_adds_nothing_to_our_order(till: TwoPages) -> None:
@@ -157,7 +157,7 @@ def test_another_merchants_terminal_adds_nothing_to_our_order(till: TwoPages) ->
     till.rig.buyer_pays(theirs)
     till.tell_of(theirs, other)
     assert (till.world.status(order_id), till.payments(order_id)) == (Status.PENDING, 1)
-    assert [news.verdict for news in till.news()] == ["no such payment"]
+    assert [notification.verdict for notification in till.notifications()] == ["no such payment"]
 
 
 def test_who_has_lost_his_opening_shows_nobody_the_page_he_opened(till: TwoPages) -> None:

@@ -51,8 +51,8 @@ def send(client: FlaskClient, body: dict[str, Any]) -> TestResponse:
 def test_the_answer_is_ok_and_nothing_else(till: ContractTill) -> None:
     answer = send(till.client(), told(till))
     assert (answer.status_code, answer.data) == (200, b"OK")
-    [news] = till.news()
-    assert (news.provider, news.provider_payment_id, news.times) == ("tbank", "700", 1)
+    [notification] = till.notifications()
+    assert (notification.provider, notification.provider_payment_id, notification.times) == ("tbank", "700", 1)
 
 
 @pytest.mark.both_databases
@@ -61,30 +61,30 @@ def test_a_known_payment_is_asked_about_at_once(till: ContractTill) -> None:
     till.work()
     till.tell(order_id)
     assert till.world.payment(order_id).next_check_at == till.world.now
-    assert till.news()[0].verdict == "asked"
+    assert till.notifications()[0].verdict == "asked"
 
 
 def test_no_card_and_no_token_is_stored(till: ContractTill) -> None:
     message = told(till)
     send(till.client(), message)
-    [news] = till.news()
+    [notification] = till.notifications()
     for name in ("Pan", "ExpDate", "CardId", "Token"):
-        assert name not in news.body
-        assert str(message[name]) not in news.body
+        assert name not in notification.body
+        assert str(message[name]) not in notification.body
 
 
 @pytest.mark.parametrize("name", ["Status", "Amount", "PaymentId", "OrderId", "Success", "TerminalKey", "Token"])
 def test_an_altered_notification_changes_nothing(till: ContractTill, name: str) -> None:
     answer = send(till.client(), told(till) | {name: "7"})
     assert answer.status_code == 403
-    assert till.news() == []
+    assert till.notifications() == []
 
 
 def test_a_notification_without_a_token_changes_nothing(till: ContractTill) -> None:
     message = told(till)
     del message["Token"]
     assert send(till.client(), message).status_code == 403
-    assert till.news() == []
+    assert till.notifications() == []
 
 
 @pytest.mark.both_databases
@@ -94,7 +94,7 @@ def test_another_merchants_password_signs_nothing_here(till: ContractTill) -> No
     assert send(till.client(), forged).status_code == 403
     unknown = told(till, TerminalKey=till.rig.other_shop.account_id)
     assert send(till.client(), unknown).status_code == 403
-    assert till.news() == []
+    assert till.notifications() == []
 
 
 def test_a_shop_of_another_provider_is_no_terminal(till: ContractTill) -> None:
@@ -158,15 +158,15 @@ def test_who_says_that_a_terminal_is_his_too_keeps_nothing_from_its_merchant(til
 )
 def test_numbers_texts_and_new_fields_are_all_the_same(till: ContractTill, fields: dict[str, Any]) -> None:
     assert send(till.client(), told(till, **fields)).data == b"OK"
-    assert till.news()[0].provider_payment_id == "700"
+    assert till.notifications()[0].provider_payment_id == "700"
 
 
 @pytest.mark.parametrize("fields", [{"PaymentId": None}, {"PaymentId": ""}, {"PaymentId": "../7"}, {"PaymentId": True}])
 def test_signed_news_of_no_payment_is_kept_and_asks_nothing(till: ContractTill, fields: dict[str, Any]) -> None:
     assert send(till.client(), told(till, Status="COMPLETED", **fields)).data == b"OK"
-    [news] = till.news()
-    assert news.provider_payment_id == ""
-    assert news.handled_at is not None
+    [notification] = till.notifications()
+    assert notification.provider_payment_id == ""
+    assert notification.handled_at is not None
 
 
 @pytest.mark.both_databases
@@ -176,7 +176,7 @@ def test_repeats_are_counted_and_other_news_is_other_news(till: ContractTill) ->
         send(client, told(till))
     send(client, told(till, Status="REFUNDED"))
     send(client, told(till, Status="REFUNDED", Amount=5000))
-    assert [(news.times, news.dedupe_key.split("|")[2]) for news in till.news()] == [
+    assert [(notification.times, notification.dedupe_key.split("|")[2]) for notification in till.notifications()] == [
         (3, "CONFIRMED"),
         (1, "REFUNDED"),
         (1, "REFUNDED"),
@@ -187,9 +187,9 @@ def test_news_that_was_set_aside_is_looked_at_again_when_it_is_repeated(till: Co
     client = till.client()
     send(client, told(till))
     till.poller.step(till.world.now)
-    assert till.news()[0].handled_at is not None
+    assert till.notifications()[0].handled_at is not None
     send(client, told(till))
-    assert till.news()[0].handled_at is None
+    assert till.notifications()[0].handled_at is None
 
 
 def test_too_much_news_of_unknown_payments_is_refused_and_comes_again(
@@ -200,7 +200,7 @@ def test_too_much_news_of_unknown_payments_is_refused_and_comes_again(
     answers = [send(client, told(till, PaymentId=str(number))) for number in (1, 2, 3)]
     assert [answer.status_code for answer in answers] == [200, 200, 503]
     assert send(client, told(till, PaymentId="1")).status_code == 200, "a repeat takes no room"
-    assert [news.provider_payment_id for news in till.news()] == ["1", "2"]
+    assert [notification.provider_payment_id for notification in till.notifications()] == ["1", "2"]
 
 
 def test_a_question_at_the_door_is_no_notification(till: ContractTill) -> None:

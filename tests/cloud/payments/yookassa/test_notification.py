@@ -97,22 +97,22 @@ def test_no_text_upsets_the_address_check(remote: str, forwarded: str) -> None:
 @pytest.mark.parametrize("name", GOOD)
 def test_every_notification_sample_is_read(name: str) -> None:
     told: Any = sample(name)
-    news = parse_notification((SAMPLES / f"{name}.json").read_bytes())
-    assert news.event == told["event"]
-    assert news.dedupe_key == f"{told['event']}|{told['object']['id']}|{told['object']['status']}"
-    assert json.loads(news.body) == told
-    assert news.account_id == told["object"].get("recipient", {}).get("account_id", "")
+    notification = parse_notification((SAMPLES / f"{name}.json").read_bytes())
+    assert notification.event == told["event"]
+    assert notification.dedupe_key == f"{told['event']}|{told['object']['id']}|{told['object']['status']}"
+    assert json.loads(notification.body) == told
+    assert notification.account_id == told["object"].get("recipient", {}).get("account_id", "")
 
 
 def test_a_refund_names_its_payment_and_a_stranger_names_none() -> None:
-    def news(name: str) -> Notification:
+    def notification(name: str) -> Notification:
         return parse_notification((SAMPLES / "webhooks" / f"{name}.json").read_bytes())
 
-    assert news("refund.succeeded").payment_id == "31374cc8-000f-5000-8000-1a2b3c4d5e6f"
-    payment = news("payment.succeeded-sbp")
+    assert notification("refund.succeeded").payment_id == "31374cc8-000f-5000-8000-1a2b3c4d5e6f"
+    payment = notification("payment.succeeded-sbp")
     assert payment.payment_id == payment.dedupe_key.split("|")[1]
-    assert news("payment_method.active").payment_id == ""
-    assert news("unknown-event").payment_id
+    assert notification("payment_method.active").payment_id == ""
+    assert notification("unknown-event").payment_id
 
 
 def envelope(**changes: object) -> bytes:
@@ -170,11 +170,11 @@ def test_arbitrary_bytes_raise_nothing_else(body: bytes) -> None:
 
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=80) | st.integers() | st.none())
 def test_arbitrary_fields_give_a_bounded_key_or_nothing(event: str, object_id: str, status: object) -> None:
-    news = parsed(envelope(event=event, object={"id": object_id, "status": status}))
-    assert news is None or (len(news.dedupe_key) <= 200 and news.dedupe_key.count("|") == 2)
+    notification = parsed(envelope(event=event, object={"id": object_id, "status": status}))
+    assert notification is None or (len(notification.dedupe_key) <= 200 and notification.dedupe_key.count("|") == 2)
 
 
 @given(st.from_regex(r"[a-z_]{1,20}\.[a-z_]{1,20}", fullmatch=True), st.from_regex(r"[0-9a-f-]{1,64}", fullmatch=True))
 def test_well_formed_news_is_always_read(event: str, object_id: str) -> None:
-    news = parsed(envelope(event=event, object={"id": object_id}))
-    assert news is not None or event.startswith("_") or "._" in event
+    notification = parsed(envelope(event=event, object={"id": object_id}))
+    assert notification is not None or event.startswith("_") or "._" in event

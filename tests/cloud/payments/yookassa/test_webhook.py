@@ -44,10 +44,10 @@ def sent_from(till: Till, address: str, **headers: str) -> int:
 @pytest.mark.any_database
 def test_a_notification_is_stored_before_it_is_answered(till: Till) -> None:
     assert till.post(HINT).status_code == 200
-    [news] = till.news()
-    assert (news.dedupe_key, news.provider_payment_id) == ("payment.succeeded|2d-1|succeeded", "2d-1")
-    assert json.loads(news.body) == HINT
-    assert (news.received_at, news.times, news.handled_at) == (till.world.now, 1, None)
+    [notification] = till.notifications()
+    assert (notification.dedupe_key, notification.provider_payment_id) == ("payment.succeeded|2d-1|succeeded", "2d-1")
+    assert json.loads(notification.body) == HINT
+    assert (notification.received_at, notification.times, notification.handled_at) == (till.world.now, 1, None)
 
 
 def test_the_provider_is_not_asked_while_the_webhook_waits(sqlite_till: Till) -> None:
@@ -70,7 +70,7 @@ def test_a_notification_wakes_the_worker_and_a_repeat_does_so_again(till: Till) 
 def test_a_repeat_is_counted_and_stored_once(till: Till) -> None:
     for _ in range(3):
         assert till.post(HINT).status_code == 200
-    assert [news.times for news in till.news()] == [3]
+    assert [notification.times for notification in till.notifications()] == [3]
 
 
 def test_the_same_at_the_same_moment_is_stored_once_and_always_answered_200(till: Till) -> None:
@@ -82,7 +82,7 @@ def test_the_same_at_the_same_moment_is_stored_once_and_always_answered_200(till
 
     with ThreadPoolExecutor(8) as pool:
         assert [answer.result(30) for answer in [pool.submit(send) for _ in range(8)]] == [200] * 8
-    assert [news.times for news in till.news()] == [8]
+    assert [notification.times for notification in till.notifications()] == [8]
 
 
 @pytest.mark.any_database
@@ -98,9 +98,9 @@ def test_a_lie_about_a_payment_nobody_made_pours_nothing(till: Till, event: str)
 @pytest.mark.any_database
 def test_events_that_are_no_payments_are_kept_and_left_alone(till: Till) -> None:
     assert till.post({"event": "payout.succeeded", "object": {"id": "po-1"}}).status_code == 200
-    [news] = till.news()
-    assert news.handled_at is not None
-    assert news.provider_payment_id == ""
+    [notification] = till.notifications()
+    assert notification.handled_at is not None
+    assert notification.provider_payment_id == ""
 
 
 NONSENSE: dict[str, bytes] = {
@@ -124,7 +124,7 @@ NONSENSE: dict[str, bytes] = {
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=list(NONSENSE))
 def test_what_is_no_notification_is_400_and_not_stored(sqlite_till: Till, body: bytes) -> None:
     assert sqlite_till.post(body).status_code == 400
-    assert sqlite_till.news() == []
+    assert sqlite_till.notifications() == []
 
 
 def test_a_flood_of_bytes_is_refused_unread(sqlite_till: Till) -> None:
@@ -139,7 +139,7 @@ def test_only_post_is_answered(sqlite_till: Till, method: str) -> None:
 def test_a_slash_at_the_end_is_no_redirect(sqlite_till: Till) -> None:
     """The provider follows none: a 308 would lose every notification."""
     assert sqlite_till.post(HINT, WEBHOOK + "/").status_code == 200
-    assert len(sqlite_till.news()) == 1
+    assert len(sqlite_till.notifications()) == 1
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "application/json; charset=utf-8"])
@@ -150,18 +150,18 @@ def test_the_content_type_does_not_matter(sqlite_till: Till, content_type: str) 
 def test_another_encoding_is_stored_where_zeros_cannot_be(till: Till) -> None:
     """JSON may be UTF-16; PostgreSQL stores no zeros."""
     assert till.post(json.dumps(HINT).encode("utf-16")).status_code == 200
-    assert len(till.news()) == 1
+    assert len(till.notifications()) == 1
 
 
 def test_a_body_with_every_kind_of_character_is_stored(till: Till) -> None:
     told = HINT | {"object": {"id": "2d-2", "status": "succeeded", "description": "кофе ☕ \x00 \ud800"}}
     assert till.post(told).status_code == 200
-    assert len(till.news()) == 1
+    assert len(till.notifications()) == 1
 
 
 def test_a_stranger_is_403_and_nothing_is_stored(fenced: Till) -> None:
     assert sent_from(fenced, "203.0.113.5") == 403
-    assert fenced.news() == []
+    assert fenced.notifications() == []
 
 
 def test_the_provider_itself_is_let_in(fenced: Till) -> None:
@@ -197,4 +197,4 @@ def test_strangers_news_cannot_fill_the_house(world: World, till: Till, monkeypa
     world.database.transact(fill)
     assert till.post(HINT).status_code == 503, "comes again"
     assert till.notify(order_id).status_code == 200
-    assert len(till.news()) == 4
+    assert len(till.notifications()) == 4
