@@ -59,32 +59,32 @@ class CountedProvider:
         """See `Provider`."""
         return self._inner.prepare_create(payment, key)
 
-    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_capture(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `Provider`."""
-        return self._inner.prepare_capture(payment_id, key)
+        return self._inner.prepare_capture(provider_payment_id, key)
 
-    def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_cancel(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `Provider`."""
-        return self._inner.prepare_cancel(payment_id, key)
+        return self._inner.prepare_cancel(provider_payment_id, key)
 
     def prepare_refund(
         self,
-        payment_id: str,
+        provider_payment_id: str,
         amount: int,
         key: str,
         description: str | None = None,
         receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:
         """See `Provider`."""
-        return self._inner.prepare_refund(payment_id, amount, key, description, receipt)
+        return self._inner.prepare_refund(provider_payment_id, amount, key, description, receipt)
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
         """See `Provider`."""
         return self._timed(call.operation.value, lambda: self._inner.send(call))
 
-    def fetch(self, payment_id: str) -> Outcome[PaymentFacts]:
+    def fetch(self, provider_payment_id: str) -> Outcome[PaymentFacts]:
         """See `Provider`."""
-        return self._timed("fetch", lambda: self._inner.fetch(payment_id))
+        return self._timed("fetch", lambda: self._inner.fetch(provider_payment_id))
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
         """See `Provider`."""
@@ -98,14 +98,14 @@ class CountedProvider:
 
     def list_refunds(
         self,
-        payment_id: str | None = None,
+        provider_payment_id: str | None = None,
         created_gte: datetime | None = None,
         created_lt: datetime | None = None,
         cursor: str | None = None,
     ) -> Outcome[Page[RefundFacts]]:
         """See `Provider`."""
         return self._timed(
-            "list_refunds", lambda: self._inner.list_refunds(payment_id, created_gte, created_lt, cursor)
+            "list_refunds", lambda: self._inner.list_refunds(provider_payment_id, created_gte, created_lt, cursor)
         )
 
     def me(self) -> Outcome[ShopFacts]:

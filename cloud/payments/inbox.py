@@ -41,8 +41,8 @@ def receive(tx: Transaction, notification: Notification, now: datetime) -> Recep
 
     A repeat is counted, and asks again: its key could have been forged ahead of the real one.
     """
-    payment = ask_at_once(tx, notification, now) if notification.payment_id else None
-    is_unplaced = bool(notification.payment_id) and payment is None
+    payment = ask_at_once(tx, notification, now) if notification.provider_payment_id else None
+    is_unplaced = bool(notification.provider_payment_id) and payment is None
     ours = notification.our_payment if is_unplaced and has_payment(tx.session, notification.our_payment) else ""
     if is_unplaced and not ours and _is_full_for(tx.session, notification):
         return Reception.NO_ROOM
@@ -51,7 +51,7 @@ def receive(tx: Transaction, notification: Notification, now: datetime) -> Recep
         tx.notify(NEWS)
     new = {
         "provider": notification.provider, "dedupe_key": notification.dedupe_key,
-        "provider_payment_id": notification.payment_id, "received_at": now, "times": 1,
+        "provider_payment_id": notification.provider_payment_id, "received_at": now, "times": 1,
         "handled_at": None if is_unplaced else now, "verdict": "asked" if payment is not None else "",
     }  # fmt: skip
     if insert_if_new(tx.connection, StoredNotification, new | placing):
@@ -85,7 +85,7 @@ def _is_full_for(session: Session, notification: Notification) -> bool:
 
 def _tell(tx: Transaction, notification: Notification, payment: Payment | None) -> None:
     order = {"order_id": payment.order_id} if payment is not None else {}
-    facts = {"event": notification.event, "provider_payment": notification.payment_id} | order
+    facts = {"event": notification.event, "provider_payment": notification.provider_payment_id} | order
     tx.log_after_commit(log.info, "notification stored", extra=facts)
     if notification.says_paid and payment is not None and payment.state in _OVER:
         tx.log_after_commit(log.error, "money was taken for a payment that was over, a person must look", extra=order)

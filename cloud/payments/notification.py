@@ -17,7 +17,7 @@ class Notification:
     provider: str
     event: str
     dedupe_key: str
-    payment_id: str
+    provider_payment_id: str
     """The provider's id of the payment to ask about; "" when there is none."""
     account_id: str
     """The shop it says it speaks of; "" when it does not say. Only chooses whom to ask, unless signed."""

@@ -32,18 +32,18 @@ def status_page_path(order_id: str) -> str:
 def _call(
     connection: Connection, provider: Provider, row: OutboxRow, payment: Payment, order: Order, public_url: str
 ) -> PreparedCall:
-    provider_id = payment.provider_payment_id or ""
+    provider_payment_id = payment.provider_payment_id or ""
     match Task(row.task):
         case Task.CREATE:
             return provider.prepare_create(_new_payment(connection, payment, order, public_url), row.key)
         case Task.CAPTURE:
-            return provider.prepare_capture(provider_id, row.key)
+            return provider.prepare_capture(provider_payment_id, row.key)
         case Task.CANCEL:
-            return provider.prepare_cancel(provider_id, row.key)
+            return provider.prepare_cancel(provider_payment_id, row.key)
         case Task.REFUND:
             receipt = receipts_carried.for_refund(connection, payment, row.amount)
             words = f"Возврат по заказу {order.id}"[:250]
-            return provider.prepare_refund(provider_id, row.amount, row.key, words, receipt)
+            return provider.prepare_refund(provider_payment_id, row.amount, row.key, words, receipt)
     raise InvalidRequest("task", f"{row.task} is nothing for a provider")
 
 

@@ -105,13 +105,13 @@ class Provider(Protocol):
 
     def prepare_create(self, payment: NewPayment, key: str) -> PreparedCall: ...
 
-    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall: ...
+    def prepare_capture(self, provider_payment_id: str, key: str) -> PreparedCall: ...
 
-    def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall: ...
+    def prepare_cancel(self, provider_payment_id: str, key: str) -> PreparedCall: ...
 
     def prepare_refund(
         self,
-        payment_id: str,
+        provider_payment_id: str,
         amount: int,
         key: str,
         description: str | None = None,
@@ -120,7 +120,7 @@ class Provider(Protocol):
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]: ...
 
-    def fetch(self, payment_id: str) -> Outcome[PaymentFacts]: ...
+    def fetch(self, provider_payment_id: str) -> Outcome[PaymentFacts]: ...
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]: ...
 
@@ -132,7 +132,7 @@ class Provider(Protocol):
 
     def list_refunds(
         self,
-        payment_id: str | None = None,
+        provider_payment_id: str | None = None,
         created_gte: datetime | None = None,
         created_lt: datetime | None = None,
         cursor: str | None = None,

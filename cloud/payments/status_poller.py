@@ -260,10 +260,10 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
         asker = None
     lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
     signer = notification.account_id if notification.is_signed else ""
-    wanted = {"told_of": notification.payment_id, "signer": signer, "now": now, "ask_at": now + lease}
+    wanted = {"told_of": notification.provider_payment_id, "signer": signer, "now": now, "ask_at": now + lease}
     found = tx.connection.execute(_TOLD, wanted).first()
     if found is None:
-        archive.bring_back_payments(tx, [notification.payment_id])  # or somebody else has meanwhile
+        archive.bring_back_payments(tx, [notification.provider_payment_id])  # or somebody else has meanwhile
         found = tx.connection.execute(_TOLD, wanted).first()
     if found is None:
         return None
@@ -287,7 +287,7 @@ def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, co
 
 def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:
     """Those that succeeded: ours whose answer was lost, and what people gave back in the cabinet. None: not known."""
-    outcome = provider.list_refunds(payment_id=payment.provider_payment_id)
+    outcome = provider.list_refunds(provider_payment_id=payment.provider_payment_id)
     if not isinstance(outcome, Ok):
         return None
     return [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]

@@ -57,9 +57,9 @@ def webhook_believed() -> Patches:
 
     def believe(tx: Transaction, told: Notification, now: datetime) -> Reception:
         received = receive(tx, told, now)
-        paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.payment_id))
+        paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.provider_payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
-            answer = PaymentAnswer(PaymentState.HELD, told.payment_id)
+            answer = PaymentAnswer(PaymentState.HELD, told.provider_payment_id)
             paying.payment_answered(tx, paid, answer, rules_here(), now)
         return received
 

@@ -50,28 +50,32 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str, pay_until: int, ca
     return PreparedCall(Operation.CREATE, "page", key, query.encode("ascii"))
 
 
-def prepare_capture(shop: Shop, payment_id: str, key: str) -> PreparedCall:
+def prepare_capture(shop: Shop, provider_payment_id: str, key: str) -> PreparedCall:
     """Take what is held, all of it."""
-    return _action(shop, Operation.CAPTURE, payment_id, key, {})
+    return _action(shop, Operation.CAPTURE, provider_payment_id, key, {})
 
 
-def prepare_cancel(shop: Shop, payment_id: str, key: str) -> PreparedCall:
+def prepare_cancel(shop: Shop, provider_payment_id: str, key: str) -> PreparedCall:
     """Let a hold go."""
-    return _action(shop, Operation.CANCEL, payment_id, key, {})
+    return _action(shop, Operation.CANCEL, provider_payment_id, key, {})
 
 
-def prepare_refund(shop: Shop, payment_id: str, amount: int, key: str, description: str | None) -> PreparedCall:
+def prepare_refund(
+    shop: Shop, provider_payment_id: str, amount: int, key: str, description: str | None
+) -> PreparedCall:
     """Give `amount` kopecks of what was taken back."""
     _check_amount(amount)
     more = {"amount": amount, "currency": CURRENCY, "description": (description or "")[:MAX_DESCRIPTION]}
-    return _action(shop, Operation.REFUND, payment_id, key, more)
+    return _action(shop, Operation.REFUND, provider_payment_id, key, more)
 
 
-def _action(shop: Shop, operation: Operation, payment_id: str, key: str, more: Mapping[str, object]) -> PreparedCall:
+def _action(
+    shop: Shop, operation: Operation, provider_payment_id: str, key: str, more: Mapping[str, object]
+) -> PreparedCall:
     _check_key(key)
-    if not is_payment_name(payment_id):
+    if not is_payment_name(provider_payment_id):
         raise InvalidRequest("payment", "not an id of this merchant's page")
-    told = {"account": shop.account_id, "action": operation.value, "payment": payment_id, "key": key, **more}
+    told = {"account": shop.account_id, "action": operation.value, "payment": provider_payment_id, "key": key, **more}
     return PreparedCall(operation, "action", key, json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode())
 
 

@@ -101,20 +101,20 @@ class CustomClient:
         until = int((self._now() + PAYABLE_FOR).timestamp())
         return calls.prepare_create(self._shop, payment, key, until, self._callback_url)
 
-    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_capture(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""
-        return calls.prepare_capture(self._shop, payment_id, key)
+        return calls.prepare_capture(self._shop, provider_payment_id, key)
 
-    def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_cancel(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""
-        return calls.prepare_cancel(self._shop, payment_id, key)
+        return calls.prepare_cancel(self._shop, provider_payment_id, key)
 
     def prepare_refund(
-        self, payment_id: str, amount: int, key: str, description: str | None = None,
+        self, provider_payment_id: str, amount: int, key: str, description: str | None = None,
         receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:  # fmt: skip
         """See `calls.prepare_refund`; receipts are the merchant's own."""
-        return calls.prepare_refund(self._shop, payment_id, amount, key, description)
+        return calls.prepare_refund(self._shop, provider_payment_id, amount, key, description)
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
         """Send a stored call by what it says it is."""
@@ -146,22 +146,22 @@ class CustomClient:
         told = self._action.act(call.body, told_of)
         return _refund_in(told.value, call.key) if isinstance(told, Ok) else told
 
-    def fetch(self, payment_id: str) -> Outcome[PaymentFacts]:
+    def fetch(self, provider_payment_id: str) -> Outcome[PaymentFacts]:
         """The payment now: the merchant's signed answer, or all it has called back."""
-        told = self._now_told(payment_id)
+        told = self._now_told(provider_payment_id)
         if not isinstance(told, Told):
             return told
         facts = payment_facts(told)
-        if facts.status is ProviderStatus.PENDING and self._is_past(payment_id, LAST_CALLBACK):
+        if facts.status is ProviderStatus.PENDING and self._is_past(provider_payment_id, LAST_CALLBACK):
             return Ok(replace(facts, status=ProviderStatus.CANCELED, cancellation=OVER))
         return Ok(facts)
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
         """The return now, out of its payment."""
-        payment_id = self._ledger.payment_of_refund(refund_id)
-        if payment_id is None:
+        provider_payment_id = self._ledger.payment_of_refund(refund_id)
+        if provider_payment_id is None:
             return NotOurs("no return of ours")
-        told = self._now_told(payment_id)
+        told = self._now_told(provider_payment_id)
         if isinstance(told, Told):
             return _refund_in(told, refund_id)
         return told if not isinstance(told, Ok) else Unknown("the merchant does not know the payment any more")
@@ -173,13 +173,13 @@ class CustomClient:
         return NO_LIST
 
     def list_refunds(
-        self, payment_id: str | None = None, created_gte: datetime | None = None, created_lt: datetime | None = None,
-        cursor: str | None = None,
+        self, provider_payment_id: str | None = None, created_gte: datetime | None = None,
+        created_lt: datetime | None = None, cursor: str | None = None,
     ) -> Outcome[Page[RefundFacts]]:  # fmt: skip
         """The returns of one payment, those made by people there too. Without a payment: Rejected, there is no list."""
-        if payment_id is None:
+        if provider_payment_id is None:
             return NO_LIST
-        told = self._now_told(payment_id)
+        told = self._now_told(provider_payment_id)
         if isinstance(told, Told):
             return Ok(Page(tuple(refund_facts(told, refund) for refund in told.refunds), None))
         return told if not isinstance(told, Ok) else Ok(Page((), None))
@@ -203,19 +203,19 @@ class CustomClient:
         told = self._action.act(call.body, told_of)
         return Ok(payment_facts(told.value)) if isinstance(told, Ok) else told
 
-    def _now_told(self, payment_id: str) -> Told | Outcome[PaymentFacts]:
+    def _now_told(self, provider_payment_id: str) -> Told | Outcome[PaymentFacts]:
         """What the merchant says of a payment, or why it said nothing; Ok is our own conclusion from its silence."""
-        booked = self._ledger.payment(payment_id) if calls.is_payment_name(payment_id) else None
+        booked = self._ledger.payment(provider_payment_id) if calls.is_payment_name(provider_payment_id) else None
         if booked is None:
             return NotOurs("not an id of this account")
         if self._status is None:
             return as_a_whole(booked.heard) or self._silent(booked)
-        told = self._status.ask(payment_id, int(self._now().timestamp()), self._new_nonce(), told_of)
+        told = self._status.ask(provider_payment_id, int(self._now().timestamp()), self._new_nonce(), told_of)
         if isinstance(told, NotOurs):
             return Ok(self._untold(booked, CLOCKS_APART))
         if not isinstance(told, Ok):
             return told
-        return told.value if told.value.payment == payment_id else Unknown("about another payment")
+        return told.value if told.value.payment == provider_payment_id else Unknown("about another payment")
 
     def _silent(self, booked: Booked) -> Outcome[PaymentFacts]:
         """No callback is left to go by."""

@@ -32,7 +32,7 @@ _KEY = re.compile(rf"[0-9A-Za-z_.-]{{1,{MAX_KEY}}}")
 _ID = re.compile(r"[0-9]{1,20}")
 
 
-def is_payment_id(text: str) -> bool:
+def is_provider_payment_id(text: str) -> bool:
     """Whether this can be a PaymentId of T-Bank's at all."""
     return _ID.fullmatch(text) is not None
 
@@ -65,21 +65,25 @@ def prepare_create(
     return _prepared(Operation.CREATE, "/Init", key, body, payment.receipt)
 
 
-def prepare_capture(payment_id: str, key: str) -> PreparedCall:
+def prepare_capture(provider_payment_id: str, key: str) -> PreparedCall:
     """`Confirm`: take a held payment, all of it."""
-    return _prepared(Operation.CAPTURE, "/Confirm", key, {"PaymentId": _checked_id(payment_id)}, None)
+    return _prepared(Operation.CAPTURE, "/Confirm", key, {"PaymentId": _checked_id(provider_payment_id)}, None)
 
 
-def prepare_cancel(payment_id: str, key: str) -> PreparedCall:
+def prepare_cancel(provider_payment_id: str, key: str) -> PreparedCall:
     """`Cancel` of a payment not taken yet. The same call refunds a taken one: the client asks before it sends."""
-    body: dict[str, object] = {"PaymentId": _checked_id(payment_id), "ExternalRequestId": key}
+    body: dict[str, object] = {"PaymentId": _checked_id(provider_payment_id), "ExternalRequestId": key}
     return _prepared(Operation.CANCEL, "/Cancel", key, body, None)
 
 
-def prepare_refund(payment_id: str, amount: int, key: str, receipt: FiscalReceipt | None = None) -> PreparedCall:
+def prepare_refund(
+    provider_payment_id: str, amount: int, key: str, receipt: FiscalReceipt | None = None
+) -> PreparedCall:
     """`Cancel` of a taken payment: give `amount` kopecks back."""
     _check_amount(amount)
-    body: dict[str, object] = {"PaymentId": _checked_id(payment_id), "Amount": amount, "ExternalRequestId": key}
+    body: dict[str, object] = {
+        "PaymentId": _checked_id(provider_payment_id), "Amount": amount, "ExternalRequestId": key,
+    }  # fmt: skip
     return _prepared(Operation.REFUND, "/Cancel", key, body, receipt)
 
 
@@ -131,7 +135,7 @@ def _check_url(name: str, url: str) -> None:
         raise InvalidRequest(name, f"longer than {MAX_URL} characters")
 
 
-def _checked_id(payment_id: str) -> str:
-    if not is_payment_id(payment_id):
+def _checked_id(provider_payment_id: str) -> str:
+    if not is_provider_payment_id(provider_payment_id):
         raise InvalidRequest("PaymentId", "not an id of this provider")
-    return payment_id
+    return provider_payment_id

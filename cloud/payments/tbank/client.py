@@ -107,24 +107,24 @@ class TBankClient:
         """See `calls.prepare_create`."""
         return calls.prepare_create(self._shop, payment, key, self._now() + LINK_LIFE, self._notification_url)
 
-    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_capture(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""
-        return calls.prepare_capture(payment_id, key)
+        return calls.prepare_capture(provider_payment_id, key)
 
-    def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_cancel(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""
-        return calls.prepare_cancel(payment_id, key)
+        return calls.prepare_cancel(provider_payment_id, key)
 
     def prepare_refund(
         self,
-        payment_id: str,
+        provider_payment_id: str,
         amount: int,
         key: str,
         description: str | None = None,
         receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:
         """See `calls.prepare_refund`; T-Bank has no place for a description."""
-        return calls.prepare_refund(payment_id, amount, key, receipt)
+        return calls.prepare_refund(provider_payment_id, amount, key, receipt)
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
         """Send a stored call by what it says it is."""
@@ -194,16 +194,16 @@ class TBankClient:
         back = changed.value.status in {"REFUNDED", "PARTIAL_REFUNDED"}
         return Ok(refund_facts(state, booked, total, RefundStatus.SUCCEEDED if back else RefundStatus.PENDING))
 
-    def fetch(self, payment_id: str) -> Outcome[PaymentFacts]:
+    def fetch(self, provider_payment_id: str) -> Outcome[PaymentFacts]:
         """The payment now. An id that cannot be T-Bank's is NotOurs without asking."""
-        return self._told(self._wire.state(payment_id))
+        return self._told(self._wire.state(provider_payment_id))
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
         """The refund now, out of the payment's state: see `tbank_objects.refund_facts` for what its id is."""
-        payment_id, _, total = refund_id.rpartition("-")
+        provider_payment_id, _, total = refund_id.rpartition("-")
         if not total.isascii() or not total.isdigit() or len(total) > 12:
             return NotOurs("not an id of this provider")
-        told = self._wire.state(payment_id)
+        told = self._wire.state(provider_payment_id)
         if not isinstance(told, Ok):
             return told
         return _as_it_stands(told.value, self._booked(told.value), int(total))
@@ -224,15 +224,15 @@ class TBankClient:
 
     def list_refunds(
         self,
-        payment_id: str | None = None,
+        provider_payment_id: str | None = None,
         created_gte: datetime | None = None,
         created_lt: datetime | None = None,
         cursor: str | None = None,
     ) -> Outcome[Page[RefundFacts]]:
         """One payment's refunds: ours, and what our ledger lacks as one more. Without a payment: Rejected, no list."""
-        if payment_id is None:
+        if provider_payment_id is None:
             return NO_LIST
-        told = self._wire.state(payment_id)
+        told = self._wire.state(provider_payment_id)
         if not isinstance(told, Ok):
             return told
         return Ok(Page(refunds_until_now(told.value, self._booked(told.value)), None))
@@ -262,7 +262,7 @@ class TBankClient:
         state = foremost(found.value)
         if not has_page(state):
             return self._told(Ok(state))
-        gone = self._wire.act("/Cancel", {"PaymentId": state.payment_id}, changed_by, briefly=True)
+        gone = self._wire.act("/Cancel", {"PaymentId": state.provider_payment_id}, changed_by, briefly=True)
         if not isinstance(gone, Ok):
             return Unknown("opened before; its page is lost, and it is not cancelled yet")
         return self._told(Ok(replace(state, status=gone.value.status)))
@@ -274,9 +274,9 @@ class TBankClient:
         if step is Step.BY_HAND:
             return ONLY_BY_HAND
         if step is Step.TELL:
-            return Ok(Changed(state.payment_id, state.status, None))
+            return Ok(Changed(state.provider_payment_id, state.status, None))
         changed = self._wire.act(path, asked, changed_by)
-        if isinstance(changed, Ok) and changed.value.payment_id != state.payment_id:
+        if isinstance(changed, Ok) and changed.value.provider_payment_id != state.provider_payment_id:
             return Unknown("about another payment")
         return changed
 
@@ -284,7 +284,7 @@ class TBankClient:
         return Ok(payment_facts(told.value, self._booked(told.value))) if isinstance(told, Ok) else told
 
     def _booked(self, state: State) -> Booked | None:
-        return self._ledger(state.order_id, state.payment_id)
+        return self._ledger(state.order_id, state.provider_payment_id)
 
 
 def _as_it_stands(state: State, booked: Booked | None, expected: int) -> Outcome[RefundFacts]:

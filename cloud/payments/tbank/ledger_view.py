@@ -34,12 +34,12 @@ LedgerView = Callable[[str, str], Booked | None]
 def ledger_view_of(database: Database) -> LedgerView:
     """The payments of this database."""
 
-    def booked(name: str, payment_id: str) -> Booked | None:
+    def booked(name: str, provider_payment_id: str) -> Booked | None:
         with database.read() as session:
             named = session.get(Payment, name)
             if named is None:
                 return None
-            same = (Payment.provider_payment_id == payment_id, Payment.order_id == named.order_id)
+            same = (Payment.provider_payment_id == provider_payment_id, Payment.order_id == named.order_id)
             noted = session.scalars(select(Payment).where(*same)).first()
             if noted is None and named.provider_payment_id is not None:  # of that name, and not taken in
                 return Booked(named.order_id, named.amount)

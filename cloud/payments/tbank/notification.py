@@ -25,11 +25,12 @@ _KEPT = ("TerminalKey", "OrderId", "Success", "Status", "PaymentId", "ErrorCode"
 
 @dataclass(frozen=True)
 class Message:
-    """A notification as it came, its signature not yet checked. `payment_id` is "" when it speaks of no payment."""
+    """A notification as it came, its signature not yet checked."""
 
     terminal: str
     status: str
-    payment_id: str
+    provider_payment_id: str
+    """Empty when it speaks of no payment."""
     amount: str
     our_payment: str
     fields: Mapping[str, object] = field(repr=False)
@@ -41,11 +42,11 @@ class Message:
     def notification(self) -> Notification:
         """What it says, for the inbox, once it is known to be genuine."""
         # At most 150 characters, and no part can hold a separator but the last, which is checked by its signature.
-        key = f"tbank|{self.payment_id}|{self.status}|{self.amount}|{self.terminal}"
+        key = f"tbank|{self.provider_payment_id}|{self.status}|{self.amount}|{self.terminal}"
         kept = {name: self.fields[name] for name in _KEPT if name in self.fields}
         short = {name: value[:MAX_KEPT] if isinstance(value, str) else value for name, value in kept.items()}
         return Notification(
-            "tbank", self.status, key, self.payment_id, self.terminal, json.dumps(short, ensure_ascii=True),
+            "tbank", self.status, key, self.provider_payment_id, self.terminal, json.dumps(short, ensure_ascii=True),
             our_payment=self.our_payment, is_signed=True,
         )  # fmt: skip
 
@@ -66,7 +67,7 @@ def parse_message(body: bytes) -> Message:
     return Message(
         terminal=terminal,
         status=_matching(told.get("Status"), _STATUS) or "",
-        payment_id=_matching(told.get("PaymentId"), _ID) or "",
+        provider_payment_id=_matching(told.get("PaymentId"), _ID) or "",
         amount=_matching(told.get("Amount"), _ID) or "",
         our_payment=_matching(told.get("OrderId"), _OURS) or "",
         fields=told,

@@ -54,7 +54,7 @@ class Unreadable(ValueError):
 class State:
     """A payment as T-Bank sees it now, in its own words."""
 
-    payment_id: str
+    provider_payment_id: str
     order_id: str
     status: str
     amount: int
@@ -69,7 +69,7 @@ class State:
 class Changed:
     """The answer of `Confirm` and `Cancel`; the sums are told by `Cancel` alone."""
 
-    payment_id: str
+    provider_payment_id: str
     status: str
     new_amount: int | None
 
@@ -81,7 +81,7 @@ def state_of(told: object) -> State:
     if amount is None:
         raise Unreadable("no readable Amount")
     return State(
-        payment_id=_required(whole, "PaymentId"),
+        provider_payment_id=_required(whole, "PaymentId"),
         order_id=_required(whole, "OrderId"),
         status=_required(whole, "Status"),
         amount=amount,
@@ -115,7 +115,7 @@ def payment_facts(state: State, booked: Booked | None) -> PaymentFacts:
     amount = whole_amount(state, booked)
     gone = status is ProviderStatus.CANCELED
     return PaymentFacts(
-        provider_payment_id=state.payment_id,
+        provider_payment_id=state.provider_payment_id,
         status=status,
         amount=amount,
         currency=CURRENCY,
@@ -168,11 +168,11 @@ def refund_facts(state: State, booked: Booked | None, total: int, status: Refund
     So `total` is its name: sums only grow, and whoever learns of the same refund names it the same. Its amount is
     the one in our ledger, or what it lacks.
     """
-    name = f"{state.payment_id}-{total}"
+    name = f"{state.provider_payment_id}-{total}"
     known = booked.returns if booked else {}
     return RefundFacts(
         provider_refund_id=name,
-        provider_payment_id=state.payment_id,
+        provider_payment_id=state.provider_payment_id,
         status=status,
         amount=known.get(name, max(0, total - sum(known.values()))),
         currency=CURRENCY,
@@ -181,12 +181,15 @@ def refund_facts(state: State, booked: Booked | None, total: int, status: Refund
     )
 
 
-def checked(read: Callable[[object], State], *, payment_id: str = "", order_id: str = "") -> Callable[[object], State]:
+def checked(
+    read: Callable[[object], State], *, provider_payment_id: str = "", order_id: str = ""
+) -> Callable[[object], State]:
     """`read`, but an answer about another payment or order is Unreadable."""
 
     def read_checked(told: object) -> State:
         state = read(told)
-        if (payment_id and state.payment_id != payment_id) or (order_id and state.order_id != order_id):
+        is_another = provider_payment_id and state.provider_payment_id != provider_payment_id
+        if is_another or (order_id and state.order_id != order_id):
             raise Unreadable("about another payment")
         return state
 

@@ -10,7 +10,7 @@ from cloud.payments.admission import Gate
 from cloud.payments.outcomes import NotOurs, NotSent, Outcome, RateLimited, Rejected
 from cloud.payments.provider import Shop
 from cloud.payments.tbank.answers import judge
-from cloud.payments.tbank.calls import is_payment_id, signed
+from cloud.payments.tbank.calls import is_provider_payment_id, signed
 from cloud.payments.tbank.objects import State, checked, state_of, states_of_order
 from cloud.payments.transport import Question, Reply, Transport
 
@@ -40,12 +40,12 @@ class Wire:
         """Send what may change something; `briefly` waits no longer than for a question."""
         return self._talk(path, message, read, self._ask_timeout_s if briefly else self._act_timeout_s)
 
-    def state(self, payment_id: str) -> Outcome[State]:
+    def state(self, provider_payment_id: str) -> Outcome[State]:
         """How a payment stands. An id that cannot be T-Bank's is NotOurs without asking."""
-        if not is_payment_id(payment_id):
+        if not is_provider_payment_id(provider_payment_id):
             return NotOurs("not an id of this provider")
-        read = checked(state_of, payment_id=payment_id)
-        told = self._talk("/GetState", {"PaymentId": payment_id}, read, self._ask_timeout_s, states_count=True)
+        read = checked(state_of, provider_payment_id=provider_payment_id)
+        told = self._talk("/GetState", {"PaymentId": provider_payment_id}, read, self._ask_timeout_s, states_count=True)
         # The id was all we asked with, so a refusal can only mean that this terminal has no such payment.
         return NotOurs(told.description) if isinstance(told, Rejected) else told
 

@@ -55,18 +55,18 @@ def prepare_create(shop: Shop, payment: NewPayment, key: str) -> PreparedCall:
     return _prepared(Operation.CREATE, "/payments", key, body, payment.receipt)
 
 
-def prepare_capture(payment_id: str, key: str) -> PreparedCall:
+def prepare_capture(provider_payment_id: str, key: str) -> PreparedCall:
     """Take a held payment, all of it."""
-    return _prepared(Operation.CAPTURE, f"/payments/{_checked_id(payment_id)}/capture", key, {}, None)
+    return _prepared(Operation.CAPTURE, f"/payments/{_checked_id(provider_payment_id)}/capture", key, {}, None)
 
 
-def prepare_cancel(payment_id: str, key: str) -> PreparedCall:
+def prepare_cancel(provider_payment_id: str, key: str) -> PreparedCall:
     """Let a held payment go. Only a hold can be cancelled: a pending payment cannot, a taken one is refunded."""
-    return _prepared(Operation.CANCEL, f"/payments/{_checked_id(payment_id)}/cancel", key, {}, None)
+    return _prepared(Operation.CANCEL, f"/payments/{_checked_id(provider_payment_id)}/cancel", key, {}, None)
 
 
 def prepare_refund(
-    payment_id: str,
+    provider_payment_id: str,
     amount: int,
     key: str,
     description: str | None = None,
@@ -74,7 +74,7 @@ def prepare_refund(
 ) -> PreparedCall:
     """Give `amount` kopecks of a taken payment back."""
     _check_amount(amount)
-    body: dict[str, object] = {"payment_id": _checked_id(payment_id), "amount": _amount(amount)}
+    body: dict[str, object] = {"payment_id": _checked_id(provider_payment_id), "amount": _amount(amount)}
     if description is not None:
         _check_text("description", description, MAX_REFUND_DESCRIPTION)
         body["description"] = description
@@ -134,7 +134,7 @@ def _check_return_url(url: str) -> None:
         raise InvalidRequest("return_url", "not an encoded http or https URL")
 
 
-def _checked_id(payment_id: str) -> str:
-    if not is_object_id(payment_id):
+def _checked_id(provider_payment_id: str) -> str:
+    if not is_object_id(provider_payment_id):
         raise InvalidRequest("payment_id", "not an id of this provider")
-    return payment_id
+    return provider_payment_id

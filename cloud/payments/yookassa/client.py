@@ -74,24 +74,24 @@ class YooKassaClient:
         """See `calls.prepare_create`."""
         return calls.prepare_create(self._shop, payment, key)
 
-    def prepare_capture(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_capture(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_capture`."""
-        return calls.prepare_capture(payment_id, key)
+        return calls.prepare_capture(provider_payment_id, key)
 
-    def prepare_cancel(self, payment_id: str, key: str) -> PreparedCall:
+    def prepare_cancel(self, provider_payment_id: str, key: str) -> PreparedCall:
         """See `calls.prepare_cancel`."""
-        return calls.prepare_cancel(payment_id, key)
+        return calls.prepare_cancel(provider_payment_id, key)
 
     def prepare_refund(
         self,
-        payment_id: str,
+        provider_payment_id: str,
         amount: int,
         key: str,
         description: str | None = None,
         receipt: FiscalReceipt | None = None,
     ) -> PreparedCall:
         """See `calls.prepare_refund`."""
-        return calls.prepare_refund(payment_id, amount, key, description, receipt)
+        return calls.prepare_refund(provider_payment_id, amount, key, description, receipt)
 
     def send(self, call: PreparedCall) -> Outcome[PaymentFacts] | Outcome[RefundFacts]:
         """Send a stored call by what it says it is.
@@ -104,12 +104,12 @@ class YooKassaClient:
             return self._talk(question, refund_facts)
         return self._talk(question, payment_facts)
 
-    def fetch(self, payment_id: str) -> Outcome[PaymentFacts]:
+    def fetch(self, provider_payment_id: str) -> Outcome[PaymentFacts]:
         """The payment now. An id that cannot be YooKassa's (a forged notification's) is NotOurs without asking."""
-        if not calls.is_object_id(payment_id):
+        if not calls.is_object_id(provider_payment_id):
             return NotOurs("not an id of this provider")
-        read = _about(payment_id, payment_facts, lambda facts: facts.provider_payment_id)
-        return self._ask(f"/payments/{payment_id}", read, asked_by_id=True)
+        read = _about(provider_payment_id, payment_facts, lambda facts: facts.provider_payment_id)
+        return self._ask(f"/payments/{provider_payment_id}", read, asked_by_id=True)
 
     def fetch_refund(self, refund_id: str) -> Outcome[RefundFacts]:
         """The refund now."""
@@ -127,15 +127,15 @@ class YooKassaClient:
 
     def list_refunds(
         self,
-        payment_id: str | None = None,
+        provider_payment_id: str | None = None,
         created_gte: datetime | None = None,
         created_lt: datetime | None = None,
         cursor: str | None = None,
     ) -> Outcome[Page[RefundFacts]]:
         """One page of refunds: of one payment, of a window, or both. Holds those made by people in the cabinet, too."""
         params = _window(created_gte, created_lt, cursor)
-        if payment_id is not None:
-            params["payment_id"] = payment_id
+        if provider_payment_id is not None:
+            params["payment_id"] = provider_payment_id
         return self._ask("/refunds", page_of(refund_facts), params=params)
 
     def me(self) -> Outcome[ShopFacts]:

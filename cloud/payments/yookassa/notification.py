@@ -50,14 +50,14 @@ def parse_notification(body: bytes) -> Notification:
         provider="yookassa",
         event=event,
         dedupe_key=f"{event}|{object_id}|{status}",
-        payment_id=_payment_id(event, object_id, told.get("payment_id")),
+        provider_payment_id=_provider_payment_id(event, object_id, told.get("payment_id")),
         account_id=_named(told.get("recipient"), "account_id", _ID),
         our_payment=_named(told.get("metadata"), "payment", _OURS),
         body=body.decode("utf-8", "replace").replace("\0", "\ufffd"),  # as UTF-16 it has zeros, PostgreSQL takes none
     )
 
 
-def _payment_id(event: str, object_id: str, told: object) -> str:
+def _provider_payment_id(event: str, object_id: str, told: object) -> str:
     """The payment whose answer tells more; "" for objects that belong to none."""
     match event.partition(".")[0]:
         case "payment":

@@ -148,8 +148,8 @@ def page_of(read: Callable[[object], T]) -> Callable[[object], Page[T]]:
 def _unread(item: object, why: str) -> Unread:
     """A refund names its payment, a payment itself."""
     told = item if isinstance(item, dict) else {}
-    payment_id = _text(told.get("payment_id")) or _text(told.get("id")) or ""
-    return Unread(why, payment_id, _metadata(_part(told, "metadata")))
+    provider_payment_id = _text(told.get("payment_id")) or _text(told.get("id")) or ""
+    return Unread(why, provider_payment_id, _metadata(_part(told, "metadata")))
 
 
 def _object(told: object, what: str) -> dict[str, object]:

@@ -46,9 +46,9 @@ def asked(till: Till) -> list[str]:
     client = till.shops.of("north", "Yookassa")[1]
     fetch, seen = client.fetch, list[str]()
 
-    def note(payment_id: str) -> Any:
-        seen.append(payment_id)
-        return fetch(payment_id)
+    def note(provider_payment_id: str) -> Any:
+        seen.append(provider_payment_id)
+        return fetch(provider_payment_id)
 
     client.fetch = note  # type: ignore[method-assign]  # what goes out, seen from the inside
     return seen

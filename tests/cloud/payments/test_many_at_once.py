@@ -24,8 +24,8 @@ def test_a_hint_that_comes_while_we_ask_is_followed_too(till: Till, ahead: float
     provider = till.shops.of("north", "Yookassa")[1]
     fetch = provider.fetch
 
-    def paid_and_told_while_asking(payment_id: str) -> Any:
-        answer = fetch(payment_id)
+    def paid_and_told_while_asking(provider_payment_id: str) -> Any:
+        answer = fetch(provider_payment_id)
         till.buyer_pays(order_id)
         till.world.clock.advance(ahead)
         till.notify(order_id)

@@ -69,21 +69,21 @@ class Counter:
 
     def held(self) -> str:
         """A payment whose money is held."""
-        payment_id = self.opened().provider_payment_id
-        self.rig.buyer_pays(payment_id)
-        assert fact(self.hold.fetch(payment_id)).status is ProviderStatus.HELD
-        return payment_id
+        provider_payment_id = self.opened().provider_payment_id
+        self.rig.buyer_pays(provider_payment_id)
+        assert fact(self.hold.fetch(provider_payment_id)).status is ProviderStatus.HELD
+        return provider_payment_id
 
     def taken(self) -> str:
         """A payment taken in one step."""
-        payment_id = self.opened(self.at_once).provider_payment_id
-        self.rig.buyer_pays(payment_id)
-        assert fact(self.at_once.fetch(payment_id)).status is ProviderStatus.SUCCEEDED
-        return payment_id
+        provider_payment_id = self.opened(self.at_once).provider_payment_id
+        self.rig.buyer_pays(provider_payment_id)
+        assert fact(self.at_once.fetch(provider_payment_id)).status is ProviderStatus.SUCCEEDED
+        return provider_payment_id
 
-    def refunded(self, payment_id: str, amount: int, key: str) -> RefundFacts:
+    def refunded(self, provider_payment_id: str, amount: int, key: str) -> RefundFacts:
         """A refund followed to its end, and written into our books."""
-        return self.settled(refunded(self.hold.send(self.hold.prepare_refund(payment_id, amount, key))))
+        return self.settled(refunded(self.hold.send(self.hold.prepare_refund(provider_payment_id, amount, key))))
 
     def settled(self, refund: RefundFacts) -> RefundFacts:
         if refund.status is RefundStatus.PENDING:

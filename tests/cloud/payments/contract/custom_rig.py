@@ -108,20 +108,20 @@ class CustomRig:
         assert self._world is not None
         return self._connect(shop, LedgerView(self._world.database, shop.account_id), 30.0)
 
-    def buyer_pays(self, payment_id: str) -> None:
-        self.merchant.books.pay(payment_id)
+    def buyer_pays(self, provider_payment_id: str) -> None:
+        self.merchant.books.pay(provider_payment_id)
 
-    def buyer_is_declined(self, payment_id: str) -> None:
-        self.merchant.books.decline(payment_id)
+    def buyer_is_declined(self, provider_payment_id: str) -> None:
+        self.merchant.books.decline(provider_payment_id)
 
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    def refund_by_hand(self, payment_id: str, amount: int) -> None:
-        self.merchant.books.refund(payment_id, f"by-hand-{amount}", amount)
+    def refund_by_hand(self, provider_payment_id: str, amount: int) -> None:
+        self.merchant.books.refund(provider_payment_id, f"by-hand-{amount}", amount)
 
-    def money(self, payment_id: str) -> Money:
-        payment = self.merchant.books.find(payment_id)
+    def money(self, provider_payment_id: str) -> Money:
+        payment = self.merchant.books.find(provider_payment_id)
         return Money(payment.amount if payment.status is Status.HELD else 0, payment.captured, payment.refunded)
 
     def payments(self) -> list[str]:
@@ -137,12 +137,12 @@ class CustomRig:
             told["account"] = self.other_shop.account_id
         return json.dumps(envelope(self.shop.secret_key, "answer", told)).encode()
 
-    def notification(self, payment_id: str) -> bytes:
-        told = self.merchant.books.find(payment_id).told(self.shop.account_id)
+    def notification(self, provider_payment_id: str) -> bytes:
+        told = self.merchant.books.find(provider_payment_id).told(self.shop.account_id)
         return self._callback(told, self.shop.secret_key)
 
-    def forged_notification(self, payment_id: str) -> bytes:
-        told = self.merchant.books.find(payment_id).told(self.shop.account_id)
+    def forged_notification(self, provider_payment_id: str) -> bytes:
+        told = self.merchant.books.find(provider_payment_id).told(self.shop.account_id)
         return self._callback(told | {"status": "succeeded"}, "a guess")
 
     def _callback(self, told: dict[str, object], secret: str) -> bytes:

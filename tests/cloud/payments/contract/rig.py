@@ -31,7 +31,7 @@ class Money:
 class ProviderRig(Protocol):
     """One provider behind its simulator, with two shops: `shop` is ours, `other_shop` is another merchant's.
 
-    Amounts are kopecks; `payment_id` is the provider's id. What a provider does not offer is said by the flags.
+    Amounts are kopecks. What a provider does not offer is said by the flags.
     """
 
     scenario: str
@@ -64,19 +64,19 @@ class ProviderRig(Protocol):
     def cloud_connect(self, shop: Shop, scenario: str) -> Provider:
         """Like `connect`, but its books are the database of the world it was made for."""
 
-    def buyer_pays(self, payment_id: str) -> None:
+    def buyer_pays(self, provider_payment_id: str) -> None:
         """By a card that pays, on the provider's own page."""
 
-    def buyer_is_declined(self, payment_id: str) -> None:
+    def buyer_is_declined(self, provider_payment_id: str) -> None:
         """By a card that is declined for good."""
 
     def time_passes(self, seconds: float) -> None:
         """At the provider alone."""
 
-    def refund_by_hand(self, payment_id: str, amount: int) -> None:
+    def refund_by_hand(self, provider_payment_id: str, amount: int) -> None:
         """A person refunds in the provider's cabinet."""
 
-    def money(self, payment_id: str) -> Money: ...
+    def money(self, provider_payment_id: str) -> Money: ...
 
     def payments(self) -> list[str]:
         """The ids of every payment ever opened at `shop`, oldest first."""
@@ -84,10 +84,10 @@ class ProviderRig(Protocol):
     def twisted(self, answer: bytes, *, status: bool = False, amount: bool = False, shop: bool = False) -> bytes:
         """The provider's answer about one payment, telling an unknown status, another sum or another shop."""
 
-    def notification(self, payment_id: str) -> bytes:
+    def notification(self, provider_payment_id: str) -> bytes:
         """The notification the provider would send of this payment now."""
 
-    def forged_notification(self, payment_id: str) -> bytes:
+    def forged_notification(self, provider_payment_id: str) -> bytes:
         """A notification by somebody else which says that the payment is paid."""
 
     def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:

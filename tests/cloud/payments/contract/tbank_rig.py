@@ -77,20 +77,20 @@ class TBankRig:
         assert self._world is not None
         return self._connect(shop, ledger_view_of(self._world.database), 30.0)
 
-    def buyer_pays(self, payment_id: str) -> None:
-        self.bank.pay(payment_id)
+    def buyer_pays(self, provider_payment_id: str) -> None:
+        self.bank.pay(provider_payment_id)
 
-    def buyer_is_declined(self, payment_id: str) -> None:
-        self.bank.bank.decline(payment_id, "insufficient_funds")
+    def buyer_is_declined(self, provider_payment_id: str) -> None:
+        self.bank.bank.decline(provider_payment_id, "insufficient_funds")
 
     def time_passes(self, seconds: float) -> None:
         self.bank.advance(seconds)
 
-    def refund_by_hand(self, payment_id: str, amount: int) -> None:
-        self.bank.bank.cancel_in_cabinet(payment_id, amount)
+    def refund_by_hand(self, provider_payment_id: str, amount: int) -> None:
+        self.bank.bank.cancel_in_cabinet(provider_payment_id, amount)
 
-    def money(self, payment_id: str) -> Money:
-        payment = self.bank.bank.find(payment_id)
+    def money(self, provider_payment_id: str) -> Money:
+        payment = self.bank.bank.find(provider_payment_id)
         return Money(payment.held, payment.confirmed, payment.refunded)
 
     def payments(self) -> list[str]:
@@ -107,11 +107,13 @@ class TBankRig:
             told["TerminalKey"] = self.other_shop.account_id
         return json.dumps(told).encode()
 
-    def notification(self, payment_id: str) -> bytes:
-        return json.dumps(notification(self.bank.bank.find(payment_id), self.shop.secret_key, numbers=False)).encode()
+    def notification(self, provider_payment_id: str) -> bytes:
+        return json.dumps(
+            notification(self.bank.bank.find(provider_payment_id), self.shop.secret_key, numbers=False)
+        ).encode()
 
-    def forged_notification(self, payment_id: str) -> bytes:
-        return forged(self.bank.bank.find(payment_id), {"Status": "CONFIRMED"}, "a guess")
+    def forged_notification(self, provider_payment_id: str) -> bytes:
+        return forged(self.bank.bank.find(provider_payment_id), {"Status": "CONFIRMED"}, "a guess")
 
     def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:
         return client.post(self.notification_path, data=body, content_type="application/json")

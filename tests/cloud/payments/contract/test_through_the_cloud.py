@@ -40,7 +40,7 @@ def test_one_stage_money_comes_back(till: ContractTill) -> None:
 
 def test_the_same_news_any_number_of_times_pours_once(till: ContractTill) -> None:
     order_id = till.open()
-    till.rig.buyer_pays(till.payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
     for _ in range(5):
         till.tell(order_id)
         till.work()
@@ -51,9 +51,9 @@ def test_the_same_news_any_number_of_times_pours_once(till: ContractTill) -> Non
 
 def test_old_news_after_new_changes_nothing(till: ContractTill) -> None:
     order_id = till.open()
-    pending = till.rig.notification(till.payment_id(order_id))
-    till.rig.buyer_pays(till.payment_id(order_id))
-    held = till.rig.notification(till.payment_id(order_id))
+    pending = till.rig.notification(till.provider_payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
+    held = till.rig.notification(till.provider_payment_id(order_id))
     till.tell(order_id)
     till.work()
     till.world.publish(order_id)
@@ -69,7 +69,7 @@ def test_old_news_after_new_changes_nothing(till: ContractTill) -> None:
 def test_forged_news_changes_nothing(till: ContractTill) -> None:
     order_id = till.open()
     till.work()
-    answer = till.post(till.rig.forged_notification(till.payment_id(order_id)), forged=True)
+    answer = till.post(till.rig.forged_notification(till.provider_payment_id(order_id)), forged=True)
     till.work()
     assert answer.status_code == 403
     assert till.notifications() == []
@@ -88,14 +88,14 @@ def test_news_before_our_own_create_was_answered_is_adopted(till: ContractTill) 
     order_id = till.world.scan()
     till.rig.wire.trouble(Trouble.RESET, after=True)
     assert till.press(order_id).status_code == 503
-    [payment_id] = till.rig.payments()
-    till.rig.buyer_pays(payment_id)
-    till.post(till.rig.notification(payment_id))
+    [provider_payment_id] = till.rig.payments()
+    till.rig.buyer_pays(provider_payment_id)
+    till.post(till.rig.notification(provider_payment_id))
     till.poller.step(till.world.now)
-    assert till.payment_id(order_id) == payment_id
+    assert till.provider_payment_id(order_id) == provider_payment_id
     till.work(10)
     assert till.world.status(order_id) in {Status.PAID, Status.MAKE_PENDING}
-    assert till.rig.payments() == [payment_id]
+    assert till.rig.payments() == [provider_payment_id]
     assert till.world.ledger(order_id) == {"held": PRICE}
 
 
@@ -117,7 +117,7 @@ def test_a_lost_create_ends_with_an_order_that_can_be_paid(till: ContractTill) -
     till.work(10)
     answer = till.press(order_id)
     assert answer.status_code == 200, answer.text
-    till.rig.buyer_pays(till.payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
     till.tell(order_id)
     till.work()
     assert till.world.status(order_id) == Status.PAID
@@ -147,7 +147,7 @@ def test_an_opening_unanswered_to_its_orders_end_is_looked_up_and_no_persons(
 def test_money_that_comes_late_waits_for_its_buyer_and_then_goes_back(till: ContractTill) -> None:
     order_id = till.open()
     till.work(till.world.rules.fast_track_s + 1)
-    till.rig.buyer_pays(till.payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
     till.tell(order_id)
     till.work()
     assert till.world.status(order_id) == Status.MANUAL_MAKE
@@ -160,7 +160,7 @@ def test_money_that_comes_late_waits_for_its_buyer_and_then_goes_back(till: Cont
 
 def test_a_wrong_sum_is_held_back_and_returned(till: ContractTill) -> None:
     order_id = till.open()
-    till.rig.buyer_pays(till.payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
     till.tell(order_id)
     till.rig.wire.rewrite_next(lambda answer: till.rig.twisted(answer, amount=True))
     till.work()
@@ -197,7 +197,7 @@ def test_lost_answers_to_the_refund_return_the_money_once(till: ContractTill) ->
 
 def test_money_returned_by_people_in_the_cabinet_is_seen(till: ContractTill) -> None:
     order_id = till.poured()
-    till.rig.refund_by_hand(till.payment_id(order_id), 5000)
+    till.rig.refund_by_hand(till.provider_payment_id(order_id), 5000)
     till.work()
     till.tell(order_id)
     till.work()

@@ -57,43 +57,43 @@ def test_a_payment_made_meanwhile_is_found(counter: Counter, rig: ProviderRig, t
 @TROUBLES
 @AFTER
 def test_a_hold_is_taken_once(counter: Counter, rig: ProviderRig, trouble: Trouble, after: bool) -> None:
-    payment_id = counter.held()
-    lost_then_sent_again(rig, counter.hold, counter.hold.prepare_capture(payment_id, "cap-1"), trouble, after)
-    assert rig.money(payment_id) == Money(taken=PRICE)
+    provider_payment_id = counter.held()
+    lost_then_sent_again(rig, counter.hold, counter.hold.prepare_capture(provider_payment_id, "cap-1"), trouble, after)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE)
 
 
 @TROUBLES
 @AFTER
 def test_a_hold_is_let_go_once(counter: Counter, rig: ProviderRig, trouble: Trouble, after: bool) -> None:
-    payment_id = counter.held()
-    lost_then_sent_again(rig, counter.hold, counter.hold.prepare_cancel(payment_id, "can-1"), trouble, after)
-    assert rig.money(payment_id) == Money()
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.CANCELED
+    provider_payment_id = counter.held()
+    lost_then_sent_again(rig, counter.hold, counter.hold.prepare_cancel(provider_payment_id, "can-1"), trouble, after)
+    assert rig.money(provider_payment_id) == Money()
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.CANCELED
 
 
 @TROUBLES
 @pytest.mark.parametrize(("after", "amount"), [(False, PRICE), (True, 5000)], ids=["whole, before", "part, after"])
 def test_money_goes_back_once(counter: Counter, rig: ProviderRig, amount: int, trouble: Trouble, after: bool) -> None:
-    payment_id = counter.taken()
-    call = counter.hold.prepare_refund(payment_id, amount, "ref-1")
+    provider_payment_id = counter.taken()
+    call = counter.hold.prepare_refund(provider_payment_id, amount, "ref-1")
     rig.wire.trouble(trouble, after=after)
     assert isinstance(counter.hold.send(call), Unknown)
     refund = counter.settled(refunded(counter.hold.send(call)))
     assert refund.amount == amount
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=amount)
-    [listed] = fact(counter.hold.list_refunds(payment_id)).items
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=amount)
+    [listed] = fact(counter.hold.list_refunds(provider_payment_id)).items
     assert (listed.provider_refund_id, listed.amount) == (refund.provider_refund_id, amount)
 
 
 @AFTER
 def test_silence_is_unknown_too(counter: Counter, rig: ProviderRig, after: bool) -> None:
-    payment_id = counter.taken()
+    provider_payment_id = counter.taken()
     client = counter.hasty()
-    call = client.prepare_refund(payment_id, PRICE, "ref-1")
+    call = client.prepare_refund(provider_payment_id, PRICE, "ref-1")
     rig.wire.trouble(Trouble.SILENCE, after=after)
     assert isinstance(client.send(call), Unknown)
     counter.settled(refunded(counter.hold.send(call)))
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
 @TROUBLES
@@ -102,8 +102,8 @@ def test_however_many_calls_go_wrong_money_goes_back_once(
     counter: Counter, rig: ProviderRig, trouble: Trouble, calls_lost: int
 ) -> None:
     """Questions and acts alike, each after the provider heard it."""
-    payment_id = counter.taken()
-    call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
+    provider_payment_id = counter.taken()
+    call = counter.hold.prepare_refund(provider_payment_id, PRICE, "ref-1")
     rig.wire.trouble(trouble, after=True, acts_only=False, times=calls_lost)
     for _ in range(calls_lost):
         outcome = counter.hold.send(call)
@@ -111,15 +111,15 @@ def test_however_many_calls_go_wrong_money_goes_back_once(
             break
         assert is_not_decided(outcome), outcome
     counter.settled(refunded(counter.hold.send(call)))
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
 @TROUBLES
 def test_a_question_without_an_answer_decides_nothing(counter: Counter, rig: ProviderRig, trouble: Trouble) -> None:
-    payment_id = counter.held()
+    provider_payment_id = counter.held()
     rig.wire.trouble(trouble, acts_only=False)
-    assert isinstance(counter.hold.fetch(payment_id), Unknown)
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.HELD
+    assert isinstance(counter.hold.fetch(provider_payment_id), Unknown)
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.HELD
 
 
 def test_the_same_call_twice_moves_money_once(counter: Counter, rig: ProviderRig) -> None:
@@ -145,10 +145,10 @@ def test_a_second_payment_of_the_same_name_is_never_opened(counter: Counter, rig
 
 
 def test_a_stopped_provider_was_certainly_sent_nothing(counter: Counter, rig: ProviderRig) -> None:
-    payment_id = counter.taken()
-    call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
+    provider_payment_id = counter.taken()
+    call = counter.hold.prepare_refund(provider_payment_id, PRICE, "ref-1")
     rig.wire.close()
     stranded = counter.hasty()
     assert isinstance(stranded.send(call), NotSent)
-    assert isinstance(stranded.fetch(payment_id), NotSent)
-    assert rig.money(payment_id) == Money(taken=PRICE)
+    assert isinstance(stranded.fetch(provider_payment_id), NotSent)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE)

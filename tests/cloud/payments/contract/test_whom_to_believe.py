@@ -22,14 +22,14 @@ def test_the_credential_is_checked(counter: Counter, rig: ProviderRig) -> None:
 
 @pytest.mark.usefixtures("opens_by_call")
 def test_a_wrong_secret_opens_nothing_and_asks_for_somebody_to_mend_it(counter: Counter, rig: ProviderRig) -> None:
-    payment_id = counter.held()
+    provider_payment_id = counter.held()
     stranger = rig.connect(replace(rig.shop, secret_key="wrong"))
     assert isinstance(stranger.me(), AuthError)
     assert isinstance(stranger.send(counter.create_call(counter.order(), stranger)), AuthError)
-    assert isinstance(stranger.fetch(payment_id), AuthError)
-    assert isinstance(stranger.send(stranger.prepare_capture(payment_id, "cap-1")), AuthError)
-    assert rig.payments() == [payment_id]
-    assert rig.money(payment_id) == Money(held=PRICE)
+    assert isinstance(stranger.fetch(provider_payment_id), AuthError)
+    assert isinstance(stranger.send(stranger.prepare_capture(provider_payment_id, "cap-1")), AuthError)
+    assert rig.payments() == [provider_payment_id]
+    assert rig.money(provider_payment_id) == Money(held=PRICE)
 
 
 def test_another_merchants_payment_is_not_ours_to_see_or_touch(counter: Counter, rig: ProviderRig) -> None:
@@ -57,31 +57,31 @@ def test_an_id_no_provider_gave_is_never_asked_about(counter: Counter, rig: Prov
 
 
 def test_an_unknown_status_decides_nothing(counter: Counter, rig: ProviderRig) -> None:
-    payment_id = counter.held()
+    provider_payment_id = counter.held()
     rig.wire.rewrite_next(lambda answer: rig.twisted(answer, status=True))
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.UNKNOWN_STATUS
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.HELD
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.UNKNOWN_STATUS
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.HELD
 
 
 def test_a_wrong_sum_is_noticed(counter: Counter, rig: ProviderRig) -> None:
     payment = counter.order()
-    payment_id = counter.opened(payment=payment).provider_payment_id
-    rig.buyer_pays(payment_id)
+    provider_payment_id = counter.opened(payment=payment).provider_payment_id
+    rig.buyer_pays(provider_payment_id)
     rig.wire.rewrite_next(lambda answer: rig.twisted(answer, amount=True))
-    assert differences(fact(counter.hold.fetch(payment_id)), counter.expected(payment)) == ("amount",)
+    assert differences(fact(counter.hold.fetch(provider_payment_id)), counter.expected(payment)) == ("amount",)
 
 
 def test_another_shop_is_noticed(counter: Counter, rig: ProviderRig) -> None:
     payment = counter.order()
-    payment_id = counter.opened(payment=payment).provider_payment_id
+    provider_payment_id = counter.opened(payment=payment).provider_payment_id
     rig.wire.rewrite_next(lambda answer: rig.twisted(answer, shop=True))
-    assert "account_id" in differences(fact(counter.hold.fetch(payment_id)), counter.expected(payment))
+    assert "account_id" in differences(fact(counter.hold.fetch(provider_payment_id)), counter.expected(payment))
 
 
 def test_a_payment_of_another_order_is_noticed(counter: Counter) -> None:
-    payment_id = counter.opened().provider_payment_id
+    provider_payment_id = counter.opened().provider_payment_id
     other = counter.order()
-    found = differences(fact(counter.hold.fetch(payment_id)), counter.expected(other))
+    found = differences(fact(counter.hold.fetch(provider_payment_id)), counter.expected(other))
     assert "metadata.payment" in found
 
 

@@ -71,7 +71,7 @@ class ContractTill:
     def paid(self) -> str:
         """An order whose money has come and was told of."""
         order_id = self.open()
-        self.rig.buyer_pays(self.payment_id(order_id))
+        self.rig.buyer_pays(self.provider_payment_id(order_id))
         self.tell(order_id)
         self.work()
         return order_id
@@ -84,14 +84,14 @@ class ContractTill:
         self.work()
         return order_id
 
-    def payment_id(self, order_id: str) -> str:
+    def provider_payment_id(self, order_id: str) -> str:
         found = self.world.payment(order_id).provider_payment_id
         assert found is not None
         return found
 
     def tell(self, order_id: str) -> TestResponse:
         """The provider sends its news."""
-        return self.post(self.rig.notification(self.payment_id(order_id)))
+        return self.post(self.rig.notification(self.provider_payment_id(order_id)))
 
     def post(self, body: bytes, forged: bool = False) -> TestResponse:
         answer = self.rig.post_notification(self.client(), body, forged)
@@ -111,7 +111,7 @@ class ContractTill:
         raise AssertionError("the loops do not come to rest")
 
     def money(self, order_id: str) -> Money:
-        return self.rig.money(self.payment_id(order_id))
+        return self.rig.money(self.provider_payment_id(order_id))
 
     def notifications(self) -> list[StoredNotification]:
         with self.world.database.read() as session:

@@ -64,23 +64,23 @@ class YooKassaRig:
     def cloud_connect(self, shop: Shop, scenario: str) -> Provider:
         return self.connect(shop)
 
-    def buyer_pays(self, payment_id: str) -> None:
-        self._provider.pay(payment_id)
+    def buyer_pays(self, provider_payment_id: str) -> None:
+        self._provider.pay(provider_payment_id)
 
-    def buyer_is_declined(self, payment_id: str) -> None:
-        answer = self._shop.sim("POST", f"/decline/{payment_id}", {})
+    def buyer_is_declined(self, provider_payment_id: str) -> None:
+        answer = self._shop.sim("POST", f"/decline/{provider_payment_id}", {})
         assert answer.status_code == 200, answer.text
 
     def time_passes(self, seconds: float) -> None:
         self._provider.advance(seconds)
 
-    def refund_by_hand(self, payment_id: str, amount: int) -> None:
-        wanted = {"payment_id": payment_id, "amount": f"{amount // 100}.{amount % 100:02d}"}
+    def refund_by_hand(self, provider_payment_id: str, amount: int) -> None:
+        wanted = {"payment_id": provider_payment_id, "amount": f"{amount // 100}.{amount % 100:02d}"}
         answer = self._shop.sim("POST", "/refund", wanted)
         assert answer.status_code == 200, answer.text
 
-    def money(self, payment_id: str) -> Money:
-        kopecks = self._shop.booked(payment_id)
+    def money(self, provider_payment_id: str) -> Money:
+        kopecks = self._shop.booked(provider_payment_id)
         return Money(kopecks["held"], kopecks["captured"], kopecks["refunded"])
 
     def payments(self) -> list[str]:
@@ -97,12 +97,12 @@ class YooKassaRig:
             told["recipient"]["account_id"] = self.other_shop.account_id
         return json.dumps(told).encode()
 
-    def notification(self, payment_id: str) -> bytes:
-        told = self._shop.payment(payment_id)
+    def notification(self, provider_payment_id: str) -> bytes:
+        told = self._shop.payment(provider_payment_id)
         return json.dumps({"type": "notification", "event": f"payment.{told['status']}", "object": told}).encode()
 
-    def forged_notification(self, payment_id: str) -> bytes:
-        told = self._shop.payment(payment_id) | {"status": "succeeded", "paid": True}
+    def forged_notification(self, provider_payment_id: str) -> bytes:
+        told = self._shop.payment(provider_payment_id) | {"status": "succeeded", "paid": True}
         return json.dumps({"type": "notification", "event": "payment.succeeded", "object": told}).encode()
 
     def post_notification(self, client: FlaskClient, body: bytes, forged: bool = False) -> TestResponse:

@@ -31,7 +31,11 @@ def reply(told: object, status: int = 200) -> Reply:
 def test_the_published_answers_are_read() -> None:
     opened = judge(reply(INIT), state_of)
     assert isinstance(opened, Ok)
-    assert (opened.value.payment_id, opened.value.amount, opened.value.url) == ("1234567890", 31200, INIT["PaymentURL"])
+    assert (opened.value.provider_payment_id, opened.value.amount, opened.value.url) == (
+        "1234567890",
+        31200,
+        INIT["PaymentURL"],
+    )
     told = judge(reply(GET_STATE), state_of)
     assert isinstance(told, Ok)
     assert (told.value.status, told.value.order_id, told.value.terminal) == ("AUTHORIZED", "21050", "TBankTest")
@@ -46,7 +50,7 @@ def test_a_list_of_an_orders_payments_is_read_with_its_numbers_and_texts() -> No
     found = judge(reply(told), states_of_order)
     assert isinstance(found, Ok)
     [state] = found.value
-    assert (state.payment_id, state.order_id, state.amount, state.error) == ("124671934", "21057", 13660, None)
+    assert (state.provider_payment_id, state.order_id, state.amount, state.error) == ("124671934", "21057", 13660, None)
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ def said(call: PreparedCall) -> dict[str, object]:
 
 def by_sbp(counter: Counter, rig: TBankRig) -> str:
     """A payment taken by SBP."""
-    payment_id = counter.opened(counter.at_once).provider_payment_id
-    rig.bank.pay(payment_id, "sbp")
-    return payment_id
+    provider_payment_id = counter.opened(counter.at_once).provider_payment_id
+    rig.bank.pay(provider_payment_id, "sbp")
+    return provider_payment_id
 
 
 def calls_to(rig: TBankRig, method: str) -> int:
@@ -174,23 +174,23 @@ def test_an_unknown_status_stops_a_refund(counter: Counter, rig: TBankRig) -> No
 
 def test_by_sbp_the_bank_knows_no_key_and_still_pays_back_once(counter: Counter, rig: TBankRig) -> None:
     """`ExternalRequestId` does not work there: only the question before saves the money."""
-    payment_id = by_sbp(counter, rig)
-    call = counter.hold.prepare_refund(payment_id, 5000, "ref-1")
+    provider_payment_id = by_sbp(counter, rig)
+    call = counter.hold.prepare_refund(provider_payment_id, 5000, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
     assert isinstance(counter.hold.send(call), Unknown)
     first = refunded(counter.hold.send(call))
     assert first.status is RefundStatus.PENDING
     rig.time_passes(3600)
     counter.settled(refunded(counter.hold.send(call)))
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=5000)
 
 
 def test_a_refund_under_way_is_not_asked_for_again(counter: Counter, rig: TBankRig) -> None:
-    payment_id = by_sbp(counter, rig)
-    call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
+    provider_payment_id = by_sbp(counter, rig)
+    call = counter.hold.prepare_refund(provider_payment_id, PRICE, "ref-1")
     pending = refunded(counter.hold.send(call))
     assert pending.status is RefundStatus.PENDING
-    assert fact(counter.hold.fetch(payment_id)).refunded == 0
+    assert fact(counter.hold.fetch(provider_payment_id)).refunded == 0
     for _ in range(3):
         assert refunded(counter.hold.send(call)).status is RefundStatus.PENDING
     assert calls_to(rig, "Cancel") == 1
@@ -202,22 +202,22 @@ def test_a_refund_under_way_is_not_asked_for_again(counter: Counter, rig: TBankR
 
 def test_a_refund_that_falls_through_is_canceled_and_can_be_asked_for_anew(counter: Counter, rig: TBankRig) -> None:
     rig.bank.behaviour = Behaviour(refund_fails=True, refund_delay=60)
-    payment_id = counter.taken()
-    pending = refunded(counter.hold.send(counter.hold.prepare_refund(payment_id, PRICE, "ref-1")))
+    provider_payment_id = counter.taken()
+    pending = refunded(counter.hold.send(counter.hold.prepare_refund(provider_payment_id, PRICE, "ref-1")))
     rig.time_passes(61)
     failed = fact(counter.hold.fetch_refund(pending.provider_refund_id))
-    assert (failed.status, rig.money(payment_id)) == (RefundStatus.CANCELED, Money(taken=PRICE))
+    assert (failed.status, rig.money(provider_payment_id)) == (RefundStatus.CANCELED, Money(taken=PRICE))
     rig.bank.behaviour = Behaviour()
-    counter.refunded(payment_id, PRICE, "ref-2")
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
+    counter.refunded(provider_payment_id, PRICE, "ref-2")
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
 def test_a_refund_found_under_way_is_followed_to_its_end_also_when_that_is_none(
     counter: Counter, rig: TBankRig
 ) -> None:
     rig.bank.behaviour = Behaviour(refund_fails=True, refund_delay=60)
-    payment_id = counter.taken()
-    call = counter.hold.prepare_refund(payment_id, PRICE, "ref-1")
+    provider_payment_id = counter.taken()
+    call = counter.hold.prepare_refund(provider_payment_id, PRICE, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
     assert isinstance(counter.hold.send(call), Unknown)
     found = refunded(counter.hold.send(call))
@@ -227,25 +227,25 @@ def test_a_refund_found_under_way_is_followed_to_its_end_also_when_that_is_none(
 
 
 def test_a_refund_by_hand_comes_first_and_ours_returns_no_more_than_the_rest(counter: Counter, rig: TBankRig) -> None:
-    payment_id = counter.taken()
-    rig.refund_by_hand(payment_id, 5000)
-    seen = counter.refunded(payment_id, PRICE, "ref-1")
+    provider_payment_id = counter.taken()
+    rig.refund_by_hand(provider_payment_id, 5000)
+    seen = counter.refunded(provider_payment_id, PRICE, "ref-1")
     assert seen.amount == 5000, "the one our books did not know"
     assert calls_to(rig, "Cancel") == 0
-    rest = counter.refunded(payment_id, PRICE - 5000, "ref-2")
+    rest = counter.refunded(provider_payment_id, PRICE - 5000, "ref-2")
     assert rest.amount == PRICE - 5000
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
 def test_a_bank_that_tells_the_first_sum_for_ever_pays_back_once(counter: Counter, rig: TBankRig) -> None:
     rig.bank.behaviour = Behaviour(original_amount=True)
-    payment_id = counter.taken()
-    call = counter.hold.prepare_refund(payment_id, 5000, "ref-1")
+    provider_payment_id = counter.taken()
+    call = counter.hold.prepare_refund(provider_payment_id, 5000, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
     assert isinstance(counter.hold.send(call), Unknown)
     counter.settled(refunded(counter.hold.send(call)))
-    counter.refunded(payment_id, PRICE - 5000, "ref-2")
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=PRICE)
+    counter.refunded(provider_payment_id, PRICE - 5000, "ref-2")
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=PRICE)
 
 
 @pytest.mark.parametrize("method", ["sbp", "card"])
@@ -253,64 +253,64 @@ def test_a_bank_that_tells_the_first_sum_for_ever_pays_a_slow_return_once(
     counter: Counter, rig: TBankRig, method: str
 ) -> None:
     rig.bank.behaviour = Behaviour(original_amount=True, refund_delay=60)
-    payment_id = counter.opened(counter.at_once).provider_payment_id
-    rig.bank.pay(payment_id, method)
-    asked = refunded(counter.at_once.send(counter.hold.prepare_refund(payment_id, 5000, "ref-1")))
+    provider_payment_id = counter.opened(counter.at_once).provider_payment_id
+    rig.bank.pay(provider_payment_id, method)
+    asked = refunded(counter.at_once.send(counter.hold.prepare_refund(provider_payment_id, 5000, "ref-1")))
     rig.time_passes(61)
     found = fact(counter.at_once.fetch_refund(asked.provider_refund_id))
     assert (found.status, found.amount) == (RefundStatus.SUCCEEDED, 5000)
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=5000)
 
 
 def test_of_sbp_a_repeat_is_left_to_people_where_the_bank_does_not_tell_what_went_back(
     counter: Counter, rig: TBankRig
 ) -> None:
     rig.bank.behaviour = Behaviour(original_amount=True, refund_delay=0)
-    payment_id = by_sbp(counter, rig)
-    call = counter.at_once.prepare_refund(payment_id, 5000, "ref-1")
+    provider_payment_id = by_sbp(counter, rig)
+    call = counter.at_once.prepare_refund(provider_payment_id, 5000, "ref-1")
     rig.wire.trouble(Trouble.RESET, after=True)
     assert isinstance(counter.at_once.send(call), Unknown)
     rig.time_passes(1)
     again = counter.at_once.send(call)
     assert isinstance(again, Rejected)
     assert again.code == "by_hand"
-    assert rig.money(payment_id) == Money(taken=PRICE, returned=5000)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE, returned=5000)
 
 
 def test_a_hold_that_people_made_smaller_is_taken_as_far_as_it_goes(counter: Counter, rig: TBankRig) -> None:
-    payment_id = counter.held()
-    rig.bank.bank.cancel_in_cabinet(payment_id, 5000)
-    still = fact(counter.hold.fetch(payment_id))
+    provider_payment_id = counter.held()
+    rig.bank.bank.cancel_in_cabinet(provider_payment_id, 5000)
+    still = fact(counter.hold.fetch(provider_payment_id))
     assert (still.status, still.amount) == (ProviderStatus.HELD, PRICE)
-    paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
-    assert rig.money(payment_id) == Money(taken=10000)
+    paid(counter.hold.send(counter.hold.prepare_capture(provider_payment_id, "cap-1")))
+    assert rig.money(provider_payment_id) == Money(taken=10000)
 
 
 def test_a_payment_somebody_confirmed_meanwhile_is_not_returned_by_a_cancellation(
     counter: Counter, rig: TBankRig
 ) -> None:
-    payment_id = counter.held()
-    call = counter.hold.prepare_cancel(payment_id, "can-1")
-    paid(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")))
+    provider_payment_id = counter.held()
+    call = counter.hold.prepare_cancel(provider_payment_id, "can-1")
+    paid(counter.hold.send(counter.hold.prepare_capture(provider_payment_id, "cap-1")))
     assert isinstance(counter.hold.send(call), Rejected)
-    assert rig.money(payment_id) == Money(taken=PRICE)
+    assert rig.money(provider_payment_id) == Money(taken=PRICE)
 
 
 def test_a_capture_after_the_hold_ran_out_is_refused(counter: Counter, rig: TBankRig) -> None:
-    payment_id = counter.held()
+    provider_payment_id = counter.held()
     rig.time_passes(8 * 86400)
-    assert isinstance(counter.hold.send(counter.hold.prepare_capture(payment_id, "cap-1")), Rejected)
-    assert rig.money(payment_id) == Money()
+    assert isinstance(counter.hold.send(counter.hold.prepare_capture(provider_payment_id, "cap-1")), Rejected)
+    assert rig.money(provider_payment_id) == Money()
 
 
 @pytest.mark.parametrize("behaviour", [Behaviour(declined_without_success=True), Behaviour(attempts=3)], ids=str)
 def test_a_decline_is_told_however_the_bank_puts_it(counter: Counter, rig: TBankRig, behaviour: Behaviour) -> None:
     rig.bank.behaviour = behaviour
-    payment_id = counter.opened().provider_payment_id
+    provider_payment_id = counter.opened().provider_payment_id
     for _ in range(behaviour.attempts):
-        assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.PENDING
-        rig.buyer_is_declined(payment_id)
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.CANCELED
+        assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.PENDING
+        rig.buyer_is_declined(provider_payment_id)
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.CANCELED
 
 
 # Asking
@@ -329,15 +329,15 @@ def test_a_refund_of_another_form_is_not_ours(counter: Counter, rig: TBankRig, r
 
 
 def test_unknown_fields_are_taken_calmly(counter: Counter, rig: TBankRig) -> None:
-    payment_id = counter.held()
+    provider_payment_id = counter.held()
     rig.bank.faults.add(Fault(FaultKind.STRANGERS))
-    assert fact(counter.hold.fetch(payment_id)).status is ProviderStatus.HELD
+    assert fact(counter.hold.fetch(provider_payment_id)).status is ProviderStatus.HELD
 
 
 def test_an_answer_about_another_payment_decides_nothing(counter: Counter, rig: TBankRig) -> None:
-    payment_id = counter.held()
-    rig.wire.rewrite_next(lambda answer: answer.replace(payment_id.encode(), b"1"))
-    assert isinstance(counter.hold.fetch(payment_id), Unknown)
+    provider_payment_id = counter.held()
+    rig.wire.rewrite_next(lambda answer: answer.replace(provider_payment_id.encode(), b"1"))
+    assert isinstance(counter.hold.fetch(provider_payment_id), Unknown)
 
 
 def test_a_changed_password_sends_what_was_stored_before_it(counter: Counter, rig: TBankRig) -> None:

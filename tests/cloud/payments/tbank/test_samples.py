@@ -14,7 +14,7 @@ def read(name: str) -> Message:
 def test_every_notification_sample_is_read(name: str) -> None:
     told = read(name)
     assert told.status == name.removeprefix("tbank/notification-").replace("-", "_").upper()
-    assert (told.payment_id, told.amount, told.terminal) == ("1234567890", "15000", "1234567890123DEMO")
+    assert (told.provider_payment_id, told.amount, told.terminal) == ("1234567890", "15000", "1234567890123DEMO")
 
 
 @pytest.mark.parametrize("name", names("tbank"))

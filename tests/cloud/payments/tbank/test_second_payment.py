@@ -39,7 +39,7 @@ class TwoPages(ContractTill):
     def second(self, order_id: str, shop: Shop | None = None) -> str:
         """The bank opens one more under the OrderId of the order's payment; its PaymentId."""
         shop = shop or self.rig.shop
-        first = self.rig.bank.bank.find(self.payment_id(order_id))
+        first = self.rig.bank.bank.find(self.provider_payment_id(order_id))
         again = Order(first.order_id, first.amount, first.two_stage, notification_url=first.notification_url)
         return self.rig.bank.bank.init(Terminal(key=shop.account_id, password=shop.secret_key), again).id
 
@@ -68,7 +68,7 @@ def till(world: World) -> Iterator[TwoPages]:
 
 def test_the_second_pays_the_order_and_what_the_first_brings_then_goes_back(till: TwoPages) -> None:
     order_id = till.open()
-    first, second = till.payment_id(order_id), till.second(order_id)
+    first, second = till.provider_payment_id(order_id), till.second(order_id)
     till.rig.buyer_pays(second)
     till.tell_of(second)
     assert till.world.status(order_id) == Status.PAID
@@ -84,7 +84,7 @@ def test_the_second_pays_the_order_and_what_the_first_brings_then_goes_back(till
 def test_what_comes_beside_the_orders_own_money_goes_back_once(till: TwoPages) -> None:
     till.one_stage()
     order_id = till.paid()
-    first, second = till.payment_id(order_id), till.second(order_id)
+    first, second = till.provider_payment_id(order_id), till.second(order_id)
     till.rig.buyer_pays(second)
     for _ in range(3):
         till.tell_of(second)
@@ -97,7 +97,7 @@ def test_what_comes_beside_the_orders_own_money_goes_back_once(till: TwoPages) -
 def test_each_of_two_has_its_own_returns(till: TwoPages) -> None:
     till.one_stage()
     order_id = till.poured()
-    first, second = till.payment_id(order_id), till.second(order_id)
+    first, second = till.provider_payment_id(order_id), till.second(order_id)
     till.rig.refund_by_hand(first, 5000)
     till.tell_of(first)
     till.rig.buyer_pays(second)
@@ -112,7 +112,7 @@ def test_money_for_an_order_that_is_over_goes_back(till: TwoPages) -> None:
     till.one_stage()
     order_id = till.open()
     second = till.second(order_id)
-    till.rig.bank.bank.decline(till.payment_id(order_id), "insufficient_funds")
+    till.rig.bank.bank.decline(till.provider_payment_id(order_id), "insufficient_funds")
     till.work(till.world.rules.order_expiration_s)
     till.rig.buyer_pays(second)
     till.tell_of(second)
@@ -184,7 +184,7 @@ def test_who_has_lost_his_opening_shows_nobody_the_page_he_opened(till: TwoPages
     page = Checkout(world.database, shops, worker, world.clock, lambda: "p1").pay(order_id)
     assert [page] == shown
     assert len(till.rig.payments()) == 2
-    till.rig.buyer_pays(till.payment_id(order_id))
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
     till.tell(order_id)
     till.work()
     assert world.status(order_id) == Status.PAID

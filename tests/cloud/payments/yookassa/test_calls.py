@@ -130,13 +130,13 @@ def test_a_key_the_provider_would_not_take_is_refused(key: str) -> None:
     assert refused.value.parameter == "Idempotence-Key"
 
 
-@pytest.mark.parametrize("payment_id", ["", "..", "a/b", "a?b", "a\n", "x" * 65])
-def test_an_id_cannot_leave_its_place_in_the_path(payment_id: str) -> None:
+@pytest.mark.parametrize("provider_payment_id", ["", "..", "a/b", "a?b", "a\n", "x" * 65])
+def test_an_id_cannot_leave_its_place_in_the_path(provider_payment_id: str) -> None:
     for prepare in (prepare_cancel, prepare_capture):
         with pytest.raises(InvalidRequest):
-            prepare(payment_id, "k")
+            prepare(provider_payment_id, "k")
     with pytest.raises(InvalidRequest):
-        prepare_refund(payment_id, 100, "k")
+        prepare_refund(provider_payment_id, 100, "k")
 
 
 def test_a_shop_never_shows_its_secret() -> None:

@@ -115,7 +115,7 @@ def test_refunds_are_listed_by_payment_whatever_it_is_called(
     yookassa: ScriptedProvider, client: YooKassaClient
 ) -> None:
     yookassa.script.append(says({"type": "list", "items": [sample("refunds/succeeded-sbp")]}))
-    listed = client.list_refunds(payment_id="a&b=c")
+    listed = client.list_refunds(provider_payment_id="a&b=c")
     assert isinstance(listed, Ok)
     assert len(listed.value.items) == 1
     assert parse_qs(urlsplit(yookassa.requests[0].path).query)["payment_id"] == ["a&b=c"]

@@ -108,11 +108,11 @@ def test_a_refund_names_its_payment_and_a_stranger_names_none() -> None:
     def notification(name: str) -> Notification:
         return parse_notification((SAMPLES / "webhooks" / f"{name}.json").read_bytes())
 
-    assert notification("refund.succeeded").payment_id == "31374cc8-000f-5000-8000-1a2b3c4d5e6f"
+    assert notification("refund.succeeded").provider_payment_id == "31374cc8-000f-5000-8000-1a2b3c4d5e6f"
     payment = notification("payment.succeeded-sbp")
-    assert payment.payment_id == payment.dedupe_key.split("|")[1]
-    assert notification("payment_method.active").payment_id == ""
-    assert notification("unknown-event").payment_id
+    assert payment.provider_payment_id == payment.dedupe_key.split("|")[1]
+    assert notification("payment_method.active").provider_payment_id == ""
+    assert notification("unknown-event").provider_payment_id
 
 
 def envelope(**changes: object) -> bytes:

@@ -84,33 +84,33 @@ def test_a_held_coffee_is_taken_when_it_is_poured(yookassa: YooKassaSimulator, n
 
 
 def test_a_held_coffee_is_let_go_when_it_is_not_poured(yookassa: YooKassaSimulator, north: YooKassaClient) -> None:
-    payment_id = created(north).provider_payment_id
-    cancel = north.prepare_cancel(payment_id, "can-1")
+    provider_payment_id = created(north).provider_payment_id
+    cancel = north.prepare_cancel(provider_payment_id, "can-1")
     assert isinstance(north.send(cancel), Rejected), "a pending payment cannot be cancelled"
-    yookassa.pay(payment_id)
-    gone = paid(north.send(north.prepare_cancel(payment_id, "can-2")))
+    yookassa.pay(provider_payment_id)
+    gone = paid(north.send(north.prepare_cancel(provider_payment_id, "can-2")))
     assert gone.status is ProviderStatus.CANCELED
     assert gone.cancellation == Cancellation("merchant", "canceled_by_merchant")
     assert gone.captured == 0
 
 
 def test_a_one_stage_coffee_is_refunded(yookassa: YooKassaSimulator, south: YooKassaClient) -> None:
-    payment_id = created(south).provider_payment_id
-    yookassa.pay(payment_id, method="sbp")
-    assert fact(south.fetch(payment_id)).status is ProviderStatus.SUCCEEDED
-    refund = refunded(south.send(south.prepare_refund(payment_id, 15000, "ref-1", "Напиток не выдан")))
+    provider_payment_id = created(south).provider_payment_id
+    yookassa.pay(provider_payment_id, method="sbp")
+    assert fact(south.fetch(provider_payment_id)).status is ProviderStatus.SUCCEEDED
+    refund = refunded(south.send(south.prepare_refund(provider_payment_id, 15000, "ref-1", "Напиток не выдан")))
     assert refund.status is RefundStatus.PENDING
     yookassa.advance(timedelta(days=2).total_seconds())
     assert fact(south.fetch_refund(refund.provider_refund_id)).status is RefundStatus.SUCCEEDED
-    assert fact(south.fetch(payment_id)).refunded == 15000
-    [listed] = fact(south.list_refunds(payment_id=payment_id)).items
+    assert fact(south.fetch(provider_payment_id)).refunded == 15000
+    [listed] = fact(south.list_refunds(provider_payment_id=provider_payment_id)).items
     assert listed.provider_refund_id == refund.provider_refund_id
 
 
 def test_a_payment_nobody_makes_ends_by_itself(yookassa: YooKassaSimulator, north: YooKassaClient) -> None:
-    payment_id = created(north).provider_payment_id
+    provider_payment_id = created(north).provider_payment_id
     yookassa.advance(3700)
-    assert fact(north.fetch(payment_id)).cancellation == Cancellation("yoo_money", "expired_on_confirmation")
+    assert fact(north.fetch(provider_payment_id)).cancellation == Cancellation("yoo_money", "expired_on_confirmation")
 
 
 @pytest.mark.parametrize("as_404", [True, False])
@@ -154,11 +154,11 @@ def test_other_bytes_under_a_used_key_are_a_conflict(north: YooKassaClient) -> N
 def test_too_many_requests_and_strange_objects_are_taken_calmly(
     yookassa: YooKassaSimulator, north: YooKassaClient
 ) -> None:
-    payment_id = created(north).provider_payment_id
+    provider_payment_id = created(north).provider_payment_id
     yookassa.faults.add(Fault(kind=FaultKind.STRANGERS, endpoint=Endpoint.GET))
-    assert fact(north.fetch(payment_id)).provider_payment_id == payment_id
+    assert fact(north.fetch(provider_payment_id)).provider_payment_id == provider_payment_id
     yookassa.faults.add(Fault(kind=FaultKind.TOO_MANY_REQUESTS, endpoint=Endpoint.GET))
-    assert north.fetch(payment_id) == RateLimited(1.8)
+    assert north.fetch(provider_payment_id) == RateLimited(1.8)
 
 
 def test_a_list_of_several_pages_is_walked_to_its_end(yookassa: YooKassaSimulator, north: YooKassaClient) -> None:
