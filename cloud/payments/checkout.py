@@ -26,8 +26,8 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
+from cloud.orders.tasks import KEY_REFUSED
 from cloud.payments.call_worker import CallWorker
-from cloud.payments.outcomes import AuthError
 from cloud.payments.provider import InvalidRequest, Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.receipts import carried as receipts_carried
@@ -147,7 +147,7 @@ class Checkout:
             return payment.confirmation_url
         if payment.state == "refused":
             raise Refusal(503, "provider_refused", "the payment could not be opened")
-        if payment.state == "creating" and trouble.startswith(AuthError.__name__):
+        if payment.state == "creating" and trouble.startswith(KEY_REFUSED):
             raise Refusal(503, "no_payment", "the payment provider refuses this merchant's key")
         if payment.state in {"creating", "pending"}:
             raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")
