@@ -81,8 +81,20 @@ def why_no_pour(proof: Scanned | None, presence: int, opened_by: str | None, pai
         return NOT_YOURS
     if presence == NOWHERE or (opened_by == BY_MACHINE and presence != SIGNED):
         return NOT_HERE
-    is_late = opened_by is not None and paid_at is not None and proof.at >= paid_at
+    is_late = opened_by is not None and _is_late(proof, paid_at)
     return NOT_YOURS if is_late and presence != SIGNED else ""
+
+
+def may_speak(proof: Scanned | None, opened_by: str | None, paid_at: datetime | None) -> bool:
+    """Whether a phone may read and write what its buyer and support say of an order.
+
+    A code that anybody can make up from the number alone must have been scanned before the payment.
+    """
+    return proof is not None and not (opened_by in {None, ""} and _is_late(proof, paid_at))
+
+
+def _is_late(proof: Scanned, paid_at: datetime | None) -> bool:
+    return paid_at is not None and proof.at >= paid_at
 
 
 class Seal:

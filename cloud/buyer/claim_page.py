@@ -88,7 +88,7 @@ class ClaimPage:
         view = self._services.order(order_id)
         with self._services.database.read() as session:
             order = session.get_one(Order, order_id)
-        if self._services.proof(order) is None:
+        if not self._services.may_speak(order):
             raise Trouble(403, "claim_not_yours", view.device, order_id)
         if not view.can_be_claimed:
             raise Trouble(409, "claim_unpaid", view.device, order_id)
@@ -128,8 +128,8 @@ class ClaimPage:
 
 def claim_state(services: Services, order_id: str) -> str:
     """How the last claim of this phone's order stands; "" when there is none, or it is another's order."""
-    if services.held().of_order(order_id) is None:
-        return ""
     with services.database.read() as session:
+        if not services.may_speak(session.get_one(Order, order_id)):
+            return ""
         found = claims.claims_of(session, order_id)
     return found[-1].state if found else ""

@@ -11,7 +11,7 @@ from flask import request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
-from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, why_no_pour
+from cloud.buyer.capability import COOKIE, KEPT_FOR, Capability, Scanned, Seal, may_speak, why_no_pour
 from cloud.buyer.errors import Trouble, wants_json
 from cloud.buyer.forecast import with_forecast
 from cloud.buyer.limits import RateLimit, Seats, network_of, region_of
@@ -144,6 +144,10 @@ class Services:
         """Why the phone that asks now may not have this order poured, as an error's code; "" when it may."""
         presence = self.held().presence(order.device_uuid, self.clock())
         return why_no_pour(self.proof(order), presence, order.opened_by, order.paid_at)
+
+    def may_speak(self, order: Order) -> bool:
+        """Whether the phone that asks now may read and write what is said of this order."""
+        return may_speak(self.proof(order), order.opened_by, order.paid_at)
 
     def remember(self, response: BaseResponse, held: Capability) -> BaseResponse:
         """Give the capability to the phone that is answered."""

@@ -6,8 +6,9 @@ from playwright.sync_api import expect
 
 from cloud.database.database import Database
 from cloud.orders import claims
+from cloud.orders.models import Order
 from tests.chromium import Pages
-from tests.cloud.buyer.orders import Orders, TestClock
+from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
 
 PATH = "/v1/order-claim"
 
@@ -46,6 +47,22 @@ def test_a_stranger_who_knows_the_number_neither_reads_nor_writes(
     assert "обращение отправлено" not in stranger.get(f"/v1/order-status-page?order_id={order_id}").text
     with database.read() as session:
         assert [message.words for message in claims.messages_of(session, 1)] == ["secret"]
+
+
+@pytest.mark.parametrize("opened_by", ["", None])
+def test_nor_does_one_who_makes_a_code_up_from_the_number_once_it_is_paid(
+    client: FlaskClient, stranger: FlaskClient, orders: Orders, database: Database, opened_by: str | None
+) -> None:
+    """Regression: a code without the machine's marks can be written by anybody, and the scan of it was believed."""
+    order_id = orders.successful()
+    database.transact(lambda tx: setattr(tx.session.get_one(Order, order_id), "opened_by", opened_by))
+    say(client, order_id, kind="other", words="secret")
+    made_up = {"deviceUuid": DEVICE, "drinkNo": "cappuccino", "size": "1", "uuid": order_id}
+    assert stranger.get("/v1/pay", query_string=made_up).status_code == 302
+    assert stranger.get(f"{PATH}?order_id={order_id}").status_code == 403
+    assert say(stranger, order_id, words="spam") == 403
+    assert "обращение отправлено" not in stranger.get(f"/v1/order-status-page?order_id={order_id}").text
+    assert client.get(f"{PATH}?order_id={order_id}").status_code == 200
 
 
 def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:
