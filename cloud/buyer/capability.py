@@ -19,8 +19,8 @@ PRESENT_FOR = timedelta(minutes=15)
 NOWHERE, SCANNED, SIGNED = 0, 1, 2
 """How near to a machine: nothing says so; a code that anybody could write; one that the machine has signed."""
 NOT_YOURS, NOT_HERE = "not_yours", "not_here"
-MOST = 8
-"""Orders and machines remembered; the oldest are forgotten."""
+MOST_ORDERS, MOST_MACHINES = 30, 8
+"""Remembered; the oldest are forgotten. An order counts whether it was paid or not: one a day, for as long as kept."""
 LONGEST = 2000
 _PURPOSE = b"buyer scans"
 _DIGITS = 32
@@ -58,14 +58,14 @@ class Capability:
         """A code of this machine was scanned now. One without a signature does not undo a fresh one with it."""
         if not is_signed and self.presence(device_uuid, now) == SIGNED:
             return self
-        return replace(self, machines=_with(self.machines, Scanned(_name(device_uuid), now, is_signed)))
+        return replace(self, machines=_with(self.machines, Scanned(_name(device_uuid), now, is_signed), MOST_MACHINES))
 
     def holding(self, order_id: str, now: datetime, *, is_signed: bool) -> "Capability":
         """This order's code was scanned now. When it was first scanned stays known."""
         before = self.of_order(order_id)
         at = before.at if before is not None else now
         signed = is_signed or (before is not None and before.is_signed)
-        return replace(self, orders=_with(self.orders, Scanned(_name(order_id), at, signed)))
+        return replace(self, orders=_with(self.orders, Scanned(_name(order_id), at, signed), MOST_ORDERS))
 
 
 NOTHING = Capability()
@@ -148,5 +148,5 @@ def _found(scans: tuple[Scanned, ...], told: str) -> Scanned | None:
     return next((scan for scan in scans if hmac.compare_digest(scan.name, name)), None)
 
 
-def _with(scans: tuple[Scanned, ...], new: Scanned) -> tuple[Scanned, ...]:
-    return (*(scan for scan in scans if scan.name != new.name), new)[-MOST:]
+def _with(scans: tuple[Scanned, ...], new: Scanned, most: int) -> tuple[Scanned, ...]:
+    return (*(scan for scan in scans if scan.name != new.name), new)[-most:]

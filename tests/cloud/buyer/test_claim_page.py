@@ -65,6 +65,21 @@ def test_nor_does_one_who_makes_a_code_up_from_the_number_once_it_is_paid(
     assert client.get(f"{PATH}?order_id={order_id}").status_code == 200
 
 
+def test_who_buys_every_day_is_answered_about_the_first_cup_of_the_month(
+    stranger: FlaskClient, orders: Orders, clock: TestClock
+) -> None:
+    """Regression: after eight more scans the buyer was a stranger to the claim."""
+    code = {"deviceUuid": DEVICE, "drinkNo": "cappuccino", "size": "1"}
+    stranger.get("/v1/pay", query_string=code | {"uuid": "day-0"})
+    orders.pay_again("day-0")
+    assert say(stranger, "day-0", kind="other", words="cold") == 303
+    for day in range(1, 30):
+        clock.forward(24 * 3600)
+        assert stranger.get("/v1/pay", query_string=code | {"uuid": f"day-{day}"}).status_code == 302
+
+    assert "cold" in stranger.get(f"{PATH}?order_id=day-0").text
+
+
 def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:
     form = {"order_id": orders.successful(), "kind": "other"}
     assert client.post(PATH, data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cloud.buyer import services as buyer_services
-from cloud.buyer.capability import COOKIE, NOTHING, PRESENT_FOR, Seal
+from cloud.buyer.capability import COOKIE, LONGEST, NOTHING, PRESENT_FOR, Seal
 from cloud.buyer.limits import RateLimit
 from cloud.buyer.services import Services
 from cloud.fleet.qr_key import QrKeys
@@ -299,7 +299,8 @@ def test_only_so_much_is_remembered() -> None:
             f"m-{number}", START, is_signed=True
         )
 
-    assert len(Seal("k" * 32).write(held)) < 1000
+    assert (len(held.orders), len(held.machines)) == (30, 8)
+    assert len(Seal("k" * 32).write(held)) < LONGEST
     assert Seal("k" * 32).read(Seal("k" * 32).write(held)) == held
 
 
