@@ -218,6 +218,31 @@ def test_what_stands_in_the_way_is_told_before_paying(
     assert forms(page(client)) == ["/v1/initiate-payment"]
 
 
+def test_nobody_who_waits_to_pay_is_called_the_next(client: FlaskClient, orders: Orders) -> None:
+    """Regression: every phone that waited at a machine was told so."""
+    orders.accepted("q-1")
+    for order_id in ("o-1", "o-2"):
+        html = page(client, orders.created(order_id))
+        assert "Автомат готовит другой напиток" in html
+        assert "следующий" not in html
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        ("ru", "Ждать около {}, а если он заплатит — дольше."),
+        ("en", "You wait about {}, longer if they pay."),
+    ],
+)
+def test_who_waits_for_anothers_payment_is_told_that_a_drink_may_come_of_it(
+    client: FlaskClient, orders: Orders, language: str, says: str
+) -> None:
+    html = page(client, STATES["created, reserved"](orders), lang=language)
+
+    [remaining] = re.findall(r'<p class="remaining">(.*?)</p>', html)
+    assert re.sub(r"<span.*</span>", "{}", remaining) == says
+
+
 def test_a_test_device_is_not_checked(client: FlaskClient, orders: Orders) -> None:
     orders.change_device(status="test")
     orders.machine_says(online=False)
