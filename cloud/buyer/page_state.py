@@ -10,6 +10,7 @@ from typing import Literal
 
 from cloud.buyer.order_view import CHECKING, RESERVED, OrderView
 from cloud.buyer.texts import declined_key, why_key
+from cloud.fleet import zones
 from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
 from protocol.reasons import RejectCode, Stage
 
@@ -220,7 +221,14 @@ def money_says(view: OrderView, now: datetime) -> tuple[str, int]:
         return f"money.hold.{back.status}", 0
     if back.status == "done" and (back.expected_by is None or back.expected_by <= now):
         return "money.refund.over", 0
+    if back.status == "in_progress" and _is_past(back.expected_by, now, view.device.zone):
+        return "money.refund.undated", 0
     return f"money.refund.{back.status}", 0
+
+
+def _is_past(promised: datetime | None, now: datetime, zone: str) -> bool:
+    """Whether nobody can promise that day, or it is over at the machine."""
+    return promised is None or zones.day_at(promised, zone) < zones.day_at(now, zone)
 
 
 def _without_return(view: OrderView) -> str:

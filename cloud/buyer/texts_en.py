@@ -115,6 +115,8 @@ EN = {
     "money.hold.in_progress": "{amount} was not charged, your bank only held it. We are releasing it now.",
     "money.hold.done": "Released: {amount} is yours again. Your bank shows it within a few minutes.",
     "money.refund.in_progress": "We are returning {amount} {how}. It arrives by {date}.",
+    "money.refund.undated": "We are returning {amount} {how}. We can’t say by when: if it doesn’t come, "
+    "contact support and tell them the order number.",
     "money.refund.done": "We returned {amount} {how}. It arrives by {date}.",
     "money.refund.over": "We returned {amount} {how}.",
     "money.person": "The machine did not say whether it poured. A person is checking: if not, {amount} goes back.",

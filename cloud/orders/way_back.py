@@ -53,7 +53,7 @@ class ReturnTask(Protocol):
 
 
 def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequence[ReturnTask]) -> Return | None:
-    """The return by our own tasks, oldest first; None when none of them gives money back."""
+    """The return by our own tasks, oldest first; None when none of them does or did."""
     returns = [task for task in tasks if task.task in RETURNS and task.verdict not in NEVER_RETURNED | {REFUSED}]
     if order.waits_for_person:  # what is open was not decided yet
         returns = [task for task in returns if task.verdict]
@@ -61,14 +61,21 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
         return None
     last = returns[-1]
     payment = payments[last.subject]
-    expected_by = arrives_by(Task(last.task), payment.method, last.first_tried_at or last.due_at)
+    expected_by = _expected_by(last, payment)
     if last.verdict == DONE or _is_let_go(payment):
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and _is_settled(order, payment, payment is paying(payments.values())):
-        return Return("done", refunded(payments), expected_by, last.subject) if refunded(payments) else None
+        return None  # what a person returned is told as what came back (`owed_tasks.by_hand`)
     # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
+
+
+def _expected_by(task: ReturnTask, payment: Returned) -> datetime | None:
+    """When the buyer sees the money; what is left to a person nobody can date."""
+    if task.verdict in FOR_A_PERSON:
+        return None
+    return arrives_by(Task(task.task), payment.method, task.first_tried_at or task.due_at)
 
 
 def refunded(payments: Mapping[str, Returned]) -> int:

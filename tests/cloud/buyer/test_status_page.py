@@ -7,9 +7,12 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-from cloud.orders import paying
+from cloud.orders import order_tasks, paying
+from cloud.orders.locked_order import lock_order
 from cloud.orders.money import PaymentAnswer, PaymentState
+from cloud.orders.outbox import Claim, claim
 from cloud.orders.states import Status
+from cloud.orders.tasks import FOR_A_PERSON, Lane
 from protocol.reasons import Result, Spout, Stage
 from tests.cloud.buyer.orders import PRICE, RULES, Orders, TestClock
 from tests.cloud.buyer.states import NOTE, STATES
@@ -18,6 +21,7 @@ STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 """The one style a page brings along, named in the content policy by its hash."""
 UNOBSERVED = "make_failed, unobserved"
 """Nothing is known to have gone wrong: it has words of its own."""
+UNDATED = "Возвращаем 179\u00a0₽ на карту. Назвать срок не можем: если деньги не придут, обратитесь в поддержку"
 PLEA = "Не удалось отправить команду на приготовление. Пожалуйста, обратитесь в поддержку."
 
 
@@ -121,6 +125,29 @@ def test_a_return_is_told_of_the_payment_that_goes_back(client: FlaskClient, ord
     orders.answered("o-1", PaymentState.CANCELED)
     orders.outcome("o-1", Result.REJECTED, "no_milk")
     assert "Возвращаем 179\u00a0₽ через СБП." in page(client, "o-1")
+
+
+@pytest.mark.parametrize("verdict", sorted(FOR_A_PERSON))
+def test_of_a_return_that_is_left_to_a_person_no_day_is_promised(
+    client: FlaskClient, orders: Orders, clock: TestClock, verdict: str
+) -> None:
+    """Regression: it arrived "by 5 March" for ever, and nobody had returned anything."""
+    orders.make_failed()
+    *_, call = orders.database.transact(claim, Lane.PROVIDER, clock(), Claim("cashier", 120))
+    orders.database.transact(
+        lambda tx: order_tasks.settle_task(lock_order(tx, "o-1"), call.key, "cashier", verdict, clock())
+    )
+
+    assert UNDATED in page(client)
+    assert client.get("/v1/order-status/o-1").get_json()["return"]["expected_by"] is None
+
+
+def test_a_day_that_is_over_is_promised_no_more(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
+    orders.make_failed()
+    clock.forward(3 * 24 * 3600 + 3600)
+    assert "Деньги придут не позднее 5\u00a0марта." in page(client), "the day is not over"
+    clock.forward(24 * 3600)
+    assert UNDATED in page(client)
 
 
 def test_once_the_money_is_back_the_page_rests(client: FlaskClient, orders: Orders, clock: TestClock) -> None:
