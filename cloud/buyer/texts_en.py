@@ -103,6 +103,11 @@ EN = {
     "pay.error.429": "Too many attempts. Please wait a minute.",
     "pay.error.503": "The payment service doesn’t answer. Nothing was charged. Please try again in a minute.",
     "pay.error.lost": "You are offline. Nothing was charged.",
+    "pay.continue.error": "The payment could not be opened. If you have paid already, just wait: this page will tell.",
+    "pay.continue.error.503": "The payment service doesn’t answer. If you have paid already, just wait: "
+    "this page will tell.",
+    "pay.continue.error.lost": "You are offline. If you have paid already, this page will tell as soon as "
+    "you are back online.",
     "pour.button": "I’m at the machine, pour now",
     "pour.error": "The command could not be passed on. Please try again.",
     # The money
@@ -249,6 +254,8 @@ EN = {
     "error.email_required": "We need your e-mail: the fiscal receipt goes there. Go back to the order and enter it.",
     "error.email_malformed": "There is a mistake in the e-mail address. Go back to the order and check it.",
     "error.no_payment": "This machine doesn’t take payment by phone yet. Nothing was charged.",
+    "error.payment_begun": "This payment can’t be opened right now. If you have paid already, just wait: "
+    "the order’s page will tell.",
     "error.contract_over": "This machine no longer takes payment by phone. Nothing was charged.",
     "error.other_order": "There is already an order with this number, for another drink. "
     "Please choose the drink on the machine again.",

@@ -26,6 +26,7 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.paying import Account, NotPayable
+from cloud.orders.states import Status
 from cloud.orders.tasks import KEY_REFUSED
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.provider import InvalidRequest, Provider
@@ -41,16 +42,21 @@ PATIENCE_S = 4.0
 """So long a press waits for the payment's page; then the buyer's page asks again, and the opening goes on."""
 ABOUT_EMAIL = frozenset({"email_required", "email_malformed"})
 """Codes of refusals the buyer can mend by typing."""
+PAYMENT_BEGUN = "payment_begun"
 
 
 class Refusal(Exception):
-    """Why the order is not paid now: the HTTP status, a code for programs, words for people who read logs."""
+    """Why the order is not paid now: the HTTP status, a code for programs, words for people who read logs.
 
-    def __init__(self, status: int, code: str, words: str) -> None:
+    `says` names the buyer's sentence where the code's own would say too much.
+    """
+
+    def __init__(self, status: int, code: str, words: str, says: str = "") -> None:
         super().__init__(words)
         self.status = status
         self.code = code
         self.words = words
+        self.says = says or code
 
 
 class Checkout:
@@ -103,7 +109,7 @@ class Checkout:
             return self._clients.of(order.merchant_id, order.payment_scenario)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": order_id})
-            raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
+            raise _no_payment(is_begun=order.status == Status.PENDING) from None
 
     def _refuse_if_nobody_can_be_asked(self, payment: Payment) -> None:
         """About a payment opened earlier, at an account that may have been left meanwhile."""
@@ -111,7 +117,7 @@ class Checkout:
             self._clients.of_payment(payment)
         except NoCredential as error:
             log.error("%s", error, extra={"order_id": payment.order_id})
-            raise Refusal(503, "no_payment", "payment is not set up for this machine") from None
+            raise _no_payment(is_begun=True) from None
 
     def _start(
         self, tx: Transaction, order_id: str, email: str, credential: Credential, provider: Provider
@@ -160,6 +166,11 @@ class Checkout:
         return Refusal(409, "wrong_state", str(error))
 
 
+def _no_payment(*, is_begun: bool) -> Refusal:
+    """Nobody can be asked. Of a payment begun before, that may be paid, nobody says that nothing was charged."""
+    return Refusal(503, "no_payment", "payment is not set up for this machine", PAYMENT_BEGUN if is_begun else "")
+
+
 def _refuse_if_it_cannot_be_made(session: Session, order: Order) -> None:
     """The buyer is told before paying, also from a page opened when the machine was still well."""
     device, live = session.get_one(Device, order.device_uuid), session.get(DeviceLive, order.device_uuid)
@@ -195,7 +206,7 @@ class _Page(HTTPException):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.words)
         self.code = refusal.status
-        self.why = refusal.code
+        self.why = refusal.says
         is_no_order = refusal.status in {400, 404} and refusal.code not in ABOUT_EMAIL
         self.order_id = "" if is_no_order else told_in(request).get("order_id")
 

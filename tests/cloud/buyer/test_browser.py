@@ -282,6 +282,21 @@ def test_a_payment_that_does_not_open_is_told_in_words(page: Page, site: str, or
         expect(page.get_by_role("button", name="Оплатить")).to_be_enabled()
 
 
+def test_who_goes_back_to_the_payment_is_not_told_that_nothing_was_charged(
+    page: Page, site: str, orders: Orders, counter: Counter
+) -> None:
+    """Regression: it may have been paid already, and the provider's word is on its way."""
+    page.goto(address(site, orders.pending()))
+    back = page.get_by_role("button", name="Вернуться к оплате")
+    counter.checkout_status = 503
+    back.click()
+    expect(page.locator(".problem")).to_contain_text("Если вы уже заплатили, подождите")
+    page.context.set_offline(True)
+    back.click()
+    expect(page.locator(".problem")).to_contain_text("Если вы уже заплатили, страница сообщит об этом")
+    assert "Деньги не списаны" not in page.content()
+
+
 def test_the_pay_button_comes_and_goes_with_the_machine(
     page: Page, site: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

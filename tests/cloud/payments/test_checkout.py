@@ -1,6 +1,7 @@
 """Pressing "pay": one payment however often, an address to pay at, and an honest word when there is none."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,7 @@ from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.checkout import Checkout, Refusal
 from cloud.payments.openings import LEASE_S
+from cloud.payments.provider_clients import FRESH
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.test_call_worker import change_credential
@@ -131,15 +133,38 @@ def test_a_payment_paid_while_its_page_was_asked_for_is_409(sqlite_till: Till) -
     assert code_of(sqlite_till.press(order_id))[0] == 409
 
 
-def test_without_an_account_it_is_503_and_the_order_stays_payable(till: Till) -> None:
-    order_id = till.world.scan()
-
+def remove_account(till: Till) -> None:
     def remove(tx: Transaction) -> None:
         tx.session.delete(tx.session.get_one(Credential, ("north", "Yookassa")))
 
     till.world.database.transact(remove)
+    till.world.wait(FRESH.total_seconds())
+
+
+def leave_account(till: Till) -> None:
+    change_credential(till, account_id="another")
+
+
+def test_without_an_account_it_is_503_and_the_order_stays_payable(till: Till) -> None:
+    order_id = till.world.scan()
+    remove_account(till)
     assert code_of(till.press(order_id)) == (503, "no_payment")
     assert till.world.status(order_id) == "created"
+
+
+@pytest.mark.parametrize("spoil", [remove_account, leave_account])
+def test_who_may_have_paid_already_is_not_told_that_nothing_was_charged(
+    sqlite_till: Till, spoil: Callable[[Till], None]
+) -> None:
+    """Regression: a browser without scripts went back to its payment, whose account had vanished."""
+    order_id = sqlite_till.world.scan()
+    sqlite_till.press(order_id)
+    spoil(sqlite_till)
+    browser = {"data": {"order_id": order_id}, "headers": {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"}}
+    page = sqlite_till.press(order_id, **browser)
+    assert (page.status_code, code_of(sqlite_till.press(order_id))) == (503, (503, "no_payment"))
+    assert "If you have paid already, just wait" in page.text
+    assert "Nothing was charged" not in page.text
 
 
 def test_a_provider_that_refuses_is_503_and_the_order_has_failed(till: Till) -> None:
