@@ -8,6 +8,7 @@
   const PATIENCE_MS = 8000;
   const RETRIES_WHILE_OPENING = 30; // a provider may take its time
   const RETRIES_WHILE_AWAY = 5; // a service that restarts is back soon
+  const AGAIN_S = 5; // after the page's new part could not be had
   const TICK_MS = 500;
   const SLEPT_MS = 5000; // a clock that stood still for longer was asleep
 
@@ -208,7 +209,7 @@
   function keepUp() {
     clearTimeout(refreshTimer);
     if (document.hidden) return;
-    const seconds = Number(view().dataset.refresh) || (failures && !follows() ? 5 : 0);
+    const seconds = Number(view().dataset.refresh) || (failures ? AGAIN_S : 0); // a stream does not tell twice
     if (seconds) refreshTimer = setTimeout(refresh, seconds * 1000);
     if (follows()) {
       listen();

@@ -13,7 +13,7 @@ from cloud.orders.states import Status
 from protocol.reasons import Result, Spout, Stage
 from tests.chromium import Pages
 from tests.cloud.buyer.conftest import Counter
-from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
+from tests.cloud.buyer.orders import DEVICE, RULES, Orders, TestClock
 from tests.waiting import wait_until
 
 
@@ -154,6 +154,27 @@ def test_a_line_that_died_without_a_word_is_doubted(
     orders.outcome("o-1", Result.DONE, out=Spout.FULL)
 
     expect(page.locator("h1")).to_have_text("Готово!")
+
+
+def test_a_part_that_got_lost_is_asked_for_again_though_the_stream_lives(
+    pages: Pages, site: str, orders: Orders, counter: Counter, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the page waited for the payment until the stream ended by itself, up to ten minutes."""
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
+    orders.pending()
+    page = pages.open()
+    page.clock.install()
+    page.goto(address(site, "o-1"))
+    wait_until(lambda: _turn(page) and counter.of("/events"), what="the stream")
+    lost = list[Route]()
+    page.route("**/*part=1*", lambda route: (lost.append(route), route.abort()), times=1)
+    clock.forward(RULES.fast_track_s + 1)
+    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    wait_until(lambda: _turn(page) and lost, what="the part being lost")
+
+    page.clock.run_for(6_000)
+
+    expect(page.locator("h1")).to_have_text("Напиток ждёт вас")
 
 
 def test_a_slow_line_shows_everything_later_and_nothing_wrong(pages: Pages, site: str, orders: Orders) -> None:
