@@ -7,6 +7,7 @@ EN = {
     "page.language": "Русский",
     "page.number": "Order number",
     "page.lost": "No connection. This is the last we know; we will update it as soon as you are back online.",
+    "page.again": "Not changing? Refresh the page",
     "page.warning": "Warning",
     "page.cup": "How far the drink is",
     "page.steps": "Order progress",

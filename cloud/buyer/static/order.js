@@ -1,7 +1,10 @@
 // Keeps the order's page true: events, else a question each second; what the page says is always the server's own HTML.
+// Written for browsers since 2018 (iOS 11.3, Chrome 66); on older ones it must do nothing, not half of it.
 "use strict";
 
 (() => {
+  if (!window.fetch || !window.AbortController) return;
+
   const POLL_MS = 1000;
   const STREAM_AGAIN_MS = 30000; // after the server had no seat for us
   const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
@@ -17,6 +20,7 @@
   const cup = document.getElementById("cup");
   const coffee = document.getElementById("coffee-level");
   const lost = document.getElementById("lost");
+  const again = document.getElementById("again");
   const spoken = document.getElementById("spoken");
   const silenceMs = Number(order.dataset.beat) * 1000 + 3000; // a stream that is alive speaks more often
 
@@ -82,7 +86,7 @@
     } else {
       keepTyping(before, next);
       const focused = before.contains(document.activeElement) ? document.activeElement.id : null;
-      place.replaceChildren(next);
+      before.replaceWith(next);
       if (focused !== null) (document.getElementById(focused || "-") || next.querySelector("h1")).focus();
     }
     pour(Number(next.dataset.level), next.dataset.mood, next.dataset.stage);
@@ -91,13 +95,14 @@
     const title = next.querySelector("h1").textContent;
     document.title = title;
     spoken.textContent = [title, ...[...next.querySelectorAll(".text, .plea, .money, .why")].map((p) => p.textContent)].join(" ");
-    if (next.querySelector(".sign")) document.getElementById("foot")?.remove();
+    const foot = document.getElementById("foot");
+    if (foot && next.querySelector(".sign")) foot.remove();
   }
 
   function withoutTimes(element) {
     const copy = element.cloneNode(true);
     copy.querySelectorAll("[data-left]").forEach((time) => time.replaceWith("…"));
-    copy.querySelectorAll(".problem").forEach((problem) => problem.replaceChildren());
+    copy.querySelectorAll(".problem").forEach((problem) => { problem.textContent = ""; });
     copy.querySelectorAll("button").forEach((button) => { button.disabled = false; button.textContent = ""; });
     return copy.innerHTML;
   }
@@ -129,7 +134,8 @@
   // Where news come from
 
   function refresh() {
-    refreshing ??= ask(order.dataset.partUrl)
+    if (refreshing) return refreshing;
+    refreshing = ask(order.dataset.partUrl)
       .then(async (answer) => {
         if (answer.status === 404) return location.reload();
         if (!answer.ok) throw new Error(String(answer.status));
@@ -234,7 +240,8 @@
   // What the buyer does
 
   async function send(form) {
-    const fields = Object.fromEntries(new FormData(form));
+    const fields = {};
+    new FormData(form).forEach((value, name) => { fields[name] = value; });
     for (let attempt = 0; ; attempt += 1) {
       const mayRepeat = form.dataset.act === "pay" && attempt < RETRIES_WHILE_AWAY && navigator.onLine;
       const answer = await ask(form.action, {
@@ -293,4 +300,5 @@
   startClocks();
   setInterval(() => { tick(); doubt(); }, TICK_MS);
   keepUp();
+  if (again) again.hidden = true; // from here on the page looks again by itself
 })();

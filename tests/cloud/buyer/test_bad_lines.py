@@ -1,0 +1,52 @@
+"""Lines that are slow, or lose what was asked for: the page ends up right."""
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from cloud.buyer import stream
+from cloud.orders.money import PaymentState
+from protocol.reasons import Result, Spout
+from tests.chromium import Pages
+from tests.cloud.buyer.conftest import Counter
+from tests.cloud.buyer.orders import RULES, Orders, TestClock
+from tests.cloud.buyer.test_browser import address, turn
+from tests.waiting import wait_until
+
+
+def test_a_part_that_got_lost_is_asked_for_again_though_the_stream_lives(
+    pages: Pages, site: str, orders: Orders, counter: Counter, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the page waited for the payment until the stream ended by itself, up to ten minutes."""
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.1)
+    orders.pending()
+    page = pages.open()
+    page.clock.install()
+    page.goto(address(site, "o-1"))
+    wait_until(lambda: turn(page) and counter.of("/events"), what="the stream")
+    lost = list[Route]()
+
+    def lose(route: Route) -> None:
+        lost.append(route)
+        route.abort()
+
+    page.route("**/*part=1*", lose, times=1)
+    clock.forward(RULES.fast_track_s + 1)
+    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    wait_until(lambda: turn(page) and lost, what="the part being lost")
+
+    page.clock.run_for(6_000)
+
+    expect(page.locator("h1")).to_have_text("Напиток ждёт вас")
+
+
+def test_a_slow_line_shows_everything_later_and_nothing_wrong(pages: Pages, site: str, orders: Orders) -> None:
+    orders.sent()
+    page = pages.open()
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    page.goto(address(site, "o-1"))
+    expect(page.locator("h1")).to_have_text("Заказ отправлен автомату")
+    orders.outcome("o-1", Result.DONE, out=Spout.FULL)
+
+    expect(page.locator("h1")).to_have_text("Готово!")
+    expect(page.locator("#lost")).to_be_hidden()
