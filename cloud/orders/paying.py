@@ -21,7 +21,7 @@ from cloud.orders.owed_tasks import awaits_a_hand, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import EXPIRED, PAYABLE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
-from cloud.orders.tasks import Task
+from cloud.orders.tasks import Lane, Task
 
 FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentState.REFUSED})
 
@@ -245,13 +245,22 @@ def _paid(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: R
         return
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now
-    if order.restored_at is not None and not (in_time and order.status == Status.PENDING and order.drink_no):
+    if order.restored_at is not None and not _pours_since_restore(locked, payment, order.restored_at, in_time):
         in_doubt.doubt(locked, rules, now)
     elif apply_event(locked, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
             making.pour_what_is_paid(locked, rules, now)
         else:
             order.due_at = now + seconds(rules.manual_make_s)
+
+
+def _pours_since_restore(locked: LockedOrder, payment: Payment, restored_at: datetime, in_time: bool) -> bool:
+    """Whether a command may follow though it may have been carried out: an agent knows one that comes again.
+
+    Tmetr pours it again, so there only a payment begun since the restore brings one.
+    """
+    is_safe = making.lane_of(locked) is Lane.MQTT or payment.started_at >= restored_at
+    return in_time and is_safe and locked.order.status == Status.PENDING and locked.order.drink_no != ""
 
 
 def _canceled(
