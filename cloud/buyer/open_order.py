@@ -80,7 +80,7 @@ def _held_after(services: Services, order: Order, found: Found) -> Capability:
     """A code that the machine did not sign proves an order only if it is the one that opened it."""
     held, now = services.held(), services.clock()
     is_signed = found.signature is Signature.GOOD
-    if found.signature is not Signature.STALE:
+    if not found.is_late:
         held = held.at_machine(order.device_uuid, now, is_signed=is_signed)
     is_its_own = is_signed or order.opened_by in {None, found.tag}
     return held.holding(order.id, now, is_signed=is_signed) if is_its_own else held

@@ -41,11 +41,16 @@ class Whose(Enum):
     """The machine, or this very phone, has used it for another drink."""
 
 
-def tag_of(code: QrCode, signature: Signature) -> str:
+def tag_of(code: QrCode, *, is_signed: bool) -> str:
     """Tells codes of one number apart: signed, or by what the machine threw the dice for; "" for one with neither."""
-    if signature in {Signature.GOOD, Signature.STALE}:
+    if is_signed:
         return SIGNED
     return hashlib.blake2b(code.marks.encode(errors="replace"), digest_size=12).hexdigest() if code.marks else ""
+
+
+def may_have_opened(by: str | None, tag: str, signature: Signature) -> bool:
+    """Whether an order may be of this code, which may have been good then and be over now."""
+    return by in {None, tag} or (by == SIGNED and signature is Signature.STALE)
 
 
 def whose(order: Opened, tag: str, *, same_drink: bool, is_holder: bool) -> Whose:

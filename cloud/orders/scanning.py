@@ -18,7 +18,7 @@ from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order
-from cloud.orders.numbers import Opened, Whose, other_number, tag_of, whose
+from cloud.orders.numbers import Opened, Whose, may_have_opened, other_number, tag_of, whose
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
@@ -81,6 +81,8 @@ class Found:
     scan: Scan
     signature: Signature
     tag: str
+    is_late: bool
+    """Signed too long ago for a machine that must sign: it may have been scanned anywhere."""
     order: Order | None
     """None: it is to be made."""
     is_taken_over: bool = False
@@ -99,7 +101,7 @@ def find_order(
     `holds`: whether the phone that scans has scanned this order before.
     """
     signature, is_late = judge_code(session, scan, keys, now)
-    tag = tag_of(scan.code, signature)
+    tag = tag_of(scan.code, is_signed=signature is Signature.GOOD or is_late)
     known = _known(session, scan.order_id)
     for _ in range(MOST_NUMBERS):
         if known is None:
@@ -107,8 +109,8 @@ def find_order(
                 raise NotForSale(Why.QR_STALE)
             gone = session.get(ForgottenOrder, scan.order_id)
             if gone is None:
-                return Found(scan, signature, tag, None)
-            if gone.opened_by in {None, tag} and gone.device_uuid in {None, scan.device_uuid}:
+                return Found(scan, signature, tag, is_late, None)
+            if may_have_opened(gone.opened_by, tag, signature) and gone.device_uuid in {None, scan.device_uuid}:
                 raise NotForSale(Why.EXPIRED)
         else:
             same = (known.drink_no, known.size) == (scan.drink_no, scan.size)
@@ -118,7 +120,7 @@ def find_order(
             if verdict is Whose.TAKEN_OVER and is_late:
                 raise NotForSale(Why.QR_STALE)
             if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
-                return Found(scan, signature, tag, known, verdict is Whose.TAKEN_OVER)
+                return Found(scan, signature, tag, is_late, known, verdict is Whose.TAKEN_OVER)
             if verdict is Whose.CONFLICT:
                 break
         number = other_number(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
@@ -198,10 +200,11 @@ def _facts(order: Order) -> dict[str, object]:
 
 
 def judge_code(session: Session, scan: Scan, keys: QrKeys | None, now: datetime) -> tuple[Signature, bool]:
-    """What the code's signature is worth, and whether it comes too late to open an order.
+    """What the code's signature is worth, and whether it comes too late to open an order: only where it must be signed.
 
-    One that is there already is shown by its own code for ever. Raises `NotForSale` where the machine must sign and
-    this is no such code.
+    Elsewhere a code that is over counts as one without a signature: machines' clocks are not ours. An order that is
+    there already is shown by its own code for ever. Raises `NotForSale` where the machine must sign and this is no such
+    code.
     """
     device = session.get(Device, scan.device_uuid)
     if device is None:

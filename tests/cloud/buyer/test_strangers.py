@@ -40,8 +40,8 @@ def code(uuid: str = "q-1", size: str = "1", dice: str = "waxoqk") -> dict[str, 
     return said | {"salt": salt}
 
 
-def signed(said: dict[str, str], clock: TestClock) -> dict[str, str]:
-    exp = str(int(clock().timestamp()) + 900)
+def signed(said: dict[str, str], clock: TestClock, good_for_s: int = 900) -> dict[str, str]:
+    exp = str(int(clock().timestamp()) + good_for_s)
     text = signed_text(said["deviceUuid"], said["drinkNo"], int(said["size"]), said["uuid"], exp)
     return said | {"exp": exp, "sig": sign(KEYS.of(DEVICE, 1), text)}
 
@@ -144,6 +144,49 @@ def test_where_the_machine_signs_only_its_own_code_counts(
 
     assert make(stranger, "q-1") == (403, "not_yours")
     assert make(buyer, "q-1") == (200, "")
+
+
+@pytest.mark.parametrize("slow_by_s", [0, 3600])
+def test_a_slow_clock_takes_nothing_from_the_buyers_of_a_machine_that_need_not_sign(
+    buyer: FlaskClient, orders: Orders, clock: TestClock, signing: Services, slow_by_s: int
+) -> None:
+    """Regression: what was signed too long ago opened orders that nobody could have poured, or complain of."""
+    scan(buyer, signed(code(), clock, 900 - slow_by_s))
+    pays_late(orders, "q-1")
+
+    assert "<form" in buyer.get("/v1/order-status-page?order_id=q-1").text
+    assert buyer.get("/v1/order-claim?order_id=q-1").status_code == 200
+    assert make(buyer, "q-1") == (200, "")
+
+
+@pytest.mark.parametrize("is_over_at_once", [True, False])
+def test_a_photograph_of_a_code_that_is_over_gives_no_right(
+    buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Services,
+    is_over_at_once: bool,
+) -> None:  # fmt: skip
+    shown = signed(code(), clock, -1 if is_over_at_once else 600)
+    scan(buyer, shown)
+    orders.pay_again("q-1")
+    if not is_over_at_once:
+        clock.forward(601)
+        assert led_to(scan(stranger, shown)) == "q-1"
+    pays_late(orders, "q-1")
+
+    assert led_to(scan(stranger, shown)) == "q-1"
+    assert make(stranger, "q-1")[0] == 403
+    assert orders.order("q-1").status == Status.MANUAL_MAKE
+
+
+def test_a_code_that_was_good_and_is_forgotten_stays_over(
+    buyer: FlaskClient, orders: Orders, clock: TestClock, signing: Services
+) -> None:
+    shown = signed(code(), clock)
+    scan(buyer, shown)
+    clock.forward(RULES.order_expiration_s + 1)
+    orders.database.transact(making.deadline_passed, "q-1", RULES, clock())
+    Forgetting(orders.database).step(clock() + KEPT_FOR)
+
+    assert scan(buyer, shown).status_code == 410
 
 
 # Who came first with the number
