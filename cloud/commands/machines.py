@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 
@@ -19,6 +19,7 @@ from cloud.wiring import Cloud
 from protocol.fields import SettingValue
 from protocol.reasons import RinseProgram
 
+T = TypeVar("T")
 BAD = 1
 Opens = Callable[[], Cloud]
 LOOK_S = 0.5
@@ -86,13 +87,14 @@ def resume(opens: Opens, device_uuid: str, by: str, accept_loss: bool) -> None:
     cloud = opens()
     try:
         job_id = device_jobs.new_id(Kind.RESUME, uuid.uuid4().hex)
-        was_two = _asked(
-            cloud,
-            partial(device_jobs.let_sell, device_uuid=device_uuid, by=by, job_id=job_id, accept_loss=accept_loss),
-        )
-        if was_two:
+        let_sell = partial(device_jobs.let_sell, device_uuid=device_uuid, by=by, job_id=job_id, accept_loss=accept_loss)
+        resumed = _asked(cloud, let_sell)
+        if resumed.was_two:
             click.echo("Two agents had taken turns under this name; the next turn of another one stops the sale again.")
-        _tell(_waited_for(cloud, job_id), "The agent sells again, as far as a person's decision was missing.")
+        if resumed.asks_agent:
+            _tell(_waited_for(cloud, job_id), "The agent sells again, as far as a person's decision was missing.")
+        else:
+            click.echo("Open.")
     finally:
         cloud.close()
 
@@ -154,8 +156,8 @@ def _run(opens: Opens, device_uuid: str, wanted: Wanted, by: str) -> None:
         cloud.close()
 
 
-def _asked(cloud: Cloud, work: Callable[..., object]) -> object:
-    def ask(tx: Transaction, now: datetime) -> object:
+def _asked(cloud: Cloud, work: Callable[..., T]) -> T:
+    def ask(tx: Transaction, now: datetime) -> T:
         return work(tx, now=now)
 
     try:
@@ -166,7 +168,7 @@ def _asked(cloud: Cloud, work: Callable[..., object]) -> object:
         _fail(str(error))
 
 
-def _closing(opens: Opens, work: Callable[..., bool]) -> object:
+def _closing(opens: Opens, work: Callable[..., bool]) -> bool:
     cloud = opens()
     try:
         return _asked(cloud, work)

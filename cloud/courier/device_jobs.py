@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, ForeignKey, Index, String, and_, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -150,6 +150,15 @@ class Wanted:
                 return {}
 
 
+class Resumed(NamedTuple):
+    """What letting a machine sell came to."""
+
+    was_two: bool
+    """Two agents had stopped it."""
+    asks_agent: bool
+    """Its agent must give its leave too: a job."""
+
+
 class NotNow(Exception):
     """Refused before anybody was asked; `code` says why."""
 
@@ -194,19 +203,21 @@ def ask(tx: Transaction, device_uuid: str, wanted: Wanted, by: str, job_id: str,
 
 def let_sell(
     tx: Transaction, device_uuid: str, by: str, job_id: str, now: datetime, *, accept_loss: bool = False
-) -> bool:
+) -> Resumed:
     """A person has looked at the machine: whatever stopped or closed it, it sells again, by its agent's leave too.
 
-    Whether two agents had stopped it. Raises `NotNow`, `NoSuchThing`.
+    Raises `NotNow`, `NoSuchThing`.
     """
     live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
     if live is None:
         raise closing.NoSuchThing(f"there is no {device_uuid}")
-    ask(tx, device_uuid, Wanted(Kind.RESUME, accept_loss=accept_loss), by, job_id, now)
+    asks_agent = tx.session.get_one(Device, device_uuid).control == Control.AGENT
+    if asks_agent:
+        ask(tx, device_uuid, Wanted(Kind.RESUME, accept_loss=accept_loss), by, job_id, now)
     was_two = live.two_agents_since is not None
     sessions.resume(tx, live, by, now)
     closing.open_again(tx, device_uuid, "", by, now)
-    return was_two
+    return Resumed(was_two, asks_agent)
 
 
 def live_order(session: Session, device_uuid: str) -> str | None:

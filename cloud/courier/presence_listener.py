@@ -24,7 +24,7 @@ from cloud.courier.welcomes import Welcomes
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.fleet import device_condition, presence_history
-from cloud.fleet.models import DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 from cloud.metrics.counts import Counts
 from protocol.errors import WireError
 from protocol.messages import Presence, State, decode_presence, decode_state
@@ -160,13 +160,16 @@ class PresenceListener:
 
     def _note(self, tx: Transaction, batch: Sequence[Said], now: datetime) -> set[str]:
         devices = {said.device_uuid for said in batch}
-        locked = select(DeviceLive).where(DeviceLive.device_uuid.in_(devices)).order_by(DeviceLive.device_uuid)
-        lives = {live.device_uuid: live for live in tx.session.scalars(locked.with_for_update(skip_locked=True))}
+        asked = select(DeviceLive, Device.control).join(Device, Device.device_uuid == DeviceLive.device_uuid)
+        theirs = asked.where(DeviceLive.device_uuid.in_(devices)).order_by(DeviceLive.device_uuid)
+        locked = tx.session.execute(theirs.with_for_update(skip_locked=True, of=DeviceLive)).all()
+        lives = {live.device_uuid: live for live, _ in locked}
+        without_agent = {live.device_uuid for live, control in locked if control != Control.AGENT}
         if not self._database.is_sqlite and reader_lease.is_anothers(tx, reader_lease.PRESENCE, self._owner):
             raise TakenOver  # asked with the rows locked: who takes over from now on writes them after us
         for said in batch:
             live = lives.get(said.device_uuid)
-            if live is None:
+            if live is None or live.device_uuid in without_agent:  # one that is left there speaks for nobody
                 continue
             if isinstance(said.message, State):
                 if not (said.retained and device_condition.is_older(live, said.message)):

@@ -17,7 +17,7 @@ from cloud.courier.broker import BrokerLink, NotConnected
 from cloud.database.database import Database
 from cloud.fleet import device_condition, sessions
 from cloud.fleet.models import Control, Device
-from cloud.orders import making
+from cloud.orders import carriers, making
 from cloud.orders.locked_order import order_key
 from cloud.orders.models import MakeCommand
 from protocol.messages import GREETING, MAX_BATCH, Event, Message, Query, Welcome, encode
@@ -70,8 +70,8 @@ class Welcomes:
         now, devices = self._clock(), {device for device, _ in hellos}
         with self._database.read() as session:
             rivals = sessions.rivals(session, devices)
-            unheard_of = making.unheard_of(session, devices, now, MAX_BATCH * len(devices))
-            waited_for = making.waited_for(session, devices, now)
+            unheard_of = carriers.unheard_of(session, devices, now, MAX_BATCH * len(devices))
+            waited_for = carriers.waited_for(session, devices, now)
             unseen = device_condition.long_unseen(session, devices, now)
         if unseen:
             self._database.transact(device_condition.note_seen, unseen, now)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts, custom_account, silence
+from cloud.fleet import accounts, custom_account, device_condition, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.file_and_hand import ByHand, settle
 from cloud.fleet.file_fields import SIZES
@@ -246,7 +246,7 @@ class _Applying:
         for account in self._file.accounts:
             self._account(account)
         for device in self._file.devices:
-            self._put(Device, {"device_uuid": device.device_uuid}, device.values, f"device {device.device_uuid}")
+            self._device(device)
             self._menu(device)
         self._session.flush()
         self._give_every_device_a_live_row()
@@ -274,6 +274,16 @@ class _Applying:
             return self._vault.open(credential.secret)
         except SecretUnreadable:  # the file has it again, under the present key
             return None
+
+    def _device(self, device: DeviceEntry) -> None:
+        known = self._session.get(Device, device.device_uuid)
+        before = known.control if known is not None else None
+        self._put(Device, {"device_uuid": device.device_uuid}, device.values, f"device {device.device_uuid}")
+        if known is None or known.control == before:
+            return
+        live = self._session.get(DeviceLive, device.device_uuid, with_for_update=True)
+        if live is not None:
+            device_condition.forget(live)
 
     def _menu(self, device: DeviceEntry) -> None:
         for position, drink in enumerate(device.drinks):

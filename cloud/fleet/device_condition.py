@@ -1,4 +1,4 @@
-"""A machine's last words about itself, kept in `device_live`; the same again is not written. Moves no order.
+"""The last words of a machine with an agent, kept in `device_live`; the same again is not written. Moves no order.
 
 What a broker kept of them and says again is no sign of life.
 """
@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history, sessions
-from cloud.fleet.models import Device, DeviceLive
+from cloud.fleet.models import Control, Device, DeviceLive
 from protocol.messages import Presence, State
 
 SEEN_EVERY = timedelta(minutes=10)
@@ -26,7 +26,7 @@ def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: dateti
     """Its agent has come or gone. The caller holds the row, and keeps the history of it."""
     if retained and said.online and sessions.has_heard(live, said):
         return  # all we know of that connect is later news
-    if not said.online and said.session_id != live.session_id:
+    if not said.online and live.session_id not in {"", said.session_id}:
         return  # the last will of a session that has been replaced
     if said.online and not sessions.begin(tx, live, said, now):
         return
@@ -40,8 +40,8 @@ def note_presence(tx: Transaction, live: DeviceLive, said: Presence, now: dateti
 
 
 def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *, retained: bool = False) -> None:
-    """What its agent says of it. A machine that it drives is online then: it was taken for silent."""
-    if not live.online and not retained and tx.session.get_one(Device, live.device_uuid).control == "agent":
+    """What its agent says of it. The machine is online then: it was taken for silent."""
+    if not live.online and not retained:
         live.online = True
         tx.log_after_commit(log.info, "device online: it speaks again", extra={"device": live.device_uuid})
     told: dict[str, Any] = msgspec.to_builtins(said)
@@ -51,10 +51,18 @@ def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *,
     _see(live, now, is_new, retained)
 
 
+def forget(live: DeviceLive) -> None:
+    """Another speaks for the machine from now on: nothing that was said of it counts, nor who said it."""
+    live.online, live.state, live.session_id = False, None, ""
+    live.two_agents_since, live.look_at = None, None
+
+
 def long_unseen(session: Session, device_uuids: Collection[str], now: datetime) -> list[str]:
-    """Those of these machines whose word of just now is worth noting."""
+    """Those of these machines whose agent's word of just now is worth noting."""
     due = or_(DeviceLive.seen_at.is_(None), DeviceLive.seen_at <= now - SEEN_EVERY, DeviceLive.seen_at > now)
-    return list(session.scalars(select(DeviceLive.device_uuid).where(DeviceLive.device_uuid.in_(device_uuids), due)))
+    theirs = and_(DeviceLive.device_uuid.in_(device_uuids), Device.control == Control.AGENT.value, due)
+    of_agents = select(DeviceLive.device_uuid).join(Device, Device.device_uuid == DeviceLive.device_uuid)
+    return list(session.scalars(of_agents.where(theirs)))
 
 
 def note_seen(tx: Transaction, device_uuids: Collection[str], now: datetime) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import making, order_tasks, restores
+from cloud.orders.carriers import lane_of_command
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import MakeCommand
 from cloud.orders.owed_tasks import is_paid_for, settle_money
@@ -38,8 +39,8 @@ def ask_again(locked: LockedOrder, rules: Rules, now: datetime) -> None:
     order_tasks.withdraw_tasks(locked, RETURNS, now)
     if not locked.commands:
         locked.add(_perhaps_issued(locked, now))
-    if making.lane_of(locked) is Lane.MQTT:
-        for command in locked.commands:
+    for command in locked.commands:
+        if lane_of_command(locked, command) is Lane.MQTT:
             order_tasks.add_task(locked, Task.QUERY, f"asked-{command.id}-{order.version}"[:64], command.id, now)
     settle_money(locked, now)
     hear_what_was_said(locked.tx, order.id, order.device_uuid, rules, now)

@@ -4,7 +4,6 @@ One live command per order; its id derives from order and attempt, so whoever se
 """
 
 import hashlib
-from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,8 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.database.due import is_due
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Control
-from cloud.orders import order_tasks, restores, trusted_outcome
+from cloud.orders import carriers, order_tasks, restores, trusted_outcome
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import SET_BACK
@@ -57,7 +55,7 @@ def command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
     )  # fmt: skip
     locked.add(issued)
     order.due_at = issued.deadline_at
-    order_tasks.add_task(locked, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=lane_of(locked))
+    order_tasks.add_task(locked, Task.MAKE, f"make-{issued.id}", issued.id, now, lane=carriers.lane_of(locked))
     return issued
 
 
@@ -211,26 +209,6 @@ def seconds_left(issued: MakeCommand, now: datetime) -> float:
     return 0.0 if is_unborn else max(0.0, (issued.deadline_at - now).total_seconds())
 
 
-def unheard_of(session: Session, device_uuids: Collection[str], now: datetime, limit: int) -> list[MakeCommand]:
-    """These devices' commands whose outcome is still asked for: those that were published, or may have been."""
-    uncertain = select(and_(Order.status == Status.MAKE_FAILED.value, Order.uncertain))
-    of_order = uncertain.where(Order.id == MakeCommand.order_id).scalar_subquery()  # by IN, all would be read first
-    open_ones = or_(MakeCommand.live, of_order)
-    told = and_(MakeCommand.published_at.is_not(None), MakeCommand.issued_at > now - ASKED_FOR)
-    found = select(MakeCommand).where(MakeCommand.device_uuid.in_(device_uuids), told, open_ones)
-    return list(session.scalars(found.order_by(MakeCommand.issued_at).limit(limit)))
-
-
-def waited_for(session: Session, device_uuids: Collection[str], now: datetime) -> dict[str, list[str]]:
-    """By device, the commands that can still be begun and that no machine has said it has."""
-    untaken = and_(MakeCommand.live, MakeCommand.accepted_at.is_(None), MakeCommand.issued_at > now - DAY)
-    asked = select(MakeCommand.device_uuid, MakeCommand.id).where(MakeCommand.device_uuid.in_(device_uuids), untaken)
-    found: dict[str, list[str]] = {}
-    for device, command_id in session.execute(asked.order_by(MakeCommand.issued_at)):
-        found.setdefault(device, []).append(command_id)
-    return found
-
-
 def is_undelivered(issued: MakeCommand, now: datetime) -> bool:
     """The drink can still be begun, and its machine has said nothing: sent again, for a question would refuse it."""
     return issued.live and issued.accepted_at is None and seconds_left(issued, now) > 0
@@ -321,8 +299,8 @@ def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: dateti
 
 
 def _ask(locked: LockedOrder, issued: MakeCommand, now: datetime) -> None:
-    """The agent may know what nobody told us; where there is no agent, nobody does."""
-    if lane_of(locked) is not Lane.MQTT:
+    """The agent may know what nobody told us; of a command that no agent was given, nobody does."""
+    if carriers.lane_of_command(locked, issued) is not Lane.MQTT:
         return
     order_tasks.add_task(locked, Task.QUERY, f"query-{issued.id}", issued.id, now)
 
@@ -368,11 +346,6 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
     returned = and_(perhaps_poured, Order.return_after.is_(None), Order.waits_for_person.is_(False))
     of_the_day = and_(Order.device_uuid == order.device_uuid, Order.finished_at > now - DAY, Order.id != order.id)
     return int(session.scalar(select(func.count()).where(of_the_day, returned)) or 0)
-
-
-def lane_of(locked: LockedOrder) -> Lane:
-    """Who carries this machine's commands: its agent's broker, or the Tmetr API."""
-    return Lane.TMETR if locked.control == Control.TMETR_API else Lane.MQTT
 
 
 def _of_device(

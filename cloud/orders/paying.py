@@ -12,6 +12,7 @@ from sqlalchemy import update
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import in_doubt, making, order_tasks, receipts, unpaid
+from cloud.orders.carriers import lane_of
 from cloud.orders.commissions import record_income
 from cloud.orders.ledger import record, record_refund
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
@@ -259,7 +260,7 @@ def _pours_since_restore(locked: LockedOrder, payment: Payment, restored_at: dat
 
     Tmetr pours it again, so there only a payment begun since the restore brings one.
     """
-    is_safe = making.lane_of(locked) is Lane.MQTT or payment.started_at >= restored_at
+    is_safe = lane_of(locked) is Lane.MQTT or payment.started_at >= restored_at
     return in_time and is_safe and locked.order.status == Status.PENDING and locked.order.drink_no != ""
 
 

@@ -7,8 +7,9 @@ follows either way. Of one that nobody knows about, nothing is left for a person
 from datetime import datetime
 
 from cloud.orders import order_tasks
+from cloud.orders.carriers import lane_of_command
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.making import RETURNED, lane_of, parameters
+from cloud.orders.making import RETURNED, parameters
 from cloud.orders.models import MakeCommand
 from cloud.orders.owed_tasks import money_is_gone, settle_money
 from cloud.orders.states import ON_ITS_WAY, Event, Status
@@ -38,7 +39,7 @@ def _stop(locked: LockedOrder, now: datetime) -> None:
     issued = locked.live_command
     if issued is None or order_tasks.stop_task(locked, Task.MAKE, issued.id, now):
         _end(locked, issued, now)
-    elif lane_of(locked) is Lane.MQTT:
+    elif lane_of_command(locked, issued) is Lane.MQTT:
         _take_back(locked, issued, now)
 
 

@@ -62,10 +62,12 @@ def resume(desk: Desk, device_uuid: str) -> BaseResponse:
     """A person has looked: it sells again."""
     loss = request.form.get("accept_loss") == "yes"
 
-    def work(tx: Transaction, job_id: str) -> Done[None]:
+    def work(tx: Transaction, job_id: str) -> Done[str]:
         who = desk.author.name
-        device_jobs.let_sell(tx, device_uuid, who, job_id, desk.now, accept_loss=loss)
-        return Done(None, after={"job": job_id, "accept_loss": loss})
+        resumed = device_jobs.let_sell(tx, device_uuid, who, job_id, desk.now, accept_loss=loss)
+        if not resumed.asks_agent:
+            return Done("machines.was_opened")
+        return Done("machines.asked", after={"job": job_id, "accept_loss": loss})
 
     return _asked(desk, device_uuid, Act.RESUME, Kind.RESUME, work)
 
@@ -129,23 +131,24 @@ def _value(text: str) -> SettingValue:
 
 
 def _job(desk: Desk, device_uuid: str, act: Act, wanted: Wanted) -> BaseResponse:
-    def work(tx: Transaction, job_id: str) -> Done[None]:
+    def work(tx: Transaction, job_id: str) -> Done[str]:
         device_jobs.ask(tx, device_uuid, wanted, desk.author.name, job_id, desk.now)
-        return Done(None, after={"job": job_id, **wanted.facts()})
+        return Done("machines.asked", after={"job": job_id, **wanted.facts()})
 
     return _asked(desk, device_uuid, act, wanted.kind, work)
 
 
 def _asked(
-    desk: Desk, device_uuid: str, act: Act, kind: Kind, work: Callable[[Transaction, str], Done[None]]
+    desk: Desk, device_uuid: str, act: Act, kind: Kind, work: Callable[[Transaction, str], Done[str]]
 ) -> BaseResponse:
+    """`work` gives what is said of it."""
     job_id = device_jobs.new_id(kind, uuid.uuid4().hex)
     try:
-        desk.perform(act, desk.about(), request.form.get("why", ""), lambda tx: work(tx, job_id))
+        said = desk.perform(act, desk.about(), request.form.get("why", ""), lambda tx: work(tx, job_id))
     except NotNow as refused:
         desk.say(f"machines.not_now.{refused.code}", good=False)
     else:
-        desk.say("machines.asked")
+        desk.say(said)
     return desk.go("machines.show", device_uuid=device_uuid)
 
 

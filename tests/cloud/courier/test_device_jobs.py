@@ -217,8 +217,8 @@ def test_late_truth_about_a_cup(sending: Sending) -> None:
 def test_letting_it_sell_opens_it_too(world: World) -> None:
     world.opens_again = False
     world.database.transact(closing.close, DEVICE, "", "breaker", "no_ack, no_ack", world.now)
-    was_two = world.database.transact(device_jobs.let_sell, DEVICE, "anna", "resume-1", world.now)
-    assert not was_two
+    resumed = world.database.transact(device_jobs.let_sell, DEVICE, "anna", "resume-1", world.now)
+    assert resumed == (False, True)
     world.pay()
     assert job(world, "resume-1").kind == Kind.RESUME
 

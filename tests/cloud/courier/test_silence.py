@@ -13,6 +13,7 @@ from protocol.topics import Channel, topic
 from simulator.broker import Broker
 from tests.cloud.courier.rig import Machine, Rig, a_rig
 from tests.cloud.courier.test_listener import live
+from tests.cloud.courier.test_presence_listener import all_of_it_read
 from tests.cloud.worlds import DEVICE, World
 from tests.waiting import wait_until
 
@@ -98,16 +99,14 @@ def test_what_an_agent_says_of_a_machine_that_tmetr_drives_does_not_make_it_onli
     def driven_by(control: str) -> None:
         world.database.transact(lambda tx: setattr(tx.session.get_one(Device, DEVICE), "control", control))
 
-    def said(words: str) -> bool:
-        machine.say(State(at=world.now, link=words, selling=True), Channel.STATE)
-        rig.hear_until(lambda: (live(world).state or {}).get("link") == words)
-        return live(world).online
-
     driven_by("tmetr-api")
     world.database.transact(nobody_is_online, world.now)
-    assert not said("quiet")
+    machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
+    all_of_it_read(rig, machine)
+    assert not live(world).online
     driven_by("agent")
-    assert said("up")
+    machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
+    rig.hear_until(lambda: live(world).online)
 
 
 def test_a_cloud_that_hears_nobody_calls_nobody_silent(sqlite_rig: Rig) -> None:

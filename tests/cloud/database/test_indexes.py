@@ -21,7 +21,7 @@ from cloud.database.postgresql import BEGIN, STATEMENT_ALONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.operators import metrics
-from cloud.orders import making, outbox
+from cloud.orders import carriers, making, outbox
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
@@ -149,7 +149,7 @@ def deadlines(world: World, _tx: Transaction) -> object:
 
 
 def hello(world: World, tx: Transaction) -> object:
-    return making.unheard_of(tx.session, [DEVICE], world.now, 10)
+    return carriers.unheard_of(tx.session, [DEVICE], world.now, 10)
 
 
 def gauges(world: World, tx: Transaction) -> object:
@@ -220,7 +220,7 @@ INDEXES: dict[Ask, set[str]] = {
     calls_due: {"ix_outbox_due"},
     questions_due: {"ix_payments_next_check", "ix_provider_news_open"},
     deadlines: {"ix_orders_due_at", "ix_orders_return_after", "ix_orders_waits_for_person"},
-    hello: {"ix_make_commands_device"},
+    hello: {"ix_make_commands_device", "ix_outbox_subject"},
     gauges: {"ix_orders_status", "ix_outbox_due"},
     way_back: {"ix_payments_order_id", "ix_outbox_order_id"},
     counters: {"ix_make_commands_device"},

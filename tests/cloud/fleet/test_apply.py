@@ -309,6 +309,25 @@ def test_a_device_made_elsewhere_gets_its_live_row_too(database: Database) -> No
 
 
 @pytest.mark.any_database
+def test_who_drives_a_machine_now_begins_with_nothing_the_other_said(database: Database) -> None:
+    """Regression: two agents had stopped it, and stopped it for ever once it had none."""
+    put(database, FLEET)
+
+    def heard(tx: Transaction) -> None:
+        live = tx.session.get_one(DeviceLive, "m-001")
+        live.online, live.session_id, live.state, live.two_agents_since = True, "s-1", {"selling": False}, NOW
+
+    database.transact(heard)
+    put(database, FLEET)
+    with database.read() as session:
+        assert session.get_one(DeviceLive, "m-001").two_agents_since == NOW, "nothing changed"
+    put(database, with_line(FLEET, 'control = "agent"', 'control = "tmetr-api"'))
+    with database.read() as session:
+        live = session.get_one(DeviceLive, "m-001")
+        assert (live.online, live.session_id, live.state, live.two_agents_since) == (False, "", None, None)
+
+
+@pytest.mark.any_database
 def test_the_report_counts_what_was_done(database: Database) -> None:
     put(database, FLEET)
     changed = with_line(MERCHANT + DEVICE + AMERICANO, "Невский 1,", "Невский 2,")
