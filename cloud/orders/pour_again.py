@@ -8,13 +8,14 @@ import hashlib
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
-from cloud.orders.models import Order
+from cloud.orders.models import Order, OrderChange
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import DRINK_ENDED, ON_ITS_WAY, Status
 from cloud.orders.status_change import add_note, begin_history
@@ -25,6 +26,8 @@ AGAIN_A_DAY = 10
 """Free drinks of one machine in any 24 hours: whoever pours them, they are the merchant's beans."""
 FREE = "free"
 """What opened such an order (`Order.opened_by`)."""
+BEGUN, INSTEAD_OF = "poured_again", "instead_of"
+"""How its history begins, and what that names the first order by."""
 DAY = timedelta(days=1)
 
 
@@ -44,10 +47,10 @@ def pour_again(
     again_id = again_order_id(order_id, number)
     again = _free_order(locked.order, again_id, rules, now)
     its = locked.together.create(again, locked.control, is_closed=False)
-    begin_history(its, "poured_again", by[:64], now, why[:128], {"instead_of": order_id})
+    begin_history(its, BEGUN, by[:64], now, why[:128], {INSTEAD_OF: order_id})
     tx.write()  # the command refers to it
     command(its, rules, now)
-    add_note(locked, "poured_again", by[:64], now, why[:128], {"order": again_id})
+    add_note(locked, BEGUN, by[:64], now, why[:128], {"order": again_id})
     return again_id
 
 
@@ -71,6 +74,16 @@ def why_not_again(order: Order) -> str:
     if status in DRINK_ENDED | {Status.MANUAL_MAKE} and order.opened_by != FREE:
         return ""
     return "unpaid"
+
+
+def price_of_drink(session: Session, order: Order) -> int:
+    """Kopecks the order's drink costs there: of a free one, what the first order's did."""
+    if order.opened_by != FREE:
+        return order.price
+    begun = select(OrderChange.evidence).where(OrderChange.order_id == order.id, OrderChange.event == BEGUN)
+    evidence = session.scalar(begun.order_by(OrderChange.id).limit(1)) or {}
+    first = session.get(Order, str(evidence.get(INSTEAD_OF)))
+    return first.price if first is not None else order.price
 
 
 def _next_number(tx: Transaction, locked: LockedOrder, now: datetime, shown: int | None) -> int:

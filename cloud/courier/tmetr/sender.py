@@ -18,6 +18,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders import making, trusted_outcome
 from cloud.orders.locked_order import lock_order
 from cloud.orders.outbox import OutboxRow
+from cloud.orders.pour_again import price_of_drink
 from cloud.orders.rules import Rules
 from cloud.orders.tasks import DONE, OVERDUE, REFUSED, UNKNOWN, VOID, Lane, may_be_done_before
 
@@ -61,15 +62,16 @@ class TmetrSender:
     def _send(self, row: OutboxRow) -> None:
         with self._database.read() as session:
             sent = command_of(session, row)
+            price = price_of_drink(session, sent.order)
         try:
-            answer = self._ask(sent)
+            answer = self._ask(sent, price)
         except Exception as error:  # a bug of ours must not leave a paid order waiting; the call may have gone out
             log.exception("make command could not be sent", extra=sent.log_fields())
             answer = Unknown(f"{type(error).__name__}: {error}"[:200])
         self._database.transact(self._judge, sent, answer)
 
-    def _ask(self, sent: OutgoingCommand) -> Answer | None:
-        """The only place that sends. None when nothing is wanted any more."""
+    def _ask(self, sent: OutgoingCommand, price: int) -> Answer | None:
+        """The only place that sends; Tmetr takes no price of nothing. None when nothing is wanted any more."""
         if not sent.command.live:
             return None
         if may_be_done_before(sent.row):
@@ -81,7 +83,7 @@ class TmetrSender:
         if sent.row.claimed_until is None or now >= sent.row.claimed_until:
             return NotTaken("no hand was free in time")
         order = sent.order
-        asked = MakeOrder(sent.command.device_uuid, order.id, order.drink_no, order.size, order.price)
+        asked = MakeOrder(sent.command.device_uuid, order.id, order.drink_no, order.size, price)
         return self._client.make(asked, connect_s=left_s)
 
     def _judge(self, tx: Transaction, sent: OutgoingCommand, answer: Answer | None) -> None:

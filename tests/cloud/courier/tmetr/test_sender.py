@@ -11,6 +11,7 @@ from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.transaction import Transaction
 from cloud.orders import making
 from cloud.orders.outbox import OutboxRow
+from cloud.orders.pour_again import pour_again
 from cloud.orders.tasks import Lane, Task
 from simulator.tmetr.faults import Endpoint, FaultKind
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig, failure_told
@@ -52,6 +53,20 @@ def test_a_paid_order_is_forwarded_once_and_is_then_only_sent(rig: TmetrRig) -> 
     [cup] = rig.tmetr.cups(order_id)
     assert (cup.device_id, cup.drink, cup.size, cup.price) == (DEVICE, "latte", "MEDIUM", PRICE)
     assert (rig.makes(), rig.verdict(order_id)) == (1, "done")
+
+
+@pytest.mark.any_database
+def test_a_free_drink_is_asked_for_at_the_price_of_the_first_and_is_no_sale(rig: TmetrRig) -> None:
+    """Regression: Tmetr refused its price of nothing, and no drink could be poured again."""
+    rig.change(unobserved="trust")
+    world, first = rig.world, rig.world.pay()
+    rig.send()
+    again = world.database.transact(pour_again, first, "anna", "it was cold", world.rules, world.now)
+    rig.send()
+    assert [cup.price for cup in rig.tmetr.cups(again)] == [PRICE]
+    order = world.order(again)
+    assert (order.status, order.price, order.is_test) == ("successful", 0, True)
+    assert world.ledger(again) == {}
 
 
 def test_a_command_of_before_the_clock_was_set_back_is_not_forwarded(sqlite_rig: TmetrRig) -> None:
