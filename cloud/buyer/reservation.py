@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Integer, String, select
+from sqlalchemy import Integer, String, and_, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
@@ -18,7 +18,9 @@ from cloud.database.due import is_due
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import MakeCommand, Order
+from cloud.orders.outbox import SET_BACK
 from cloud.orders.states import PAYABLE, Status
+from protocol.reasons import DoubtCode
 
 RESERVED_FOR = timedelta(seconds=60)
 """Most payments by phone are through by then; a buyer who changed their mind blocks nobody for longer."""
@@ -31,6 +33,11 @@ MISSES_COUNT_FOR = timedelta(hours=1)
 """After so quiet a time a machine's reservations are whole again; a payment makes them whole at once."""
 LATELY = timedelta(days=1)
 """No command is awaited for so long; older ones need not be looked at."""
+POURS_UNSEEN_FOR = timedelta(seconds=90)
+"""So long after it was sent a drink that counts as poured by trust may still be poured: its machine tells nothing.
+
+As long as an agent leaves such a machine alone: the `max_brew` of `tmetr-legacy`.
+"""
 
 
 class Reservation(Base):
@@ -107,16 +114,21 @@ def queue_before(
     session: Session, order_id: str, device_uuid: str, brew_times: BrewTimeEstimates, now: datetime
 ) -> Queue:
     """What this order's machine still has to pour before it."""
-    first = _commands_before(session, order_id, device_uuid, now)
+    ahead = 0
     over_by: datetime | None = now
-    for command, other in first:
+    for command, other in _commands_before(session, order_id, device_uuid, now):
         takes = brew_times.of(session, (other.device_uuid, other.drink_no, other.size), now)
+        begun_at = command.accepted_at
+        if not command.live:
+            begun_at, takes = command.finished_at, min(takes or POURS_UNSEEN_FOR, POURS_UNSEEN_FOR)
+            if begun_at is None or begun_at + takes <= now:
+                continue
+        ahead += 1
         if over_by is None or takes is None:
             over_by = None
             continue
-        begins = over_by if command.accepted_at is None else command.accepted_at
-        over_by = max(over_by, begins + takes)
-    return Queue(len(first), over_by if first else None)
+        over_by = max(over_by, (begun_at or over_by) + takes)
+    return Queue(ahead, over_by if ahead else None)
 
 
 def _commands_before(
@@ -125,12 +137,16 @@ def _commands_before(
     mine = session.scalar(
         select(MakeCommand.issued_at).where(MakeCommand.order_id == order_id, MakeCommand.live.is_(True))
     )
+    unseen = and_(
+        MakeCommand.code == DoubtCode.UNOBSERVABLE.value, MakeCommand.result.is_(None),  # an agent's machine says busy
+        MakeCommand.finished_at > now - POURS_UNSEEN_FOR, MakeCommand.finished_at <= now + SET_BACK,
+    )  # fmt: skip
     others = (
         select(MakeCommand, Order)
         .join(Order, Order.id == MakeCommand.order_id)
         .where(MakeCommand.device_uuid == device_uuid, MakeCommand.issued_at > now - LATELY)
-        .where(MakeCommand.live.is_(True), Order.id != order_id)
-        .order_by(MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
+        .where(or_(MakeCommand.live.is_(True), unseen), Order.id != order_id)
+        .order_by(MakeCommand.live, MakeCommand.accepted_at.is_(None), MakeCommand.issued_at)
     )
     if mine is not None:
         others = others.where((MakeCommand.issued_at < mine) | MakeCommand.accepted_at.is_not(None))

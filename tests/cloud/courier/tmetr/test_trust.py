@@ -79,6 +79,20 @@ def test_the_page_never_says_ready_without_the_machines_word(till: Till, rig: Tm
     assert till.client().get(f"/v1/order-status/{order_id}").get_json()["stage"] == "unobserved"
 
 
+def test_while_the_drink_may_still_be_poured_the_next_buyer_is_told_before_paying(till: Till, rig: TmetrRig) -> None:
+    """Regression: by the merchant's word the first was over at once, and the next was sent into a working machine."""
+    till.paid()
+    rig.send()
+    order_id = till.world.scan()
+    of_page = {"json": {"order_id": order_id, "slot": ""}}
+    till.world.clock.advance(3)
+    answer = till.press(order_id, **of_page)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "busy")
+    assert answer.headers["Retry-After"] == "87"
+    till.world.clock.advance(87)
+    assert till.press(order_id, **of_page).status_code == 200
+
+
 @pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.ERROR_500, FaultKind.RESET, FaultKind.REFUSE])
 def test_only_a_plain_yes_is_trusted(till: Till, rig: TmetrRig, kind: FaultKind) -> None:
     rig.tmetr.fault(kind, Endpoint.MAKE)
