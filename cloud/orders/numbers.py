@@ -4,6 +4,7 @@ Machines make numbers from the time and a short text: they can be guessed, so a 
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -14,6 +15,7 @@ SIGNED = "signed"
 """The tag of every code its machine has signed: they are all that machine's own word."""
 LONGEST = 255
 _DIGITS = 12
+_AGAIN = re.compile("again-[0-9a-f]{20}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ def whose(order: Opened, tag: str, *, same_drink: bool, is_holder: bool) -> Whos
     if same_drink and (is_holder or order.was_paid):
         return Whose.SAME
     return Whose.CONFLICT if is_holder else Whose.OTHER_NUMBER
+
+
+def again_order_id(order_id: str, number: int) -> str:
+    """Of the order's free drink of this number (`pour_again.py`): always the same, and short enough for any frame."""
+    return "again-" + hashlib.sha256(f"{number}\n{order_id}".encode()).hexdigest()[:20]
+
+
+def is_kept_for_free_drinks(order_id: str) -> bool:
+    """No code opens an order of such a number: whoever knows an order's could keep its buyer from a free drink."""
+    return _AGAIN.fullmatch(order_id) is not None
 
 
 def other_number(order_id: str, device_uuid: str, drink_no: str, size: int, tag: str) -> str:

@@ -4,7 +4,6 @@ The first order keeps its one drink and its money (promise 1). Never while what 
 still be pouring, or have poured, and a second cup would prove the first one wrong.
 """
 
-import hashlib
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -16,6 +15,7 @@ from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, command, pour_now
 from cloud.orders.models import Order, OrderChange
+from cloud.orders.numbers import again_order_id
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import DRINK_ENDED, ON_ITS_WAY, Status
 from cloud.orders.status_change import add_note, begin_history
@@ -52,11 +52,6 @@ def pour_again(
     command(its, rules, now)
     add_note(locked, BEGUN, by[:64], now, why[:128], {"order": again_id})
     return again_id
-
-
-def again_order_id(order_id: str, number: int) -> str:
-    """The same order and number always give the same; short enough for every machine's frame."""
-    return "again-" + hashlib.sha256(f"{number}\n{order_id}".encode()).hexdigest()[:20]
 
 
 def drinks_so_far(order: Order, again: int) -> int:

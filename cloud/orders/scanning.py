@@ -18,7 +18,15 @@ from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order
-from cloud.orders.numbers import Opened, Whose, may_have_opened, other_number, tag_of, whose
+from cloud.orders.numbers import (
+    Opened,
+    Whose,
+    is_kept_for_free_drinks,
+    may_have_opened,
+    other_number,
+    tag_of,
+    whose,
+)
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import Status
@@ -108,9 +116,10 @@ def find_order(
             if is_late:
                 raise NotForSale(Why.QR_STALE)
             gone = session.get(ForgottenOrder, scan.order_id)
-            if gone is None:
+            if gone is None and not is_kept_for_free_drinks(scan.order_id):
                 return Found(scan, signature, tag, is_late, None)
-            if may_have_opened(gone.opened_by, tag, signature) and gone.device_uuid in {None, scan.device_uuid}:
+            is_here = gone is not None and gone.device_uuid in {None, scan.device_uuid}
+            if gone is not None and is_here and may_have_opened(gone.opened_by, tag, signature):
                 raise NotForSale(Why.EXPIRED)
         else:
             same = (known.drink_no, known.size) == (scan.drink_no, scan.size)

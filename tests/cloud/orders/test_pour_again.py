@@ -6,11 +6,12 @@ from cloud.courier.outgoing import OutgoingCommands
 from cloud.orders import archive
 from cloud.orders import pour_again as again
 from cloud.orders.making import NotPourable
+from cloud.orders.numbers import again_order_id
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import poured, silent
-from tests.cloud.worlds import World
+from tests.cloud.worlds import OTHER_DEVICE, World
 
 pytestmark = pytest.mark.any_database
 
@@ -113,6 +114,16 @@ def test_one_that_rests_in_the_archive_is_counted_and_never_poured_under_the_sam
     world.publish(second)
     world.report(second, Result.DONE)
     world.database.transact(archive.put_away, [first, second], world.now)
+
+
+def test_nobody_takes_the_number_of_a_free_drink(world: World) -> None:
+    """Regression: whoever knew an order's number could scan that of its free drink first, and none was ever poured."""
+    order_id = poured(world)
+    taken = again_order_id(order_id, 1)
+    theirs = world.scan(taken)
+    assert theirs not in {taken, world.scan(taken, OTHER_DEVICE)}
+    assert world.scan(taken) == theirs, "scanned again it is the same"
+    assert pour(world, order_id) == taken
 
 
 def test_a_late_paid_drink_is_poured_as_itself(world: World) -> None:
