@@ -22,7 +22,7 @@ from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
 from cloud.orders.states import EXPIRED, ON_ITS_WAY, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
-from cloud.orders.tasks import ASKED_FOR, Lane, Task
+from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
 from protocol.reasons import AgentCode, DoubtCode, Phase, Result, Spout
 

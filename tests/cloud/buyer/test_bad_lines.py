@@ -31,7 +31,7 @@ def test_a_part_that_got_lost_is_asked_for_again_though_the_stream_lives(
 
     page.route("**/*part=1*", lose, times=1)
     clock.forward(RULES.fast_track_s + 1)
-    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    orders.answered("o-1", PaymentState.HELD, method="bank_card")
     wait_until(lambda: turn(page) and lost, what="the part being lost")
 
     page.clock.run_for(6_000)

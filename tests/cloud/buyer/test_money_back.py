@@ -38,9 +38,9 @@ def test_a_return_is_told_of_the_payment_that_goes_back(client: FlaskClient, ord
     taken = PaymentAnswer(PaymentState.CAPTURED, f"yk-{first.id}", captured=PRICE, method="sbp")
     orders.database.transact(paying.payment_answered, first.id, taken, RULES, clock())
     clock.forward(1)
-    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    orders.answered("o-1", PaymentState.HELD, method="bank_card")
     assert "Уже снимаем удержание." in page(client, "o-1")
-    orders.news("o-1", PaymentState.CANCELED)
+    orders.answered("o-1", PaymentState.CANCELED)
     orders.outcome("o-1", Result.REJECTED, "no_milk")
     assert "Возвращаем 179\u00a0₽ через СБП." in page(client, "o-1")
 
@@ -89,6 +89,6 @@ def test_money_that_does_not_fit_goes_back_in_words(client: FlaskClient, orders:
 
 def test_a_hold_that_is_gone_is_told(client: FlaskClient, orders: Orders) -> None:
     orders.make_failed(hold=True)
-    orders.news("o-1", PaymentState.CANCELED)
+    orders.answered("o-1", PaymentState.CANCELED)
 
     assert "Удержание снято, 179\u00a0₽ снова ваши." in page(client)

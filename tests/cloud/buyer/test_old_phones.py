@@ -48,7 +48,7 @@ def test_a_phone_that_the_script_does_not_run_on_has_a_link_to_look_again(
     link = page.get_by_role("link", name="Not changing? Refresh the page")
     expect(link).to_be_hidden()
     page.evaluate("document.getElementById('again').getAnimations()[0].finish()")  # six seconds are over
-    orders.news("o-1", PaymentState.HELD, method="bank_card")
+    orders.answered("o-1", PaymentState.HELD, method="bank_card")
 
     link.click()
 
