@@ -123,6 +123,14 @@ def test_no_call_to_a_provider_is_cut_off_by_a_restart() -> None:
         assert float(found[1]) > server.GRACE_S + insists_after_s
 
 
+@pytest.mark.parametrize("unit", CLOUD, ids=lambda unit: unit.name)
+def test_no_migration_is_cut_off_by_the_start_it_is_part_of(unit: Path) -> None:
+    """It would begin anew, and be cut off again. Nothing else can hang there: a program counts as started at once."""
+    said = dict(directives(unit))
+    assert said["ExecStartPre"] == f"{INSTALLED_IN}/coffee-cloud migrate"
+    assert (said["Type"], said["TimeoutStartSec"]) == ("exec", "infinity")
+
+
 def test_requests_end_in_time_to_wait_for_calls() -> None:
     assert checkout.PATIENCE_S + whole_requests.TAKE_S < server.ANSWERS_S < server.GRACE_S
 

@@ -37,13 +37,18 @@ def _with_folder(file: Path) -> Path:
 
 
 class Host:
-    """Its pip notes what it is to install, and builds in earnest."""
+    """Its pip notes what it is to install, and builds in earnest; of `coffee-cloud` it hears what is asked."""
 
     def __init__(self, folder: Path, checkout: Path) -> None:
         self.asked: list[list[str]] = []
         self._checkout, self._told, pip = checkout, folder / "told", _with_folder(folder / "bin" / "pip")
-        self._shell = Shell(folder / "stand-ins", {INSTALLED_IN: str(pip.parent)}, self.asked.append)
-        for program, script in ((pip, PIP.format(told=self._told)), (folder / "stand-ins" / "python3", NO_VENV)):
+        stand_ins, places = folder / "stand-ins", {INSTALLED_IN: str(pip.parent), "/var/lib/coffee-cloud": str(folder)}
+        self._shell = Shell(stand_ins, places, self.asked.append)
+        for program, script in (
+            (pip, PIP.format(told=self._told)),
+            (pip.with_name("coffee-cloud"), f'#!/bin/sh\nexec "{stand_ins}/ask" coffee-cloud "$@"\n'),
+            (stand_ins / "python3", NO_VENV),
+        ):
             program.write_text(script)
             program.chmod(0o755)
 
@@ -66,7 +71,8 @@ def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -
     names = zipfile.ZipFile(wheel).namelist()
     assert "cloud/cli.py" in names
     assert "cloud/of_before.py" not in names
-    assert ["systemctl", "restart", "coffee-cloud-*"] in host.asked
+    migrated, restarted = ["coffee-cloud", "migrate"], ["systemctl", "restart", "coffee-cloud-*"]
+    assert [words for words in host.asked if words[0] != "pause"] == [migrated, restarted]
 
 
 def test_a_first_installation_needs_the_checkout_and_what_it_has_installed(checkout: Path, host: Host) -> None:
