@@ -11,6 +11,7 @@ import pytest
 from tests.deploy.shipped import INSTALLED_IN, PROGRAMS, ROOT, trial
 from tests.shell import Shell, blocks, section
 
+INSTRUCTIONS, OPERATIONS = ROOT / "deploy" / "README.md", ROOT / "docs" / "operations.md"
 OLD = "coffee_relay-0.0.1-py3-none-any.whl"
 PIP = f"""\
 #!/bin/sh
@@ -64,7 +65,7 @@ def host(tmp_path: Path, checkout: Path) -> Host:
 
 
 def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -> None:
-    steps = blocks(section(ROOT / "docs" / "operations.md", "Updating"))[0]
+    steps = blocks(section(OPERATIONS, "Updating"))[0]
     requirements, wheel = host.installed(steps)
     assert requirements.resolve() == checkout / "requirements" / "runtime.txt"
     assert wheel.name != OLD
@@ -78,6 +79,18 @@ def test_the_steps_install_what_the_checkout_holds(checkout: Path, host: Host) -
 def test_a_first_installation_needs_the_checkout_and_what_it_has_installed(checkout: Path, host: Host) -> None:
     for made_before in ("deploy/wheel", "build"):
         shutil.rmtree(checkout / made_before)
-    requirements, wheel = host.installed(*blocks(section(ROOT / "deploy" / "README.md", "The program")))
+    requirements, wheel = host.installed(*blocks(section(INSTRUCTIONS, "The program")))
     assert requirements.resolve() == checkout / "requirements" / "runtime.txt"
     assert "cloud/cli.py" in zipfile.ZipFile(wheel).namelist()
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [(INSTRUCTIONS, "The program"), (OPERATIONS, "Updating"), (OPERATIONS, "An agent by hand")],
+    ids=lambda given: str(given).rpartition("/")[2],
+)
+def test_a_wheel_takes_the_place_of_one_of_before(document: Path, heading: str) -> None:
+    """The number of every wheel is the same: pip says that it is there already, and leaves the program of before."""
+    steps = "\n".join(blocks(section(document, heading))).splitlines()
+    [installs] = [step for step in steps if "pip install" in step and ".whl" in step]
+    assert "--force-reinstall" in installs.split()

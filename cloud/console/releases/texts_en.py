@@ -65,8 +65,10 @@ EN = {
     "releases.stands.later": "waits for its wave",
     "releases.stands.out": "out of service",
     "releases.stands.done": "updated",
-    "releases.why.no_release_key": "The agent's settings name no release key: update it on the spot.",
-    "releases.why.unsupported": "The agent is too old to update itself: update it on the spot.",
+    "releases.why.no_release_key": "The agent's settings name no release key: update it on the spot, "
+    "as operations.md says under “An agent by hand”.",
+    "releases.why.unsupported": "The agent is too old to update itself: update it on the spot, "
+    "as operations.md says under “An agent by hand”.",
     "releases.why.not_fetched": "The version could not be fetched whole.",
     "releases.why.bad_signature": "None of the keys in the agent's settings has signed it.",
     "releases.why.bad_bundle": "Signed well, but this agent cannot install such a version.",

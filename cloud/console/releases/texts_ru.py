@@ -65,8 +65,10 @@ RU = {
     "releases.stands.later": "ждёт своей волны",
     "releases.stands.out": "выведен из работы",
     "releases.stands.done": "обновлён",
-    "releases.why.no_release_key": "В настройках агента нет ключа подписи — обновите его на месте.",
-    "releases.why.unsupported": "Агент слишком старый и сам не обновляется — обновите его на месте.",
+    "releases.why.no_release_key": "В настройках агента нет ключа подписи — обновите его на месте, "
+    "как сказано в operations.md, раздел «An agent by hand».",
+    "releases.why.unsupported": "Агент слишком старый и сам не обновляется — обновите его на месте, "
+    "как сказано в operations.md, раздел «An agent by hand».",
     "releases.why.not_fetched": "Не удалось скачать версию целиком.",
     "releases.why.bad_signature": "Подпись не подошла ни к одному ключу в настройках агента.",
     "releases.why.bad_bundle": "Подписано верно, но этот агент такую версию поставить не может.",
