@@ -11,6 +11,8 @@ from cloud.processes.gc_tuning import spare_what_stays
 from cloud.processes.worker import Worker
 from cloud.starting import ready_made_in_time, settings_of_environ
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 def add_to(main: click.Group) -> None:
     """Add the command."""
@@ -21,24 +23,26 @@ def add_to(main: click.Group) -> None:
 def worker() -> None:
     """Everything in the background: payments, the broker, deadlines. No HTTP."""
     cloud = ready_made_in_time(settings_of_environ())
+    ended = _asked_to_end()
     watch, work = ChangeListener(cloud.database), Worker(cloud)
     watch.start()
     work.start()
     spare_what_stays()
-    _wait_for_the_end()
+    ended.wait()
     work.stop()
     watch.stop()
     cloud.close()
 
 
-def _wait_for_the_end() -> None:
+def _asked_to_end() -> threading.Event:
+    """Set by the first signal, be it during the start. A second one ends the program without waiting for providers."""
     ended = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_DFL)
         ended.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         signal.signal(number, on_signal)
-    ended.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # a second one does not wait for providers
+    return ended

@@ -3,9 +3,11 @@
 import re
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.deploy.compose_file import read
 from tests.deploy.shipped import DEPLOY, ROOT, open_files, settings_in
 from tests.real_parts import missing
 from tests.shell import blocks, section
@@ -130,6 +132,17 @@ def test_the_database_is_well_when_it_answers_by_the_network() -> None:
     asked = re.search(r"test: (\[.*pg_isready.*\])", block("postgres", 2, block("services")))
     assert asked
     assert '"--host=127.0.0.1"' in asked[1]
+
+
+def test_a_program_of_ours_ends_when_asked_while_it_waits_for_its_database() -> None:
+    """As the first process of its container, without a handler yet, it would not hear of it."""
+    ours = [
+        service
+        for service in read(DEPLOY / "compose.yaml", defaultdict(str))["services"].values()
+        if "build" in service
+    ]
+    assert len(ours) == 3
+    assert all(service["init"] is True for service in ours)
 
 
 def test_updating_makes_anew_who_has_a_file_of_ours_by_itself() -> None:

@@ -1,5 +1,6 @@
 """The worker as a whole: what it takes up again when it starts after a power cut."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +23,18 @@ from cloud.wiring import build
 from simulator.broker.server import Broker
 from tests.cloud.orders.small_machine import SmallBroker
 from tests.cloud.worlds import SECRET_KEY, World
+from tests.programs import Program
 from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+ASKED_MEANWHILE = """\
+import os, signal
+from cloud.cli import main
+from cloud.processes.worker import Worker
+start = Worker.start
+Worker.start = lambda worker: (os.kill(os.getpid(), signal.SIGTERM), start(worker))
+main(["worker"])
+"""
 
 
 @pytest.fixture
@@ -80,6 +92,13 @@ def test_no_loop_steps_on_when_the_threads_it_calls_in_are_gone(
     assert callers <= {loop.name for loop in worker.loops}
     assert "listener" in alive, "machines are served on"
     assert not callers & alive
+
+
+def test_asked_to_end_while_it_starts_it_ends_in_order(tmp_path: Path) -> None:
+    settings = {"PYTHONPATH": str(ROOT), "COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_MQTT_URL": "mqtt://127.0.0.1:9"}
+    with Program([sys.executable, "-c", ASKED_MEANWHILE], log=tmp_path / "log", cwd=tmp_path, env=settings) as worker:
+        assert worker.wait() == 0, worker.output
+    assert "worker stopped" in worker.output
 
 
 def test_answers_that_nobody_reads_are_not_kept(dead_workers_world: World, mocker: MockerFixture) -> None:
