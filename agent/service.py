@@ -70,7 +70,9 @@ class Service:
             settings.state_dir, settings.device_uuid, self._clock, _new_id, self._cloud, self._link_bell
         )
         self._live_state = LiveState(self._link_bell)
-        in_force = profile_overrides.in_force(profile, settings.state_dir)
+        profile_overrides.belong_to(settings.state_dir, settings.device_uuid, self._journal.was_of)
+        in_force = profile_overrides.in_force(profile, settings.state_dir, settings.device_uuid)
+        self._set_from_afar = profile_overrides.differences(profile, in_force)
         self._updater = Updater(
             settings.state_dir, settings.device_uuid, settings.release_keys,
             (settings.cloud_ca_file, settings.broker.ca_file), self._clock, self._live_state, self._worker_bell.ring,
@@ -213,6 +215,7 @@ class Service:
             "busy_order": view.busy_order,
             "faults": sorted(view.faults),
             "counters": msgspec.to_builtins(view.counters),
+            "set_from_afar": self._set_from_afar,
         }
         at = self._clock.wall().isoformat(timespec="seconds")
         self._status_file.write_if_changed(status, at, self._clock.monotonic())

@@ -66,14 +66,16 @@ def status(state_dir: Path) -> tuple[list[str], bool]:
     figures, journal = _figures(state_dir)
     wrong = [*_troubles(said, age, state_dir, runs=runs), *journal]
     lines = [f"agent: {'running' if runs else 'not running'} (version {said.get('agent_version')}, {age:.0f} s ago)"]
-    told = {name: _plain(said.get(name)) for name in _TOLD} | {"selling": "no" if wrong else "yes"}
+    told = {name: plain(said.get(name)) for name in _TOLD} | {"selling": "no" if wrong else "yes"}
     lines += [f"{name.replace('_', ' ')}: {words}" for name, words in told.items() if words]
     return [*lines, *figures, *(f"{NOT_SELLING} {words}" for words in wrong)], not wrong
 
 
 NOT_SELLING = "not selling:"
 """Each reason stands on a line that begins so."""
-_TOLD = ("device_uuid", "broker", "cloud", "line", "machine", "selling", "busy_order", "faults", "counters")
+_TOLD = (
+    "device_uuid", "broker", "cloud", "line", "machine", "selling", "busy_order", "faults", "counters", "set_from_afar",
+)  # fmt: skip
 STALE_S = status_file.LATE * status_file.EVERY_S
 """A running agent that has said nothing of itself for so long is stuck, or cannot write; it may allow itself more."""
 
@@ -105,14 +107,17 @@ def _refusal(said: Mapping[str, Any]) -> Iterator[str]:
         yield f"the machine cannot make anything now: {code}"
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A value in words."""
     match value:
         case None:
             return ""
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
         case dict():
-            return ", ".join(f"{name} {one}" for name, one in value.items())
+            return ", ".join(f"{name} {plain(one)}" for name, one in value.items())
         case list():
             return ", ".join(map(str, value))
     return str(value)

@@ -9,7 +9,7 @@ from agent import settings, show
 from agent.doctor import broker, machine, storage
 from agent.doctor.findings import BAD, GOOD, WRONG, Finding
 from agent.folder_lock import is_running
-from agent.machine import profile
+from agent.machine import profile, profile_overrides
 from agent.machine.profile import BadProfile
 from agent.settings import BadSettings, Settings
 
@@ -26,6 +26,9 @@ def examine(env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(WRONG, "settings", problem)
         return
     yield Finding(GOOD, "settings", f"device {chosen.device_uuid}, profile {loaded.name}")
+    in_force = profile_overrides.in_force(loaded, state_dir, chosen.device_uuid)
+    if from_afar := profile_overrides.differences(loaded, in_force):
+        yield Finding(GOOD, "settings", f"set from afar: {show.plain(from_afar)}")
     runs = is_running(state_dir)
     yield from machine.examine(chosen, loaded, port_is_ours=runs)
     if runs:

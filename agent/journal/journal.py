@@ -53,6 +53,10 @@ class Journal(CommandTable):
         super().__init__(database, SalesBlock(database, clock), memory, clock)
         self.report_queue = ReportQueue(database, self.session, report_bell)
         self.requests = CommandRequests()
+        self.device_uuid = ""
+        """Whose it is."""
+        self.was_of = ""
+        """Whose it was until this start; "": a new one, or an older agent's, which did not write whose it is."""
         self._cloud = cloud
         self._reported_at = cloud.best
         self.faults = FaultMemory(self.sales_block, clock)
@@ -81,10 +85,11 @@ class Journal(CommandTable):
         What is not certain of its commands only that machine could tell: it is forgotten.
         """
         before = self._database.get(_DEVICE)
+        self.device_uuid, self.was_of = device_uuid, before
         if before == device_uuid:
             return
         with self.transaction() as connection:
-            if before:  # "": a new one, or an older agent's, which did not write whose it is
+            if before:
                 self.memory.forget_runs(connection)
                 self.report_queue.forget_all(connection)
                 self.sales_block.begin_anew()

@@ -1,4 +1,5 @@
-"""Settings an operator sent from afar: values that stand in place of the profile's. One file beside the journal.
+"""Settings an operator sent from afar: values that stand in place of the profile's. One file beside the journal, which
+names the device they were sent to: for a computer that has become another device they are not meant.
 
 Only what cannot let a second drink out may be set: timers and counting, never commands, keys or capabilities.
 """
@@ -31,21 +32,61 @@ def laid_over(base: Profile, values: Values) -> Profile:
     return profile.read(data, "settings")
 
 
-def in_force(base: Profile, state_dir: Path) -> Profile:
+def in_force(base: Profile, state_dir: Path, device_uuid: str) -> Profile:
     """The profile the agent works by. A file that makes no sense is put off with an error: the machine goes on."""
     path = state_dir / FILE
     try:
-        return laid_over(base, json.loads(path.read_text("utf-8")))
+        owner, values = _read(path)
+        if owner in {"", device_uuid}:
+            return laid_over(base, values)
+        log.warning("%s is ignored: it is for %s", path, owner)
     except FileNotFoundError:
-        return base
-    except (OSError, ValueError, AttributeError, BadProfile) as error:
+        pass
+    except (OSError, ValueError, BadProfile) as error:
         log.error("%s is ignored: %s", path, error)
-        return base
+    return base
 
 
-def keep(state_dir: Path, values: Values) -> None:
+def differences(base: Profile, chosen: Profile) -> Values:
+    """What stands in place of the profile's own values."""
+    own, now = msgspec.to_builtins(base), msgspec.to_builtins(chosen)
+    return {
+        f"{table}.{key}": value for table in TABLES for key, value in now[table].items() if value != own[table][key]
+    }
+
+
+def belong_to(state_dir: Path, device_uuid: str, before: str) -> None:
+    """At a start: what was sent to another device goes, and what is kept names this one.
+
+    An older agent named nobody: such settings are of the device whose the journal was until now, `before`.
+    """
+    path = state_dir / FILE
+    try:
+        owner, values = _read(path)
+        if (owner or before) not in {"", device_uuid}:
+            path.unlink()
+            log.warning("%s was for %s; removed", path, owner or before)
+        elif not owner:
+            keep(state_dir, device_uuid, values)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        log.error("%s stays as it is: %s", path, error)
+
+
+def keep(state_dir: Path, device_uuid: str, values: Values) -> None:
     """From the next start on these stand. Raises `OSError`; then nothing has changed."""
-    write_whole(state_dir / FILE, json.dumps(dict(values), indent=1))
+    write_whole(state_dir / FILE, json.dumps({"device_uuid": device_uuid, "values": dict(values)}, indent=1))
+
+
+def _read(path: Path) -> tuple[str, Values]:
+    """For whom, "" where an older agent did not say, and what. Raises `OSError`, `ValueError`."""
+    match json.loads(path.read_text("utf-8")):
+        case {"device_uuid": str(owner), "values": dict(values)}:
+            return owner, values
+        case dict(values):
+            return "", values
+    raise ValueError("it holds no settings")
 
 
 def write_whole(path: Path, text: str) -> None:

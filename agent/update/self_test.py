@@ -29,7 +29,7 @@ def problems(env: Mapping[str, str]) -> list[str]:
     found = _imports()
     try:
         chosen = Settings.from_env(env)
-        profile_overrides.in_force(profile.load(chosen.profile), chosen.state_dir)
+        profile_overrides.in_force(profile.load(chosen.profile), chosen.state_dir, chosen.device_uuid)
     except (BadSettings, BadProfile, OSError) as error:
         return [*found, str(error)]
     try:

