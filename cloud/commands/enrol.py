@@ -10,13 +10,16 @@ import segno
 from cloud.access.journal import CHANGED, Author, Entry, Subject, record
 from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
-from cloud.fleet import enrolment
+from cloud.fleet import broker_identities, enrolment
 from cloud.fleet.enrolment import CannotEnrol
 from cloud.fleet.models import Device
 from cloud.starting import open_cloud
 from cloud.wiring import Cloud
 
 BAD = 1
+STOLEN = """
+{device} was revoked. Where machines come in by certificates, those it had are good again once it is enrolled: was one
+stolen, begin a new authority first (docs/operations.md, "Certificates of machines")."""
 
 
 def add_to(main: click.Group) -> None:
@@ -29,13 +32,13 @@ def add_to(main: click.Group) -> None:
         cloud = open_cloud()
         codes = codes_of(cloud.settings)
 
-        def work(tx: Transaction) -> str:
+        def work(tx: Transaction) -> tuple[str, bool]:
             code = codes.begin(tx, device_uuid, cloud.clock())
             _note(tx, cloud, "enrol", device_uuid, {"code": CHANGED})
-            return code
+            return enrolment.spaced(code), broker_identities.is_revoked(tx.session, device_uuid)
 
         try:
-            code = enrolment.spaced(cloud.database.transact(work))
+            code, was_revoked = cloud.database.transact(work)
         except CannotEnrol as error:
             click.echo(str(error), err=True)
             sys.exit(BAD)
@@ -47,6 +50,8 @@ def add_to(main: click.Group) -> None:
         click.echo(picture.getvalue())
         click.echo(f"{code}   for {device_uuid}, good once, for a day, for {enrolment.TRIES} tries. On the machine:\n")
         click.echo(f"    {command}")
+        if was_revoked:
+            click.echo(STOLEN.format(device=device_uuid))
 
     @main.command()
     @click.argument("device_uuid")

@@ -58,6 +58,12 @@ def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
     return True
 
 
+def is_revoked(session: Session, device_uuid: str) -> bool:
+    """Whether somebody threw it out, and it has not been enrolled since."""
+    identity = session.get(BrokerIdentity, device_uuid)
+    return identity is not None and identity.state == REVOKED
+
+
 def known(session: Session) -> Sequence[BrokerIdentity]:
     """All of them, in order."""
     return session.scalars(select(BrokerIdentity).order_by(BrokerIdentity.device_uuid)).all()

@@ -9,7 +9,7 @@ import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -85,12 +85,19 @@ class ShippedBroker:
 
     def take_away_the_password_of(self, user: str) -> None:
         """As a worker does it after `coffee-cloud revoke`."""
+        self._tell(lambda rights: rights.throw_out(user, "a session"))
+
+    def let_in(self, user: str) -> None:
+        """As a worker does it after `coffee-agent enroll`."""
+        self._tell(lambda rights: rights.let_in(user, PASSWORDS[user]))
+
+    def _tell(self, work: Callable[[DynamicSecurity], None]) -> None:
         url = f"mqtt://127.0.0.1:{self.cloud_port}"
         link = BrokerLink(url, "coffee-cloud-rights", user=CLOUD, password=PASSWORDS[CLOUD], listens_to=[RESPONSE])
         link.start()
         try:
             assert link.wait_connected(30)
-            DynamicSecurity(link).throw_out(user, "a session")
+            work(DynamicSecurity(link))
         finally:
             link.stop()
 

@@ -1,6 +1,7 @@
 """One connection to the shipped broker: what it heard, and what the broker said to what it published."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,7 +21,13 @@ class Member:
     """Connected as `user` (None: anonymous) through its own door: TLS for all but the cloud."""
 
     def __init__(
-        self, broker: ShippedBroker, user: str | None, *, password: str | None = None, client_id: str | None = None
+        self,
+        broker: ShippedBroker,
+        user: str | None,
+        *,
+        password: str | None = None,
+        client_id: str | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.verdict = ""
@@ -35,7 +42,10 @@ class Member:
         if user is not None:
             self._client.username_pw_set(user, PASSWORDS[user] if password is None else password)
         if user != CLOUD:
-            self._client.tls_set_context(broker.trust())
+            trust = broker.trust()
+            if certificate is not None:
+                trust.load_cert_chain(*certificate)
+            self._client.tls_set_context(trust)
         self._client.on_connect = self._on_connect
         self._client.on_message = lambda _, __, message: self.heard.append((message.topic, bytes(message.payload)))
         self._client.on_publish = self._on_publish

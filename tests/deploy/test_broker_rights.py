@@ -1,5 +1,8 @@
 """The shipped broker configuration on a real Mosquitto: a machine speaks for itself alone, the cloud does its work."""
 
+import re
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,8 @@ from agent.cloud.mqtt import Connection
 from agent.settings import Settings
 from cloud.courier.broker import BrokerLink
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, every, topic
-from tests.deploy.broker import CLOUD, PASSWORDS, ShippedBroker, a_shipped_broker
+from tests.certificates import Authority
+from tests.deploy.broker import CLOUD, PASSWORDS, SHIPPED, ShippedBroker, a_shipped_broker
 from tests.deploy.member import Member, refused
 from tests.deploy.shipped import settings_in
 from tests.waiting import wait_until
@@ -236,3 +240,45 @@ def test_the_same_rules_hold_under_the_main_file_of_a_hosts_package(tmp_path: Pa
     with a_shipped_broker(tmp_path / "broker", in_container=False) as broker, Member(broker, FIRST) as machine:
         assert machine.publish(topic(FIRST, Channel.REPORT), b"done") < 128
         assert refused([machine.publish(topic(FIRST, Channel.COMMAND), b"pour")])
+
+
+def test_a_stolen_certificate_is_good_again_when_its_name_is_enrolled_again_until_the_authority_is_another(
+    tmp_path: Path,
+) -> None:
+    """The broker goes by the name in it alone: what docs/operations.md, `enroll` and the console warn of."""
+    old, new = (Authority(_folder(tmp_path / name), name) for name in ("old", "new"))
+    stolen, fresh, trusted = old.sign(FIRST), new.sign(FIRST), tmp_path / "machines-ca.crt"
+    trusted.write_bytes(old.ca.read_bytes())
+    lines = re.findall(r"^#((?:cafile|require_certificate|use_\w+) .*)$", (SHIPPED / "coffee.conf").read_text(), re.M)
+    assert len(lines) == 4
+    more = "\n".join(lines).replace("/etc/mosquitto/secrets", str(tmp_path)) + "\n"
+
+    with a_shipped_broker(tmp_path / "broker", more=more) as broker:
+        assert not refused(answer_to(broker, stolen))
+        broker.take_away_the_password_of(FIRST)
+        assert refused(answer_to(broker, stolen))
+        broker.let_in(FIRST)
+        assert not refused(answer_to(broker, stolen))
+        broker.stop()
+        trusted.write_bytes(new.ca.read_bytes())
+        broker.start()
+        assert not refused(answer_to(broker, fresh))
+        context = broker.trust()
+        context.load_cert_chain(*stolen)
+        with (
+            socket.create_connection(("localhost", broker.machines_port), timeout=30) as line,
+            pytest.raises(ssl.SSLError, match="unknown ca"),
+            context.wrap_socket(line, server_hostname="localhost") as told,
+        ):
+            told.recv(1)
+
+
+def answer_to(broker: ShippedBroker, certificate: tuple[Path, Path]) -> list[int]:
+    """To a subscription of who comes by this certificate."""
+    with Member(broker, None, client_id=FIRST, certificate=certificate) as thief:
+        return thief.subscribe(topic(FIRST, Channel.COMMAND))
+
+
+def _folder(made: Path) -> Path:
+    made.mkdir()
+    return made

@@ -28,6 +28,9 @@ EN = {
     "enrolment.revoke.line": "Its connection ends at once, and so do its sales. A new code brings it back.",
     "enrolment.revoke.why": "Why",
     "enrolment.is_revoked": "Revoked: the machine is leaving the broker.",
+    "enrolment.stolen": "It was revoked. Where machines come in by certificates, those it had are good again "
+    "once it is enrolled: was one stolen, begin a new authority first, as operations.md says under “Certificates "
+    "of machines”.",
     "enrolment.had_none": "This machine is out already.",
     "enrolment.cannot": "No code for this machine: it has no agent, it is called as the cloud itself is at the broker, "
     "or too many codes are open.",

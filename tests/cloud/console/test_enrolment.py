@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from playwright.sync_api import expect
 
 from cloud.cli import main
-from cloud.fleet import broker_identities
+from cloud.fleet import broker_identities, enrolment
 from cloud.fleet.enrolment import Codes, Enrolment
 from cloud.fleet.vault import Vault
 from tests.chromium import Pages
@@ -47,6 +47,23 @@ def test_from_a_code_to_green_and_out_again(console: Console) -> None:
     with world.database.read() as session:
         assert session.get_one(broker_identities.BrokerIdentity, DEVICE).state == broker_identities.REVOKED
     assert owner.get("/console/enrolment").status_code == 200
+
+
+def test_who_enrols_a_revoked_machine_is_told_that_its_certificates_are_good_again(console: Console) -> None:
+    owner, world = console.client(OWNER), console.world
+    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(world.database.url)}
+
+    def told() -> tuple[bool, bool]:
+        by_command = CliRunner().invoke(main, ["enroll", DEVICE], env=settings)
+        assert by_command.exit_code == 0, by_command.output
+        words = "Certificates of machines"
+        return words in owner.get(PAGE).get_data(as_text=True), words in by_command.output
+
+    assert told() == (False, False)
+    world.database.transact(enrolment.revoke, DEVICE, world.now)
+    assert told() == (True, True)
+    world.database.transact(broker_identities.give, DEVICE, Vault(SECRET_KEY), world.now)
+    assert told() == (False, False)
 
 
 def test_a_machine_called_as_the_cloud_is_at_the_broker_gets_no_code(sqlite_world: World) -> None:
