@@ -198,6 +198,8 @@ class Codec:
         return value
 
     def _heard(self, key: str, value: Any) -> Any:
+        if key == "faults" and isinstance(value, list):
+            value = [self._code_of(one) for one in value]
         words = self._dialect.values.get("code" if key == "faults" else key)
         if words and isinstance(value, list):
             value = [words.get(_text(one), one) for one in value]
@@ -212,6 +214,10 @@ class Codec:
         if key == "byDrink" and isinstance(value, dict):
             return {self._our_drinks.get(no, no): count for no, count in value.items()}
         return value
+
+    def _code_of(self, fault: Any) -> Any:
+        """A status may list its faults as an event tells them, as objects with a code."""
+        return (isinstance(fault, dict) and fault.get(self._dialect.keys.get("code", "code"))) or fault
 
 
 def _understood(heard: dict[str, Any], kind: type[MachineMessage]) -> MachineMessage:

@@ -98,10 +98,12 @@ def _label(value: Any) -> str:
 
 
 def _faults(value: Any) -> Any:
-    """What is no list names nothing: then what stood before still stands."""
+    """What is no list of codes names nothing: then what stood before still stands."""
     if isinstance(value, str):
         value = [value] if value else []
-    return [word(one) for one in value if one is not None][:64] if isinstance(value, list) else _ABSENT
+    if not isinstance(value, list) or any(isinstance(one, dict | list | bool) for one in value):
+        return _ABSENT
+    return [word(one) for one in value if one is not None][:64]
 
 
 def _abilities(value: Any) -> list[str]:

@@ -68,6 +68,8 @@ class WireLine:
         self._to_lose: dict[int, int] = {}
         """How many frames of each command the agent will not hear."""
         self.on_write: Callable[[Frame], None] = lambda _: None
+        self.in_other_words: Callable[[Frame], Frame] = lambda frame: frame
+        """As another machine would say it."""
 
     def take_news(self) -> list[LineNews]:
         news, self._news = self._news, []
@@ -120,7 +122,8 @@ class WireLine:
         self._is_open = is_plugged
         if is_plugged:
             for piece in turn.pieces:
-                self._news += [frame for frame in self._decoder.feed(piece) if not self._loses(frame)]
+                frames = [frame for frame in self._decoder.feed(piece) if not self._loses(frame)]
+                self._news += map(self.in_other_words, frames)
         return turn.wake_at
 
     def _loses(self, frame: Frame) -> bool:

@@ -4,14 +4,15 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from agent import refusal
 from agent.machine.profile import load
 from agent.machine.wording import word
 from protocol.errors import Malformed
 from protocol.frames import Frame
-from protocol.machine import MachineMessage, MakeDrink, MakeReply
-from protocol.reasons import Result
+from protocol.machine import MachineMessage, MakeDrink, MakeReply, StatusReply
+from protocol.reasons import EventKind, Result
 from tests.agent.world import AMERICANO, World
 
 CODEC = load("companion-v1").codec
@@ -28,6 +29,10 @@ def read(command: int, **body: Any) -> MachineMessage:
          {"state": "fault", "faults": ["door_open"]}),
         (0xA1, {"msgId": 1, "state": "Ready", "faults": ["Door open", "E 17", 5]},
          {"state": "ready", "order_uuid": None, "faults": ["door_open", "vendor:E_17", "5"]}),
+        (0xA1, {"msgId": 1, "state": "ready", "faults": [{"code": "No milk", "level": "block", "drinks": []}, "E9"]},
+         {"faults": ["no_milk", "E9"]}),
+        (0xA1, {"msgId": 1, "state": "ready", "faults": ["no_milk", {"name": "door"}]}, {"faults": UNSET}),
+        (0xA1, {"msgId": 1, "state": "ready", "faults": [{"code": None}]}, {"faults": UNSET}),
         (0xC5, {"state": 7}, {"state": "fault", "up": 0}),
         (0xA2, {"orderUuid": "o1", "ok": False, "code": "vendor:no cup!"}, {"ok": False}),
         (0xA2, {"orderUuid": "o1", "ok": 1, "dup": None, "code": None}, {"ok": True}),
@@ -108,6 +113,27 @@ def test_a_fault_in_the_makers_words_closes_the_machine(world: World) -> None:
     assert world.run(60, lambda: not refusal.refusal_code(world.live_state.view, AMERICANO))
     world.order("c2", "o2")
     assert world.outcome("c2").result is Result.DONE
+
+
+@pytest.mark.parametrize("named", ["code", "alarm"])
+def test_a_status_that_lists_faults_as_objects_forgets_none(world: World, named: str) -> None:
+    """Regression: the object became a word of the maker's that closes nothing, and the fault was told as cleared."""
+
+    def in_objects(frame: Frame) -> Frame:
+        if frame.command != StatusReply.command:
+            return frame
+        body = json.loads(frame.body)
+        body["faults"] = [{named: code, "level": "block"} for code in body["faults"]]
+        return Frame(frame.command, json.dumps(body).encode())
+
+    world.line.in_other_words = in_objects
+    world.switch("no_milk")
+    world.run(120)
+    assert list(world.live_state.view.faults) == ["no_milk"]
+    assert refusal.refusal_code(world.live_state.view, "latte") == "no_milk"
+    assert not world.told_of(EventKind.FAULT_CLEARED)
+    world.switch_off("no_milk")
+    assert world.run(60, lambda: not world.live_state.view.faults)
 
 
 @pytest.mark.parametrize("switch", ["reject_no_cups", "fail_before_pour", "fail_mid_brew"])
