@@ -124,7 +124,8 @@ class CancelReply(MachineMessage, frozen=True, kw_only=True):
     """`too_late` once water or beans have moved."""
 
     msg_id: MsgId
-    order_uuid: Text
+    order_uuid: Text | UnsetType = UNSET
+    """Left out: that of the question."""
     ok: bool
     code: Code | UnsetType = UNSET
     phase: Phase
@@ -144,7 +145,8 @@ class OrderReply(MachineMessage, frozen=True, kw_only=True):
     """`hist` says what `phase: unknown` proves: `nv` never seen, `ram` nothing after a reboot."""
 
     msg_id: MsgId
-    order_uuid: Text
+    order_uuid: Text | UnsetType = UNSET
+    """Left out: that of the question."""
     phase: Phase
     out: Spout = Spout.UNKNOWN
     boot_id: BootId
@@ -186,7 +188,8 @@ class RinseReply(MachineMessage, frozen=True, kw_only=True):
     """Whether the rinse will run."""
 
     msg_id: MsgId
-    job_uuid: Text
+    job_uuid: Text | UnsetType = UNSET
+    """Left out: that of the question."""
     ok: bool
     code: Code | UnsetType = UNSET
     boot_id: BootId

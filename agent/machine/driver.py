@@ -9,12 +9,15 @@ from math import inf
 from random import Random
 from typing import Literal, Protocol, TypeVar
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from agent.clock import Clock
 from agent.machine import capability_rules
 from agent.machine.capability_rules import Duty
 from agent.machine.conversation import Conversation, Heard, LineLost, LineNews, Wait
 from agent.machine.profile import Profile
-from protocol.errors import TooLarge, UnknownKind, WireError
+from protocol.errors import Malformed, TooLarge, UnknownKind, WireError
 from protocol.frames import Frame
 from protocol.machine import (
     CancelDrink,
@@ -38,6 +41,8 @@ from protocol.machine import (
 MAX_MSG_ID = 65_535
 FROM_HOST = (Hello, Status, MakeDrink, CancelDrink, OrderQuery, CountersQuery, Rinse, EventAck)
 """Only we say these: heard on a line of two wires they are its echo, and no word of the machine."""
+_SUBJECTS = {OrderReply: "order_uuid", CancelReply: "order_uuid", RinseReply: "job_uuid"}
+"""Answers about one order or rinse, and the key that names it, as in their questions; a machine may leave it out."""
 log = logging.getLogger(__name__)
 
 
@@ -79,8 +84,8 @@ class Driver:
         self._random = random
         self._msg_id = random.randint(1, MAX_MSG_ID)
         self._session = 0
-        self._asked: set[int] = set()
-        """Questions since the last make."""
+        self._asked: dict[int, MachineMessage] = {}
+        """Questions since the last make, by their numbers."""
         self._counted_by = self._msg_id
         """The question that the last counts answered."""
         self._unanswered = ""
@@ -138,7 +143,7 @@ class Driver:
 
     def read(self, frame: Frame) -> MachineMessage:
         """What the machine said. Raises `WireError`."""
-        message = self._codec.from_frame(frame)
+        message = self._completed(self._codec.from_frame(frame))
         if not isinstance(message, FROM_HOST):
             is_reply = getattr(message, "msg_id", 0) in self._asked  # asked behind the make, so the make is there
             if is_reply or getattr(message, "order_uuid", None) == self._unanswered:
@@ -146,6 +151,16 @@ class Driver:
         if isinstance(message, CountersReply):
             self._take_in_turn(message)
         return message
+
+    def _completed(self, message: MachineMessage) -> MachineMessage:
+        """An answer that names nobody is about whom its question named. Raises `Malformed` where there is none."""
+        key = _SUBJECTS.get(type(message), "")
+        if getattr(message, key, None) is not UNSET:
+            return message
+        question = self._asked.get(getattr(message, "msg_id", 0))
+        if not hasattr(question, key):
+            raise Malformed(f"{type(message).__name__}: names nobody, and answers no question about one")
+        return replace(message, **{key: getattr(question, key)})
 
     def _take_in_turn(self, counts: CountersReply) -> None:
         """Counters that are set back are news; counts from before the last are none. Raises `Overtaken`."""
@@ -247,17 +262,18 @@ class Driver:
 
     def _ask(self, question: Callable[[int], MachineMessage], answer: type[Reply]) -> Conversation[Reply | None]:
         """Ask until answered, at most `query_tries` times; a late answer to an earlier try counts."""
-        asked: set[int] = set()
+        asked: dict[int, MachineMessage] = {}
+        key = _SUBJECTS.get(answer, "msg_id")
 
         def wanted(heard: Heard) -> bool:
-            return isinstance(heard, answer) and heard.msg_id in asked
+            said = asked.get(heard.msg_id) if isinstance(heard, answer) else None
+            return said is not None and getattr(heard, key) == getattr(said, key)
 
         for _ in range(self._timers.query_tries):
             msg_id = self._next_msg_id()
-            asked.add(msg_id)
-            self._asked.add(msg_id)
+            asked[msg_id] = self._asked[msg_id] = question(msg_id)
             try:
-                self._send(question(msg_id))
+                self._send(asked[msg_id])
             except (UnknownKind, TooLarge):
                 return None
             heard = yield Wait(self._clock.monotonic() + self._timers.query_reply, wanted)

@@ -85,8 +85,10 @@ class MachineEvents:
                     return
             case StatusReply():
                 self._apply_status(message)
-            case OrderReply() | CancelReply() if message.phase is not Phase.DONE:
-                self._orders.apply_phase(message.order_uuid, message.phase, "the machine said so when asked")
+            case OrderReply(order_uuid=str() as order_id) | CancelReply(order_uuid=str() as order_id) if (
+                message.phase is not Phase.DONE
+            ):
+                self._orders.apply_phase(order_id, message.phase, "the machine said so when asked")
             case Booted():
                 phase = message.last_phase or Phase.ACCEPTED
                 self._orders.apply_phase(message.last_order, phase, "the machine's last order before it booted")

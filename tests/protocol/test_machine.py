@@ -91,7 +91,10 @@ def test_unknown_keys_are_ignored(vector: Vector) -> None:
     assert _heard(vector.command, {"x": [1], **BODIES[vector.name], "newer": {"a": None}}) == MEANT[vector.name]
 
 
-OPTIONAL = {"proto", "dup", "code", "out", "lastOrder", "lastPhase", "orderUuid", "total", "drinks", "faults"}
+OPTIONAL = {"proto", "dup", "code", "out", "lastOrder", "lastPhase", "total", "drinks", "faults"} | {
+    "orderUuid",
+    "jobUuid",
+}
 
 
 @by_name
