@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cloud.operators.at_risk_report import roubles
+from cloud.payments.reconcile.cups import Comparison
 from cloud.payments.reconcile.days import ZONE, Day
 from cloud.payments.reconcile.kinds import MEANINGS, NO_MONEY, Kind
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
@@ -55,11 +57,20 @@ def _lines(report: Report) -> Iterator[str]:
 def _verdict(report: Report) -> str:
     bad = sum(found.state in {State.OPEN, State.MENDING} for found in report.findings)
     words = f"{bad} not explained" if bad else "all explained" if report.findings else "all agree"
+    if not report.row.scenario:
+        words = _of_machines(words, report.comparison)
     if not report.row.complete:
         words += f"; NOT COMPLETE: {report.row.problem}"
     elif report.row.problem:
         words += f"; {report.row.problem}"
     return words
+
+
+def _of_machines(verdict: str, of: Comparison) -> str:
+    """The verdict and of how many it is: a machine that told no counters agrees with nothing."""
+    silent = of.machines - of.compared
+    words = f"{verdict}; {of.compared} of {of.machines} machines compared" if of.compared else "nothing to compare"
+    return f"{words}; {silent} told no counters" if silent else words
 
 
 def _sums(row: Reconciliation) -> Iterator[str]:
@@ -96,7 +107,7 @@ def _shop(report: Report) -> dict[str, Any]:
         "complete": row.complete,
         "problem": row.problem,
         "clean": report.is_clean,
-        **({name: getattr(row, name) for name in _FIGURES} if row.scenario else {}),
+        **({name: getattr(row, name) for name in _FIGURES} if row.scenario else asdict(report.comparison)),
         "findings": [_told(found) for found in report.findings],
     }
 

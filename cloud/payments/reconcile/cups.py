@@ -4,10 +4,11 @@ Free and test drinks and rinsing are never sales (promise 10); a test device is 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from cloud.database.plain_rows import insert_if_new
@@ -26,6 +27,14 @@ TEST = "test"
 _MOVING = frozenset({MachineState.BREWING, MachineState.RINSING, MachineState.CLEANING, MachineState.BOOT})
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A merchant's machines, and how many of them told what could be compared."""
+
+    machines: int = 0
+    compared: int = 0
+
+
 def keep_counts(tx: Transaction, now: datetime) -> None:
     """Write down the counters of every machine that is quiet and has none of today yet."""
     today = Day.of(now).date
@@ -42,14 +51,19 @@ def keep_counts(tx: Transaction, now: datetime) -> None:
         insert_if_new(tx.connection, DeviceCount, values)
 
 
-def compare_cups(tx: Transaction, merchant_id: str, day: Day) -> list[Finding]:
+def compare_cups(tx: Transaction, merchant_id: str, day: Day) -> tuple[list[Finding], Comparison]:
     """What a merchant's machines counted up to the day's end against what their orders say was poured."""
     found: list[Finding] = []
+    compared: set[str] = set()
     for before, after in _intervals(tx.session, merchant_id, day):
         after.judged_for = day.date
-        if before is not None and (finding := _judge(tx, before, after)):
+        if before is None:
+            continue
+        compared.add(after.device_uuid)
+        if finding := _judge(tx, before, after):
             found.append(finding)
-    return found
+    machines = select(func.count()).select_from(Device).where(*_to_compare(merchant_id))
+    return found, Comparison(tx.session.scalar(machines) or 0, len(compared))
 
 
 def _counts(state: dict[str, Any] | None) -> dict[str, int] | None:
@@ -61,12 +75,16 @@ def _counts(state: dict[str, Any] | None) -> dict[str, int] | None:
     return None if at_work else {name: told[name] for name in COUNTERS}
 
 
+def _to_compare(merchant_id: str) -> tuple[ColumnElement[bool], ...]:
+    return Device.merchant_id == merchant_id, Device.status != TEST
+
+
 def _intervals(session: Session, merchant_id: str, day: Day) -> Iterator[tuple[DeviceCount | None, DeviceCount]]:
     """Each count up to the day's end that no other day's reconciliation has compared, with the one before it."""
     wanted = (
         select(DeviceCount)
         .join(Device, Device.device_uuid == DeviceCount.device_uuid)
-        .where(Device.merchant_id == merchant_id, Device.status != TEST, DeviceCount.day <= day.next.date)
+        .where(*_to_compare(merchant_id), DeviceCount.day <= day.next.date)
         .where(or_(DeviceCount.judged_for.is_(None), DeviceCount.judged_for == day.date))
         .order_by(DeviceCount.device_uuid, DeviceCount.day)
     )

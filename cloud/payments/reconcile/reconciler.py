@@ -5,7 +5,7 @@ Never moves money: a payment is asked about again, or entered by its marks; what
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -23,7 +23,7 @@ from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.reconcile.asking import Asking
-from cloud.payments.reconcile.cups import compare_cups
+from cloud.payments.reconcile.cups import Comparison, compare_cups
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import Finding
 from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
@@ -48,10 +48,12 @@ class Report:
     row: Reconciliation
     findings: Sequence[FoundDifference]
     """Those this look saw, the unexplained first."""
+    comparison: Comparison = field(default_factory=Comparison)
+    """Of a look at machines."""
 
     @property
     def is_clean(self) -> bool:
-        """Everything was compared and nothing is unexplained."""
+        """All that told was compared and nothing is unexplained; a machine without counters is no fault."""
         return self.row.complete and all(found.state in _AT_REST for found in self.findings)
 
 
@@ -76,7 +78,7 @@ class Reconciler:
         for finding in look.found.values():
             self._mend(finding, look.adoptable)
         self._enter(look)
-        report = Report(row, findings)
+        report = Report(row, findings, look.comparison)
         _tell(report)
         return report
 
@@ -107,7 +109,8 @@ class Reconciler:
 
     def _of_machines(self, key: ShopKey, day: Day) -> Look:
         look = Look()
-        look.note(*self._database.transact(compare_cups, key.merchant_id, day))
+        found, look.comparison = self._database.transact(compare_cups, key.merchant_id, day)
+        look.note(*found)
         return look
 
     def _keep_alive(self, key: ShopKey, day: Day) -> Callable[[], None]:

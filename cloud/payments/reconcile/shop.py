@@ -26,6 +26,7 @@ from cloud.payments.reconcile.compare import (
     unmatched_payment,
     unreadable_entry,
 )
+from cloud.payments.reconcile.cups import Comparison
 from cloud.payments.reconcile.days import OVERLAP, Day
 from cloud.payments.reconcile.kinds import Finding, Kind
 from cloud.payments.reconcile.ledger_view import ShopKey, Totals
@@ -47,6 +48,7 @@ class Look:
     taken_there: int = 0
     returned_there: int = 0
     here: Totals = field(default_factory=lambda: Totals(0, 0, 0))
+    comparison: Comparison = field(default_factory=Comparison)
     adoptable: dict[str, PaymentFacts] = field(default_factory=dict)
     """By our payment's id: what the provider opened though its answer never came."""
     incomes: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from cloud.fleet.models import Device, DeviceLive
+from cloud.operators.reconcile_report import as_text
 from cloud.payments.reconcile.cups import QUIET_S, keep_counts
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.models import DeviceCount
@@ -60,6 +61,15 @@ class Counting:
     def kept(self) -> list[DeviceCount]:
         with self.world.database.read() as session:
             return list(session.scalars(select(DeviceCount).order_by(DeviceCount.day)))
+
+    def add_machine(self, device_uuid: str, status: str = "active") -> None:
+        """One that tells nothing."""
+        device = Device(device_uuid=device_uuid, merchant_id="north", payment_scenario="Yookassa", status=status)
+        self.world.database.transact(lambda tx: tx.session.add(device))
+
+    def told(self, report: Report) -> str:
+        """What a person reads of the merchant's machines."""
+        return as_text(DAY, [report]).rpartition("machines: ")[2]
 
     def judged(self, day: Day = DAY) -> Report:
         return reconciled(self.till, day, MACHINES)
@@ -130,12 +140,22 @@ def test_counters_that_go_backwards_prove_nothing(counting: Counting) -> None:
     assert report.is_clean
 
 
-def test_a_machine_without_counters_is_passed_over(counting: Counting) -> None:
+def test_a_machine_without_counters_is_passed_over_and_counted(counting: Counting) -> None:
     counting.tell(counters=None)
     counting.order(Result.DONE)
     counting.next_day()
     assert len(counting.kept()) == 1
-    assert counting.judged().is_clean
+    report = counting.judged()
+    assert report.is_clean
+    assert counting.told(report) == "nothing to compare; 2 told no counters"
+
+
+def test_of_how_many_machines_the_verdict_is_is_told(counting: Counting) -> None:
+    """Regression: `all agree` was said where nothing had been compared."""
+    counting.add_machine("m-2")
+    counting.add_machine("m-3", status="test")
+    counting.next_day()
+    assert counting.told(counting.judged()) == "all agree; 1 of 3 machines compared; 2 told no counters"
 
 
 @pytest.mark.both_databases
