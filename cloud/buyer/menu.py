@@ -74,7 +74,7 @@ class Menu:
     def poster(self, device_uuid: str, kind: str) -> Response:
         """The printed code that leads here, as a page to print."""
         device = self._device(device_uuid)
-        _refuse_signed(device)
+        self._refuse_signed(device)
         address = self._services.public_url + url_for("buyer.menu", device_uuid=device_uuid)
         shapes = draw(address, device.location, device.device_uuid, Texts(asked_language()))
         body = as_svg(shapes) if kind == "svg" else as_pdf(shapes)
@@ -99,8 +99,8 @@ class Menu:
     def _offers(self, device_uuid: str) -> tuple[DeviceView, list[Offer], str]:
         device = self._device(device_uuid)
         if closed_code(device, ""):
-            raise Trouble(503, "closed", view_device(device))
-        _refuse_signed(device)
+            raise Trouble(503, "closed", find_device(self._services, device_uuid))
+        self._refuse_signed(device)
         return self._on_sale(device)
 
     def _device(self, device_uuid: str) -> Device:
@@ -109,6 +109,11 @@ class Menu:
         if device is None:
             raise Trouble(404, "unknown_device")
         return device
+
+    def _refuse_signed(self, device: Device) -> None:
+        """It sells only by the code on its screen."""
+        if device.qr == SIGNED:
+            raise Trouble(403, "qr_unsigned", find_device(self._services, device.device_uuid))
 
     def _on_sale(self, device: Device) -> tuple[DeviceView, list[Offer], str]:
         """The machine is asked about the first drink on sale: one that does not answer makes none of them."""
@@ -131,12 +136,6 @@ class Menu:
         closed = "" if whole in PASSES else whole
         offers = [_offer(drink, closed or told[drink.drink_no]) for drink in drinks]
         return view_device(device), offers, why_key(whole)
-
-
-def _refuse_signed(device: Device) -> None:
-    """It sells only by the code on its screen."""
-    if device.qr == SIGNED:
-        raise Trouble(403, "qr_unsigned", view_device(device))
 
 
 def _prices(drink: Drink) -> tuple[tuple[int, int], ...]:

@@ -14,7 +14,7 @@ from cloud.buyer.order_reader import view_device
 from cloud.buyer.order_view import DeviceView
 from cloud.buyer.qr import can_be_id
 from cloud.buyer.services import Services
-from cloud.fleet.models import Device
+from cloud.fleet.models import Device, Merchant
 from cloud.orders.models import Order
 from cloud.orders.qr_signature import Signature
 from cloud.orders.scanning import Found, NotForSale, Scan, Why, find_order, open_order
@@ -97,7 +97,9 @@ def find_device(services: Services, device_uuid: str) -> DeviceView | None:
         return None
     with services.database.read() as session:
         device = session.get(Device, device_uuid)
-        return view_device(device) if device is not None else None
+        if device is None:
+            return None
+        return view_device(device, session.get_one(Merchant, device.merchant_id).contact_email)
 
 
 def lead_to(order_id: str, status: int = 303) -> BaseResponse:

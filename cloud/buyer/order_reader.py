@@ -88,7 +88,14 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
         cancel_reason=payments[-1].cancel_reason if payments else "",
         money_back=money_back,
         device=_device_view(
-            rows.device_uuid, order.location, order.logo_url, order.machine_status, order.qr, rows.notes, order.zone
+            rows.device_uuid,
+            order.location,
+            order.logo_url,
+            order.machine_status,
+            order.qr,
+            rows.notes,
+            order.zone,
+            order.contact,
         ),
         receipt=_receipt(order),
         waits_for_person=order.waits_for_person,
@@ -97,11 +104,13 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
     )
 
 
-def view_device(device: Device) -> DeviceView:
-    """The machine as pages and JSON may show it."""
+def view_device(device: Device, contact: str = "") -> DeviceView:
+    """The machine as pages and JSON may show it; `contact` is its merchant's address."""
     told = [getattr(device, name) for name in NOTE_FIELDS]
     status = closed_code(device, "") or device.status
-    return _device_view(device.device_uuid, device.location, device.logo_url, status, device.qr, told, device.zone)
+    return _device_view(
+        device.device_uuid, device.location, device.logo_url, status, device.qr, told, device.zone, contact
+    )
 
 
 def _device_view(
@@ -112,10 +121,12 @@ def _device_view(
     qr: str,
     told: Sequence[str | None],
     zone: str,
+    contact: str,
 ) -> DeviceView:
     """Notes are cleaned once more, a logo comes only from the web."""
     cleaned = {name: clean(note) if note else "" for name, note in zip(NOTE_FIELDS, told, strict=True)}
-    return DeviceView(device_uuid, location, safe_logo(logo_url), cleaned, status != CLOSED and qr != SIGNED, zone)
+    has_menu = status != CLOSED and qr != SIGNED
+    return DeviceView(device_uuid, location, safe_logo(logo_url), cleaned, has_menu, zone, contact)
 
 
 @lru_cache(REMEMBERED_NOTES)

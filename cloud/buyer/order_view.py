@@ -47,6 +47,8 @@ class DeviceView:
     """A new order can be begun on our own menu page."""
     zone: str = ""
     """The time its buyers read; empty: Moscow's."""
+    contact: str = ""
+    """Its merchant's e-mail address, for a page about an error."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_a_qr_error_is_a_page_for_whoever_scans(client: FlaskClient, orders: Ord
 WITH_NOTE = "Звоните <b>812</b>"
 
 
-@pytest.mark.parametrize(
+ABOUT_A_MACHINE = pytest.mark.parametrize(
     ("address", "status"),
     [
         (f"/v1/pay?deviceUuid={DEVICE}&drinkNo=espresso&size=9&uuid=o-9", 400),
@@ -92,6 +92,9 @@ WITH_NOTE = "Звоните <b>812</b>"
         ("/broken/503?order_id=o-1", 503),
     ],
 )
+
+
+@ABOUT_A_MACHINE
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_the_machines_owner_has_a_word_on_every_error_page(
     failing: FlaskClient, orders: Orders, address: str, status: int, language: str
@@ -106,6 +109,39 @@ def test_the_machines_owner_has_a_word_on_every_error_page(
     assert "alert(1)" not in response.text
     assert f'<html lang="{language}">' in response.text
     assert (status in {429, 503}) == ("Retry-After" in response.headers)
+
+
+@ABOUT_A_MACHINE
+def test_without_a_word_of_his_his_address_is_on_every_error_page(
+    failing: FlaskClient, orders: Orders, address: str, status: int
+) -> None:
+    """Regression: who had written no note for errors left his buyers with nobody to call."""
+    orders.change_merchant(contact_email="help@north.example")
+    orders.expired("o-1")
+
+    page = failing.get(address, headers=BROWSER).text
+
+    assert ">help@north.example</a>" in page
+    assert ("mailto:help@north.example?subject=o-1" in page) == ('class="number">o-1<' in page)
+
+
+@pytest.mark.parametrize(("changed", "status"), [({"status": "closed"}, 503), ({"qr": "signed"}, 403)])
+def test_a_menu_that_is_not_open_says_whom_to_ask(
+    client: FlaskClient, orders: Orders, changed: dict[str, str], status: int
+) -> None:
+    orders.change_merchant(contact_email="help@north.example")
+    orders.change_device(**changed)
+
+    response = client.get(f"/m/{DEVICE}")
+
+    assert response.status_code == status
+    assert '<a href="mailto:help@north.example">' in response.text
+
+
+def test_of_an_unknown_machine_nobody_is_named(client: FlaskClient, orders: Orders) -> None:
+    orders.change_merchant(contact_email="help@north.example")
+
+    assert "mailto:" not in client.get("/m/nobody").text
 
 
 def test_an_error_page_comes_also_when_the_database_does_not(failing: FlaskClient, database: Database) -> None:
