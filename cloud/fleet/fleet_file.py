@@ -18,6 +18,9 @@ from cloud.fleet.file_lines import FileLines, Place
 from cloud.fleet.receipt_terms import WITH_RECEIPT
 
 Table = dict[str, Any]
+MAX_DEPTH = 32
+"""Tables and lists inside each other; what we read has six."""
+_TOO_DEEP = "it is nested too deep"
 
 
 class FleetFileError(ValueError):
@@ -111,8 +114,21 @@ def read_fleet(
         raise FleetFileError(name, [f"it is not UTF-8 text: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise FleetFileError(name, [_syntax(error)]) from error
+    except RecursionError:
+        raise FleetFileError(name, [_TOO_DEEP]) from None
+    if _is_too_deep(document):
+        raise FleetFileError(name, [_TOO_DEEP])
     file = FleetFile(name, FileLines(text))
     return _Reader(file, environ, folder, with_accounts, reserved).read(document)
+
+
+def _is_too_deep(document: Table) -> bool:
+    """Dotted keys nest without the parser minding; whoever printed such a value would."""
+    level: list[Table | list[Any]] = [document]
+    for _ in range(MAX_DEPTH):
+        inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in inside if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _syntax(error: tomllib.TOMLDecodeError) -> str:

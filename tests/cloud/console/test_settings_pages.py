@@ -348,6 +348,12 @@ def test_a_file_that_is_refused_says_in_whose_words(console: Console) -> None:
     assert "Что не так, названо по-английски" in told
 
 
+def test_a_file_nested_without_end_is_refused_as_any_broken_one(console: Console) -> None:
+    """Regression: its parser ran out of stack, and the page was that of an error of ours."""
+    told = post(console.client(OWNER), f"/console/settings/{OWN}/import", text=f"a = {'[' * 5000}{']' * 5000}")
+    assert (told.status_code, "it is nested too deep" in told.text) == (200, True)
+
+
 def test_addresses_are_of_who_chose_them_last(console: Console) -> None:
     vault, database = console.world.vault, console.cloud.database
     apply(database, vault, OPERATORS_FILE, {})

@@ -165,6 +165,19 @@ def test_what_is_no_toml_is_told_with_its_line() -> None:
     assert problems('[[merchant]]\nid = """north\n')
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[[device]]\nlocation = {'[' * 5000}{']' * 5000}",
+        f"[[device]]\nlocation = {'{a = ' * 5000}1{'}' * 5000}",
+        f"[[device]]\nlocation.{'a.' * 5000}a = 1",
+    ],
+    ids=["lists", "tables", "dotted keys"],
+)
+def test_what_is_nested_without_end_is_refused_as_any_broken_file(text: str) -> None:
+    assert problems(text) == ["it is nested too deep"]
+
+
 def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(FleetFileError, match=r"^gone\.toml is refused"):
         read_fleet(tmp_path / "gone.toml", ENVIRON)
