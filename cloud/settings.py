@@ -177,7 +177,7 @@ class Settings:
 
 _PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})"
 _SERVER = r"postgres(ql|ql\+psycopg)?://.*"
-_DATABASE = rf"sqlite:///(?!:memory:).+|{_SERVER}"
+_DATABASE = rf"sqlite(\+pysqlite)?:///(?!:memory:).+|{_SERVER}"
 """A SQLite database in memory would be another one for every process."""
 _NUMBERS: dict[str, float] = {f.name: f.default for f in fields(Settings) if isinstance(f.default, int | float)}
 

@@ -96,19 +96,24 @@ def test_the_answer_is_awaited_longer_than_the_machine_may_take_to_start() -> No
     assert problem == "COFFEE_ACK_TIMEOUT_S must exceed COFFEE_MAKE_DEADLINE_S"
 
 
-@pytest.mark.parametrize("value", ["mysql://u@h/d", "sqlite//x", "postgresql+asyncpg://h/d"])
+@pytest.mark.parametrize("value", ["mysql://u@h/d", "sqlite//x", "sqlite+aiosqlite:///x", "postgresql+psycopg2://h/d"])
 def test_a_database_is_sqlite_or_postgresql(value: str) -> None:
     [problem] = problems(COFFEE_DATABASE_URL=value)
     assert problem.startswith("COFFEE_DATABASE_URL must")
     assert "u@h" not in problem
 
 
-@pytest.mark.parametrize("value", ["postgres://u:p@h/d", "postgresql://h/d", "postgresql+psycopg://h/d", "sqlite://"])
+@pytest.mark.parametrize(
+    "value",
+    ["postgres://u:p@h/d", "postgresql://h/d", "postgresql+psycopg://h/d", "sqlite:///x.db", "sqlite+pysqlite:///x.db"],
+)
 def test_a_database_may_be_spelled_in_the_usual_ways(value: str) -> None:
-    if value == "sqlite://":
-        assert problems(COFFEE_DATABASE_URL=value), "a database in memory would be another one for every process"
-    else:
-        assert Settings.from_env(KEY | {"COFFEE_DATABASE_URL": value}).database_url == value
+    assert Settings.from_env(KEY | {"COFFEE_DATABASE_URL": value}).database_url == value
+
+
+@pytest.mark.parametrize("value", ["sqlite://", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+def test_a_database_in_memory_would_be_another_one_for_every_process(value: str) -> None:
+    assert problems(COFFEE_DATABASE_URL=value)
 
 
 @pytest.mark.parametrize(
