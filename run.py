@@ -57,6 +57,9 @@ Debian and Ubuntu: `sudo apt install python3-venv`. Anywhere: uv from https://do
 
 def main(command: str, arguments: "list[str]") -> None:
     os.chdir(str(ROOT))
+    if command in ("--help", "-h"):
+        print(__doc__)
+        return
     if command in NEEDS:
         with one_at_a_time():
             prepare_environment(NEEDS[command])
@@ -79,7 +82,8 @@ def main(command: str, arguments: "list[str]") -> None:
     elif command == "lock":
         lock(arguments)
     else:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
 
 
 def test_processes() -> int:

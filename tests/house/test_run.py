@@ -46,9 +46,15 @@ def test_an_older_python_can_read_the_refusal() -> None:
 @pytest.mark.parametrize("arguments", [[], ["brew"]])
 def test_an_unknown_command_is_answered_with_those_there_are(arguments: list[str]) -> None:
     told = run(ROOT, *arguments)
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "python3 run.py demo" in told.stderr
     assert "python3 run.py chaos" in told.stderr
+
+
+def test_who_asks_for_help_gets_it() -> None:
+    told = run(ROOT, "--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "python3 run.py demo" in told.stdout
 
 
 def test_worlds_are_told_with_the_wishes_that_follow() -> None:
