@@ -70,17 +70,7 @@ class CloudSide:
 
     def make(self, command_id: str = "c1", order_id: str = "o1", *, within: float = 60.0) -> Make:
         """Order a drink now."""
-        now = datetime.now(UTC)
-        made = Make(
-            command_id=command_id,
-            order_id=order_id,
-            attempt=1,
-            drink_no="americano",
-            size=1,
-            price=17900,
-            issued_at=now,
-            deadline_at=now + timedelta(seconds=within),
-        )
+        made = a_make(command_id, order_id, within)
         self.command(made)
         return made
 
@@ -127,6 +117,21 @@ class CloudSide:
             answer = Receipt(message_ids=[said.message_id])
         if answer is not None:
             client.publish(topic(DEVICE, Channel.RECEIPT), encode(answer), 1)
+
+
+def a_make(command_id: str, order_id: str, within: float) -> Make:
+    """A command of this moment, sent to nobody yet."""
+    now = datetime.now(UTC)
+    return Make(
+        command_id=command_id,
+        order_id=order_id,
+        attempt=1,
+        drink_no="americano",
+        size=1,
+        price=17900,
+        issued_at=now,
+        deadline_at=now + timedelta(seconds=within),
+    )
 
 
 @contextmanager
