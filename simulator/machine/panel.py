@@ -5,6 +5,7 @@ Draws nothing itself: the page polls `/api/state` and moves; words for people ar
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from flask import Flask, Response, jsonify, render_template, request
@@ -22,6 +23,8 @@ _MAX_BODY = 16 * 1024
 _SHOWN_FIRST = ("no_water", "no_beans", "no_milk", "door_open", "silent", "mid_pour_crash", "unplugged", "slow")
 _OFTEN = ("", "once:1", "once:2", "every:2", "every:3", "chance:0.2", "on:")
 """How often a switch of the whole list can be told to strike; "" is as it usually does."""
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost"})
+"""Where a cloud is that no phone reaches."""
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; object-src 'none'"
 
 
@@ -64,6 +67,7 @@ def _pages(app: Flask, controls: Controls, home_url: str | None, *, repairs_more
             groups=groups,
             often=_OFTEN,
             home_url=home_url,
+            phones_reach_it=urlsplit(controls.cloud_url).hostname not in _THIS_MACHINE,
             say=say,
             w=WORDS[lang],
         )

@@ -135,6 +135,22 @@ def test_the_plug_is_pulled(simulator: MachineSimulator) -> None:
     wait_until(lambda: simulator.controls.state()["boots"] == boots + 1, what="the machine to come back")
 
 
+@pytest.mark.parametrize(
+    ("cloud_url", "lang", "invites"),
+    [
+        ("https://pay.example", "ru", "Наведите камеру телефона"),
+        ("https://pay.example", "en", "Point your phone&#39;s camera"),
+        ("http://127.0.0.1:8080", "ru", "Нажмите на код: с телефона этот адрес не открыть"),
+        ("http://127.0.0.1:8080", "en", "Click the code: a phone cannot reach this address"),
+    ],
+)
+def test_only_a_code_that_a_phone_can_follow_invites_one(
+    cloud_url: str, lang: str, invites: str, tmp_path: Path
+) -> None:
+    with MachineSimulator(tty=tmp_path / "tty", timing=FAST, cloud_url=cloud_url) as running:
+        assert f">{invites}</p>" in requests.get(f"{running.url}/?lang={lang}", timeout=10).text
+
+
 @pytest.mark.parametrize(("lang", "title"), [("ru", "Кофемашина"), ("en", "Coffee machine")])
 def test_the_page_speaks_the_language_asked_for_and_loads_nothing_from_elsewhere(
     simulator: MachineSimulator, lang: str, title: str

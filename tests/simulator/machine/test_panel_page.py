@@ -35,6 +35,7 @@ def test_a_drink_chosen_on_the_screen_becomes_a_qr_that_is_also_a_link(
     page.get_by_role("button", name="Большой").click()
     expect(link).to_have_attribute("href", _paying("latte", 2))
     expect(page.locator("#qr svg")).to_be_visible()
+    expect(page.get_by_text("Нажмите на код")).to_be_visible()
     page.get_by_role("button", name="Меню").click()
     expect(page.get_by_text("Выберите напиток")).to_be_visible()
 
