@@ -63,6 +63,21 @@ def test_worlds_are_told_with_the_wishes_that_follow() -> None:
     assert "--endless" in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "intra.example.org"}, "intra.example.org,127.0.0.1,localhost"),
+        ({"no_proxy": "intra.example.org", "NO_PROXY": "unread"}, "intra.example.org,127.0.0.1,localhost"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_what_it_starts_reaches_this_machine_past_any_proxy(before: dict[str, str], after: str) -> None:
+    words = "import os, run; run.pass_by_the_proxy(); print(os.environ.get('no_proxy', os.environ['NO_PROXY']))"
+    told = subprocess.run([BASE_PYTHON, "-c", words], cwd=ROOT, env=before, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == after
+
+
 def test_with_nothing_to_install_with_it_says_so_in_two_lines(clone: Path) -> None:
     nothing = clone / "nothing"
     nothing.mkdir()

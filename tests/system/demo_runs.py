@@ -14,6 +14,8 @@ from tests.waiting import wait_until
 
 _MARK = "DEMO_RUN"
 ROOT = Path(__file__).parents[2]
+NOT_THERE = "http://127.0.0.1:9"
+"""The proxy of a network that the demo needs nothing of."""
 END_WITHIN_S = 110.0
 START_WITHIN_S = 90.0
 
@@ -27,7 +29,8 @@ class DemoRun:
         self._left = folder / "tmp"
         self._left.mkdir()
         self._mark = uuid.uuid4().hex
-        environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self._left), _MARK: self._mark}
+        environ = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+        environ |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(self._left), _MARK: self._mark, "HTTP_PROXY": NOT_THERE}
         command = [sys.executable, "-m", "simulator", "demo", *arguments]
         self._program = Program(command, log=folder / "demo.log", env=environ, cwd=folder, farewell=signal.SIGINT)
 
