@@ -1,7 +1,9 @@
 """The agent killed (-9) at every step of a command, alone or with the workers; started again it finishes the order."""
 
 import pytest
+from sqlalchemy import select
 
+from cloud.orders.models import MakeCommand
 from tests.system.promises import let_leases_run_out, wait_kept
 from tests.system.world import Bought, World
 from tests.waiting import wait_until
@@ -51,6 +53,7 @@ def test_killed_and_back_only_after_the_money_went_back(moment: str, world: Worl
     wait_until(lambda: is_returned(world, bought), 60, what="the hold to be gone")
     cups = world.machine.cups(bought.order_id)
     world.agent.start()
+    wait_until(lambda: is_answered(world, bought), 60, what="the agent's own word of what became of it")
     ended = wait_kept(world, bought)
     assert ended.cups == cups
     assert (ended.status, ended.goodwill) == (("successful", True) if cups else ("make_failed", False))
@@ -64,8 +67,14 @@ def test_a_command_taken_in_before_the_power_cut_is_not_poured_after_its_deadlin
     touched = len(world.machine.poured(bought.order_id))
     wait_until(lambda: is_returned(world, bought), 60, what="the hold to be gone")
     world.agent.start()
-    world.wait_selling()
+    wait_until(lambda: is_answered(world, bought), 60, what="the agent's own word of what became of it")
     assert wait_kept(world, bought).touched == touched
+
+
+def is_answered(world: World, bought: Bought) -> bool:
+    """It has done with the command: whatever it was going to pour is poured by then."""
+    with world.database.read() as session:
+        return session.scalars(select(MakeCommand.result).filter_by(order_id=bought.order_id)).one() is not None
 
 
 def is_returned(world: World, bought: Bought) -> bool:
