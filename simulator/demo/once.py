@@ -16,6 +16,7 @@ from simulator.demo.stage import Stage
 DRINK = "americano"
 SIZE = Size.MEDIUM
 END_WITHIN_S = 90.0
+POURS_WITHIN_S = 5.0
 DECLINED_CARD = "5555555555554600"
 """The published test card of `insufficient_funds`."""
 FINAL = frozenset({"successful", "make_failed", "not_paid", "failed"})
@@ -71,7 +72,8 @@ def buy(stage: Stage, scenario: Scenario) -> tuple[Timeline, list[str]]:
     if scenario.agent_killed:
         stage.restart_agent()
         timeline.note("the agent is back; the old command must not pour")
-        order = _wait_for_the_end(stage, timeline)
+        _watch_the_machine(stage, order_id)
+        order = _look_up(stage, order_id)
     return timeline, _judge(stage, scenario, order_id, provider_id, order)
 
 
@@ -125,16 +127,27 @@ def _shown(order: dict[str, Any]) -> str:
 
 def _wait_for_the_end(stage: Stage, timeline: Timeline) -> dict[str, Any]:
     """The order once it is final, the provider's books are too, and the buyer's page says so."""
-    url = f"{stage.cloud_url}/v1/order-status/{timeline.order_id}"
     deadline = time.monotonic() + END_WITHIN_S
     while True:
-        order: dict[str, Any] = _good(requests.get(url, timeout=10)).json()
+        order = _look_up(stage, timeline.order_id)
         ended = order["status"] in FINAL and (order.get("return") or {}).get("status", "done") == "done"
         if ended and timeline.page == _shown(order) and _books_are_quiet(stage):
             return order
         if time.monotonic() > deadline:
             says = f"the order is {_shown(order)} after {END_WITHIN_S:g} s, and its page says {timeline.page}"
             raise WentWrong(says)
+        time.sleep(0.05)
+
+
+def _look_up(stage: Stage, order_id: str) -> dict[str, Any]:
+    order: dict[str, Any] = _good(requests.get(f"{stage.cloud_url}/v1/order-status/{order_id}", timeout=10)).json()
+    return order
+
+
+def _watch_the_machine(stage: Stage, order_id: str) -> None:
+    """For longer than a command needs from the broker to the cup, or until something flows all the same."""
+    deadline = time.monotonic() + POURS_WITHIN_S
+    while not stage.machine.poured(order_id) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -150,7 +163,7 @@ def _judge(stage: Stage, scenario: Scenario, order_id: str, provider_id: str, or
     books = requests.get(f"{stage.yookassa.address}/sim/books", timeout=10).json()
     money = next(payment["kopecks"] for payment in books["payments"] if payment["id"] == provider_id)
     kept, price = money["captured"] - money["refunded"], round(order["price"] * 100)
-    cups = stage.machine.cups(order_id)
+    cups, touched = stage.machine.cups(order_id), len(stage.machine.poured(order_id))
     wrong = []
     if order["status"] != scenario.status:
         wrong.append(f"status is {order['status']}, should be {scenario.status}")
@@ -158,6 +171,8 @@ def _judge(stage: Stage, scenario: Scenario, order_id: str, provider_id: str, or
         wrong.append(f"reason is {order['reason']!r}, should be one of {', '.join(sorted(scenario.reasons))}")
     if cups != scenario.cups:
         wrong.append(f"{cups} cup(s) were filled, should be {scenario.cups}")
+    if touched > scenario.touched:
+        wrong.append(f"something flowed into {touched} cup(s), should be {scenario.touched} at most")
     if kept != (price if scenario.captured else 0):
         wrong.append(f"the merchant keeps {kept} kopecks of {price}")
     if len(books["payments"]) != 1:

@@ -12,6 +12,8 @@ class Scenario:
     status: str = "successful"
     reasons: frozenset[str] = frozenset()
     cups: int = 1
+    touched: int = 1
+    """Into how many cups anything may have flowed."""
     captured: bool = True
     """The provider's books end with the price captured and nothing returned; else with nothing kept."""
     machine_switch: str = ""
@@ -20,9 +22,11 @@ class Scenario:
     agent_killed: bool = False
 
 
-def _failed(name: str, says: str, *reasons: str, switch: str = "", agent_killed: bool = False) -> Scenario:
+def _failed(
+    name: str, says: str, *reasons: str, touched: int = 0, switch: str = "", agent_killed: bool = False
+) -> Scenario:
     return Scenario(
-        name, says, "make_failed", frozenset(reasons), cups=0, captured=False, machine_switch=switch,
+        name, says, "make_failed", frozenset(reasons), cups=0, touched=touched, captured=False, machine_switch=switch,
         agent_killed=agent_killed,
     )  # fmt: skip
 
@@ -38,11 +42,13 @@ SCENARIOS = {
         ),
         _failed(
             "mid_pour_crash", "the power fails in the middle of the pour",
-            "unknown", "no_outcome", "failed:power_lost", "failed:interrupted", switch="mid_pour_crash",
+            "unknown", "no_outcome", "failed:power_lost", "failed:interrupted", touched=1, switch="mid_pour_crash",
         ),
         _failed("agent_offline", "the agent loses its power while the buyer pays", "no_ack", "expired",
                 "rejected:never_received", agent_killed=True),
-        Scenario("declined", "the bank declines the card", "not_paid", cups=0, captured=False, declined=True),
+        Scenario(
+            "declined", "the bank declines the card", "not_paid", cups=0, touched=0, captured=False, declined=True
+        ),
         Scenario("drop_verdict", "the machine's answer to the make command is lost", machine_switch="drop_verdict"),
         Scenario("drop_done", "the machine's word that it is done is lost once", machine_switch="drop_done"),
         Scenario("garbage", "there is noise on the line", machine_switch="garbage"),

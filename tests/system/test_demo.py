@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from protocol.machine import MakeDrink, to_frame
 from simulator.cli import main
 from simulator.demo.fleet import DEVICE
 from simulator.demo.once import WentWrong, buy
 from simulator.demo.scenarios import SCENARIOS
 from simulator.demo.stage import HURRIED, Stage
+from simulator.machine.framing import encode
 from tests.system.demo_runs import DemoRun, a_demo
 from tests.waiting import wait_until
 
@@ -97,6 +99,25 @@ def test_a_machine_that_its_faults_have_closed_sells_again_once_all_is_repaired(
         wait_until(lambda: "Автомат временно" not in requests.get(menu, timeout=10).text, what="it to be open")
         timeline, _ = buy(stage, SCENARIOS["none"])
         assert stage.machine.cups(timeline.order_id) == 1
+
+
+@pytest.mark.long
+def test_a_cup_that_something_flows_into_once_the_agent_is_back_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it looked at once, and at full cups only."""
+    with Stage(HURRIED, brew_s=30.0) as stage:
+        stage.wait_selling()
+
+        def pour() -> None:
+            ((payment, _),) = stage.yookassa.provider.snapshot()[0]
+            make = MakeDrink(
+                order_uuid=str(payment.request.metadata["order_id"]), drink_no="americano", text_flag="1", price=17900
+            )
+            with open(stage.machine.tty, "wb", buffering=0) as line:
+                line.write(encode(to_frame(make)))
+
+        monkeypatch.setattr(stage, "restart_agent", pour)
+        _, wrong = buy(stage, SCENARIOS["agent_offline"])
+        assert wrong == ["something flowed into 1 cup(s), should be 0 at most"]
 
 
 @pytest.mark.parametrize(
