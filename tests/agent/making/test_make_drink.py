@@ -1,5 +1,6 @@
 """What reaches the cup and what is said about it: the worker against the simulated machine, fault by fault."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,38 @@ def test_a_make_is_not_sent_again_after_its_deadline(world: World) -> None:
     assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, "never_started", Spout.NONE)
     assert world.line.makes() == 1
     assert_truthful(world, outcome)
+
+
+def commit_slowly(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the journal writes under this name takes ten seconds."""
+    write: Callable[[str], bool] = getattr(world.journal, name)
+
+    def slowly(command_id: str) -> bool:
+        world.clock.seconds += 10
+        return write(command_id)
+
+    monkeypatch.setattr(world.journal, name, slowly)
+
+
+def test_no_byte_is_written_when_the_deadline_passed_during_the_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_slowly(world, monkeypatch, "mark_sent")
+    world.order(within=5.0)
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code) == (Result.REJECTED, "expired")
+    assert world.line.makes() == 0
+
+
+def test_nothing_is_sent_again_when_the_deadline_passed_during_the_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf_for_one_make(world)
+    commit_slowly(world, monkeypatch, "mark_resent")
+    world.order(within=12.0)
+    outcome = world.outcome()
+    assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, "never_started", Spout.NONE)
+    assert world.line.makes() == 1
 
 
 def test_a_machine_silent_for_ever_ends_unknown_and_the_truth_comes_later(world: World) -> None:
