@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from cloud.database.transaction import Transaction
 from cloud.orders import order_tasks, paying
 from cloud.orders.locked_order import LockedOrder, UnknownOrder
-from cloud.orders.models import Movement, Payment
+from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import PaymentState, moves_forward
 from cloud.orders.outbox import Claim, OutboxRow, claim
 from cloud.orders.paying import Account, NotPayable
@@ -77,6 +77,17 @@ def test_an_order_that_is_not_payable_is_not_paid_again(world: World, status: St
         world.start(order_id)
     assert refused.value.expired is (status is Status.FAILED)
     assert world.status(order_id) == status
+
+
+@pytest.mark.parametrize("status", sorted(PAYABLE))
+def test_an_order_with_an_open_payment_is_refused_another_whatever_its_status(world: World, status: Status) -> None:
+    """In words the buyer is shown, not by the index that would forbid it."""
+    order_id = world.scan()
+    world.start(order_id)
+    astray = update(Order).where(Order.id == order_id).values(status=status.value)
+    world.database.transact(lambda tx: tx.session.execute(astray))
+    with pytest.raises(NotPayable):
+        world.start(order_id)
 
 
 def test_an_order_past_its_time_is_not_paid(sqlite_world: World) -> None:
@@ -216,6 +227,16 @@ def test_a_refusal_after_the_payment_was_seen_means_nothing(sqlite_world: World)
     sqlite_world.tell(payment_id, P.PENDING)
     sqlite_world.database.transact(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
     assert sqlite_world.status(order_id) == "pending"
+
+
+def test_a_refusal_after_the_payment_was_found_at_the_provider_means_nothing(sqlite_world: World) -> None:
+    """Nobody knows yet how far it has come there."""
+    order_id = sqlite_world.scan()
+    payment_id = sqlite_world.start(order_id)
+    sqlite_world.database.transact(paying.adopt, payment_id, "found-1", sqlite_world.now)
+    sqlite_world.database.transact(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
+    assert sqlite_world.status(order_id) == "pending"
+    assert sqlite_world.payment(order_id).live
 
 
 def test_a_hold_that_ended_by_itself_after_the_cup_is_goodwill(world: World) -> None:
