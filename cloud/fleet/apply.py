@@ -6,6 +6,7 @@ that is named is taken as complete: a drink not listed there is no longer sold.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from cloud.database.base import Base
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import accounts, custom_account, device_condition, silence
+from cloud.fleet import accounts, custom_account, device_condition, presence_history, silence
 from cloud.fleet.accounts import Account
 from cloud.fleet.file_and_hand import ByHand, settle
 from cloud.fleet.file_fields import SIZES
@@ -94,7 +95,7 @@ def apply(
     file = read_fleet(source, environ, reserved=reserved)
 
     def work(tx: Transaction) -> Report:
-        report = apply_in(tx, vault, file, unsettled_at, by_hand, dry_run=dry_run)
+        report = apply_in(tx, vault, file, unsettled_at, by_hand, database.clock(), dry_run=dry_run)
         for account in file.accounts:
             if account.scenario == custom_account.CUSTOM:
                 custom_account.choose_by_file(tx.session, account.merchant_id, account.values["account_id"])
@@ -109,14 +110,15 @@ def apply(
 
 
 def apply_in(
-    tx: Transaction, vault: Vault, file: FleetFile, unsettled_at: UnsettledAt, by_hand: ByHand, *, dry_run: bool = False
-) -> Report:
+    tx: Transaction, vault: Vault, file: FleetFile, unsettled_at: UnsettledAt, by_hand: ByHand, now: datetime,
+    *, dry_run: bool = False,
+) -> Report:  # fmt: skip
     """The same in the caller's transaction. Raises `FleetFileError`, and then that is to be undone."""
     _check_against_the_database(tx.session, file)
     _check_left_accounts(tx.session, vault, file, unsettled_at)
     settle(tx.session, file, by_hand)
     file.refuse_if_wrong()
-    applying = _Applying(tx.session, vault, file)
+    applying = _Applying(tx, vault, file, now)
     applying.all()
     return Report(tuple(applying.entries), tuple(file.warnings), dry_run)
 
@@ -234,9 +236,10 @@ def _check_left_accounts(session: Session, vault: Vault, file: FleetFile, unsett
 class _Applying:
     """One application of a file that is known to be good, in the caller's transaction."""
 
-    def __init__(self, session: Session, vault: Vault, file: FleetFile) -> None:
+    def __init__(self, tx: Transaction, vault: Vault, file: FleetFile, now: datetime) -> None:
         self.entries: list[Entry] = []
-        self._session = session
+        self._tx, self._now = tx, now
+        self._session = tx.session
         self._vault = vault
         self._file = file
 
@@ -284,6 +287,7 @@ class _Applying:
         live = self._session.get(DeviceLive, device.device_uuid, with_for_update=True)
         if live is not None:
             device_condition.forget(live)
+            presence_history.note(self._tx, [live], self._now)
 
     def _menu(self, device: DeviceEntry) -> None:
         for position, drink in enumerate(device.drinks):

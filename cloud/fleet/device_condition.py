@@ -52,7 +52,10 @@ def note_state(tx: Transaction, live: DeviceLive, said: State, now: datetime, *,
 
 
 def forget(live: DeviceLive) -> None:
-    """Another speaks for the machine from now on: nothing that was said of it counts, nor who said it."""
+    """Another speaks for the machine from now on: nothing that was said of it counts, nor who said it.
+
+    The caller holds the row, and keeps the history of it.
+    """
     live.online, live.state, live.session_id = False, None, ""
     live.two_agents_since, live.look_at = None, None
 

@@ -67,10 +67,10 @@ def _verdict(report: Report) -> str:
 
 
 def _of_machines(verdict: str, of: Comparison) -> str:
-    """The verdict and of how many it is: a machine that told no counters agrees with nothing."""
-    silent = of.machines - of.compared
+    """The verdict and of how many it is: a machine without two counts for this day to judge agrees with nothing."""
+    left = of.machines - of.compared
     words = f"{verdict}; {of.compared} of {of.machines} machines compared" if of.compared else "nothing to compare"
-    return f"{words}; {silent} told no counters" if silent else words
+    return f"{words}; {left} without counts to compare" if left else words
 
 
 def _sums(row: Reconciliation) -> Iterator[str]:

@@ -6,10 +6,10 @@ An agent that never was given a command says truthfully that it never had it: so
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from cloud.fleet.models import Control
+from cloud.fleet.models import Control, Device
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import MakeCommand, Order
 from cloud.orders.outbox import OutboxRow
@@ -53,6 +53,8 @@ def waited_for(session: Session, device_uuids: Collection[str], now: datetime) -
 
 
 def _is_an_agents() -> ColumnElement[bool]:
-    """The command did not go over Tmetr."""
+    """The same question as `lane_of_command`."""
     makes = select(OutboxRow.lane).where(OutboxRow.subject == MakeCommand.id, OutboxRow.task == Task.MAKE.value)
-    return func.coalesce(makes.limit(1).scalar_subquery(), Lane.MQTT.value) != Lane.TMETR.value
+    now = case((Device.control == Control.TMETR_API.value, Lane.TMETR.value), else_=Lane.MQTT.value)
+    would = select(now).where(Device.device_uuid == MakeCommand.device_uuid)
+    return func.coalesce(makes.limit(1).scalar_subquery(), would.scalar_subquery()) != Lane.TMETR.value

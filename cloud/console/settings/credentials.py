@@ -128,7 +128,7 @@ def _apply(
     replaced = None if known is None else replaced_credentials.copy_of(known, now)
     before = _addresses(known)
     file = read_fleet(_text(tx.session, merchant_id, scenario, values), {})
-    report = apply_in(tx, vault, file, unsettled, ByHand.KEEP_CONSOLE)
+    report = apply_in(tx, vault, file, unsettled, ByHand.KEEP_CONSOLE, now)
     tx.session.flush()
     if known is not None and replaced is not None and known.version != replaced.version:
         tx.session.merge(replaced)

@@ -63,7 +63,7 @@ def load(desk: Desk, merchant_id: str) -> Loaded:
         was = snapshots.take(tx.session, merchant_id) if goes else {}
         merchant = tx.session.get_one(Merchant, merchant_id, with_for_update=True)
         contract = merchant.valid_until
-        report = apply_in(tx, vault, file, unsettled, by_hand, dry_run=not goes)
+        report = apply_in(tx, vault, file, unsettled, by_hand, desk.now, dry_run=not goes)
         if merchant.valid_until != contract and not desk.may(Act.RUN_PLATFORM):
             file.problem(("merchant", 0, CONTRACT), f"only the platform changes it, and it is {contract or 'not set'}")
             file.refuse_if_wrong()

@@ -11,9 +11,10 @@ from sqlalchemy import select, text
 from cloud.cli import main
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import custom_account, file_fields
+from cloud.fleet import custom_account, file_fields, presence_history
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.fleet.presence_history import Presence
 from cloud.fleet.vault import Vault
 from cloud.migrations import migrate
 from cloud.orders import archive
@@ -316,6 +317,7 @@ def test_who_drives_a_machine_now_begins_with_nothing_the_other_said(database: D
     def heard(tx: Transaction) -> None:
         live = tx.session.get_one(DeviceLive, "m-001")
         live.online, live.session_id, live.state, live.two_agents_since = True, "s-1", {"selling": False}, NOW
+        presence_history.note(tx, [live], NOW)
 
     database.transact(heard)
     put(database, FLEET)
@@ -325,6 +327,7 @@ def test_who_drives_a_machine_now_begins_with_nothing_the_other_said(database: D
     with database.read() as session:
         live = session.get_one(DeviceLive, "m-001")
         assert (live.online, live.session_id, live.state, live.two_agents_since) == (False, "", None, None)
+        assert presence_history.current_spells(session, ["m-001"])["m-001"].state is Presence.OFFLINE, "alerts read it"
 
 
 @pytest.mark.any_database

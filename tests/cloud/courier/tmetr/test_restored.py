@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cloud.orders import carriers
 from cloud.orders.states import Status
 from tests.cloud.backup.restoring import Restorable
 from tests.cloud.courier.tmetr_rig import TmetrRig, a_tmetr_rig
 from tests.cloud.tills import Till
-from tests.cloud.worlds import PRICE
+from tests.cloud.worlds import DEVICE, PRICE
 
 
 @pytest.fixture
@@ -48,6 +49,8 @@ def test_what_was_paid_before_the_restore_is_never_forwarded_again(
     assert (order.status, order.reason, order.waits_for_person) == (Status.MAKE_FAILED, "restored", True)
     assert till.booked(order_id)["held"] == PRICE, "a person decides"
     assert len(rig.tmetr.cups(order_id)) == 1
+    with till.world.database.read() as session:
+        assert carriers.unheard_of(session, [DEVICE], till.world.now, 50) == [], "an agent left there knows nothing"
 
 
 def test_what_is_paid_since_the_restore_is_poured(there: Restorable, till: Till, rig: TmetrRig) -> None:

@@ -56,7 +56,7 @@ def test_a_clean_day_ends_well(real_till: Till) -> None:
     )
     assert done.returncode == GOOD, done.stderr
     assert f"north, Yookassa, shop {ACCOUNT}: all agree" in done.stdout
-    assert "north, machines: nothing to compare; 2 told no counters\n" in done.stdout
+    assert "north, machines: nothing to compare; 2 without counts to compare\n" in done.stdout
     assert "taken     179.00 there, 179.00 here" in done.stdout
     assert "Europe/Moscow" in done.stdout
 

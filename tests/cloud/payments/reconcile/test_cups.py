@@ -147,7 +147,7 @@ def test_a_machine_without_counters_is_passed_over_and_counted(counting: Countin
     assert len(counting.kept()) == 1
     report = counting.judged()
     assert report.is_clean
-    assert counting.told(report) == "nothing to compare; 2 told no counters"
+    assert counting.told(report) == "nothing to compare; 2 without counts to compare"
 
 
 def test_of_how_many_machines_the_verdict_is_is_told(counting: Counting) -> None:
@@ -155,7 +155,7 @@ def test_of_how_many_machines_the_verdict_is_is_told(counting: Counting) -> None
     counting.add_machine("m-2")
     counting.add_machine("m-3", status="test")
     counting.next_day()
-    assert counting.told(counting.judged()) == "all agree; 1 of 3 machines compared; 2 told no counters"
+    assert counting.told(counting.judged()) == "all agree; 1 of 3 machines compared; 2 without counts to compare"
 
 
 @pytest.mark.both_databases
