@@ -60,10 +60,10 @@ def main(command: str, arguments: "list[str]") -> None:
     if command in ("--help", "-h"):
         print(__doc__)
         return
-    pass_by_the_proxy()
     if command in NEEDS:
         with one_at_a_time():
             prepare_environment(NEEDS[command])
+    pass_by_the_proxy()  # only now: beside it nobody would ask for the system's own proxy, which may lead to packages
     if command == "demo":
         become([str(BIN / "coffee-simulator"), "demo", *arguments])
     elif command == "test":

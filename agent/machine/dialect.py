@@ -50,6 +50,8 @@ NAMES: dict[str, type[MachineMessage]] = {
 COMPANION = {name: kind.command for name, kind in NAMES.items()}
 _ABOUT_A_DRINK = (machine.MakeReply, machine.ProgressEvent, machine.DoneEvent, machine.FailedEvent)
 _ASKED = ("hello", "status", "cancel", "order", "counters", "rinse")
+_ABOUT_A_QUESTION = (machine.OrderReply, machine.CancelReply)
+"""Answers whose question names the order: one that is assumed would be another's."""
 OUR_KEYS = frozenset(key for kind in NAMES.values() for key in kind.__struct_encode_fields__)
 SAFE_TO_ASSUME = frozenset(
     ["bootId", "model", "fw", "caps", "orderUuid", "faults", "out", "hist", "boots", "paid", "free", "test", "byDrink"]
@@ -184,7 +186,8 @@ class Codec:
 
     def _assumed(self, kind: type[MachineMessage]) -> dict[str, Anything]:
         unsaid = self._dialect.unsaid
-        return {key: unsaid[key] for key in kind.__struct_encode_fields__ if key in unsaid}
+        keys = set(kind.__struct_encode_fields__) - ({"orderUuid"} if kind in _ABOUT_A_QUESTION else set())
+        return {key: unsaid[key] for key in keys if key in unsaid}
 
     def _told(self, key: str, value: Any) -> Any:
         match key:

@@ -43,6 +43,7 @@ FROM_HOST = (Hello, Status, MakeDrink, CancelDrink, OrderQuery, CountersQuery, R
 """Only we say these: heard on a line of two wires they are its echo, and no word of the machine."""
 _SUBJECTS = {OrderReply: "order_uuid", CancelReply: "order_uuid", RinseReply: "job_uuid"}
 """Answers about one order or rinse, and the key that names it, as in their questions; a machine may leave it out."""
+_NOBODY = ("", "")
 log = logging.getLogger(__name__)
 
 
@@ -84,8 +85,8 @@ class Driver:
         self._random = random
         self._msg_id = random.randint(1, MAX_MSG_ID)
         self._session = 0
-        self._asked: dict[int, MachineMessage] = {}
-        """Questions since the last make, by their numbers."""
+        self._asked: dict[int, tuple[str, str]] = {}
+        """Questions since the last make, by their numbers: whom each is about, as the key and the name; or nobody."""
         self._counted_by = self._msg_id
         """The question that the last counts answered."""
         self._unanswered = ""
@@ -157,10 +158,10 @@ class Driver:
         key = _SUBJECTS.get(type(message), "")
         if getattr(message, key, None) is not UNSET:
             return message
-        question = self._asked.get(getattr(message, "msg_id", 0))
-        if not hasattr(question, key):
+        asked_by, name = self._asked.get(getattr(message, "msg_id", 0), _NOBODY)
+        if asked_by != key:
             raise Malformed(f"{type(message).__name__}: names nobody, and answers no question about one")
-        return replace(message, **{key: getattr(question, key)})
+        return replace(message, **{key: name})
 
     def _take_in_turn(self, counts: CountersReply) -> None:
         """Counters that are set back are news; counts from before the last are none. Raises `Overtaken`."""
@@ -271,7 +272,8 @@ class Driver:
 
         for _ in range(self._timers.query_tries):
             msg_id = self._next_msg_id()
-            asked[msg_id] = self._asked[msg_id] = question(msg_id)
+            asked[msg_id] = question(msg_id)
+            self._asked[msg_id] = (key, getattr(asked[msg_id], key)) if answer in _SUBJECTS else _NOBODY
             try:
                 self._send(asked[msg_id])
             except (UnknownKind, TooLarge):

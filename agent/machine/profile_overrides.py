@@ -1,5 +1,6 @@
-"""Settings an operator sent from afar: values that stand in place of the profile's. One file beside the journal, which
-names the device they were sent to: for a computer that has become another device they are not meant.
+"""Settings an operator sent from afar: values that stand in place of the profile's. One file beside the journal.
+
+A second file names the device they were sent to: for a computer that has become another device they are not meant.
 
 Only what cannot let a second drink out may be set: timers and counting, never commands, keys or capabilities.
 """
@@ -15,7 +16,8 @@ import msgspec
 from agent.machine import profile
 from agent.machine.profile import BadProfile, Profile
 
-FILE = "settings.json"
+FILE, OWNER_FILE = "settings.json", "settings.device"
+"""Two, so that an older agent that is put back reads its settings still."""
 TABLES = ("timers", "counting")
 Values = Mapping[str, bool | int | float | str]
 log = logging.getLogger(__name__)
@@ -36,8 +38,10 @@ def in_force(base: Profile, state_dir: Path, device_uuid: str) -> Profile:
     """The profile the agent works by. A file that makes no sense is put off with an error: the machine goes on."""
     path = state_dir / FILE
     try:
-        owner, values = _read(path)
-        if owner in {"", device_uuid}:
+        values = json.loads(path.read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it holds no settings")
+        if (owner := _owner(state_dir)) in {"", device_uuid}:
             return laid_over(base, values)
         log.warning("%s is ignored: it is for %s", path, owner)
     except FileNotFoundError:
@@ -56,37 +60,32 @@ def differences(base: Profile, chosen: Profile) -> Values:
 
 
 def belong_to(state_dir: Path, device_uuid: str, before: str) -> None:
-    """At a start: what was sent to another device goes, and what is kept names this one.
+    """At a start: what was sent to another device goes, and what is kept from now on is for this one.
 
-    An older agent named nobody: such settings are of the device whose the journal was until now, `before`.
+    Where nobody is named (by an older agent) it was for the device whose the journal was until now, `before`.
     """
-    path = state_dir / FILE
     try:
-        owner, values = _read(path)
-        if (owner or before) not in {"", device_uuid}:
-            path.unlink()
-            log.warning("%s was for %s; removed", path, owner or before)
-        elif not owner:
-            keep(state_dir, device_uuid, values)
-    except FileNotFoundError:
-        pass
+        owner = _owner(state_dir)
+        if (owner or before) not in {"", device_uuid} and (state_dir / FILE).exists():
+            (state_dir / FILE).unlink()
+            log.warning("%s was for %s; removed", state_dir / FILE, owner or before)
+        if owner != device_uuid:
+            write_whole(state_dir / OWNER_FILE, device_uuid)
     except (OSError, ValueError) as error:
-        log.error("%s stays as it is: %s", path, error)
+        log.error("%s stays as it is: %s", state_dir / FILE, error)
 
 
-def keep(state_dir: Path, device_uuid: str, values: Values) -> None:
+def keep(state_dir: Path, values: Values) -> None:
     """From the next start on these stand. Raises `OSError`; then nothing has changed."""
-    write_whole(state_dir / FILE, json.dumps({"device_uuid": device_uuid, "values": dict(values)}, indent=1))
+    write_whole(state_dir / FILE, json.dumps(dict(values), indent=1))
 
 
-def _read(path: Path) -> tuple[str, Values]:
-    """For whom, "" where an older agent did not say, and what. Raises `OSError`, `ValueError`."""
-    match json.loads(path.read_text("utf-8")):
-        case {"device_uuid": str(owner), "values": dict(values)}:
-            return owner, values
-        case dict(values):
-            return "", values
-    raise ValueError("it holds no settings")
+def _owner(state_dir: Path) -> str:
+    """Whom the settings are for, "" where nobody is named. Raises `OSError`, `ValueError`."""
+    try:
+        return (state_dir / OWNER_FILE).read_text("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def write_whole(path: Path, text: str) -> None:

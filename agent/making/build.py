@@ -75,7 +75,7 @@ def build_machine_side(given: Surroundings) -> MachineSide:
     maker, settler = _build_maker(given, unordered, preconditions, finisher)
     operator_jobs = OperatorJobs(
         driver, live_state, clock, given.cloud, profile, given.base_profile, journal.sales_block, counter_watch,
-        journal.device_uuid, given.state_dir, given.restart, given.updater,
+        given.state_dir, given.restart, given.updater,
     )  # fmt: skip
     checks = MachineChecks(
         driver=driver, journal=journal, live_state=live_state, readiness=readiness, settler=settler, profile=profile,

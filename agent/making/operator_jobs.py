@@ -56,7 +56,6 @@ class OperatorJobs:
     """Without what an operator has set."""
     sales_block: SalesBlock
     counter_watch: CounterWatch
-    device_uuid: str
     state_dir: Path
     restart: Callable[[], None]
     updater: Updater | None = None
@@ -193,7 +192,7 @@ class OperatorJobs:
         except BadProfile as bad:
             self.refuse(job, JobCode.BAD_SETTING, str(bad))
         else:
-            self._leave(job, lambda: profile_overrides.keep(self.state_dir, self.device_uuid, job.values))
+            self._leave(job, lambda: profile_overrides.keep(self.state_dir, job.values))
 
     def _resume(self, job: Resume) -> None:
         """The same decision as at the machine's own command line, and acted on in the same place."""

@@ -116,6 +116,7 @@ def test_a_cup_that_something_flows_into_once_the_agent_is_back_is_seen(monkeypa
                 line.write(encode(to_frame(make)))
 
         monkeypatch.setattr(stage, "restart_agent", pour)
+        monkeypatch.setattr("simulator.demo.once.POURS_WITHIN_S", 60.0)
         _, wrong = buy(stage, SCENARIOS["agent_offline"])
         assert wrong == ["something flowed into 1 cup(s), should be 0 at most"]
 

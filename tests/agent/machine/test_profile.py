@@ -292,6 +292,13 @@ def test_what_a_machine_leaves_unsaid_is_what_the_profile_assumes() -> None:
         COMPANION.codec.from_frame(Frame(0xA4, b'{"msgId":1,"orderUuid":"o","phase":"done"}'))
 
 
+def test_no_order_is_assumed_where_the_question_names_it() -> None:
+    odd = profile(unsaid={"orderUuid": "any"})
+    told = odd.codec.from_frame(Frame(0xA4, b'{"msgId":1,"phase":"done","out":"full","hist":"nv","bootId":"b"}'))
+    assert isinstance(told, OrderReply)
+    assert told.order_uuid is msgspec.UNSET
+
+
 @pytest.mark.parametrize("body", [b'{"msgId":1}', b'{"msgId":"1"}', b'{"st":[]}', b"{" * 500, b'{"st":{"a":1}}'])
 def test_what_makes_no_sense_is_malformed_whatever_the_words(body: bytes) -> None:
     odd = profile(keys={"state": "st"}, values={"state": {"1": "ready"}}).codec

@@ -1,5 +1,6 @@
 """What an operator set from afar: whole, weighed together, of one device; a file that makes no sense stops nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ DEVICE, OTHER = "m-001", "m-002"
 
 
 def test_settings_are_whole_and_none_at_all_are_the_profiles_own(tmp_path: Path) -> None:
-    profile_overrides.keep(tmp_path, DEVICE, {"timers.max_brew": 42})
-    profile_overrides.keep(tmp_path, DEVICE, {})
+    profile_overrides.keep(tmp_path, {"timers.max_brew": 42})
+    profile_overrides.keep(tmp_path, {})
     assert profile_overrides.in_force(BASE, tmp_path, DEVICE) == BASE
 
 
@@ -39,9 +40,21 @@ def test_what_an_older_agent_kept_for_another_device_is_not_this_ones(tmp_path: 
 
 
 def test_settings_name_their_device_where_a_damaged_journal_cannot(tmp_path: Path) -> None:
-    profile_overrides.keep(tmp_path, DEVICE, {"timers.max_brew": 42})
+    profile_overrides.belong_to(tmp_path, DEVICE, "")
+    profile_overrides.keep(tmp_path, {"timers.max_brew": 42})
+    assert profile_overrides.in_force(BASE, tmp_path, OTHER) == BASE
     profile_overrides.belong_to(tmp_path, OTHER, "")
     assert not (tmp_path / profile_overrides.FILE).exists()
+
+
+def test_an_older_agent_that_is_put_back_reads_what_this_one_kept(tmp_path: Path) -> None:
+    """It takes each name in the file for a setting's."""
+    values = {"timers.max_brew": 42, "counting.local_sales": True}
+    (tmp_path / profile_overrides.FILE).write_text(json.dumps(values))
+    profile_overrides.belong_to(tmp_path, DEVICE, "")
+    assert json.loads((tmp_path / profile_overrides.FILE).read_text()) == values
+    profile_overrides.keep(tmp_path, values)
+    assert json.loads((tmp_path / profile_overrides.FILE).read_text()) == values
 
 
 def test_values_that_are_good_alone_are_weighed_together() -> None:
@@ -51,7 +64,7 @@ def test_values_that_are_good_alone_are_weighed_together() -> None:
 
 
 def test_values_that_an_older_agent_took_are_put_off(tmp_path: Path) -> None:
-    profile_overrides.keep(tmp_path, DEVICE, {"timers.query_reply": 3600})
+    profile_overrides.keep(tmp_path, {"timers.query_reply": 3600})
     assert profile_overrides.in_force(BASE, tmp_path, DEVICE) == BASE
 
 

@@ -292,7 +292,7 @@ def test_settings_that_a_power_cut_kept_off_the_disk_are_not_told_as_done(
 ) -> None:
     """Regression: the next start took the job for done, and asking again never brought them."""
 
-    def power_cut(_folder: Path, _device: str, _values: object) -> None:
+    def power_cut(_folder: Path, _values: object) -> None:
         raise Crash
 
     monkeypatch.setattr(profile_overrides, "keep", power_cut)
