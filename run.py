@@ -5,7 +5,7 @@
   python3 run.py test    the whole test suite (--long: also the tests that take minutes)
   python3 run.py check   format, lint, types, import directions
   python3 run.py bench   benchmarks
-  python3 run.py worlds  ten thousand simulated worlds, every promise checked in each
+  python3 run.py worlds  ten thousand simulated worlds, each held against the promises
   python3 run.py bundle  a signed bundle of the agent, for machines to update themselves by (--key FILE)
   python3 run.py chaos   real programs killed and stopped at random, then every promise checked
   python3 run.py lock    resolve pyproject.toml into requirements/ anew; needs uv (--upgrade: newer versions)

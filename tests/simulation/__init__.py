@@ -1,1 +1,1 @@
-"""Ten thousand worlds: the whole system in one process, in virtual time, with seeded faults, every promise checked."""
+"""Ten thousand worlds: the whole system in one process, virtual time, seeded faults, held against the promises."""
