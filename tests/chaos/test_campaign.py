@@ -63,6 +63,7 @@ def test_a_broken_promise_is_found_and_the_story_of_its_order_told(campaign: Cam
     world.database.transact(lambda tx: tx.session.execute(lie))
     result = campaign.settle(within_s=1.0)
     assert f"the merchant keeps {bought.price} of {bought.price}" in result.broken[bought.order_id]
+    assert "goodwill, though the drink was never given up" in result.broken[bought.order_id]
     (payment,) = world.payments(bought)
     told = campaign.tell(result)
     for says in (f"{payment.id}: ", " paid_in_time: pending -> paid", " machine_done: make_pending -> successful"):

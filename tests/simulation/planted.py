@@ -60,6 +60,7 @@ BUGS = (
     _bug("a late done is ignored", {8}, SELDOM, cloud.late_done_ignored, "outages"),
     _bug("accepted passes for made", {3, 6}, SELDOM, cloud.accepted_is_made, "machine"),
     _bug("nobody takes the hold", {3}, ALWAYS, cloud.nobody_captures, capture="on_dispense"),
+    _bug("each poured drink is given away", {4}, ALWAYS, cloud.poured_is_free, capture="on_dispense"),
     _bug("holds are left to freeze", {3}, ALWAYS, cloud.holds_left, "machine", capture="on_dispense"),
     _bug("money after the order's end is skipped", {3, 7}, SELDOM, cloud.late_money_skipped, capture="immediate",
          habits=LATE),

@@ -48,6 +48,10 @@ _UNPAID = """
 SELECT orders.id FROM orders JOIN payments ON payments.order_id = orders.id WHERE orders.paid_at IS NOT NULL
 GROUP BY orders.id HAVING sum(payments.state = 'held' OR payments.captured > payments.refunded) = 0
 """
+_RETURNS_TAKEN = """
+SELECT provider_payment_id FROM outbox JOIN payments ON payments.id = subject
+WHERE task IN ('cancel', 'refund') AND attempts > undone
+"""
 _SURE_OF_NOTHING = """
 SELECT id, reason FROM orders WHERE status = 'make_failed' AND NOT uncertain
 AND (reason LIKE 'rejected:%' OR reason = 'expired' OR reason LIKE 'failed:never_%')
@@ -83,6 +87,10 @@ class Promises:
         """Of each order's newest command: when it was given and when it ended, true seconds, whatever its dates say."""
         self._unpaid_since: dict[str, float] = {}
         """Orders with money that is all back by our own books, since when."""
+        self._returns_taken: set[str] = set()
+        """Payments whose return somebody had taken in hand at the last commit: who died of it may have sent it."""
+        self._poured_before_a_return: dict[str, bool] = {}
+        """Orders that became successful: whether we had not asked for any of their money to go back by then."""
 
     def break_(self, number: int, what: str, order_id: str = "") -> None:
         told = Broken(number, what, order_id)
@@ -97,6 +105,7 @@ class Promises:
         for number, what, order_id in self._world.disk.look.execute(_NEVER_ANY):
             self.break_(number, what, order_id)
         self._see_new_commands()
+        self._see_successful()
         if self._world.provider.by_hand_at:
             for (order_id,) in self._world.disk.look.execute(_UNPAID):
                 self._unpaid_since.setdefault(order_id, self._world.scheduler.now)
@@ -113,6 +122,14 @@ class Promises:
             life = datetime.fromisoformat(row["deadline_at"]) - datetime.fromisoformat(row["issued_at"])
             self._commanded[row["order_id"]] = now, now + life.total_seconds()
             self._commands_seen.add(row["id"])
+
+    def _see_successful(self) -> None:
+        provider = self._world.provider
+        for (order_id,) in self._world.disk.look.execute("SELECT id FROM orders WHERE status = 'successful'"):
+            if order_id not in self._poured_before_a_return:
+                ours = {payment.id for payment in provider.payments_of(order_id)}
+                self._poured_before_a_return[order_id] = not ours & (provider.asked_back | self._returns_taken)
+        self._returns_taken = {row[0] for row in self._world.disk.look.execute(_RETURNS_TAKEN)}
 
     def message_goes_out(self, payload: bytes) -> None:
         """Somebody gives the broker a message."""
@@ -204,6 +221,8 @@ class Promises:
         wanted = price if order["status"] == Status.SUCCESSFUL and not order["goodwill"] else 0
         if kept != wanted:
             self.break_(4, f"{order['status']}: the merchant keeps {kept}, should keep {wanted}", order_id)
+        if order["goodwill"] and not self._may_be_goodwill(order_id, payments):
+            self.break_(4, "goodwill, and nobody had asked for the money of a poured drink to go back", order_id)
         rows = self._world.disk.look.execute("SELECT kind, amount FROM movements WHERE order_id = ?", (order_id,))
         ledger = sum(_SIGN.get(row["kind"], 0) * row["amount"] for row in rows)
         if ledger != kept:
@@ -218,6 +237,11 @@ class Promises:
                 self.break_(4, f"returned {returns} times", order_id)
             if payment.shop_id not in accounts_of(order["merchant_id"]):
                 self.break_(9, f"paid at the shop {payment.shop_id}", order_id)
+
+    def _may_be_goodwill(self, order_id: str, payments: "list[Payment]") -> bool:
+        """The return went out before anybody knew of the drink, or a person gave the money back."""
+        by_hand = self._world.provider.by_hand_at.keys() & {payment.id for payment in payments}
+        return bool(by_hand) or not self._poured_before_a_return.get(order_id, True)
 
     def _check_seen_in_time(self, order_id: str) -> None:
         paid_at = self._world.paid_at.get(order_id)

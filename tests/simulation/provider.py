@@ -59,6 +59,8 @@ class ProviderSide:
         self._look_at = float("inf")
         self.by_hand_at: dict[str, float] = {}
         """When people of the shop gave a payment's money back, true seconds."""
+        self.asked_back: set[str] = set()
+        """Payments whose money we have asked to go back, whatever came of it."""
 
     # What the shop's calls do
 
@@ -256,6 +258,7 @@ class WorldTransport:
         if question.key is None:
             return self._carried(question)
         is_first = world.keys.sent(question)
+        world.provider.asked_back |= _asks_back(question)
         reply = self._carried(question)
         world.keys.ended(question, is_first, reply)
         return reply
@@ -305,6 +308,16 @@ class WorldTransport:
     def _do_late(self, question: Question) -> None:
         reply = self._world.provider.serve(self._auth, question)
         self._world.timeline.add("provider", f"does late: {question.path} → {reply.status} {_in_short(reply)}")
+
+
+def _asks_back(question: Question) -> set[str]:
+    """The payment whose money is to go back by this call, if it is one of that kind."""
+    match question.path.strip("/").split("/"):
+        case ["payments", payment_id, "cancel"]:
+            return {payment_id}
+        case ["refunds"]:
+            return {msgspec.json.decode(question.body or b"{}")["payment_id"]}
+    return set()
 
 
 def _in_short(reply: Reply) -> str:

@@ -63,11 +63,13 @@ class Ended:
         good = self.status == Status.SUCCESSFUL
         keeps = self.price if good and not self.goodwill else 0
         statuses = ["", *(after for _, after in self.history)]
+        was_given_up = Status.MAKE_FAILED in statuses[:-1]
         checks = {
             f"{self.cups} cups of one order": self.cups <= 1 and self.touched <= 1,
             f"successful with {self.cups} cups": not good or self.cups == 1,
             f"a cup, but {self.status} ({self.reason})": self.cups == 0 or good,
             f"the merchant keeps {self.kept} of {self.price}": self.kept == keeps,
+            "goodwill, though the drink was never given up": was_given_up or not self.goodwill,
             f"the ledger sums to {self.ledger}, the provider keeps {self.kept}": self.ledger == self.kept,
             f"returned {len(self.returned_at_provider)} times": len(self.returned_at_provider) <= 1,
             f"{self.commands} commands of one payment": self.commands <= 1,
