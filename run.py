@@ -97,7 +97,7 @@ def pass_by_the_proxy() -> None:
 def test_processes() -> int:
     """More than processors: many tests wait, for a pour or an answer, while others work."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(processors + 2, 8)
+    return min(processors + 3, 8)
 
 
 def become(argv: "list[str]") -> None:

@@ -17,13 +17,16 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 WATCHDOG_S = 2.0
+ALWAYS = {"worker", "broker's callback"}
 
 
 def env(tmp_path: Path, mosquitto: Mosquitto) -> dict[str, str]:
     return agent_env(tmp_path, mosquitto.url)
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=() if part in ALWAYS else pytest.mark.long) for part in PARTS]
+)
 def test_a_hung_part_stops_the_feeding_and_the_restarted_agent_sells_again(
     part: str, tmp_path: Path, mosquitto: Mosquitto, machine: MachineSimulator, cloud: CloudSide
 ) -> None:
