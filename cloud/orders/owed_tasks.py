@@ -105,17 +105,18 @@ def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: 
 
 
 def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
-    """More is to go back than was left to a person: he is told again, and nothing is sent."""
-    left = next((row for row in reversed(earlier) if row.verdict == BY_HAND), None)
-    if left is None or due.task is not Task.REFUND:
+    """Another sum is to go back than was left to a person: he is told again, and nothing is sent."""
+    if due.task is not Task.REFUND:
         return
+    left = next(row for row in reversed(earlier) if row.verdict in FOR_A_PERSON)
     payment = locked.payment(due.payment_id)
+    written_at = left.first_tried_at or left.created_at  # until its first try its sum follows what comes back
     back_by_then = sum(
         move.amount
         for move in locked.movements
-        if (move.payment_id, move.kind) == (payment.id, "refunded") and move.at <= left.created_at
+        if (move.payment_id, move.kind) == (payment.id, "refunded") and move.at <= written_at
     )
-    if payment.refunded + due.amount <= back_by_then + left.amount:
+    if payment.refunded + due.amount == back_by_then + left.amount:
         payment.next_check_at = payment.next_check_at or now  # the drink may have come out meanwhile: asking had ended
         return
     key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"

@@ -64,8 +64,10 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
     expected_by = _expected_by(last, payment)
     if last.verdict == DONE or _is_let_go(payment):
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
-    if last.verdict in FOR_A_PERSON and _is_settled(order, payment, payment is paying(payments.values())):
-        return None  # what a person returned is told as what came back (`owed_tasks.by_hand`)
+    if last.verdict in FOR_A_PERSON and payment.captured > 0:
+        left = to_return(payment, payment is paying(payments.values()), Status(order.status), order.given_back)
+        # what a person returned is told as what came back (`owed_tasks.by_hand`)
+        return Return("in_progress", left, expected_by, last.subject) if left else None
     # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None
     return Return("waiting" if waiting else "in_progress", last.amount, expected_by, last.subject)
@@ -86,8 +88,3 @@ def refunded(payments: Mapping[str, Returned]) -> int:
 def _is_let_go(payment: Returned) -> bool:
     """The provider says so, whether or not the answer to our own call is written down yet."""
     return payment.state == PaymentState.CANCELED.value
-
-
-def _is_settled(order: ReturnedOrder, payment: Returned, pays: bool) -> bool:
-    """A person has returned by hand what was to go back of it, or the drink was poured after all."""
-    return payment.captured > 0 and not to_return(payment, pays, Status(order.status), order.given_back)

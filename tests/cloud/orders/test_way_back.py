@@ -2,12 +2,12 @@
 
 import pytest
 
-from cloud.orders import order_tasks, owed_tasks, paying
+from cloud.orders import operator_actions, order_tasks, owed_tasks, paying
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.paying import Account
-from cloud.orders.tasks import BY_HAND, Lane
+from cloud.orders.tasks import BY_HAND, LOST, Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 
@@ -45,6 +45,22 @@ def test_of_a_drink_poured_after_all_nobody_is_told_that_money_comes_back(sqlite
     assert told(world, order_id) == ("in_progress", PRICE)
     world.report(order_id, Result.DONE, revision=2)
     assert told(world, order_id) is None
+
+
+def test_another_sum_than_the_call_that_was_lost_is_left_to_a_person(sqlite_world: World) -> None:
+    """Regression: of a part decided after the late "done" nobody was told, and its buyer was promised all of it."""
+    world, order_id = sqlite_world, sqlite_world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.report(order_id, Result.UNKNOWN)
+    world.wait(world.rules.uncertain_grace_s)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.in_docket(order_id, order_tasks.settle_task, row.key, "cashier", LOST, world.now)
+    world.in_docket(order_id, owed_tasks.settle_money, world.now)
+    world.report(order_id, Result.DONE, revision=2)
+    world.clock.advance(60)
+    world.database.transact(operator_actions.give_back, order_id, 4000, "op@example.org", "sour", world.now)
+    left = [(row.verdict, row.amount) for row in world.rows(order_id, Task.REFUND)]
+    assert (left, told(world, order_id)) == ([(LOST, PRICE), (BY_HAND, 4000)], ("in_progress", 4000))
 
 
 def test_a_second_payment_of_a_poured_drink_is_asked_about_until_a_person_has_returned_it(sqlite_world: World) -> None:
