@@ -94,8 +94,8 @@ def verdict(facts: Facts) -> Verdict:
 
 
 def money_is(facts: Facts) -> MoneyIs:
-    """Where the money of the payment that pays is, or of any other that brought some."""
-    payment = paying(facts.payments) or _other(facts.payments)
+    """Where the money is: of the payment that pays, or of another that brought some."""
+    payment = _told_of(facts.payments)
     if payment is None:
         is_open = any(p.state in {PaymentState.CREATING, PaymentState.PENDING} for p in facts.payments)
         return MoneyIs.ASKED if is_open else MoneyIs.NONE
@@ -107,16 +107,17 @@ def money_is(facts: Facts) -> MoneyIs:
 
 
 def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
-    returning = facts.returning
+    returning, pays = facts.returning, payment is paying(facts.payments)
     if returning.refusals >= REFUSALS_FOR_A_PERSON or returning.is_for_person:
         return MoneyIs.STUCK
-    if facts.waits_for_person:
+    if pays and facts.waits_for_person:
         return MoneyIs.PERSON
     if returning.is_open:
-        return MoneyIs.WAITING if facts.returns_at is not None and not returning.has_begun else MoneyIs.RETURNING
+        awaits = pays and facts.returns_at is not None and not returning.has_begun
+        return MoneyIs.WAITING if awaits else MoneyIs.RETURNING
     if payment.refunded:
         return MoneyIs.PART
-    if facts.status in {Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID}:
+    if not pays or facts.status in {Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID}:
         return MoneyIs.STUCK
     return MoneyIs.HELD if payment.state is PaymentState.HELD else MoneyIs.TAKEN
 
@@ -143,16 +144,20 @@ def money_phrase(facts: Facts) -> Phrase:
     if facts.is_free:
         return Phrase("orders.money.free")
     where = money_is(facts)
-    payment = paying(facts.payments) or _other(facts.payments)
+    payment = _told_of(facts.payments)
     back = payment.refunded if payment is not None else 0
     at = facts.returns_at if where is MoneyIs.WAITING else facts.money_at
     return Phrase(f"orders.money.{where.value}", at=at, kopecks=back if where is MoneyIs.PART else facts.price)
 
 
-def _other(payments: Sequence[PaidFor]) -> PaidFor | None:
-    """A payment that brought money and cannot pay the order."""
+def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
+    """The payment that pays, or another that brought money: what is back waits for nobody, what is still here may."""
     had = [p for p in payments if p.captured or p.state is PaymentState.HELD]
-    return had[-1] if had else None
+    here = [p for p in had if p.state is PaymentState.HELD or p.captured > p.refunded]
+    pays = paying(payments)
+    if pays is not None and (pays in here or not here):
+        return pays
+    return next(reversed(here or had), None)
 
 
 def _light(facts: Facts, where: MoneyIs) -> Light:

@@ -13,7 +13,7 @@ from cloud.console.orders.texts_ru import RU
 from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase, money_is, verdict
 from cloud.console.shell.texts import SHELL, ConsoleTexts
 from cloud.orders.at_risk import Next, each_at_risk
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed, paying
 from cloud.orders.order_tasks import settle_task
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
@@ -151,9 +151,36 @@ def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> Non
     for case in without_a_drink:
         of = facts(*case)
         untouched = [payment for payment in of.payments if not payment.refunded]  # of the others the part is told
-        goes_back = case[2] in {"open", "begun"} and not of.waits_for_person
+        goes_back = case[2] in {"open", "begun"} and not (of.waits_for_person and paying(untouched))
         if owed(of.status, untouched) and not goes_back:
             assert verdict(of).light == "bad", case
+
+
+def test_money_that_does_not_fit_is_never_told_as_received() -> None:
+    """Regression: of a poured drink it was, as long as no return of it was open."""
+    for status, returning, outcome in itertools.product(Status, RETURNS, OUTCOMES):
+        of = facts(status, "wrong", returning, outcome)
+        assert money_is(of) in {MoneyIs.STUCK, MoneyIs.RETURNING}, (status, returning, outcome)
+
+
+def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) -> None:
+    """Regression: the drink's own was back, and a second payment's was told to be."""
+    world = sqlite_world
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CANCELED)
+    first = world.start(order_id, ONE_STAGE)
+    world.tell(first, PaymentState.CAPTURED)
+    world.publish(order_id)
+    world.report(order_id, Result.REJECTED, "no_water")
+    world.refunded(first)
+    assert page_says(world, order_id) is MoneyIs.RETURNED
+    world.tell(second, PaymentState.CAPTURED, captured=100, problem="amount")
+    assert page_says(world, order_id) is MoneyIs.RETURNING
+    refuse(world, order_id, BY_HAND)
+    assert (page_says(world, order_id), listed(world)) == (MoneyIs.STUCK, {second: Next.PERSON})
+    world.refunded(second, "rf-2", 100)
+    assert (page_says(world, order_id), listed(world)) == (MoneyIs.RETURNED, {})
 
 
 @pytest.mark.parametrize(
