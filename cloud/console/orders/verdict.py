@@ -14,6 +14,9 @@ from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
 
+_KEEPS_NOTHING = frozenset({Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID})
+"""No drink: all the money is to go back."""
+
 
 class MoneyIs(StrEnum):
     """Where the buyer's money is."""
@@ -117,7 +120,7 @@ def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
         return MoneyIs.WAITING if awaits else MoneyIs.RETURNING
     if payment.refunded:
         return MoneyIs.PART
-    if not pays or facts.status in {Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID}:
+    if not pays or facts.status in _KEEPS_NOTHING:
         return MoneyIs.STUCK
     return MoneyIs.HELD if payment.state is PaymentState.HELD else MoneyIs.TAKEN
 
@@ -161,10 +164,10 @@ def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
 
 
 def _light(facts: Facts, where: MoneyIs) -> Light:
-    if where in {MoneyIs.STUCK, MoneyIs.PERSON}:
+    if where in {MoneyIs.STUCK, MoneyIs.PERSON} or (where is MoneyIs.PART and facts.status in _KEEPS_NOTHING):
         return "bad"
     if facts.status is Status.MAKE_FAILED:
-        return "bad" if where in {MoneyIs.HELD, MoneyIs.TAKEN, MoneyIs.PART} else "warn"
+        return "warn"
     if facts.status is Status.SUCCESSFUL:
         return "good" if where in {MoneyIs.TAKEN, MoneyIs.HELD, MoneyIs.NONE} else "warn"
     if facts.status is Status.MANUAL_MAKE:
