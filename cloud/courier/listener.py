@@ -220,7 +220,8 @@ class Listener:
             for start in range(0, len(ids), MAX_BATCH):
                 tell(self._link, device_uuid, Receipt(message_ids=ids[start : start + MAX_BATCH]))
         self._welcomes.answer(
-            [(one.device_uuid, one.message.hello_id) for one in said if isinstance(one.message, Hello)]
+            [(one.device_uuid, one.message.hello_id) for one in said if isinstance(one.message, Hello)],
+            {one.device_uuid for one in said if isinstance(one.message, Hello) and not one.received.retained},
         )
 
 

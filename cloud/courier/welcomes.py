@@ -63,8 +63,8 @@ class Welcomes:
         """There is a connection to tell devices over."""
         return self._link.connected
 
-    def answer(self, hellos: Sequence[tuple[str, str]]) -> None:
-        """Each is a device and the id of its hello."""
+    def answer(self, hellos: Sequence[tuple[str, str]], present: Collection[str]) -> None:
+        """Each is a device and the id of its hello; those that said it just now are `present`."""
         if not hellos:
             return
         now, devices = self._clock(), {device for device, _ in hellos}
@@ -72,7 +72,7 @@ class Welcomes:
             rivals = sessions.rivals(session, devices)
             unheard_of = carriers.unheard_of(session, devices, now, MAX_BATCH * len(devices))
             waited_for = carriers.waited_for(session, devices, now)
-            unseen = device_condition.long_unseen(session, devices, now)
+            unseen = device_condition.long_unseen(session, present, now)
         if unseen:
             self._database.transact(device_condition.note_seen, unseen, now)
         for device, hello_id in hellos:

@@ -69,10 +69,21 @@ def long_unseen(session: Session, device_uuids: Collection[str], now: datetime) 
 
 
 def note_seen(tx: Transaction, device_uuids: Collection[str], now: datetime) -> None:
-    """They have spoken just now. Whose row somebody else holds is left: it is being written by their own words."""
-    theirs = select(DeviceLive).where(DeviceLive.device_uuid.in_(device_uuids)).order_by(DeviceLive.device_uuid)
-    for live in tx.session.scalars(theirs.with_for_update(skip_locked=True)):
+    """Their agents have spoken just now; who was taken for silent is online.
+
+    Whose row somebody else holds is left: it is being written by their own words.
+    """
+    of_agents = select(DeviceLive).join(Device, Device.device_uuid == DeviceLive.device_uuid)
+    theirs = of_agents.where(DeviceLive.device_uuid.in_(device_uuids), Device.control == Control.AGENT.value)
+    locked = theirs.order_by(DeviceLive.device_uuid).with_for_update(skip_locked=True, of=DeviceLive)
+    lives = tx.session.scalars(locked).all()
+    back = _taken_for_silent(tx.session, [live for live in lives if not live.online])
+    for live in back:
+        live.online = True
+        tx.log_after_commit(log.info, "device online: it speaks again", extra={"device": live.device_uuid})
+    for live in lives:
         live.seen_at = now
+    presence_history.note(tx, back, now)
 
 
 def note_silence(tx: Transaction, device_uuids: Collection[str], quiet_since: datetime, now: datetime) -> None:
@@ -87,6 +98,15 @@ def note_silence(tx: Transaction, device_uuids: Collection[str], quiet_since: da
             log.warning, "device offline: silent since %s", live.seen_at, extra={"device": live.device_uuid}
         )
     presence_history.note(tx, gone, now)
+
+
+def _taken_for_silent(session: Session, offline: Collection[DeviceLive]) -> list[DeviceLive]:
+    """Without those that said themselves that they go, or whose will did: then they were heard of."""
+    spells = presence_history.current_spells(session, [live.device_uuid for live in offline])
+    return [
+        live for live in offline
+        if live.seen_at is not None and (spell := spells.get(live.device_uuid)) and live.seen_at < spell.since
+    ]  # fmt: skip
 
 
 def is_older(live: DeviceLive, said: State) -> bool:

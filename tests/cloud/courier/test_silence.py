@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from cloud.courier.broker import Received
 from cloud.courier.silence import ANSWERED_WITHIN, LOOKED_EVERY, QUIET_FOR, Silence
 from cloud.courier.tmetr.heartbeat import nobody_is_online
 from cloud.courier.welcomes import Welcomes
+from cloud.fleet import presence_history
 from cloud.fleet.models import Device
 from protocol.messages import GREETING, Hello, Presence, State, Welcome, encode
 from protocol.topics import Channel, topic
@@ -14,7 +16,7 @@ from simulator.broker import Broker
 from tests.cloud.courier.rig import Machine, Rig, a_rig
 from tests.cloud.courier.test_listener import live
 from tests.cloud.courier.test_presence_listener import all_of_it_read
-from tests.cloud.worlds import DEVICE, World
+from tests.cloud.worlds import DEVICE, START, World
 from tests.waiting import wait_until
 
 GIVEN_UP_AFTER = QUIET_FOR + 2 * ANSWERED_WITHIN
@@ -91,6 +93,57 @@ def test_a_machine_that_answers_a_greeting_stays_online(sqlite_rig: Rig, answer:
     assert live(world).online
 
 
+HELLO = Hello(hello_id="h", agent_version="0.1", profile="p")
+
+
+def answered(machine: Machine) -> bool:
+    """Its hello was, and whatever follows from it is written."""
+    return any(isinstance(one, Welcome) and one.hello_id == "h" for one in machine.receipts)
+
+
+def offline_since_long(rig: Rig) -> Machine:
+    """A machine taken for silent."""
+    machine = connected(rig)
+    Watch(rig).look_for(GIVEN_UP_AFTER)
+    assert not live(rig.world).online
+    return machine
+
+
+def spells(world: World) -> list[str]:
+    with world.database.read() as session:
+        return [spell.state.value for spell in presence_history.spells_of(session, DEVICE, START)]
+
+
+def test_a_hello_that_comes_late_is_a_sign_of_life(rig: Rig) -> None:
+    """Regression: it was noted as seen and stayed off sale until its next state or connect."""
+    machine = offline_since_long(rig)
+    machine.say(HELLO)
+    rig.hear_until(lambda: answered(machine))
+    assert live(rig.world).online
+    assert spells(rig.world) == ["online", "offline", "online"]
+
+
+def test_a_hello_that_a_broker_kept_is_none(sqlite_rig: Rig) -> None:
+    """As one without shared subscriptions says it again."""
+    rig, machine = sqlite_rig, offline_since_long(sqlite_rig)
+    seen_at = live(rig.world).seen_at
+    rig.link.inbox.put(Received(topic(DEVICE, Channel.REPORT), encode(HELLO), 0, 0, retained=True))
+    rig.hear_until(lambda: answered(machine))
+    assert (live(rig.world).online, live(rig.world).seen_at) == (False, seen_at)
+
+
+def test_nor_is_that_of_who_tries_the_way_of_a_stopped_agent(sqlite_rig: Rig) -> None:
+    """As `coffee-agent doctor` does: who said that it goes says by presence that it is back."""
+    rig, machine = sqlite_rig, connected(sqlite_rig)
+    machine.say(Presence(online=False, session_id="s"), Channel.PRESENCE)
+    rig.hear_until(lambda: not live(rig.world).online)
+    for _ in range(2):
+        rig.world.clock.advance(GIVEN_UP_AFTER.total_seconds())
+        machine.say(HELLO)
+        rig.hear_until(lambda: live(rig.world).seen_at == rig.world.now)
+    assert not live(rig.world).online
+
+
 def test_what_an_agent_says_of_a_machine_that_tmetr_drives_does_not_make_it_online(sqlite_rig: Rig) -> None:
     """Regression: and it was offline for good once its agent drove it again."""
     rig, world = sqlite_rig, sqlite_rig.world
@@ -101,8 +154,11 @@ def test_what_an_agent_says_of_a_machine_that_tmetr_drives_does_not_make_it_onli
 
     driven_by("tmetr-api")
     world.database.transact(nobody_is_online, world.now)
+    world.clock.advance(GIVEN_UP_AFTER.total_seconds())
     machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
     all_of_it_read(rig, machine)
+    machine.say(HELLO)
+    rig.hear_until(lambda: answered(machine))
     assert not live(world).online
     driven_by("agent")
     machine.say(State(at=world.now, link="up", selling=True), Channel.STATE)
