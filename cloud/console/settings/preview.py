@@ -12,15 +12,15 @@ from cloud.buyer.order_view import DeviceView, OrderView
 from cloud.buyer.template_context import template_context
 from cloud.fleet.models import Device
 from cloud.fleet.notes import clean
-from cloud.orders.states import Status
+from cloud.orders.states import FAILURES, Status
 
 ERROR = "client_error_info"
 EXAMPLE_PRICE = 17900
 
 
-def page(device: Device, field: str, note: str, public_url: str, now: datetime) -> Response:
-    """The page at which buyers read this note."""
-    view = view_device(device)
+def page(device: Device, contact: str, field: str, note: str, public_url: str, now: datetime) -> Response:
+    """The page at which buyers read this note, or without one its merchant's address."""
+    view = view_device(device, contact)
     view = replace(view, notes={**view.notes, field: clean(note)})
     if field == ERROR:
         response = render_trouble(Trouble(404, "", view))
@@ -46,5 +46,5 @@ def _order(field: str, view: DeviceView, now: datetime, device: Device) -> Order
         due_at=now + timedelta(minutes=20), return_after=None, accepted_at=None,
         payment_scenario=device.payment_scenario, was_paid=is_paid, was_commanded=status is Status.MAKE_PENDING,
         method="bank_card", is_hold=False, hold_is_gone=False, cancel_reason="", money_back=None,
-        device=view,
+        device=view, contact=view.contact if status in FAILURES else "",
     )  # fmt: skip

@@ -21,7 +21,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import editing, file_fields
 from cloud.fleet.editing import NotTaken, Overtaken, Thing
 from cloud.fleet.fleet_file import FleetFileError
-from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS, Device
+from cloud.fleet.models import DEVICE_STATUSES, NOTE_FIELDS, SCENARIOS, Device, Merchant
 from cloud.fleet.notes import MAX_NOTE
 from cloud.fleet.qr_key import QR_RULES
 from cloud.fleet.receipt_terms import VAT_CODES, WITH_RECEIPT
@@ -144,7 +144,9 @@ def show_preview(desk: Desk, device_uuid: str, field: str) -> Response:
     _note(field)
     with desk.read() as session:
         device = session.get_one(Device, device_uuid)
-    return preview.page(device, field, request.form.get(field, ""), desk.cloud.settings.public_url, desk.now)
+        contact = session.get_one(Merchant, device.merchant_id).contact_email
+    note = request.form.get(field, "")
+    return preview.page(device, contact, field, note, desk.cloud.settings.public_url, desk.now)
 
 
 @room.act("/settings/machine/<device_uuid>/drinks", Act.EDIT_MENU, DEVICE)

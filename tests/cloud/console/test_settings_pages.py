@@ -181,6 +181,17 @@ def test_the_preview_is_the_buyers_page_with_the_text_cleaned(console: Console) 
         assert session.get_one(Device, DEVICE).client_info is None
 
 
+@pytest.mark.parametrize("field", ["client_error_info", "client_info_make_failed"])
+def test_without_a_text_the_preview_says_whom_to_call_as_the_page_does(console: Console, field: str) -> None:
+    """Regression: an emptied text looked as if it left buyers with nobody to call."""
+    client = console.client(OWNER)
+    post(client, f"/console/settings/{OWN}", contact_email="help@north.example")
+    address = f"/console/settings/machine/{DEVICE}/preview/{field}?lang=en"
+
+    assert ">help@north.example</a>" in post(client, address, **{field: ""}).text
+    assert "help@north.example" not in post(client, address, **{field: "Call 812"}).text
+
+
 MACHINES = 300
 ONE_MORE = """
 [[device]]
