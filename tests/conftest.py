@@ -176,13 +176,20 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
+def _turn(item: pytest.Item) -> tuple[bool, bool]:
+    """Playwright leaves its event loop running in its thread: nothing else may come after it.
+
+    What one process must do alone comes first: at the end the others would wait for it.
+    """
+    return item.get_closest_marker("browser") is not None, item.get_closest_marker("xdist_group") is None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in _MARK_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(_MARK_BY_FIXTURE[fixture])
-    # Playwright leaves its event loop running in this thread, so nothing else may come after it.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=_turn)
     if config.getoption("--long"):
         return
     left = [item for item in items if item.get_closest_marker("long")]

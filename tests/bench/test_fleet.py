@@ -20,6 +20,7 @@ def test_packets_come_out_whole_whatever_the_pieces() -> None:
     assert packets.published(flags, body) == ("coffee/v1/m/report", 7, b"x" * 300)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("mosquitto", "postgres_server")
 def test_a_small_fleet_on_the_shipped_broker_pours_everything_though_the_broker_is_killed(tmp_path: Path) -> None:
     few = ["--agents", "12", "--rate", "6", "--seconds", "2", "--rest", "0", "--workers", "2", "--tls"]

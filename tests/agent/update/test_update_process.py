@@ -154,7 +154,9 @@ CRASHES: dict[str, tuple[Patch, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("how", CRASHES)
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=pytest.mark.long if how == "hangs" else ()) for how in CRASHES]
+)
 def test_a_version_that_does_not_come_up_makes_way(start: Start, cloud: CloudSide, shelf: Shelf, how: str) -> None:
     patch, more, why = CRASHES[how]
     start()
