@@ -57,7 +57,7 @@ def forget(live: DeviceLive) -> None:
     The caller holds the row, and keeps the history of it.
     """
     live.online, live.state, live.session_id = False, None, ""
-    live.two_agents_since, live.look_at = None, None
+    live.two_agents_since, live.look_at, live.seen_at = None, None, None
 
 
 def long_unseen(session: Session, device_uuids: Collection[str], now: datetime) -> list[str]:

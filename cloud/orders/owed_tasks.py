@@ -110,14 +110,10 @@ def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now
         return
     left = next(row for row in reversed(earlier) if row.verdict in FOR_A_PERSON)
     payment = locked.payment(due.payment_id)
-    written_at = left.first_tried_at or left.created_at  # until its first try its sum follows what comes back
-    back_by_then = sum(
-        move.amount
-        for move in locked.movements
-        if (move.payment_id, move.kind) == (payment.id, "refunded") and move.at <= written_at
-    )
-    # the first also where a clock that was set back makes the second untrue: nobody is told the same sum twice
-    if due.amount == left.amount or payment.refunded + due.amount == back_by_then + left.amount:
+    moves = [move for move in locked.movements if move.payment_id == payment.id]
+    left_at = next((place for place, move in enumerate(moves) if move.reference == left.key), -1)  # by no clock
+    back_since = sum(move.amount for move in moves[left_at + 1 :] if move.kind == "refunded")
+    if back_since + due.amount == left.amount:
         payment.next_check_at = payment.next_check_at or now  # the drink may have come out meanwhile: asking had ended
         return
     key = f"{KEY_PREFIX[due.task]}-{due.payment_id}-{len(earlier) + 1}"

@@ -8,8 +8,9 @@ from cloud.courier.broker import Received
 from cloud.courier.silence import ANSWERED_WITHIN, LOOKED_EVERY, QUIET_FOR, Silence
 from cloud.courier.tmetr.heartbeat import nobody_is_online
 from cloud.courier.welcomes import Welcomes
-from cloud.fleet import presence_history
-from cloud.fleet.models import Device
+from cloud.database.transaction import Transaction
+from cloud.fleet import device_condition, presence_history
+from cloud.fleet.models import Device, DeviceLive
 from protocol.messages import GREETING, Hello, Presence, State, Welcome, encode
 from protocol.topics import Channel, topic
 from simulator.broker import Broker
@@ -142,6 +143,24 @@ def test_nor_is_that_of_who_tries_the_way_of_a_stopped_agent(sqlite_rig: Rig) ->
         machine.say(HELLO)
         rig.hear_until(lambda: live(rig.world).seen_at == rig.world.now)
     assert not live(rig.world).online
+
+
+def test_nor_where_another_has_driven_the_machine_meanwhile(sqlite_rig: Rig) -> None:
+    """Who drives it now was never seen: that is no silence that a hello could end."""
+    rig, world = sqlite_rig, sqlite_rig.world
+    machine = connected(rig)
+
+    def change_over(tx: Transaction) -> None:
+        now_live = tx.session.get_one(DeviceLive, DEVICE)
+        device_condition.forget(now_live)
+        presence_history.note(tx, [now_live], world.now)
+
+    world.clock.advance(60)
+    world.database.transact(change_over)
+    world.clock.advance(60)
+    machine.say(HELLO)
+    rig.hear_until(lambda: live(world).seen_at == world.now)
+    assert not live(world).online
 
 
 def test_what_an_agent_says_of_a_machine_that_tmetr_drives_does_not_make_it_online(sqlite_rig: Rig) -> None:
