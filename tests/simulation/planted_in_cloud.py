@@ -28,7 +28,6 @@ from cloud.payments import (
     budget,
     call_decision,
     call_worker,
-    due_calls,
     inbox,
     openings,
     provider_clients,
@@ -279,8 +278,8 @@ def lease_for_ever() -> Patches:
         (call_worker, "LEASE_S", 1e7),
         (openings, "LEASE_S", 1e7),
         (outbox, "free_all", lambda _tx: None),
+        (outbox, "LONGEST_LEASE", timedelta(days=1000)),
     ]
-    of_modules += [(module, "LONGEST_LEASE", timedelta(days=1000)) for module in (outbox, due_calls)]
     return [patch.object(*each) for each in of_modules]
 
 
