@@ -35,7 +35,7 @@ def tally(session: Session, rollout: Rollout, now: datetime) -> Tally:
     """Of the machines of the waves up to the present one."""
     again = machine_events.agents_started(session, rollout.settled_at) if rollout.settled_at else set()
     stands = _stands(rollout, now)
-    found = session.execute(_machines(rollout, RolloutMachine.device_uuid, stands).where(_is_present(rollout))).all()
+    found = session.execute(machines(rollout, RolloutMachine.device_uuid, stands).where(_is_present(rollout))).all()
     counts = Counter(name for _, name in found)
     return Tally(
         waiting=counts["waiting"], asked=counts["asked"], done=counts["done"] + counts["gone"],
@@ -48,7 +48,7 @@ def to_ask(session: Session, rollout: Rollout, now: datetime) -> Sequence[Rollou
     """Those of the present waves who wait, are there, and were not put off."""
     is_due = or_(RolloutMachine.not_before.is_(None), RolloutMachine.not_before <= now)
     waits = and_(_is_present(rollout), RolloutMachine.state == Step.WAITING, is_there(), in_service(), is_due)
-    asked = _machines(rollout, RolloutMachine).where(waits)
+    asked = machines(rollout, RolloutMachine).where(waits)
     return session.scalars(asked.order_by(RolloutMachine.wave, RolloutMachine.device_uuid)).all()
 
 
@@ -56,7 +56,7 @@ def with_another_version(session: Session, rollout: Rollout, since: datetime) ->
     """Those that took it before `since` and are there with another version, and with which: a spare computer's, say."""
     took_it = and_(RolloutMachine.state == Step.DONE, RolloutMachine.changed_at <= since, in_service())
     runs_other = and_(is_there(), DeviceLive.agent_version != rollout.version)
-    found = session.execute(_machines(rollout, RolloutMachine, DeviceLive.agent_version).where(took_it, runs_other))
+    found = session.execute(machines(rollout, RolloutMachine, DeviceLive.agent_version).where(took_it, runs_other))
     return [(one, version) for one, version in found.all()]
 
 
@@ -76,7 +76,8 @@ def wait(session: Session, rollout: Rollout, now: datetime) -> tuple[Wait, int]:
     return waves.wait_of(tally(session, rollout, now), is_last=is_last(session, rollout))
 
 
-def _machines(rollout: Rollout, *columns: Any) -> Select[*tuple[Any, ...]]:
+def machines(rollout: Rollout, *columns: Any) -> Select[*tuple[Any, ...]]:
+    """These columns of each of its machines, its `Device` and, if there is one, its `DeviceLive`."""
     return (
         select(*columns)
         .select_from(RolloutMachine)
@@ -93,7 +94,7 @@ def _is_present(rollout: Rollout) -> ColumnElement[bool]:
 def _later(rollout: Rollout) -> Select[*tuple[Any, ...]]:
     waits = and_(RolloutMachine.wave > rollout.wave, RolloutMachine.state == Step.WAITING, in_service())
     turn = RolloutMachine.wave, RolloutMachine.device_uuid
-    return _machines(rollout, RolloutMachine).where(waits).order_by(*turn).limit(1)
+    return machines(rollout, RolloutMachine).where(waits).order_by(*turn).limit(1)
 
 
 def _stands(rollout: Rollout, now: datetime) -> Case[str]:

@@ -158,14 +158,8 @@ def _listed(
 
 
 def _machines(rollout: Rollout, *columns: Any) -> Select[*tuple[Any, ...]]:
-    return (
-        select(*columns)
-        .select_from(RolloutMachine)
-        .join(Device, Device.device_uuid == RolloutMachine.device_uuid)
-        .outerjoin(DeviceLive, DeviceLive.device_uuid == RolloutMachine.device_uuid)
-        .outerjoin(DeviceJob, DeviceJob.id == RolloutMachine.job_id)
-        .where(RolloutMachine.rollout_id == rollout.id)
-    )
+    with_jobs = standing.machines(rollout, *columns)
+    return with_jobs.outerjoin(DeviceJob, DeviceJob.id == RolloutMachine.job_id)
 
 
 def _stands(rollout: Rollout) -> Case[str]:
