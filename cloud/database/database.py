@@ -5,7 +5,7 @@ Work with a key (an order's, a machine's) and work that nobody waits for is done
 statement does for many (`group_commit.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -68,12 +68,13 @@ class Database:
         """For other processes; on SQLite they see by themselves that the file has changed."""
         if self.is_sqlite:
             self._make_folder()
-            self.engine = sqlite.engine(self.url, "BEGIN", pool_size)
+            self.engine = self._reading = sqlite.engine(self.url, "BEGIN", pool_size)
             self._group = GroupCommit(sqlite.engine(self.url, "BEGIN IMMEDIATE", 1), self.dispatchers, self._committed)
             self._together = in_groups = self._group
         else:
             self.engine = postgresql.engine(self.url, pool_size)
             self._by_itself = self.engine.execution_options(**{postgresql.BEGIN: postgresql.STATEMENT_ALONE})
+            self._reading = self.engine.execution_options(**{postgresql.BEGIN: postgresql.TO_READ})
             at_once = postgresql.begin_with_limits(AT_ONCE_S)
             self._at_once = self.engine.execution_options(**{postgresql.BEGIN: at_once})
             self.notifier = Notifier(self._by_itself)
@@ -151,11 +152,15 @@ class Database:
         for act in tx.acts:
             act()
         if tx.topics:
-            self.wakeups.wake(tx.topics)
-            if self.notifier is not None:
-                self.notifier.send(tx.topics)
+            self.notify(tx.topics)
         for say in tx.lines:
             say()
+
+    def notify(self, topics: Iterable[str]) -> None:
+        """Wake those who wait for one of these, in every process: what they wait for is committed."""
+        self.wakeups.wake(topics)
+        if self.notifier is not None:
+            self.notifier.send(topics)
 
     def set_clock(self) -> None:
         """Take over the server's time. A SQLite file is used by programs of one host, which have one clock.
@@ -187,7 +192,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for looking; what it might change is forgotten, what it loaded stays readable."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     def close(self) -> None:

@@ -115,6 +115,13 @@ class ToldHowToBegin(PGDialect_psycopg):
         if words != STATEMENT_ALONE:
             driver.execute(words, prepare=False)
 
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        """COMMIT where nothing can have been written: at a ROLLBACK psycopg forgets all that is prepared."""
+        if _driver(dbapi_connection.dbapi_connection).begins_with == TO_READ:
+            dbapi_connection.commit()
+        else:
+            super().do_rollback(dbapi_connection)
+
 
 registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__name__)
 
@@ -225,6 +232,10 @@ def begin_with_limits(locked_s: float) -> str:
     """The words, as one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
     limits = {"lock": locked_s, "statement": STATEMENT_S, "idle_in_transaction_session": ABANDONED_S}
     return "BEGIN" + "".join(f"; SET LOCAL {name}_timeout = {round(1000 * s)}" for name, s in limits.items())
+
+
+TO_READ = begin_with_limits(LOCKED_S).replace("BEGIN", "BEGIN READ ONLY")
+"""The words for a transaction that can only read."""
 
 
 def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:

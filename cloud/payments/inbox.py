@@ -5,18 +5,21 @@ Believes nothing. The doors authenticate, parse and answer; `unplaced` looks at 
 
 import enum
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud.database.database import Database
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
+from cloud.payments.ask_at_once import ask_at_once, keep_and_ask
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
-from cloud.payments.status_poller import NEWS, ask_at_once
+from cloud.payments.status_poller import NEWS
 from cloud.payments.unplaced import ADOPTED, has_payment
 
 log = logging.getLogger("cloud.payments.inbox")
@@ -36,28 +39,53 @@ class Reception(enum.Enum):
     KEY_USED = "key used"
 
 
-def receive(tx: Transaction, notification: Notification, now: datetime) -> Reception:
+def take_in(database: Database, notification: Notification, now: datetime) -> Reception:
     """Keep a notification and have its payment asked about at once.
+
+    On PostgreSQL the usual one, the first of its kind about a payment we know, needs one trip there instead of four.
+    """
+    if not database.is_sqlite and notification.provider_payment_id:
+        payment = keep_and_ask(database, notification, _asked(notification, now), now)
+        if payment is not None:
+            _tell(lambda say, words, extra: say(words, extra=extra), notification, payment)
+            return Reception.STORED
+    return database.transact(receive, notification, now)
+
+
+def receive(tx: Transaction, notification: Notification, now: datetime) -> Reception:
+    """The same for every notification.
 
     A repeat is counted, and asks again: its key could have been forged ahead of the real one.
     """
     payment = ask_at_once(tx, notification, now) if notification.provider_payment_id else None
-    is_unplaced = bool(notification.provider_payment_id) and payment is None
-    ours = notification.our_payment if is_unplaced and has_payment(tx.session, notification.our_payment) else ""
-    if is_unplaced and not ours and _is_full_for(tx.session, notification):
-        return Reception.NO_ROOM
-    placing = {"account_id": notification.account_id, "our_payment": ours, "body": notification.body, "look_at": now}
-    if is_unplaced:
+    new, placing = _asked(notification, now), {}
+    if payment is None:
+        new["verdict"] = ""
+    if notification.provider_payment_id and payment is None:
+        new |= {"handled_at": None, "our_payment": _ours(tx.session, notification)}
+        if not new["our_payment"] and _is_full_for(tx.session, notification):
+            return Reception.NO_ROOM
+        placing = {name: new[name] for name in ("account_id", "our_payment", "body", "look_at")}
         tx.notify(NEWS)
-    new = {
-        "provider": notification.provider, "dedupe_key": notification.dedupe_key,
-        "provider_payment_id": notification.provider_payment_id, "received_at": now, "times": 1,
-        "handled_at": None if is_unplaced else now, "verdict": "asked" if payment is not None else "",
-    }  # fmt: skip
-    if insert_if_new(tx.connection, StoredNotification, new | placing):
-        _tell(tx, notification, payment)
+    if insert_if_new(tx.connection, StoredNotification, new):
+        _tell(tx.log_after_commit, notification, payment)
         return Reception.STORED
-    return _repeat(tx.session, notification, placing if is_unplaced else {})
+    return _repeat(tx.session, notification, placing)
+
+
+def _asked(notification: Notification, now: datetime) -> dict[str, object]:
+    """The row of a notification whose payment is asked about."""
+    return {
+        "provider": notification.provider, "dedupe_key": notification.dedupe_key,
+        "provider_payment_id": notification.provider_payment_id, "account_id": notification.account_id,
+        "our_payment": "", "body": notification.body, "received_at": now, "times": 1, "look_at": now,
+        "handled_at": now, "verdict": "asked",
+    }  # fmt: skip
+
+
+def _ours(session: Session, notification: Notification) -> str:
+    """Our own payment that it names, should there be one."""
+    return notification.our_payment if has_payment(session, notification.our_payment) else ""
 
 
 def _repeat(session: Session, notification: Notification, placing: dict[str, object]) -> Reception:
@@ -83,9 +111,9 @@ def _is_full_for(session: Session, notification: Notification) -> bool:
     return session.scalar(select(kept.id).where(kept.dedupe_key == notification.dedupe_key)) is None
 
 
-def _tell(tx: Transaction, notification: Notification, payment: Payment | None) -> None:
+def _tell(log_it: Callable[..., None], notification: Notification, payment: Payment | None) -> None:
     order = {"order_id": payment.order_id} if payment is not None else {}
     facts = {"event": notification.event, "provider_payment": notification.provider_payment_id} | order
-    tx.log_after_commit(log.info, "notification stored", extra=facts)
+    log_it(log.info, "notification stored", extra=facts)
     if notification.says_paid and payment is not None and payment.state in _OVER:
-        tx.log_after_commit(log.error, "money was taken for a payment that was over, a person must look", extra=order)
+        log_it(log.error, "money was taken for a payment that was over, a person must look", extra=order)

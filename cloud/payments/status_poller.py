@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Boolean, Integer, String, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import Boolean, Integer, and_, bindparam, exists, func, select, update
 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.base import UtcDateTime
@@ -16,7 +16,7 @@ from cloud.database.database import Database
 from cloud.database.due import due
 from cloud.database.plain_rows import plain, table_of
 from cloud.database.transaction import Transaction
-from cloud.orders import archive, paying
+from cloud.orders import paying
 from cloud.orders.locked_order import lock_order, order_key
 from cloud.orders.models import Payment
 from cloud.orders.rules import Rules
@@ -26,7 +26,6 @@ from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
 from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
 from cloud.payments.models import StoredNotification
-from cloud.payments.notification import Notification
 from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
@@ -43,8 +42,6 @@ asked again after it.
 """
 LONGEST_WAIT = timedelta(hours=1, minutes=10)
 """No payment is ever left alone for longer, unless polling is slower."""
-MAX_URGENT = 12
-"""So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
 LEAST_PATIENCE_S, PATIENCE_OF_AGE = 10.0, 8.0
 """A payment that cannot be asked about is tried again within this, or within this part of its age: when the provider
 is well again, buyers who just paid are not kept waiting by the growing pauses of its illness.
@@ -84,21 +81,6 @@ _TAKE_DUE = (
     .values(next_check_at=_lease_until)
     .returning(*_payment.c)
 )
-_signer = bindparam("signer", type_=String())
-_of_told = and_(
-    _payment.c.provider_payment_id == bindparam("told_of"), or_(_signer == "", _payment.c.account_id == _signer)
-)
-_is_urgent = _payment.c.times_told < MAX_URGENT
-_TOLD = (
-    update(_payment)
-    .where(_of_told)
-    .values(
-        next_check_at=bindparam("ask_at", type_=UtcDateTime()),
-        told_at=case((_is_urgent, _now), else_=_payment.c.told_at),
-        times_told=case((_is_urgent, _payment.c.times_told + 1), else_=_payment.c.times_told),
-    )
-    .returning(*_payment.c)
-)
 _TOLD_OF = "told of"
 
 
@@ -135,14 +117,15 @@ class StatusPoller:
         the answer. The answer is stored after it: SQLite has one writer, PostgreSQL locks the payment's row.
         """
         if not self._pool.is_apart:
-            tx.after_commit(partial(self._ask_after, payment))
+            tx.after_commit(partial(self.ask_after, payment))
             return True
         if is_read_back:
-            tx.after_commit(partial(self._pool.submit, partial(self._ask_after, payment)))
+            tx.after_commit(partial(self._pool.submit, partial(self.ask_after, payment)))
             return True
         return self._begin(payment, tx) is None
 
-    def _ask_after(self, payment: Payment) -> None:
+    def ask_after(self, payment: Payment) -> None:
+        """Ask about a payment taken in a transaction that is committed."""
         refusal = self._begin(payment)
         if refusal is not None:
             again = self._clock() + timedelta(seconds=refusal.wait_s)
@@ -248,32 +231,6 @@ class StatusPoller:
 
     def _unanswered(self, tx: Transaction, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
         paying.check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
-
-
-def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> Payment | None:
-    """Have the provider asked at once about the payment that a notification names.
-
-    None when no payment of ours has this id; what is signed names payments of its own account only.
-    """
-    asker: StatusPoller | None = tx.dispatchers.get(StatusPoller)
-    if asker is not None and not asker.has_room:
-        asker = None
-    lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
-    signer = notification.account_id if notification.is_signed else ""
-    wanted = {"told_of": notification.provider_payment_id, "signer": signer, "now": now, "ask_at": now + lease}
-    found = tx.connection.execute(_TOLD, wanted).first()
-    if found is None:
-        archive.bring_back_payments(tx, [notification.provider_payment_id])  # or somebody else has meanwhile
-        found = tx.connection.execute(_TOLD, wanted).first()
-    if found is None:
-        return None
-    payment = plain(Payment, found)
-    if asker is not None and not asker.ask(tx, payment, is_read_back=notification.is_read_back):
-        asker = None
-        tx.connection.execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
-    if asker is None:
-        tx.notify(NEWS)
-    return payment
 
 
 def _priority_of(is_told: bool) -> Priority:

@@ -130,7 +130,7 @@ class CloudProcess:
     def notified(self, body: bytes) -> int:
         """The webhook's answer to a notification from a believable address."""
         try:
-            reception = self.database.transact(inbox.receive, parse_notification(body), self.clock())
+            reception = inbox.take_in(self.database, parse_notification(body), self.clock())
         except OperationalError:
             return 503
         return 503 if reception is Reception.NO_ROOM else 200

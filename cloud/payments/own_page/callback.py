@@ -45,7 +45,7 @@ def create_blueprint(database: Database, clients: ProviderClients, clock: Clock)
     def custom_callback() -> tuple[Response, int]:
         try:
             told = _authentic(clients, request.get_data(cache=False)[: MAX_NOTIFICATION_BYTES + 1], clock())
-            _take(database.transact(inbox.receive, _notification(told), clock()))
+            _take(inbox.take_in(database, _notification(told), clock()))
         except Refused as refused:
             log.warning("callback refused: %s", refused.code, extra={"remote": request.remote_addr})
             return jsonify(error={"code": refused.code, "message": f"refused: {refused.code}"}), refused.status

@@ -36,7 +36,7 @@ def create_blueprint(database: Database, clients: ProviderClients, clock: Clock)
         if not _is_genuine(clients, message):
             log.warning("notification with a wrong token", extra={"remote": request.remote_addr})
             return _answer(403, "wrong token")
-        if database.transact(inbox.receive, message.notification(), clock()) is Reception.NO_ROOM:
+        if inbox.take_in(database, message.notification(), clock()) is Reception.NO_ROOM:
             return _answer(503, "too many unknown notifications")
         return _answer(200, "OK")
 

@@ -32,7 +32,7 @@ def create_blueprint(
         except NotANotification as error:
             log.warning("not a notification: %s", error, extra={"remote": request.remote_addr})
             return _answer(400, str(error))
-        if database.transact(inbox.receive, notification, clock()) is Reception.NO_ROOM:
+        if inbox.take_in(database, notification, clock()) is Reception.NO_ROOM:
             return _answer(503, "too many unknown notifications")
         return _answer(200, "stored")
 

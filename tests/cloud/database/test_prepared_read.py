@@ -1,10 +1,13 @@
 """A prepared read tells what the ORM tells, on both databases; a database that is away is told as everywhere."""
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import OperationalError
 
 from cloud.buyer.order_reader import OrderReader
+from cloud.database.database import Database
 from cloud.database.prepared_read import PreparedRead
 from cloud.fleet.models import DeviceLive
 from cloud.orders.models import Order
@@ -43,6 +46,18 @@ def test_a_statement_that_fails_is_a_database_error_and_the_next_one_works(world
     with pytest.raises(OperationalError):
         gone.all()
     assert PreparedRead(world.database.engine, select(Order.id)).all() == []
+
+
+def test_what_is_prepared_outlives_a_look_at_the_database(migrated_postgres_url: str) -> None:
+    """psycopg forgets all of it at a ROLLBACK, with which a session that only looked ends."""
+    with closing(Database(migrated_postgres_url, pool_size=1)) as database:
+        orders = PreparedRead(database.engine, select(Order.id).where(Order.id == bindparam("wanted", "")))
+        for _ in range(MORE_THAN_ENOUGH):
+            orders.all(wanted="any")
+        with database.read() as session:
+            session.scalars(select(Order.id)).all()
+        with database.engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() > 0
 
 
 def test_the_buyer_sees_the_return_the_ledger_knows(world: World) -> None:

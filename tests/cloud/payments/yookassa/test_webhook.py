@@ -11,8 +11,9 @@ from sqlalchemy import insert
 from cloud.http.addresses import parse_networks
 from cloud.http.request_framing import MAX_BODY
 from cloud.payments import inbox
+from cloud.payments.inbox import Reception
 from cloud.payments.models import StoredNotification
-from cloud.payments.notification import MAX_NOTIFICATION_BYTES
+from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.status_poller import NEWS
 from cloud.processes.app import create_app
 from tests.cloud.tills import WEBHOOK, Till
@@ -65,6 +66,28 @@ def test_a_notification_wakes_the_worker_and_a_repeat_does_so_again(till: Till) 
         for _ in range(2):
             assert till.post(HINT).status_code == 200
             assert ear.wait(0)
+
+
+@pytest.mark.any_database
+def test_news_of_a_payment_we_know_has_it_asked_about_and_so_does_a_repeat(till: Till) -> None:
+    order_id = till.open_payment()
+    body = till.notification(till.provider_id(order_id))
+    for times in (1, 2):
+        with till.world.database.wakeups.waiter(NEWS) as ear:
+            assert till.post(body).status_code == 200
+            assert ear.wait(0)
+        [kept], payment = till.notifications(), till.world.payment(order_id)
+        assert (kept.times, kept.verdict, kept.handled_at) == (times, "asked", till.world.now)
+        assert (payment.times_told, payment.told_at, payment.next_check_at) == (times, till.world.now, till.world.now)
+
+
+@pytest.mark.any_database
+def test_what_one_shop_signs_says_nothing_of_a_payment_of_anothers(till: Till) -> None:
+    order_id = till.open_payment()
+    signed = Notification("custom", "succeeded", "key", till.provider_id(order_id), "another", "{}", is_signed=True)
+    assert inbox.take_in(till.world.database, signed, till.world.now) is Reception.STORED
+    assert [(kept.verdict, kept.handled_at) for kept in till.notifications()] == [("", None)]
+    assert till.world.payment(order_id).times_told == 0
 
 
 def test_a_repeat_is_counted_and_stored_once(till: Till) -> None:

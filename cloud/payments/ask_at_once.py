@@ -1,0 +1,100 @@
+"""The payment a notification names: marked as told of, and the provider asked about it at once."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, and_, bindparam, case, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from cloud.database.base import UtcDateTime
+from cloud.database.database import Database
+from cloud.database.plain_rows import plain, table_of
+from cloud.database.transaction import Dispatchers, Transaction
+from cloud.orders import archive
+from cloud.orders.models import Payment
+from cloud.payments.models import StoredNotification
+from cloud.payments.notification import Notification
+from cloud.payments.status_poller import LEASE_S, NEWS, StatusPoller
+
+MAX_URGENT = 12
+"""So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
+
+_payment, _kept = table_of(Payment), table_of(StoredNotification)
+_signer = bindparam("signer", type_=String())
+_is_named = and_(
+    _payment.c.provider_payment_id == bindparam("named"), or_(_signer == "", _payment.c.account_id == _signer)
+)
+_is_urgent = _payment.c.times_told < MAX_URGENT
+_MARK_TOLD = (
+    update(_payment)
+    .where(_is_named)
+    .values(
+        next_check_at=bindparam("ask_at", type_=UtcDateTime()),
+        told_at=case((_is_urgent, bindparam("now", type_=UtcDateTime())), else_=_payment.c.told_at),
+        times_told=case((_is_urgent, _payment.c.times_told + 1), else_=_payment.c.times_told),
+    )
+    .returning(*_payment.c)
+)
+_COLUMNS = [column for column in _kept.c if column is not _kept.c.id]
+_KEEP = (
+    insert(_kept)
+    .from_select(_COLUMNS, select(*[bindparam(f"kept_{c.key}", type_=c.type) for c in _COLUMNS]).where(_is_named))
+    .on_conflict_do_nothing()
+    .returning(_kept.c.id)
+    .cte("kept")
+)
+_KEEP_AND_MARK = _MARK_TOLD.where(select(_KEEP.c.id).exists())
+
+
+def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> Payment | None:
+    """Have the provider asked at once about the payment that a notification names.
+
+    None when no payment of ours has this id; what is signed names payments of its own account only.
+    """
+    asker = _asker(tx.dispatchers)
+    wanted = _wanted(notification, asker, now)
+    found = tx.connection.execute(_MARK_TOLD, wanted).first()
+    if found is None:
+        archive.bring_back_payments(tx, [notification.provider_payment_id])  # or somebody else has meanwhile
+        found = tx.connection.execute(_MARK_TOLD, wanted).first()
+    if found is None:
+        return None
+    payment = plain(Payment, found)
+    if asker is not None and not asker.ask(tx, payment, is_read_back=notification.is_read_back):
+        asker = None
+        tx.connection.execute(update(_payment).where(_payment.c.id == payment.id).values(next_check_at=now))
+    if asker is None:
+        tx.notify(NEWS)
+    return payment
+
+
+def keep_and_ask(
+    database: Database, notification: Notification, kept: Mapping[str, object], now: datetime
+) -> Payment | None:
+    """The same with the notification kept beside it, as PostgreSQL does both in one statement, which commits itself.
+
+    None, and nothing is done, for a repeat and where no payment has this id.
+    """
+    asker = _asker(database.dispatchers)
+    row = {f"kept_{name}": value for name, value in kept.items()}
+    found = database.execute_alone(_KEEP_AND_MARK, _wanted(notification, asker, now) | row)
+    if not found:
+        return None
+    payment = plain(Payment, found[0])
+    if asker is not None:
+        asker.ask_after(payment)
+    else:
+        database.notify({NEWS})
+    return payment
+
+
+def _asker(dispatchers: Dispatchers) -> StatusPoller | None:
+    """Who asks in this very process, should he have room."""
+    asker: StatusPoller | None = dispatchers.get(StatusPoller)
+    return asker if asker is not None and asker.has_room else None
+
+
+def _wanted(notification: Notification, asker: StatusPoller | None, now: datetime) -> dict[str, object]:
+    lease = timedelta(seconds=LEASE_S if asker is not None else 0.0)
+    signer = notification.account_id if notification.is_signed else ""
+    return {"named": notification.provider_payment_id, "signer": signer, "now": now, "ask_at": now + lease}
