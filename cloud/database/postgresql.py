@@ -120,7 +120,7 @@ class ToldHowToBegin(PGDialect_psycopg):
         if _driver(dbapi_connection.dbapi_connection).begins_with == TO_READ:
             dbapi_connection.commit()
         else:
-            super().do_rollback(dbapi_connection)
+            super().do_rollback(dbapi_connection)  # type: ignore[no-untyped-call]  # SQLAlchemy left it so
 
 
 registry.register("postgresql.told_how_to_begin", __name__, ToldHowToBegin.__name__)

@@ -29,8 +29,8 @@ from cloud.orders.outbox import OutboxRow
 from cloud.orders.sales_days import roll_up
 from cloud.orders.sales_tables import SalesDay, SalesMark
 from cloud.orders.states import Status
-from cloud.payments.notification import Notification
 from cloud.payments.ask_at_once import ask_at_once
+from cloud.payments.notification import Notification
 from protocol.reasons import Result
 from tests.cloud.console.building import a_console
 from tests.cloud.payments.reconciling import reconciled, refund_in_cabinet, today
