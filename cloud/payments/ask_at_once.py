@@ -71,10 +71,12 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
 def keep_and_ask(
     database: Database, notification: Notification, kept: Mapping[str, object], now: datetime
 ) -> Payment | None:
-    """The same with the notification kept beside it, as PostgreSQL does both in one statement, which commits itself.
+    """The same with the notification kept beside it: one statement, which commits itself.
 
-    None, and nothing is done, for a repeat and where no payment has this id.
+    None, and nothing is done, for a repeat, where no payment has this id, and on SQLite, which has no such statement.
     """
+    if database.engine.dialect.name != "postgresql":
+        return None
     asker = _asker(database.dispatchers)
     row = {f"kept_{name}": value for name, value in kept.items()}
     found = database.execute_alone(_KEEP_AND_MARK, _wanted(notification, asker, now) | row)

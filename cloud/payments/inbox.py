@@ -44,7 +44,7 @@ def take_in(database: Database, notification: Notification, now: datetime) -> Re
 
     On PostgreSQL the usual one, the first of its kind about a payment we know, needs one trip there instead of four.
     """
-    if not database.is_sqlite and notification.provider_payment_id:
+    if notification.provider_payment_id:
         payment = keep_and_ask(database, notification, _asked(notification, now), now)
         if payment is not None:
             _tell(lambda say, words, extra: say(words, extra=extra), notification, payment)
