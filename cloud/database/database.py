@@ -191,7 +191,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for looking; what it might change is forgotten, what it loaded stays readable."""
+        """A session for looking at one moment; what it might change is forgotten, what it loaded stays readable."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 

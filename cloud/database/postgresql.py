@@ -234,8 +234,11 @@ def begin_with_limits(locked_s: float) -> str:
     return "BEGIN" + "".join(f"; SET LOCAL {name}_timeout = {round(1000 * s)}" for name, s in limits.items())
 
 
-TO_READ = begin_with_limits(LOCKED_S).replace("BEGIN", "BEGIN READ ONLY")
-"""The words for a transaction that can only read."""
+TO_READ = begin_with_limits(LOCKED_S).replace("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+"""The words for a transaction that can only read, and sees one moment, as on SQLite.
+
+What moves between two tables meanwhile, such as an order into the archive, is seen once.
+"""
 
 
 def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:

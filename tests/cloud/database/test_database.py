@@ -76,6 +76,15 @@ def test_reading_changes_nothing(database: Database) -> None:
     assert names(database) == set()
 
 
+def test_a_look_sees_one_moment(database: Database, another: Database) -> None:
+    database.transact(add, "one")
+    with database.read() as session:
+        before = session.scalars(select(WorkerLife.id)).all()
+        another.transact(add, "two")
+        assert session.scalars(select(WorkerLife.id)).all() == before == ["one"]
+    assert names(database) == {"one", "two"}
+
+
 def test_a_savepoint_inside_a_piece_of_work_is_its_own(database: Database) -> None:
     def partly(tx: Transaction) -> None:
         add(tx, "kept")
