@@ -138,8 +138,7 @@ class Versions:
     def _look(self, order_ids: list[str]) -> None:
         for start in range(0, len(order_ids), MOST_AT_ONCE):
             some = order_ids[start : start + MOST_AT_ONCE]
-            with self._database.engine.connect() as connection:
-                found = connection.execute(_VERSIONS, {"some": some}).all()
+            found = self._database.look(_VERSIONS, {"some": some})
             with self._lock:
                 told = [(follower, version) for order, version in found for follower in self._followers.get(order, ())]
             for follower, version in told:

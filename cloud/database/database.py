@@ -5,7 +5,7 @@ Work with a key (an order's, a machine's) and work that nobody waits for is done
 statement does for many (`group_commit.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -126,11 +126,11 @@ class Database:
         with self._by_itself.connect() as connection:
             return connection.execute(statement, dict(values)).all()
 
-    def look(self, statement: Executable, values: Mapping[str, Any]) -> Row[*tuple[Any, ...]]:
-        """The one row of a SELECT that needs no transaction. PostgreSQL is asked once, not three times."""
+    def look(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """What a SELECT finds that needs no transaction. PostgreSQL is asked once, not three times."""
         engine = self.engine if self._group is not None else self._by_itself
         with engine.connect() as connection:
-            return connection.execute(statement, dict(values)).one()
+            return connection.execute(statement, dict(values)).all()
 
     def _unless_held(self, piece: Piece[T]) -> T:
         try:
@@ -156,7 +156,7 @@ class Database:
         for say in tx.lines:
             say()
 
-    def notify(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Collection[str]) -> None:
         """Wake those who wait for one of these, in every process: what they wait for is committed."""
         self.wakeups.wake(topics)
         if self.notifier is not None:
@@ -191,7 +191,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for looking at one moment; what it might change is forgotten, what it loaded stays readable."""
+        """A session for looking at one moment; it changes nothing, and what it loaded stays readable."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 

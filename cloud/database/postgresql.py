@@ -1,6 +1,7 @@
 """How PostgreSQL is spoken to: never waited for without a limit, never left with anything set beyond a transaction.
 
-So it works through a pooler too, where each transaction may meet another of the server's sessions.
+So it works through a pooler too, where each transaction may meet another of the server's sessions. Without one, the
+session has the limits as well.
 """
 
 import logging
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -47,6 +49,7 @@ STATEMENT_ALONE = ""
 _LOCK_NOT_AVAILABLE = "55P03"
 _READ_ONLY = "25006"
 _NO_NUMBER_LEFT = "2200H"
+_CACHED_PLAN = "0A000"
 _KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 
 
@@ -116,8 +119,12 @@ class ToldHowToBegin(PGDialect_psycopg):
             driver.execute(words, prepare=False)
 
     def do_rollback(self, dbapi_connection: Any) -> None:
-        """COMMIT where nothing can have been written: at a ROLLBACK psycopg forgets all that is prepared."""
-        if _driver(dbapi_connection.dbapi_connection).begins_with == TO_READ:
+        """COMMIT where nothing can have been written: at a ROLLBACK psycopg forgets all that is prepared.
+
+        Not after a failure: what was prepared may have been the reason.
+        """
+        driver = _driver(dbapi_connection.dbapi_connection)
+        if driver.begins_with == TO_READ and driver.info.transaction_status == TransactionStatus.INTRANS:
             dbapi_connection.commit()
         else:
             super().do_rollback(dbapi_connection)  # type: ignore[no-untyped-call]  # SQLAlchemy left it so
@@ -188,6 +195,7 @@ def engine(url: URL, pool_size: int, locked_s: float = LOCKED_S) -> Engine:
     _connect_with(made, Limited.connect)
     _ask_before_use(made)
     event.listen(made, "handle_error", _leave_read_only)
+    event.listen(made, "handle_error", _leave_what_was_prepared)
     return made
 
 
@@ -228,13 +236,17 @@ def is_out_of_numbers(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _NO_NUMBER_LEFT
 
 
-def begin_with_limits(locked_s: float) -> str:
+def begin_with_limits(locked_s: float, begin: str = "BEGIN") -> str:
     """The words, as one message: a pooler hands on no settings at connecting, and keeps none beyond the transaction."""
+    return "; ".join([begin, *_limits("SET LOCAL", locked_s)])
+
+
+def _limits(set_it: str, locked_s: float) -> list[str]:
     limits = {"lock": locked_s, "statement": STATEMENT_S, "idle_in_transaction_session": ABANDONED_S}
-    return "BEGIN" + "".join(f"; SET LOCAL {name}_timeout = {round(1000 * s)}" for name, s in limits.items())
+    return [f"{set_it} {name}_timeout = {round(1000 * s)}" for name, s in limits.items()]
 
 
-TO_READ = begin_with_limits(LOCKED_S).replace("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+TO_READ = begin_with_limits(LOCKED_S, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 """The words for a transaction that can only read, and sees one moment, as on SQLite.
 
 What moves between two tables meanwhile, such as an order into the archive, is seen once.
@@ -250,6 +262,8 @@ def _connect_with(engine: Engine, connect: Callable[..., Unlimited]) -> None:
             connection.prepare_threshold = None  # prepared in one of the server's sessions, wanted in another
             if isinstance(engine.pool, Connections):
                 engine.pool.is_pooled = True
+        elif isinstance(connection, Limited):  # for statements that are sent alone
+            connection.execute("; ".join(_limits("SET", LOCKED_S)), prepare=False)
         return connection
 
 
@@ -307,6 +321,12 @@ def _leave_read_only(context: ExceptionContext) -> None:
     """After a failover our sessions may be left on a server that will never write again: all are made anew."""
     if is_read_only(context.original_exception):
         context.is_disconnect = True
+
+
+def _leave_what_was_prepared(context: ExceptionContext) -> None:
+    """A migration changed what a prepared SELECT gives: its connection would refuse it for ever, the others not yet."""
+    if getattr(context.original_exception, "sqlstate", None) == _CACHED_PLAN:
+        context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
 
 def _driver(connection: Any) -> Unlimited:

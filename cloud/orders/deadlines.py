@@ -157,7 +157,7 @@ class Deadlines:
             "now": now, "latest_due": now + rules.longest_wait, "latest_return": now + rules.uncertain_grace,
             "closing": now + CLOSING,
         }  # fmt: skip
-        *moments, is_overdue = self._database.look(_SOONEST, values)
+        [[*moments, is_overdue]] = self._database.look(_SOONEST, values)
         return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)
 
 

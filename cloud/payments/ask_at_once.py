@@ -1,7 +1,8 @@
 """The payment a notification names: marked as told of, and the provider asked about it at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import String, and_, bindparam, case, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -19,15 +20,14 @@ from cloud.payments.status_poller import LEASE_S, NEWS, StatusPoller
 MAX_URGENT = 12
 """So many notifications of one payment are asked about before everything else; who repeats one for ever waits."""
 
-_payment, _kept = table_of(Payment), table_of(StoredNotification)
+_payment, _notification = table_of(Payment), table_of(StoredNotification)
 _signer = bindparam("signer", type_=String())
 _is_named = and_(
     _payment.c.provider_payment_id == bindparam("named"), or_(_signer == "", _payment.c.account_id == _signer)
 )
 _is_urgent = _payment.c.times_told < MAX_URGENT
-_MARK_TOLD = (
+_mark_told = (
     update(_payment)
-    .where(_is_named)
     .values(
         next_check_at=bindparam("ask_at", type_=UtcDateTime()),
         told_at=case((_is_urgent, bindparam("now", type_=UtcDateTime())), else_=_payment.c.told_at),
@@ -35,15 +35,13 @@ _MARK_TOLD = (
     )
     .returning(*_payment.c)
 )
-_COLUMNS = [column for column in _kept.c if column is not _kept.c.id]
-_KEEP = (
-    insert(_kept)
-    .from_select(_COLUMNS, select(*[bindparam(f"kept_{c.key}", type_=c.type) for c in _COLUMNS]).where(_is_named))
-    .on_conflict_do_nothing()
-    .returning(_kept.c.id)
-    .cte("kept")
-)
-_KEEP_AND_MARK = _MARK_TOLD.where(select(_KEEP.c.id).exists())
+_MARK_TOLD = _mark_told.where(_is_named)
+# Who holds the payment's row is not waited for: no limit of ours travels with a statement that is sent alone.
+_free = select(_payment.c.id).where(_is_named).with_for_update(skip_locked=True).cte("free")
+_columns = [column for column in _notification.c if column is not _notification.c.id]
+_row = select(*[bindparam(f"kept_{column.key}", type_=column.type) for column in _columns]).select_from(_free)
+_kept = insert(_notification).from_select(_columns, _row).on_conflict_do_nothing().returning(_notification.c.id)
+_KEEP_AND_MARK = _mark_told.where(_payment.c.id.in_(select(_free.c.id)), select(_kept.cte("kept").c.id).exists())
 
 
 def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> Payment | None:
@@ -68,26 +66,23 @@ def ask_at_once(tx: Transaction, notification: Notification, now: datetime) -> P
     return payment
 
 
-def keep_and_ask(
-    database: Database, notification: Notification, kept: Mapping[str, object], now: datetime
-) -> Payment | None:
-    """The same with the notification kept beside it: one statement, which commits itself.
+def keep_alone(
+    database: Database, notification: Notification, row: Mapping[str, object], now: datetime
+) -> tuple[Payment, Callable[[], None]] | None:
+    """Keep a notification and mark its payment in one statement, which commits itself.
 
-    None, and nothing is done, for a repeat, where no payment has this id, and on SQLite, which has no such statement.
+    Gives the payment, and what has it asked about. None, and nothing is done, for a repeat, where no payment has this
+    id or somebody holds it, and without PostgreSQL.
     """
-    if database.engine.dialect.name != "postgresql":
+    if database.engine.dialect.name != "postgresql":  # the worlds' SQLite is no `is_sqlite`
         return None
     asker = _asker(database.dispatchers)
-    row = {f"kept_{name}": value for name, value in kept.items()}
-    found = database.execute_alone(_KEEP_AND_MARK, _wanted(notification, asker, now) | row)
+    kept = {f"kept_{name}": value for name, value in row.items()}
+    found = database.execute_alone(_KEEP_AND_MARK, _wanted(notification, asker, now) | kept)
     if not found:
         return None
     payment = plain(Payment, found[0])
-    if asker is not None:
-        asker.ask_after(payment)
-    else:
-        database.notify({NEWS})
-    return payment
+    return payment, partial(asker.ask_after, payment) if asker is not None else partial(database.notify, {NEWS})
 
 
 def _asker(dispatchers: Dispatchers) -> StatusPoller | None:

@@ -5,7 +5,7 @@ Believes nothing. The doors authenticate, parse and answer; `unplaced` looks at 
 
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -16,7 +16,7 @@ from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
-from cloud.payments.ask_at_once import ask_at_once, keep_and_ask
+from cloud.payments.ask_at_once import ask_at_once, keep_alone
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import Notification
 from cloud.payments.status_poller import NEWS
@@ -28,6 +28,8 @@ MAX_UNPLACED = 10_000
 """Notifications of one provider, of payments we do not know, that wait to be looked at. More are refused: they come
 again.
 """
+_PLACING = ("account_id", "our_payment", "body", "look_at")
+"""Of what cannot be placed, what counts as it came last."""
 _OVER = {PaymentState.CANCELED, PaymentState.REFUSED}
 
 
@@ -45,47 +47,46 @@ def take_in(database: Database, notification: Notification, now: datetime) -> Re
     On PostgreSQL the usual one, the first of its kind about a payment we know, needs one trip there instead of four.
     """
     if notification.provider_payment_id:
-        payment = keep_and_ask(database, notification, _asked(notification, now), now)
-        if payment is not None:
-            _tell(lambda say, words, extra: say(words, extra=extra), notification, payment)
+        kept = keep_alone(database, notification, _row(notification, now, "asked", now), now)
+        if kept is not None:
+            payment, ask = kept
+            for say, words, facts in _lines(notification, payment):
+                say(words, extra=facts)
+            ask()
             return Reception.STORED
     return database.transact(receive, notification, now)
 
 
 def receive(tx: Transaction, notification: Notification, now: datetime) -> Reception:
-    """The same for every notification.
+    """Do so for any notification, in a transaction.
 
     A repeat is counted, and asks again: its key could have been forged ahead of the real one.
     """
     payment = ask_at_once(tx, notification, now) if notification.provider_payment_id else None
-    new, placing = _asked(notification, now), {}
-    if payment is None:
-        new["verdict"] = ""
-    if notification.provider_payment_id and payment is None:
-        new |= {"handled_at": None, "our_payment": _ours(tx.session, notification)}
-        if not new["our_payment"] and _is_full_for(tx.session, notification):
-            return Reception.NO_ROOM
-        placing = {name: new[name] for name in ("account_id", "our_payment", "body", "look_at")}
+    is_unplaced = bool(notification.provider_payment_id) and payment is None
+    ours = notification.our_payment if is_unplaced and has_payment(tx.session, notification.our_payment) else ""
+    if is_unplaced and not ours and _is_full_for(tx.session, notification):
+        return Reception.NO_ROOM
+    if is_unplaced:
         tx.notify(NEWS)
-    if insert_if_new(tx.connection, StoredNotification, new):
-        _tell(tx.log_after_commit, notification, payment)
+    row = _row(notification, now, "asked" if payment is not None else "", None if is_unplaced else now, ours)
+    if insert_if_new(tx.connection, StoredNotification, row):
+        for say, words, facts in _lines(notification, payment):
+            tx.log_after_commit(say, words, extra=facts)
         return Reception.STORED
-    return _repeat(tx.session, notification, placing)
+    return _repeat(tx.session, notification, {name: row[name] for name in _PLACING} if is_unplaced else {})
 
 
-def _asked(notification: Notification, now: datetime) -> dict[str, object]:
-    """The row of a notification whose payment is asked about."""
+def _row(
+    notification: Notification, now: datetime, verdict: str, handled_at: datetime | None, ours: str = ""
+) -> dict[str, object]:
+    """What is kept of it when it comes for the first time."""
     return {
         "provider": notification.provider, "dedupe_key": notification.dedupe_key,
         "provider_payment_id": notification.provider_payment_id, "account_id": notification.account_id,
-        "our_payment": "", "body": notification.body, "received_at": now, "times": 1, "look_at": now,
-        "handled_at": now, "verdict": "asked",
+        "our_payment": ours, "body": notification.body, "received_at": now, "times": 1, "look_at": now,
+        "handled_at": handled_at, "verdict": verdict,
     }  # fmt: skip
-
-
-def _ours(session: Session, notification: Notification) -> str:
-    """Our own payment that it names, should there be one."""
-    return notification.our_payment if has_payment(session, notification.our_payment) else ""
 
 
 def _repeat(session: Session, notification: Notification, placing: dict[str, object]) -> Reception:
@@ -111,9 +112,12 @@ def _is_full_for(session: Session, notification: Notification) -> bool:
     return session.scalar(select(kept.id).where(kept.dedupe_key == notification.dedupe_key)) is None
 
 
-def _tell(log_it: Callable[..., None], notification: Notification, payment: Payment | None) -> None:
+def _lines(
+    notification: Notification, payment: Payment | None
+) -> Iterator[tuple[Callable[..., None], str, dict[str, str]]]:
+    """What is logged of one that is kept: by whom, the words, the facts."""
     order = {"order_id": payment.order_id} if payment is not None else {}
     facts = {"event": notification.event, "provider_payment": notification.provider_payment_id} | order
-    log_it(log.info, "notification stored", extra=facts)
+    yield log.info, "notification stored", facts
     if notification.says_paid and payment is not None and payment.state in _OVER:
-        log_it(log.error, "money was taken for a payment that was over, a person must look", extra=order)
+        yield log.error, "money was taken for a payment that was over, a person must look", order

@@ -165,14 +165,12 @@ class ProviderClients:
         if tx is not None:
             found = tx.connection.execute(statement, wanted).first()
         else:
-            with self._database.engine.connect() as connection:
-                found = connection.execute(statement, wanted).first()
+            found = next(iter(self._database.look(statement, wanted)), None)
         return plain(kind, found) if found is not None else None
 
     def _read_alike(self, kind: type[Row], asked: Select[Any], account_id: str, scenario: str) -> list[Row]:
         few = _among(asked, scenario).order_by(asked.selected_columns.merchant_id).limit(MOST_ALIKE)
-        with self._database.engine.connect() as connection:
-            return [plain(kind, found) for found in connection.execute(few, {"account_id": account_id})]
+        return [plain(kind, found) for found in self._database.look(few, {"account_id": account_id})]
 
     def _client(self, credential: Known) -> Provider:
         slot = accounts.of(credential)

@@ -129,7 +129,7 @@ class StatusPoller:
         refusal = self._begin(payment)
         if refusal is not None:
             again = self._clock() + timedelta(seconds=refusal.wait_s)
-            self._pool.submit(partial(self._database.transact, paying.not_asked, payment.id, again))
+            self._pool.submit(partial(self._database.transact, _put_off, payment.id, again))
 
     def _begin(self, payment: Payment, tx: Transaction | None = None) -> Refusal | None:
         """Ask now; why not, when that may not begin."""
@@ -231,6 +231,12 @@ class StatusPoller:
 
     def _unanswered(self, tx: Transaction, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
         paying.check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
+
+
+def _put_off(tx: Transaction, payment_id: str, again: datetime) -> None:
+    """Nobody has asked yet: whoever waits for what is due learns when."""
+    paying.not_asked(tx, payment_id, again)
+    tx.notify(NEWS)
 
 
 def _priority_of(is_told: bool) -> Priority:

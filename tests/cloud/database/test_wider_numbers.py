@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Engine, event, inspect, select, text
 from sqlalchemy.exc import NotSupportedError, OperationalError
 
 from cloud.database.database import Database
+from cloud.database.plain_rows import table_of
 from cloud.migrations import migrate
 from cloud.orders import outbox
+from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import Lane
 from protocol.reasons import Result
 from tests.cloud.worlds import START, a_world
@@ -70,6 +72,26 @@ def test_a_program_at_work_goes_on(at_work: Database) -> None:
     with pytest.raises(NotSupportedError, match="cached plan"):
         claim()
     assert claim() == []
+
+
+@pytest.mark.parametrize("way", ["read", "look"])
+def test_who_only_looks_goes_on(at_work: Database, way: str) -> None:
+    rows = select(table_of(OutboxRow))
+
+    def look() -> None:
+        if way == "look":
+            at_work.look(rows, {})
+            return
+        with at_work.read() as session:
+            session.execute(rows).all()
+
+    for _ in range(MORE_THAN_PREPARES):
+        look()
+    with closing(Database(at_work.url.render_as_string(hide_password=False))) as migrating:
+        migrate.upgrade(migrating)
+    with pytest.raises(NotSupportedError, match="cached plan"):
+        look()
+    look()
 
 
 def test_nothing_is_written_anew_while_somebody_is_in_the_way(at_work: Database, mocker: MockerFixture) -> None:

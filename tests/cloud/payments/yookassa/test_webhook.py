@@ -6,15 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from cloud.http.addresses import parse_networks
 from cloud.http.request_framing import MAX_BODY
+from cloud.orders.models import Payment
 from cloud.payments import inbox
+from cloud.payments.ask_at_once import keep_alone
 from cloud.payments.inbox import Reception
 from cloud.payments.models import StoredNotification
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
 from cloud.payments.status_poller import NEWS
+from cloud.payments.yookassa.notification import parse_notification
 from cloud.processes.app import create_app
 from tests.cloud.tills import WEBHOOK, Till
 from tests.cloud.worlds import World
@@ -79,6 +82,19 @@ def test_news_of_a_payment_we_know_has_it_asked_about_and_so_does_a_repeat(till:
         [kept], payment = till.notifications(), till.world.payment(order_id)
         assert (kept.times, kept.verdict, kept.handled_at) == (times, "asked", till.world.now)
         assert (payment.times_told, payment.told_at, payment.next_check_at) == (times, till.world.now, till.world.now)
+
+
+@pytest.mark.any_database
+def test_who_holds_the_payment_is_not_waited_for_without_a_limit(till: Till) -> None:
+    """A statement sent alone has none at the server, where a pooler stands before it."""
+    database, order_id, now = till.world.database, till.open_payment(), till.world.now
+    told = parse_notification(json.dumps(till.notification(till.provider_id(order_id))).encode())
+    row = dict.fromkeys(("provider", "dedupe_key", "account_id", "our_payment", "body", "verdict"), "")
+    row |= dict.fromkeys(("received_at", "look_at", "handled_at"), now) | {"provider_payment_id": "", "times": 1}
+    with database.engine.begin() as somebody:
+        somebody.execute(update(Payment).values(checks=1))
+        assert keep_alone(database, told, row, now) is None
+    assert till.notifications() == []
 
 
 @pytest.mark.any_database
