@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cloud.courier.broker import BrokerLink
 from cloud.database.base import Base
 from cloud.database.database import Database
+from cloud.database.due import is_due
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 
@@ -79,7 +80,7 @@ def take(tx: Transaction, what: int, owner: str, now: datetime) -> bool:
     lease = tx.session.get(ReaderLease, what, with_for_update=True)
     if lease is None:
         return insert_if_new(tx.connection, ReaderLease, {"id": what, "owner": owner, "until": until})
-    if lease.owner != owner and now < lease.until <= now + timedelta(seconds=LEASE_S):
+    if lease.owner != owner and not is_due(lease.until, now, timedelta(seconds=LEASE_S)):
         return False
     lease.owner, lease.until = owner, until
     return True

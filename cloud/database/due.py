@@ -9,12 +9,20 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
+SLACK = timedelta(minutes=10)
+"""Others write dates, too, by a `now` that is ahead of ours by a blink, or by as long as a step of ours takes."""
+
+
+def latest(now: datetime, longest: timedelta) -> datetime:
+    """The latest date that can be meant where nothing waits longer than `longest`."""
+    return now + longest + SLACK
+
 
 def is_due(at: datetime, now: datetime, longest: timedelta) -> bool:
     """Its time has come, or can never have been meant."""
-    return at <= now or at > now + longest
+    return at <= now or at > latest(now, longest)
 
 
-def due(at: ColumnElement[Any] | InstrumentedAttribute[Any], now: object, beyond: object) -> ColumnElement[bool]:
-    """The same of a column; `beyond` is `now` and the longest wait."""
-    return or_(at <= now, at > beyond)
+def due(at: ColumnElement[Any] | InstrumentedAttribute[Any], now: object, latest_meant: object) -> ColumnElement[bool]:
+    """The same of a column."""
+    return or_(at <= now, at > latest_meant)

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from cloud.database.database import Database, Held
-from cloud.database.due import due
+from cloud.database.due import due, latest
 from cloud.orders import making
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
@@ -145,10 +145,10 @@ class Deadlines:
         return order_id.not_in(self._held) if self._held else true()
 
     def _is_due(self, now: datetime) -> ColumnElement[bool]:
-        return due(Order.due_at, now, now + self._rules.longest_wait)
+        return due(Order.due_at, now, latest(now, self._rules.longest_wait))
 
     def _is_over(self, now: datetime) -> ColumnElement[bool]:
-        return due(Order.return_after, now, now + self._rules.uncertain_grace)
+        return due(Order.return_after, now, latest(now, self._rules.uncertain_grace))
 
     def _soonest(self, now: datetime) -> datetime | None:
         """All that is asked while nothing is due, each second: one look."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.database.base import SERIAL, Base, UtcDateTime
-from cloud.database.due import due, is_due
+from cloud.database.due import due, is_due, latest
 from cloud.database.plain_rows import fresh, plain, table_of
 from cloud.database.transaction import Transaction
 from cloud.orders.tasks import LANE_OF, Lane, Task
@@ -169,8 +169,8 @@ def claim_by(
 def moments(lane: Lane, now: datetime) -> dict[str, Any]:
     """What `IS_OPEN`, `IS_DUE` and `IS_FREE` are asked with."""
     return {
-        "of_lane": lane.value, "now": now, "waits_no_longer": now + LONGEST_WAIT[lane],
-        "held_no_longer": now + LONGEST_LEASE,
+        "of_lane": lane.value, "now": now, "waits_no_longer": latest(now, LONGEST_WAIT[lane]),
+        "held_no_longer": latest(now, LONGEST_LEASE),
     }  # fmt: skip
 
 

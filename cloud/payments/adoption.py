@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
-from cloud.database.due import due
+from cloud.database.due import due, latest
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.accounts import Account
@@ -189,7 +189,7 @@ def _listed(facts: PaymentFacts, account: Account, now: datetime) -> Listed:
 
 def _take(tx: Transaction, now: datetime) -> tuple[Restore, RestoredShop] | None:
     """A shop that is due, held for a while."""
-    is_due = due(RestoredShop.next_at, now, now + LEASE)
+    is_due = due(RestoredShop.next_at, now, latest(now, LEASE))
     wanted = select(RestoredShop).where(RestoredShop.done_at.is_(None), is_due).order_by(RestoredShop.next_at).limit(1)
     shop = tx.session.scalars(wanted.with_for_update(skip_locked=True)).first()
     if shop is None:

@@ -13,7 +13,7 @@ from sqlalchemy import Boolean, Integer, and_, bindparam, exists, func, select, 
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.base import UtcDateTime
 from cloud.database.database import Database
-from cloud.database.due import due
+from cloud.database.due import due, latest
 from cloud.database.plain_rows import plain, table_of
 from cloud.database.transaction import Transaction
 from cloud.orders import paying
@@ -150,7 +150,7 @@ class StatusPoller:
         with self._database.read() as session:
             asked = {"now": now, "beyond": self._beyond(now)}
             waiting = [_waiting(*row) for row in session.connection().execute(_WAITING, asked)]
-            asked = {"now": now, "held_no_longer": now + timedelta(seconds=unplaced.LEASE_S)}
+            asked = {"now": now, "held_no_longer": latest(now, timedelta(seconds=unplaced.LEASE_S))}
             later, is_unplaced = session.connection().execute(_WHAT_ELSE, asked).one()
         again = self._launcher.begin(waiting, now, partial(self._take_due, now))
         if is_unplaced:
@@ -168,7 +168,7 @@ class StatusPoller:
         return [partial(self._check, plain(Payment, row)) for row in taken]
 
     def _beyond(self, now: datetime) -> datetime:
-        return now + max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s))
+        return latest(now, max(LONGEST_WAIT, timedelta(seconds=self._rules.payment_poll_slow_s)))
 
     def _check(self, payment: Payment) -> Store:
         """Ask about one payment."""

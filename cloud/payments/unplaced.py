@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.background.loops import Clock
 from cloud.database.database import Database
-from cloud.database.due import due
+from cloud.database.due import due, latest
 from cloud.database.transaction import Transaction
 from cloud.orders import archive, paying
 from cloud.orders.models import Payment
@@ -84,7 +84,7 @@ class Unplaced:
 
     @staticmethod
     def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:
-        is_due = due(StoredNotification.look_at, now, now + timedelta(seconds=LEASE_S))
+        is_due = due(StoredNotification.look_at, now, latest(now, timedelta(seconds=LEASE_S)))
         unhandled = select(StoredNotification).where(StoredNotification.handled_at.is_(None), is_due)
         first = unhandled.order_by(StoredNotification.our_payment == "", StoredNotification.look_at).limit(AT_ONCE)
         taken = tx.session.scalars(first.with_for_update(skip_locked=True)).all()

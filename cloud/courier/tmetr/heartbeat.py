@@ -13,7 +13,7 @@ from sqlalchemy import or_, select
 from cloud.background.loops import Clock, ThreadPool
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.database import Database
-from cloud.database.due import due, is_due
+from cloud.database.due import due, is_due, latest
 from cloud.database.transaction import Transaction
 from cloud.fleet import presence_history
 from cloud.fleet.models import Control, Device, DeviceLive
@@ -74,8 +74,9 @@ def nobody_is_online(tx: Transaction, now: datetime) -> None:
 
 
 def _take(tx: Transaction, now: datetime, limit: int) -> list[str]:
-    beyond = now + timedelta(seconds=EVERY_S)
-    to_look_at = or_(DeviceLive.look_at.is_(None), due(DeviceLive.look_at, now, beyond))
+    to_look_at = or_(
+        DeviceLive.look_at.is_(None), due(DeviceLive.look_at, now, latest(now, timedelta(seconds=EVERY_S)))
+    )
     wanted = (
         select(DeviceLive)
         .join(Device, Device.device_uuid == DeviceLive.device_uuid)

@@ -13,7 +13,7 @@ from sqlalchemy import Integer, bindparam, func, select, update
 from cloud.background.loops import Clock, ThreadPool
 from cloud.database.base import UtcDateTime
 from cloud.database.database import Database
-from cloud.database.due import due, is_due
+from cloud.database.due import due, is_due, latest
 from cloud.database.transaction import Transaction
 from cloud.orders import receipts
 from cloud.orders.models import Payment
@@ -105,7 +105,7 @@ class Registration:
     @staticmethod
     def _take_due(tx: Transaction, now: datetime, limit: int) -> Sequence[Receipt]:
         lease_until = now + timedelta(seconds=LEASE_S)
-        wanted = {"now": now, "limit": limit, "lease_until": lease_until, "beyond": now + LONGEST_WAIT}
+        wanted = {"now": now, "limit": limit, "lease_until": lease_until, "beyond": latest(now, LONGEST_WAIT)}
         return tx.session.scalars(_TAKE_DUE, wanted).all()
 
     def _follow(self, taken: Receipt) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from cloud.database.database import Database
-from cloud.database.due import due, is_due
+from cloud.database.due import due, is_due, latest
 from cloud.database.plain_rows import insert_if_new
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
@@ -133,7 +133,7 @@ def _spans(session: Session, last: date) -> list[Span]:
 
 def _take(tx: Transaction, now: datetime) -> tuple[ShopKey, Day] | None:
     """The oldest day that is due, under a lease."""
-    wanted = select(Reconciliation).where(due(Reconciliation.next_at, now, now + LONGEST_WAIT))
+    wanted = select(Reconciliation).where(due(Reconciliation.next_at, now, latest(now, LONGEST_WAIT)))
     oldest = wanted.order_by(Reconciliation.day, Reconciliation.id).limit(1).with_for_update(skip_locked=True)
     row = tx.session.scalar(oldest)
     if row is None:

@@ -95,7 +95,7 @@ def test_sessions_that_only_look_leave_it_as_well(
 
     def is_read_only() -> bool:
         with left_behind.read() as session:
-            return str(session.scalar(text("SHOW transaction_read_only"))) == "on"
+            return str(session.scalar(text("SHOW default_transaction_read_only"))) == "on"
 
     assert is_read_only()
     server.become(read_only=False)

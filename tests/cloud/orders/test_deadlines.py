@@ -13,6 +13,7 @@ from cloud.orders import making, order_tasks, outbox
 from cloud.orders.deadlines import DEAF_AT_MOST, DEVICES_REPEAT_WITHIN, Deadlines
 from cloud.orders.locked_order import lock_order
 from cloud.orders.models import Order
+from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim
 from cloud.orders.states import FINAL, Status
 from cloud.orders.tasks import Lane, Task
@@ -265,6 +266,30 @@ def test_a_broker_that_stays_away_stops_no_deadline(world: World) -> None:
     assert world.status(order_id) == "make_pending"
     deadlines.step(world.now)
     assert world.status(order_id) == "make_failed"
+
+
+def test_a_worker_a_blink_behind_another_ends_no_grace(world: World) -> None:
+    """All wake for the same moment, and each goes on with the `now` it woke with."""
+    order_id = world.pay()
+    world.publish(order_id)
+    woken = world.clock.advance(76)
+    ahead = woken + timedelta(milliseconds=1)
+    Deadlines(world.database, world.rules).step(ahead)
+    Deadlines(world.database, world.rules).step(woken)
+    ends = ahead + timedelta(seconds=world.rules.uncertain_grace_s)
+    assert world.order(order_id).return_after == ends
+    assert [row.due_at for row in world.rows(order_id, Task.CANCEL)] == [ends]
+
+
+def test_a_late_payment_is_not_over_to_a_worker_a_blink_behind(world: World) -> None:
+    order_id = world.scan()
+    payment_id = world.start(order_id)
+    world.tell(payment_id, PaymentState.PENDING)
+    world.clock.advance(2000)
+    world.tell(payment_id, PaymentState.HELD)
+    assert world.status(order_id) == "manual_make"
+    Deadlines(world.database, world.rules).step(world.now - timedelta(milliseconds=1))
+    assert world.status(order_id) == "manual_make"
 
 
 def test_a_clock_that_is_set_back_makes_nobody_wait_longer(world: World) -> None:
