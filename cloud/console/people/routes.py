@@ -94,7 +94,7 @@ def show(desk: Desk, member_id: str) -> str:
     roles = users.grantable(desk.person, subject.merchant_id)
     return desk.render(
         "people/show.html", member=member, sessions=live, browser=name_of, roles=roles, machines=machines,
-        manageable=manageable,
+        manageable=manageable, removable=subject.id != desk.person.user_id and member.role in roles,
     )  # fmt: skip
 
 

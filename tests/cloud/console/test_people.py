@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
+
 from cloud.access import users
 from cloud.access.acts import Role
 from cloud.access.models import JournalRow, Membership, User
 from cloud.console.people.texts_ru import RU
+from cloud.database.transaction import Transaction
 from tests.cloud.console.building import FOREIGN, OWN, Console, email_of, post
 
 OWNER, MANAGER, VIEWER = f"owner@{OWN}", f"manager@{OWN}", f"viewer@{OWN}"
@@ -60,6 +63,29 @@ def test_a_role_that_is_taken_counts_from_the_next_request_on(console: Console) 
     post(console.client(OWNER), f"/console/people/{member(console, MANAGER)}/role", take="1")
 
     assert his.get("/console/journal").status_code == 403
+
+
+@pytest.mark.parametrize("elsewhere", ["also at another merchant", "a platform admin"])
+def test_an_owner_removes_who_is_more_than_he_may_manage(console: Console, elsewhere: str) -> None:
+    """Regression: the page hid the button with those for the whole account, though it is about this merchant alone."""
+
+    def make(tx: Transaction) -> None:
+        if elsewhere == "a platform admin":
+            tx.session.get_one(User, console.ids[VIEWER]).is_admin = True
+        else:
+            users.give_role(tx, console.ids[VIEWER], FOREIGN, Role.VIEWER)
+
+    console.cloud.database.transact(make)
+    page = console.client(OWNER).get(f"/console/people/{member(console, VIEWER)}").text
+
+    assert [act for act in ("take", "disable", "reset") if f'data-opens="{act}"' in page] == ["take"]
+    taken_out(console, VIEWER)
+    assert role_of(console, VIEWER) is None
+
+
+def test_nobody_is_offered_to_remove_himself(console: Console) -> None:
+    page = console.client(OWNER).get(f"/console/people/{member(console, OWNER)}").text
+    assert 'data-opens="take"' not in page
 
 
 def test_an_owner_logs_somebody_out_and_disables_him(console: Console) -> None:
