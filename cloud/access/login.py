@@ -1,4 +1,7 @@
-"""Logging in, step by step, and showing again who one is. Passwords are compared outside transactions."""
+"""Logging in, step by step, and showing again who one is.
+
+Passwords are compared outside transactions; what is then written asks whether it is still the one that was compared.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,25 +69,30 @@ class Login:
 
     def change_password(self, person: Person, old: str, new: str) -> str:
         """What is wrong with the new one, "" when it is changed. Raises `Refused` for a wrong old one."""
-        self._fits_password(person, old)
+        stored = self._fits_password(person, old)
         problem = passwords.problem(new, person.email)
         if not problem:
             fresh = passwords.hash_of(new)
-            self._database.transact(self._change, person, fresh)
+            self._database.transact(self._change, person, stored, fresh)
         return problem
 
-    def _change(self, tx: Transaction, person: Person, fresh: str) -> None:
+    def _change(self, tx: Transaction, person: Person, stored: str, fresh: str) -> None:
         now = self._clock()
+        _still_fits(tx, person.user_id, stored)
+        if sessions.again(tx.session, person.session_id, now) is None:
+            raise Refused("wrong")
         users.set_password(tx, person.user_id, fresh, now, keep=person.session_id)
         record(tx, Entry("password", Author.of(person), Subject("user", person.user_id)), now)
 
-    def _fits_password(self, person: Person, password: str) -> None:
+    def _fits_password(self, person: Person, password: str) -> str:
+        """What is stored of the password that fitted. Raises `Refused`."""
         counted = count(self._database, throttle.keys_of_session(person.session_id), self._clock())
         with self._database.read() as session:
             stored = session.get_one(User, person.user_id).password
         if not self._fits(password, stored, counted):
             raise Refused("wrong")
         self._database.transact(throttle.succeeded, counted)
+        return stored
 
     def _fits(self, password: str, stored: str, counted: Try) -> bool:
         """Whether it is this password. Who is not looked at now has not failed."""
@@ -110,11 +118,19 @@ class Login:
 
     def _begin(self, tx: Transaction, user: User, counted: Try, address: str, agent: str, complete: bool) -> str:
         now = self._clock()
+        _still_fits(tx, user.id, user.password)
         author = Author(user.id, user.name or user.email, address)
         record(tx, Entry("login", author, Subject("user", user.id)), now)
         token = sessions.begin(tx, user, address, agent, now, complete=complete)
         (throttle.succeeded if complete else throttle.give_back)(tx, counted)  # after the user: as who takes a code
         return token
+
+
+def _still_fits(tx: Transaction, user_id: str, stored: str) -> None:
+    """Hold the user, whose password fitted this. Raises `Refused` for one who was reset or disabled meanwhile."""
+    user = tx.session.get_one(User, user_id, with_for_update=True)
+    if user.password != stored or user.disabled_at is not None:
+        raise Refused("wrong")
 
 
 def count(database: Database, keys: tuple[str, ...], now: datetime) -> Try:

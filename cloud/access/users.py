@@ -79,16 +79,17 @@ def invite(tx: Transaction, user_id: str, now: datetime) -> str:
     return token
 
 
-def invited(session: Session, token: str, now: datetime) -> User | None:
-    """Whose invitation this is; None for one that is unknown, used or too old."""
-    user = session.scalar(select(User).where(User.invitation == hashed(token)))
+def invited(session: Session, token: str, now: datetime, *, holds: bool = False) -> User | None:
+    """Whose invitation this is, held if asked; None for one that is unknown, used or too old."""
+    query = select(User).where(User.invitation == hashed(token))
+    user = session.scalar(query.with_for_update() if holds else query)
     fresh = user is not None and user.invited_until is not None and user.invited_until > now
     return user if fresh and user is not None and user.disabled_at is None else None
 
 
 def take_invitation(tx: Transaction, token: str, password_hash: str, now: datetime) -> User | None:
     """Set his password and end every session he has; None where the link is worth nothing (any more)."""
-    user = invited(tx.session, token, now)
+    user = invited(tx.session, token, now, holds=True)
     if user is None:
         return None
     set_password(tx, user.id, password_hash, now)
