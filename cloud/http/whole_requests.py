@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -29,7 +29,9 @@ LEAVE_S = 2
 """For the other side to take our last words."""
 AT_ONCE = 64 * 1024
 LARGE_ONES = 8
-"""Requests longer than most may be, from their heads to their answers; who brings one more comes again."""
+"""Requests longer than most may be, from their heads to their answers. One more takes the place of an unfinished one;
+where all are being answered, its sender comes again.
+"""
 _SAYS = {
     100: b"HTTP/1.1 100 Continue\r\n\r\n",
     408: b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
@@ -183,21 +185,29 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         except TooLarge as error:
             conn.say(error.status)
             return self._leave
-        if conn.incoming.is_large and conn not in self._large:
-            if len(self._large) >= LARGE_ONES:
-                conn.say(503)
-                return self._leave
-            self._large.add(conn)
         if whole is not None:
             conn.request = whole
             return self._serve
-        if conn.incoming.expects:
-            conn.incoming.expects = False
-            conn.say(100)
         if conn.incoming.forwarded_for is not None:
             sender = client_address(conn.client[0], conn.incoming.forwarded_for, self.proxies)
             conn.home = home_of(str(sender)) if sender is not None else conn.home
+        if conn.incoming.is_large and conn not in self._large:
+            if not self._has_room_for(conn):
+                conn.say(503)
+                return self._leave
+            self._large.add(conn)
+        if conn.incoming.expects:
+            conn.incoming.expects = False
+            conn.say(100)
         return None
+
+    def _has_room_for(self, large: Connection) -> bool:
+        """Of the large ones too, who has most loses the oldest: a head costs nothing, and all would be taken by one."""
+        unfinished = [conn for conn in self.pending_conns if conn in self._large]
+        if len(self._large) >= LARGE_ONES and unfinished:
+            busiest = _busiest([*unfinished, large])
+            self._end(next(conn for conn in unfinished if conn.home == busiest), self.pending_conns)
+        return len(self._large) < LARGE_ONES
 
     def _serve(self, conn: Connection) -> None:
         self.enqueue_req(conn)
@@ -234,7 +244,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _let_one_go(self) -> None:
         """Who has most, loses one: first what is unfinished, the oldest first."""
         kinds = (self.pending_conns, self.keepalived_conns, self._leaving)
-        [(busiest, _)] = Counter(conn.home for conn in chain(*kinds)).most_common(1)
+        busiest = _busiest(chain(*kinds))
         for where in kinds:
             for conn in where:
                 if conn.home == busiest:
@@ -251,3 +261,9 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.nr_conns -= 1
         self._large.discard(conn)
         conn.close()
+
+
+def _busiest(connections: Iterable[Connection]) -> str:
+    """Whose home has most of them; the first one's, where several have as many."""
+    [(home, _)] = Counter(conn.home for conn in connections).most_common(1)
+    return home

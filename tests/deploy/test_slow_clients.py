@@ -100,10 +100,10 @@ def test_requests_that_come_together_are_all_answered(doors: Doors) -> None:
 def test_of_large_requests_there_is_room_for_a_few_and_for_others_later(doors: Doors) -> None:
     begun, body = FILE % (2 * MAX_BODY), b"x" * (2 * MAX_BODY)
     with ExitStack() as closing:
+        oldest = closing.enter_context(Client(doors.port, begun))
+        assert is_healthy(doors)  # by now it knows of it
         clients = [closing.enter_context(Client(doors.port, begun)) for _ in range(LARGE_ONES)]
-        assert is_healthy(doors)  # by now it knows of them
-        with Client(doors.port, begun) as one_more:
-            assert one_more.statuses(1) == [503]
+        assert oldest.statuses(1) == [408]
         for client in clients:
             client.say(body)
             assert client.statuses(1) == [413], "whole; and of a stranger, whom the application lets send no file"
