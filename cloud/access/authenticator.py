@@ -97,8 +97,8 @@ def read(text: str) -> Answer:
         json_text.check_depth(client)
         data = parse_client_data_json(client)
         handle = told["response"].get("userHandle") or ""
-        answer = Answer(told, str(told["id"])[: LONGEST_CREDENTIAL + 1], text_of(data.challenge),
-                        base64url_to_bytes(handle).hex())  # fmt: skip
+        credential = text_of(base64url_to_bytes(told["id"]))  # whatever else it holds, databases may not take
+        answer = Answer(told, credential, text_of(data.challenge), base64url_to_bytes(handle).hex())
     except _BAD as error:
         raise NotValid(f"not to be read: {type(error).__name__}") from None
     if data.cross_origin or len(answer.credential) > LONGEST_CREDENTIAL:

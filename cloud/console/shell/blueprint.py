@@ -19,7 +19,7 @@ from cloud.console.shell.desk import NeedsConfirmation
 from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import Errors
 from cloud.console.shell.frame import Frame
-from cloud.console.shell.guard import Guard
+from cloud.console.shell.guard import Guard, no_zeros
 from cloud.console.shell.key_entrance import KeyEntrance
 from cloud.console.shell.room import Room
 from cloud.console.shell.sso_entrance import SsoEntrance
@@ -56,6 +56,7 @@ def create_blueprint(cloud: Cloud, visitor: Callable[[], str], rooms: Sequence[R
     vault = Vault(cloud.settings.secret_key, cloud.settings.old_secret_keys)
     blueprint.record_once(lambda state: _prepare(state, cloud.settings, csrf))
     blueprint.before_request(guard.no_strangers)
+    blueprint.before_request(no_zeros)
     blueprint.after_request(_protect)
     blueprint.after_request(guard.know_browser)
     blueprint.register_error_handler(HTTPException, errors.known)

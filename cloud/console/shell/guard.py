@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from flask import Response, g, redirect, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access import sessions
@@ -167,6 +168,12 @@ class Guard:
         elif not person.may(act, subject.merchant_id, subject.device_uuid):
             knows = person.is_admin or any(one.merchant_id == subject.merchant_id for one in person.held)
             raise Forbidden if knows else NotFound  # of a stranger's things not even that they are
+
+
+def no_zeros() -> None:
+    """Nobody types a zero byte, and PostgreSQL takes none, be it to keep or to look for."""
+    if any("\0" in text for text in chain([request.path], *request.values.items(multi=True))):
+        raise BadRequest
 
 
 def to_login(*, half: bool) -> BaseResponse:

@@ -308,3 +308,12 @@ def test_what_is_shown_without_a_desk_is_in_the_language_of_the_account(console:
     for nothing in ("/console/none", "/console/orders/none"):
         assert '<html lang="ru"' in client.get(nothing, headers=english).text
     assert '<html lang="en"' in console.client().get("/console/login", headers=english).text
+
+
+def test_a_zero_byte_is_malformed_wherever_it_stands(console_on_each: Console) -> None:
+    """Regression: PostgreSQL takes none, and any stranger's login was a page that failed, with a traceback."""
+    stranger, owner = console_on_each.client(), console_on_each.client(OWNER)
+    assert send(stranger, "/console/login", email="a\0@example.com", password=PASSWORD) == "400"
+    assert send(owner, f"/console/machines/{DEVICE}/note", note="a\0b") == "400"
+    for asked in ("journal?who=a%00", "orders/a%00", "people?a%00=b"):
+        assert owner.get(f"/console/{asked}").status_code == 400, asked

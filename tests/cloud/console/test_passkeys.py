@@ -1,5 +1,6 @@
 """Passkeys over HTTP, with an authenticator in software: what it lets in to, and every lie that is refused."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -300,6 +301,17 @@ def test_what_is_no_answer_is_refused_quietly(console: Console, bad: str) -> Non
     client = console.client(OWNER)
     assert post(client, "/console/account/passkeys", passkey=bad).status_code == 303
     assert keys(console) == []
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", ["\0", "\ud800"], ids=["a zero byte", "half a letter"])
+def test_a_key_of_a_name_that_no_database_takes_is_refused_quietly(
+    console: Console, key: SoftwareKey, name: str
+) -> None:
+    """Regression: it was looked for as it was sent, and the page failed."""
+    browser = console.client()
+    told = json.loads(key.show(asked(browser, "/console/passkey/enter")))
+    assert send(browser, "/console/login", passkey=json.dumps(told | {"id": name})) == "400"
 
 
 def test_a_code_for_totp_and_a_key_live_side_by_side(console: Console, key: SoftwareKey) -> None:
