@@ -35,6 +35,8 @@ class Bots:
         return room
 
     def _telegram(self, token: str, method: str) -> ResponseReturnValue:
+        if ":" not in token:
+            return jsonify(ok=False, error_code=404, description="Not Found"), 404
         if token != self.token:
             return jsonify(ok=False, error_code=401, description="Unauthorized"), 401
         said: dict[str, Any] = json_text.decode(request.get_data(), dict[str, Any])

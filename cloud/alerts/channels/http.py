@@ -31,6 +31,11 @@ class Answer:
     retry_after_s: float | None = None
 
 
+def token_refused(answer: Answer) -> NotNow:
+    """A bot's token is ours and changed with a restart: no chat is to blame, so none is refused."""
+    return NotNow(AGAIN_S, f"the bot's token is refused (HTTP {answer.status})")
+
+
 class _PublicPool(HTTPConnectionPool):
     ConnectionCls = PublicConnection
 

@@ -1,11 +1,14 @@
-"""The bot API of the messenger MAX (platform-api.max.ru): messages with buttons, changed in place."""
+"""The bot API of the messenger MAX (platform-api.max.ru): messages with buttons, changed in place.
+
+A dead token is 401; 404 is a chat or a message that is not there.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from cloud.alerts.channels.http import AGAIN_S, Answer, Http
+from cloud.alerts.channels.http import AGAIN_S, Answer, Http, token_refused
 from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown
 
 LONGEST_TEXT = 3900
@@ -49,7 +52,9 @@ class MaxMessenger:
             return Delivered(str(body.get("mid", "")))
         if answer.status == 429:
             return NotNow(answer.retry_after_s or AGAIN_S, "too many messages")
-        if answer.status in {400, 401, 403, 404}:
+        if answer.status == 401:
+            return token_refused(answer)
+        if answer.status in {400, 403, 404}:
             return Refused(str(answer.body.get("message", ""))[:120] or f"HTTP {answer.status}")
         return Unknown(f"HTTP {answer.status}")
 

@@ -1,7 +1,8 @@
 """Telegram's bot API. Its address and a proxy are settings: in some countries it cannot be reached directly.
 
 Its answers say more than a status: how long to wait (`retry_after`), and that a group has become a supergroup with
-another number (`migrate_to_chat_id`). Both are obeyed.
+another number (`migrate_to_chat_id`). Both are obeyed. A token that is dead (401) or no token at all (404) says nothing
+of the chat, which is missing with 400.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.alerts.channels.http import AGAIN_S, Answer, Http
+from cloud.alerts.channels.http import AGAIN_S, Answer, Http, token_refused
 from cloud.alerts.channels.sender import Address, Delivered, Letter, Moved, NotNow, Refused, Sending, Unknown
 
 LONGEST_TEXT = 4000
@@ -57,7 +58,9 @@ class Telegram:
             return Moved(str(parameters["migrate_to_chat_id"]))
         if answer.status == 429:
             return NotNow(float(parameters.get("retry_after", answer.retry_after_s or AGAIN_S)), "too many messages")
-        if answer.status in {400, 401, 403, 404}:
+        if answer.status in {401, 404}:
+            return token_refused(answer)
+        if answer.status in {400, 403}:
             return Refused(_description(answer)[:120] or f"HTTP {answer.status}")
         return Unknown(f"HTTP {answer.status}")
 

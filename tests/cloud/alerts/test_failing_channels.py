@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Unknown
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.telegram import Telegram
@@ -47,6 +48,34 @@ def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sql
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
     desk.pass_time(400)
     assert ("channel_broken", "resolved") in {(kind, state) for kind, _, state in desk.incidents()}
+
+
+@pytest.mark.parametrize(("kind", "dead"), [("telegram", "7:revoked"), ("telegram", "none"), ("max", "revoked")])
+def test_while_our_token_is_dead_alerts_wait_for_the_restart(sqlite_desk: Desk, kind: str, dead: str) -> None:
+    """Regression: each channel was broken for ever, until a person had sent a test there."""
+    desk = sqlite_desk
+    channel = desk.channel(kind)
+    desk.channel("email", "ops@example.org")
+    accepted, url = desk.senders[kind], desk.messengers.address
+    desk.senders[kind] = Telegram(dead, url, Http()) if kind == "telegram" else MaxMessenger(dead, f"{url}/max", Http())
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(900)
+    assert desk.broken(channel) == (None, "")
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
+    assert subjects == ["🔴 Автомат не на связи: m-001", f"🔴 Канал «{kind} of ours» не принимает сообщения"]
+    desk.senders[kind] = accepted
+    desk.pass_time(600)
+    assert [message.text[:1] for message in desk.messages()] == ["🔴"]
+
+
+def test_a_chat_that_is_not_there_breaks_its_channel(sqlite_desk: Desk) -> None:
+    """With a token that is good MAX says 404 of the chat."""
+    channel = sqlite_desk.channel("max", "-77")
+    elsewhere = f"{sqlite_desk.messengers.address}/nowhere"
+    sqlite_desk.senders["max"] = MaxMessenger(sqlite_desk.messengers.token, elsewhere, Http())
+    sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
+    sqlite_desk.pass_time(30)
+    assert sqlite_desk.broken(channel)[1] == "HTTP 404"
 
 
 def test_a_channel_whose_last_message_was_withdrawn_is_not_failing(sqlite_desk: Desk) -> None:
