@@ -69,8 +69,13 @@ class _Job:
     revision: int
     unstable: bool
     ref: str
-    digest: Sequence[Sending] = ()
-    """Other tasks that this one letter does as well."""
+    digest: Sequence["_Job"] = ()
+    """Others that this one letter does as well: each with what it says of its own trouble."""
+
+    @property
+    def parts(self) -> Sequence["_Job"]:
+        """All that is done when it has arrived."""
+        return (self, *self.digest)
 
 
 class Notifier:
@@ -142,9 +147,10 @@ class Notifier:
             incident, telling.word, reader, sending.key, now, buttons,
             repeated=sending.may_have_arrived and not telling.is_change,
         )  # fmt: skip
+        telling = replace(telling, held=message.held and not telling.is_change)  # a digest changes no message
         return _Job(
-            sending, channel.id, channel.kind, self._address(channel), said, replace(telling, held=message.held),
-            incident.revision, incident.unstable, message.ref,
+            sending, channel.id, channel.kind, self._address(channel), said, telling, incident.revision,
+            incident.unstable, message.ref,
         )  # fmt: skip
 
     def _once(self, message: AlertMessage, channel: Channel, sending: Sending) -> _Job:
@@ -175,7 +181,7 @@ class Notifier:
         text = "\n".join([reader.say("digest.title"), "", *lines]) + _mark(channel, first.sending)
         facts = {"purpose": "digest", "incidents": [dict(job.letter.facts) for job in held]}
         said = Letter(first.sending.key, subject, text, f"{self._console_url}/alerts", facts=facts)
-        return replace(first, letter=said, digest=[job.sending for job in held[1:]])
+        return replace(first, letter=said, digest=held[1:])
 
     def _sender_of(self, job: _Job) -> Callable[[], None]:
         def send() -> None:
@@ -197,10 +203,12 @@ class Notifier:
         if channel is None:
             return
         _log_delivery(tx, job, outcome, now)
-        for sending in (job.sending, *job.digest):
-            message = tx.session.get(AlertMessage, sending.message_id)
-            if message is not None and sendings.is_held(tx, sending.key, self._owner):
-                _settle_one(tx, message, channel, sending, job, outcome, now)
+        if isinstance(outcome, Delivered) and job.digest:
+            outcome = Delivered()  # a digest speaks of others too: it is not changed later
+        for each in job.parts:
+            message = tx.session.get(AlertMessage, each.sending.message_id)
+            if message is not None and sendings.is_held(tx, each.sending.key, self._owner):
+                _settle_one(tx, message, channel, each, outcome, now)
 
     def _reader(self, channel: Channel) -> Reader:
         return Reader(channel.language, ZoneInfo(channel.zone), self._console_url)
@@ -228,12 +236,12 @@ def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]
         is_failing = channel.failing_since is not None
         waits = (now + TURN, now + LONGEST_ASKED_FOR)
         failed_until = sendings.failed_until(tx, channel_id, *waits) if is_failing else None
-        others = sendings.number_held(tx, channel_id, now) - sum(1 + len(job.digest) for job in its)
+        others = sendings.number_held(tx, channel_id, now) - sum(len(job.parts) for job in its)
         room = 0 if failed_until is not None else max(0, (1 if is_failing else OF_A_CHANNEL_AT_ONCE) - others)
         begun += its[:room]
         # what has failed comes after the others: it may be to blame itself
         again = failed_until - TURN if failed_until is not None else now + TURN
-        for sending in (each for job in its[room:] for each in (job.sending, *job.digest)):
+        for sending in (each.sending for job in its[room:] for each in job.parts):
             message = tx.session.get_one(AlertMessage, sending.message_id)
             if is_failing:
                 _try_later(tx, message, sending, now, again, "", undone=True)
@@ -243,17 +251,12 @@ def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]
 
 
 def _settle_one(
-    tx: Transaction,
-    message: AlertMessage,
-    channel: Channel,
-    sending: Sending,
-    job: _Job,
-    outcome: Outcome,
-    now: datetime,
+    tx: Transaction, message: AlertMessage, channel: Channel, job: _Job, outcome: Outcome, now: datetime
 ) -> None:
+    sending = job.sending
     match outcome:
         case Delivered(ref):
-            _mark_told(message, job, "" if job.digest else ref, now)
+            _mark_told(message, job, ref, now)
             sendings.settle(tx, message, sending.key, now)
             channel.works_again()
         case Moved(to):
@@ -295,7 +298,7 @@ def _mark_told(message: AlertMessage, job: _Job, ref: str, now: datetime) -> Non
     message.changed_at, message.held = now, False
     if not job.telling.is_change:
         message.told_at, message.ref = now, ref
-        message.can_change = not job.digest
+        message.can_change = bool(ref)
     elif ref:
         message.ref = ref
 

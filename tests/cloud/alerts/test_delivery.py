@@ -172,6 +172,38 @@ def test_what_happened_in_quiet_hours_is_one_digest(sqlite_desk: Desk) -> None:
     assert [line[:1] for line in digest.text.splitlines()[2:]] == ["🔴", "🔴"]
 
 
+def test_a_digest_tells_each_trouble_by_its_own_word(sqlite_desk: Desk) -> None:
+    """Regression: all were marked with the first one's: one that was new was said to come and go at the next look."""
+    desk = sqlite_desk
+    desk.channel("email", "ops@example.org", quiet_begin=time(13), quiet_end=time(16))  # it is noon in Moscow
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(5400, every=300)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(1800, every=300)
+    desk.presence(OTHER_DEVICE, online=False)
+    desk.pass_time(4 * 3600, every=300)
+    _, digest = desk.messages("ops@example.org")
+    assert [line[:1] for line in digest.text.splitlines()[2:4]] == ["🟢", "🔴"]
+    desk.presence(OTHER_DEVICE, online=True)
+    desk.pass_time(3600, every=300)
+    subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")[2:]]
+    assert subjects == [f"🟢 Устранено: Автомат не на связи: {OTHER_DEVICE}"]
+
+
+def test_a_digest_changes_no_message(sqlite_desk: Desk) -> None:
+    """Regression: what was to be repeated after the quiet hours, and ended in them, overwrote the first one's."""
+    desk = sqlite_desk
+    desk.channel(quiet_begin=time(16), quiet_end=time(20))  # it is noon in Moscow
+    for device in (DEVICE, OTHER_DEVICE):
+        desk.presence(device, online=False)
+    desk.pass_time(5 * 3600, every=300)
+    for device in (DEVICE, OTHER_DEVICE):
+        desk.presence(device, online=True)
+    desk.pass_time(4 * 3600, every=300)
+    told = [message.text.splitlines()[0] for message in desk.messages()]
+    assert told == [f"🟢 Устранено: Автомат не на связи: {device}" for device in (DEVICE, OTHER_DEVICE)]
+
+
 def test_over_goes_only_where_open_went(sqlite_desk: Desk) -> None:
     sqlite_desk.channel("email", "early@example.org")
     sqlite_desk.presence(DEVICE, online=False)
