@@ -75,9 +75,8 @@ def _listing(ready_made: Callable[[], Cloud]) -> click.Command:
                 for channel in session.scalars(select(Channel).order_by(Channel.merchant_id, Channel.created_at)):
                     attempts = select(Delivery.result).where(Delivery.channel_id == channel.id)
                     tried = ", ".join(session.scalars(attempts.order_by(Delivery.id.desc()).limit(LAST_ATTEMPTS)))
-                    state = f"broken ({channel.broken_why})" if channel.broken_since else "ok"
                     owner = channel.merchant_id or WHOLE_SERVICE
-                    click.echo(f"{channel.id}  {owner}  {channel.kind}  {channel.name}  {state}  {tried}")
+                    click.echo(f"{channel.id}  {owner}  {channel.kind}  {channel.name}  {_state(channel)}  {tried}")
         finally:
             cloud.close()
 
@@ -152,6 +151,14 @@ def _act(ready_made: Callable[[], Cloud], act: Callable[[Cloud], object]) -> Non
         _fail(f"there is none of this id: {error}")
     finally:
         cloud.close()
+
+
+def _state(channel: Channel) -> str:
+    if channel.broken_since is not None:
+        return f"broken ({channel.broken_why})"
+    if channel.failing_since is not None:
+        return f"nothing arrives since {channel.failing_since:%Y-%m-%d %H:%M}Z ({channel.failing_why})"
+    return "ok"
 
 
 def _line(row: IncidentRow, reader: Reader, now: datetime) -> str:

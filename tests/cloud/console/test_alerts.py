@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import update
 
+from cloud.alerts import channel_settings
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
 from cloud.alerts.rule_settings import rules_of
 from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 from cloud.console.alerts.where_to_act import PLACES
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from tests.cloud.alerts.test_words import FACTS
 from tests.cloud.console.building import OWN, Console, post
@@ -64,6 +66,35 @@ def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
     page = console.client(f"owner@{OWN}").get(address, headers={"Accept-Language": "en"}).text
     since = (console.clock.now - TERMS[Kind.OFFLINE].pending).astimezone(ZoneInfo("Asia/Vladivostok"))
     assert f"No word from it since {since:%H:%M}" in html.unescape(page)
+
+
+@pytest.mark.parametrize(
+    ("language", "badge", "line"),
+    [
+        ("en", "nothing arrives", r"Nothing has arrived since .+: no connection\. We go on trying\."),
+        ("ru", "не доходит", r"Сообщения не доходят с .+: no connection\. Пробуем дальше\."),
+    ],
+)
+def test_a_channel_that_nothing_reaches_is_not_said_to_work(
+    console: Console, language: str, badge: str, line: str
+) -> None:
+    """Regression: it was green while an alert about it was open, and no page said why."""
+    terms = channel_settings.ChannelTerms("telegram", "ours", "-100500")
+    channel, _ = console.cloud.database.transact(
+        channel_settings.add, OWN, terms, console.world.vault, console.clock.now
+    )  # fmt: skip
+
+    def fail(tx: Transaction) -> None:
+        held = channel_settings.of_id(tx, channel.id)
+        held.failing_since, held.failing_why = console.clock.now, "no connection"
+
+    console.cloud.database.transact(fail)
+    pages = [
+        html.unescape(console.client(f"owner@{OWN}").get(address, headers={"Accept-Language": language}).text)
+        for address in ("/console/alerts/channels", f"/console/alerts/channels/{channel.id}")
+    ]
+    assert f'<span class="badge warn">{badge}</span>' in pages[0]
+    assert re.search(line, pages[1])
 
 
 @pytest.mark.parametrize("wrong", ["nan", "inf", "-1e999", "soon"])
