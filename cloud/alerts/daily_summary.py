@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from cloud.alerts.channel_settings import once
 from cloud.alerts.incident import LIVE
 from cloud.alerts.models import Channel, DailySummary, IncidentRow
+from cloud.alerts.store import IS_KNOWN
 from cloud.alerts.wording import Reader
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -74,8 +75,9 @@ class DailySummaries:
         is_now, before = (day_of(tx.session, merchant.id, each, local) for each in (day, day - timedelta(days=7)))
         live = [state.value for state in LIVE]
         troubles = select(func.count()).where(
-            IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live), IncidentRow.group_id == ""
-        )
+            IncidentRow.merchant_id == merchant.id, IncidentRow.state.in_(live), IncidentRow.group_id == "",
+            IS_KNOWN,
+        )  # fmt: skip
         open_ones = tx.session.scalar(troubles) or 0
         for channel in channels:
             reader = Reader(channel.language, local, self._console_url)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
-
 from cloud.alerts import sendings
 from cloud.alerts.buttons import ButtonSeal, Press
 from cloud.alerts.channels.sender import (
@@ -29,7 +27,7 @@ from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
 from cloud.alerts.sendings import Sending
-from cloud.alerts.store import IS_KNOWN, incident_of, listener_of, told_of
+from cloud.alerts.store import incident_of, known, listener_of, told_of
 from cloud.alerts.telling import Telling, Word, tell
 from cloud.alerts.wording import Reader, letter, one_line
 from cloud.background.loops import Clock, ThreadPool
@@ -118,7 +116,7 @@ class Notifier:
             return None
         if message.incident_id is None:
             return self._once(message, channel, sending)
-        row = tx.session.scalar(select(IncidentRow).where(IncidentRow.id == message.incident_id, IS_KNOWN))
+        row = known(tx.session, message.incident_id)
         telling = tell(incident_of(row), listener_of(channel), told_of(message), now) if row is not None else None
         if row is None or telling is None or channel.broken_since is not None:
             sendings.withdraw(tx, message, sending.key, now)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import IncidentRow, Mute
-from cloud.alerts.store import incident_of, write
+from cloud.alerts.store import IS_KNOWN, incident_of, write
 from cloud.database.transaction import Transaction
 
 SNOOZE = timedelta(hours=1)
@@ -60,7 +60,7 @@ def muted(session: Session, merchant_id: str, device_uuid: str) -> dict[str, str
 
 
 def _live(tx: Transaction, incident_id: str) -> Incident:
-    row = tx.session.scalar(select(IncidentRow).where(IncidentRow.id == incident_id).with_for_update())
+    row = tx.session.scalar(select(IncidentRow).where(IncidentRow.id == incident_id, IS_KNOWN).with_for_update())
     if row is None:
         raise NoSuchIncident(incident_id)
     incident = incident_of(row)

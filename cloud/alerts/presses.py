@@ -15,8 +15,8 @@ from cloud.alerts.buttons import ButtonSeal, NotOurs, Press, Pressed
 from cloud.alerts.channels.http import Answer
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.telegram import Telegram
-from cloud.alerts.models import Channel, IncidentRow
-from cloud.alerts.store import subject_of
+from cloud.alerts.models import Channel
+from cloud.alerts.store import known, subject_of
 from cloud.alerts.wording import SENTENCES
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -156,7 +156,7 @@ class Presses:
     def _acted(self, tx: Transaction, said: Update, pressed: Pressed, now: datetime) -> str:
         user_id = people.who_is(tx, self._bot.messenger, said.user)
         person = sessions.elsewhere(tx.session, user_id, now) if user_id else None
-        row = tx.session.get(IncidentRow, pressed.incident_id)
+        row = known(tx.session, pressed.incident_id)
         if person is None or row is None:
             return "said.stranger"
         subject = subject_of(row)

@@ -31,6 +31,11 @@ def open_incidents(session: Session, now: datetime) -> dict[str, Incident]:
     return {row.fingerprint: incident_of(row) for row in rows}
 
 
+def known(session: Session, incident_id: str) -> IncidentRow | None:
+    """The one of this id; none of a kind that this program does not know."""
+    return session.scalar(select(IncidentRow).where(IncidentRow.id == incident_id, IS_KNOWN))
+
+
 def incident_of(row: IncidentRow) -> Incident:
     """The incident as the rules know it."""
     return Incident(

@@ -14,7 +14,7 @@ from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.incident import LIVE
 from cloud.alerts.kinds import PLATFORM
 from cloud.alerts.models import Channel, Delivery, IncidentRow
-from cloud.alerts.store import incident_of
+from cloud.alerts.store import IS_KNOWN, incident_of
 from cloud.alerts.wording import SENTENCES, Reader, title_of
 from cloud.fleet.models import Merchant
 from cloud.fleet.vault import Vault
@@ -114,7 +114,7 @@ def _telling(ready_made: Callable[[], Cloud]) -> click.Command:
         try:
             with cloud.database.read() as session:
                 live = IncidentRow.state.in_([state.value for state in LIVE])
-                rows = session.scalars(select(IncidentRow).where(live).order_by(IncidentRow.since)).all()
+                rows = session.scalars(select(IncidentRow).where(live, IS_KNOWN).order_by(IncidentRow.since)).all()
             now, reader = cloud.clock(), Reader(language, ZoneInfo("UTC"), "")
         finally:
             cloud.close()

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.alerts.incident import LIVE, Incident, State
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Mute
-from cloud.alerts.store import incident_of, subject_of
+from cloud.alerts.store import IS_KNOWN, incident_of, known, subject_of
 from cloud.console.shell.paging import Key, Listed, newest_first
 from cloud.console.shell.room import Kind as KindOfThing
 from cloud.fleet.models import Merchant
@@ -21,7 +20,7 @@ MOST_OPEN, MOST_ATTEMPTS = 200, 50
 
 
 def _incident(session: Session, incident_id: str) -> Subject | None:
-    row = session.get(IncidentRow, incident_id)
+    row = known(session, incident_id)
     return None if row is None else subject_of(row)
 
 
@@ -45,7 +44,10 @@ class Said:
 
 def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
     """What is wrong now, worst and newest first; what a crowd stands for is told with the crowd."""
-    live = _seen(scope).where(IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "")
+    live = select(IncidentRow).where(
+        scope.where(IncidentRow.merchant_id, IncidentRow.subject), IS_KNOWN,
+        IncidentRow.state.in_([state.value for state in LIVE]), IncidentRow.group_id == "",
+    )  # fmt: skip
     found = [incident_of(row) for row in session.scalars(live.order_by(IncidentRow.since.desc()).limit(MOST_OPEN))]
     return sorted(found, key=lambda each: _urgency(each), reverse=True)
 
@@ -53,7 +55,7 @@ def open_incidents(session: Session, scope: Scope) -> Sequence[Incident]:
 def past_incidents(session: Session, scope: Scope, after: Key | None) -> Listed[Incident]:
     """What is over, newest first."""
     asked = select(IncidentRow, IncidentRow.opened_at.label("at"), IncidentRow.id.label("id")).where(
-        scope.where(IncidentRow.merchant_id, IncidentRow.subject),
+        scope.where(IncidentRow.merchant_id, IncidentRow.subject), IS_KNOWN,
         IncidentRow.state == State.RESOLVED.value, IncidentRow.opened_at.is_not(None), IncidentRow.group_id == "",
     )  # fmt: skip
     rows, more = newest_first(session, asked, IncidentRow.opened_at, IncidentRow.id, after)
@@ -62,7 +64,7 @@ def past_incidents(session: Session, scope: Scope, after: Key | None) -> Listed[
 
 def incident(session: Session, incident_id: str) -> Incident:
     """The one of this id. Raises `NoResultFound`."""
-    return incident_of(session.get_one(IncidentRow, incident_id))
+    return incident_of(session.scalars(select(IncidentRow).where(IncidentRow.id == incident_id, IS_KNOWN)).one())
 
 
 def told_about(session: Session, incident_id: str) -> Sequence[Said]:
@@ -98,10 +100,6 @@ def mutes(session: Session, scope: Scope, now: datetime) -> Sequence[Mute]:
     """Maintenance under way."""
     asked = select(Mute).where(scope.where(Mute.merchant_id, Mute.device_uuid), Mute.until > now)
     return session.scalars(asked.order_by(Mute.until)).all()
-
-
-def _seen(scope: Scope) -> Select[Any]:
-    return select(IncidentRow).where(scope.where(IncidentRow.merchant_id, IncidentRow.subject))
 
 
 def _urgency(incident: Incident) -> tuple[int, datetime]:

@@ -1,12 +1,14 @@
 """`coffee-cloud alerts`, for who has no console at hand."""
 
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import NotNow
+from cloud.alerts.models import IncidentRow
 from cloud.cli import main
 from tests.cloud.alerts.desk import Acting, Desk
-from tests.cloud.worlds import SECRET_KEY
+from tests.cloud.worlds import DEVICE, SECRET_KEY
 
 
 def alerts(desk: Desk, *words: str) -> Result:
@@ -24,3 +26,18 @@ def test_a_channel_that_nothing_reaches_is_not_listed_as_good(sqlite_desk: Desk)
     sqlite_desk.pass_time(30)
     since = f"{sqlite_desk.world.now:%Y-%m-%d %H:%M}Z"
     assert f"nothing arrives since {since} (no connection)" in alerts(sqlite_desk, "channels").output
+
+
+def test_what_a_newer_program_tells_of_is_left_out(sqlite_desk: Desk) -> None:
+    """Regression: after going back the list ended with an error."""
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(160)
+    listed = alerts(sqlite_desk, "list")
+    assert (listed.exit_code, f"Machine offline: {DEVICE}" in listed.output) == (1, True)
+    incident = listed.output.split()[0]
+    newer = update(IncidentRow).values(kind="kind_of_tomorrow")
+    sqlite_desk.world.database.transact(lambda tx: tx.session.execute(newer))
+    told = alerts(sqlite_desk, "list")
+    assert (told.exit_code, told.output) == (0, "")
+    told = alerts(sqlite_desk, "acknowledge", incident, "--by", "anna")
+    assert (told.exit_code, told.output) == (1, f"there is none of this id: {incident}\n")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import time, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, handling, people
@@ -268,6 +268,20 @@ def test_a_linked_person_acknowledges_with_a_button(sqlite_desk: Desk, messenger
     with desk.world.database.read() as session:
         [row] = session.scalars(select(JournalRow))
     assert (row.act, row.who_name, row.address) == ("acknowledge", "Анна", messenger)
+
+
+def test_a_button_of_what_a_newer_program_tells_of_does_nothing(sqlite_desk: Desk) -> None:
+    """Regression: after going back the loop of presses raised for it."""
+    desk = sqlite_desk
+    desk.channel()
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    code = desk.world.database.transact(annas_code, desk.world.now)
+    desk.messengers.write("42", "42", f"/start {code}")
+    desk.world.database.transact(lambda tx: tx.session.execute(update(IncidentRow).values(kind="kind_of_tomorrow")))
+    desk.messengers.press(desk.messages()[0], "Принято", by="42")
+    desk.presses.step(desk.world.now)
+    assert desk.messengers.chats.answers[-1]["text"] != "Принято"
 
 
 def test_a_chat_is_chosen_by_a_code_written_in_it(sqlite_desk: Desk) -> None:

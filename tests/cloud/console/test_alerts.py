@@ -11,6 +11,7 @@ from sqlalchemy import update
 from cloud.alerts import channel_settings
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
+from cloud.alerts.models import IncidentRow
 from cloud.alerts.rule_settings import rules_of
 from cloud.alerts.store import write
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
@@ -57,6 +58,17 @@ def test_where_the_runbook_can_be_read_its_page_is_linked(console: Console, monk
     monkeypatch.setattr(console.cloud, "settings", with_it)
     page = console.client("admin").get(address).text
     assert 'href="https://git.example/main/docs/runbook.md#many-offline"' in page
+
+
+def test_what_a_newer_program_tells_of_is_left_out(console: Console) -> None:
+    """Regression: who went back to the program before found an error where its alerts stand."""
+    client, address = console.client("admin"), an_alert(console, Kind.OFFLINE)
+    for state in ("open", "resolved"):
+        newer = update(IncidentRow).values(kind="kind_of_tomorrow", state=state)
+        console.cloud.database.transact(lambda tx, newer=newer: tx.session.execute(newer))
+        pages = ("/console/alerts", "/console/alerts/now", address)
+        assert [client.get(page).status_code for page in pages] == [200, 200, 404]
+        assert post(client, f"{address}/acknowledge").status_code == 404
 
 
 def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
