@@ -16,7 +16,7 @@ from cloud.alerts.channels.http import Answer
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel
-from cloud.alerts.store import known, subject_of
+from cloud.alerts.store import incident_of, known, subject_of
 from cloud.alerts.wording import SENTENCES
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -159,7 +159,7 @@ class Presses:
         row = known(tx.session, pressed.incident_id)
         if person is None or row is None:
             return "said.stranger"
-        subject = subject_of(row)
+        subject = subject_of(incident_of(row))
         if not person.may(Act.ACKNOWLEDGE, subject.merchant_id, subject.device_uuid):
             return "said.stranger"
         if not pressed.is_alive(now):

@@ -45,10 +45,10 @@ def incident_of(row: IncidentRow) -> Incident:
     )  # fmt: skip
 
 
-def subject_of(row: IncidentRow) -> Subject:
+def subject_of(incident: Incident) -> Subject:
     """What acts on it are journalled under. A machine's trouble is a matter of who has that machine."""
-    device = row.subject if Kind(row.kind) in OF_A_MACHINE else ""
-    return Subject("incident", row.id, row.merchant_id, device)
+    device = incident.subject if incident.kind in OF_A_MACHINE else ""
+    return Subject("incident", incident.id, incident.merchant_id, device)
 
 
 def write(session: Session, incident: Incident) -> None:

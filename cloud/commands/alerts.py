@@ -1,5 +1,6 @@
 """The commands of `coffee-cloud alerts`: channels set up without the console, and what is wrong now."""
 
+import getpass
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -9,13 +10,16 @@ from zoneinfo import ZoneInfo
 import click
 from sqlalchemy import select
 
+from cloud.access.acts import Act
+from cloud.access.journal import Author, Entry, Subject, record
 from cloud.alerts import channel_settings, handling
 from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.incident import LIVE
 from cloud.alerts.kinds import PLATFORM
 from cloud.alerts.models import Channel, Delivery, IncidentRow
-from cloud.alerts.store import IS_KNOWN, incident_of
+from cloud.alerts.store import IS_KNOWN, incident_of, subject_of
 from cloud.alerts.wording import SENTENCES, Reader, title_of
+from cloud.database.transaction import Transaction
 from cloud.fleet.models import Merchant
 from cloud.fleet.vault import Vault
 from cloud.starting import open_cloud
@@ -48,11 +52,17 @@ def _adding(ready_made: Callable[[], Cloud]) -> click.Command:
         merchant_id = PLATFORM if merchant == WHOLE_SERVICE else merchant
         terms = ChannelTerms(kind, name or address[:64], address, language)
         vault = Vault(cloud.settings.secret_key, cloud.settings.old_secret_keys)
+
+        def work(tx: Transaction) -> tuple[Channel, str]:
+            channel, secret = channel_settings.add(tx, merchant_id, terms, vault, cloud.clock())
+            _note(tx, cloud, Act.EDIT_ALERTS, _subject(channel), channel_settings.terms_of(channel), {})
+            return channel, secret
+
         try:
             with cloud.database.read() as session:
                 if merchant_id != PLATFORM and session.get(Merchant, merchant_id) is None:
                     _fail(f"there is no merchant {merchant}")
-            channel, secret = cloud.database.transact(channel_settings.add, merchant_id, terms, vault, cloud.clock())
+            channel, secret = cloud.database.transact(work)
         except ChannelWrong as error:
             click.echo(f"this makes no channel: {error}", err=True)
             sys.exit(WRONG_USAGE)
@@ -88,7 +98,12 @@ def _testing(ready_made: Callable[[], Cloud]) -> click.Command:
     @click.argument("channel_id")
     def command(channel_id: str) -> None:
         """Have the worker send a test message there; one that arrives mends a channel that was broken."""
-        _act(ready_made, lambda cloud: cloud.database.transact(channel_settings.test, channel_id, cloud.clock()))
+
+        def work(tx: Transaction, cloud: Cloud) -> None:
+            channel_settings.test(tx, channel_id, cloud.clock())
+            _note(tx, cloud, Act.EDIT_ALERTS, _subject(channel_settings.of_id(tx, channel_id)), {"test": True})
+
+        _act(ready_made, work)
         click.echo("The worker sends a test message: coffee-cloud alerts channels says how it ended.")
 
     return command
@@ -99,7 +114,13 @@ def _removing(ready_made: Callable[[], Cloud]) -> click.Command:
     @click.argument("channel_id")
     def command(channel_id: str) -> None:
         """Tell nothing there any more."""
-        _act(ready_made, lambda cloud: cloud.database.transact(channel_settings.remove, channel_id))
+
+        def work(tx: Transaction, cloud: Cloud) -> None:
+            channel = channel_settings.of_id(tx, channel_id)
+            _note(tx, cloud, Act.EDIT_ALERTS, _subject(channel), {}, channel_settings.terms_of(channel))
+            channel_settings.remove(tx, channel_id)
+
+        _act(ready_made, work)
         click.echo("Removed.")
 
     return command
@@ -131,11 +152,13 @@ def _acknowledging(ready_made: Callable[[], Cloud]) -> click.Command:
     @click.option("--by", required=True, help="who looks after it")
     def command(incident_id: str, by: str) -> None:
         """Say that somebody looks after it: it is not repeated any more."""
+
+        def work(tx: Transaction, cloud: Cloud) -> None:
+            incident = handling.acknowledge(tx, incident_id, by, cloud.clock())
+            _note(tx, cloud, Act.ACKNOWLEDGE, subject_of(incident), {"acknowledged_by": by})
+
         try:
-            _act(
-                ready_made,
-                lambda cloud: cloud.database.transact(handling.acknowledge, incident_id, by, cloud.clock()),
-            )
+            _act(ready_made, work)
         except handling.Over:
             _fail("it is over already")
         click.echo("Acknowledged.")
@@ -143,14 +166,26 @@ def _acknowledging(ready_made: Callable[[], Cloud]) -> click.Command:
     return command
 
 
-def _act(ready_made: Callable[[], Cloud], act: Callable[[Cloud], object]) -> None:
+def _act(ready_made: Callable[[], Cloud], act: Callable[[Transaction, Cloud], None]) -> None:
     cloud = ready_made()
     try:
-        act(cloud)
+        cloud.database.transact(act, cloud)
     except LookupError as error:
         _fail(f"there is none of this id: {error}")
     finally:
         cloud.close()
+
+
+def _note(
+    tx: Transaction, cloud: Cloud, act: Act, subject: Subject, after: dict[str, object],
+    before: dict[str, object] | None = None,
+) -> None:  # fmt: skip
+    author = Author(f"cli:{getpass.getuser()}"[:64], "coffee-cloud")
+    record(tx, Entry(act, author, subject, before=before, after=after), cloud.clock())
+
+
+def _subject(channel: Channel) -> Subject:
+    return Subject("channel", channel.id, channel.merchant_id)
 
 
 def _state(channel: Channel) -> str:

@@ -21,7 +21,7 @@ MOST_OPEN, MOST_ATTEMPTS = 200, 50
 
 def _incident(session: Session, incident_id: str) -> Subject | None:
     row = known(session, incident_id)
-    return None if row is None else subject_of(row)
+    return None if row is None else subject_of(incident_of(row))
 
 
 def _channel(session: Session, channel_id: str) -> Subject | None:

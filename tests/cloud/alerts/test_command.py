@@ -1,8 +1,9 @@
 """`coffee-cloud alerts`, for who has no console at hand."""
 
 from click.testing import CliRunner, Result
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings
 from cloud.alerts.channels.sender import NotNow
 from cloud.alerts.models import IncidentRow
@@ -41,3 +42,33 @@ def test_what_a_newer_program_tells_of_is_left_out(sqlite_desk: Desk) -> None:
     assert (told.exit_code, told.output) == (0, "")
     told = alerts(sqlite_desk, "acknowledge", incident, "--by", "anna")
     assert (told.exit_code, told.output) == (1, f"there is none of this id: {incident}\n")
+
+
+def test_each_act_is_in_the_journal(sqlite_desk: Desk) -> None:
+    """Regression: of what the console writes down, the command line wrote nothing."""
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(160)
+    channel = alerts(sqlite_desk, "add", "north", "email", "ops@example.org").output.split()[1]
+    incident = alerts(sqlite_desk, "list").output.split()[0]
+    for words in (("test", channel), ("acknowledge", incident, "--by", "anna"), ("remove", channel)):
+        assert alerts(sqlite_desk, *words).exit_code == 0
+    with sqlite_desk.world.database.read() as session:
+        rows = session.scalars(select(JournalRow).order_by(JournalRow.id)).all()
+    assert {(row.who.partition(":")[0], row.who_name, row.merchant_id) for row in rows} == {
+        ("cli", "coffee-cloud", "north")
+    }
+    added, tested, acknowledged, removed = rows
+    assert [row.act for row in rows] == ["edit_alerts", "edit_alerts", "acknowledge", "edit_alerts"]
+    assert {row.object_id for row in (added, tested, removed)} == {channel}
+    assert (acknowledged.object_id, acknowledged.device_uuid) == (incident, DEVICE)
+    assert acknowledged.after == {"acknowledged_by": "anna"}
+    assert added.after is not None
+    assert added.after["address"] == "ops@example.org"
+    assert (added.before, removed.before, removed.after) == ({}, added.after, {})
+
+
+def test_what_is_refused_is_not_in_the_journal(sqlite_desk: Desk) -> None:
+    assert alerts(sqlite_desk, "add", "north", "email", "nobody").exit_code == 2
+    assert alerts(sqlite_desk, "remove", "nowhere").exit_code == 1
+    with sqlite_desk.world.database.read() as session:
+        assert session.scalars(select(JournalRow)).all() == []
