@@ -5,6 +5,7 @@ as free, and no book of ours ever sees it (promise 10).
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -268,6 +269,17 @@ def cup_reported(tx: Transaction, device_uuid: str, said: Accepted | Progress | 
     _note(tx, job, _OF_RESULT[said.result], said.code, "", now)
     if said.result is Result.DONE and was is not State.DONE:
         closing.poured_a_test_cup(tx, device_uuid, str(job.wanted.get("drink_no", "")), job.asked_by, now)
+
+
+def cups_waited_for(session: Session, device_uuids: Collection[str], now: datetime) -> dict[str, list[str]]:
+    """By device, the test cups that can still be begun and that no machine has said it has."""
+    untaken = and_(DeviceJob.state.in_([State.WAITING.value, State.SENT.value]), DeviceJob.expires_at > now)
+    theirs = and_(DeviceJob.device_uuid.in_(device_uuids), DeviceJob.kind == Kind.TEST_CUP.value)
+    asked = select(DeviceJob.device_uuid, DeviceJob.id).where(DeviceJob.ended_at.is_(None), untaken, theirs)
+    found: dict[str, list[str]] = {}
+    for device, job_id in session.execute(asked.order_by(DeviceJob.asked_at)):
+        found.setdefault(device, []).append(job_id)
+    return found
 
 
 def overdue(tx: Transaction, now: datetime) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from cloud.background.loops import Clock
 from cloud.courier.broker import BrokerLink, NotConnected
+from cloud.courier.device_jobs import cups_waited_for
 from cloud.database.database import Database
 from cloud.fleet import device_condition, sessions
 from cloud.fleet.models import Control, Device
@@ -71,12 +72,13 @@ class Welcomes:
         with self._database.read() as session:
             rivals = sessions.rivals(session, devices)
             unheard_of = carriers.unheard_of(session, devices, now, MAX_BATCH * len(devices))
-            waited_for = carriers.waited_for(session, devices, now)
+            drinks = carriers.waited_for(session, devices, now)
+            cups = cups_waited_for(session, devices, now)
             unseen = device_condition.long_unseen(session, present, now)
         if unseen:
             self._database.transact(device_condition.note_seen, unseen, now)
         for device, hello_id in hellos:
-            theirs = waited_for.get(device, [])[-MAX_BATCH:]
+            theirs = [*drinks.get(device, []), *cups.get(device, [])][-MAX_BATCH:]
             self._welcome(device, hello_id, rivals.get(device, ""), self._spread_of_fleet(now), theirs)
         self._find_out(unheard_of, now)
 

@@ -11,7 +11,18 @@ from cloud.database.transaction import Transaction
 from cloud.fleet import closing
 from cloud.fleet.models import Device, Drink
 from cloud.orders.models import Order
-from protocol.messages import Accepted, Answer, Make, Message, Outcome, Progress, Rinse, Unsupported
+from protocol.messages import (
+    Accepted,
+    Answer,
+    Hello,
+    Make,
+    Message,
+    Outcome,
+    Progress,
+    Rinse,
+    Unsupported,
+    Welcome,
+)
 from protocol.reasons import AnswerStatus, Result, RinseProgram, Stage
 from tests.cloud.courier.rig import Machine, Rig
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE, START, World
@@ -191,6 +202,43 @@ def test_a_test_cup_is_no_order_and_opens_what_closed_by_itself(sending: Sending
         assert session.query(Order).count() == 0
     world.opens_again = False
     world.pay()  # the machine sells again
+
+
+@pytest.mark.both_databases
+def test_an_agent_that_comes_hears_which_test_cup_is_waited_for(sending: Sending) -> None:
+    """Regression: the list held commands of orders alone, and an agent started meanwhile refused the cup as expired."""
+    world = sending.world
+    assert waited_for(sending, "h-1") == []
+    job_id = ask(world, CUP)
+    assert waited_for(sending, "h-2") == [job_id], "it may be sent before the agent's next hello"
+    sending.send()
+    assert waited_for(sending, "h-3") == [job_id]
+    sending.say(Accepted(message_id="a", command_id=job_id, order_id=job_id, at=world.now), job_id)
+    assert waited_for(sending, "h-4") == []
+    sending.say(outcome(job_id, Result.DONE), job_id)
+    late = ask(world, CUP, "2")
+    world.clock.advance(device_jobs.LIVES_FOR.total_seconds() - 1)
+    assert waited_for(sending, "h-5") == [late]
+    world.clock.advance(1)
+    assert waited_for(sending, "h-6") == []
+
+
+def test_only_a_test_cup_is_a_command_that_is_waited_for(sending: Sending) -> None:
+    ask(sending.world)
+    ask(sending.world, Wanted(Kind.RESUME))
+    assert waited_for(sending, "h-1") == []
+
+
+def waited_for(sending: Sending, hello_id: str) -> object:
+    """By the welcome that answers this hello."""
+    sending.machine.say(Hello(hello_id=hello_id, agent_version="0.1", profile="companion-v1"))
+
+    def welcomes() -> list[Welcome]:
+        said = [one for one in sending.machine.receipts if isinstance(one, Welcome)]
+        return [one for one in said if one.hello_id == hello_id]
+
+    sending.rig.hear_until(welcomes, "the welcome")
+    return welcomes()[0].waited_for
 
 
 @pytest.mark.both_databases
