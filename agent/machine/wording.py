@@ -12,13 +12,15 @@ import msgspec
 
 from protocol import machine
 from protocol.machine import MachineMessage
-from protocol.reasons import FaultCode, FaultLevel, MachineState, Phase, RejectCode, Spout, Stage
+from protocol.reasons import AgentCode, DoubtCode, FaultCode, FaultLevel, MachineState, Phase, RejectCode, Spout, Stage
 
 VENDOR = "vendor:"
 UNNAMED = f"{VENDOR}unnamed"
 """A fault or refusal without a word of its own."""
 LONGEST_WORD = 64
 _KNOWN = frozenset([*FaultCode, *RejectCode])
+_AGENTS = frozenset([*AgentCode, *DoubtCode])
+"""What the agent says by its own reckoning: the same word from a machine is no such thing."""
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 _TRUTH: Mapping[str, bool] = {
     **dict.fromkeys(("true", "yes", "on", "1", "1.0"), True),
@@ -42,7 +44,8 @@ def convert(said: Mapping[str, Any], kind: type[MachineMessage]) -> MachineMessa
 def word(value: object) -> str:
     """A code that fits a message: ours where it means one, else the machine's as `vendor:...`, told from any other."""
     text = value if isinstance(value, str) else str(value)
-    if text in _KNOWN or (_WELL_FORMED.fullmatch(text) and _folded(text) not in _KNOWN):
+    is_plain = text not in _AGENTS and _WELL_FORMED.fullmatch(text)
+    if text in _KNOWN or (is_plain and _folded(text) not in _KNOWN):
         return text
     if (ours := _folded(text)) in _KNOWN:
         return ours

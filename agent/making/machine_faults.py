@@ -8,6 +8,7 @@ from agent.clock import Clock
 from agent.journal.journal import Journal
 from agent.live_state import LiveState
 from agent.machine.profile import Profile
+from agent.machine.wording import word
 from protocol.fields import Fact
 from protocol.machine import Booted, FaultEvent, HelloReply, StatusReply
 from protocol.messages import Fault
@@ -126,6 +127,8 @@ class MachineFaults:
         return self._journal.faults.keep(self._known, self._boot_id)
 
     def _fault_by_name(self, code: str) -> Fault:
-        drinks = self._profile.faults.closes.get(code, [])
-        level = FaultLevel.BLOCK if drinks or code in self._profile.faults.block else FaultLevel.WARN
+        """The profile writes codes as the machine says them, and `code` is as it was heard."""
+        faults = self._profile.faults
+        drinks = next((drinks for said, drinks in faults.closes.items() if word(said) == code), [])
+        level = FaultLevel.BLOCK if drinks or code in map(word, faults.block) else FaultLevel.WARN
         return Fault(code=code, level=level, drinks=drinks)

@@ -8,6 +8,7 @@ import pytest
 from agent import refusal
 from agent.live_state import LiveView
 from agent.machine.profile import Faults, Profile
+from protocol.frames import Frame
 from protocol.machine import StatusReply
 from protocol.messages import Fault
 from protocol.reasons import MachineState, Result
@@ -95,3 +96,14 @@ def test_a_fault_the_machine_only_names_closes_what_the_profile_says(
     world.events.hear(named)
     assert refusal.refusal_code(world.live_state.view, "latte") == "no_milk"
     assert refusal.refusal_code(world.live_state.view, "espresso") == ""
+
+
+@pytest.mark.parametrize("faults", [Faults(block=frozenset(["expired"])), Faults(closes={"expired": ["latte"]})])
+def test_a_profile_names_a_fault_as_the_machine_does_though_it_is_a_word_of_the_agents(
+    world: World, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
+    profile = Profile(name="x", faults=faults)
+    monkeypatch.setattr(world.events._faults, "_profile", profile)
+    body = b'{"msgId":1,"bootId":"b0","state":"ready","orderUuid":null,"faults":["expired"]}'
+    world.events.hear(profile.codec.from_frame(Frame(StatusReply.command, body)))
+    assert refusal.refusal_code(world.live_state.view, "latte") == "vendor:expired"

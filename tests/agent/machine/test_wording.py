@@ -11,8 +11,8 @@ from agent.machine.profile import load
 from agent.machine.wording import word
 from protocol.errors import Malformed
 from protocol.frames import Frame
-from protocol.machine import MachineMessage, MakeDrink, MakeReply, StatusReply
-from protocol.reasons import EventKind, Result
+from protocol.machine import FailedEvent, MachineMessage, MakeDrink, MakeReply, StatusReply
+from protocol.reasons import AgentCode, DoubtCode, EventKind, Result, Spout
 from tests.agent.world import AMERICANO, World
 
 CODEC = load("companion-v1").codec
@@ -85,6 +85,8 @@ def test_who_is_meant_and_whether_it_was_done_is_never_guessed(command: int, bod
         ("vendor:e17", "vendor:e17"),
         ("brew jam", "vendor:brew_jam"),
         (17, "17"),
+        ("vendor:cancelled", "vendor:cancelled"),
+        *((code, f"vendor:{code}") for code in (*AgentCode, *DoubtCode)),
     ],
 )
 def test_a_word_is_ours_or_the_makers(said: object, kept: str) -> None:
@@ -151,6 +153,22 @@ def test_a_refusal_or_failure_in_the_makers_words_is_told_at_once_and_nothing_is
     assert outcome.result is (Result.REJECTED if switch == "reject_no_cups" else Result.FAILED)
     assert outcome.code.startswith("vendor:")
     assert (world.line.makes(), world.cups()) == (1, 0)
+
+
+@pytest.mark.parametrize("code", AgentCode)
+def test_a_failure_in_a_word_of_the_agents_is_the_machines_own(world: World, code: AgentCode) -> None:
+    """Regression: somebody pressed Stop, and the cloud took the machine's certain end for the agent's inference."""
+
+    def stopped(frame: Frame) -> Frame:
+        body = json.loads(frame.body) | {"code": code, "out": "none"}
+        return Frame(frame.command, json.dumps(body).encode()) if frame.command == FailedEvent.command else frame
+
+    world.line.in_other_words = stopped
+    world.switch("fail_before_pour")
+    world.order()
+    outcome = world.outcome(within=20)
+    assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, f"vendor:{code}", Spout.NONE)
+    assert world.accepted(), "so whoever denies it has lost its memory, and nobody knows"
 
 
 def test_what_was_understood_is_acknowledged(world: World) -> None:
