@@ -32,8 +32,9 @@ _ABSENT = object()
 def convert(said: Mapping[str, Any], kind: type[MachineMessage]) -> MachineMessage:
     """The message as far as it can be understood. Raises `msgspec.ValidationError`."""
     mended = {**_UNSAID.get(kind, {})}
+    readers = {**_READERS, **_READERS_OF.get(kind, {})}
     for key, value in said.items():
-        read = _READERS[key](value) if key in _READERS else value
+        read = readers[key](value) if key in readers else value
         if read is not _ABSENT:
             mended[key] = read
     if kind is machine.CancelReply:  # its phase is only told on, and `ok` says what it must be
@@ -89,7 +90,7 @@ def _name(value: Any) -> Any:
 
 
 def _meant(value: Any) -> Any:
-    return _ABSENT if value is None else _name(value)
+    return _ABSENT if value is None or value == "" else _name(value)
 
 
 def _remembered(value: Any) -> Any:
@@ -172,6 +173,10 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "byDrink": _counts,
 }
 """How the value of a key is read when it is not what it should be. What is not here must be right as it is."""
+_READERS_OF: Mapping[type[MachineMessage], Mapping[str, Callable[[Any], Any]]] = {
+    machine.DoneEvent: {"total": _count(_ABSENT)},
+}
+"""The same of one kind alone: where counters are asked for, a `total` that is no count proves nothing."""
 _UNSAID: Mapping[type[MachineMessage], Mapping[str, Any]] = {
     machine.HelloReply: {"model": "?", "fw": "?", "caps": []},
     machine.StatusReply: {"orderUuid": None},

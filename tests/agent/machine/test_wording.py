@@ -11,7 +11,7 @@ from agent.machine.profile import load
 from agent.machine.wording import word
 from protocol.errors import Malformed
 from protocol.frames import Frame
-from protocol.machine import FailedEvent, MachineMessage, MakeDrink, MakeReply, StatusReply
+from protocol.machine import DoneEvent, FailedEvent, MachineMessage, MakeDrink, MakeReply, StatusReply
 from protocol.reasons import AgentCode, DoubtCode, EventKind, Result, Spout
 from tests.agent.world import AMERICANO, World
 
@@ -47,6 +47,14 @@ def read(command: int, **body: Any) -> MachineMessage:
          {"why": "vendor:brown_out", "last_phase": None, "last_order": None}),
         (0xC1, {"orderUuid": "o1", "stage": "swirling", "pct": 140.0}, {"stage": None, "pct": 100}),
         (0xC2, {"evt": 3.0, "orderUuid": "o1", "jobUuid": None, "total": 7.0}, {"evt": 3, "total": 7}),
+        (0xC2, {"orderUuid": "o1", "jobUuid": ""}, {"order_uuid": "o1", "job_uuid": UNSET}),
+        (0xC2, {"orderUuid": "", "jobUuid": "r1", "total": 7}, {"order_uuid": UNSET, "job_uuid": "r1", "total": 7}),
+        (0xC2, {"orderUuid": "o1", "total": None}, {"order_uuid": "o1", "total": UNSET}),
+        (0xC2, {"orderUuid": "o1", "total": "many"}, {"order_uuid": "o1", "total": UNSET}),
+        (0xC3, {"orderUuid": "o1", "jobUuid": "", "code": "brewer", "out": "none"},
+         {"order_uuid": "o1", "job_uuid": UNSET, "code": "brewer", "out": "none"}),
+        (0xA1, {"msgId": 1, "state": "ready", "orderUuid": "", "faults": []}, {"state": "ready", "order_uuid": None}),
+        (0xA4, {"msgId": 2, "orderUuid": "", "phase": "done", "hist": "nv"}, {"order_uuid": UNSET, "phase": "done"}),
         (0xA4, {"msgId": 2, "orderUuid": "o1", "phase": "unknown", "hist": "flash"}, {"hist": "ram"}),
         (0xA5, {"msgId": 2, "boots": 1.0, "total": 1000.0, "paid": "990", "free": 8, "test": 2, "byDrink": None},
          {"total": 1000, "paid": 990, "by_drink": {}}),
@@ -64,8 +72,10 @@ def test_what_decides_is_read(command: int, body: dict[str, Any], means: dict[st
     [
         (0xA2, {"orderUuid": "o1", "ok": "perhaps"}),
         (0xA2, {"ok": True}),
+        (0xA2, {"orderUuid": "", "ok": True}),
         (0xA4, {"msgId": 2, "orderUuid": "o1", "phase": "pouring", "hist": "nv"}),
         (0xA5, {"msgId": 2, "boots": 1, "total": 10.5, "paid": 1, "free": 0, "test": 0, "byDrink": {}}),
+        (0xA5, {"msgId": 2, "boots": 1, "total": None, "paid": 1, "free": 0, "test": 0, "byDrink": {}}),
         (0xC2, {"evt": None, "orderUuid": "o1"}),
         (0xA1, {"msgId": 1, "faults": []}),
     ],
@@ -169,6 +179,24 @@ def test_a_failure_in_a_word_of_the_agents_is_the_machines_own(world: World, cod
     outcome = world.outcome(within=20)
     assert (outcome.result, outcome.code, outcome.out) == (Result.FAILED, f"vendor:{code}", Spout.NONE)
     assert world.accepted(), "so whoever denies it has lost its memory, and nobody knows"
+
+
+@pytest.mark.parametrize("said", [{"jobUuid": ""}, {"jobUuid": None}, {"total": None}, {"jobUuid": "", "total": ""}])
+def test_a_done_with_an_empty_word_beside_it_is_a_done(world: World, said: dict[str, Any]) -> None:
+    """Regression: with neither memory nor counters to ask, the poured cup ended unknown, and the money went back."""
+
+    def emptied(frame: Frame) -> Frame:
+        body = json.loads(frame.body) | said
+        return Frame(frame.command, json.dumps(body).encode()) if frame.command == DoneEvent.command else frame
+
+    world.line.in_other_words = emptied
+    for name in ("without_order", "without_counters"):
+        world.switch(name)
+    world.restart()
+    world.order()
+    assert (world.outcome().result, world.cups()) == (Result.DONE, 1)
+    world.run(5)
+    assert world.machine.unheard_events == 0
 
 
 def test_what_was_understood_is_acknowledged(world: World) -> None:
