@@ -42,7 +42,8 @@ def _part(desk: Desk) -> str:
         return scope.only(request.args[MERCHANT]) if request.args.get(MERCHANT) else scope
 
     sums, fleet, orders, alarms = (of(act) for act in (Act.SEE_SUMS, Act.SEE_FLEET, Act.SEE_ORDERS, Act.SEE_INCIDENTS))
-    values: dict[str, Any] = dict.fromkeys(("waiting", "fleet", "today"))  # nothing is told of what he may not see
+    # Nothing is told of what he may not see.
+    values: dict[str, Any] = dict.fromkeys(("waiting", "fleet", "today", "taken"))
     with desk.read() as session:
         if not sums.is_empty:
             values["waiting"] = readers.waiting(session, sums, desk.now, desk.cloud.clients.unreadable())
@@ -50,12 +51,15 @@ def _part(desk: Desk) -> str:
             values["fleet"] = readers.not_selling(session, fleet)
         if not orders.is_empty:
             values["today"] = readers.today(session, orders, desk.now)
+            if not sums.is_empty:  # he may see more cups than he may see sums of
+                seen = values["today"] if sums == orders else readers.today(session, sums, desk.now)
+                values["taken"] = seen.kopecks
         incidents = readers.troubles(session, alarms, desk.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
     reader = Reader(desk.texts.language, desk.texts.zone, "")
     told = [(one, title_of(one, reader, desk.now), text_of(one, reader, desk.now)) for one in incidents]
     return desk.render(
-        "now/tiles.html", troubles=told, told_of={one.subject for one in incidents}, sees_sums=not sums.is_empty,
+        "now/tiles.html", troubles=told, told_of={one.subject for one in incidents},
         sees_troubles=not alarms.is_empty, **values,
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 
+from cloud.access import users
+from cloud.access.acts import Role
 from cloud.access.person import EVERYTHING, Scope
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
 from cloud.console.money.reading import read_risks
@@ -231,3 +233,12 @@ def test_a_technician_reads_no_sum(console: Console) -> None:
     a_month(console)
     assert "₽" in console.client(f"owner@{OWN}").get("/console/now").text
     assert "₽" not in console.client(f"technician@{OWN}").get("/console/now").text
+
+
+def test_who_sees_more_cups_than_sums_reads_the_sums_of_the_others_only(console: Console) -> None:
+    """Regression: what was taken at a merchant whose technician he is was in the sum."""
+    a_month(console)
+    console.add_user("both", FOREIGN, Role.OWNER)
+    console.world.database.transact(users.give_role, console.ids["both"], OWN, Role.TECHNICIAN, [DEVICE])
+    shown = console.client("both").get("/console/now").text
+    assert re.findall(r"(\d+)\u00a0₽ · ", shown) == ["0"]
