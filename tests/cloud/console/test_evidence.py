@@ -14,9 +14,10 @@ from cloud.fleet import closing
 from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Drink
 from cloud.orders import archive
+from cloud.orders.return_requests import ReturnRequest
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
-from tests.cloud.console.made import poured
+from tests.cloud.console.made import a_request, poured
 from tests.cloud.worlds import DEVICE, SECRET_KEY
 
 OURS = Signer(SECRET_KEY)
@@ -114,4 +115,13 @@ def test_no_technician_takes_sums_home(console: Console) -> None:
     technician = console.client("technician@north")
     assert technician.get(f"/console/orders/{order_id}/evidence.json").status_code == 403
     page = technician.get(f"/console/orders/{order_id}").text
+    assert page.count("179") == 0
+
+
+def test_nor_that_of_a_return_that_is_asked_for(console: Console) -> None:
+    request_id = a_request(console)
+    with console.cloud.database.read() as session:
+        order_id = session.get_one(ReturnRequest, int(request_id)).order_id
+    page = console.client("technician@north").get(f"/console/orders/{order_id}").text
+    assert "Возврат ··· ждёт второго человека" in page
     assert page.count("179") == 0
