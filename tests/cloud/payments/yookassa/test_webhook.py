@@ -89,7 +89,9 @@ def test_who_holds_the_payment_is_not_waited_for_without_a_limit(till: Till) -> 
     """A statement sent alone has none at the server, where a pooler stands before it."""
     database, order_id, now = till.world.database, till.open_payment(), till.world.now
     told = parse_notification(json.dumps(till.notification(till.provider_id(order_id))).encode())
-    row = dict.fromkeys(("provider", "dedupe_key", "account_id", "our_payment", "body", "verdict"), "")
+    row: dict[str, object] = dict.fromkeys(
+        ("provider", "dedupe_key", "account_id", "our_payment", "body", "verdict"), ""
+    )
     row |= dict.fromkeys(("received_at", "look_at", "handled_at"), now) | {"provider_payment_id": "", "times": 1}
     with database.engine.begin() as somebody:
         somebody.execute(update(Payment).values(checks=1))
