@@ -45,6 +45,7 @@ class Kind(StrEnum):
     DIFFERENCE = "difference"
     """Reconciliation found what nobody has explained."""
     RECEIPT_REFUSED = "receipt_refused"
+    """A fiscal receipt was refused, or awaited for days."""
     KEY_REFUSED = "key_refused"
     VALIDITY_ENDING = "validity_ending"
     CLOCK_WRONG = "clock_wrong"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from cloud.alerts.incident import Condition
@@ -16,7 +16,7 @@ from cloud.fleet.models import Credential, Merchant
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk
 from cloud.orders.claims import Claim, ClaimState
 from cloud.orders.models import Order, Payment
-from cloud.orders.receipts import Receipt, ReceiptState
+from cloud.orders.receipts import UNREGISTERED, Receipt, ReceiptState
 from cloud.payments.reconcile.models import FoundDifference, State
 
 WAITS_FOR_PERSON = timedelta(minutes=10)
@@ -24,7 +24,8 @@ STUCK_AFTER = timedelta(hours=1)
 """A return or a capture is a matter of minutes at the provider; longer, somebody should look."""
 RETURNING = frozenset({Next.RETURN_OPEN, Next.RETURN_ASKED})
 ENDING_WITHIN = timedelta(days=14)
-RECEIPTS_LOOKED_AT = timedelta(days=7)
+RECEIPTS_TOLD_FOR = timedelta(days=7)
+"""From the last word on: nobody tells us that a receipt was issued by hand."""
 FAILED_ASKS, PAYMENTS_AFFECTED = 3, 3
 """A provider is down when so many payments were each asked about so often in vain."""
 LATELY = timedelta(minutes=2)
@@ -82,16 +83,17 @@ def differences(session: Session, now: datetime) -> list[Condition]:
     ]
 
 
-def refused_receipts(session: Session, now: datetime) -> list[Condition]:
-    """Fiscal receipts that were certainly not registered."""
+def unregistered_receipts(session: Session, now: datetime) -> list[Condition]:
+    """Fiscal receipts that were refused, or awaited for days; however old their orders are."""
+    is_awaited = and_(Receipt.state == ReceiptState.PENDING.value, Receipt.given_up.is_(False))
     asked = (
-        select(Order.merchant_id, func.count(), func.max(Receipt.order_id), func.min(Order.created_at))
+        select(Order.merchant_id, func.count(), func.max(Receipt.order_id), func.min(Receipt.since))
         .join(Order, Order.id == Receipt.order_id)
-        .where(Receipt.state == ReceiptState.CANCELED.value, Order.created_at > now - RECEIPTS_LOOKED_AT)
+        .where(text(UNREGISTERED), or_(is_awaited, Receipt.since > now - RECEIPTS_TOLD_FOR))
         .group_by(Order.merchant_id)
     )
     return [
-        Condition(Kind.RECEIPT_REFUSED, merchant, "", since, {"receipts": number, "order": order})
+        Condition(Kind.RECEIPT_REFUSED, merchant, "", since or now, {"receipts": number, "order": order})
         for merchant, number, order, since in session.execute(asked)
     ]
 

@@ -27,7 +27,7 @@ EN = {
     "claim_waits.text": "The first waits since {since}; one is about order {order}.",
     "difference.title": "Reconciliation found differences: {findings}",
     "difference.text": "The first was found {since}.",
-    "receipt_refused.title": "A fiscal receipt was refused",
+    "receipt_refused.title": "A fiscal receipt is not registered",
     "receipt_refused.text": "Receipts: {receipts}, for example of order {order}.",
     "key_refused.title": "The provider refuses the key of shop {subject}",
     "key_refused.text": "In doubt: {money}, payments: {payments}. Since {since}.",

@@ -67,7 +67,7 @@ def _rounds(unreadable: money_conditions.Unreadable) -> list[_Round]:
     )  # fmt: skip
     seldom = _Round(
         timedelta(minutes=5),
-        (machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.refused_receipts,
+        (machine_conditions.failure_rates, machine_conditions.silent_machines, money_conditions.unregistered_receipts,
          money_conditions.ending_contracts),
     )  # fmt: skip
     return [often, each_minute, seldom]

@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     select,
+    text,
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -60,6 +61,8 @@ class ReceiptState(StrEnum):
 _PAST_PAYING = FINAL - PAYABLE
 SETTLED = frozenset({ReceiptState.SUCCEEDED, ReceiptState.CANCELED, ReceiptState.NOT_NEEDED})
 _STATES = ", ".join(f"'{state.value}'" for state in ReceiptState)
+UNREGISTERED = "(state = 'canceled' OR (state = 'pending' AND overdue))"
+"""The merchant owes the tax authority these. The condition of an index, said in the same words by who asks."""
 
 
 class Receipt(Base):
@@ -69,6 +72,9 @@ class Receipt(Base):
     __table_args__ = (
         Index("uq_receipts_once", "payment_id", "reference", unique=True),
         Index("ix_receipts_next_check", "next_check_at"),
+        Index(
+            "ix_receipts_unregistered", "since", postgresql_where=text(UNREGISTERED), sqlite_where=text(UNREGISTERED)
+        ),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
     )
 
@@ -84,7 +90,7 @@ class Receipt(Base):
     """What the buyer gave; erased when it is needed no more. Empty on a refund's row."""
     state: Mapped[str] = mapped_column(String(16))
     since: Mapped[datetime | None] = mapped_column(default=None)
-    """Since when registration is awaited."""
+    """Since when it is awaited; of one that is decided or given up, since then."""
     overdue: Mapped[bool] = mapped_column(Boolean, default=False)
     """Not registered for so long that a person was called."""
     given_up: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -181,7 +187,7 @@ def decided(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime
     locked, receipt = _held(tx, receipt_id)
     if receipt.state in SETTLED:
         return
-    receipt.state = state.value
+    receipt.state, receipt.since = state.value, now
     _write_history(locked, receipt, f"receipt_{state.value}", now)
     if state is ReceiptState.CANCELED:
         tx.log_after_commit(log.error, "fiscal receipt was not registered: a person must act", extra=_facts(receipt))
@@ -193,7 +199,7 @@ def decided(tx: Transaction, receipt_id: int, state: ReceiptState, now: datetime
 def give_up(tx: Transaction, receipt_id: int, now: datetime) -> None:
     """Nobody asks about it any more; it stays as undecided as the provider left it."""
     locked, receipt = _held(tx, receipt_id)
-    receipt.given_up = True
+    receipt.given_up, receipt.since = True, now
     _close(locked, receipt, now)
 
 

@@ -125,7 +125,7 @@ EN = {
     "alerts.of.capture_stuck": "Money of a poured drink is not taken",
     "alerts.of.claim_waits": "A buyer's claim without an answer",
     "alerts.of.difference": "Reconciliation difference",
-    "alerts.of.receipt_refused": "Fiscal receipt refused",
+    "alerts.of.receipt_refused": "Fiscal receipt not registered",
     "alerts.of.key_refused": "A shop's key is refused",
     "alerts.of.validity_ending": "A contract ends",
     "alerts.of.clock_wrong": "A machine's clock is wrong",

@@ -51,8 +51,9 @@ WHAT_TO_DO_EN = {
         "difference with an explanation."
     ),
     "alerts.do.receipt_refused": (
-        "The tax authority's answer stands in the provider's cabinet. Mend the receipt terms (VAT, tax system, "
-        "e-mail) and register the receipt by hand within the legal time."
+        "The order's page says which it is. Not registered: the tax authority's answer stands in the provider's "
+        "cabinet. Mend the receipt terms (VAT, tax system, e-mail) and register the receipt by hand within the legal "
+        "time. Late: ask the provider's support first, or it may be registered twice."
     ),
     "alerts.do.key_refused": (
         "Somebody renewed the key at the provider, or it was removed here. Enter the present one: “Settings”, "

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
+from cloud.alerts.money_conditions import unregistered_receipts
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
@@ -50,6 +51,7 @@ GROWS = (
     "order_changes",
     "return_requests",
     "device_counts",
+    "receipts",
 )
 """Tables that get a row with each order, each machine's day, or with many of them, and never lose one."""
 SHOP = ShopKey("north", "Yookassa", ACCOUNT)
@@ -209,6 +211,10 @@ def returns_followed(world: World, _tx: Transaction) -> object:
     return ReturnFollowup(world.database).step(world.now)
 
 
+def receipts_to_tell_of(world: World, tx: Transaction) -> object:
+    return unregistered_receipts(tx.session, world.now)
+
+
 INDEXES: dict[Ask, set[str]] = {
     queue: {"ix_make_commands_device", "ix_orders_d"},
     the_money_at_risk: {
@@ -230,6 +236,7 @@ INDEXES: dict[Ask, set[str]] = {
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
     poured_for_nothing: {"ix_payments_shop"},
     nights: {"ix_payments_shop"},
+    receipts_to_tell_of: {"ix_receipts_unregistered"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }
