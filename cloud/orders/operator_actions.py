@@ -12,6 +12,7 @@ from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import paying
 from cloud.orders.owed_tasks import money_is_gone, settle_as_poured, settle_money
+from cloud.orders.receipts import has_no_receiver
 from cloud.orders.states import Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
@@ -68,8 +69,16 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
+    left = left_to_return(locked.order, locked.payments)
+    wanted = _wanted_of(locked, kopecks, left)
+    payment = paying(locked.payments)
+    if payment is not None and wanted != payment.amount and has_no_receiver(locked.tx.connection, payment):
+        raise WrongSum("sum_receipt", left, "a part is returned with a receipt, and there is no address to send it to")
+    return wanted
+
+
+def _wanted_of(locked: LockedOrder, kopecks: int | None, left: int) -> int:
     order = locked.order
-    left = left_to_return(order, locked.payments)
     if order.status == Status.SUCCESSFUL:
         wanted = left if kopecks is None else kopecks
         if left <= 0 or wanted <= 0:

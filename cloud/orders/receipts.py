@@ -29,7 +29,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.database.base import SERIAL, Base
 from cloud.database.plain_rows import insert_if_new, plain, table_of
 from cloud.database.transaction import Transaction
-from cloud.fleet.receipt_email import MAX_EMAIL
+from cloud.fleet.models import Merchant
+from cloud.fleet.receipt_email import MAX_EMAIL, is_email
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
@@ -102,6 +103,7 @@ class Receipt(Base):
 
 _receipt = table_of(Receipt)
 _OF_PAYMENT = select(_receipt).where(_receipt.c.payment_id == bindparam("payment"), _receipt.c.reference == "")
+_MERCHANTS_EMAIL = select(Merchant.contact_email).where(Merchant.id == bindparam("merchant"))
 
 
 def begin(tx: Transaction, payment: Payment, terms: Mapping[str, Any], email: str, now: datetime) -> None:
@@ -119,6 +121,17 @@ def of_payment(connection: Connection, payment_id: str) -> Receipt | None:
     """The payment's own receipt, to look at; None when it carries none."""
     found = connection.execute(_OF_PAYMENT, {"payment": payment_id}).first()
     return plain(Receipt, found) if found is not None else None
+
+
+def receiver(connection: Connection, receipt: Receipt, payment: Payment) -> str:
+    """Where it is sent: to the merchant, where no buyer's address is known (any more)."""
+    return receipt.email or connection.execute(_MERCHANTS_EMAIL, {"merchant": payment.merchant_id}).scalar_one()
+
+
+def has_no_receiver(connection: Connection, payment: Payment) -> bool:
+    """Another receipt of this payment could be sent to nobody."""
+    own = of_payment(connection, payment.id)
+    return own is not None and not is_email(receiver(connection, own, payment))
 
 
 def remembered_email(session: Session, order_id: str) -> str:

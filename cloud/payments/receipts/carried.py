@@ -1,21 +1,19 @@
 """Which receipt a payment or its refund carries: from what was frozen with the payment, in the caller's transaction.
 
-Decides who receives it; the provider's `prepare_*` builds it. Scenarios without receipts carry none.
+The provider's `prepare_*` builds it. Scenarios without receipts carry none.
 """
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import Credential, Drink, Merchant
+from cloud.fleet.models import Credential, Drink
 from cloud.fleet.receipt_email import is_email
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
 from cloud.orders import receipts as followed
 from cloud.orders.models import Order, Payment
 from cloud.payments.provider import FiscalReceipt
-
-_MERCHANTS_EMAIL = select(Merchant.contact_email).where(Merchant.id == bindparam("merchant"))
 
 
 class EmailMissing(Exception):
@@ -54,9 +52,7 @@ def for_refund(connection: Connection, payment: Payment, amount: int) -> FiscalR
 
 
 def _of(connection: Connection, payment: Payment, amount: int) -> FiscalReceipt | None:
-    """Where no buyer's address is known (any more), the merchant receives it."""
     receipt = followed.of_payment(connection, payment.id) if payment.scenario in WITH_RECEIPT else None
     if receipt is None:
         return None
-    address = receipt.email or connection.execute(_MERCHANTS_EMAIL, {"merchant": payment.merchant_id}).scalar_one()
-    return FiscalReceipt(receipt.terms, amount, address)
+    return FiscalReceipt(receipt.terms, amount, followed.receiver(connection, receipt, payment))

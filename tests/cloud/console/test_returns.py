@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from cloud.orders import order_tasks
+from cloud.orders import order_tasks, receipts
 from cloud.orders.models import Order
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.rules import Rules
@@ -61,6 +61,17 @@ def test_a_wrong_sum_is_told_from_nothing_to_return(
     shown = post(client, f"/console/orders/{order_id}/return", roubles=typed, reason="not_poured").location
     assert SAID.findall(client.get(shown or "").text) == [("bad", said)]
     assert "refund" not in console.world.open_tasks(order_id)
+
+
+@pytest.mark.parametrize(("language", "said"), [("ru", "отправить его некому"), ("en", "nobody to send it to")])
+def test_a_part_whose_receipt_nobody_could_have_is_told_so(console: Console, language: str, said: str) -> None:
+    world, order_id = console.world, poured(console.world)
+    world.database.transact(lambda tx: receipts.begin(tx, world.payment(order_id), {"vat_code": 1}, "", world.now))
+    client = reader(console, language)
+    shown = post(client, f"/console/orders/{order_id}/return", roubles="50", reason="bad_drink").location
+    [(tone, words)] = SAID.findall(client.get(shown or "").text)
+    assert (tone, said in words) == ("bad", True)
+    assert "refund" not in world.open_tasks(order_id)
 
 
 def shown(page: str, field: str) -> str:
