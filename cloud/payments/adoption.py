@@ -26,6 +26,7 @@ from cloud.orders.rules import Rules
 from cloud.payments.facts import PaymentFacts, ProviderStatus, RefundFacts
 from cloud.payments.provider import Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
+from cloud.payments.receipts import carried as receipts_carried
 from cloud.payments.reconcile import ledger_view
 from cloud.payments.reconcile.asking import Asking, HasNoList, NoAnswer
 from cloud.payments.reconcile.compare import OUR_MARKS, compare_payment
@@ -127,8 +128,10 @@ class Adoption:
                 if compare_payment(facts, payment):
                     paying.ask_soon(tx, payment.id, now)
             elif attempt is None or attempt.provider_payment_id is None:
+                forgotten = _listed(facts, _seller(tx.session, facts, account), now)
                 try:
-                    adopting.adopt(tx, _listed(facts, _seller(tx.session, facts, account), now), self._rules, now)
+                    adopting.adopt(tx, forgotten, self._rules, now)
+                    receipts_carried.adopt(tx, forgotten.payment_id, now)
                     adopted += 1
                 except UnknownMachine as error:
                     lacking.add(f"machine {error} of order {facts.metadata['order_id'][:255]} is not in this database")

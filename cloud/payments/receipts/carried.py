@@ -4,14 +4,18 @@ The provider's `prepare_*` builds it. Scenarios without receipts carry none.
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from cloud.database.transaction import Transaction
+from cloud.fleet import accounts
 from cloud.fleet.models import Credential, Drink
 from cloud.fleet.receipt_email import is_email
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule, terms_of
 from cloud.orders import receipts as followed
+from cloud.orders.locked_order import lock_order_of_payment
 from cloud.orders.models import Order, Payment
 from cloud.payments.provider import FiscalReceipt
 
@@ -36,9 +40,23 @@ def begin(tx: Transaction, order: Order, payment: Payment, credential: Credentia
     address = email or followed.remembered_email(tx.session, order.id)
     if not address and email_rule(credential.receipt) is EmailRule.REQUIRED:
         raise EmailMissing
-    drink = tx.session.get(Drink, (order.device_uuid, order.drink_no))
-    terms = terms_of(credential.receipt, drink.receipt if drink is not None else None)
-    followed.begin(tx, payment, terms | {"description": order.drink_name}, address, now)
+    followed.begin(tx, payment, _terms(tx.session, order, credential), address, now)
+
+
+def adopt(tx: Transaction, payment_id: str, now: datetime) -> None:
+    """A payment that was forgotten carries one too: what it said is not known, so what it would say now, to nobody."""
+    locked, payment = lock_order_of_payment(tx, payment_id)
+    if payment.scenario not in WITH_RECEIPT or followed.of_payment(tx.connection, payment_id) is not None:
+        return
+    its = (payment.merchant_id, payment.scenario, payment.account_id)
+    account = next((one for one in accounts.known(tx.session) if accounts.of(one) == its), None)
+    followed.begin(tx, payment, _terms(tx.session, locked.order, account), "", now)
+
+
+def _terms(session: Session, order: Order, account: accounts.Known | None) -> dict[str, Any]:
+    drink = session.get(Drink, (order.device_uuid, order.drink_no))
+    terms = terms_of(account.receipt if account is not None else None, drink.receipt if drink is not None else None)
+    return terms | {"description": order.drink_name}
 
 
 def for_payment(connection: Connection, payment: Payment) -> FiscalReceipt | None:
