@@ -59,7 +59,7 @@ def create_blueprint(database: Database, clock: Clock, token: str, unreadable: U
 
     @room.get("/metrics")
     def show() -> tuple[Response, int] | Response:
-        if not _may_see(token):
+        if not may_see(token):
             said = "COFFEE_METRICS_TOKEN is needed" if token else "only from this machine; see COFFEE_METRICS_TOKEN"
             return jsonify(error={"code": "forbidden", "message": said}), 403
         return Response(metrics.text(clock()), content_type=CONTENT_TYPE)
@@ -88,7 +88,8 @@ class Metrics:
             return self._text
 
 
-def _may_see(token: str) -> bool:
+def may_see(token: str) -> bool:
+    """Whether this request may be told what is not public."""
     if token:
         given = request.headers.get("Authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())

@@ -13,6 +13,8 @@ from cloud.orders.outbox import OutboxRow
 from cloud.orders.tasks import KEY_REFUSED, Lane, Task
 from cloud.payments.provider_clients import ProviderClients
 
+UNNAMED = "a shop's key is gone, cannot be read or is refused: /ready says which to whoever may see /metrics"
+"""What a stranger is told: whose trouble it is and how much money waits are nobody else's business."""
 KEPT = timedelta(seconds=10)
 """However many ask, the database is asked this often."""
 _UNOPENED = (
@@ -35,12 +37,13 @@ class Unaskable:
         self._lock = threading.Lock()
         self._seen: tuple[datetime, list[str]] | None = None
 
-    def warnings(self, now: datetime) -> list[str]:
-        """A sentence for each account; empty when somebody can be asked about everything."""
+    def warnings(self, now: datetime, *, names_shops: bool) -> list[str]:
+        """A sentence for each account, or one that names none; empty when somebody can be asked about everything."""
         with self._lock:
             if self._seen is None or not self._seen[0] <= now < self._seen[0] + KEPT:
                 self._seen = now, self._look(now)
-            return self._seen[1]
+            sentences = self._seen[1]
+        return sentences if names_shops or not sentences else [UNNAMED]
 
     def _look(self, now: datetime) -> list[str]:
         unreadable = self._clients.unreadable()

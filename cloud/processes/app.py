@@ -126,7 +126,9 @@ def _add_health(app: Flask, cloud: Cloud) -> None:
         warnings = [clock] if clock else []
         try:
             lacking = heartbeat.missing(cloud.database, cloud.clock())
-            warnings += unaskable.warnings(cloud.clock())  # of one merchant's money: the others are served all the same
+            names_shops = metrics.may_see(cloud.settings.metrics_token)
+            # Of one merchant's money: the others are served all the same.
+            warnings += unaskable.warnings(cloud.clock(), names_shops=names_shops)
         except SQLAlchemyError as error:
             log.error("the database does not answer: %s", type(error).__name__)
             lacking = ["the database does not answer"]

@@ -10,6 +10,7 @@ from cloud.fleet.fleet_file import FleetFileError
 from cloud.fleet.models import FormerCredential
 from cloud.fleet.vault import Vault
 from cloud.operators.rekey import rekey
+from cloud.operators.unaskable import UNNAMED
 from cloud.orders.at_risk import MoneyAtRisk, Next, each_at_risk, unsettled
 from cloud.payments.provider import Shop
 from cloud.payments.provider_clients import FRESH, ProviderClients
@@ -22,6 +23,9 @@ from protocol.reasons import Result, Spout
 from tests.cloud.money.market import SOUTH_ACCOUNT, SOUTH_SECRET, Market
 from tests.cloud.worlds import ACCOUNT, PRICE, SECRET_KEY, SHOP_SECRET
 
+TOKEN = "a-token-of-our-own"
+WRONG = {"Authorization": f"Bearer {TOKEN}x"}
+BY_A_PROXY = {"X-Forwarded-For": "203.0.113.9"}
 NEW_KEY = "the next key of thirty-two characters or more"
 ACCOUNT_FILE = """
 [[merchant]]
@@ -51,11 +55,13 @@ def left(market: Market) -> list[str]:
         return [one.account_id for one in session.scalars(select(FormerCredential))]
 
 
-def warnings(market: Market) -> list[str]:
-    """Of `/ready`."""
-    settings = Settings(SECRET_KEY, database_url=str(market.database.url), public_url="https://x")
+def warnings(market: Market, token: str = "", headers: dict[str, str] | None = None) -> list[str]:
+    """Of `/ready`, asked from this machine."""
+    settings = Settings(
+        SECRET_KEY, database_url=str(market.database.url), public_url="https://x", metrics_token=token
+    )  # fmt: skip
     cloud = Cloud(settings, market.database, market.world.rules, market.shops, "web", market.clock)
-    told: list[str] = create_app(cloud).test_client().get("/ready").get_json()["warnings"]
+    told: list[str] = create_app(cloud).test_client().get("/ready", headers=headers).get_json()["warnings"]
     return told
 
 
@@ -220,9 +226,23 @@ def test_a_shop_where_no_payment_can_be_opened_is_named(market: Market) -> None:
     assert market.press(market.scan("o-1")) == "no_payment"
     assert (risks(market), len(warnings(market))) == ([], 1)
     assert "no payment can be opened" in warnings(market)[0]
+    assert warnings(market, headers=BY_A_PROXY) == [UNNAMED]
     market.spoil_credential("north", "right")
     look_again(market)
     assert warnings(market) == []
+
+
+def test_a_stranger_is_told_no_shop_and_no_sum(market: Market) -> None:
+    """Regression: anybody read in `/ready` whose key was refused, and how much of whose money waited for it."""
+    assert warnings(market, headers=BY_A_PROXY) == []
+    owed_back(market)
+    market.spoil_credential("north", "mistyped")
+    look_again(market)
+    [named] = warnings(market)
+    assert ACCOUNT in named
+    strangers = [warnings(market, headers=BY_A_PROXY), warnings(market, TOKEN), warnings(market, TOKEN, WRONG)]
+    assert strangers == [[UNNAMED]] * 3
+    assert warnings(market, TOKEN, BY_A_PROXY | {"Authorization": f"Bearer {TOKEN}"}) == [named]
 
 
 def look_again(market: Market) -> None:
