@@ -190,6 +190,7 @@ class _Silence:
 
 
 def _closing_holds(until: datetime | BindParameter[datetime]) -> Select[str]:
+    """One whose end the provider does not name (T-Bank) is not among them: it is let go over there."""
     closing = and_(Payment.state == PaymentState.HELD.value, Payment.hold_expires_at <= until)
     of_a_person = Payment.order_id.in_(select(Order.id).where(Order.waits_for_person))
     return select(Payment.order_id).where(of_a_person, closing)
