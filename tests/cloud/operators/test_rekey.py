@@ -47,9 +47,8 @@ def test_every_room_that_keeps_a_secret_tells_it(world: World) -> None:
 
     world.database.transact(keep)
     rekey(world.database, Vault(NEW, (SECRET_KEY,)))
-    with world.database.read() as session:
-        told = [secret for secrets_of in ROOMS for secret in secrets_of(session)]
-        assert all(Vault(NEW).is_present(secret.locked) for secret in told)
+    told = world.database.transact(lambda tx: [secret for secrets_of in ROOMS for secret in secrets_of(tx.session)])
+    assert all(Vault(NEW).is_present(secret.locked) for secret in told)
     kept = {(inspect(type(secret.row)).local_table.name, secret.column) for secret in told}
     columns = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
     hashed = {("users", "password")}
