@@ -11,7 +11,7 @@ from cloud.access.journal import Subject
 from cloud.access.person import Scope
 from cloud.fleet.accounts import Account
 from cloud.orders.at_risk import WAITS_FOR_PERSON, AtRisk, MoneyAtRisk, each_at_risk, summed
-from cloud.payments.reconcile.differences import Difference, open_differences
+from cloud.payments.reconcile.differences import Difference, open_differences, others_open
 from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
 
 LISTED = 200
@@ -26,6 +26,7 @@ class Risks:
     sums: Sequence[AtRisk]
     person: Sequence[MoneyAtRisk]
     differences: Sequence[Difference]
+    """All that are open: first those whose sums are among these, then the rest."""
 
     @property
     def kopecks(self) -> int:
@@ -36,14 +37,19 @@ class Risks:
         """Kopecks that wait for a person."""
         return sum(one.kopecks for one in self.sums if one.action in WAITS_FOR_PERSON)
 
+    @property
+    def needs_nobody(self) -> bool:
+        return not self.waiting and all(one.action not in WAITS_FOR_PERSON for one in self.differences)
+
 
 def read_risks(session: Session, scope: Scope, unreadable: Collection[Account], now: datetime) -> Risks:
     """All of it; a merchant's people see that merchant's."""
     every = each_at_risk(session, now, unreadable=unreadable)
     each = [one for one in every if scope.covers(one.merchant_id)]
     found = [one for one in open_differences(session, every) if scope.covers(one.merchant_id)]
+    others = others_open(session, scope.where(FoundDifference.merchant_id), found, LISTED)
     person = [one for one in each if one.action in WAITS_FOR_PERSON]
-    return Risks(summed([*each, *found], now), person[:LISTED], found[:LISTED])
+    return Risks(summed([*each, *found], now), person[:LISTED], [*found, *others][:LISTED])
 
 
 @dataclass(frozen=True)

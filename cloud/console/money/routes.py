@@ -21,6 +21,7 @@ from cloud.payments.reconcile.store import settle_by_hand, standing
 
 room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
+_IS_SUM = {kind.value: kind not in NO_MONEY for kind in Difference}
 
 
 @room.page("/money", Act.SEE_MONEY)
@@ -29,7 +30,9 @@ def show(desk: Desk) -> str:
     unreadable = desk.cloud.clients.unreadable()
     with desk.read() as session:
         risks = read_risks(session, desk.scope, unreadable, desk.now)
-    return desk.render("money/at_risk.html", risks=risks, order_at=_order_at, lasting=_lasting(desk))
+    return desk.render(
+        "money/at_risk.html", risks=risks, order_at=_order_at, lasting=_lasting(desk), is_sum=_IS_SUM
+    )  # fmt: skip
 
 
 @room.page("/money/days", Act.SEE_MONEY)
@@ -39,21 +42,21 @@ def reconciliation(desk: Desk) -> str:
     day = min(desk.day(request.args.get("day", "")) or yesterday, yesterday)
     with desk.read() as session:
         found = read_day(session, desk.scope, day)
-    is_sum = {kind.value: kind not in NO_MONEY for kind in Difference}
     return desk.render(
         "money/day.html", day=day, found=found, earlier=day - timedelta(days=1),
-        later=day + timedelta(days=1) if day < yesterday else None, order_at=_order_at, is_sum=is_sum,
+        later=day + timedelta(days=1) if day < yesterday else None, order_at=_order_at, is_sum=_IS_SUM,
         is_open={State.OPEN.value, State.MENDING.value},
     )  # fmt: skip
 
 
 @room.act("/money/differences/<number>/settle", Act.SETTLE_DIFFERENCE, DIFFERENCE)
 def settle(desk: Desk, number: str) -> BaseResponse:
-    """A person has looked: it will not open again."""
-    why = request.form.get("why", "").strip()[:500]
+    """A person has looked: it will not open again. Then back to the page of the day, where he did it there."""
+    day, why = desk.day(request.form.get("day", "")), request.form.get("why", "").strip()[:500]
+    then = desk.go("money.reconciliation", day=day) if day else desk.go("money.show")
     if not why:
         desk.say("money.why_missing", good=False)
-        return desk.go("money.show")
+        return then
 
     def work(tx: Transaction) -> Done[bool]:
         before = standing(tx.session, int(number))
@@ -63,7 +66,7 @@ def settle(desk: Desk, number: str) -> BaseResponse:
 
     desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
     desk.say("money.settled")
-    return desk.go("money.show")
+    return then
 
 
 def _lasting(desk: Desk) -> Callable[[float], str]:

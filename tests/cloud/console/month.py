@@ -150,6 +150,10 @@ def _difference(tx: Transaction) -> None:
         FoundDifference(merchant_id=OWN, fingerprint="one", day=day, kind="amount_differs", state="open", here=17900,
                         there=14900, first_seen_at=NOW, last_seen_at=NOW)
     )  # fmt: skip
+    tx.session.add(
+        FoundDifference(merchant_id=OWN, fingerprint="two", day=day, kind="cups_more", state="open", here=41, there=43,
+                        device_uuid="m-003", first_seen_at=NOW, last_seen_at=NOW)
+    )  # fmt: skip
 
 
 def _people(console: Console) -> None:

@@ -1,0 +1,105 @@
+"""The pages of money: whatever reconciliation left open is named there, and settled there, also without a sum."""
+
+import uuid
+from datetime import timedelta
+from html import unescape
+
+import pytest
+
+from cloud.access.person import EVERYTHING
+from cloud.alerts.money_conditions import differences
+from cloud.console.money.reading import LISTED, read_risks
+from cloud.console.money.texts_en import EN
+from cloud.console.money.texts_ru import RU
+from cloud.database.transaction import Transaction
+from cloud.payments.reconcile.kinds import NO_MONEY, Kind
+from cloud.payments.reconcile.models import FoundDifference, State
+from tests.cloud.console.building import FOREIGN, OWN, Console, post
+from tests.cloud.console.samples import SAMPLES
+from tests.cloud.worlds import DEVICE
+
+OWNER = f"owner@{OWN}"
+MONEY = "/console/money"
+
+
+def found(console: Console, kind: Kind, state: State = State.OPEN, **more: int | str) -> int:
+    """A finding of yesterday; its number."""
+    now = console.world.now
+
+    def add(tx: Transaction) -> int:
+        one = FoundDifference(
+            merchant_id=OWN, fingerprint=uuid.uuid4().hex, day=(now - timedelta(days=1)).date(), kind=kind.value,
+            state=state.value, first_seen_at=now, last_seen_at=now, **more,
+        )  # fmt: skip
+        tx.session.add(one)
+        tx.session.flush()
+        return one.id
+
+    return console.world.database.transact(add)
+
+
+def page(console: Console, address: str = f"{MONEY}?lang=ru", who: str = OWNER) -> str:
+    return unescape(console.client(who).get(address).text)
+
+
+def is_told(console: Console) -> bool:
+    """By the alert."""
+    with console.cloud.database.read() as session:
+        return bool(differences(session, console.clock.now))
+
+
+def test_whatever_is_open_is_named_and_settled(console: Console) -> None:
+    """Regression: without a sum it was on no page with a button, and its alert went on for ever."""
+    good = RU["money.good"]
+    assert good in page(console)
+    numbers = {kind: found(console, kind) for kind in Kind}
+    for language, texts in (("ru", RU), ("en", EN)):
+        shown = page(console, f"{MONEY}?lang={language}")
+        assert texts["money.good"] not in shown
+        for kind, number in numbers.items():
+            assert f"<b>{texts[f'money.finding.{kind}']}</b>" in shown
+            assert f'action="{MONEY}/differences/{number}/settle' in shown
+    assert good in page(console, who=f"owner@{FOREIGN}")
+    client = console.client(OWNER)
+    for number in numbers.values():
+        assert is_told(console)
+        post(client, f"{MONEY}/differences/{number}/settle", why="looked at")
+    assert good in page(console)
+    assert not is_told(console)
+
+
+def test_cups_are_no_kopecks_and_their_machine_is_named(console: Console) -> None:
+    found(console, Kind.CUPS_MORE, here=3, there=400, device_uuid=DEVICE)
+    assert f"{DEVICE} · {RU['money.here_there'].format(here=3, there=400)}" in page(console)
+    assert {Kind.CUPS_MORE, Kind.CUPS_FEWER} <= NO_MONEY
+
+
+def test_what_has_no_sum_changes_none_and_comes_last(console: Console) -> None:
+    for _ in range(LISTED + 1):
+        found(console, Kind.CUPS_MORE, here=3, there=4)
+    found(console, Kind.CANCELED_NOT_HERE, State.MENDING, here=0, there=0)
+    SAMPLES["difference"](console)
+    with console.cloud.database.read() as session:
+        risks = read_risks(session, EVERYTHING, (), console.clock.now)
+    assert (risks.kopecks, risks.waiting) == (100, 100)
+    assert ([one.kopecks for one in risks.differences[:2]], len(risks.differences)) == ([100, 0], LISTED)
+
+
+@pytest.mark.parametrize(("state", "is_fine"), [(State.OPEN, False), (State.MENDING, True)])
+def test_nobody_is_needed_only_where_no_finding_waits(console: Console, state: State, is_fine: bool) -> None:
+    console.world.pay()
+    found(console, Kind.OPEN_THERE, state, here=0, there=0)
+    assert (RU["money.waiting_good"] in page(console)) is is_fine
+
+
+def test_on_the_page_of_its_day_what_is_open_is_settled_too(console: Console) -> None:
+    numbers = {state: found(console, Kind.RECEIPT_FAILED, state) for state in State}
+    day = f"{MONEY}/days?day={(console.world.now - timedelta(days=1)).date()}"
+    forms = {state for state, number in numbers.items() if f"/{number}/settle" in page(console, day)}
+    assert forms == {State.OPEN, State.MENDING}
+    assert f'name="day" value="{day[-10:]}"' in page(console, day)
+    assert "/settle" not in page(console, day, f"viewer@{OWN}")
+    at = f"{MONEY}/differences/{numbers[State.OPEN]}/settle"
+    for why in ("", "looked at"):
+        assert post(console.client(OWNER), at, why=why, day=day[-10:]).location.endswith(day)
+    assert "looked at" in page(console, day)
