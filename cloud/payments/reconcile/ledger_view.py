@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from cloud.database.database import Database
@@ -157,7 +157,7 @@ def totals(session: Session, shop: ShopKey, day: Day) -> Totals:
 
 
 def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Finding]:
-    """Orders of the day that were poured and whose money is gone: given back by us or by people, or lost."""
+    """Orders of the day that were poured and whose money is gone: what we or people gave back, or what was lost."""
     other = aliased(Payment)
     has_money = exists().where(
         other.order_id == Order.id, or_(other.state == PaymentState.HELD.value, other.captured > other.refunded)
@@ -167,9 +167,11 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
         OutboxRow.task.in_([task.value for task in RETURNS]),
         OutboxRow.verdict == DONE,
     )
-    refunded = func.max(Payment.refunded)
+    was_let_go = and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None))
+    back = func.sum(case((was_let_go, Payment.amount), else_=Payment.refunded))
+    given_back = or_(sent_back, func.max(Payment.refunded) > 0)
     found = (
-        select(Order.id, func.max(Payment.id), func.max(Payment.amount), or_(sent_back, refunded > 0))
+        select(Order.id, func.max(Payment.id), func.max(Payment.amount), back, given_back)
         .join(Payment, Payment.order_id == Order.id)
         .where(shop.payments, _in(Payment.started_at, day), Order.status == Status.SUCCESSFUL.value)
         .where(or_(Order.goodwill.is_(True), ~has_money))
@@ -177,8 +179,10 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
         .limit(BATCH)
     )
     return [
-        Finding(Kind.GOODWILL if given_back else Kind.POURED_NOT_PAID, order_id, order_id, payment_id, here=amount)
-        for order_id, payment_id, amount, given_back in session.execute(found)
+        Finding(Kind.GOODWILL, order_id, order_id, payment_id, here=back)
+        if given_back
+        else Finding(Kind.POURED_NOT_PAID, order_id, order_id, payment_id, here=amount)
+        for order_id, payment_id, amount, back, given_back in session.execute(found)
     ]
 
 

@@ -279,6 +279,28 @@ def test_an_order_poured_though_its_hold_is_gone_is_named(till: Till) -> None:
 
 
 @pytest.mark.both_databases
+def test_of_a_poured_drink_what_went_back_is_told(till: Till) -> None:
+    """Regression: a part was told with the whole sum of its payment."""
+    order_id = sold(till)
+    for value, told in (("50.00", 5000), (None, PRICE)):
+        refund_in_cabinet(till, order_id, value)
+        till.look_at(order_id)
+        [found] = reconciled(till).findings
+        assert (found.kind, found.here) == ("goodwill", told)
+
+
+@pytest.mark.both_databases
+def test_of_a_poured_drink_a_hold_that_was_let_go_is_told_whole(till: Till) -> None:
+    order_id = till.paid()
+    till.world.publish(order_id)
+    till.world.report(order_id, Result.REJECTED, "no_water")
+    till.work()
+    till.world.report(order_id, Result.DONE, revision=2)
+    [found] = reconciled(till).findings
+    assert (found.kind, found.here) == ("goodwill", PRICE)
+
+
+@pytest.mark.both_databases
 def test_without_a_key_what_nobody_can_ask_about_is_named(till: Till) -> None:
     order_id = till.paid()
     forget_credential(till)
