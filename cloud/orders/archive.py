@@ -36,7 +36,7 @@ _BELONGS_TO = {"commissions": "payments", "claim_messages": "claims"}
 RENUMBERED = frozenset({"order_changes", "movements", "commissions", "receipts", "outbox", "claim_messages"})
 """Nobody knows these rows by their numbers, which may be another's meanwhile."""
 SHORT = timedelta(days=14)
-"""Nearly every order has had its last movement of money so soon after its scan."""
+"""Nearly every order has ended, its drink and its money, so soon after its scan."""
 _LASTS = "long_until IS NOT NULL"
 
 
@@ -58,7 +58,7 @@ class ArchivedOrder(Base):
     begins_at: Mapped[datetime]
     """Nothing of it was before that."""
     long_until: Mapped[datetime | None] = mapped_column(default=None)
-    """When its last money moved, where that was more than `SHORT` later."""
+    """When its drink had ended and its last money moved, where that was more than `SHORT` later."""
     captured: Mapped[int] = mapped_column(Integer)
     refunded: Mapped[int] = mapped_column(Integer)
     archived_at: Mapped[datetime]
@@ -166,6 +166,7 @@ def _packed_row(order_id: str, parts: Parts, now: datetime) -> Row:
     order = parts["orders"][0]
     moments = [order["created_at"], *(row["started_at"] for row in parts["payments"])]
     moments += [row["at"] for row in parts["movements"]]
+    moments.append(order["finished_at"] or order["created_at"])
     begins, last = min(moments), max(moments)
     packed = pack(parts)
     if unpack(packed) != parts:

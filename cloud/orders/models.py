@@ -24,6 +24,7 @@ NOT_EARNED = "captured > refunded AND NOT earned"
 """Payments with money of which it is not known for certain that their order was poured."""
 GIVEN_BACK = "given_back > 0"
 NOT_POURED = "status = 'make_failed'"
+_HAS_ENDED = "finished_at IS NOT NULL"
 _REFUNDED = "kind = 'refunded'"
 _STATUSES = ", ".join(f"'{status.value}'" for status in Status)
 
@@ -46,6 +47,7 @@ class Order(Base):
         Index("ix_orders_created", "created_at", "id"),
         Index("ix_orders_merchant", "merchant_id", "created_at", "id"),
         Index("ix_orders_device", "device_uuid", "created_at", "id"),
+        Index("ix_orders_device_ended", "device_uuid", "finished_at", **_where(_HAS_ENDED)),
         Index("ix_orders_drink", "device_uuid", "drink_no", "size", "created_at"),
         Index("ix_orders_waits_for_person", "id", **_where("waits_for_person", "waits_for_person = 1")),
         Index("ix_orders_given_back", "id", **_where(GIVEN_BACK)),

@@ -22,7 +22,7 @@ from cloud.database.postgresql import BEGIN, STATEMENT_ALONE
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import DeviceLive
 from cloud.operators import metrics
-from cloud.orders import carriers, making, outbox
+from cloud.orders import carriers, making, outbox, sales_days
 from cloud.orders.at_risk import at_risk
 from cloud.orders.deadlines import Deadlines
 from cloud.orders.models import Order
@@ -195,6 +195,12 @@ def poured_for_nothing(world: World, tx: Transaction) -> object:
     return ledger_view.poured_without_money(tx.session, SHOP, Day.of(world.now))
 
 
+def sales_of_the_day(world: World, tx: Transaction) -> object:
+    """Of as many machines as are asked about at once."""
+    devices = (DEVICE, *(f"m-{number}" for number in range(1, sales_days.AT_ONCE)))
+    return tx.session.execute(sales_days._ends(devices, world.now - timedelta(days=1), world.now)).all()
+
+
 def nights(world: World, tx: Transaction) -> object:
     tx.session.add(
         DeviceCount(device_uuid=DEVICE, day=world.now.date(), at=world.now, **dict.fromkeys(cups.COUNTERS, 1))
@@ -235,6 +241,7 @@ INDEXES: dict[Ask, set[str]] = {
     returns_of_the_day: {"ix_movements_refunded"},
     sums_of_the_day: {"ix_payments_shop", "ix_movements_refunded"},
     poured_for_nothing: {"ix_payments_shop"},
+    sales_of_the_day: {"ix_orders_device_ended"},
     nights: {"ix_payments_shop"},
     receipts_to_tell_of: {"ix_receipts_unregistered"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed

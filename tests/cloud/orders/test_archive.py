@@ -156,6 +156,21 @@ def test_a_machine_that_gets_another_zone_has_resting_orders_counted_anew(till: 
     assert rolled_up(world) == told["Asia/Vladivostok"]
 
 
+def test_a_cup_of_which_one_heard_weeks_later_is_counted_anew_at_rest_too(till: Till) -> None:
+    """Regression: the archive knew of an order's money alone until when something had happened to it."""
+    world = till.world
+    order_id = given_back(till)
+    world.clock.advance(21 * 86400)
+    world.report(order_id, Result.DONE, revision=2)
+    told = rolled_up(world)
+    assert sum(figures.cups for figures, *_ in told.values()) == 1
+    assert rest(world) == [order_id]
+    for name in ("Asia/Vladivostok", "Europe/Moscow"):
+        world.database.transact(move, name)
+        after = rolled_up(world)
+    assert after == told
+
+
 def test_what_has_ended_rests_and_comes_back_as_it_was(till: Till) -> None:
     world = till.world
     ended = {poured(till), given_back(till)}

@@ -14,10 +14,13 @@ from cloud.orders import sales_days
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order
 from cloud.orders.money import PaymentState
+from cloud.orders.operator_actions import keep_money
+from cloud.orders.rules import Rules
 from cloud.orders.sales_days import is_behind, roll_up
 from cloud.orders.sales_figures import Figures, ProviderSums, percentile, total
 from cloud.orders.sales_tables import MerchantDay, SalesDay
 from protocol.reasons import Result
+from tests.cloud.orders.test_operator_actions import silent
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE, World
 
 EAST = "Asia/Vladivostok"
@@ -160,6 +163,26 @@ def test_a_commission_told_late_belongs_to_the_day_of_its_payment(sqlite_world: 
     [after] = rolled_up(world).values()
     assert before.figures.providers["Yookassa"] == ProviderSums(PRICE, 0, 0, 0)
     assert (after.day, after.figures.providers["Yookassa"]) == (before.day, ProviderSums(PRICE, 0, 626, PRICE))
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("kept", [True, False], ids=["kept by a person", "told by its machine"])
+def test_a_cup_of_which_one_hears_weeks_later_is_counted_then(world: World, kept: bool) -> None:
+    """Regression: its failure was taken back, and the cup was too old for the day on which it was told."""
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = silent(world)
+    [before] = rolled_up(world).values()
+    assert (before.cups, before.failed) == (0, 1)
+    world.clock.advance(21 * 86400)
+    if kept:
+        world.database.transact(keep_money, order_id, "anna@example.org", "seen", world.now)
+    else:
+        world.report(order_id, Result.DONE, revision=2)
+    after = rolled_up(world)
+    assert figures(after) == by_hand(world)
+    assert {row.day - before.day: (row.cups, row.failed, row.taken) for row in after.values()} == {
+        timedelta(): (0, 0, PRICE), timedelta(days=21): (1, 0, 0)
+    }  # fmt: skip
 
 
 def test_a_test_device_sells_nothing(sqlite_world: World) -> None:
