@@ -40,7 +40,7 @@ class Listener:
     edits: bool
     """Whether what it was sent can be changed later (a messenger), or not (a letter)."""
     is_second: bool
-    """It hears only of what nobody acknowledged in time."""
+    """It hears only of what nobody acknowledged in time and what is still wrong then."""
     quiet: QuietHours | None
     pierces: bool
     """What is critical is told in quiet hours too."""
@@ -90,7 +90,7 @@ def _first(incident: Incident, listener: Listener, now: datetime) -> Telling | N
         return None
     at = incident.opened_at + GATHER
     if listener.is_second:
-        if incident.acknowledged_at is not None:
+        if incident.acknowledged_at is not None or incident.state is not State.OPEN:
             return None
         at = incident.opened_at + ESCALATED_AFTER
     word = Word.UNSTABLE if incident.unstable else Word.OPEN

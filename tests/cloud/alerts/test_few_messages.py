@@ -114,6 +114,15 @@ def test_the_second_line_hears_of_what_nobody_acknowledged() -> None:
     assert [sent.words for sent in story.sent] == [["open"]]
 
 
+def test_the_second_line_is_not_called_for_what_is_about_to_end() -> None:
+    """Regression: a failed drink is seen for 15 minutes and over after 15 more, in whose last seconds it was called."""
+    story = Story(listener=replace(MESSENGER, is_second=True))
+    drink = Condition(Kind.MAKE_FAILED, "north", "m", NOON)
+    story.pass_time(3600, lambda now: [drink] if _away("m", 0, 915, now) else [])
+    assert {incident.state for incident in story.incidents.values()} == {State.RESOLVED}
+    assert story.sent == []
+
+
 def test_what_comes_back_after_its_end_is_acknowledged_by_nobody_yet() -> None:
     """Regression: a day offline was one message, because an hour of it before had been acknowledged."""
     first, second = Story(), Story(listener=replace(MESSENGER, is_second=True))
