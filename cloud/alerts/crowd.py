@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from cloud.alerts.incident import Condition
+from cloud.alerts.incident import Condition, Incident
 from cloud.alerts.kinds import Kind
 
 TOGETHER = timedelta(minutes=2)
@@ -32,6 +32,11 @@ def crowd(
         Kind.MANY_OFFLINE, merchant_id, "", min(each.since for each in members),
         {"machines": [each.subject for each in members], "of": machines},
     )  # fmt: skip
+
+
+def members_of(held: Incident | None) -> Collection[str]:
+    """Who belongs to a crowd that is a trouble now; one that is over comes back by the same rule as it began."""
+    return held.facts["machines"] if held is not None and (held.present or held.is_live) else ()
 
 
 def _went_together(offline: Sequence[Condition], known: Collection[str]) -> list[Condition]:

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
-from cloud.alerts.crowd import crowd
+from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.forgetting import forget
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, fingerprint, is_over
 from cloud.alerts.kinds import PLATFORM, Kind
@@ -197,8 +197,7 @@ def _crowd_of(merchant: str) -> str:
 
 
 def _members(known: Mapping[str, Incident], merchant: str) -> Collection[str]:
-    held = known.get(_crowd_of(merchant))
-    return held.facts["machines"] if held is not None else ()
+    return members_of(known.get(_crowd_of(merchant)))
 
 
 def _spoken_of(known: Mapping[str, Incident]) -> Collection[str]:

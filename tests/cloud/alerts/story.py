@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from cloud.alerts.crowd import crowd
+from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.incident import Condition, Incident, advance, begun, is_over
 from cloud.alerts.kinds import Kind, Severity
 from cloud.alerts.telling import Listener, Told, Word, tell
@@ -63,8 +63,7 @@ class Story:
         return {one.fingerprint: one} if one else {}
 
     def _members(self) -> Collection[str]:
-        held = self.incidents.get(f"north/{Kind.MANY_OFFLINE.value}/")
-        return held.facts["machines"] if held is not None and not is_over(held, self.now) else ()
+        return members_of(self.incidents.get(f"north/{Kind.MANY_OFFLINE.value}/"))
 
     def _spoken_of(self) -> Collection[str]:
         return {each.subject for each in self.incidents.values() if each.is_live and not each.group_id}

@@ -133,6 +133,29 @@ def test_switched_off_later_a_crowd_holds_its_machines_no_more(sqlite_desk: Desk
     assert len(sqlite_desk.messages()) == 11
 
 
+@pytest.mark.parametrize("away_s", [60, 200], ids=["a blip", "told and over"])
+def test_one_machine_is_no_crowd_because_it_went_with_one_before(sqlite_desk: Desk, away_s: float) -> None:
+    """Regression: half an hour long any of its machines brought a critical "they went together", through quiet hours."""
+    desk = sqlite_desk
+    desk.channel()
+    names = _ten_go(desk)
+    desk.pass_time(away_s)
+    for name in names:
+        desk.presence(name, online=True)
+    desk.pass_time(11 * 60)
+    before = [each for each in desk.incidents() if each[0] == "many_offline"]
+    assert [state for *_, state in before] == ["pending" if away_s == 60 else "resolved"]
+    desk.presence(names[0], online=False)
+    desk.pass_time(200)
+    assert [each for each in desk.incidents() if each[0] == "many_offline"] == before
+    assert ("offline", names[0], "open") in desk.incidents()
+    assert names[0] in desk.messages()[-1].text
+    for name in names[1:]:
+        desk.presence(name, online=False)
+    desk.pass_time(30)
+    assert ("many_offline", "", "pending" if away_s == 60 else "open") in desk.incidents(), "nine more are one again"
+
+
 def _maintain(desk: Desk, names: Sequence[str]) -> None:
     def mute(tx: Transaction) -> None:
         for name in names:
