@@ -27,7 +27,7 @@ from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.incident import Incident
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow
 from cloud.alerts.sendings import Sending
-from cloud.alerts.store import incident_of, known, listener_of, told_of
+from cloud.alerts.store import incident_of, is_muted, known, listener_of, mutes, told_of
 from cloud.alerts.telling import Telling, Word, tell
 from cloud.alerts.wording import Reader, letter, one_line
 from cloud.background.loops import Clock, ThreadPool
@@ -117,14 +117,19 @@ class Notifier:
         if message.incident_id is None:
             return self._once(message, channel, sending)
         row = known(tx.session, message.incident_id)
-        telling = tell(incident_of(row), listener_of(channel), told_of(message), now) if row is not None else None
-        if row is None or telling is None or channel.broken_since is not None:
+        if row is None or channel.broken_since is not None:
+            sendings.withdraw(tx, message, sending.key, now)
+            return None
+        incident = incident_of(row)
+        muted = is_muted(incident, mutes(tx.session, now))
+        telling = tell(incident, listener_of(channel), told_of(message), now, muted=muted)
+        if telling is None:
             sendings.withdraw(tx, message, sending.key, now)
             return None
         if telling.at > now:
             sendings.put_off(tx, message, sending.key, telling.at, "", undone=True)
             return None
-        return self._about(incident_of(row), message, channel, sending, telling, now)
+        return self._about(incident, message, channel, sending, telling, now)
 
     def _about(
         self,

@@ -42,7 +42,7 @@ def snooze(tx: Transaction, incident_id: str, until: datetime, now: datetime) ->
 def mute(
     tx: Transaction, merchant_id: str, device_uuid: str, until: datetime, by: str, why: str, now: datetime
 ) -> None:
-    """Maintenance: of this machine (empty: of the whole merchant) nothing new is told until then."""
+    """Maintenance: about this machine (empty: the whole merchant) nobody is disturbed until then."""
     if not now < until <= now + LONGEST_MUTE:
         raise ValueError("maintenance ends within thirty days")
     tx.session.merge(Mute(merchant_id=merchant_id, device_uuid=device_uuid, until=until, by=by[:64], why=why[:255]))

@@ -149,7 +149,7 @@ class Delivery(Base):
 
 
 class Mute(Base):
-    """Maintenance: of this merchant, or this machine of it, nothing new is told until then."""
+    """Maintenance: about this merchant, or this machine of it, nobody is disturbed until then."""
 
     __tablename__ = "alert_mutes"
 

@@ -1,6 +1,6 @@
 """Incidents and what was told of them, between rows and the values the pure rules judge."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud.access.journal import Subject
 from cloud.alerts.incident import REOPENS_WITHIN, Incident, State
 from cloud.alerts.kinds import OF_A_MACHINE, Kind, Severity
-from cloud.alerts.models import AlertMessage, Channel, IncidentRow
+from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Mute
 from cloud.alerts.quiet_hours import QuietHours
 from cloud.alerts.telling import Listener, Told, Word
 
@@ -89,3 +89,15 @@ def messages_of(session: Session, incident_ids: set[str]) -> Mapping[tuple[str, 
         return {}
     rows = session.scalars(select(AlertMessage).where(AlertMessage.incident_id.in_(incident_ids)))
     return {(row.incident_id or "", row.channel_id): row for row in rows}
+
+
+def mutes(session: Session, now: datetime) -> Collection[tuple[str, str]]:
+    """What is under maintenance: merchant and machine; no machine: all of the merchant's."""
+    asked = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now))
+    return {(merchant, device) for merchant, device in asked}
+
+
+def is_muted(incident: Incident, muted: Collection[tuple[str, str]]) -> bool:
+    """Whether all that it is about is under maintenance."""
+    merchant, machines = incident.merchant_id, incident.facts.get("machines") or [incident.subject]
+    return (merchant, "") in muted or all((merchant, machine) in muted for machine in machines)

@@ -72,15 +72,20 @@ class Telling:
     """In quiet hours: told when they end, together with whatever else there is then."""
 
 
-def tell(incident: Incident, listener: Listener, told: Told | None, now: datetime) -> Telling | None:
-    """What is to be told next, None when nothing is."""
+def tell(
+    incident: Incident, listener: Listener, told: Told | None, now: datetime, *, muted: bool = False
+) -> Telling | None:
+    """What is to be told next, None when nothing is.
+
+    `muted`: under maintenance, so that nobody is disturbed; what was told is kept true, and its end is told.
+    """
     if listener.merchant_id != incident.merchant_id or incident.group_id:
         return None
     if told is None:
-        return _first(incident, listener, now)
+        return None if muted else _first(incident, listener, now)
     if incident.state is State.RESOLVED:
         return _end(incident, listener, told)
-    return _more(incident, listener, told, now) if incident.is_live else None
+    return _more(incident, listener, told, now, muted=muted) if incident.is_live else None
 
 
 def _first(incident: Incident, listener: Listener, now: datetime) -> Telling | None:
@@ -97,15 +102,16 @@ def _first(incident: Incident, listener: Listener, now: datetime) -> Telling | N
     return _when_awake(Telling(word, max(at, now)), incident, listener)
 
 
-def _more(incident: Incident, listener: Listener, told: Told, now: datetime) -> Telling | None:
+def _more(incident: Incident, listener: Listener, told: Told, now: datetime, *, muted: bool) -> Telling | None:
     if _is_snoozed(incident, now):
         return None
     can_change = listener.edits and told.can_change
     if told.word is Word.RESOLVED or (incident.unstable and not told.unstable and not can_change):
-        return _when_awake(Telling(Word.UNSTABLE, now), incident, listener)
+        return None if muted else _when_awake(Telling(Word.UNSTABLE, now), incident, listener)
     if incident.unstable and not told.unstable:
         return _changed(told, Word.UNSTABLE, now)
-    if incident.acknowledged_at is None and now >= told.at + REPEATED_AFTER and incident.state is State.OPEN:
+    is_due_again = now >= told.at + REPEATED_AFTER and incident.state is State.OPEN
+    if is_due_again and incident.acknowledged_at is None and not muted:
         return _when_awake(Telling(Word.STILL, now), incident, listener)
     if told.revision < incident.revision and can_change:
         return _changed(told, told.word, now)

@@ -17,9 +17,9 @@ from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.forgetting import forget
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, fingerprint, is_over
 from cloud.alerts.kinds import PLATFORM, Kind
-from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Mute, Rule
+from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Rule
 from cloud.alerts.sendings import want
-from cloud.alerts.store import listener_of, messages_of, open_incidents, told_of, write
+from cloud.alerts.store import is_muted, listener_of, messages_of, mutes, open_incidents, told_of, write
 from cloud.alerts.telling import tell
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -108,7 +108,7 @@ class IncidentWatch:
             return
         session = tx.session
         known = _without_over(session, open_incidents(session, now), now)
-        muted = _muted(session, now)
+        muted = mutes(session, now)
         seen = [*conditions, *_crowds(session, _worth_a_crowd(conditions, known, muted), known)]
         wrong = {each.fingerprint: each for each in _as_ruled(session, seen)}
         incidents = self._advanced(known, wrong, now)
@@ -155,12 +155,6 @@ def _as_ruled(session: Session, conditions: Sequence[Condition]) -> list[Conditi
             pending = None if rule.pending_s is None else timedelta(seconds=rule.pending_s)
             kept.append(replace(each, pending=pending))
     return kept
-
-
-def _muted(session: Session, now: datetime) -> Collection[tuple[str, str]]:
-    """What is under maintenance: merchant and machine."""
-    mutes = session.execute(select(Mute.merchant_id, Mute.device_uuid).where(Mute.until > now))
-    return {(merchant, device) for merchant, device in mutes}
 
 
 def _worth_a_crowd(
@@ -252,14 +246,11 @@ def _want_told(
     channels = session.scalars(select(Channel).where(Channel.broken_since.is_(None))).all()
     messages = messages_of(session, {each.id for each in open_ones})
     for incident in open_ones:
-        is_muted = (incident.merchant_id, "") in muted or (incident.merchant_id, incident.subject) in muted
         for channel in channels:
             message = messages.get((incident.id, channel.id))
-            if is_muted and (message is None or not message.word):
-                continue
             if incident.kind is Kind.CHANNEL_BROKEN and incident.subject == channel.id:
                 continue
-            telling = tell(incident, listener_of(channel), told_of(message), now)
+            telling = tell(incident, listener_of(channel), told_of(message), now, muted=is_muted(incident, muted))
             if telling is None:
                 continue
             if message is None:

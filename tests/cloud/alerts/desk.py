@@ -1,7 +1,7 @@
 """Alerts on a real database with simulated messengers: time moves by hand, each step is one look and one sending."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from cloud.access import users
 from cloud.access.acts import Role
-from cloud.alerts import channel_settings, people
+from cloud.alerts import channel_settings, handling, people
 from cloud.alerts.buttons import ButtonSeal
 from cloud.alerts.channel_settings import ChannelTerms
 from cloud.alerts.channels.http import Http
@@ -93,6 +93,16 @@ class Desk:
             presence_history.note(tx, [live], self.world.now)
 
         self.world.database.transact(heard)
+
+    def maintain(self, names: Iterable[str], hours: float) -> None:
+        """Anna works on machines for so long."""
+
+        def mute(tx: Transaction) -> None:
+            for name in names:
+                until = self.world.now + timedelta(hours=hours)
+                handling.mute(tx, "north", name, until, "anna", "descaling", self.world.now)
+
+        self.world.database.transact(mute)
 
     def machines(self, number: int) -> list[str]:
         """So many more machines, online."""

@@ -5,13 +5,13 @@ import hmac
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import time, timedelta
+from datetime import time
 
 import pytest
 from sqlalchemy import func, select, update
 
 from cloud.access.models import JournalRow
-from cloud.alerts import channel_settings, handling, people
+from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.letters import Letters
 from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused
@@ -357,19 +357,6 @@ def test_after_ninety_days_nothing_is_left_of_a_trouble(desk: Desk) -> None:
         desk.watch.step(desk.world.now)
         with desk.world.database.read() as session:
             assert [bool(session.scalar(select(func.count()).select_from(kind))) for kind in kinds] == [left] * 4
-
-
-def test_maintenance_is_silent(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
-    desk.channel()
-    until = desk.world.now + timedelta(hours=1)
-    desk.world.database.transact(handling.mute, "north", DEVICE, until, "anna", "descaling", desk.world.now)
-    desk.presence(DEVICE, online=False)
-    desk.presence(OTHER_DEVICE, online=False)
-    desk.pass_time(600)
-    assert [OTHER_DEVICE in message.text for message in desk.messages()] == [True]
-    desk.pass_time(3300, every=300)
-    assert len(desk.messages()) == 2
 
 
 def _lead(tx: Transaction, channel_id: str, url: str) -> None:

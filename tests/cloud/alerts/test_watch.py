@@ -1,6 +1,5 @@
 """What the watch makes of what it sees, over time and by the merchants' rules."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -135,7 +134,7 @@ def test_switched_off_later_a_crowd_holds_its_machines_no_more(sqlite_desk: Desk
 
 @pytest.mark.parametrize("away_s", [60, 200], ids=["a blip", "told and over"])
 def test_one_machine_is_no_crowd_because_it_went_with_one_before(sqlite_desk: Desk, away_s: float) -> None:
-    """Regression: half an hour long any of its machines brought a critical "they went together", through quiet hours."""
+    """Regression: for half an hour any of its machines was a critical "they went together", through quiet hours."""
     desk = sqlite_desk
     desk.channel()
     names = _ten_go(desk)
@@ -156,19 +155,11 @@ def test_one_machine_is_no_crowd_because_it_went_with_one_before(sqlite_desk: De
     assert ("many_offline", "", "pending" if away_s == 60 else "open") in desk.incidents(), "nine more are one again"
 
 
-def _maintain(desk: Desk, names: Sequence[str]) -> None:
-    def mute(tx: Transaction) -> None:
-        for name in names:
-            handling.mute(tx, "north", name, desk.world.now + timedelta(hours=2), "anna", "", desk.world.now)
-
-    desk.world.database.transact(mute)
-
-
 def test_machines_under_maintenance_make_no_crowd(sqlite_desk: Desk) -> None:
     """Regression: switched off together they were a critical message, through quiet hours."""
     sqlite_desk.channel()
     names = sqlite_desk.machines(3)
-    _maintain(sqlite_desk, names)
+    sqlite_desk.maintain(names, hours=2)
     for name in names:
         sqlite_desk.presence(name, online=False)
     sqlite_desk.pass_time(200)
@@ -180,7 +171,23 @@ def test_a_crowd_that_is_told_lasts_while_its_machines_are_worked_on(sqlite_desk
     sqlite_desk.channel()
     names = _ten_go(sqlite_desk)
     sqlite_desk.pass_time(200)
-    _maintain(sqlite_desk, names)
+    sqlite_desk.maintain(names, hours=2)
     sqlite_desk.pass_time(600)
     assert ("many_offline", "", "open") in sqlite_desk.incidents()
     assert len(sqlite_desk.messages()) == 1
+
+
+def test_a_crowd_is_repeated_while_one_of_its_machines_is_not_worked_on(sqlite_desk: Desk) -> None:
+    """Regression: it was repeated though all of its machines were under maintenance."""
+    desk = sqlite_desk
+    desk.channel()
+    names = _ten_go(desk)
+    desk.pass_time(200)
+    desk.maintain(names, hours=24)
+    desk.presence(names[0], online=True)
+    desk.pass_time(5 * 3600, every=600)
+    [message] = desk.messages()
+    assert "Не на связи автоматов: 9 из 12" in message.text, "changed in silence"
+    desk.world.database.transact(handling.unmute, "north", names[1])
+    desk.pass_time(60)
+    assert len(desk.messages()) == 2
