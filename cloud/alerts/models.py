@@ -23,6 +23,8 @@ from cloud.alerts.kinds import Severity
 from cloud.database.base import SERIAL, Base
 
 _NOT_RESOLVED = "state <> 'resolved'"
+END_UNTOLD = "word <> '' AND word <> 'resolved'"
+"""Of a message: something was told with it, and the end was not."""
 
 
 class IncidentRow(Base):
@@ -107,7 +109,11 @@ class AlertMessage(Base):
     __table_args__ = (
         UniqueConstraint("incident_id", "channel_id", name="uq_alert_messages_once"),
         Index("ix_alert_messages_channel", "channel_id"),
-    )
+        Index(
+            "ix_alert_messages_end_untold", "incident_id",
+            postgresql_where=text(END_UNTOLD), sqlite_where=text(END_UNTOLD),
+        ),
+    )  # fmt: skip
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     channel_id: Mapped[str] = mapped_column(ForeignKey("alert_channels.id", ondelete="CASCADE"))

@@ -5,13 +5,13 @@ from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select, text
 from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.alerts.incident import REOPENS_WITHIN, Incident, State
 from cloud.alerts.kinds import OF_A_MACHINE, Kind, Severity
-from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Mute
+from cloud.alerts.models import END_UNTOLD, AlertMessage, Channel, IncidentRow, Mute
 from cloud.alerts.quiet_hours import QuietHours
 from cloud.alerts.telling import Listener, Told, Word
 
@@ -29,6 +29,18 @@ def open_incidents(session: Session, now: datetime) -> dict[str, Incident]:
     recent = or_(IncidentRow.state != State.RESOLVED.value, IncidentRow.resolved_at > now - REOPENS_WITHIN)
     rows = session.scalars(select(IncidentRow).where(recent, IS_KNOWN).order_by(IncidentRow.changed_at))
     return {row.fingerprint: incident_of(row) for row in rows}
+
+
+def ended_unheard(session: Session, now: datetime) -> list[Incident]:
+    """What was over too long ago to come back, and whose end a channel that works was not told: it was broken."""
+    untold = (
+        select(AlertMessage.incident_id)
+        .join(Channel, Channel.id == AlertMessage.channel_id)
+        .where(text(END_UNTOLD), AlertMessage.task_due_at.is_(None), Channel.broken_since.is_(None))
+    )
+    is_over = and_(IncidentRow.state == State.RESOLVED.value, IncidentRow.resolved_at <= now - REOPENS_WITHIN)
+    rows = session.scalars(select(IncidentRow).where(IncidentRow.id.in_(untold), is_over, IS_KNOWN))
+    return [incident_of(row) for row in rows]
 
 
 def known(session: Session, incident_id: str) -> IncidentRow | None:

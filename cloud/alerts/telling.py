@@ -84,7 +84,7 @@ def tell(
     if told is None:
         return None if muted else _first(incident, listener, now)
     if incident.state is State.RESOLVED:
-        return _end(incident, listener, told)
+        return _end(incident, listener, told, now)
     return _more(incident, listener, told, now, muted=muted) if incident.is_live else None
 
 
@@ -118,12 +118,12 @@ def _more(incident: Incident, listener: Listener, told: Told, now: datetime, *, 
     return None
 
 
-def _end(incident: Incident, listener: Listener, told: Told) -> Telling | None:
+def _end(incident: Incident, listener: Listener, told: Told, now: datetime) -> Telling | None:
     if told.word is Word.RESOLVED or incident.resolved_at is None:
         return None
     if listener.edits and told.can_change:
         return Telling(Word.RESOLVED, max(incident.resolved_at, told.changed_at + CHANGED_AT_MOST), is_change=True)
-    return _when_awake(Telling(Word.RESOLVED, incident.resolved_at + REOPENS_WITHIN), incident, listener)
+    return _when_awake(Telling(Word.RESOLVED, max(incident.resolved_at + REOPENS_WITHIN, now)), incident, listener)
 
 
 def _changed(told: Told, word: Word, now: datetime) -> Telling:

@@ -19,7 +19,7 @@ from cloud.alerts.incident import Condition, Incident, State, advance, begun, fi
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import AlertMessage, Channel, IncidentRow, Rule
 from cloud.alerts.sendings import want
-from cloud.alerts.store import is_muted, listener_of, messages_of, mutes, open_incidents, told_of, write
+from cloud.alerts.store import ended_unheard, is_muted, listener_of, messages_of, mutes, open_incidents, told_of, write
 from cloud.alerts.telling import tell
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
@@ -115,7 +115,7 @@ class IncidentWatch:
         for incident in incidents:
             if incident != known.get(incident.fingerprint):
                 _store(tx, incident, known.get(incident.fingerprint))
-        _want_told(tx, incidents, muted, now)
+        _want_told(tx, [*incidents, *ended_unheard(session, now)], muted, now)
         if self._last_swept is None or not self._last_swept <= now < self._last_swept + SWEPT_EVERY:
             forget(session, now)
             self._last_swept = now

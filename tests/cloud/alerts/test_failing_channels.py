@@ -1,6 +1,6 @@
 """Channels that refuse, fail or do not answer: how they are tried on, and what the others hear of it."""
 
-from datetime import datetime
+from datetime import datetime, time
 
 import pytest
 from sqlalchemy import func, select
@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.max_messenger import MaxMessenger
-from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel
@@ -31,6 +31,31 @@ def test_a_dead_channel_is_told_over_another_and_mended_by_a_test(sqlite_desk: D
     sqlite_desk.pass_time(60)
     assert sqlite_desk.broken(dead) == (None, "")
     assert [message.text.split()[0] for message in sqlite_desk.messages()] == ["Это", "🔴"]  # then what it had missed
+
+
+@pytest.mark.any_database
+@pytest.mark.parametrize("kind", ["telegram", "email"])
+def test_a_channel_hears_of_what_ended_while_it_was_broken(desk: Desk, kind: str) -> None:
+    """Regression: mended half an hour after the end or later it never did, and its message stayed red for ever."""
+    to = {"telegram": GROUP, "email": "ops@example.org"}[kind]
+    channel = desk.channel(kind, to, quiet_begin=time(22), quiet_end=time(8))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    really, desk.senders[kind] = desk.senders[kind], Acting(lambda *_: Refused("no such chat"))
+    _test_often(desk, channel, 1)
+    desk.pass_time(30)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(10.6 * 3600, every=600)  # from noon into the quiet hours
+    assert desk.broken(channel)[0] is not None
+    assert [message.text[:1] for message in desk.messages(to)] == ["🔴"]
+    desk.senders[kind] = really
+    _test_often(desk, channel, 1)
+    desk.pass_time(60)
+    assert "🟢" not in [message.text[:1] for message in desk.messages(to)[1:]], "nothing new by night"
+    desk.pass_time(10 * 3600, every=600)
+    assert [message.text[:1] for message in desk.messages(to)] == {
+        "telegram": ["🟢", "Э"], "email": ["🔴", "Э", "🟢"],
+    }[kind]  # fmt: skip
 
 
 def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sqlite_desk: Desk) -> None:

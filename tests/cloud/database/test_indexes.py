@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from cloud.alerts.money_conditions import unregistered_receipts
+from cloud.alerts.store import ended_unheard
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
@@ -221,6 +222,10 @@ def receipts_to_tell_of(world: World, tx: Transaction) -> object:
     return unregistered_receipts(tx.session, world.now)
 
 
+def ends_untold(world: World, tx: Transaction) -> object:
+    return ended_unheard(tx.session, world.now)
+
+
 INDEXES: dict[Ask, set[str]] = {
     queue: {"ix_make_commands_device", "ix_orders_d"},
     the_money_at_risk: {
@@ -244,6 +249,7 @@ INDEXES: dict[Ask, set[str]] = {
     sales_of_the_day: {"ix_orders_device_ended"},
     nights: {"ix_payments_shop"},
     receipts_to_tell_of: {"ix_receipts_unregistered"},
+    ends_untold: {"ix_alert_messages_end_untold"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }
