@@ -2,14 +2,15 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from cloud.alerts.incident import Condition
+from cloud.alerts.incident import Condition, fingerprint
 from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.settings import Settings
 
@@ -20,14 +21,23 @@ HTTPS, MQTTS = "https", "mqtts"
 _PORTS = {HTTPS: 443, MQTTS: 8883}
 
 
-def watched(settings: Settings, now: datetime) -> list[Condition]:
+@dataclass(frozen=True)
+class Ends:
+    """What a look at all of them saw."""
+
+    soon: Sequence[Condition] = ()
+    unread: Collection[str] = ()
+    """Fingerprints of those it could not read, so that what was said of them is neither true nor over."""
+
+
+def watched(settings: Settings, now: datetime) -> Ends:
     """Those of an installation: the site's, the brokers' as their doors show them, and of our own files."""
     doors = ",".join((settings.public_url, settings.mqtt_url, settings.machines_mqtt_url)).split(",")
     return ending(doors, (settings.mqtt_cert,), (settings.mqtt_ca, settings.machines_mqtt_ca), now)
 
 
-def ending(doors: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> list[Condition]:
-    """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing.
+def ending(doors: Iterable[str], own: Iterable[str], trusted: Iterable[str], now: datetime) -> Ends:
+    """Those that end within two weeks. One that cannot be read, or an address that does not answer, says nothing new.
 
     `own` and `trusted` are files: of ours the first in each counts, of authorities the one that lasts longest.
     """
@@ -38,13 +48,15 @@ def ending(doors: Iterable[str], own: Iterable[str], trusted: Iterable[str], now
             port = parts.port or _PORTS[parts.scheme]
             name = parts.hostname if parts.scheme == HTTPS else f"{parts.hostname}:{port}"
             ends[name] = _end_at(parts.hostname, port)
-    return [
+    soon = [
         Condition(
             Kind.CERTIFICATE_ENDING, PLATFORM, name[-128:], end - ENDING_WITHIN, {"last_day": end.date().isoformat()}
         )
         for name, end in ends.items()
         if end is not None and end - now <= ENDING_WITHIN
     ]
+    unread = [name for name, end in ends.items() if end is None]
+    return Ends(soon, [fingerprint(PLATFORM, Kind.CERTIFICATE_ENDING, name[-128:]) for name in unread])
 
 
 def _end_of(file: str, chosen: Callable[[list[datetime]], datetime]) -> datetime | None:

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from cloud.alerts import machine_conditions, money_conditions, platform_conditions, turns
+from cloud.alerts.certificates import Ends
 from cloud.alerts.crowd import crowd, members_of
 from cloud.alerts.forgetting import forget
 from cloud.alerts.incident import Condition, Incident, State, advance, begun, fingerprint, is_over
@@ -78,7 +79,7 @@ class IncidentWatch:
 
     def __init__(
         self, database: Database, unreadable: money_conditions.Unreadable, new_id: Callable[[], str],
-        certificates: Callable[[datetime], list[Condition]] = lambda _: [],
+        certificates: Callable[[datetime], Ends] = lambda _: Ends(),
     ) -> None:  # fmt: skip
         self._database = database
         self._new_id = new_id
@@ -86,6 +87,7 @@ class IncidentWatch:
         self._certificates = certificates
         self._last_swept: datetime | None = None
         self._outside = _Round(timedelta(hours=1), ())
+        self._unread: Collection[str] = ()
 
     def step(self, now: datetime) -> datetime:
         """One look. Raises what the database raises."""
@@ -100,7 +102,8 @@ class IncidentWatch:
     def _seen_outside(self, now: datetime) -> Sequence[Condition]:
         """Asked without a connection to the database in hand: others may take their time."""
         if self._outside.is_due(now):
-            self._outside.seen, self._outside.at = self._certificates(now), now
+            ends = self._certificates(now)
+            self._outside.seen, self._outside.at, self._unread = ends.soon, now, ends.unread
         return self._outside.seen
 
     def _judge(self, tx: Transaction, conditions: Sequence[Condition], now: datetime) -> None:
@@ -126,7 +129,8 @@ class IncidentWatch:
         for name in sorted({*known, *wrong}):
             incident = known.get(name) or begun(wrong[name], self._new_id(), now)
             is_inhibited = any(_explains(larger, incident) for larger in larger_ones)
-            if is_inhibited and name not in wrong:
+            is_hidden = is_inhibited or (incident.present and name in self._unread)
+            if is_hidden and name not in wrong:
                 incidents.append(incident)  # it cannot be seen now whether it is over
                 continue
             incidents.append(advance(incident, wrong.get(name), now, inhibited=is_inhibited))

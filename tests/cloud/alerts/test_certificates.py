@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cloud.alerts import certificates
+from cloud.alerts.certificates import Ends
 from cloud.settings import Settings
 from tests.certificates import Authority
 from tests.cloud.worlds import SECRET_KEY
@@ -39,10 +40,13 @@ def test_a_certificate_that_ends_is_told_two_weeks_before(tmp_path: Path) -> Non
     now = datetime.now(UTC)
     with a_door(certificate, key, 2) as address:
         doors, files = [f"https://{address}"], (str(certificate), "", str(tmp_path / "no file"))
-        soon = certificates.ending(doors, files, (), now)
-        assert [each.subject for each in soon] == [str(certificate)[-128:], "127.0.0.1"]
-        assert certificates.ending(doors, files, (), now - timedelta(days=15)) == []
-    assert certificates.ending(["http://127.0.0.1:1", "mqtt://127.0.0.1", ""], (), (), now) == []
+        ends = certificates.ending(doors, files, (), now)
+        assert [each.subject for each in ends.soon] == [str(certificate)[-128:], "127.0.0.1"]
+        assert [name.rpartition("/")[2] for name in ends.unread] == ["no file"]
+        assert certificates.ending(doors, files, (), now - timedelta(days=15)).soon == []
+    not_listening = certificates.ending(doors, (), (), now)
+    assert (not_listening.soon, not_listening.unread) == ([], [ends.soon[1].fingerprint])
+    assert certificates.ending(["http://127.0.0.1:1", "mqtt://127.0.0.1", ""], (), (), now) == Ends([], [])
 
 
 def test_the_door_that_all_machines_come_by_is_watched_and_whom_they_trust(tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_the_door_that_all_machines_come_by_is_watched_and_whom_they_trust(tmp_p
             "COFFEE_MACHINES_MQTT_URL": f"mqtts://nowhere.invalid, mqtts://{address}",
             "COFFEE_MACHINES_MQTT_CA": str(authority.ca),
         })  # fmt: skip
-        soon = certificates.watched(settings, datetime.now(UTC))
+        soon = certificates.watched(settings, datetime.now(UTC)).soon
     assert [each.subject for each in soon] == [str(authority.ca)[-128:], address]
 
 
@@ -62,6 +66,8 @@ def test_an_authority_that_is_being_changed_lasts_as_long_as_its_successor(tmp_p
     now, both = datetime.now(UTC), tmp_path / "both.crt"
     old, new = (Authority(tmp_path, name, lasts=timedelta(days=days)) for name, days in (("old", 1), ("new", 900)))
     both.write_bytes(old.ca.read_bytes() + new.ca.read_bytes())
-    assert len(certificates.ending((), (), (str(old.ca),), now)) == 1
-    assert certificates.ending((), (), (str(both),), now) == []
-    assert len(certificates.ending((), (str(both),), (), now)) == 1, "of ours the first counts, others are its chain"
+    assert len(certificates.ending((), (), (str(old.ca),), now).soon) == 1
+    assert certificates.ending((), (), (str(both),), now).soon == []
+    assert len(certificates.ending((), (str(both),), (), now).soon) == 1, (
+        "of ours the first counts, others are its chain"
+    )

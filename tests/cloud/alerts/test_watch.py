@@ -6,8 +6,11 @@ import pytest
 
 from cloud.access.person import Scope
 from cloud.alerts import handling
-from cloud.alerts.kinds import Kind
+from cloud.alerts.certificates import Ends
+from cloud.alerts.incident import Condition
+from cloud.alerts.kinds import PLATFORM, Kind
 from cloud.alerts.models import IncidentRow, Rule
+from cloud.alerts.watch import IncidentWatch
 from cloud.console.now.readers import troubles
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device, DeviceLive, Merchant
@@ -191,3 +194,24 @@ def test_a_crowd_is_repeated_while_one_of_its_machines_is_not_worked_on(sqlite_d
     desk.world.database.transact(handling.unmute, "north", names[1])
     desk.pass_time(60)
     assert len(desk.messages()) == 2
+
+
+def _restarted(desk: Desk, ends: Ends) -> IncidentWatch:
+    return IncidentWatch(desk.world.database, tuple, lambda: "0f" * 16, lambda _: ends)
+
+
+def test_a_certificate_that_nobody_can_read_is_not_over(sqlite_desk: Desk) -> None:
+    """Regression: a door that did not listen yet after a reboot was "over", and an hour later a new alert."""
+    desk = sqlite_desk
+    desk.channel(merchant=PLATFORM)
+    ending = Condition(Kind.CERTIFICATE_ENDING, PLATFORM, "coffee.example", desk.world.now, {"last_day": "2026-03-09"})
+    silent = Ends(unread=[ending.fingerprint])
+    for ends in (Ends([ending]), silent):
+        desk.watch = _restarted(desk, ends)
+        desk.pass_time(1800)
+        assert desk.incidents() == [("certificate_ending", "coffee.example", "open")]
+    assert [message.text[:1] for message in desk.messages()] == ["🔴"]
+    for ends, seconds in ((Ends(), 60), (silent, 600)):
+        desk.watch = _restarted(desk, ends)
+        desk.pass_time(seconds)
+    assert [message.text[:1] for message in desk.messages()] == ["🟢"], "what was read counts"
