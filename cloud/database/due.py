@@ -14,8 +14,11 @@ SLACK = timedelta(minutes=10)
 
 
 def latest(now: datetime, longest: timedelta) -> datetime:
-    """The latest date that can be meant where nothing waits longer than `longest`."""
-    return now + longest + SLACK
+    """The latest date that can be meant where nothing waits longer than `longest`.
+
+    The slack is no longer than the wait: what waits for seconds would wait for minutes once the clock was set back.
+    """
+    return now + longest + min(longest, SLACK)
 
 
 def is_due(at: datetime, now: datetime, longest: timedelta) -> bool:

@@ -154,8 +154,8 @@ class Deadlines:
         """All that is asked while nothing is due, each second: one look."""
         rules = self._rules
         values = {
-            "now": now, "latest_due": now + rules.longest_wait, "latest_return": now + rules.uncertain_grace,
-            "closing": now + CLOSING,
+            "now": now, "latest_due": latest(now, rules.longest_wait),
+            "latest_return": latest(now, rules.uncertain_grace), "closing": now + CLOSING,
         }  # fmt: skip
         [[*moments, is_overdue]] = self._database.look(_SOONEST, values)
         return now if is_overdue else min((moment for moment in moments if moment is not None), default=None)

@@ -184,6 +184,19 @@ def test_a_command_of_before_the_clock_was_set_back_is_not_sent(sqlite_world: Wo
     assert sqlite_world.open_tasks(order_id) == ["refund"]
 
 
+def test_nor_after_a_few_minutes_by_a_publisher_at_work(sqlite_world: World) -> None:
+    """Regression: it looked again once the clock had caught up, and then all was in time again."""
+    order_id = sqlite_world.pay(account=ONE_STAGE)
+    publisher, link = with_small_broker(sqlite_world, answer=-1)
+    publisher.step(sqlite_world.now)
+    assert len(link.waiting) == 1
+    again_at = publisher.step(sqlite_world.clock.advance(-300.0))
+    while again_at <= sqlite_world.now:
+        again_at = publisher.step(sqlite_world.now)
+    assert sqlite_world.order(order_id).status == "make_failed"
+    assert len(link.waiting) == 1
+
+
 @pytest.mark.parametrize("ends", ["clock set back", "too late", "refused"])
 def test_what_an_earlier_sending_may_have_done_stays_uncertain(sqlite_world: World, ends: str) -> None:
     """Its PUBACK was lost: the machine may have it, whatever becomes of the next sending."""
