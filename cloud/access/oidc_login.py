@@ -107,15 +107,21 @@ class OidcLogin:
         return Entered(token, asks_second)
 
     def _user(self, tx: Transaction, vouched: Vouched, came: Came) -> User:
-        bound = tx.session.get(Identity, (self._client.issuer, vouched.subject))
-        user = tx.session.get(User, bound.user_id) if bound else self._bind(tx, vouched, came)
+        """Who it is, held. Raises `NotVouched`."""
+        bound = select(Identity.user_id).where(
+            Identity.issuer == self._client.issuer, Identity.subject == vouched.subject
+        )  # fmt: skip
+        user = _held(tx, tx.session.scalar(bound))
+        if user is None or tx.session.scalar(bound) is None:  # or a reset has just taken the binding away
+            user = self._bind(tx, vouched, came)
         if user is None or user.disabled_at is not None:
             raise _Stranger("nobody of ours")
         return user
 
     def _bind(self, tx: Transaction, vouched: Vouched, came: Came) -> User | None:
         """By a verified address, once: who is bound already is not taken over by another subject with his address."""
-        user = users.by_email(tx.session, vouched.email) if vouched.email else None
+        found = users.by_email(tx.session, vouched.email) if vouched.email else None
+        user = _held(tx, found.id if found else None)
         if user is None or user.disabled_at is not None:
             return None
         taken = select(Identity).where(Identity.issuer == self._client.issuer, Identity.user_id == user.id)
@@ -146,6 +152,13 @@ class OidcLogin:
     def _refused(error: NotVouched) -> Refused:
         log.info("the identity provider lets nobody in: %s", error)
         return Refused(AWAY if isinstance(error, ProviderAway) else UNKNOWN if isinstance(error, _Stranger) else FAILED)
+
+
+def _held(tx: Transaction, user_id: str | None) -> User | None:
+    """As he is now: whoever resets or disables him waits, and ends the session that begins."""
+    if user_id is None:
+        return None
+    return tx.session.get_one(User, user_id, with_for_update=True, populate_existing=True)
 
 
 def _text(raw: bytes) -> str:

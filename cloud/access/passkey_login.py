@@ -53,7 +53,7 @@ class PasskeyLogin:
 
         def work(tx: Transaction, answer: Answer) -> str:
             key = passkeys.use(tx, answer, self._rp, self._clock())
-            user = tx.session.get_one(User, key.user_id)
+            user = tx.session.get_one(User, key.user_id)  # held since his key was looked at
             if user.disabled_at is not None or not user.password:
                 raise NotValid("disabled, or to choose a password first")
             return self._begin(tx, user, key, address, agent)

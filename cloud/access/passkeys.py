@@ -76,11 +76,14 @@ def remove(tx: Transaction, key: Passkey) -> None:
 
 
 def use(tx: Transaction, answer: Answer, rp: RelyingParty, now: datetime) -> Passkey:
-    """Whose key signed this. Raises `NotValid` and `Copied`."""
-    query = select(Passkey).where(Passkey.credential == answer.credential)
-    key = tx.session.scalar(query.with_for_update())
-    if key is None:
+    """Whose key signed this; he is held, then it: as who takes his keys away. Raises `NotValid` and `Copied`."""
+    user_id = tx.session.scalar(select(Passkey.user_id).where(Passkey.credential == answer.credential))
+    if user_id is None:
         raise NotValid("no such key")
+    tx.session.get_one(User, user_id, with_for_update=True)
+    key = tx.session.scalar(select(Passkey).where(Passkey.credential == answer.credential).with_for_update())
+    if key is None:
+        raise NotValid("no such key any more")
     if answer.handle not in {"", key.user_id}:
         raise NotValid("another user's")
     count = authenticator.shown(answer, rp, key.public_key)

@@ -1,6 +1,7 @@
 """Logging in by an identity provider over real HTTP, and every way in which a provider's word is not taken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from cloud.access import second_factor, users
 from cloud.access.models import Identity, JournalRow, Membership, User
 from cloud.database.transaction import Transaction
 from simulator.oidc.provider import Lie, OidcProvider
+from tests.cloud.access.test_login import live, wait_for_a_lock
 from tests.cloud.console.building import OWN, Console, a_console
 from tests.cloud.console.test_login import EMAIL, OWNER
 from tests.cloud.worlds import World
@@ -176,6 +178,51 @@ def test_who_is_disabled_is_not_let_in(console: Console) -> None:
     come(console.client())
     console.cloud.database.transact(users.disable, console.ids[OWNER], console.clock.now)
     assert come(console.client()) == "400"
+
+
+def came_before(world: World, client: FlaskClient, held: str, act: Callable[[Transaction], object]) -> str:
+    """Where it leads who comes back while `act` is done to the user who is held."""
+    back = to_provider(client)
+
+    def arrive() -> str:
+        answer = client.get(back)
+        return answer.headers.get("Location") or str(answer.status_code)
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def overtaken(tx: Transaction) -> Future[str]:
+            tx.session.get_one(User, held, with_for_update=True)
+            coming = pool.submit(arrive)
+            wait_for_a_lock(world, coming)
+            act(tx)
+            return coming
+
+        return world.database.transact(overtaken).result(30)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_who_is_just_disabled_is_not_let_in(world: World, console: Console, is_bound: bool) -> None:
+    """Regression: the user was looked at unheld, and a session began that nobody ended."""
+    owner = console.ids[OWNER]
+    if is_bound:
+        come(console.client())
+    assert came_before(world, console.client(), owner, lambda tx: users.disable(tx, owner, world.now)) == "400"
+    assert live(world, owner) == []
+
+
+@pytest.mark.both_databases
+def test_a_binding_that_is_just_taken_away_lets_nobody_in(
+    world: World, console: Console, provider: OidcProvider
+) -> None:
+    come(console.client())
+    provider.who.email, owner = "another@example.com", console.ids[OWNER]
+
+    def reset(tx: Transaction) -> None:
+        users.reset(tx, owner, world.now, with_second_factor=True)
+
+    assert came_before(world, console.client(), owner, reset) == "400"
+    assert live(world, owner) == []
 
 
 def test_a_provider_that_is_away_is_told_so(console: Console, provider: OidcProvider) -> None:

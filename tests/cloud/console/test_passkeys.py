@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from flask.testing import FlaskClient
 from cloud.access import challenges, passwords, second_factor, users
 from cloud.access.models import JournalRow, LoginChallenge, Passkey, RecoveryCode, User
 from cloud.access.relying_party import relying_party
+from cloud.database.transaction import Transaction
+from tests.cloud.access.test_login import live, wait_for_a_lock
 from tests.cloud.console.building import OWN, PASSWORD, Console, a_console, form_token, post
 from tests.cloud.console.software_key import PRESENT, SoftwareKey
 from tests.cloud.console.test_login import EMAIL, OWNER, log_in, send
@@ -262,6 +266,31 @@ def test_a_reset_of_the_second_step_takes_the_keys_along(console: Console, key: 
         users.reset, console.ids[OWNER], console.clock.now, with_second_factor=True
     )  # fmt: skip
     assert keys(console) == []
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    "act",
+    [users.disable, partial(users.reset, with_second_factor=False), partial(users.reset, with_second_factor=True)],
+    ids=["disabled", "reset", "reset with his keys"],
+)
+def test_a_login_under_way_does_not_outlive_a_reset(
+    console: Console, key: SoftwareKey, act: Callable[..., object]
+) -> None:
+    """Regression: he was looked at unheld, and on PostgreSQL who took his keys away and the login had a deadlock."""
+    world, owner, browser = console.world, console.ids[OWNER], console.client()
+    answer = key.show(asked(browser, "/console/passkey/enter"))
+    with ThreadPoolExecutor(1) as pool:
+
+        def overtaken(tx: Transaction) -> Future[str]:
+            tx.session.get_one(User, owner, with_for_update=True)
+            entering = pool.submit(send, browser, "/console/login", passkey=answer)
+            wait_for_a_lock(world, entering)
+            act(tx, owner, world.now)
+            return entering
+
+        assert world.database.transact(overtaken).result(30) == "400"
+    assert live(world, owner) == []
 
 
 def test_a_recovery_code_stands_in_for_a_lost_key(console: Console) -> None:
