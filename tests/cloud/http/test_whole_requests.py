@@ -15,6 +15,7 @@ from gunicorn.glogging import Logger
 from gunicorn.sock import TCPSocket
 
 from cloud.http.addresses import parse_networks
+from cloud.http.request_framing import MAX_LINE
 from cloud.http.whole_requests import LARGE_ONES, WholeRequests
 
 A_FILE = b"POST /console/settings/x/import HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-Forwarded-For: %s\r\n\r\n"
@@ -95,7 +96,10 @@ class Senders:
         return client
 
     def finish(self, client: socket.socket) -> None:
-        client.sendall(b"0\r\n\r\n")
+        self.send(client, b"0\r\n\r\n")
+
+    def send(self, client: socket.socket, more: bytes) -> None:
+        client.sendall(more)
         self._worker.wait_for_and_dispatch_events(5)
 
     def are_read(self) -> Counter[str]:
@@ -137,3 +141,13 @@ def test_while_so_many_files_are_looked_at_who_sends_one_more_comes_again(
     for _ in range(LARGE_ONES):
         senders.finish(senders.begin("192.0.2.1"))
     assert senders.begin("198.51.100.1").recv(100).startswith(b"HTTP/1.1 503 ")
+
+
+@ROOM_FOR_ALL
+def test_who_is_sent_away_leaves_his_place_for_a_file_at_once(senders: Senders) -> None:
+    """Regression: it was his until he had gone, and could not be taken: eight such kept everybody out."""
+    for client in [senders.begin("192.0.2.1") for _ in range(LARGE_ONES)]:
+        senders.send(client, b"0" * (MAX_LINE + 1))
+        assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+    senders.begin("198.51.100.1")
+    assert senders.are_read() == {"198.51.100.1": 1}
