@@ -51,9 +51,8 @@ def _part(desk: Desk) -> str:
             values["fleet"] = readers.not_selling(session, fleet)
         if not orders.is_empty:
             values["today"] = readers.today(session, orders, desk.now)
-            if not sums.is_empty:  # he may see more cups than he may see sums of
-                seen = values["today"] if sums == orders else readers.today(session, sums, desk.now)
-                values["taken"] = seen.kopecks
+            if sums == orders:  # else the sum would not be of the cups it stands beside
+                values["taken"] = values["today"].kopecks
         incidents = readers.troubles(session, alarms, desk.now)
         values["stands_at"] = readers.places(session, {one.subject for one in incidents})
     reader = Reader(desk.texts.language, desk.texts.zone, "")
