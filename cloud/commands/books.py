@@ -11,7 +11,7 @@ from cloud.orders.restores import what_is_lacking
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.differences import open_differences
 from cloud.payments.reconcile.reconciler import Reconciler
-from cloud.payments.reconcile.store import settle_by_hand
+from cloud.payments.reconcile.store import AlreadyClosed, settle_by_hand
 from cloud.starting import BAD, open_cloud
 
 
@@ -69,6 +69,9 @@ def settle(number: int, by: str, reason: str) -> None:
     cloud = open_cloud()
     try:
         is_known = cloud.database.transact(settle_by_hand, number, by, reason, cloud.clock())
+    except AlreadyClosed:
+        click.echo(f"difference {number} was closed before; nothing is changed", err=True)
+        sys.exit(BAD)
     finally:
         cloud.close()
     if not is_known:

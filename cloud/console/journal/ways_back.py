@@ -20,7 +20,6 @@ from cloud.fleet import accounts, closing, editing, replaced_credentials, snapsh
 from cloud.fleet.editing import Thing
 from cloud.fleet.fleet_file import FleetFileError
 from cloud.payments.reconcile import store
-from cloud.payments.reconcile.models import State
 from cloud.releases import rollouts
 from cloud.releases.models import Rollout, RolloutState
 from cloud.releases.rollouts import CannotRelease
@@ -185,10 +184,7 @@ def _present_difference(tx: Transaction, subject: Subject, _names: Values) -> Va
 
 
 def _write_difference(tx: Transaction, subject: Subject, values: Values, hand: Hand) -> None:
-    if values["state"] == State.CLOSED:
-        store.settle_by_hand(tx, int(subject.id), values["closed_by"], values["closed_note"], hand.now)
-    else:
-        store.reopen_by_hand(tx, int(subject.id), values["state"])
+    store.put_back(tx, int(subject.id), values, hand.now)
 
 
 def _present_rollout(tx: Transaction, subject: Subject, _names: Values) -> Values:

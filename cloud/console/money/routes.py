@@ -17,7 +17,7 @@ from cloud.fleet.zones import DEFAULT, day_at
 from cloud.payments.reconcile.kinds import NO_MONEY
 from cloud.payments.reconcile.kinds import Kind as Difference
 from cloud.payments.reconcile.models import State
-from cloud.payments.reconcile.store import settle_by_hand, standing
+from cloud.payments.reconcile.store import AlreadyClosed, settle_by_hand, standing
 
 room = Room("money", {"ru": RU, "en": EN}, Nav("money.show", Act.SEE_MONEY, icon="money", order=50))
 DIFFERENCE = Kind("difference", "number", find_difference)
@@ -64,8 +64,12 @@ def settle(desk: Desk, number: str) -> BaseResponse:
         tx.session.flush()
         return Done(done, before, standing(tx.session, int(number)))
 
-    desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
-    desk.say("money.settled")
+    try:
+        desk.perform(Act.SETTLE_DIFFERENCE, desk.about(), why, work)
+    except AlreadyClosed:
+        desk.say("money.closed_before", good=False)
+    else:
+        desk.say("money.settled")
     return then
 
 

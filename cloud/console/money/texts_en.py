@@ -34,6 +34,7 @@ EN = {
     "money.settle_title": "Settle difference {number}?",
     "money.settle_text": "It will not open again. Say what it was.",
     "money.settled": "The difference is settled.",
+    "money.closed_before": "This difference was closed before; nothing is changed.",
     "money.why_missing": "Say what it was.",
     "money.day_title": "Reconciliation of {day}",
     "money.earlier": "Earlier",

@@ -34,6 +34,7 @@ RU = {
     "money.settle_title": "Закрыть расхождение {number}?",
     "money.settle_text": "Оно больше не откроется. Напишите, что это было.",
     "money.settled": "Расхождение закрыто.",
+    "money.closed_before": "Это расхождение уже было закрыто, ничего не изменено.",
     "money.why_missing": "Напишите, что это было.",
     "money.day_title": "Сверка за {day}",
     "money.earlier": "Раньше",

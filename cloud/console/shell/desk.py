@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from flask import flash, has_request_context, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
@@ -38,6 +38,16 @@ class Done(Generic[T]):
     subject: Subject | None = None
     """Where the act made a thing that did not exist before."""
     undoes: int | None = None
+
+
+class Owned(Protocol):
+    """What a button is about: a subject, or a row of a page."""
+
+    @property
+    def merchant_id(self) -> str: ...
+
+    @property
+    def device_uuid(self) -> str: ...
 
 
 class NeedsConfirmation(Exception):
@@ -104,7 +114,7 @@ class Desk:
 
         return self.database.transact(piece)
 
-    def may(self, act: Act, subject: Subject | None = None) -> bool:
+    def may(self, act: Act, subject: Owned | None = None) -> bool:
         """Whether a button is shown: for this thing, or the page's, or anything at all."""
         of = subject or self.subject
         return self.person.may_somewhere(act) if of is None else self.person.may(act, of.merchant_id, of.device_uuid)

@@ -3,7 +3,7 @@
 A person's word on a finding stands; nothing is deleted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -28,6 +28,10 @@ ITSELF = "reconciliation"
 OF_ANY_DAY = frozenset({Kind.STUCK, Kind.HOLD_OPEN, Kind.RETURN_OPEN, Kind.NOBODY_TO_ASK})
 """Seen by every look at their shop, whatever its day."""
 _ORDER = {State.OPEN.value: 0, State.MENDING.value: 1, State.EXPLAINED.value: 2, State.CLOSED.value: 3}
+
+
+class AlreadyClosed(Exception):
+    """Somebody has settled it before, or reconciliation no longer saw it."""
 
 
 def keep(
@@ -67,10 +71,15 @@ def new_row(key: ShopKey, day: Day, next_at: datetime | None) -> dict[str, objec
 
 
 def settle_by_hand(tx: Transaction, finding_id: int, by: str, note: str, now: datetime) -> bool:
-    """A person has looked: it is no longer open, and will not open again. False when there is no such finding."""
+    """A person has looked: it is no longer open, and will not open again. False when there is no such finding.
+
+    Raises `AlreadyClosed`.
+    """
     found = tx.session.get(FoundDifference, finding_id, with_for_update=True)
     if found is None:
         return False
+    if found.state == State.CLOSED:
+        raise AlreadyClosed
     found.state, found.closed_at = State.CLOSED.value, now
     found.closed_by, found.closed_note = by[:255], note[:500]
     return True
@@ -82,10 +91,11 @@ def standing(session: Session, finding_id: int) -> dict[str, str]:
     return {} if found is None else {name: getattr(found, name) for name in ("state", "closed_by", "closed_note")}
 
 
-def reopen_by_hand(tx: Transaction, finding_id: int, state: str) -> None:
-    """It was settled by mistake: it stands again as it did."""
+def put_back(tx: Transaction, finding_id: int, stood: Mapping[str, str], now: datetime) -> None:
+    """It was settled, or opened again, by mistake: it stands again as it did (`standing`)."""
     found = tx.session.get_one(FoundDifference, finding_id, with_for_update=True)
-    found.state, found.closed_at, found.closed_by, found.closed_note = state, None, "", ""
+    found.state, found.closed_at = stood["state"], now if stood["state"] == State.CLOSED else None
+    found.closed_by, found.closed_note = stood["closed_by"], stood["closed_note"]
 
 
 def _locked_row(session: Session, key: ShopKey, day: Day, now: datetime) -> Reconciliation:

@@ -6,6 +6,8 @@ from html import unescape
 
 import pytest
 
+from cloud.access import users
+from cloud.access.acts import Role
 from cloud.access.person import EVERYTHING
 from cloud.alerts.money_conditions import differences
 from cloud.console.money.reading import LISTED, read_risks
@@ -14,6 +16,7 @@ from cloud.console.money.texts_ru import RU
 from cloud.database.transaction import Transaction
 from cloud.payments.reconcile.kinds import NO_MONEY, Kind
 from cloud.payments.reconcile.models import FoundDifference, State
+from cloud.payments.reconcile.store import ITSELF
 from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
 from tests.cloud.worlds import DEVICE
@@ -22,13 +25,13 @@ OWNER = f"owner@{OWN}"
 MONEY = "/console/money"
 
 
-def found(console: Console, kind: Kind, state: State = State.OPEN, **more: int | str) -> int:
+def found(console: Console, kind: Kind, state: State = State.OPEN, merchant: str = OWN, **more: int | str) -> int:
     """A finding of yesterday; its number."""
     now = console.world.now
 
     def add(tx: Transaction) -> int:
         one = FoundDifference(
-            merchant_id=OWN, fingerprint=uuid.uuid4().hex, day=(now - timedelta(days=1)).date(), kind=kind.value,
+            merchant_id=merchant, fingerprint=uuid.uuid4().hex, day=(now - timedelta(days=1)).date(), kind=kind.value,
             state=state.value, first_seen_at=now, last_seen_at=now, **more,
         )  # fmt: skip
         tx.session.add(one)
@@ -36,6 +39,12 @@ def found(console: Console, kind: Kind, state: State = State.OPEN, **more: int |
         return one.id
 
     return console.world.database.transact(add)
+
+
+def stands(console: Console, number: int) -> tuple[str, str, str]:
+    with console.cloud.database.read() as session:
+        one = session.get_one(FoundDifference, number)
+    return one.state, one.closed_by, one.closed_note
 
 
 def page(console: Console, address: str = f"{MONEY}?lang=ru", who: str = OWNER) -> str:
@@ -103,3 +112,33 @@ def test_on_the_page_of_its_day_what_is_open_is_settled_too(console: Console) ->
     for why in ("", "looked at"):
         assert post(console.client(OWNER), at, why=why, day=day[-10:]).location.endswith(day)
     assert "looked at" in page(console, day)
+
+
+@pytest.mark.parametrize("address", [MONEY, f"{MONEY}/days"])
+def test_the_button_stands_only_where_the_press_is_taken(console: Console, address: str) -> None:
+    """Regression: who may settle somewhere had it beside every difference he saw."""
+    console.add_user("both", OWN, Role.MANAGER)
+    console.world.database.transact(users.give_role, console.ids["both"], FOREIGN, Role.VIEWER)
+    own, other = found(console, Kind.RECEIPT_FAILED), found(console, Kind.SHOP_GONE, merchant=FOREIGN)
+    shown = page(console, f"{address}?lang=en", "both")
+    assert EN["money.finding.shop_gone"] in shown
+    assert (f"/{own}/settle" in shown, f"/{other}/settle" in shown) == (True, False)
+    assert post(console.client("both"), f"{MONEY}/differences/{other}/settle", why="x").status_code == 403
+
+
+def test_what_is_closed_is_not_settled_a_second_time(console: Console) -> None:
+    """Regression: a press on an old page took the first person's name and note, or closed for good what had closed by
+    itself.
+    """
+    number = found(console, Kind.RECEIPT_FAILED)
+    by_itself = found(console, Kind.RECEIPT_FAILED, State.CLOSED, closed_by=ITSELF)
+    client = console.client(OWNER)
+    post(client, f"{MONEY}/differences/{number}/settle", why="looked at")
+    before = {one: stands(console, one) for one in (number, by_itself)}
+    assert [note for *_, note in before.values()] == ["looked at", ""]
+    for one, stood in before.items():
+        post(console.client(f"manager@{OWN}"), f"{MONEY}/differences/{one}/settle", why="me too")
+        assert stands(console, one) == stood
+    client = console.client(OWNER)
+    post(client, f"{MONEY}/differences/{number}/settle", why="again")
+    assert RU["money.closed_before"] in unescape(client.get(f"{MONEY}?lang=ru").text)

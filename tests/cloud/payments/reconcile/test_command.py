@@ -130,4 +130,6 @@ def test_money_only_reconciliation_sees_is_at_risk_until_a_person_has_looked(rea
     who = ("--by", "ops@example.org", "--reason", "paid out in cash")
     assert run(real_till, "settle", "999", *who).exit_code == BAD
     assert run(real_till, "settle", str(difference["number"]), *who).exit_code == GOOD
+    again = run(real_till, "settle", str(difference["number"]), *who)
+    assert (again.exit_code, "was closed before" in again.stderr) == (BAD, True)
     assert run(real_till, "at-risk").exit_code == GOOD
