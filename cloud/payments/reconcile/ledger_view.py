@@ -167,7 +167,8 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
         OutboxRow.task.in_([task.value for task in RETURNS]),
         OutboxRow.verdict == DONE,
     )
-    was_let_go = and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None))
+    was_taken = exists().where(other.order_id == Order.id, other.captured > 0)  # a hold beside it was one too many
+    was_let_go = and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None), ~was_taken)
     back = func.sum(case((was_let_go, Payment.amount), else_=Payment.refunded))
     given_back = or_(sent_back, func.max(Payment.refunded) > 0)
     found = (

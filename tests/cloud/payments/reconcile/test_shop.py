@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from cloud.orders.models import Payment
 from cloud.orders.tasks import Task
@@ -298,6 +299,20 @@ def test_of_a_poured_drink_a_hold_that_was_let_go_is_told_whole(till: Till) -> N
     till.world.report(order_id, Result.DONE, revision=2)
     [found] = reconciled(till).findings
     assert (found.kind, found.here) == ("goodwill", PRICE)
+
+
+@pytest.mark.both_databases
+def test_of_a_poured_drink_a_second_hold_that_was_let_go_is_not_told(till: Till) -> None:
+    """Regression: of one cup paid for twice a part went back, and the finding told the part and the second hold."""
+    order_id = sold(till)
+    taken = till.world.payment(order_id)
+    columns = {column.name: getattr(taken, column.name) for column in Payment.__table__.columns}
+    let_go = columns | {"id": "second", "provider_payment_id": "", "state": "canceled", "captured": 0, "live": False}
+    till.world.database.transact(lambda tx: tx.session.execute(insert(Payment).values(let_go)))
+    refund_in_cabinet(till, order_id, "50.00")
+    till.look_at(order_id)
+    told = {found.kind: found.here for found in reconciled(till).findings}
+    assert told["goodwill"] == 5000
 
 
 @pytest.mark.both_databases
