@@ -76,7 +76,7 @@ EN = {
     "money.finding.refund_pending": "A return is not finished",
     "money.finding.receipt_failed": "A receipt failed",
     "money.finding.poured_not_paid": "Poured and not paid",
-    "money.finding.goodwill": "Poured, and its money returned",
+    "money.finding.goodwill": "Poured, and its money returned (all or a part)",
     "money.finding.stuck": "An order is stuck",
     "money.finding.hold_open": "A hold is open",
     "money.finding.return_open": "A return is open",

@@ -76,7 +76,7 @@ RU = {
     "money.finding.refund_pending": "Возврат не закончен",
     "money.finding.receipt_failed": "Чек не пробит",
     "money.finding.poured_not_paid": "Приготовлен и не оплачен",
-    "money.finding.goodwill": "Приготовлен, деньги вернули",
+    "money.finding.goodwill": "Приготовлен, деньги вернули (все или часть)",
     "money.finding.stuck": "Заказ застрял",
     "money.finding.hold_open": "Холд не закрыт",
     "money.finding.return_open": "Возврат открыт",

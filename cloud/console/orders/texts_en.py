@@ -223,9 +223,9 @@ EN = {
     "orders.bad.sum_over": "Of this order {price} can be returned and not more.",
     "orders.bad.sum_part": "{price} can be returned: all of it, or a part of at least 1 ₽ that leaves more than 1 ₽.",
     "orders.bad.sum_whole": "Nobody knows that anything was poured: all of it is returned, {price}.",
-    "orders.bad.sum_receipt": "A part goes back with a receipt, and there is nobody to send it to: the buyer's address "
-    "is erased, and the merchant's “E-mail for buyers” is missing or takes no receipts. Enter one in the settings; to "
-    "return the whole price at once, none is needed.",
+    "orders.bad.sum_receipt": "A part goes back with a receipt, and there is nobody to send it to: there is no address "
+    "of the buyer's, and the merchant's “E-mail for buyers” is missing or takes no receipts. Enter one in the "
+    "settings. Without it only the whole payment can be returned at once; what is left after a part is a part too.",
     "orders.bad.stale": "The order has changed since. Look at it once more and decide anew.",
     "orders.bad.already_asked": "A request to return money of this order is open already.",
     "orders.bad.own_request": "Another person approves your request.",
