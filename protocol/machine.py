@@ -23,7 +23,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 DrinkNo = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
 BootId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:.-]{1,64}$(?!\n)")]
-"""A reject or fault code: ours, or `vendor:<text>`; kept as text so that new firmware is not noise."""
+"""A reject or fault code: ours, or the maker's; kept as text so that new firmware is not noise."""
 TextFlag = Literal["0", "1", "2", 0, 1, 2]
 """Cup size; the only public flow sent it as a string, so that is what we send, and both are read
 (docs/machine-protocol.md 1.3).

@@ -213,7 +213,7 @@ class AnswerStatus(StrEnum):
 
 
 class FaultCode(StrEnum):
-    """Canonical faults (docs/machine-protocol.md 3.4). Others pass through as `vendor:<text>`."""
+    """Canonical faults (docs/machine-protocol.md 3.4). Others pass through (docs/wire-contract.md 1.7)."""
 
     NO_WATER = "no_water"
     NO_BEANS = "no_beans"
