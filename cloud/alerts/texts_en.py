@@ -99,4 +99,9 @@ EN = {
     "why.fault": "a fault",
     "why.service": "service mode",
     "why.goodwill": "the drink was poured",
+    "undelivered.no_connection": "no connection",
+    "undelivered.too_many_messages": "too many messages",
+    "undelivered.not_public": "the address is not a public one",
+    "undelivered.address_refused": "the mail server refuses the address",
+    "undelivered.bot_refused": "the messenger refuses the token of our bot",
 }

@@ -99,4 +99,9 @@ RU = {
     "why.fault": "неисправность",
     "why.service": "режим обслуживания",
     "why.goodwill": "напиток был приготовлен",
+    "undelivered.no_connection": "нет связи",
+    "undelivered.too_many_messages": "слишком много сообщений",
+    "undelivered.not_public": "адрес не публичный",
+    "undelivered.address_refused": "почтовый сервер не принимает этот адрес",
+    "undelivered.bot_refused": "мессенджер не принимает токен нашего бота",
 }

@@ -95,6 +95,11 @@ def text_of(incident: Incident, reader: Reader, now: datetime) -> str:
     return reader.say(f"{incident.kind.value}.text", **_values(incident, reader, now))
 
 
+def undelivered(why: str, language: str) -> str:
+    """Why nothing arrived in a channel: our own reasons in words, the other side's as it gave them."""
+    return SENTENCES[language].get(f"undelivered.{why}", why)
+
+
 def _body(incident: Incident, reader: Reader, now: datetime) -> list[str]:
     lines = [] if incident.resolved_at is not None else [text_of(incident, reader, now)]
     if incident.kind is Kind.MANY_OFFLINE and incident.is_live:
@@ -121,6 +126,8 @@ def _values(incident: Incident, reader: Reader, now: datetime) -> dict[str, obje
         values["why"] = reader.why(str(facts["reason"]))
     elif incident.kind is Kind.FAULT:
         values["why"] = reader.why("fault")
+    if incident.kind is Kind.CHANNEL_BROKEN:
+        values["why"] = undelivered(str(facts["why"]), reader.language)
     if facts.get("what") == "*":
         values["what"] = reader.say("closed_itself.whole")
     if "machines" in facts:

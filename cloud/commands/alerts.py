@@ -18,7 +18,7 @@ from cloud.alerts.incident import LIVE
 from cloud.alerts.kinds import PLATFORM
 from cloud.alerts.models import Channel, Delivery, IncidentRow
 from cloud.alerts.store import IS_KNOWN, incident_of, subject_of
-from cloud.alerts.wording import SENTENCES, Reader, title_of
+from cloud.alerts.wording import SENTENCES, Reader, title_of, undelivered
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Merchant
 from cloud.fleet.vault import Vault
@@ -190,9 +190,10 @@ def _subject(channel: Channel) -> Subject:
 
 def _state(channel: Channel) -> str:
     if channel.broken_since is not None:
-        return f"broken ({channel.broken_why})"
+        return f"broken ({undelivered(channel.broken_why, 'en')})"
     if channel.failing_since is not None:
-        return f"nothing arrives since {channel.failing_since:%Y-%m-%d %H:%M}Z ({channel.failing_why})"
+        why = undelivered(channel.failing_why, "en")
+        return f"nothing arrives since {channel.failing_since:%Y-%m-%d %H:%M}Z ({why})"
     return "ok"
 
 

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-from cloud.alerts.channels.sender import NotNow, Refused, Sending, Unknown
+from cloud.alerts.channels.sender import NotNow, Refused, Sending, Unknown, Why
 from cloud.http.connections import NotPublic, PublicConnection, PublicTlsConnection
 from protocol import json_text
 
@@ -31,9 +31,9 @@ class Answer:
     retry_after_s: float | None = None
 
 
-def token_refused(answer: Answer) -> NotNow:
+def token_refused() -> NotNow:
     """A bot's token is ours and changed with a restart: no chat is to blame, so none is refused."""
-    return NotNow(AGAIN_S, f"the bot's token is refused (HTTP {answer.status})")
+    return NotNow(AGAIN_S, Why.BOT_REFUSED)
 
 
 class _PublicPool(HTTPConnectionPool):
@@ -87,9 +87,9 @@ def _of_error(error: requests.RequestException) -> Sending:
     """Addresses and tokens are part of the exception's text: only its kind is told."""
     reason, name = getattr(error.args[0] if error.args else None, "reason", None), type(error).__name__
     if isinstance(reason, NotPublic):
-        return Refused("the address is not a public one")
+        return Refused(Why.NOT_PUBLIC)
     if isinstance(reason, NewConnectionError | NameResolutionError):
-        return NotNow(AGAIN_S, "no connection")
+        return NotNow(AGAIN_S, Why.NO_CONNECTION)
     return Unknown(name)
 
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from cloud.alerts.channels.http import AGAIN_S
-from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown, Why
 from cloud.background.loops import Clock
 
 WITHIN_S = 15.0
@@ -74,9 +74,7 @@ def _handed_over(server: smtplib.SMTP, message: EmailMessage, key: str) -> Sendi
         server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         code = next(iter(error.recipients.values()))[0]
-        return (
-            Refused(f"the address is refused ({code})") if code in _WRONG_ADDRESS else NotNow(AGAIN_S, f"SMTP {code}")
-        )
+        return Refused(Why.ADDRESS_REFUSED) if code in _WRONG_ADDRESS else NotNow(AGAIN_S, f"SMTP {code}")
     except smtplib.SMTPResponseException as error:
         return Refused(f"SMTP {error.smtp_code}") if error.smtp_code in {535, 530} else NotNow(AGAIN_S, "SMTP error")
     except (OSError, smtplib.SMTPException) as error:

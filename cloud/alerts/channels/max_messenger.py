@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cloud.alerts.channels.http import AGAIN_S, Answer, Http, token_refused
-from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown, Why
 
 LONGEST_TEXT = 3900
 """MAX takes 4000 characters."""
@@ -51,9 +51,9 @@ class MaxMessenger:
             body = (answer.body.get("message") or {}).get("body") or {}
             return Delivered(str(body.get("mid", "")))
         if answer.status == 429:
-            return NotNow(answer.retry_after_s or AGAIN_S, "too many messages")
+            return NotNow(answer.retry_after_s or AGAIN_S, Why.TOO_MANY)
         if answer.status == 401:
-            return token_refused(answer)
+            return token_refused()
         if answer.status in {400, 403, 404}:
             return Refused(str(answer.body.get("message", ""))[:120] or f"HTTP {answer.status}")
         return Unknown(f"HTTP {answer.status}")

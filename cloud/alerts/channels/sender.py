@@ -2,7 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
+
+
+class Why(StrEnum):
+    """Our own reasons why nothing arrived (`wording.undelivered` words them). Any other text is the other side's."""
+
+    NO_CONNECTION = "no_connection"
+    TOO_MANY = "too_many_messages"
+    NOT_PUBLIC = "not_public"
+    ADDRESS_REFUSED = "address_refused"
+    BOT_REFUSED = "bot_refused"
 
 
 @dataclass(frozen=True)

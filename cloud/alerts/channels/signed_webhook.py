@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cloud.alerts.channels.http import AGAIN_S, Answer, Http
-from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Sending, Unknown, Why
 from cloud.background.loops import Clock
 
 
@@ -37,7 +37,7 @@ class SignedWebhook:
         if answer.status in {401, 403, 404, 410}:
             return Refused(f"HTTP {answer.status}")
         if answer.status == 429:
-            return NotNow(answer.retry_after_s or AGAIN_S, "HTTP 429")
+            return NotNow(answer.retry_after_s or AGAIN_S, Why.TOO_MANY)
         return Unknown(f"HTTP {answer.status}")
 
     def change(self, address: Address, ref: str, letter: Letter) -> Sending:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cloud.alerts.channels.http import AGAIN_S, Answer, Http, token_refused
-from cloud.alerts.channels.sender import Address, Delivered, Letter, Moved, NotNow, Refused, Sending, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, Moved, NotNow, Refused, Sending, Unknown, Why
 
 LONGEST_TEXT = 4000
 """Telegram takes 4096 characters."""
@@ -57,9 +57,9 @@ class Telegram:
         if "migrate_to_chat_id" in parameters:
             return Moved(str(parameters["migrate_to_chat_id"]))
         if answer.status == 429:
-            return NotNow(float(parameters.get("retry_after", answer.retry_after_s or AGAIN_S)), "too many messages")
+            return NotNow(float(parameters.get("retry_after", answer.retry_after_s or AGAIN_S)), Why.TOO_MANY)
         if answer.status in {401, 404}:
-            return token_refused(answer)
+            return token_refused()
         if answer.status in {400, 403}:
             return Refused(_description(answer)[:120] or f"HTTP {answer.status}")
         return Unknown(f"HTTP {answer.status}")

@@ -1,6 +1,7 @@
 """Pages about channels: who is told, tried by a test, with a log."""
 
 from datetime import time
+from functools import partial
 
 from flask import request
 from werkzeug.exceptions import BadRequest
@@ -12,6 +13,7 @@ from cloud.alerts import channel_settings, people
 from cloud.alerts.channel_settings import KINDS, ChannelTerms, ChannelWrong
 from cloud.alerts.kinds import PLATFORM, Severity
 from cloud.alerts.models import Channel
+from cloud.alerts.wording import undelivered
 from cloud.console.alerts import readers
 from cloud.console.alerts.readers import CHANNEL
 from cloud.console.alerts.routes import room
@@ -57,7 +59,8 @@ def channel(desk: Desk, channel_id: str) -> str:
     with desk.read() as session:
         found = session.get_one(Channel, channel_id)
         log = readers.attempts(session, channel_id)
-    return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk))
+    why = partial(undelivered, language=desk.texts.language)
+    return desk.render("alerts/channel.html", channel=found, attempts=log, severities=_severities(desk), why=why)
 
 
 @room.act("/alerts/channels/<channel_id>/save", Act.EDIT_ALERTS, CHANNEL)

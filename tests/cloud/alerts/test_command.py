@@ -5,7 +5,7 @@ from sqlalchemy import select, update
 
 from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings
-from cloud.alerts.channels.sender import NotNow
+from cloud.alerts.channels.sender import NotNow, Why
 from cloud.alerts.models import IncidentRow
 from cloud.cli import main
 from tests.cloud.alerts.desk import Acting, Desk
@@ -22,7 +22,7 @@ def test_a_channel_that_nothing_reaches_is_not_listed_as_good(sqlite_desk: Desk)
     """Regression: "ok", while an alert about that channel was open."""
     channel = sqlite_desk.channel()
     assert "  ok  " in alerts(sqlite_desk, "channels").output
-    sqlite_desk.senders["telegram"] = Acting(lambda *_: NotNow(30.0, "no connection"))
+    sqlite_desk.senders["telegram"] = Acting(lambda *_: NotNow(30.0, Why.NO_CONNECTION))
     sqlite_desk.world.database.transact(channel_settings.test, channel, sqlite_desk.world.now)
     sqlite_desk.pass_time(30)
     since = f"{sqlite_desk.world.now:%Y-%m-%d %H:%M}Z"

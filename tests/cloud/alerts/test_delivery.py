@@ -14,7 +14,7 @@ from cloud.access.models import JournalRow
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.letters import Letters
-from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused
+from cloud.alerts.channels.sender import Address, Letter, NotNow, Refused, Why
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.signed_webhook import SignedWebhook
 from cloud.alerts.models import AlertMessage, Channel, Delivery, IncidentRow, Rule
@@ -115,7 +115,7 @@ def test_a_call_to_a_program_is_signed(sqlite_desk: Desk) -> None:
 def test_a_merchants_address_does_not_lead_into_our_network(sqlite_desk: Desk) -> None:
     hook = SignedWebhook(Http(public_only=True), sqlite_desk.world.clock)
     answer = hook.send(Address(f"{sqlite_desk.messengers.address}/program/ours", "s"), Letter("k", "s", "t"))
-    assert answer == Refused("the address is not a public one")
+    assert answer == Refused(Why.NOT_PUBLIC)
     assert sqlite_desk.messages("ours") == []
 
 

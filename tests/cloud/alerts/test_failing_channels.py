@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
 from cloud.alerts.channels.max_messenger import MaxMessenger
-from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown
+from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown, Why
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel
@@ -220,7 +220,7 @@ def test_a_wait_that_is_no_time_is_still_an_answer(sqlite_desk: Desk, seconds: s
 
 
 def _not_now(*_: object) -> Outcome:
-    return NotNow(30.0, "no connection")
+    return NotNow(30.0, Why.NO_CONNECTION)
 
 
 def _test_often(desk: Desk, channel: str, times: int) -> None:

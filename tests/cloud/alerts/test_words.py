@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cloud.alerts.buttons import LIVES, ButtonSeal, NotOurs, Press
+from cloud.alerts.channels.sender import Why
 from cloud.alerts.incident import Condition, Incident, advance, begun
 from cloud.alerts.kinds import TERMS, Kind, page_of
 from cloud.alerts.telling import Word
 from cloud.alerts.texts_en import EN
 from cloud.alerts.texts_ru import RU
-from cloud.alerts.wording import SENTENCES, Reader, letter
+from cloud.alerts.wording import SENTENCES, Reader, letter, text_of, undelivered
 from cloud.console.alerts.what_to_do_en import WHAT_TO_DO_EN
 from cloud.console.alerts.what_to_do_ru import WHAT_TO_DO_RU
 
@@ -57,6 +58,17 @@ def test_what_failed_twice_is_told_in_words_each_once() -> None:
     assert reader.why("no_ack, no_ack") == RU["why.no_ack"]
     assert reader.why("rejected:no_water, no_ack") == f"{RU['why.no_water']}, {RU['why.no_ack']}"
     assert reader.why("a code nobody knows") == "a code nobody knows"
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_why_nothing_arrived_is_said_in_the_readers_language(language: str) -> None:
+    """Regression: a Russian page said our own reasons in English."""
+    for why in Why:
+        assert undelivered(why, language) == SENTENCES[language][f"undelivered.{why}"]
+    assert undelivered("Forbidden: bot was kicked, no_water", language) == "Forbidden: bot was kicked, no_water"
+    condition = Condition(Kind.CHANNEL_BROKEN, "north", "c1", NOW, FACTS | {"why": Why.BOT_REFUSED.value})
+    told = text_of(begun(condition, "f" * 32, NOW), Reader(language, ZoneInfo("Europe/Moscow"), ""), NOW)
+    assert undelivered(Why.BOT_REFUSED, language) in told
 
 
 def test_a_button_fits_and_is_bound_to_its_channel() -> None:

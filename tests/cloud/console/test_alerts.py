@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cloud.alerts import channel_settings
+from cloud.alerts.channels.sender import Why
 from cloud.alerts.incident import Condition, advance, begun
 from cloud.alerts.kinds import OF_A_MACHINE, OF_THE_PLATFORM, PLATFORM, TERMS, Kind
 from cloud.alerts.models import IncidentRow
@@ -84,7 +85,7 @@ def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
     ("language", "badge", "line"),
     [
         ("en", "nothing arrives", r"Nothing has arrived since .+: no connection\. We go on trying\."),
-        ("ru", "не доходит", r"Сообщения не доходят с .+: no connection\. Пробуем дальше\."),
+        ("ru", "не доходит", r"Сообщения не доходят с .+: нет связи\. Пробуем дальше\."),
     ],
 )
 def test_a_channel_that_nothing_reaches_is_not_said_to_work(
@@ -98,7 +99,7 @@ def test_a_channel_that_nothing_reaches_is_not_said_to_work(
 
     def fail(tx: Transaction) -> None:
         held = channel_settings.of_id(tx, channel.id)
-        held.failing_since, held.failing_why = console.clock.now, "no connection"
+        held.failing_since, held.failing_why = console.clock.now, Why.NO_CONNECTION
 
     console.cloud.database.transact(fail)
     pages = [
