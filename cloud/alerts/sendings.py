@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 
+from cloud.alerts.channels.sender import OURS
 from cloud.alerts.models import AlertMessage, Channel
 from cloud.database.transaction import Transaction
 from cloud.orders.outbox import IS_FREE, OutboxRow, moments, topic
@@ -80,16 +81,18 @@ def failed_until(tx: Transaction, channel_id: str, after: datetime, latest: date
 def settle(tx: Transaction, message: AlertMessage, key: str, now: datetime, verdict: str = DONE) -> None:
     """It is done with. A channel that has nothing left to be told is not tried any more, so it cannot be failing.
 
-    Of a trouble that was given up it is to be told still: that is wanted again at once.
+    Of a trouble that was given up it is to be told still: that is wanted again at once. What is wrong on our own server
+    does not pass because nothing is tried.
     """
     _change(tx, key, settled_at=now, verdict=verdict, claimed_by="", claimed_until=None, last_error="")
     if key == key_of(message):
         message.task_due_at = message.not_before = None
     is_wanted_still = verdict == GIVEN_UP and message.incident_id is not None
     channel = tx.session.get(Channel, message.channel_id)
-    if channel is None or channel.failing_since is None or is_wanted_still or _has_open(tx, channel):
+    if channel is None or channel.failing_since is None or channel.failing_why in OURS:
         return
-    channel.fails_no_more()
+    if not is_wanted_still and not _has_open(tx, channel):
+        channel.fails_no_more()
 
 
 def withdraw(tx: Transaction, message: AlertMessage, key: str, now: datetime) -> None:

@@ -16,6 +16,10 @@ class Why(StrEnum):
     BOT_REFUSED = "bot_refused"
 
 
+OURS = frozenset({Why.BOT_REFUSED})
+"""Wrong on this server: it stays so until its operator mends it, and only a message that arrives proves that."""
+
+
 @dataclass(frozen=True)
 class Button:
     """A button under a message: what it says, and the signed text that comes back when it is pressed."""

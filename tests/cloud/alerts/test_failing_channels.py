@@ -93,6 +93,26 @@ def test_while_our_token_is_dead_alerts_wait_for_the_restart(sqlite_desk: Desk, 
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
 
 
+def test_a_dead_token_is_not_healed_by_having_nothing_more_to_tell(sqlite_desk: Desk) -> None:
+    """Regression: the machine came back, and the others heard that the channel was mended."""
+    desk = sqlite_desk
+    channel = desk.channel()
+    desk.channel("email", "ops@example.org")
+    accepted = desk.senders["telegram"]
+    desk.senders["telegram"] = Telegram("7:revoked", desk.messengers.address, Http())
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(1200)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(3 * 3600, every=120)
+    assert _failing(desk, channel)
+    assert ("channel_broken", channel, "open") in desk.incidents()
+    desk.senders["telegram"] = accepted
+    desk.world.database.transact(channel_settings.test, channel, desk.world.now)
+    desk.pass_time(600)
+    assert not _failing(desk, channel)
+    assert ("channel_broken", channel, "resolved") in desk.incidents()
+
+
 def test_a_chat_that_is_not_there_breaks_its_channel(sqlite_desk: Desk) -> None:
     """With a token that is good MAX says 404 of the chat."""
     channel = sqlite_desk.channel("max", "-77")
