@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cloud.alerts import sendings
 from cloud.alerts.buttons import ButtonSeal, Press
+from cloud.alerts.channels.http import AGAIN_S
 from cloud.alerts.channels.sender import (
     REPEATED,
     Address,
@@ -22,6 +23,7 @@ from cloud.alerts.channels.sender import (
     Refused,
     Sender,
     Unknown,
+    Why,
 )
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.incident import Incident
@@ -190,9 +192,9 @@ class Notifier:
         def send() -> None:
             sender = self._senders.get(job.kind)
             if job.address is None:
-                outcome: Outcome = Refused("its secret fits none of COFFEE_SECRET_KEY, COFFEE_OLD_SECRET_KEYS")
+                outcome: Outcome = NotNow(AGAIN_S, Why.SECRET_UNREADABLE)
             elif sender is None:
-                outcome = Refused("this kind of channel is not set up on this server")
+                outcome = NotNow(AGAIN_S, Why.NOT_SET_UP)
             elif job.telling.is_change:
                 outcome = sender.change(job.address, job.ref, job.letter)
             else:

@@ -50,7 +50,7 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
 
 
 def _senders(cloud: Cloud) -> tuple[Mapping[str, Sender], list[Bot]]:
-    """What this server can send with; a channel of another kind is told so."""
+    """What this server can send with; messages to a channel of another kind wait."""
     settings = cloud.settings
     senders: dict[str, Sender] = {"webhook": SignedWebhook(Http(public_only=True), cloud.clock)}
     bots: list[Bot] = []

@@ -104,4 +104,7 @@ EN = {
     "undelivered.not_public": "the address is not a public one",
     "undelivered.address_refused": "the mail server refuses the address",
     "undelivered.bot_refused": "the messenger refuses the token of our bot",
+    "undelivered.login_refused": "the mail server refuses our user or password",
+    "undelivered.not_set_up": "this kind of channel is not set up on the server",
+    "undelivered.secret_unreadable": "its secret fits none of COFFEE_SECRET_KEY, COFFEE_OLD_SECRET_KEYS",
 }

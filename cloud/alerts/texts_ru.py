@@ -104,4 +104,7 @@ RU = {
     "undelivered.not_public": "адрес не публичный",
     "undelivered.address_refused": "почтовый сервер не принимает этот адрес",
     "undelivered.bot_refused": "мессенджер не принимает токен нашего бота",
+    "undelivered.login_refused": "почтовый сервер не принимает наш логин или пароль",
+    "undelivered.not_set_up": "на сервере не настроены каналы этого вида",
+    "undelivered.secret_unreadable": "секрет канала не подходит ни к COFFEE_SECRET_KEY, ни к COFFEE_OLD_SECRET_KEYS",
 }

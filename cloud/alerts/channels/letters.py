@@ -13,6 +13,7 @@ from cloud.background.loops import Clock
 
 WITHIN_S = 15.0
 _WRONG_ADDRESS = frozenset({550, 551, 553, 554})
+_LOGIN_REFUSED = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Letters:
         """Send a letter."""
         try:
             server = self._connect()
+        except smtplib.SMTPResponseException as error:
+            return _not_now(error.smtp_code)
         except (OSError, smtplib.SMTPException) as error:
             return NotNow(AGAIN_S, type(error).__name__)
         with server:
@@ -74,9 +77,14 @@ def _handed_over(server: smtplib.SMTP, message: EmailMessage, key: str) -> Sendi
         server.send_message(message)
     except smtplib.SMTPRecipientsRefused as error:
         code = next(iter(error.recipients.values()))[0]
-        return Refused(Why.ADDRESS_REFUSED) if code in _WRONG_ADDRESS else NotNow(AGAIN_S, f"SMTP {code}")
+        return Refused(Why.ADDRESS_REFUSED) if code in _WRONG_ADDRESS else _not_now(code)
     except smtplib.SMTPResponseException as error:
-        return Refused(f"SMTP {error.smtp_code}") if error.smtp_code in {535, 530} else NotNow(AGAIN_S, "SMTP error")
+        return _not_now(error.smtp_code)
     except (OSError, smtplib.SMTPException) as error:
         return Unknown(type(error).__name__)  # it may have been taken before the line broke
     return Delivered(key)
+
+
+def _not_now(code: int) -> NotNow:
+    """User and password are ours and changed with a restart: no mailbox is to blame, so none is refused."""
+    return NotNow(AGAIN_S, Why.LOGIN_REFUSED if code in _LOGIN_REFUSED else f"SMTP {code}")

@@ -14,9 +14,12 @@ class Why(StrEnum):
     NOT_PUBLIC = "not_public"
     ADDRESS_REFUSED = "address_refused"
     BOT_REFUSED = "bot_refused"
+    LOGIN_REFUSED = "login_refused"
+    NOT_SET_UP = "not_set_up"
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - a reason
 
 
-OURS = frozenset({Why.BOT_REFUSED})
+OURS = frozenset({Why.BOT_REFUSED, Why.LOGIN_REFUSED, Why.NOT_SET_UP, Why.SECRET_UNREADABLE})
 """Wrong on this server: it stays so until its operator mends it, and only a message that arrives proves that."""
 
 

@@ -1,17 +1,20 @@
 """Channels that refuse, fail or do not answer: how they are tried on, and what the others hear of it."""
 
-from datetime import datetime, time
+from cloud.alerts.channels.sender import datetime, smtplib, time
 
 import pytest
 from sqlalchemy import func, select
 
 from cloud.alerts import channel_settings, people
 from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.letters import Letters
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown, Why
 from cloud.alerts.channels.sender import Sending as Outcome
 from cloud.alerts.channels.telegram import Telegram
 from cloud.alerts.models import Channel
+from cloud.database.transaction import Transaction
+from cloud.fleet.vault import Vault
 from cloud.orders.outbox import OutboxRow
 from simulator.messengers.faults import FaultKind
 from tests.cloud.alerts.desk import GROUP, Acting, Desk
@@ -111,6 +114,71 @@ def test_a_dead_token_is_not_healed_by_having_nothing_more_to_tell(sqlite_desk: 
     desk.pass_time(600)
     assert not _failing(desk, channel)
     assert ("channel_broken", channel, "resolved") in desk.incidents()
+
+
+def test_a_kind_of_channel_that_is_not_set_up_waits_until_it_is(sqlite_desk: Desk) -> None:
+    """Regression: a server started without the token broke every channel, until a person had sent a test there."""
+    channel = sqlite_desk.channel()
+    telegram = sqlite_desk.senders.pop("telegram")
+    sqlite_desk.presence(DEVICE, online=False)
+    sqlite_desk.pass_time(300)
+    assert sqlite_desk.broken(channel) == (None, "")
+    assert _failing_why(sqlite_desk, channel) == Why.NOT_SET_UP
+    sqlite_desk.senders["telegram"] = telegram
+    sqlite_desk.pass_time(120)
+    assert [message.text[:1] for message in sqlite_desk.messages()] == ["🔴"]
+
+
+def test_a_secret_that_fits_no_key_waits_for_its_key(sqlite_desk: Desk) -> None:
+    """Regression: a server started without its old key broke every program's channel."""
+    desk = sqlite_desk
+    channel = desk.channel("webhook", "https://merchant.example/hook")
+
+    def lead(secret: str) -> str:
+        def work(tx: Transaction) -> str:
+            held = tx.session.get_one(Channel, channel)
+            before, held.secret = held.secret, secret
+            held.address = f"{desk.messengers.address}/program/ours"
+            return before
+
+        return desk.world.database.transact(work)
+
+    readable = lead(Vault("another secret text of more than thirty-two characters").lock("s"))
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(300)
+    assert desk.broken(channel) == (None, "")
+    assert _failing_why(desk, channel) == Why.SECRET_UNREADABLE
+    lead(readable)
+    desk.pass_time(120)
+    assert [call.facts["said"]["word"] for call in desk.messages("ours")] == ["open"]
+
+
+@pytest.mark.parametrize("code", [530, 535])
+def test_a_mail_server_that_refuses_our_login_breaks_no_channel(sqlite_desk: Desk, code: int) -> None:
+    """Regression: a changed password broke every mailbox's channel."""
+    desk = sqlite_desk
+    channel = desk.channel("email", "ops@example.org")
+    accepted = desk.senders["email"]
+    with _locked_mail_server(code) as url:
+        desk.senders["email"] = Letters(url, "alerts@example.org", desk.world.clock)
+        desk.presence(DEVICE, online=False)
+        desk.pass_time(300)
+    assert desk.broken(channel) == (None, "")
+    assert _failing_why(desk, channel) == Why.LOGIN_REFUSED
+    desk.senders["email"] = accepted
+    desk.pass_time(120)
+    assert [letter.facts["subject"][:1] for letter in desk.messages("ops@example.org")] == ["🔴"]
+
+
+def test_a_login_that_is_refused_at_once_is_told_as_such(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Letters) -> smtplib.SMTP:
+        raise smtplib.SMTPAuthenticationError(535, b"no")
+
+    monkeypatch.setattr(Letters, "_connect", refused)
+    sender = Letters("smtps://user:old@mail.example", "alerts@example.org", sqlite_desk.world.clock)
+    answer = sender.send(Address("ops@example.org"), Letter("k", "s", "t"))
+    assert isinstance(answer, NotNow)
+    assert answer.why == Why.LOGIN_REFUSED
 
 
 def test_a_chat_that_is_not_there_breaks_its_channel(sqlite_desk: Desk) -> None:
@@ -243,6 +311,23 @@ def _not_now(*_: object) -> Outcome:
     return NotNow(30.0, Why.NO_CONNECTION)
 
 
+@contextmanager
+def _locked_mail_server(code: int) -> Iterator[str]:
+    """A mail server that takes nothing from us; its address."""
+
+    class Talk(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 mail\r\n")
+            codes = {b"MAIL": code, b"QUIT": 221}
+            for line in self.rfile:
+                self.wfile.write(b"%d as told\r\n" % codes.get(line[:4].upper(), 250))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"smtp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 def _test_often(desk: Desk, channel: str, times: int) -> None:
     for _ in range(times):
         desk.world.database.transact(channel_settings.test, channel, desk.world.now)
@@ -255,3 +340,8 @@ def _failing(desk: Desk, channel_id: str) -> bool:
 def _failing_since(desk: Desk, channel_id: str) -> datetime | None:
     with desk.world.database.read() as session:
         return session.get_one(Channel, channel_id).failing_since
+
+
+def _failing_why(desk: Desk, channel_id: str) -> str:
+    with desk.world.database.read() as session:
+        return session.get_one(Channel, channel_id).failing_why
