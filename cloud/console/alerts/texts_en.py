@@ -130,7 +130,7 @@ EN = {
     "alerts.of.validity_ending": "A contract ends",
     "alerts.of.clock_wrong": "A machine's clock is wrong",
     "alerts.of.agent_trouble": "A machine cannot keep its journal",
-    "alerts.of.channel_broken": "A channel refuses messages",
+    "alerts.of.channel_broken": "Nothing arrives in a channel",
     "alerts.wrong.kind": "There is no such kind of channel.",
     "alerts.wrong.name": "Give the channel a name.",
     "alerts.wrong.address": "That is no address for this kind.",

@@ -130,7 +130,7 @@ RU = {
     "alerts.of.validity_ending": "Кончается договор",
     "alerts.of.clock_wrong": "Часы автомата врут",
     "alerts.of.agent_trouble": "Автомат не может вести журнал",
-    "alerts.of.channel_broken": "Канал не принимает сообщения",
+    "alerts.of.channel_broken": "До канала не доходят сообщения",
     "alerts.wrong.kind": "Такого вида канала нет.",
     "alerts.wrong.name": "Дайте каналу название.",
     "alerts.wrong.address": "Такой адрес не подойдёт.",

@@ -28,7 +28,7 @@ def test_a_dead_channel_is_told_over_another_and_mended_by_a_test(sqlite_desk: D
     sqlite_desk.presence(DEVICE, online=False)
     sqlite_desk.pass_time(220)
     subjects = [letter.facts["subject"] for letter in sqlite_desk.messages("ops@example.org")]
-    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 До канала «telegram of ours» сообщения не доходят"]
     assert sqlite_desk.broken(dead)[1] == "Forbidden: bot was kicked from the group chat"
     sqlite_desk.world.database.transact(channel_settings.test, dead, sqlite_desk.world.now)
     sqlite_desk.pass_time(60)
@@ -70,7 +70,7 @@ def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sql
     desk.presence(DEVICE, online=False)
     desk.pass_time(900)
     subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
-    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 Канал «telegram of ours» не принимает сообщения"]
+    assert subjects == ["🔴 Автомат не на связи: m-001", "🔴 До канала «telegram of ours» сообщения не доходят"]
     desk.senders["telegram"] = reached
     desk.pass_time(120)
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
@@ -90,7 +90,7 @@ def test_while_our_token_is_dead_alerts_wait_for_the_restart(sqlite_desk: Desk, 
     desk.pass_time(900)
     assert desk.broken(channel) == (None, "")
     subjects = [letter.facts["subject"] for letter in desk.messages("ops@example.org")]
-    assert subjects == ["🔴 Автомат не на связи: m-001", f"🔴 Канал «{kind} of ours» не принимает сообщения"]
+    assert subjects == ["🔴 Автомат не на связи: m-001", f"🔴 До канала «{kind} of ours» сообщения не доходят"]
     desk.senders[kind] = accepted
     desk.pass_time(600)
     assert [message.text[:1] for message in desk.messages()] == ["🔴"]
