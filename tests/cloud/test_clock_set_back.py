@@ -23,11 +23,13 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
-    ("ahead", "expected"),
-    [(timedelta(), True), (timedelta(seconds=1), False), (MINUTE, False), (MINUTE + timedelta(seconds=1), True)],
+    ("minutes", "waits", "expected"),
+    [(0, 1, True), (0.1, 1, False), (2, 1, False), (2.1, 1, True), (70, 60, False), (70.1, 60, True)],
+    ids=["come", "to come", "within the slack", "past it", "within ten minutes", "past them"],
 )
-def test_a_date_is_due_when_it_has_come_or_was_never_meant(ahead: timedelta, expected: bool) -> None:
-    assert is_due(START + ahead, START, MINUTE) is expected
+def test_a_date_is_due_when_it_has_come_or_was_never_meant(minutes: float, waits: float, expected: bool) -> None:
+    """The slack is as long as the wait, ten minutes at most."""
+    assert is_due(START + minutes * MINUTE, START, waits * MINUTE) is expected
 
 
 @pytest.mark.parametrize("status", [Status.CREATED, Status.PAID, Status.MAKE_PENDING, Status.MANUAL_MAKE])

@@ -34,7 +34,7 @@ class Telegram:
     def change(self, address: Address, ref: str, letter: Letter) -> Sending:
         """Change what was sent; where it is gone, send it anew."""
         answer = self.call("editMessageText", {"message_id": int(ref), **_message(address, letter)})
-        said = _description(answer)
+        said = _description(answer).lower()  # one of them comes in capitals
         if _SAME in said:
             return Delivered(ref)
         if any(words in said for words in _GONE):

@@ -1,12 +1,18 @@
 """Channels that refuse, fail or do not answer: how they are tried on, and what the others hear of it."""
 
-from cloud.alerts.channels.sender import datetime, smtplib, time
+import smtplib
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, time
 
 import pytest
+from pytest_mock import MockerFixture
 from sqlalchemy import func, select
 
 from cloud.alerts import channel_settings, people
-from cloud.alerts.channels.http import Http
+from cloud.alerts.channels.http import Answer, Http
 from cloud.alerts.channels.letters import Letters
 from cloud.alerts.channels.max_messenger import MaxMessenger
 from cloud.alerts.channels.sender import Address, Delivered, Letter, NotNow, Refused, Unknown, Why
@@ -345,3 +351,11 @@ def _failing_since(desk: Desk, channel_id: str) -> datetime | None:
 def _failing_why(desk: Desk, channel_id: str) -> str:
     with desk.world.database.read() as session:
         return session.get_one(Channel, channel_id).failing_why
+
+
+def test_a_message_that_is_gone_is_sent_anew_in_whatever_letters_it_is_told(mocker: MockerFixture) -> None:
+    """Regression: this one comes in capitals, and broke the channel."""
+    gone = Answer(400, {"description": "Bad Request: MESSAGE_ID_INVALID"})
+    mocker.patch.object(Telegram, "call", side_effect=[gone, Answer(200, {"ok": True, "result": {"message_id": 8}})])
+    bot = Telegram("1:a", "http://127.0.0.1:9", Http())
+    assert bot.change(Address("7"), "5", Letter("k", "s", "t")) == Delivered("8")
