@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud.alerts.kinds import Severity
@@ -109,9 +109,18 @@ def change(tx: Transaction, channel_id: str, terms: ChannelTerms) -> None:
     channel = of_id(tx, channel_id)
     if channel.kind != terms.kind:
         raise ChannelWrong("kind")
+    move(tx, channel, terms.address)
     for name, value in vars(terms).items():
         setattr(channel, name, value)
     channel.works_again()
+
+
+def move(tx: Transaction, channel: Channel, address: str) -> None:
+    """Send there from now on. What was sent before is not changed any more: its number may be another's there."""
+    if channel.address != address:
+        channel.address = address
+        sent = update(AlertMessage).where(AlertMessage.channel_id == channel.id)
+        tx.session.execute(sent.values(can_change=False))
 
 
 def remove(tx: Transaction, channel_id: str) -> None:

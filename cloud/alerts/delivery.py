@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from cloud.alerts import sendings
+from cloud.alerts import channel_settings, sendings
 from cloud.alerts.buttons import ButtonSeal, Press
 from cloud.alerts.channels.http import AGAIN_S
 from cloud.alerts.channels.sender import (
@@ -246,12 +246,12 @@ def _in_turn(tx: Transaction, jobs: Sequence[_Job], now: datetime) -> list[_Job]
         begun += its[:room]
         # what has failed comes after the others: it may be to blame itself
         again = failed_until - TURN if failed_until is not None else now + TURN
-        for sending in (each.sending for job in its[room:] for each in job.parts):
-            message = tx.session.get_one(AlertMessage, sending.message_id)
+        for part in (each for job in its[room:] for each in job.parts):
+            message = tx.session.get_one(AlertMessage, part.sending.message_id)
             if is_failing:
-                _try_later(tx, message, sending, now, again, "", undone=True)
+                _try_later(tx, message, part, now, again, "", undone=True)
             else:
-                sendings.put_off(tx, message, sending.key, again, "", undone=True)
+                sendings.put_off(tx, message, part.sending.key, again, "", undone=True)
     return begun
 
 
@@ -265,15 +265,16 @@ def _settle_one(
             sendings.settle(tx, message, sending.key, now)
             channel.works_again()
         case Moved(to):
-            channel.address = to
+            channel_settings.move(tx, channel, to)
             sendings.put_off(tx, message, sending.key, now, "the chat has moved", undone=True)
         case NotNow(after_s, why):
             again = max(_next_try(channel, why, now), now + timedelta(seconds=_asked_for(after_s)))
-            _try_later(tx, message, sending, now, again, why, undone=True)
+            _try_later(tx, message, job, now, again, why, undone=True)
         case Unknown(why):
-            _try_later(tx, message, sending, now, _next_try(channel, why, now), why, undone=False)
+            _try_later(tx, message, job, now, _next_try(channel, why, now), why, undone=False)
         case Refused(why):
             sendings.settle(tx, message, sending.key, now, REFUSED)
+            _give_up_changing(message, job)
             channel.fails_no_more()
             channel.broken_since, channel.broken_why = channel.broken_since or now, why[:128]
 
@@ -290,12 +291,19 @@ def _asked_for(after_s: float) -> float:
 
 
 def _try_later(
-    tx: Transaction, message: AlertMessage, sending: Sending, now: datetime, again: datetime, why: str, *, undone: bool
+    tx: Transaction, message: AlertMessage, job: _Job, now: datetime, again: datetime, why: str, *, undone: bool
 ) -> None:
-    if now - sending.created_at > GIVEN_UP_AFTER:
-        sendings.settle(tx, message, sending.key, now, sendings.GIVEN_UP)
+    if now - job.sending.created_at > GIVEN_UP_AFTER:
+        sendings.settle(tx, message, job.sending.key, now, sendings.GIVEN_UP)
+        _give_up_changing(message, job)
         return
-    sendings.put_off(tx, message, sending.key, again, why, undone=undone)
+    sendings.put_off(tx, message, job.sending.key, again, why, undone=undone)
+
+
+def _give_up_changing(message: AlertMessage, job: _Job) -> None:
+    """What cannot be changed any more is told by a new message: the same change would be refused for ever."""
+    if job.telling.is_change:
+        message.can_change = False
 
 
 def _mark_told(message: AlertMessage, job: _Job, ref: str, now: datetime) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 
 from cloud.access.models import LinkCode, LinkedPerson
+from cloud.alerts import channel_settings
 from cloud.alerts.models import Channel
 from cloud.database.transaction import Transaction
 
@@ -45,7 +46,7 @@ def link(tx: Transaction, messenger: str, user: str, chat: str, code: str, now: 
     channel = tx.session.get(Channel, found.value)
     if channel is None or channel.kind != messenger:
         return None
-    channel.address = chat
+    channel_settings.move(tx, channel, chat)
     channel.works_again()
     return linked
 

@@ -215,6 +215,7 @@ class WholeRequests(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _leave(self, conn: Connection) -> None:
         """Say that no more comes, and close when the other side has: closing at once could take our answer with it."""
         self._large.discard(conn)
+        conn.incoming = Incoming()  # what came of it is nobody's any more
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)

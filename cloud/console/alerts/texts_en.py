@@ -80,7 +80,7 @@ EN = {
     "alerts.remove_line": "Nothing more comes here. The channel's log goes too.",
     "alerts.channel_removed": "The channel is removed.",
     "alerts.broken_line": "Refuses messages since {at}: {why}. Mend it and send a test.",
-    "alerts.failing_line": "Nothing has arrived since {at}: {why}. We go on trying.",
+    "alerts.failing_line": "Nothing has arrived since {at}: {why}. We keep trying to send what waits.",
     "alerts.setup": "Set-up",
     "alerts.least": "No less urgent than",
     "alerts.severity.notice": "notice",

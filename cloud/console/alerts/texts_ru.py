@@ -80,7 +80,7 @@ RU = {
     "alerts.remove_line": "Сюда больше ничего не придёт. Журнал канала тоже удалится.",
     "alerts.channel_removed": "Канал удалён.",
     "alerts.broken_line": "Не принимает с {at}: {why}. Исправьте и отправьте пробное сообщение.",
-    "alerts.failing_line": "Сообщения не доходят с {at}: {why}. Пробуем дальше.",
+    "alerts.failing_line": "Сообщения не доходят с {at}: {why}. Продолжаем отправлять то, что ждёт.",
     "alerts.setup": "Настройка",
     "alerts.least": "Срочность не ниже",
     "alerts.severity.notice": "к сведению",

@@ -82,8 +82,8 @@ WHAT_TO_DO_EN = {
     "alerts.do.channel_broken": (
         "Where the bot was removed from the group or the address is wrong, mend it and send a test from the channel's "
         "page: what was missed follows. Where it is our bot's token, our mail password or the server's settings, "
-        "call the operator of the platform, who mends that and restarts the service. It needs no test: what waits "
-        "follows within ten minutes. While there is no connection we go on trying."
+        "call the operator of the platform, who mends that and restarts the service. What waits follows within "
+        "ten minutes by itself; where nothing waits, send a test. While there is no connection we go on trying."
     ),
     "alerts.do.worker_down": (
         "On the server: systemctl status coffee-cloud-worker, its log, the database. Until one works nothing is sold "

@@ -121,7 +121,9 @@ MEANINGS = {
         "The drink was poured, and there is no money for it.",
         "Nothing for this order; often: raise it with the provider.",
     ),
-    Kind.GOODWILL: Meaning("The drink was poured and its money returned.", _NOTHING, explained=True),
+    Kind.GOODWILL: Meaning(
+        "The drink was poured and its money returned, all of it or a part.", _NOTHING, explained=True
+    ),
     Kind.STUCK: Meaning(
         "The payment should long have ended, and the provider's answer is still not final.",
         "Look it up in the cabinet.",

@@ -1,10 +1,11 @@
 """What our own ledger says of one shop and day: the rows to be compared. Reads only, in batches, never a whole day."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from cloud.database.database import Database
@@ -13,7 +14,7 @@ from cloud.orders import archive, archived_books
 from cloud.orders.archive import ArchivedOrder
 from cloud.orders.at_risk import STUCK_AFTER_S, MoneyAtRisk, Next, each_at_risk
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.money import PaymentState, paying
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, RETURNS
@@ -162,29 +163,32 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
     has_money = exists().where(
         other.order_id == Order.id, or_(other.state == PaymentState.HELD.value, other.captured > other.refunded)
     )
-    sent_back = exists().where(
-        OutboxRow.order_id == Order.id,
-        OutboxRow.task.in_([task.value for task in RETURNS]),
-        OutboxRow.verdict == DONE,
-    )
-    was_taken = exists().where(other.order_id == Order.id, other.captured > 0)  # a hold beside it was one too many
-    was_let_go = and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None), ~was_taken)
-    back = func.sum(case((was_let_go, Payment.amount), else_=Payment.refunded))
-    given_back = or_(sent_back, func.max(Payment.refunded) > 0)
     found = (
-        select(Order.id, func.max(Payment.id), func.max(Payment.amount), back, given_back)
+        select(Order.id)
         .join(Payment, Payment.order_id == Order.id)
         .where(shop.payments, _in(Payment.started_at, day), Order.status == Status.SUCCESSFUL.value)
         .where(or_(Order.goodwill.is_(True), ~has_money))
-        .group_by(Order.id)
+        .distinct()
         .limit(BATCH)
     )
-    return [
-        Finding(Kind.GOODWILL, order_id, order_id, payment_id, here=back)
-        if given_back
-        else Finding(Kind.POURED_NOT_PAID, order_id, order_id, payment_id, here=amount)
-        for order_id, payment_id, amount, back, given_back in session.execute(found)
-    ]
+    orders = session.scalars(found).all()
+    payments = defaultdict[str, list[Payment]](list)
+    for payment in session.scalars(select(Payment).where(Payment.order_id.in_(orders)).order_by(Payment.id)):
+        payments[payment.order_id].append(payment)
+    returned = select(OutboxRow.subject).where(
+        OutboxRow.order_id.in_(orders), OutboxRow.task.in_([task.value for task in RETURNS]), OutboxRow.verdict == DONE
+    )
+    sent_back = set(session.scalars(returned))
+    return [_poured(order_id, payments[order_id], sent_back) for order_id in orders]
+
+
+def _poured(order_id: str, payments: Sequence[Payment], sent_back: Collection[str]) -> Finding:
+    """By the payment that paid: a second one that went back as one too many is no gift."""
+    paid = paying(payments) or payments[-1]
+    if paid.id not in sent_back and not paid.refunded:
+        return Finding(Kind.POURED_NOT_PAID, order_id, order_id, paid.id, here=paid.amount)
+    back = paid.refunded if paid.captured else paid.amount
+    return Finding(Kind.GOODWILL, order_id, order_id, paid.id, here=back)
 
 
 def unsettled_money(session: Session, shop: ShopKey, now: datetime, *, can_be_asked: bool) -> list[Finding]:

@@ -67,6 +67,41 @@ def test_a_channel_hears_of_what_ended_while_it_was_broken(desk: Desk, kind: str
     }[kind]  # fmt: skip
 
 
+def test_an_end_that_cannot_be_written_into_its_message_comes_as_a_new_one(
+    sqlite_desk: Desk, mocker: MockerFixture
+) -> None:
+    """Regression: the same change was refused again after each test, and broke the channel for ninety days."""
+    desk = sqlite_desk
+    channel = desk.channel()
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+    mocker.patch.object(Telegram, "change", return_value=Refused("it is too old"))
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(3600, every=60)
+    assert desk.broken(channel)[1] == "it is too old"
+    _test_often(desk, channel, 1)
+    desk.pass_time(3600, every=60)
+    assert desk.broken(channel) == (None, "")
+    assert [message.text[:1] for message in desk.messages()] == ["🔴", "Э", "🟢"]
+
+
+def test_what_was_told_in_one_chat_is_not_written_into_another(sqlite_desk: Desk) -> None:
+    """Numbers of messages are small, and each chat counts its own."""
+    desk = sqlite_desk
+    channel = desk.channel()
+    desk.presence(DEVICE, online=False)
+    desk.pass_time(160)
+
+    def move(tx: Transaction) -> None:
+        channel_settings.move(tx, tx.session.get_one(Channel, channel), "-100777")
+
+    desk.world.database.transact(move)
+    desk.presence(DEVICE, online=True)
+    desk.pass_time(3 * 3600, every=60)
+    assert [message.text[:1] for message in desk.messages()] == ["🔴"]
+    assert [message.text[:1] for message in desk.messages("-100777")] == ["🟢"]
+
+
 def test_a_messenger_that_nobody_can_reach_is_told_over_another_and_tried_on(sqlite_desk: Desk) -> None:
     desk = sqlite_desk
     desk.channel()

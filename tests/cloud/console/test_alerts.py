@@ -84,8 +84,8 @@ def test_an_alert_is_said_in_the_time_of_its_machine(console: Console) -> None:
 @pytest.mark.parametrize(
     ("language", "badge", "line"),
     [
-        ("en", "nothing arrives", r"Nothing has arrived since .+: no connection\. We go on trying\."),
-        ("ru", "не доходит", r"Сообщения не доходят с .+: нет связи\. Пробуем дальше\."),
+        ("en", "nothing arrives", r"Nothing has arrived since .+: no connection\. We keep trying to send what waits\."),
+        ("ru", "не доходит", r"Сообщения не доходят с .+: нет связи\. Продолжаем отправлять то, что ждёт\."),
     ],
 )
 def test_a_channel_that_nothing_reaches_is_not_said_to_work(
