@@ -1,8 +1,7 @@
 """Numbers of what every order grows, on PostgreSQL: 64 bits of them, and how a database at work comes by those."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from tests.cloud.worlds import START, a_world
 
 GROWING = ("order_changes", "movements", "outbox", "provider_news", "commissions", "receipts")
 MORE_THAN_PREPARES = 12
+ALL_ROWS = select(table_of(OutboxRow))
 
 
 @pytest.fixture
@@ -62,36 +62,29 @@ def test_they_go_on_where_32_bits_end(migrated_postgres_url: str) -> None:
         assert {str(c["type"]) for t in GROWING for c in found.get_columns(t) if c["name"] == "id"} == {"BIGINT"}
 
 
-def test_a_program_at_work_goes_on(at_work: Database) -> None:
+def _claim(database: Database) -> object:
+    return database.transact(outbox.claim, Lane.MQTT, START, outbox.Claim("courier", 60.0))
+
+
+def _read(database: Database) -> object:
+    with database.read() as session:
+        return session.execute(ALL_ROWS).all()
+
+
+def _look(database: Database) -> object:
+    return database.look(ALL_ROWS, {})
+
+
+@pytest.mark.parametrize("way", [_claim, _read, _look])
+def test_a_program_at_work_goes_on(at_work: Database, way: Callable[[Database], object]) -> None:
     """PostgreSQL refuses what a connection had prepared before, once."""
-    claim = partial(at_work.transact, outbox.claim, Lane.MQTT, START, outbox.Claim("courier", 60.0))
     for _ in range(MORE_THAN_PREPARES):
-        claim()
+        way(at_work)
     with closing(Database(at_work.url.render_as_string(hide_password=False))) as migrating:
         migrate.upgrade(migrating)
     with pytest.raises(NotSupportedError, match="cached plan"):
-        claim()
-    assert claim() == []
-
-
-@pytest.mark.parametrize("way", ["read", "look"])
-def test_who_only_looks_goes_on(at_work: Database, way: str) -> None:
-    rows = select(table_of(OutboxRow))
-
-    def look() -> None:
-        if way == "look":
-            at_work.look(rows, {})
-            return
-        with at_work.read() as session:
-            session.execute(rows).all()
-
-    for _ in range(MORE_THAN_PREPARES):
-        look()
-    with closing(Database(at_work.url.render_as_string(hide_password=False))) as migrating:
-        migrate.upgrade(migrating)
-    with pytest.raises(NotSupportedError, match="cached plan"):
-        look()
-    look()
+        way(at_work)
+    assert way(at_work) == []
 
 
 def test_nothing_is_written_anew_while_somebody_is_in_the_way(at_work: Database, mocker: MockerFixture) -> None:
