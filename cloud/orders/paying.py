@@ -3,6 +3,7 @@
 Believes only a `PaymentAnswer`, which comes from our own questions to the provider (promise 5).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -37,6 +38,10 @@ POLLS_OF_AGE = 20.0
 
 BY_HAND_CHECK_S = 3600.0
 """So often a payment is asked about whose money a person returns where we cannot."""
+
+
+RETURNS_CHECK_S = 60.0
+"""So often a payment is asked about of whose returns the provider told only the sum."""
 
 
 class NotPayable(Exception):
@@ -101,9 +106,21 @@ def payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -
     )
 
 
-def payment_answered(tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
-    """What the provider says now, whatever the order's status, be it late, early or said before (promise 7)."""
+def payment_answered(
+    tx: Transaction,
+    payment_id: str,
+    answer: PaymentAnswer,
+    rules: Rules,
+    now: datetime,
+    refunds: Mapping[str, int] | None = None,
+) -> None:
+    """What the provider says now, whatever the order's status, be it late, early or said before (promise 7).
+
+    `refunds` are those that succeeded there, kopecks by id; None: they were not asked for, or not told of. While more
+    has gone back than we know of, nothing new is owed: it may have gone back already.
+    """
     locked, payment = lock_order_of_payment(tx, payment_id)
+    more_went_back = answer.refunded > payment.refunded
     payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
     payment.confirmation_url = answer.confirmation_url or payment.confirmation_url
     payment.method = answer.method or payment.method
@@ -113,27 +130,29 @@ def payment_answered(tx: Transaction, payment_id: str, answer: PaymentAnswer, ru
     payment.checks = 0
     payment.key_refused = False
     before = PaymentState(payment.state)
-    if moves_forward(before, answer.state, had_money=payment.paid_at is not None):
+    moves = moves_forward(before, answer.state, had_money=payment.paid_at is not None)
+    if moves:
         payment.state = answer.state.value
         facts = {"order_id": locked.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
         tx.log_after_commit(log.info, "payment %s -> %s", before.value, answer.state.value, extra=facts)
         _take_in(locked, payment, before, answer, rules, now)
         mark_changed(locked)
+    _enter_refunds(locked, payment, refunds or {}, now)
+    is_to_ask = more_went_back and refunds is None
+    if (moves or more_went_back) and not is_to_ask:
         settle_money(locked, now)
     if payment.state == PaymentState.CAPTURED:
         record_income(tx, payment.id, payment.captured, answer.income, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
         payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
+        if is_to_ask:
+            payment.next_check_at = now + timedelta(seconds=RETURNS_CHECK_S)
 
 
 def refund_succeeded(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
     """A refund that succeeded at the provider, ours or made by people in its cabinet."""
     locked, payment = lock_order_of_payment(tx, payment_id)
-    if record_refund(locked, payment, refund_id, amount, now):
-        mark_changed(locked)
-        tx.log_after_commit(log.info, "refunded", extra={"order_id": locked.order.id, "kopecks": amount})
-        receipts.expect_refund(tx, payment_id, refund_id, amount, now)
-        unpaid.stop_what_nobody_pays_for(locked, now)
+    if _enter_refunds(locked, payment, {refund_id: amount}, now):
         settle_money(locked, now)
 
 
@@ -216,6 +235,19 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
 def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
     """Who returns it by hand need not tell us."""
     return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_a_hand(locked, payment) else None
+
+
+def _enter_refunds(locked: LockedOrder, payment: Payment, refunds: Mapping[str, int], now: datetime) -> bool:
+    """All that succeeded there, before anything is owed; whether we had not known of one."""
+    new = {key: amount for key, amount in refunds.items() if record_refund(locked, payment, key, amount, now)}
+    for refund_id, amount in new.items():
+        facts = {"order_id": locked.order.id, "kopecks": amount}
+        locked.tx.log_after_commit(log.info, "refunded", extra=facts)
+        receipts.expect_refund(locked.tx, payment.id, refund_id, amount, now)
+    if new:
+        mark_changed(locked)
+        unpaid.stop_what_nobody_pays_for(locked, now)
+    return bool(new)
 
 
 def _take_in(

@@ -4,7 +4,7 @@ Two lists: payments whose `next_check_at` has come, and notifications of payment
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,7 +24,7 @@ from cloud.payments import unplaced
 from cloud.payments.admission import Launcher, Store, Waiting, Work
 from cloud.payments.budget import Priority, Refusal
 from cloud.payments.expected import expected_of
-from cloud.payments.facts import PaymentFacts, RefundFacts, RefundStatus
+from cloud.payments.facts import PaymentFacts, RefundStatus
 from cloud.payments.models import StoredNotification
 from cloud.payments.outcomes import LONGEST_WAIT_S, AuthError, NotOurs, NotSent, Ok, next_ask
 from cloud.payments.provider import Provider
@@ -181,7 +181,7 @@ class StatusPoller:
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
             case Ok(facts):
-                refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else ()
+                refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else {}
                 return partial(store, self._answered, payment, facts, refunds, key=order_key(payment.order_id))
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
@@ -208,7 +208,7 @@ class StatusPoller:
         )
 
     def _answered(
-        self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Sequence[RefundFacts] | None
+        self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Mapping[str, int] | None
     ) -> None:
         """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
@@ -219,9 +219,7 @@ class StatusPoller:
         if answer is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
         else:
-            paying.payment_answered(tx, payment_id, answer, self._rules, now)
-        for refund in refunds or ():
-            paying.refund_succeeded(tx, payment_id, refund.provider_refund_id, refund.amount, now)
+            paying.payment_answered(tx, payment_id, answer, self._rules, now, refunds)
         if refunds is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # a notification came while we asked: this answer may be older than it
@@ -248,9 +246,13 @@ def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, co
     return Waiting(merchant_id, scenario, account_id, _priority_of(is_told), count, since, kind)
 
 
-def _refunds_of(payment: Payment, provider: Provider) -> Sequence[RefundFacts] | None:
-    """Those that succeeded: ours whose answer was lost, and what people gave back in the cabinet. None: not known."""
+def _refunds_of(payment: Payment, provider: Provider) -> Mapping[str, int] | None:
+    """Kopecks by id of those that succeeded: ours whose answer was lost, and what people gave back in the cabinet.
+
+    None: not known.
+    """
     outcome = provider.list_refunds(provider_payment_id=payment.provider_payment_id)
     if not isinstance(outcome, Ok):
         return None
-    return [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]
+    done = [refund for refund in outcome.value.items if refund.status is RefundStatus.SUCCEEDED]
+    return {refund.provider_refund_id: refund.amount for refund in done}

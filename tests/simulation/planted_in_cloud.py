@@ -118,12 +118,14 @@ def holds_left() -> Patches:
 def late_money_skipped() -> Patches:
     answered = paying.payment_answered
 
-    def skip(tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+    def skip(
+        tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime, *refunds: Any
+    ) -> None:
         locked, payment = lock_order_of_payment(tx, payment_id)
         if now > locked.order.expires_at:
             payment.next_check_at = None
         else:
-            answered(tx, payment_id, answer, rules, now)
+            answered(tx, payment_id, answer, rules, now, *refunds)
 
     return [patch.object(paying, "payment_answered", skip)]
 
@@ -243,14 +245,13 @@ def refunds_asked_later() -> Patches:
         outcome = provider.fetch(payment.provider_payment_id or "")
         if not isinstance(outcome, Ok):
             return check(self, payment)
-        self._database.transact(self._answered, payment, outcome.value, ())
+        self._database.transact(self._answered, payment, outcome.value, {})
         return partial(refunds, self, payment, provider, outcome.value.refunded)
 
     def refunds(self: StatusPoller, payment: Payment, provider: Provider, refunded: int) -> None:
-        for told in status_poller._refunds_of(payment, provider) or () if refunded > payment.refunded else ():
-            self._database.transact(
-                paying.refund_succeeded, payment.id, told.provider_refund_id, told.amount, self._clock()
-            )
+        told = status_poller._refunds_of(payment, provider) if refunded > payment.refunded else None
+        for refund_id, amount in (told or {}).items():
+            self._database.transact(paying.refund_succeeded, payment.id, refund_id, amount, self._clock())
 
     return [patch.object(StatusPoller, "_check", in_two_commits)]
 

@@ -6,8 +6,9 @@ import pytest
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
+from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.scanning import Scan, open_order
-from cloud.orders.tasks import Task
+from cloud.orders.tasks import Lane, Task
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.status_poller import LEASE_S
 from cloud.payments.unplaced import ADOPT_FOR_S
@@ -251,18 +252,29 @@ def test_a_payment_refunded_before_we_knew_it_is_adopted_with_its_refund(till: T
     assert len(till.refunds_there()) == 1
 
 
-def test_nothing_is_poured_for_money_that_was_back_before_we_heard_of_it(till: Till) -> None:
+@pytest.mark.parametrize("parts", [["179.00"], ["20.00", "159.00"]], ids=str)
+@pytest.mark.parametrize("is_list_lost", [False, True], ids=["told at once", "told later"])
+def test_what_was_back_before_we_heard_of_it_neither_pours_nor_goes_back_again(
+    till: Till, parts: list[str], is_list_lost: bool
+) -> None:
+    """Regression: the return it made owed was on its way before the answer's own returns were entered."""
     at_once(till)
+    till.world.database.dispatchers.add(LaneWorkers({Lane.PROVIDER: till.call_worker.lane_worker()}))
     order_id = till.open_payment()
     till.buyer_pays(order_id)
-    till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id)})
+    for part in parts:
+        till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id), "amount": part})
+    if is_list_lost:
+        till.fault(FaultKind.RESET, Endpoint.LIST_REFUNDS)
     till.look_at(order_id)
+    till.work(60)
     order = till.world.order(order_id)
     assert (order.status, order.reason) == ("failed", "returned")
     assert till.world.commands(order_id) == []
     assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
     till.work(600)
-    assert len(till.refunds_there()) == 1
+    assert till.world.rows(order_id, Task.REFUND) == []
+    assert len(till.refunds_there()) == len(parts)
 
 
 def test_a_refund_of_a_poured_cup_is_noted_as_goodwill(till: Till) -> None:
