@@ -92,8 +92,14 @@ def _retry(
             stored.reference = facts.provider_refund_id
         if retry.ask_payment:
             paying.ask_soon(locked.tx, row.subject, now)
-        order_tasks.reschedule(locked, row.key, row.claimed_by, due_at, retry.why)
+        if not _is_taken_anew(stored, row):
+            order_tasks.reschedule(locked, row.key, row.claimed_by, due_at, retry.why)
     return final
+
+
+def _is_taken_anew(stored: OutboxRow, row: OutboxRow) -> bool:
+    """By this very process, when the lease was over: that attempt is under way. An opening's lease is renewed."""
+    return row.task != Task.CREATE and stored.claimed_until != row.claimed_until
 
 
 def _not_done(locked: LockedOrder, row: OutboxRow, verdict: str, code: str, now: datetime) -> None:

@@ -31,7 +31,7 @@ from cloud.payments.call_results import CallResults
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.lookup import count_refunds, counted_refunds, look_for, went_back_since
 from cloud.payments.openings import Openings
-from cloud.payments.outcomes import Outcome
+from cloud.payments.outcomes import LEASE_OVER, Outcome
 from cloud.payments.prepared_calls import prepare, prepared
 from cloud.payments.provider import InvalidRequest, Provider
 from cloud.payments.provider_clients import NoCredential, ProviderClients
@@ -74,7 +74,7 @@ class CallWorker:
             return idle  # a freed slot wakes us
         with self._database.read() as session:
             waiting, later = due_calls.waiting(session, now)
-        again = self._launcher.begin(waiting, now, partial(self._take, now))
+        again = self._launcher.begin(waiting, now, self._take)
         return min((at for at in (again, later) if at is not None), default=idle)
 
     def open(self, row: OutboxRow) -> None:
@@ -153,11 +153,13 @@ class CallWorker:
         outbox.claim_row(row, Claim(self._claim.owner, openings.LEASE_S), now)
         return row
 
-    def _take(self, now: datetime, of: Waiting, limit: int) -> Sequence[Work]:
-        subjects = self._database.transact(self._claim_some, of, now, limit)
+    def _take(self, of: Waiting, limit: int) -> Sequence[Work]:
+        subjects = self._database.transact(self._claim_some, of, limit)
         return [partial(self._hold_and_carry_out, *subject) for subject in subjects]
 
-    def _claim_some(self, tx: Transaction, of: Waiting, now: datetime, limit: int) -> list[Subject]:
+    def _claim_some(self, tx: Transaction, of: Waiting, limit: int) -> list[Subject]:
+        """By the moment it is done: to the old one of a process that stood still, the leases of others mean nothing."""
+        now = self._clock()
         lease_s = openings.LEASE_S if of.kind in {Task.CREATE, due_calls.STALE} else LEASE_S
         rows = due_calls.claim(tx, of, now, Claim(self._claim.owner, lease_s, limit))
         return [_subject(tx.session, row) for row in rows]
@@ -222,7 +224,8 @@ class CallWorker:
             with self._database.read() as session:
                 prepare(session.connection(), provider, row, payment, order, self._public_url)
             self._database.transact(outbox.write_down, row)
-        return provider.send(prepared(row))
+        call = prepared(row)
+        return provider.send(call) if call.is_ours_at(self._clock()) else LEASE_OVER
 
 
 def _subject(session: Session, row: OutboxRow) -> Subject:

@@ -84,6 +84,8 @@ class Unknown:
     retry_after_s: float | None = None
 
 
+LEASE_OVER = NotSent("its lease is over, and somebody else may be at it", held_back=True)
+
 Outcome = Ok[T] | Rejected | NotOurs | AuthError | RateLimited | NotSent | Unknown
 
 

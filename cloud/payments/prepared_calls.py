@@ -21,7 +21,8 @@ def prepare(
 
 def prepared(row: OutboxRow) -> PreparedCall:
     """The call as it was first written: the same bytes under the same key, however often."""
-    return PreparedCall(Operation(row.task), row.call_path, row.key, row.call_body or b"")
+    held_until = None if row.task == Task.CREATE else row.claimed_until  # an opening's lease is renewed meanwhile
+    return PreparedCall(Operation(row.task), row.call_path, row.key, row.call_body or b"", held_until)
 
 
 def status_page_path(order_id: str) -> str:

@@ -55,6 +55,12 @@ class PreparedCall:
     path: str
     key: str
     body: bytes = field(repr=False)
+    held_until: datetime | None = None
+    """From then on somebody else may send it; None where that is seen to by whoever opens a payment."""
+
+    def is_ours_at(self, moment: datetime) -> bool:
+        """Whether nobody else has taken it over by then."""
+        return self.held_until is None or moment < self.held_until
 
 
 @dataclass(frozen=True)

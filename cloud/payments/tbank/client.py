@@ -13,7 +13,7 @@ from cloud.orders.tasks import BY_HAND
 from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
 from cloud.payments.facts import Page, PaymentFacts, ProviderStatus, RefundFacts, RefundStatus, ShopFacts
-from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
+from cloud.payments.outcomes import LEASE_OVER, AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
 from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from cloud.payments.tbank import calls
@@ -80,6 +80,7 @@ class TBankClient:
         self._ledger = ledger
         self._notification_url = notification_url
         self._now = now
+        self._act_takes = timedelta(seconds=connect_timeout_s + act_timeout_s)
         transport = Transport(
             base_url,
             user_agent=user_agent,
@@ -156,7 +157,7 @@ class TBankClient:
         state, step = told.value, capture_step(told.value)
         if state.status == "PARTIAL_REVERSED":  # without a sum, Confirm would mean the one of Init
             asked["Amount"] = state.amount
-        changed = self._change(call.path, asked, state, step)
+        changed = self._change(call, asked, state, step)
         if not isinstance(changed, Ok):
             return changed
         return self._told(Ok(replace(state, status=changed.value.status)))
@@ -167,7 +168,7 @@ class TBankClient:
         told = self._wire.state(str(asked.get("PaymentId")))
         if not isinstance(told, Ok):
             return _not_sent(told)
-        changed = self._change(call.path, asked, told.value, cancel_step(told.value))
+        changed = self._change(call, asked, told.value, cancel_step(told.value))
         if not isinstance(changed, Ok):
             return changed
         return self._told(Ok(replace(told.value, status=changed.value.status)))
@@ -182,7 +183,7 @@ class TBankClient:
         if payment_facts(state, booked).status is ProviderStatus.UNKNOWN_STATUS:
             return NotSent("a status we do not know")
         step = refund_step(state, booked)
-        changed = self._change(call.path, asked, state, step)
+        changed = self._change(call, asked, state, step)
         if not isinstance(changed, Ok):
             return changed
         total = (booked.refunded if booked else 0) + _kopecks(asked)
@@ -267,15 +268,20 @@ class TBankClient:
             return Unknown("opened before; its page is lost, and it is not cancelled yet")
         return self._told(Ok(replace(state, status=gone.value.status)))
 
-    def _change(self, path: str, asked: Mapping[str, object], state: State, step: Step) -> Outcome[Changed]:
-        """Send what may be sent; else say what the state is already."""
+    def _change(self, call: PreparedCall, asked: Mapping[str, object], state: State, step: Step) -> Outcome[Changed]:
+        """Send what may be sent; else say what the state is already.
+
+        Nothing is sent that could arrive when somebody else has asked for the state in our place.
+        """
         if step is Step.REFUSE:
             return Rejected(WRONG_STATUS, None, f"not sent: the payment is {state.status}")
         if step is Step.BY_HAND:
             return ONLY_BY_HAND
         if step is Step.TELL:
             return Ok(Changed(state.provider_payment_id, state.status, None))
-        changed = self._wire.act(path, asked, changed_by)
+        if not call.is_ours_at(self._now() + self._act_takes):
+            return LEASE_OVER
+        changed = self._wire.act(call.path, asked, changed_by)
         if isinstance(changed, Ok) and changed.value.provider_payment_id != state.provider_payment_id:
             return Unknown("about another payment")
         return changed
