@@ -25,9 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
+from cloud.background.loops import Clock
 from cloud.database.database import Database, Held
 from cloud.database.due import due, latest
+from cloud.database.transaction import Transaction
 from cloud.orders import making
+from cloud.orders.locked_order import lock_order
 from cloud.orders.models import MakeCommand, Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.rules import Rules
@@ -52,16 +55,18 @@ class Deadlines:
     """The loop over `due_at` and `return_after`; many workers may run it, each order is judged under its lock.
 
     `is_listening` tells whether devices can reach this process; without it they always could. `lag_s` tells how old the
-    oldest of their words is that was not read yet: what is unread here is no silence of theirs.
+    oldest of their words is that was not read yet: what is unread here is no silence of theirs. `clock` tells at which
+    moment an order is judged, when it is held; without it that is the step's.
     """
 
     def __init__(
         self, database: Database, rules: Rules, is_listening: Callable[[], bool] | None = None,
-        lag_s: Callable[[], float] = lambda: 0.0,
+        lag_s: Callable[[], float] = lambda: 0.0, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._rules = rules
         self._lag_s = lag_s
+        self._clock = clock
         self._is_listening = is_listening
         self._silence = self._silence_from_now()
         self._held: dict[str, datetime] = {}
@@ -82,14 +87,11 @@ class Deadlines:
         self._held = {
             order_id: again_at for order_id, again_at in self._held.items() if now < again_at <= now + HELD_AGAIN
         }
-        judged = [
-            self._judge(now, order_id, making.deadline_passed, self._rules, now) for order_id in self._due(now, heard)
-        ]
+        judged = [self._judge(now, order_id, making.deadline_passed, self._rules) for order_id in self._due(now, heard)]
         judged += [
-            self._judge(now, order_id, making.grace_over, self._rules, now)
-            for order_id in self._graces_over(now, heard)
+            self._judge(now, order_id, making.grace_over, self._rules) for order_id in self._graces_over(now, heard)
         ]
-        judged += [self._judge(now, order_id, making.hold_closes, now) for order_id in self._holds_closing(now)]
+        judged += [self._judge(now, order_id, making.hold_closes) for order_id in self._holds_closing(now)]
         if self._held or heard != _Heard() or not all(judged):
             return later
         return min(later, self._soonest(now) or later) if judged else later
@@ -112,7 +114,7 @@ class Deadlines:
     def _judge(self, now: datetime, order_id: str, rule: Callable[..., None], *facts: object) -> bool:
         """One order that cannot be judged must not keep all others waiting; it stays due."""
         try:
-            self._database.transact(rule, order_id, *facts, waits_for_locks=False)
+            self._database.transact(self._apply, now, order_id, rule, *facts, waits_for_locks=False)
         except Held:
             log.warning("somebody else holds the order, its deadline must wait", extra={"order_id": order_id})
             self._held[order_id] = now + HELD_AGAIN
@@ -121,6 +123,11 @@ class Deadlines:
             log.exception("a missed deadline could not be judged", extra={"order_id": order_id})
             return False
         return True
+
+    def _apply(self, tx: Transaction, now: datetime, order_id: str, rule: Callable[..., None], *facts: object) -> None:
+        """By the moment it is held: this process may have stood still, and a grace counted from before be over."""
+        lock_order(tx, order_id)
+        rule(tx, order_id, *facts, now if self._clock is None else self._clock())
 
     def _due(self, now: datetime, heard: "_Heard") -> list[str]:
         by_itself = or_(Order.status != Status.MAKE_PENDING.value, _may_be_judged(heard, Order.due_at))

@@ -155,7 +155,7 @@ class Worker:
         database, clock, link, owner = self._database, self._clock, self.link, self._cloud.owner
         presence = PresenceListener(database, self.presence_link, self._welcomes, owner, clock, self._cloud.counts)
         silence = Silence(database, self.presence_link, self._welcomes, owner)
-        deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s)
+        deadlines = Deadlines(database, self._cloud.rules, self._is_listening, self._lag_s, clock)
         return [
             self._loop("listener", self._listener, MQTT_IN),
             self._loop("presence", presence, PRESENCE_IN),

@@ -1,6 +1,7 @@
 """No order waits for ever: every missed deadline, at its moment and not before, and nothing stands in the way."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
@@ -277,6 +278,25 @@ def test_a_worker_a_blink_behind_another_ends_no_grace(world: World) -> None:
     Deadlines(world.database, world.rules).step(ahead)
     Deadlines(world.database, world.rules).step(woken)
     ends = ahead + timedelta(seconds=world.rules.uncertain_grace_s)
+    assert world.order(order_id).return_after == ends
+    assert [row.due_at for row in world.rows(order_id, Task.CANCEL)] == [ends]
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("judges", [World.wait, lambda world, seconds: world.clock.advance(seconds)],
+                         ids=["another", "itself"])  # fmt: skip
+def test_a_step_that_stood_still_leaves_the_whole_grace(world: World, judges: Callable[[World, float], object]) -> None:
+    """Whether another worker has given it meanwhile or it does so itself, late."""
+    order_id = world.pay()
+    world.publish(order_id)
+    began = world.clock.advance(76)
+
+    def stands_still() -> float:
+        judges(world, 660)
+        return 0.0
+
+    Deadlines(world.database, world.rules, lag_s=stands_still, clock=world.clock).step(began)
+    ends = world.now + timedelta(seconds=world.rules.uncertain_grace_s)
     assert world.order(order_id).return_after == ends
     assert [row.due_at for row in world.rows(order_id, Task.CANCEL)] == [ends]
 
