@@ -50,14 +50,15 @@ class TmetrSender:
         free = self._pool.free
         if free <= 0:
             return now + timedelta(seconds=IDLE_S)  # a freed slot wakes us
-        rows, next_due = self._database.transact(self._take, now, free)
+        rows, next_due = self._database.transact(self._take, free)
         for row in rows:
             self._pool.submit(partial(self._send, row))
         idle = now + timedelta(seconds=IDLE_S)
         return min(next_due or idle, idle)
 
-    def _take(self, tx: Transaction, now: datetime, limit: int) -> tuple[Sequence[OutboxRow], datetime | None]:
-        return self._rows.claim(tx, now, limit), self._rows.next_due(tx.session)
+    def _take(self, tx: Transaction, limit: int) -> tuple[Sequence[OutboxRow], datetime | None]:
+        """By the moment it is done: to the old one of a process that stood still, the leases of others mean nothing."""
+        return self._rows.claim(tx, self._clock(), limit), self._rows.next_due(tx.session)
 
     def _send(self, row: OutboxRow) -> None:
         with self._database.read() as session:

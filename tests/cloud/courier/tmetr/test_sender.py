@@ -7,10 +7,11 @@ import pytest
 from pytest_mock import MockerFixture
 from sqlalchemy import update
 
+from cloud.courier.outgoing import LEASE_S
 from cloud.courier.tmetr.client import TmetrClient
 from cloud.database.transaction import Transaction
-from cloud.orders import making
-from cloud.orders.outbox import OutboxRow
+from cloud.orders import making, outbox
+from cloud.orders.outbox import Claim, OutboxRow
 from cloud.orders.pour_again import pour_again
 from cloud.orders.tasks import Lane, Task
 from simulator.tmetr.faults import Endpoint, FaultKind
@@ -53,6 +54,17 @@ def test_a_paid_order_is_forwarded_once_and_is_then_only_sent(rig: TmetrRig) -> 
     [cup] = rig.tmetr.cups(order_id)
     assert (cup.device_id, cup.drink, cup.size, cup.price) == (DEVICE, "latte", "MEDIUM", PRICE)
     assert (rig.makes(), rig.verdict(order_id)) == (1, "done")
+
+
+def test_a_step_that_stood_still_takes_no_command_that_another_is_sending(sqlite_rig: TmetrRig) -> None:
+    """It took it, and called the order's end unknown."""
+    world, began = sqlite_rig.world, sqlite_rig.world.now
+    world.clock.advance(300)
+    order_id = world.pay()
+    world.database.transact(outbox.claim, Lane.TMETR, world.now, Claim("another", LEASE_S))
+    sqlite_rig.sender.step(began)
+    [row] = world.rows(order_id, Task.MAKE)
+    assert (row.claimed_by, row.settled_at, world.status(order_id)) == ("another", None, "paid")
 
 
 @pytest.mark.any_database
@@ -283,7 +295,7 @@ def test_what_is_due_at_the_broker_is_left_alone(sqlite_rig: TmetrRig) -> None:
 def test_a_lease_that_ran_out_before_the_call_is_not_used(sqlite_rig: TmetrRig) -> None:
     rig = sqlite_rig
     order_id = rig.world.pay()
-    rows, _ = rig.world.database.transact(rig.sender._take, rig.world.now, 1)
+    rows, _ = rig.world.database.transact(rig.sender._take, 1)
     rig.world.clock.advance(31)
     rig.sender._send(rows[0])
     assert (rig.makes(), rig.world.status(order_id)) == (0, "paid")

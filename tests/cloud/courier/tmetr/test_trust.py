@@ -106,7 +106,7 @@ def test_only_a_plain_yes_is_trusted(till: Till, rig: TmetrRig, kind: FaultKind)
 
 def test_a_yes_after_the_deadline_was_judged_is_not_trusted(till: Till, rig: TmetrRig) -> None:
     order_id = till.paid()
-    [row], _ = till.world.database.transact(rig.sender._take, till.world.now, 1)
+    [row], _ = till.world.database.transact(rig.sender._take, 1)
     letter_waits = till.world.rules.make_deadline_s + 1
     till.world.wait(letter_waits)
     rig.sender._send(row)
