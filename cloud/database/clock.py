@@ -1,4 +1,4 @@
-"""One time for all programs: the database server's, carried on by our own monotonic clock between two looks at it.
+"""One time for all programs: the database server's, carried on by our own steady clock between two looks at it.
 
 Hosts' wall clocks differ, by seconds or by hours; moments that one program stores and another compares must not.
 """
@@ -17,10 +17,19 @@ utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
 """This host's wall clock."""
 
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", None)
+"""Counts through a suspend, where the plain monotonic clock stands still."""
+
+
+def steady_s() -> float:
+    """Seconds of which only differences mean anything; no suspend of this host stops them."""
+    return time.monotonic() if _STEADY is None else time.clock_gettime(_STEADY)
+
+
 class SharedClock:
     """This host's wall clock until it is set; from then on whoever it was set by."""
 
-    def __init__(self, wall: Callable[[], datetime] = utc_now, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wall: Callable[[], datetime] = utc_now, ticks: Callable[[], float] = steady_s) -> None:
         self._wall = wall
         self._ticks = ticks
         self._known: tuple[datetime, float] | None = None

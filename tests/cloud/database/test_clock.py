@@ -1,5 +1,6 @@
 """One time for programs on hosts whose clocks differ: the database's, and the difference is named."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -71,6 +72,16 @@ def test_a_small_difference_is_no_complaint(slots: Hands) -> None:
     clock = slots.clock()
     clock.set_by(lambda: NOON + timedelta(seconds=4))
     assert clock.complaint() == ""
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that counts a suspend")
+def test_it_goes_on_while_the_host_is_suspended(slots: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever wakes takes a lease that is long over for his own until the time is asked for again."""
+    monkeypatch.setattr(time, "clock_gettime", lambda which: slots.ticks if which == time.CLOCK_BOOTTIME else 0.0)
+    clock = SharedClock(lambda: slots.wall)
+    clock.set_by(lambda: NOON)
+    slots.pass_time(600)
+    assert clock() == NOON + timedelta(seconds=600)
 
 
 def on_a_host(url: str, off: timedelta) -> Cloud:
