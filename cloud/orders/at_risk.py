@@ -112,7 +112,7 @@ class MoneyAtRisk:
     key_is_refused: bool
     """The provider does not accept that key: it was rotated there, and not here."""
     refusals: int
-    """How often the provider refused to take or return it."""
+    """How often the provider refused what is still to be made of it."""
 
 
 _ACTS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
@@ -128,8 +128,17 @@ _is_open_task = and_(_of_payment, OutboxRow.settled_at.is_(None))
 _has_open_task = exists().where(_is_open_task)
 _begun = exists().where(_is_open_task, MAY_BE_DONE)
 _key_is_refused = or_(Payment.key_refused, exists().where(_is_open_task, OutboxRow.last_error.like(f"{KEY_REFUSED}%")))
-_refusals = select(func.count()).where(_of_payment, OutboxRow.verdict == REFUSED).scalar_subquery()
-_later = aliased(OutboxRow)
+_later, _of_same_act = aliased(OutboxRow), aliased(OutboxRow)
+_same_act = and_(_of_same_act.subject == OutboxRow.subject, _of_same_act.task == OutboxRow.task)
+_is_to_be_made = exists().where(_same_act, _of_same_act.settled_at.is_(None))
+_ended_otherwise_since = exists().where(
+    _same_act, _of_same_act.id > OutboxRow.id, _of_same_act.verdict.not_in(("", REFUSED))
+)
+_refusals = (  # the same as `tasks.refusals`
+    select(func.count())
+    .where(_of_payment, OutboxRow.verdict == REFUSED, _is_to_be_made, ~_ended_otherwise_since)
+    .scalar_subquery()
+)
 _is_back = exists().where(  # an earlier part of it
     _later.subject == OutboxRow.subject, _later.task.in_(RETURNS), _later.verdict == DONE, _later.id >= OutboxRow.id
 )

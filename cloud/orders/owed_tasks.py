@@ -17,7 +17,7 @@ from cloud.orders.models import Movement, Order, Payment
 from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying, to_return
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import STILL_OPEN, Status
-from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, REFUSED, RETURNS, Lane, Task, may_be_done
+from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, RETURNS, Lane, Task, may_be_done, refusals
 from cloud.orders.undecided import is_undecided
 from cloud.orders.way_back import Returned, refunded, way_back
 
@@ -86,8 +86,8 @@ def _is_given_back(pays: Payment | None, rows: Sequence[OutboxRow]) -> bool:
 
 def _add_or_amend(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now: datetime) -> None:
     order = locked.order
-    refusals = sum(row.verdict == REFUSED for row in earlier)
-    due_at = max(due.not_before or now, now + timedelta(seconds=pause_after(refusals)))
+    pause_s = pause_after(refusals(row.verdict for row in earlier))
+    due_at = max(due.not_before or now, now + timedelta(seconds=pause_s))
     open_task = next((row for row in earlier if row.settled_at is None), None)
     if open_task is not None and open_task.amount != due.amount and open_task.attempts and _take_back(locked, due, now):
         open_task = None
@@ -125,10 +125,10 @@ def _leave_the_rest(locked: LockedOrder, due: Due, earlier: list[OutboxRow], now
     )
 
 
-def pause_after(refusals: int) -> float:
+def pause_after(times: int) -> float:
     """Seconds until what was refused so often is asked for again."""
-    doublings = min(refusals - 1, MOST_DOUBLINGS)  # a shop may be refused for months: no power may outgrow a number
-    return min(FIRST_RETRY_S * 2**doublings, LAST_RETRY_S) if refusals else 0.0
+    doublings = min(times - 1, MOST_DOUBLINGS)  # a shop may be refused for months: no power may outgrow a number
+    return min(FIRST_RETRY_S * 2**doublings, LAST_RETRY_S) if times else 0.0
 
 
 def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:

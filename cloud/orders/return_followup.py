@@ -17,7 +17,7 @@ from cloud.orders.return_requests import IS_FOLLOWED, IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import MoneyNow, RequestState, state_after
 from cloud.orders.states import Status
 from cloud.orders.status_change import add_note
-from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS
+from cloud.orders.tasks import FOR_A_PERSON, RETURNS, refusals
 
 log = logging.getLogger("cloud.orders.return_followup")
 
@@ -123,5 +123,5 @@ def _is_back(payment: Payment, request: ReturnRequest) -> bool:
 
 
 def _is_hopeless(tasks: Sequence[OutboxRow]) -> bool:
-    refusals = sum(row.verdict == REFUSED for row in tasks)
-    return refusals >= REFUSALS_FOR_A_PERSON or any(row.verdict in FOR_A_PERSON for row in tasks)
+    refused = max(refusals(row.verdict for row in tasks if row.task == act) for act in RETURNS)
+    return refused >= REFUSALS_FOR_A_PERSON or any(row.verdict in FOR_A_PERSON for row in tasks)

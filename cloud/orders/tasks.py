@@ -3,6 +3,7 @@
 A job ends as its agent says (`courier/device_jobs.py`), a message to operators may be given up (`alerts/sendings.py`).
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -66,6 +67,17 @@ FOR_A_PERSON = frozenset({LOST, BY_HAND})
 """Verdicts after which no new task is added, whatever happens later: with a new key money could go twice."""
 KEY_REFUSED = "AuthError"
 """How `last_error` of a call begins while the provider does not accept the key of the account."""
+
+
+def refusals(verdicts: Iterable[str]) -> int:
+    """How often an act was refused since a task of it ended otherwise: the next return begins with none.
+
+    `verdicts` are those of all tasks of this act on this payment, oldest first.
+    """
+    count = 0
+    for verdict in filter(None, verdicts):
+        count = count + 1 if verdict == REFUSED else 0
+    return count
 
 
 class Tried(Protocol):

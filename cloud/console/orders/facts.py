@@ -1,6 +1,6 @@
 """The facts a verdict rests on, read for one order or for a page of them: four questions, however many orders."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from cloud.orders.outbox import OutboxRow
 from cloud.orders.owed_tasks import as_paid_for
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import Status
-from cloud.orders.tasks import FOR_A_PERSON, REFUSED, RETURNS, Task, may_be_done
+from cloud.orders.tasks import FOR_A_PERSON, RETURNS, Task, may_be_done, refusals
 
 MONEY_TASKS = (Task.CAPTURE.value, Task.CANCEL.value, Task.REFUND.value)
 
@@ -57,11 +57,10 @@ def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRo
     owed_back = {due.payment_id for due in dues if due.task in RETURNS}
     back = [row for row in tasks if row.task in RETURNS]
     open_ones = [row for row in back if row.settled_at is None]
-    refused = Counter(row.subject for row in back if row.verdict == REFUSED)
     returning = Returning(
         is_open=bool(open_ones),
         has_begun=any(may_be_done(row) for row in open_ones),
-        refusals=max((refused[row.subject] for row in open_ones), default=0),
+        refusals=max((_refusals(row, back) for row in open_ones), default=0),
         is_for_person=any(row.verdict in FOR_A_PERSON and row.subject in owed_back for row in back),
     )
     return Facts(
@@ -78,6 +77,10 @@ def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRo
         money_at=max((move.at for move in moves), default=None),
         returns_at=order.return_after,
     )
+
+
+def _refusals(of: OutboxRow, tasks: Sequence[OutboxRow]) -> int:
+    return refusals(row.verdict for row in tasks if (row.subject, row.task) == (of.subject, of.task))
 
 
 def _by_order(session: Session, kind: Any, ids: list[str]) -> dict[str, list[Any]]:

@@ -1,6 +1,7 @@
 """One sentence for every order there can be, true in both languages."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,13 +13,17 @@ from cloud.console.orders.texts_en import EN
 from cloud.console.orders.texts_ru import RU
 from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase, money_is, verdict
 from cloud.console.shell.texts import SHELL, ConsoleTexts
+from cloud.orders import return_requests
 from cloud.orders.at_risk import Next, each_at_risk
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed, paying
 from cloud.orders.order_tasks import settle_task
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
+from cloud.orders.return_followup import ReturnFollowup
+from cloud.orders.return_requests import Asker, ReturnRequest, Wanted
+from cloud.orders.return_rules import Limits, RequestState, ReturnReason
 from cloud.orders.states import UNOBSERVED, Status
-from cloud.orders.tasks import BY_HAND, REFUSED, Lane
+from cloud.orders.tasks import BY_HAND, DONE, REFUSED, Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ONE_STAGE, World
 
@@ -144,6 +149,66 @@ def test_refusals_of_two_payments_are_not_added_up(sqlite_world: World) -> None:
     refuse(world, order_id)
     assert page_says(world, order_id) is MoneyIs.RETURNING
     assert set(listed(world).values()) == {Next.RETURN_OPEN}
+
+
+def ask_back(world: World, order_id: str, kopecks: int | None = None) -> int:
+    """A person returns money of a poured drink; the number of the request."""
+    wanted = Wanted(ReturnReason.BAD_DRINK, kopecks=kopecks)
+    return world.database.transact(
+        return_requests.ask, order_id, wanted, Asker("anna@example.org"), Limits(), world.now
+    ).id
+
+
+def part_refused(world: World) -> str:
+    order_id = world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
+    ask_back(world, order_id, 2000)
+    for _ in range(REFUSALS_FOR_A_PERSON):
+        refuse(world, order_id)
+    return order_id
+
+
+def part_went_in_the_end(world: World) -> str:
+    order_id = part_refused(world)
+    world.clock.advance(LAST_RETRY_S)
+    [row] = world.database.transact(claim, Lane.PROVIDER, world.now, Claim("cashier", 120))
+    world.refunded(row.subject, amount=2000)
+    world.in_docket(order_id, settle_task, row.key, "cashier", DONE, world.now)
+    return order_id
+
+
+def part_went_in_the_cabinet(world: World) -> str:
+    order_id = part_refused(world)
+    world.refunded(world.payment(order_id).id, amount=2000)
+    return order_id
+
+
+def hold_taken_in_the_end(world: World) -> str:
+    order_id = world.bring_to(Status.SUCCESSFUL)
+    for _ in range(REFUSALS_FOR_A_PERSON):
+        refuse(world, order_id)
+    world.tell(world.payment(order_id).id, PaymentState.CAPTURED)
+    return order_id
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("before", [part_went_in_the_end, part_went_in_the_cabinet, hold_taken_in_the_end])
+def test_what_was_refused_before_is_not_held_against_the_next_return(
+    world: World, before: Callable[[World], str]
+) -> None:
+    """Regression: it waited for an hour, was a person's at once, and its request was refused unasked."""
+    order_id = before(world)
+    ReturnFollowup(world.database).step(world.now)
+    assert listed(world) == {}
+    request_id = ask_back(world, order_id)
+    ReturnFollowup(world.database).step(world.now)
+    with world.database.read() as session:
+        assert session.get_one(ReturnRequest, request_id).state == RequestState.OWED
+    [row] = [row for row in world.rows(order_id, Task.REFUND) if row.settled_at is None]
+    assert (row.due_at, page_says(world, order_id)) == (world.now, MoneyIs.RETURNING)
+    assert listed(world) == {row.subject: Next.RETURN_OPEN}
+    for _ in range(REFUSALS_FOR_A_PERSON):
+        refuse(world, order_id)
+    assert (page_says(world, order_id), listed(world)) == (MoneyIs.STUCK, {row.subject: Next.PERSON})
 
 
 def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> None:
