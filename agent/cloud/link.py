@@ -11,6 +11,7 @@ from msgspec import structs
 
 from agent import AGENT_VERSION
 from agent.clock import Bell, Clock, CloudClock
+from agent.cloud.answer_sender import AnswerSender
 from agent.cloud.command_handler import CommandHandler
 from agent.cloud.handshake import Handshake
 from agent.cloud.mqtt import Refused
@@ -71,6 +72,7 @@ class Link:
             speaker=speaker, live_state=live_state, clock=clock,
         )  # fmt: skip
         self._report_sender = ReportSender(journal.report_queue)
+        self._answer_sender = AnswerSender(speaker, live_state)
         self._state_sender = StateSender(live_state, profile, cloud)
         self._connections = 0
         """How often this session has dialled; tells a second agent's connect from one that is only heard twice."""
@@ -153,6 +155,7 @@ class Link:
         wire.close()
         self._speaker.wire = None
         self._report_sender.lost(ReportLine(wire, self._topics[Channel.REPORT]), now)
+        self._answer_sender.lost(wire)
         self._choose_version(wire)
         if self._greeted and now - self._dialled_at > STEADY_S:
             self._pause = SHORTEST_PAUSE_S
@@ -192,12 +195,13 @@ class Link:
             self._report_sender.step(ReportLine(wire, self._topics[Channel.REPORT]), now)
         finally:  # outcomes wait for no state, and a journal that fails does not keep the state from saying so
             self._say_what_may_be_lost()
+            self._answer_sender.step()
             if (state := self._state_sender.next_message(now)) is not None:
                 wire.publish(self._topics[Channel.STATE], state, retain=True)
 
     def _say_what_may_be_lost(self) -> None:
         live_state = self._live_state
-        for said in (*live_state.take_probe_replies(), *live_state.take_progress(), *live_state.take_answers()):
+        for said in (*live_state.take_probe_replies(), *live_state.take_progress()):
             self._speaker.say(said)
 
     def _listen_for_confirmations(self, wire: Wire, now: float) -> None:

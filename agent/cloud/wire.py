@@ -70,11 +70,13 @@ class Speaker:
     def is_connected(self) -> bool:
         return self.wire is not None and self.wire.is_ready
 
-    def say(self, message: Message) -> None:
+    def say(self, message: Message) -> int | None:
+        """A ticket, or None when it was not said."""
         wire = self.wire
         if wire is None or not wire.is_ready:
-            return
+            return None
         try:
-            wire.publish(self._topic, encode(message))
+            return wire.publish(self._topic, encode(message))
         except WireError as error:
             log.error("cannot be said: %s", error)
+            return None

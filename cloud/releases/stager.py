@@ -74,7 +74,10 @@ class Stager:
         return is_open
 
     def _note_end(self, tx: Transaction, one: RolloutMachine, job: DeviceJob, now: datetime) -> None:
-        step = waves.step_of(State(job.state), job.code, one.tries)
+        state = State(job.state)
+        if state is State.SILENT and standing.runs(tx.session, one):
+            state = State.DONE  # only its word was lost
+        step = waves.step_of(state, job.code, one.tries)
         one.state, one.code, one.words = step.value, job.code or job.state, job.words
         one.changed_at, one.not_before = now, now + AGAIN
         update_lock.release(tx, one.device_uuid)

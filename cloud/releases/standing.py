@@ -60,6 +60,13 @@ def with_another_version(session: Session, rollout: Rollout, since: datetime) ->
     return [(one, version) for one, version in found.all()]
 
 
+def runs(session: Session, one: RolloutMachine) -> bool:
+    """Whether it is there with the rollout's version."""
+    live = session.get(DeviceLive, one.device_uuid)
+    version = session.get_one(Rollout, one.rollout_id).version
+    return live is not None and live.online and live.agent_version == version
+
+
 def is_last(session: Session, rollout: Rollout) -> bool:
     """Whether no machine waits for a later wave."""
     return session.scalar(_later(rollout)) is None

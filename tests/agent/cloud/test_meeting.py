@@ -17,8 +17,8 @@ from agent.journal.journal import Journal
 from agent.journal.sqlite_file import SqliteFile
 from agent.live_state import LiveState
 from agent.service import Service
-from protocol.messages import Accepted, Probe, ProbeReply, State, Welcome, encode
-from protocol.reasons import Result
+from protocol.messages import Accepted, Answer, Probe, ProbeReply, State, Welcome, encode
+from protocol.reasons import AnswerStatus, Result
 from protocol.topics import Channel, topic
 from simulator.machine import MachineSimulator, Timing
 from tests.agent.agents import Agents
@@ -51,8 +51,8 @@ class FakeWire:
         self.waits = True
         return len(self.said)
 
-    def is_confirmed(self, _: int) -> bool:
-        return False
+    def is_confirmed(self, ticket: int) -> bool:
+        return ticket <= self.confirmed
 
     def wait_delivered(self, _: float) -> bool:
         return True
@@ -180,6 +180,20 @@ def test_a_broker_that_confirms_is_kept(meeting: Meeting) -> None:
         meeting.run(DEAF_S / 2)
         meeting.wires[0].confirmed += 1
     assert len(meeting.wires) == 1
+
+
+def test_an_answer_is_said_on_each_new_connection_until_the_broker_has_it(meeting: Meeting) -> None:
+    """Regression: the end of an update was lost with its connection, and stopped the rollout as silence."""
+    answer = Answer(reference="u1", asked="update", status=AnswerStatus.DONE)
+    meeting.refuses = False
+    meeting.live_state.add_answer(answer)
+    for number, confirmed in enumerate([0, 99, 0]):
+        meeting.run(120, until=lambda number=number: len(meeting.wires) > number)  # type: ignore[misc]  # as above
+        meeting.run(2)
+        meeting.wires[number].confirmed = confirmed
+        meeting.wires[number].drop("the network")
+    said = [[payload for _, payload, _ in wire.said].count(encode(answer)) for wire in meeting.wires]
+    assert said == [1, 1, 0]
 
 
 # With a real broker and a machine

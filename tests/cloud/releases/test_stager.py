@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from cloud.access.models import JournalRow
+from cloud.courier import device_jobs
 from cloud.courier.device_jobs import DeviceJob
 from cloud.courier.job_sender import message_of
 from cloud.database.transaction import Transaction
@@ -129,6 +130,21 @@ def test_the_lock_is_a_lease(fleet: Fleet) -> None:
     fleet.step(2)
     assert fleet.obstacle(DEVICE) == ""
     assert fleet.state()[1][DEVICE] == "asked"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_one_whose_last_word_was_lost_has_the_version_when_it_is_there_with_it(fleet: Fleet, is_there: bool) -> None:
+    """Regression: silence stopped the rollout, though presence had told what it runs."""
+    fleet.start()
+    fleet.step()
+    fleet.answer(DEVICE, AnswerStatus.STARTED)
+    fleet.runs(DEVICE, "0.2.0")
+    fleet.goes(DEVICE, online=is_there)
+    fleet.world.clock.advance(3600)
+    fleet.world.database.transact(device_jobs.overdue, fleet.world.now)
+    fleet.step()
+    state, machines = fleet.state()
+    assert (state, machines[DEVICE]) == (("running", "done") if is_there else ("stopped", "failed"))
 
 
 @pytest.mark.parametrize("is_paid", [False, True])
