@@ -4,7 +4,6 @@ So a broker that has lost its file has every machine back a minute after its own
 """
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cloud.background.loops import Clock
@@ -24,7 +23,8 @@ log = logging.getLogger("cloud.courier.rights")
 EVERYTHING_EVERY = timedelta(seconds=60)
 LEASE_AGAIN = timedelta(seconds=reader_lease.RENEWED_EVERY_S)
 AT_ONCE = 20
-"""Identities brought over before others may have their turn."""
+"""Identities brought over before the lease is renewed, and fewer where the broker is slow."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BrokerRights:
@@ -39,11 +39,11 @@ class BrokerRights:
         self._clock = clock
         self._plugin = DynamicSecurity(link)
         self._connection = -1
-        self._known: set[str] = set()
-        """Whom the broker knows."""
+        self._different: dict[str, None] = {}
+        """Whom the broker lacked at the last look, or should no longer have; in order."""
         self._left_alone: set[str] = set()
         """Names there that are no machine's, whatever the rows say: ours, and those with other rights."""
-        self._all_at = datetime(1970, 1, 1, tzinfo=UTC)
+        self._all_at = EPOCH
         self._complaint = ""
 
     def step(self, now: datetime) -> datetime:
@@ -51,11 +51,12 @@ class BrokerRights:
         if not self._link.connected:
             return now + EVERYTHING_EVERY
         if not self._take_lease(now):
+            self._all_at = EPOCH  # another brings them over meanwhile
             return now + LEASE_AGAIN
         try:
             if self._is_all_due(now) and not self._look_at_all(now):
                 return now + LEASE_AGAIN
-            more = self._bring(self._changed())
+            more = self._bring_some(now)
         except (BrokerRefuses, NotConnected) as error:
             if str(error) != self._complaint:
                 log.error("the broker's rights could not be set: %s", error)
@@ -78,21 +79,29 @@ class BrokerRights:
         if self._plugin.let_cloud_in(self._user):
             log.info("the broker knows the cloud's rights now")
             return False
-        self._known = self._plugin.names()
-        self._left_alone &= self._known
+        known = self._plugin.names()
+        self._left_alone &= known
         with self._database.read() as session:
             wanted = broker_identities.known(session)
         machines = [one for one in wanted if one.device_uuid not in self._left_alone]
-        different = [one for one in machines if (one.state == ACTIVE) != (one.device_uuid in self._known)]
+        different = [one.device_uuid for one in machines if (one.state == ACTIVE) != (one.device_uuid in known)]
         if different:
-            log.warning("the broker's identities differ from ours: %d brought over", len(different))
-        self._bring(different)
+            log.warning("the broker's identities differ from ours: %d are brought over", len(different))
+        self._different = dict.fromkeys(different)
         self._connection, self._all_at = self._link.connections, now + EVERYTHING_EVERY
         return True
 
-    def _changed(self) -> Sequence[BrokerIdentity]:
+    def _bring_some(self, now: datetime) -> bool:
+        """What somebody changed, then what the broker lost; whether there was anything."""
         with self._database.read() as session:
-            return broker_identities.changed(session, AT_ONCE, self._left_alone)
+            changed = broker_identities.changed(session, AT_ONCE, self._left_alone)
+        turn = dict.fromkeys(one.device_uuid for one in changed) | self._different
+        for device_uuid in list(turn)[:AT_ONCE]:
+            self._bring(device_uuid)
+            self._different.pop(device_uuid, None)
+            if self._clock() >= now + LEASE_AGAIN:
+                break
+        return bool(turn)
 
     def _session_of(self, device_uuid: str) -> str:
         """Of whom the machine's presence is known."""
@@ -100,26 +109,27 @@ class BrokerRights:
             live = session.get(DeviceLive, device_uuid)
         return (live.session_id if live is not None else "") or "never"
 
-    def _bring(self, identities: Sequence[BrokerIdentity]) -> bool:
-        """Whether there was anything."""
-        for one in identities:
-            try:
-                self._bring_one(one)
-            except NotAMachine:
-                self._left_alone.add(one.device_uuid)
-                log.error("no machine's name at the broker: left alone", extra={"device": one.device_uuid})
-            else:
-                self._database.transact(broker_identities.applied, one.device_uuid, one.version)
-        return bool(identities)
+    def _bring(self, device_uuid: str) -> None:
+        """As its row is at this moment: it may have changed since somebody looked."""
+        with self._database.read() as session:
+            one = broker_identities.of(session, device_uuid)
+        if one is None:
+            return
+        try:
+            self._tell(one)
+        except NotAMachine:
+            self._left_alone.add(device_uuid)
+            log.error("no machine's name at the broker: left alone", extra={"device": device_uuid})
+        else:
+            self._database.transact(broker_identities.applied, device_uuid, one.version)
 
-    def _bring_one(self, one: BrokerIdentity) -> None:
+    def _tell(self, one: BrokerIdentity) -> None:
         """Raises `NotAMachine`."""
         device = {"device": one.device_uuid}
         if one.device_uuid == self._user:
             raise NotAMachine
         if one.state != ACTIVE:
             self._plugin.throw_out(one.device_uuid, self._session_of(one.device_uuid))
-            self._known.discard(one.device_uuid)
             log.info("machine may come in no more", extra=device)
             return
         try:
@@ -128,4 +138,3 @@ class BrokerRights:
             log.error("this machine's password cannot be read: enrol it again", extra=device)
         else:
             log.info("machine may come in", extra=device)
-        self._known.add(one.device_uuid)

@@ -60,8 +60,13 @@ def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
 
 def is_revoked(session: Session, device_uuid: str) -> bool:
     """Whether somebody threw it out, and it has not been enrolled since."""
-    identity = session.get(BrokerIdentity, device_uuid)
+    identity = of(session, device_uuid)
     return identity is not None and identity.state == REVOKED
+
+
+def of(session: Session, device_uuid: str) -> BrokerIdentity | None:
+    """This machine's."""
+    return session.get(BrokerIdentity, device_uuid)
 
 
 def known(session: Session) -> Sequence[BrokerIdentity]:
@@ -77,10 +82,10 @@ def changed(session: Session, limit: int, besides: Collection[str] = ()) -> Sequ
 
 
 def applied(tx: Transaction, device_uuid: str, version: int) -> None:
-    """The broker has this version."""
+    """The broker has this version; if there is a newer one, whoever has told it that may have been written over."""
     identity = tx.session.get(BrokerIdentity, device_uuid, with_for_update=True)
-    if identity is not None and identity.version == version:
-        identity.applied = version
+    if identity is not None:
+        identity.applied = version if identity.version == version else 0
 
 
 def locked_secrets(session: Session) -> Iterable[LockedSecret]:

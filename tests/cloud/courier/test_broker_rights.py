@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cloud.courier.broker_rights import EVERYTHING_EVERY, BrokerRights
 from cloud.courier.dynamic_security import RESPONSE, Answer, BrokerRefuses, Command, DynamicSecurity
 from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities
+from cloud.fleet.broker_identities import BrokerIdentity
 from cloud.fleet.models import Device
 from cloud.fleet.vault import Vault
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, topic
@@ -244,3 +246,60 @@ def test_a_broker_that_lost_everything_has_it_back_from_the_database(guarded: Gu
     wait_until(is_in, what="the machine to come in again")
     assert guarded.machine(OTHER, gone).refusal is not None
     wait_until(lambda: guarded.cloud.connected, what="the workers to hear again")
+
+
+def test_many_are_brought_back_a_few_at_a_time_with_the_lease_renewed_between(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: all in one step, far beyond the lease, and a second worker began to bring them too."""
+    guarded.enrol(DEVICE)
+    brought: list[str] = []
+    monkeypatch.setattr(DynamicSecurity, "let_in", lambda _, name, __: brought.append(name))
+    names = [f"m-{number}" for number in range(100, 150)]
+    for name in names:
+        guarded.world.database.transact(a_machine_called, name)
+        guarded.world.database.transact(given_and_applied, name, guarded.vault, guarded.world.now)
+    now = guarded.world.clock.advance(EVERYTHING_EVERY.total_seconds())
+    sizes: list[int] = []
+    while guarded.rights.step(now) == now:
+        sizes.append(len(brought) - sum(sizes))
+    assert (brought, sizes) == (names, [20, 20, 10])
+
+
+def test_a_password_that_is_new_since_the_look_is_the_one_the_broker_has(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the one of the look went over the newer one that another worker had brought, and stayed."""
+    guarded.enrol(DEVICE)
+    guarded.enrol(OTHER)
+    guarded.broker.stop()
+    guarded.broker.forget()
+    guarded.broker.start()
+    let_in, newest = DynamicSecurity.let_in, dict[str, str]()
+
+    def let_in_meanwhile(plugin: DynamicSecurity, name: str, password: str) -> None:
+        for one in {DEVICE, OTHER} - newest.keys():  # by another worker, to the end
+            newest[one] = guarded.world.database.transact(given_and_applied, one, guarded.vault, guarded.world.now)
+            let_in(plugin, one, newest[one])
+        let_in(plugin, name, password)
+
+    monkeypatch.setattr(DynamicSecurity, "let_in", let_in_meanwhile)
+
+    def is_brought() -> bool:
+        guarded.rights.step(guarded.world.clock.advance(1))
+        return bool(newest)
+
+    wait_until(is_brought, what="the machines back")
+    guarded.settle()
+    for name, password in newest.items():
+        machine = guarded.machine(name, password)
+        assert machine.refusal is None, name
+        machine.disconnect()
+
+
+def given_and_applied(tx: Transaction, name: str, vault: Vault, now: datetime) -> str:
+    password = broker_identities.give(tx, name, vault, now)
+    tx.session.flush()
+    identity = tx.session.get_one(BrokerIdentity, name)
+    broker_identities.applied(tx, name, identity.version)
+    return password
