@@ -73,7 +73,7 @@ class ProviderClients:
         self.admission = Admission()
         self._read_at: dict[tuple[str, str], tuple[datetime, Credential]] = {}
         self._lock = threading.Lock()
-        self._clients: dict[Account, tuple[int, Provider]] = {}
+        self._clients: dict[Account, tuple[tuple[int, str], Provider]] = {}
         self._is_ending = False
 
     def of(self, merchant_id: str, scenario: str, tx: Transaction | None = None) -> tuple[Credential, Provider]:
@@ -173,15 +173,16 @@ class ProviderClients:
         return [plain(kind, found) for found in self._database.look(few, {"account_id": account_id})]
 
     def _client(self, credential: Known) -> Provider:
-        slot = accounts.of(credential)
+        """Made anew for another version or a secret locked anew: an account entered again begins at version 1 again."""
+        slot, as_stored = accounts.of(credential), (credential.version, credential.secret)
         with self._lock:
-            version, client = self._clients.get(slot, (0, None))
-            if client is None or version != credential.version:
+            made_of, client = self._clients.get(slot, (None, None))
+            if client is None or made_of != as_stored:
                 shop = Shop(credential.account_id, self._open(credential), CaptureMode(credential.capture))
                 client = self._connect(shop, credential.scenario)
                 if self._is_ending:
                     client.gate.close()
-                self._clients[slot] = (credential.version, client)
+                self._clients[slot] = (as_stored, client)
             return client
 
     def _open(self, credential: Known) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from cloud.console.settings import credentials
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
+from cloud.payments.own_page.ledger_view import Addresses, addresses_of
 from cloud.payments.provider import CaptureMode, Shop
 from cloud.payments.provider_clients import FRESH, NoCredential, ProviderClients
 from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, START, World
@@ -20,6 +22,7 @@ class Made:
 
     def __init__(self, shop: Shop, scenario: str) -> None:
         self.shop, self.scenario, self.closed = shop, scenario, False
+        self.addresses: Addresses | None = None
 
     def close(self) -> None:
         self.closed = True
@@ -82,6 +85,32 @@ def test_a_changed_credential_makes_a_new_client(sqlite_world: World, shops: Pro
     _, after = shops.of("north", "Yookassa")
     assert after is not before
     assert after.shop.secret_key == "rotated"
+
+
+def test_an_account_taken_away_and_entered_again_is_used_as_it_was_entered_last(sqlite_world: World) -> None:
+    world = sqlite_world
+
+    def connect(shop: Shop, scenario: str) -> Made:
+        made = Made(shop, scenario)
+        made.addresses = addresses_of(world.database, shop.account_id)
+        return made
+
+    def enter(secret: str, page_url: str) -> None:
+        typed = {"account_id": "north-coffee", "capture": "immediate", "page_url": page_url, "secret_key": secret}
+        world.database.transact(credentials.save, world.vault, "north", "Custom", typed, world.now)
+
+    def in_use() -> list[tuple[str, str]]:
+        found: list[Any] = [clients.of("north", "Custom")[1], clients.of_account("north-coffee", "Custom")]
+        return [(client.shop.secret_key, client.addresses.page_url) for client in found]
+
+    clients = ProviderClients(world.database, world.vault, connect, lambda: world.now)  # type: ignore[arg-type]  # as far as it is used
+    wrong, right = "mistyped_" * 4, "as_it_was_agreed_" * 4
+    enter(wrong, "https://wrong.example.org/pay")
+    assert in_use() == [(wrong, "https://wrong.example.org/pay")] * 2
+    world.database.transact(credentials.put_back, world.vault, "north", "Custom", None, world.now)
+    enter(right, "https://right.example.org/pay")
+    world.wait(FRESH.total_seconds())
+    assert in_use() == [(right, "https://right.example.org/pay")] * 2
 
 
 @pytest.mark.parametrize(("merchant", "scenario"), [("nobody", "Yookassa"), ("north", "TBank")])
