@@ -16,7 +16,11 @@ Account = tuple[str, str, str]
 """A merchant, a payment scenario, an account at the provider."""
 Known = Credential | FormerCredential
 _PAYMENTS = table("payments", column("merchant_id"), column("scenario"))
-"""Only looked at for whether there is one: the fleet stands below the orders and does not import them."""
+_DAYS = table("reconciliations", column("merchant_id"), column("scenario"), column("payments_here"))
+"""Both only looked at for whether there is one: the fleet stands below the orders and does not import them.
+
+A shop's days tell of its payments long after their orders rest in the archive.
+"""
 _VERSIONS = tuple(
     select(kind.merchant_id, kind.scenario, kind.account_id, kind.version) for kind in (Credential, FormerCredential)
 )
@@ -48,9 +52,11 @@ class InUse(Exception):
 def remove(session: Session, account: Credential) -> None:
     """Take away an account that nothing was ever paid at and no machine names. Raises `InUse`."""
     its = (account.merchant_id, account.scenario)
-    paid = select(_PAYMENTS.c.scenario).where(_PAYMENTS.c.merchant_id == its[0], _PAYMENTS.c.scenario == its[1])
     named = select(Device.device_uuid).where(Device.merchant_id == its[0], Device.payment_scenario == its[1])
-    if session.scalar(named.limit(1)) is not None or session.scalar(paid.limit(1)) is not None:
+    paid = select(_PAYMENTS.c.scenario).where(_PAYMENTS.c.merchant_id == its[0], _PAYMENTS.c.scenario == its[1])
+    with_some = (_DAYS.c.merchant_id == its[0], _DAYS.c.scenario == its[1], _DAYS.c.payments_here > 0)
+    once_paid = select(_DAYS.c.scenario).where(*with_some)
+    if any(session.scalar(asked.limit(1)) is not None for asked in (named, paid, once_paid)):
         raise InUse("/".join(its))
     session.delete(account)
     session.flush()

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import select, update
 
 from cloud.database.transaction import Transaction
-from cloud.fleet.models import DeviceLive
+from cloud.fleet import accounts
+from cloud.fleet.models import Credential, Device, DeviceLive
+from cloud.orders import archive
 from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.ledger_view import ShopKey, first_payments
 from cloud.payments.reconcile.models import Reconciliation
@@ -238,3 +240,18 @@ def test_every_shop_and_every_merchants_machines_are_reconciled(till: Till) -> N
     keys = a_reconciler(till).keys(DAY)
     assert keys == [ShopKey("north", "Yookassa", ACCOUNT), ShopKey("north", "", "")]
     assert a_reconciler(till).keys(DAY, "south") == []
+
+
+def test_an_account_whose_payments_rest_in_the_archive_is_not_taken_away(till: Till) -> None:
+    till.world.clock.now = at(12)
+    order_id = sold(till)
+    till.world.clock.now = at(27, 1)
+    nights(a_nightly(till), till)
+
+    def take_away(tx: Transaction) -> None:
+        tx.session.execute(update(Device).values(payment_scenario="TBank"))
+        archive.put_away(tx, [order_id], till.world.now)
+        accounts.remove(tx.session, tx.session.get_one(Credential, ("north", "Yookassa")))
+
+    with pytest.raises(accounts.InUse):
+        till.world.database.transact(take_away)
