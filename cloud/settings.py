@@ -145,7 +145,7 @@ class Settings:
             "oidc_trusts_mfa": reader.matching("OIDC_TRUSTS_MFA", "", "|yes", "yes"),
             "yookassa_url": reader.web("YOOKASSA_URL", cls.yookassa_url),
             "yookassa_webhook_networks": reader.networks("YOOKASSA_WEBHOOK_NETWORKS", YOOKASSA_SENDERS),
-            "tbank_ca_file": reader.text("TBANK_CA_FILE", ""),
+            "tbank_ca_file": reader.file("TBANK_CA_FILE"),
             "tbank_url": reader.web("TBANK_URL", cls.tbank_url),
             "tmetr_url": reader.web("TMETR_URL", ""),
             "tmetr_token": reader.matching("TMETR_TOKEN", "", "[!-~]*", "ASCII characters without spaces"),
@@ -250,8 +250,13 @@ class _Reader:
 
     def file(self, name: str) -> str:
         path = self.text(name, "")
-        if path and not Path(path).is_file():
+        try:
+            if path:
+                Path(path).open("rb").close()
+        except (FileNotFoundError, NotADirectoryError):
             self.problems.append(f"COFFEE_{name}: there is no file {path}")
+        except OSError as error:
+            self.problems.append(f"COFFEE_{name}: {path} cannot be read: {error.strerror}")
         return path
 
     def web(self, name: str, default: str) -> str:

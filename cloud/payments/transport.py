@@ -56,6 +56,10 @@ _ANY: Mapping[str | None, type[BoundedConnection]] = {"http": BoundedConnection,
 _PUBLIC: Mapping[str | None, type[BoundedConnection]] = {"http": PublicConnection, "https": PublicTlsConnection}
 
 
+class NoAuthorities(OSError):
+    """The file of those to trust is gone; no connection was begun."""
+
+
 class _OneHost(HTTPAdapter):
     """One connection to one host with one trust: what `requests` finds out for each call is found out once.
 
@@ -83,8 +87,12 @@ class _OneHost(HTTPAdapter):
 
     def cert_verify(self, conn: HTTPConnectionPool, *told: Any, **more: Any) -> None:
         """Trust is set before the pool's first connection and never changed."""
-        if not conn.num_connections:
+        if conn.num_connections:
+            return
+        try:
             super().cert_verify(conn, *told, **more)
+        except OSError as error:
+            raise NoAuthorities from error
 
     def close(self) -> None:
         """The socket too: `requests` only forgets its pools, and this one would wait for the garbage collector."""
@@ -199,6 +207,8 @@ def _checked_base_url(base_url: str) -> str:
 
 def _lost(broken: Exception) -> NotSent | Unknown:
     """What a broken exchange proves. Only names of errors leave here: their texts and requests stay behind."""
+    if isinstance(broken, NoAuthorities):
+        return NotSent(type(broken).__name__)
     cause = broken.args[0] if broken.args else None
     reason = getattr(cause, "reason", None)
     why = type(broken).__name__ if reason is None else f"{type(broken).__name__} ({type(reason).__name__})"
@@ -206,7 +216,12 @@ def _lost(broken: Exception) -> NotSent | Unknown:
 
 
 def _never_connected(reason: object) -> bool:
-    """Whether the connection itself failed: no name, refused, timed out, or the wrong certificate."""
+    """Whether the connection itself failed: no name, refused, timed out, no trust, or the wrong certificate."""
     if isinstance(reason, urllib3_errors.SSLError):
-        return any(isinstance(inner, ssl.SSLCertVerificationError) for inner in reason.args)
+        return any(isinstance(inner, ssl.SSLCertVerificationError) or _no_trust(inner) for inner in reason.args)
     return isinstance(reason, urllib3_errors.ConnectTimeoutError | urllib3_errors.NewConnectionError)
+
+
+def _no_trust(inner: object) -> bool:
+    """Whether the file of authorities could not be read, or holds none: what breaks later is of OpenSSL's part SSL."""
+    return isinstance(inner, OSError) and getattr(inner, "library", "X509") == "X509"

@@ -86,6 +86,19 @@ def test_all_problems_are_told_at_once() -> None:
         assert f"COFFEE_{name}" in told
 
 
+@pytest.mark.parametrize("name", ["MQTT_CA", "MQTT_CERT", "MQTT_KEY", "MACHINES_MQTT_CA", "TBANK_CA_FILE"])
+def test_a_file_that_cannot_be_read_is_told_at_the_start(name: str, tmp_path: Path) -> None:
+    """One that may not even be looked for, as in a closed folder, too; a name too long stands for it with root."""
+    (tmp_path / "file").touch()
+    for told, file in {
+        f"COFFEE_{name}: there is no file {tmp_path}/missing": "missing",
+        f"COFFEE_{name}: there is no file {tmp_path}/file/inside": "file/inside",
+        f"COFFEE_{name}: {tmp_path} cannot be read: Is a directory": "",
+        f"COFFEE_{name}: {tmp_path}/{'x' * 300} cannot be read: File name too long": "x" * 300,
+    }.items():
+        assert told in problems(**{f"COFFEE_{name}": str(tmp_path / file)})
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e12", "60s", "0x10"])
 def test_a_duration_is_a_positive_number(value: str) -> None:
     assert problems(COFFEE_MAKE_DEADLINE_S=value)[0].startswith("COFFEE_MAKE_DEADLINE_S must be a number above 0")

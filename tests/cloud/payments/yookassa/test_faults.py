@@ -10,7 +10,7 @@ import pytest
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, RateLimited, Rejected, Unknown
 from cloud.payments.provider import PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker
-from cloud.payments.transport import MAX_ANSWER_BYTES
+from cloud.payments.transport import MAX_ANSWER_BYTES, Question, Transport
 from cloud.payments.yookassa.client import YooKassaClient
 from tests.cloud.payments.one_shop import COFFEE, ID, SECRET, SHOP, Connect, free_port
 from tests.cloud.payments.samples_on_disk import names, sample
@@ -195,6 +195,23 @@ def test_a_stranger_behind_the_providers_name_learns_nothing(connect: Connect, t
         client = connect(url=stranger.url)
         assert client.me() == NotSent("SSLError (SSLError)")
         assert stranger.requests == []
+
+
+def test_without_whom_to_trust_certainly_nothing_was_sent(tmp_path: Path) -> None:
+    """Regression: each call "may have happened", and its order waited until it was given up."""
+    trusted, asked = tmp_path / "authorities.pem", Question("GET", "/me", read_timeout_s=30)
+    trusted.write_text("no certificate")
+    with scripted_provider(self_signed(tmp_path)) as provider:
+        begun, fresh = (
+            Transport(provider.url, user_agent="t", basic_auth=None, connect_timeout_s=30, authorities=str(trusted))
+            for _ in range(2)
+        )
+        assert begun.exchange(asked) == NotSent("SSLError (SSLError)")
+        trusted.unlink()
+        assert begun.exchange(asked) == NotSent("SSLError (SSLError)")
+        assert fresh.exchange(asked) == NotSent("NoAuthorities")
+        begun.close()
+        fresh.close()
 
 
 def test_a_refused_connection_certainly_sent_nothing(connect: Connect) -> None:
