@@ -1,20 +1,46 @@
 """The released tree beside this one: its programs on this schema, its agent on this wire, and the other way round."""
 
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from cloud.alerts.incident import Incident, State
+from cloud.alerts.kinds import Kind
+from cloud.alerts.store import write
+from cloud.database.transaction import Transaction
+from tests.cloud import migrated
 from tests.mosquitto import Mosquitto, a_mosquitto
 from tests.real_parts import missing
+from tests.shell import blocks, section
 from tests.system.promises import wait_kept
 from tests.system.restartable import Restartable
 from tests.system.world import World
 
 pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
+UPGRADING = ROOT / "docs" / "upgrading.md"
+LOOK = """\
+import sys
+from datetime import UTC, datetime
+from sqlalchemy import select
+from cloud.alerts.models import IncidentRow
+from cloud.alerts.store import incident_of
+from cloud.alerts.watch import IncidentWatch
+from cloud.database.database import Database
+
+database = Database(sys.argv[1])
+IncidentWatch(database, lambda *_: {}, lambda: "new").step(datetime.now(UTC))
+with database.read() as session:
+    rows = session.scalars(select(IncidentRow).where(IncidentRow.merchant_id == "acme"))
+    print(*sorted(incident_of(row).kind for row in rows))
+"""
 RELEASED = (Path(__file__).parent / "released.txt").read_text().strip()
 
 
@@ -74,3 +100,26 @@ def test_it_works_on_a_schema_that_it_does_not_know(world: World, released: Path
     world.wait_selling()
     assert wait_kept(world, world.buy()).status == "successful"
     assert world.worker.says("newer than this program")
+
+
+def test_it_looks_on_when_alerts_that_it_does_not_know_are_deleted(tmp_path: Path, released: Path) -> None:
+    """Regression: the statement of one kind's note left three others, and it could not look at all."""
+    url, at = f"sqlite:///{tmp_path}/coffee.db", datetime.now(UTC)
+
+    def tell_of_everything(tx: Transaction) -> None:
+        for kind in Kind:
+            told = {"present": True, "changed_at": at, "opened_at": at, "facts": {"machines": []}}
+            write(tx.session, Incident(kind, kind, "acme", "", State.OPEN, at, **told))  # type: ignore[arg-type]
+
+    with migrated.opened(url) as database:
+        database.transact(tell_of_everything)
+        [statement] = blocks(section(UPGRADING, "In which order, and back"))
+        with database.engine.begin() as connection:
+            connection.execute(text(statement))
+    looked = subprocess.run(
+        [sys.executable, "-c", LOOK, url], env=os.environ | {"PYTHONPATH": str(released)}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    gone = re.findall(r"'(\w+)'", statement)
+    assert looked.stdout.split() == sorted(set(Kind) - set(gone)), looked.stderr
+    assert len(gone) < len(Kind) / 2, "what it does know stays"
