@@ -85,7 +85,8 @@ def create_blueprint(
 def codes_of(settings: Settings) -> Codes:
     """Who makes and takes the codes of this installation."""
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    return Codes(settings.secret_key, vault, broker_address.own_names(settings.mqtt_url, settings.mqtt_user))
+    own_names = broker_address.own_names(settings.mqtt_url, settings.mqtt_user)
+    return Codes(settings.secret_key, vault, own_names, settings.old_secret_keys)
 
 
 def url_for_machines(settings: Settings) -> str:

@@ -54,13 +54,15 @@ class Enrolled:
 
 
 class Codes:
-    """Makes and takes codes; hashed with a key of this installation.
+    """Makes and takes codes, hashed with a key of this installation; one of an old secret key counts while listed.
 
     `reserved`: the cloud's own names at the broker, which no machine may have.
     """
 
-    def __init__(self, secret_key: str, vault: Vault, reserved: Collection[str] = ()) -> None:
-        self._key = derive(secret_key, b"enrolment")
+    def __init__(
+        self, secret_key: str, vault: Vault, reserved: Collection[str] = (), old_secret_keys: tuple[str, ...] = ()
+    ) -> None:
+        self._keys = tuple(derive(key, b"enrolment") for key in (secret_key, *old_secret_keys))
         self._vault = vault
         self._reserved = reserved
 
@@ -82,7 +84,7 @@ class Codes:
         secret = _letters(SECRET)
         tx.session.add(
             Enrolment(
-                letters=letters, device_uuid=device_uuid, secret_hash=self._hash(letters, secret),
+                letters=letters, device_uuid=device_uuid, secret_hash=_hash(self._keys[0], letters, secret),
                 expires_at=now + GOOD_FOR, tries_left=TRIES,
             )
         )  # fmt: skip
@@ -99,7 +101,8 @@ class Codes:
         found = tx.session.get(Enrolment, told[:NAMING], with_for_update=True)
         if found is None or found.expires_at <= now:
             return None
-        if not hmac.compare_digest(found.secret_hash, self._hash(told[:NAMING], told[NAMING:])):
+        hashes = [_hash(key, told[:NAMING], told[NAMING:]) for key in self._keys]
+        if not any(hmac.compare_digest(found.secret_hash, each) for each in hashes):
             found.tries_left -= 1
             if found.tries_left <= 0:
                 tx.session.delete(found)
@@ -107,14 +110,15 @@ class Codes:
         tx.session.delete(found)
         return Enrolled(found.device_uuid, broker_identities.give(tx, found.device_uuid, self._vault, now))
 
-    def _hash(self, letters: str, secret: str) -> str:
-        return hmac.digest(self._key, f"{letters} {secret}".encode(), "sha256").hex()
-
 
 def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
     """Out at once, and no code that was made before lets it in again; False: it was out already."""
     tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
     return broker_identities.revoke(tx, device_uuid, now)
+
+
+def _hash(key: bytes, letters: str, secret: str) -> str:
+    return hmac.digest(key, f"{letters} {secret}".encode(), "sha256").hex()
 
 
 def _letters(count: int) -> str:

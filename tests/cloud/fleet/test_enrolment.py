@@ -132,6 +132,16 @@ def test_over_http_it_gives_the_machine_what_it_needs_and_no_more(client: FlaskC
     assert told == {"device_uuid": DEVICE, "release_key": ""} | told_of_broker
 
 
+def test_over_http_a_code_outlives_the_secret_key_while_that_is_listed(sqlite_world: World) -> None:
+    code, url = begin(sqlite_world), str(sqlite_world.database.url)
+    statuses = [
+        create_app(build(Settings("new" * 11, old, url), clock=sqlite_world.clock)).test_client()
+        .post(PATH, json={"code": code}).status_code
+        for old in ((), (SECRET_KEY,))
+    ]  # fmt: skip
+    assert statuses == [403, 200]
+
+
 def a_client_that_sends(authority: Path, world: World) -> FlaskClient:
     settings = Settings(
         secret_key=SECRET_KEY, database_url=str(world.database.url), mqtt_url="mqtts://broker",
