@@ -45,8 +45,11 @@ def digest_of(file: Path) -> tuple[int, str]:
 
 
 def write(file: Path, manifest: Manifest, database: Path) -> None:
-    """Put them into `file`, which nobody else may read; it appears only when it is whole and on the disk."""
-    part = file.with_name(f"{file.name}.part")
+    """Put them into `file`, which nobody else may read; it appears only when it is whole and on the disk.
+
+    `database` lies on the same disk, in a folder that is thrown away, and with it what is half done.
+    """
+    part = database.with_name(f"{database.name}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
             said = msgspec.json.format(msgspec.json.encode(manifest))

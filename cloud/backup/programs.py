@@ -1,5 +1,6 @@
 """What `coffee-cloud backup`, `restore` and `restored` do: one moment of the database, and a return to it."""
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,8 @@ def _room_in(place: Path, prefix: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as folder:
             yield Path(folder)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise BackupError(f"the disk of {place} is full") from error
         raise BackupError(f"this user must be able to write in {place} ({error.strerror or error})") from error
 
 

@@ -17,11 +17,14 @@ PRIMARY = 0xFF
 
 
 def copy(database: Path, to: Path) -> None:
-    """All that is committed, by SQLite's own online backup."""
+    """All that is committed, by SQLite's own online backup. Raises `BackupError`."""
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
-        to.chmod(0o600)
-        source.backup(target)  # in one step: in WAL mode nobody waits for it
-        target.execute("PRAGMA journal_mode=DELETE").close()
+        try:
+            to.chmod(0o600)
+            source.backup(target)  # in one step: in WAL mode nobody waits for it
+            target.execute("PRAGMA journal_mode=DELETE").close()
+        except sqlite3.OperationalError as error:
+            raise BackupError(f"it cannot be copied to {to.parent.parent}: {error}") from error
     check(to)
 
 

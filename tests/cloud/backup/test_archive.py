@@ -11,6 +11,7 @@ from cloud.database.database import Database
 from cloud.migrations import migrate
 from cloud.orders.models import Order
 from cloud.orders.restores import Restore
+from tests.agent.small_disk import a_small_disk
 from tests.cloud.backup.restoring import Restorable
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import START, a_world
@@ -48,6 +49,18 @@ def test_a_folder_nobody_may_write_in_is_told_in_words(there: Restorable) -> Non
             programs.back_up(there.till.cloud, place / "coffee.backup")
     with pytest.raises(BackupError, match="write in /proc "):
         programs.look_into(there.till.cloud, Path("/proc/version"))
+
+
+@pytest.mark.parametrize("room", [0.5, 1.5])
+def test_a_full_disk_is_told_and_holds_nothing_of_it(there: Restorable, tmp_path: Path, room: float) -> None:
+    """The copy fits, or not even that."""
+    needed = there.back_up().size
+    with a_small_disk(tmp_path / "disk", 2 * needed // 2**20 + 4) as small:
+        small.fill(leave=int(room * needed))
+        before = list(small.folder.iterdir())
+        with pytest.raises(BackupError, match=r"full|No space left"):
+            programs.back_up(there.till.cloud, small.folder / "coffee.backup")
+        assert list(small.folder.iterdir()) == before
 
 
 def test_a_full_database_is_not_replaced_without_a_word(there: Restorable) -> None:
