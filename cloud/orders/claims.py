@@ -3,6 +3,7 @@
 Moves neither order nor money. Everything a stranger could grow is limited; one claim an order is open at a time.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -111,8 +112,13 @@ def say(tx: Transaction, order_id: str, kind: ClaimKind | None, words: str, lang
     return claim
 
 
-def answer(tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *, resolves: bool) -> Claim:
-    """A person answers the buyer; `resolves` ends the claim. Raises `LookupError` and `NotClaimable`."""
+def answer(
+    tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *, resolves: bool, shown: int | None = None
+) -> Claim:
+    """A person answers the buyer; `resolves` ends the claim. Raises `LookupError` and `NotClaimable`.
+
+    `shown`: the `said_so_far` of the page he answers from; None where nobody was shown any.
+    """
     told = _told(words)
     known = tx.session.get(Claim, claim_id)
     if known is None:
@@ -123,6 +129,7 @@ def answer(tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *
         raise NotClaimable("resolved")
     if not told and not resolves:
         raise NotClaimable("words_needed")
+    _check_shown(tx.session, claim.order_id, shown)
     if told:
         tx.session.add(ClaimMessage(claim_id=claim.id, at=now, by=by[:64], words=told))
     claim.state = (ClaimState.RESOLVED if resolves else ClaimState.ANSWERED).value
@@ -131,16 +138,22 @@ def answer(tx: Transaction, claim_id: int, by: str, words: str, now: datetime, *
     return claim
 
 
-def mark_resolved(tx: Transaction, order_id: str, by: str, why: str, now: datetime) -> None:
-    """A person has dealt with this order's trouble; its open claim ends with it. Raises `UnknownOrder`.
+def mark_resolved(tx: Transaction, order_id: str, by: str, why: str, now: datetime, shown: int | None = None) -> None:
+    """A person has dealt with this order's trouble; its open claim ends with it. Raises `UnknownOrder`, `NotClaimable`.
 
-    The money is not moved by it: what waits for a decision goes on waiting for one.
+    The money is not moved by it: what waits for a decision goes on waiting for one. `shown`: as in `answer`.
     """
     locked = lock_order(tx, order_id)
+    _check_shown(tx.session, order_id, shown)
     claim = open_claim(tx.session, order_id)
     if claim is not None:
         claim.state, claim.changed_at = ClaimState.RESOLVED.value, now
     add_note(locked, "resolved", by[:64], now, why.strip()[:128])
+
+
+def said_so_far(talks: Iterable[Sequence[ClaimMessage]]) -> int:
+    """How much is said in an order's claims: each is one, also without words, and each message in it."""
+    return sum(1 + len(messages) for messages in talks)
 
 
 def open_claim(session: Session, order_id: str) -> Claim | None:
@@ -158,6 +171,12 @@ def messages_of(session: Session, claim_id: int) -> list[ClaimMessage]:
     return list(
         session.scalars(select(ClaimMessage).where(ClaimMessage.claim_id == claim_id).order_by(ClaimMessage.id))
     )
+
+
+def _check_shown(session: Session, order_id: str, shown: int | None) -> None:
+    so_far = said_so_far(messages_of(session, claim.id) for claim in claims_of(session, order_id))
+    if shown is not None and shown != so_far:
+        raise NotClaimable("said_meanwhile")
 
 
 def _opened(tx: Transaction, order_id: str, kind: ClaimKind | None, language: str, now: datetime) -> Claim:

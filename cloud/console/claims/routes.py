@@ -13,8 +13,9 @@ from cloud.access.journal import Subject
 from cloud.console.claims.readers import ListedClaim, ListedRequest, claims_in, requests_in
 from cloud.console.claims.texts_en import EN
 from cloud.console.claims.texts_ru import RU
-from cloud.console.orders.acting import asker, attempt
+from cloud.console.orders.acting import asker, attempt, shown_in
 from cloud.console.orders.facts import Told
+from cloud.console.orders.routes import shown_with
 from cloud.console.orders.sentence import sentence
 from cloud.console.orders.verdict import verdict
 from cloud.console.shell.desk import Desk, Done
@@ -84,14 +85,14 @@ def list(desk: Desk) -> str:
 
 
 @room.act("/claims/<claim_id>/answer", Act.ANSWER_CLAIM, CLAIM)
-def answer(desk: Desk, claim_id: str) -> BaseResponse:
+def answer(desk: Desk, claim_id: str) -> str | BaseResponse:
     """Answer the buyer, and close the claim if he wants."""
     resolves = request.form.get("then") == "resolved"
-    words = request.form.get("answer", "")
+    words, shown = request.form.get("answer", ""), shown_in(request.form.get("said", ""))
 
     def work(tx: Transaction) -> Done[str]:
         by = desk.person.name or desk.person.email
-        claim = claims.answer(tx, int(claim_id), by, words, desk.now, resolves=resolves)
+        claim = claims.answer(tx, int(claim_id), by, words, desk.now, resolves=resolves, shown=shown)
         return Done(claim.order_id, None, {"order": claim.order_id, "state": claim.state})
 
     order_id = attempt(desk, Act.ANSWER_CLAIM, "", work)
@@ -99,7 +100,8 @@ def answer(desk: Desk, claim_id: str) -> BaseResponse:
         desk.say(f"claims.done.{'resolved' if resolves else 'answered'}")
         return desk.go("orders.show", order_id=order_id)
     with desk.read() as session:
-        return desk.go("orders.show", order_id=session.get_one(Claim, int(claim_id)).order_id)
+        order_id = session.get_one(Claim, int(claim_id)).order_id
+    return shown_with(desk, order_id, {"answer": words})
 
 
 @room.act("/claims/requests/<request_id>/approve", Act.APPROVE_RETURN, REQUEST)

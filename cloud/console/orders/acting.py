@@ -81,15 +81,17 @@ def perform_pour(desk: Desk, order_id: str, words: str, shown: int | None) -> st
     return poured or order_id
 
 
-def perform_resolve(desk: Desk, order_id: str, words: str) -> None:
-    """Mark as resolved."""
+def perform_resolve(desk: Desk, order_id: str, words: str, shown: int | None) -> bool:
+    """Mark as resolved; False when it was refused."""
 
     def work(tx: Transaction) -> Done[bool]:
-        claims.mark_resolved(tx, order_id, desk.person.email, words, desk.now)
+        claims.mark_resolved(tx, order_id, desk.person.email, words, desk.now, shown)
         return Done(True, None, {"resolved": True})
 
-    if attempt(desk, Act.RESOLVE, words, work):
+    is_done = attempt(desk, Act.RESOLVE, words, work) is not None
+    if is_done:
         desk.say("orders.done.resolved")
+    return is_done
 
 
 def perform_note(desk: Desk, order_id: str, words: str) -> None:

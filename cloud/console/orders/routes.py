@@ -1,5 +1,7 @@
 """Pages and acts about orders: find one, see its truth, act on it."""
 
+from collections.abc import Mapping
+
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
@@ -65,6 +67,11 @@ def list(desk: Desk) -> str | BaseResponse:
 @room.page("/orders/<order_id:order_id>", Act.SEE_ORDERS, ORDER)
 def show(desk: Desk, order_id: str) -> str:
     """One order: the verdict, the acts, the stream."""
+    return shown_with(desk, order_id, {})
+
+
+def shown_with(desk: Desk, order_id: str, typed: Mapping[str, str]) -> str:
+    """The order's page with what was typed in its fields, where that was refused."""
     whole = _read(desk, order_id)
     sums = desk.may(Act.SEE_SUMS)
     return desk.render(
@@ -74,7 +81,7 @@ def show(desk: Desk, order_id: str) -> str:
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
         is_undecided=is_undecided(whole.order), can_pour=why_not_again(whole.order) == "",
         drinks=drinks_so_far(whole.order, len(whole.again)),
-        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles,
+        is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles, typed=typed,
     )  # fmt: skip
 
 
@@ -121,9 +128,11 @@ def pour(desk: Desk, order_id: str) -> BaseResponse:
 
 
 @room.act("/orders/<order_id:order_id>/resolve", Act.RESOLVE, ORDER)
-def resolve(desk: Desk, order_id: str) -> BaseResponse:
+def resolve(desk: Desk, order_id: str) -> str | BaseResponse:
     """The order's trouble is dealt with."""
-    perform_resolve(desk, order_id, request.form.get("resolve_words", ""))
+    words = request.form.get("resolve_words", "")
+    if not perform_resolve(desk, order_id, words, shown_in(request.form.get("said", ""))):
+        return shown_with(desk, order_id, {"resolve_words": words})
     return desk.go("orders.show", order_id=order_id)
 
 

@@ -240,6 +240,8 @@ EN = {
     "and decide anew.",
     "orders.bad.unpaid": "This order is not paid: there is nothing to pour.",
     "orders.bad.too_many": "As much as may be poured for free has been poured.",
+    "orders.bad.said_meanwhile": "Meanwhile something was written in this order's claims. Nothing was sent and nothing "
+    "was closed: read it and decide anew.",
     "orders.bad.resolved": "The claim is closed already.",
     "orders.bad.too_long": "Too long: a thousand characters at most.",
     "orders.asked": "A return of {price} waits for a second person",

@@ -56,6 +56,11 @@ class WholeOrder:
     left: int
     """Kopecks that a person can still return of it."""
 
+    @property
+    def said(self) -> int:
+        """What its reader can see was said: `claims.said_so_far`."""
+        return claims.said_so_far(talk.messages for talk in self.talks)
+
 
 def whole_order(session: Session, scope: Scope, order_id: str, now: datetime) -> WholeOrder | None:
     """The order with all that belongs to it; None outside of the scope."""

@@ -1,4 +1,4 @@
-"""The dialogs of a return and of another cup: what they propose, what they say of a wrong sum and of an old page."""
+"""The forms of an order's page: what they propose, what they say of a wrong sum, and that an old page does no harm."""
 
 import re
 
@@ -6,7 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from cloud.orders import order_tasks, receipts
+from cloud.orders import claims, order_tasks, receipts
+from cloud.orders.claims import ClaimKind
 from cloud.orders.models import Order
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.rules import Rules
@@ -79,6 +80,11 @@ def shown(page: str, field: str) -> str:
     return str(value)
 
 
+def shown_all(page: str, field: str) -> dict[str, str]:
+    """The one value of a hidden field that several forms have; nothing where no form has it."""
+    return dict(set(re.findall(rf'type="hidden" name="({field})" value="(\d+)"', page)))
+
+
 @pytest.mark.parametrize(
     ("language", "returned", "said"),
     [
@@ -121,3 +127,41 @@ def test_the_button_of_an_old_page_pours_no_second_free_drink(console: Console) 
     told = client.get(post(client, f"{page}/pour", drinks=drinks).location or "").text
     assert "Тем временем этот напиток кто-то уже налил ещё раз" in told
     assert shown(told, "drinks") == "2"
+
+
+@pytest.mark.parametrize(("language", "said"), [("ru", "написали ещё"), ("en", "Meanwhile something was written")])
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("field", ["answer", "resolve_words"])
+def test_an_old_page_closes_no_claim_over_words_its_reader_has_not_seen(
+    console: Console, field: str, answered: bool, language: str, said: str
+) -> None:
+    """Regression: the buyer's last words were closed unread, and no alert told of them any more."""
+    world, client = console.world, reader(console, language)
+    transact, order_id = world.database.transact, poured(world)
+    claim_id = transact(claims.say, order_id, ClaimKind.BAD_DRINK, "cold", "ru", world.now).id
+    page = f"/console/orders/{order_id}"
+    old = shown_all(client.get(page).text, "said")
+    transact(claims.say, order_id, None, "my hand is burnt", "ru", world.now)
+    if answered:
+        transact(claims.answer, claim_id, "anna", "we call you", world.now, resolves=False)
+    act = f"/console/claims/{claim_id}/answer" if field == "answer" else f"{page}/resolve"
+    form = {field: "a cup for free", "then": "resolved"}
+    told = post(client, act, **form, **old).text
+    [(tone, sentence)] = SAID.findall(told)
+    assert (tone, said in sentence, "my hand is burnt" in told) == ("bad", True, True)
+    assert "a cup for free</textarea>" in told
+    with world.database.read() as session:
+        assert [claim.state for claim in claims.claims_of(session, order_id)] == ["answered" if answered else "open"]
+    post(client, act, **form, **shown_all(told, "said"))
+    with world.database.read() as session:
+        assert [claim.state for claim in claims.claims_of(session, order_id)] == ["resolved"]
+
+
+def test_a_claim_without_words_is_not_closed_from_a_page_that_had_none(console: Console) -> None:
+    world, client, order_id = console.world, reader(console, "en"), poured(console.world)
+    page = f"/console/orders/{order_id}"
+    old = shown_all(client.get(page).text, "said")
+    world.database.transact(claims.say, order_id, ClaimKind.NOT_POURED, "", "ru", world.now)
+    post(client, f"{page}/resolve", **old)
+    with world.database.read() as session:
+        assert [claim.state for claim in claims.claims_of(session, order_id)] == ["open"]
