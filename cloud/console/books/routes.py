@@ -46,13 +46,16 @@ def show(desk: Desk) -> str:
         days = list(read_provider_days(session, wanted))
         machines = machines_in(session, desk.scope)
         behind = is_behind(session)
+    exporting = desk.scope_of(Act.EXPORT)
+    exports_all = exporting == desk.scope  # else a file would not be of the sums it stands beside
     providers, whole = by_provider(days), ProviderSums()
     for sums in providers.values():
         whole.add(*sums.stored())
     return desk.render(
         "books/show.html", period=wanted.period, machine=wanted.device_uuid, machines=machines, preset=preset(),
         presets=list(PRESETS), whole=whole, providers=sorted(providers.items()), days=days[:-SHOWN - 1:-1],
-        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind, whose=_whose(desk), **_files(desk),
+        more=len(days) > SHOWN, kinds=list(KINDS), behind=behind, whose=_whose(desk),
+        exports_all=exports_all, exports_some=not exporting.is_empty, **(_files(desk) if exports_all else {}),
     )  # fmt: skip
 
 
@@ -131,8 +134,6 @@ def remove(desk: Desk, export_id: str) -> BaseResponse:
 
 
 def _files(desk: Desk) -> dict[str, object]:
-    if not desk.may(Act.EXPORT):
-        return {"made": [], "renewed_s": 0}
     with desk.read() as session:
         made = exports.of_merchant(session, desk.scope, desk.now)
     return {"made": made, "renewed_s": RENEWED_S if any(one.is_open for one in made) else 0}

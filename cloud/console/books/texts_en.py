@@ -37,6 +37,7 @@ EN = {
     "books.csv": "CSV",
     "books.xlsx": "Prepare XLSX",
     "books.one_company": "An XLSX file is of one company: choose it at the top of the page.",
+    "books.some_companies": "You may not export the books of all companies shown here: choose one at the top.",
     "books.too_many": "No more than two files are made at a time. Wait for them.",
     "books.prepared": "Prepared files",
     "books.prepared_text": "Kept for a day; whoever may export can fetch them.",

@@ -7,12 +7,11 @@ from flask import make_response, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.access.acts import Act
-from cloud.access.person import Scope
 from cloud.alerts.wording import Reader, text_of, title_of
 from cloud.console.now import readers
 from cloud.console.now.texts_en import EN
 from cloud.console.now.texts_ru import RU
-from cloud.console.shell.desk import MERCHANT, Desk
+from cloud.console.shell.desk import Desk
 from cloud.console.shell.room import Nav, Room
 
 room = Room("now", {"ru": RU, "en": EN}, Nav("now.show", Act.SEE_NOW, icon="now", order=10))
@@ -37,11 +36,8 @@ def part(desk: Desk) -> BaseResponse:
 
 
 def _part(desk: Desk) -> str:
-    def of(act: Act) -> Scope:
-        scope = desk.person.scope(act)
-        return scope.only(request.args[MERCHANT]) if request.args.get(MERCHANT) else scope
-
-    sums, fleet, orders, alarms = (of(act) for act in (Act.SEE_SUMS, Act.SEE_FLEET, Act.SEE_ORDERS, Act.SEE_INCIDENTS))
+    acts = (Act.SEE_SUMS, Act.SEE_FLEET, Act.SEE_ORDERS, Act.SEE_INCIDENTS)
+    sums, fleet, orders, alarms = (desk.scope_of(act) for act in acts)
     # Nothing is told of what he may not see.
     values: dict[str, Any] = dict.fromkeys(("waiting", "fleet", "today", "taken"))
     with desk.read() as session:

@@ -123,6 +123,10 @@ class Desk:
         """A template of `templates/console/`, with what every page has."""
         return render_template(f"console/{template}", **self.context(self), **values)
 
+    def scope_of(self, act: Act) -> Scope:
+        """All he may do another act to, narrowed as the page is."""
+        return narrowed(self.person.scope(act))
+
     def say(self, key: str, *, good: bool = True, **values: object) -> None:
         """Tell this on the next page he sees."""
         words = self.texts(key, **values).unescape()  # the page that shows them escapes them
@@ -138,6 +142,12 @@ class Desk:
     def go(self, view: str, **values: Any) -> BaseResponse:
         """After an act: to this page."""
         return redirect(address(view, **values), 303)
+
+
+def narrowed(scope: Scope) -> Scope:
+    """The part of it that is of the merchant the address names; all of it where it names none."""
+    chosen = request.args.get(MERCHANT, "")
+    return scope.only(chosen) if chosen else scope
 
 
 def address(view: str, **values: Any) -> str:

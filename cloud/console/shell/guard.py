@@ -23,7 +23,7 @@ from cloud.access.tokens import new_id
 from cloud.buyer.headers import is_own
 from cloud.buyer.texts import Language
 from cloud.console.shell import cookies
-from cloud.console.shell.desk import MERCHANT, Desk, NeedsConfirmation, address
+from cloud.console.shell.desk import Desk, NeedsConfirmation, address, narrowed
 from cloud.console.shell.frame import Frame
 from cloud.console.shell.room import Route
 from cloud.console.shell.texts import DEFAULT_ZONE
@@ -128,11 +128,7 @@ class Guard:
         now = self.cloud.clock()
         subject = self._subject(route, named)
         self._check(route.act, person, subject)
-        scope = person.scope(route.act)
-        if chosen := request.args.get(MERCHANT, ""):
-            scope = scope.only(chosen)
-        if route.act is Act.OWN_ACCOUNT:
-            scope = NOTHING
+        scope = NOTHING if route.act is Act.OWN_ACCOUNT else narrowed(person.scope(route.act))
         zone = self._zone(subject, person, scope)
         texts = self.frame.texts(cookies.language(person.language), now, zone)
         return Desk(self.cloud, person, now, texts, scope, subject, self.frame.context)

@@ -2,19 +2,24 @@
 
 import csv
 import io
+import re
 from datetime import date
 
 import pytest
 
+from cloud.access import users
+from cloud.access.acts import Role
 from cloud.access.person import EVERYTHING
 from cloud.books import kinds
 from cloud.books.csv_file import MARK
 from cloud.books.period import Period
 from cloud.books.reading import Asked
+from cloud.database.transaction import Transaction
+from cloud.fleet.models import Credential, Device
 from cloud.orders.money import PaymentState
 from cloud.orders.sales_days import roll_up
 from protocol.reasons import Result
-from tests.cloud.console.building import Console
+from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE
 
 KEPT = 626
@@ -98,3 +103,29 @@ def test_the_page_says_what_is_known_and_what_is_not(sold: Console) -> None:
     assert "166,48\u00a0₽" in known
     assert "сообщена по всем платежам" in known
     assert "537" not in sold.client("owner@south").get("/console/books").get_data(as_text=True)
+
+
+def test_files_are_offered_only_where_they_hold_what_the_page_shows(console: Console) -> None:
+    """Regression: beside the sums of two merchants stood a file of the one whose books he may export."""
+    console.add_user("eve", FOREIGN, Role.ACCOUNTANT)
+
+    def moved(tx: Transaction) -> None:
+        users.give_role(tx, console.ids["eve"], OWN, Role.VIEWER, None)
+        tx.session.add(Credential(merchant_id=FOREIGN, scenario="Yookassa", account_id="2", secret=b""))
+        tx.session.get_one(Device, OTHER_DEVICE).merchant_id = FOREIGN
+
+    console.world.database.transact(moved)
+    for device in (DEVICE, DEVICE, OTHER_DEVICE):
+        sell(console, PRICE - KEPT, device)
+    console.world.database.transact(roll_up)
+    post(console.client("owner@north"), "/console/books/exports", book="money")
+
+    def page(merchant: str) -> tuple[str, bool, bool, bool]:
+        shown = console.client("eve").get("/console/books", query_string={"merchant": merchant}).text
+        [taken, *_] = re.findall(r'<b class="figure">(\d+)', shown)
+        return taken, "/books/files/" in shown, "Owner@North" in shown, "не по всем показанным" in shown
+
+    assert page("") == ("537", False, False, True)
+    assert page(OWN) == ("358", False, False, False)
+    assert page(FOREIGN) == ("179", True, False, False)
+    assert [line[3] for line in lines(console, "money", "eve", merchant=FOREIGN)] == ["179,00"]
