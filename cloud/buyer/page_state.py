@@ -56,7 +56,7 @@ class PageState:
     note: str = ""
     """Name of the merchant's note for this state."""
     follow: bool = False
-    """News of the order are waited for."""
+    """News of the order are waited for: never where its stream would end at once."""
     moves: bool = False
     """`level` follows the machine's progress."""
     refresh_s: int = 0
@@ -122,14 +122,15 @@ _OTHERS = frozenset({CHECKING, RESERVED, RejectCode.BUSY})
 
 def _others_first(view: OrderView, note: str, now: datetime) -> PageState:
     """No button while it would lie: it comes by itself."""
+    follow = view.status is not Status.NOT_PAID
     if view.obstacle == CHECKING:
-        return PageState("checking.title", ("checking.text",), mood="empty", step=0, note=note, follow=True,
+        return PageState("checking.title", ("checking.text",), mood="empty", step=0, note=note, follow=follow,
                          refresh_s=REFRESH_CHECKING_S)  # fmt: skip
     about = "reserved" if view.obstacle == RESERVED else "busy"
     left = None
     if view.until is not None:
         left = Left(f"{about}.left" if view.until > now else f"{about}.soon", seconds_until(view.until, now))
-    return PageState(f"{about}.title", (f"{about}.text",), mood="waiting", step=0, note=note, left=left, follow=True,
+    return PageState(f"{about}.title", (f"{about}.text",), mood="waiting", step=0, note=note, left=left, follow=follow,
                      refresh_s=REFRESH_WAITING_S)  # fmt: skip
 
 

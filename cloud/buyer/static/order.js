@@ -6,7 +6,7 @@
   if (!window.fetch || !window.AbortController) return;
 
   const POLL_MS = 1000;
-  const STREAM_AGAIN_MS = 30000; // after the server had no seat for us
+  const STREAM_AGAIN_MS = 30000; // after the server had no seat for us, or no more to tell
   const LOST_AFTER = 2; // failed questions in a row: one may be a hiccup
   const PATIENCE_MS = 8000;
   const RETRIES_WHILE_OPENING = 30; // a provider may take its time
@@ -167,14 +167,16 @@
     stream.onmessage = (event) => { heard(); received(JSON.parse(event.data)); };
     stream.addEventListener("beat", heard);
     stream.addEventListener("view", (event) => { heard(); show(event.data); keepUp(); });
-    stream.addEventListener("end", () => { hangUp(); refresh(); });
+    stream.addEventListener("end", () => { hangUpForNow(); refresh(); });
     stream.onerror = () => {
-      if (stream && stream.readyState === EventSource.CLOSED) {
-        hangUp();
-        streamAgainAt = Date.now() + STREAM_AGAIN_MS;
-      }
+      if (stream && stream.readyState === EventSource.CLOSED) hangUpForNow();
       pollSoon();
     };
+  }
+
+  function hangUpForNow() {
+    hangUp();
+    streamAgainAt = Date.now() + STREAM_AGAIN_MS;
   }
 
   function hangUp() {

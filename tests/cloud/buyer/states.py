@@ -86,6 +86,12 @@ def _branded(orders: Orders) -> str:
     return orders.created()
 
 
+def _declined_and_busy(orders: Orders) -> str:
+    orders.not_paid()
+    orders.making("o-2")
+    return "o-1"
+
+
 def _declined_and_over(orders: Orders) -> str:
     orders.not_paid()
     orders.clock.forward(RULES.order_expiration_s)
@@ -143,6 +149,7 @@ STATES: dict[str, Callable[[Orders], str]] = {
     "expired": Orders.expired,
     "pending": Orders.pending,
     "not_paid": Orders.not_paid,
+    "not_paid, busy": _declined_and_busy,
     "not_paid, over": _declined_and_over,
     "paid": Orders.paid,
     "sent": Orders.sent,

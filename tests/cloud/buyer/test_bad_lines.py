@@ -50,3 +50,20 @@ def test_a_slow_line_shows_everything_later_and_nothing_wrong(pages: Pages, site
 
     expect(page.locator("h1")).to_have_text("Готово!")
     expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_a_stream_that_has_ended_is_not_opened_anew_at_once(
+    pages: Pages, site: str, orders: Orders, counter: Counter
+) -> None:
+    streams: list[Route] = []
+
+    def ends(route: Route) -> None:
+        streams.append(route)
+        route.fulfill(content_type="text/event-stream", body="event: end\ndata: {}\n\n")
+
+    page = pages.open()
+    page.route("**/events*", ends)
+    page.goto(address(site, orders.sent()))
+    wait_until(lambda: turn(page) and counter.of("/v1/order-status/") >= 2, what="asking instead")
+
+    assert len(streams) == 1

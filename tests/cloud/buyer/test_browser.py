@@ -14,6 +14,7 @@ from protocol.reasons import Result, Spout, Stage
 from tests.chromium import Pages
 from tests.cloud.buyer.conftest import Counter
 from tests.cloud.buyer.orders import Orders, TestClock
+from tests.cloud.buyer.states import STATES
 from tests.waiting import wait_until
 
 
@@ -143,6 +144,20 @@ def test_a_new_state_crosses_the_line_once(page: Page, site: str, orders: Orders
     expect(page.locator("#cup")).to_have_attribute("data-stage", "milk")
 
     assert counter.of("part=1") == counter.of("/v1/order-status/") == 0
+
+
+def test_a_declined_page_waits_for_its_machine_without_a_stream(
+    page: Page, site: str, orders: Orders, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the stream of a declined order ends at once, and the page opened it anew without any pause."""
+    monkeypatch.setattr(page_state, "REFRESH_WAITING_S", 1)
+    page.goto(address(site, STATES["not_paid, busy"](orders)))
+
+    wait_until(lambda: turn(page) and counter.of("part=1") >= 2, what="the page looking again")
+    assert counter.of("/events") == counter.of("/v1/order-status/") == 0
+    orders.outcome("o-2", Result.DONE, out=Spout.FULL)
+
+    expect(page.get_by_role("button", name="Попробовать ещё раз")).to_be_visible()
 
 
 def test_a_line_that_died_without_a_word_is_doubted(

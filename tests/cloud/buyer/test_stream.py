@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -14,8 +14,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from cloud.buyer import stream, versions
+from cloud.buyer.order_view import CHECKING, RESERVED
+from cloud.buyer.page_state import page_state
 from cloud.buyer.services import Services
-from protocol.reasons import Result, Spout, Stage
+from cloud.fleet.availability import OFFLINE
+from cloud.orders.states import FINAL
+from protocol.reasons import RejectCode, Result, Spout, Stage
 from tests.cloud.buyer.orders import Orders
 from tests.waiting import wait_until
 
@@ -155,6 +159,13 @@ def test_a_final_order_ends_its_stream_at_once(orders: Orders, follow: Follow) -
 
     assert [event.get("event") for event in reader.events] == ["end"]
     assert reader.events[0]["data"]
+
+
+@pytest.mark.parametrize("obstacle", ["", CHECKING, RESERVED, RejectCode.BUSY, "rinsing", OFFLINE])
+def test_no_page_follows_an_order_whose_stream_ends_at_once(orders: Orders, services: Services, obstacle: str) -> None:
+    final = replace(services.order(orders.not_paid()), obstacle=obstacle)
+    for status in FINAL:
+        assert not page_state(replace(final, status=status), orders.clock()).follow, status
 
 
 def test_a_stream_lasts_until_the_money_is_back(orders: Orders, follow: Follow) -> None:
