@@ -55,7 +55,7 @@ class Menu:
         """What the machine sells, and what of it cannot be made now; or the paid drink that waits for this phone."""
         device, offers, whole_why = self._offers(device_uuid)
         held = self._services.held().at_machine(device_uuid, self._services.clock(), is_signed=False)
-        if waiting := waiting_here(self._services, device_uuid):
+        if waiting := waiting_here(self._services, device_uuid, held):
             return self._services.remember(lead_to(waiting, 302), held)
         texts = Texts(asked_language())
         page = render_template(

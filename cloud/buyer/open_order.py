@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
-from cloud.buyer.capability import Capability
+from cloud.buyer.capability import NOT_YOURS, Capability
 from cloud.buyer.errors import Trouble, asked_language
 from cloud.buyer.order_reader import view_device
 from cloud.buyer.order_view import DeviceView
@@ -48,8 +48,9 @@ def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tu
         with services.database.read() as session:
             found = find_order(session, scan, services.clock(), services.qr_keys, _holds(services))
         is_signed = found.signature is Signature.GOOD
-        if found.is_new and (waiting := waiting_here(services, scan.device_uuid)):
-            return waiting, services.held().at_machine(scan.device_uuid, services.clock(), is_signed=is_signed)
+        here = services.held().at_machine(scan.device_uuid, services.clock(), is_signed=is_signed)
+        if found.is_new and (waiting := waiting_here(services, scan.device_uuid, here)):
+            return waiting, here
         if found.is_new and not may_make:
             return "", services.held()
         if found.is_new and not services.allows_order(scan.device_uuid, is_signed=is_signed):
@@ -66,14 +67,17 @@ def open_or_find(services: Services, scan: Scan, *, may_make: bool = True) -> tu
     return order.id, _held_after(services, order, found)
 
 
-def waiting_here(services: Services, device_uuid: str) -> str:
-    """The id of a paid drink that waits at this machine for the phone that asks now; "" when there is none."""
-    held = services.held()
+def waiting_here(services: Services, device_uuid: str, held: Capability) -> str:
+    """The id of a paid drink that waits at this machine for the phone that asks now; "" when there is none.
+
+    `held` is what it holds after this scan. Who may only look at such a drink buys one of his own.
+    """
     if not held.orders:
         return ""
-    waits = select(Order.id).where(Order.device_uuid == device_uuid, Order.status == Status.MANUAL_MAKE.value)
+    waits = select(Order).where(Order.device_uuid == device_uuid, Order.status == Status.MANUAL_MAKE.value)
     with services.database.read() as session:
-        return next((order_id for order_id in session.scalars(waits) if held.of_order(order_id) is not None), "")
+        theirs = (order.id for order in session.scalars(waits) if services.why_no_pour(order, held) != NOT_YOURS)
+        return next(theirs, "")
 
 
 def _held_after(services: Services, order: Order, found: Found) -> Capability:

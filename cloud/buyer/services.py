@@ -140,9 +140,12 @@ class Services:
         scanned = self.held().of_order(order.id)
         return None if scanned is None or (order.opened_by == SIGNED and not scanned.is_signed) else scanned
 
-    def why_no_pour(self, order: Order) -> str:
-        """Why the phone that asks now may not have this order poured, as an error's code; "" when it may."""
-        presence = self.held().presence(order.device_uuid, self.clock())
+    def why_no_pour(self, order: Order, held: Capability | None = None) -> str:
+        """Why the phone that asks now may not have this order poured, as an error's code; "" when it may.
+
+        `held` where it is given more than it has shown.
+        """
+        presence = (held or self.held()).presence(order.device_uuid, self.clock())
         return why_no_pour(self.proof(order), presence, order.opened_by, order.paid_at)
 
     def may_speak(self, order: Order) -> bool:

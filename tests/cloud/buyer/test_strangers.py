@@ -134,6 +134,20 @@ def test_the_printed_menu_leads_to_the_drink_that_waits(buyer: FlaskClient, orde
     assert make(buyer, "q-1") == (200, "")
 
 
+def test_who_scanned_a_late_paid_drink_of_another_buys_at_that_machine_all_the_same(
+    buyer: FlaskClient, stranger: FlaskClient, orders: Orders
+) -> None:
+    """Regression: every code of the machine, and its menu, led to the drink that only the other may have poured."""
+    scan(buyer, code())
+    pays_late(orders, "q-1")
+    orders.clock.forward(1)
+    scan(stranger, code())
+
+    assert led_to(scan(stranger, code("q-2"))) == "q-2"
+    assert stranger.get(f"/m/{DEVICE}").status_code == 200
+    assert led_to(scan(buyer, code("q-3"))) == "q-1"
+
+
 def test_where_the_machine_signs_only_its_own_code_counts(
     buyer: FlaskClient, stranger: FlaskClient, orders: Orders, clock: TestClock, signing: Services
 ) -> None:
