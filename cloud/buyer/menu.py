@@ -52,11 +52,15 @@ class Menu:
         self._services = services
 
     def show(self, device_uuid: str) -> BaseResponse:
-        """What the machine sells, and what of it cannot be made now; or the paid drink that waits for this phone."""
-        device, offers, whole_why = self._offers(device_uuid)
+        """What the machine sells, and what of it cannot be made now; or the paid drink that waits for this phone.
+
+        That one waits also where nothing is sold.
+        """
+        machine = self._device(device_uuid)
         held = self._services.held().at_machine(device_uuid, self._services.clock(), is_signed=False)
         if waiting := waiting_here(self._services, device_uuid, held):
             return self._services.remember(lead_to(waiting, 302), held)
+        device, offers, whole_why = self._offers(machine)
         texts = Texts(asked_language())
         page = render_template(
             "buyer/menu.html",
@@ -96,10 +100,9 @@ class Menu:
         order_id, held = open_or_find(self._services, replace(scan, code=QrCode(marks=OF_A_MENU)))
         return self._services.remember(lead_to(order_id), held)
 
-    def _offers(self, device_uuid: str) -> tuple[DeviceView, list[Offer], str]:
-        device = self._device(device_uuid)
+    def _offers(self, device: Device) -> tuple[DeviceView, list[Offer], str]:
         if closed_code(device, ""):
-            raise Trouble(503, "closed", find_device(self._services, device_uuid))
+            raise Trouble(503, "closed", find_device(self._services, device.device_uuid))
         self._refuse_signed(device)
         return self._on_sale(device)
 

@@ -6,8 +6,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from cloud.buyer.capability import COOKIE
 from cloud.orders.models import Order
-from tests.cloud.buyer.orders import DEVICE, Orders
+from tests.cloud.buyer.orders import DEVICE, START, Orders
 
 MENU = f"/m/{DEVICE}"
 
@@ -82,6 +83,21 @@ def test_a_closed_machine_has_no_menu(client: FlaskClient, orders: Orders) -> No
 
     assert response.status_code == 503
     assert "Звоните <b>812</b>" in response.text
+
+
+@pytest.mark.parametrize("changed", [{"closed_since": START}, {"status": "closed"}, {"qr": "signed"}])
+def test_where_there_is_no_menu_who_has_paid_is_led_to_the_drink_that_waits(
+    client: FlaskClient, orders: Orders, changed: dict[str, object]
+) -> None:
+    """Regression: who stood at a closed machine with a paid drink read that nothing was charged."""
+    orders.manual_make()
+    orders.change_device(**changed)
+
+    response = client.get(MENU)
+
+    assert response.status_code == 302
+    assert parse_qs(urlsplit(response.location).query)["order_id"] == ["o-1"]
+    assert COOKIE in response.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(
