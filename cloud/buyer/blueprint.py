@@ -17,7 +17,7 @@ from cloud.buyer.api import Api
 from cloud.buyer.capability import Seal
 from cloud.buyer.checkout_guard import CheckoutGuard
 from cloud.buyer.claim_page import ClaimPage
-from cloud.buyer.errors import CLAIM_PATH, WHOSE, Trouble, render_trouble
+from cloud.buyer.errors import CLAIM_PATH, POLICY, WHOSE, Trouble, render_trouble
 from cloud.buyer.headers import content_policy, of_json, protect
 from cloud.buyer.limits import Seats
 from cloud.buyer.menu import Menu
@@ -94,10 +94,11 @@ def create_blueprint(services: Services) -> Blueprint:
         "buyer", __name__, static_folder="static", static_url_path="/static/buyer", template_folder="templates"
     )
     blueprint.record_once(_teach_order_ids)
-    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, services)}))
+    policy = content_policy(services.public_url)
+    blueprint.record_once(lambda state: state.app.extensions.update({WHOSE: partial(whose, services), POLICY: policy}))
     blueprint.register_error_handler(Trouble, render_trouble)
     blueprint.before_request(partial(_not_too_often, services))
-    blueprint.after_request(partial(protect, policy=content_policy(services.public_url)))
+    blueprint.after_request(partial(protect, policy=policy))
     pages, menu, api, events = Pages(services), Menu(services), Api(services), Events(services)
     for path in ("/v1/pay", "/v1/yook-pay", "/v1/tbank-pay"):
         blueprint.add_url_rule(path, "pay", pages.pay, methods=["GET"])

@@ -65,6 +65,8 @@ def render_error(
         response = jsonify(error={"code": name, "message": str(texts(text_key))})
     else:
         response = make_response(_page(texts, family, text_key, device, order_id))
+        if POLICY in current_app.extensions:
+            response.headers["Content-Security-Policy"] = current_app.extensions[POLICY]
     response.status_code = code
     if code in RETRY_AFTER_S:
         response.headers["Retry-After"] = str(RETRY_AFTER_S[code])
@@ -75,6 +77,8 @@ Whose = Callable[[str, str], "DeviceView | None"]
 """Finds the machine of an order id, or of a device's name."""
 WHOSE = "buyer.whose"
 """Where the application keeps it (`Flask.extensions`)."""
+POLICY = "buyer.policy"
+"""Where it keeps the content policy of the buyer's pages: another one forbids the style they bring along."""
 
 
 def _about(order_id: str) -> tuple[DeviceView | None, str]:

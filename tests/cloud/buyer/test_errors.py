@@ -1,5 +1,10 @@
 """Errors: a page for people, JSON for programs, the right status for both."""
 
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from flask import Flask, abort
 from flask.testing import FlaskClient
@@ -7,9 +12,16 @@ from flask.testing import FlaskClient
 from cloud.buyer import render_error
 from cloud.buyer.errors import KNOWN
 from cloud.database.database import Database
+from cloud.processes.app import create_app
+from cloud.settings import Settings
+from cloud.wiring import build
 from tests.cloud.buyer.orders import DEVICE, Orders
+from tests.cloud.buyer.test_status_page import STYLE
+from tests.cloud.worlds import SECRET_KEY
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PAY = "/v1/initiate-payment"
 
 
 @pytest.fixture
@@ -19,6 +31,14 @@ def failing(app: Flask) -> FlaskClient:
     app.add_url_rule("/broken/<int:code>", "broken", lambda code: render_error(code))
     app.add_url_rule("/abort/<int:code>", "abort", lambda code: abort(code))
     return app.test_client()
+
+
+@pytest.fixture
+def whole(tmp_path: Path, orders: Orders) -> Iterator[FlaskClient]:
+    """The cloud's whole HTTP side, whose headers forbid any style that is not named."""
+    cloud = build(Settings(SECRET_KEY, database_url=f"sqlite:///{tmp_path}/coffee.db"), orders.clock)
+    yield create_app(cloud).test_client()
+    cloud.close()
 
 
 @pytest.mark.parametrize("code", sorted(KNOWN))
@@ -62,6 +82,31 @@ def test_a_rare_error_borrows_the_words_of_its_family(failing: FlaskClient, code
 @pytest.mark.parametrize("code", [429, 503])
 def test_who_should_come_back_is_told_when(failing: FlaskClient, code: int) -> None:
     assert int(failing.get(f"/broken/{code}").headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "form", "status"),
+    [
+        ("GET", "/nowhere", {}, 404),
+        ("POST", "/v1/pay", {}, 405),
+        ("GET", "/v1/order-status-page?order_id=nobody", {}, 404),
+        ("POST", PAY, {}, 400),
+        ("POST", PAY, {"order_id": "nobody"}, 404),
+        ("POST", PAY, {"order_id": "o-1"}, 503),
+    ],
+)
+def test_a_page_about_an_error_has_its_style_wherever_the_error_is_made(
+    whole: FlaskClient, orders: Orders, method: str, address: str, form: dict[str, str], status: int
+) -> None:
+    """Regression: outside of the buyer's own addresses the page's content policy forbade the style it brings along."""
+    orders.successful("o-1")
+
+    response = whole.open(address, method=method, data=form or None, headers=BROWSER | FORM)
+
+    assert response.status_code == status
+    [its_style] = STYLE.findall(response.text)
+    known = base64.b64encode(hashlib.sha256(its_style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{known}'" in response.headers["Content-Security-Policy"]
 
 
 def test_an_address_nobody_knows_is_a_page(failing: FlaskClient) -> None:
