@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from cloud.buyer.assets import asset, style
 from cloud.buyer.errors import asked_language
-from cloud.buyer.order_view import CHECKING, OrderView
+from cloud.buyer.order_view import OrderView
 from cloud.buyer.page_state import PageState, money_says, page_state
 from cloud.buyer.texts import Texts
 from cloud.orders.states import PAYABLE, Status
@@ -64,8 +64,6 @@ def template_context(view: OrderView, now: datetime) -> dict[str, object]:
 
 def _looks_again_after(view: OrderView, state: PageState, now: datetime) -> int:
     """Seconds until a page without scripts reloads itself; 0 for never."""
-    if view.obstacle == CHECKING:
-        return state.refresh_s
-    if view.can_be_paid(now) and (view.receipt is not None or not state.follow):
-        return int((view.expires_at - now).total_seconds()) + AFTER_EXPIRY_S  # someone may be typing
+    if view.receipt is not None and state.action in {"pay", "again"}:  # someone may be typing
+        return int((view.expires_at - now).total_seconds()) + AFTER_EXPIRY_S
     return state.refresh_s or (WITHOUT_SCRIPTS_S if state.follow else 0)

@@ -1,6 +1,7 @@
 """The page from scan to cup as the server writes it, without any script."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -48,6 +49,10 @@ def static_file(client: FlaskClient, path: str) -> tuple[Headers, bytes]:
 
 def forms(html: str) -> list[str | None]:
     return [form["action"] for form in Elements(html).all("form")]
+
+
+def refreshes(html: str) -> list[str | None]:
+    return [meta["content"] for meta in Elements(html).all("meta") if meta.get("http-equiv") == "refresh"]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -297,6 +302,9 @@ def test_only_what_changes_can_be_asked_for_alone(client: FlaskClient, orders: O
         ("making, brew", "2"),
         ("pending", "2"),
         ("created", "10"),
+        ("not_paid", "10"),
+        ("not_paid, busy", "3"),
+        ("not_paid, over", ""),
         ("make_failed", "20"),
         ("successful", ""),
         ("expired", ""),
@@ -309,8 +317,25 @@ def test_without_scripts_the_page_looks_again_by_itself(
 ) -> None:
     html = page(client, STATES[state](orders))
 
-    refreshes = [meta["content"] for meta in Elements(html).all("meta") if meta.get("http-equiv") == "refresh"]
-    assert refreshes == ([looks_again] if looks_again else [])
+    assert refreshes(html) == ([looks_again] if looks_again else [])
+
+
+@pytest.mark.parametrize(
+    ("stands_in_the_way", "looks_again"),
+    [(lambda orders: orders.making("o-2"), "3"), (lambda orders: orders.machine_says(machine="rinsing"), "5")],
+    ids=["busy", "rinsing"],
+)
+@pytest.mark.parametrize(("scenario", "begun"), [("YookassaReceipt", Orders.created), ("Yookassa", Orders.not_paid)])
+def test_without_scripts_a_button_that_comes_by_itself_does_come(
+    client: FlaskClient, orders: Orders, begun: Callable[[Orders], str], scenario: str,
+    stands_in_the_way: Callable[[Orders], object], looks_again: str,
+) -> None:  # fmt: skip
+    """Regression: as if somebody typed where there is no field, the page stood still until the order was over."""
+    orders.change_device(payment_scenario=scenario)
+    begun(orders)
+    stands_in_the_way(orders)
+
+    assert refreshes(page(client)) == [looks_again]
 
 
 def test_the_logo_comes_only_from_the_web(client: FlaskClient, orders: Orders) -> None:
