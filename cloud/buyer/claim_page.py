@@ -90,7 +90,7 @@ class ClaimPage:
             order = session.get_one(Order, order_id)
         if not self._services.may_speak(order):
             raise Trouble(403, "claim_not_yours", view.device, order_id)
-        if not view.can_be_claimed:
+        if not view.was_begun:
             raise Trouble(409, "claim_unpaid", view.device, order_id)
         return view
 

@@ -80,6 +80,7 @@ def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
         return_after=order.return_after,
         accepted_at=order.accepted_at,
         payment_scenario=order.payment_scenario,
+        was_begun=bool(payments),
         was_paid=own is not None,
         was_commanded=order.commands is not None,
         method=told_of.method if told_of else "",

@@ -72,6 +72,8 @@ class OrderView:
     accepted_at: datetime | None
     """When the machine took the newest command."""
     payment_scenario: str
+    was_begun: bool
+    """A payment was begun: from then on its buyer may say that something is wrong."""
     was_paid: bool
     was_commanded: bool
     method: str
@@ -113,11 +115,6 @@ class OrderView:
     def returning(self) -> bool:
         """Money is on its way back, and not there yet."""
         return self.money_back is not None and self.money_back.status != "done"
-
-    @property
-    def can_be_claimed(self) -> bool:
-        """Whether there is money that something can be wrong with."""
-        return self.was_paid or self.status in {Status.PENDING, Status.NOT_PAID}
 
     @property
     def is_final(self) -> bool:

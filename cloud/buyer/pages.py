@@ -55,7 +55,7 @@ class Pages:
             raise Trouble(400, "bad_scan")
         view = self._with_rights(self._services.order(order_id))
         is_part = "part" in request.args
-        if view.can_be_claimed:
+        if view.was_begun:
             view = replace(view, claim=claim_state(self._services, order_id))
         view = self._with_readiness(view, probes.PATIENCE if is_part else AT_FIRST_SIGHT)
         view, now = self._services.with_forecast(view), self._services.clock()

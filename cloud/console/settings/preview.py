@@ -44,7 +44,7 @@ def _order(field: str, view: DeviceView, now: datetime, device: Device) -> Order
         progress=0, reason="no_ack" if status is Status.MAKE_FAILED else "", uncertain=False, drink_no="latte",
         drink_name="Латте", size=1, price=EXAMPLE_PRICE, expires_at=now + timedelta(minutes=15),
         due_at=now + timedelta(minutes=20), return_after=None, accepted_at=None,
-        payment_scenario=device.payment_scenario, was_paid=is_paid, was_commanded=status is Status.MAKE_PENDING,
-        method="bank_card", is_hold=False, hold_is_gone=False, cancel_reason="", money_back=None,
-        device=view, contact=view.contact if status in FAILURES else "",
+        payment_scenario=device.payment_scenario, was_begun=status is not Status.CREATED, was_paid=is_paid,
+        was_commanded=status is Status.MAKE_PENDING, method="bank_card", is_hold=False, hold_is_gone=False,
+        cancel_reason="", money_back=None, device=view, contact=view.contact if status in FAILURES else "",
     )  # fmt: skip

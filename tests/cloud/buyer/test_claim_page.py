@@ -5,8 +5,9 @@ from flask.testing import FlaskClient
 from playwright.sync_api import expect
 
 from cloud.database.database import Database
-from cloud.orders import claims
+from cloud.orders import claims, paying
 from cloud.orders.models import Order
+from cloud.orders.paying import Account
 from tests.chromium import Pages
 from tests.cloud.buyer.orders import DEVICE, Orders, TestClock
 
@@ -78,6 +79,21 @@ def test_who_buys_every_day_is_answered_about_the_first_cup_of_the_month(
         assert stranger.get("/v1/pay", query_string=code | {"uuid": f"day-{day}"}).status_code == 302
 
     assert "cold" in stranger.get(f"{PATH}?order_id=day-0").text
+
+
+def test_what_was_said_while_the_payment_was_opened_is_answered_also_when_the_provider_refused_it(
+    client: FlaskClient, orders: Orders, database: Database, clock: TestClock
+) -> None:
+    """Regression: the claim was there and could be answered, and its buyer could not read it."""
+    order_id = orders.created()
+    account = Account("Yookassa", "100500", "on_dispense", "polling")
+    database.transact(paying.start_payment, order_id, account, "p-1", clock())
+    assert say(client, order_id, kind="other", words="it does not open") == 303
+    answer(database, "try another machine", clock)
+    database.transact(paying.payment_refused, "p-1", "invalid", clock())
+
+    assert "Поддержка ответила" in client.get(f"/v1/order-status-page?order_id={order_id}").text
+    assert "try another machine" in client.get(f"{PATH}?order_id={order_id}").text
 
 
 def test_another_site_cannot_speak_for_the_buyer(client: FlaskClient, orders: Orders) -> None:
