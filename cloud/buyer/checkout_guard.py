@@ -58,9 +58,10 @@ class CheckoutGuard:
 
     def give_back(self, response: Response) -> Response:
         """A press that ended in our 503 does not count: who tries until we are well again is not locked out."""
-        order_id = told_in(request).get("order_id")
-        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and isinstance(order_id, str):
-            self._services.give_back_act(order_id)
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            order_id = told_in(request).get("order_id")
+            if isinstance(order_id, str):
+                self._services.give_back_act(order_id)
         return response
 
     def _not_theirs(self, order: Order) -> BaseResponse:

@@ -8,7 +8,7 @@ from protocol import json_text
 
 
 def told_in(asked: Request) -> Mapping[str, object]:
-    """The fields by name; none when the body is neither, or is no object."""
+    """The fields by name; none when the body is neither, or is no object. One that is too large raises Flask's 413."""
     if not asked.is_json:
         return asked.form.to_dict()
     try:

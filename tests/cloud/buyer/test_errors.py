@@ -109,6 +109,24 @@ def test_a_page_about_an_error_has_its_style_wherever_the_error_is_made(
     assert f"style-src 'sha256-{known}'" in response.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize(
+    ("address", "status"), [(PAY, 413), ("/v1/order-claim", 413), (f"/m/{DEVICE}", 413), ("/v1/orders/o-1/make", 404)]
+)
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_form_of_too_many_parts_is_refused_and_breaks_nothing(
+    whole: FlaskClient, address: str, status: int, accept: str
+) -> None:
+    """Regression: whoever answered that it is too large read it once more, and that was an error of ours."""
+    part = '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+
+    response = whole.post(
+        address, data=part * 2300 + "--b--\r\n", content_type="multipart/form-data; boundary=b",
+        headers={"Accept": accept},
+    )  # fmt: skip
+
+    assert (response.status_code, response.mimetype) == (status, accept)
+
+
 def test_an_address_nobody_knows_is_a_page(failing: FlaskClient) -> None:
     response = failing.get("/nowhere", headers=BROWSER)
 
