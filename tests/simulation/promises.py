@@ -15,13 +15,12 @@ from cloud.orders.states import FINAL, Event, Status, next_state
 from protocol.reasons import Result
 from tests.simulation.fleet import accounts_of
 from tests.simulation.mixes import FORGETFUL_BROKER
+from tests.simulation.waits import CLOCK_SLACK_S, Waits
 
 if TYPE_CHECKING:
     from simulator.yookassa.state import Payment
     from tests.simulation.world import World
 
-CLOCK_SLACK_S = 1.2
-"""The broker counts whole seconds, and a welcome takes its way."""
 SEEN_WITHIN_S = 5.0
 """By then a payment is seen whose notification came, where nothing hinders: however many pages are open."""
 HINDERS = frozenset(
@@ -80,6 +79,7 @@ class Promises:
 
     def __init__(self, world: "World") -> None:
         self.broken: list[Broken] = []
+        self.waits = Waits(world)
         self._world = world
         self._begun: dict[str, int] = {}
         self._commands_seen: set[str] = set()
@@ -104,6 +104,7 @@ class Promises:
         """After each commit of the cloud: what may not be true for a moment."""
         for number, what, order_id in self._world.disk.look.execute(_NEVER_ANY):
             self.break_(number, what, order_id)
+        self.waits.committed()
         self._see_new_commands()
         self._see_successful()
         if self._world.provider.by_hand_at:

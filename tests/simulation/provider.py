@@ -258,7 +258,9 @@ class WorldTransport:
         if question.key is None:
             return self._carried(question)
         is_first = world.keys.sent(question)
-        world.provider.asked_back |= _asks_back(question)
+        for payment_id in _asks_back(question):
+            world.provider.asked_back.add(payment_id)
+            world.promises.waits.money_goes_back(payment_id)
         reply = self._carried(question)
         world.keys.ended(question, is_first, reply)
         return reply

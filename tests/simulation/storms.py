@@ -183,6 +183,7 @@ class Storms:
         most = self._world.mix.cloud_skew
         ahead = HOURS_AHEAD if cloud.process.skew > HOURS_AHEAD / 2 else 0.0
         cloud.process.skew = ahead + random.uniform(-most, most)
+        self._world.clocks_set_at = self._world.scheduler.now
         self._world.timeline.add(cloud.process.name, f"its clock is set; now off by {cloud.process.skew:+.2f} s")
 
 

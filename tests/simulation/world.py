@@ -90,6 +90,8 @@ class World:
         self.buyers: list[Buyer] = []
         self.paid_at: dict[str, datetime] = {}
         """When the buyer of an order was told that he has paid."""
+        self.clocks_set_at = float("-inf")
+        """When a clock of the cloud was last set, true seconds: what was waited for before may end early."""
         self.bookkeeper = Bookkeeper(self)
         self.keeper = Keeper(self)
         self._workshop = workshop
@@ -259,6 +261,7 @@ class World:
         for cloud in self.clouds:
             if cloud.process.skew > HOURS_AHEAD / 2:
                 cloud.process.skew -= HOURS_AHEAD
+                self.clocks_set_at = self.scheduler.now
                 self.timeline.add(cloud.process.name, "its clock is set back by hours")
 
     # Asked by its parts
