@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 SECRET_KEY = "a secret text of more than thirty-two characters"
 POLL_S = 1.0
+WAKES_WITHIN_S = 0.05
+"""A process comes at most so long after a moment it waits for, each by another blink; the real one within a second."""
 LONG_POLL_S = 600.0
 """A loop that has nothing due comes round this often; the real one each second, and finds as little."""
 ARCHIVISTS, ARCHIVISTS_POLL_S = frozenset({"archiving", "sales", "counts"}), 60.0
@@ -60,6 +62,7 @@ class CloudProcess:
         self.loops: list[WorldLoop] = []
         self._world = world
         self._random = Random(f"{world.seed}/{name}")
+        self.wakes_after_s = Random(f"{world.seed}/{name}/wakes").uniform(0.0005, WAKES_WITHIN_S)
         self._starts = 0
         self._vault = world.vault
         self.worker: Worker | None = None
@@ -175,6 +178,7 @@ class WorldLoop:
         self._is_started = False
         archives = world.mix.archive_after_s is not None
         self._rests = name in RESTING or (name == "archiving" and not archives)
+        self._wakes_after_s = world.cloud_of(self.process).wakes_after_s
         self._pause_s = ARCHIVISTS_POLL_S if archives and name in ARCHIVISTS else LONG_POLL_S
         self._planned = float("inf")
         self._rank = 10 + len(world.cloud_of(self.process).loops)
@@ -197,7 +201,7 @@ class WorldLoop:
             return
         when = (due - BIRTH).total_seconds() - self.process.skew
         now = self._world.scheduler.now
-        self._plan(when + 0.0005 if when > now else now + POLL_S)
+        self._plan(when + self._wakes_after_s if when > now else now + POLL_S)
 
     def _plan(self, when: float) -> None:
         if when < self._planned:

@@ -216,8 +216,8 @@ def mix_of(seed: int) -> Mix:
 
 _ALL_IN_ONE = (("cloud", True, True),)
 _WEB_AND_WORKER = (("web", True, False), ("worker", False, True))
-_TWO_OF_EACH = (("web-1", True, False), ("web-2", True, False), ("worker-1", False, True), ("worker-2", False, True))
-_TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, _TWO_OF_EACH)
+TWO_OF_EACH = (("web-1", True, False), ("web-2", True, False), ("worker-1", False, True), ("worker-2", False, True))
+_TOPOLOGIES = (_ALL_IN_ONE, _ALL_IN_ONE, _WEB_AND_WORKER, TWO_OF_EACH)
 
 
 def focused(seed: int, families: tuple[str, ...], strength: float = 1.0, **changes: object) -> Mix:

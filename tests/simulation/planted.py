@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.simulation import planted_in_agent as agent
 from tests.simulation import planted_in_cloud as cloud
-from tests.simulation.mixes import FORGETFUL_BROKER, focused
+from tests.simulation.mixes import FORGETFUL_BROKER, TWO_OF_EACH, focused
 from tests.simulation.told import Told
 from tests.simulation.workshop import Workshop
 
@@ -86,6 +86,8 @@ BUGS = (
          poll_fast_s=2.0, capture="on_dispense", habits={"prompt": 1}, storms_until=300.0),
     _bug("one client for all merchants", {9}, SELDOM, cloud.one_client),
     _bug("a lease never ends", {3}, SELDOM, cloud.lease_for_ever, "cloud crashes"),
+    _bug("a blink between two workers ends a grace", {3}, ALWAYS, cloud.no_slack, "outages", strength=2.0,
+         topology=TWO_OF_EACH, habits=PROMPT, most_buyers=5),
     _bug("a new command id for each sending", {8}, SELDOM, cloud.command_id_per_sending, "network"),
     _bug("silence is certainty", {6}, SELDOM, cloud.silence_is_certainty, "machine"),
     _bug("poured again after a failure", {1, 5}, SELDOM, cloud.poured_again, "machine"),

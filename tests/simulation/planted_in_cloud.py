@@ -15,6 +15,7 @@ from cloud.courier import publisher
 from cloud.courier.outgoing import OutgoingCommand
 from cloud.courier.publisher import Publication, Publisher
 from cloud.courier.welcomes import Welcomes, tell
+from cloud.database import due
 from cloud.database.transaction import Transaction
 from cloud.orders import ledger, making, money, order_tasks, outbox, paying, states, status_change, unpaid
 from cloud.orders.locked_order import LockedOrder, lock_order, lock_order_of_payment
@@ -282,6 +283,11 @@ def lease_for_ever() -> Patches:
         (outbox, "LONGEST_LEASE", timedelta(days=1000)),
     ]
     return [patch.object(*each) for each in of_modules]
+
+
+def no_slack() -> Patches:
+    """A date that another has written a blink ahead of us was never meant, and is due at once."""
+    return [patch.object(due, "SLACK", timedelta(0))]
 
 
 def command_id_per_sending() -> Patches:
