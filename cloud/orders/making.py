@@ -20,7 +20,7 @@ from cloud.orders.outbox import SET_BACK
 from cloud.orders.owed_tasks import is_paid_for, money_is_gone, settle_as_poured, settle_money
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.self_closing import close_what_fails
-from cloud.orders.states import EXPIRED, ON_ITS_WAY, Event, Status
+from cloud.orders.states import DONE, EXPIRED, ON_ITS_WAY, TOLD_LATE, Event, Status
 from cloud.orders.status_change import add_note, apply_event, log, mark_changed
 from cloud.orders.tasks import Lane, Task
 from protocol.messages import Accepted, Asked, Outcome, Progress
@@ -158,10 +158,11 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     event, reason = _meaning_to(locked, issued, said)
     ends_restore = _awaits_word_since_restore(locked.order)
     locked.order.restored_at = None
+    was_given_up = locked.order.status == Status.MAKE_FAILED
     if not apply_event(locked, event, "device", now, reason, issued.evidence) and not ends_restore:
         return
     if event is Event.MACHINE_DONE:
-        _poured(locked, now)
+        _poured(locked, TOLD_LATE if was_given_up else DONE, now)
     else:
         _failed(locked, rules, now, uncertain=event is Event.MACHINE_UNSURE)
 
@@ -323,9 +324,9 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_UNSURE, "unknown"
 
 
-def _poured(locked: LockedOrder, now: datetime) -> None:
+def _poured(locked: LockedOrder, stage: str, now: datetime) -> None:
     order = locked.order
-    settle_as_poured(locked, now)
+    settle_as_poured(locked, stage, now)
     if order.goodwill:
         locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 

@@ -72,7 +72,7 @@ class Order(Base):
     reason: Mapped[str] = mapped_column(String(128), default="")
     """Why it failed: `rejected:<code>`, `failed:<code>`, `expired`, `no_ack`, `no_outcome`, `unknown`, `not_sent`..."""
     stage: Mapped[str] = mapped_column(String(16), default="")
-    """In `make_pending`: `sent`, `accepted`, then the machine's own stages."""
+    """In `make_pending`: `sent`, `accepted`, then the machine's own stages. Once poured: by whose word."""
     progress: Mapped[int] = mapped_column(Integer, default=0)
     """Percent, as the machine tells it; advisory."""
     uncertain: Mapped[bool] = mapped_column(Boolean, default=False)

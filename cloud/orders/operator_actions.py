@@ -13,7 +13,7 @@ from cloud.orders.models import Order, Payment
 from cloud.orders.money import paying
 from cloud.orders.owed_tasks import money_is_gone, settle_as_poured, settle_money
 from cloud.orders.receipts import has_no_receiver
-from cloud.orders.states import Event, Status
+from cloud.orders.states import SEEN_POURED, Event, Status
 from cloud.orders.status_change import add_note, apply_event
 from cloud.orders.undecided import is_undecided
 
@@ -64,7 +64,7 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     if not is_undecided(order) or money_is_gone(locked):
         raise NotUndecided(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
-    settle_as_poured(locked, now)
+    settle_as_poured(locked, SEEN_POURED, now)
 
 
 def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:

@@ -54,13 +54,13 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
         order.goodwill = _is_given_back(pays, rows)
 
 
-def settle_as_poured(locked: LockedOrder, now: datetime) -> None:
-    """The drink is poured for certain, whatever was thought before: its money is earned."""
+def settle_as_poured(locked: LockedOrder, stage: str, now: datetime) -> None:
+    """The drink is poured for certain, whatever was thought before: its money is earned. `stage`: by whose word."""
     order = locked.order
     if order.waits_for_person or order.return_after is not None:
         _stop_returns(locked, now)
     order.uncertain, order.return_after, order.waits_for_person = False, None, False
-    order.progress, order.stage = 100, "done"
+    order.progress, order.stage = 100, stage
     settle_money(locked, now)
 
 

@@ -22,7 +22,7 @@ from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order, OrderChange, Payment
 from cloud.orders.sales_figures import Figures
 from cloud.orders.sales_tables import MerchantDay, SalesDay, SalesMark, SalesZone
-from cloud.orders.states import DRINK_ENDED, Status, values_of
+from cloud.orders.states import DRINK_ENDED, UNTIMED, Status, values_of
 
 EVERY = timedelta(seconds=60)
 BATCH = 5_000
@@ -246,7 +246,7 @@ def in_lots(names: list[str]) -> Iterator[tuple[str, ...]]:
 def _ends(devices: tuple[str, ...], first: datetime, last: datetime) -> Any:
     columns = (
         Order.device_uuid, Order.merchant_id, Order.status, Order.reason, Order.drink_no, Order.drink_name, Order.price,
-        Order.paid_at, Order.finished_at,
+        Order.paid_at, Order.finished_at, Order.stage,
     )  # fmt: skip
     of_days = and_(Order.finished_at >= first, Order.finished_at < last)
     sold = and_(Order.device_uuid.in_(devices), Order.is_test.is_(False), _ENDED)
@@ -275,7 +275,8 @@ def _count(figures: Figures, order: Any, zone_name: str) -> None:
         figures.reasons[order.reason or "unknown"] += 1
         return
     hour = order.finished_at.astimezone(zone(zone_name)).hour
-    waited = (order.finished_at - order.paid_at).total_seconds() if order.paid_at is not None else None
+    is_timed = order.paid_at is not None and order.stage not in UNTIMED
+    waited = (order.finished_at - order.paid_at).total_seconds() if is_timed else None
     figures.add_cup(order.drink_no, order.drink_name, order.price, hour, waited)
 
 

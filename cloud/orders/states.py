@@ -59,6 +59,14 @@ class Event(StrEnum):
 
 UNOBSERVED = "unobserved"
 """The stage of an order that ended successful by trust: no machine has said that the drink is ready."""
+DONE = "done"
+"""The stage of one whose machine said so while it was waited for."""
+TOLD_LATE = "told_late"
+"""The stage of one whose machine said so after it was given up: when it poured, nobody knows."""
+SEEN_POURED = "seen_poured"
+"""The stage of one that ended so by a person's word: the machine had none."""
+UNTIMED = frozenset({UNOBSERVED, TOLD_LATE, SEEN_POURED})
+"""Of these, the end of the order is not when the cup was full."""
 
 EXPIRED = "expired"
 """The reason of an order that ended because its time was over; the code of an opening that comes too late for it."""

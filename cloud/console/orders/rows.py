@@ -19,7 +19,7 @@ from cloud.orders.archive import ArchivedOrder
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.models import NOT_POURED, Order, Payment
 from cloud.orders.pour_again import FREE
-from cloud.orders.states import STILL_OPEN, UNOBSERVED, Status, values_of
+from cloud.orders.states import SEEN_POURED, STILL_OPEN, UNOBSERVED, Status, values_of
 
 LOOKS_BACK = timedelta(days=3)
 """What no index finds (an amount, the end of a number) is looked for so far back, unless a day is named."""
@@ -205,8 +205,8 @@ def _within_spans(spans: Sequence[Span]) -> list[ColumnElement[bool]]:
 
 def _row(row: Any) -> Row:
     status = row.status
-    if status == Status.SUCCESSFUL and row.stage == UNOBSERVED:
-        status = UNOBSERVED
+    if status == Status.SUCCESSFUL and row.stage in {UNOBSERVED, SEEN_POURED}:
+        status = row.stage
     if status == Status.MAKE_FAILED and row.uncertain:
         status = "waits" if row.waits_for_person else "uncertain"
     return Row(

@@ -10,12 +10,16 @@ from enum import StrEnum
 from typing import Literal
 
 from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying
-from cloud.orders.states import EXPIRED, FAILURES, UNOBSERVED, Status
+from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, TOLD_LATE, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
 
 _KEEPS_NOTHING = frozenset({Status.MAKE_FAILED, Status.FAILED, Status.NOT_PAID})
 """No drink: all the money is to go back."""
+
+
+_POURED_BY = {UNOBSERVED: "orders.drink.unobserved", SEEN_POURED: "orders.drink.seen_poured"}
+"""By stage: whatever is not the machine's word."""
 
 
 class MoneyIs(StrEnum):
@@ -130,7 +134,7 @@ def drink_phrase(facts: Facts) -> Phrase:
     status, key = facts.status, f"orders.drink.{facts.status.value}"
     match status:
         case Status.SUCCESSFUL:
-            return Phrase("orders.drink.unobserved" if facts.stage == UNOBSERVED else key, at=facts.finished_at)
+            return Phrase(_POURED_BY.get(facts.stage, key), at=None if facts.stage == TOLD_LATE else facts.finished_at)
         case Status.MAKE_FAILED:
             return Phrase("orders.drink.uncertain" if facts.uncertain else key, reason=facts.reason)
         case Status.FAILED:

@@ -14,10 +14,13 @@ from cloud.fleet import closing
 from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Drink
 from cloud.orders import archive
+from cloud.orders.operator_actions import keep_money
 from cloud.orders.return_requests import ReturnRequest
+from cloud.orders.rules import Rules
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
 from tests.cloud.console.made import a_request, poured
+from tests.cloud.orders.test_operator_actions import silent
 from tests.cloud.worlds import DEVICE, SECRET_KEY
 
 OURS = Signer(SECRET_KEY)
@@ -57,6 +60,19 @@ def test_an_order_at_rest_is_found_shown_and_proved(console: Console) -> None:
     assert stranger.get(f"/console/orders/{order_id}").status_code == 404
     assert order_id in support.get(f"/console/orders/{order_id}").text
     assert verify(support.get(f"/console/orders/{order_id}/evidence.json").text, OURS)["order"]["id"] == order_id
+
+
+def test_a_drink_a_person_vouched_for_is_not_told_as_the_machines_word(console: Console) -> None:
+    """Regression: the page and the signed file said that the machine had poured it, when the person pressed."""
+    world, client = console.world, console.client("support@north")
+    world.rules = Rules(uncertain_returns_a_day=0)
+    order_id = silent(world)
+    world.database.transact(keep_money, order_id, "Анна", "видно на камере", world.now)
+    text = client.get(f"/console/orders/{order_id}/evidence.json").text
+    for language, told in verify(text, OURS)["verdict"].items():
+        assert told.startswith({"ru": "Человек убедился", "en": "A person made sure"}[language]), told
+    assert "Человек убедился" in client.get(f"/console/orders/{order_id}").text
+    assert "Налит, проверено" in client.get("/console/orders").text
 
 
 def test_what_people_close_meanwhile_is_theirs_and_of_no_other_drink(console: Console) -> None:

@@ -22,7 +22,7 @@ from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
 from cloud.orders.return_followup import ReturnFollowup
 from cloud.orders.return_requests import Asker, ReturnRequest, Wanted
 from cloud.orders.return_rules import Limits, RequestState, ReturnReason
-from cloud.orders.states import UNOBSERVED, Status
+from cloud.orders.states import SEEN_POURED, TOLD_LATE, UNOBSERVED, Status
 from cloud.orders.tasks import BY_HAND, DONE, REFUSED, Lane, Task
 from protocol.reasons import Result
 from tests.cloud.worlds import ONE_STAGE, World
@@ -64,6 +64,8 @@ OUTCOMES = {
     "refused": {"reason": "rejected:no_water"},
     "mad": {"reason": "failed:what_is_this"},
     "trusted": {"stage": UNOBSERVED},
+    "seen": {"stage": SEEN_POURED},
+    "told late": {"stage": TOLD_LATE},
     "brewing": {"stage": "brew"},
     "expired": {"reason": "expired"},
 }
@@ -93,7 +95,7 @@ def test_every_status_money_and_outcome_has_one_whole_sentence_in_both_languages
 def test_poured_is_never_said_without_the_machines_word_nor_back_without_the_providers() -> None:
     for case in EVERY:
         of = facts(*case)
-        poured = of.status is Status.SUCCESSFUL and of.stage != UNOBSERVED
+        poured = of.status is Status.SUCCESSFUL and of.stage not in {UNOBSERVED, SEEN_POURED}
         assert (drink_phrase(of).key == "orders.drink.successful") == poured, case
         payment = of.payments[0] if of.payments else None
         is_back = payment is not None and payment.refunded >= payment.captured > 0
@@ -259,6 +261,16 @@ def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) ->
             facts(Status.SUCCESSFUL),
             "Автомат налил напиток в 12:04; 179\u00a0₽ получены.",
             "The machine poured the drink at 12:04; 179\u00a0₽ were received.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, outcome="seen"),
+            "Человек убедился в 12:04, что напиток налит; 179\u00a0₽ получены.",
+            "A person made sure at 12:04 that the drink was poured; 179\u00a0₽ were received.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, outcome="told late"),
+            "Автомат налил напиток; 179\u00a0₽ получены.",
+            "The machine poured the drink; 179\u00a0₽ were received.",
         ),
         (
             facts(Status.MAKE_FAILED, "taken", "open", "uncertain"),

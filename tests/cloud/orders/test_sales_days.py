@@ -1,16 +1,17 @@
 """Sales by day are the ledger's, to the kopeck, in the machine's own zone, whatever was corrected later."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Device
 from cloud.fleet.zones import day_at
-from cloud.orders import sales_days
+from cloud.orders import sales_days, trusted_outcome
 from cloud.orders.commissions import Commission
 from cloud.orders.models import Movement, Order
 from cloud.orders.money import PaymentState
@@ -19,6 +20,7 @@ from cloud.orders.rules import Rules
 from cloud.orders.sales_days import is_behind, roll_up
 from cloud.orders.sales_figures import Figures, ProviderSums, percentile, total
 from cloud.orders.sales_tables import MerchantDay, SalesDay
+from cloud.orders.states import DONE
 from protocol.reasons import Result
 from tests.cloud.orders.test_operator_actions import silent
 from tests.cloud.worlds import DEVICE, ONE_STAGE, OTHER_DEVICE, PRICE, World
@@ -124,9 +126,11 @@ def test_equal_to_the_ledger(world: World, seed: int, monkeypatch: pytest.Monkey
         sum(one[0] for one in expected.values()),
         sum(o[2] - o[3] for o in expected.values()),
     )
-    assert (sum(whole.hours), sum(whole.waits), whole.drinks["Латте"].cups) == (whole.cups,) * 3
+    assert (sum(whole.hours), whole.drinks["Латте"].cups) == (whole.cups,) * 2
     assert whole.drinks["Латте"].kopecks == whole.cups * PRICE
     with world.database.read() as session:
+        in_time = session.scalar(select(func.count()).select_from(Order).where(Order.stage == DONE))
+        assert sum(whole.waits) == in_time
         days = {row.day: row.figures for row in session.scalars(select(MerchantDay))}
     assert days == {day: total(row.figures for row in told.values() if row.day == day) for _, day in told}
     money = money_by_hand(world)
@@ -288,3 +292,30 @@ def test_percentiles() -> None:
         one.add_cup("latte", "Латте", 1, 0, float(seconds))
     assert percentile(waits, 0.5) == pytest.approx(50, abs=1)
     assert percentile(waits, 0.95) == pytest.approx(95, rel=0.05)
+
+
+def kept(world: World) -> None:
+    order_id = silent(world)
+    world.clock.advance(3 * 3600)
+    world.database.transact(keep_money, order_id, "op@example.org", "seen", world.now)
+
+
+def told_late(world: World) -> None:
+    order_id = silent(world)
+    world.clock.advance(3 * 3600)
+    world.report(order_id, Result.DONE)
+
+
+def trusted(world: World) -> None:
+    order_id = world.pay(account=ONE_STAGE)
+    world.publish(order_id)
+    world.in_docket(order_id, trusted_outcome.trust, world.now)
+
+
+@pytest.mark.parametrize("ends", [kept, told_late, trusted])
+def test_a_cup_of_which_nobody_knows_when_it_was_full_has_no_wait(world: World, ends: Callable[[World], None]) -> None:
+    """Regression: the hours until a person kept its money were told as the way from payment to cup."""
+    world.rules = Rules(uncertain_returns_a_day=0)
+    ends(world)
+    whole = total(row.figures for row in rolled_up(world).values())
+    assert (whole.cups, sum(whole.waits)) == (1, 0)
