@@ -21,6 +21,7 @@ from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells
 from cloud.orders.at_risk import WAITS_FOR_PERSON, Risk, each_at_risk
 from cloud.orders.models import Order, Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
 from cloud.orders.sales_tables import MerchantDay, SalesDay
@@ -33,14 +34,15 @@ POURED_WITHIN = timedelta(days=1)
 """Of its scan a cup of today's figures; later ones are in the books alone, and nobody reads two weeks for them."""
 MOST_LISTED = 12
 _LEFT = Order.price - Order.given_back
+_TO_BE_TAKEN = and_(Payment.state == PaymentState.HELD.value, Order.goodwill.is_(False))
 _BALANCE = (
-    select(func.coalesce(func.sum(Payment.captured - Payment.refunded), 0))
+    select(func.sum(case((_TO_BE_TAKEN, Payment.amount), else_=Payment.captured - Payment.refunded)))
     .where(Payment.order_id == Order.id)
     .correlate(Order)
     .scalar_subquery()
 )
-_KEPT = case((Order.goodwill.is_(False), _LEFT), (_BALANCE < _LEFT, _BALANCE), else_=_LEFT)
-"""Kopecks of a poured order: its price without what a person gave back; never more than is left of money that went."""
+_KEPT = case((_BALANCE < _LEFT, _BALANCE), else_=_LEFT)
+"""Kopecks of a poured order: its price without what a person gave back; never more than is left of money that came."""
 _SEVERITIES = tuple(Severity)[::-1]
 
 

@@ -152,9 +152,15 @@ def money_phrase(facts: Facts) -> Phrase:
         return Phrase("orders.money.free")
     where = money_is(facts)
     payment = _told_of(facts.payments)
-    back = payment.refunded if payment is not None else 0
     at = facts.returns_at if where is MoneyIs.WAITING else facts.money_at
-    return Phrase(f"orders.money.{where.value}", at=at, kopecks=back if where is MoneyIs.PART else facts.price)
+    return Phrase(f"orders.money.{where.value}", at=at, kopecks=_kopecks(where, payment) if payment is not None else 0)
+
+
+def _kopecks(where: MoneyIs, payment: PaidFor) -> int:
+    """Of a hold a part may be taken (in the provider's cabinet): what came is told, not the price."""
+    if where is MoneyIs.PART:
+        return payment.refunded
+    return payment.captured if where is MoneyIs.TAKEN else payment.amount
 
 
 def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 
 from cloud.access import users
 from cloud.access.acts import Role
@@ -22,6 +22,7 @@ from cloud.orders import sales_days
 from cloud.orders.at_risk import each_at_risk
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.money import PaymentState
+from cloud.orders.sales_tables import SalesDay
 from cloud.orders.states import Status
 from protocol.reasons import Result, Size
 from simulator.demo import history
@@ -152,6 +153,22 @@ def test_what_went_back_without_a_persons_word_is_not_taken_either(console_on_ea
     world.refunded(world.payment(late).id, "rf-2")
     world.report(late, Result.DONE)
     assert (world.status(late), todays_kopecks(console)) == ("successful", PRICE - 3000)
+
+
+@pytest.mark.both_databases
+def test_of_a_hold_taken_in_part_only_that_is_taken(console_on_each: Console) -> None:
+    """Regression: here and on the order's page it was the whole price, in the books what came."""
+    console, world = console_on_each, console_on_each.world
+    order_id = world.pay()
+    world.publish(order_id)
+    world.tell(world.payment(order_id).id, PaymentState.CAPTURED, captured=10000)
+    world.report(order_id, Result.DONE)
+    while world.database.transact(sales_days.roll_up):
+        pass
+    with world.database.read() as session:
+        booked = session.scalar(select(func.sum(SalesDay.taken)))
+    assert (todays_kopecks(console), booked) == (10000, 10000)
+    assert "100\u00a0₽ получены" in console.client("support@north").get(f"/console/orders/{order_id}").text
 
 
 FAR = "Asia/Vladivostok"

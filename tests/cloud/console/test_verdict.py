@@ -46,6 +46,7 @@ PAYMENTS = {
     "held": (paid(PaymentState.HELD),),
     "let go": (paid(PaymentState.CANCELED),),
     "taken": (paid(PaymentState.CAPTURED, PRICE),),
+    "taken in part": (paid(PaymentState.CAPTURED, 10000),),
     "part back": (paid(PaymentState.CAPTURED, PRICE, 5000),),
     "back": (paid(PaymentState.CAPTURED, PRICE, PRICE),),
     "wrong": (paid(PaymentState.CAPTURED, 100, problem="amount"),),
@@ -261,6 +262,11 @@ def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) ->
             facts(Status.SUCCESSFUL),
             "Автомат налил напиток в 12:04; 179\u00a0₽ получены.",
             "The machine poured the drink at 12:04; 179\u00a0₽ were received.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, "taken in part"),
+            "Автомат налил напиток в 12:04; 100\u00a0₽ получены.",
+            "The machine poured the drink at 12:04; 100\u00a0₽ were received.",
         ),
         (
             facts(Status.SUCCESSFUL, outcome="seen"),
