@@ -59,6 +59,10 @@ class Reconciliation(Base):
     taken_here: Mapped[int] = mapped_column(BigInteger, default=0)
     returned_there: Mapped[int] = mapped_column(BigInteger, default=0)
     returned_here: Mapped[int] = mapped_column(BigInteger, default=0)
+    machines: Mapped[int | None] = mapped_column(Integer, default=None)
+    """Of a look at machines: how many there were. None for a shop, and of days looked at before this was kept."""
+    compared: Mapped[int | None] = mapped_column(Integer, default=None)
+    """How many of them told what could be compared."""
 
 
 class FoundDifference(Base):

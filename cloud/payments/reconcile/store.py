@@ -48,6 +48,8 @@ def keep(
     row.payments_there, row.refunds_there = look.payments_there, look.refunds_there
     row.taken_there, row.returned_there = look.taken_there, look.returned_there
     row.payments_here, row.taken_here, row.returned_here = look.here.payments, look.here.taken, look.here.returned
+    if not key.scenario:
+        row.machines, row.compared = look.comparison.machines, look.comparison.compared
     row.next_at = _next(row, day, mends, now)
     return row, sorted(seen, key=lambda found: (_ORDER[found.state], found.kind, found.fingerprint))
 

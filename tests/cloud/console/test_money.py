@@ -1,10 +1,12 @@
 """The pages of money: whatever reconciliation left open is named there, and settled there, also without a sum."""
 
+import re
 import uuid
 from datetime import timedelta
 from html import unescape
 
 import pytest
+from sqlalchemy import update
 
 from cloud.access import users
 from cloud.access.acts import Role
@@ -14,8 +16,13 @@ from cloud.console.money.reading import LISTED, read_risks
 from cloud.console.money.texts_en import EN
 from cloud.console.money.texts_ru import RU
 from cloud.database.transaction import Transaction
+from cloud.fleet.models import DeviceLive
+from cloud.payments.reconcile.cups import COUNTERS, keep_counts
+from cloud.payments.reconcile.days import Day
 from cloud.payments.reconcile.kinds import NO_MONEY, Kind
-from cloud.payments.reconcile.models import FoundDifference, State
+from cloud.payments.reconcile.ledger_view import ShopKey
+from cloud.payments.reconcile.models import FoundDifference, Reconciliation, State
+from cloud.payments.reconcile.reconciler import Reconciler
 from cloud.payments.reconcile.store import ITSELF
 from tests.cloud.console.building import FOREIGN, OWN, Console, post
 from tests.cloud.console.samples import SAMPLES
@@ -142,3 +149,32 @@ def test_what_is_closed_is_not_settled_a_second_time(console: Console) -> None:
     client = console.client(OWNER)
     post(client, f"{MONEY}/differences/{number}/settle", why="again")
     assert RU["money.closed_before"] in unescape(client.get(f"{MONEY}?lang=ru").text)
+
+
+@pytest.mark.parametrize(("language", "texts"), [("ru", RU), ("en", EN)])
+def test_of_machines_it_says_how_many_were_compared(console: Console, language: str, texts: dict[str, str]) -> None:
+    """Regression: "compared" was said, in green, of machines that have no counters."""
+    transact, day = console.world.database.transact, Day.of(console.clock.now)
+    look = Reconciler(console.cloud.database, console.cloud.clients, console.clock, lambda _: None).reconcile
+    address = f"{MONEY}/days?day={day.date}&lang={language}"
+
+    def badge() -> str:
+        look(ShopKey(OWN, "", ""), day)
+        [told] = re.findall(r'<span class="badge ([^"]*)">([^<]*)', page(console, address))
+        return ": ".join(told)
+
+    def counts(tx: Transaction) -> None:
+        told = {"counters": dict.fromkeys(COUNTERS, 7), "machine": "ready"}
+        tx.session.execute(update(DeviceLive).where(DeviceLive.device_uuid == DEVICE).values(state=told))
+        keep_counts(tx, console.clock.now)
+
+    console.clock.now += timedelta(days=1)
+    assert badge() == f": {texts['money.nothing_compared']}"
+    console.clock.now -= timedelta(days=1)
+    transact(counts)
+    console.clock.now += timedelta(days=1)
+    transact(counts)
+    assert badge() == f"good: {texts['money.compared'].format(compared=1, machines=2)}"
+    transact(lambda tx: tx.session.execute(update(Reconciliation).values(machines=None, compared=None)))
+    [unknown] = re.findall(r'<span class="badge ([^"]*)">([^<]*)', page(console, address))
+    assert unknown == ("", texts["money.compared_unknown"]), "of a day looked at before this was kept"
