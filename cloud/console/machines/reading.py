@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
 from cloud.console.machines.condition import Standing, standing
+from cloud.console.shell.machines import named_like
 from cloud.fleet.models import Device, DeviceLive, Drink, Merchant
 from cloud.fleet.presence_history import current_spells
 from cloud.fleet.zones import day_at
@@ -16,7 +17,7 @@ from cloud.orders.sales_tables import SalesDay
 
 PAGE = 60
 MOST = 5_000
-"""Machines looked at for one page; whoever has more narrows to a merchant."""
+"""Machines looked at for one page, the first by their number; the search looks through all of them."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,25 @@ class Card:
 
 @dataclass(frozen=True)
 class Fleet:
-    """A page of cards, and how many there are of each state."""
+    """A page of cards, and how many there are of each state among those looked at."""
 
     cards: Sequence[Card]
     counts: dict[str, int]
     total: int
+    looked_at: int
     next: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more than were looked at."""
+        return self.total > self.looked_at
 
 
 def read_fleet(session: Session, scope: Scope, wanted: str, state: str, after: str, now: datetime) -> Fleet:
     """Machines whose name or place contains `wanted`, those in `state` only where one is named."""
-    rows = [row for row in _rows(session, scope) if _is_meant(row[0], wanted.lower())]
+    names = named_like(session, scope, wanted) if wanted else None
+    total = _count(session, scope) if names is None else len(names)
+    rows = _rows(session, scope, names)
     spells = current_spells(session, [device.device_uuid for device, _, _ in rows])
     stands = [
         (device, live, owner, standing(device, live, spells.get(device.device_uuid))) for device, live, owner in rows
@@ -57,11 +66,11 @@ def read_fleet(session: Session, scope: Scope, wanted: str, state: str, after: s
         counts[how.state] = counts.get(how.state, 0) + 1
     chosen = [one for one in stands if not state or one[3].state == state or (state == "trouble" and one[3].is_trouble)]
     chosen.sort(key=lambda one: (one[3].severity, one[0].device_uuid))
-    names = [one[0].device_uuid for one in chosen]
-    start = names.index(after) + 1 if after in names else 0
+    places = [one[0].device_uuid for one in chosen]
+    start = places.index(after) + 1 if after in places else 0
     page = chosen[start : start + PAGE]
-    more = names[start + PAGE - 1] if len(names) > start + PAGE else ""
-    return Fleet(_cards(session, page, now), counts, len(rows), more)
+    more = places[start + PAGE - 1] if len(places) > start + PAGE else ""
+    return Fleet(_cards(session, page, now), counts, total, len(rows), more)
 
 
 def _cards(
@@ -93,16 +102,18 @@ def _cards(
     ]  # fmt: skip
 
 
-def _rows(session: Session, scope: Scope) -> Sequence[Row[Device, DeviceLive | None, str]]:
+def _count(session: Session, scope: Scope) -> int:
+    inside = scope.where(Device.merchant_id, Device.device_uuid)
+    return session.scalar(select(func.count()).select_from(Device).where(inside)) or 0
+
+
+def _rows(session: Session, scope: Scope, names: Sequence[str] | None) -> Sequence[Row[Device, DeviceLive | None, str]]:
     asked = (
         select(Device, DeviceLive, Merchant.name)
         .join(Merchant, Merchant.id == Device.merchant_id)
         .outerjoin(DeviceLive, DeviceLive.device_uuid == Device.device_uuid)
         .where(scope.where(Device.merchant_id, Device.device_uuid))
     )
+    if names is not None:
+        asked = asked.where(Device.device_uuid.in_(names[:MOST]))
     return session.execute(asked.order_by(Device.device_uuid).limit(MOST)).all()
-
-
-def _is_meant(device: Device, wanted: str) -> bool:
-    """Looked for here: SQLite knows no small Cyrillic letters, and states are read of all of them anyway."""
-    return wanted in device.device_uuid.lower() or wanted in device.location.lower()

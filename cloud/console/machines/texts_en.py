@@ -177,5 +177,7 @@ EN = {
     "machines.code.done": "The drink is done.",
     "machines.code.bad_setting": "There is no such setting, or the value does not fit it.",
     "machines.breaker": "by itself",
+    "machines.cut": "Only the first {n} by number are listed here and counted by state. The search finds the rest.",
+    "machines.menu_and_place": "Menu and place",
     "machines.back": "All machines",
 }

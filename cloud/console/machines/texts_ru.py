@@ -177,5 +177,7 @@ RU = {
     "machines.code.done": "Напиток готов.",
     "machines.code.bad_setting": "Такой настройки нет, или значение не подходит.",
     "machines.breaker": "само",
+    "machines.cut": "Здесь и в числах по состояниям — только первые {n} по номеру. Остальные найдёт поиск.",
+    "machines.menu_and_place": "Меню и место",
     "machines.back": "Все автоматы",
 }

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cloud.access.journal import Subject
 from cloud.access.person import Scope
+from cloud.console.shell.machines import named_like
 from cloud.console.shell.room import Kind
 from cloud.fleet.hand_edits import drink_id
 from cloud.fleet.models import Credential, Device, Drink, Merchant
@@ -57,6 +58,14 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Machines:
+    """The first of them, by place."""
+
+    listed: Sequence[Machine]
+    has_more: bool
+
+
+@dataclass(frozen=True)
 class MenuDrink:
     """A drink of a menu."""
 
@@ -87,16 +96,21 @@ def accounts(session: Session, merchant_id: str) -> Sequence[Account]:
     return [Account(*row) for row in session.execute(query)]
 
 
-def machines(session: Session, merchant_id: str) -> list[Machine]:
+def machines(session: Session, merchant_id: str, wanted: str = "") -> Machines:
+    """Those whose name or place contains `wanted`, by place."""
+    names = named_like(session, Scope(frozenset({merchant_id})), wanted) if wanted else None
     query = (
         select(Device.device_uuid, Device.location, Device.serial_no, Device.status, func.count(Drink.drink_no))
         .outerjoin(Drink, Drink.device_uuid == Device.device_uuid)
         .where(Device.merchant_id == merchant_id)
         .group_by(Device.device_uuid, Device.location, Device.serial_no, Device.status)
         .order_by(Device.location, Device.device_uuid)
-        .limit(MOST)
+        .limit(MOST + 1)
     )
-    return [Machine(*row) for row in session.execute(query)]
+    if names is not None:
+        query = query.where(Device.device_uuid.in_(names[: MOST + 1]))
+    found = [Machine(*row) for row in session.execute(query)]
+    return Machines(found[:MOST], len(found) > MOST)
 
 
 def menu(session: Session, device_uuid: str) -> list[MenuDrink]:

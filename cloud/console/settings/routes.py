@@ -51,12 +51,13 @@ def merchants(desk: Desk) -> str | BaseResponse:
 @room.page("/settings/<merchant_id>", Act.SEE_SETTINGS, MERCHANT)
 def merchant(desk: Desk, merchant_id: str) -> str:
     """One merchant: what it is, its keys, its machines, its file."""
+    wanted = request.args.get("q", "").strip()[:100]
     with desk.read() as session:
         state = editing.state_of(session, Thing("merchant", merchant_id))
-        accounts, machines = readers.accounts(session, merchant_id), readers.machines(session, merchant_id)
+        accounts, machines = readers.accounts(session, merchant_id), readers.machines(session, merchant_id, wanted)
     return desk.render(
         "settings/merchant.html", merchant_id=merchant_id, state=state, seen=forms.seen_as(state), accounts=accounts,
-        machines=machines, zones=ZONES,
+        machines=machines, q=wanted, zones=ZONES,
         scenarios=[one for one in SCENARIOS if one not in {account.scenario for account in accounts}],
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ EN = {
     "settings.machines.many": "{n} machines",
     "settings.merchant": "Merchant",
     "settings.machine_list": "Machines",
+    "settings.machines_cut": "The first {n} by place. The search finds the rest.",
+    "settings.search": "Name or place",
     "settings.machine_page": "The machine's page",
     "settings.machine": "Machine",
     "settings.drinks.one": "{n} drink",

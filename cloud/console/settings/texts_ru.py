@@ -10,6 +10,8 @@ RU = {
     "settings.machines.many": "{n} автоматов",
     "settings.merchant": "Компания",
     "settings.machine_list": "Автоматы",
+    "settings.machines_cut": "Первые {n} по месту. Остальные найдёт поиск.",
+    "settings.search": "Название или место",
     "settings.machine_page": "Страница автомата",
     "settings.machine": "Автомат",
     "settings.drinks.one": "{n} напиток",

@@ -8,7 +8,9 @@ from playwright.sync_api import expect
 from cloud.access import users
 from cloud.access.acts import Role
 from cloud.access.models import Membership
+from cloud.console.machines import reading
 from cloud.console.people import readers
+from cloud.console.settings import readers as settings_readers
 from cloud.console.shell import machines
 from cloud.fleet.models import Device
 from tests.chromium import Pages
@@ -26,7 +28,7 @@ BEYOND = "z-last"
 @pytest.fixture
 def crowded(console: Console, monkeypatch: pytest.MonkeyPatch) -> Console:
     """More machines than any list holds; the first are others than the technician's."""
-    for module in (readers, machines):
+    for module in (readers, machines, reading, settings_readers):
         monkeypatch.setattr(module, "MOST", 3)
     more = [Device(device_uuid=f"a-{n}", merchant_id=OWN, payment_scenario="Yookassa") for n in range(4)]
     last = Device(device_uuid=BEYOND, merchant_id=OWN, location="Я", payment_scenario="Yookassa")
@@ -70,6 +72,29 @@ def test_maintenance_of_any_machine_and_of_none_that_is_not_there(crowded: Conso
     for device, said in ((BEYOND, BEYOND), ("a-99", "a-99: такого автомата нет")):
         post(client, "/console/alerts/maintenance", device=device, hours="2")
         assert said in client.get("/console/alerts").text
+
+
+@pytest.mark.parametrize("wanted", [BEYOND, "LAST", "я"])
+def test_in_a_fleet_longer_than_its_list_every_machine_is_counted_and_found(crowded: Console, wanted: str) -> None:
+    """Regression: only the first machines were looked through, and nothing said so."""
+    client = crowded.client(OWNER)
+    told = client.get("/console/machines").text
+    assert ("7 автоматов" in told, "только первые 3 по номеру" in told, BEYOND in told) == (True, True, False)
+    assert "8 автоматов" in crowded.client("admin").get("/console/machines").text
+    told = client.get("/console/machines", query_string={"q": wanted}).text
+    assert re.findall(r'href="/console/machines/([^"?]+)"', told) == [BEYOND]
+    assert ("1 автомат" in told, "только первые" in told) == (True, False)
+
+
+@pytest.mark.parametrize("wanted", [BEYOND, "LAST", "я"])
+def test_in_settings_any_machine_is_found_though_the_list_ends_before_it(crowded: Console, wanted: str) -> None:
+    client, edited = crowded.client(OWNER), f'href="/console/settings/machine/{BEYOND}'
+    told = client.get(f"/console/settings/{OWN}").text
+    assert ("Первые 3 по месту" in told, 'name="q"' in told, edited in told) == (True, True, False)
+    told = client.get(f"/console/settings/{OWN}", query_string={"q": wanted}).text
+    assert (told.count("/console/settings/machine/"), edited in told) == (1, True)
+    assert edited in client.get(f"/console/machines/{BEYOND}").text
+    assert "/console/settings/machine/" not in crowded.client(TECHNICIAN).get(f"/console/machines/{DEVICE}").text
 
 
 @pytest.mark.browser
