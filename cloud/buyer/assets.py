@@ -6,15 +6,13 @@ import re
 from functools import cache
 from pathlib import Path
 
-from flask import url_for
 from markupsafe import Markup
 
+from cloud.http.own_files import OwnFiles
+
 FOLDER = Path(__file__).parent / "static"
-
-
-def asset(name: str) -> str:
-    """The address of one file of `static/`; it may be kept for ever."""
-    return url_for("buyer.static", filename=name, v=_fingerprint(name))
+FILES = OwnFiles("buyer.static", FOLDER)
+asset = FILES.address
 
 
 @cache
@@ -29,8 +27,3 @@ def style() -> Markup:
 def style_hash() -> str:
     """What a content policy must name to allow exactly this style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-
-
-@cache
-def _fingerprint(name: str) -> str:
-    return hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:12]

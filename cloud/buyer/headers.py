@@ -1,13 +1,11 @@
 """What browsers may do with the buyer's pages (headers), and which requests come from those pages (same origin)."""
 
-from flask import Request, Response, request
+from flask import Request, Response
 
-from cloud.buyer.assets import style_hash
+from cloud.buyer.assets import FILES, style_hash
 from cloud.buyer.gzip_response import gzip_response
 from cloud.http.addresses import origin_of
-
-ASSET_MAX_AGE_S = 365 * 24 * 3600
-"""Seconds; an asset's address names its content."""
+from cloud.http.own_files import KEPT
 
 
 def content_policy(public_url: str) -> str:
@@ -49,8 +47,8 @@ def protect(response: Response, policy: str) -> Response:
     """Set the headers of every answer to a buyer."""
     for name, value in always(policy).items():
         response.headers.setdefault(name, value)
-    if request.endpoint is not None and request.endpoint.endswith(".static") and "v" in request.args:
-        response.headers["Cache-Control"] = f"public, max-age={ASSET_MAX_AGE_S}, immutable"
+    if FILES.may_keep(response):
+        response.headers["Cache-Control"] = KEPT
     else:
         response.headers.setdefault("Cache-Control", "no-store")
         response.vary.update(_DEPENDS_ON)

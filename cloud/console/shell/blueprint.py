@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException, NotFound
@@ -12,9 +12,9 @@ from cloud.access.login import Login
 from cloud.access.passwords import Busy
 from cloud.buyer.blueprint import OrderIdConverter
 from cloud.buyer.gzip_response import gzip_response
-from cloud.buyer.headers import ASSET_MAX_AGE_S
 from cloud.console.rooms import ROOMS
 from cloud.console.shell import cookies
+from cloud.console.shell.assets import FILES
 from cloud.console.shell.desk import NeedsConfirmation
 from cloud.console.shell.entrance import Entrance
 from cloud.console.shell.errors import Errors
@@ -24,6 +24,7 @@ from cloud.console.shell.key_entrance import KeyEntrance
 from cloud.console.shell.room import Room
 from cloud.console.shell.sso_entrance import SsoEntrance
 from cloud.fleet.vault import Vault, derive
+from cloud.http.own_files import KEPT
 from cloud.settings import Settings
 from cloud.wiring import Cloud
 
@@ -103,8 +104,8 @@ def _protect(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     headers.setdefault("X-Frame-Options", "DENY")
-    if request.endpoint == "console.static" and "v" in request.args:
-        headers["Cache-Control"] = f"public, max-age={ASSET_MAX_AGE_S}, immutable"
+    if FILES.may_keep(response):
+        headers["Cache-Control"] = KEPT
     else:
         headers.setdefault("Cache-Control", "no-store")
     return gzip_response(response)

@@ -64,6 +64,16 @@ def test_styles_and_scripts_are_kept_and_pages_are_not(client: FlaskClient, orde
     assert "Accept-Language" in answer.headers["Vary"]
 
 
+@pytest.mark.parametrize(
+    ("file", "status"), [("order.js?v=000000000000", 200), ("order.js?v=", 200), ("gone.js?v=000000000000", 404)]
+)
+def test_only_what_its_address_names_is_kept(client: FlaskClient, orders: Orders, file: str, status: int) -> None:
+    """Regression: what another version of us was asked for, or was not there, was kept for a year."""
+    with client.get(f"/static/buyer/{file}") as answer:
+        assert answer.status_code == status
+        assert answer.headers["Cache-Control"] in {"no-cache", "no-store"}
+
+
 def test_browsers_are_told_to_run_only_our_own(client: FlaskClient, orders: Orders) -> None:
     answer = client.get(f"/v1/order-status-page?order_id={orders.created()}")
     policy = answer.headers["Content-Security-Policy"]

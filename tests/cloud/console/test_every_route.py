@@ -152,3 +152,14 @@ def test_the_walk_knows_every_route_there_is(walked: Console) -> None:
     there = {rule.endpoint for rule in walked.app.url_map.iter_rules() if rule.endpoint.startswith("console.")}
 
     assert there - known == {"console.static"} | {f"console.shell_{name}" for name in open_to_all}
+
+
+def test_a_browser_keeps_only_the_files_that_their_addresses_name(walked: Console) -> None:
+    browser = walked.client()
+    named = re.search(r'href="(/console/static/console\.css\?v=\w+)"', browser.get("/console/login").text)
+    assert named is not None
+
+    with browser.get(named[1]) as ours, browser.get(named[1] + "0") as of_others:
+        assert (ours.status_code, of_others.status_code) == (200, 200)
+        assert "immutable" in ours.headers["Cache-Control"]
+        assert "immutable" not in of_others.headers["Cache-Control"]
