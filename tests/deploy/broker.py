@@ -42,10 +42,10 @@ include_dir /etc/mosquitto/conf.d
 
 
 class ShippedBroker:
-    """The broker as deployed: `cloud_port` without TLS, `machines_port` with it."""
+    """The broker as deployed: `cloud_port` without TLS, `machines_port` with it, `elsewhere_port` if `more` has it."""
 
     def __init__(self, folder: Path, *, in_container: bool = True, more: str = "") -> None:
-        """`more`: lines of configuration about the machines' door."""
+        """`more`: lines of configuration about the machines' door, or further doors."""
         self.certificate = folder / "secrets" / "server.crt"
         self.trusted = self.certificate
         """Whom machines trust."""
@@ -69,7 +69,7 @@ class ShippedBroker:
                 return
 
     def _configure(self, in_container: bool) -> None:
-        self.cloud_port, self.machines_port = free_port(), free_port()
+        self.cloud_port, self.machines_port, self.elsewhere_port = free_port(), free_port(), free_port()
         main = (SHIPPED / "mosquitto.conf").read_text() if in_container else _MAIN_FILE_OF_A_HOST
         self._write("mosquitto.conf", main + ("user root\n" if os.geteuid() == 0 else ""))
         self._write("conf.d/coffee.conf", (SHIPPED / "coffee.conf").read_text() + self._more)
@@ -130,6 +130,7 @@ class ShippedBroker:
             ("/mosquitto/data/", f"{self._folder}/data/"),
             ("/var/lib/mosquitto/", f"{self._folder}/data/"),
             ("listener 8883\n", f"listener {self.machines_port} 127.0.0.1\n"),
+            ("listener 8884\n", f"listener {self.elsewhere_port} 127.0.0.1\n"),
             ("listener 1883 127.0.0.1\n", f"listener {self.cloud_port} 127.0.0.1\n"),
             ("listener 1883\n", f"listener {self.cloud_port} 127.0.0.1\n"),
         ):

@@ -3,7 +3,9 @@
 import re
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,16 +13,19 @@ import pytest
 from agent.cloud.mqtt import Connection
 from agent.settings import Settings
 from cloud.courier.broker import BrokerLink
+from cloud.courier.broker_address import Tls
 from protocol.topics import FROM_CLOUD, FROM_DEVICE, Channel, every, topic
 from tests.certificates import Authority
 from tests.deploy.broker import CLOUD, PASSWORDS, SHIPPED, ShippedBroker, a_shipped_broker
 from tests.deploy.member import Member, refused
-from tests.deploy.shipped import settings_in
+from tests.deploy.shipped import DEPLOY, settings_in
+from tests.shell import blocks, section
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.mosquitto
 
 FIRST, SECOND = "m-001", "m-002"
+OPERATIONS = DEPLOY.parent / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -249,9 +254,7 @@ def test_a_stolen_certificate_is_good_again_when_its_name_is_enrolled_again_unti
     old, new = (Authority(_folder(tmp_path / name), name) for name in ("old", "new"))
     stolen, fresh, trusted = old.sign(FIRST), new.sign(FIRST), tmp_path / "machines-ca.crt"
     trusted.write_bytes(old.ca.read_bytes())
-    lines = re.findall(r"^#((?:cafile|require_certificate|use_\w+) .*)$", (SHIPPED / "coffee.conf").read_text(), re.M)
-    assert len(lines) == 4
-    more = "\n".join(lines).replace("/etc/mosquitto/secrets", str(tmp_path)) + "\n"
+    more = of_certificates().replace("/etc/mosquitto/secrets", str(tmp_path))
 
     with a_shipped_broker(tmp_path / "broker", more=more) as broker:
         assert not refused(answer_to(broker, stolen))
@@ -271,6 +274,40 @@ def test_a_stolen_certificate_is_good_again_when_its_name_is_enrolled_again_unti
             context.wrap_socket(line, server_hostname="localhost") as told,
         ):
             told.recv(1)
+
+
+def test_links_of_a_cloud_elsewhere_stand_together_at_its_own_door_where_no_machine_comes_in(tmp_path: Path) -> None:
+    """Regression: at the machines' door, to which the guide led it, they had one client id and took turns for ever."""
+    machines, secrets = Authority(tmp_path, "machines-ca"), tmp_path / "broker" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "machines-ca.crt").write_bytes(machines.ca.read_bytes())
+    own = next(block for block in blocks(section(OPERATIONS, "The cloud on another host")) if "openssl" in block)
+    subprocess.run(["sh", "-ec", own.partition("\nsudo")[0]], cwd=secrets, check=True, capture_output=True)
+    more = of_certificates() + (SHIPPED / "cloud-elsewhere.conf").read_text()
+    with a_shipped_broker(tmp_path / "broker", more=more) as broker, ExitStack() as stopping:
+        url, ca = f"mqtts://127.0.0.1:{broker.elsewhere_port}", str(broker.trusted)
+        tls = Tls(ca, str(secrets / "cloud.crt"), str(secrets / "cloud.key"))
+        links = [BrokerLink(url, f"cloud-{n}", user=CLOUD, password=PASSWORDS[CLOUD], tls=tls) for n in range(3)]
+        for link in links:
+            link.start()
+            stopping.callback(link.stop)
+            assert link.wait_connected(30)
+        assert all(accepted(link, topic(FIRST, Channel.COMMAND), b"pour") for link in links)
+        assert [link.connections for link in links] == [1, 1, 1]
+
+        certificate, key = machines.sign(CLOUD)
+        stranger = BrokerLink(url, "cloud-0", tls=Tls(ca, str(certificate), str(key)))
+        stopping.callback(stranger.stop)
+        stranger.start()
+        wait_until(lambda: "accept our certificate" in stranger.trouble, what="the broker's refusal")
+        assert not stranger.connections
+
+
+def of_certificates() -> str:
+    """The lines of the machines' door for certificates."""
+    lines = re.findall(r"^#((?:cafile|require_certificate|use_\w+) .*)$", (SHIPPED / "coffee.conf").read_text(), re.M)
+    assert len(lines) == 4
+    return "\n".join(lines) + "\n"
 
 
 def answer_to(broker: ShippedBroker, certificate: tuple[Path, Path]) -> list[int]:
