@@ -57,6 +57,8 @@ def ask(url: str, code: str, ca: Path | None = None) -> Told:
             raise NotEnrolled("the cloud does not know this code: wrong, used, or older than a day") from None
         if error.code == 429:
             raise NotEnrolled("too many wrong codes from this address: wait five minutes") from None
+        if error.code == 503:
+            raise NotEnrolled("the cloud can let nobody in now, its log says why; the code is still good") from None
         raise NotEnrolled(f"the cloud answers {error.code}: is {url} its address?") from None
     except json_text.NotJson:
         raise NotEnrolled(f"what answers at {url} is no cloud of ours") from None

@@ -11,7 +11,7 @@ from cloud.access.journal import CHANGED, Author, Entry, Subject, record
 from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
 from cloud.fleet import broker_identities, enrolment
-from cloud.fleet.enrolment import CannotEnrol
+from cloud.fleet.enrolment import CannotEnrol, Revoked
 from cloud.fleet.models import Device
 from cloud.starting import open_cloud
 from cloud.wiring import Cloud
@@ -20,6 +20,9 @@ BAD = 1
 STOLEN = """
 {device} was revoked. Where machines come in by certificates, those it had are good again once it is enrolled: was one
 stolen, begin a new authority first (docs/operations.md, "Certificates of machines")."""
+STAYS_IN = """
+{device} is not out: a person lets machines in at this broker (COFFEE_BROKER_RIGHTS is not set).
+Take its name away there yourself."""
 
 
 def add_to(main: click.Group) -> None:
@@ -58,18 +61,22 @@ def add_to(main: click.Group) -> None:
     def revoke(device_uuid: str) -> None:
         """Let DEVICE_UUID no more into the broker, and end its connection. It sells again after a new `enroll`."""
         cloud = open_cloud()
+        codes = codes_of(cloud.settings)
 
-        def work(tx: Transaction) -> bool:
-            is_done = enrolment.revoke(tx, device_uuid, cloud.clock())
-            if is_done:
+        def work(tx: Transaction) -> Revoked:
+            end = codes.revoke(tx, device_uuid, cloud.clock())
+            if end is Revoked.OUT:
                 _note(tx, cloud, "revoke_device", device_uuid, {"identity": "revoked"})
-            return is_done
+            return end
 
         try:
-            is_done = cloud.database.transact(work)
+            end = cloud.database.transact(work)
         finally:
             cloud.close()
-        if not is_done:
+        if end is Revoked.BY_HAND:
+            click.echo(STAYS_IN.strip().format(device=device_uuid), err=True)
+            sys.exit(BAD)
+        if end is Revoked.BEFORE:
             click.echo(f"{device_uuid} is out already, or there is no such machine", err=True)
             sys.exit(BAD)
         click.echo(f"{device_uuid} is out, as soon as a worker has told the broker.")

@@ -13,7 +13,7 @@ from werkzeug.exceptions import TooManyRequests
 from cloud.background.loops import Clock
 from cloud.courier import broker_address
 from cloud.database.database import Database
-from cloud.fleet.enrolment import Codes
+from cloud.fleet.enrolment import ByHand, Codes
 from cloud.fleet.vault import Vault
 from cloud.http.request_body import told_in
 from cloud.settings import Settings
@@ -63,8 +63,13 @@ def create_blueprint(
             return jsonify(error={"code": "try_later", "message": words}), 503
         code = told_in(request).get("code")
         enrolled = None
-        if isinstance(code, str) and len(code) <= LONGEST_CODE:
-            enrolled = database.transact(codes.redeem, code, clock())
+        try:
+            if isinstance(code, str) and len(code) <= LONGEST_CODE:
+                enrolled = database.transact(codes.redeem, code, clock())
+        except ByHand as error:
+            log.error("nobody can enrol: %s", error)
+            words = "the cloud lets no machines in at its broker: a person does; the code is still good"
+            return jsonify(error={"code": "try_later", "message": words}), 503
         if enrolled is None:
             log.warning("a code to enrol was refused", extra={"remote": request.remote_addr})
             words = "the code is wrong, used, or older than a day: ask for a new one"
@@ -86,7 +91,9 @@ def codes_of(settings: Settings) -> Codes:
     """Who makes and takes the codes of this installation."""
     vault = Vault(settings.secret_key, settings.old_secret_keys)
     own_names = broker_address.own_names(settings.mqtt_url, settings.mqtt_user)
-    return Codes(settings.secret_key, vault, own_names, settings.old_secret_keys)
+    return Codes(
+        settings.secret_key, vault, own_names, settings.old_secret_keys, sets_rights=bool(settings.broker_rights)
+    )
 
 
 def url_for_machines(settings: Settings) -> str:

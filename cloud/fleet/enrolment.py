@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from sqlalchemy import ForeignKey, Integer, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -45,6 +46,26 @@ class CannotEnrol(Exception):
     """Why there is no code for this device, in words."""
 
 
+class ByHand(CannotEnrol):
+    """No worker tells the broker who may come in: a password made here is worth nothing there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a person lets machines in at this broker (COFFEE_BROKER_RIGHTS is not set): make the password there"
+        )
+
+
+class Revoked(Enum):
+    """What a revocation came to."""
+
+    OUT = "out"
+    """As soon as a worker has told the broker."""
+    BEFORE = "before"
+    """It was out already, or there is no such machine."""
+    BY_HAND = "by hand"
+    """No worker tells the broker: a person takes the name away there. Its open code is gone."""
+
+
 @dataclass(frozen=True)
 class Enrolled:
     """Who the machine is now."""
@@ -56,21 +77,31 @@ class Enrolled:
 class Codes:
     """Makes and takes codes, hashed with a key of this installation; one of an old secret key counts while listed.
 
-    `reserved`: the cloud's own names at the broker, which no machine may have.
+    `reserved`: the cloud's own names at the broker, which no machine may have. `sets_rights`: a worker tells the broker
+    who may come in.
     """
 
     def __init__(
-        self, secret_key: str, vault: Vault, reserved: Collection[str] = (), old_secret_keys: tuple[str, ...] = ()
+        self,
+        secret_key: str,
+        vault: Vault,
+        reserved: Collection[str] = (),
+        old_secret_keys: tuple[str, ...] = (),
+        *,
+        sets_rights: bool = True,
     ) -> None:
         self._keys = tuple(derive(key, b"enrolment") for key in (secret_key, *old_secret_keys))
         self._vault = vault
         self._reserved = reserved
+        self._sets_rights = sets_rights
 
     def begin(self, tx: Transaction, device_uuid: str, now: datetime) -> str:
         """A fresh code for this device. Raises `CannotEnrol`."""
         device = tx.session.get(Device, device_uuid)
         if device is None or device.control != Control.AGENT:
             raise CannotEnrol(f"there is no device {device_uuid} with an agent")
+        if not self._sets_rights:
+            raise ByHand
         if device_uuid in self._reserved:
             raise CannotEnrol(f"{device_uuid} is the cloud's own name at the broker: give the machine another")
         overdue = (Enrolment.expires_at <= now) | (Enrolment.device_uuid == device_uuid)
@@ -93,8 +124,10 @@ class Codes:
     def redeem(self, tx: Transaction, code: str, now: datetime) -> Enrolled | None:
         """Use the code up and make the machine its identity. None for a code that is not good: a try is gone.
 
-        What no code looks like costs no try.
+        What no code looks like costs no try. Raises `ByHand`: the code stays good.
         """
+        if not self._sets_rights:
+            raise ByHand
         told = "".join(code.upper().split()).replace("-", "")
         if len(told) != NAMING + SECRET or not set(told) <= set(LETTERS):
             return None
@@ -110,11 +143,12 @@ class Codes:
         tx.session.delete(found)
         return Enrolled(found.device_uuid, broker_identities.give(tx, found.device_uuid, self._vault, now))
 
-
-def revoke(tx: Transaction, device_uuid: str, now: datetime) -> bool:
-    """Out at once, and no code that was made before lets it in again; False: it was out already."""
-    tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
-    return broker_identities.revoke(tx, device_uuid, now)
+    def revoke(self, tx: Transaction, device_uuid: str, now: datetime) -> Revoked:
+        """Out at once, and no code that was made before lets it in again."""
+        tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
+        if not self._sets_rights and tx.session.get(Device, device_uuid) is not None:
+            return Revoked.BY_HAND
+        return Revoked.OUT if broker_identities.revoke(tx, device_uuid, now) else Revoked.BEFORE
 
 
 def _hash(key: bytes, letters: str, secret: str) -> str:

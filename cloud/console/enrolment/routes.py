@@ -19,8 +19,11 @@ from cloud.console.shell.room import Nav, Room
 from cloud.courier.enrolment_route import codes_of
 from cloud.database.transaction import Transaction
 from cloud.fleet import enrolment
-from cloud.fleet.enrolment import CannotEnrol
+from cloud.fleet.enrolment import ByHand, CannotEnrol, Revoked
 
+_SAID = {
+    Revoked.OUT: "enrolment.is_revoked", Revoked.BEFORE: "enrolment.had_none", Revoked.BY_HAND: "enrolment.by_hand",
+}  # fmt: skip
 room = Room("enrolment", {"ru": RU, "en": EN}, Nav("enrolment.list", Act.ENROL, "enrolment", 80))
 
 
@@ -36,7 +39,8 @@ def list(desk: Desk) -> str:
 def show(desk: Desk, device_uuid: str) -> str:
     """One machine; the page follows it until it sells."""
     return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code="",
-                       may_revoke=desk.may(Act.REVOKE_DEVICE))  # fmt: skip
+                       may_revoke=desk.may(Act.REVOKE_DEVICE),
+                       is_by_hand=not desk.cloud.settings.broker_rights)  # fmt: skip
 
 
 @room.act("/enrolment/<device_uuid>", Act.ENROL, DEVICE)
@@ -50,8 +54,8 @@ def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
 
     try:
         code = enrolment.spaced(desk.perform(Act.ENROL, desk.about(), "", work))
-    except CannotEnrol:
-        desk.say("enrolment.cannot", good=False)
+    except CannotEnrol as error:
+        desk.say("enrolment.by_hand" if isinstance(error, ByHand) else "enrolment.cannot", good=False)
         return desk.go("enrolment.list")
     command = enrolment.command(settings.public_url, code)
     return desk.render("enrolment/show.html", machine=_machine(desk, device_uuid), code=code, command=command,
@@ -61,13 +65,14 @@ def begin(desk: Desk, device_uuid: str) -> str | BaseResponse:
 @room.act("/enrolment/<device_uuid>/revoke", Act.REVOKE_DEVICE, DEVICE)
 def revoke(desk: Desk, device_uuid: str) -> BaseResponse:
     """Out at once, until it is enrolled anew."""
+    codes = codes_of(desk.cloud.settings)
 
-    def work(tx: Transaction) -> Done[bool]:
-        is_done = enrolment.revoke(tx, device_uuid, desk.now)
-        return Done(is_done, None, {"identity": "revoked"} if is_done else {"identity": "none"})
+    def work(tx: Transaction) -> Done[Revoked]:
+        end = codes.revoke(tx, device_uuid, desk.now)
+        return Done(end, None, {"identity": "revoked" if end is Revoked.OUT else "none"})
 
-    is_done = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)
-    desk.say("enrolment.is_revoked" if is_done else "enrolment.had_none", good=is_done)
+    end = desk.perform(Act.REVOKE_DEVICE, desk.about(), request.form.get("why", ""), work)
+    desk.say(_SAID[end], good=end is Revoked.OUT)
     return desk.go("enrolment.list")
 
 

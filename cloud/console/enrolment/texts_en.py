@@ -34,5 +34,7 @@ EN = {
     "enrolment.had_none": "This machine is out already.",
     "enrolment.cannot": "No code for this machine: it has no agent, it is called as the cloud itself is at the broker, "
     "or too many codes are open.",
+    "enrolment.by_hand": "A person lets machines in at this broker and takes them out there: COFFEE_BROKER_RIGHTS is "
+    "not set.",
     "enrolment.version": "agent {version}",
 }

@@ -102,8 +102,9 @@ def email_of(who: str) -> str:
 
 @contextmanager
 def a_console(world: World, public_url: str = Settings.public_url, **more: str) -> Iterator[Console]:
-    """The application over a world's database, with its clock."""
+    """The application over a world's database, with its clock; its worker sets the broker's rights."""
     url = str(world.database.url.render_as_string(hide_password=False))
+    more = {"broker_rights": "dynamic-security"} | more
     settings = Settings(secret_key=SECRET_KEY, database_url=url, public_url=public_url, **more)  # type: ignore[arg-type]  # texts
     cloud = build(settings, world.clock)
     app = create_app(cloud, streams=2)

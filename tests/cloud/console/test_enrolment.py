@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from playwright.sync_api import expect
 
 from cloud.cli import main
-from cloud.fleet import broker_identities, enrolment
+from cloud.courier import enrolment_route
+from cloud.fleet import broker_identities
 from cloud.fleet.enrolment import Codes, Enrolment
 from cloud.fleet.vault import Vault
 from tests.chromium import Pages
@@ -21,6 +22,11 @@ from tests.deploy.shipped import DEPLOY
 OWNER = f"owner@{OWN}"
 PAGE = f"/console/enrolment/{DEVICE}"
 STEP_DONE = "item good"
+
+
+def settings_of(world: World, rights: str = "dynamic-security") -> dict[str, str]:
+    url = str(world.database.url)
+    return {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": url, "COFFEE_BROKER_RIGHTS": rights}
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ def test_from_a_code_to_green_and_out_again(console: Console) -> None:
 
 def test_who_enrols_a_revoked_machine_is_told_that_its_certificates_are_good_again(console: Console) -> None:
     owner, world = console.client(OWNER), console.world
-    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(world.database.url)}
+    settings = settings_of(world)
 
     def told() -> tuple[bool, bool]:
         by_command = CliRunner().invoke(main, ["enroll", DEVICE], env=settings)
@@ -60,7 +66,7 @@ def test_who_enrols_a_revoked_machine_is_told_that_its_certificates_are_good_aga
         return words in owner.get(PAGE).get_data(as_text=True), words in by_command.output
 
     assert told() == (False, False)
-    world.database.transact(enrolment.revoke, DEVICE, world.now)
+    world.database.transact(broker_identities.revoke, DEVICE, world.now)
     assert told() == (True, True)
     world.database.transact(broker_identities.give, DEVICE, Vault(SECRET_KEY), world.now)
     assert told() == (False, False)
@@ -75,6 +81,26 @@ def test_a_machine_called_as_the_cloud_is_at_the_broker_gets_no_code(sqlite_worl
             assert session.query(Enrolment).count() == 0
 
 
+def test_where_a_person_lets_machines_in_nobody_is_told_that_one_came_in_or_is_out(sqlite_world: World) -> None:
+    """Regression: revoking said "is out" and told no broker; a code took a working machine its password."""
+    codes = Codes(SECRET_KEY, Vault(SECRET_KEY))
+    for command in ("enroll", "revoke"):
+        told = CliRunner().invoke(main, [command, DEVICE], env=settings_of(sqlite_world, ""))
+        assert (told.exit_code, "COFFEE_BROKER_RIGHTS" in told.stderr, told.stdout) == (1, True, "")
+    with a_console(sqlite_world, broker_rights="") as console:
+        owner = console.client(OWNER)
+        assert PAGE not in re.findall('action="([^"]+)', owner.get(PAGE).text)
+        for path in (PAGE, f"{PAGE}/revoke"):
+            sent = owner.post(path, data={"csrf_token": form_token(owner)}, follow_redirects=True)
+            assert "COFFEE_BROKER_RIGHTS" in sent.text
+        code = sqlite_world.database.transact(codes.begin, DEVICE, sqlite_world.now)
+        refused = console.app.test_client().post(enrolment_route.PATH, json={"code": code})
+        assert (refused.status_code, refused.get_json()["error"]["code"]) == (503, "try_later")
+    with sqlite_world.database.read() as session:
+        assert session.get(broker_identities.BrokerIdentity, DEVICE) is None
+    assert sqlite_world.database.transact(codes.redeem, code, sqlite_world.now) is not None
+
+
 @pytest.fixture
 def installed() -> str:
     """The agent, where the guide puts it."""
@@ -87,8 +113,7 @@ def test_the_command_names_the_program_where_the_guide_installs_it(console: Cons
     owner = console.client(OWNER)
     shown = owner.post(PAGE, data={"csrf_token": form_token(owner)}).get_data(as_text=True)
     assert f"<code>sudo {installed} enroll http" in shown
-    settings = {"COFFEE_SECRET_KEY": SECRET_KEY, "COFFEE_DATABASE_URL": str(console.world.database.url)}
-    told = CliRunner().invoke(main, ["enroll", DEVICE], env=settings)
+    told = CliRunner().invoke(main, ["enroll", DEVICE], env=settings_of(console.world))
     assert told.exit_code == 0, told.output
     assert f"    sudo {installed} enroll http" in told.output
 

@@ -96,7 +96,7 @@ def test_it_ends_with_the_day_and_with_the_next_one(sqlite_world: World) -> None
 
 def test_a_revoked_machine_comes_in_by_no_code_that_was_made_before(sqlite_world: World) -> None:
     code, other = begin(sqlite_world), begin(sqlite_world, OTHER_DEVICE)
-    sqlite_world.database.transact(enrolment.revoke, DEVICE, sqlite_world.now)
+    sqlite_world.database.transact(CODES.revoke, DEVICE, sqlite_world.now)
     assert redeem(sqlite_world, code) is None
     assert redeem(sqlite_world, other) is not None
     assert redeem(sqlite_world, begin(sqlite_world)) is not None
@@ -118,7 +118,8 @@ def test_there_is_none_for_a_machine_called_as_the_cloud_is(sqlite_world: World)
 @pytest.fixture
 def client(sqlite_world: World) -> FlaskClient:
     settings = Settings(
-        secret_key=SECRET_KEY, database_url=str(sqlite_world.database.url), mqtt_url="mqtt://cloud:secret@broker:1883"
+        secret_key=SECRET_KEY, database_url=str(sqlite_world.database.url), mqtt_url="mqtt://cloud:secret@broker:1883",
+        broker_rights="dynamic-security",
     )  # fmt: skip
     return create_app(build(settings, clock=sqlite_world.clock)).test_client()
 
@@ -145,7 +146,7 @@ def test_over_http_a_code_outlives_the_secret_key_while_that_is_listed(sqlite_wo
 def a_client_that_sends(authority: Path, world: World) -> FlaskClient:
     settings = Settings(
         secret_key=SECRET_KEY, database_url=str(world.database.url), mqtt_url="mqtts://broker",
-        machines_mqtt_ca=str(authority),
+        machines_mqtt_ca=str(authority), broker_rights="dynamic-security",
     )  # fmt: skip
     return create_app(build(settings, clock=world.clock)).test_client()
 
