@@ -34,8 +34,10 @@ _LEFT = select(_former).where(
     _former.c.scenario == bindparam("scenario"),
     _former.c.account_id == bindparam("account_id"),
 )
-_OF_ACCOUNT = select(_credentials).where(_credentials.c.account_id == bindparam("account_id"))
-_LEFT_ACCOUNT = select(_former).where(_former.c.account_id == bindparam("account_id"))
+_OF_ACCOUNT, _LEFT_ACCOUNT = (
+    select(known).where(known.c.account_id == bindparam("account_id"), known.c.scenario == bindparam("scenario"))
+    for known in (_credentials, _former)
+)
 MOST_ALIKE = 50
 """Accounts of one id that are looked at: as many merchants, of whom the platform makes each."""
 
@@ -123,11 +125,11 @@ class ProviderClients:
             except NoCredential as error:
                 log.error("%s", error)
 
-    def of_account(self, account_id: str, scenario: str = "") -> Provider | None:
+    def of_account(self, account_id: str, scenario: str) -> Provider | None:
         """The client of a shop by the provider's own id of it; None when it is nobody's here."""
-        wanted = {"account_id": account_id}
-        known: Known | None = self._read(Credential, _among(_OF_ACCOUNT, scenario), wanted)
-        known = known or self._read(FormerCredential, _among(_LEFT_ACCOUNT, scenario), wanted)
+        wanted = {"account_id": account_id, "scenario": scenario}
+        known: Known | None = self._read(Credential, _OF_ACCOUNT, wanted)
+        known = known or self._read(FormerCredential, _LEFT_ACCOUNT, wanted)
         return self._client(known) if known is not None else None
 
     def unreadable(self) -> frozenset[Account]:
@@ -169,8 +171,8 @@ class ProviderClients:
         return plain(kind, found) if found is not None else None
 
     def _read_alike(self, kind: type[Row], asked: Select[Any], account_id: str, scenario: str) -> list[Row]:
-        few = _among(asked, scenario).order_by(asked.selected_columns.merchant_id).limit(MOST_ALIKE)
-        return [plain(kind, found) for found in self._database.look(few, {"account_id": account_id})]
+        few, wanted = asked.order_by(asked.selected_columns.merchant_id).limit(MOST_ALIKE), {"account_id": account_id}
+        return [plain(kind, found) for found in self._database.look(few, wanted | {"scenario": scenario})]
 
     def _client(self, credential: Known) -> Provider:
         """Made anew for another version or a secret locked anew: an account entered again begins at version 1 again."""
@@ -190,8 +192,3 @@ class ProviderClients:
             return self._vault.open(credential.secret)
         except SecretUnreadable as error:
             raise NoCredential(f"merchant {credential.merchant_id}: {error}") from error
-
-
-def _among(asked: Select[Any], scenario: str) -> Select[Any]:
-    """Only of one scenario, where it is known."""
-    return asked.where(asked.selected_columns.scenario == scenario) if scenario else asked

@@ -16,6 +16,7 @@ from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.database.due import due, latest
 from cloud.database.transaction import Transaction
+from cloud.fleet.models import PROVIDER_OF
 from cloud.orders import archive, paying
 from cloud.orders.models import Payment
 from cloud.orders.money import PaymentState
@@ -63,24 +64,38 @@ class Unplaced:
     def step(self, now: datetime) -> None:
         """Look at some of what is due."""
         for notification in self._database.transact(self._take, now):
+            whom = self._whom_to_ask(notification)
+            if whom:
+                self._begin(whom, notification, now)
+            else:
+                self._not_ours(notification)
+
+    def _whom_to_ask(self, notification: StoredNotification) -> Sequence[Provider]:
+        """Who opened the payment it names; of what names none of the shop, all at this provider who say it is theirs.
+
+        The shop's id alone says too little: another may have it with an old key, or at another provider.
+        """
+        account_id = notification.account_id
+        payment = self._database.transact(_named, notification.our_payment) if notification.our_payment else None
+        if payment is not None and payment.account_id == account_id:
             try:
-                provider = self._clients.of_account(notification.account_id)
+                return [self._clients.of_payment(payment)]
             except NoCredential as error:
                 log.error("%s", error, extra={"provider_payment": notification.provider_payment_id})
-                provider = None
-            if provider is None:
-                self._not_ours(notification)
-            else:
-                self._begin(provider, notification, now)
+        scenarios = [one for one, provider in PROVIDER_OF.items() if notification.provider in {provider, one}]
+        return [client for one in scenarios for client in self._clients.all_of_account(account_id, one)]
 
-    def _begin(self, provider: Provider, notification: StoredNotification, now: datetime) -> None:
+    def _begin(
+        self, whom: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool = True
+    ) -> None:
+        """Ask the first of them, and the next ones as long as nobody knows it."""
         priority = Priority.NOTIFICATION if notification.our_payment else Priority.UNPLACED
-        permit = self._clients.admission.admit(provider.gate, priority)
+        permit = self._clients.admission.admit(whom[0].gate, priority)
         if isinstance(permit, Refusal):
             wait_s = permit.wait_s if notification.our_payment else max(permit.wait_s, HELD_BACK_S)
             self._database.transact(_look_again, notification.id, now + timedelta(seconds=wait_s))
         else:
-            self._launcher.submit(permit, partial(self._adopt, provider, notification, now))
+            self._launcher.submit(permit, partial(self._adopt, whom, notification, now, all_deny))
 
     @staticmethod
     def _take(tx: Transaction, now: datetime) -> Sequence[StoredNotification]:
@@ -92,15 +107,18 @@ class Unplaced:
             notification.look_at = now + timedelta(seconds=LEASE_S)
         return taken
 
-    def _adopt(self, provider: Provider, notification: StoredNotification, now: datetime) -> Store | None:
+    def _adopt(
+        self, whom: Sequence[Provider], notification: StoredNotification, now: datetime, all_deny: bool
+    ) -> Store | None:
+        provider, others = whom[0], whom[1:]
         outcome = provider.fetch(notification.provider_payment_id)
         if isinstance(outcome, Ok):
             adopted = self._database.transact(self._place, notification.id, outcome.value, provider.shop.account_id)
-            if adopted is not None:
-                return self._check(adopted)
-        elif isinstance(outcome, NotOurs) or _is_old(notification, now):
-            return partial(self._not_ours, notification)
-        return None
+            return self._check(adopted) if adopted is not None else None
+        all_deny = all_deny and isinstance(outcome, NotOurs)
+        if others:
+            return partial(self._begin, others, notification, now, all_deny)
+        return partial(self._not_ours, notification) if all_deny or _is_old(notification, now) else None
 
     def _not_ours(self, notification: StoredNotification) -> None:
         facts = {"provider_payment": notification.provider_payment_id}
@@ -110,9 +128,8 @@ class Unplaced:
     def _place(self, tx: Transaction, notification_id: int, facts: PaymentFacts, account_id: str) -> Payment | None:
         """The payment it turned out to be, taken to be asked about. `account_id` is whose answer this is."""
         now = self._clock()
-        archive.bring_back_payments(tx, [facts.metadata.get("payment", "")])
+        payment = _named(tx, facts.metadata.get("payment", ""))
         told = tx.session.get_one(StoredNotification, notification_id)
-        payment = tx.session.get(Payment, facts.metadata.get("payment", ""))
         if payment is not None and payment.account_id != account_id:
             payment = None
         verdict = _verdict(told, facts, payment, now)
@@ -134,6 +151,11 @@ def has_payment(session: Session, named: str) -> bool:
     """Whether what a notification names is a payment of ours."""
     is_here = bool(named) and session.scalar(select(Payment.id).where(Payment.id == named)) is not None
     return is_here or (bool(named) and archive.has_payment(session, named))
+
+
+def _named(tx: Transaction, payment_id: str) -> Payment | None:
+    archive.bring_back_payments(tx, [payment_id])
+    return tx.session.get(Payment, payment_id)
 
 
 def _verdict(told: StoredNotification, facts: PaymentFacts, payment: Payment | None, now: datetime) -> str:

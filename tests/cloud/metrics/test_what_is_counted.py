@@ -92,7 +92,7 @@ def test_what_is_undone_is_not_counted(till: Till) -> None:
 def test_calls_to_a_provider_are_told_by_method_and_outcome(sqlite_till: Till) -> None:
     sqlite_till.failures_allowed = 1
     order_id = sqlite_till.paid()
-    shop = sqlite_till.shops.of_account(ACCOUNT)
+    shop = sqlite_till.shops.of_account(ACCOUNT, "Yookassa")
     assert shop is not None
     found = counted(sqlite_till, CALL)
     assert found["yookassa", "create", "ok"][0] == 1

@@ -129,11 +129,12 @@ def test_a_payment_is_never_asked_for_at_another_shop(sqlite_world: World, shops
 
 def test_a_shop_is_found_by_the_providers_id_of_it(sqlite_world: World, shops: ProviderClients) -> None:
     add_south(sqlite_world)
-    found = shops.of_account("100501")
+    found = shops.of_account("100501", "Yookassa")
     assert found is not None
     assert found is shops.of("south", "Yookassa")[1]
-    assert shops.of_account("") is None
-    assert shops.of_account("999") is None
+    assert shops.of_account("", "Yookassa") is None
+    assert shops.of_account("999", "Yookassa") is None
+    assert shops.of_account("100501", "TBank") is None, "another provider's id"
 
 
 def test_a_secret_nobody_can_read_is_no_credential_and_is_not_told(sqlite_world: World, shops: ProviderClients) -> None:

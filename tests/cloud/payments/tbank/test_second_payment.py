@@ -56,6 +56,26 @@ class TwoPages(ContractTill):
             return session.scalar(select(func.count()).where(Payment.order_id == order_id)) or 0
 
 
+def sells(world: World, merchant_id: str, scenario: str, shop: Shop) -> None:
+    """One more merchant, with a shop that he says is his."""
+
+    def add(tx: Transaction) -> None:
+        secret = world.vault.lock(shop.secret_key)
+        tx.session.add(Merchant(id=merchant_id, name=merchant_id))
+        tx.session.flush()
+        tx.session.add(
+            Credential(merchant_id=merchant_id, scenario=scenario, account_id=shop.account_id, secret=secret)
+        )
+
+    world.database.transact(add)
+
+
+@pytest.fixture(params=["TBank", "Custom"])
+def another(world: World, request: pytest.FixtureRequest) -> None:
+    """Has an account of our terminal's id with another key, and is found before us."""
+    sells(world, "alpha", request.param, Shop(TBankRig.shop.account_id, "no password of the terminal"))
+
+
 @pytest.fixture
 def till(world: World) -> Iterator[TwoPages]:
     rig = TBankRig(world.clock, world)
@@ -142,16 +162,26 @@ def test_one_that_nobody_pays_changes_nothing(till: TwoPages) -> None:
     assert [(told.verdict, told.handled_at is None) for told in till.notifications()] == [("not paid", False)]
 
 
+@pytest.mark.usefixtures("another")
+def test_our_second_is_asked_about_with_our_key_whoever_else_has_the_terminal(till: TwoPages) -> None:
+    till.one_stage()
+    order_id = till.paid()
+    second = till.second(order_id)
+    till.rig.buyer_pays(second)
+    till.tell_of(second)
+    till.work(3600)
+    assert till.rig.money(second) == Money(taken=PRICE, returned=PRICE)
+
+
+@pytest.mark.usefixtures("another")
+def test_of_a_strangers_payment_all_are_asked_whose_terminal_it_may_be(till: TwoPages) -> None:
+    till.tell_of(till.stranger())
+    assert [notification.verdict for notification in till.notifications()] == ["no such payment"]
+
+
 def test_another_merchants_terminal_adds_nothing_to_our_order(till: TwoPages) -> None:
     other = till.rig.other_shop
-
-    def south_sells_too(tx: Transaction) -> None:
-        secret = till.world.vault.lock(other.secret_key)
-        tx.session.add(Merchant(id="south", name="ООО Юг"))
-        tx.session.flush()
-        tx.session.add(Credential(merchant_id="south", scenario="TBank", account_id=other.account_id, secret=secret))
-
-    till.world.database.transact(south_sells_too)
+    sells(till.world, "south", "TBank", other)
     order_id = till.open()
     theirs = till.second(order_id, other)
     till.rig.buyer_pays(theirs)
