@@ -157,6 +157,8 @@ class Checkout:
             raise Refusal(503, "no_payment", "the payment provider refuses this merchant's key")
         if payment.state in {"creating", "pending"}:
             raise Refusal(503, "in_progress", "the payment is being opened, try again in a moment")
+        if payment.state == "canceled":  # after an answer that was lost, or by the provider meanwhile
+            raise Refusal(503, "in_progress", "the payment was cancelled, press again for a new one")
         raise Refusal(409, "already_paid", "the order has been paid")
 
     @staticmethod

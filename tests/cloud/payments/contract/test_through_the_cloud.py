@@ -125,6 +125,19 @@ def test_a_lost_create_ends_with_an_order_that_can_be_paid(till: ContractTill) -
 
 
 @pytest.mark.usefixtures("opens_by_call")
+def test_who_presses_again_after_a_lost_create_is_not_told_that_he_has_paid(till: ContractTill) -> None:
+    order_id = till.world.scan()
+    till.rig.wire.trouble(Trouble.RESET, after=True)
+    presses = [till.press(order_id) for _ in range(3)]
+    assert {answer.get_json()["error"]["code"] for answer in presses if answer.status_code != 200} == {"in_progress"}
+    assert presses[-1].status_code == 200
+    till.rig.buyer_pays(till.provider_payment_id(order_id))
+    till.tell(order_id)
+    till.work()
+    assert till.world.status(order_id) == Status.PAID
+
+
+@pytest.mark.usefixtures("opens_by_call")
 @pytest.mark.parametrize("is_done", [False, True], ids=["nothing was opened", "it was opened"])
 def test_an_opening_unanswered_to_its_orders_end_is_looked_up_and_no_persons(
     till: ContractTill, is_done: bool, caplog: pytest.LogCaptureFixture
