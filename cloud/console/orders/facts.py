@@ -54,15 +54,11 @@ def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRo
     """What the verdict rests on."""
     status, paid = Status(order.status), [as_paid_for(payment) for payment in payments]
     dues = owed(status, paid, Wish(given_back=order.given_back))
-    owed_back = {due.payment_id for due in dues if due.task in RETURNS}
-    back = [row for row in tasks if row.task in RETURNS]
-    open_ones = [row for row in back if row.settled_at is None]
-    returning = Returning(
-        is_open=bool(open_ones),
-        has_begun=any(may_be_done(row) for row in open_ones),
-        refusals=max((_refusals(row, back) for row in open_ones), default=0),
-        is_for_person=any(row.verdict in FOR_A_PERSON and row.subject in owed_back for row in back),
-    )
+    owed_back = {due.payment_id: due.amount for due in dues if due.task in RETURNS}
+    by_payment: dict[str, list[OutboxRow]] = defaultdict(list)
+    for row in tasks:
+        if row.task in RETURNS:
+            by_payment[row.subject].append(row)
     return Facts(
         status=status,
         price=order.price,
@@ -72,15 +68,26 @@ def facts_of(order: Order, payments: Sequence[Payment], tasks: Sequence[OutboxRo
         waits_for_person=order.waits_for_person,
         is_free=order.opened_by == FREE,
         payments=paid,
-        returning=returning,
+        returning={
+            payment_id: _returning(rows, owed_back.get(payment_id, 0)) for payment_id, rows in by_payment.items()
+        },
         finished_at=order.finished_at,
         money_at=max((move.at for move in moves), default=None),
         returns_at=order.return_after,
     )
 
 
-def _refusals(of: OutboxRow, tasks: Sequence[OutboxRow]) -> int:
-    return refusals(row.verdict for row in tasks if (row.subject, row.task) == (of.subject, of.task))
+def _returning(tasks: Sequence[OutboxRow], kopecks: int) -> Returning:
+    """Of one payment's returns: what becomes of the `kopecks` that are owed."""
+    open_ones = [row for row in tasks if row.settled_at is None]
+    refused = (refusals(row.verdict for row in tasks if row.task == one.task) for one in open_ones)
+    return Returning(
+        is_open=bool(open_ones),
+        has_begun=any(may_be_done(row) for row in open_ones),
+        refusals=max(refused, default=0),
+        is_for_person=kopecks > 0 and any(row.verdict in FOR_A_PERSON for row in tasks),
+        kopecks=kopecks or max((row.amount for row in open_ones), default=0),
+    )
 
 
 def _by_order(session: Session, kind: Any, ids: list[str]) -> dict[str, list[Any]]:

@@ -157,5 +157,5 @@ def _read(desk: Desk, order_id: str) -> WholeOrder:
 
 def _is_moving(whole: WholeOrder) -> bool:
     """Whether the page looks again by itself."""
-    open_request = whole.open_request is not None or whole.facts.returning.is_open
+    open_request = whole.open_request is not None or any(one.is_open for one in whole.facts.returning.values())
     return open_request or Status(whole.order.status) not in FINAL

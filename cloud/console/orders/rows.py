@@ -18,6 +18,7 @@ from cloud.orders import archive
 from cloud.orders.archive import ArchivedOrder
 from cloud.orders.claims import UNRESOLVED, Claim
 from cloud.orders.models import NOT_POURED, Order, Payment
+from cloud.orders.money import PaymentState
 from cloud.orders.pour_again import FREE
 from cloud.orders.states import SEEN_POURED, STILL_OPEN, UNOBSERVED, Status, values_of
 
@@ -79,6 +80,8 @@ class Row:
     status: str
     reason: str
     is_returned: bool
+    is_to_be_returned: bool
+    """A person has decided so, or a call may be on its way; nothing is back."""
     is_free: bool
     is_test: bool
     has_claim: bool
@@ -163,12 +166,17 @@ def rows_of(session: Session, scope: Scope, order_ids: list[str]) -> Listed[Row]
     return Listed([_row(row) for row in session.execute(query)])
 
 
+_WENT_BACK = exists().where(
+    Payment.order_id == Order.id, Order.goodwill,
+    or_(Payment.refunded > 0, and_(Payment.state == PaymentState.CANCELED.value, Payment.paid_at.is_not(None))),
+)  # fmt: skip
+"""Of a poured order money is back, or its hold was let go."""
 _COLUMNS: tuple[Any, ...] = (
     Order.id.label("id"), Order.created_at.label("at"), Order.merchant_id, Order.device_uuid, Device.location,
     Device.zone,
     Order.drink_name, Order.size, Order.price, Order.status, Order.reason, Order.stage, Order.uncertain,
     Order.waits_for_person, Order.goodwill, Order.given_back, Order.is_test, Order.opened_by,
-    exists().where(Claim.order_id == Order.id, text(UNRESOLVED)).label("has_claim"),
+    exists().where(Claim.order_id == Order.id, text(UNRESOLVED)).label("has_claim"), _WENT_BACK.label("went_back"),
 )  # fmt: skip
 
 
@@ -211,5 +219,6 @@ def _row(row: Any) -> Row:
         status = "waits" if row.waits_for_person else "uncertain"
     return Row(
         row.id, row.at, row.merchant_id, row.device_uuid, row.location, row.zone, row.drink_name, row.size, row.price,
-        status, row.reason, row.goodwill or row.given_back > 0, row.opened_by == FREE, row.is_test, row.has_claim,
+        status, row.reason, row.went_back, not row.went_back and (row.goodwill or row.given_back > 0),
+        row.opened_by == FREE, row.is_test, row.has_claim,
     )  # fmt: skip

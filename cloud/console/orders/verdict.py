@@ -3,7 +3,7 @@
 "Poured" is never said without the machine's word, "back" never without the provider's (promise 6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -39,18 +39,32 @@ class MoneyIs(StrEnum):
     PART = "part"
     STUCK = "stuck"
     """It should go back, and does not."""
+    PART_RETURNING = "part_returning"
+    PART_STUCK = "part_stuck"
+    SECOND_RETURNING = "second_returning"
+    """The drink's own stays where it is; what another payment brought goes back."""
+    SECOND_STUCK = "second_stuck"
+
+
+_STUCK = frozenset({MoneyIs.STUCK, MoneyIs.PART_STUCK, MoneyIs.SECOND_STUCK})
 
 
 @dataclass(frozen=True)
 class Returning:
-    """The calls that give the money back, in short."""
+    """The calls that give the money of one payment back, in short."""
 
     is_open: bool = False
     has_begun: bool = False
     refusals: int = 0
-    """How often the provider refused one that is still to be made: of the payment it refused most."""
+    """How often the provider refused one that is still to be made."""
     is_for_person: bool = False
     """A person is to make one where we cannot."""
+    kopecks: int = 0
+    """So much is still to go back."""
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.refusals >= REFUSALS_FOR_A_PERSON or self.is_for_person
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,8 @@ class Facts:
     waits_for_person: bool = False
     is_free: bool = False
     payments: Sequence[PaidFor] = field(default=())
-    returning: Returning = Returning()
+    returning: Mapping[str, Returning] = field(default_factory=dict)
+    """By payment: of those of which money goes back, or should."""
     finished_at: datetime | None = None
     money_at: datetime | None = None
     """When its money moved last."""
@@ -114,19 +129,28 @@ def money_is(facts: Facts) -> MoneyIs:
 
 
 def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
-    returning, pays = facts.returning, payment is paying(facts.payments)
-    if returning.refusals >= REFUSALS_FOR_A_PERSON or returning.is_for_person:
-        return MoneyIs.STUCK
+    returning, pays = facts.returning.get(payment.id, Returning()), payment is paying(facts.payments)
+    others, is_part = _of_others(facts, payment), 0 < returning.kopecks < payment.captured - payment.refunded
+    if returning.is_stuck:
+        return MoneyIs.PART_STUCK if is_part else MoneyIs.STUCK
     if pays and facts.waits_for_person:
         return MoneyIs.PERSON
+    if any(other.is_stuck for other in others):
+        return MoneyIs.SECOND_STUCK
     if returning.is_open:
         awaits = pays and facts.returns_at is not None and not returning.has_begun
-        return MoneyIs.WAITING if awaits else MoneyIs.RETURNING
+        return MoneyIs.WAITING if awaits else MoneyIs.PART_RETURNING if is_part else MoneyIs.RETURNING
+    if any(other.is_open for other in others):
+        return MoneyIs.SECOND_RETURNING
     if payment.refunded:
         return MoneyIs.PART
     if not pays or facts.status in _KEEPS_NOTHING:
         return MoneyIs.STUCK
     return MoneyIs.HELD if payment.state is PaymentState.HELD else MoneyIs.TAKEN
+
+
+def _of_others(facts: Facts, payment: PaidFor) -> list[Returning]:
+    return [returning for payment_id, returning in facts.returning.items() if payment_id != payment.id]
 
 
 def drink_phrase(facts: Facts) -> Phrase:
@@ -153,14 +177,25 @@ def money_phrase(facts: Facts) -> Phrase:
     where = money_is(facts)
     payment = _told_of(facts.payments)
     at = facts.returns_at if where is MoneyIs.WAITING else facts.money_at
-    return Phrase(f"orders.money.{where.value}", at=at, kopecks=_kopecks(where, payment) if payment is not None else 0)
+    return Phrase(f"orders.money.{where.value}", at=at, kopecks=_kopecks(facts, where, payment))
 
 
-def _kopecks(where: MoneyIs, payment: PaidFor) -> int:
+def _kopecks(facts: Facts, where: MoneyIs, payment: PaidFor | None) -> int:
     """Of a hold a part may be taken (in the provider's cabinet): what came is told, not the price."""
-    if where is MoneyIs.PART:
-        return payment.refunded
-    return payment.captured if where is MoneyIs.TAKEN else payment.amount
+    if payment is None:
+        return 0
+    match where:
+        case MoneyIs.PART:
+            return payment.refunded
+        case MoneyIs.TAKEN:
+            return payment.captured
+        case MoneyIs.PART_RETURNING | MoneyIs.PART_STUCK:
+            return facts.returning[payment.id].kopecks
+        case MoneyIs.SECOND_RETURNING | MoneyIs.SECOND_STUCK:
+            is_stuck = where is MoneyIs.SECOND_STUCK
+            return sum(other.kopecks for other in _of_others(facts, payment) if other.is_stuck == is_stuck)
+        case _:
+            return payment.amount
 
 
 def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
@@ -174,7 +209,7 @@ def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
 
 
 def _light(facts: Facts, where: MoneyIs) -> Light:
-    if where in {MoneyIs.STUCK, MoneyIs.PERSON} or (where is MoneyIs.PART and facts.status in _KEEPS_NOTHING):
+    if where in _STUCK | {MoneyIs.PERSON} or (where is MoneyIs.PART and facts.status in _KEEPS_NOTHING):
         return "bad"
     if facts.status is Status.MAKE_FAILED:
         return "warn"

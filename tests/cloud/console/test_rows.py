@@ -11,10 +11,13 @@ from cloud.console.orders.query import Query, parse
 from cloud.console.orders.rows import Chip, Filters, listed, named, numbered
 from cloud.console.shell.paging import PAGE, Key
 from cloud.fleet.zones import DEFAULT
-from cloud.orders import archive, operator_actions
+from cloud.orders import archive, operator_actions, outbox
 from cloud.orders.money import PaymentState
+from cloud.orders.outbox import Claim
+from cloud.orders.owed_tasks import settle_money
 from cloud.orders.rules import Rules
 from cloud.orders.states import Status
+from cloud.orders.tasks import Lane
 from protocol.reasons import Result
 from tests.cloud.database.test_indexes import listening
 from tests.cloud.orders.test_operator_actions import poured, silent
@@ -138,3 +141,24 @@ def test_no_page_reads_every_order_there_ever_was(world: World) -> None:
         for chip in (Chip.NOW, Chip.WAITS):
             listed(session, NORTH, Filters(chip), None, world.now)
     assert "ix_orders_merchant" not in plans.text  # nor every order the merchant ever had
+
+
+@pytest.mark.both_databases
+def test_returned_is_said_only_of_what_is_back(world: World) -> None:
+    """Regression: it was from the decision on, and for ever of a return that the provider refused."""
+    by_page, let_go = poured(world), world.bring_to(Status.SUCCESSFUL)
+    assert set(badges(world).values()) == {(False, False)}
+    world.database.transact(operator_actions.give_back, by_page, 2000, "op@example.org", "sour", world.now)
+    assert badges(world) == {by_page: (False, True), let_go: (False, False)}
+    world.database.transact(outbox.claim, Lane.PROVIDER, world.now, Claim("till", 60))
+    world.in_docket(by_page, settle_money, world.now)
+    assert badges(world)[by_page] == (False, True), "nobody knows yet whether it is back"
+    world.refunded(world.payment(by_page).id, amount=2000)
+    world.tell(world.payment(let_go).id, PaymentState.CANCELED)
+    assert badges(world) == {by_page: (True, False), let_go: (True, False)}
+
+
+def badges(world: World) -> dict[str, tuple[bool, bool]]:
+    with world.database.read() as session:
+        found = listed(session, NORTH, Filters(Chip.ALL), None, world.now).items
+        return {row.id: (row.is_returned, row.is_to_be_returned) for row in found}

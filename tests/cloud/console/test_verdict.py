@@ -57,6 +57,8 @@ RETURNS = {
     "begun": Returning(is_open=True, has_begun=True),
     "refused": Returning(is_open=True, has_begun=True, refusals=3),
     "by hand": Returning(is_for_person=True),
+    "a part": Returning(is_open=True, kopecks=2000),
+    "a part refused": Returning(is_open=True, has_begun=True, refusals=3, kopecks=2000),
 }
 OUTCOMES = {
     "plain": {},
@@ -74,9 +76,16 @@ EVERY = list(itertools.product(Status, PAYMENTS, RETURNS, OUTCOMES))
 
 
 def facts(status: Status, payments: str = "taken", returning: str = "none", outcome: str = "plain") -> Facts:
-    whole = Facts(status, PRICE, payments=PAYMENTS[payments], returning=RETURNS[returning], finished_at=NOW,
+    whole = Facts(status, PRICE, payments=PAYMENTS[payments], returning={"p": RETURNS[returning]}, finished_at=NOW,
                   money_at=NOW)  # fmt: skip
     return replace(whole, **OUTCOMES[outcome])  # type: ignore[arg-type]  # a table of fields
+
+
+def twice_paid(returning: str) -> Facts:
+    """The first pays for the drink, the money of the other goes back."""
+    first, second = paid(PaymentState.CAPTURED, PRICE), paid(PaymentState.CAPTURED, 2000, problem="amount")
+    both = [first, replace(second, id="second")]
+    return replace(facts(Status.SUCCESSFUL), payments=both, returning={"second": RETURNS[returning]})
 
 
 def said(of: Facts, language: str = "ru") -> str:
@@ -214,11 +223,33 @@ def test_what_was_refused_before_is_not_held_against_the_next_return(
     assert (page_says(world, order_id), listed(world)) == (MoneyIs.STUCK, {row.subject: Next.PERSON})
 
 
+def test_a_part_or_another_payment_on_its_way_back_is_not_told_as_all_the_money(sqlite_world: World) -> None:
+    """Regression: of 20 roubles that went back, and of a second payment, "the money is on its way back" was told."""
+    world, in_part = sqlite_world, sqlite_world.bring_to(Status.SUCCESSFUL, ONE_STAGE)
+    ask_back(world, in_part, 2000)
+    assert page_says(world, in_part) is MoneyIs.PART_RETURNING
+    refuse(world, in_part, BY_HAND)
+    assert page_says(world, in_part) is MoneyIs.PART_STUCK
+    order_id = world.scan()
+    second = world.start(order_id, ONE_STAGE)
+    world.tell(second, PaymentState.CANCELED)
+    world.tell(world.start(order_id, ONE_STAGE), PaymentState.CAPTURED)
+    world.clock.advance(60)
+    world.publish(order_id)
+    world.report(order_id, Result.DONE)
+    world.tell(second, PaymentState.CAPTURED)
+    assert page_says(world, order_id) is MoneyIs.SECOND_RETURNING
+    refuse(world, order_id, BY_HAND)
+    assert page_says(world, order_id) is MoneyIs.SECOND_STUCK
+    world.refunded(second)
+    assert page_says(world, order_id) is MoneyIs.TAKEN
+
+
 def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> None:
     without_a_drink = [case for case in EVERY if case[0] in {Status.NOT_PAID, Status.FAILED, Status.MAKE_FAILED}]
     for case in without_a_drink:
         of = facts(*case)
-        goes_back = case[2] in {"open", "begun"} and not (of.waits_for_person and paying(of.payments))
+        goes_back = case[2] in {"open", "begun", "a part"} and not (of.waits_for_person and paying(of.payments))
         if owed(of.status, of.payments) and not goes_back:
             assert verdict(of).light == "bad", case
 
@@ -267,6 +298,26 @@ def test_the_page_speaks_of_the_money_that_is_still_here(sqlite_world: World) ->
             facts(Status.SUCCESSFUL, "taken in part"),
             "Автомат налил напиток в 12:04; 100\u00a0₽ получены.",
             "The machine poured the drink at 12:04; 100\u00a0₽ were received.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, "taken", "a part"),
+            "Автомат налил напиток в 12:04; возвращается часть денег, 20\u00a0₽.",
+            "The machine poured the drink at 12:04; 20\u00a0₽ of the money are on their way back.",
+        ),
+        (
+            facts(Status.SUCCESSFUL, "taken", "a part refused"),
+            "Автомат налил напиток в 12:04; часть денег, 20\u00a0₽, не возвращается, нужен человек.",
+            "The machine poured the drink at 12:04; 20\u00a0₽ of the money do not go back, a person is needed.",
+        ),
+        (
+            twice_paid("a part"),
+            "Автомат налил напиток в 12:04; 20\u00a0₽ второго платежа возвращаются.",
+            "The machine poured the drink at 12:04; 20\u00a0₽ of a second payment are on their way back.",
+        ),
+        (
+            twice_paid("a part refused"),
+            "Автомат налил напиток в 12:04; 20\u00a0₽ второго платежа не возвращаются, нужен человек.",
+            "The machine poured the drink at 12:04; 20\u00a0₽ of a second payment do not go back, a person is needed.",
         ),
         (
             facts(Status.SUCCESSFUL, outcome="seen"),
