@@ -66,11 +66,8 @@ class Trial:
         yield "the settings are the user's to read", self.has_settings(), self.hand_over_settings
         yield "the broker's certificate, by an authority of your own", self.is_certified(), self.certify
         yield "the broker", is_there(RIGHTS) and self.broker_is_ours(), self.set_up_broker
-        yield (
-            "the cloud's programs",
-            self.is_installed() and self.has_units() and is_active(*programs()),
-            self.start_cloud,
-        )
+        runs = self.is_installed() and self.has_units() and is_active(*programs())
+        yield "the cloud's programs", runs, self.start_cloud
         yield "Caddy", is_there(CADDYS_SITE) and is_active("caddy"), self.set_up_caddy
         yield f"the service answers at {self.url}", False, self.wait_ready
         yield f"the first user, {self.email}", self.has_owner(), self.make_owner
@@ -198,10 +195,8 @@ class Trial:
         self.do("systemctl", "restart", "mosquitto")
 
     def has_units(self) -> bool:
-        return all(
-            is_there(UNITS / unit.name) and (UNITS / unit.name).read_bytes() == unit.read_bytes()
-            for unit in shipped_units()
-        )
+        pairs = [(unit, UNITS / unit.name) for unit in shipped_units()]
+        return all(is_there(ours) and ours.read_bytes() == unit.read_bytes() for unit, ours in pairs)
 
     def start_cloud(self) -> None:
         for unit in shipped_units():
@@ -229,9 +224,7 @@ class Trial:
         until = time.monotonic() + READY_WITHIN_S
         while not answers_200("http://127.0.0.1:8080/ready"):
             if time.monotonic() > until:
-                sys.exit(
-                    "The service does not get ready: journalctl -u coffee-cloud-web -u coffee-cloud-worker -u mosquitto"
-                )
+                sys.exit("The service does not get ready: journalctl -u 'coffee-cloud-*' -u mosquitto")
             time.sleep(0.5)
 
     def has_owner(self) -> bool:
@@ -244,16 +237,17 @@ class Trial:
 
     # How they are done
 
-    def do(self, *words: object) -> None:
-        """Run it, or show it."""
+    def do(self, *words: object) -> str:
+        """Run it, or show it; what it says."""
         command = [str(word) for word in words]
         if self.is_dry:
             print(f"      {shlex.join(command)}")
-            return
+            return ""
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{shlex.join(command)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def write(self, file: Path, text: str, mode: int, *, owner: str = "root", group: str = "root") -> None:
         """Never readable by others meanwhile; what is in it is not shown."""
@@ -268,14 +262,7 @@ class Trial:
 
     def coffee_cloud(self, *words: str) -> str:
         """What the program says, run as its own user."""
-        command = as_coffee_cloud(*words)
-        if self.is_dry:
-            print(f"      {shlex.join(command)}")
-            return ""
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"coffee-cloud {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        return self.do(*as_coffee_cloud(*words))
 
     def farewell(self) -> str:
         password = self.link or f"coffee-cloud user reset {self.email}, when you have none"
@@ -323,9 +310,20 @@ def fingerprint() -> str:
 
 
 def as_coffee_cloud(*words: str) -> "list[str]":
-    """A command by hand, as docs/operations.md has it."""
-    there = ["sh", "-c", f'cd {STATE} && exec "$@"', "sh"]
-    return ["sudo", "-u", "coffee-cloud", *there, str(PROGRAM / "bin/coffee-cloud"), *words]
+    """A command by hand, as docs/operations.md has it: by systemd where secrets are credentials."""
+    how = ["sudo", "-u", "coffee-cloud", "sh", "-c", f'cd {STATE} && exec "$@"', "sh"]
+    if loaded := credentials():
+        place = [f"WorkingDirectory={STATE}", f"EnvironmentFile={ETC}/cloud.env"]
+        given = [word for each in ("User=coffee-cloud", "UMask=0077", *place, *loaded) for word in ("-p", each)]
+        how = ["systemd-run", "--pipe", "--wait", "--collect", "--quiet", *given]
+    return [*how, str(PROGRAM / "bin/coffee-cloud"), *words]
+
+
+def credentials() -> "list[str]":
+    """What the drop-in for secrets loads, the worker's before others; nothing where there is none."""
+    drop_in = max(UNITS.glob("coffee-cloud-*.service.d/credentials.conf"), default=None)
+    lines = drop_in.read_text(encoding="utf-8").splitlines() if drop_in is not None else []
+    return [line.strip() for line in lines if line.startswith("LoadCredential=")]
 
 
 def is_installed(package: str) -> bool:
@@ -376,9 +374,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="trial", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--domain", required=True, help="the name under which buyers and machines reach this host")
     parser.add_argument("--email", required=True, help="of the first user, an admin of the platform")
-    parser.add_argument(
-        "--database", choices=["postgresql", "sqlite"], default="postgresql", help="sqlite: to look at it"
-    )
+    kinds = ["postgresql", "sqlite"]
+    parser.add_argument("--database", choices=kinds, default="postgresql", help="sqlite: to look at it")
     parser.add_argument("--plain-http", action="store_true", help="no certificate: only in a network of your own")
     parser.add_argument("--dry-run", action="store_true", help="show every step, change nothing")
     wishes = parser.parse_args()

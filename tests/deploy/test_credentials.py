@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloud.settings import Settings
-from tests.deploy.shipped import DEPLOY, INSTALLED_IN, PROGRAMS, ROOT, directives
+from tests.deploy.shipped import DEPLOY, INSTALLED_IN, PROGRAMS, ROOT, directives, trial
 from tests.real_parts import missing
 from tests.shell import Shell, blocks, section
 
@@ -149,6 +150,14 @@ def test_a_command_by_hand_has_the_secrets_that_the_units_have(host: Host) -> No
     host.run(by_hand, "coffee_cloud backup a.backup && coffee_cloud restore --check a.backup")
     with pytest.raises(AssertionError, match="ended with 1"):
         host.run(by_hand, "coffee_cloud revoke nobody")
+
+
+def test_the_trial_has_the_secrets_that_the_units_have(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it ended with "Settings are wrong" on a new host, and added the first user again on an old one."""
+    module = trial()
+    monkeypatch.setattr(module, "UNITS", host.etc.parent / "units")
+    host.run(*(shlex.join(module.as_coffee_cloud(*words)) for words in (["migrate"], ["user", "add", "o@a.example"])))
+    assert "o@a.example" in host.run(shlex.join(module.as_coffee_cloud("user", "list")))
 
 
 def test_the_secret_key_is_changed_where_it_is_a_credential(host: Host) -> None:
