@@ -78,6 +78,11 @@ class Trial:
         is_sqlite = any(line.startswith("COFFEE_DATABASE_URL=sqlite") for line in told)
         if told and (f"COFFEE_PUBLIC_URL={self.url}" not in told or is_sqlite != self.on_sqlite):
             return f"{ETC}/cloud.env has another address or database, and is not changed: edit it, or ask for the same"
+        if told and f"COFFEE_MACHINES_MQTT_CA={ETC}/broker-ca.crt" not in told and not is_there(SERVER_CERTIFICATE):
+            place = SERVER_CERTIFICATE.parent
+            return (
+                f"by {ETC}/cloud.env machines trust another authority: bring its server.crt and server.key to {place}"
+            )
         return ""
 
     def run(self) -> None:

@@ -154,6 +154,25 @@ def test_the_key_of_an_authority_is_never_written_over(tmp_path: Path, monkeypat
     assert written == [tmp_path / "server.key"]
 
 
+@pytest.mark.parametrize("authority", ["", "COFFEE_MACHINES_MQTT_CA=/etc/coffee-relay/company-ca.crt\n"])
+def test_no_authority_is_made_where_machines_trust_another(
+    authority: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: on a new host the broker had a certificate that no machine believed."""
+    module = trial()
+    monkeypatch.setattr(module, "ETC", tmp_path)
+    monkeypatch.setattr(module, "SERVER_CERTIFICATE", tmp_path / "server.crt")
+    env, moved = tmp_path / "cloud.env", a_trial(module, dry_run=False)
+    assert not moved.contradiction(), "a fresh host"
+    env.write_text(f"COFFEE_PUBLIC_URL=http://shop.example\n{authority}")
+    assert "server.crt" in moved.contradiction()
+    (tmp_path / "server.crt").touch()
+    assert not moved.contradiction()
+    (tmp_path / "server.crt").unlink()
+    env.write_text(f"COFFEE_PUBLIC_URL=http://shop.example\nCOFFEE_MACHINES_MQTT_CA={tmp_path}/broker-ca.crt\n")
+    assert not moved.contradiction(), "its own authority, which was brought"
+
+
 def test_settings_that_were_brought_are_handed_over_and_not_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
