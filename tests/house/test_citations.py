@@ -1,5 +1,5 @@
 """What code and documents cite stands in this repository: each document, each numbered section and title in it, each
-link and picture.
+link and picture. Each command in a document is shown with all that it must be told.
 """
 
 import re
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import click
+
+from cloud.cli import main
+
 ROOT = Path(__file__).parents[2]
 CITING = ("*.py", "*.md", "*.toml", "*.html", "*.js", "*.css", "*.conf", "*.yml", "*.service", "*.example", "Makefile")
 DOCUMENT = re.compile(r"(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)\b(?: (\d+(?:\.\d+)*(?:(?:, | and )\d+(?:\.\d+)*)*))?")
@@ -15,6 +19,7 @@ TITLED = re.compile(r'(?<![\w./-])((?:[\w-]+/)*[\w-]+\.md)`?,\s+"([^"]+)"')
 BARE = re.compile(r"(?<=\s)\((\d+(?:\.\d+)+)(?:, \w+ \d+)?\)")
 """A section of nobody knows what: `(2.6)`, `(1.9, rule 3)`."""
 NUMBERED = re.compile(r"\b(promise|mistake)s? (\d+)\b(?! broken)", re.IGNORECASE)
+SHOWN = re.compile(r"(?:`| {3,}|^)coffee[-_]cloud ([^`#\n]+)", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 
 
@@ -101,3 +106,20 @@ def test_every_link_leads_somewhere_and_every_picture_is_there() -> None:
             if not place.exists() or (anchor and place.suffix == ".md" and anchor not in anchors(place)):
                 lost.append(f"{path.relative_to(ROOT)}: {target}")
     assert not lost
+
+
+def test_every_command_that_is_shown_with_arguments_has_the_options_it_needs() -> None:
+    shown = [(path, told) for path in citing("*.md") for told in SHOWN.findall(text(path))]
+    assert len(shown) > 100
+    assert not [(path.name, told) for path, told in shown if not is_whole(told.split())]
+
+
+def is_whole(words: list[str]) -> bool:
+    """Whether there is such a command, and nothing that it must be told is left out; one that is only named is."""
+    command: click.Command | None = main
+    while isinstance(command, click.Group) and words and words[0] != "--help":
+        command, words = command.get_command(click.Context(command), words[0]), words[1:]
+    if command is None:
+        return False
+    options = [each for each in command.params if isinstance(each, click.Option) and each.required]
+    return not words or all(set(each.opts) & set(words) for each in options)
