@@ -90,6 +90,11 @@ def opened(content: bytes, keys: Iterable[str]) -> Manifest:
     return manifest
 
 
+def machines_of(content: bytes) -> list[str]:
+    """Whom alone a bundle that was opened once is made for; nobody named is everybody."""
+    return bundle.manifest_of(bundle.split(content).signed).machines
+
+
 def public_key(text: str) -> Ed25519PublicKey:
     """Raises `ValueError`."""
     return Ed25519PublicKey.from_public_bytes(b64decode(text, validate=True))

@@ -95,12 +95,13 @@ def add(tx: Transaction, bundle: bytes, keys: Sequence[str], by: str, now: datet
 def start(tx: Transaction, plan: Plan, by: str, now: datetime) -> Turned:
     """Begin; the machines are dealt to the waves now. Raises `CannotRelease`, `waves.BadWaves`."""
     _one_at_a_time(tx)
-    if tx.session.get(Release, plan.version) is None:
+    release = tx.session.get(Release, plan.version)
+    if release is None:
         raise CannotRelease("no_such_version", f"there is no {plan.version}: `coffee-cloud release add`", plan.version)
     if (other := going_on(tx.session)) is not None:
         words = f"{other.version} is {other.state}: stop it first, or `release resume` it"
         raise CannotRelease("another_goes_on", words, other.version)
-    machines = _in_turn(tx.session, plan)
+    machines = _in_turn(tx.session, plan, bundling.machines_of(release.bundle))
     if not machines:
         raise CannotRelease("no_machines", "no machine with an agent is meant")
     ends = waves.sizes(plan.waves, len(machines))
@@ -181,14 +182,19 @@ def troubles(session: Session, rollout_id: int, limit: int = 20) -> list[Rollout
     return list(session.scalars(asked.order_by(RolloutMachine.changed_at.desc()).limit(limit)))
 
 
-def _in_turn(session: Session, plan: Plan) -> list[str]:
-    """All meant, in the order they are asked: the named ones as named, then those that are there, dealt by chance."""
+def _in_turn(session: Session, plan: Plan, made_for: Sequence[str]) -> list[str]:
+    """All meant, in the order they are asked: the named ones as named, then those that are there, dealt by chance.
+
+    `made_for`: whom alone the version takes; nobody named is everybody.
+    """
     asked = select(Device.device_uuid, DeviceLive.online).join(
         DeviceLive, DeviceLive.device_uuid == Device.device_uuid, isouter=True
     )
     asked = asked.where(Device.control == Control.AGENT.value, standing.in_service())
     if plan.merchant_id:
         asked = asked.where(Device.merchant_id == plan.merchant_id)
+    if made_for:
+        asked = asked.where(Device.device_uuid.in_(made_for))
     found = {device_uuid: bool(online) for device_uuid, online in session.execute(asked)}
     if unknown := [name for name in plan.first if name not in found]:
         raise CannotRelease("no_such_machine", f"{unknown[0]} is none of these machines, or out of service", unknown[0])

@@ -8,6 +8,7 @@ from cloud.orders.return_rules import Limits, ReturnReason
 from cloud.releases.models import Release
 from protocol.reasons import Result
 from tests.cloud.console.building import Console
+from tests.cloud.releases.fleet import a_bundle
 from tests.cloud.worlds import ONE_STAGE, World
 
 
@@ -30,7 +31,9 @@ def a_release(console: Console, version: str = "0.2.0") -> str:
     now = console.clock.now
 
     def add(tx: Transaction) -> None:
-        kept = Release(version=version, size=4, sha256="0" * 64, bundle=b"file", added_at=now, added_by="cli:anna")
+        kept = Release(
+            version=version, size=4, sha256="0" * 64, bundle=a_bundle(version), added_at=now, added_by="cli:anna"
+        )
         tx.session.merge(kept)
 
     console.cloud.database.transact(add)

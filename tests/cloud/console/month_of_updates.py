@@ -11,6 +11,7 @@ from cloud.fleet.models import DeviceLive
 from cloud.releases import rollouts
 from cloud.releases.models import Release, Rollout, RolloutMachine, RolloutState, Step
 from cloud.releases.rollouts import Plan
+from tests.cloud.releases.fleet import a_bundle
 from tests.cloud.worlds import DEVICE, OTHER_DEVICE
 
 BY = "Ирина, платформа"
@@ -25,7 +26,14 @@ def bring_out(tx: Transaction, now: datetime) -> int:
     for version, days in (("1.4.0", 40), (STOPPED, 3), (ON_ITS_WAY, 1)):
         at = now - timedelta(days=days)
         tx.session.add(
-            Release(version=version, size=214_000, sha256="0" * 64, bundle=b"-", added_at=at, added_by="cli:irina")
+            Release(
+                version=version,
+                size=214_000,
+                sha256="0" * 64,
+                bundle=a_bundle(version),
+                added_at=at,
+                added_by="cli:irina",
+            )
         )
     tx.session.flush()
     _rollout(tx, "1.4.0", now - timedelta(days=39), RolloutState.DONE, 1, dict.fromkeys(ORDER, DONE))

@@ -1,7 +1,7 @@
 """Two machines of a fleet that a version is brought to, and what their agents answer."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,8 +30,8 @@ PUBLIC = bundling.public_text(KEY.public_key())
 URL = "https://pay.example.org"
 
 
-def a_bundle(version: str = "0.2.0", key: Ed25519PrivateKey = KEY) -> bytes:
-    signed = bundle.pack(Manifest(version=version, files={}), {})
+def a_bundle(version: str = "0.2.0", key: Ed25519PrivateKey = KEY, machines: Sequence[str] = ()) -> bytes:
+    signed = bundle.pack(Manifest(version=version, files={}, machines=list(machines)), {})
     return bundle.join(key.sign(signed), signed)
 
 

@@ -227,6 +227,19 @@ def test_an_older_rollout_never_goes_on_after_a_newer_one(fleet: Fleet) -> None:
     assert fleet.asked() == []
 
 
+def test_a_version_made_for_one_machine_is_asked_of_that_one_alone(fleet: Fleet) -> None:
+    """Regression: the first wave was any machine, which refused it and stopped the rollout."""
+    database, now = fleet.world.database, fleet.world.now
+    database.transact(rollouts.add, a_bundle("0.3.0", machines=[OTHER_DEVICE, "m-gone"]), [PUBLIC], ANNA, now)
+    with pytest.raises(CannotRelease, match=DEVICE):
+        database.transact(rollouts.start, Plan("0.3.0", first=(DEVICE,)), ANNA, now)
+    database.transact(rollouts.start, Plan("0.3.0"), ANNA, now)
+    fleet.step()
+    fleet.answer(OTHER_DEVICE, AnswerStatus.DONE, version="0.3.0")
+    fleet.step(5)
+    assert fleet.state() == ("done", {OTHER_DEVICE: "done"})
+
+
 def test_of_those_who_begin_at_once_one_does(fleet: Fleet) -> None:
     gate, refused = threading.Barrier(6), list[str]()
 
