@@ -56,7 +56,7 @@ def forget(live: DeviceLive) -> None:
 
     The caller holds the row, and keeps the history of it.
     """
-    live.online, live.state, live.session_id = False, None, ""
+    live.online, live.state, live.session_id, live.sessions = False, None, "", None
     live.two_agents_since, live.look_at, live.seen_at = None, None, None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from cloud.cli import main
 from cloud.database.database import Database
 from cloud.database.transaction import Transaction
-from cloud.fleet import custom_account, file_fields, presence_history
+from cloud.fleet import custom_account, device_condition, file_fields, presence_history
 from cloud.fleet.apply import Did, FleetFileError, Report, apply, format_report
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
 from cloud.fleet.presence_history import Presence
@@ -19,6 +19,7 @@ from cloud.fleet.vault import Vault
 from cloud.migrations import migrate
 from cloud.orders import archive
 from cloud.orders.models import Order
+from protocol import messages
 from tests.cloud.fleet.fleet_texts import AMERICANO, DEVICE, ENVIRON, FLEET, LATTE, MERCHANT, line_of, with_line
 from tests.cloud.worlds import SECRET_KEY
 
@@ -328,6 +329,27 @@ def test_who_drives_a_machine_now_begins_with_nothing_the_other_said(database: D
         live = session.get_one(DeviceLive, "m-001")
         assert (live.online, live.session_id, live.state, live.two_agents_since) == (False, "", None, None)
         assert presence_history.current_spells(session, ["m-001"])["m-001"].state is Presence.OFFLINE, "alerts read it"
+
+
+@pytest.mark.any_database
+def test_of_two_agents_the_one_that_is_left_after_a_change_over_and_back_is_one(database: Database) -> None:
+    """Regression: it was told from sessions of before, and the machine was stopped again."""
+    put(database, FLEET)
+
+    def heard(session_id: str, connection: int) -> bool:
+        said = messages.Presence(online=True, session_id=session_id, connection=connection)
+
+        def note(tx: Transaction) -> bool:
+            live = tx.session.get_one(DeviceLive, "m-001")
+            device_condition.note_presence(tx, live, said, NOW)
+            return live.two_agents_since is not None
+
+        return database.transact(note)
+
+    assert [heard("s-1", 1), heard("s-2", 1), heard("s-1", 2), heard("s-2", 2)] == [False, False, True, True]
+    put(database, with_line(FLEET, 'control = "agent"', 'control = "tmetr-api"'))
+    put(database, FLEET)
+    assert not heard("s-1", 3)
 
 
 @pytest.mark.any_database
