@@ -91,8 +91,15 @@ def _take(tx: Transaction, now: datetime, limit: int) -> list[str]:
     return [live.device_uuid for live in taken]
 
 
-def _note(tx: Transaction, device_uuid: str, beat_at: datetime | None, now: datetime) -> None:
+def _held(tx: Transaction, device_uuid: str) -> DeviceLive | None:
+    """None once an agent speaks for the machine: Tmetr was asked before."""
     live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
+    control = tx.session.scalar(select(Device.control).where(Device.device_uuid == device_uuid))
+    return live if control == Control.TMETR_API else None
+
+
+def _note(tx: Transaction, device_uuid: str, beat_at: datetime | None, now: datetime) -> None:
+    live = _held(tx, device_uuid)
     if live is None:
         return
     if beat_at is not None and beat_at > now + timedelta(seconds=FRESH_S):
@@ -105,7 +112,7 @@ def _note(tx: Transaction, device_uuid: str, beat_at: datetime | None, now: date
 
 
 def _note_silence(tx: Transaction, device_uuid: str, is_blind: bool, now: datetime) -> None:
-    live = tx.session.get(DeviceLive, device_uuid, with_for_update=True)
+    live = _held(tx, device_uuid)
     if live is None:
         return
     live.look_at = now + timedelta(seconds=AFTER_TROUBLE_S)

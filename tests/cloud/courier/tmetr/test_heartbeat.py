@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from cloud.background.loops import ThreadPool
+from cloud.courier.tmetr.client import TmetrClient
 from cloud.courier.tmetr.heartbeat import TmetrHeartbeats, nobody_is_online
+from cloud.database.transaction import Transaction
 from cloud.fleet.availability import obstacle
 from cloud.fleet.models import Device, DeviceLive
 from simulator.tmetr.faults import Endpoint, FaultKind
@@ -49,6 +52,31 @@ def test_a_machine_heard_of_lately_is_on_sale(rig: TmetrRig) -> None:
     look(rig)
     assert why_not(rig) == ""
     assert rig.live().seen_at == rig.world.now.replace(second=0)
+
+
+@pytest.mark.any_database
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_asked_before_a_change_over_writes_over_no_word_of_the_agent(
+    rig: TmetrRig, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    look(rig)
+    if fails:
+        rig.tmetr.fault(FaultKind.HTML_502, Endpoint.HEARTBEAT)
+    ask = TmetrClient.last_heartbeat
+    state = {"selling": True, "machine": "ready"}
+
+    def ask_while_it_changes_over(client: TmetrClient, device_uuid: str) -> object:
+        told = ask(client, device_uuid)
+        if device_uuid == DEVICE:
+            rig.change(control="agent")
+            changing = update(DeviceLive).where(DeviceLive.device_uuid == DEVICE)
+            rig.world.database.transact(Transaction.execute, changing.values(online=False, state=state, look_at=None))
+        return told
+
+    monkeypatch.setattr(TmetrClient, "last_heartbeat", ask_while_it_changes_over)
+    look(rig)
+    live = rig.live()
+    assert (live.online, live.state, live.look_at) == (False, state, None)
 
 
 @pytest.mark.any_database
