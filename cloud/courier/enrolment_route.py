@@ -23,6 +23,8 @@ log = logging.getLogger("cloud.courier")
 PATH = "/v1/enroll"
 LONGEST_CODE = 32
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+MOST_OF_AUTHORITY = 48 * 1024
+"""Agents read no more than 64 KiB of the answer."""
 WRONG_BURST = 10
 WRONG_PER_S = 1 / 300
 """Wrong codes of one address: in the day a code is good, too few to use up the tries of a tenth of all codes."""
@@ -105,10 +107,13 @@ def url_for_machines(settings: Settings) -> str:
 
 
 def _pem(file: str) -> str:
-    """The certificates alone, whatever is written between them. Raises `OSError`, and `ValueError` without any."""
+    """The certificates alone, whatever is written between them. Raises `OSError`; `ValueError`: none, or too many."""
     if not file:
         return ""
     found: list[str] = CERTIFICATE.findall(Path(file).read_text(encoding="ascii", errors="replace"))
     if not found:
         raise ValueError(f"there is no certificate in {file}")
-    return "".join(f"{certificate}\n" for certificate in found)
+    authority = "".join(f"{certificate}\n" for certificate in found)
+    if len(authority) > MOST_OF_AUTHORITY:
+        raise ValueError(f"{file} holds {len(found)} certificates, too long to be told: name those that machines need")
+    return authority

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from agent.enrolment import MOST_BYTES
 from cloud.courier.broker_address import own_names
 from cloud.courier.enrolment_route import PATH, WRONG_BURST, WRONG_PER_S
 from cloud.fleet import enrolment
@@ -162,7 +163,12 @@ def test_over_http_the_certificates_are_sent_whatever_is_written_between_them(
     assert told["mqtt_ca"] == first + second
 
 
-@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_text("no certificate")])
+def swell(file: Path) -> None:
+    """To more than an agent reads, as the system's own list of authorities is."""
+    file.write_text(file.read_text() * (MOST_BYTES // file.stat().st_size + 1))
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_text("no certificate"), swell])
 def test_over_http_a_code_is_not_spent_on_what_cannot_be_answered(
     sqlite_world: World, tmp_path: Path, spoil: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
