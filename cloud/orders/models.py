@@ -17,11 +17,13 @@ MOVED = ("held", "captured", "canceled", "refunded")
 FAILED_TO_MOVE = ("create_failed", "capture_failed", "cancel_failed", "refund_failed")
 _KINDS = ", ".join(f"'{kind}'" for kind in MOVED + FAILED_TO_MOVE)
 UNFINISHED = "state IN ('creating', 'pending', 'held')"
-"""Payments whose end is open. Like the next two it is an index's condition, said in the same words by who asks."""
+"""Payments whose end is open. Like the next three it is an index's condition, said in the same words by who asks."""
 MONEY_BESIDE = "captured > refunded AND (NOT live OR problem <> '')"
 """Payments with money that cannot be their order's own."""
 NOT_EARNED = "captured > refunded AND NOT earned"
 """Payments with money of which it is not known for certain that their order was poured."""
+TAKEN_IN_PART = "captured > 0 AND captured < amount"
+"""Payments of whose hold a part was taken, in the provider's cabinet: few."""
 GIVEN_BACK = "given_back > 0"
 NOT_POURED = "status = 'make_failed'"
 _HAS_ENDED = "finished_at IS NOT NULL"
@@ -175,6 +177,7 @@ class Payment(Base):
         Index("ix_payments_unfinished", "state", "started_at", **_where(UNFINISHED)),
         Index("ix_payments_money_beside", "order_id", **_where(MONEY_BESIDE)),
         Index("ix_payments_not_earned", "order_id", **_where(NOT_EARNED)),
+        Index("ix_payments_taken_in_part", "order_id", **_where(TAKEN_IN_PART)),
         Index("ix_payments_shop", "merchant_id", "scenario", "account_id", "started_at"),
         CheckConstraint("amount >= 0 AND captured >= 0 AND refunded >= 0", name="amounts"),
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from cloud.access.person import Scope
@@ -20,8 +20,7 @@ from cloud.fleet.closing import BREAKER
 from cloud.fleet.models import Device, DeviceLive
 from cloud.fleet.presence_history import Presence, PresenceSpell, current_spells
 from cloud.orders.at_risk import WAITS_FOR_PERSON, Risk, each_at_risk
-from cloud.orders.models import Order, Payment
-from cloud.orders.money import PaymentState
+from cloud.orders.models import TAKEN_IN_PART, Order, Payment
 from cloud.orders.return_requests import ReturnRequest
 from cloud.orders.return_rules import RequestState
 from cloud.orders.sales_tables import MerchantDay, SalesDay
@@ -34,14 +33,15 @@ POURED_WITHIN = timedelta(days=1)
 """Of its scan a cup of today's figures; later ones are in the books alone, and nobody reads two weeks for them."""
 MOST_LISTED = 12
 _LEFT = Order.price - Order.given_back
-_TO_BE_TAKEN = and_(Payment.state == PaymentState.HELD.value, Order.goodwill.is_(False))
 _BALANCE = (
-    select(func.sum(case((_TO_BE_TAKEN, Payment.amount), else_=Payment.captured - Payment.refunded)))
+    select(func.coalesce(func.sum(Payment.captured - Payment.refunded), 0))
     .where(Payment.order_id == Order.id)
     .correlate(Order)
     .scalar_subquery()
 )
-_KEPT = case((_BALANCE < _LEFT, _BALANCE), else_=_LEFT)
+_IS_LESS = or_(Order.goodwill, Order.id.in_(select(Payment.order_id).where(text(TAKEN_IN_PART))))
+"""Of few: no other order's payments are looked at, as often as the page renews itself."""
+_KEPT = case((~_IS_LESS, _LEFT), (_BALANCE < _LEFT, _BALANCE), else_=_LEFT)
 """Kopecks of a poured order: its price without what a person gave back; never more than is left of money that came."""
 _SEVERITIES = tuple(Severity)[::-1]
 

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
+from cloud.access.person import EVERYTHING
 from cloud.alerts.money_conditions import unregistered_receipts
 from cloud.alerts.store import ended_unheard
 from cloud.background.loops import ThreadPool
 from cloud.buyer import reservation
 from cloud.buyer.brew_time_estimate import BrewTimeEstimates
+from cloud.console.now import readers
 from cloud.database.database import Database
 from cloud.database.postgresql import BEGIN, STATEMENT_ALONE
 from cloud.database.transaction import Transaction
@@ -226,6 +228,10 @@ def ends_untold(world: World, tx: Transaction) -> object:
     return ended_unheard(tx.session, world.now)
 
 
+def sold_today(world: World, tx: Transaction) -> object:
+    return readers.today(tx.session, EVERYTHING, world.now)
+
+
 INDEXES: dict[Ask, set[str]] = {
     queue: {"ix_make_commands_device", "ix_orders_d"},
     the_money_at_risk: {
@@ -250,6 +256,7 @@ INDEXES: dict[Ask, set[str]] = {
     nights: {"ix_payments_shop"},
     receipts_to_tell_of: {"ix_receipts_unregistered"},
     ends_untold: {"ix_alert_messages_end_untold"},
+    sold_today: {"ix_payments_taken_in_part"},
     returns_followed: {"ix_return_requests_"},  # by state, or by being one that is followed
     grace: {"ix_orders_d"},  # by drink or by device: both begin with the machine,
 }
