@@ -146,5 +146,14 @@ def test_a_mistyped_address_is_told_in_a_line(url: str, tmp_path: Path, capsys: 
     assert capsys.readouterr().err.startswith("coffee-agent enroll: ")
 
 
+def test_a_cloud_that_can_let_nobody_in_now_is_not_taken_for_a_wrong_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with a_web_cloud(b"{}") as cloud:
+        cloud.status = 503
+        assert enrolled(cloud.url, tmp_path / "agent.env") == 1
+    assert "the code is still good" in capsys.readouterr().err
+
+
 def enrolled(url: str, file: Path) -> int:
     return main(["enroll", url, "ABCD-EFGH", "--file", str(file)])

@@ -14,7 +14,7 @@ class WebCloud(ThreadingHTTPServer):
 
     def __init__(self, body: bytes, authority: Authority | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.body = body
+        self.body, self.status = body, 200
         self.asked = 0
         self.url = f"{'https' if authority else 'http'}://127.0.0.1:{self.server_port}"
         if authority is not None:
@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked += 1
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
         self.wfile.write(self.server.body)
