@@ -22,7 +22,7 @@ STOLEN = """
 stolen, begin a new authority first (docs/operations.md, "Certificates of machines")."""
 STAYS_IN = """
 {device} is not out: a person lets machines in at this broker (COFFEE_BROKER_RIGHTS is not set).
-Take its name away there yourself."""
+Take its name away there yourself. It is left out of rollouts until it is enrolled again."""
 
 
 def add_to(main: click.Group) -> None:
@@ -65,7 +65,7 @@ def add_to(main: click.Group) -> None:
 
         def work(tx: Transaction) -> Revoked:
             end = codes.revoke(tx, device_uuid, cloud.clock())
-            if end is Revoked.OUT:
+            if end is not Revoked.BEFORE:
                 _note(tx, cloud, "revoke_device", device_uuid, {"identity": "revoked"})
             return end
 

@@ -144,11 +144,12 @@ class Codes:
         return Enrolled(found.device_uuid, broker_identities.give(tx, found.device_uuid, self._vault, now))
 
     def revoke(self, tx: Transaction, device_uuid: str, now: datetime) -> Revoked:
-        """Out at once, and no code that was made before lets it in again."""
+        """Out at once; no code that was made before lets it in again, nor a worker that tells the broker later."""
         tx.session.execute(delete(Enrolment).where(Enrolment.device_uuid == device_uuid))
+        is_new = broker_identities.revoke(tx, device_uuid, now)
         if not self._sets_rights and tx.session.get(Device, device_uuid) is not None:
             return Revoked.BY_HAND
-        return Revoked.OUT if broker_identities.revoke(tx, device_uuid, now) else Revoked.BEFORE
+        return Revoked.OUT if is_new else Revoked.BEFORE
 
 
 def _hash(key: bytes, letters: str, secret: str) -> str:
