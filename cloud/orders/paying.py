@@ -40,10 +40,6 @@ BY_HAND_CHECK_S = 3600.0
 """So often a payment is asked about whose money a person returns where we cannot."""
 
 
-RETURNS_CHECK_S = 60.0
-"""So often a payment is asked about of whose returns the provider told only the sum."""
-
-
 class NotPayable(Exception):
     """The order cannot be paid (any more); `expired` tells whether time was the reason."""
 
@@ -116,11 +112,10 @@ def payment_answered(
 ) -> None:
     """What the provider says now, whatever the order's status, be it late, early or said before (promise 7).
 
-    `refunds` are those that succeeded there, kopecks by id; None: they were not asked for, or not told of. While more
-    has gone back than we know of, nothing new is owed: it may have gone back already.
+    `refunds` are those that succeeded there, kopecks by id; None: they were not asked for. What was taken and given
+    back again is taken in together or not at all: nothing is poured for, or owed of, what has gone back already.
     """
     locked, payment = lock_order_of_payment(tx, payment_id)
-    more_went_back = answer.refunded > payment.refunded
     payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
     payment.confirmation_url = answer.confirmation_url or payment.confirmation_url
     payment.method = answer.method or payment.method
@@ -129,24 +124,27 @@ def payment_answered(
     payment.hold_expires_at = answer.hold_expires_at or payment.hold_expires_at
     payment.checks = 0
     payment.key_refused = False
+    if refunds is None and answer.refunded > payment.refunded:
+        payment.next_check_at = now
+        return
     before = PaymentState(payment.state)
     moves = moves_forward(before, answer.state, had_money=payment.paid_at is not None)
     if moves:
         payment.state = answer.state.value
         facts = {"order_id": locked.order.id, "payment": payment.id, "provider_payment": payment.provider_payment_id}
         tx.log_after_commit(log.info, "payment %s -> %s", before.value, answer.state.value, extra=facts)
-        _take_in(locked, payment, before, answer, rules, now)
+        _take_in(locked, payment, before, answer, now)
         mark_changed(locked)
-    _enter_refunds(locked, payment, refunds or {}, now)
-    is_to_ask = more_went_back and refunds is None
-    if (moves or more_went_back) and not is_to_ask:
+    went_back = _enter_refunds(locked, payment, refunds or {}, now)
+    if moves and answer.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
+        payment.paid_at = now
+        _paid(locked, payment, answer, rules, now)
+    if moves or went_back:
         settle_money(locked, now)
     if payment.state == PaymentState.CAPTURED:
         record_income(tx, payment.id, payment.captured, answer.income, now)
     if payment.next_check_at is None or payment.next_check_at > now:  # a hint not yet followed stays
         payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
-        if is_to_ask:
-            payment.next_check_at = now + timedelta(seconds=RETURNS_CHECK_S)
 
 
 def refund_succeeded(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
@@ -250,9 +248,7 @@ def _enter_refunds(locked: LockedOrder, payment: Payment, refunds: Mapping[str, 
     return bool(new)
 
 
-def _take_in(
-    locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, rules: Rules, now: datetime
-) -> None:
+def _take_in(locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, now: datetime) -> None:
     if answer.state is PaymentState.CANCELED:
         _canceled(locked, payment, before, answer, now)
         return
@@ -261,9 +257,6 @@ def _take_in(
         record(locked, payment, "captured", answer.captured, now)
     elif answer.state is PaymentState.HELD:
         record(locked, payment, "held", payment.amount, now)
-    if answer.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
-        payment.paid_at = now
-        _paid(locked, payment, answer, rules, now)
 
 
 def _paid(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:

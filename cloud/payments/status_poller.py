@@ -180,8 +180,7 @@ class StatusPoller:
             return partial(store, self._unanswered, payment.id, 60.0)
         outcome = provider.fetch(payment.provider_payment_id or "")
         match outcome:
-            case Ok(facts):
-                refunds = _refunds_of(payment, provider) if facts.refunded > payment.refunded else {}
+            case Ok(facts) if (refunds := _refunds_of(payment, facts, provider)) is not None:
                 return partial(store, self._answered, payment, facts, refunds, key=order_key(payment.order_id))
             case NotOurs():
                 log.error("provider does not know the payment", extra={"order_id": payment.order_id})
@@ -193,7 +192,7 @@ class StatusPoller:
                 wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
                 log.warning(
                     "payment not known: %s",
-                    type(outcome).__name__,
+                    "what of it went back" if isinstance(outcome, Ok) else type(outcome).__name__,
                     extra={"order_id": payment.order_id, "again_s": wait},
                 )
                 refused = isinstance(outcome, AuthError) or None
@@ -207,9 +206,7 @@ class StatusPoller:
             min(next_ask(payment.checks + 1, None, self._jitter), longest), min(retry_after_s or 0.0, LONGEST_WAIT_S)
         )
 
-    def _answered(
-        self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Mapping[str, int] | None
-    ) -> None:
+    def _answered(self, tx: Transaction, taken: Payment, facts: PaymentFacts, refunds: Mapping[str, int]) -> None:
         """All of one answer in one commit: an end of the asking without its refunds would be an end for good."""
         now = self._clock()
         payment_id = taken.id
@@ -218,10 +215,10 @@ class StatusPoller:
         answer = answer_of(facts, expected_of(payment))
         if answer is None:
             paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
+            for refund_id, amount in refunds.items():
+                paying.refund_succeeded(tx, payment_id, refund_id, amount, now)
         else:
             paying.payment_answered(tx, payment_id, answer, self._rules, now, refunds)
-        if refunds is None:
-            paying.check_failed(tx, payment_id, now + timedelta(seconds=60))
         if asked_again is not None:  # a notification came while we asked: this answer may be older than it
             payment.next_check_at = asked_again
         else:
@@ -246,11 +243,13 @@ def _waiting(merchant_id: str, scenario: str, account_id: str, is_told: bool, co
     return Waiting(merchant_id, scenario, account_id, _priority_of(is_told), count, since, kind)
 
 
-def _refunds_of(payment: Payment, provider: Provider) -> Mapping[str, int] | None:
+def _refunds_of(payment: Payment, facts: PaymentFacts, provider: Provider) -> Mapping[str, int] | None:
     """Kopecks by id of those that succeeded: ours whose answer was lost, and what people gave back in the cabinet.
 
-    None: not known.
+    None: more went back than we know of, and nobody tells what.
     """
+    if facts.refunded <= payment.refunded:
+        return {}
     outcome = provider.list_refunds(provider_payment_id=payment.provider_payment_id)
     if not isinstance(outcome, Ok):
         return None

@@ -39,6 +39,7 @@ from cloud.payments.budget import Priority
 from cloud.payments.call_answers import Answer, Question
 from cloud.payments.call_decision import Call, Decision
 from cloud.payments.call_worker import CallWorker
+from cloud.payments.facts import PaymentFacts
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import Notification
 from cloud.payments.outcomes import Ok, Rejected, Unknown
@@ -247,10 +248,10 @@ def refunds_asked_later() -> Patches:
         if not isinstance(outcome, Ok):
             return check(self, payment)
         self._database.transact(self._answered, payment, outcome.value, {})
-        return partial(refunds, self, payment, provider, outcome.value.refunded)
+        return partial(refunds, self, payment, provider, outcome.value)
 
-    def refunds(self: StatusPoller, payment: Payment, provider: Provider, refunded: int) -> None:
-        told = status_poller._refunds_of(payment, provider) if refunded > payment.refunded else None
+    def refunds(self: StatusPoller, payment: Payment, provider: Provider, facts: PaymentFacts) -> None:
+        told = status_poller._refunds_of(payment, facts, provider)
         for refund_id, amount in (told or {}).items():
             self._database.transact(paying.refund_succeeded, payment.id, refund_id, amount, self._clock())
 

@@ -6,19 +6,15 @@ import pytest
 
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device, DeviceLive, Drink, Merchant
-from cloud.orders.order_tasks import LaneWorkers
 from cloud.orders.scanning import Scan, open_order
-from cloud.orders.tasks import Lane, Task
+from cloud.orders.tasks import Task
 from cloud.payments.provider_clients import NoCredential, ProviderClients
-from cloud.payments.status_poller import LEASE_S
 from cloud.payments.unplaced import ADOPT_FOR_S
-from cloud.payments.yookassa.client import YooKassaClient
-from protocol.reasons import Result
 from simulator.yookassa import Shop as SimulatedShop
 from simulator.yookassa.faults import Endpoint, FaultKind
 from tests.cloud.payments.one_shop import free_port
 from tests.cloud.payments.scripted_provider import says, scripted_provider
-from tests.cloud.payments.test_call_worker import at_once, change_credential
+from tests.cloud.payments.test_call_worker import change_credential
 from tests.cloud.tills import Till, a_till
 from tests.cloud.worlds import ACCOUNT, PRICE, SHOP_SECRET, World
 
@@ -193,102 +189,6 @@ def test_news_of_a_scenario_that_is_not_available_is_set_aside(sqlite_world: Wor
         till.post({"event": "payment.succeeded", "object": told})
         poller.step(sqlite_world.now)
         assert till.notifications()[0].verdict == "not ours"
-
-
-def test_a_refund_made_in_the_cabinet_is_found_and_not_made_again(till: Till) -> None:
-    at_once(till)
-    order_id = till.paid()
-    till.world.publish(order_id)
-    till.world.report(order_id, Result.UNKNOWN)
-    refund = till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id)}).json()
-    till.post({"type": "notification", "event": "refund.succeeded", "object": refund})
-    till.work()
-    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.open_tasks(order_id, Task.REFUND) == []
-    till.work(600)
-    assert len(till.refunds_there()) == 1
-
-
-class Died(BaseException):
-    """The process ends here, as by kill -9."""
-
-
-def test_a_refund_in_the_cabinet_is_found_though_we_die_asking_for_it(
-    till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The asking ends with the payment's answer; what the answer did not hold may not be left behind."""
-    at_once(till)
-    order_id = till.paid()
-    till.world.publish(order_id)
-    till.world.report(order_id, Result.DONE)
-    refund = till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id)}).json()
-    till.post({"type": "notification", "event": "refund.succeeded", "object": refund})
-
-    def dies(*_: object, **__: object) -> None:
-        raise Died
-
-    with monkeypatch.context() as dying:
-        dying.setattr(YooKassaClient, "list_refunds", dies)
-        with pytest.raises(Died):
-            till.work()
-    till.poller = till.a_poller()
-    till.work(LEASE_S)
-    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    assert till.world.order(order_id).goodwill
-
-
-def test_a_payment_refunded_before_we_knew_it_is_adopted_with_its_refund(till: Till) -> None:
-    at_once(till)
-    order_id = till.world.scan()
-    till.fault(FaultKind.RESET, Endpoint.CREATE, after_commit=True)
-    till.press(order_id)
-    [there] = till.payments_there()
-    till.yookassa.pay(there["id"])
-    till.shop.sim("POST", "/refund", {"payment_id": there["id"]})
-    till.post(till.notification(there["id"]))
-    till.work()
-    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    till.work(5)
-    assert len(till.refunds_there()) == 1
-
-
-@pytest.mark.parametrize("parts", [["179.00"], ["20.00", "159.00"]], ids=str)
-@pytest.mark.parametrize("is_list_lost", [False, True], ids=["told at once", "told later"])
-def test_what_was_back_before_we_heard_of_it_neither_pours_nor_goes_back_again(
-    till: Till, parts: list[str], is_list_lost: bool
-) -> None:
-    """Regression: the return it made owed was on its way before the answer's own returns were entered."""
-    at_once(till)
-    till.world.database.dispatchers.add(LaneWorkers({Lane.PROVIDER: till.call_worker.lane_worker()}))
-    order_id = till.open_payment()
-    till.buyer_pays(order_id)
-    for part in parts:
-        till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id), "amount": part})
-    if is_list_lost:
-        till.fault(FaultKind.RESET, Endpoint.LIST_REFUNDS)
-    till.look_at(order_id)
-    till.work(60)
-    order = till.world.order(order_id)
-    assert (order.status, order.reason) == ("failed", "returned")
-    assert till.world.commands(order_id) == []
-    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": PRICE}
-    till.work(600)
-    assert till.world.rows(order_id, Task.REFUND) == []
-    assert len(till.refunds_there()) == len(parts)
-
-
-def test_a_refund_of_a_poured_cup_is_noted_as_goodwill(till: Till) -> None:
-    at_once(till)
-    order_id = till.paid()
-    till.world.publish(order_id)
-    till.world.report(order_id, Result.DONE)
-    refund = till.shop.sim("POST", "/refund", {"payment_id": till.provider_id(order_id), "amount": "100.00"}).json()
-    till.post({"type": "notification", "event": "refund.succeeded", "object": refund})
-    till.work()
-    order = till.world.order(order_id)
-    assert (order.status, order.goodwill) == ("successful", True)
-    assert till.world.ledger(order_id) == {"captured": PRICE, "refunded": 10000}
-    assert till.world.open_tasks(order_id, Task.REFUND) == [], "what people in the cabinet decided stays so"
 
 
 WRONG: dict[str, dict[str, Any]] = {
