@@ -41,26 +41,28 @@ class Pressed:
 
 
 class ButtonSeal:
-    """Signs what buttons say."""
+    """Signs what buttons say. One signed by an old secret key counts while that is listed."""
 
-    def __init__(self, secret_key: str) -> None:
-        self._key = derive(secret_key, b"alert buttons")
+    def __init__(self, secret_key: str, old_secret_keys: tuple[str, ...] = ()) -> None:
+        self._keys = tuple(derive(key, b"alert buttons") for key in (secret_key, *old_secret_keys))
 
     def seal(self, press: Press, incident_id: str, channel_id: str, now: datetime) -> str:
         """The text of a button."""
         said = f"{press.value}{incident_id}{int(now.timestamp()):x}"
-        return f"{said}.{self._sign(said, channel_id)}"
+        return f"{said}.{_sign(self._keys[0], said, channel_id)}"
 
     def open(self, text: str, channel_id: str) -> Pressed:
         """What a pressed button says. Raises `NotOurs`."""
         said, _, signature = text.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(said, channel_id).encode()):
+        signatures = [_sign(key, said, channel_id).encode() for key in self._keys]
+        if not any(hmac.compare_digest(signature.encode(), each) for each in signatures):
             raise NotOurs
         try:
             return Pressed(Press(said[0]), said[1:33], datetime.fromtimestamp(int(said[33:], 16), UTC))
         except (ValueError, IndexError, OverflowError) as error:
             raise NotOurs from error
 
-    def _sign(self, said: str, channel_id: str) -> str:
-        made = hmac.new(self._key, f"{channel_id}:{said}".encode(), hashlib.sha256).digest()[:_SIGNATURE_BYTES]
-        return base64.urlsafe_b64encode(made).decode()
+
+def _sign(key: bytes, said: str, channel_id: str) -> str:
+    made = hmac.new(key, f"{channel_id}:{said}".encode(), hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+    return base64.urlsafe_b64encode(made).decode()

@@ -30,7 +30,8 @@ def alert_loops(cloud: Cloud, pool: ThreadPool) -> list[Loop]:
     """All of them; messages are sent in the threads of `pool`."""
     settings, database = cloud.settings, cloud.database
     vault = Vault(settings.secret_key, settings.old_secret_keys)
-    seal, console = ButtonSeal(settings.secret_key), f"{settings.public_url}/console"
+    seal = ButtonSeal(settings.secret_key, settings.old_secret_keys)
+    console = f"{settings.public_url}/console"
     senders, bots = _senders(cloud)
     watch = IncidentWatch(
         database, cloud.clients.unreadable, lambda: uuid.uuid4().hex,

@@ -27,6 +27,7 @@ FACTS = {
     "last_day": "2026-03-09", "name": "дежурные", "what": "Латте", "claims": 2, "why": "403",
     "version": "1.5.0", "failed": 2,
 }  # fmt: skip
+SECRET = "a secret text of more than thirty-two characters"
 
 
 def test_both_languages_say_the_same_with_the_same_blanks() -> None:
@@ -72,7 +73,7 @@ def test_why_nothing_arrived_is_said_in_the_readers_language(language: str) -> N
 
 
 def test_a_button_fits_and_is_bound_to_its_channel() -> None:
-    seal = ButtonSeal("a secret text of more than thirty-two characters")
+    seal = ButtonSeal(SECRET)
     text = seal.seal(Press.SNOOZE, "f" * 32, "channel", NOW)
     assert len(text.encode()) <= 64  # Telegram takes no more
     pressed = seal.open(text, "channel")
@@ -83,6 +84,10 @@ def test_a_button_fits_and_is_bound_to_its_channel() -> None:
             seal.open(wrong, "channel")
     with pytest.raises(NotOurs):
         seal.open(text, "another channel")
+    newer = "another secret text of more than thirty-two characters"
+    assert ButtonSeal(newer, (SECRET,)).open(text, "channel") == pressed
+    with pytest.raises(NotOurs):
+        ButtonSeal(newer).open(text, "channel")
 
 
 def _open(kind: Kind) -> Incident:
