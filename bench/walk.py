@@ -63,13 +63,13 @@ WALKS = (
         "a notification becomes a command",
         ("cloud/payments/yookassa/webhook.py", "yookassa_webhook"),
         ("cloud/courier/publisher.py", "_publish"),
-        ("cloud/orders/paying.py", "payment_answered"),
+        ("cloud/orders/paying.py", "record_payment_answer"),
     ),
     Walk(
         "a refusal becomes a return",
         ("cloud/courier/listener.py", "_understand"),
         ("cloud/payments/transport.py", "exchange"),
-        ("cloud/orders/making.py", "reported"),
+        ("cloud/orders/making.py", "record_outcome"),
         deferred=True,
     ),
 )

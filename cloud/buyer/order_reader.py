@@ -16,7 +16,7 @@ from cloud.fleet.models import NOTE_FIELDS, Control, Device
 from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.orders import archive
-from cloud.orders.money import PaymentState, Return, paying
+from cloud.orders.money import PaymentState, Return, paying_payment
 from cloud.orders.owed_tasks import by_hand
 from cloud.orders.states import FAILURES, Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
@@ -60,7 +60,7 @@ class OrderReader:
 def _view(rows: OrderRows, money_back: Return | None) -> OrderView:
     order, payments = rows.order, list(rows.payments.values())
     brought = [payment for payment in payments if payment.paid_at is not None]
-    own = paying(brought) or (brought[-1] if brought else None)
+    own = paying_payment(brought) or (brought[-1] if brought else None)
     told_of = rows.payments.get(money_back.payment_id, own) if money_back else own
     status = Status(order.status)
     return OrderView(

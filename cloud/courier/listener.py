@@ -197,11 +197,11 @@ class Listener:
             case Accepted() | Progress() | Outcome() if device_jobs.is_test_cup(message):
                 device_jobs.cup_reported(tx, device_uuid, message, now)
             case Accepted():
-                making.accepted(tx, device_uuid, message, self._rules, now)
+                making.record_acceptance(tx, device_uuid, message, self._rules, now)
             case Progress():
-                making.progressed(tx, device_uuid, message, self._rules, now)
+                making.record_progress(tx, device_uuid, message, self._rules, now)
             case Outcome():
-                making.reported(tx, device_uuid, message, self._rules, now)
+                making.record_outcome(tx, device_uuid, message, self._rules, now)
             case Event():
                 machine_events.keep(tx, device_uuid, message, now)
             case ProbeReply():

@@ -172,7 +172,7 @@ class Publisher:
         if self._was_sent(locked, issued, publication) or _was_ended(locked, publication):
             tx.log_after_commit(log.info, "%s published", publication.row.task, extra=publication.log_fields())
             if publication.row.task == Task.MAKE:
-                making.published(locked, issued, self._rules, self._clock())
+                making.record_published(locked, issued, self._rules, self._clock())
 
     def _was_sent(self, locked: LockedOrder, issued: MakeCommand, publication: Publication) -> bool:
         """The broker has it, and may forget it: what the machine has not spoken of is sent again in good time."""
@@ -196,7 +196,7 @@ class Publisher:
         elif self._rows.settle(tx, row, REFUSED, now) and row.task == Task.MAKE:
             order_tasks.mark_no_effect(locked, row.key)
             is_certain = not may_be_done(order_tasks.task_of(locked, row.key))
-            making.not_sent(tx, row.order_id, row.subject, why, self._rules, now, certain=is_certain)
+            making.record_not_sent(tx, row.order_id, row.subject, why, self._rules, now, certain=is_certain)
 
     def _lost(self, tx: Transaction, row: OutboxRow, now: datetime) -> None:
         """The broker may have it, and may not."""

@@ -87,11 +87,11 @@ class Deadlines:
         self._held = {
             order_id: again_at for order_id, again_at in self._held.items() if now < again_at <= now + HELD_AGAIN
         }
-        judged = [self._judge(now, order_id, making.deadline_passed, self._rules) for order_id in self._due(now, heard)]
+        judged = [self._judge(now, order_id, making.handle_deadline, self._rules) for order_id in self._due(now, heard)]
         judged += [
-            self._judge(now, order_id, making.grace_over, self._rules) for order_id in self._graces_over(now, heard)
+            self._judge(now, order_id, making.end_grace, self._rules) for order_id in self._graces_over(now, heard)
         ]
-        judged += [self._judge(now, order_id, making.hold_closes) for order_id in self._holds_closing(now)]
+        judged += [self._judge(now, order_id, making.settle_closing_hold) for order_id in self._holds_closing(now)]
         if self._held or heard != _Heard() or not all(judged):
             return later
         return min(later, self._soonest(now) or later) if judged else later

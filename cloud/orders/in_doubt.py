@@ -49,7 +49,7 @@ def ask_again(locked: LockedOrder, rules: Rules, now: datetime) -> None:
 def hear_what_was_said(tx: Transaction, order_id: str, device_uuid: str, rules: Rules, now: datetime) -> None:
     """Apply the outcomes that came while nobody knew the order."""
     for said in restores.take_unclaimed(tx, order_id, device_uuid):
-        making.reported(tx, device_uuid, said, rules, now)
+        making.record_outcome(tx, device_uuid, said, rules, now)
 
 
 def _perhaps_issued(locked: LockedOrder, now: datetime) -> MakeCommand:

@@ -1,4 +1,4 @@
-"""Use cases of a make command: issued, published, answered, unanswered. Each runs inside the caller's transaction.
+"""Use cases of a make command: issue it, record what became of it, give up on it, in the caller's transaction.
 
 One live command per order; its id derives from order and attempt, so whoever sends it again sends the same drink.
 """
@@ -38,15 +38,15 @@ INFERRED = frozenset(AgentCode)
 
 
 class NotPourable(Exception):
-    """The order is not waiting to be poured by hand (any more)."""
+    """The order does not wait to be poured by hand (any more)."""
 
 
 def command_id(order_id: str, attempt: int) -> str:
-    """The same order and attempt always give the same command."""
+    """The id of an order's command: the same for the same attempt."""
     return "mk-" + hashlib.sha256(f"{attempt}\n{order_id}".encode()).hexdigest()[:32]
 
 
-def command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
+def issue_command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
     """Issue the next make command of a paid order and add the task that sends it."""
     order, attempt = locked.order, 1 + len(locked.commands)
     issued = fresh(
@@ -60,11 +60,11 @@ def command(locked: LockedOrder, rules: Rules, now: datetime) -> MakeCommand:
 
 
 def pour_what_is_paid(locked: LockedOrder, rules: Rules, now: datetime) -> None:
-    """Paid in time: the drink is poured by itself, unless its machine was closed while the buyer paid."""
+    """Issue the command of an order paid in time, unless its machine was closed while the buyer paid."""
     if not locked.is_closed:
-        command(locked, rules, now)
+        issue_command(locked, rules, now)
     elif apply_event(locked, Event.COMMAND_NOT_SENT, "merchant", now, CLOSED):
-        _failed(locked, rules, now, uncertain=False)
+        _fail_order(locked, rules, now, uncertain=False)
 
 
 def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
@@ -77,18 +77,18 @@ def parameters(issued: MakeCommand, order: Order) -> dict[str, object]:
 
 
 def pour_now(tx: Transaction, order_id: str, actor: str, rules: Rules, now: datetime) -> None:
-    """The buyer stands at the machine (or the operator does): pour a late-paid order. Raises `NotPourable`."""
+    """Pour a late-paid order: the buyer stands at the machine, or the operator does. Raises `NotPourable`."""
     locked = lock_order(tx, order_id)
     if locked.order.status != Status.MANUAL_MAKE:
         raise NotPourable(locked.order.status)
     if not is_paid_for(locked):
         raise NotPourable("its money has gone back")
     apply_event(locked, Event.MAKE_REQUESTED, actor, now)
-    command(locked, rules, now)
+    issue_command(locked, rules, now)
 
 
-def published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
-    """The broker has it. Says nothing about the machine."""
+def record_published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+    """Record that the broker has the command; that says nothing about the machine."""
     if issued.published_at is not None or not issued.live:
         return
     issued.published_at = now
@@ -97,37 +97,37 @@ def published(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datet
         locked.order.due_at = issued.issued_at + seconds(rules.ack_timeout_s)
 
 
-def not_sent(
+def record_not_sent(
     tx: Transaction, order_id: str, make_id: str, why: str, rules: Rules, now: datetime, *, certain: bool
 ) -> None:
-    """It could not be handed over in time. `certain`: no byte of it left us."""
+    """Record that the command could not be handed over in time. `certain`: no byte of it left us."""
     locked = lock_order(tx, order_id)
-    _not_sent(locked, locked.command(make_id), why, rules, now, certain=certain)
+    _fail_unsent(locked, locked.command(make_id), why, rules, now, certain=certain)
 
 
-def accepted(tx: Transaction, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
-    """The machine has taken the command."""
+def record_acceptance(tx: Transaction, device_uuid: str, said: Accepted, rules: Rules, now: datetime) -> None:
+    """Record that the machine has taken the command."""
     known = _of_device(tx, device_uuid, said)
     if known is None:
         return
-    _taken(*known, rules, now)
+    _mark_taken(*known, rules, now)
 
 
-def progressed(tx: Transaction, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
-    """What the machine does to the cup: shown, and kept as its word that it has the command."""
+def record_progress(tx: Transaction, device_uuid: str, said: Progress, rules: Rules, now: datetime) -> None:
+    """Record what the machine does to the cup, and by it that the machine has the command."""
     known = _of_device(tx, device_uuid, said)
     if known is None:
         return
     locked, issued = known
     order = locked.order
-    _taken(locked, issued, rules, now)  # its acceptance may have been lost
+    _mark_taken(locked, issued, rules, now)  # its acceptance may have been lost
     if issued.live and order.status == Status.MAKE_PENDING:
         order.stage, order.progress = said.stage.value, max(order.progress, said.pct)
         mark_changed(locked)
 
 
-def _taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
-    """By the machine's word it has this command: kept for ever."""
+def _mark_taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+    """Keep for ever that the machine has this command, by its own word."""
     if issued.accepted_at is not None:
         return
     issued.accepted_at = now
@@ -137,10 +137,10 @@ def _taken(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime
         locked.order.due_at = now + seconds(rules.make_timeout_s)
 
 
-def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
-    """What physically happened. A higher revision corrects an earlier one; the same again is nothing new.
+def record_outcome(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now: datetime) -> None:
+    """Record what physically happened. A higher revision corrects an earlier one; the same again changes nothing.
 
-    Of a command that is not here it is kept: a database put back to an earlier state may find the order again.
+    An outcome of an unknown command is kept: a database put back to an earlier state may find the order again.
     """
     known = _of_device(tx, device_uuid, said)
     if known is None:
@@ -162,9 +162,9 @@ def reported(tx: Transaction, device_uuid: str, said: Outcome, rules: Rules, now
     if not apply_event(locked, event, "device", now, reason, issued.evidence) and not ends_restore:
         return
     if event is Event.MACHINE_DONE:
-        _poured(locked, TOLD_LATE if was_given_up else DONE, now)
+        _finish_poured(locked, TOLD_LATE if was_given_up else DONE, now)
     else:
-        _failed(locked, rules, now, uncertain=event is Event.MACHINE_UNSURE)
+        _fail_order(locked, rules, now, uncertain=event is Event.MACHINE_UNSURE)
 
 
 def _awaits_word_since_restore(order: Order) -> bool:
@@ -216,7 +216,7 @@ def is_undelivered(issued: MakeCommand, now: datetime) -> bool:
 
 
 def send_again(tx: Transaction, order_id: str, make_id: str, now: datetime) -> None:
-    """Its machine has just connected, and a broker may have lost what it was sent: not to be waited for."""
+    """Send the command at once: its machine has just connected, and a broker may have lost what was sent."""
     locked = lock_order(tx, order_id)
     if is_undelivered(locked.command(make_id), now):
         order_tasks.hasten_tasks(locked, SENDINGS, make_id, now)
@@ -229,8 +229,8 @@ def asked_about(issued: MakeCommand) -> Asked:
     )
 
 
-def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
-    """The order has waited long enough where it is; whatever it waited for did not come."""
+def handle_deadline(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+    """End the wait of an order whose deadline has passed: what it waited for did not come."""
     locked = lock_order(tx, order_id)
     order, issued = locked.order, locked.live_command
     if order.due_at is None or not is_due(order.due_at, now, rules.longest_wait):
@@ -240,21 +240,21 @@ def deadline_passed(tx: Transaction, order_id: str, rules: Rules, now: datetime)
             apply_event(locked, Event.ORDER_EXPIRED, "clock", now, EXPIRED)
         case Status.MANUAL_MAKE:
             apply_event(locked, Event.MANUAL_MAKE_EXPIRED, "clock", now, EXPIRED)
-            _failed(locked, rules, now, uncertain=False)
+            _fail_order(locked, rules, now, uncertain=False)
         case Status.PAID if issued is not None:
             withdrawn = order_tasks.withdraw_tasks(locked, {Task.MAKE}, now, issued.id)
-            _not_sent(locked, issued, "not handed over before its deadline", rules, now, certain=withdrawn)
+            _fail_unsent(locked, issued, "not handed over before its deadline", rules, now, certain=withdrawn)
         case Status.MAKE_PENDING:
             if issued is None:  # a bug of ours: whatever became of it, the buyer must not wait for ever
                 facts = {"order_id": order.id, "device": order.device_uuid}
                 tx.log_after_commit(log.error, "it waits for a command that is over", extra=facts)
-            _silence(locked, issued or locked.commands[-1], rules, now)
+            _give_up_waiting(locked, issued or locked.commands[-1], rules, now)
         case _:
             order.due_at = None
 
 
-def grace_over(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
-    """No evidence came in the grace time: the buyer's money goes back now, unless this machine asks that too often."""
+def end_grace(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
+    """Return the money now that the grace time brought no evidence, unless this machine needs that too often."""
     locked = lock_order(tx, order_id)
     order = locked.order
     if order.return_after is None or not is_due(order.return_after, now, rules.uncertain_grace):
@@ -268,8 +268,8 @@ def grace_over(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> N
     settle_money(locked, now)
 
 
-def hold_closes(tx: Transaction, order_id: str, now: datetime) -> None:
-    """The provider will not keep the hold much longer and no person has decided: in doubt the buyer keeps the money."""
+def settle_closing_hold(tx: Transaction, order_id: str, now: datetime) -> None:
+    """Return a hold that the provider will not keep much longer, when no person has decided."""
     locked = lock_order(tx, order_id)
     if locked.order.waits_for_person:
         locked.order.waits_for_person = False
@@ -277,9 +277,10 @@ def hold_closes(tx: Transaction, order_id: str, now: datetime) -> None:
         settle_money(locked, now)
 
 
-def _not_sent(
+def _fail_unsent(
     locked: LockedOrder, issued: MakeCommand, why: str, rules: Rules, now: datetime, *, certain: bool
 ) -> None:
+    """Fail the order whose command was not sent, unless the machine has it after all."""
     if not issued.live or issued.published_at is not None or issued.accepted_at is not None:
         return  # the machine has it, whatever became of the broker's answer
     issued.live, issued.finished_at, issued.code = False, now, "not_sent"
@@ -287,20 +288,21 @@ def _not_sent(
     if apply_event(locked, Event.COMMAND_NOT_SENT, "courier", now, "not_sent", {"why": why}):
         if not certain:
             _ask(locked, issued, now)
-        _failed(locked, rules, now, uncertain=not certain)
+        _fail_order(locked, rules, now, uncertain=not certain)
 
 
-def _silence(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+def _give_up_waiting(locked: LockedOrder, issued: MakeCommand, rules: Rules, now: datetime) -> None:
+    """Fail the order of a command that the machine no longer answers."""
     event = Event.NO_OUTCOME if issued.accepted_at is not None else Event.NO_ACK
     issued.live, issued.finished_at = False, now
     order_tasks.finish_tasks(locked, SENDINGS, issued.id, now)
     apply_event(locked, event, "clock", now, event.value)
     _ask(locked, issued, now)
-    _failed(locked, rules, now, uncertain=True)
+    _fail_order(locked, rules, now, uncertain=True)
 
 
 def _ask(locked: LockedOrder, issued: MakeCommand, now: datetime) -> None:
-    """The agent may know what nobody told us; of a command that no agent was given, nobody does."""
+    """Ask the agent what became of the command; a command that no agent was given is not asked about."""
     if carriers.lane_of_command(locked, issued) is not Lane.MQTT:
         return
     order_tasks.add_task(locked, Task.QUERY, f"query-{issued.id}", issued.id, now)
@@ -324,14 +326,16 @@ def _meaning(said: Outcome) -> tuple[Event, str]:
             return Event.MACHINE_UNSURE, "unknown"
 
 
-def _poured(locked: LockedOrder, stage: str, now: datetime) -> None:
+def _finish_poured(locked: LockedOrder, stage: str, now: datetime) -> None:
+    """Settle the money of a poured order."""
     order = locked.order
     settle_as_poured(locked, stage, now)
     if order.goodwill:
         locked.tx.log_after_commit(log.warning, "poured after its return had begun", extra={"order_id": order.id})
 
 
-def _failed(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
+def _fail_order(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
+    """Settle the money of an order without a drink; an uncertain one waits for evidence first."""
     order = locked.order
     is_forgotten = uncertain and order.restored_at is not None and is_paid_for(locked)
     order.uncertain, order.waits_for_person = uncertain, is_forgotten
@@ -352,7 +356,7 @@ def _uncertain_returns(session: Session, order: Order, now: datetime) -> int:
 def _of_device(
     tx: Transaction, device_uuid: str, said: Accepted | Progress | Outcome
 ) -> tuple[LockedOrder, MakeCommand] | None:
-    """The command if it was this device's: a device can only speak for itself (promise 5)."""
+    """The command, if it was given to this device: a device can only speak for itself (promise 5)."""
     try:
         locked = lock_order(tx, said.order_id)
         issued = locked.command(said.command_id)

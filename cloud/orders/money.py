@@ -127,10 +127,11 @@ def owed(status: Status, payments: Sequence[PaidFor], wish: Wish = Wish()) -> li
 
     The first payment that fits pays the order; every other kopeck goes back.
     """
-    return [due for payment in payments if (due := _owed_for(payment, payment is paying(payments), status, wish))]
+    pays = paying_payment(payments)
+    return [due for payment in payments if (due := _owed_for(payment, payment is pays, status, wish))]
 
 
-def paying(payments: Iterable[P]) -> P | None:
+def paying_payment(payments: Iterable[P]) -> P | None:
     """The payment that pays the order: the first to bring money that fits it."""
     fitting = [p for p in payments if p.paid_at is not None and not p.problem]
     return min(fitting, key=lambda p: (p.paid_at, p.id), default=None)

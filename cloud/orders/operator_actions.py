@@ -10,7 +10,7 @@ from cloud.database.transaction import Transaction
 from cloud.orders.ledger import balance
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Order, Payment
-from cloud.orders.money import paying
+from cloud.orders.money import paying_payment
 from cloud.orders.owed_tasks import money_is_gone, settle_as_poured, settle_money
 from cloud.orders.receipts import has_no_receiver
 from cloud.orders.states import SEEN_POURED, Event, Status
@@ -71,7 +71,7 @@ def wanted_of(locked: LockedOrder, kopecks: int | None) -> int:
     """The kopecks a person can return now, of so many wished for. Raises `NotReturnable`."""
     left = left_to_return(locked.order, locked.payments)
     wanted = _wanted_of(locked, kopecks, left)
-    payment = paying(locked.payments)
+    payment = paying_payment(locked.payments)
     if payment is not None and wanted != payment.amount and has_no_receiver(locked.tx.connection, payment):
         raise WrongSum("sum_receipt", left, "a part is returned with a receipt, and there is no address to send it to")
     return wanted
@@ -106,7 +106,7 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
 
 def left_to_return(order: Order, payments: Sequence[Payment]) -> int:
     """Kopecks of an order that a person could return now, if all of them: of a poured drink, or an undecided one."""
-    payment = paying(payments)
+    payment = paying_payment(payments)
     here = balance(payment) if payment is not None else 0
     if is_undecided(order):
         return min(order.price, here)
@@ -120,5 +120,5 @@ def returned_so_far(order: Order, payments: Sequence[Payment]) -> int:
 
     Of the payment that pays: what another one brought goes back by itself, and is no decision of a person's.
     """
-    payment = paying(payments)
+    payment = paying_payment(payments)
     return max(order.given_back, payment.refunded if payment is not None else 0)

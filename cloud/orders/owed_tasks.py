@@ -14,7 +14,7 @@ from cloud.orders import order_tasks, outbox
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying, to_return
+from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying_payment, to_return
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, RETURNS, Lane, Task, may_be_done, refusals
@@ -34,7 +34,7 @@ def settle_money(locked: LockedOrder, now: datetime) -> None:
     order = locked.order
     if not locked.payments:
         return
-    status, pays = Status(order.status), paying(locked.payments)
+    status, pays = Status(order.status), paying_payment(locked.payments)
     for payment in locked.payments:
         is_kept = not to_return(payment, payment is pays, status, order.given_back)
         payment.earned = status is Status.SUCCESSFUL and payment.captured > 0 and is_kept
@@ -66,7 +66,7 @@ def settle_as_poured(locked: LockedOrder, stage: str, now: datetime) -> None:
 
 def _stop_returns(locked: LockedOrder, now: datetime) -> None:
     """Nobody has begun one, unless a restored database has forgotten it: of that only the provider can tell."""
-    pays = paying(locked.payments)
+    pays = paying_payment(locked.payments)
     if pays is None:
         return
     for task in RETURNS:
@@ -138,7 +138,7 @@ def _take_back(locked: LockedOrder, due: Due, now: datetime) -> bool:
 
 def is_paid_for(locked: LockedOrder) -> bool:
     """The payment that pays the order still holds or has money of the buyer's."""
-    pays = paying(locked.payments)
+    pays = paying_payment(locked.payments)
     return pays is not None and (pays.state == PaymentState.HELD or pays.captured > pays.refunded)
 
 
@@ -183,13 +183,13 @@ def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
     """The task is a return nobody may begin yet. Money beside the order's own goes back at once."""
     if row.task not in RETURNS or not is_undecided(locked.order):
         return False
-    pays = paying(locked.payments)
+    pays = paying_payment(locked.payments)
     return pays is not None and row.subject == pays.id and is_paid_for(locked)
 
 
 def awaits_a_hand(locked: LockedOrder, payment: Payment) -> bool:
     """A person is to return money of this payment where we cannot, and it is not all back yet."""
-    order, pays = locked.order, payment is paying(locked.payments)
+    order, pays = locked.order, payment is paying_payment(locked.payments)
     if not to_return(payment, pays, Status(order.status), order.given_back):
         return False
     return any((row.subject, row.verdict) == (payment.id, BY_HAND) for row in locked.tasks if row.task in RETURNS)

@@ -1,6 +1,6 @@
-"""Use cases of a payment: started, refused, told of by the provider, returned, each in the caller's transaction.
+"""Use cases of a payment: start it, record what the provider says of it. Each runs in the caller's transaction.
 
-Believes only a `PaymentAnswer`, which comes from our own questions to the provider (promise 5).
+Only a `PaymentAnswer` is believed: it comes from our own questions to the provider (promise 5).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ FINAL_STATES = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED, PaymentS
 
 
 PROVIDER_FINAL_S = 65 * 60.0
-"""By then the provider has canceled a payment nobody made (its hour, and some): even who never polls asks once."""
+"""By then the provider has canceled a payment nobody made (its hour, and some); asked about once even if not polled."""
 
 
 POLLS_OF_AGE = 20.0
@@ -37,7 +37,7 @@ POLLS_OF_AGE = 20.0
 
 
 BY_HAND_CHECK_S = 3600.0
-"""So often a payment is asked about whose money a person returns where we cannot."""
+"""How often to ask about a payment whose money a person returns where we cannot."""
 
 
 class NotPayable(Exception):
@@ -61,7 +61,7 @@ class Account:
 def start_payment(
     tx: Transaction, order_id: str, account: Account, payment_id: str, now: datetime
 ) -> tuple[Payment, bool]:
-    """The order's payment to open, and whether it is new. A second press finds the first payment.
+    """Start the order's payment; return it and whether it is new. A second press finds the first payment.
 
     Raises `NotPayable`. The unique index on live payments holds even against code that forgets to ask.
     """
@@ -90,8 +90,8 @@ def create_key(payment_id: str) -> str:
     return f"pay-{payment_id}"
 
 
-def payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -> None:
-    """The provider certainly opened nothing."""
+def record_payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -> None:
+    """Record that the provider certainly opened nothing."""
     locked, payment = lock_order_of_payment(tx, payment_id)
     if not moves_forward(PaymentState(payment.state), PaymentState.REFUSED) or payment.provider_payment_id:
         return
@@ -102,7 +102,7 @@ def payment_refused(tx: Transaction, payment_id: str, why: str, now: datetime) -
     )
 
 
-def payment_answered(
+def record_payment_answer(
     tx: Transaction,
     payment_id: str,
     answer: PaymentAnswer,
@@ -110,10 +110,10 @@ def payment_answered(
     now: datetime,
     refunds: Mapping[str, int] | None = None,
 ) -> None:
-    """What the provider says now, whatever the order's status, be it late, early or said before (promise 7).
+    """Record what the provider says now, whatever the order's status, be it late, early or repeated (promise 7).
 
-    `refunds` are those that succeeded there, kopecks by id; None: they were not asked for. What was taken and given
-    back again is taken in together or not at all: nothing is poured for, or owed of, what has gone back already.
+    `refunds` are those that succeeded there, kopecks by id; None: they were not asked for. A capture and its refunds
+    are recorded together or not at all: nothing is poured for, or owed of, what has gone back already.
     """
     locked, payment = lock_order_of_payment(tx, payment_id)
     payment.provider_payment_id = payment.provider_payment_id or answer.provider_payment_id
@@ -138,7 +138,7 @@ def payment_answered(
     went_back = _enter_refunds(locked, payment, refunds or {}, now)
     if moves and answer.state in {PaymentState.HELD, PaymentState.CAPTURED} and payment.paid_at is None:
         payment.paid_at = now
-        _paid(locked, payment, answer, rules, now)
+        _apply_money(locked, payment, answer, rules, now)
     if moves or went_back:
         settle_money(locked, now)
     if payment.state == PaymentState.CAPTURED:
@@ -147,15 +147,15 @@ def payment_answered(
         payment.next_check_at = next_check(payment, rules, now) or _until_it_is_back(locked, payment, now)
 
 
-def refund_succeeded(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
-    """A refund that succeeded at the provider, ours or made by people in its cabinet."""
+def record_refund_succeeded(tx: Transaction, payment_id: str, refund_id: str, amount: int, now: datetime) -> None:
+    """Record a refund that succeeded at the provider, ours or made by people in its cabinet."""
     locked, payment = lock_order_of_payment(tx, payment_id)
     if _enter_refunds(locked, payment, {refund_id: amount}, now):
         settle_money(locked, now)
 
 
 def adopt(tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: datetime) -> Payment:
-    """This is what a payment whose opening was never answered became there: to be asked about, returns and all."""
+    """Give a payment whose opening was never answered its id at the provider, and ask about it, refunds and all."""
     _, payment = lock_order_of_payment(tx, payment_id)
     payment.provider_payment_id, payment.next_check_at = provider_payment_id, ask_at
     return payment
@@ -164,9 +164,9 @@ def adopt(tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: da
 def adopt_second(
     tx: Transaction, payment_id: str, provider_payment_id: str, ask_at: datetime, now: datetime
 ) -> Payment:
-    """The provider has another payment with money under this one's name: one more of the order, to be asked about.
+    """Add to the order another payment that the provider has under this one's name, and ask about it.
 
-    The first to bring money pays the order, what the other brings goes back. Again finds it.
+    The first to bring money pays the order, what the other brings goes back. A repeated call finds the payment.
     """
     locked, first = lock_order_of_payment(tx, payment_id)
     known = next((one for one in locked.payments if one.provider_payment_id == provider_payment_id), None)
@@ -191,17 +191,19 @@ def adopt_second(
 
 
 def ask_soon(tx: Transaction, payment_id: str, now: datetime) -> None:
-    """Something casts doubt on what we hold of this payment, final or not: let the provider be asked."""
+    """Ask the provider about this payment, final or not: something casts doubt on what we hold of it."""
     lock_order_of_payment(tx, payment_id)[1].next_check_at = now
 
 
 def ask_all_now(tx: Transaction, now: datetime) -> None:
-    """Ask about every payment that is still asked about: whoever was asking may have died with the answer."""
+    """Ask now about every payment still asked about: the process that asked may have died with the answer."""
     tx.session.execute(update(Payment).where(Payment.next_check_at > now).values(next_check_at=now))
 
 
-def check_failed(tx: Transaction, payment_id: str, next_check_at: datetime, key_refused: bool | None = None) -> None:
-    """The provider could not be asked; nothing follows from that but another try.
+def record_check_failed(
+    tx: Transaction, payment_id: str, next_check_at: datetime, key_refused: bool | None = None
+) -> None:
+    """Record that the provider could not be asked; nothing follows from that but another try.
 
     `key_refused` is what it said of our key; None when it said nothing.
     """
@@ -211,8 +213,8 @@ def check_failed(tx: Transaction, payment_id: str, next_check_at: datetime, key_
     payment.next_check_at = next_check_at
 
 
-def not_asked(tx: Transaction, payment_id: str, next_check_at: datetime) -> None:
-    """We held the question back ourselves: nothing was tried, so nothing grows."""
+def postpone_check(tx: Transaction, payment_id: str, next_check_at: datetime) -> None:
+    """Ask later: we held the question back ourselves, so no check is counted."""
     lock_order_of_payment(tx, payment_id)[1].next_check_at = next_check_at
 
 
@@ -231,12 +233,12 @@ def next_check(payment: Payment, rules: Rules, now: datetime) -> datetime | None
 
 
 def _until_it_is_back(locked: LockedOrder, payment: Payment, now: datetime) -> datetime | None:
-    """Who returns it by hand need not tell us."""
+    """When to ask whether the money is back: a person that returns it by hand need not tell us."""
     return now + timedelta(seconds=BY_HAND_CHECK_S) if awaits_a_hand(locked, payment) else None
 
 
 def _enter_refunds(locked: LockedOrder, payment: Payment, refunds: Mapping[str, int], now: datetime) -> bool:
-    """All that succeeded there, before anything is owed; whether we had not known of one."""
+    """Record every refund that succeeded there, before anything is owed; return whether one was new."""
     new = {key: amount for key, amount in refunds.items() if record_refund(locked, payment, key, amount, now)}
     for refund_id, amount in new.items():
         facts = {"order_id": locked.order.id, "kopecks": amount}
@@ -249,8 +251,9 @@ def _enter_refunds(locked: LockedOrder, payment: Payment, refunds: Mapping[str, 
 
 
 def _take_in(locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, now: datetime) -> None:
+    """Record in the ledger what a new state of the payment means."""
     if answer.state is PaymentState.CANCELED:
-        _canceled(locked, payment, before, answer, now)
+        _record_canceled(locked, payment, before, answer, now)
         return
     if answer.state is PaymentState.CAPTURED:
         payment.captured = answer.captured
@@ -259,7 +262,8 @@ def _take_in(locked: LockedOrder, payment: Payment, before: PaymentState, answer
         record(locked, payment, "held", payment.amount, now)
 
 
-def _paid(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+def _apply_money(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
+    """Move the order by the first money of a payment."""
     order = locked.order
     if payment.problem:
         wrong = {"order_id": order.id}
@@ -289,9 +293,10 @@ def _pours_since_restore(locked: LockedOrder, payment: Payment, restored_at: dat
     return in_time and is_safe and locked.order.status == Status.PENDING and locked.order.drink_no != ""
 
 
-def _canceled(
+def _record_canceled(
     locked: LockedOrder, payment: Payment, before: PaymentState, answer: PaymentAnswer, now: datetime
 ) -> None:
+    """End a payment the provider has canceled; a hold of it is gone."""
     payment.live = False
     payment.cancel_reason = answer.cancel_reason
     if before is PaymentState.HELD:

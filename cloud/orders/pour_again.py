@@ -13,7 +13,7 @@ from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
-from cloud.orders.making import NotPourable, command, pour_now
+from cloud.orders.making import NotPourable, issue_command, pour_now
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.numbers import again_order_id
 from cloud.orders.rules import Rules, seconds
@@ -49,7 +49,7 @@ def pour_again(
     its = locked.together.create(again, locked.control, is_closed=False)
     begin_history(its, BEGUN, by[:64], now, why[:128], {INSTEAD_OF: order_id})
     tx.write()  # the command refers to it
-    command(its, rules, now)
+    issue_command(its, rules, now)
     add_note(locked, BEGUN, by[:64], now, why[:128], {"order": again_id})
     return again_id
 

@@ -11,7 +11,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.models import Payment
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState, paying
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState, paying_payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.return_requests import IS_FOLLOWED, IS_OPEN, ReturnRequest
 from cloud.orders.return_rules import MoneyNow, RequestState, state_after
@@ -106,7 +106,7 @@ def follow(tx: Transaction, request_id: int, order_id: str, now: datetime) -> No
 
 def money_of(locked: LockedOrder, request: ReturnRequest) -> MoneyNow:
     """What has become of the money so far."""
-    payment = paying(locked.payments)
+    payment = paying_payment(locked.payments)
     if payment is None:
         return MoneyNow(is_back=False, has_task=False, is_hopeless=False, is_void=True)
     tasks = [row for row in locked.tasks if row.task in RETURNS and row.subject == payment.id]

@@ -1,6 +1,6 @@
 """An order of which nobody knows whether it was poured: its own money stays until that is decided.
 
-The machine's word decides, the end of the grace (`making.grace_over`) or a person; never the clock of who calls
+The machine's word decides, the end of the grace (`making.end_grace`) or a person; never the clock of who calls
 providers. A return may be written down before; nobody begins it.
 """
 
@@ -25,7 +25,7 @@ PAYS = and_(
         ),
     ),
 )  # fmt: skip
-"""The payment is the one that pays its order, the first that fits: `money.paying`."""
+"""The payment is the one that pays its order, the first that fits: `money.paying_payment`."""
 IS_UNDECIDED = and_(
     Order.status == Status.MAKE_FAILED.value, or_(Order.waits_for_person, Order.return_after.is_not(None))
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from cloud.orders.money import Paid, PaymentState, Return, arrives_by, paying, to_return
+from cloud.orders.money import Paid, PaymentState, Return, arrives_by, paying_payment, to_return
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, FOR_A_PERSON, NEVER_RETURNED, REFUSED, RETURNS, Task
 
@@ -65,7 +65,7 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
     if last.verdict == DONE or _is_let_go(payment):
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and payment.captured > 0:
-        left = to_return(payment, payment is paying(payments.values()), Status(order.status), order.given_back)
+        left = to_return(payment, payment is paying_payment(payments.values()), Status(order.status), order.given_back)
         # what a person returned is told as what came back (`owed_tasks.by_hand`)
         return Return("in_progress", left, expected_by, last.subject) if left else None
     # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way

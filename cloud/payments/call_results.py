@@ -70,9 +70,9 @@ class CallResults:
         if row.task == Task.CREATE and not is_ours:
             return  # whoever took the opening over may have opened another payment: its buyer must not see this page
         if isinstance(facts, RefundFacts):
-            paying.refund_succeeded(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
+            paying.record_refund_succeeded(locked.tx, row.subject, facts.provider_refund_id, facts.amount, now)
         elif facts is not None and (answer := answer_of(facts, expected_of(locked.payment(row.subject)))) is not None:
-            paying.payment_answered(locked.tx, row.subject, answer, self._rules, now)
+            paying.record_payment_answer(locked.tx, row.subject, answer, self._rules, now)
         if row.task == Task.REFUND:
             settle_money(locked, now)  # it may have been all that stood in the way of the next
 
@@ -111,7 +111,7 @@ def _not_done(locked: LockedOrder, row: OutboxRow, verdict: str, code: str, now:
         locked.tx.log_after_commit(log.error, words, row.task, extra={"order_id": row.order_id})
     record_failed(locked, locked.payment(row.subject), Task(row.task), row.amount, now, row.key)
     if row.task == Task.CREATE:
-        paying.payment_refused(locked.tx, row.subject, code, now)
+        paying.record_payment_refused(locked.tx, row.subject, code, now)
         return
     paying.ask_soon(locked.tx, row.subject, now)
     settle_money(locked, now)

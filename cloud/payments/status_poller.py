@@ -187,7 +187,7 @@ class StatusPoller:
                 return partial(store, self._unanswered, payment.id, 300.0, key_refused=False)
             case NotSent(held_back=True, retry_after_s=wait_s):
                 again = self._clock() + timedelta(seconds=wait_s or 0.0)
-                return partial(store, paying.not_asked, payment.id, again)
+                return partial(store, paying.postpone_check, payment.id, again)
             case _:
                 wait = self._patience(payment, getattr(outcome, "retry_after_s", None))
                 log.warning(
@@ -214,23 +214,23 @@ class StatusPoller:
         asked_again = payment.next_check_at if payment.next_check_at != taken.next_check_at else None
         answer = answer_of(facts, expected_of(payment))
         if answer is None:
-            paying.check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
+            paying.record_check_failed(tx, payment_id, now + timedelta(seconds=60), key_refused=False)
             for refund_id, amount in refunds.items():
-                paying.refund_succeeded(tx, payment_id, refund_id, amount, now)
+                paying.record_refund_succeeded(tx, payment_id, refund_id, amount, now)
         else:
-            paying.payment_answered(tx, payment_id, answer, self._rules, now, refunds)
+            paying.record_payment_answer(tx, payment_id, answer, self._rules, now, refunds)
         if asked_again is not None:  # a notification came while we asked: this answer may be older than it
             payment.next_check_at = asked_again
         else:
             payment.told_at = None
 
     def _unanswered(self, tx: Transaction, payment_id: str, wait_s: float, key_refused: bool | None = None) -> None:
-        paying.check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
+        paying.record_check_failed(tx, payment_id, self._clock() + timedelta(seconds=wait_s), key_refused)
 
 
 def _put_off(tx: Transaction, payment_id: str, again: datetime) -> None:
     """Nobody has asked yet: whoever waits for what is due learns when."""
-    paying.not_asked(tx, payment_id, again)
+    paying.postpone_check(tx, payment_id, again)
     tx.notify(NEWS)
 
 

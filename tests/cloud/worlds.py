@@ -120,7 +120,7 @@ class World:
         captured = PRICE if state is PaymentState.CAPTURED else 0
         told: dict[str, Any] = {"provider_payment_id": f"yk-{payment_id}", "captured": captured}
         answer = PaymentAnswer(state=state, **(told | more))
-        self.database.transact(paying.payment_answered, payment_id, answer, self.rules, self.now)
+        self.database.transact(paying.record_payment_answer, payment_id, answer, self.rules, self.now)
 
     def somebody_waits(self) -> bool:
         """For a lock of PostgreSQL's."""
@@ -129,7 +129,7 @@ class World:
 
     def refunded(self, payment_id: str, refund_id: str = "rf-1", amount: int = PRICE) -> None:
         """A refund succeeded at the provider."""
-        self.database.transact(paying.refund_succeeded, payment_id, refund_id, amount, self.now)
+        self.database.transact(paying.record_refund_succeeded, payment_id, refund_id, amount, self.now)
 
     def pay(self, order_id: str = "", account: Account = HOLD) -> str:
         """A paid order, its command on its way; the order's id."""
@@ -148,11 +148,11 @@ class World:
 
     def accept(self, order_id: str, device: str = DEVICE) -> None:
         said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.now)
-        self.database.transact(making.accepted, device, said, self.rules, self.now)
+        self.database.transact(making.record_acceptance, device, said, self.rules, self.now)
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> None:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.transact(making.progressed, DEVICE, said, self.rules, self.now)
+        self.database.transact(making.record_progress, DEVICE, said, self.rules, self.now)
 
     def report(
         self, order_id: str, result: Result, code: str = "", out: Spout = Spout.UNKNOWN, revision: int = 1,
@@ -163,7 +163,7 @@ class World:
             message_id=f"o{revision}", command_id=self.command(order_id).id, order_id=order_id, result=result,
             code=code, out=out, revision=revision, at=self.now, evidence=Evidence(rule="said so", phase=phase),
         )  # fmt: skip
-        self.database.transact(making.reported, device, said, self.rules, self.now)
+        self.database.transact(making.record_outcome, device, said, self.rules, self.now)
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the deadlines are looked at."""
@@ -263,4 +263,4 @@ def publish(tx: Transaction, order_id: str, make_id: str, rules: Rules, now: dat
     if row.settled_at is None:
         outbox.claim_row(row, Claim("publisher", 30.0), now)
         order_tasks.settle_task(locked, row.key, "publisher", "done", now)
-    making.published(locked, locked.command(make_id), rules, now)
+    making.record_published(locked, locked.command(make_id), rules, now)

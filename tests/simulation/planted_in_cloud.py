@@ -61,7 +61,7 @@ def webhook_believed() -> Patches:
         paid = tx.session.scalar(select(Payment.id).where(Payment.provider_payment_id == told.provider_payment_id))
         if paid is not None and told.event == "payment.waiting_for_capture":
             answer = PaymentAnswer(PaymentState.HELD, told.provider_payment_id)
-            paying.payment_answered(tx, paid, answer, rules_here(), now)
+            paying.record_payment_answer(tx, paid, answer, rules_here(), now)
         return received
 
     return [patch.object(inbox, "receive", believe)]
@@ -118,7 +118,7 @@ def holds_left() -> Patches:
 
 
 def late_money_skipped() -> Patches:
-    answered = paying.payment_answered
+    answered = paying.record_payment_answer
 
     def skip(
         tx: Transaction, payment_id: str, answer: PaymentAnswer, rules: Rules, now: datetime, *refunds: Any
@@ -129,7 +129,7 @@ def late_money_skipped() -> Patches:
         else:
             answered(tx, payment_id, answer, rules, now, *refunds)
 
-    return [patch.object(paying, "payment_answered", skip)]
+    return [patch.object(paying, "record_payment_answer", skip)]
 
 
 def poller_stops() -> Patches:
@@ -143,7 +143,7 @@ def poller_stops() -> Patches:
 
 
 def manual_make_waits() -> Patches:
-    passed = making.deadline_passed
+    passed = making.handle_deadline
 
     def forget(tx: Transaction, order_id: str, rules: Rules, now: datetime) -> None:
         order = lock_order(tx, order_id).order
@@ -152,7 +152,7 @@ def manual_make_waits() -> Patches:
         else:
             passed(tx, order_id, rules, now)
 
-    return [patch.object(making, "deadline_passed", forget)]
+    return [patch.object(making, "handle_deadline", forget)]
 
 
 def denial_believed() -> Patches:
@@ -204,7 +204,9 @@ def silence_is_cancelled() -> Patches:
         if isinstance(outcome, Ok):
             return check(self, payment)
         answer = PaymentAnswer(PaymentState.CANCELED, payment.provider_payment_id or "")
-        return partial(self._database.transact, paying.payment_answered, payment.id, answer, self._rules, self._clock())
+        return partial(
+            self._database.transact, paying.record_payment_answer, payment.id, answer, self._rules, self._clock()
+        )
 
     return [patch.object(StatusPoller, "_check", guess)]
 
@@ -253,18 +255,18 @@ def refunds_asked_later() -> Patches:
     def refunds(self: StatusPoller, payment: Payment, provider: Provider, facts: PaymentFacts) -> None:
         told = status_poller._refunds_of(payment, facts, provider)
         for refund_id, amount in (told or {}).items():
-            self._database.transact(paying.refund_succeeded, payment.id, refund_id, amount, self._clock())
+            self._database.transact(paying.record_refund_succeeded, payment.id, refund_id, amount, self._clock())
 
     return [patch.object(StatusPoller, "_check", in_two_commits)]
 
 
 def returned_money_pours() -> Patches:
-    paid = paying._paid
+    paid = paying._apply_money
 
     def pours(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, rules: Rules, now: datetime) -> None:
         paid(locked, payment, replace(answer, refunded=0), rules, now)
 
-    return [patch.object(paying, "_paid", pours)]
+    return [patch.object(paying, "_apply_money", pours)]
 
 
 def gone_money_pours() -> Patches:
@@ -305,12 +307,12 @@ def command_id_per_sending() -> Patches:
 
 
 def silence_is_certainty() -> Patches:
-    failed = making._failed
+    failed = making._fail_order
 
     def certain(locked: LockedOrder, rules: Rules, now: datetime, *, uncertain: bool) -> None:
         failed(locked, rules, now, uncertain=False)
 
-    return [patch.object(making, "_failed", certain)]
+    return [patch.object(making, "_fail_order", certain)]
 
 
 def poured_again() -> Patches:
@@ -318,7 +320,7 @@ def poured_again() -> Patches:
         locked = lock_order(tx, order_id)
         if locked.order.status in {Status.MANUAL_MAKE, Status.MAKE_FAILED}:
             status_change.apply_event(locked, Event.MAKE_REQUESTED, actor, now)
-            making.command(locked, rules, now)
+            making.issue_command(locked, rules, now)
 
     wrong = {(_FAILED, Event.MAKE_REQUESTED): Status.PAID}
     return [patch.object(making, "pour_now", pour), patch.dict(states.TRANSITIONS, wrong)]

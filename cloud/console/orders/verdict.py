@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, paying_payment
 from cloud.orders.states import EXPIRED, FAILURES, SEEN_POURED, TOLD_LATE, UNOBSERVED, Status
 
 Light = Literal["good", "warn", "bad", ""]
@@ -129,7 +129,7 @@ def money_is(facts: Facts) -> MoneyIs:
 
 
 def _of_money_here(facts: Facts, payment: PaidFor) -> MoneyIs:
-    returning, pays = facts.returning.get(payment.id, Returning()), payment is paying(facts.payments)
+    returning, pays = facts.returning.get(payment.id, Returning()), payment is paying_payment(facts.payments)
     others, is_part = _of_others(facts, payment), 0 < returning.kopecks < payment.captured - payment.refunded
     if returning.is_stuck:
         return MoneyIs.PART_STUCK if is_part else MoneyIs.STUCK
@@ -202,7 +202,7 @@ def _told_of(payments: Sequence[PaidFor]) -> PaidFor | None:
     """The payment that pays, or another that brought money: what is back waits for nobody, what is still here may."""
     had = [p for p in payments if p.captured or p.state is PaymentState.HELD]
     here = [p for p in had if p.state is PaymentState.HELD or p.captured > p.refunded]
-    pays = paying(payments)
+    pays = paying_payment(payments)
     if pays is not None and (pays in here or not here):
         return pays
     return next(reversed(here or had), None)

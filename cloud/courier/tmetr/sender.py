@@ -95,24 +95,24 @@ class TmetrSender:
                 self._rows.settle(tx, sent.row, VOID, now)
             case Forwarded():
                 locked = lock_order(tx, order_id)
-                making.published(locked, locked.command(make_id), self._rules, now)
+                making.record_published(locked, locked.command(make_id), self._rules, now)
                 trusted_outcome.forwarded(tx, order_id, make_id, now)
                 self._rows.settle(tx, sent.row, DONE, now)
                 tx.log_after_commit(log.info, "make command forwarded", extra=sent.log_fields())
             case Refused(why=why):
-                making.not_sent(tx, order_id, make_id, f"Tmetr refuses: {why}", self._rules, now, certain=True)
+                making.record_not_sent(tx, order_id, make_id, f"Tmetr refuses: {why}", self._rules, now, certain=True)
                 self._rows.settle(tx, sent.row, REFUSED, now)
             case NotTaken(why):
                 self._again(tx, sent, why, now)
             case Unknown(why):
                 words = f"Tmetr may have heard it: {why}"
-                making.not_sent(tx, order_id, make_id, words, self._rules, now, certain=False)
+                making.record_not_sent(tx, order_id, make_id, words, self._rules, now, certain=False)
                 self._rows.settle(tx, sent.row, UNKNOWN, now)
 
     def _again(self, tx: Transaction, sent: OutgoingCommand, why: str, now: datetime) -> None:
         """Certainly nobody heard it: once more while the deadline lasts."""
         if making.seconds_left(sent.command, now) <= 0:
-            making.not_sent(tx, sent.order.id, sent.command.id, why, self._rules, now, certain=True)
+            making.record_not_sent(tx, sent.order.id, sent.command.id, why, self._rules, now, certain=True)
             self._rows.settle(tx, sent.row, OVERDUE, now)
             return
         tx.log_after_commit(

@@ -14,7 +14,7 @@ from cloud.orders import archive, archived_books
 from cloud.orders.archive import ArchivedOrder
 from cloud.orders.at_risk import STUCK_AFTER_S, MoneyAtRisk, Next, each_at_risk
 from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import PaymentState, paying
+from cloud.orders.money import PaymentState, paying_payment
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import Status
 from cloud.orders.tasks import DONE, RETURNS
@@ -184,7 +184,7 @@ def poured_without_money(session: Session, shop: ShopKey, day: Day) -> list[Find
 
 def _poured(order_id: str, payments: Sequence[Payment], sent_back: Collection[str]) -> Finding:
     """By the payment that paid: a second one that went back as one too many is no gift."""
-    paid = paying(payments) or payments[-1]
+    paid = paying_payment(payments) or payments[-1]
     if paid.id not in sent_back and not paid.refunded:
         return Finding(Kind.POURED_NOT_PAID, order_id, order_id, paid.id, here=paid.amount)
     back = paid.refunded if paid.captured else paid.amount

@@ -72,7 +72,7 @@ class Restorable:
             message_id=f"again-{order_id}", command_id=command_id(order_id, 1), order_id=order_id, result=result,
             code=code, revision=revision, at=self.world.now, evidence=Evidence(),
         )  # fmt: skip
-        self.world.database.transact(making.reported, device, said, self.world.rules, self.world.now)
+        self.world.database.transact(making.record_outcome, device, said, self.world.rules, self.world.now)
 
     def lacking(self) -> list[str]:
         with self.world.database.read() as session:

@@ -131,7 +131,7 @@ class Orders:
     def expired(self, order_id: str = "o-1") -> str:
         self.created(order_id)
         self.clock.forward(RULES.order_expiration_s + 1)
-        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.handle_deadline, order_id, RULES, self.clock())
         return order_id
 
     def failed(self, order_id: str = "o-1") -> str:
@@ -143,7 +143,9 @@ class Orders:
         """Given back in the cabinet before we heard that it was paid."""
         self.pending(order_id)
         self.answered(order_id, PaymentState.CAPTURED, captured=PRICE, refunded=PRICE, method="bank_card")
-        self.database.transact(paying.refund_succeeded, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock())
+        self.database.transact(
+            paying.record_refund_succeeded, self.payments(order_id)[-1].id, "r-1", PRICE, self.clock()
+        )
         return order_id
 
     def paid(self, order_id: str = "o-1", method: str = "bank_card", hold: bool = False) -> str:
@@ -168,12 +170,12 @@ class Orders:
     def accepted(self, order_id: str = "o-1", **paid: Any) -> str:
         self.sent(order_id, **paid)
         said = Accepted(message_id="a", command_id=self.command(order_id).id, order_id=order_id, at=self.clock())
-        self.database.transact(making.accepted, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.record_acceptance, DEVICE, said, RULES, self.clock())
         return order_id
 
     def progress(self, order_id: str, stage: Stage, pct: int) -> str:
         said = Progress(command_id=self.command(order_id).id, order_id=order_id, stage=stage, pct=pct)
-        self.database.transact(making.progressed, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.record_progress, DEVICE, said, RULES, self.clock())
         return order_id
 
     def making(self, order_id: str = "o-1", stage: Stage = Stage.BREW, pct: int = 55) -> str:
@@ -185,7 +187,7 @@ class Orders:
             message_id="m", command_id=self.command(order_id).id, order_id=order_id, result=result, code=code,
             out=out, revision=revision, at=self.clock(),
         )  # fmt: skip
-        self.database.transact(making.reported, DEVICE, said, RULES, self.clock())
+        self.database.transact(making.record_outcome, DEVICE, said, RULES, self.clock())
         return order_id
 
     def successful(self, order_id: str = "o-1") -> str:
@@ -203,13 +205,13 @@ class Orders:
     def never_answered(self, order_id: str = "o-1") -> str:
         self.sent(order_id)
         self.clock.forward(RULES.ack_timeout_s + 1)
-        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.handle_deadline, order_id, RULES, self.clock())
         return order_id
 
     def not_collected(self, order_id: str = "o-1") -> str:
         self.manual_make(order_id)
         self.clock.forward(RULES.manual_make_s + 1)
-        self.database.transact(making.deadline_passed, order_id, RULES, self.clock())
+        self.database.transact(making.handle_deadline, order_id, RULES, self.clock())
         return order_id
 
     # The money
@@ -219,7 +221,7 @@ class Orders:
         payment = self.payments(order_id)[-1]
         self.database.transact(_settle_returns, order_id, self.clock())
         if payment.captured:
-            self.database.transact(paying.refund_succeeded, payment.id, "r-1", payment.captured, self.clock())
+            self.database.transact(paying.record_refund_succeeded, payment.id, "r-1", payment.captured, self.clock())
         else:
             self.answered(order_id, PaymentState.CANCELED)
         return order_id
@@ -243,7 +245,7 @@ class Orders:
     def answered(self, order_id: str, state: PaymentState, **more: Any) -> None:
         payment = self.payments(order_id)[-1]
         told = replace(PaymentAnswer(state, f"yk-{payment.id}"), **more)
-        self.database.transact(paying.payment_answered, payment.id, told, RULES, self.clock())
+        self.database.transact(paying.record_payment_answer, payment.id, told, RULES, self.clock())
 
 
 def _settle_returns(tx: Transaction, order_id: str, now: datetime) -> None:

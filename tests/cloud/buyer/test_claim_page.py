@@ -90,7 +90,7 @@ def test_what_was_said_while_the_payment_was_opened_is_answered_also_when_the_pr
     database.transact(paying.start_payment, order_id, account, "p-1", clock())
     assert say(client, order_id, kind="other", words="it does not open") == 303
     answer(database, "try another machine", clock)
-    database.transact(paying.payment_refused, "p-1", "invalid", clock())
+    database.transact(paying.record_payment_refused, "p-1", "invalid", clock())
 
     assert "Поддержка ответила" in client.get(f"/v1/order-status-page?order_id={order_id}").text
     assert "try another machine" in client.get(f"{PATH}?order_id={order_id}").text

@@ -36,7 +36,7 @@ def test_a_return_is_told_of_the_payment_that_goes_back(client: FlaskClient, ord
     clock.forward(1)
     orders.pay_again("o-1")
     taken = PaymentAnswer(PaymentState.CAPTURED, f"yk-{first.id}", captured=PRICE, method="sbp")
-    orders.database.transact(paying.payment_answered, first.id, taken, RULES, clock())
+    orders.database.transact(paying.record_payment_answer, first.id, taken, RULES, clock())
     clock.forward(1)
     orders.answered("o-1", PaymentState.HELD, method="bank_card")
     assert "Уже снимаем удержание." in page(client, "o-1")

@@ -197,7 +197,7 @@ def test_a_code_that_was_good_and_is_forgotten_stays_over(
     shown = signed(code(), clock)
     scan(buyer, shown)
     clock.forward(RULES.order_expiration_s + 1)
-    orders.database.transact(making.deadline_passed, "q-1", RULES, clock())
+    orders.database.transact(making.handle_deadline, "q-1", RULES, clock())
     Forgetting(orders.database).step(clock() + KEPT_FOR)
 
     assert scan(buyer, shown).status_code == 410
@@ -366,7 +366,7 @@ def test_what_nobody_paid_is_over_long_after_its_row_is_gone(
 ) -> None:
     buyer.get(scan(buyer, code()).location)
     clock.forward(RULES.order_expiration_s + 1)
-    orders.database.transact(making.deadline_passed, "q-1", RULES, clock())
+    orders.database.transact(making.handle_deadline, "q-1", RULES, clock())
     Forgetting(orders.database).step(clock() + KEPT_FOR)
 
     assert scan(buyer, code()).status_code == 410

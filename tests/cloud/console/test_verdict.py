@@ -15,7 +15,7 @@ from cloud.console.orders.verdict import Facts, MoneyIs, Returning, drink_phrase
 from cloud.console.shell.texts import SHELL, ConsoleTexts
 from cloud.orders import return_requests
 from cloud.orders.at_risk import Next, each_at_risk
-from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed, paying
+from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaidFor, PaymentState, owed, paying_payment
 from cloud.orders.order_tasks import settle_task
 from cloud.orders.outbox import Claim, claim
 from cloud.orders.owed_tasks import LAST_RETRY_S, settle_money
@@ -249,7 +249,7 @@ def test_money_that_should_have_gone_back_and_has_no_way_is_told_as_bad() -> Non
     without_a_drink = [case for case in EVERY if case[0] in {Status.NOT_PAID, Status.FAILED, Status.MAKE_FAILED}]
     for case in without_a_drink:
         of = facts(*case)
-        goes_back = case[2] in {"open", "begun", "a part"} and not (of.waits_for_person and paying(of.payments))
+        goes_back = case[2] in {"open", "begun", "a part"} and not (of.waits_for_person and paying_payment(of.payments))
         if owed(of.status, of.payments) and not goes_back:
             assert verdict(of).light == "bad", case
 

@@ -179,14 +179,14 @@ def test_one_message_our_own_code_cannot_take_keeps_no_other_back(
     rig: Rig, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine, first, second = rig.machine(), sent_order(rig), sent_order(rig)
-    report = making.reported
+    report = making.record_outcome
 
     def choke(session: Any, device: str, said: Outcome, *rest: Any) -> None:
         if said.order_id == first:
             raise ValueError("a bug of ours")
         report(session, device, said, *rest)
 
-    mocker.patch.object(making, "reported", side_effect=choke)
+    mocker.patch.object(making, "record_outcome", side_effect=choke)
     for order_id in (first, second):
         machine.say(outcome(rig, order_id, message_id=f"o-{order_id}"))
     rig.hear_until(lambda: rig.world.status(second) == "successful")

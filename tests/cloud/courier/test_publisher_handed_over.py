@@ -50,7 +50,7 @@ def test_nothing_is_sent_that_is_not_committed(sqlite_world: World) -> None:
 
     def undone(tx: Transaction) -> None:
         paid = PaymentAnswer(PaymentState.HELD, "yk-1")
-        paying.payment_answered(tx, sqlite_world.payment(order_id).id, paid, sqlite_world.rules, sqlite_world.now)
+        paying.record_payment_answer(tx, sqlite_world.payment(order_id).id, paid, sqlite_world.rules, sqlite_world.now)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

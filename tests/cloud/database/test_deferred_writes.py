@@ -149,8 +149,8 @@ def test_what_came_about_one_order_reads_and_writes_it_once(world: World) -> Non
         event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
         put_by = partial(database.transact, key=order_key(order_id), deferred=True)
         put_by(publish, order_id, make.id, world.rules, world.now)
-        put_by(making.accepted, make.device_uuid, Accepted(message_id="a", **ids), world.rules, world.now)
-        put_by(making.reported, make.device_uuid, done, world.rules, world.now)
+        put_by(making.record_acceptance, make.device_uuid, Accepted(message_id="a", **ids), world.rules, world.now)
+        put_by(making.record_outcome, make.device_uuid, done, world.rules, world.now)
     assert world.status(order_id) == "successful"
     assert [change.event for change in world.history(order_id)][-3:] == [
         "command_published", "machine_accepted", "machine_done",
@@ -165,7 +165,7 @@ def test_a_brokers_answer_that_cannot_be_stored_is_told_with_its_order_and_the_c
     world, link = sqlite_world, SmallBroker()
     publisher = Publisher(world.database, link, world.rules, "courier", world.clock)  # type: ignore[arg-type]  # as far as it is used
     order_id = world.pay()
-    away = mocker.patch.object(making, "published", side_effect=OperationalError("", {}, Exception("away")))
+    away = mocker.patch.object(making, "record_published", side_effect=OperationalError("", {}, Exception("away")))
     publisher.step(world.now)
     [told] = [record for record in caplog.records if record.name == "cloud.courier" and record.levelname == "ERROR"]
     assert told.__dict__["order_id"] == order_id

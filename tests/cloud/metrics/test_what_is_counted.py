@@ -81,7 +81,7 @@ def test_what_is_undone_is_not_counted(till: Till) -> None:
     till.world.clock.advance(till.world.rules.ack_timeout_s + 1)
 
     def broken(tx: Transaction) -> None:
-        making.deadline_passed(tx, order_id, till.world.rules, till.world.now)
+        making.handle_deadline(tx, order_id, till.world.rules, till.world.now)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

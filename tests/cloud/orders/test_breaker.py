@@ -142,7 +142,7 @@ def say_failed(tx: Transaction, world: World, order_id: str) -> None:
         message_id=order_id, command_id=making.command_id(order_id, 1), order_id=order_id, result=Result.FAILED,
         code="brewer", out=Spout.UNKNOWN, revision=1, at=world.now, evidence=Evidence(rule="said so"),
     )  # fmt: skip
-    making.reported(tx, DEVICE, said, world.rules, world.now)
+    making.record_outcome(tx, DEVICE, said, world.rules, world.now)
 
 
 @pytest.mark.both_databases

@@ -77,8 +77,8 @@ class Crowd:
     def clock_looks(self, _seed: int) -> None:
         for _ in range(TURNS):
             for order_id in self.orders:
-                self.world.database.transact(making.deadline_passed, order_id, self.world.rules, self.world.now)
-                self.world.database.transact(making.grace_over, order_id, self.world.rules, self.world.now)
+                self.world.database.transact(making.handle_deadline, order_id, self.world.rules, self.world.now)
+                self.world.database.transact(making.end_grace, order_id, self.world.rules, self.world.now)
 
     def _accepted(self, order_id: str) -> Accepted:
         return Accepted(message_id="a", command_id=self.commands[order_id], order_id=order_id, at=self.world.now)

@@ -124,8 +124,8 @@ def test_a_deadline_that_was_met_in_between_does_nothing(sqlite_world: World) ->
     world.publish(order_id)
     world.clock.advance(76)
     world.report(order_id, Result.DONE)
-    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
-    world.database.transact(making.grace_over, order_id, world.rules, world.now)
+    world.database.transact(making.handle_deadline, order_id, world.rules, world.now)
+    world.database.transact(making.end_grace, order_id, world.rules, world.now)
     assert world.status(order_id) == "successful"
 
 

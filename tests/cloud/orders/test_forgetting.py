@@ -21,7 +21,7 @@ SCAN = Scan("ord-old", DEVICE, "latte", 1, QrCode(marks="dice"))
 def expired(world: World, scan: Scan = SCAN) -> str:
     order_id = world.database.transact(open_order, scan, "ru", world.rules, world.now).id
     world.clock.advance(world.rules.order_expiration_s + 1)
-    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.transact(making.handle_deadline, order_id, world.rules, world.now)
     return order_id
 
 

@@ -301,7 +301,7 @@ def test_a_command_that_was_never_sent_returns_the_money_at_once(world: World) -
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
     world.database.transact(
-        making.not_sent, command.order_id, command.id, "broker code 135", world.rules, world.now, certain=True
+        making.record_not_sent, command.order_id, command.id, "broker code 135", world.rules, world.now, certain=True
     )
     order = world.order(order_id)
     assert (order.status, order.reason, order.uncertain) == ("make_failed", "not_sent", False)
@@ -314,10 +314,12 @@ def test_what_the_machine_has_taken_was_sent_whatever_the_broker_says(world: Wor
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
     world.accept(order_id)
-    world.database.transact(making.not_sent, order_id, command.id, "too late", world.rules, world.now, certain=False)
+    world.database.transact(
+        making.record_not_sent, order_id, command.id, "too late", world.rules, world.now, certain=False
+    )
     assert (world.status(order_id), world.command(order_id).live) == ("make_pending", True)
     world.wait(world.rules.make_timeout_s + 1)
-    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.transact(making.handle_deadline, order_id, world.rules, world.now)
     assert (world.status(order_id), world.order(order_id).uncertain) == ("make_failed", True)
 
 
@@ -331,7 +333,7 @@ def test_no_order_waits_for_ever_for_a_command_that_is_over(world: World) -> Non
 
     world.database.transact(over)
     world.wait(world.rules.make_timeout_s + 1)
-    world.database.transact(making.deadline_passed, order_id, world.rules, world.now)
+    world.database.transact(making.handle_deadline, order_id, world.rules, world.now)
     assert (world.status(order_id), world.order(order_id).uncertain) == ("make_failed", True)
     assert world.open_tasks(order_id, Task.REFUND, Task.QUERY) == ["query", "refund"]
 
@@ -340,7 +342,7 @@ def test_a_command_that_may_have_been_sent_is_asked_about(world: World) -> None:
     order_id = world.pay(account=ONE_STAGE)
     command = world.command(order_id)
     world.database.transact(
-        making.not_sent, command.order_id, command.id, "no answer", world.rules, world.now, certain=False
+        making.record_not_sent, command.order_id, command.id, "no answer", world.rules, world.now, certain=False
     )
     order = world.order(order_id)
     assert (order.reason, order.uncertain) == ("not_sent", True)
@@ -354,7 +356,7 @@ def test_what_was_published_cannot_be_called_not_sent(sqlite_world: World) -> No
     sqlite_world.publish(order_id)
     command = sqlite_world.command(order_id)
     sqlite_world.database.transact(
-        making.not_sent, command.order_id, command.id, "?", sqlite_world.rules, sqlite_world.now, certain=True
+        making.record_not_sent, command.order_id, command.id, "?", sqlite_world.rules, sqlite_world.now, certain=True
     )
     assert sqlite_world.status(order_id) == "make_pending"
 

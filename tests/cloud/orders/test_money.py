@@ -13,7 +13,7 @@ from cloud.orders.money import (
     arrives_by,
     moves_forward,
     owed,
-    paying,
+    paying_payment,
 )
 from cloud.orders.owed_tasks import pause_after
 from cloud.orders.states import Status
@@ -94,7 +94,7 @@ def test_money_that_does_not_fit_is_never_kept(status: Status, grace: datetime |
 def test_an_order_is_paid_once_and_every_other_payment_goes_back(
     status: Status, grace: datetime | None, paid: list[PaidFor]
 ) -> None:
-    pays = paying(paid)
+    pays = paying_payment(paid)
     for payment in paid:
         has_money = payment.state is PaymentState.HELD or payment.captured > payment.refunded
         if payment is not pays and has_money:
@@ -103,7 +103,7 @@ def test_an_order_is_paid_once_and_every_other_payment_goes_back(
 
 @given(graces, payments())
 def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[PaidFor]) -> None:
-    pays = paying(paid)
+    pays = paying_payment(paid)
     dues = of(owed(Status.SUCCESSFUL, paid, Wish(grace)), pays) if pays else []
     assert all(due.task is Task.CAPTURE and due.amount == pays.amount for due in dues if pays)
     assert bool(dues) is (pays is not None and pays.state is PaymentState.HELD)
@@ -113,7 +113,7 @@ def test_a_poured_order_keeps_its_payment(grace: datetime | None, paid: list[Pai
 def test_nothing_is_decided_about_the_paying_money_while_the_drink_may_come(
     status: Status, grace: datetime | None, paid: list[PaidFor]
 ) -> None:
-    pays = paying(paid)
+    pays = paying_payment(paid)
     if pays is not None and status in OPEN:
         assert not of(owed(status, paid, Wish(grace)), pays)
 
@@ -133,7 +133,7 @@ def test_an_order_that_ended_without_a_drink_keeps_no_kopeck(
 @given(payments())
 def test_the_grace_is_for_the_paying_money_only(paid: list[PaidFor]) -> None:
     grace = T0 + timedelta(seconds=300)
-    pays = paying(paid)
+    pays = paying_payment(paid)
     for due in owed(Status.MAKE_FAILED, paid, Wish(grace)):
         assert due.not_before == (grace if pays and due.payment_id == pays.id else None)
 
@@ -142,7 +142,7 @@ def test_the_first_money_that_fits_pays() -> None:
     wrong = PaidFor("p0", PaymentState.CAPTURED, 100, 90, 0, "amount", T0)
     later = PaidFor("p1", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=2))
     first = PaidFor("p2", PaymentState.CAPTURED, 100, 100, 0, "", T0 + timedelta(seconds=1))
-    assert paying([wrong, later, first]) is first
+    assert paying_payment([wrong, later, first]) is first
     assert {due.payment_id: due.amount for due in owed(Status.SUCCESSFUL, [wrong, later, first])} == {
         "p0": 90,
         "p1": 100,

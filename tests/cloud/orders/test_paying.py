@@ -214,7 +214,7 @@ def test_a_problem_once_seen_is_not_forgotten(sqlite_world: World) -> None:
 def test_money_on_a_payment_thought_refused_goes_back(world: World, state: P) -> None:
     order_id = world.scan()
     payment_id = world.start(order_id)
-    world.database.transact(paying.payment_refused, payment_id, "unreachable", world.now)
+    world.database.transact(paying.record_payment_refused, payment_id, "unreachable", world.now)
     assert world.status(order_id) == "failed"
     world.tell(payment_id, state)
     assert world.status(order_id) == "failed"
@@ -225,7 +225,7 @@ def test_a_refusal_after_the_payment_was_seen_means_nothing(sqlite_world: World)
     order_id = sqlite_world.scan()
     payment_id = sqlite_world.start(order_id)
     sqlite_world.tell(payment_id, P.PENDING)
-    sqlite_world.database.transact(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
+    sqlite_world.database.transact(paying.record_payment_refused, payment_id, "invalid", sqlite_world.now)
     assert sqlite_world.status(order_id) == "pending"
 
 
@@ -234,7 +234,7 @@ def test_a_refusal_after_the_payment_was_found_at_the_provider_means_nothing(sql
     order_id = sqlite_world.scan()
     payment_id = sqlite_world.start(order_id)
     sqlite_world.database.transact(paying.adopt, payment_id, "found-1", sqlite_world.now)
-    sqlite_world.database.transact(paying.payment_refused, payment_id, "invalid", sqlite_world.now)
+    sqlite_world.database.transact(paying.record_payment_refused, payment_id, "invalid", sqlite_world.now)
     assert sqlite_world.status(order_id) == "pending"
     assert sqlite_world.payment(order_id).live
 
@@ -311,7 +311,7 @@ def test_how_often_a_payment_is_asked_about(sqlite_world: World) -> None:
     world.tell(payment_id, P.PENDING)
     assert next_check_in(world, order_id) == 2, "the buyer waits"
     world.clock.advance(300)
-    world.database.transact(paying.check_failed, payment_id, world.now + timedelta(seconds=60))
+    world.database.transact(paying.record_check_failed, payment_id, world.now + timedelta(seconds=60))
     world.tell(payment_id, P.PENDING)
     assert next_check_in(world, order_id) == 60, "and for long after the order expired"
     world.tell(payment_id, P.HELD)

@@ -39,20 +39,20 @@ def steps_of(world: World, order_id: str, chance: random.Random) -> list[Step]:
     def told(state: PaymentState) -> Step:
         captured = payment.amount if state is PaymentState.CAPTURED else 0
         answer = PaymentAnswer(state, payment.provider_payment_id or "", captured=captured)
-        return Step(paying.payment_answered, (payment.id, answer, world.rules, world.now))
+        return Step(paying.record_payment_answer, (payment.id, answer, world.rules, world.now))
 
     def reported(result: Result, code: str, revision: int) -> Step:
         said = Outcome(
             message_id=f"o{revision}", result=result, code=code, out=Spout.UNKNOWN, revision=revision,
             evidence=Evidence(rule="said so"), at=world.now, **of_command,
         )  # fmt: skip
-        return Step(making.reported, (DEVICE, said, world.rules, world.now))
+        return Step(making.record_outcome, (DEVICE, said, world.rules, world.now))
 
     accepted = Accepted(message_id="a", at=world.now, **of_command)
     possible = [
         Step(publish, (order_id, make.id, world.rules, world.now)),
-        Step(making.accepted, (DEVICE, accepted, world.rules, world.now)),
-        Step(making.progressed, (DEVICE, Progress(stage=Stage.CUP, pct=40, **of_command), world.rules, world.now)),
+        Step(making.record_acceptance, (DEVICE, accepted, world.rules, world.now)),
+        Step(making.record_progress, (DEVICE, Progress(stage=Stage.CUP, pct=40, **of_command), world.rules, world.now)),
         reported(Result.DONE, "", chance.choice([1, 2])),
         reported(Result.REJECTED, "no_water", 1),
         reported(Result.UNKNOWN, "", 1),
@@ -115,7 +115,7 @@ def test_one_order_that_cannot_be_written_keeps_no_other_from_it(world: World) -
 
     def twice(tx: Any) -> None:
         publish(tx, bad, make_id, world.rules, world.now)
-        making.command(lock_order(tx, bad), world.rules, world.now).live = True
+        making.issue_command(lock_order(tx, bad), world.rules, world.now).live = True
 
     with closing(Database(url, patience_s=FOR_EVER_S)) as database:
         published = database.transact(
@@ -142,7 +142,7 @@ def test_an_order_nobody_knows_is_no_trouble_for_the_others(world: World) -> Non
         )
         said = Accepted(message_id="a", command_id="mk-none", order_id="nobody's", at=world.now)
         unknown = database.transact(
-            making.accepted, DEVICE, said, world.rules, world.now, key=order_key("nobody's"), deferred=True
+            making.record_acceptance, DEVICE, said, world.rules, world.now, key=order_key("nobody's"), deferred=True
         )
     assert (published.exception(0), unknown.exception(0)) == (None, None)
     assert world.status(order_id) == "make_pending"

@@ -263,7 +263,7 @@ def test_a_command_no_longer_wanted_is_not_sent(sqlite_rig: TmetrRig) -> None:
     order_id = rig.world.pay()
     command = rig.world.command(order_id)
     rig.world.database.transact(
-        making.not_sent, command.order_id, command.id, "taken back", rig.world.rules, rig.world.now, certain=True
+        making.record_not_sent, command.order_id, command.id, "taken back", rig.world.rules, rig.world.now, certain=True
     )
     rig.send()
     assert (rig.makes(), rig.verdict(order_id)) == (0, "void")
