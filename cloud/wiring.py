@@ -23,10 +23,10 @@ from cloud.orders.rules import Rules
 from cloud.orders.stage_times import StageTimes
 from cloud.payments.call_worker import CallWorker
 from cloud.payments.counted_calls import counted
+from cloud.payments.custom.callback import PATH as CUSTOM_CALLBACK
+from cloud.payments.custom.client import CustomClient
+from cloud.payments.custom.ledger_view import LedgerView, addresses_of
 from cloud.payments.openings import Openings
-from cloud.payments.own_page.callback import PATH as CUSTOM_CALLBACK
-from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 from cloud.payments.rate import TokenBucket

@@ -16,8 +16,8 @@ from cloud.orders import receipts
 from cloud.orders.claims import Claim, ClaimMessage, open_claim
 from cloud.orders.locked_order import lock_order
 from cloud.orders.status_change import add_note
+from cloud.payments.custom.objects import without_words
 from cloud.payments.models import ERASED, StoredNotification
-from cloud.payments.own_page.objects import without_words
 
 NO_WORDS = "—"
 """Stands where the words of a claim were, the answers too: they address the buyer."""

@@ -27,7 +27,7 @@ from cloud.operators import metrics
 from cloud.operators.counted_requests import CountedRequests
 from cloud.operators.unaskable import Unaskable
 from cloud.payments import checkout
-from cloud.payments.own_page import callback as custom_callback
+from cloud.payments.custom import callback as custom_callback
 from cloud.payments.tbank import webhook as tbank_webhook
 from cloud.payments.yookassa import webhook
 from cloud.releases import release_route

@@ -13,7 +13,7 @@ import pytest
 from cloud.cli import main as coffee_cloud
 from cloud.http import whole_requests
 from cloud.payments import checkout
-from cloud.payments.own_page import client as own_page
+from cloud.payments.custom import client as custom
 from cloud.payments.tbank import client as tbank
 from cloud.payments.yookassa import client as yookassa
 from cloud.processes import server
@@ -112,7 +112,7 @@ def test_the_agent_tells_systemd_it_is_ready_without_a_network_and_without_a_mac
 
 def test_no_call_to_a_provider_is_cut_off_by_a_restart() -> None:
     """The web process gives calls longer than their clients wait; what runs it gives it longer than that."""
-    longest_s = max(client.CONNECT_S + client.ACT_S for client in (yookassa, tbank, own_page))
+    longest_s = max(client.CONNECT_S + client.ACT_S for client in (yookassa, tbank, custom))
     insists_after_s = 2
     assert longest_s < server.GRACE_S - 5
     for unit in CLOUD:

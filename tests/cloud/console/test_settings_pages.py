@@ -15,7 +15,7 @@ from cloud.console.settings.files import MOST
 from cloud.fleet.apply import apply
 from cloud.fleet.models import Credential, Device, Drink
 from cloud.http.request_framing import MAX_BODY, MAX_FILE
-from cloud.payments.own_page.ledger_view import addresses_of
+from cloud.payments.custom.ledger_view import addresses_of
 from tests.cloud.console.building import OWN, Console, a_console, form_token, post
 from tests.cloud.worlds import DEVICE, World
 

@@ -14,10 +14,10 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
 from cloud.payments.call_worker import CallWorker
+from cloud.payments.custom.callback import PATH
+from cloud.payments.custom.client import CustomClient
+from cloud.payments.custom.ledger_view import LedgerView, addresses_of
 from cloud.payments.models import StoredNotification
-from cloud.payments.own_page.callback import PATH
-from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.provider_clients import ProviderClients
 from cloud.payments.rate import CircuitBreaker, TokenBucket

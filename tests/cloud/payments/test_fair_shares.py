@@ -10,8 +10,8 @@ from cloud.background.loops import ThreadPool
 from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Device
 from cloud.orders.tasks import Task
-from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import LedgerView, addresses_of
+from cloud.payments.custom.client import CustomClient
+from cloud.payments.custom.ledger_view import LedgerView, addresses_of
 from cloud.payments.provider import Provider, Shop
 from cloud.payments.rate import TokenBucket
 from protocol.reasons import Result

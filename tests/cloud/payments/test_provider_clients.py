@@ -11,7 +11,7 @@ from cloud.database.transaction import Transaction
 from cloud.fleet.models import Credential, Merchant
 from cloud.fleet.vault import Vault
 from cloud.orders.models import Payment
-from cloud.payments.own_page.ledger_view import Addresses, addresses_of
+from cloud.payments.custom.ledger_view import Addresses, addresses_of
 from cloud.payments.provider import CaptureMode, Shop
 from cloud.payments.provider_clients import FRESH, NoCredential, ProviderClients
 from tests.cloud.worlds import ACCOUNT, SHOP_SECRET, START, World

@@ -9,11 +9,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cloud.fleet.models import Credential
+from cloud.payments.custom.client import CustomClient
+from cloud.payments.custom.ledger_view import Addresses, Booked, LedgerView
+from cloud.payments.custom.objects import our_payment
 from cloud.payments.facts import PaymentFacts, RefundFacts
 from cloud.payments.outcomes import Ok, Outcome
-from cloud.payments.own_page.client import CustomClient
-from cloud.payments.own_page.ledger_view import Addresses, Booked, LedgerView
-from cloud.payments.own_page.objects import our_payment
 from cloud.payments.provider import NewPayment, Operation, PreparedCall, Provider, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 from simulator.custom import CustomSimulator

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloud.payments.facts import ProviderStatus, RefundStatus
-from cloud.payments.own_page.objects import (
+from cloud.payments.custom.objects import (
     Unreadable,
     as_a_whole,
     our_payment,
@@ -17,6 +16,7 @@ from cloud.payments.own_page.objects import (
     refund_facts,
     told_of,
 )
+from cloud.payments.facts import ProviderStatus, RefundStatus
 
 PAID = {"account": "a", "payment": "p.1772447400", "order": "o", "status": "succeeded", "amount": 17900}
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from cloud.payments.admission import Gate
+from cloud.payments.custom.objects import Note, Unreadable, note_of
+from cloud.payments.custom.signature import NotSigned, Purpose, envelope, opened, query_of, signed_query
 from cloud.payments.outcomes import AuthError, NotOurs, NotSent, Ok, Outcome, RateLimited, Rejected, Unknown
-from cloud.payments.own_page.objects import Note, Unreadable, note_of
-from cloud.payments.own_page.signature import NotSigned, Purpose, envelope, opened, query_of, signed_query
 from cloud.payments.provider import Shop
 from cloud.payments.transport import Question, Reply, Transport
 from protocol import json_text

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from cloud.payments.custom.objects import payment_name
+from cloud.payments.custom.signature import query_of
 from cloud.payments.facts import CURRENCY
-from cloud.payments.own_page.objects import payment_name
-from cloud.payments.own_page.signature import query_of
 from cloud.payments.provider import CaptureMode, InvalidRequest, NewPayment, Operation, PreparedCall, Shop
 
 MIN_AMOUNT = 100

@@ -14,10 +14,10 @@ from cloud.background.loops import Clock
 from cloud.database.database import Database
 from cloud.fleet.custom_account import CUSTOM
 from cloud.payments import inbox
+from cloud.payments.custom.objects import Told, Unreadable, note_of, told_of
+from cloud.payments.custom.signature import NotSigned, Purpose, WronglySigned, check, payload_of
 from cloud.payments.inbox import Reception
 from cloud.payments.notification import MAX_NOTIFICATION_BYTES, Notification
-from cloud.payments.own_page.objects import Told, Unreadable, note_of, told_of
-from cloud.payments.own_page.signature import NotSigned, Purpose, WronglySigned, check, payload_of
 from cloud.payments.provider_clients import NoCredential, ProviderClients
 
 log = logging.getLogger("cloud.payments.own_page.callback")

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.payments.facts import ProviderStatus
-from cloud.payments.own_page import calls as custom_calls
-from cloud.payments.own_page.objects import Told, payment_facts, told_of
-from cloud.payments.own_page.signature import (
+from cloud.payments.custom import calls as custom_calls
+from cloud.payments.custom.objects import Told, payment_facts, told_of
+from cloud.payments.custom.signature import (
     MAX_PAYLOAD,
     NotSigned,
     Purpose,
@@ -27,6 +26,7 @@ from cloud.payments.own_page.signature import (
     sign,
     signed_query,
 )
+from cloud.payments.facts import ProviderStatus
 from cloud.payments.provider import NewPayment, Shop
 from simulator.custom import signing as theirs
 

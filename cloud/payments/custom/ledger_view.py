@@ -11,8 +11,8 @@ from cloud.fleet.custom_account import CUSTOM, is_by_hand
 from cloud.fleet.models import Credential, FormerCredential
 from cloud.orders.models import Payment
 from cloud.orders.outbox import OutboxRow
+from cloud.payments.custom.objects import Told, told_of
 from cloud.payments.models import ERASED, StoredNotification
-from cloud.payments.own_page.objects import Told, told_of
 
 MAX_HEARD = 200
 """Callbacks of one payment that are looked at: a payment has a handful of changes."""

@@ -15,6 +15,19 @@ from urllib.parse import parse_qs
 from cloud.orders.tasks import BY_HAND
 from cloud.payments.admission import Gate
 from cloud.payments.budget import ShopBudget
+from cloud.payments.custom import calls
+from cloud.payments.custom.ledger_view import Addresses, Booked, LedgerView
+from cloud.payments.custom.objects import (
+    Told,
+    as_a_whole,
+    our_payment,
+    pay_until,
+    payment_facts,
+    refund_facts,
+    told_of,
+)
+from cloud.payments.custom.signature import Purpose, signed_query
+from cloud.payments.custom.wire import Line
 from cloud.payments.facts import (
     CURRENCY,
     Cancellation,
@@ -25,19 +38,6 @@ from cloud.payments.facts import (
     ShopFacts,
 )
 from cloud.payments.outcomes import NotOurs, Ok, Outcome, Rejected, Unknown
-from cloud.payments.own_page import calls
-from cloud.payments.own_page.ledger_view import Addresses, Booked, LedgerView
-from cloud.payments.own_page.objects import (
-    Told,
-    as_a_whole,
-    our_payment,
-    pay_until,
-    payment_facts,
-    refund_facts,
-    told_of,
-)
-from cloud.payments.own_page.signature import Purpose, signed_query
-from cloud.payments.own_page.wire import Line
 from cloud.payments.provider import FiscalReceipt, NewPayment, Operation, PreparedCall, Shop
 from cloud.payments.rate import CircuitBreaker, TokenBucket
 
