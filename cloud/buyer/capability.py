@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cloud.fleet.vault import derive
-from cloud.orders.numbers import SIGNED as BY_MACHINE
+from cloud.orders.order_ids import SIGNED as BY_MACHINE
 
 COOKIE = "coffee_scans"
 KEPT_FOR = timedelta(days=30)

@@ -26,7 +26,7 @@ from cloud.fleet.qr_key import QrKeys
 from cloud.http.addresses import home_of
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.models import Order
-from cloud.orders.numbers import SIGNED
+from cloud.orders.order_ids import SIGNED
 from cloud.orders.rules import Rules
 
 NEW_ORDERS_BURST = 30

@@ -66,7 +66,7 @@ class ArchivedOrder(Base):
 
 
 class ArchivedPayment(Base):
-    """By which number a payment at rest is found."""
+    """By which of its ids a payment at rest is found."""
 
     __tablename__ = "archived_payments"
 
@@ -120,7 +120,7 @@ def bring_back(tx: Transaction, order_ids: Collection[str], now: datetime | None
 
 
 def bring_back_payments(tx: Transaction, names: Collection[str], now: datetime | None = None) -> list[str]:
-    """The same for the orders of payments, each named by our number or its provider's."""
+    """The same for the orders of payments, each named by our id or its provider's."""
     names = {name for name in names if name}
     order_ids = set(tx.connection.scalars(_of_payments(names))) if names else set()
     return bring_back(tx, order_ids, now) if order_ids else []
@@ -137,7 +137,7 @@ def has_payment(session: Session, payment_id: str) -> bool:
 
 
 def named(session: Session, name: str, limit: int) -> list[tuple[str, str, str]]:
-    """Orders at rest that this may name: their number or its beginning, or a payment's. With merchant and machine."""
+    """Orders at rest that this may name: their id or its beginning, or a payment's. With merchant and machine."""
     alike = beginnings.begins(session, ArchivedOrder.order_id, name)
     whose = select(_archived.c.order_id, _archived.c.merchant_id, _archived.c.device_uuid)
     found = session.execute(whose.where(_archived.c.order_id.in_(_of_payments([name]))).limit(limit)).all()

@@ -175,7 +175,7 @@ class LockedOrders:
         return locked, locked.payment(payment_id)
 
     def create(self, order: Order, control: str, *, is_closed: bool) -> LockedOrder:
-        """A new order; nobody else sees it before the commit, which fails where its number is taken meanwhile."""
+        """A new order; nobody else sees it before the commit, which fails where its id is taken meanwhile."""
         self._tx.rows.add(order)
         locked = LockedOrder(self._tx, self, order, control, is_closed, was_paid=False)
         vars(locked).update({kind.name: [] for kind in _KINDS.values()})

@@ -100,7 +100,7 @@ class Order(Base):
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")
     opened_by: Mapped[str | None] = mapped_column(String(24), default=None)
-    """The tag of the code that opened it (`numbers.py`), or `free`; None for orders older than this column.
+    """The tag of the code that opened it (`order_ids.py`), or `free`; None for orders older than this column.
 
     A free one was opened by no code: its drink is poured for nothing (`pour_again.py`).
     """

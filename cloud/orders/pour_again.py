@@ -15,7 +15,7 @@ from cloud.orders import archive
 from cloud.orders.locked_order import LockedOrder, lock_order
 from cloud.orders.making import NotPourable, issue_command, pour_now
 from cloud.orders.models import Order, OrderChange
-from cloud.orders.numbers import again_order_id
+from cloud.orders.order_ids import again_order_id
 from cloud.orders.rules import Rules, seconds
 from cloud.orders.states import DRINK_ENDED, ON_ITS_WAY, Status
 from cloud.orders.status_change import add_note, begin_history

@@ -18,14 +18,14 @@ from cloud.orders import archived_books
 from cloud.orders.forgetting import ForgottenOrder
 from cloud.orders.locked_order import LockedOrders, lock_order
 from cloud.orders.models import Order
-from cloud.orders.numbers import (
+from cloud.orders.order_ids import (
     Opened,
-    Whose,
+    ScanResult,
     is_kept_for_free_drinks,
     may_have_opened,
-    other_number,
+    resolve_taken_id,
+    substitute_id,
     tag_of,
-    whose,
 )
 from cloud.orders.qr_signature import QrCode, Signature, judge, signed_text
 from cloud.orders.rules import Rules, seconds
@@ -34,8 +34,8 @@ from cloud.orders.status_change import add_note, begin_history
 
 log = logging.getLogger("cloud.orders")
 
-MOST_NUMBERS = 4
-"""A scan's number, and others in its place; whoever has taken all of them too is refused."""
+MOST_IDS = 4
+"""A scan's id, and substitutes for it; the scan is refused when all are taken."""
 TMETR = "tmetr"
 """The `price_source` of a machine whose catalogue prices only say which sizes are on sale."""
 
@@ -84,7 +84,7 @@ def _no_phone(_order_id: str) -> bool:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a scan leads: to a number, which may be another than the code's."""
+    """Where a scan leads: to an order id, which may be a substitute for the code's."""
 
     scan: Scan
     signature: Signature
@@ -104,14 +104,14 @@ class Found:
 def find_order(
     session: Session, scan: Scan, now: datetime, keys: QrKeys | None = None, holds: Callable[[str], bool] = _no_phone
 ) -> Found:
-    """Whose this scan's number is (`numbers.py`). Raises `NotForSale`. `keys` are those of the machines' signatures.
+    """The order a scan leads to (`order_ids.py`). Raises `NotForSale`. `keys` are those of the machines' signatures.
 
     `holds`: whether the phone that scans has scanned this order before.
     """
     signature, is_late = judge_code(session, scan, keys, now)
     tag = tag_of(scan.code, is_signed=signature is Signature.GOOD or is_late)
     known = _known(session, scan.order_id)
-    for _ in range(MOST_NUMBERS):
+    for _ in range(MOST_IDS):
         if known is None:
             if is_late:
                 raise NotForSale(Why.QR_STALE)
@@ -125,22 +125,22 @@ def find_order(
             same = (known.drink_no, known.size) == (scan.drink_no, scan.size)
             is_here = known.device_uuid == scan.device_uuid
             opened = Opened(known.opened_by, Status(known.status), known.paid_at is not None, is_here)
-            verdict = whose(opened, tag, same_drink=same, is_holder=holds(known.id))
-            if verdict is Whose.TAKEN_OVER and is_late:
+            verdict = resolve_taken_id(opened, tag, same_drink=same, is_holder=holds(known.id))
+            if verdict is ScanResult.TAKEN_OVER and is_late:
                 raise NotForSale(Why.QR_STALE)
-            if verdict in {Whose.SAME, Whose.TAKEN_OVER}:
-                return Found(scan, signature, tag, is_late, known, verdict is Whose.TAKEN_OVER)
-            if verdict is Whose.CONFLICT:
+            if verdict in {ScanResult.SAME, ScanResult.TAKEN_OVER}:
+                return Found(scan, signature, tag, is_late, known, verdict is ScanResult.TAKEN_OVER)
+            if verdict is ScanResult.CONFLICT:
                 break
-        number = other_number(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
-        scan = replace(scan, order_id=number)
-        known = _known(session, number)
+        order_id = substitute_id(scan.order_id, scan.device_uuid, scan.drink_no, scan.size, tag)
+        scan = replace(scan, order_id=order_id)
+        known = _known(session, order_id)
     raise NotForSale(Why.OTHER_ORDER)
 
 
-def _known(session: Session, number: str) -> Order | None:
-    """The order of a number, also one that rests in the archive: nobody gets its number."""
-    return session.get(Order, number) or archived_books.find(session, number)
+def _known(session: Session, order_id: str) -> Order | None:
+    """The order of an id, also one that rests in the archive: its id is taken."""
+    return session.get(Order, order_id) or archived_books.find(session, order_id)
 
 
 def open_order(
@@ -169,7 +169,7 @@ def phone_came_back(tx: Transaction, order_id: str, now: datetime) -> None:
 def _taken_over(
     tx: Transaction, found: Found, on_sale: tuple[Device, Drink, int], rules: Rules, now: datetime
 ) -> Order:
-    """The machine's word comes after that of somebody who only knew its next number. Nobody has begun to pay."""
+    """Change an order, opened by somebody that guessed the id and paid by nobody yet, to what the machine signed."""
     locked = lock_order(tx, found.scan.order_id)
     order, (device, drink, price) = locked.order, on_sale
     if order.status != Status.CREATED:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cloud.database.transaction import Transaction
 from cloud.orders import forgetting, making
-from cloud.orders.forgetting import KEPT_FOR, NUMBERS_KEPT_FOR, Forgetting, ForgottenOrder
+from cloud.orders.forgetting import IDS_KEPT_FOR, KEPT_FOR, Forgetting, ForgottenOrder
 from cloud.orders.models import Order, OrderChange
 from cloud.orders.qr_signature import QrCode
 from cloud.orders.scanning import NotForSale, Scan, Why, open_order
@@ -58,7 +58,7 @@ def test_its_old_code_is_over_and_anothers_is_not(world: World) -> None:
     assert world.database.transact(open_order, others, "ru", world.rules, world.now).id.startswith("ord-old-")
     elsewhere = replace(SCAN, device_uuid=OTHER_DEVICE)
     assert world.database.transact(open_order, elsewhere, "ru", world.rules, world.now).id.startswith("ord-old-")
-    after(world, NUMBERS_KEPT_FOR)
+    after(world, IDS_KEPT_FOR)
     after(world, timedelta(seconds=1))
     with world.database.read() as session:
         assert session.get(ForgottenOrder, "ord-old") is None

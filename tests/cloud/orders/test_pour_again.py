@@ -6,7 +6,7 @@ from cloud.courier.outgoing import OutgoingCommands
 from cloud.orders import archive
 from cloud.orders import pour_again as again
 from cloud.orders.making import NotPourable
-from cloud.orders.numbers import again_order_id
+from cloud.orders.order_ids import again_order_id
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane, Task
 from protocol.reasons import Result
