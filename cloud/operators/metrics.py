@@ -32,7 +32,7 @@ from cloud.orders.restores import unfinished
 from cloud.orders.stage_times import STAGE_SECONDS
 from cloud.orders.states import Status
 from cloud.orders.tasks import Lane
-from cloud.orders.undecided import AWAITS_DECISION
+from cloud.orders.waiting_return import AWAITS_DECISION
 from cloud.payments.counted_calls import CALL_SECONDS
 from cloud.payments.reconcile.days import last_due
 from cloud.payments.reconcile.differences import open_differences

@@ -14,7 +14,7 @@ from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
 from cloud.fleet import accounts
 from cloud.fleet.models import Device, Drink
-from cloud.orders import archive, in_doubt, paying
+from cloud.orders import archive, paying, restored_order
 from cloud.orders.locked_order import LockedOrder, LockedOrders, UnknownOrder, lock_order
 from cloud.orders.models import NOT_EARNED, UNFINISHED, Order, Payment
 from cloud.orders.money import PaymentState
@@ -25,9 +25,9 @@ from cloud.orders.states import ON_ITS_WAY, PAYABLE, Event, Status, values_of
 from cloud.orders.status_change import add_note, apply_event, begin_history, log
 
 _GOES_ON = values_of({Status.CREATED, Status.PENDING} | ON_ITS_WAY)
-"""In these provider or machine tells the rest; one in `manual_make` may have been poured since, and is doubted."""
+"""In these provider or machine tells the rest; one in `manual_make` may have been poured since, and is uncertain."""
 AT_ONCE = 50
-"""Orders doubted in one transaction: another program that starts waits so long for the restore's row, and no longer."""
+"""Orders marked in one transaction: another program that starts waits so long for the restore's row, and no longer."""
 LATELY = timedelta(days=7)
 """Before the backup, as long as a hold lives: of what ended then the machine may have told since."""
 
@@ -66,9 +66,9 @@ def begin_restores(tx: Transaction, rules: Rules, now: datetime) -> bool:
     for restore in tx.session.scalars(select(Restore).where(Restore.begun_at.is_(None)).with_for_update()).all():
         _believe_no_sending(tx, restore)
         _mark_open_orders(tx, restore)
-        some = _undecided(tx, restore)
+        some = _uncertain_orders(tx, restore)
         for order_id in some:
-            _doubt_of(lock_order(tx, order_id), restore, rules, now)
+            _mark_uncertain(lock_order(tx, order_id), restore, rules, now)
         if len(some) == AT_ONCE:
             return False
         paying.ask_all_now(tx, now)
@@ -103,7 +103,7 @@ def _mark_open_orders(tx: Transaction, restore: Restore) -> None:
     )
 
 
-def _undecided(tx: Transaction, restore: Restore) -> Sequence[str]:
+def _uncertain_orders(tx: Transaction, restore: Restore) -> Sequence[str]:
     """Some of the orders whose end was ours to find, and may have been found since; each way by an index."""
     found = select(Order.id).where(_is_unmarked(restore))
     uncertain = found.where(Order.status == Status.MAKE_FAILED.value, Order.uncertain)
@@ -121,10 +121,10 @@ def _is_unmarked(restore: Restore) -> ColumnElement[bool]:
     return or_(Order.restored_at.is_(None), Order.restored_at != restore.restored_at)
 
 
-def _doubt_of(locked: LockedOrder, restore: Restore, rules: Rules, now: datetime) -> None:
+def _mark_uncertain(locked: LockedOrder, restore: Restore, rules: Rules, now: datetime) -> None:
     locked.order.restored_at = restore.restored_at
     add_note(locked, "database_restored", "clock", now, evidence={"as_of": restore.as_of.isoformat()})
-    in_doubt.doubt(locked, rules, now)
+    restored_order.mark_uncertain(locked, rules, now)
     for payment in locked.payments:
         if payment.provider_payment_id:
             payment.next_check_at = now

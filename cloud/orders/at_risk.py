@@ -36,7 +36,7 @@ from cloud.orders.money import REFUSALS_FOR_A_PERSON, PaymentState
 from cloud.orders.outbox import MAY_BE_DONE, OutboxRow
 from cloud.orders.states import ON_ITS_WAY, Status, values_of
 from cloud.orders.tasks import ASKED_FOR, DONE, KEY_REFUSED, NEVER_RETURNED, REFUSED, RETURNS, Task
-from cloud.orders.undecided import PAYS
+from cloud.orders.waiting_return import PAYS
 
 STUCK_AFTER_S = 2 * 3600.0
 """The provider ends an unpaid payment after an hour; after twice that, asking alone is not enough."""

@@ -11,7 +11,7 @@ from cloud.database.database import Database
 from cloud.database.transaction import Transaction
 from cloud.orders.models import NOT_EARNED, Order, Payment
 from cloud.orders.states import Status
-from cloud.orders.undecided import PAYS
+from cloud.orders.waiting_return import PAYS
 
 BATCH = 200
 SOON, LATER = timedelta(seconds=1), timedelta(hours=1)

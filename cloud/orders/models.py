@@ -95,7 +95,7 @@ class Order(Base):
     given_back: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Kopecks a person decided to return though the drink was poured; part of the price or all of it."""
     restored_at: Mapped[datetime | None] = mapped_column(default=None)
-    """Since then our database may have forgotten what became of it: only its machine's word decides (`in_doubt.py`)."""
+    """When a restore may have lost what became of it: only its machine's word decides (`restored_order.py`)."""
     paid_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
     language: Mapped[str] = mapped_column(String(8), default="ru")

@@ -15,7 +15,7 @@ from cloud.orders.owed_tasks import money_is_gone, settle_as_poured, settle_mone
 from cloud.orders.receipts import has_no_receiver
 from cloud.orders.states import SEEN_POURED, Event, Status
 from cloud.orders.status_change import add_note, apply_event
-from cloud.orders.undecided import is_undecided
+from cloud.orders.waiting_return import return_waits
 
 LEAST = 100
 """Kopecks: less is not refunded, and after a part nothing or more than this must be left (docs/yookassa.md 3.1)."""
@@ -61,7 +61,7 @@ def keep_money(tx: Transaction, order_id: str, by: str, why: str, now: datetime)
     """
     locked = lock_order(tx, order_id)
     order = locked.order
-    if not is_undecided(order) or money_is_gone(locked):
+    if not return_waits(order) or money_is_gone(locked):
         raise NotUndecided(f"the order is {order.status}: its money needs no decision")
     apply_event(locked, Event.SEEN_POURED, by[:64], now, why[:128])
     settle_as_poured(locked, SEEN_POURED, now)
@@ -88,7 +88,7 @@ def _wanted_of(locked: LockedOrder, kopecks: int | None, left: int) -> int:
         if wanted != left and not LEAST <= wanted < left - LEAST:
             raise WrongSum("sum_part", left, "of a part, providers return and leave no less than a rouble")
         return wanted
-    if is_undecided(order):
+    if return_waits(order):
         if left <= 0:
             raise NotReturnable("nobody has to return it: its money is back already")
         if kopecks not in {None, left}:
@@ -105,10 +105,10 @@ def note(tx: Transaction, order_id: str, by: str, words: str, now: datetime) -> 
 
 
 def left_to_return(order: Order, payments: Sequence[Payment]) -> int:
-    """Kopecks of an order that a person could return now, if all of them: of a poured drink, or an undecided one."""
+    """Kopecks of an order that a person could return now, if all of them: of a poured drink, or an uncertain one."""
     payment = paying_payment(payments)
     here = balance(payment) if payment is not None else 0
-    if is_undecided(order):
+    if return_waits(order):
         return min(order.price, here)
     if order.status != Status.SUCCESSFUL:
         return 0

@@ -18,7 +18,7 @@ from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, RETURNS, Lane, Task, may_be_done, refusals
-from cloud.orders.undecided import is_undecided
+from cloud.orders.waiting_return import return_waits
 from cloud.orders.way_back import Returned, refunded, way_back
 
 log = logging.getLogger("cloud.orders.money")
@@ -181,7 +181,7 @@ def by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None
 
 def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:
     """The task is a return nobody may begin yet. Money beside the order's own goes back at once."""
-    if row.task not in RETURNS or not is_undecided(locked.order):
+    if row.task not in RETURNS or not return_waits(locked.order):
         return False
     pays = paying_payment(locked.payments)
     return pays is not None and row.subject == pays.id and is_paid_for(locked)

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from cloud.database.plain_rows import fresh
 from cloud.database.transaction import Transaction
-from cloud.orders import in_doubt, making, order_tasks, receipts, unpaid
+from cloud.orders import making, order_tasks, receipts, restored_order, unpaid
 from cloud.orders.carriers import lane_of
 from cloud.orders.commissions import record_income
 from cloud.orders.ledger import record, record_refund
@@ -276,7 +276,7 @@ def _apply_money(locked: LockedOrder, payment: Payment, answer: PaymentAnswer, r
     in_time = now - payment.started_at <= seconds(rules.fast_track_s)
     order.paid_at = order.paid_at or now
     if order.restored_at is not None and not _pours_since_restore(locked, payment, order.restored_at, in_time):
-        in_doubt.doubt(locked, rules, now)
+        restored_order.mark_uncertain(locked, rules, now)
     elif apply_event(locked, Event.PAID_IN_TIME if in_time else Event.PAID_LATE, "provider", now):
         if in_time:
             making.pour_what_is_paid(locked, rules, now)

@@ -1,6 +1,6 @@
 """Which calls to providers are due, counted by shop and priority, and the claim of so many of one kind.
 
-A return whose order is undecided is not due, whatever the clock says. An opening that nobody has asked for lately waits
+A return that waits for a decision is not due, whatever the clock says. An opening that nobody asked for lately waits
 its turn behind everything else: its buyer has heard "try again" long ago, and what is left is only to learn what became
 of it.
 """
@@ -19,7 +19,7 @@ from cloud.orders import outbox
 from cloud.orders.models import Payment
 from cloud.orders.outbox import IS_DUE, IS_FREE, IS_OPEN, NOW, WANTED_AT, Claim, OutboxRow
 from cloud.orders.tasks import Lane, Task
-from cloud.orders.undecided import AWAITS_DECISION
+from cloud.orders.waiting_return import AWAITS_DECISION
 from cloud.payments.admission import Waiting
 from cloud.payments.budget import Priority
 

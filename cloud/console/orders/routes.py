@@ -36,7 +36,7 @@ from cloud.orders.pour_again import drinks_so_far, why_not_again
 from cloud.orders.return_requests import Wanted
 from cloud.orders.return_rules import ReturnReason
 from cloud.orders.states import FINAL, Status
-from cloud.orders.undecided import is_undecided
+from cloud.orders.waiting_return import return_waits
 
 room = Room("orders", {"ru": RU, "en": EN}, Nav("orders.list", Act.SEE_ORDERS, "orders", 30))
 
@@ -79,7 +79,7 @@ def shown_with(desk: Desk, order_id: str, typed: Mapping[str, str]) -> str:
         limits=desk.cloud.limits,
         says=sentence(desk.texts, verdict(whole.facts), sums=sums),
         reasons=[(one.value, desk.texts(f"orders.reason.{one.value}")) for one in ReturnReason],
-        is_undecided=is_undecided(whole.order), can_pour=why_not_again(whole.order) == "",
+        return_waits=return_waits(whole.order), can_pour=why_not_again(whole.order) == "",
         drinks=drinks_so_far(whole.order, len(whole.again)),
         is_moving=_is_moving(whole), zone=desk.texts.zone.key, roubles=roubles, typed=typed,
     )  # fmt: skip

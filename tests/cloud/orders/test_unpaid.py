@@ -135,7 +135,7 @@ def test_nobody_is_asked_to_return_what_is_back(sqlite_world: World) -> None:
     assert not world.order(order_id).waits_for_person
 
 
-def undecided(world: World, account: Account, waits: bool = True) -> str:
+def waiting(world: World, account: Account, waits: bool = True) -> str:
     """Nobody knows whether it was poured: a person is waited for, or at first the grace."""
     world.rules = Rules(uncertain_returns_a_day=0)
     order_id = world.pay(account=account)
@@ -150,7 +150,7 @@ def undecided(world: World, account: Account, waits: bool = True) -> str:
 @pytest.mark.parametrize("waits", [True, False], ids=["a person", "the grace"])
 def test_what_is_back_waits_for_nobodys_word(world: World, account: Account, waits: bool) -> None:
     """Regression: it waited for ever, was poured unpaid by "It was poured", and returned once more in words."""
-    order_id = undecided(world, account, waits)
+    order_id = waiting(world, account, waits)
     give_back(world, order_id)
     order = world.order(order_id)
     assert (order.status, order.waits_for_person, order.return_after) == ("make_failed", False, None)
@@ -182,7 +182,7 @@ def test_a_doubt_that_comes_after_the_money_went_back_asks_nobody(sqlite_world: 
 
 
 def test_of_what_is_back_in_part_a_person_decides_about_the_rest(sqlite_world: World) -> None:
-    order_id = undecided(sqlite_world, ONE_STAGE)
+    order_id = waiting(sqlite_world, ONE_STAGE)
     sqlite_world.refunded(sqlite_world.payment(order_id).id, "rf-part", 5000)
     assert sqlite_world.order(order_id).waits_for_person
     rest = sqlite_world.database.transact(

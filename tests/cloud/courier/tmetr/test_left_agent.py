@@ -8,7 +8,7 @@ import pytest
 from cloud.courier import device_jobs
 from cloud.fleet import device_condition
 from cloud.fleet.models import DeviceLive
-from cloud.orders import carriers, in_doubt
+from cloud.orders import carriers, restored_order
 from cloud.orders.models import MakeCommand
 from protocol.messages import Hello, Presence, Query, State
 from tests.cloud.courier.rig import Rig
@@ -71,7 +71,7 @@ def test_it_is_not_asked_about_what_went_over_tmetr(sqlite_rig: Rig, tmetr: Tmet
     assert unknown_to_an_agent(world) == []
     machine.say(Hello(hello_id="h-1", agent_version="0.1", profile="companion-v1"))
     sqlite_rig.hear_until(lambda: machine.receipts)
-    world.in_docket(order_id, in_doubt.ask_again, world.rules, world.now)
+    world.in_docket(order_id, restored_order.ask_machine, world.rules, world.now)
     sqlite_rig.publish()
     assert not [said for said in machine.commands if isinstance(said, Query)]
     assert not [row for row in world.rows(order_id) if row.task == "query"]

@@ -1,6 +1,6 @@
-"""An order of which a restored database cannot know whether it was poured: its machine is asked before money moves.
+"""An order that may have been poured since the backup of a restored database: ask its machine before money moves.
 
-Nothing of it goes back by the clock alone: the agent's word decides, else a person, else the hold that closes.
+The clock alone returns nothing: the agent's word decides, else a person, else the hold that closes.
 """
 
 from datetime import datetime
@@ -21,39 +21,39 @@ RESTORED = "restored"
 """Reason of an order whose end a restored database has forgotten."""
 
 
-def doubt(locked: LockedOrder, rules: Rules, now: datetime) -> None:
-    """Its money has come, and it may have been poured since the backup: ask the machine what became of it."""
+def mark_uncertain(locked: LockedOrder, rules: Rules, now: datetime) -> None:
+    """Make a paid order uncertain that may have been poured since the backup, and ask its machine."""
     if locked.order.status != Status.MAKE_FAILED and not apply_event(locked, Event.RESTORED, "clock", now, RESTORED):
         return
-    ask_again(locked, rules, now)
+    ask_machine(locked, rules, now)
 
 
-def ask_again(locked: LockedOrder, rules: Rules, now: datetime) -> None:
-    """Of an order that is `make_failed`: what was to go back waits for the machine's word, and that is asked for.
+def ask_machine(locked: LockedOrder, rules: Rules, now: datetime) -> None:
+    """Ask the machine about a `make_failed` order; what was to go back waits for its word.
 
-    Where all of it is back already, nobody is left to decide.
+    Where all of it is back already, nothing waits for a person.
     """
     order = locked.order
     order.uncertain, order.return_after, order.stage = True, None, ""
     order.waits_for_person = is_paid_for(locked)
     order_tasks.withdraw_tasks(locked, RETURNS, now)
     if not locked.commands:
-        locked.add(_perhaps_issued(locked, now))
+        locked.add(_presumed_command(locked, now))
     for command in locked.commands:
         if lane_of_command(locked, command) is Lane.MQTT:
             order_tasks.add_task(locked, Task.QUERY, f"asked-{command.id}-{order.version}"[:64], command.id, now)
     settle_money(locked, now)
-    hear_what_was_said(locked.tx, order.id, order.device_uuid, rules, now)
+    apply_unclaimed(locked.tx, order.id, order.device_uuid, rules, now)
 
 
-def hear_what_was_said(tx: Transaction, order_id: str, device_uuid: str, rules: Rules, now: datetime) -> None:
+def apply_unclaimed(tx: Transaction, order_id: str, device_uuid: str, rules: Rules, now: datetime) -> None:
     """Apply the outcomes that came while nobody knew the order."""
     for said in restores.take_unclaimed(tx, order_id, device_uuid):
         making.record_outcome(tx, device_uuid, said, rules, now)
 
 
-def _perhaps_issued(locked: LockedOrder, now: datetime) -> MakeCommand:
-    """The command that a paid order gets: its id follows from the order's, whether we remember it or not."""
+def _presumed_command(locked: LockedOrder, now: datetime) -> MakeCommand:
+    """The command that the paid order may have got: its id follows from the order's, even if our row of it is lost."""
     order = locked.order
     begun = min((payment.started_at for payment in locked.payments), default=order.created_at)
     return fresh(

@@ -1,7 +1,7 @@
-"""An order of which nobody knows whether it was poured: its own money stays until that is decided.
+"""The return of an uncertain order waits until its outcome is decided.
 
-The machine's word decides, the end of the grace (`making.end_grace`) or a person; never the clock of who calls
-providers. A return may be written down before; nobody begins it.
+The machine's word decides, the end of the grace (`making.end_grace`) or a person; never the clock of the worker that
+calls providers. The task of the return may be written before; no worker begins it.
 """
 
 from sqlalchemy import and_, exists, or_
@@ -26,18 +26,18 @@ PAYS = and_(
     ),
 )  # fmt: skip
 """The payment is the one that pays its order, the first that fits: `money.paying_payment`."""
-IS_UNDECIDED = and_(
+RETURN_WAITS = and_(
     Order.status == Status.MAKE_FAILED.value, or_(Order.waits_for_person, Order.return_after.is_not(None))
 )
 AWAITS_DECISION = and_(
     OutboxRow.task.in_(RETURNS),
     PAYS,
     or_(Payment.state == PaymentState.HELD.value, Payment.captured > Payment.refunded),
-    exists().where(Order.id == OutboxRow.order_id, IS_UNDECIDED).correlate(OutboxRow),
+    exists().where(Order.id == OutboxRow.order_id, RETURN_WAITS).correlate(OutboxRow),
 )
 """The same as `owed_tasks.awaits_decision`, of a task joined with its payment."""
 
 
-def is_undecided(order: Order) -> bool:
-    """Paid, and nobody knows whether it was poured; its money has not begun to go back."""
+def return_waits(order: Order) -> bool:
+    """Whether the order is uncertain and its money has not begun to go back."""
     return order.status == Status.MAKE_FAILED and (order.waits_for_person or order.return_after is not None)

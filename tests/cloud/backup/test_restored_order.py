@@ -1,4 +1,4 @@
-"""An order that was in doubt at the backup: nothing of it goes back before its machine, or a person, has spoken."""
+"""An order that was uncertain at the backup: nothing of it goes back before its machine, or a person, has spoken."""
 
 from pathlib import Path
 

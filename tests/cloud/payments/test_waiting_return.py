@@ -1,4 +1,4 @@
-"""While nobody knows whether it was poured, no return is begun: whoever calls providers always looks first here."""
+"""The return of an uncertain order waits: the worker that calls providers looks here before it begins one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
