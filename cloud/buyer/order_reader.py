@@ -17,10 +17,10 @@ from cloud.fleet.qr_key import SIGNED
 from cloud.fleet.receipt_terms import WITH_RECEIPT, EmailRule, email_rule
 from cloud.orders import archive
 from cloud.orders.money import PaymentState, Return, paying_payment
-from cloud.orders.owed_tasks import by_hand
+from cloud.orders.return_progress import Returned, refunded, return_progress
+from cloud.orders.return_status import returned_by_hand
 from cloud.orders.states import FAILURES, Event, Status
 from cloud.orders.trusted_outcome import REASON as UNOBSERVABLE
-from cloud.orders.way_back import Returned, refunded, way_back
 
 REMEMBERED_NOTES = 512
 """A merchant's machines share them; cleaning one costs more than reading an order."""
@@ -50,11 +50,11 @@ class OrderReader:
 
     def _money_back(self, order: OrderRow, rows: OrderRows) -> Return | None:
         payments: Mapping[str, Returned] = rows.payments
-        back = way_back(order, payments, rows.tasks)
+        back = return_progress(order, payments, rows.tasks)
         if back is not None or not refunded(payments):
             return back
         with self._database.read() as session:
-            return by_hand(session, payments)
+            return returned_by_hand(session, payments)
 
 
 def _view(rows: OrderRows, money_back: Return | None) -> OrderView:

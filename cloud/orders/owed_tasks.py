@@ -4,22 +4,18 @@ Runs after every change of an order or a payment, in the same transaction. No ac
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from cloud.orders import order_tasks, outbox
 from cloud.orders.ledger import record_failed
 from cloud.orders.locked_order import LockedOrder
-from cloud.orders.models import Movement, Order, Payment
-from cloud.orders.money import Due, PaidFor, PaymentState, Return, Wish, arrives_by, owed, paying_payment, to_return
+from cloud.orders.models import Payment
+from cloud.orders.money import Due, PaidFor, PaymentState, Wish, owed, paying_payment, to_return
 from cloud.orders.outbox import OutboxRow
 from cloud.orders.states import STILL_OPEN, Status
 from cloud.orders.tasks import BY_HAND, FOR_A_PERSON, RETURNS, Lane, Task, may_be_done, refusals
 from cloud.orders.waiting_return import return_waits
-from cloud.orders.way_back import Returned, refunded, way_back
 
 log = logging.getLogger("cloud.orders.money")
 
@@ -158,25 +154,6 @@ def as_paid_for(payment: Payment) -> PaidFor:
         problem=payment.problem,
         paid_at=payment.paid_at,
     )
-
-
-def return_of(session: Session, order: Order) -> Return | None:
-    """The return of an order's money; None when none is owed or was made."""
-    payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
-    back = way_back(order, payments, outbox.of_order(session, order.id, RETURNS))
-    return back or by_hand(session, payments)
-
-
-def by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None:
-    """What was given back in the cabinet, by no task of ours: it was begun no later than we heard of it."""
-    if not refunded(payments):
-        return None
-    heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
-    last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
-    if last is None:  # the order went to the archive meanwhile
-        return Return("done", refunded(payments), None, "")
-    expected_by = arrives_by(Task.REFUND, payments[last.payment_id].method, last.at)
-    return Return("done", refunded(payments), expected_by, last.payment_id)
 
 
 def awaits_decision(locked: LockedOrder, row: OutboxRow) -> bool:

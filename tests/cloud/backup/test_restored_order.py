@@ -10,7 +10,7 @@ from cloud.backup import programs
 from cloud.orders import adopting, operator_actions
 from cloud.orders.adopting import LATELY
 from cloud.orders.at_risk import Next
-from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_status import return_of
 from cloud.orders.states import Status
 from cloud.orders.tasks import RETURNS, STOPPED
 from protocol.reasons import Result

@@ -12,7 +12,7 @@ from cloud.database.prepared_read import PreparedRead
 from cloud.fleet.models import DeviceLive
 from cloud.orders.models import Order
 from cloud.orders.money import Return
-from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_status import return_of
 from cloud.orders.states import Status
 from protocol.reasons import Result
 from tests.cloud.worlds import DEVICE, World

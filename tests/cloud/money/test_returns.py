@@ -9,7 +9,7 @@ from sqlalchemy import select
 from cloud.orders import operator_actions
 from cloud.orders.models import Movement
 from cloud.orders.operator_actions import NotReturnable
-from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from simulator.yookassa.behaviour import Behaviour

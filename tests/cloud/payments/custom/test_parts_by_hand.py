@@ -8,7 +8,7 @@ import pytest
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import at_risk
 from cloud.orders.models import Order
-from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from protocol.reasons import Result
 from tests.cloud.payments.custom_till import CustomTill, a_custom_till

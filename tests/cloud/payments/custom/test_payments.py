@@ -13,7 +13,7 @@ from cloud.operators.forget_buyer import forget_buyer
 from cloud.orders import operator_actions
 from cloud.orders.at_risk import Next, at_risk
 from cloud.orders.models import Movement
-from cloud.orders.owed_tasks import return_of
+from cloud.orders.return_status import return_of
 from cloud.orders.tasks import Task
 from cloud.payments.models import ERASED, StoredNotification
 from cloud.payments.outcomes import Ok, Unknown
@@ -254,7 +254,7 @@ def at_risk_now(till: CustomTill) -> dict[Next, int]:
         return {risk.action: risk.kopecks for risk in at_risk(session, till.world.now)}
 
 
-def way_back(till: CustomTill, order_id: str) -> str:
+def return_progress(till: CustomTill, order_id: str) -> str:
     """What the buyer is told of the money."""
     with till.world.database.read() as session:
         told = return_of(session, till.world.order(order_id))
@@ -278,7 +278,7 @@ def test_a_return_there_is_a_persons_task_said_once_and_at_risk_until_it_is_done
     assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"]
     assert movements(till, order_id) == ["captured", "refund_failed"]
     assert at_risk_now(till) == {Next.PERSON: PRICE}
-    assert way_back(till, order_id) == "in_progress"
+    assert return_progress(till, order_id) == "in_progress"
 
     till.merchant.books.refund(till.name(order_id), "by-anna-7", 5000)
     assert till.hear() == [200]
@@ -289,7 +289,7 @@ def test_a_return_there_is_a_persons_task_said_once_and_at_risk_until_it_is_done
     till.work()
     assert moved(till, order_id) == {"captured": PRICE, "refunded": PRICE}
     assert [row.verdict for row in till.world.rows(order_id, Task.REFUND)] == ["by_hand"], "nothing was promised anew"
-    assert (at_risk_now(till), way_back(till, order_id)) == ({}, "done")
+    assert (at_risk_now(till), return_progress(till, order_id)) == ({}, "done")
     till.work(3600)
     assert till.world.payment(order_id).next_check_at is None, "and nobody asks any more"
 

@@ -1,8 +1,8 @@
-"""What a buyer is told of the way back of his money, and how long anybody asks for what a person is to return."""
+"""What a buyer is told of a return, and how long we ask about one that a person makes."""
 
 import pytest
 
-from cloud.orders import operator_actions, order_tasks, owed_tasks, paying
+from cloud.orders import operator_actions, order_tasks, owed_tasks, paying, return_status
 from cloud.orders.models import Order, Payment
 from cloud.orders.money import PaymentState
 from cloud.orders.outbox import Claim, claim
@@ -15,7 +15,7 @@ from tests.cloud.worlds import HOLD, ONE_STAGE, PRICE, World
 def told(world: World, order_id: str) -> tuple[str, int] | None:
     """What the buyer is told of the return."""
     with world.database.read() as session:
-        found = owed_tasks.return_of(session, session.get_one(Order, order_id))
+        found = return_status.return_of(session, session.get_one(Order, order_id))
     return (found.status, found.amount) if found else None
 
 

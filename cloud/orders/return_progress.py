@@ -52,8 +52,10 @@ class ReturnTask(Protocol):
     def verdict(self) -> str: ...
 
 
-def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequence[ReturnTask]) -> Return | None:
-    """The return by our own tasks, oldest first; None when none of them does or did."""
+def return_progress(
+    order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequence[ReturnTask]
+) -> Return | None:
+    """The return by our own tasks, oldest first; None when no task returns money or did."""
     returns = [task for task in tasks if task.task in RETURNS and task.verdict not in NEVER_RETURNED | {REFUSED}]
     if order.waits_for_person:  # what is open was not decided yet
         returns = [task for task in returns if task.verdict]
@@ -66,7 +68,7 @@ def way_back(order: ReturnedOrder, payments: Mapping[str, Returned], tasks: Sequ
         return Return("done", max(refunded(payments), last.amount), expected_by, last.subject)
     if last.verdict in FOR_A_PERSON and payment.captured > 0:
         left = to_return(payment, payment is paying_payment(payments.values()), Status(order.status), order.given_back)
-        # what a person returned is told as what came back (`owed_tasks.by_hand`)
+        # what a person returned is told as what came back (`return_status.returned_by_hand`)
         return Return("in_progress", left, expected_by, last.subject) if left else None
     # not `may_be_done`: of a return that was tried, though in vain, he has heard that it is on its way
     waiting = last.attempts == 0 and order.uncertain and order.return_after is not None

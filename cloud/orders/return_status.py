@@ -1,0 +1,31 @@
+"""How the return of an order's money stands, read from the database for the buyer's page. Writes nothing."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud.orders import outbox
+from cloud.orders.models import Movement, Order, Payment
+from cloud.orders.money import Return, arrives_by
+from cloud.orders.return_progress import Returned, refunded, return_progress
+from cloud.orders.tasks import RETURNS, Task
+
+
+def return_of(session: Session, order: Order) -> Return | None:
+    """The return of an order's money; None when none is owed or was made."""
+    payments = {p.id: p for p in session.scalars(select(Payment).where(Payment.order_id == order.id))}
+    back = return_progress(order, payments, outbox.of_order(session, order.id, RETURNS))
+    return back or returned_by_hand(session, payments)
+
+
+def returned_by_hand(session: Session, payments: Mapping[str, Returned]) -> Return | None:
+    """What a person returned in the provider's cabinet, by no task of ours: begun no later than we heard of it."""
+    if not refunded(payments):
+        return None
+    heard = select(Movement).where(Movement.payment_id.in_(payments), Movement.kind == "refunded")
+    last = session.scalars(heard.order_by(Movement.at.desc()).limit(1)).first()
+    if last is None:  # the order went to the archive meanwhile
+        return Return("done", refunded(payments), None, "")
+    expected_by = arrives_by(Task.REFUND, payments[last.payment_id].method, last.at)
+    return Return("done", refunded(payments), expected_by, last.payment_id)
